@@ -1,0 +1,31 @@
+"""The list of every metric; nothing outside it can be exposed.
+
+``CATALOG`` maps names to metrics in order of exposition. Standard library only.
+"""
+
+from collections.abc import Iterable
+from types import MappingProxyType
+
+from exporter.catalog import internals, queues, redis_server, tasks, workers
+from exporter.catalog.metric import Kind, Label, Metric, Stability
+
+__all__ = ["CATALOG", "OVERFLOW", "UNKNOWN", "Kind", "Label", "Metric", "Stability", "index"]
+
+UNKNOWN = "unknown"
+"""Label value for what can't be told."""
+
+OVERFLOW = "__overflow__"
+"""Label value into which everything over a limit is folded."""
+
+
+def index(metrics: Iterable[Metric]) -> MappingProxyType[str, Metric]:
+    """Map names to metrics, in order; raise ValueError for a name that is declared twice."""
+    by_name: dict[str, Metric] = {}
+    for metric in metrics:
+        if metric.name in by_name:
+            raise ValueError(f"metric {metric.name} is declared twice")
+        by_name[metric.name] = metric
+    return MappingProxyType(by_name)
+
+
+CATALOG = index((*tasks.METRICS, *workers.METRICS, *queues.METRICS, *redis_server.METRICS, *internals.METRICS))

@@ -1,0 +1,113 @@
+"""The exporter's metrics about itself."""
+
+from exporter.catalog.labels import (
+    COLLECTOR,
+    METRIC,
+    PYTHON_VERSION,
+    REASON,
+    REDIS_PY_VERSION,
+    TYPE,
+    VERSION,
+)
+from exporter.catalog.metric import Command, Event, Metric, Own, counter, gauge, histogram
+
+BUILD_INFO = gauge(
+    "celery_exporter_build_info",
+    "1, with the versions in the labels.",
+    (VERSION, PYTHON_VERSION, REDIS_PY_VERSION),
+)
+STREAM_UP = gauge("celery_exporter_event_stream_up", "1 while subscribed to the broker's events.")
+STREAM_RECONNECTS = counter(
+    "celery_exporter_event_stream_reconnects_total",
+    "Losses of the event stream by reason: refused, timeout, dns, tls, auth, noperm, loading, closed, protocol.",
+    (REASON,),
+)
+STREAM_GAP = counter(
+    "celery_exporter_event_stream_gap_seconds_total",
+    "Time without a subscription since the first one; events of such a gap are lost, Redis does not keep them.",
+)
+LAST_EVENT = gauge(
+    "celery_exporter_last_event_timestamp_seconds",
+    "Arrival of the last event of any type; absent until the first.",
+)
+EVENTS = counter("celery_exporter_events_total", "Events folded, by type.", (TYPE,), Event(("all",)))
+EVENTS_INVALID = counter(
+    "celery_exporter_events_invalid_total",
+    "Messages or events skipped, by reason: envelope, serializer (pickle is never read), body, schema.",
+    (REASON,),
+    Event(("all",)),
+)
+EVENT_LAG = histogram(
+    "celery_exporter_event_lag_seconds",
+    "Time from the stamp of a message's last event to its folding; clock skew of the sender included, below 0 is 0.",
+    (),
+    Event(("all",)),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+EVENT_BACKLOG = gauge(
+    "celery_exporter_event_backlog_bytes",
+    "Output buffer that the broker holds for the event subscription; it cuts the subscription at its limit.",
+    (),
+    Command("CLIENT LIST ID"),
+)
+TASKS_TRACKED = gauge("celery_exporter_tasks_tracked", "Tasks held in memory to join their events.")
+TASKS_EVICTED = counter(
+    "celery_exporter_tasks_evicted_total",
+    "Unfinished tasks forgotten, by reason: count, age; or runs closed unseen: inactive, lost, offline, restarted.",
+    (REASON,),
+)
+TASKS_UNMATCHED = counter(
+    "celery_exporter_tasks_unmatched_total",
+    "Events of a task whose name was never seen, so that they could not be counted under a task.",
+    (TYPE,),
+)
+TASKS_DUPLICATE = counter(
+    "celery_exporter_tasks_duplicate_total",
+    "Events that report the end of an execution a second time, and were not counted.",
+    (TYPE,),
+)
+SERIES = gauge("celery_exporter_series", "Series held, by metric.", (METRIC,))
+SERIES_DROPPED = counter(
+    "celery_exporter_series_dropped_total",
+    "New series refused at the limit and folded into __overflow__, by metric.",
+    (METRIC,),
+)
+SERIES_EXPIRED = counter(
+    "celery_exporter_series_expired_total",
+    "Series removed after their time without an event, by metric.",
+    (METRIC,),
+)
+COLLECTOR_SUCCESS = gauge(
+    "celery_exporter_collector_success",
+    "1 if the collector's last run succeeded.",
+    (COLLECTOR,),
+)
+COLLECTOR_DURATION = gauge(
+    "celery_exporter_collector_duration_seconds",
+    "Duration of the collector's last run.",
+    (COLLECTOR,),
+)
+COLLECTOR_LAST_SUCCESS = gauge(
+    "celery_exporter_collector_last_success_timestamp_seconds",
+    "When the collector last succeeded; absent until it does.",
+    (COLLECTOR,),
+)
+SCRAPE_DURATION = histogram(
+    "celery_exporter_scrape_duration_seconds",
+    "Time to answer a scrape: Redis reads and rendering.",
+    (),
+    Own(),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+UNEXPECTED_ERRORS = counter(
+    "celery_exporter_unexpected_errors_total",
+    "Errors that should not be possible, by the part that restarted after one; each is logged with its traceback.",
+    (COLLECTOR,),
+)
+
+METRICS: tuple[Metric, ...] = (
+    BUILD_INFO, STREAM_UP, STREAM_RECONNECTS, STREAM_GAP, LAST_EVENT, EVENTS, EVENTS_INVALID, EVENT_LAG,
+    EVENT_BACKLOG, TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
+    SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, SCRAPE_DURATION,
+    UNEXPECTED_ERRORS,
+)  # fmt: skip

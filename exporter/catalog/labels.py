@@ -1,0 +1,50 @@
+"""Every label once: meaning, and whether its values are a closed list."""
+
+from exporter.catalog.metric import Label
+
+TASK = Label("task", "Task name as registered in Celery, e.g. `proj.tasks.add`.")
+QUEUE = Label("queue", "Queue name; `unknown` where neither task-sent nor the worker tells it.")
+STATE = Label("state", "success, failure, retry, revoked or rejected.", closed=True)
+EXCEPTION = Label("exception", "Class name of the exception, without its module; `unknown` if it can't be told.")
+REVOCATION = Label("reason", "terminated, expired or revoked.", closed=True)
+WORKER = Label("worker", "Full node name, e.g. `celery@host`.")
+WORKER_STATE = Label("state", "online, lost or offline.", closed=True)
+PERIOD = Label("period", "1m, 5m or 15m.", closed=True)
+VERSION = Label("version", "Version of the software.")
+SOFTWARE = Label("software", "Software that the worker names itself as, e.g. `py-celery`.")
+SYSTEM = Label("system", "Operating system of the worker, e.g. `Linux`.")
+PRIORITY = Label("priority", "Priority step of the list; 0 is served first.", closed=True)
+
+REDIS = Label("redis", "Which of the configured servers: `broker`, `results` or its name in the settings.")
+DB = Label("db", "Logical database, e.g. `db0`.")
+CMD = Label("cmd", "Redis command, lower case, subcommand behind `|`.")
+ERR = Label("err", "Error prefix as Redis counts it, e.g. `NOPERM`.")
+EVENT_NAME = Label("event_name", "Latency event as Redis names it, e.g. `fork`.")
+ROLE = Label("role", "master or slave.")
+REDIS_VERSION = Label("redis_version", "Version of the server.")
+REDIS_BUILD_ID = Label("redis_build_id", "Build id of the server.")
+REDIS_MODE = Label("redis_mode", "standalone, sentinel or cluster.")
+OS = Label("os", "Operating system of the server.")
+MAXMEMORY_POLICY = Label("maxmemory_policy", "Eviction policy; a broker needs `noeviction`.")
+TCP_PORT = Label("tcp_port", "Port the server listens on.")
+RUN_ID = Label("run_id", "Changes at each start of the server.")
+PROCESS_ID = Label("process_id", "Process id of the server.")
+MASTER_REPLID = Label("master_replid", "Replication id.")
+MASTER_HOST = Label("master_host", "Address of the master of this replica.")
+MASTER_PORT = Label("master_port", "Port of the master of this replica.")
+READ_ONLY = Label("read_only", "1 when the replica refuses writes.")
+SLAVE_IP = Label("slave_ip", "Address of the replica.")
+SLAVE_PORT = Label("slave_port", "Port of the replica.")
+SLAVE_STATE = Label("slave_state", "State of the replica as its master sees it.")
+
+TYPE = Label("type", "Event type; `other` for custom events.", closed=True)
+REASON = Label("reason", "Why; a closed list given in the metric's help.", closed=True)
+METRIC = Label("metric", "Name of the metric family.", closed=True)
+COLLECTOR = Label("collector", "Part of the exporter that reads something.")
+SCRAPE_ERROR = Label(
+    "err",
+    "Empty, or one of refused, timeout, dns, tls, auth, noperm, loading, closed, protocol.",
+    closed=True,
+)
+PYTHON_VERSION = Label("python_version", "Version of Python.")
+REDIS_PY_VERSION = Label("redis_py_version", "Version of the redis client library.")

@@ -1,0 +1,132 @@
+"""What a metric is: the row from which exposition, documentation and checks are made.
+
+Takes nothing, gives the types, never does I/O. Standard library only.
+"""
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Kind(enum.StrEnum):
+    """The Prometheus type of a metric."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Stability(enum.StrEnum):
+    """How much a metric's name, labels and meaning may still change."""
+
+    EXPERIMENTAL = "experimental"
+    STABLE = "stable"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label, defined once for every metric that carries it.
+
+    ``closed`` says that its values come from a fixed list in the code, so they can't grow and are kept
+    apart even in the overflow series.
+    """
+
+    name: str
+    help: str
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Comes from Celery events: their types, and the Celery setting without which the metric stays empty."""
+
+    types: tuple[str, ...]
+    requires: str = ""
+
+    def __str__(self) -> str:
+        return f"events: {', '.join(self.types)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Comes from Redis INFO.
+
+    ``fieldname`` is the field (``used_memory``) or a prefix that ends in ``*`` (``cmdstat_*``), whose rest
+    becomes the last label. ``part`` picks one of the ``key=value`` pairs of such a field. The value is
+    divided by ``divisor``; ``words`` maps values that are words (``ok``) to numbers.
+    """
+
+    section: str
+    fieldname: str
+    part: str = ""
+    divisor: float = 1
+    words: tuple[tuple[str, float], ...] = ()
+
+    def __str__(self) -> str:
+        return f"INFO {self.section}: {self.fieldname}" + (f" ({self.part})" if self.part else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Comes from a Redis command other than INFO."""
+
+    command: str
+
+    def __str__(self) -> str:
+        return self.command
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Measured by the exporter on itself, or derived from its settings."""
+
+    source: str = "exporter"
+
+    def __str__(self) -> str:
+        return self.source
+
+
+Origin = Event | Info | Command | Own
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metric:
+    """One metric family.
+
+    ``labels`` are in the order in which values are given; exposition sorts them by name. ``buckets`` are the
+    upper bounds of a histogram without ``+Inf``, in the metric's unit.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[Label, ...] = ()
+    origin: Origin = field(default_factory=Own)
+    buckets: tuple[float, ...] = ()
+    stability: Stability = Stability.EXPERIMENTAL
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The label names, in declaration order."""
+        return tuple(label.name for label in self.labels)
+
+
+def counter(name: str, help: str, labels: tuple[Label, ...] = (), origin: Origin = Own()) -> Metric:  # noqa: A002 -- `help` is Prometheus's word; Own() is immutable
+    """Declare a counter."""
+    return Metric(name, Kind.COUNTER, help, labels, origin)
+
+
+def gauge(name: str, help: str, labels: tuple[Label, ...] = (), origin: Origin = Own()) -> Metric:  # noqa: A002 -- as above
+    """Declare a gauge."""
+    return Metric(name, Kind.GAUGE, help, labels, origin)
+
+
+def histogram(
+    name: str,
+    help: str,  # noqa: A002 -- `help` is Prometheus's word
+    labels: tuple[Label, ...] = (),
+    origin: Origin = Own(),
+    *,
+    buckets: tuple[float, ...],
+) -> Metric:
+    """Declare a histogram with the default ``buckets`` (settings may override them)."""
+    return Metric(name, Kind.HISTOGRAM, help, labels, origin, buckets)

@@ -1,0 +1,109 @@
+"""Task metrics, folded from Celery's task events."""
+
+from exporter.catalog.labels import EXCEPTION, QUEUE, REVOCATION, STATE, TASK
+from exporter.catalog.metric import Event, Metric, counter, gauge, histogram
+
+SENT_SETTING = "task_send_sent_event"
+TASK_EVENTS = "worker -E"
+
+# Past the longest alert threshold, so that a quantile is never cut off below one; 2 h is the last bound.
+DURATION_BUCKETS = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200,
+)  # fmt: skip
+
+TASK_QUEUE = (TASK, QUEUE)
+ENDS = ("task-succeeded", "task-failed", "task-retried", "task-revoked", "task-rejected")
+
+TASKS_SENT = counter(
+    "celery_tasks_sent_total",
+    "Tasks published, retries included (task-sent events).",
+    TASK_QUEUE,
+    Event(("task-sent",), SENT_SETTING),
+)
+TASKS_RECEIVED = counter(
+    "celery_tasks_received_total",
+    "Tasks received by a worker (task-received events).",
+    TASK_QUEUE,
+    Event(("task-received",), TASK_EVENTS),
+)
+TASKS_STARTED = counter(
+    "celery_tasks_started_total",
+    "Executions started (task-started events).",
+    TASK_QUEUE,
+    Event(("task-started",), TASK_EVENTS),
+)
+TASKS = counter(
+    "celery_tasks_total",
+    "Executions that ended, by outcome; an execution reported twice counts once.",
+    (TASK, QUEUE, STATE),
+    Event(ENDS, TASK_EVENTS),
+)
+TASK_EXCEPTIONS = counter(
+    "celery_task_exceptions_total",
+    "Failures and retries by exception class; classes over the limit of a task are folded into __overflow__.",
+    (TASK, EXCEPTION),
+    Event(("task-failed", "task-retried"), TASK_EVENTS),
+)
+TASK_REVOCATIONS = counter(
+    "celery_task_revocations_total",
+    "Revoked executions by reason: terminated, expired or revoked.",
+    (TASK, REVOCATION),
+    Event(("task-revoked",), TASK_EVENTS),
+)
+TASK_RUNTIME = histogram(
+    "celery_task_runtime_seconds",
+    "Execution time: Celery's own figure for success, end minus start for failure and retry.",
+    (TASK, QUEUE, STATE),
+    Event(("task-succeeded", "task-failed", "task-retried"), TASK_EVENTS),
+    buckets=DURATION_BUCKETS,
+)
+TASK_WAIT = histogram(
+    "celery_task_wait_seconds",
+    "Time from publishing a task (or its eta, if later) to the start of its execution.",
+    TASK_QUEUE,
+    Event(("task-sent", "task-started"), SENT_SETTING),
+    buckets=DURATION_BUCKETS,
+)
+TASK_PREFETCH = histogram(
+    "celery_task_prefetch_seconds",
+    "Time from the arrival of a task at the worker (or its eta, if later) to the start of its execution.",
+    TASK_QUEUE,
+    Event(("task-received", "task-started"), TASK_EVENTS),
+    buckets=DURATION_BUCKETS,
+)
+TASKS_RUNNING = gauge(
+    "celery_tasks_running",
+    "Executions started and not ended.",
+    TASK_QUEUE,
+    Event(("task-started", *ENDS), TASK_EVENTS),
+)
+TASK_OLDEST_STARTED = gauge(
+    "celery_task_oldest_started_timestamp_seconds",
+    "Start of the execution that has been running longest; absent while none runs.",
+    (TASK,),
+    Event(("task-started", *ENDS), TASK_EVENTS),
+)
+TASK_LAST_SENT = gauge(
+    "celery_task_last_sent_timestamp_seconds",
+    "When the task was last published, by the publisher's clock.",
+    (TASK,),
+    Event(("task-sent",), SENT_SETTING),
+)
+TASK_LAST_SUCCESS = gauge(
+    "celery_task_last_success_timestamp_seconds",
+    "When the task last succeeded, by the worker's clock.",
+    (TASK,),
+    Event(("task-succeeded",), TASK_EVENTS),
+)
+TASK_LAST_FAILURE = gauge(
+    "celery_task_last_failure_timestamp_seconds",
+    "When the task last failed, by the worker's clock.",
+    (TASK,),
+    Event(("task-failed",), TASK_EVENTS),
+)
+
+METRICS: tuple[Metric, ...] = (
+    TASKS_SENT, TASKS_RECEIVED, TASKS_STARTED, TASKS, TASK_EXCEPTIONS, TASK_REVOCATIONS,
+    TASK_RUNTIME, TASK_WAIT, TASK_PREFETCH, TASKS_RUNNING, TASK_OLDEST_STARTED,
+    TASK_LAST_SENT, TASK_LAST_SUCCESS, TASK_LAST_FAILURE,
+)  # fmt: skip

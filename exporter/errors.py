@@ -1,0 +1,32 @@
+"""Every expected failure of the exporter; anything else is a bug and is treated as one."""
+
+
+class ExporterError(Exception):
+    """An expected failure."""
+
+
+class ConfigError(ExporterError):
+    """The configuration is wrong; the message is one line that names the setting and the cure."""
+
+
+class SourceError(ExporterError):
+    """A server could not be reached or answered with a refusal.
+
+    ``reason`` is one of a closed set of words, fit for a label: refused, timeout, dns, tls, auth, noperm,
+    loading, closed, protocol.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class DecodeError(ExporterError):
+    """A message or a reply could not be understood.
+
+    ``reason`` is one of a closed set of words, fit for a label: envelope, serializer, body, schema, binding.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

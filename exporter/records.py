@@ -1,0 +1,216 @@
+"""What travels between the rooms: decoded events, and samples.
+
+Takes and gives nothing; never decodes. Timestamps are seconds since the epoch by the *sender's* clock; other
+fields of an event (args, kwargs, result) are user data and are not even decoded.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple, Protocol
+
+from msgspec import Meta, Raw, Struct
+
+from exporter.catalog import Metric
+
+Timestamp = Annotated[float, Meta(ge=0, le=253_402_300_799)]  # year 9999, where datetime ends
+Text = Annotated[str, Meta(max_length=512)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class TaskSent(Struct, tag_field="type", tag="task-sent", gc=False):
+    """A client published a task, or a worker its retry; ``eta`` is ISO 8601 or None, ``retries`` counts from 0."""
+
+    uuid: Text
+    timestamp: Timestamp
+    name: Text
+    queue: Text | None = None
+    eta: Text | None = None
+    retries: int = 0
+
+
+class TaskReceived(Struct, tag_field="type", tag="task-received", gc=False):
+    """A worker took a task from its queue; which queue it does not say. ``retries`` counts from 0."""
+
+    uuid: Text
+    timestamp: Timestamp
+    hostname: Text
+    name: Text
+    eta: Text | None = None
+    retries: int = 0
+
+
+class TaskStarted(Struct, tag_field="type", tag="task-started", gc=False):
+    """A worker began to execute a task."""
+
+    uuid: Text
+    timestamp: Timestamp
+    hostname: Text
+
+
+class TaskSucceeded(Struct, tag_field="type", tag="task-succeeded", gc=False):
+    """``runtime`` in seconds; None when the worker was lost after storing the result."""
+
+    uuid: Text
+    timestamp: Timestamp
+    hostname: Text
+    runtime: Annotated[float, Meta(ge=0, le=1e10)] | None = None
+
+
+class TaskFailed(Struct, tag_field="type", tag="task-failed", gc=False):
+    """``exception`` is a repr, or free text; ``traceback`` is left as it came, only its last line is ever read."""
+
+    uuid: Text
+    timestamp: Timestamp
+    hostname: Text
+    exception: str | None = None
+    traceback: Raw = Raw()
+
+
+class TaskRetried(Struct, tag_field="type", tag="task-retried", gc=False):
+    """An execution ended in a retry; fields as in TaskFailed."""
+
+    uuid: Text
+    timestamp: Timestamp
+    hostname: Text
+    exception: str | None = None
+    traceback: Raw = Raw()
+
+
+class TaskRejected(Struct, tag_field="type", tag="task-rejected", gc=False):
+    """The message was refused (Reject), and put back into its queue if ``requeue``."""
+
+    uuid: Text
+    timestamp: Timestamp
+    hostname: Text
+    requeue: bool | None = None
+
+
+class TaskRevoked(Struct, tag_field="type", tag="task-revoked", gc=False):
+    """The task will not run, or was ended: revoked, expired, or terminated."""
+
+    uuid: Text
+    timestamp: Timestamp
+    hostname: Text
+    terminated: bool | None = None
+    expired: bool | None = None
+
+
+class TaskCancelled(Struct, tag_field="type", tag="task-cancelled", gc=False):
+    """A worker gave a late-ack task back when it lost its connection or stopped cold."""
+
+    uuid: Text
+    timestamp: Timestamp
+    hostname: Text
+
+
+class WorkerEvent(Struct, gc=False):
+    """Fields of the three worker events.
+
+    ``freq`` is the heartbeat interval in seconds. A heartbeat that answers a remote command carries neither
+    ``active`` nor ``processed`` nor ``loadavg`` (1, 5, 15 minutes): None is unknown, not 0. ``queues`` and
+    ``concurrency`` are there only if the application adds them.
+    """
+
+    hostname: Text
+    timestamp: Timestamp
+    pid: int = 0
+    freq: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+    active: Count | None = None
+    processed: Count | None = None
+    loadavg: tuple[float, float, float] | None = None
+    sw_ident: Text | None = None
+    sw_ver: Text | None = None
+    sw_sys: Text | None = None
+    queues: list[Text] | None = None
+    concurrency: Count | None = None
+
+
+class WorkerOnline(WorkerEvent, tag_field="type", tag="worker-online", gc=False):
+    """The worker connected to the broker."""
+
+
+class WorkerHeartbeat(WorkerEvent, tag_field="type", tag="worker-heartbeat", gc=False):
+    """The worker lives."""
+
+
+class WorkerOffline(WorkerEvent, tag_field="type", tag="worker-offline", gc=False):
+    """The worker leaves on purpose, or lost its connection and could still say so."""
+
+
+TaskEvent = (
+    TaskSent
+    | TaskReceived
+    | TaskStarted
+    | TaskSucceeded
+    | TaskFailed
+    | TaskRetried
+    | TaskRejected
+    | TaskRevoked
+    | TaskCancelled
+)
+Event = TaskEvent | WorkerOnline | WorkerHeartbeat | WorkerOffline
+
+EVENT_CLASSES: tuple[type[Struct], ...] = (
+    TaskSent, TaskReceived, TaskStarted, TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked,
+    TaskCancelled, WorkerOnline, WorkerHeartbeat, WorkerOffline,
+)  # fmt: skip
+
+
+class Exemplar(NamedTuple):
+    """The task behind an observation: its id, the observed value, and when (epoch seconds)."""
+
+    task_id: str
+    value: float
+    timestamp: float
+
+
+class Distribution(NamedTuple):
+    """A histogram's value: observations per bucket (not cumulative, ``+Inf`` last), their sum, and exemplars."""
+
+    counts: list[int]
+    total: float
+    exemplars: list[Exemplar | None] | None = None
+
+
+Value = float | Distribution
+"""What a series holds; a counter or a gauge holds a number."""
+
+
+class SeriesView(Protocol):
+    """A series as exposition sees it.
+
+    ``labels`` are values in the metric's declared order. ``bounds`` are a histogram's bucket bounds, else
+    empty. ``exemplar`` is a counter's latest one (a histogram's travel with its value). ``cache`` belongs to
+    exposition, which keeps prepared text there; it starts as None.
+    """
+
+    labels: tuple[str, ...]
+    bounds: tuple[float, ...]
+    exemplar: Exemplar | None
+    cache: object
+
+
+class Family(NamedTuple):
+    """One metric with its series and their values at one moment (None: no sample now)."""
+
+    metric: Metric
+    series: Sequence[SeriesView]
+    values: Sequence[Value | None]
+
+
+class Sample(NamedTuple):
+    """One value read from a server; ``labels`` in the metric's declared order."""
+
+    metric: Metric
+    labels: tuple[str, ...]
+    value: float
+
+
+class QueueReading(NamedTuple):
+    """One queue as read from Redis: messages per priority step, and the id of the next message to be served.
+
+    ``oldest`` maps a step to a task id; a step is missing where it is empty, or was not asked for.
+    """
+
+    queue: str
+    lengths: dict[int, int]
+    oldest: dict[int, str]
