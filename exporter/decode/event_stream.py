@@ -1,0 +1,138 @@
+"""Celery's events as kombu publishes them on Redis: a JSON envelope around a base64 body.
+
+The envelope is the same for every serializer. The body is one event, or a list of events: workers with an event
+loop send even a single task event as a list. Events are told apart by their own ``type``, never by the channel.
+Only the fields of the records are decoded; arguments and results are skipped unread, and pickle is never loaded.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Union
+
+import msgspec
+
+from exporter.errors import DecodeError
+from exporter.records import EVENT_CLASSES, Event
+
+
+class Decoded(NamedTuple):
+    """What one message held: events, the number of well-formed ones of unknown type, and the reasons of the rest."""
+
+    events: list[Event]
+    others: int
+    invalid: list[str]
+
+
+class _Properties(msgspec.Struct, frozen=True):
+    body_encoding: str | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    """``body`` is taken as base64, which msgspec decodes while it parses."""
+
+    body: bytes
+    content_type: str = msgspec.field(name="content-type", default="application/json")
+    properties: _Properties = _Properties("base64")
+
+
+class _PlainEnvelope(msgspec.Struct, gc=False):
+    """An envelope whose body is text: transport option body_encoding switched off."""
+
+    body: str
+    content_type: str = msgspec.field(name="content-type", default="application/json")
+
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_ANY_EVENT: Any = Union[tuple(EVENT_CLASSES)]  # noqa: UP007 -- made from a list
+_KNOWN_TYPES = {kind.__struct_config__.tag for kind in EVENT_CLASSES}
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_plain = msgspec.json.Decoder(_PlainEnvelope).decode
+
+
+class _Serializer:
+    """Decoders for one serializer: a list of events, one event, the parts of a broken list, the type of a part.
+
+    ``list_starts`` are the first bytes that a list can have.
+    """
+
+    def __init__(self, decoder: Any, list_starts: bytes) -> None:  # noqa: ANN401 -- msgspec's two Decoders
+        self.list_starts = frozenset(list_starts)
+        self.many: Callable[[bytes], list[Event]] = decoder(list[_ANY_EVENT]).decode
+        self.one: Callable[[bytes | msgspec.Raw], Event] = decoder(_ANY_EVENT).decode
+        self.parts: Callable[[bytes], list[msgspec.Raw]] = decoder(list[msgspec.Raw]).decode
+        self.typed: Callable[[bytes | msgspec.Raw], _Typed] = decoder(_Typed).decode
+
+
+_SERIALIZERS = {
+    "application/json": _Serializer(msgspec.json.Decoder, b"["),
+    "application/x-msgpack": _Serializer(msgspec.msgpack.Decoder, bytes((*range(0x90, 0xA0), 0xDC, 0xDD))),
+}
+
+# What a body or a part of it can raise: not the serializer's syntax, not UTF-8, nested too deeply.
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def decode_message(payload: bytes) -> Decoded:
+    """Decode one published message.
+
+    Raises DecodeError when nothing of it can be used: ``envelope`` (not kombu's), ``serializer`` (one that is not
+    read, pickle above all), ``body`` (neither an event nor a list).
+    """
+    try:
+        envelope = _decode_envelope(payload)
+        body = envelope.body
+        if envelope.properties.body_encoding != "base64":
+            body = _decode_plain(payload).body.encode()
+    except _MALFORMED:
+        body, content_type = _plain_body(payload)
+    else:
+        content_type = envelope.content_type
+    serializer = _SERIALIZERS.get(content_type)
+    if serializer is None:
+        raise DecodeError("serializer", f"events in {content_type[:100]!r} are not read")
+    try:
+        if body and body[0] not in serializer.list_starts:
+            return Decoded([serializer.one(body)], 0, [])
+        return Decoded(serializer.many(body), 0, [])
+    except _MALFORMED:
+        return _salvage(serializer, body)
+
+
+def _plain_body(payload: bytes) -> tuple[bytes, str]:
+    """Body and content type of an envelope whose body is not base64."""
+    try:
+        envelope = _decode_plain(payload)
+    except _MALFORMED as error:
+        raise DecodeError("envelope", f"not a kombu message: {error}") from None
+    return envelope.body.encode(), envelope.content_type
+
+
+def _salvage(serializer: _Serializer, body: bytes) -> Decoded:
+    """Decode a body that is no clean list of known events: a single event, or a list with strangers in it."""
+    try:
+        parts: list[msgspec.Raw] | list[bytes] = serializer.parts(body)
+    except _MALFORMED:
+        parts = [body]
+    decoded = Decoded([], 0, [])
+    others = 0
+    for part in parts:
+        try:
+            decoded.events.append(serializer.one(part))
+        except _MALFORMED:
+            if _is_other(serializer, part):
+                others += 1
+            else:
+                decoded.invalid.append("schema")
+    if not decoded.events and not others and parts == [body]:
+        raise DecodeError("body", "neither an event nor a list of events")
+    return decoded._replace(others=others)
+
+
+def _is_other(serializer: _Serializer, part: bytes | msgspec.Raw) -> bool:
+    """Tell whether a part is a well-formed event of a type that is not folded (custom events, gossip)."""
+    try:
+        return serializer.typed(part).type not in _KNOWN_TYPES
+    except _MALFORMED:
+        return False

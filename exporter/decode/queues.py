@@ -1,0 +1,73 @@
+"""Replies about Celery's queues on Redis: bindings, messages, delivery times."""
+
+import msgspec
+
+from exporter.errors import DecodeError
+
+BINDING_SEPARATOR = b"\x06\x16"
+# Exchanges and queues of Celery's own traffic: remote control, its replies, events.
+INTERNAL_SUFFIXES = (".pidbox",)
+
+
+class _Headers(msgspec.Struct):
+    id: str | None = None
+
+
+class _Properties(msgspec.Struct):
+    correlation_id: str | None = None
+
+
+class _Message(msgspec.Struct):
+    """A queued task message; its body (the arguments) is not decoded."""
+
+    headers: _Headers | None = None
+    properties: _Properties | None = None
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+
+
+def decode_binding(member: bytes, event_exchange: str) -> str | None:
+    """Give the queue of one ``_kombu.binding`` member (routing key, pattern, queue); None for internal queues.
+
+    Raises DecodeError (``binding``) when the member is none of kombu's.
+    """
+    parts = member.split(BINDING_SEPARATOR)
+    try:
+        queue = parts[-1].decode()
+    except UnicodeDecodeError as error:
+        raise DecodeError("binding", f"queue name is not UTF-8: {error}") from None
+    if len(parts) != 3 or not queue:
+        raise DecodeError("binding", "not a binding of kombu's")
+    return None if is_internal(queue, event_exchange) else queue
+
+
+def is_internal(queue: str, event_exchange: str) -> bool:
+    """Tell whether a queue or exchange carries Celery's own traffic instead of tasks."""
+    return queue.endswith(INTERNAL_SUFFIXES) or queue == event_exchange or queue.startswith(f"{event_exchange}.")
+
+
+def decode_message_id(message: bytes) -> str:
+    """Give the task id of a queued message.
+
+    Raises DecodeError (``body``) when the message is no task of Celery's.
+    """
+    try:
+        decoded = _decode_message(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError("body", f"not a task message: {error}") from None
+    found = (decoded.headers and decoded.headers.id) or (decoded.properties and decoded.properties.correlation_id)
+    if not found:
+        raise DecodeError("body", "a message without task id")
+    return found
+
+
+def decode_oldest_delivery(reply: object) -> float | None:
+    """Give the delivery time (epoch seconds) of ZRANGE unacked_index 0 0 WITHSCORES; None if there is none."""
+    match reply:
+        case [bytes(), bytes(score)]:
+            try:
+                return float(score)
+            except ValueError:
+                return None
+    return None

@@ -1,0 +1,122 @@
+"""The event subscription: a read-only PSUBSCRIBE to the channels that kombu publishes Celery's events on.
+
+Sends PSUBSCRIBE (or SUBSCRIBE where fanout_patterns is off), CLIENT ID once, and PING after silence; needs the
+rights ``+psubscribe +subscribe +ping +client|id`` and the channel pattern, literally. Costs the server one match
+per PUBLISH. Lives in its caller's thread. A failure raises SourceError: what was published meanwhile is lost, as
+Redis keeps no events, and the caller counts the gap.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import hiredis
+
+from exporter.errors import SourceError
+from exporter.sources.wire import Endpoint, Wire
+
+POLL_SECONDS = 0.5
+_GLOB = re.compile(r"([*?\[\]\\])")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Where kombu publishes events; fields are named as in Celery's settings and transport options."""
+
+    event_exchange: str = "celeryev"
+    global_keyprefix: str = ""
+    fanout_prefix: bool | str = True
+    fanout_patterns: bool = True
+    db: int = 0
+
+    @property
+    def channel(self) -> str:
+        """The channel without routing key."""
+        prefix = self.fanout_prefix
+        if isinstance(prefix, bool):
+            prefix = f"/{self.db}." if prefix else ""
+        return f"{self.global_keyprefix}{prefix}{self.event_exchange}"
+
+    @property
+    def pattern(self) -> str:
+        """The pattern, glob signs of the names escaped."""
+        return _GLOB.sub(r"\\\1", self.channel) + "/*"
+
+    @property
+    def subscribe_command(self) -> tuple[str, str]:
+        """The command that subscribes."""
+        return ("PSUBSCRIBE", self.pattern) if self.fanout_patterns else ("SUBSCRIBE", self.channel)
+
+
+class EventStream:
+    """One subscription at a time; ``idle_timeout`` is the silence in seconds after which it is taken for dead."""
+
+    def __init__(self, endpoint: Endpoint, topic: Topic, idle_timeout: float) -> None:
+        self._endpoint = endpoint
+        self._topic = topic
+        self._idle_timeout = idle_timeout
+        self._wire: Wire | None = None
+        self._silence = 0.0
+        self._pinged = False
+        self._early: list[bytes] = []
+        self.client_id: int | None = None
+
+    def open(self) -> None:
+        """Connect and subscribe; raises SourceError. On return the server has confirmed the subscription."""
+        self.close()
+        wire = self._wire = self._endpoint.open()
+        self._silence, self._pinged, self._early = 0.0, False, []
+        wire.send([("CLIENT", "ID"), self._topic.subscribe_command], self._idle_timeout)
+        replies: list[Any] = []
+        waited = 0.0
+        while len(replies) < 2:
+            received = wire.receive(POLL_SECONDS)
+            replies += received
+            waited += 0 if received else POLL_SECONDS
+            if waited >= self._idle_timeout:
+                raise SourceError("timeout", f"no answer to {self._topic.subscribe_command[0]}")
+        identity, confirmed, *early = replies
+        if isinstance(confirmed, hiredis.ReplyError):
+            raise SourceError(_refusal(confirmed), f"{self._topic.subscribe_command[0]}: {confirmed}")
+        self.client_id = identity if isinstance(identity, int) else None
+        self._early = _payloads(early)
+
+    def read(self) -> list[bytes]:
+        """Give the messages of one read from the socket; none after POLL_SECONDS of silence.
+
+        Raises SourceError when the connection is lost, or answers nothing any more.
+        """
+        wire = self._wire
+        if wire is None:
+            raise SourceError("closed", "the event stream is closed")
+        if self._early:
+            early, self._early = self._early, []
+            return early
+        frames = wire.receive(POLL_SECONDS)
+        if frames:
+            self._silence, self._pinged = 0.0, False
+            return _payloads(frames)
+        self._silence += POLL_SECONDS
+        if self._silence >= self._idle_timeout:
+            raise SourceError("timeout", f"nothing, not even PONG, for {self._idle_timeout:g} s")
+        if not self._pinged and self._silence >= self._idle_timeout / 2:
+            self._pinged = True
+            wire.send([("PING",)], POLL_SECONDS)
+        return []
+
+    def close(self) -> None:
+        """End the subscription; safe from any thread, a read ends with a SourceError."""
+        wire, self._wire = self._wire, None
+        self.client_id = None
+        if wire is not None:
+            wire.close()
+
+
+def _payloads(frames: list[Any]) -> list[bytes]:
+    """The message bodies of pub/sub frames: [pmessage, pattern, channel, body] or [message, channel, body]."""
+    return [frame[-1] for frame in frames if type(frame) is list and frame[0] in (b"pmessage", b"message")]
+
+
+def _refusal(reply: object) -> str:
+    word = str(reply).partition(" ")[0]
+    return {"NOPERM": "noperm", "NOAUTH": "auth", "LOADING": "loading"}.get(word, "protocol")

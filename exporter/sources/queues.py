@@ -1,0 +1,114 @@
+"""Celery's queues on Redis: which commands read them, and the pass over the key space that finds them.
+
+A queue is one list per priority step, so a scrape sends per queue an LLEN per step and an LINDEX of the next
+message, and HLEN, ZRANGE and ZCOUNT for what is not acknowledged: all O(1) or O(log n), in the server's pipeline.
+The pass sends SCAN twice per batch (bindings, reply queues) and SMEMBERS per binding, in the background.
+Needs ``+llen +lindex +hlen +zrange +zcount`` and ``+scan +smembers``, and read rights on the keys.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exporter.errors import SourceError
+from exporter.sources.session import Refusal, Session
+from exporter.sources.wire import Command
+
+_GLOB = re.compile(r"([*?\[\]\\])")
+SCAN_COUNT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class QueueKeys:
+    """How kombu names its keys; fields are named as in Celery's broker_transport_options."""
+
+    global_keyprefix: str = ""
+    sep: str = "\x06\x16"
+    priority_steps: tuple[int, ...] = (0, 3, 6, 9)
+    unacked_key: str = "unacked"
+    unacked_index_key: str = "unacked_index"
+
+    def list_of(self, queue: str, step: int) -> str:
+        """The list of a queue's priority step; the first step's has the plain name."""
+        return f"{self.global_keyprefix}{queue}{self.sep}{step}" if step else f"{self.global_keyprefix}{queue}"
+
+    def binding_of(self, exchange: str) -> str:
+        """The set of an exchange's bindings; Celery's default exchange has its queue's name."""
+        return f"{self.global_keyprefix}_kombu.binding.{exchange}"
+
+    def length_commands(self, queue: str) -> list[Command]:
+        """LLEN of every step, in order of steps."""
+        return [("LLEN", self.list_of(queue, step)) for step in self.priority_steps]
+
+    def oldest_commands(self, queue: str, steps: Iterable[int]) -> list[Command]:
+        """LINDEX of the next message of some steps: kombu pushes left and pops right."""
+        return [("LINDEX", self.list_of(queue, step), -1) for step in steps]
+
+    def unacked_commands(self, overdue_before: float) -> list[Command]:
+        """Count of unacknowledged messages, the oldest of them, and those delivered before an epoch time."""
+        index = self.global_keyprefix + self.unacked_index_key
+        return [
+            ("HLEN", self.global_keyprefix + self.unacked_key),
+            ("ZRANGE", index, 0, 0, "WITHSCORES"),
+            ("ZCOUNT", index, "-inf", overdue_before),
+        ]
+
+
+class Found(NamedTuple):
+    """What one batch of a pass found; ``complete`` when it was the last of a full pass."""
+
+    bindings: list[bytes]
+    reply_queues: set[bytes]
+    complete: bool
+
+
+class QueueScan:
+    """A resumable pass over the key space of the broker's database."""
+
+    def __init__(self, session: Session, keys: QueueKeys, deadline: float) -> None:
+        self._session = session
+        self._deadline = deadline
+        prefix = _GLOB.sub(r"\\\1", keys.global_keyprefix)
+        # The same walk twice, because one pattern can't say both and names without pattern would be megabytes.
+        self._patterns = (f"{prefix}_kombu.binding.*", f"{prefix}*.reply.celery.pidbox")
+        self._cursors: list[bytes | None] = [b"0", b"0"]
+
+    def next_batch(self) -> Found:
+        """Look at about SCAN_COUNT keys more; raises SourceError, after which the pass starts again."""
+        try:
+            return self._next_batch()
+        except SourceError:
+            self._cursors = [b"0", b"0"]
+            raise
+
+    def close(self) -> None:
+        """Close the connection; safe from any thread."""
+        self._session.close()
+
+    def _next_batch(self) -> Found:
+        walks = [(walk, cursor) for walk, cursor in enumerate(self._cursors) if cursor is not None]
+        commands: list[Command] = [
+            ("SCAN", cursor, "MATCH", self._patterns[walk], "COUNT", SCAN_COUNT) for walk, cursor in walks
+        ]
+        keys: list[list[bytes]] = [[], []]
+        for (walk, _), reply in zip(walks, self._session.exchange(commands, self._deadline), strict=True):
+            if isinstance(reply, Refusal):
+                raise SourceError("noperm", f"SCAN: {reply}")
+            cursor, keys[walk] = reply
+            self._cursors[walk] = None if cursor == b"0" else cursor
+        bindings = self._members(keys[0])
+        complete = self._cursors == [None, None]
+        if complete:
+            self._cursors = [b"0", b"0"]
+        return Found(bindings, set(keys[1]), complete)
+
+    def _members(self, keys: list[bytes]) -> list[bytes]:
+        if not keys:
+            return []
+        commands: list[Command] = [("SMEMBERS", key) for key in keys]
+        replies = self._session.exchange(commands, self._deadline)
+        refused = next((reply for reply in replies if isinstance(reply, Refusal) and "NOPERM" in str(reply)), None)
+        if refused is not None:
+            raise SourceError("noperm", f"SMEMBERS: {refused}")
+        return [member for reply in replies if isinstance(reply, list) for member in reply]

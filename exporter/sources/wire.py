@@ -1,0 +1,140 @@
+"""A Redis connection on which many replies arrive at once.
+
+redis-py opens it (URL, TLS, ACL, unix socket, database), then its socket is read here in bulk through hiredis,
+several times cheaper than one reply at a time. RESP2 gives one reply shape on every server. Sends AUTH, SELECT
+and CLIENT SETINFO while opening, nothing else by itself.
+"""
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterable
+from typing import Any, cast
+
+import hiredis
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool
+from redis.retry import Retry
+
+from exporter.errors import ConfigError, SourceError
+
+Command = tuple[str | bytes | int | float, ...]
+LIBRARY_VERSION = redis.__version__
+RECEIVE_BYTES = 256 * 1024
+
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (redis.AuthenticationError, "auth"),
+    (redis.exceptions.NoPermissionError, "noperm"),
+    (redis.exceptions.BusyLoadingError, "loading"),
+    (socket.gaierror, "dns"),
+    (ssl.SSLError, "tls"),
+    (ConnectionRefusedError, "refused"),
+    (FileNotFoundError, "refused"),
+    (TimeoutError, "timeout"),
+    (redis.TimeoutError, "timeout"),
+    (redis.ResponseError, "protocol"),
+    (redis.InvalidResponse, "protocol"),
+)
+
+
+def source_error(error: BaseException) -> SourceError:
+    """Turn an error of redis-py or of the socket, or the one behind it, into a SourceError with its reason."""
+    link: BaseException | None = error
+    while link is not None:
+        for kind, reason in _REASONS:
+            if isinstance(link, kind):
+                return SourceError(reason, str(error))
+        link = link.__cause__ or link.__context__
+    return SourceError("closed", str(error) or type(error).__name__)
+
+
+class Endpoint:
+    """Where and how to connect; checks the URL, opens nothing.
+
+    ``timeout`` bounds connecting and each step of it, in seconds. Raises ConfigError for options that redis-py
+    does not know.
+    """
+
+    def __init__(self, url: str, *, timeout: float, select_db: bool = True) -> None:
+        try:
+            self._pool = ConnectionPool.from_url(
+                url,
+                protocol=2,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                socket_keepalive=True,
+                retry=Retry(NoBackoff(), 0),
+            )
+            if not select_db:
+                self._pool.connection_kwargs["db"] = 0
+            verify = str(self._pool.connection_kwargs.get("ssl_cert_reqs", ""))
+            if verify.startswith("CERT_"):  # Celery's spelling
+                self._pool.connection_kwargs["ssl_cert_reqs"] = verify.removeprefix("CERT_").lower()
+            self._pool.make_connection()
+        except (TypeError, ValueError, redis.RedisError) as error:
+            raise ConfigError(f"the Redis URL has an option that redis-py does not take: {error}") from None
+
+    def open(self) -> "Wire":
+        """Connect, authenticate and select the database; raise SourceError."""
+        connection: Any = self._pool.make_connection()
+        try:
+            connection.connect()
+        except (redis.RedisError, OSError) as error:
+            connection.disconnect()
+            raise source_error(error) from None
+        return Wire(connection)
+
+
+class Wire:
+    """An open connection; one thread uses it, any thread may close it."""
+
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 -- redis-py's connection classes share no public type
+        self._connection = connection
+        # The one step behind redis-py's back; tests/integration notices if it moves.
+        self._socket = cast("socket.socket", connection._sock)  # noqa: SLF001 -- as said above
+        self._reader = hiredis.Reader()
+        self._buffer = bytearray(RECEIVE_BYTES)
+        self._closing = threading.Lock()
+
+    def send(self, commands: Iterable[Command], timeout: float) -> None:
+        """Send commands in one write; raise SourceError."""
+        packed = b"".join(hiredis.pack_command(command) for command in commands)  # type: ignore[arg-type]  # its stub takes 1-tuples only
+        try:
+            self._socket.settimeout(max(timeout, 0.001))
+            self._socket.sendall(packed)
+        except OSError as error:
+            raise source_error(error) from None
+
+    def receive(self, timeout: float) -> list[Any]:
+        """Give the replies that one read from the socket completes; none on a timeout; raise SourceError.
+
+        An error reply is a ``hiredis.ReplyError`` in the list.
+        """
+        try:
+            self._socket.settimeout(max(timeout, 0.001))
+            size = self._socket.recv_into(self._buffer)
+        except TimeoutError:
+            return []
+        except OSError as error:
+            raise source_error(error) from None
+        if not size:
+            raise SourceError("closed", "the server closed the connection")
+        replies = []
+        try:
+            self._reader.feed(self._buffer, 0, size)  # type: ignore[arg-type]  # takes any buffer, its stub says bytes
+            reply = self._reader.gets()
+            while reply is not False:
+                replies.append(reply)
+                reply = self._reader.gets()
+        except hiredis.ProtocolError as error:
+            raise SourceError("protocol", str(error)) from None
+        return replies
+
+    def close(self) -> None:
+        """Close the connection; a receive in another thread ends with a SourceError. Never raises."""
+        with self._closing:
+            with contextlib.suppress(OSError):  # it may be closed already
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._connection.disconnect()

@@ -1,0 +1,163 @@
+"""The two records behind task metrics: a task on its way, and the series of a (task, queue)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from exporter.catalog import Metric
+from exporter.catalog import tasks as rows
+
+if TYPE_CHECKING:
+    from exporter.state.series import Histogram, Series, Store
+    from exporter.state.workers import Worker
+
+STATES = ("success", "failure", "retry", "revoked", "rejected")
+
+
+class Publication(NamedTuple):
+    """A task-sent: its number of retries, when it was stamped, its eta (epoch seconds), and where it went."""
+
+    retries: int
+    sent_at: float
+    eta: float | None
+    series: TaskSeries
+
+
+class Task:
+    """A task id on its way through publishing, waiting and executions.
+
+    ``sent_at``, ``received_at`` and ``eta`` (epoch seconds, None if unknown) belong to the publication number
+    ``retries`` and to its next start, which uses them up. ``later`` is a retry that was published meanwhile: the
+    worker's child publishes it before the execution ends, often even before the parent's task-started arrives.
+    ``started_at``, ``worker`` and ``run_series`` belong to the execution that is running, or ran last. ``others``
+    are executions of the same id on other workers (redelivery), as (worker, start, series).
+    """
+
+    __slots__ = (
+        "born", "ended", "eta", "later", "others", "received_at", "retries", "run_series", "running", "sent_at",
+        "series", "started_at", "waited", "worker",
+    )  # fmt: skip
+
+    def __init__(self, series: TaskSeries, born: float) -> None:
+        self.series = series
+        self.born = born  # monotonic seconds
+        self.sent_at: float | None = None
+        self.received_at: float | None = None
+        self.eta: float | None = None
+        self.retries = 0
+        self.later: Publication | None = None
+        self.running = False
+        self.waited = False
+        self.ended = False
+        self.started_at = 0.0
+        self.worker: Worker | None = None
+        self.run_series = series
+        self.others: tuple[tuple[Worker, float, TaskSeries], ...] = ()
+
+    def publish(self, publication: Publication) -> None:
+        """Enter a publication: as what starts next, or behind what has not ended yet."""
+        busy = self.running or self.received_at is not None or self.sent_at is not None
+        if busy and publication.retries > self.retries:
+            self.later = publication
+        else:
+            self._take(publication)
+
+    def receive(self, retries: int) -> None:
+        """Turn to the publication that a worker received, if it is another one than before."""
+        if retries == self.retries:
+            return
+        later = self.later
+        if later is not None and later.retries == retries:
+            self.later = None
+            self._take(later)
+        else:  # its task-sent was not seen
+            self.retries, self.sent_at, self.eta = retries, None, None
+
+    @property
+    def pending(self) -> bool:
+        """Whether something of the task is still to come."""
+        return self.sent_at is not None or self.received_at is not None or self.later is not None
+
+    def _take(self, publication: Publication) -> None:
+        self.retries, self.sent_at, self.eta, self.series = publication
+
+
+class TaskSeries:
+    """The series of one (task, queue), created together so that their first increments can be seen."""
+
+    __slots__ = (
+        "activity", "failure", "idle_since", "prefetch", "queue", "received", "rejected", "retry", "revoked",
+        "running", "runtime", "sent", "started", "store", "success", "task", "wait",
+    )  # fmt: skip
+
+    def __init__(self, store: Store, task: TaskName, queue: str) -> None:
+        names = (task.name, queue)
+        self.store = store
+        self.task = task
+        self.queue = queue
+        self.sent = store.scalar(rows.TASKS_SENT, *names)
+        self.received = store.scalar(rows.TASKS_RECEIVED, *names)
+        self.started = store.scalar(rows.TASKS_STARTED, *names)
+        self.success, self.failure, self.retry, self.revoked, self.rejected = (
+            store.scalar(rows.TASKS, *names, state) for state in STATES
+        )
+        self.running = store.scalar(rows.TASKS_RUNNING, *names)
+        self.wait = store.histogram(rows.TASK_WAIT, *names)
+        self.prefetch = store.histogram(rows.TASK_PREFETCH, *names)
+        self.runtime: dict[str, Histogram] = {"success": store.histogram(rows.TASK_RUNTIME, *names, "success")}
+        self.activity = -1.0
+        self.idle_since = 0.0
+
+    def runtime_of(self, state: str) -> Histogram:
+        """The runtime histogram of an outcome; failure and retry get theirs when they first occur."""
+        found = self.runtime.get(state)
+        if found is None:
+            found = self.runtime[state] = self.store.histogram(rows.TASK_RUNTIME, self.task.name, self.queue, state)
+        return found
+
+    def count_activity(self) -> float:
+        """A sum that changes with every event of this (task, queue)."""
+        ends = self.success.value + self.failure.value + self.retry.value + self.revoked.value + self.rejected.value
+        return self.sent.value + self.received.value + self.started.value + ends
+
+    def rows(self) -> list[tuple[Metric, tuple[str, ...]]]:
+        """Metric and labels of every series held here."""
+        names = (self.task.name, self.queue)
+        plain = (
+            rows.TASKS_SENT, rows.TASKS_RECEIVED, rows.TASKS_STARTED, rows.TASKS_RUNNING, rows.TASK_WAIT,
+            rows.TASK_PREFETCH,
+        )  # fmt: skip
+        return [
+            *((metric, names) for metric in plain),
+            *((rows.TASKS, (*names, state)) for state in STATES),
+            *((rows.TASK_RUNTIME, (*names, state)) for state in self.runtime),
+        ]
+
+
+class TaskName:
+    """What is kept per task name: its queues and the series that carry no queue.
+
+    ``expects_sent`` says whether its publishers are known to send task-sent (None: not known yet).
+    """
+
+    __slots__ = ("exceptions", "expects_sent", "last_failure", "last_sent", "last_success", "name", "queues", "series")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.queues: dict[str, TaskSeries] = {}
+        self.expects_sent: bool | None = None
+        self.exceptions: dict[str, Series] = {}
+        self.last_sent: Series | None = None
+        self.last_success: Series | None = None
+        self.last_failure: Series | None = None
+        self.series: set[tuple[Metric, tuple[str, ...]]] = set()
+
+
+def eta_seconds(eta: str) -> float | None:
+    """Turn an ISO 8601 eta into epoch seconds (UTC where it names no zone); None if it is no date."""
+    try:
+        moment = datetime.fromisoformat(eta)
+        return moment.timestamp() if moment.tzinfo else moment.replace(tzinfo=UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,295 @@
+"""Tasks: folds task events into counts, times and what is running.
+
+Takes task events in any order, with losses and repeats; gives series. The truths it keeps: an execution that
+ended counts once, whatever its worker sent; times use the senders' own stamps and are never negative; nothing
+is counted under a guessed name or queue. Not thread-safe: see state.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from exporter.catalog import UNKNOWN, internals
+from exporter.catalog import tasks as rows
+from exporter.records import (
+    Exemplar,
+    TaskCancelled,
+    TaskFailed,
+    TaskReceived,
+    TaskRejected,
+    TaskRetried,
+    TaskRevoked,
+    TaskSent,
+    TaskStarted,
+    TaskSucceeded,
+)
+from exporter.state import runs
+from exporter.state.holding import Holding, Replay
+from exporter.state.names import Names
+from exporter.state.series import Histogram, Store
+from exporter.state.task import Publication, Task, TaskSeries, eta_seconds
+from exporter.state.tracking import TaskLimits, Tracking
+from exporter.state.workers import Presence, Worker, Workers
+
+E = TypeVar("E", TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked)
+
+
+class Tasks:
+    """Every task on its way, by id, and the series of every task name.
+
+    ``now`` (monotonic seconds) is set by the caller for each batch, so that one event needs no clock.
+    """
+
+    def __init__(self, store: Store, workers: Workers, limits: TaskLimits, *, exemplars: bool = True) -> None:
+        self.now = 0.0
+        self.names = Names(store, limits.pairs, limits.exceptions)
+        self.tracked = Tracking(limits.tracked)
+        self._store = store
+        self._workers = workers
+        self._limits = limits
+        self._holding = Holding()
+        self._sent_seen = False
+        self._exemplars = exemplars
+        self._observe: Callable[[Histogram, float, str, float], None]
+        self._observe = Histogram.observe_task if exemplars else lambda histogram, value, *_: histogram.observe(value)
+        workers.close_runs = self.close_runs
+
+    def fold_sent(self, event: TaskSent) -> None:
+        """Fold task-sent: the only event that names the queue."""
+        series = self.names.series(event.name, event.queue or UNKNOWN)
+        series.sent.value += 1
+        name = series.task
+        name.expects_sent = self._sent_seen = True
+        if name.last_sent is None:
+            name.last_sent = self.names.named(name, rows.TASK_LAST_SENT)
+        name.last_sent.value = event.timestamp
+        eta = eta_seconds(event.eta) if event.eta is not None else None
+        task = self.tracked.get(event.uuid)
+        if task is None:
+            task = self._track(event.uuid, series)
+        elif task.running and not task.waited and event.retries == task.retries:  # its own start overtook it
+            task.waited = True
+            self._observe_delay(task.run_series.wait, event.uuid, task.started_at, max(event.timestamp, eta or 0.0))
+            return
+        task.publish(Publication(event.retries, event.timestamp, eta, series))
+        if self._holding:
+            for replay in self._holding.release(event.uuid):
+                replay()
+
+    def fold_received(self, event: TaskReceived) -> None:
+        """Fold task-received."""
+        worker = self._worker(event.hostname)
+        task = self.tracked.get(event.uuid)
+        if task is None:
+            if self._waits_for_sent(event):
+                return
+            task = self._track(event.uuid, self.names.series(event.name, self._workers.consumed_queue(worker)))
+            task.retries = event.retries
+        elif event.retries != task.retries:
+            task.receive(event.retries)
+        task.ended = False
+        task.received_at = event.timestamp
+        if event.eta is not None:
+            task.eta = eta_seconds(event.eta)
+        task.series.received.value += 1
+
+    def fold_started(self, event: TaskStarted, replayed: bool = False) -> None:  # noqa: FBT001, FBT002 -- hot
+        """Fold task-started; ``replayed`` when it was held and its worker knows it already."""
+        worker = self._worker(event.hostname)
+        if not replayed:
+            if not worker.ledger.seen_any:
+                self._workers.note_task_events(worker)
+            worker.ledger.started(event.timestamp)
+        task = self.tracked.get(event.uuid)
+        if task is None:
+            self._miss(event.uuid, "task-started", partial(self.fold_started, event, True))  # noqa: FBT003 -- hot
+            return
+        at = event.timestamp
+        series = runs.begin(event.uuid, task, worker, at)
+        series.started.value += 1
+        task.waited = task.sent_at is not None
+        eta = task.eta or 0.0
+        if task.sent_at is not None:
+            self._observe_delay(series.wait, event.uuid, at, max(task.sent_at, eta))
+        if task.received_at is not None:
+            self._observe_delay(series.prefetch, event.uuid, at, max(task.received_at, eta))
+        task.sent_at = task.received_at = task.eta = None
+
+    def fold_succeeded(self, event: TaskSucceeded) -> None:
+        """Fold task-succeeded; the runtime is Celery's own."""
+        run = self._end(event, "task-succeeded", self.fold_succeeded)
+        if run is None:
+            return
+        series, _ = run
+        series.success.value += 1
+        if event.runtime is not None:
+            self._observe(series.runtime["success"], event.runtime, event.uuid, event.timestamp)
+        name = series.task
+        if name.last_success is None:
+            name.last_success = self.names.named(name, rows.TASK_LAST_SUCCESS)
+        name.last_success.value = event.timestamp
+
+    def fold_failed(self, event: TaskFailed, exception: str, name: str | None = None) -> None:
+        """Fold task-failed; ``exception`` is the class, ``name`` the task's where the event itself tells it.
+
+        Celery reports Reject as a failure and then as rejected: both mean one rejected execution.
+        """
+        if name is not None and event.uuid not in self.tracked and event.uuid not in self._holding:
+            self._track(event.uuid, self.names.series(name, UNKNOWN))
+        run = self._end(event, "task-failed", lambda held: self.fold_failed(held, exception, name))
+        if run is None:
+            return
+        series, started_at = run
+        if exception == "Reject":
+            series.rejected.value += 1
+            return
+        series.failure.value += 1
+        if self._exemplars:
+            series.failure.exemplar = Exemplar(event.uuid, 1, event.timestamp)
+        self._observe_run(event, series, "failure", started_at)
+        self.names.exception(series.task, exception).value += 1
+        if series.task.last_failure is None:
+            series.task.last_failure = self.names.named(series.task, rows.TASK_LAST_FAILURE)
+        series.task.last_failure.value = event.timestamp
+
+    def fold_retried(self, event: TaskRetried, exception: str) -> None:
+        """Fold task-retried: the execution ended, the task goes on."""
+        run = self._end(event, "task-retried", lambda held: self.fold_retried(held, exception))
+        if run is None:
+            return
+        series, started_at = run
+        series.retry.value += 1
+        self._observe_run(event, series, "retry", started_at)
+        self.names.exception(series.task, exception).value += 1
+
+    def fold_rejected(self, event: TaskRejected) -> None:
+        """Fold task-rejected."""
+        run = self._end(event, "task-rejected", self.fold_rejected)
+        if run is not None:
+            run[0].rejected.value += 1
+
+    def fold_revoked(self, event: TaskRevoked) -> None:
+        """Fold task-revoked, of a running task or of one that never started."""
+        run = self._end(event, "task-revoked", self.fold_revoked)
+        if run is None:
+            return
+        series, _ = run
+        series.revoked.value += 1
+        reason = "terminated" if event.terminated else "expired" if event.expired else "revoked"
+        self.names.named(series.task, rows.TASK_REVOCATIONS, reason).value += 1
+
+    def fold_cancelled(self, event: TaskCancelled) -> None:
+        """Fold task-cancelled: the worker gave the message back, so the execution neither ended nor runs."""
+        task = self.tracked.get(event.uuid)
+        if task is None:
+            self._miss(event.uuid, "task-cancelled", partial(self.fold_cancelled, event))
+        elif task.running and task.worker is self._worker(event.hostname):
+            runs.stop(event.uuid, task)
+
+    def close_runs(self, worker: Worker, reason: str, until: float) -> None:
+        """Close, uncounted, what ``worker`` began up to ``until``; an end that still comes counts as ever."""
+        closed = runs.close(worker, until)
+        for uuid in closed:
+            self.tracked.retire(uuid)
+        self._evicted(reason, len(closed))
+
+    def sent_at(self, uuid: str) -> float | None:
+        """When a task that waits in its queue was published (epoch seconds); None if its task-sent was not seen."""
+        task = self.tracked.get(uuid)
+        if task is None:
+            return None
+        return task.later.sent_at if task.later is not None else task.sent_at
+
+    def tick(self, now: float) -> None:
+        """Release what waited long enough for its task-sent."""
+        self.now = now
+        for uuid in self._holding.overdue(now):
+            self._give_up_on_sent(uuid)
+
+    def sweep(self, now: float) -> None:
+        """Forget tasks that are too old and names that are idle."""
+        for uuid, task in self.tracked.older_than(now - self._limits.age):
+            runs.forget(uuid, task)
+            del self.tracked[uuid]
+            self._evicted("age", 1)
+        self.names.expire(now, self._limits.idle)
+
+    def refresh(self) -> None:
+        """Bring the gauges that are computed, not folded, up to date; done before values are copied."""
+        oldest: dict[str, float] = {}
+        for worker in self._workers.by_name.values():
+            for task in worker.running.values():
+                running = task.run_series.task.name
+                oldest[running] = min(task.started_at, oldest.get(running, task.started_at))
+        for name in self.names:
+            if name.name in oldest:
+                self._store.scalar(rows.TASK_OLDEST_STARTED, name.name).value = oldest[name.name]
+            else:
+                self._store.discard(rows.TASK_OLDEST_STARTED, (name.name,))
+        self._store.scalar(internals.TASKS_TRACKED).value = len(self.tracked)
+
+    def _worker(self, hostname: str) -> Worker:
+        worker = self._workers.by_name.get(hostname) or self._workers.meet(hostname)
+        worker.seen = self.now
+        if worker.presence is not Presence.ONLINE:
+            self._workers.revive(worker)
+        return worker
+
+    def _track(self, uuid: str, series: TaskSeries) -> Task:
+        task, evicted = self.tracked.add(uuid, series, self.now)
+        for old, gone in evicted:
+            runs.forget(old, gone)
+        self._evicted("count", sum(not gone.ended for _, gone in evicted))
+        return task
+
+    def _waits_for_sent(self, event: TaskReceived) -> bool:
+        """Hold a task-received whose task-sent is probably on its way; tell whether it is held."""
+        replay = partial(self.fold_received, event)
+        if self._holding.append(event.uuid, replay):
+            return True
+        name = self.names.by_name.get(event.name)
+        expected = name.expects_sent if name is not None else None
+        if expected or (expected is None and self._sent_seen):
+            return self._holding.hold(event.uuid, event.name, replay, self.now)
+        return False
+
+    def _give_up_on_sent(self, uuid: str) -> None:
+        name = self._holding.name_of(uuid)
+        replays = self._holding.release(uuid)
+        series = self.names.series(name, UNKNOWN)
+        series.task.expects_sent = False
+        self._track(uuid, series)
+        for replay in replays:
+            replay()
+
+    def _miss(self, uuid: str, kind: str, replay: Replay) -> None:
+        """Hold an event whose task is held; count one whose task is not known."""
+        if not self._holding.append(uuid, replay):
+            self._store.scalar(internals.TASKS_UNMATCHED, kind).value += 1
+
+    def _end(self, event: E, kind: str, refold: Callable[[E], None]) -> tuple[TaskSeries, float] | None:
+        """Enter the end of an execution; None if it can't be counted (yet), else its series and its start."""
+        worker = self._worker(event.hostname)
+        task = self.tracked.get(event.uuid)
+        if task is None:
+            self._miss(event.uuid, kind, partial(refold, event))
+            return None
+        run = runs.end(event.uuid, task, worker)
+        if run is None:
+            self._store.scalar(internals.TASKS_DUPLICATE, kind).value += 1
+        elif kind != "task-retried":
+            task.ended = True
+            self.tracked.retire(event.uuid)
+        return run
+
+    def _observe_delay(self, histogram: Histogram, uuid: str, start: float, since: float) -> None:
+        self._observe(histogram, max(start - since, 0.0), uuid, start)
+
+    def _observe_run(self, event: TaskFailed | TaskRetried, series: TaskSeries, state: str, started_at: float) -> None:
+        if started_at:
+            seconds = max(event.timestamp - started_at, 0.0)
+            self._observe(series.runtime_of(state), seconds, event.uuid, event.timestamp)
+
+    def _evicted(self, reason: str, count: int) -> None:
+        if count:
+            self._store.scalar(internals.TASKS_EVICTED, reason).value += count

@@ -1,0 +1,65 @@
+"""The table of tasks on their way, by id; bounded by count and by age.
+
+Not thread-safe: see state.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+
+from exporter.state.task import Task, TaskSeries
+
+# Enough to recognise a second report of an end, which comes within milliseconds of the first.
+ENDED_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLimits:
+    """Bounds: tasks held, seconds they are held, (task, queue) pairs, their idle seconds, classes per task."""
+
+    tracked: int = 200_000
+    age: float = 172_800
+    pairs: int = 4_000
+    idle: float = 86_400
+    exceptions: int = 50
+
+
+class Tracking(dict[str, Task]):
+    """Tasks by id, oldest first.
+
+    Tasks that ended stay for a while, so that a second report of the same end is known as such.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+        self._ended: deque[str] = deque()
+
+    def add(self, uuid: str, series: TaskSeries, now: float) -> tuple[Task, list[tuple[str, Task]]]:
+        """Add a task; gives it, and those that had to go to make room (in bulk, so that it is rarely done)."""
+        evicted = []
+        if len(self) >= self._limit:
+            evicted = list(islice(self.items(), max(1, self._limit // 20)))
+            for old, _ in evicted:
+                del self[old]
+        task = self[uuid] = Task(series, now)
+        return task, evicted
+
+    def retire(self, uuid: str) -> None:
+        """Note that the task ended or vanished; it is forgotten after ENDED_KEPT others, unless it goes on."""
+        self._ended.append(uuid)
+        if len(self._ended) > ENDED_KEPT:
+            old = self._ended.popleft()
+            task = self.get(old)
+            if task is not None and not task.running and not task.pending:
+                del self[old]
+
+    def older_than(self, born: float) -> list[tuple[str, Task]]:
+        """Unfinished tasks tracked since before ``born`` (monotonic seconds)."""
+        found = []
+        for uuid, task in self.items():
+            if task.born > born:
+                break
+            if not task.ended:
+                found.append((uuid, task))
+        return found
