@@ -1,0 +1,98 @@
+"""Families in, prometheus_client's Metric objects out, for those who embed the exporter in a registry of theirs.
+
+The same values, names and exemplars as ``text`` renders; the contract test compares the two. Never keeps a value,
+and does no I/O of its own: ``collect`` calls what it was given, ``describe`` reads the catalogue alone.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import cast
+
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    UnknownMetricFamily,
+)
+from prometheus_client.metrics_core import Metric as ClientMetric
+from prometheus_client.samples import Exemplar as ClientExemplar
+
+from exporter.catalog import CATALOG, Kind, Metric
+from exporter.exposition.text import EXEMPLAR_LABEL, exemplar_fits, has_exemplars, render_number
+from exporter.records import Distribution, Exemplar, Family, SeriesView
+
+
+class Collector:
+    """A collector for prometheus_client's ``CollectorRegistry.register``.
+
+    ``collect`` gives the families of this moment, in the order in which they are to appear. ``metrics`` are the ones
+    that it may give: registering asks for their names, and must not cost a scrape.
+    """
+
+    def __init__(
+        self, collect: Callable[[], Iterable[Family]], metrics: tuple[Metric, ...] = tuple(CATALOG.values())
+    ) -> None:
+        self._collect = collect
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[ClientMetric]:
+        """Give the families that have at least one value."""
+        for family in self._collect():
+            converted = _convert(family)
+            if converted.samples:
+                yield converted
+
+    def describe(self) -> Iterator[ClientMetric]:
+        """Give the metrics without samples."""
+        return map(_empty, self._metrics)
+
+
+def _empty(metric: Metric) -> ClientMetric:
+    labels = metric.label_names
+    match metric.kind:
+        case Kind.HISTOGRAM:
+            return HistogramMetricFamily(metric.name, metric.help, labels=labels)
+        case Kind.GAUGE:
+            return GaugeMetricFamily(metric.name, metric.help, labels=labels)
+        case Kind.COUNTER if metric.name.endswith("_total"):
+            return CounterMetricFamily(metric.name, metric.help, labels=labels)
+        case Kind.COUNTER:
+            # prometheus_client would put `_total` behind the name of a counter that lacks it.
+            return UnknownMetricFamily(metric.name, metric.help, labels=labels)
+
+
+def _convert(family: Family) -> ClientMetric:
+    converted = _empty(family.metric)
+    if isinstance(converted, HistogramMetricFamily):
+        distributions = cast("Sequence[Distribution | None]", family.values)
+        for series, distribution in zip(family.series, distributions, strict=True):
+            if distribution is not None:
+                converted.add_metric(series.labels, _buckets(series, distribution), distribution.total)
+        return converted
+    label_names = family.metric.label_names
+    exemplars = has_exemplars(family.metric)
+    for series, value in zip(family.series, cast("Sequence[float | None]", family.values), strict=True):
+        if value is not None:
+            labels = dict(zip(label_names, series.labels, strict=True))
+            exemplar = _convert_exemplar(series.exemplar) if exemplars else None
+            converted.add_sample(family.metric.name, labels, value, exemplar=exemplar)
+    return converted
+
+
+def _buckets(
+    series: SeriesView, distribution: Distribution
+) -> list[tuple[str, float] | tuple[str, float, ClientExemplar]]:
+    bounds = [*map(render_number, series.bounds), "+Inf"]
+    counts = accumulate(distribution.counts)
+    exemplars = distribution.exemplars or [None] * len(bounds)
+    buckets: list[tuple[str, float] | tuple[str, float, ClientExemplar]] = []
+    for bound, count, exemplar in zip(bounds, counts, exemplars, strict=True):
+        converted = _convert_exemplar(exemplar)
+        buckets.append((bound, count) if converted is None else (bound, count, converted))
+    return buckets
+
+
+def _convert_exemplar(exemplar: Exemplar | None) -> ClientExemplar | None:
+    if exemplar is None or not exemplar_fits(exemplar):
+        return None
+    return ClientExemplar({EXEMPLAR_LABEL: exemplar.task_id}, exemplar.value, exemplar.timestamp)

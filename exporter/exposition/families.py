@@ -1,0 +1,72 @@
+"""Samples in, families out: what was read from servers, in the shape in which everything is rendered.
+
+Keeps series objects between scrapes, since the text prepared in them is the costly part; their number has a bound.
+Never keeps a value, never renders. Threads may call it at the same time.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+
+from exporter.catalog import Metric
+from exporter.records import Exemplar, Family, Sample
+
+DEFAULT_LIMIT = 20_000
+"""Series kept; one is about 300 bytes, with its text."""
+
+
+class SampleSeries:
+    """A series of a sample: never a histogram, never an exemplar. The attributes are those of ``SeriesView``."""
+
+    __slots__ = ("bounds", "cache", "exemplar", "labels")
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self.labels = labels
+        self.bounds: tuple[float, ...] = ()
+        self.exemplar: Exemplar | None = None
+        self.cache: object = None
+
+
+class SampleGrouper:
+    """Groups samples, and gives the same series object for the same metric and labels as long as it is kept.
+
+    ``limit`` is the number of series above which all are dropped, to be made anew by the next scrape: series come
+    back scrape after scrape, and those that don't (a client that left) go that way.
+    """
+
+    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._series: dict[Metric, dict[tuple[str, ...], SampleSeries]] = {}
+        self._size = 0
+
+    def group(self, samples: Iterable[Sample]) -> list[Family]:
+        """Group by metric, metrics and series in order of first appearance; of two equal series the later counts."""
+        with self._lock:
+            families = _group(samples, self._find_series)
+            if self._size > self._limit:
+                self._series.clear()
+                self._size = 0
+        return families
+
+    def _find_series(self, metric: Metric, labels: tuple[str, ...]) -> SampleSeries:
+        kept = self._series.setdefault(metric, {})
+        series = kept.get(labels)
+        if series is None:
+            series = kept[labels] = SampleSeries(labels)
+            self._size += 1
+        return series
+
+
+def group_samples(samples: Iterable[Sample]) -> list[Family]:
+    """Group once, as ``SampleGrouper.group`` does, and keep nothing."""
+    return _group(samples, lambda _, labels: SampleSeries(labels))
+
+
+def _group(samples: Iterable[Sample], find_series: Callable[[Metric, tuple[str, ...]], SampleSeries]) -> list[Family]:
+    values: dict[Metric, dict[tuple[str, ...], float]] = {}
+    for sample in samples:
+        values.setdefault(sample.metric, {})[sample.labels] = sample.value
+    return [
+        Family(metric, [find_series(metric, labels) for labels in by_labels], list(by_labels.values()))
+        for metric, by_labels in values.items()
+    ]

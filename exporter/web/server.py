@@ -1,0 +1,154 @@
+"""A listening socket and an application in, an HTTP server in a thread of its own out.
+
+``bind`` opens the socket. Never logs a request, never installs a signal handler, never waits for a client: one that
+sends half a request costs a file descriptor until ``REQUEST_TIMEOUT``, and no thread.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import threading
+from functools import partial
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import Server
+
+from exporter.errors import ConfigError
+
+BACKLOG = 256
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept: past the usual scrape intervals, so that they share one."""
+REQUEST_TIMEOUT = 30.0
+"""Seconds in which a client must have sent a request that it began (or the first one, after connecting)."""
+_SHUTDOWN_STEPS = 0.5  # seconds that uvicorn needs besides waiting for requests: two waits of 0.1, and closing
+
+
+def bind(listen_address: str) -> socket.socket:
+    """Listen on HOST:PORT, e.g. ``:9808``, ``127.0.0.1:0``, ``[::1]:9808``, ``localhost:9808``.
+
+    Without a host, or with ``[::]``, IPv6 and IPv4 are both accepted where the machine has both. A name that has
+    several addresses stands for one of them, an IPv4 one if there is any, as in every exporter written in Go.
+    Raises ConfigError, in one line, for what is no address or can't be listened on.
+    """
+    host, port = _split(listen_address)
+    try:
+        if host in {"", "::"}:
+            return _bind_wildcard(port)
+        family, address = _resolve(host, port)
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"web.listen-address {listen_address}: {_cause(error)}; choose another with --web.listen-address"
+        ) from error
+
+
+class WebServer:
+    """Serves ``app`` on ``listener`` (bound and listening), from ``start`` to ``stop``; usable once.
+
+    ``request_timeout`` is in seconds, see ``REQUEST_TIMEOUT``.
+    """
+
+    def __init__(self, listener: socket.socket, app: Starlette, request_timeout: float = REQUEST_TIMEOUT) -> None:
+        self._listener = listener
+        self._server = Server(
+            Config(
+                app,
+                http=cast("Any", partial(_open_protocol, request_timeout)),  # uvicorn only ever calls it
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                log_level=logging.WARNING,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE,
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread; clients that came before it wait in the socket's queue."""
+        # Without a handler of its own or a root one, Python would print the warnings to stderr.
+        logging.getLogger("uvicorn").addHandler(logging.NullHandler())
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """Stop listening, let requests end, cut off those that don't; True if all that took at most ``timeout`` s."""
+        if not self._thread.is_alive():
+            self._listener.close()
+            return True
+        # uvicorn hands the value to asyncio, which takes fractions; only the annotation says int.
+        self._server.config.timeout_graceful_shutdown = cast("int", max(0.0, timeout - _SHUTDOWN_STEPS))
+        self._server.should_exit = True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._listener]))
+
+
+def _open_protocol(request_timeout: float, **arguments: Any) -> H11Protocol:  # noqa: ANN401 -- uvicorn's own arguments, handed through
+    protocol = H11Protocol(**arguments)
+    protocol.loop.call_later(request_timeout, _close_if_stalled, protocol, request_timeout, None)
+    return protocol
+
+
+def _close_if_stalled(protocol: H11Protocol, request_timeout: float, last_request: object) -> None:
+    """Close a connection on which a request was begun and not finished since the last look.
+
+    uvicorn times idle connections only between requests, and stops that timer at the first byte of one.
+    """
+    request: Any = protocol.cycle  # None until the first, whatever its annotation says
+    if protocol not in protocol.connections:
+        return
+    is_answering = request is not None and not request.response_complete
+    if request is last_request and not is_answering and protocol.timeout_keep_alive_task is None:
+        protocol.transport.close()
+    else:
+        protocol.loop.call_later(request_timeout, _close_if_stalled, protocol, request_timeout, request)
+
+
+def _split(listen_address: str) -> tuple[str, int]:
+    host, colon, port = listen_address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65_535
+    if not colon or not is_port or (":" in host and not bracketed):
+        raise ConfigError(
+            f"web.listen-address {listen_address}: not HOST:PORT; write for example :9808, 127.0.0.1:9808 or [::1]:9808"
+        )
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _bind_wildcard(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("::", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
+        except OSError as error:
+            # IPv6 is compiled in and switched off; a port that is in use must not be hidden by this.
+            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                raise
+    return socket.create_server(("0.0.0.0", port), family=socket.AF_INET, backlog=BACKLOG)  # noqa: S104 -- all addresses is what :PORT asks for
+
+
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+    return family, address
+
+
+def _cause(error: OSError) -> str:
+    # create_server() puts the address into strerror; a failed look-up has numbers of its own.
+    text = error.strerror if isinstance(error, socket.gaierror) or error.errno is None else os.strerror(error.errno)
+    return (text or str(error)).lower()

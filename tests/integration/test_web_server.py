@@ -1,0 +1,167 @@
+"""The real server on a real socket."""
+
+import contextlib
+import http.client
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from exporter.web.routes import Handlers, MetricsReply, build_app
+from exporter.web.server import WebServer, bind
+
+BODY = b"a 1.0\n" * 20_000
+
+
+class Site:
+    """A server whose scrapes wait for ``release``, which is set unless a test clears it."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.release.set()
+        self.entered = threading.Semaphore(0)
+        listener = bind("127.0.0.1:0")
+        self.port: int = listener.getsockname()[1]
+        handlers = Handlers(self._answer, lambda: (True, "ok"), lambda: (True, "ok"), lambda: "<p>home</p>")
+        self.server = WebServer(listener, build_app(handlers, "/metrics"), request_timeout=0.2)
+
+    def _answer(self, *_: object) -> MetricsReply:
+        self.entered.release()
+        self.release.wait(20)
+        return MetricsReply(BODY, "text/plain; version=0.0.4", None)
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, bytes, dict[str, str]]:
+        """Send a request on a connection of its own."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            connection.request(method, path)
+            reply = connection.getresponse()
+            return reply.status, reply.read(), {name.lower(): value for name, value in reply.getheaders()}
+
+    def open_half(self, data: bytes) -> socket.socket:
+        """Send the beginning of a request."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        connection.sendall(data)
+        return connection
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """Give a running server, and end it."""
+    site = Site()
+    site.server.start()
+    yield site
+    site.release.set()
+    site.server.stop(5)
+
+
+def test_fifty_scrapes_at_once(site: Site) -> None:
+    """Fifty scrapes at the same time all get the whole body."""
+    with ThreadPoolExecutor(50) as clients:
+        replies = list(clients.map(site.get, ["/metrics"] * 50))
+    assert [(200, len(BODY))] * 50 == [(status, len(body)) for status, body, _ in replies]
+
+
+def test_headers(site: Site) -> None:
+    """The server tells a length and no name, and HEAD gets the headers alone."""
+    status, body, headers = site.get("/metrics", "HEAD")
+    assert (200, b"", str(len(BODY))) == (status, body, headers["content-length"])
+    assert "server" not in headers
+
+
+def test_connections_are_kept(site: Site) -> None:
+    """A second request on the same connection is answered."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", site.port, timeout=10)) as connection:
+        sockets = set()
+        for _ in range(3):
+            connection.request("GET", "/-/healthy")
+            assert b"ok\n" == connection.getresponse().read()
+            sockets.add(connection.sock.getsockname())
+    assert 1 == len(sockets)
+
+
+def test_half_a_request_blocks_nobody(site: Site) -> None:
+    """Clients that never finish their request hold up no other scrape."""
+    halves = [site.open_half(b"GET /metrics HTTP/1.1\r\nHost: x\r\n") for _ in range(30)]
+    assert 200 == site.get("/metrics")[0]
+    for half in halves:
+        half.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"GET /metrics HT"])
+def test_half_a_request_ends(site: Site, data: bytes) -> None:
+    """A connection on which no request comes, or only a part of one, is closed by the server."""
+    with site.open_half(data) as half:
+        assert b"" == half.recv(1)
+
+
+def test_half_of_a_second_request_ends(site: Site) -> None:
+    """A kept connection is closed too when its next request never ends."""
+    with site.open_half(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /")
+        assert b"" == b"".join(iter(lambda: connection.recv(65536), b"")).removeprefix(b"ok\n")
+
+
+def test_stuck_scrapes_do_not_block_health(site: Site) -> None:
+    """Health and the page answer while every scrape thread hangs."""
+    site.release.clear()
+    with ThreadPoolExecutor(20) as clients:
+        scrapes = [clients.submit(site.get, "/metrics") for _ in range(20)]
+        for _ in range(8):
+            assert site.entered.acquire(timeout=10)
+        assert [200, 200, 200] == [site.get(path)[0] for path in ("/-/healthy", "/-/ready", "/")]
+        site.release.set()
+        assert [200] * 20 == [scrape.result()[0] for scrape in scrapes]
+
+
+def test_stop_while_requests_hang(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """Within its timeout the stop cuts off a stuck scrape, a half-sent request and an idle client."""
+    site.release.clear()
+    half, idle = site.open_half(b"GET /metr"), site.open_half(b"")
+    with ThreadPoolExecutor(1) as clients:
+        scrape = clients.submit(site.get, "/metrics")
+        assert site.entered.acquire(timeout=10)
+        assert site.server.stop(1.5)
+        assert 503 == scrape.result()[0]
+        site.release.set()
+    assert (b"", b"") == (half.recv(1), idle.recv(1))
+    half.close()
+    idle.close()
+    assert not site.server.alive
+    assert [] == [record for record in caplog.records if record.exc_info]
+    with pytest.raises(ConnectionRefusedError):
+        site.get("/metrics")
+
+
+def test_stop_lets_a_scrape_end(site: Site) -> None:
+    """A scrape that is nearly done when the stop comes gets its answer."""
+    site.release.clear()
+    with ThreadPoolExecutor(2) as pool:
+        scrape = pool.submit(site.get, "/metrics")
+        assert site.entered.acquire(timeout=10)
+        stop = pool.submit(site.server.stop, 10)
+        site.release.set()
+        assert (200, BODY) == scrape.result()[:2]
+        assert stop.result()
+
+
+def test_stop_twice_and_before_start() -> None:
+    """Stopping what never ran, or ran and ended, is no error and frees the port."""
+    site = Site()
+    assert [True, True] == [site.server.stop(1), site.server.stop(1)]
+    bind(f"127.0.0.1:{site.port}").close()
+
+
+def test_uvicorn_prints_nothing(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    """An invalid request leaves no line on the terminal that the program's own logging did not write."""
+    handlers, logging.root.handlers = logging.root.handlers, []
+    try:
+        with site.open_half(b"\x16\x03\x01 this is no HTTP\r\n\r\n") as client:
+            assert client.recv(65536).startswith(b"HTTP/1.1 400")
+        site.get("/metrics")
+    finally:
+        logging.root.handlers = handlers
+    assert ("", "") == tuple(capfd.readouterr())

@@ -1,0 +1,63 @@
+"""The collector in someone else's registry; that its values are right, tests/contract shows."""
+
+import pytest
+from prometheus_client.registry import CollectorRegistry
+
+from exporter.catalog import CATALOG
+from exporter.catalog.metric import counter, gauge, histogram
+from exporter.exposition.collector import Collector
+from exporter.exposition.families import SampleSeries
+from exporter.records import Distribution, Family
+
+COUNTER = counter("test_total", "Counter.")
+PLAIN = counter("test_plain", "Counter without the ending.")
+GAUGE = gauge("test_level", "Gauge.")
+HISTOGRAM = histogram("test_seconds", "Histogram.", buckets=(1.0,))
+
+
+def refuse() -> list[Family]:
+    """Stand for a collection that must not happen."""
+    pytest.fail("registering must not collect")
+
+
+def test_registering_does_not_collect() -> None:
+    """A registry learns the names from the catalogue, and refuses the same collector's names a second time."""
+    registry = CollectorRegistry(auto_describe=True)
+    registry.register(Collector(refuse))
+    with pytest.raises(ValueError, match="celery_tasks"):
+        registry.register(Collector(refuse))
+
+
+def test_describe_gives_the_whole_catalogue() -> None:
+    """Every metric of the catalogue is described, once and without a sample."""
+    described = list(Collector(refuse).describe())
+    assert len(CATALOG) == len(described)
+    assert [] == [sample for metric in described for sample in metric.samples]
+
+
+def test_types() -> None:
+    """Each kind becomes prometheus_client's type of that name, but a counter without ``_total`` is unknown to it."""
+    described = Collector(refuse, (COUNTER, PLAIN, GAUGE, HISTOGRAM)).describe()
+    expected = [("test", "counter"), ("test_plain", "unknown"), ("test_level", "gauge"), ("test_seconds", "histogram")]
+    assert expected == [(metric.name, metric.type) for metric in described]
+
+
+def test_collect_reads_anew_and_leaves_out_what_is_absent() -> None:
+    """Each collection asks for the families, and a family without a value is not given."""
+    level = iter([1.0, None, 2.0])
+    spread = SampleSeries(())
+    spread.bounds = (1.0,)
+    collector = Collector(
+        lambda: [
+            Family(GAUGE, [SampleSeries(())], [next(level)]),
+            Family(HISTOGRAM, [spread], [Distribution([1, 1], 3.0)]),
+        ]
+    )
+    samples = [[(sample.name, sample.value) for m in collector.collect() for sample in m.samples] for _ in range(3)]
+    rest = [
+        ("test_seconds_bucket", 1),
+        ("test_seconds_bucket", 2),
+        ("test_seconds_count", 2),
+        ("test_seconds_sum", 3.0),
+    ]
+    assert [[("test_level", 1.0), *rest], rest, [("test_level", 2.0), *rest]] == samples

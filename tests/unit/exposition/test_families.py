@@ -1,0 +1,63 @@
+"""Samples become families."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from exporter.catalog import Label
+from exporter.catalog.metric import gauge
+from exporter.exposition.families import SampleGrouper, group_samples
+from exporter.exposition.text import render_families
+from exporter.records import Family, Sample
+
+REDIS = Label("redis", "Server.")
+UP = gauge("test_up", "Up.", (REDIS,))
+KEYS = gauge("test_keys", "Keys.", (REDIS,))
+
+
+def read_families(families: list[Family]) -> list[tuple[str, list[tuple[str, ...]], list[object]]]:
+    """Reduce families to names, labels and values."""
+    return [(f.metric.name, [series.labels for series in f.series], list(f.values)) for f in families]
+
+
+def test_samples_of_a_metric_come_together() -> None:
+    """Metrics and series keep the order in which they first came, however the servers' samples are mixed."""
+    samples = [Sample(UP, ("b",), 1), Sample(KEYS, ("b",), 7), Sample(UP, ("a",), 0), Sample(KEYS, ("a",), 3)]
+    expected = [("test_up", [("b",), ("a",)], [1, 0]), ("test_keys", [("b",), ("a",)], [7, 3])]
+    assert expected == read_families(group_samples(samples))
+    assert expected == read_families(SampleGrouper().group(samples))
+
+
+def test_a_series_given_twice_counts_once() -> None:
+    """Two samples of one series give one line with the later value: Prometheus refuses duplicates."""
+    samples = [Sample(UP, ("a",), 1), Sample(UP, ("a",), 0)]
+    assert [("test_up", [("a",)], [0])] == read_families(group_samples(samples))
+
+
+def test_series_are_kept_between_scrapes() -> None:
+    """The same metric and labels get the same object, and so the text prepared in it."""
+    grouper = SampleGrouper()
+    first = grouper.group([Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 1)])
+    second = grouper.group([Sample(UP, ("a",), 0), Sample(KEYS, ("b",), 1)])
+    assert first[0].series[0] is second[0].series[0]
+    assert first[1].series[0] is not second[1].series[0]
+    assert b'test_up{redis="a"} 0.0\n' in render_families(second, openmetrics=False)
+
+
+def test_the_kept_series_are_bounded() -> None:
+    """Over the limit all series are dropped, and none is missing from the answer."""
+    grouper = SampleGrouper(limit=2)
+    kept = grouper.group([Sample(UP, ("a",), 1), Sample(UP, ("b",), 1)])
+    again = grouper.group([Sample(UP, ("a",), 1)])
+    assert kept[0].series[0] is again[0].series[0]
+    over = grouper.group([Sample(UP, (name,), 1) for name in "abc"])
+    assert [("a",), ("b",), ("c",)] == [series.labels for series in over[0].series]
+    assert over[0].series[0] is not grouper.group([Sample(UP, ("a",), 1)])[0].series[0]
+
+
+def test_threads_may_group_at_once() -> None:
+    """Scrapes at the same time get whole families, and the same series objects."""
+    grouper = SampleGrouper()
+    samples = [Sample(UP, (f"{number}",), number) for number in range(300)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(grouper.group, [samples] * 16))
+    assert 1 == len({tuple(id(series) for series in families[0].series) for families in results})
+    assert {300} == {len(families[0].values) for families in results}

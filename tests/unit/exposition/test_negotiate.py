@@ -1,0 +1,83 @@
+"""Which format a request gets, and what it is called."""
+
+import gzip
+
+import pytest
+
+from exporter.exposition.negotiate import Format, encode, negotiate
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+TEXT_1 = "text/plain; version=1.0.0; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PROMETHEUS_2 = (
+    "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", TEXT),
+        ("*/*", TEXT),
+        ("text/html,application/xhtml+xml", TEXT),
+        (PROMETHEUS_2, f"{OPENMETRICS}; escaping=underscores"),
+        (PROMETHEUS_3, f"{OPENMETRICS}; escaping=allow-utf-8"),
+        ("application/openmetrics-text", OPENMETRICS),
+        ("application/openmetrics-text; version=0.0.1", TEXT),
+        ("application/openmetrics-text; version=2.0.0", f"{OPENMETRICS}; escaping=underscores"),
+        ("application/openmetrics-text; version=1.0.0; escaping=dots", f"{OPENMETRICS}; escaping=underscores"),
+        ("application/openmetrics-text; version=1.0.0; escaping=values", f"{OPENMETRICS}; escaping=underscores"),
+        ("text/plain; version=0.0.4", TEXT),
+        ("text/plain; version=1.0.0; escaping=allow-utf-8", f"{TEXT_1}; escaping=allow-utf-8"),
+        ("text/plain; version=1.0.0", f"{TEXT_1}; escaping=underscores"),
+    ],
+)
+def test_accept(accept: str, content_type: str) -> None:
+    """Content-Type names a version and an escaping that we do speak, as prometheus_client would name them."""
+    chosen = negotiate(accept, "")
+    assert Format(content_type.startswith("application/"), content_type, gzip=False) == chosen
+
+
+@pytest.mark.parametrize("version", ["x", "1.x", "", "1.0.0.0.x", '"1.0.0"', "9" * 5000, "-1", "1..0", "\xb2"])
+@pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
+def test_odd_versions_never_raise(kind: str, version: str) -> None:
+    """A malformed version is answered in a format of ours, and never repeated in the answer."""
+    assert negotiate(f"{kind};version={version}", "").content_type.partition("; escaping")[0] in {
+        TEXT,
+        TEXT_1,
+        OPENMETRICS,
+    }
+
+
+def test_a_word_for_a_version_gets_text() -> None:
+    """What prometheus_client can't compare is answered in the oldest format."""
+    assert TEXT == negotiate("application/openmetrics-text;version=x", "").content_type
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "compressed"),
+    [
+        ("", False), ("gzip", True), ("GZIP", True), ("deflate, gzip;q=0.5", True), ("gzip;q=0", False),
+        ("gzip; q=0.0", False), ("gzip;q=x", False), ("*", True), ("*;q=0", False), ("gzip;q=0, *", False),
+        ("*;q=0, gzip", True), ("identity", False), ("br", False), ("gzipped", False), (",;,", False),
+        ("gzip ; Q=1", True), ("gzip;q=nan", False),
+    ],
+)  # fmt: skip
+def test_accept_encoding(accept_encoding: str, compressed: bool) -> None:  # noqa: FBT001 -- a table
+    """Gzip is used when it is offered, by name or by a star, with a weight above 0."""
+    assert compressed == negotiate("", accept_encoding).gzip
+
+
+def test_encode() -> None:
+    """A compressed body is the body again, and the same bytes each time; without gzip nothing changes."""
+    body = b"some text\n" * 100
+    packed = encode(body, Format(openmetrics=False, content_type=TEXT, gzip=True))
+    assert body == gzip.decompress(packed)
+    assert b"\0\0\0\0" == packed[4:8]
+    assert body == encode(body, Format(openmetrics=False, content_type=TEXT, gzip=False))

@@ -1,0 +1,130 @@
+"""What ``render_families`` promises besides equality, which tests/contract holds."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from exporter.catalog import Label
+from exporter.catalog.metric import counter, gauge, histogram
+from exporter.exposition.families import SampleSeries
+from exporter.exposition.text import render_families, render_number
+from exporter.records import Distribution, Exemplar, Family
+
+TASK, QUEUE = Label("task", "Task."), Label("queue", "Queue.")
+SENT = counter("test_sent_total", "Sent.", (TASK, QUEUE))
+LEVEL = gauge("test_level", "Level.", (TASK,))
+WAIT = histogram("test_wait_seconds", "Wait.", (TASK,), buckets=(0.5, 2))
+
+
+def make_histogram_series(task: str) -> SampleSeries:
+    """Make a series of WAIT."""
+    series = SampleSeries((task,))
+    series.bounds = WAIT.buckets
+    return series
+
+
+def test_counter_in_text() -> None:
+    """A counter has its full name in the head, and its labels sorted by name."""
+    expected = (
+        b'# HELP test_sent_total Sent.\n# TYPE test_sent_total counter\ntest_sent_total{queue="q",task="t"} 3.0\n'
+    )
+    assert expected == render_families([Family(SENT, [SampleSeries(("t", "q"))], [3])], openmetrics=False)
+
+
+def test_counter_in_openmetrics() -> None:
+    """OpenMetrics names the family without ``_total`` and the sample with it, and carries the exemplar."""
+    series = SampleSeries(("t", "q"))
+    series.exemplar = Exemplar("id-1", 1.0, 1_753_000_000.5)
+    expected = (
+        b"# HELP test_sent Sent.\n# TYPE test_sent counter\n"
+        b'test_sent_total{queue="q",task="t"} 3.0 # {task_id="id-1"} 1.0 1753000000.5\n'
+    )
+    assert expected == render_families([Family(SENT, [series], [3])], openmetrics=True)
+
+
+def test_histogram() -> None:
+    """Buckets are cumulative, ``le`` is sorted among the labels, and an exemplar stands at its bucket only."""
+    value = Distribution([1, 2, 1], 7.25, [None, Exemplar("id-2", 1.5, 10.0), None])
+    expected = (
+        "# HELP test_wait_seconds Wait.\n# TYPE test_wait_seconds histogram\n"
+        'test_wait_seconds_bucket{le="0.5",task="t"} 1.0\n'
+        'test_wait_seconds_bucket{le="2.0",task="t"} 3.0 # {task_id="id-2"} 1.5 10.0\n'
+        'test_wait_seconds_bucket{le="+Inf",task="t"} 4.0\n'
+        'test_wait_seconds_count{task="t"} 4.0\ntest_wait_seconds_sum{task="t"} 7.25\n'
+    )
+    assert expected == render_families([Family(WAIT, [make_histogram_series("t")], [value])], openmetrics=True).decode()
+
+
+def test_none_is_no_sample() -> None:
+    """A value that is None leaves no line, and a family without a value not even its head."""
+    families = [
+        Family(LEVEL, [SampleSeries(("a",)), SampleSeries(("b",))], [None, 2.0]),
+        Family(SENT, [SampleSeries(("t", "q"))], [None]),
+        Family(WAIT, [make_histogram_series("t")], [None]),
+        Family(WAIT, [], []),
+    ]
+    expected = b'# HELP test_level Level.\n# TYPE test_level gauge\ntest_level{task="b"} 2.0\n'
+    assert expected == render_families(families, openmetrics=False)
+    assert expected == render_families(families, openmetrics=True)
+
+
+def test_half_a_surrogate_does_not_cost_the_scrape() -> None:
+    """A label that can't be UTF-8 is shown with a question mark, and everything else as it is."""
+    body = render_families(
+        [Family(LEVEL, [SampleSeries(("a\ud800b",)), SampleSeries(("c",))], [1, 2])], openmetrics=False
+    )
+    assert b'test_level{task="a?b"} 1.0\ntest_level{task="c"} 2.0\n' == body.split(b"gauge\n")[1]
+
+
+def test_values_without_their_series_are_a_bug() -> None:
+    """Series and values that don't match in number are refused rather than shown under wrong labels."""
+    with pytest.raises(ValueError, match="zip"):
+        render_families([Family(LEVEL, [SampleSeries(("a",))], [1.0, 2.0])], openmetrics=False)
+
+
+def test_unchanged_values_reuse_their_text() -> None:
+    """A series whose value did not change keeps the very text of the last rendering."""
+    number, spread = SampleSeries(("a",)), make_histogram_series("t")
+    families = [Family(LEVEL, [number], [5.0]), Family(WAIT, [spread], [Distribution([1, 0, 0], 0.25)])]
+    render_families(families, openmetrics=False)
+    caches = number.cache, spread.cache
+    render_families(families, openmetrics=True)
+    assert (True, True) == (caches[0] is number.cache, caches[1] is spread.cache)
+
+
+def test_threads_render_the_same_series() -> None:
+    """Two scrapes at once each show the values they were given, whatever the other leaves in the cache."""
+    series = [SampleSeries((f"t{i}",)) for i in range(50)]
+    spreads = [make_histogram_series(f"t{i}") for i in range(50)]
+    together = threading.Barrier(4)
+
+    def render(number: int) -> set[bytes]:
+        families = [
+            Family(LEVEL, series, [float(number)] * 50),
+            Family(WAIT, spreads, [Distribution([number, 0, 0], float(number))] * 50),
+        ]
+        together.wait()
+        return {render_families(families, openmetrics=False) for _ in range(30)}
+
+    with ThreadPoolExecutor(4) as pool:
+        bodies = list(pool.map(render, range(4)))
+    assert [1, 1, 1, 1] == [len(body) for body in bodies]
+    for number, (body,) in enumerate(bodies):
+        assert {f"{number}.0".encode()} == {line.split(b" ")[1] for line in body.split(b"\n")[:-1] if line[:1] != b"#"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0.0"),
+        (True, "1.0"),
+        (999_999, "999999.0"),
+        (1_000_000, "1e+06"),
+        (-1e6, "-1000000.0"),
+        (2**64, "1.8446744073709552e+19"),
+    ],
+)
+def test_render_number(value: float, text: str) -> None:
+    """Numbers look as Go writes them."""
+    assert text == render_number(value)

@@ -1,0 +1,196 @@
+"""Paths, headers and pools of the application, without a server."""
+
+import asyncio
+import threading
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from exporter.errors import ConfigError, SourceError
+from exporter.web.routes import HEALTH_THREADS, SCRAPE_THREADS, Handlers, MetricsReply, OverloadError, Pool, build_app
+from exporter.web.routes import read_scrape_timeout as read_timeout
+
+BODY = "# HELP a é\na 1.0\n".encode()
+CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
+
+
+class Client:
+    """Requests to an application, without a server between."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+
+    def request(self, method: str, path: str, headers: list[tuple[str, str]] | None = None) -> httpx.Response:
+        """Send one request."""
+        return asyncio.run(self._send(method, path, headers))
+
+    def get(self, path: str, headers: list[tuple[str, str]] | None = None) -> httpx.Response:
+        """Send one GET."""
+        return self.request("GET", path, headers)
+
+    async def _send(self, method: str, path: str, headers: list[tuple[str, str]] | None) -> httpx.Response:
+        transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
+            return await client.request(method, path, headers=headers)
+
+
+class Answers:
+    """Handlers that note what they were asked and answer what they were told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, float | None]] = []
+        self.threads: list[str] = []
+        self.verdict = (True, "all is well")
+        self.encoding: str | None = None
+        self.error: Exception | None = None
+
+    def metrics(self, accept: str, accept_encoding: str, timeout: float | None) -> MetricsReply:
+        """Answer a scrape."""
+        self.asked.append((accept, accept_encoding, timeout))
+        self.threads.append(threading.current_thread().name)
+        if self.error is not None:
+            raise self.error
+        return MetricsReply(BODY, CONTENT_TYPE, self.encoding)
+
+    def judge(self) -> tuple[bool, str]:
+        """Answer for both checks."""
+        self.threads.append(threading.current_thread().name)
+        return self.verdict
+
+    def home(self) -> str:
+        """Answer with a page."""
+        return "<h1>home</h1>"
+
+    def open_client(self, telemetry_path: str = "/metrics") -> Client:
+        """Give a client of an application with these handlers."""
+        handlers = Handlers(self.metrics, self.judge, self.judge, self.home)
+        return Client(build_app(handlers, telemetry_path))
+
+
+@pytest.fixture
+def answers() -> Answers:
+    """Give handlers that answer well."""
+    return Answers()
+
+
+def test_metrics(answers: Answers) -> None:
+    """A scrape gets the body and its content type unchanged, and nothing between may keep it."""
+    reply = answers.open_client().get("/metrics")
+    assert (200, BODY, CONTENT_TYPE) == (reply.status_code, reply.content, reply.headers["content-type"])
+    assert ("Accept, Accept-Encoding", "no-store") == (reply.headers["vary"], reply.headers["cache-control"])
+    assert "content-encoding" not in reply.headers
+
+
+def test_the_encoding_is_named(answers: Answers) -> None:
+    """A body that was compressed says so."""
+    answers.encoding = "br"
+    assert "br" == answers.open_client().get("/metrics").headers["content-encoding"]
+
+
+def test_the_handler_gets_the_headers(answers: Answers) -> None:
+    """Accept headers come whole, also when sent in several lines, and the timeout as a number."""
+    lines = [("accept", "text/plain"), ("accept", "*/*;q=0.1"), ("accept-encoding", "gzip")]
+    answers.open_client().get("/metrics", headers=[*lines, ("x-prometheus-scrape-timeout-seconds", "9.5")])
+    assert ("gzip", 9.5) == answers.asked[0][1:]
+    assert answers.asked[0][0].endswith("text/plain, */*;q=0.1")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("10", 10.0), ("0.5", 0.5), (" 3 ", 3.0), ("", None), (None, None), ("soon", None), ("-1", None), ("0", None),
+        ("nan", None), ("inf", None), ("-inf", None), ("1e999", None), ("5s", None),
+    ],
+)  # fmt: skip
+def test_scrape_timeout(value: str | None, seconds: float | None) -> None:
+    """Only a finite number above 0 is a timeout; anything else counts as not sent."""
+    assert seconds == read_timeout(value)
+
+
+@pytest.mark.parametrize("path", ["/-/healthy", "/-/ready"])
+def test_verdicts(answers: Answers, path: str) -> None:
+    """A good verdict is 200 and a bad one 503, each with its reason in plain text."""
+    client = answers.open_client()
+    good = client.get(path)
+    answers.verdict = (False, "broker: refused")
+    bad = client.get(path)
+    assert (200, "all is well\n", 503, "broker: refused\n") == (good.status_code, good.text, bad.status_code, bad.text)
+    assert "text/plain; charset=utf-8" == bad.headers["content-type"]
+
+
+def test_home_has_security_headers(answers: Answers) -> None:
+    """The page may load nothing, be framed by nobody and send no referrer."""
+    reply = answers.open_client().get("/")
+    assert ("<h1>home</h1>", "text/html; charset=utf-8") == (reply.text, reply.headers["content-type"])
+    policy = reply.headers["content-security-policy"]
+    assert {"default-src 'none'", "style-src 'unsafe-inline'", "frame-ancestors 'none'"} <= set(policy.split("; "))
+    assert ("nosniff", "no-referrer") == (reply.headers["x-content-type-options"], reply.headers["referrer-policy"])
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+def test_methods(answers: Answers, path: str) -> None:
+    """Every path takes GET and HEAD, and refuses the rest without calling a handler."""
+    client = answers.open_client()
+    assert [200, 200] == [client.get(path).status_code, client.request("HEAD", path).status_code]
+    calls = len(answers.threads)
+    assert [405] * 4 == [client.request(method, path).status_code for method in ("POST", "PUT", "DELETE", "OPTIONS")]
+    assert calls == len(answers.threads)
+
+
+@pytest.mark.parametrize("path", ["/metrics/", "/favicon.ico", "/-/reload", "/metrics//", "/metrics/../x"])
+def test_other_paths(answers: Answers, path: str) -> None:
+    """What is not served is 404 in plain text, never a redirect."""
+    reply = answers.open_client().get(path)
+    assert (404, "text/plain; charset=utf-8") == (reply.status_code, reply.headers["content-type"])
+
+
+def test_the_metrics_may_be_the_root(answers: Answers) -> None:
+    """With / as telemetry path the metrics stand there instead of the page."""
+    assert BODY == answers.open_client("/").get("/").content
+
+
+@pytest.mark.parametrize("path", ["metrics", "", "/{name}", "/a?b", "/a#b"])
+def test_a_path_that_cannot_be_served(answers: Answers, path: str) -> None:
+    """A telemetry path that no request can have is a configuration error with the setting's name."""
+    with pytest.raises(ConfigError, match=r"^web.telemetry-path "):
+        answers.open_client(path)
+
+
+def test_an_expected_failure(answers: Answers) -> None:
+    """An expected failure of a handler is a 503 that says why."""
+    answers.error = SourceError("refused", "broker: refused")
+    reply = answers.open_client().get("/metrics")
+    assert (503, "broker: refused\n") == (reply.status_code, reply.text)
+
+
+def test_a_bug(answers: Answers) -> None:
+    """An unexpected error of a handler is a 500 that shows nothing of it."""
+    answers.error = RuntimeError("a secret")
+    reply = answers.open_client().get("/metrics")
+    assert (500, "Internal Server Error") == (reply.status_code, reply.text)
+
+
+def test_handlers_run_in_threads_of_their_own(answers: Answers) -> None:
+    """Neither kind of handler runs in the event loop, and scrapes don't take the threads of health."""
+    client = answers.open_client()
+    client.get("/metrics")
+    client.get("/-/healthy")
+    assert ["web-scrape_0", "web-health_0"] == answers.threads
+    assert (8, 2) == (SCRAPE_THREADS, HEALTH_THREADS)
+
+
+def test_a_full_pool_refuses() -> None:
+    """Beyond its bound a pool refuses at once, and takes calls again when others have ended."""
+    release = threading.Event()
+
+    async def fill() -> tuple[list[str], str]:
+        pool = Pool("test", threads=1, max_waiting=2)
+        calls = [asyncio.ensure_future(pool.run(lambda: str(release.wait(10)))) for _ in range(2)]
+        await asyncio.sleep(0)  # both calls are in the pool now
+        with pytest.raises(OverloadError):
+            await pool.run(str)
+        release.set()
+        return await asyncio.gather(*calls), await pool.run(lambda: "again")
+
+    assert (["True", "True"], "again") == asyncio.run(fill())

@@ -1,0 +1,59 @@
+"""Addresses: which are taken, and what is said of the others."""
+
+import socket
+
+import pytest
+
+from exporter.errors import ConfigError
+from exporter.web.server import bind
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:0", "0.0.0.0:0", ":0", "[::]:0"])
+def test_bind(address: str) -> None:
+    """Each way to write an address gives a listening socket that IPv4 can reach."""
+    with bind(address) as listener:
+        assert 1 == listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        with socket.create_connection(("127.0.0.1", listener.getsockname()[1]), timeout=5):
+            pass
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("address", [":0", "[::1]:0", "[::]:0"])
+def test_bind_ipv6(address: str) -> None:
+    """Without a host IPv6 is accepted as well, and in brackets it may be named."""
+    with bind(address) as listener, socket.create_connection(("::1", listener.getsockname()[1]), timeout=5):
+        pass
+
+
+def test_without_ipv6_ipv4_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without IPv6 still serves ``:PORT``."""
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    with bind(":0") as listener:
+        assert socket.AF_INET == listener.family
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", ""])
+def test_a_port_in_use(host: str) -> None:
+    """A port that is taken is a configuration error of one line that names address, cause and cure."""
+    with bind(f"{host}:0") as listener:
+        address = f"{host}:{listener.getsockname()[1]}"
+        with pytest.raises(ConfigError) as caught:
+            bind(address)
+    expected = f"web.listen-address {address}: address already in use; choose another with --web.listen-address"
+    assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "9808", "localhost", "localhost:", ":x", ":-1", ":65536", ":9808x", "::1:9808", ":1\u00b2", "http://a:1"],
+)
+def test_no_address(address: str) -> None:
+    """What is not HOST:PORT is a configuration error that shows how to write one."""
+    with pytest.raises(ConfigError, match=r"^web.listen-address .*: not HOST:PORT; write for example :9808, [^\n]*$"):
+        bind(address)
+
+
+def test_an_address_of_another_machine() -> None:
+    """An address that this machine does not have is a configuration error with the system's reason."""
+    with pytest.raises(ConfigError, match=r"^web.listen-address 192.0.2.1:0: [^\n]*assign[^\n]*; choose another"):
+        bind("192.0.2.1:0")
