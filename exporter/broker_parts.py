@@ -1,0 +1,121 @@
+"""What a scrape reads of the broker besides the server itself: queues, unacknowledged messages, own backlog.
+
+Binds sources.queues -> decode.queues -> state.queues; each part's reads travel in the server's one round trip.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from exporter.catalog import internals
+from exporter.catalog import queues as rows
+from exporter.clock import Clock
+from exporter.decode.queues import decode_message_id, decode_oldest_delivery
+from exporter.decode.redis_server import decode_output_buffer
+from exporter.errors import DecodeError
+from exporter.records import QueueReading, Sample
+from exporter.sources.queues import QueueKeys
+from exporter.sources.wire import Command
+from exporter.state.queues import Queues
+from exporter.state.series import Store
+
+HEAVY_BYTES = 64 * 1024
+HEAVY_PAUSE = 60.0
+"""A next message above so many bytes is not fetched again for so many seconds: LINDEX ships it whole."""
+
+
+class QueuesPart:
+    """Lengths of all known queues, and the age of their next message."""
+
+    def __init__(self, queues: Queues, keys: QueueKeys, store: Store, clock: Clock, *, oldest: bool) -> None:
+        self._queues = queues
+        self._keys = keys
+        self._store = store
+        self._clock = clock
+        self._oldest = oldest
+        self._plan: list[tuple[str, tuple[int, ...]]] = []
+        self._heavy_until: dict[tuple[str, int], float] = {}
+
+    def commands(self) -> list[Command]:
+        """LLEN per queue and step, LINDEX per queue and step in use."""
+        with self._store.lock:
+            self._plan = [(queue, self._wanted_steps(queue)) for queue in self._queues.names()]
+        commands: list[Command] = []
+        for queue, steps in self._plan:
+            commands += self._keys.length_commands(queue)
+            commands += self._keys.oldest_commands(queue, steps)
+        return commands
+
+    def samples(self, replies: list[Any]) -> list[Sample]:
+        """Lengths and ages; a key that can't be read (no right, no list) leaves its queue out."""
+        answers = iter(replies)
+        readings = [self._reading(queue, steps, answers) for queue, steps in self._plan]
+        now = self._clock.now()
+        with self._store.lock:
+            return [sample for reading in readings for sample in self._queues.fold(reading, now)]
+
+    def _wanted_steps(self, queue: str) -> tuple[int, ...]:
+        if not self._oldest:
+            return ()
+        now = self._clock.monotonic()
+        steps = set(self._queues.used_steps(queue)) & set(self._keys.priority_steps)
+        return tuple(step for step in sorted(steps) if self._heavy_until.get((queue, step), 0.0) <= now)
+
+    def _reading(self, queue: str, steps: tuple[int, ...], answers: Iterator[Any]) -> QueueReading:
+        replies = [(step, next(answers)) for step in self._keys.priority_steps]
+        lengths = {step: reply for step, reply in replies if isinstance(reply, int)}
+        oldest = {}
+        for step in steps:
+            message = next(answers)
+            if isinstance(message, bytes):
+                if len(message) > HEAVY_BYTES:
+                    self._heavy_until[queue, step] = self._clock.monotonic() + HEAVY_PAUSE
+                try:
+                    oldest[step] = decode_message_id(message)
+                except DecodeError:
+                    continue  # not Celery's: its place can't be followed, its length still counts
+        # All steps or nothing: a sum without some of them would be a wrong length.
+        return QueueReading(queue, lengths if len(lengths) == len(replies) else {}, oldest)
+
+
+class UnackedPart:
+    """Messages delivered and not acknowledged, against the visibility timeout (seconds)."""
+
+    def __init__(self, keys: QueueKeys, visibility_timeout: float, clock: Clock) -> None:
+        self._keys = keys
+        self._visibility_timeout = visibility_timeout
+        self._clock = clock
+
+    def commands(self) -> list[Command]:
+        """HLEN, ZRANGE and ZCOUNT."""
+        return self._keys.unacked_commands(self._clock.now() - self._visibility_timeout)
+
+    def samples(self, replies: list[Any]) -> list[Sample]:
+        """Count, age of the oldest, and how many are overdue."""
+        count, oldest, overdue = replies
+        samples = [Sample(rows.VISIBILITY_TIMEOUT, (), self._visibility_timeout)]
+        if isinstance(count, int):
+            samples.append(Sample(rows.UNACKED, (), count))
+        if isinstance(oldest, list):
+            delivered = decode_oldest_delivery(oldest)
+            age = 0.0 if delivered is None else max(self._clock.now() - delivered, 0.0)
+            samples.append(Sample(rows.UNACKED_OLDEST_AGE, (), age))
+        if isinstance(overdue, int):
+            samples.append(Sample(rows.UNACKED_OVERDUE, (), overdue))
+        return samples
+
+
+class BacklogPart:
+    """Output buffer that the server holds for the event subscription."""
+
+    def __init__(self, client_id: Callable[[], int | None]) -> None:
+        self._client_id = client_id
+
+    def commands(self) -> list[Command]:
+        """CLIENT LIST of our own subscription, if it stands."""
+        client = self._client_id()
+        return [] if client is None else [("CLIENT", "LIST", "ID", client)]
+
+    def samples(self, replies: list[Any]) -> list[Sample]:
+        """The buffer's bytes, where the server tells."""
+        size = decode_output_buffer(replies[0]) if replies else None
+        return [] if size is None else [Sample(internals.EVENT_BACKLOG, (), size)]

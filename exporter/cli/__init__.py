@@ -1,0 +1,105 @@
+"""The command line: picks the command, reads the settings, turns failures into exit codes.
+
+Takes arguments, gives 0 (done), 1 (failed while running) or 2 (wrong usage or configuration). Never holds the work
+itself: each command is a module of its own, imported when it is asked for.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from exporter import __version__
+from exporter.errors import ConfigError, ExporterError
+
+PROGRAM = "celery-redis-exporter"
+DONE, FAILED, WRONG = 0, 1, 2
+
+
+class Command(NamedTuple):
+    """A command: the module whose ``run`` does it, what it says in the help, and whether it takes the settings."""
+
+    module: str
+    help: str
+    takes_settings: bool
+
+
+COMMANDS = MappingProxyType({
+    "run": Command("exporter.app", "serve the metrics (the default)", takes_settings=True),
+    "check": Command("exporter.cli.check", "test the settings, the servers and what Celery sends", takes_settings=True),
+    "metrics": Command("exporter.cli.metrics", "print every metric with its meaning", takes_settings=False),
+    "demo": Command("exporter.demo", "run a sample application with Redis and this exporter", takes_settings=False),
+})  # fmt: skip
+
+HELP = f"""\
+usage: {PROGRAM} [command] [flags]
+
+Prometheus exporter for one Celery application and the Redis servers it uses.
+
+Commands:
+{chr(10).join(f"  {name:<9}{text}" for name, (_, text, _) in COMMANDS.items())}
+
+  --version  show the version
+  --help     show this help; behind a command, its flags
+
+Start with: {PROGRAM} --broker-url redis://localhost:6379/0
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command that ``argv`` names (the process's arguments by default); return the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--version"]:
+        sys.stdout.write(f"{PROGRAM} {__version__}\n")
+        return DONE
+    if arguments[:1] in (["--help"], ["-h"], ["help"]):
+        sys.stdout.write(HELP)
+        return DONE
+    try:
+        return _command(arguments)
+    except ConfigError as error:
+        return _fail(error, WRONG)
+    except ExporterError as error:
+        return _fail(error, FAILED)
+    except BrokenPipeError:
+        # Whoever reads our output left (`| head`); let the interpreter's last flush go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _command(arguments: list[str]) -> int:
+    name, rest = "run", arguments
+    if arguments and not arguments[0].startswith("-"):
+        name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        raise ConfigError(f"unknown command{_repeat(name)}; the commands are {', '.join(COMMANDS)}")
+    command = COMMANDS[name]
+    if not command.takes_settings:
+        return _runner(command)(rest)
+    # pydantic takes a tenth of a second, which the other commands don't need to wait for.
+    from exporter.settings import UsageRequested, load  # noqa: PLC0415 -- as above
+
+    try:
+        settings = load(rest, os.environ, f"{PROGRAM} {name}")
+    except UsageRequested as usage:
+        sys.stdout.write(f"{usage}\n")
+        return DONE
+    return _runner(command)(settings)
+
+
+def _runner(command: Command) -> Callable[[Any], int]:
+    runner: Callable[[Any], int] = import_module(command.module).run
+    return runner
+
+
+def _repeat(name: str) -> str:
+    # A URL in the place of a command may hold a password.
+    return f" {name}" if name.isidentifier() and len(name) <= 20 else ""
+
+
+def _fail(error: ExporterError, code: int) -> int:
+    line = " ".join(str(error).split())
+    sys.stderr.write(f"{PROGRAM}: error: {line}\n")
+    return code

@@ -1,0 +1,229 @@
+"""``check``: says line by line whether the exporter would see what it should, and what to change.
+
+Takes settings, prints one line per finding, gives exit code 1 if one of them is a failure. Sends what the exporter
+sends, and nothing that writes; listens to events for a few seconds.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from exporter import logs
+from exporter.app import App
+from exporter.clock import Clock, SystemClock
+from exporter.decode.event_stream import decode_message
+from exporter.decode.redis_server import parse_info
+from exporter.errors import DecodeError, SourceError
+from exporter.records import Event, TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat, WorkerOnline
+from exporter.settings import RedisTarget, Settings
+from exporter.sources.redis_server import CLIENT_NAME, SERVER_COMMANDS
+from exporter.sources.session import Refusal, Session, right
+from exporter.sources.wire import Command, Endpoint
+
+LISTEN_SECONDS = 6.0
+"""Long enough for three heartbeats at Celery's default interval."""
+
+
+class Finding(NamedTuple):
+    """One line: ``level`` is ok, note, warn or fail; ``cure`` is what to change, empty if nothing."""
+
+    level: str
+    subject: str
+    text: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        cure = f"\n{'':26}-> {self.cure}" if self.cure else ""
+        return f"{self.level.upper():<5} {self.subject:<19} {self.text}{cure}"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What the event stream brought while listening."""
+
+    messages: int = 0
+    undecodable: int = 0
+    workers: set[str] = field(default_factory=set)
+    sent: int = 0
+    started: int = 0
+    received: int = 0
+    processed: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def fold(self, event: Event) -> None:
+        """Take note of an event."""
+        match event:
+            case TaskSent():
+                self.sent += 1
+            case TaskStarted():
+                self.started += 1
+            case TaskReceived():
+                self.received += 1
+            case WorkerHeartbeat() | WorkerOnline():
+                self.workers.add(event.hostname)
+                if event.processed is not None:
+                    first, _ = self.processed.get(event.hostname, (event.processed, 0))
+                    self.processed[event.hostname] = (first, event.processed)
+
+    @property
+    def worked(self) -> bool:
+        """Whether some worker began executions while we listened."""
+        return any(last > first for first, last in self.processed.values())
+
+
+def run(settings: Settings) -> int:
+    """Print the findings; give 0, or 1 if something failed."""
+    logs.configure("error", settings.log.format, secrets=settings.secrets)
+    failed = False
+    for finding in findings(settings, SystemClock()):
+        sys.stdout.write(f"{finding}\n")
+        sys.stdout.flush()
+        failed = failed or finding.level == "fail"
+    return 1 if failed else 0
+
+
+def findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    """Give the findings, in the order in which the data flows."""
+    yield Finding("ok", "settings", "parsed")
+    for note in settings.notes:
+        yield Finding("note", "settings", note)
+    app = App(settings, clock)
+    for target in settings.redis_targets:
+        yield from _server_findings(app, target)
+    yield from _event_findings(app)
+
+
+def _server_findings(app: App, target: RedisTarget) -> Iterator[Finding]:
+    subject = f"redis {target.name}"
+    deadline = app.settings.scrape.deadline
+    session = Session(Endpoint(target.url, timeout=deadline), app.clock)
+    commands = _commands(app, target)
+    try:
+        info, *replies = session.exchange([("INFO",), *commands], deadline)
+    except SourceError as error:
+        yield Finding("fail", subject, f"{target.redacted}: {error.reason}: {error}", _cure(error.reason))
+        return
+    finally:
+        session.close()
+    if isinstance(info, Refusal):
+        yield Finding("fail", subject, f"{target.redacted}: INFO is refused", "ACL SETUSER <user> +info")
+    else:
+        yield from _info_findings(subject, target, parse_info(info))
+    refused = [(command, reply) for command, reply in zip(commands, replies, strict=True) if isinstance(reply, Refusal)]
+    lacking = sorted({right(command) for command, reply in refused if "NOPERM" in str(reply)})
+    if lacking:
+        yield Finding(
+            "warn", subject, f"the user lacks rights; their metrics stay empty: {', '.join(lacking)}",
+            f"ACL SETUSER <user> {' '.join(f'+{name}' for name in lacking)} %R~*",
+        )  # fmt: skip
+    else:
+        yield Finding("ok", subject, f"all {len(commands) + 1} commands of a scrape and of discovery are allowed")
+    for command, reply in refused:
+        if "NOPERM" not in str(reply):
+            yield Finding("warn", subject, f"{right(command)}: {reply}")
+
+
+def _commands(app: App, target: RedisTarget) -> list[Command]:
+    """What a scrape and the discovery send to this server."""
+    commands: list[Command] = [("CLIENT", "SETNAME", CLIENT_NAME), *SERVER_COMMANDS]
+    if target.name == "broker":
+        queue = next(iter(app.settings.queues.names), "celery")
+        commands += [*app.keys.length_commands(queue)[:1], *app.keys.oldest_commands(queue, (0,))]
+        commands += app.keys.unacked_commands(0.0)
+        commands += [
+            ("CLIENT", "ID"),
+            ("CLIENT", "LIST", "ID", 1),
+            ("SCAN", 0, "COUNT", 1),
+            ("SMEMBERS", app.keys.binding_of(queue)),
+        ]
+    return commands
+
+
+def _info_findings(subject: str, target: RedisTarget, info: dict[str, str]) -> Iterator[Finding]:
+    version, role = info.get("redis_version", "?"), info.get("role", "?")
+    yield Finding("ok", subject, f"{target.redacted} answers: Redis {version}, {role}")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if target.name == "broker" and policy != "noeviction":
+        yield Finding(
+            "warn", subject, f"maxmemory_policy is {policy}: Redis may evict queues and bindings",
+            "CONFIG SET maxmemory-policy noeviction",
+        )  # fmt: skip
+
+
+def _event_findings(app: App) -> Iterator[Finding]:
+    subject = "events"
+    topic = app.topic.pattern
+    try:
+        app.stream.open()
+    except SourceError as error:
+        cure = f"ACL SETUSER <user> +psubscribe +ping &{topic}" if error.reason == "noperm" else _cure(error.reason)
+        yield Finding("fail", subject, f"no subscription to {topic}: {error.reason}", cure)
+        return
+    yield Finding("ok", subject, f"subscribed to {topic}; listening for {LISTEN_SECONDS:g} s")
+    heard = Heard()
+    try:
+        _listen(app, heard)
+    except SourceError as error:
+        yield Finding("fail", subject, f"the subscription was lost: {error.reason}", _cure(error.reason))
+    finally:
+        app.stream.close()
+    yield from _heard_findings(heard)
+
+
+def _listen(app: App, heard: Heard) -> None:
+    until = app.clock.monotonic() + LISTEN_SECONDS
+    while app.clock.monotonic() < until:
+        for payload in app.stream.read():
+            heard.messages += 1
+            try:
+                for event in decode_message(payload).events:
+                    heard.fold(event)
+            except DecodeError:
+                heard.undecodable += 1
+
+
+def _heard_findings(heard: Heard) -> Iterator[Finding]:
+    if heard.undecodable:
+        yield Finding(
+            "warn", "events", f"{heard.undecodable} of {heard.messages} messages can't be read",
+            "set Celery's event_serializer to json or msgpack",
+        )  # fmt: skip
+    if not heard.workers:
+        yield Finding(
+            "warn", "workers", "no heartbeat was heard",
+            "start a worker; or, if one runs: no --without-heartbeat, same database, same event_exchange and "
+            "broker_transport_options.global_keyprefix here as there",
+        )  # fmt: skip
+        return
+    yield Finding("ok", "workers", f"{len(heard.workers)} heard: {', '.join(sorted(heard.workers)[:5])}")
+    if heard.started or heard.received:
+        yield Finding("ok", "task events", f"{heard.received} received, {heard.started} started")
+    elif heard.worked:
+        yield Finding(
+            "fail", "task events", "workers execute tasks and send no task events: all celery_task* stay empty",
+            "start the workers with -E, or set worker_send_task_events = True",
+        )  # fmt: skip
+    else:
+        yield Finding("note", "task events", "no task ran meanwhile; workers need -E for their events")
+    if heard.sent:
+        yield Finding("ok", "task-sent", f"{heard.sent} heard")
+    elif heard.received:
+        yield Finding(
+            "warn", "task-sent", "tasks arrive without task-sent: queue is unknown, celery_task_wait_seconds empty",
+            "set task_send_sent_event = True where tasks are published",
+        )  # fmt: skip
+    else:
+        yield Finding("note", "task-sent", "no task was published meanwhile; publishers need task_send_sent_event")
+
+
+def _cure(reason: str) -> str:
+    return {
+        "refused": "is the server running, and is this its host and port?",
+        "dns": "check the host name",
+        "timeout": "check address and firewall; a TLS port needs rediss://",
+        "auth": "check user and password in the URL",
+        "tls": "check certificate and ssl_ca_certs; a port without TLS needs redis://",
+        "noperm": "the user lacks rights",
+        "loading": "wait until the server has loaded its data",
+        "closed": "the server closed the connection; a TLS port needs rediss://",
+    }.get(reason, "")

@@ -1,0 +1,169 @@
+"""Logs: one line per event, JSON or console, for the exporter's own loggers and every library's.
+
+Takes the level, the format and the secrets, gives configured loggers. Never prints a secret or the variables of a
+frame. The only place that calls ``structlog.configure``.
+"""
+
+import logging
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+from exporter.clock import Clock, SystemClock
+
+LIMIT = 20
+WINDOW = 60.0
+KINDS_HELD = 1000
+MASK = "***"
+
+
+class SecretMask:
+    """Replaces every secret text in any value, at any depth, by ``***``."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        # Longest first: a URL goes as a whole before its password does.
+        self._secrets = tuple(sorted({secret for secret in secrets if secret}, key=len, reverse=True))
+
+    def __call__(self, logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
+        """Return a line whose every value is free of secrets."""
+        return {key: self._mask(value) for key, value in event_dict.items()}
+
+    def _mask(self, value: object) -> object:
+        match value:
+            case None | bool() | int():
+                return value
+            case float():
+                return value if math.isfinite(value) else str(value)
+            case Mapping():
+                return {self._clean(str(key)): self._mask(inner) for key, inner in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self._mask(inner) for inner in value]
+            case _:
+                return self._clean(value if isinstance(value, str) else repr(value))
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+
+class RateLimit:
+    """Drops lines of one event and level beyond ``limit`` in ``window`` seconds, and counts them.
+
+    The next line of that kind which passes carries ``suppressed=<n>``.
+    """
+
+    def __init__(self, clock: Clock, limit: int = LIMIT, window: float = WINDOW) -> None:
+        self._clock, self._limit, self._window = clock, limit, window
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def __call__(self, logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
+        """Return the line, or raise DropEvent."""
+        kind = (str(event_dict.get("level", method)), str(event_dict.get("event", "")))
+        now = self._clock.monotonic()
+        start, count = self._seen.get(kind, (now, 0))
+        suppressed = 0
+        if now - start >= self._window:
+            suppressed, start, count = max(0, count - self._limit), now, 0
+        if len(self._seen) >= KINDS_HELD and kind not in self._seen:
+            self._seen.clear()
+        self._seen[kind] = (start, count + 1)
+        if count >= self._limit:
+            raise structlog.DropEvent
+        if suppressed:
+            event_dict["suppressed"] = suppressed
+        return event_dict
+
+
+def configure(
+    level: str,
+    format: str,  # noqa: A002 -- the word of the setting
+    stream: TextIO | None = None,
+    secrets: Sequence[str] = (),
+    clock: Clock | None = None,
+) -> None:
+    """Send every log line of the process to ``stream`` (standard error).
+
+    ``level`` is debug, info, warning or error; ``format`` json, console or auto (console on a terminal).
+    """
+    stream = stream or sys.stderr
+    terminal = stream.isatty()
+    limit = RateLimit(clock or SystemClock())
+    bridge = structlog.stdlib.ProcessorFormatter.wrap_for_formatter
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_shared(), limit, bridge],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    console = format == "console" or (format == "auto" and terminal)
+    steps = _last(SecretMask(secrets), console=console, colors=terminal)
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(_ForeignLimit(limit))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*_shared(), _add_suppressed], processors=steps)
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.captureWarnings(capture=True)
+    # A line that can't be written must neither stop the daemon nor show its arguments unmasked.
+    logging.raiseExceptions = False
+    # Another library's logger of this name prints every message that a worker pushes.
+    logging.getLogger("push_response").disabled = True
+
+
+class _ForeignLimit(logging.Filter):
+    """Applies the rate limit to the lines of libraries, by their unformatted message."""
+
+    def __init__(self, limit: RateLimit) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.msg, dict):
+            return True
+        try:
+            limited = self._limit(None, record.levelname.lower(), {"event": record.msg})
+        except structlog.DropEvent:
+            return False
+        record.suppressed = limited.get("suppressed")
+        return True
+
+
+def _add_suppressed(logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
+    if suppressed := getattr(event_dict["_record"], "suppressed", None):
+        event_dict["suppressed"] = suppressed
+    return event_dict
+
+
+def _in_order(logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
+    first = {key: event_dict[key] for key in ("timestamp", "level", "event", "logger") if key in event_dict}
+    return {**first, **event_dict}
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _last(mask: SecretMask, *, console: bool, colors: bool) -> list[Processor]:
+    """Return what renders a line: exceptions as text first, so that the mask sees them; never frame locals."""
+    steps: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        mask,
+    ]
+    if console:
+        return [*steps, structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
+    return [*steps, _in_order, structlog.processors.JSONRenderer()]

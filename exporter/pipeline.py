@@ -1,0 +1,171 @@
+"""Binds the rooms for events: source -> decode -> state; counts every loss by its reason.
+
+Takes what the event stream reads, one batch at a time, and folds it under one hold of the store's lock. Never
+formats and never waits.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from exporter.catalog import internals
+from exporter.clock import Clock
+from exporter.decode.event_stream import Decoded, decode_message
+from exporter.decode.exceptions import exception_class, unregistered_name
+from exporter.errors import DecodeError, SourceError
+from exporter.records import (
+    TaskCancelled,
+    TaskFailed,
+    TaskReceived,
+    TaskRejected,
+    TaskRetried,
+    TaskRevoked,
+    TaskSent,
+    TaskStarted,
+    TaskSucceeded,
+    WorkerHeartbeat,
+    WorkerOffline,
+    WorkerOnline,
+)
+from exporter.sources.event_stream import EventStream
+from exporter.state.series import Series, Store
+from exporter.state.tasks import Tasks
+from exporter.state.workers import Workers
+
+TICK_SECONDS = 1
+SWEEP_SECONDS = 60
+
+
+class EventPipeline:
+    """Folds messages into tasks and workers, and keeps account of the subscription."""
+
+    def __init__(self, store: Store, tasks: Tasks, workers: Workers, clock: Clock) -> None:
+        self.listening = False
+        self._store = store
+        self._tasks = tasks
+        self._workers = workers
+        self._clock = clock
+        self._deaf_since: float | None = None
+        self._swept = clock.monotonic()
+        self._stream_up = store.scalar(internals.STREAM_UP)
+        self._gap = store.scalar(internals.STREAM_GAP)
+        self._lag = store.histogram(internals.EVENT_LAG)
+        self._others = store.scalar(internals.EVENTS, "other")
+        self._fold = self._fold_table()
+
+    def listen(self, stream: EventStream, stop: threading.Event, works: Callable[[], None]) -> None:
+        """Read and fold events until stopped, ticking every second; raises SourceError, noted as a loss."""
+        try:
+            stream.open()
+            self.opened()
+            works()
+            ticked = self._clock.monotonic()
+            while not stop.is_set():
+                payloads = stream.read()
+                if payloads:
+                    self.fold(payloads)
+                if self._clock.monotonic() - ticked >= TICK_SECONDS:
+                    ticked = self._clock.monotonic()
+                    self.tick()
+        except SourceError as error:
+            self.lost(error.reason)
+            raise
+        finally:
+            stream.close()
+
+    def fold(self, payloads: list[bytes]) -> None:
+        """Decode and fold what one read brought."""
+        decoded, refused = [], []
+        for payload in payloads:
+            try:
+                decoded.append(decode_message(payload))
+            except DecodeError as error:
+                refused.append(error.reason)
+        with self._store.lock:
+            self._tasks.now = self._clock.monotonic()
+            now = self._clock.now()
+            for reason in refused:
+                self._store.scalar(internals.EVENTS_INVALID, reason).value += 1
+            for message in decoded:
+                self._fold_message(message, now)
+
+    def opened(self) -> None:
+        """Note that the subscription stands; after an interruption, count the gap and forgive the workers."""
+        with self._store.lock:
+            self.listening = True
+            self._stream_up.value = 1
+            if self._deaf_since is not None:
+                self._count_gap()
+                self._deaf_since = None
+                self._workers.gap()
+
+    def lost(self, reason: str) -> None:
+        """Note that the subscription, or an attempt at one, failed."""
+        with self._store.lock:
+            self._stream_up.value = 0
+            if self.listening:
+                self._deaf_since = self._clock.monotonic()
+            self.listening = False
+            self._store.scalar(internals.STREAM_RECONNECTS, reason).value += 1
+
+    def tick(self) -> None:
+        """Do what time brings: find lost workers, release held events, forget the old."""
+        with self._store.lock:
+            self.tick_locked()
+
+    def tick_locked(self) -> None:
+        """Tick while the caller holds the store's lock."""
+        now = self._clock.monotonic()
+        self._tasks.tick(now)
+        self._workers.tick(listening=self.listening)
+        if now - self._swept >= SWEEP_SECONDS:
+            self._swept = now
+            self._tasks.sweep(now)
+        if self._deaf_since is not None:
+            self._count_gap()
+
+    def _fold_message(self, message: Decoded, now: float) -> None:
+        for event in message.events:
+            fold, seen = self._fold[type(event)]
+            seen.value += 1
+            fold(event)
+        if message.events:
+            self._store.scalar(internals.LAST_EVENT).value = now
+            self._lag.observe(max(now - message.events[-1].timestamp, 0.0))
+        self._others.value += message.others
+        for reason in message.invalid:
+            self._store.scalar(internals.EVENTS_INVALID, reason).value += 1
+
+    def _count_gap(self) -> None:
+        now = self._clock.monotonic()
+        self._gap.value += now - (self._deaf_since or now)
+        self._deaf_since = now
+
+    def _fold_table(self) -> dict[type, tuple[Callable[[Any], None], Series]]:
+        """Who folds which type of event, and the series that counts it."""
+        tasks, workers = self._tasks, self._workers
+        table: dict[Any, Callable[[Any], None]] = {
+            TaskSent: tasks.fold_sent,
+            TaskReceived: tasks.fold_received,
+            TaskStarted: tasks.fold_started,
+            TaskSucceeded: tasks.fold_succeeded,
+            TaskFailed: self._fold_failed,
+            TaskRetried: self._fold_retried,
+            TaskRejected: tasks.fold_rejected,
+            TaskRevoked: tasks.fold_revoked,
+            TaskCancelled: tasks.fold_cancelled,
+            WorkerOnline: workers.fold_online,
+            WorkerHeartbeat: workers.fold_heartbeat,
+            WorkerOffline: workers.fold_offline,
+        }
+        return {
+            kind: (fold, self._store.scalar(internals.EVENTS, kind.__struct_config__.tag))
+            for kind, fold in table.items()
+        }
+
+    def _fold_failed(self, event: TaskFailed) -> None:
+        name = unregistered_name(event.exception)
+        self._tasks.fold_failed(event, exception_class(event.exception, event.traceback), name)
+
+    def _fold_retried(self, event: TaskRetried) -> None:
+        self._tasks.fold_retried(event, exception_class(event.exception, event.traceback))

@@ -1,0 +1,49 @@
+"""Settings: the only reader of environment, files and flags.
+
+``load`` takes arguments and an environment, gives frozen ``Settings`` or a ConfigError of one line. The order is
+flag, environment, file, Celery's own variables, default. pydantic lives in this room alone.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import ValidationError
+
+from exporter.settings.environment import read_celery, read_environment
+from exporter.settings.faults import explain
+from exporter.settings.file import CONFIG_FILE, read_file
+from exporter.settings.flags import read_flags
+from exporter.settings.given import Given, Path, nest
+from exporter.settings.model import Settings
+from exporter.settings.rows import SettingRow, describe, render_help
+from exporter.settings.urls import RedisTarget
+
+__all__ = ["RedisTarget", "SettingRow", "Settings", "UsageRequested", "describe", "load", "render_help"]
+
+
+class UsageRequested(Exception):  # noqa: N818 -- a request, not an error
+    """``--help`` was among the arguments; ``str()`` of it is the help text."""
+
+
+def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery-redis-exporter") -> Settings:
+    """Read the settings; raise ConfigError (one line, free of secrets) or UsageRequested."""
+    if any(argument in {"-h", "--help"} for argument in argv):
+        raise UsageRequested(render_help(program))
+    flags, environment = read_flags(argv), read_environment(environ)
+    celery, notes = read_celery(environ)
+    above_file = environment | flags
+    named = above_file.get(CONFIG_FILE)
+    file = read_file(str(named.value), named.written) if named else {}
+    given: dict[Path, Given] = celery | file | above_file
+    try:
+        settings = Settings(**nest(given))
+    except ValidationError as error:
+        raise explain(error, given) from None
+    return settings.noted((*notes, *_unused_parameters(settings)))
+
+
+def _unused_parameters(settings: Settings) -> tuple[str, ...]:
+    return tuple(
+        f"The parameters {', '.join(target.ignored)} of the {target.name} URL are not used; the exporter sets its own."
+        for target in settings.redis_targets
+        if target.ignored
+    )

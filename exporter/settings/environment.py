@@ -1,0 +1,71 @@
+"""The environment: variables of the exporter, files that hold secrets, and Celery's own variables.
+
+Takes a mapping, gives values by path. Reads the files that ``*_FILE`` names. An empty variable counts as unset.
+"""
+
+import re
+from collections.abc import Mapping
+
+from exporter.errors import ConfigError
+from exporter.settings.file import read_text
+from exporter.settings.given import Given, Path, split_group
+from exporter.settings.nearest import suggest
+from exporter.settings.rows import ENVIRONMENT_PREFIX, JSON_GROUP, by_path, describe
+from exporter.settings.urls import SCHEMES, scheme_of
+
+BROKER: Path = ("broker_url",)
+RESULTS: Path = ("result_backend_url",)
+
+# Kubernetes describes a service called "exporter" or "exporter-x" by variables of these forms.
+SERVICE_LINK = re.compile(
+    r"(EXPORTER_(?:[A-Z0-9_]+_)??)"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
+
+
+def read_environment(environ: Mapping[str, str]) -> dict[Path, Given]:
+    """Read the ``EXPORTER_*`` variables; raise ConfigError for an unknown one or an unreadable secret file."""
+    _refuse_unknown(environ)
+    flat: dict[Path, Given] = {}
+    text = environ.get(by_path()[JSON_GROUP].environment)
+    if text:
+        flat |= split_group(text, by_path()[JSON_GROUP].environment)
+    for row in describe():
+        name = row.environment
+        if row.path != JSON_GROUP and environ.get(name):
+            flat[row.path] = Given(environ[name], name)
+        if row.secret and environ.get(f"{name}_FILE"):
+            if row.path in flat:
+                raise ConfigError(f"{name}_FILE: {name} is set too; unset one of them")
+            flat[row.path] = Given(_secret(f"{name}_FILE", environ), f"{name}_FILE")
+    return flat
+
+
+def read_celery(environ: Mapping[str, str]) -> tuple[dict[Path, Given], tuple[str, ...]]:
+    """Read Celery's own variables; return values, and notes on what was left out."""
+    flat: dict[Path, Given] = {}
+    notes: tuple[str, ...] = ()
+    broker, results = environ.get("CELERY_BROKER_URL"), environ.get("CELERY_RESULT_BACKEND")
+    if broker:
+        flat[BROKER] = Given(broker, "CELERY_BROKER_URL")
+    if results and scheme_of(results) in SCHEMES:
+        flat[RESULTS] = Given(results, "CELERY_RESULT_BACKEND")
+    elif results:
+        notes = ("CELERY_RESULT_BACKEND is not a Redis URL, so no result backend is read.",)
+    return flat, notes
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {row.environment for row in describe()} | {f"{row.environment}_FILE" for row in describe() if row.secret}
+    for name in sorted(environ):
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known and not _is_service_link(name, environ):
+            raise ConfigError(f"{name}: no such variable{suggest(name, known) or '; see --help'}")
+
+
+def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:
+    link = SERVICE_LINK.fullmatch(name)
+    return link is not None and f"{link[1]}SERVICE_HOST" in environ
+
+
+def _secret(name: str, environ: Mapping[str, str]) -> str:
+    return read_text(environ[name], name).removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,97 @@
+"""Flags: the command line through pydantic-settings.
+
+Takes the arguments behind the command word, gives values by path. Never shows a value in a message.
+"""
+
+import argparse
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from pydantic_settings import CliSettingsSource
+
+from exporter.errors import ConfigError
+from exporter.settings.given import Given, Path, split_group
+from exporter.settings.model import Settings
+from exporter.settings.nearest import suggest
+from exporter.settings.rows import JSON_GROUP, by_path, describe
+
+PLAIN = re.compile(r"--[A-Za-z0-9._-]+")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises ConfigError where argparse would print and exit."""
+
+    def __init__(self) -> None:
+        super().__init__(add_help=False, allow_abbrev=False, exit_on_error=False, argument_default=argparse.SUPPRESS)
+
+    def read(self, args: Sequence[str]) -> argparse.Namespace:
+        try:
+            known, rest = self.parse_known_args(args)
+        except argparse.ArgumentError as error:
+            flag = (error.argument_name or "").partition("/")[0]
+            raise ConfigError(_wrong_use(flag)) from None
+        if rest:
+            raise ConfigError(_unknown(rest[0]))
+        _refuse_both(vars(known))
+        return known
+
+    def error(self, message: str) -> NoReturn:  # noqa: ARG002 -- see the docstring
+        """Refuse; the message of argparse could repeat a value, so it is dropped."""
+        raise ConfigError("the flags can't be read; see --help")
+
+
+def read_flags(argv: Sequence[str]) -> dict[Path, Given]:
+    """Read the flags; raise ConfigError for an unknown flag, a missing value or a stray argument."""
+    source: CliSettingsSource[Any] = CliSettingsSource(
+        Settings,
+        root_parser=_Parser(),
+        parse_args_method=_Parser.read,
+        cli_parse_args=list(argv),
+        cli_exit_on_error=False,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        # The word that means None must be one that no argument can be.
+        cli_parse_none_str="\0",
+    )
+    return _collect(source())
+
+
+def _collect(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Given]:
+    flat: dict[Path, Given] = {}
+    for name, value in tree.items():
+        path = (*above, name)
+        row = by_path().get(path)
+        if path == JSON_GROUP and not isinstance(value, Mapping):
+            flat |= split_group(str(value), "--broker-transport-options")
+        elif row is not None and path != JSON_GROUP:
+            flat[path] = Given(value, row.flag)
+        elif isinstance(value, Mapping):
+            flat |= _collect(value, path)
+        else:
+            raise ConfigError(_unknown("--" + ".".join(path).replace("_", "-")))
+    return flat
+
+
+def _refuse_both(given: Mapping[str, object]) -> None:
+    # The command line source would drop the single flags silently.
+    single = [name for name in given if name.startswith(f"{JSON_GROUP[0]}.") and given[name] is not None]
+    if given.get(JSON_GROUP[0]) is not None and single:
+        flag = by_path()[JSON_GROUP].flag
+        raise ConfigError(f"{flag}: {by_path()[tuple(single[0].split('.'))].flag} is given too; put it into the JSON")
+
+
+def _wrong_use(flag: str) -> str:
+    row = next((row for row in describe() if row.flag == flag), None)
+    if row is not None and row.kind == "boolean":
+        return f"{flag}: takes no value; write {flag} or --no-{flag.removeprefix('--')}"
+    return f"{flag}: needs a value, as in {flag}=VALUE"
+
+
+def _unknown(argument: str) -> str:
+    name = argument.partition("=")[0]
+    if not name.startswith("-"):
+        return "unexpected argument; every setting is a flag, see --help"
+    if not PLAIN.fullmatch(name):
+        return "unknown flag; see --help"
+    return f"unknown flag {name}{suggest(name, [row.flag for row in describe()]) or '; see --help'}"

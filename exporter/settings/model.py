@@ -1,0 +1,202 @@
+"""The settings as frozen models: every name, type, default and description, once.
+
+Takes validated values, gives read-only attributes. Never reads the environment, files or flags: ``load`` does.
+"""
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from exporter.catalog import CATALOG, Kind
+from exporter.settings import values as v
+from exporter.settings.nearest import suggest
+from exporter.settings.urls import RedisTarget, parse_redis_url, secrets_of
+
+HISTOGRAMS = tuple(metric.name for metric in CATALOG.values() if metric.kind is Kind.HISTOGRAM)
+
+
+class Group(BaseModel):
+    """A group of settings; frozen, and closed to unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _check_buckets(buckets: Mapping[str, tuple[float, ...]]) -> Mapping[str, tuple[float, ...]]:
+    for name, bounds in buckets.items():
+        if name not in HISTOGRAMS:
+            raise ValueError(f"has no histogram {name!r}{suggest(name, HISTOGRAMS)}")
+        rising = all(low < high for low, high in pairwise(bounds))
+        if not bounds or not rising or bounds[0] <= 0 or not math.isfinite(bounds[-1]):
+            raise ValueError(f"needs for {name} upper bounds above 0 in rising order, without +Inf")
+    return buckets
+
+
+Bounds = Annotated[tuple[float, ...], BeforeValidator(v.parse_list)]
+Buckets = Annotated[dict[str, Bounds], BeforeValidator(v.parse_object), AfterValidator(_check_buckets)]
+
+
+class TransportOptions(Group):
+    """Celery's ``broker_transport_options``, under the same names."""
+
+    global_keyprefix: str = Field("", description="Prefix that the application puts before every key.")
+    priority_steps: v.Steps = Field((0, 3, 6, 9), description="Priority steps; each has a list of its own.")
+    sep: str = Field("\x06\x16", min_length=1, description="Text between a queue's name and its priority step.")
+    visibility_timeout: v.PositiveSeconds = Field(3600, description="Time after which a message is delivered again.")
+    fanout_prefix: v.Prefix = Field(default=True, description="Whether, or with what, fanout channels are prefixed.")
+    fanout_patterns: bool = Field(default=True, description="Whether fanout channels carry the routing key.")
+    unacked_key: str = Field("unacked", min_length=1, description="Key of the messages not acknowledged.")
+    unacked_index_key: str = Field("unacked_index", min_length=1, description="Key of their delivery times.")
+
+
+class EventOptions(Group):
+    """The event stream."""
+
+    idle_timeout: v.PositiveSeconds = Field(10, description="Silence after which the connection is tested.")
+    exemplars: bool = Field(default=True, description="Attach task ids as exemplars in OpenMetrics.")
+
+
+class QueueOptions(Group):
+    """Queues read from the broker."""
+
+    names: v.Names = Field((), description="Queues to show from the start, besides those found.")
+    discovery_interval: v.Seconds = Field(60, description="Time between searches for queues; 0 turns them off.")
+    discovery_max_keys: v.Count = Field(200_000, description="Keys that one search looks at.")
+    oldest_message: bool = Field(default=True, description="Read the age of each queue's oldest message.")
+    max: v.Count = Field(1000, description="Queues shown; further ones are counted as dropped.")
+
+
+class WorkerOptions(Group):
+    """Workers known from their events."""
+
+    lost_after: v.PositiveSeconds = Field(30, description="Silence after which a worker counts as lost.")
+    lost_after_by_worker: v.SecondsByPattern = Field(
+        default_factory=dict, description="The same by worker name pattern, as in solo@*=10m."
+    )
+    retention: v.Seconds = Field(3600, description="Time for which a lost or stopped worker is remembered.")
+    max: v.Count = Field(10_000, description="Workers held.")
+
+
+class SeriesOptions(Group):
+    """Bounds of the series held in memory."""
+
+    max_per_metric: v.Count = Field(20_000, description="Series per metric; the rest is folded into __overflow__.")
+    ttl: v.PositiveSeconds = Field(86_400, description="Time without an event after which a task's series go.")
+    exceptions_per_task: v.Count = Field(50, description="Exception classes told apart per task.")
+
+
+class TrackingOptions(Group):
+    """Tasks in flight, held to join their events."""
+
+    max_tasks: v.Count = Field(200_000, description="Tasks held.")
+    max_age: v.PositiveSeconds = Field(172_800, description="Time after which an unfinished task is forgotten.")
+
+
+class ScrapeOptions(Group):
+    """Reads that a scrape causes."""
+
+    deadline: v.PositiveSeconds = Field(2, description="Time within which a scrape is answered, whatever hangs.")
+    freshness: v.Seconds = Field(1, description="Age up to which Redis values are served again.")
+
+
+class WebOptions(Group):
+    """The HTTP side."""
+
+    listen_address: v.ListenAddress = Field(":9808", description="Address to listen on, HOST:PORT.")
+    telemetry_path: v.TelemetryPath = Field("/metrics", description="Path of the metrics.")
+
+    @property
+    def host(self) -> str:
+        """The host to listen on, without brackets; empty for all addresses."""
+        return self.listen_address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+
+    @property
+    def port(self) -> int:
+        """The port to listen on; 0 lets the system choose."""
+        return int(self.listen_address.rpartition(":")[2])
+
+
+class LogOptions(Group):
+    """Logs on standard error."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(v.lower)] = Field(
+        "info", description="Lowest level logged: debug, info, warning or error."
+    )
+    format: Annotated[Literal["auto", "json", "console"], BeforeValidator(v.lower)] = Field(
+        "auto", description="json, console, or auto: console on a terminal, else json."
+    )
+
+
+class ConfigOptions(Group):
+    """Where the settings come from."""
+
+    file: str | None = Field(None, description="YAML file with settings.")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; frozen. Its repr shows no secret.
+
+    ``notes`` are facts about the configuration that are worth a log line.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, enable_decoding=False)
+
+    broker_url: v.RedisUrl = Field(
+        SecretStr("redis://localhost:6379/0"), description="Celery's broker: redis://, rediss:// or unix://."
+    )
+    result_backend_url: v.RedisUrl | None = Field(None, description="Celery's result backend, if it is Redis.")
+    broker_transport_options: TransportOptions = TransportOptions()
+    event_exchange: str = Field("celeryev", min_length=1, description="Celery's event_exchange.")
+    events: EventOptions = EventOptions()
+    queues: QueueOptions = QueueOptions()
+    workers: WorkerOptions = WorkerOptions()
+    series: SeriesOptions = SeriesOptions()
+    buckets: Buckets = Field(
+        default_factory=dict, description='Histogram bounds by metric, as JSON: {"celery_task_wait_seconds": [1, 60]}.'
+    )
+    tracking: TrackingOptions = TrackingOptions()
+    scrape: ScrapeOptions = ScrapeOptions()
+    web: WebOptions = WebOptions()
+    log: LogOptions = LogOptions()
+    config: ConfigOptions = ConfigOptions()
+    _notes: tuple[str, ...] = PrivateAttr(default=())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 -- the signature is pydantic-settings' own
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from the constructor alone: ``load`` reads flags, environment and file, and names errors."""
+        return (init_settings,)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Facts to log at the start, one sentence each, free of secrets."""
+        return self._notes
+
+    def noted(self, notes: tuple[str, ...]) -> Self:
+        """Return the same settings with these notes."""
+        copy = self.model_copy()
+        copy._notes = notes  # noqa: SLF001 -- its own copy
+        return copy
+
+    @property
+    def redis_targets(self) -> tuple[RedisTarget, ...]:
+        """The servers to read: ``broker``, and ``results`` where it is another server."""
+        broker = parse_redis_url("broker", self.broker_url.get_secret_value())
+        if self.result_backend_url is None:
+            return (broker,)
+        results = parse_redis_url("results", self.result_backend_url.get_secret_value())
+        return (broker,) if results.server_key == broker.server_key else (broker, results)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every text that must never be shown, for the log's filter."""
+        urls = [self.broker_url, *([self.result_backend_url] if self.result_backend_url else [])]
+        return tuple(sorted({secret for url in urls for secret in secrets_of(url.get_secret_value())}))

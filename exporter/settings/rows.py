@@ -1,0 +1,123 @@
+"""Every setting as a row: its flag, environment name, file key, default and meaning, read off the models.
+
+Takes nothing, gives rows and the help text. Never reads a value anyone set.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from exporter.settings.model import Settings
+from exporter.settings.values import show_seconds
+
+ENVIRONMENT_PREFIX = "EXPORTER_"
+JSON_GROUP = ("broker_transport_options",)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One setting.
+
+    ``path`` is its place in the tree; ``kind`` one of boolean, URL, duration, number, list, mapping, text or JSON (a
+    whole group at once); ``default`` is as people write it, and empty where nothing is set.
+    """
+
+    path: tuple[str, ...]
+    kind: str
+    default: str
+    help: str
+    secret: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The flag, as in ``--web.listen-address``."""
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def environment(self) -> str:
+        """The environment variable, as in ``EXPORTER_WEB__LISTEN_ADDRESS``."""
+        return ENVIRONMENT_PREFIX + "__".join(self.path).upper()
+
+    @property
+    def key(self) -> str:
+        """The path in the file with dots, as in ``web.listen_address``."""
+        return ".".join(self.path)
+
+
+@cache
+def describe() -> tuple[SettingRow, ...]:
+    """Return every setting in the order of the models."""
+    return tuple(_rows(Settings, ()))
+
+
+@cache
+def by_path() -> dict[tuple[str, ...], SettingRow]:
+    """Map paths to settings."""
+    return {row.path: row for row in describe()}
+
+
+def render_help(program: str) -> str:
+    """Return the help text for a terminal."""
+    lines = [f"usage: {program} [flags]", "", "Flags, their environment variables and defaults:", ""]
+    for row in describe():
+        lines.append(f"  {_usage(row)}")
+        default = f" Default: {row.default}." if row.default else ""
+        lines += [f"      {row.help}{default}", f"      {row.environment}"]
+    lines += ["", "  -h, --help", "      Show this help.", ""]
+    lines += [
+        "A flag comes before the environment, the environment before the file, the file before the default.",
+        "EXPORTER_BROKER_URL_FILE and EXPORTER_RESULT_BACKEND_URL_FILE name files that hold these URLs.",
+        "CELERY_BROKER_URL and CELERY_RESULT_BACKEND are taken when nothing else sets these URLs.",
+    ]
+    return "\n".join(lines)
+
+
+def _usage(row: SettingRow) -> str:
+    if row.kind == "boolean":
+        return f"{row.flag}, --no-{row.flag.removeprefix('--')}"
+    return f"{row.flag}={row.kind.upper()}"
+
+
+def _rows(model: type[BaseModel], above: tuple[str, ...]) -> list[SettingRow]:
+    rows: list[SettingRow] = []
+    for name, field in model.model_fields.items():
+        path = (*above, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            if path == JSON_GROUP:
+                rows.append(SettingRow(path, "JSON", "", "All options below at once, as Celery's setting."))
+            rows += _rows(field.annotation, path)
+        else:
+            rows.append(_row(path, field))
+    return rows
+
+
+def _row(path: tuple[str, ...], field: FieldInfo) -> SettingRow:
+    default = field.get_default(call_default_factory=True, validated_data={})
+    secret = "SecretStr" in str(field.annotation)
+    kind = _kind(field, secret=secret)
+    shown = show_seconds(default) if kind == "duration" else _show(default)
+    return SettingRow(path, kind, shown, field.description or "", secret)
+
+
+def _kind(field: FieldInfo, *, secret: bool) -> str:
+    if secret:
+        return "URL"
+    origin = getattr(field.annotation, "__origin__", field.annotation)
+    kinds: dict[Any, str] = {bool: "boolean", float: "duration", int: "number", tuple: "list", dict: "mapping"}
+    return kinds.get(origin, "text")
+
+
+def _show(default: object) -> str:
+    if default is None or default in ((), {}, ""):
+        return ""
+    if isinstance(default, SecretStr):
+        return default.get_secret_value()
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return ",".join(str(part) for part in default)
+    return str(default) if str(default).isprintable() else json.dumps(default)

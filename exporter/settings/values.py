@@ -1,0 +1,141 @@
+"""Types of the settings: what a value may look like in a flag, a variable or a file.
+
+Takes text or YAML values, gives validated, immutable values; a wrong one raises ValueError with a message that
+never repeats the value.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from exporter.settings.urls import parse_redis_url
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
+PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+
+
+def parse_seconds(value: object) -> object:
+    """Turn ``90``, ``"1.5"``, ``"500ms"`` or ``"1h30m"`` into seconds; raise ValueError for anything else."""
+    if isinstance(value, str):
+        text = value.strip()
+        if DURATION.fullmatch(text):
+            return math.fsum(float(number) * UNITS[unit] for number, unit in PART.findall(text))
+        try:
+            value = float(text)
+        except ValueError:
+            value = None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("must be a duration: seconds, or a number with ms, s, m, h or d, as in 90 or 1h30m")
+    return value
+
+
+def show_seconds(seconds: float) -> str:
+    """Write seconds the way people do: ``500ms``, ``30s``, ``1h``."""
+    for unit in ("d", "h", "m", "s", "ms"):
+        count = seconds / UNITS[unit]
+        if seconds and count == int(count):
+            return f"{int(count)}{unit}"
+    return f"{seconds:g}s"
+
+
+def parse_list(value: object) -> object:
+    """Split comma-separated text, or read a JSON list; leave other values to the type check."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("["):
+        return _json(text)
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse_mapping(value: object) -> object:
+    """Read a JSON object, or ``name=value`` pairs with commas between; leave other values to the type check."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("{"):
+        return _json(text)
+    pairs = [part.rpartition("=") for part in text.split(",") if part.strip()]
+    if not all(mark and name.strip() for name, mark, _ in pairs):
+        raise ValueError('must be name=value pairs with commas between, or a JSON object, as in {"name": 1}')
+    return {name.strip(): number.strip() for name, _, number in pairs}
+
+
+def parse_object(value: object) -> object:
+    """Read a JSON object from text; a YAML mapping passes; raise ValueError for anything else."""
+    if isinstance(value, str):
+        value = _json(value)
+    if not isinstance(value, Mapping):
+        raise ValueError('must be a JSON object, as in {"name": 1}')  # noqa: TRY004 -- pydantic reports ValueError
+    return value
+
+
+def lower(value: object) -> object:
+    """Make words of a closed list independent of case."""
+    return value.lower() if isinstance(value, str) else value
+
+
+def _json(text: str) -> Any:  # noqa: ANN401 -- JSON is anything
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError("is not valid JSON") from None
+
+
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")  # noqa: TRY004 -- pydantic reports ValueError
+    return value
+
+
+def _ascending_steps(steps: tuple[int, ...]) -> tuple[int, ...]:
+    if not steps:
+        raise ValueError("must name at least one priority step")
+    return tuple(sorted(set(steps)))
+
+
+def _true_or_text(value: object) -> object:
+    if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
+        return value.strip().lower() == "true"
+    return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    parse_redis_url("", value.get_secret_value())
+    return value
+
+
+def _listen_address(value: str) -> str:
+    host, mark, port = value.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not mark or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be HOST:PORT or :PORT, as in 127.0.0.1:9808, [::1]:9808 or :9808")
+    if any(c.isspace() or c in "/@[]" for c in bare) or (bare == host and ":" in host):
+        raise ValueError("must be HOST:PORT with an IPv6 address in brackets, as in [::1]:9808")
+    return value
+
+
+def _telemetry_path(value: str) -> str:
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]+", value):
+        raise ValueError("must be a path other than / that starts with /, as in /metrics")
+    if value.startswith(("/-", "/api/")):
+        raise ValueError("must not start with /- or /api/, which the exporter uses itself")
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0)]
+PositiveSeconds = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0)]
+Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1)]
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(parse_list)]
+Step = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=255)]
+Steps = Annotated[tuple[Step, ...], BeforeValidator(parse_list), AfterValidator(_ascending_steps)]
+SecondsByPattern = Annotated[dict[str, PositiveSeconds], BeforeValidator(parse_mapping)]
+Prefix = Annotated[bool | str, BeforeValidator(_true_or_text)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+TelemetryPath = Annotated[str, AfterValidator(_telemetry_path)]

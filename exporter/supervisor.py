@@ -1,0 +1,92 @@
+"""Threads that are kept alive: each piece of work runs until it fails, then again after a pause.
+
+Takes work and a stop event. A SourceError is expected: one log line when the trouble begins and one when it ends.
+Anything else is a bug: it is logged with its traceback and counted, and the work is started again all the same.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from exporter.clock import Clock
+from exporter.errors import SourceError
+
+Work = Callable[[Callable[[], None]], None]
+"""Called with a function that it calls once it works; returns when stopped, raises when it fails."""
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+"""Seconds between attempts; short, because a missed event is lost for good and an attempt costs little."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Task:
+    """One piece of work, and how it is doing: ``trouble`` is empty while it works."""
+
+    name: str
+    work: Work
+    thread: threading.Thread | None = None
+    trouble: str = "starting"
+    pause: float = field(default=FIRST_PAUSE)
+
+
+class Supervisor:
+    """Runs work in threads until ``stop`` is set; ``on_bug`` is called with the name of work that crashed."""
+
+    def __init__(self, clock: Clock, stop: threading.Event, on_bug: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._stop = stop
+        self._on_bug = on_bug
+        self._tasks: list[Task] = []
+
+    def start(self, name: str, work: Work) -> None:
+        """Start a thread that keeps ``work`` going."""
+        task = Task(name, work)
+        task.thread = threading.Thread(target=self._keep_going, args=(task,), name=name, daemon=True)
+        self._tasks.append(task)
+        task.thread.start()
+
+    def trouble(self) -> dict[str, str]:
+        """What does not work at the moment, by name, with the reason."""
+        return {task.name: task.trouble for task in self._tasks if task.trouble}
+
+    def dead(self) -> list[str]:
+        """Names of threads that ended although nobody stopped them."""
+        return [task.name for task in self._tasks if task.thread is not None and not task.thread.is_alive()]
+
+    def join(self, timeout: float) -> list[str]:
+        """Wait for the threads to end, all together at most ``timeout`` seconds; give those that did not."""
+        until = self._clock.monotonic() + timeout
+        for task in self._tasks:
+            if task.thread is not None:
+                task.thread.join(max(0.0, until - self._clock.monotonic()))
+        return [task.name for task in self._tasks if task.thread is not None and task.thread.is_alive()]
+
+    def _keep_going(self, task: Task) -> None:
+        while not self._stop.is_set():
+            try:
+                task.work(lambda: self._works(task))
+            except SourceError as error:
+                if self._stop.is_set():
+                    return
+                if task.trouble != error.reason:
+                    log.warning("supervisor.source_failed", source=task.name, reason=error.reason, error=str(error))
+                task.trouble = error.reason
+            except Exception:
+                log.exception("supervisor.bug_met", source=task.name)
+                task.trouble = "bug"
+                self._on_bug(task.name)
+            # Jitter, so that many exporters do not knock at a recovering server together.
+            self._stop.wait(task.pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret depends on it
+            task.pause = min(task.pause * 2, LONGEST_PAUSE)
+
+    def _works(self, task: Task) -> None:
+        task.pause = FIRST_PAUSE
+        if task.trouble:
+            log.info("supervisor.source_works", source=task.name, after=task.trouble)
+            task.trouble = ""

@@ -1,0 +1,23 @@
+"""Generated files are committed as the generator writes them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.catalog import reference as metrics
+from exporter.settings import reference as settings
+
+
+@pytest.mark.parametrize(
+    ("target", "render", "command"),
+    [
+        (metrics.TARGET, metrics.render_markdown, "python -m exporter.catalog.reference --write"),
+        (settings.TARGET, settings.render_markdown, "python -m exporter.settings.reference --write"),
+    ],
+    ids=["exporter/catalog/README.md", "deploy/configuration.md"],
+)
+def test_the_committed_file_is_what_the_generator_writes(target: Path, render: Callable[[], str], command: str) -> None:
+    """A change of the source without its generated file is refused."""
+    assert target.read_text(encoding="utf-8") == render(), f"run: {command}"
+    assert command in render()

@@ -1,0 +1,157 @@
+"""The rules of the house that no linter knows."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = sorted((ROOT / "exporter").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+TEST_MODULES = [path for path in TESTS if path.name.startswith("test_")]
+SKIPPED_FOLDERS = {".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "__pycache__"}
+
+
+def name(path: Path) -> str:
+    """Name the case after the file."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield every function and method of a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def project_files() -> list[Path]:
+    """Return what git tracks or would track; without git, what lies here."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        listed = subprocess.run(command, capture_output=True, check=True).stdout.decode().split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        listed = [name(path) for path in ROOT.rglob("*") if SKIPPED_FOLDERS.isdisjoint(path.parts)]
+    return [ROOT / entry for entry in listed if entry and (ROOT / entry).is_file()]
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_files_have_300_lines_at_most(path: Path) -> None:
+    """A longer file hides a second room."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_functions_have_40_lines_at_most(path: Path) -> None:
+    """A longer function does more than one thing."""
+    spans = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions(path)}
+    assert {function: lines for function, lines in spans.items() if lines > 40} == {}
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_modules_say_what_they_are(path: Path) -> None:
+    """Every module starts with a docstring."""
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", PACKAGE + TESTS, ids=name)
+def test_time_is_asked_in_clock_py_alone(path: Path) -> None:
+    """No other module imports time, so none can sleep or read a clock that tests can't set."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module or "")
+    assert ("time" in imported) == (name(path) == "exporter/clock.py")
+
+
+def test_nothing_sleeps() -> None:
+    """Waiting is done on a condition, in the package and in its tests."""
+    # Sleeping for 0 is asyncio's way to let others run, not waiting.
+    pattern = re.compile(r"\b(time|asyncio|anyio|gevent)\.sleep\((?!0\))")
+    sleepers = [name(path) for path in PACKAGE + TESTS if pattern.search(path.read_text(encoding="utf-8"))]
+    assert sleepers == []
+
+
+def test_one_place_catches_everything() -> None:
+    """Only the supervisor's boundary catches Exception; nothing catches more."""
+    broad = set()
+    for path in PACKAGE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler):
+                caught = {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)} if node.type else {"all"}
+                if caught & {"Exception", "BaseException", "all"}:
+                    broad.add(name(path))
+    assert broad <= {"exporter/supervisor.py"}
+
+
+def test_one_place_configures_logging() -> None:
+    """Only logs.py calls structlog.configure, so that every line passes the mask."""
+    callers = [name(path) for path in PACKAGE if "structlog.configure(" in path.read_text(encoding="utf-8")]
+    assert callers == ["exporter/logs.py"]
+
+
+@pytest.mark.parametrize("path", TEST_MODULES, ids=name)
+def test_every_test_states_its_truth(path: Path) -> None:
+    """A test function's docstring is one sentence on one line."""
+    wrong = []
+    for node in functions(path):
+        text = ast.get_docstring(node) or ""
+        if node.name.startswith("test_") and ("\n" in text or not text.endswith(".")):
+            wrong.append(node.name)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_files_have_no_empty_names(path: Path) -> None:
+    """Nothing is called after having no theme."""
+    assert not re.search(r"util|helper|common|manager|base", path.stem)
+
+
+def test_imports_keep_to_their_rooms() -> None:
+    """import-linter's contracts in pyproject.toml hold."""
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_importing_every_module_has_no_effect() -> None:
+    """No import starts a thread, opens a file descriptor or fails."""
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in PACKAGE
+        if path.name != "__main__.py"
+    ]
+    code = (
+        "import importlib, threading, logging\n"
+        f"for module in {modules!r}:\n    importlib.import_module(module)\n"
+        "assert threading.active_count() == 1, threading.enumerate()\n"
+        "assert not logging.getLogger().handlers, logging.getLogger().handlers\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_file_names_this_machine() -> None:
+    """Nothing of the machine it was written on, and no package index, is left in a file."""
+    machine_paths = r"(?<![\w./-])/(root|work|farm|tmp/venv)\b"
+    package_indexes = r"\bindex[-_]url\b|pypi\.org/simple|PIP_(EXTRA_)?INDEX"
+    pattern = re.compile(f"{machine_paths}|{package_indexes}")
+    found = []
+    for path in project_files():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [f"{name(path)}: {match[0]}" for match in pattern.finditer(text) if path != Path(__file__)]
+    assert found == []
+
+
+def test_readme_is_short() -> None:
+    """Whoever starts reads 250 lines at most."""
+    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in ROOT.glob("README.md")]
+    assert all(lines <= 250 for lines in lengths)

@@ -1,0 +1,133 @@
+"""State under test: folds events given in a line each, and reads series back by metric and labels."""
+
+from exporter.catalog import CATALOG, Metric
+from exporter.catalog import redis_server as redis_rows
+from exporter.catalog import tasks as rows
+from exporter.records import (
+    Distribution,
+    TaskCancelled,
+    TaskFailed,
+    TaskReceived,
+    TaskRejected,
+    TaskRetried,
+    TaskRevoked,
+    TaskSent,
+    TaskStarted,
+    TaskSucceeded,
+    WorkerHeartbeat,
+    WorkerOffline,
+    WorkerOnline,
+)
+from exporter.state.series import Store
+from exporter.state.tasks import Tasks
+from exporter.state.tracking import TaskLimits
+from exporter.state.workers import WorkerLimits, Workers
+from tests.fakes import FakeClock
+
+EVENT_METRICS = [metric for metric in CATALOG.values() if metric not in redis_rows.METRICS]
+W1, W2 = "w1@host", "w2@host"
+
+
+class Lab:
+    """Tasks and workers on a fake clock; event times are seconds after the start."""
+
+    def __init__(
+        self,
+        tasks: TaskLimits | None = None,
+        workers: WorkerLimits | None = None,
+        series: int = 1000,
+    ) -> None:
+        self.clock = FakeClock()
+        self.start = self.clock.epoch
+        self.store = Store(EVENT_METRICS, series, {})
+        self.workers = Workers(self.store, self.clock, workers or WorkerLimits())
+        self.tasks = Tasks(self.store, self.workers, tasks or TaskLimits())
+        self.tasks.now = self.clock.monotonic()
+
+    def advance(self, seconds: float, *, listening: bool = True) -> None:
+        """Let time pass, then tick."""
+        self.clock.advance(seconds)
+        self.tasks.tick(self.clock.monotonic())
+        self.workers.tick(listening=listening)
+
+    def sent(  # noqa: PLR0913, PLR0917 -- the event has that many fields
+        self, uuid: str, at: float, name: str = "t", queue: str | None = "q", retries: int = 0, eta: str | None = None
+    ) -> None:
+        """Fold task-sent."""
+        self.tasks.fold_sent(TaskSent(uuid, self.start + at, name, queue, eta, retries))
+
+    def received(  # noqa: PLR0913, PLR0917 -- the event has that many fields
+        self, uuid: str, at: float, name: str = "t", worker: str = W1, retries: int = 0, eta: str | None = None
+    ) -> None:
+        """Fold task-received."""
+        self.tasks.fold_received(TaskReceived(uuid, self.start + at, worker, name, eta, retries))
+
+    def started(self, uuid: str, at: float, worker: str = W1) -> None:
+        """Fold task-started."""
+        self.tasks.fold_started(TaskStarted(uuid, self.start + at, worker))
+
+    def succeeded(self, uuid: str, at: float, runtime: float | None = 1.0, worker: str = W1) -> None:
+        """Fold task-succeeded."""
+        self.tasks.fold_succeeded(TaskSucceeded(uuid, self.start + at, worker, runtime))
+
+    def failed(self, uuid: str, at: float, exception: str = "ValueError", worker: str = W1) -> None:
+        """Fold task-failed, its exception class already known."""
+        self.tasks.fold_failed(TaskFailed(uuid, self.start + at, worker), exception)
+
+    def retried(self, uuid: str, at: float, exception: str = "KeyError", worker: str = W1) -> None:
+        """Fold task-retried."""
+        self.tasks.fold_retried(TaskRetried(uuid, self.start + at, worker), exception)
+
+    def rejected(self, uuid: str, at: float, *, requeue: bool = False) -> None:
+        """Fold task-rejected."""
+        self.tasks.fold_rejected(TaskRejected(uuid, self.start + at, W1, requeue))
+
+    def revoked(self, uuid: str, at: float, *, terminated: bool = False, expired: bool = False) -> None:
+        """Fold task-revoked."""
+        self.tasks.fold_revoked(TaskRevoked(uuid, self.start + at, W1, terminated, expired))
+
+    def cancelled(self, uuid: str, at: float) -> None:
+        """Fold task-cancelled."""
+        self.tasks.fold_cancelled(TaskCancelled(uuid, self.start + at, W1))
+
+    def online(self, worker: str = W1, pid: int = 1) -> None:
+        """Fold worker-online, now."""
+        self.workers.fold_online(WorkerOnline(worker, self.clock.epoch, pid, 2.0, 0, 0, (0.1, 0.2, 0.3)))
+
+    def beat(
+        self, processed: int | None = 0, active: int | None = 0, worker: str = W1, pid: int = 1, skew: float = 0
+    ) -> None:
+        """Fold worker-heartbeat, now."""
+        at = self.clock.epoch + skew
+        self.workers.fold_heartbeat(
+            WorkerHeartbeat(worker, at, pid, 2.0, active, processed, (0.1, 0.2, 0.3), "py-celery", "5.7.0", "Linux")
+        )
+
+    def offline(self, worker: str = W1) -> None:
+        """Fold worker-offline, now."""
+        self.workers.fold_offline(WorkerOffline(worker, self.clock.epoch, 1, 2.0))
+
+    def value(self, metric: Metric, *labels: str) -> float | None:
+        """The value of a series; None where there is none."""
+        self.tasks.refresh()
+        for family in self.store.collect():
+            if family.metric is metric:
+                for series, value in zip(family.series, family.values, strict=True):
+                    if series.labels == labels and not isinstance(value, Distribution):
+                        return value
+        return None
+
+    def observations(self, metric: Metric, *labels: str) -> tuple[int, float]:
+        """Number and sum of a histogram's observations; (0, 0) where there is none."""
+        for family in self.store.collect():
+            if family.metric is metric:
+                for series, value in zip(family.series, family.values, strict=True):
+                    if series.labels == labels and isinstance(value, Distribution):
+                        return sum(value.counts), round(value.total, 6)
+        return 0, 0
+
+    def ends(self, name: str = "t", queue: str = "q") -> dict[str, float]:
+        """Ended executions by state, zeros left out."""
+        states = ("success", "failure", "retry", "revoked", "rejected")
+        counts = {state: self.value(rows.TASKS, name, queue, state) for state in states}
+        return {state: count for state, count in counts.items() if count}

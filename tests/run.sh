@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Sets up and passes the tests, on a fresh Debian or macOS machine with Python 3.11 or later:
+#   bash tests/run.sh [--fast] [--slow] [--complete] [arguments for pytest]
+#   --fast      unit and contract tests only; installs no system packages
+#   --slow      the slow matrix too
+#   --complete  fail when a program is missing, instead of leaving its tests out
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fast=no slow=no complete=no
+pytest_arguments=()
+for argument in "$@"; do
+  case $argument in
+    --fast) fast=yes ;;
+    --slow) slow=yes ;;
+    --complete) complete=yes ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    *) pytest_arguments+=("$argument") ;;
+  esac
+done
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+
+# program:Debian package
+programs="redis-server:redis-server prometheus:prometheus promtool:prometheus
+  prometheus-alertmanager:prometheus-alertmanager rabbitmq-server:rabbitmq-server
+  prometheus-redis-exporter:prometheus-redis-exporter"
+
+say() { printf '\n== %s\n' "$*"; }
+
+have() {
+  command -v "$1" >/dev/null && return
+  # Homebrew installs the same programs under their upstream names.
+  case $1 in
+    prometheus-alertmanager) command -v alertmanager >/dev/null ;;
+    prometheus-redis-exporter) command -v redis_exporter >/dev/null ;;
+    *) return 1 ;;
+  esac
+}
+
+missing() { # prints field $1 (1: program, 2: package) of what is not installed
+  local pair
+  for pair in $programs; do
+    have "${pair%%:*}" || echo "$pair" | cut -d: -f"$1"
+  done | sort -u
+}
+
+find_python() {
+  local candidate
+  for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  echo "tests/run.sh: needs Python 3.11 or later on PATH" >&2
+  return 1
+}
+
+install_packages() { # with apt-get, as far as this user may; tells what it could not do
+  local as_root=""
+  [ $# -gt 0 ] || return 0
+  command -v apt-get >/dev/null || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! sudo -n true 2>/dev/null; then
+      echo "not root and no sudo without a password: install yourself: $*"
+      return 0
+    fi
+    as_root="sudo"
+  fi
+  say "Installing $*"
+  # RUNLEVEL keeps packages from starting services where there is no init; tests use free ports of their own anyway.
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+    $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends "$@" ||
+    echo "apt-get could not install: $*"
+}
+
+python=$(find_python)
+packages=()
+[ "$fast" = yes ] || while read -r package; do packages+=("$package"); done < <(missing 2)
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  packages+=("python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv")
+fi
+install_packages ${packages[@]+"${packages[@]}"}
+
+say "Environment in .venv"
+stamp=.venv/installed-for
+wanted=$(cksum pyproject.toml)
+if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+  [ -x .venv/bin/python ] || "$python" -m venv .venv
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,tui,dev]'
+  printf '%s\n' "$wanted" >"$stamp"
+fi
+export PATH="$PWD/.venv/bin:$PATH"
+
+say "ruff"
+ruff check .
+ruff format --check .
+say "mypy"
+mypy
+say "import-linter"
+lint-imports
+say "Generated files"
+python - <<'PYTHON'
+from exporter.catalog import reference as metrics
+from exporter.settings import reference as settings
+
+for module in (metrics, settings):
+    if module.TARGET.read_text(encoding="utf-8") != module.render_markdown():
+        raise SystemExit(f"{module.TARGET.name} is out of date; run: python -m {module.__name__} --write")
+PYTHON
+
+marks=()
+folders=(tests/unit tests/contract)
+if [ "$fast" = no ]; then
+  folders=(tests)
+  left_out=$(missing 1 | tr '\n' ' ')
+  if [ -n "$left_out" ]; then
+    say "Not installed, so the tests that need them are left out: $left_out"
+    [ "$complete" = no ] || exit 1
+  fi
+  have redis-server || marks+=("not servers")
+fi
+[ "$slow" = yes ] || marks+=("not slow")
+
+say "pytest"
+expression=""
+for mark in ${marks[@]+"${marks[@]}"}; do expression="${expression:+$expression and }$mark"; done
+exec python -m pytest -m "$expression" "${folders[@]}" ${pytest_arguments[@]+"${pytest_arguments[@]}"}

@@ -1,0 +1,111 @@
+"""The command line: which command, which exit code, which line."""
+
+import os
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+from exporter import __version__
+from exporter.cli import COMMANDS, main
+from exporter.errors import ConfigError, SourceError
+from exporter.settings import Settings
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """Stand in for the daemon; return the settings that it was started with."""
+    for name in [name for name in os.environ if name.startswith(("EXPORTER_", "CELERY_"))]:
+        monkeypatch.delenv(name)
+    seen: list[Settings] = []
+
+    def run(settings: Settings) -> int:
+        seen.append(settings)
+        return 0
+
+    daemon = ModuleType("exporter.app")
+    daemon.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "exporter.app", daemon)
+    return seen
+
+
+@pytest.mark.parametrize("argv", [["run", "--queues.max=3"], ["--queues.max=3"]])
+def test_run_is_the_command_without_a_name(argv: list[str], started: list[Settings]) -> None:
+    """Flags alone start the daemon, with these settings."""
+    assert main(argv) == 0
+    assert [settings.queues.max for settings in started] == [3]
+
+
+def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the daemon returns is what the process returns."""
+    monkeypatch.setattr(sys.modules["exporter.app"], "run", lambda _: 1)
+    assert main([]) == 1
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--queues.mx=1"], "unknown flag --queues.mx; did you mean --queues.max?"),
+        (["frob"], "unknown command frob; the commands are run, check, metrics, demo"),
+        (["redis://:SECRET@h"], "unknown command; the commands are run, check, metrics, demo"),
+        (["metrics", "--format=xml"], "--format: must be text, markdown, json, not 'xml'"),
+        (["metrics", "x"], "metrics takes one flag: --format=text, --format=markdown or --format=json"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    argv: list[str], message: str, started: list[Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing starts, and standard error says which word is wrong."""
+    assert main(argv) == 2
+    assert capsys.readouterr().err == f"celery-redis-exporter: error: {message}\n"
+    assert started == []
+
+
+def test_expected_failures_are_one_line(
+    started: list[Settings], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A failure while running is exit code 1, a late configuration error 2; line breaks are folded."""
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    for error, code in ((SourceError("refused", "no\nserver"), 1), (ConfigError("no\nport"), 2)):
+        monkeypatch.setattr(sys.modules["exporter.app"], "run", lambda _, error=error: fail(error))
+        assert code == main([])
+        assert capsys.readouterr().err == f"celery-redis-exporter: error: {' '.join(str(error).split())}\n"
+    assert started == []
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version names the version; --help every command."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"celery-redis-exporter {__version__}\n"
+    for argument in ("--help", "-h"):
+        assert main([argument]) == 0
+        text = capsys.readouterr().out
+        assert [name for name in COMMANDS if name not in text] == []
+
+
+@pytest.mark.parametrize("command", ["run", "check", "metrics"])
+def test_help_of_a_command(command: str, started: list[Settings], capsys: pytest.CaptureFixture[str]) -> None:
+    """--help behind a command shows its flags, and starts nothing."""
+    assert main([command, "--help"]) == 0
+    assert f"usage: celery-redis-exporter {command}" in capsys.readouterr().out
+    assert started == []
+
+
+def test_version_loads_none_of_the_libraries() -> None:
+    """--version is fast: it imports neither settings nor any room."""
+    heavy = "{'pydantic', 'redis', 'celery', 'starlette', 'structlog', 'prometheus_client'}"
+    code = f"import sys; from exporter.cli import main; main(['--version']); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"celery-redis-exporter {__version__}\n[]\n"
+
+
+def test_python_m_exporter_is_the_same() -> None:
+    """The module form takes the same arguments and gives the same exit codes."""
+    done = subprocess.run([sys.executable, "-m", "exporter", "frob"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("celery-redis-exporter: error: unknown command frob")

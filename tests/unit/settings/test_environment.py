@@ -1,0 +1,57 @@
+"""The environment: names, unknown names, empty values."""
+
+import pytest
+
+from exporter.errors import ConfigError
+from exporter.settings import describe, load
+from exporter.settings.environment import read_environment
+
+
+def test_every_row_is_a_variable() -> None:
+    """Each variable in the help is read into its own setting."""
+    for row in describe():
+        given = read_environment({row.environment: "{}"})
+        assert row.kind == "JSON" or row.environment == given[row.path].written
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("EXPORTER_BROKER_ULR", "EXPORTER_BROKER_ULR: no such variable; did you mean EXPORTER_BROKER_URL?"),
+        ("EXPORTER_WEB_LISTEN_ADDRESS", "did you mean EXPORTER_WEB__LISTEN_ADDRESS?"),
+        ("EXPORTER_PORT", "EXPORTER_PORT: no such variable"),
+        ("EXPORTER_LOG__LEVEL_FILE", "did you mean EXPORTER_LOG__LEVEL?"),
+    ],
+)
+def test_an_unknown_variable_is_refused(name: str, message: str) -> None:
+    """A mistyped variable never passes for a default."""
+    with pytest.raises(ConfigError) as caught:
+        load([], {name: ""})
+    assert message in str(caught.value)
+
+
+def test_a_wrong_value_is_named_by_its_variable() -> None:
+    """The variable that the user set is the one in the message."""
+    with pytest.raises(ConfigError, match=r"^EXPORTER_QUEUES__MAX: must be a whole number, not 'many'$"):
+        load([], {"EXPORTER_QUEUES__MAX": "many"})
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    """Compose files that pass variables through give empty ones."""
+    empty = dict.fromkeys(["EXPORTER_BROKER_URL", "EXPORTER_BROKER_URL_FILE", "CELERY_BROKER_URL"], "")
+    assert load([], {}) == load([], empty)
+
+
+def test_variables_of_a_kubernetes_service_called_exporter_do_no_harm() -> None:
+    """Kubernetes sets these by itself in every pod of the namespace."""
+    links = {
+        "EXPORTER_SERVICE_HOST": "10.0.0.1",
+        "EXPORTER_SERVICE_PORT": "9808",
+        "EXPORTER_SERVICE_PORT_HTTP": "9808",
+        "EXPORTER_PORT": "tcp://10.0.0.1:9808",
+        "EXPORTER_PORT_9808_TCP": "tcp://10.0.0.1:9808",
+        "EXPORTER_PORT_9808_TCP_ADDR": "10.0.0.1",
+        "EXPORTER_NODE_SERVICE_HOST": "10.0.0.2",
+        "EXPORTER_NODE_PORT_9100_TCP_PROTO": "tcp",
+    }
+    assert load([], {}) == load([], links)

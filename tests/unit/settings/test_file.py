@@ -1,0 +1,76 @@
+"""The settings file: YAML, its mistakes, and where they are."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import ConfigError
+from exporter.settings import load
+
+EXAMPLE = """\
+broker_url: redis://:pw@h/1
+events: {exemplars: no}
+queues:
+  names: [a, b]
+  discovery_interval: 0
+workers:
+  lost_after_by_worker: {"solo@*": 10m}
+buckets:
+  celery_task_wait_seconds: [0.1, 1, 10]
+log:
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return the path of a settings file that does not exist yet."""
+    return tmp_path / "settings.yaml"
+
+
+def test_yaml_values_are_taken_as_they_are(file: Path) -> None:
+    """Lists, mappings, numbers and truth values of YAML need no quoting; an empty group changes nothing."""
+    file.write_text(EXAMPLE)
+    settings = load([f"--config.file={file}"], {})
+    assert (("a", "b"), 0) == (settings.queues.names, settings.queues.discovery_interval)
+    assert settings.events.exemplars is False
+    assert {"solo@*": 600} == settings.workers.lost_after_by_worker
+    assert {"celery_task_wait_seconds": (0.1, 1, 10)} == settings.buckets
+    assert settings.log.level == "info"
+
+
+def test_an_empty_file_changes_nothing(file: Path) -> None:
+    """A file of comments gives the defaults."""
+    file.write_text("# nothing yet\n")
+    assert load([f"--config.file={file}"], {}).queues == load([], {}).queues
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("queues:\n  names: [a\nlog: {}\n", ":3: is not valid YAML"),
+        ("a: b: c\n", ":1: is not valid YAML"),
+        ("\x00", ": is not valid YAML"),
+        ("- a\n", ": must be a mapping of settings"),
+        ("queues: {nmes: [a]}\n", ": queues.nmes: no such setting; did you mean queues.names?"),
+        ("queus: {}\n", ": queus: no such setting"),
+        ("queues: 5\n", ": queues: must be a group of settings"),
+        ("queues: {max: many}\n", ": queues.max: must be a whole number, not 'many'"),
+        ("queues: {max: true}\n", ": queues.max: must be a whole number"),
+        ("queues: {names: {a: 1}}\n", ": queues.names: must be a list"),
+        ("workers: {lost_after: yes}\n", ": workers.lost_after: must be a duration"),
+        ("config: {file: x}\n", ": config.file: a file can't name another"),
+    ],
+)
+def test_a_mistake_is_told_with_the_file(file: Path, text: str, message: str) -> None:
+    """The message starts with the file and names the line or the key."""
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load([], {"EXPORTER_CONFIG__FILE": str(file)})
+    assert str(caught.value).startswith(f"{file}{message}")
+
+
+def test_a_missing_file_is_told_with_the_setting(file: Path) -> None:
+    """The message names who asked for the file."""
+    with pytest.raises(ConfigError) as caught:
+        load([f"--config.file={file}"], {})
+    assert f"--config.file: can't read {file}: No such file or directory" == str(caught.value)

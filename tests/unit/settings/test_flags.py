@@ -1,0 +1,52 @@
+"""Flags: how they are written, and what is said about a wrong one."""
+
+import pytest
+
+from exporter.errors import ConfigError
+from exporter.settings import describe, load
+from exporter.settings.flags import read_flags
+
+
+def test_equals_sign_and_space_are_the_same() -> None:
+    """--flag=value and --flag value give the same setting."""
+    assert load(["--web.listen-address=:1"], {}) == load(["--web.listen-address", ":1"], {})
+
+
+def test_the_last_of_two_equal_flags_wins() -> None:
+    """A wrapper script's flag can be overridden by appending one."""
+    assert load(["--queues.max=1", "--queues.max=2"], {}).queues.max == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--queues.mx=1"], "unknown flag --queues.mx; did you mean --queues.max?"),
+        (["--queues.ma=1"], "unknown flag --queues.ma; did you mean --queues.max?"),
+        (["--queues={}"], "unknown flag --queues"),
+        (["--zzz"], "unknown flag --zzz; see --help"),
+        (["-x"], "unknown flag; see --help"),
+        (["stray"], "unexpected argument; every setting is a flag, see --help"),
+        (["--queues.max"], "--queues.max: needs a value, as in --queues.max=VALUE"),
+        (["--queues.max", "--queues.names=a"], "--queues.max: needs a value"),
+        (["--events.exemplars=no"], "--events.exemplars: takes no value; write --events.exemplars or --no-events"),
+        (["--queues.max", "x"], "--queues.max: must be a whole number, not 'x'"),
+    ],
+)
+def test_a_wrong_flag_is_named(argv: list[str], message: str) -> None:
+    """One line says which flag is wrong, and what was probably meant."""
+    with pytest.raises(ConfigError) as caught:
+        load(argv, {})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["null", "None", '"q"', "[x", "{x", "a,b", "a=b", " ", "\x06\x16", "-1"])
+def test_text_arrives_as_it_was_written(text: str) -> None:
+    """No reading of quotes, brackets or the word null happens on the way."""
+    assert text == read_flags([f"--event-exchange={text}"])[("event_exchange",)].value
+
+
+def test_every_row_is_a_flag() -> None:
+    """Each flag in the help is one that the parser knows."""
+    for row in describe():
+        argument = row.flag if row.kind == "boolean" else f"{row.flag}={{}}"
+        assert read_flags([argument]) is not None

@@ -1,0 +1,389 @@
+"""What a task's events add up to, in every order that was seen on the wire."""
+
+import pytest
+
+from exporter.catalog import OVERFLOW, UNKNOWN, internals
+from exporter.catalog import tasks as rows
+from exporter.records import TaskFailed
+from exporter.state.tracking import TaskLimits
+from tests.lab import W1, W2, Lab
+
+TQ = ("t", "q")
+
+
+@pytest.fixture
+def lab() -> Lab:
+    """State without anything in it."""
+    return Lab()
+
+
+def test_success(lab: Lab) -> None:
+    """A task that succeeds counts once at each step, with its waiting, prefetch and run time."""
+    lab.sent("a", 0)
+    lab.received("a", 1)
+    lab.started("a", 3)
+    lab.succeeded("a", 5, runtime=1.5)
+    assert (1, 1, 1) == tuple(
+        lab.value(metric, *TQ) for metric in (rows.TASKS_SENT, rows.TASKS_RECEIVED, rows.TASKS_STARTED)
+    )
+    assert {"success": 1} == lab.ends()
+    assert (1, 3.0) == lab.observations(rows.TASK_WAIT, *TQ)
+    assert (1, 2.0) == lab.observations(rows.TASK_PREFETCH, *TQ)
+    assert (1, 1.5) == lab.observations(rows.TASK_RUNTIME, *TQ, "success")
+    assert lab.start + 5 == lab.value(rows.TASK_LAST_SUCCESS, "t")
+    assert lab.start == lab.value(rows.TASK_LAST_SENT, "t")
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+
+
+def test_states_are_born_together(lab: Lab) -> None:
+    """All outcomes of a (task, queue) exist at 0 from its first event on, so that increase() sees the first one."""
+    lab.sent("a", 0)
+    assert [0, 0, 0, 0, 0] == [
+        lab.value(rows.TASKS, *TQ, state) for state in ("success", "failure", "retry", "revoked", "rejected")
+    ]
+    assert (0, 0) == lab.observations(rows.TASK_RUNTIME, *TQ, "success")
+
+
+def test_running_and_oldest(lab: Lab) -> None:
+    """What runs is counted per queue, and the oldest start is shown per task until it ends."""
+    for uuid, at in (("a", 1), ("b", 2)):
+        lab.sent(uuid, 0)
+        lab.received(uuid, 0)
+        lab.started(uuid, at)
+    assert 2 == lab.value(rows.TASKS_RUNNING, *TQ)
+    assert lab.start + 1 == lab.value(rows.TASK_OLDEST_STARTED, "t")
+    lab.succeeded("a", 3)
+    assert lab.start + 2 == lab.value(rows.TASK_OLDEST_STARTED, "t")
+    lab.succeeded("b", 3)
+    assert lab.value(rows.TASK_OLDEST_STARTED, "t") is None
+
+
+@pytest.mark.parametrize("sent_again_first", [True, False], ids=["before task-started", "after task-started"])
+def test_retry_published_before_the_first_run_is_over(lab: Lab, sent_again_first: bool) -> None:  # noqa: FBT001 -- a parameter
+    """A retry's task-sent and task-received belong to the second start, however early they come."""
+    lab.sent("a", 0)
+    lab.received("a", 1)
+    if sent_again_first:  # published by the worker's child, while task-started waits in the parent's buffer
+        lab.sent("a", 2.1, retries=1)
+    lab.started("a", 2)
+    if not sent_again_first:
+        lab.sent("a", 2.1, retries=1)
+    lab.received("a", 2.2, retries=1)
+    lab.retried("a", 3)
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+    lab.started("a", 4.1)
+    lab.succeeded("a", 5)
+    assert {"retry": 1, "success": 1} == lab.ends()
+    assert (2, 2.0 + 2.0) == lab.observations(rows.TASK_WAIT, *TQ)
+    assert (2, 1.0 + 1.9) == lab.observations(rows.TASK_PREFETCH, *TQ)
+    assert (1, 1.0) == lab.observations(rows.TASK_RUNTIME, *TQ, "retry")
+    assert 1 == lab.value(rows.TASK_EXCEPTIONS, "t", "KeyError")
+
+
+def test_retry_into_another_queue(lab: Lab) -> None:
+    """The first execution ends under its own queue although its retry was already published to another."""
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.sent("a", 1.5, queue="slow", retries=1)
+    lab.received("a", 1.6, retries=1)
+    lab.retried("a", 2)
+    lab.started("a", 3)
+    lab.succeeded("a", 4)
+    assert {"retry": 1} == lab.ends(queue="q")
+    assert {"success": 1} == lab.ends(queue="slow")
+    assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "slow")
+
+
+def test_hard_time_limit(lab: Lab) -> None:
+    """The second task-failed that Celery sends at the hard time limit is not a second failure."""
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.failed("a", 3, "TimeLimitExceeded")
+    lab.failed("a", 3.002, "TimeLimitExceeded")
+    assert {"failure": 1} == lab.ends()
+    assert 1 == lab.value(rows.TASK_EXCEPTIONS, "t", "TimeLimitExceeded")
+    assert (1, 2.0) == lab.observations(rows.TASK_RUNTIME, *TQ, "failure")
+    assert 1 == lab.value(internals.TASKS_DUPLICATE, "task-failed")
+    assert lab.start + 3 == lab.value(rows.TASK_LAST_FAILURE, "t")
+
+
+def test_reject_reported_twice(lab: Lab) -> None:
+    """Reject, which Celery reports as failed and as rejected, is one rejected execution and no failure."""
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.failed("a", 2, "Reject")
+    lab.rejected("a", 2)
+    assert {"rejected": 1} == lab.ends()
+    assert lab.value(rows.TASK_EXCEPTIONS, "t", "Reject") is None
+
+
+def test_reject_and_requeue(lab: Lab) -> None:
+    """A task that is rejected into its queue and delivered again counts once per execution."""
+    lab.sent("a", 0)
+    for at in (1, 5):
+        lab.received("a", at)
+        lab.started("a", at + 1)
+        lab.rejected("a", at + 2, requeue=True)
+    assert {"rejected": 2} == lab.ends()
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [({}, "revoked"), ({"expired": True}, "expired"), ({"terminated": True}, "terminated")],
+)
+def test_revoked_before_start(lab: Lab, flags: dict[str, bool], reason: str) -> None:
+    """A task revoked before its start counts as revoked once, by reason, though two workers report it."""
+    lab.sent("a", 0)
+    lab.revoked("a", 1, **flags)
+    lab.revoked("a", 1.1, **flags)
+    assert {"revoked": 1} == lab.ends()
+    assert 1 == lab.value(rows.TASK_REVOCATIONS, "t", reason)
+
+
+def test_terminated_while_running(lab: Lab) -> None:
+    """A terminated task does not run any more and counts as revoked."""
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.revoked("a", 2, terminated=True)
+    assert {"revoked": 1} == lab.ends()
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+
+
+def test_unregistered_task_without_task_sent(lab: Lab) -> None:
+    """A failure that names its task itself (NotRegistered) is counted under that name."""
+    event = TaskFailed("a", lab.start, W1)
+    lab.tasks.fold_failed(event, "NotRegistered", "nope")
+    lab.tasks.fold_failed(event, "NotRegistered", "nope")
+    assert {"failure": 1} == lab.ends("nope", UNKNOWN)
+
+
+def test_redelivery_runs_twice(lab: Lab) -> None:
+    """A task delivered to a second worker while the first still runs it is two executions."""
+    lab.sent("a", 0)
+    lab.received("a", 0, worker=W1)
+    lab.started("a", 1, worker=W1)
+    lab.received("a", 10, worker=W2)
+    lab.started("a", 11, worker=W2)
+    assert 2 == lab.value(rows.TASKS_RUNNING, *TQ)
+    lab.failed("a", 12, worker=W1)
+    assert 1 == lab.value(rows.TASKS_RUNNING, *TQ)
+    lab.succeeded("a", 13, worker=W2)
+    assert {"failure": 1, "success": 1} == lab.ends()
+    assert (1, 11.0) == lab.observations(rows.TASK_RUNTIME, *TQ, "failure")
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+
+
+def test_eta_does_not_count_as_waiting(lab: Lab) -> None:
+    """A task with an eta waits from its eta on, not from its publication, and never less than 0."""
+    eta = "2027-01-15T08:01:00+00:00"  # 60 s after the start of the fake clock
+    lab.sent("a", 0, eta=eta)
+    lab.received("a", 1, eta=eta)
+    lab.started("a", 62)
+    assert (1, 2.0) == lab.observations(rows.TASK_WAIT, *TQ)
+    assert (1, 2.0) == lab.observations(rows.TASK_PREFETCH, *TQ)
+    lab.sent("b", 0, eta=eta)
+    lab.received("b", 1, eta=eta)
+    lab.started("b", 59)
+    assert (2, 2.0) == lab.observations(rows.TASK_WAIT, *TQ)
+
+
+def test_publisher_ahead_of_worker(lab: Lab) -> None:
+    """A publisher whose clock is ahead gives a waiting time of 0, not a negative one."""
+    lab.sent("a", 100)
+    lab.received("a", 1)
+    lab.started("a", 2)
+    assert (1, 0.0) == lab.observations(rows.TASK_WAIT, *TQ)
+
+
+def test_events_overtake_task_sent(lab: Lab) -> None:
+    """Events that arrive before their task-sent wait for it, and count under its queue."""
+    lab.sent("first", 0)
+    lab.received("a", 1)
+    lab.started("a", 2)
+    lab.succeeded("a", 3)
+    assert 0 == lab.value(rows.TASKS_RECEIVED, *TQ)
+    lab.sent("a", 0.5)
+    assert 1 == lab.value(rows.TASKS_RECEIVED, *TQ)
+    assert {"success": 1} == lab.ends()
+    assert (1, 1.5) == lab.observations(rows.TASK_WAIT, *TQ)
+    assert {} == lab.ends(queue=UNKNOWN)
+
+
+def test_task_sent_that_never_comes(lab: Lab) -> None:
+    """Events held for a task-sent that does not come count under an unknown queue after a second."""
+    lab.sent("first", 0)
+    lab.received("a", 1)
+    lab.started("a", 2)
+    lab.advance(1.1)
+    assert 1 == lab.value(rows.TASKS_STARTED, "t", UNKNOWN)
+    lab.succeeded("a", 3)
+    assert {"success": 1} == lab.ends(queue=UNKNOWN)
+    lab.received("b", 4)
+    assert 2 == lab.value(rows.TASKS_RECEIVED, "t", UNKNOWN)
+
+
+def test_without_task_sent_nothing_is_held(lab: Lab) -> None:
+    """Where no publisher sends task-sent, events count at once and there is no waiting time."""
+    lab.received("a", 1)
+    lab.started("a", 2)
+    lab.succeeded("a", 3)
+    assert {"success": 1} == lab.ends(queue=UNKNOWN)
+    assert (0, 0) == lab.observations(rows.TASK_WAIT, "t", UNKNOWN)
+
+
+def test_late_task_sent_of_a_running_task(lab: Lab) -> None:
+    """A task-sent that its own start overtook still gives the waiting time."""
+    lab.received("a", 1)
+    lab.started("a", 2)
+    lab.sent("a", 0.5)
+    assert (1, 1.5) == lab.observations(rows.TASK_WAIT, "t", UNKNOWN)
+    lab.succeeded("a", 3)
+    assert {"success": 1} == lab.ends(queue=UNKNOWN)
+
+
+def test_queue_of_the_only_consumed_one(lab: Lab) -> None:
+    """Without task-sent the queue is that of the worker, where it is known to consume a single one."""
+    lab.workers.meet(W1).queues = ("emails",)
+    lab.received("a", 1)
+    assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "emails")
+    lab.workers.meet(W1).queues = ("emails", "other")
+    lab.received("b", 1)
+    assert 1 == lab.value(rows.TASKS_RECEIVED, "t", UNKNOWN)
+
+
+def test_unknown_task(lab: Lab) -> None:
+    """Events of a task whose name was never seen are counted as unmatched and under no task."""
+    lab.started("x", 1)
+    lab.succeeded("x", 2)
+    lab.cancelled("x", 3)
+    for kind in ("task-started", "task-succeeded", "task-cancelled"):
+        assert 1 == lab.value(internals.TASKS_UNMATCHED, kind)
+    assert [] == list(lab.tasks.names)
+
+
+def test_missing_task_started(lab: Lab) -> None:
+    """An end without its task-started still counts, without a runtime that nobody measured."""
+    lab.sent("a", 0)
+    lab.received("a", 1)
+    lab.failed("a", 3)
+    assert {"failure": 1} == lab.ends()
+    assert (0, 0) == lab.observations(rows.TASK_RUNTIME, *TQ, "failure")
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+
+
+def test_cancelled(lab: Lab) -> None:
+    """A task that a worker gave back neither runs nor ended, and counts when it is run again."""
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.cancelled("a", 2)
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+    assert {} == lab.ends()
+    lab.received("a", 3)
+    lab.started("a", 4)
+    lab.succeeded("a", 5)
+    assert {"success": 1} == lab.ends()
+
+
+def test_success_without_runtime(lab: Lab) -> None:
+    """A success stored by a worker that was then lost counts, without a runtime."""
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.succeeded("a", 2, runtime=None)
+    assert {"success": 1} == lab.ends()
+    assert (0, 0) == lab.observations(rows.TASK_RUNTIME, *TQ, "success")
+
+
+def test_exception_classes_have_a_bound() -> None:
+    """Exception classes beyond the limit of a task are folded into the overflow label and counted."""
+    lab = Lab(TaskLimits(exceptions=2))
+    for number in range(4):
+        lab.sent(str(number), 0)
+        lab.received(str(number), 0)
+        lab.failed(str(number), 1, f"Error{number}")
+    assert [1, 1, 2] == [lab.value(rows.TASK_EXCEPTIONS, "t", name) for name in ("Error0", "Error1", OVERFLOW)]
+    assert 1 <= (lab.value(internals.SERIES_DROPPED, rows.TASK_EXCEPTIONS.name) or 0)
+
+
+def test_task_names_have_a_bound() -> None:
+    """(task, queue) pairs beyond the limit are folded into the overflow label, their states kept apart."""
+    lab = Lab(TaskLimits(pairs=2))
+    for number in range(5):
+        lab.sent(str(number), 0, name=f"t{number}")
+        lab.received(str(number), 0, name=f"t{number}")
+        lab.succeeded(str(number), 1)
+    assert {"success": 1} == lab.ends("t1")
+    assert {"success": 3} == lab.ends(OVERFLOW, OVERFLOW)
+    assert 3 <= (lab.value(internals.SERIES_DROPPED, rows.TASKS.name) or 0)
+
+
+def test_tracked_tasks_have_a_bound() -> None:
+    """Beyond the limit of tracked tasks the oldest are forgotten and counted, and their runs do not run on."""
+    lab = Lab(TaskLimits(tracked=20))
+    for number in range(30):
+        lab.sent(str(number), 0)
+        lab.received(str(number), 0)
+        lab.started(str(number), 1)
+    assert 20 >= len(lab.tasks.tracked)
+    assert 10 == lab.value(internals.TASKS_EVICTED, "count")
+    assert 20 == lab.value(rows.TASKS_RUNNING, *TQ)
+
+
+def test_old_tasks_are_forgotten() -> None:
+    """An unfinished task is forgotten after its age limit."""
+    lab = Lab(TaskLimits(age=100))
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.advance(101)
+    lab.tasks.sweep(lab.clock.monotonic())
+    assert 0 == len(lab.tasks.tracked)
+    assert 1 == lab.value(internals.TASKS_EVICTED, "age")
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+
+
+def test_idle_series_expire() -> None:
+    """The series of a (task, queue) without events go after their time, all of them, and are counted."""
+    lab = Lab(TaskLimits(idle=100))
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.failed("a", 1)
+    lab.tasks.sweep(lab.clock.monotonic())
+    lab.advance(101)
+    lab.tasks.sweep(lab.clock.monotonic())
+    left = {family.metric.name for family in lab.store.collect() for series in family.series if "t" in series.labels}
+    assert set() == left
+    assert 5 == lab.value(internals.SERIES_EXPIRED, rows.TASKS.name)
+    lab.sent("b", 200)
+    assert 1 == lab.value(rows.TASKS_SENT, *TQ)
+
+
+def test_ended_tasks_do_not_pile_up(lab: Lab) -> None:
+    """A hundred thousand finished tasks leave no more than a fixed number in memory."""
+    for number in range(100_000):
+        uuid = str(number)
+        lab.sent(uuid, 0)
+        lab.received(uuid, 0)
+        lab.started(uuid, 1)
+        lab.succeeded(uuid, 2)
+    assert {"success": 100_000} == lab.ends()
+    assert 10_000 >= len(lab.tasks.tracked)
+
+
+def test_exemplars_carry_the_task_id(lab: Lab) -> None:
+    """The runtime histogram and the failure counter remember a task id, labels never do."""
+    lab.sent("id-1", 0)
+    lab.received("id-1", 0)
+    lab.started("id-1", 1)
+    lab.failed("id-1", 2)
+    exemplar = lab.store.scalar(rows.TASKS, *TQ, "failure").exemplar
+    assert exemplar is not None
+    assert "id-1" == exemplar.task_id
+    kept = [entry for entry in lab.store.histogram(rows.TASK_WAIT, *TQ).exemplars if entry is not None]
+    assert [("id-1", 1.0)] == [(entry.task_id, entry.value) for entry in kept]

@@ -1,0 +1,201 @@
+"""Logs: their form, their secrets, their rate."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from exporter.logs import LIMIT, WINDOW, configure
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say yes."""
+        return True
+
+
+class HandClock:
+    """A clock that moves when told to."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.at
+
+    def monotonic(self) -> float:
+        """Seconds since the start."""
+        return self.at
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Put the process's logging back."""
+    root = logging.getLogger()
+    handlers, level, raising = root.handlers[:], root.level, logging.raiseExceptions
+    yield
+    root.handlers[:], logging.raiseExceptions = handlers, raising
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    logging.getLogger("push_response").disabled = False
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """Read back what was logged as JSON."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object() -> None:
+    """Time in UTC, level, event and logger come first, the values behind them."""
+    stream = io.StringIO()
+    configure("info", "json", stream)
+    structlog.get_logger("exporter.sources").info("stream.connected", url="redis://h", tries=2)
+    (line,) = lines(stream)
+    assert list(line) == ["timestamp", "level", "event", "logger", "url", "tries"]
+    assert line["timestamp"].endswith("Z")
+    del line["timestamp"]
+    assert line == {
+        "level": "info",
+        "event": "stream.connected",
+        "logger": "exporter.sources",
+        "url": "redis://h",
+        "tries": 2,
+    }
+
+
+def test_libraries_log_in_the_same_form() -> None:
+    """A stdlib logger's line carries the same keys, its arguments filled in."""
+    stream = io.StringIO()
+    configure("info", "json", stream)
+    logging.getLogger("redis.client").warning("lost %s", "h")
+    (line,) = lines(stream)
+    assert ("warning", "lost h", "redis.client") == (line["level"], line["event"], line["logger"])
+    assert "timestamp" in line
+
+
+def test_lines_below_the_level_are_left_out() -> None:
+    """The level holds for the exporter's loggers and for libraries."""
+    stream = io.StringIO()
+    configure("warning", "json", stream)
+    structlog.get_logger("exporter").info("room.quiet")
+    logging.getLogger("redis").info("quiet")
+    structlog.get_logger("exporter").error("room.loud")
+    assert [line["event"] for line in lines(stream)] == ["room.loud"]
+
+
+@pytest.mark.parametrize(
+    ("format", "terminal", "json_expected"),
+    [
+        ("auto", True, False),
+        ("auto", False, True),
+        ("json", True, True),
+        ("console", False, False),
+    ],
+)
+def test_auto_is_console_on_a_terminal_only(format: str, terminal: bool, json_expected: bool) -> None:  # noqa: A002, FBT001 -- cases
+    """A person gets lines to read, a collector gets JSON, and who asks gets what was asked for."""
+    stream = Terminal() if terminal else io.StringIO()
+    configure("info", format, stream)
+    structlog.get_logger("exporter").info("room.opened")
+    assert json_expected == stream.getvalue().startswith("{")
+
+
+def test_colours_are_for_terminals() -> None:
+    """Console lines in a file carry no escape codes."""
+    for stream, coloured in ((Terminal(), True), (io.StringIO(), False)):
+        configure("info", "console", stream)
+        structlog.get_logger("exporter").info("room.opened")
+        assert coloured == ("\x1b[" in stream.getvalue())
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_secrets_are_masked_wherever_they_stand(format: str) -> None:  # noqa: A002 -- the word of the setting
+    """Event, values, keys, nested values, objects, library arguments and tracebacks show *** instead."""
+    stream = io.StringIO()
+    configure("info", format, stream, secrets=["hunter2", "redis://:hunter2@h", ""])
+    log = structlog.get_logger("exporter")
+    log.info("room.hunter2", url="redis://:hunter2@h", deep={"hunter2": [("hunter2", {"x": b"hunter2"})]})
+    log.info("room.object", error=ValueError("hunter2"))
+    logging.getLogger("redis").warning("to %s", "hunter2")
+    try:
+        raise ValueError("hunter2")
+    except ValueError:
+        log.exception("room.broke")
+        logging.getLogger("uvicorn.error").exception("broke")
+    assert "hunter2" not in stream.getvalue()
+    assert "***" in stream.getvalue()
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_tracebacks_show_no_variables(format: str) -> None:  # noqa: A002 -- the word of the setting
+    """The locals of a frame, where secrets live, are never printed."""
+    stream = io.StringIO()
+    configure("info", format, stream)
+    local = str(6 * 1234567)
+    try:
+        raise ValueError(f"{len(local)} digits")
+    except ValueError:
+        structlog.get_logger("exporter").exception("room.broke")
+    assert "7 digits" in stream.getvalue()
+    assert "7407402" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("name", ["exporter", "redis"])
+def test_a_repeated_event_is_suppressed_and_counted(name: str) -> None:
+    """Beyond the limit lines are dropped; the next one that passes says how many."""
+    stream, clock = io.StringIO(), HandClock()
+    configure("info", "json", stream, clock=clock)
+    log = structlog.get_logger(name) if name == "exporter" else logging.getLogger(name)
+    for _ in range(LIMIT + 5):
+        log.warning("stream.lost")
+    log.error("stream.lost")
+    clock.at += WINDOW
+    log.warning("stream.lost")
+    log.warning("stream.lost")
+    seen = lines(stream)
+    assert [None] * (LIMIT + 1) + [5, None] == [line.get("suppressed") for line in seen]
+
+
+def test_push_response_is_silent() -> None:
+    """redis-py's logger of pushed messages would print payloads."""
+    stream = io.StringIO()
+    configure("debug", "json", stream)
+    logging.getLogger("push_response").critical("payload")
+    assert stream.getvalue() == ""
+
+
+def test_warnings_become_log_lines() -> None:
+    """A library's warning does not break the one-object-per-line form."""
+    stream = io.StringIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure("info", "json", stream)
+        warnings.warn("old", UserWarning, stacklevel=1)
+        logging.captureWarnings(capture=False)
+    assert [line["logger"] for line in lines(stream)] == ["py.warnings"]
+
+
+def test_configuring_twice_logs_once() -> None:
+    """A second call replaces the first."""
+    first, second = io.StringIO(), io.StringIO()
+    configure("info", "json", first)
+    configure("info", "json", second)
+    logging.getLogger("redis").warning("once")
+    assert [0, 1] == [len(lines(first)), len(lines(second))]
+
+
+def test_numbers_that_json_lacks_are_text() -> None:
+    """NaN and infinity don't break a JSON parser."""
+    stream = io.StringIO()
+    configure("info", "json", stream)
+    structlog.get_logger("exporter").info("room.measured", value=float("inf"))
+    assert "Infinity" not in stream.getvalue()

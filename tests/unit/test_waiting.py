@@ -1,0 +1,34 @@
+"""The helper that tests wait with."""
+
+import pytest
+
+from tests.waiting import eventually
+
+
+def test_the_first_truthy_result_is_returned() -> None:
+    """Falsy results and failed assertions are asked again until something truthy comes."""
+    answers = iter([0, None, AssertionError("not yet"), "there"])
+
+    def condition() -> object:
+        answer = next(answers)
+        if isinstance(answer, AssertionError):
+            raise answer
+        return answer
+
+    assert eventually(condition) == "there"
+
+
+def test_the_last_failure_is_shown_on_timeout() -> None:
+    """A condition that never holds fails with its own last words."""
+
+    def condition() -> bool:
+        raise AssertionError("queue has 3")
+
+    with pytest.raises(AssertionError, match=r"not within 0\.05 s.*queue has 3"):
+        eventually(condition, within=0.05)
+
+
+def test_other_errors_are_not_waited_out() -> None:
+    """A bug in the condition fails at once."""
+    with pytest.raises(ZeroDivisionError):
+        eventually(lambda: 1 // 0)

@@ -1,0 +1,34 @@
+"""The one way in which tests wait: until a condition holds."""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from exporter.clock import SystemClock
+
+T = TypeVar("T")
+PAUSE = 0.02
+
+
+def eventually(condition: Callable[[], T], within: float = 10.0) -> T:
+    """Return the first truthy result of ``condition``; fail after ``within`` seconds.
+
+    The condition may raise AssertionError or return something falsy until it holds; the last one is shown.
+    """
+    clock, never = SystemClock(), threading.Event()
+    deadline = clock.monotonic() + within
+    while True:
+        last: object
+        try:
+            result = condition()
+        except AssertionError as error:
+            last = error
+        else:
+            if result:
+                return result
+            last = result
+        if clock.monotonic() >= deadline:
+            raise AssertionError(f"not within {within:g} s; last: {last!r}") from (
+                last if isinstance(last, AssertionError) else None
+            )
+        never.wait(PAUSE)
