@@ -19,6 +19,7 @@ from exporter.sources.redis_server import RedisServer
 from exporter.sources.wire import Command
 from exporter.state.series import Store
 from exporter.state.tasks import Tasks
+from exporter.supervisor import Supervisor
 
 
 class Part(Protocol):
@@ -79,16 +80,13 @@ class Scrape:
     def __init__(self, servers: Sequence[ServerScrape], store: Store, clock: Clock, freshness: float) -> None:
         self._store = store
         self._clock = clock
-        self._reads = {
-            scrape.server.name: SingleFlight(f"read-{scrape.server.name}", scrape.read, clock, freshness)
-            for scrape in servers
-        }
+        self._reads = {scrape.server.name: SingleFlight(scrape.read, clock, freshness) for scrape in servers}
         self._grouper = SampleGrouper()
 
-    def start(self) -> None:
+    def start(self, supervisor: Supervisor) -> None:
         """Start a thread per server."""
-        for read in self._reads.values():
-            read.start()
+        for name, read in self._reads.items():
+            supervisor.start(f"read_{name}", read.run)
 
     def stop(self) -> None:
         """End the threads; who waits gets what there is."""

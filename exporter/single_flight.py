@@ -1,7 +1,7 @@
 """One run at a time, shared by everybody who asks for it meanwhile.
 
 Takes a piece of work that may hang, gives its result within the caller's deadline or a SourceError: the work runs in
-a thread of its own, so that who waits is never held longer than it wants to be.
+a thread of its own (the supervisor's), so that who waits is never held longer than it wants to be.
 """
 
 import threading
@@ -20,7 +20,7 @@ class SingleFlight(Generic[T]):
     ``work`` returns a result or raises SourceError; both are shared.
     """
 
-    def __init__(self, name: str, work: Callable[[float], T], clock: Clock, freshness: float) -> None:
+    def __init__(self, work: Callable[[float], T], clock: Clock, freshness: float) -> None:
         self._work = work
         self._clock = clock
         self._freshness = freshness
@@ -29,14 +29,9 @@ class SingleFlight(Generic[T]):
         self._running = False
         self._stopped = False
         self._outcome: tuple[float, T | SourceError] | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def stop(self) -> None:
-        """Let the thread end after the run it is in; who waits gets a SourceError."""
+        """Let ``run`` end after the work it is in; who waits gets a SourceError."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -65,7 +60,9 @@ class SingleFlight(Generic[T]):
             raise result
         return result
 
-    def _run(self) -> None:
+    def run(self, works: Callable[[], None]) -> None:
+        """Do the work whenever it is asked for, until stopped; an error that nobody expects is raised."""
+        works()
         while True:
             with self._changed:
                 while self._asked is None and not self._stopped:
@@ -73,12 +70,16 @@ class SingleFlight(Generic[T]):
                 if self._stopped:
                     return
                 deadline, self._asked, self._running = self._asked or 0.0, None, True
-            started = self._clock.monotonic()
-            outcome: T | SourceError
-            try:
-                outcome = self._work(deadline)
-            except SourceError as error:
-                outcome = error
+            self._run_once(deadline)
+
+    def _run_once(self, deadline: float) -> None:
+        started = self._clock.monotonic()
+        outcome: T | SourceError = SourceError("bug", "the read failed in a way that nobody expected; see the log")
+        try:
+            outcome = self._work(deadline)
+        except SourceError as error:
+            outcome = error
+        finally:
             with self._changed:
                 self._running = False
                 self._outcome = (started, outcome)

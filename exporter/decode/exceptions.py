@@ -46,5 +46,6 @@ def unregistered_name(exception: str | None) -> str | None:
 def _class_in_traceback(end: bytes) -> str:
     """The class that the last line of a traceback names; empty if it names none."""
     text = end.rstrip(b'"').replace(b"\\n", b"\n").rstrip(b"\n")
-    found = _LAST_LINE.match(text.rpartition(b"\n")[2])
+    _, newline, last = text.rpartition(b"\n")
+    found = _LAST_LINE.match(last) if newline else None
     return found.group(1).decode() if found else ""

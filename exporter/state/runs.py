@@ -49,8 +49,8 @@ def stop(uuid: str, task: Task) -> None:
 
 
 def close(worker: Worker, until: float) -> list[str]:
-    """Take what ``worker`` began up to ``until`` off what is running; give the ids."""
-    stale = [(uuid, task) for uuid, task in worker.running.items() if task.started_at <= until]
+    """Take what ``worker`` began before ``until`` off what is running; give the ids."""
+    stale = [(uuid, task) for uuid, task in worker.running.items() if task.started_at < until]
     for uuid, task in stale:
         aside = _take_aside(task, worker)
         if aside is not None:

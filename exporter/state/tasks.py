@@ -187,7 +187,7 @@ class Tasks:
             runs.stop(event.uuid, task)
 
     def close_runs(self, worker: Worker, reason: str, until: float) -> None:
-        """Close, uncounted, what ``worker`` began up to ``until``; an end that still comes counts as ever."""
+        """Close, uncounted, what ``worker`` began before ``until``; an end that still comes counts as ever."""
         closed = runs.close(worker, until)
         for uuid in closed:
             self.tracked.retire(uuid)

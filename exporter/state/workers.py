@@ -62,7 +62,7 @@ class Workers:
     """All workers, by node name.
 
     ``close_runs`` is called with a worker, a reason and a time (the worker's clock) when executions that the
-    worker began up to then can't be running any more.
+    worker began before then can't be running any more.
     """
 
     def __init__(self, store: Store, clock: Clock, limits: WorkerLimits) -> None:

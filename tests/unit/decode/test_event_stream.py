@@ -1,0 +1,200 @@
+"""Real captured messages, and broken ones."""
+
+import base64
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.decode.event_stream import decode_message
+from exporter.errors import DecodeError
+from exporter.records import TaskFailed, TaskReceived, TaskSent, TaskStarted, TaskSucceeded, WorkerHeartbeat
+
+SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
+
+
+def load(name: str) -> Any:  # noqa: ANN401 -- JSON
+    """A captured message."""
+    return json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def envelope(body: bytes, content_type: str = "application/json", **more: object) -> bytes:
+    """A message as kombu publishes it."""
+    properties = {"body_encoding": "base64"}
+    encoded = base64.b64encode(body).decode()
+    return json.dumps({"body": encoded, "content-type": content_type, "properties": properties} | more).encode()
+
+
+EVENTS = sorted(
+    path.stem for path in SAMPLES.glob("*.json") if path.stem.startswith(("task-", "worker-", "single-", "global-"))
+)
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_captured_messages(name: str) -> None:
+    """Every captured message gives its events, in order, with the times and names that were sent."""
+    sample = load(name)
+    body = sample["decoded_body"]
+    sent = body if isinstance(body, list) else [body]
+    known = [event for event in sent if event["type"] != "task-progress"]
+    decoded = decode_message(sample["raw_payload"].encode())
+    assert [event["type"] for event in known] == [type(event).__struct_config__.tag for event in decoded.events]
+    assert [event["timestamp"] for event in known] == [event.timestamp for event in decoded.events]
+    assert len(sent) - len(known) == decoded.others
+    assert [] == decoded.invalid
+
+
+def test_fields_of_a_life() -> None:
+    """The fields that metrics need arrive as they were sent."""
+    sent = decode_message(load("task-sent")["raw_payload"].encode()).events[0]
+    assert isinstance(sent, TaskSent)
+    assert ("wapp.add", "celery", None, 0) == (sent.name, sent.queue, sent.eta, sent.retries)
+    events = decode_message(load("serializer-msgpack")["raw_payload"].encode()).events
+    received, started, succeeded = events
+    assert isinstance(received, TaskReceived)
+    assert isinstance(started, TaskStarted)
+    assert isinstance(succeeded, TaskSucceeded)
+    assert "wapp.add" == received.name
+    assert received.uuid == started.uuid == succeeded.uuid
+    assert succeeded.runtime is not None
+    beat = decode_message(load("worker-heartbeat")["raw_payload"].encode()).events[0]
+    assert isinstance(beat, WorkerHeartbeat)
+    assert ("w1@host1", 13925, 2.0, 0, 0, (0.38, 0.39, 0.2)) == (
+        beat.hostname, beat.pid, beat.freq, beat.active, beat.processed, beat.loadavg,
+    )  # fmt: skip
+
+
+def test_heartbeat_on_demand_has_no_counts() -> None:
+    """The heartbeat that answers a remote command has unknown counts, not zeros."""
+    beat = decode_message(load("worker-heartbeat-wakeup")["raw_payload"].encode()).events[0]
+    assert isinstance(beat, WorkerHeartbeat)
+    assert (None, None, None) == (beat.active, beat.processed, beat.loadavg)
+
+
+def test_user_data_is_not_decoded() -> None:
+    """Arguments, keyword arguments and results of tasks are nowhere in what is decoded."""
+    body = {
+        "type": "task-received", "uuid": "u", "timestamp": 1.0, "hostname": "h", "name": "n",
+        "args": "('planted-secret',)", "kwargs": "{'k': 'planted-secret'}", "result": "'planted-secret'",
+    }  # fmt: skip
+    decoded = decode_message(envelope(json.dumps(body).encode()))
+    assert b"planted-secret" not in msgspec.json.encode(decoded.events)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "envelope"),
+        (b"\xff\xfe\x00", "envelope"),
+        (b"[1, 2]", "envelope"),
+        (b'{"task_id": "a result, published by the result backend"}', "envelope"),
+        (b"[" * 100_000, "envelope"),
+        (envelope(b"{}", content_type="application/x-python-serialize"), "serializer"),
+        (envelope(b"- a", content_type="application/x-yaml"), "serializer"),
+        (envelope(b""), "body"),
+        (envelope(b"{}"), "body"),
+        (envelope(b"nonsense"), "body"),
+        (envelope(b"{" * 100_000), "body"),
+        (envelope(b'{"type": "task-started", "uuid": "u"}'), "body"),
+        (load("pidbox-hello")["raw_payload"].encode(), "body"),
+        (load("serializer-pickle")["raw_payload"].encode(), "serializer"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else repr(value[:24]),
+)
+def test_useless_messages(payload: bytes, reason: str) -> None:
+    """A message of which nothing can be used is refused with its reason."""
+    with pytest.raises(DecodeError) as caught:
+        decode_message(payload)
+    assert reason == caught.value.reason
+
+
+def started(**changes: object) -> dict[str, object]:
+    """A good task-started, with changes."""
+    return {"type": "task-started", "uuid": "u", "timestamp": 1.0, "hostname": "h"} | changes
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        started(timestamp="yesterday"), started(timestamp=-1), started(timestamp=1e300), started(uuid=None),
+        started(uuid="x" * 513), started(hostname=7), {"no": "type"}, 3, None,
+        {"type": "worker-heartbeat", "hostname": "h", "timestamp": 1.0, "processed": -4},
+        {"type": "worker-heartbeat", "hostname": "h", "timestamp": 1.0, "loadavg": [1]},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_broken_event_costs_itself_alone(broken: object) -> None:
+    """One broken event in a batch is refused, its neighbours are kept."""
+    batch = [started(uuid="before"), broken, started(uuid="after")]
+    decoded = decode_message(envelope(json.dumps(batch).encode()))
+    assert ["before", "after"] == [event.uuid for event in decoded.events if isinstance(event, TaskStarted)]
+    assert ["schema"] == decoded.invalid
+
+
+def test_unknown_types_are_no_errors() -> None:
+    """Events of other types (custom events, gossip) are counted apart, next to the known ones."""
+    batch = [started(), {"type": "task-progress", "percent": 50}, {"type": "worker-elect"}]
+    decoded = decode_message(envelope(json.dumps(batch).encode()))
+    assert (1, 2, []) == (len(decoded.events), decoded.others, decoded.invalid)
+
+
+def test_body_without_base64() -> None:
+    """A body that the transport option body_encoding leaves as text is read as such."""
+    body = json.dumps([started()])
+    for message in (
+        {"body": body, "content-type": "application/json", "properties": {"body_encoding": None}},
+        {"body": body, "content-type": "application/json"},
+    ):
+        assert 1 == len(decode_message(json.dumps(message).encode()).events)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_numbers_that_are_none(value: float) -> None:
+    """Not-a-number and infinite times, which msgpack can carry, are refused."""
+    body = msgpack.packb([started(timestamp=value), started()])
+    decoded = decode_message(envelope(body, "application/x-msgpack"))
+    assert (1, ["schema"]) == (len(decoded.events), decoded.invalid)
+
+
+def test_traceback_is_kept_as_it_came() -> None:
+    """A failure's traceback stays undecoded bytes."""
+    failed = decode_message(load("single-gevent-task-failed")["raw_payload"].encode()).events[0]
+    assert isinstance(failed, TaskFailed)
+    assert bytes(failed.traceback).startswith(b'"Traceback')
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes(payload: bytes) -> None:
+    """Any bytes, as a message or as a body, give events or a DecodeError, and nothing else."""
+    for message in (payload, envelope(payload), envelope(payload, "application/x-msgpack")):
+        with contextlib.suppress(DecodeError):
+            decode_message(message)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = ["uuid", "timestamp", "hostname", "name", "queue", "eta", "retries", "runtime", "exception", "traceback",
+          "pid", "freq", "active", "processed", "loadavg"]  # fmt: skip
+TYPES = ["task-sent", "task-received", "task-started", "task-succeeded", "task-failed", "worker-heartbeat", "x"]
+
+
+@given(st.lists(st.builds(
+    lambda kind, fields: {"type": kind} | fields, st.sampled_from(TYPES), st.dictionaries(st.sampled_from(FIELDS), JSON)
+), max_size=4))  # fmt: skip
+def test_any_fields(batch: list[dict[str, Any]]) -> None:
+    """Events with fields of any type give as many events, others and refusals as there were."""
+    try:
+        body = json.dumps(batch, allow_nan=False).encode()
+    except ValueError:
+        return
+    decoded = decode_message(envelope(body))
+    assert len(batch) == len(decoded.events) + decoded.others + len(decoded.invalid)

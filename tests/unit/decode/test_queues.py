@@ -1,0 +1,64 @@
+"""Replies about queues."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.decode.queues import decode_binding, decode_message_id, decode_oldest_delivery
+from exporter.errors import DecodeError
+
+SAMPLE = json.loads(
+    (Path(__file__).parents[2] / "fixtures/events/celery-5.7/queue-message.json").read_text(encoding="utf-8")
+)
+
+
+def test_captured_message_and_binding() -> None:
+    """A captured message gives its task id, a captured binding its queue."""
+    assert "dcf2af51-0915-476a-b138-9116517f4eca" == decode_message_id(SAMPLE["raw"].encode())
+    assert ["sampleq"] == [decode_binding(member.encode(), "celeryev") for member in SAMPLE["binding_members"]]
+
+
+@pytest.mark.parametrize(
+    ("queue", "expected"),
+    [
+        ("emails", "emails"),
+        ("w1@host.celery.pidbox", None),
+        ("b5cbb765-c966-375d-9b8a-9048c02108a4.reply.celery.pidbox", None),
+        ("celeryev.6f1c", None),
+        ("celeryevents", "celeryevents"),
+    ],
+)
+def test_own_traffic_of_celery_is_no_queue(queue: str, expected: str | None) -> None:
+    """Queues of remote control, its replies and events are left out."""
+    assert expected == decode_binding(f"\x06\x16\x06\x16{queue}".encode(), "celeryev")
+
+
+@pytest.mark.parametrize("member", [b"", b"queue", b"\x06\x16\x06\x16", b"a\x06\x16b", b"\x06\x16\x06\x16\xff"])
+def test_strange_bindings(member: bytes) -> None:
+    """A member that is no binding is refused with its reason."""
+    with pytest.raises(DecodeError) as caught:
+        decode_binding(member, "celeryev")
+    assert "binding" == caught.value.reason
+
+
+def test_id_of_old_messages() -> None:
+    """A message without headers (protocol 1) gives its correlation id, which is the task id."""
+    assert "x" == decode_message_id(b'{"body": "", "properties": {"correlation_id": "x"}}')
+
+
+@given(st.binary(max_size=100))
+def test_any_message(message: bytes) -> None:
+    """Any bytes in a queue give an id or a DecodeError."""
+    with contextlib.suppress(DecodeError):
+        assert decode_message_id(message)
+
+
+def test_oldest_delivery() -> None:
+    """The oldest delivery is the score of the first entry, None when there is none."""
+    assert 1_800_000_000.5 == decode_oldest_delivery([b"tag", b"1800000000.5"])
+    assert decode_oldest_delivery([]) is None
+    assert decode_oldest_delivery([b"tag", b"?"]) is None

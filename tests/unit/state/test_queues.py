@@ -1,0 +1,85 @@
+"""Known queues and the age of their next message."""
+
+from exporter.catalog import queues as rows
+from exporter.records import QueueReading, Sample
+from exporter.state.queues import Queues
+from tests.lab import Lab
+
+
+def values(samples: list[Sample]) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Samples by metric name and labels."""
+    return {(sample.metric.name, sample.labels): sample.value for sample in samples}
+
+
+def test_queues_come_from_settings_events_and_bindings() -> None:
+    """A queue is known from the settings, from task-sent or from a binding; `unknown` is no queue."""
+    lab = Lab()
+    queues = Queues(lab.tasks, ["configured"], 10)
+    lab.sent("a", 0, queue="sent-to")
+    lab.sent("b", 0, queue=None)
+    queues.add(["bound"])
+    assert ("configured", "bound", "sent-to") == queues.names()
+
+
+def test_queues_have_a_bound() -> None:
+    """Queues beyond the limit are not read, and counted."""
+    queues = Queues(Lab().tasks, [], 2)
+    queues.add(["a", "b", "c", "d"])
+    assert 2 == queues.refused
+    assert ("a", "b") == queues.names()
+
+
+def test_empty_queue_is_zero() -> None:
+    """A known queue that is empty has length 0 and age 0."""
+    queues = Queues(Lab().tasks, [], 10)
+    found = values(queues.fold(QueueReading("q", {0: 0, 3: 0}, {}), 100.0))
+    assert {(rows.QUEUE_LENGTH.name, ("q",)): 0, (rows.QUEUE_OLDEST_AGE.name, ("q",)): 0} == found
+
+
+def test_priorities() -> None:
+    """The length is the sum over priority steps; steps are shown once one other than the first was used."""
+    queues = Queues(Lab().tasks, [], 10)
+    assert (0,) == queues.used_steps("q")
+    found = values(queues.fold(QueueReading("q", {0: 1, 3: 2, 6: 0}, {}), 100.0))
+    assert 3 == found[rows.QUEUE_LENGTH.name, ("q",)]
+    assert 2 == found[rows.QUEUE_PRIORITY_LENGTH.name, ("q", "3")]
+    assert (0, 3) == queues.used_steps("q")
+    again = values(queues.fold(QueueReading("q", {0: 0, 3: 0, 6: 0}, {}), 101.0))
+    assert 0 == again[rows.QUEUE_PRIORITY_LENGTH.name, ("q", "3")]
+
+
+def test_age_from_task_sent() -> None:
+    """The age of the next message counts from its task-sent; the oldest step decides."""
+    lab = Lab()
+    lab.sent("a", 0)
+    lab.sent("b", 10)
+    queues = Queues(lab.tasks, [], 10)
+    found = values(queues.fold(QueueReading("q", {0: 1, 3: 1}, {0: "b", 3: "a"}), lab.start + 30))
+    assert 30 == found[rows.QUEUE_OLDEST_AGE.name, ("q",)]
+
+
+def test_age_as_lower_bound() -> None:
+    """Without its task-sent a message is as old as the time it has been next in line, since it was first seen."""
+    queues = Queues(Lab().tasks, [], 10)
+    reading = QueueReading("q", {0: 5}, {0: "x"})
+    assert [0, 15] == [values(queues.fold(reading, now))[rows.QUEUE_OLDEST_AGE.name, ("q",)] for now in (100.0, 115.0)]
+    moved_on = QueueReading("q", {0: 4}, {0: "y"})
+    assert 0 == values(queues.fold(moved_on, 120.0))[rows.QUEUE_OLDEST_AGE.name, ("q",)]
+
+
+def test_unreadable_queue_has_no_sample() -> None:
+    """A queue that could not be read gives nothing: absent is not zero."""
+    queues = Queues(Lab().tasks, [], 10)
+    assert [] == queues.fold(QueueReading("q", {}, {}), 100.0)
+
+
+def test_age_of_a_retry_waiting_in_its_queue() -> None:
+    """A retry that waits is as old as its own publication, not as the first one."""
+    lab = Lab()
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.sent("a", 20, retries=1)
+    queues = Queues(lab.tasks, [], 10)
+    found = values(queues.fold(QueueReading("q", {0: 1}, {0: "a"}), lab.start + 30))
+    assert 10 == found[rows.QUEUE_OLDEST_AGE.name, ("q",)]

@@ -1,0 +1,70 @@
+"""The series store: bounds, overflow, copies."""
+
+import pytest
+
+from exporter.catalog import OVERFLOW, internals
+from exporter.catalog import tasks as rows
+from exporter.catalog import workers as worker_rows
+from exporter.records import Distribution
+from exporter.state.series import Store
+
+METRICS = (rows.TASKS, rows.TASK_WAIT, worker_rows.WORKER_UP, *internals.METRICS)
+
+
+def test_same_labels_same_series() -> None:
+    """The same labels give the same object, so that callers may keep it."""
+    store = Store(METRICS, 10, {})
+    assert store.scalar(rows.TASKS, "t", "q", "success") is store.scalar(rows.TASKS, "t", "q", "success")
+
+
+def test_overflow_keeps_closed_labels_apart() -> None:
+    """Series over the limit share one per value of the labels that can't grow, and are counted as dropped."""
+    store = Store(METRICS, 2, {})
+    for number in range(5):
+        store.scalar(rows.TASKS, f"t{number}", "q", "success").value += 1
+        store.scalar(rows.TASKS, f"t{number}", "q", "failure").value += 1
+    families = {family.metric: family for family in store.collect()}
+    labels = {series.labels for series in families[rows.TASKS].series}
+    assert {
+        ("t0", "q", "success"), ("t0", "q", "failure"),
+        (OVERFLOW, OVERFLOW, "success"), (OVERFLOW, OVERFLOW, "failure"),
+    } == labels  # fmt: skip
+    assert [1, 1, 4, 4] == sorted(value for value in families[rows.TASKS].values if isinstance(value, float | int))
+    store.collect()
+    assert 8 == store.scalar(internals.SERIES_DROPPED, rows.TASKS.name).value
+
+
+def test_collect_copies() -> None:
+    """What was collected does not change with what happens afterwards."""
+    store = Store(METRICS, 10, {})
+    histogram = store.histogram(rows.TASK_WAIT, "t", "q")
+    histogram.observe(0.2)
+    before = next(family for family in store.collect() if family.metric is rows.TASK_WAIT).values[0]
+    histogram.observe(0.2)
+    assert isinstance(before, Distribution)
+    assert (1, 0.2) == (sum(before.counts), before.total)
+
+
+def test_buckets_count_bounds_as_inside() -> None:
+    """A value equal to a bound belongs to that bucket (le), and one above all to +Inf."""
+    store = Store(METRICS, 10, {rows.TASK_WAIT.name: (1.0, 2.0)})
+    histogram = store.histogram(rows.TASK_WAIT, "t", "q")
+    for value in (0.5, 1.0, 1.5, 2.0, 99.0):
+        histogram.observe(value)
+    assert [2, 2, 1] == histogram.counts
+
+
+def test_discard_and_expire() -> None:
+    """A removed series is gone, an expired one is counted too, and removing nothing counts nothing."""
+    store = Store(METRICS, 10, {})
+    store.scalar(worker_rows.WORKER_UP, "w")
+    store.expire(worker_rows.WORKER_UP, ("w",))
+    store.expire(worker_rows.WORKER_UP, ("w",))
+    assert 1 == store.scalar(internals.SERIES_EXPIRED, worker_rows.WORKER_UP.name).value
+    assert not store.discard(worker_rows.WORKER_UP, ("w",))
+
+
+def test_undeclared_metric() -> None:
+    """A metric that the store was not made for can't be written."""
+    with pytest.raises(KeyError):
+        Store((), 10, {}).scalar(rows.TASKS, "t", "q", "success")

@@ -1,0 +1,303 @@
+"""What heartbeats, goodbyes and silence say about workers."""
+
+import pytest
+
+from exporter.catalog import internals
+from exporter.catalog import tasks as task_rows
+from exporter.catalog import workers as rows
+from exporter.records import WorkerHeartbeat
+from exporter.state.workers import WorkerLimits
+from tests.lab import W1, W2, Lab
+
+
+@pytest.fixture
+def lab() -> Lab:
+    """State without anything in it."""
+    return Lab()
+
+
+def counts(lab: Lab) -> tuple[float | None, ...]:
+    """Workers online, lost and offline."""
+    lab.advance(0)
+    return tuple(lab.value(rows.WORKERS, state) for state in ("online", "lost", "offline"))
+
+
+def test_states_are_always_there(lab: Lab) -> None:
+    """The number of workers is 0, not absent, when none was ever seen."""
+    assert (0, 0, 0) == counts(lab)
+
+
+def test_heartbeat(lab: Lab) -> None:
+    """A heartbeat's figures become series, times by the exporter's clock."""
+    lab.beat(processed=7, active=2, skew=-1.5)
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+    assert 7 == lab.value(rows.WORKER_PROCESSED, W1)
+    assert 2 == lab.value(rows.WORKER_ACTIVE, W1)
+    assert 2.0 == lab.value(rows.WORKER_INTERVAL, W1)
+    assert -1.5 == lab.value(rows.WORKER_SKEW, W1)
+    assert lab.clock.epoch == lab.value(rows.WORKER_LAST_HEARTBEAT, W1)
+    assert [0.1, 0.2, 0.3] == [lab.value(rows.WORKER_LOAD, W1, period) for period in ("1m", "5m", "15m")]
+    assert 1 == lab.value(rows.WORKER_INFO, W1, "5.7.0", "py-celery", "Linux")
+    assert (1, 0, 0) == counts(lab)
+
+
+def test_heartbeat_on_demand_changes_no_figure(lab: Lab) -> None:
+    """The heartbeat that answers a remote command carries no counts and a wrong interval: neither is taken over."""
+    lab.beat(processed=7, active=2)
+    lab.workers.fold_heartbeat(WorkerHeartbeat(W1, lab.clock.epoch, 1, 5.0))
+    assert 7 == lab.value(rows.WORKER_PROCESSED, W1)
+    assert 2 == lab.value(rows.WORKER_ACTIVE, W1)
+    assert 2.0 == lab.value(rows.WORKER_INTERVAL, W1)
+
+
+def test_lost_and_back(lab: Lab) -> None:
+    """A silent worker is up until lost_after, then 0, and 1 again with its next event."""
+    lab.beat()
+    lab.advance(29.9)
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+    lab.advance(0.1)
+    assert 0 == lab.value(rows.WORKER_UP, W1)
+    assert (0, 1, 0) == counts(lab)
+    lab.tasks.now = lab.clock.monotonic()
+    lab.received("a", 0)
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+
+
+def test_any_event_is_a_sign_of_life(lab: Lab) -> None:
+    """Task events keep a worker online whose heartbeats are late."""
+    lab.beat()
+    lab.advance(20)
+    lab.received("a", 0)
+    lab.advance(20)
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+
+
+def test_patience_of_three_intervals() -> None:
+    """A worker that announces a long interval is lost only after three of them."""
+    lab = Lab(workers=WorkerLimits(lost_after=1))
+    lab.beat()
+    lab.advance(5.9)
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+    lab.advance(0.1)
+    assert 0 == lab.value(rows.WORKER_UP, W1)
+
+
+def test_patience_by_worker() -> None:
+    """lost_after can be set for workers by a pattern of their names."""
+    lab = Lab(workers=WorkerLimits(lost_after_by_worker=(("w2@*", 100.0),)))
+    lab.beat(worker=W1)
+    lab.beat(worker=W2)
+    lab.advance(50)
+    assert 0 == lab.value(rows.WORKER_UP, W1)
+    assert 1 == lab.value(rows.WORKER_UP, W2)
+
+
+def test_lost_is_kept_for_the_retention(lab: Lab) -> None:
+    """A lost worker is shown as 0 for the retention, longer than any alert waits, and then forgotten."""
+    lab.beat()
+    lab.advance(30)
+    lab.advance(3599)
+    assert 0 == lab.value(rows.WORKER_UP, W1)
+    lab.advance(1)
+    assert lab.value(rows.WORKER_UP, W1) is None
+    assert (0, 0, 0) == counts(lab)
+
+
+def test_goodbye_removes_the_series(lab: Lab) -> None:
+    """A worker that stops cleanly must not page: its series go, and it counts as offline."""
+    lab.beat()
+    lab.offline()
+    for metric in (rows.WORKER_UP, rows.WORKER_ACTIVE, rows.WORKER_PROCESSED, rows.WORKER_LAST_HEARTBEAT):
+        assert lab.value(metric, W1) is None
+    lab.advance(100)
+    assert (0, 0, 1) == counts(lab)
+    assert lab.value(rows.WORKER_UP, W1) is None
+
+
+def test_tasks_after_goodbye_do_not_resurrect(lab: Lab) -> None:
+    """Task events of a worker that finishes its work after its goodbye count, and do not bring it back."""
+    lab.beat()
+    lab.received("a", 0)
+    lab.offline()
+    lab.succeeded("a", 1)
+    assert lab.value(rows.WORKER_UP, W1) is None
+    assert 1 == lab.value(task_rows.TASKS, "t", "unknown", "success")
+
+
+def test_reconnect_of_the_same_process(lab: Lab) -> None:
+    """A worker that lost its connection says goodbye and comes back: up again, one more start."""
+    lab.online()
+    lab.offline()
+    lab.online()
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+    assert 2 == lab.value(rows.WORKER_STARTS, W1)
+
+
+def test_silence_of_our_own(lab: Lab) -> None:
+    """While the exporter hears nothing, no worker is lost, and afterwards each gets its full time again."""
+    lab.beat()
+    lab.advance(300, listening=False)
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+    lab.workers.gap()
+    lab.advance(29)
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+    lab.advance(1)
+    assert 0 == lab.value(rows.WORKER_UP, W1)
+
+
+def test_new_version_replaces_the_old_info(lab: Lab) -> None:
+    """After an upgrade a worker has one info series, not two."""
+    lab.beat()
+    lab.workers.fold_heartbeat(WorkerHeartbeat(W1, lab.clock.epoch, 2, 2.0, 0, 0, None, "py-celery", "5.8.0", "Linux"))
+    assert lab.value(rows.WORKER_INFO, W1, "5.7.0", "py-celery", "Linux") is None
+    assert 1 == lab.value(rows.WORKER_INFO, W1, "5.8.0", "py-celery", "Linux")
+
+
+def run_task(lab: Lab, uuid: str, *, started: bool = True) -> None:
+    """Let a task begin now, with or without its task-started arriving."""
+    lab.sent(uuid, 0)
+    if started:
+        lab.started(uuid, lab.clock.epoch - lab.start)
+
+
+def test_missed_events_are_exact(lab: Lab) -> None:
+    """Executions whose task-started never came are counted one heartbeat later, to the task."""
+    lab.beat(processed=0)
+    lab.advance(1)
+    for number in range(5):
+        run_task(lab, f"seen{number}")
+    lab.advance(1)
+    lab.beat(processed=8)  # three of them were lost on the way
+    lab.advance(2)
+    assert 0 == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+    lab.beat(processed=8)
+    assert 3 == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+    lab.advance(2)
+    lab.beat(processed=8)
+    assert 3 == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+
+
+def test_heartbeat_that_overtakes_is_no_loss(lab: Lab) -> None:
+    """A heartbeat that overtakes buffered task events gives no missed event."""
+    lab.beat(processed=0)
+    lab.advance(2)
+    at = lab.clock.epoch - lab.start - 0.01
+    lab.beat(processed=1)
+    lab.sent("a", 0)
+    lab.started("a", at)  # stamped before the heartbeat, arrives after it
+    for _ in range(3):
+        lab.advance(2)
+        lab.beat(processed=1)
+    assert 0 == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+
+
+def test_first_heartbeat_is_a_baseline(lab: Lab) -> None:
+    """What a worker did before the exporter met it is not missed."""
+    for _ in range(3):
+        lab.beat(processed=1000)
+        lab.advance(2)
+    assert 0 == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+
+
+def test_restart_is_no_loss(lab: Lab) -> None:
+    """A new process starts a new account."""
+    lab.beat(processed=50, pid=1)
+    lab.advance(2)
+    lab.beat(processed=0, pid=2)
+    for _ in range(3):
+        lab.advance(2)
+        lab.beat(processed=0, pid=2)
+    assert 0 == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+
+
+def test_worker_without_task_events(lab: Lab) -> None:
+    """A worker that works and sends no task events is shown as such; that is no loss."""
+    lab.beat(processed=0)
+    assert lab.value(rows.WORKER_TASK_EVENTS, W1) is None
+    for processed in (3, 6, 6):
+        lab.advance(2)
+        lab.beat(processed=processed)
+    assert 0 == lab.value(rows.WORKER_TASK_EVENTS, W1)
+    assert 0 == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+    lab.received("a", 0)
+    lab.started("a", 0)
+    assert 1 == lab.value(rows.WORKER_TASK_EVENTS, W1)
+
+
+def test_everything_lost_in_a_gap_is_missed(lab: Lab) -> None:
+    """Events lost while the subscription was down are missed even if none had ever come before."""
+    lab.beat(processed=0)
+    lab.advance(1)
+    lab.workers.gap()
+    lab.advance(1)
+    lab.beat(processed=4)
+    lab.advance(2)
+    lab.beat(processed=4)
+    assert 4 == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+    assert lab.value(rows.WORKER_TASK_EVENTS, W1) is None
+
+
+def start(lab: Lab, uuid: str = "a") -> None:
+    """Let a task run on the first worker."""
+    lab.sent(uuid, 0)
+    lab.received(uuid, 0)
+    lab.started(uuid, lab.clock.epoch - lab.start)
+
+
+@pytest.mark.parametrize("reason", ["lost", "offline", "restarted", "inactive"])
+def test_nothing_runs_on_a_worker_that_can_not_run_it(lab: Lab, reason: str) -> None:
+    """An execution stops running, uncounted, with its worker, or when its worker is idle for two heartbeats."""
+    lab.beat(pid=1)
+    start(lab)
+    lab.advance(1)
+    match reason:
+        case "lost":
+            lab.advance(30)
+        case "offline":
+            lab.offline()
+        case "restarted":
+            lab.beat(pid=2)
+        case "inactive":
+            lab.beat(processed=1, active=0)
+            lab.advance(2)
+            assert 1 == lab.value(task_rows.TASKS_RUNNING, "t", "q")
+            lab.beat(processed=1, active=0)
+    assert 0 == lab.value(task_rows.TASKS_RUNNING, "t", "q")
+    assert {} == lab.ends()
+    assert 1 == lab.value(internals.TASKS_EVICTED, reason)
+
+
+def test_end_after_being_given_up(lab: Lab) -> None:
+    """An execution that was taken for gone and ends after all counts, with its true runtime, and once."""
+    lab.beat()
+    start(lab)
+    lab.advance(31)
+    lab.failed("a", 40)
+    lab.failed("a", 40)
+    assert {"failure": 1} == lab.ends()
+    assert (1, 40.0) == lab.observations(task_rows.TASK_RUNTIME, "t", "q", "failure")
+    assert 0 == lab.value(task_rows.TASKS_RUNNING, "t", "q")
+
+
+def test_busy_worker_keeps_its_tasks(lab: Lab) -> None:
+    """Heartbeats with active tasks close nothing."""
+    lab.beat()
+    start(lab)
+    for _ in range(5):
+        lab.advance(2)
+        lab.beat(processed=1, active=1)
+    assert 1 == lab.value(task_rows.TASKS_RUNNING, "t", "q")
+
+
+def test_workers_have_a_bound() -> None:
+    """Worker names beyond the limit give no series and do no harm."""
+    lab = Lab(workers=WorkerLimits(count=2))
+    for number in range(5):
+        lab.online(f"w{number}@host")
+        lab.beat(worker=f"w{number}@host")
+        lab.received(f"t{number}", 0, worker=f"w{number}@host")
+        lab.started(f"t{number}", 1, worker=f"w{number}@host")
+        lab.offline(f"w{number}@host")
+    assert 2 == len(lab.workers.by_name)
+    assert 5 == lab.value(task_rows.TASKS_STARTED, "t", "unknown")
+    assert lab.value(rows.WORKER_UP, "w4@host") is None

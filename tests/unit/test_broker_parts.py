@@ -1,0 +1,94 @@
+"""What a scrape asks of the broker, and what it makes of the answers."""
+
+from exporter.broker_parts import HEAVY_BYTES, BacklogPart, QueuesPart, UnackedPart
+from exporter.sources.queues import QueueKeys
+from exporter.sources.session import Refusal
+from exporter.state.queues import Queues
+from tests.lab import Lab
+
+KEYS = QueueKeys(priority_steps=(0, 3))
+MESSAGE = b'{"body": "", "headers": {"id": "a"}}'
+
+
+def make(lab: Lab, names: list[str], keys: QueueKeys = KEYS) -> QueuesPart:
+    """The part for these queues."""
+    return QueuesPart(Queues(lab.tasks, names, 10), keys, lab.store, lab.clock, oldest=True)
+
+
+def found(part: QueuesPart, replies: list[object]) -> dict[tuple[str, ...], float]:
+    """Samples by metric name and labels."""
+    return {(sample.metric.name, *sample.labels): sample.value for sample in part.samples(replies)}
+
+
+def test_commands_per_queue() -> None:
+    """A queue costs one LLEN per priority step and one LINDEX, with the prefix of the application."""
+    part = make(Lab(), ["q"], QueueKeys(global_keyprefix="app:", priority_steps=(0, 3)))
+    assert [("LLEN", "app:q"), ("LLEN", "app:q\x06\x163"), ("LINDEX", "app:q", -1)] == part.commands()
+
+
+def test_used_steps_are_looked_at() -> None:
+    """A priority step that has held a message is looked at for its next one from then on."""
+    part = make(Lab(), ["q"])
+    part.commands()
+    part.samples([0, 2, None])
+    assert ("LINDEX", "q\x06\x163", -1) in part.commands()
+
+
+def test_unreadable_key_costs_its_queue_alone() -> None:
+    """A queue whose key is refused or of another type has no sample, its neighbour has all."""
+    part = make(Lab(), ["bad", "good"])
+    part.commands()
+    samples = found(part, [Refusal("WRONGTYPE"), 0, Refusal("WRONGTYPE"), 4, 0, MESSAGE])
+    assert 4 == samples["celery_queue_length", "good"]
+    assert not [key for key in samples if "bad" in key]
+
+
+def test_foreign_message_has_a_length_and_no_age() -> None:
+    """A message that is not Celery's counts in the length; its age is not guessed."""
+    part = make(Lab(), ["q"])
+    part.commands()
+    assert {("celery_queue_length", "q"): 1} == found(part, [1, 0, b"not json"])
+
+
+def test_heavy_message_is_not_fetched_every_time() -> None:
+    """A very large next message is not fetched again for a while; lengths go on."""
+    lab = Lab()
+    part = make(lab, ["q"])
+    part.commands()
+    part.samples([1, 0, MESSAGE + b" " * HEAVY_BYTES])
+    assert [("LLEN", "q"), ("LLEN", "q\x06\x163")] == part.commands()
+    assert {("celery_queue_length", "q"): 1} == found(part, [1, 0])
+    lab.clock.advance(61)
+    assert ("LINDEX", "q", -1) in part.commands()
+
+
+def test_unacked() -> None:
+    """Unacknowledged messages: count, age of the oldest, overdue ones; asked against the visibility timeout."""
+    lab = Lab()
+    part = UnackedPart(KEYS, 3600, lab.clock)
+    cutoff = lab.clock.epoch - 3600
+    assert ("ZCOUNT", "unacked_index", "-inf", cutoff) == part.commands()[2]
+    oldest = [b"tag", str(lab.clock.epoch - 90).encode()]
+    samples = {sample.metric.name: sample.value for sample in part.samples([2, oldest, 1])}
+    assert {
+        "celery_broker_visibility_timeout_seconds": 3600, "celery_unacked_messages": 2,
+        "celery_unacked_oldest_age_seconds": 90, "celery_unacked_overdue_messages": 1,
+    } == samples  # fmt: skip
+
+
+def test_unacked_none_and_refused() -> None:
+    """Nothing unacknowledged is age 0; what is refused has no sample."""
+    part = UnackedPart(KEYS, 3600, Lab().clock)
+    empty = {sample.metric.name: sample.value for sample in part.samples([0, [], 0])}
+    assert 0 == empty["celery_unacked_oldest_age_seconds"]
+    refused = {sample.metric.name for sample in part.samples([Refusal("NOPERM")] * 3)}
+    assert {"celery_broker_visibility_timeout_seconds"} == refused
+
+
+def test_backlog() -> None:
+    """The backlog is asked for while a subscription stands, and left out otherwise."""
+    assert [] == BacklogPart(lambda: None).commands()
+    assert [] == BacklogPart(lambda: None).samples([])
+    part = BacklogPart(lambda: 7)
+    assert [("CLIENT", "LIST", "ID", 7)] == part.commands()
+    assert [12] == [sample.value for sample in part.samples([b"id=7 omem=12 cmd=psubscribe"])]

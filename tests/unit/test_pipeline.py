@@ -1,0 +1,158 @@
+"""From messages to series: folding, losses, gaps."""
+
+import json
+import threading
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from exporter.catalog import internals
+from exporter.catalog import tasks as rows
+from exporter.catalog import workers as worker_rows
+from exporter.errors import SourceError
+from exporter.pipeline import EventPipeline
+from exporter.sources.event_stream import EventStream
+from tests.lab import W1, Lab
+
+SAMPLES = Path(__file__).parents[1] / "fixtures/events/celery-5.7"
+
+
+def load(name: str) -> bytes:
+    """A captured message."""
+    raw: str = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))["raw_payload"]
+    return raw.encode()
+
+
+@pytest.fixture
+def lab() -> Lab:
+    """State without anything in it."""
+    return Lab()
+
+
+@pytest.fixture
+def pipeline(lab: Lab) -> EventPipeline:
+    """A pipeline into that state."""
+    return EventPipeline(lab.store, lab.tasks, lab.workers, lab.clock)
+
+
+def test_one_read(lab: Lab, pipeline: EventPipeline) -> None:
+    """What one read brought is folded whole, event by event, type by type."""
+    pipeline.fold([load("serializer-msgpack"), load("task-sent"), load("worker-heartbeat")])
+    assert 1 == lab.value(rows.TASKS, "wapp.add", "unknown", "success")
+    assert 1 == lab.value(internals.EVENTS, "task-received")
+    assert 1 == lab.value(internals.EVENTS, "task-sent")
+    assert 1 == lab.value(internals.EVENTS, "worker-heartbeat")
+    assert 0 == lab.value(internals.EVENTS, "task-failed")
+    assert lab.clock.epoch == lab.value(internals.LAST_EVENT)
+    assert 1 == lab.value(worker_rows.WORKER_UP, W1.replace("host", "host1"))
+
+
+def test_losses_have_reasons(lab: Lab, pipeline: EventPipeline) -> None:
+    """Every message that can't be used is counted by its reason, and costs no other one."""
+    pipeline.fold([b"junk", load("serializer-pickle"), load("pidbox-hello"), load("task-progress"), load("task-sent")])
+    for reason in ("envelope", "serializer", "body"):
+        assert 1 == lab.value(internals.EVENTS_INVALID, reason)
+    assert 1 == lab.value(internals.EVENTS, "other")
+    assert 1 == lab.value(rows.TASKS_SENT, "wapp.add", "celery")
+
+
+def test_reject_and_wrappers_are_told_apart(lab: Lab, pipeline: EventPipeline) -> None:
+    """A captured Reject, sent as failed and rejected, is one rejected execution."""
+    lab.sent("011e4d8d-24ca-494e-bb4d-9a2eeb465f13", 0)
+    pipeline.fold([load("task-rejected")])
+    assert {"rejected": 1} == lab.ends()
+
+
+def test_lag(lab: Lab, pipeline: EventPipeline) -> None:
+    """The lag of a message is counted once, and is not negative for a sender whose clock is ahead."""
+    lab.clock.epoch = 1_795_319_335.2067745 + 0.5
+    pipeline.fold([load("worker-heartbeat")])
+    assert (1, 0.5) == lab.observations(internals.EVENT_LAG)
+    lab.clock.epoch -= 100
+    pipeline.fold([load("worker-heartbeat")])
+    assert (2, 0.5) == lab.observations(internals.EVENT_LAG)
+
+
+def test_gap(lab: Lab, pipeline: EventPipeline) -> None:
+    """The time without a subscription is counted while it lasts, from the first subscription on."""
+    pipeline.lost("refused")
+    lab.clock.advance(100)
+    pipeline.tick()
+    assert 0 == lab.value(internals.STREAM_GAP)
+    pipeline.opened()
+    assert 1 == lab.value(internals.STREAM_UP)
+    pipeline.lost("closed")
+    lab.clock.advance(7)
+    pipeline.lost("refused")
+    pipeline.tick()
+    assert 7 == lab.value(internals.STREAM_GAP)
+    assert 0 == lab.value(internals.STREAM_UP)
+    lab.clock.advance(1)
+    pipeline.opened()
+    lab.clock.advance(50)
+    pipeline.tick()
+    assert 8 == lab.value(internals.STREAM_GAP)
+    assert 1 == lab.value(internals.STREAM_RECONNECTS, "closed")
+    assert 2 == lab.value(internals.STREAM_RECONNECTS, "refused")
+
+
+def test_deaf_exporter_loses_no_worker(lab: Lab, pipeline: EventPipeline) -> None:
+    """While the subscription is down, silent workers stay up: it is the exporter that does not hear them."""
+    pipeline.opened()
+    lab.beat()
+    pipeline.lost("closed")
+    lab.clock.advance(1000)
+    pipeline.tick()
+    assert 1 == lab.value(worker_rows.WORKER_UP, W1)
+    pipeline.opened()
+    pipeline.tick()
+    assert 1 == lab.value(worker_rows.WORKER_UP, W1)
+    lab.clock.advance(31)
+    pipeline.tick()
+    assert 0 == lab.value(worker_rows.WORKER_UP, W1)
+
+
+class ScriptedStream:
+    """Gives what it was told to: batches, errors to raise, and at the end a stop."""
+
+    def __init__(self, stop: threading.Event, script: list[list[bytes] | SourceError]) -> None:
+        self.script, self.stop, self.is_open = script, stop, False
+
+    def open(self) -> None:
+        """Subscribe."""
+        self.is_open = True
+
+    def read(self) -> list[bytes]:
+        """The next step of the script."""
+        step = self.script.pop(0)
+        if not self.script:
+            self.stop.set()
+        if isinstance(step, SourceError):
+            raise step
+        return step
+
+    def close(self) -> None:
+        """End the subscription."""
+        self.is_open = False
+
+
+def test_listening(lab: Lab, pipeline: EventPipeline) -> None:
+    """Listening folds until stopped, tells that it works, and leaves the stream closed."""
+    stop, works = threading.Event(), threading.Event()
+    stream = ScriptedStream(stop, [[load("task-sent")], [], [load("task-sent")]])
+    pipeline.listen(cast("EventStream", stream), stop, works.set)
+    assert 2 == lab.value(rows.TASKS_SENT, "wapp.add", "celery")
+    assert works.is_set()
+    assert not stream.is_open
+
+
+def test_loss_while_listening(lab: Lab, pipeline: EventPipeline) -> None:
+    """A loss of the stream is counted by its reason and handed on."""
+    stop = threading.Event()
+    stream = ScriptedStream(stop, [[load("task-sent")], SourceError("closed", "gone"), []])
+    with pytest.raises(SourceError):
+        pipeline.listen(cast("EventStream", stream), stop, lambda: None)
+    assert 1 == lab.value(internals.STREAM_RECONNECTS, "closed")
+    assert not stream.is_open
+    assert not pipeline.listening

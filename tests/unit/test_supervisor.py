@@ -1,0 +1,90 @@
+"""Work is kept going, whatever it dies of."""
+
+import threading
+from collections.abc import Callable
+
+from structlog.testing import capture_logs
+
+from exporter.clock import SystemClock
+from exporter.errors import SourceError
+from exporter.supervisor import Supervisor
+from tests.waiting import eventually
+
+
+def test_work_is_started_again() -> None:
+    """Work that fails is started again; each trouble is logged once when it begins and once when it ends."""
+    stop = threading.Event()
+    bugs: list[str] = []
+    runs: list[int] = []
+    supervisor = Supervisor(SystemClock(), stop, bugs.append)
+
+    def work(works: Callable[[], None]) -> None:
+        runs.append(1)
+        if len(runs) <= 3:
+            raise SourceError("refused", "connection refused")
+        works()
+        stop.wait(10)
+
+    with capture_logs() as lines:
+        supervisor.start("stream", work)
+        eventually(lambda: not supervisor.trouble())
+        stop.set()
+        assert [] == supervisor.join(5)
+    assert 4 == len(runs)
+    assert ["supervisor.source_failed", "supervisor.source_works"] == [line["event"] for line in lines]
+    assert [] == bugs
+
+
+def test_bug_is_counted_and_survived() -> None:
+    """An error that nobody expects is logged with its traceback and counted, and the work goes on."""
+    stop = threading.Event()
+    bugs: list[str] = []
+    runs: list[int] = []
+    supervisor = Supervisor(SystemClock(), stop, bugs.append)
+
+    def work(works: Callable[[], None]) -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise ZeroDivisionError
+        works()
+        stop.wait(10)
+
+    with capture_logs() as lines:
+        supervisor.start("stream", work)
+        eventually(lambda: len(runs) == 2 and not supervisor.trouble())
+        stop.set()
+        supervisor.join(5)
+    assert ["stream"] == bugs
+    assert "supervisor.bug_met" == lines[0]["event"]
+    assert lines[0]["exc_info"]
+
+
+def test_trouble_is_told_while_it_lasts() -> None:
+    """What does not work is named with its reason, and nobody counts as dead for it."""
+    stop = threading.Event()
+    supervisor = Supervisor(SystemClock(), stop, lambda _: None)
+
+    def work(works: Callable[[], None]) -> None:
+        raise SourceError("timeout", "too slow")
+
+    with capture_logs():
+        supervisor.start("stream", work)
+        eventually(lambda: supervisor.trouble() == {"stream": "timeout"})
+        assert [] == supervisor.dead()
+        stop.set()
+        supervisor.join(5)
+
+
+def test_threads_that_do_not_end_are_named() -> None:
+    """Joining gives up at its deadline and names what is left."""
+    stop, gate = threading.Event(), threading.Event()
+    supervisor = Supervisor(SystemClock(), stop, lambda _: None)
+
+    def stuck(_works: Callable[[], None]) -> None:
+        gate.wait(10)
+
+    supervisor.start("stuck", stuck)
+    stop.set()
+    assert ["stuck"] == supervisor.join(0.05)
+    gate.set()
+    assert [] == supervisor.join(5)
