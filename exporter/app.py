@@ -52,9 +52,10 @@ class App:
         self.clock = clock
         self.stop = threading.Event()
         event_driven = [metric for metric in CATALOG.values() if metric not in redis_rows.METRICS]
-        self.store = Store(event_driven, settings.series.max_per_metric, settings.buckets)
+        exemplars = settings.events.exemplars
+        self.store = Store(event_driven, settings.series.max_per_metric, settings.buckets, exemplars=exemplars)
         self.workers = Workers(self.store, clock, worker_limits(settings))
-        self.tasks = Tasks(self.store, self.workers, task_limits(settings), exemplars=settings.events.exemplars)
+        self.tasks = Tasks(self.store, self.workers, task_limits(settings), exemplars=exemplars)
         self.queues = Queues(self.tasks, settings.queues.names, settings.queues.max)
         self.pipeline = EventPipeline(self.store, self.tasks, self.workers, clock)
         self.supervisor = Supervisor(clock, self.stop, self._count_bug)

@@ -5,15 +5,18 @@ formats and never waits.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from exporter.catalog import internals
 from exporter.clock import Clock
-from exporter.decode.event_stream import Decoded, decode_message
+from exporter.decode.event_stream import decode_message
 from exporter.decode.exceptions import exception_class, unregistered_name
 from exporter.errors import DecodeError, SourceError
 from exporter.records import (
+    Broken,
+    Part,
+    Stranger,
     TaskCancelled,
     TaskFailed,
     TaskReceived,
@@ -50,8 +53,7 @@ class EventPipeline:
         self._stream_up = store.scalar(internals.STREAM_UP)
         self._gap = store.scalar(internals.STREAM_GAP)
         self._lag = store.histogram(internals.EVENT_LAG)
-        self._others = store.scalar(internals.EVENTS, "other")
-        self._fold = self._fold_table()
+        self._table = self._fold_table()
 
     def listen(self, stream: EventStream, stop: threading.Event, works: Callable[[], None]) -> None:
         """Read and fold events until stopped, ticking every second; raises SourceError, noted as a loss."""
@@ -88,6 +90,8 @@ class EventPipeline:
                 self._store.scalar(internals.EVENTS_INVALID, reason).value += 1
             for message in decoded:
                 self._fold_message(message, now)
+            if decoded:
+                self._store.scalar(internals.LAST_EVENT).value = now
 
     def opened(self) -> None:
         """Note that the subscription stands; after an interruption, count the gap and forgive the workers."""
@@ -124,17 +128,15 @@ class EventPipeline:
         if self._deaf_since is not None:
             self._count_gap()
 
-    def _fold_message(self, message: Decoded, now: float) -> None:
-        for event in message.events:
-            fold, seen = self._fold[type(event)]
+    def _fold_message(self, message: Sequence[Part], now: float) -> None:
+        table = self._table
+        for part in message:
+            fold, seen = table[type(part)]
             seen.value += 1
-            fold(event)
-        if message.events:
-            self._store.scalar(internals.LAST_EVENT).value = now
-            self._lag.observe(max(now - message.events[-1].timestamp, 0.0))
-        self._others.value += message.others
-        for reason in message.invalid:
-            self._store.scalar(internals.EVENTS_INVALID, reason).value += 1
+            fold(part)
+        timestamp = getattr(message[-1], "timestamp", None) if message else None
+        if timestamp is not None:
+            self._lag.observe(now - timestamp if timestamp < now else 0.0)
 
     def _count_gap(self) -> None:
         now = self._clock.monotonic()
@@ -158,10 +160,16 @@ class EventPipeline:
             WorkerHeartbeat: workers.fold_heartbeat,
             WorkerOffline: workers.fold_offline,
         }
-        return {
+        counted = {
             kind: (fold, self._store.scalar(internals.EVENTS, kind.__struct_config__.tag))
             for kind, fold in table.items()
         }
+        uncounted = Series(())  # broken parts are counted by their reason
+        others = self._store.scalar(internals.EVENTS, "other")
+        return counted | {Stranger: (lambda _: None, others), Broken: (self._fold_broken, uncounted)}
+
+    def _fold_broken(self, part: Broken) -> None:
+        self._store.scalar(internals.EVENTS_INVALID, part.reason).value += 1
 
     def _fold_failed(self, event: TaskFailed) -> None:
         name = unregistered_name(event.exception)

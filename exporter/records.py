@@ -136,6 +136,16 @@ class WorkerOffline(WorkerEvent, tag_field="type", tag="worker-offline", gc=Fals
     """The worker leaves on purpose, or lost its connection and could still say so."""
 
 
+class Stranger(Struct, gc=False):
+    """A well-formed event of a type that is not folded: a custom event, gossip."""
+
+
+class Broken(Struct, gc=False):
+    """A part of a batch that is no event, or whose fields are not as they should be; ``reason`` as DecodeError's."""
+
+    reason: str
+
+
 TaskEvent = (
     TaskSent
     | TaskReceived
@@ -148,6 +158,7 @@ TaskEvent = (
     | TaskCancelled
 )
 Event = TaskEvent | WorkerOnline | WorkerHeartbeat | WorkerOffline
+Part = Event | Stranger | Broken
 
 EVENT_CLASSES: tuple[type[Struct], ...] = (
     TaskSent, TaskReceived, TaskStarted, TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked,
@@ -155,12 +166,11 @@ EVENT_CLASSES: tuple[type[Struct], ...] = (
 )  # fmt: skip
 
 
-class Exemplar(NamedTuple):
-    """The task behind an observation: its id, the observed value, and when (epoch seconds)."""
+Exemplar = tuple[str, float, float]
+"""The task behind an observation: its id, the observed value, and when (epoch seconds).
 
-    task_id: str
-    value: float
-    timestamp: float
+A plain tuple, because three are made for every task: a NamedTuple costs ten times as much to make.
+"""
 
 
 class Distribution(NamedTuple):

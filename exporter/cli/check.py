@@ -15,7 +15,7 @@ from exporter.clock import Clock, SystemClock
 from exporter.decode.event_stream import decode_message
 from exporter.decode.redis_server import parse_info
 from exporter.errors import DecodeError, SourceError
-from exporter.records import Event, TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat, WorkerOnline
+from exporter.records import Part, TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat, WorkerOnline
 from exporter.settings import RedisTarget, Settings
 from exporter.sources.redis_server import CLIENT_NAME, SERVER_COMMANDS
 from exporter.sources.session import Refusal, Session, right
@@ -50,7 +50,7 @@ class Heard:
     received: int = 0
     processed: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def fold(self, event: Event) -> None:
+    def fold(self, event: Part) -> None:
         """Take note of an event."""
         match event:
             case TaskSent():
@@ -176,7 +176,7 @@ def _listen(app: App, heard: Heard) -> None:
         for payload in app.stream.read():
             heard.messages += 1
             try:
-                for event in decode_message(payload).events:
+                for event in decode_message(payload):
                     heard.fold(event)
             except DecodeError:
                 heard.undecodable += 1

@@ -95,4 +95,5 @@ def _buckets(
 def _convert_exemplar(exemplar: Exemplar | None) -> ClientExemplar | None:
     if exemplar is None or not exemplar_fits(exemplar):
         return None
-    return ClientExemplar({EXEMPLAR_LABEL: exemplar.task_id}, exemplar.value, exemplar.timestamp)
+    task_id, value, timestamp = exemplar
+    return ClientExemplar({EXEMPLAR_LABEL: task_id}, value, timestamp)

@@ -50,7 +50,7 @@ def render_number(value: float) -> str:
 
 def exemplar_fits(exemplar: Exemplar) -> bool:
     """Whether OpenMetrics allows the exemplar, which has a limit of 128 characters."""
-    return len(EXEMPLAR_LABEL) + len(exemplar.task_id) <= MAX_EXEMPLAR_LENGTH
+    return len(EXEMPLAR_LABEL) + len(exemplar[0]) <= MAX_EXEMPLAR_LENGTH
 
 
 def has_exemplars(metric: Metric) -> bool:
@@ -162,5 +162,6 @@ def _escape(value: str) -> str:
 def _render_exemplar(exemplar: Exemplar) -> str:
     if not exemplar_fits(exemplar):
         return ""
-    labels = f'{EXEMPLAR_LABEL}="{_escape(exemplar.task_id)}"'
-    return f" # {{{labels}}} {render_number(exemplar.value)} {exemplar.timestamp}"
+    task_id, value, timestamp = exemplar
+    labels = f'{EXEMPLAR_LABEL}="{_escape(task_id)}"'
+    return f" # {{{labels}}} {render_number(value)} {timestamp}"

@@ -1,8 +1,8 @@
 """A Redis connection on which many replies arrive at once.
 
 redis-py opens it (URL, TLS, ACL, unix socket, database), then its socket is read here in bulk through hiredis,
-several times cheaper than one reply at a time. RESP2 gives one reply shape on every server. Sends AUTH, SELECT
-and CLIENT SETINFO while opening, nothing else by itself.
+several times cheaper than one reply at a time. RESP2 gives one reply shape on every server. Sends AUTH and SELECT
+while opening, nothing else by itself.
 """
 
 import contextlib
@@ -79,6 +79,8 @@ class Endpoint:
     def open(self) -> "Wire":
         """Connect, authenticate and select the database; raise SourceError."""
         connection: Any = self._pool.make_connection()
+        # No CLIENT SETINFO: a right more for the user to have, which Redis before 7.2 can't even grant.
+        connection.driver_info = connection.lib_name = connection.lib_version = None
         try:
             connection.connect()
         except (redis.RedisError, OSError) as error:

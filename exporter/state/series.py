@@ -37,14 +37,13 @@ class Series:
 class Histogram:
     """Observations counted per bucket, in the metric's unit."""
 
-    __slots__ = ("bounds", "cache", "counts", "exemplar", "exemplars", "labels", "total")
+    __slots__ = ("bounds", "cache", "counts", "exemplar", "labels", "total")
 
     def __init__(self, labels: tuple[str, ...], bounds: tuple[float, ...]) -> None:
         self.labels = labels
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
-        self.exemplars: list[Exemplar | None] = [None] * len(self.counts)
         self.exemplar: Exemplar | None = None
         self.cache: object = None
 
@@ -53,12 +52,30 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def observe_task(self, value: float, task_id: str, timestamp: float) -> None:  # noqa: ARG002 -- for exemplars
+        """Count one observation made on a task."""
+        self.observe(value)
+
+    def copied(self) -> Distribution:
+        """The value at this moment."""
+        return Distribution(self.counts.copy(), self.total)
+
+
+class ExemplarHistogram(Histogram):
+    """A histogram that remembers the last task of each bucket."""
+
+    __slots__ = ("exemplars",)
+
+    def __init__(self, labels: tuple[str, ...], bounds: tuple[float, ...]) -> None:
+        super().__init__(labels, bounds)
+        self.exemplars: list[Exemplar | None] = [None] * len(self.counts)
+
     def observe_task(self, value: float, task_id: str, timestamp: float) -> None:
         """Count one observation and keep the task as its bucket's exemplar."""
         bucket = bisect_left(self.bounds, value)
         self.counts[bucket] += 1
         self.total += value
-        self.exemplars[bucket] = Exemplar(task_id, value, timestamp)
+        self.exemplars[bucket] = (task_id, value, timestamp)
 
     def copied(self) -> Distribution:
         """The value at this moment."""
@@ -100,17 +117,26 @@ class Children(Generic[S]):
 class Store:
     """Every series that events feed, by metric.
 
-    ``limit`` is the number of series per metric; ``buckets`` replaces the catalogue's bounds by metric name.
+    ``limit`` is the number of series per metric; ``buckets`` replaces the catalogue's bounds by metric name;
+    ``exemplars`` says whether histograms remember tasks.
     """
 
-    def __init__(self, metrics: Iterable[Metric], limit: int, buckets: Mapping[str, tuple[float, ...]]) -> None:
+    def __init__(
+        self,
+        metrics: Iterable[Metric],
+        limit: int,
+        buckets: Mapping[str, tuple[float, ...]],
+        *,
+        exemplars: bool = True,
+    ) -> None:
+        kind = ExemplarHistogram if exemplars else Histogram
         self.lock = threading.Lock()
         self._scalars: dict[Metric, Children[Series]] = {}
         self._histograms: dict[Metric, Children[Histogram]] = {}
         self._order: list[Children[Series] | Children[Histogram]] = []
         for metric in metrics:
             if metric.kind is Kind.HISTOGRAM:
-                make = partial(Histogram, bounds=buckets.get(metric.name, metric.buckets))
+                make = partial(kind, bounds=buckets.get(metric.name, metric.buckets))
                 self._order.append(self._histograms.setdefault(metric, Children(metric, make, limit)))
             else:
                 self._order.append(self._scalars.setdefault(metric, Children(metric, Series, limit)))

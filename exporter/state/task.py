@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec import Struct
+
 from exporter.catalog import Metric
 from exporter.catalog import tasks as rows
 
@@ -24,36 +26,34 @@ class Publication(NamedTuple):
     series: TaskSeries
 
 
-class Task:
+class Task(Struct, gc=False):
     """A task id on its way through publishing, waiting and executions.
 
     ``sent_at``, ``received_at`` and ``eta`` (epoch seconds, None if unknown) belong to the publication number
     ``retries`` and to its next start, which uses them up. ``later`` is a retry that was published meanwhile: the
     worker's child publishes it before the execution ends, often even before the parent's task-started arrives.
     ``started_at``, ``worker`` and ``run_series`` belong to the execution that is running, or ran last. ``others``
-    are executions of the same id on other workers (redelivery), as (worker, start, series).
+    are executions of the same id on other workers (redelivery), as (worker, start, series). ``born`` is in
+    monotonic seconds.
+
+    A msgspec Struct because one is made for every task: it is made in C, and the garbage collector leaves it alone
+    (``gc=False``: whoever ends a run takes the task off its worker, so that no cycle remains).
     """
 
-    __slots__ = (
-        "born", "ended", "eta", "later", "others", "received_at", "retries", "run_series", "running", "sent_at",
-        "series", "started_at", "waited", "worker",
-    )  # fmt: skip
-
-    def __init__(self, series: TaskSeries, born: float) -> None:
-        self.series = series
-        self.born = born  # monotonic seconds
-        self.sent_at: float | None = None
-        self.received_at: float | None = None
-        self.eta: float | None = None
-        self.retries = 0
-        self.later: Publication | None = None
-        self.running = False
-        self.waited = False
-        self.ended = False
-        self.started_at = 0.0
-        self.worker: Worker | None = None
-        self.run_series = series
-        self.others: tuple[tuple[Worker, float, TaskSeries], ...] = ()
+    series: TaskSeries
+    born: float
+    run_series: TaskSeries
+    sent_at: float | None = None
+    received_at: float | None = None
+    eta: float | None = None
+    retries: int = 0
+    later: Publication | None = None
+    running: bool = False
+    waited: bool = False
+    ended: bool = False
+    started_at: float = 0.0
+    worker: Worker | None = None
+    others: tuple[tuple[Worker, float, TaskSeries], ...] = ()
 
     def publish(self, publication: Publication) -> None:
         """Enter a publication: as what starts next, or behind what has not ended yet."""

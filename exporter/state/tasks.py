@@ -12,7 +12,6 @@ from typing import TypeVar
 from exporter.catalog import UNKNOWN, internals
 from exporter.catalog import tasks as rows
 from exporter.records import (
-    Exemplar,
     TaskCancelled,
     TaskFailed,
     TaskReceived,
@@ -50,8 +49,6 @@ class Tasks:
         self._holding = Holding()
         self._sent_seen = False
         self._exemplars = exemplars
-        self._observe: Callable[[Histogram, float, str, float], None]
-        self._observe = Histogram.observe_task if exemplars else lambda histogram, value, *_: histogram.observe(value)
         workers.close_runs = self.close_runs
 
     def fold_sent(self, event: TaskSent) -> None:
@@ -69,7 +66,7 @@ class Tasks:
             task = self._track(event.uuid, series)
         elif task.running and not task.waited and event.retries == task.retries:  # its own start overtook it
             task.waited = True
-            self._observe_delay(task.run_series.wait, event.uuid, task.started_at, max(event.timestamp, eta or 0.0))
+            _observe_delay(task.run_series.wait, event.uuid, task.started_at, event.timestamp, eta)
             return
         task.publish(Publication(event.retries, event.timestamp, eta, series))
         if self._holding:
@@ -108,11 +105,10 @@ class Tasks:
         series = runs.begin(event.uuid, task, worker, at)
         series.started.value += 1
         task.waited = task.sent_at is not None
-        eta = task.eta or 0.0
         if task.sent_at is not None:
-            self._observe_delay(series.wait, event.uuid, at, max(task.sent_at, eta))
+            _observe_delay(series.wait, event.uuid, at, task.sent_at, task.eta)
         if task.received_at is not None:
-            self._observe_delay(series.prefetch, event.uuid, at, max(task.received_at, eta))
+            _observe_delay(series.prefetch, event.uuid, at, task.received_at, task.eta)
         task.sent_at = task.received_at = task.eta = None
 
     def fold_succeeded(self, event: TaskSucceeded) -> None:
@@ -123,7 +119,7 @@ class Tasks:
         series, _ = run
         series.success.value += 1
         if event.runtime is not None:
-            self._observe(series.runtime["success"], event.runtime, event.uuid, event.timestamp)
+            series.runtime["success"].observe_task(event.runtime, event.uuid, event.timestamp)
         name = series.task
         if name.last_success is None:
             name.last_success = self.names.named(name, rows.TASK_LAST_SUCCESS)
@@ -145,8 +141,8 @@ class Tasks:
             return
         series.failure.value += 1
         if self._exemplars:
-            series.failure.exemplar = Exemplar(event.uuid, 1, event.timestamp)
-        self._observe_run(event, series, "failure", started_at)
+            series.failure.exemplar = (event.uuid, 1, event.timestamp)
+        _observe_run(event, series, "failure", started_at)
         self.names.exception(series.task, exception).value += 1
         if series.task.last_failure is None:
             series.task.last_failure = self.names.named(series.task, rows.TASK_LAST_FAILURE)
@@ -159,7 +155,7 @@ class Tasks:
             return
         series, started_at = run
         series.retry.value += 1
-        self._observe_run(event, series, "retry", started_at)
+        _observe_run(event, series, "retry", started_at)
         self.names.exception(series.task, exception).value += 1
 
     def fold_rejected(self, event: TaskRejected) -> None:
@@ -282,14 +278,20 @@ class Tasks:
             self.tracked.retire(event.uuid)
         return run
 
-    def _observe_delay(self, histogram: Histogram, uuid: str, start: float, since: float) -> None:
-        self._observe(histogram, max(start - since, 0.0), uuid, start)
-
-    def _observe_run(self, event: TaskFailed | TaskRetried, series: TaskSeries, state: str, started_at: float) -> None:
-        if started_at:
-            seconds = max(event.timestamp - started_at, 0.0)
-            self._observe(series.runtime_of(state), seconds, event.uuid, event.timestamp)
-
     def _evicted(self, reason: str, count: int) -> None:
         if count:
             self._store.scalar(internals.TASKS_EVICTED, reason).value += count
+
+
+def _observe_delay(histogram: Histogram, uuid: str, start: float, since: float, eta: float | None) -> None:
+    """Observe the time from ``since``, or from the eta if that is later, to the start; clocks may disagree."""
+    if eta is not None and eta > since:
+        since = eta
+    histogram.observe_task(start - since if start > since else 0.0, uuid, start)
+
+
+def _observe_run(event: TaskFailed | TaskRetried, series: TaskSeries, state: str, started_at: float) -> None:
+    """Observe the time from the start to an end that does not tell it itself; no start, no observation."""
+    if started_at:
+        seconds = max(event.timestamp - started_at, 0.0)
+        series.runtime_of(state).observe_task(seconds, event.uuid, event.timestamp)

@@ -42,7 +42,7 @@ class Tracking(dict[str, Task]):
             evicted = list(islice(self.items(), max(1, self._limit // 20)))
             for old, _ in evicted:
                 del self[old]
-        task = self[uuid] = Task(series, now)
+        task = self[uuid] = Task(series, now, series)
         return task, evicted
 
     def retire(self, uuid: str) -> None:

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from exporter.decode.event_stream import decode_message
 from exporter.errors import DecodeError
-from exporter.records import TaskFailed, TaskReceived, TaskSent, TaskStarted, TaskSucceeded, WorkerHeartbeat
+from exporter.records import (
+    Broken,
+    Stranger,
+    TaskFailed,
+    TaskReceived,
+    TaskSent,
+    TaskStarted,
+    TaskSucceeded,
+    WorkerHeartbeat,
+)
 
 SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
 
@@ -44,18 +53,18 @@ def test_captured_messages(name: str) -> None:
     sent = body if isinstance(body, list) else [body]
     known = [event for event in sent if event["type"] != "task-progress"]
     decoded = decode_message(sample["raw_payload"].encode())
-    assert [event["type"] for event in known] == [type(event).__struct_config__.tag for event in decoded.events]
-    assert [event["timestamp"] for event in known] == [event.timestamp for event in decoded.events]
-    assert len(sent) - len(known) == decoded.others
-    assert [] == decoded.invalid
+    events = [part for part in decoded if not isinstance(part, Stranger | Broken)]
+    assert [event["type"] for event in known] == [type(event).__struct_config__.tag for event in events]
+    assert [event["timestamp"] for event in known] == [event.timestamp for event in events]
+    assert [Stranger()] * (len(sent) - len(known)) == [part for part in decoded if part not in events]
 
 
 def test_fields_of_a_life() -> None:
     """The fields that metrics need arrive as they were sent."""
-    sent = decode_message(load("task-sent")["raw_payload"].encode()).events[0]
+    sent = decode_message(load("task-sent")["raw_payload"].encode())[0]
     assert isinstance(sent, TaskSent)
     assert ("wapp.add", "celery", None, 0) == (sent.name, sent.queue, sent.eta, sent.retries)
-    events = decode_message(load("serializer-msgpack")["raw_payload"].encode()).events
+    events = decode_message(load("serializer-msgpack")["raw_payload"].encode())
     received, started, succeeded = events
     assert isinstance(received, TaskReceived)
     assert isinstance(started, TaskStarted)
@@ -63,7 +72,7 @@ def test_fields_of_a_life() -> None:
     assert "wapp.add" == received.name
     assert received.uuid == started.uuid == succeeded.uuid
     assert succeeded.runtime is not None
-    beat = decode_message(load("worker-heartbeat")["raw_payload"].encode()).events[0]
+    beat = decode_message(load("worker-heartbeat")["raw_payload"].encode())[0]
     assert isinstance(beat, WorkerHeartbeat)
     assert ("w1@host1", 13925, 2.0, 0, 0, (0.38, 0.39, 0.2)) == (
         beat.hostname, beat.pid, beat.freq, beat.active, beat.processed, beat.loadavg,
@@ -72,7 +81,7 @@ def test_fields_of_a_life() -> None:
 
 def test_heartbeat_on_demand_has_no_counts() -> None:
     """The heartbeat that answers a remote command has unknown counts, not zeros."""
-    beat = decode_message(load("worker-heartbeat-wakeup")["raw_payload"].encode()).events[0]
+    beat = decode_message(load("worker-heartbeat-wakeup")["raw_payload"].encode())[0]
     assert isinstance(beat, WorkerHeartbeat)
     assert (None, None, None) == (beat.active, beat.processed, beat.loadavg)
 
@@ -84,7 +93,7 @@ def test_user_data_is_not_decoded() -> None:
         "args": "('planted-secret',)", "kwargs": "{'k': 'planted-secret'}", "result": "'planted-secret'",
     }  # fmt: skip
     decoded = decode_message(envelope(json.dumps(body).encode()))
-    assert b"planted-secret" not in msgspec.json.encode(decoded.events)
+    assert b"planted-secret" not in msgspec.json.encode(decoded)
 
 
 @pytest.mark.parametrize(
@@ -133,15 +142,16 @@ def test_a_broken_event_costs_itself_alone(broken: object) -> None:
     """One broken event in a batch is refused, its neighbours are kept."""
     batch = [started(uuid="before"), broken, started(uuid="after")]
     decoded = decode_message(envelope(json.dumps(batch).encode()))
-    assert ["before", "after"] == [event.uuid for event in decoded.events if isinstance(event, TaskStarted)]
-    assert ["schema"] == decoded.invalid
+    before, refused, after = decoded
+    assert Broken("schema") == refused
+    assert ["before", "after"] == [event.uuid for event in (before, after) if isinstance(event, TaskStarted)]
 
 
 def test_unknown_types_are_no_errors() -> None:
     """Events of other types (custom events, gossip) are counted apart, next to the known ones."""
     batch = [started(), {"type": "task-progress", "percent": 50}, {"type": "worker-elect"}]
     decoded = decode_message(envelope(json.dumps(batch).encode()))
-    assert (1, 2, []) == (len(decoded.events), decoded.others, decoded.invalid)
+    assert [TaskStarted, Stranger, Stranger] == [type(part) for part in decoded]
 
 
 def test_body_without_base64() -> None:
@@ -151,7 +161,7 @@ def test_body_without_base64() -> None:
         {"body": body, "content-type": "application/json", "properties": {"body_encoding": None}},
         {"body": body, "content-type": "application/json"},
     ):
-        assert 1 == len(decode_message(json.dumps(message).encode()).events)
+        assert 1 == len(decode_message(json.dumps(message).encode()))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
@@ -159,12 +169,12 @@ def test_numbers_that_are_none(value: float) -> None:
     """Not-a-number and infinite times, which msgpack can carry, are refused."""
     body = msgpack.packb([started(timestamp=value), started()])
     decoded = decode_message(envelope(body, "application/x-msgpack"))
-    assert (1, ["schema"]) == (len(decoded.events), decoded.invalid)
+    assert [Broken, TaskStarted] == [type(part) for part in decoded]
 
 
 def test_traceback_is_kept_as_it_came() -> None:
     """A failure's traceback stays undecoded bytes."""
-    failed = decode_message(load("single-gevent-task-failed")["raw_payload"].encode()).events[0]
+    failed = decode_message(load("single-gevent-task-failed")["raw_payload"].encode())[0]
     assert isinstance(failed, TaskFailed)
     assert bytes(failed.traceback).startswith(b'"Traceback')
 
@@ -191,10 +201,10 @@ TYPES = ["task-sent", "task-received", "task-started", "task-succeeded", "task-f
     lambda kind, fields: {"type": kind} | fields, st.sampled_from(TYPES), st.dictionaries(st.sampled_from(FIELDS), JSON)
 ), max_size=4))  # fmt: skip
 def test_any_fields(batch: list[dict[str, Any]]) -> None:
-    """Events with fields of any type give as many events, others and refusals as there were."""
+    """Events with fields of any type give as many parts as there were, none of them an exception."""
     try:
         body = json.dumps(batch, allow_nan=False).encode()
     except ValueError:
         return
     decoded = decode_message(envelope(body))
-    assert len(batch) == len(decoded.events) + decoded.others + len(decoded.invalid)
+    assert len(batch) == len(decoded)

@@ -47,7 +47,7 @@ def test_class(text: str | None, traceback: bytes, expected: str) -> None:
 def test_captured(name: str, expected: str) -> None:
     """The captured failures and retries of prefork and gevent workers name the same classes."""
     sample = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
-    events = decode_message(sample["raw_payload"].encode()).events
+    events = decode_message(sample["raw_payload"].encode())
     assert [expected] == [
         exception_class(event.exception, event.traceback)
         for event in events

@@ -9,7 +9,7 @@ from exporter.catalog import Label
 from exporter.catalog.metric import counter, gauge, histogram
 from exporter.exposition.families import SampleSeries
 from exporter.exposition.text import render_families, render_number
-from exporter.records import Distribution, Exemplar, Family
+from exporter.records import Distribution, Family
 
 TASK, QUEUE = Label("task", "Task."), Label("queue", "Queue.")
 SENT = counter("test_sent_total", "Sent.", (TASK, QUEUE))
@@ -35,7 +35,7 @@ def test_counter_in_text() -> None:
 def test_counter_in_openmetrics() -> None:
     """OpenMetrics names the family without ``_total`` and the sample with it, and carries the exemplar."""
     series = SampleSeries(("t", "q"))
-    series.exemplar = Exemplar("id-1", 1.0, 1_753_000_000.5)
+    series.exemplar = ("id-1", 1.0, 1_753_000_000.5)
     expected = (
         b"# HELP test_sent Sent.\n# TYPE test_sent counter\n"
         b'test_sent_total{queue="q",task="t"} 3.0 # {task_id="id-1"} 1.0 1753000000.5\n'
@@ -45,7 +45,7 @@ def test_counter_in_openmetrics() -> None:
 
 def test_histogram() -> None:
     """Buckets are cumulative, ``le`` is sorted among the labels, and an exemplar stands at its bucket only."""
-    value = Distribution([1, 2, 1], 7.25, [None, Exemplar("id-2", 1.5, 10.0), None])
+    value = Distribution([1, 2, 1], 7.25, [None, ("id-2", 1.5, 10.0), None])
     expected = (
         "# HELP test_wait_seconds Wait.\n# TYPE test_wait_seconds histogram\n"
         'test_wait_seconds_bucket{le="0.5",task="t"} 1.0\n'

@@ -384,6 +384,6 @@ def test_exemplars_carry_the_task_id(lab: Lab) -> None:
     lab.failed("id-1", 2)
     exemplar = lab.store.scalar(rows.TASKS, *TQ, "failure").exemplar
     assert exemplar is not None
-    assert "id-1" == exemplar.task_id
-    kept = [entry for entry in lab.store.histogram(rows.TASK_WAIT, *TQ).exemplars if entry is not None]
-    assert [("id-1", 1.0)] == [(entry.task_id, entry.value) for entry in kept]
+    assert "id-1" == exemplar[0]
+    kept = [entry for entry in lab.store.histogram(rows.TASK_WAIT, *TQ).copied().exemplars or () if entry]
+    assert [("id-1", 1.0)] == [entry[:2] for entry in kept]
