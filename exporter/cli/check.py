@@ -167,7 +167,7 @@ def _event_findings(app: App) -> Iterator[Finding]:
         yield Finding("fail", subject, f"the subscription was lost: {error.reason}", _cure(error.reason))
     finally:
         app.stream.close()
-    yield from _heard_findings(heard)
+    yield from heard_findings(heard)
 
 
 def _listen(app: App, heard: Heard) -> None:
@@ -182,7 +182,8 @@ def _listen(app: App, heard: Heard) -> None:
                 heard.undecodable += 1
 
 
-def _heard_findings(heard: Heard) -> Iterator[Finding]:
+def heard_findings(heard: Heard) -> Iterator[Finding]:
+    """Give what the events heard say about workers and Celery's settings."""
     if heard.undecodable:
         yield Finding(
             "warn", "events", f"{heard.undecodable} of {heard.messages} messages can't be read",

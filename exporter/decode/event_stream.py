@@ -5,21 +5,13 @@ loop send even a single task event as a list. Events are told apart by their own
 Only the fields of the records are decoded; arguments and results are skipped unread, and pickle is never loaded.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Union
+from collections.abc import Callable, Sequence
+from typing import Any, Union
 
 import msgspec
 
 from exporter.errors import DecodeError
-from exporter.records import EVENT_CLASSES, Event
-
-
-class Decoded(NamedTuple):
-    """What one message held: events, the number of well-formed ones of unknown type, and the reasons of the rest."""
-
-    events: list[Event]
-    others: int
-    invalid: list[str]
+from exporter.records import EVENT_CLASSES, Broken, Event, Part, Stranger
 
 
 class _Properties(msgspec.Struct, frozen=True):
@@ -74,8 +66,8 @@ _SERIALIZERS = {
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def decode_message(payload: bytes) -> Decoded:
-    """Decode one published message.
+def decode_message(payload: bytes) -> Sequence[Part]:
+    """Decode one published message into its parts, in order: events, and what stands among them that is none.
 
     Raises DecodeError when nothing of it can be used: ``envelope`` (not kombu's), ``serializer`` (one that is not
     read, pickle above all), ``body`` (neither an event nor a list).
@@ -94,8 +86,8 @@ def decode_message(payload: bytes) -> Decoded:
         raise DecodeError("serializer", f"events in {content_type[:100]!r} are not read")
     try:
         if body and body[0] not in serializer.list_starts:
-            return Decoded([serializer.one(body)], 0, [])
-        return Decoded(serializer.many(body), 0, [])
+            return [serializer.one(body)]
+        return serializer.many(body)
     except _MALFORMED:
         return _salvage(serializer, body)
 
@@ -109,29 +101,25 @@ def _plain_body(payload: bytes) -> tuple[bytes, str]:
     return envelope.body.encode(), envelope.content_type
 
 
-def _salvage(serializer: _Serializer, body: bytes) -> Decoded:
+def _salvage(serializer: _Serializer, body: bytes) -> list[Part]:
     """Decode a body that is no clean list of known events: a single event, or a list with strangers in it."""
     try:
-        parts: list[msgspec.Raw] | list[bytes] = serializer.parts(body)
+        return [_decode_part(serializer, part) for part in serializer.parts(body)]
     except _MALFORMED:
-        parts = [body]
-    decoded = Decoded([], 0, [])
-    others = 0
-    for part in parts:
-        try:
-            decoded.events.append(serializer.one(part))
-        except _MALFORMED:
-            if _is_other(serializer, part):
-                others += 1
-            else:
-                decoded.invalid.append("schema")
-    if not decoded.events and not others and parts == [body]:
+        part = _decode_part(serializer, body)
+    if isinstance(part, Broken):
         raise DecodeError("body", "neither an event nor a list of events")
-    return decoded._replace(others=others)
+    return [part]
 
 
-def _is_other(serializer: _Serializer, part: bytes | msgspec.Raw) -> bool:
-    """Tell whether a part is a well-formed event of a type that is not folded (custom events, gossip)."""
+def _decode_part(serializer: _Serializer, part: bytes | msgspec.Raw) -> Part:
+    try:
+        return serializer.one(part)
+    except _MALFORMED:
+        return Stranger() if _is_stranger(serializer, part) else Broken("schema")
+
+
+def _is_stranger(serializer: _Serializer, part: bytes | msgspec.Raw) -> bool:
     try:
         return serializer.typed(part).type not in _KNOWN_TYPES
     except _MALFORMED:
