@@ -14,16 +14,14 @@ from exporter.errors import DecodeError
 from exporter.records import EVENT_CLASSES, Broken, Event, Part, Stranger
 
 
-class _Properties(msgspec.Struct, frozen=True):
-    body_encoding: str | None = None
-
-
 class _Envelope(msgspec.Struct, gc=False):
-    """``body`` is taken as base64, which msgspec decodes while it parses."""
+    """``body`` is taken as base64, which msgspec decodes while it parses.
+
+    ``properties.body_encoding`` is not asked: a body left as text has signs that base64 has not.
+    """
 
     body: bytes
     content_type: str = msgspec.field(name="content-type", default="application/json")
-    properties: _Properties = _Properties("base64")
 
 
 class _PlainEnvelope(msgspec.Struct, gc=False):
@@ -74,13 +72,9 @@ def decode_message(payload: bytes) -> Sequence[Part]:
     """
     try:
         envelope = _decode_envelope(payload)
-        body = envelope.body
-        if envelope.properties.body_encoding != "base64":
-            body = _decode_plain(payload).body.encode()
+        body, content_type = envelope.body, envelope.content_type
     except _MALFORMED:
         body, content_type = _plain_body(payload)
-    else:
-        content_type = envelope.content_type
     serializer = _SERIALIZERS.get(content_type)
     if serializer is None:
         raise DecodeError("serializer", f"events in {content_type[:100]!r} are not read")

@@ -23,6 +23,8 @@ from exporter.errors import ConfigError, SourceError
 Command = tuple[str | bytes | int | float, ...]
 LIBRARY_VERSION = redis.__version__
 RECEIVE_BYTES = 256 * 1024
+FEED_BYTES = 16 * 1024
+"""What the parser gets at once: it moves what is left of it in memory for each reply that it gives."""
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (redis.AuthenticationError, "auth"),
@@ -96,6 +98,7 @@ class Wire:
         self._connection = connection
         # The one step behind redis-py's back; tests/integration notices if it moves.
         self._socket = cast("socket.socket", connection._sock)  # noqa: SLF001 -- as said above
+        self._timeout = -1.0
         self._reader = hiredis.Reader()
         self._buffer = bytearray(RECEIVE_BYTES)
         self._closing = threading.Lock()
@@ -104,7 +107,7 @@ class Wire:
         """Send commands in one write; raise SourceError."""
         packed = b"".join(hiredis.pack_command(command) for command in commands)  # type: ignore[arg-type]  # its stub takes 1-tuples only
         try:
-            self._socket.settimeout(max(timeout, 0.001))
+            self._set_timeout(timeout)
             self._socket.sendall(packed)
         except OSError as error:
             raise source_error(error) from None
@@ -115,7 +118,7 @@ class Wire:
         An error reply is a ``hiredis.ReplyError`` in the list.
         """
         try:
-            self._socket.settimeout(max(timeout, 0.001))
+            self._set_timeout(timeout)
             size = self._socket.recv_into(self._buffer)
         except TimeoutError:
             return []
@@ -124,15 +127,22 @@ class Wire:
         if not size:
             raise SourceError("closed", "the server closed the connection")
         replies = []
+        feed, gets = self._reader.feed, self._reader.gets
         try:
-            self._reader.feed(self._buffer, 0, size)  # type: ignore[arg-type]  # takes any buffer, its stub says bytes
-            reply = self._reader.gets()
-            while reply is not False:
-                replies.append(reply)
-                reply = self._reader.gets()
+            for start in range(0, size, FEED_BYTES):
+                feed(self._buffer, start, min(FEED_BYTES, size - start))  # type: ignore[arg-type]  # takes any buffer, its stub says bytes
+                reply = gets()
+                while reply is not False:
+                    replies.append(reply)
+                    reply = gets()
         except hiredis.ProtocolError as error:
             raise SourceError("protocol", str(error)) from None
         return replies
+
+    def _set_timeout(self, timeout: float) -> None:
+        if timeout != self._timeout:  # each change is a system call
+            self._socket.settimeout(max(timeout, 0.001))
+            self._timeout = timeout
 
     def close(self) -> None:
         """Close the connection; a receive in another thread ends with a SourceError. Never raises."""

@@ -25,10 +25,12 @@ def end(uuid: str, task: Task, worker: Worker) -> tuple[TaskSeries, float] | Non
 
     None means that this end was reported before.
     """
-    if task.running and task.worker is worker:
-        stop(uuid, task)
-        task.worker = None
-        return task.run_series, task.started_at
+    if task.running and task.worker is worker:  # the common way, without a further call
+        task.running, task.worker = False, None
+        series = task.run_series
+        series.running.value -= 1
+        worker.running.pop(uuid, None)
+        return series, task.started_at
     aside = _take_aside(task, worker)
     if aside is not None:
         _leave(uuid, worker, aside[0])

@@ -52,6 +52,12 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def observe_delay(self, start: float, since: float, eta: float | None, task_id: str) -> None:
+        """Count the time from ``since``, or from the eta if that is later, to ``start``; clocks may disagree."""
+        if eta is not None and eta > since:
+            since = eta
+        self.observe_task(start - since if start > since else 0.0, task_id, start)
+
     def observe_task(self, value: float, task_id: str, timestamp: float) -> None:  # noqa: ARG002 -- for exemplars
         """Count one observation made on a task."""
         self.observe(value)

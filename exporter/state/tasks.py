@@ -25,7 +25,7 @@ from exporter.records import (
 from exporter.state import runs
 from exporter.state.holding import Holding, Replay
 from exporter.state.names import Names
-from exporter.state.series import Histogram, Store
+from exporter.state.series import Store
 from exporter.state.task import Publication, Task, TaskSeries, eta_seconds
 from exporter.state.tracking import TaskLimits, Tracking
 from exporter.state.workers import Presence, Worker, Workers
@@ -63,12 +63,12 @@ class Tasks:
         eta = eta_seconds(event.eta) if event.eta is not None else None
         task = self.tracked.get(event.uuid)
         if task is None:
-            task = self._track(event.uuid, series)
+            self._track(event.uuid, series, event.timestamp, eta, event.retries)
         elif task.running and not task.waited and event.retries == task.retries:  # its own start overtook it
             task.waited = True
-            _observe_delay(task.run_series.wait, event.uuid, task.started_at, event.timestamp, eta)
-            return
-        task.publish(Publication(event.retries, event.timestamp, eta, series))
+            task.run_series.wait.observe_delay(task.started_at, event.timestamp, eta, event.uuid)
+        else:
+            task.publish(Publication(event.retries, event.timestamp, eta, series))
         if self._holding:
             for replay in self._holding.release(event.uuid):
                 replay()
@@ -80,8 +80,8 @@ class Tasks:
         if task is None:
             if self._waits_for_sent(event):
                 return
-            task = self._track(event.uuid, self.names.series(event.name, self._workers.consumed_queue(worker)))
-            task.retries = event.retries
+            series = self.names.series(event.name, self._workers.consumed_queue(worker))
+            task = self._track(event.uuid, series, retries=event.retries)
         elif event.retries != task.retries:
             task.receive(event.retries)
         task.ended = False
@@ -106,9 +106,9 @@ class Tasks:
         series.started.value += 1
         task.waited = task.sent_at is not None
         if task.sent_at is not None:
-            _observe_delay(series.wait, event.uuid, at, task.sent_at, task.eta)
+            series.wait.observe_delay(at, task.sent_at, task.eta, event.uuid)
         if task.received_at is not None:
-            _observe_delay(series.prefetch, event.uuid, at, task.received_at, task.eta)
+            series.prefetch.observe_delay(at, task.received_at, task.eta, event.uuid)
         task.sent_at = task.received_at = task.eta = None
 
     def fold_succeeded(self, event: TaskSucceeded) -> None:
@@ -231,11 +231,15 @@ class Tasks:
             self._workers.revive(worker)
         return worker
 
-    def _track(self, uuid: str, series: TaskSeries) -> Task:
-        task, evicted = self.tracked.add(uuid, series, self.now)
-        for old, gone in evicted:
-            runs.forget(old, gone)
-        self._evicted("count", sum(not gone.ended for _, gone in evicted))
+    def _track(
+        self, uuid: str, series: TaskSeries, sent_at: float | None = None, eta: float | None = None, retries: int = 0
+    ) -> Task:
+        if self.tracked.is_full:
+            evicted = self.tracked.evict()
+            for old, gone in evicted:
+                runs.forget(old, gone)
+            self._evicted("count", sum(not gone.ended for _, gone in evicted))
+        task = self.tracked[uuid] = Task(series, self.now, series, sent_at, None, eta, retries)
         return task
 
     def _waits_for_sent(self, event: TaskReceived) -> bool:
@@ -281,13 +285,6 @@ class Tasks:
     def _evicted(self, reason: str, count: int) -> None:
         if count:
             self._store.scalar(internals.TASKS_EVICTED, reason).value += count
-
-
-def _observe_delay(histogram: Histogram, uuid: str, start: float, since: float, eta: float | None) -> None:
-    """Observe the time from ``since``, or from the eta if that is later, to the start; clocks may disagree."""
-    if eta is not None and eta > since:
-        since = eta
-    histogram.observe_task(start - since if start > since else 0.0, uuid, start)
 
 
 def _observe_run(event: TaskFailed | TaskRetried, series: TaskSeries, state: str, started_at: float) -> None:

@@ -3,14 +3,13 @@
 Not thread-safe: see state.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
-from exporter.state.task import Task, TaskSeries
+from exporter.state.task import Task
 
 # Enough to recognise a second report of an end, which comes within milliseconds of the first.
-ENDED_KEPT = 10_000
+ENDED_KEPT = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +32,30 @@ class Tracking(dict[str, Task]):
     def __init__(self, limit: int) -> None:
         super().__init__()
         self._limit = limit
-        self._ended: deque[str] = deque()
+        self._ended: list[str] = []
+        self._ended_before: list[str] = []
 
-    def add(self, uuid: str, series: TaskSeries, now: float) -> tuple[Task, list[tuple[str, Task]]]:
-        """Add a task; gives it, and those that had to go to make room (in bulk, so that it is rarely done)."""
-        evicted = []
-        if len(self) >= self._limit:
-            evicted = list(islice(self.items(), max(1, self._limit // 20)))
-            for old, _ in evicted:
-                del self[old]
-        task = self[uuid] = Task(series, now, series)
-        return task, evicted
+    @property
+    def is_full(self) -> bool:
+        """Whether something must go before a task is added."""
+        return len(self) >= self._limit
+
+    def evict(self) -> list[tuple[str, Task]]:
+        """Take out the oldest tasks, some at a time so that it is rarely done."""
+        evicted = list(islice(self.items(), max(1, self._limit // 20)))
+        for uuid, _ in evicted:
+            del self[uuid]
+        return evicted
 
     def retire(self, uuid: str) -> None:
         """Note that the task ended or vanished; it is forgotten after ENDED_KEPT others, unless it goes on."""
         self._ended.append(uuid)
-        if len(self._ended) > ENDED_KEPT:
-            old = self._ended.popleft()
-            task = self.get(old)
-            if task is not None and not task.running and not task.pending:
-                del self[old]
+        if len(self._ended) >= ENDED_KEPT:
+            for old in self._ended_before:
+                task = self.get(old)
+                if task is not None and not task.running and not task.pending:
+                    del self[old]
+            self._ended_before, self._ended = self._ended, []
 
     def older_than(self, born: float) -> list[tuple[str, Task]]:
         """Unfinished tasks tracked since before ``born`` (monotonic seconds)."""
