@@ -14,6 +14,7 @@ from exporter import __version__, logs
 from exporter.broker_parts import BacklogPart, QueuesPart, UnackedPart
 from exporter.catalog import CATALOG, internals
 from exporter.catalog import redis_server as redis_rows
+from exporter.catalog.queues import QUEUE_LENGTH
 from exporter.clock import Clock, SystemClock
 from exporter.discovery import Discovery
 from exporter.exposition import ProcessMetrics, Renderer, negotiate
@@ -56,7 +57,9 @@ class App:
         self.store = Store(event_driven, settings.series.max_per_metric, settings.buckets, exemplars=exemplars)
         self.workers = Workers(self.store, clock, worker_limits(settings))
         self.tasks = Tasks(self.store, self.workers, task_limits(settings), exemplars=exemplars)
-        self.queues = Queues(self.tasks, settings.queues.names, settings.queues.max)
+        self.queues = Queues(
+            self.tasks, settings.queues.names, settings.queues.max, lambda: self.store.refuse(QUEUE_LENGTH)
+        )
         self.pipeline = EventPipeline(self.store, self.tasks, self.workers, clock)
         self.supervisor = Supervisor(clock, self.stop, self._count_bug)
         self.renderer = Renderer(ProcessMetrics())

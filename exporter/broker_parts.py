@@ -19,8 +19,9 @@ from exporter.state.queues import Queues
 from exporter.state.series import Store
 
 HEAVY_BYTES = 64 * 1024
-HEAVY_PAUSE = 60.0
-"""A next message above so many bytes is not fetched again for so many seconds: LINDEX ships it whole."""
+HEAVY_PAUSE = 15.0
+"""A next message above so many bytes is not fetched again for so many seconds, since LINDEX ships it whole; as long
+as its list is not empty it is taken to be there still."""
 
 
 class QueuesPart:
@@ -33,7 +34,7 @@ class QueuesPart:
         self._clock = clock
         self._oldest = oldest
         self._plan: list[tuple[str, tuple[int, ...]]] = []
-        self._heavy_until: dict[tuple[str, int], float] = {}
+        self._heavy: dict[tuple[str, int], tuple[float, str]] = {}
 
     def commands(self) -> list[Command]:
         """LLEN per queue and step, LINDEX per queue and step in use."""
@@ -56,25 +57,40 @@ class QueuesPart:
     def _wanted_steps(self, queue: str) -> tuple[int, ...]:
         if not self._oldest:
             return ()
-        now = self._clock.monotonic()
         steps = set(self._queues.used_steps(queue)) & set(self._keys.priority_steps)
-        return tuple(step for step in sorted(steps) if self._heavy_until.get((queue, step), 0.0) <= now)
+        return tuple(step for step in sorted(steps) if not self._is_paused(queue, step))
+
+    def _is_paused(self, queue: str, step: int) -> bool:
+        heavy = self._heavy.get((queue, step))
+        return heavy is not None and heavy[0] > self._clock.monotonic()
 
     def _reading(self, queue: str, steps: tuple[int, ...], answers: Iterator[Any]) -> QueueReading:
         replies = [(step, next(answers)) for step in self._keys.priority_steps]
         lengths = {step: reply for step, reply in replies if isinstance(reply, int)}
-        oldest = {}
+        oldest = {
+            step: self._heavy[queue, step][1]
+            for step in lengths
+            if step not in steps and lengths[step] and (queue, step) in self._heavy
+        }
         for step in steps:
-            message = next(answers)
-            if isinstance(message, bytes):
-                if len(message) > HEAVY_BYTES:
-                    self._heavy_until[queue, step] = self._clock.monotonic() + HEAVY_PAUSE
-                try:
-                    oldest[step] = decode_message_id(message)
-                except DecodeError:
-                    continue  # not Celery's: its place can't be followed, its length still counts
+            task_id = self._next_task(queue, step, next(answers))
+            if task_id is not None:
+                oldest[step] = task_id
         # All steps or nothing: a sum without some of them would be a wrong length.
         return QueueReading(queue, lengths if len(lengths) == len(replies) else {}, oldest)
+
+    def _next_task(self, queue: str, step: int, message: Any) -> str | None:  # noqa: ANN401 -- a reply can be anything
+        """The id of a step's next message; None if there is none, or it is not Celery's."""
+        self._heavy.pop((queue, step), None)
+        if not isinstance(message, bytes):
+            return None
+        try:
+            task_id = decode_message_id(message)
+        except DecodeError:
+            return None
+        if len(message) > HEAVY_BYTES:
+            self._heavy[queue, step] = (self._clock.monotonic() + HEAVY_PAUSE, task_id)
+        return task_id
 
 
 class UnackedPart:

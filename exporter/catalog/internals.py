@@ -19,7 +19,7 @@ BUILD_INFO = gauge(
 STREAM_UP = gauge("celery_exporter_event_stream_up", "1 while subscribed to the broker's events.")
 STREAM_RECONNECTS = counter(
     "celery_exporter_event_stream_reconnects_total",
-    "Losses of the event stream by reason: refused, timeout, dns, tls, auth, noperm, loading, closed, protocol, bug.",
+    "Losses of the event stream: refused, timeout, dns, tls, auth, noperm, loading, busy, closed, protocol, bug.",
     (REASON,),
 )
 STREAM_GAP = counter(

@@ -43,7 +43,7 @@ METRIC = Label("metric", "Name of the metric family.", closed=True)
 COLLECTOR = Label("collector", "Part of the exporter that reads something.")
 SCRAPE_ERROR = Label(
     "err",
-    "Empty, or one of refused, timeout, dns, tls, auth, noperm, loading, closed, protocol, bug.",
+    "Empty, or one of refused, timeout, dns, tls, auth, noperm, loading, busy, closed, protocol, bug.",
     closed=True,
 )
 PYTHON_VERSION = Label("python_version", "Version of Python.")

@@ -8,7 +8,7 @@ TASK_EVENTS = "worker -E"
 
 # Past the longest alert threshold, so that a quantile is never cut off below one; 2 h is the last bound.
 DURATION_BUCKETS = (
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200,
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200,
 )  # fmt: skip
 
 TASK_QUEUE = (TASK, QUEUE)

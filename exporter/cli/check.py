@@ -17,9 +17,9 @@ from exporter.decode.redis_server import parse_info
 from exporter.errors import DecodeError, SourceError
 from exporter.records import Part, TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat, WorkerOnline
 from exporter.settings import RedisTarget, Settings
-from exporter.sources.redis_server import CLIENT_NAME, SERVER_COMMANDS
+from exporter.sources.redis_server import SERVER_COMMANDS
 from exporter.sources.session import Refusal, Session, right
-from exporter.sources.wire import Command, Endpoint
+from exporter.sources.wire import CLIENT_NAME, Command, Endpoint
 
 LISTEN_SECONDS = 6.0
 """Long enough for three heartbeats at Celery's default interval."""
@@ -221,10 +221,11 @@ def _cure(reason: str) -> str:
     return {
         "refused": "is the server running, and is this its host and port?",
         "dns": "check the host name",
-        "timeout": "check address and firewall; a TLS port needs rediss://",
+        "timeout": "check address and firewall, and whether the port speaks TLS (rediss://) or not (redis://)",
         "auth": "check user and password in the URL",
         "tls": "check certificate and ssl_ca_certs; a port without TLS needs redis://",
         "noperm": "the user lacks rights",
         "loading": "wait until the server has loaded its data",
+        "busy": "a script blocks the server: SCRIPT KILL, or wait",
         "closed": "the server closed the connection; a TLS port needs rediss://",
     }.get(reason, "")

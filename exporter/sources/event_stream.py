@@ -1,7 +1,7 @@
 """The event subscription: a read-only PSUBSCRIBE to the channels that kombu publishes Celery's events on.
 
-Sends PSUBSCRIBE (or SUBSCRIBE where fanout_patterns is off), CLIENT ID once, and PING after silence; needs the
-rights ``+psubscribe +subscribe +ping +client|id`` and the channel pattern, literally. Costs the server one match
+Sends CLIENT SETNAME, CLIENT ID and PSUBSCRIBE (or SUBSCRIBE where fanout_patterns is off) once, and PING after
+silence; needs the rights for these and the channel pattern, literally. Costs the server one match
 per PUBLISH. Lives in its caller's thread. A failure raises SourceError: what was published meanwhile is lost, as
 Redis keeps no events, and the caller counts the gap.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import hiredis
 
 from exporter.errors import SourceError
-from exporter.sources.wire import Endpoint, Wire
+from exporter.sources.wire import CLIENT_NAME, Endpoint, Wire
 
 POLL_SECONDS = 0.5
 _GLOB = re.compile(r"([*?\[\]\\])")
@@ -66,16 +66,17 @@ class EventStream:
         self.close()
         wire = self._wire = self._endpoint.open()
         self._silence, self._pinged, self._early = 0.0, False, []
-        wire.send([("CLIENT", "ID"), self._topic.subscribe_command], self._idle_timeout)
+        name = ("CLIENT", "SETNAME", f"{CLIENT_NAME}-events")
+        wire.send([name, ("CLIENT", "ID"), self._topic.subscribe_command], self._idle_timeout)
         replies: list[Any] = []
         waited = 0.0
-        while len(replies) < 2:
+        while len(replies) < 3:
             received = wire.receive(POLL_SECONDS)
             replies += received
             waited += 0 if received else POLL_SECONDS
             if waited >= self._idle_timeout:
                 raise SourceError("timeout", f"no answer to {self._topic.subscribe_command[0]}")
-        identity, confirmed, *early = replies
+        _, identity, confirmed, *early = replies
         if isinstance(confirmed, hiredis.ReplyError):
             raise SourceError(_refusal(confirmed), f"{self._topic.subscribe_command[0]}: {confirmed}")
         self.client_id = identity if isinstance(identity, int) else None

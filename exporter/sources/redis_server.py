@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 from exporter.errors import SourceError
 from exporter.sources.session import Refusal, Session
-from exporter.sources.wire import Command
+from exporter.sources.wire import CLIENT_NAME, Command
 
-CLIENT_NAME = "celery-redis-exporter"
 SECTIONS = (
     "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "cluster", "keyspace",
     "commandstats", "errorstats",
@@ -52,8 +51,7 @@ class RedisServer:
         info, length, newest, latency, *others = self.session.exchange(asked, deadline)
         if self.session.opened != self._known:  # reconnected in between: perhaps to another version
             self._known = 0
-        if isinstance(info, Refusal):
-            raise SourceError("noperm", f"INFO: {info}")
+        _check(info)
         cluster = others.pop(0) if self._cluster else None
         return ServerReading(info, length, newest, latency, cluster, others)
 
@@ -64,10 +62,15 @@ class RedisServer:
 
     def _learn(self, deadline: float) -> None:
         _, info = self.session.exchange([("CLIENT", "SETNAME", CLIENT_NAME), ("INFO", "server")], deadline)
-        if isinstance(info, Refusal):
-            raise SourceError("noperm", f"INFO: {info}")
+        _check(info)
         major = info.partition(b"redis_version:")[2].partition(b".")[0]
         modern = major.isdigit() and int(major) >= INFO_WITH_SECTIONS
         self._info = ("INFO", *SECTIONS) if modern else ("INFO", "ALL")
         self._cluster = b"redis_mode:cluster" in info
         self._known = self.session.opened
+
+
+def _check(info: Any) -> None:  # noqa: ANN401 -- a reply can be anything
+    """Without INFO nothing is known of the server: raise SourceError."""
+    if isinstance(info, Refusal):
+        raise SourceError("noperm" if str(info).startswith("NOPERM") else "protocol", f"INFO: {info}")

@@ -15,7 +15,7 @@ from exporter.errors import SourceError
 from exporter.sources.wire import Command, Endpoint, Wire
 
 _CONTAINERS = frozenset(("CLIENT", "SLOWLOG", "LATENCY", "CLUSTER", "CONFIG", "MEMORY"))
-_SERVER_WORDS = {"NOAUTH": "auth", "LOADING": "loading", "MASTERDOWN": "loading"}
+_SERVER_WORDS = {"NOAUTH": "auth", "LOADING": "loading", "MASTERDOWN": "loading", "BUSY": "busy"}
 
 
 class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never raised

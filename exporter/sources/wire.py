@@ -22,6 +22,8 @@ from exporter.errors import ConfigError, SourceError
 
 Command = tuple[str | bytes | int | float, ...]
 LIBRARY_VERSION = redis.__version__
+CLIENT_NAME = "celery-redis-exporter"
+"""What the connections are called in CLIENT LIST."""
 RECEIVE_BYTES = 256 * 1024
 FEED_BYTES = 16 * 1024
 """What the parser gets at once: it moves what is left of it in memory for each reply that it gives."""
@@ -66,8 +68,8 @@ class Endpoint:
                 protocol=2,
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
-                socket_keepalive=True,
                 retry=Retry(NoBackoff(), 0),
+                **({} if url.startswith("unix://") else {"socket_keepalive": True}),
             )
             if not select_db:
                 self._pool.connection_kwargs["db"] = 0

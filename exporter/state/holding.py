@@ -1,60 +1,76 @@
-"""Events that arrived before the task-sent that tells their queue.
+"""Events that arrived before the task-sent that tells their queue, or even their name.
 
-A client stamps and publishes task-sent after it queued the task, so a quick worker's task-received can overtake
-it. Such events wait here for a moment, in order, instead of being counted under an unknown queue.
+A client stamps and publishes task-sent after it queued the task, so a quick worker's first event can overtake it:
+task-received, or task-revoked and task-failed of a task that is refused on arrival. Such events wait here for a
+moment, in order, instead of being counted under an unknown queue, or not at all.
 """
 
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
-Replay = Callable[[], object]
+from exporter.state.names import Names
+
+FIRST_EVENTS = frozenset(("task-received", "task-revoked", "task-failed"))
+
+
+class Held(NamedTuple):
+    """An event that waits: its type, and what folds it."""
+
+    kind: str
+    fold: Callable[[], object]
+
+
+class Waiting(NamedTuple):
+    """A task whose events wait; ``name`` is None where no event told it."""
+
+    uuid: str
+    name: str | None
+    events: list[Held]
 
 
 class Holding:
-    """Held events by task id; at most ``limit`` tasks for ``seconds`` each."""
+    """Tasks whose events wait, at most ``limit`` of them for ``seconds`` each."""
 
-    def __init__(self, limit: int = 10_000, seconds: float = 1.0) -> None:
+    def __init__(self, names: Names, limit: int = 10_000, seconds: float = 1.0) -> None:
+        self.sent_seen = False
+        self._names = names
         self._limit = limit
         self._seconds = seconds
-        self._held: dict[str, tuple[str, list[Replay]]] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._due: deque[tuple[float, str]] = deque()
 
-    def __contains__(self, uuid: str) -> bool:
-        return uuid in self._held
-
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._waiting)
 
-    def hold(self, uuid: str, name: str, replay: Replay, now: float) -> bool:
-        """Hold the first event of a task of this name; False when there is no room."""
-        if len(self._held) >= self._limit:
-            return False
-        self._held[uuid] = (name, [replay])
-        self._due.append((now + self._seconds, uuid))
+    def hold(self, uuid: str, name: str | None, event: Held, now: float) -> bool:
+        """Let an event of an unknown task wait, if its task-sent is likely to come; False if it is not."""
+        waiting = self._waiting.get(uuid)
+        if waiting is None:
+            if event.kind not in FIRST_EVENTS or not self._is_expected(name) or len(self._waiting) >= self._limit:
+                return False
+            waiting = self._waiting[uuid] = Waiting(uuid, name, [])
+            self._due.append((now + self._seconds, uuid))
+        elif name is not None and waiting.name is None:
+            waiting = self._waiting[uuid] = waiting._replace(name=name)
+        waiting.events.append(event)
         return True
 
-    def append(self, uuid: str, replay: Replay) -> bool:
-        """Hold a further event of a held task; False when the task is not held."""
-        held = self._held.get(uuid)
-        if held is None:
-            return False
-        held[1].append(replay)
-        return True
+    def release(self, uuid: str) -> list[Held]:
+        """Give a task's events back, in order; empty when none wait."""
+        waiting = self._waiting.pop(uuid, None)
+        return waiting.events if waiting is not None else []
 
-    def name_of(self, uuid: str) -> str:
-        """The name of a held task."""
-        return self._held[uuid][0]
-
-    def release(self, uuid: str) -> list[Replay]:
-        """Give a task's events back, in order; empty when none are held."""
-        held = self._held.pop(uuid, None)
-        return held[1] if held else []
-
-    def overdue(self, now: float) -> list[str]:
-        """Ids of the tasks that were held for long enough."""
+    def give_up(self, now: float) -> list[Waiting]:
+        """Give back the tasks that waited for long enough; their names are not waited for again."""
         found = []
         while self._due and self._due[0][0] <= now:
-            uuid = self._due.popleft()[1]
-            if uuid in self._held:
-                found.append(uuid)
+            waiting = self._waiting.pop(self._due.popleft()[1], None)
+            if waiting is not None:
+                found.append(waiting)
         return found
+
+    def _is_expected(self, name: str | None) -> bool:
+        """Whether task-sent comes for tasks of this name: what was last seen, else whether it ever came."""
+        task = self._names.by_name.get(name) if name is not None else None
+        return self.sent_seen if task is None or task.expects_sent is None else task.expects_sent

@@ -4,7 +4,7 @@ Takes names from settings, events and bindings, and readings of their lengths; g
 see state.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from exporter.catalog import OVERFLOW, UNKNOWN
 from exporter.catalog import queues as rows
@@ -12,29 +12,39 @@ from exporter.records import QueueReading, Sample
 from exporter.state.tasks import Tasks
 
 _NOT_QUEUES = {UNKNOWN, OVERFLOW}
+REFUSED_KEPT = 10_000
 
 
 class Queues:
-    """Known queues, at most ``limit``; a queue once known is shown, with 0 when it is empty."""
+    """Known queues, at most ``limit``; a queue once known is shown, with 0 when it is empty.
 
-    def __init__(self, tasks: Tasks, names: Iterable[str], limit: int) -> None:
+    ``refuse`` is called for each queue over the limit, once as long as its name is remembered.
+    """
+
+    def __init__(
+        self, tasks: Tasks, names: Iterable[str], limit: int, refuse: Callable[[], None] = lambda: None
+    ) -> None:
         self._tasks = tasks
+        self._refuse = refuse
+        self._refused: set[str] = set()
         self._limit = limit
         self._names: dict[str, None] = {}
         self._used_steps: dict[str, set[int]] = {}
         self._heads: dict[tuple[str, int], tuple[str, float]] = {}
-        self.refused = 0
         self.add(names)
 
     def add(self, names: Iterable[str]) -> None:
-        """Get to know queues; those over the limit are counted in ``refused``, once per look."""
-        self.refused = 0
+        """Get to know queues; those over the limit are refused."""
         for name in names:
-            if name not in self._names:
-                if len(self._names) >= self._limit:
-                    self.refused += 1
-                else:
-                    self._names[name] = None
+            if name in self._names or name in self._refused:
+                continue
+            if len(self._names) < self._limit:
+                self._names[name] = None
+                continue
+            if len(self._refused) >= REFUSED_KEPT:
+                self._refused.clear()
+            self._refused.add(name)
+            self._refuse()
 
     def names(self) -> tuple[str, ...]:
         """Every known queue, those that tasks were sent to among them."""

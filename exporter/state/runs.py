@@ -10,8 +10,8 @@ from exporter.state.workers import Worker
 
 def begin(uuid: str, task: Task, worker: Worker, at: float) -> TaskSeries:
     """Enter the start of an execution on ``worker`` at ``at``; give its series."""
-    if task.running:
-        _set_aside(uuid, task, worker)
+    if task.running and task.worker is not None:  # delivered again while it runs, perhaps to the same worker
+        task.others = (*task.others, (task.worker, task.started_at, task.run_series))
     series = task.run_series = task.series
     task.running, task.ended = True, False
     task.started_at, task.worker = at, worker
@@ -29,12 +29,15 @@ def end(uuid: str, task: Task, worker: Worker) -> tuple[TaskSeries, float] | Non
         task.running, task.worker = False, None
         series = task.run_series
         series.running.value -= 1
-        worker.running.pop(uuid, None)
+        if task.others:
+            _strike_off(uuid, task, worker)
+        else:
+            worker.running.pop(uuid, None)
         return series, task.started_at
-    aside = _take_aside(task, worker)
-    if aside is not None:
-        _leave(uuid, worker, aside[0])
-        return aside
+    for run in task.others:
+        if run[0] is worker:
+            _end_aside(uuid, task, run)
+            return run[2], run[1]
     if task.ended:
         return None
     if not task.running and task.worker is worker:  # closed unseen, and it ended after all
@@ -47,45 +50,38 @@ def stop(uuid: str, task: Task) -> None:
     """Take the latest execution off what is running, whether it ended or vanished."""
     if task.running and task.worker is not None:
         task.running = False
-        _leave(uuid, task.worker, task.run_series)
+        task.run_series.running.value -= 1
+        _strike_off(uuid, task, task.worker)
 
 
 def close(worker: Worker, until: float) -> list[str]:
-    """Take what ``worker`` began before ``until`` off what is running; give the ids."""
-    stale = [(uuid, task) for uuid, task in worker.running.items() if task.started_at < until]
-    for uuid, task in stale:
-        aside = _take_aside(task, worker)
-        if aside is not None:
-            _leave(uuid, worker, aside[0])
-        else:
+    """Take what ``worker`` began before ``until`` off what is running; give the ids, one per execution."""
+    closed = []
+    for uuid, task in list(worker.running.items()):
+        for run in [run for run in task.others if run[0] is worker and run[1] < until]:
+            _end_aside(uuid, task, run)
+            closed.append(uuid)
+        if task.running and task.worker is worker and task.started_at < until:
             stop(uuid, task)
-    return [uuid for uuid, _ in stale]
+            closed.append(uuid)
+    return closed
 
 
 def forget(uuid: str, task: Task) -> None:
     """Take every execution of a task off what is running, because the task will not be known any more."""
     stop(uuid, task)
-    for worker, _, series in task.others:
-        _leave(uuid, worker, series)
-    task.others = ()
+    for run in task.others:
+        _end_aside(uuid, task, run)
 
 
-def _leave(uuid: str, worker: Worker, series: TaskSeries) -> None:
+def _end_aside(uuid: str, task: Task, run: tuple[Worker, float, TaskSeries]) -> None:
+    worker, _, series = run
+    task.others = tuple(other for other in task.others if other is not run)
     series.running.value -= 1
-    worker.running.pop(uuid, None)
+    _strike_off(uuid, task, worker)
 
 
-def _set_aside(uuid: str, task: Task, worker: Worker) -> None:
-    """Keep the running execution while another begins (redelivery); the same worker replaces its own."""
-    if task.worker is None or task.worker is worker:
-        stop(uuid, task)
-    else:
-        task.others = (*task.others, (task.worker, task.started_at, task.run_series))
-
-
-def _take_aside(task: Task, worker: Worker) -> tuple[TaskSeries, float] | None:
-    for entry in task.others:
-        if entry[0] is worker:
-            task.others = tuple(other for other in task.others if other is not entry)
-            return entry[2], entry[1]
-    return None
+def _strike_off(uuid: str, task: Task, worker: Worker) -> None:
+    """Take a task off its worker's list, unless the worker runs it a second time."""
+    if not (task.running and task.worker is worker) and all(run[0] is not worker for run in task.others):
+        worker.running.pop(uuid, None)

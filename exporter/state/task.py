@@ -74,6 +74,11 @@ class Task(Struct, gc=False):
         else:  # its task-sent was not seen
             self.retries, self.sent_at, self.eta = retries, None, None
 
+    def is_overtaken(self, retries: int, sent_at: float) -> bool:
+        """Whether a publication comes after its own start, or even its end: its stamp tells, within a second."""
+        started_without = self.started_at > 0 and not self.waited and retries == self.retries
+        return started_without and sent_at <= self.started_at + 1.0
+
     @property
     def pending(self) -> bool:
         """Whether something of the task is still to come."""

@@ -23,7 +23,7 @@ from exporter.records import (
     TaskSucceeded,
 )
 from exporter.state import runs
-from exporter.state.holding import Holding, Replay
+from exporter.state.holding import Held, Holding, Waiting
 from exporter.state.names import Names
 from exporter.state.series import Store
 from exporter.state.task import Publication, Task, TaskSeries, eta_seconds
@@ -46,8 +46,7 @@ class Tasks:
         self._store = store
         self._workers = workers
         self._limits = limits
-        self._holding = Holding()
-        self._sent_seen = False
+        self._holding = Holding(self.names)
         self._exemplars = exemplars
         workers.close_runs = self.close_runs
 
@@ -56,7 +55,7 @@ class Tasks:
         series = self.names.series(event.name, event.queue or UNKNOWN)
         series.sent.value += 1
         name = series.task
-        name.expects_sent = self._sent_seen = True
+        name.expects_sent = self._holding.sent_seen = True
         if name.last_sent is None:
             name.last_sent = self.names.named(name, rows.TASK_LAST_SENT)
         name.last_sent.value = event.timestamp
@@ -64,21 +63,21 @@ class Tasks:
         task = self.tracked.get(event.uuid)
         if task is None:
             self._track(event.uuid, series, event.timestamp, eta, event.retries)
-        elif task.running and not task.waited and event.retries == task.retries:  # its own start overtook it
+        elif task.is_overtaken(event.retries, event.timestamp):
             task.waited = True
             task.run_series.wait.observe_delay(task.started_at, event.timestamp, eta, event.uuid)
         else:
             task.publish(Publication(event.retries, event.timestamp, eta, series))
         if self._holding:
-            for replay in self._holding.release(event.uuid):
-                replay()
+            for held in self._holding.release(event.uuid):
+                held.fold()
 
     def fold_received(self, event: TaskReceived) -> None:
         """Fold task-received."""
         worker = self._worker(event.hostname)
         task = self.tracked.get(event.uuid)
         if task is None:
-            if self._waits_for_sent(event):
+            if self._hold(event.uuid, "task-received", partial(self.fold_received, event), event.name):
                 return
             series = self.names.series(event.name, self._workers.consumed_queue(worker))
             task = self._track(event.uuid, series, retries=event.retries)
@@ -99,7 +98,7 @@ class Tasks:
             worker.ledger.started(event.timestamp)
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._miss(event.uuid, "task-started", partial(self.fold_started, event, True))  # noqa: FBT003 -- hot
+            self._hold_or_miss(event.uuid, "task-started", partial(self.fold_started, event, True))  # noqa: FBT003 -- hot
             return
         at = event.timestamp
         series = runs.begin(event.uuid, task, worker, at)
@@ -130,7 +129,9 @@ class Tasks:
 
         Celery reports Reject as a failure and then as rejected: both mean one rejected execution.
         """
-        if name is not None and event.uuid not in self.tracked and event.uuid not in self._holding:
+        if name is not None and event.uuid not in self.tracked:
+            if self._hold(event.uuid, "task-failed", partial(self.fold_failed, event, exception, name), name):
+                return
             self._track(event.uuid, self.names.series(name, UNKNOWN))
         run = self._end(event, "task-failed", lambda held: self.fold_failed(held, exception, name))
         if run is None:
@@ -178,7 +179,7 @@ class Tasks:
         """Fold task-cancelled: the worker gave the message back, so the execution neither ended nor runs."""
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._miss(event.uuid, "task-cancelled", partial(self.fold_cancelled, event))
+            self._hold_or_miss(event.uuid, "task-cancelled", partial(self.fold_cancelled, event))
         elif task.running and task.worker is self._worker(event.hostname):
             runs.stop(event.uuid, task)
 
@@ -199,8 +200,8 @@ class Tasks:
     def tick(self, now: float) -> None:
         """Release what waited long enough for its task-sent."""
         self.now = now
-        for uuid in self._holding.overdue(now):
-            self._give_up_on_sent(uuid)
+        for waiting in self._holding.give_up(now):
+            self._fold_unsent(waiting)
 
     def sweep(self, now: float) -> None:
         """Forget tasks that are too old and names that are idle."""
@@ -242,37 +243,31 @@ class Tasks:
         task = self.tracked[uuid] = Task(series, self.now, series, sent_at, None, eta, retries)
         return task
 
-    def _waits_for_sent(self, event: TaskReceived) -> bool:
-        """Hold a task-received whose task-sent is probably on its way; tell whether it is held."""
-        replay = partial(self.fold_received, event)
-        if self._holding.append(event.uuid, replay):
-            return True
-        name = self.names.by_name.get(event.name)
-        expected = name.expects_sent if name is not None else None
-        if expected or (expected is None and self._sent_seen):
-            return self._holding.hold(event.uuid, event.name, replay, self.now)
-        return False
+    def _hold(self, uuid: str, kind: str, fold: Callable[[], object], name: str | None = None) -> bool:
+        return self._holding.hold(uuid, name, Held(kind, fold), self.now)
 
-    def _give_up_on_sent(self, uuid: str) -> None:
-        name = self._holding.name_of(uuid)
-        replays = self._holding.release(uuid)
-        series = self.names.series(name, UNKNOWN)
-        series.task.expects_sent = False
-        self._track(uuid, series)
-        for replay in replays:
-            replay()
-
-    def _miss(self, uuid: str, kind: str, replay: Replay) -> None:
-        """Hold an event whose task is held; count one whose task is not known."""
-        if not self._holding.append(uuid, replay):
+    def _hold_or_miss(self, uuid: str, kind: str, fold: Callable[[], object]) -> None:
+        if not self._hold(uuid, kind, fold):
             self._store.scalar(internals.TASKS_UNMATCHED, kind).value += 1
+
+    def _fold_unsent(self, waiting: Waiting) -> None:
+        """Fold events whose task-sent did not come; without a name they can only be counted as unmatched."""
+        if waiting.name is None:
+            for held in waiting.events:
+                self._store.scalar(internals.TASKS_UNMATCHED, held.kind).value += 1
+            return
+        series = self.names.series(waiting.name, UNKNOWN)
+        series.task.expects_sent = False
+        self._track(waiting.uuid, series)
+        for held in waiting.events:
+            held.fold()
 
     def _end(self, event: E, kind: str, refold: Callable[[E], None]) -> tuple[TaskSeries, float] | None:
         """Enter the end of an execution; None if it can't be counted (yet), else its series and its start."""
         worker = self._worker(event.hostname)
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._miss(event.uuid, kind, partial(refold, event))
+            self._hold_or_miss(event.uuid, kind, partial(refold, event))
             return None
         run = runs.end(event.uuid, task, worker)
         if run is None:

@@ -8,7 +8,7 @@ import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from math import inf
+from math import inf, nextafter
 
 from exporter.catalog import OVERFLOW, UNKNOWN, Metric
 from exporter.catalog import workers as rows
@@ -52,7 +52,7 @@ class Worker:
     pid: int = 0
     interval: float = 2.0
     queues: tuple[str, ...] = ()
-    idle_beats: list[float] = field(default_factory=list)
+    last_beat: tuple[float, int] = (0.0, 0)  # its time stamp, and its count of active executions
     ledger: StartsLedger = field(default_factory=StartsLedger)
     running: dict[str, Task] = field(default_factory=dict)
     series: dict[tuple[Metric, tuple[str, ...]], Series] = field(default_factory=dict)
@@ -185,24 +185,25 @@ class Workers:
             self._close_unseen(worker, event.active, event.timestamp)
 
     def _close_unseen(self, worker: Worker, active: int, timestamp: float) -> None:
-        """Close executions that a worker does not know any more (Ignore() ends without an event).
+        """Close executions that the worker itself does not count any more.
 
-        Heartbeats overtake buffered task events, so only what began before the second-last of two idle
-        heartbeats in a row is closed.
+        Ignore() ends without an event, and the event of an end can be lost. Heartbeats overtake buffered task events,
+        so each is settled at the next: of what began before the last heartbeat and still runs by its events, no more
+        than the ``active`` of that heartbeat can be running. The oldest go first: which they are can't be told.
         """
-        if active:
-            worker.idle_beats.clear()
-            return
-        worker.idle_beats = [*worker.idle_beats[-1:], timestamp]
-        if worker.running and len(worker.idle_beats) > 1:
-            self.close_runs(worker, "inactive", worker.idle_beats[0])
+        at, active_then = worker.last_beat
+        worker.last_beat = (timestamp, active)
+        begun = sorted(task.started_at for task in worker.running.values() if task.started_at < at)
+        surplus = len(begun) - active_then
+        if surplus > 0:
+            self.close_runs(worker, "inactive", nextafter(begun[surplus - 1], inf))
 
     def _new_process(self, worker: Worker, pid: int) -> None:
         if worker.pid:
             self.close_runs(worker, "restarted", inf)
         worker.pid = pid
         worker.ledger = StartsLedger()
-        worker.idle_beats.clear()
+        worker.last_beat = (0.0, 0)
 
     def _show_up(self, worker: Worker) -> None:
         worker.presence = Presence.ONLINE

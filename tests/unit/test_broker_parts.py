@@ -51,15 +51,20 @@ def test_foreign_message_has_a_length_and_no_age() -> None:
 
 
 def test_heavy_message_is_not_fetched_every_time() -> None:
-    """A very large next message is not fetched again for a while; lengths go on."""
+    """A very large next message is not fetched again for a while; its age goes on as long as its list holds any."""
     lab = Lab()
     part = make(lab, ["q"])
     part.commands()
     part.samples([1, 0, MESSAGE + b" " * HEAVY_BYTES])
+    lab.clock.advance(10)
     assert [("LLEN", "q"), ("LLEN", "q\x06\x163")] == part.commands()
-    assert {("celery_queue_length", "q"): 1} == found(part, [1, 0])
-    lab.clock.advance(61)
+    age = ("celery_queue_oldest_message_age_seconds", "q")
+    assert {("celery_queue_length", "q"): 1, age: 10} == found(part, [1, 0])
+    part.commands()
+    assert {("celery_queue_length", "q"): 0, age: 0} == found(part, [0, 0])
+    lab.clock.advance(6)
     assert ("LINDEX", "q", -1) in part.commands()
+    assert {("celery_queue_length", "q"): 1, age: 0} == found(part, [1, 0, MESSAGE.replace(b'"a"', b'"b"')])
 
 
 def test_unacked() -> None:

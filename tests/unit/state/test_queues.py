@@ -22,10 +22,12 @@ def test_queues_come_from_settings_events_and_bindings() -> None:
 
 
 def test_queues_have_a_bound() -> None:
-    """Queues beyond the limit are not read, and counted."""
-    queues = Queues(Lab().tasks, [], 2)
-    queues.add(["a", "b", "c", "d"])
-    assert 2 == queues.refused
+    """Queues beyond the limit are not read, and counted once."""
+    refused: list[int] = []
+    queues = Queues(Lab().tasks, [], 2, lambda: refused.append(1))
+    for _ in range(3):
+        queues.add(["a", "b", "c", "d"])
+    assert 2 == len(refused)
     assert ("a", "b") == queues.names()
 
 

@@ -178,6 +178,43 @@ def test_redelivery_runs_twice(lab: Lab) -> None:
     assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
 
 
+def test_redelivery_to_the_same_worker(lab: Lab) -> None:
+    """A task that one worker runs twice at once, past the visibility timeout, is two executions that both end."""
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.received("a", 10)
+    lab.started("a", 11)
+    assert 2 == lab.value(rows.TASKS_RUNNING, *TQ)
+    lab.succeeded("a", 12)
+    assert 1 == lab.value(rows.TASKS_RUNNING, *TQ)
+    lab.succeeded("a", 13)
+    assert {"success": 2} == lab.ends()
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+    lab.succeeded("a", 14)
+    assert {"success": 2} == lab.ends()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["task-sent in time", "task-sent after the end"])
+def test_retry_that_its_own_success_overtakes(lab: Lab, late: bool) -> None:  # noqa: FBT001 -- a parameter
+    """A retry without delay can succeed before its first run's task-retried is told: both count, with their waits."""
+    lab.sent("a", 0)
+    lab.received("a", 0.01)
+    lab.started("a", 0.02)
+    if not late:
+        lab.sent("a", 0.03, retries=1)
+    lab.received("a", 0.031, retries=1)
+    lab.started("a", 0.032)
+    lab.succeeded("a", 0.04)
+    if late:
+        lab.sent("a", 0.03, retries=1)
+    lab.retried("a", 0.041)
+    assert {"retry": 1, "success": 1} == lab.ends()
+    assert (2, 0.022) == lab.observations(rows.TASK_WAIT, *TQ)
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+    assert not lab.tasks.tracked["a"].pending
+
+
 def test_eta_does_not_count_as_waiting(lab: Lab) -> None:
     """A task with an eta waits from its eta on, not from its publication, and never less than 0."""
     eta = "2027-01-15T08:01:00+00:00"  # 60 s after the start of the fake clock
@@ -225,6 +262,29 @@ def test_task_sent_that_never_comes(lab: Lab) -> None:
     assert {"success": 1} == lab.ends(queue=UNKNOWN)
     lab.received("b", 4)
     assert 2 == lab.value(rows.TASKS_RECEIVED, "t", UNKNOWN)
+
+
+@pytest.mark.parametrize("kind", ["revoked", "failed"])
+def test_refusal_overtakes_task_sent(lab: Lab, kind: str) -> None:
+    """A task that is refused on arrival, before its task-sent comes, counts under its name and queue."""
+    lab.sent("first", 0, name="other")
+    if kind == "revoked":
+        lab.revoked("a", 1, expired=True)
+    else:
+        lab.tasks.fold_failed(TaskFailed("a", lab.start + 1, W1), "NotRegistered", "t")
+    lab.sent("a", 0.5)
+    assert {"revoked" if kind == "revoked" else "failure": 1} == lab.ends()
+    assert lab.value(internals.TASKS_UNMATCHED, "task-revoked") is None
+
+
+def test_refusal_whose_task_sent_never_comes(lab: Lab) -> None:
+    """A revocation of a task that nobody named is counted as unmatched, after a second, once."""
+    lab.sent("first", 0)
+    lab.revoked("a", 1)
+    assert lab.value(internals.TASKS_UNMATCHED, "task-revoked") is None
+    lab.advance(1.1)
+    lab.advance(1.1)
+    assert 1 == lab.value(internals.TASKS_UNMATCHED, "task-revoked")
 
 
 def test_without_task_sent_nothing_is_held(lab: Lab) -> None:

@@ -279,6 +279,24 @@ def test_end_after_being_given_up(lab: Lab) -> None:
     assert 0 == lab.value(task_rows.TASKS_RUNNING, "t", "q")
 
 
+def test_lost_end_on_a_busy_worker(lab: Lab) -> None:
+    """An execution whose end was lost does not run on for ever on a worker that is never idle: the oldest goes."""
+    lab.beat(active=0)
+    start(lab, "lost")
+    lab.advance(1)
+    start(lab, "runs")
+    lab.advance(1)
+    lab.beat(processed=2, active=2)
+    lab.advance(2)
+    lab.beat(processed=2, active=1)  # one of the two ended; its event is perhaps still in the buffer
+    assert 2 == lab.value(task_rows.TASKS_RUNNING, "t", "q")
+    lab.advance(2)
+    lab.beat(processed=2, active=1)
+    assert 1 == lab.value(task_rows.TASKS_RUNNING, "t", "q")
+    assert lab.start + 1 == lab.value(task_rows.TASK_OLDEST_STARTED, "t")
+    assert 1 == lab.value(internals.TASKS_EVICTED, "inactive")
+
+
 def test_busy_worker_keeps_its_tasks(lab: Lab) -> None:
     """Heartbeats with active tasks close nothing."""
     lab.beat()

@@ -1,0 +1,192 @@
+"""The demonstration: starts everything in order, shows the figures, ends everything.
+
+Takes arguments, gives an exit code. The exporter runs in this process, as the command ``run`` would run it; Redis,
+workers, beat and customers are processes of their own. Whatever ends it (SIGINT, SIGTERM, SIGHUP, the time, a dead
+process, a failed start), no process and no file is left; after SIGKILL the guard sees to that.
+"""
+
+import http.client
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exporter import logs
+from exporter.app import Service
+from exporter.clock import SystemClock
+from exporter.demo.figures import render_figures
+from exporter.demo.options import HELP, Options, read_options
+from exporter.demo.processes import Process, Processes
+from exporter.demo.redis_server import HOST, answers_as, find_redis_server, free_port, redis_command
+from exporter.demo.screen import Screen
+from exporter.errors import ConfigError, ExporterError
+from exporter.settings import load
+
+CLOCK = SystemClock()
+PORT = 9808
+REDIS_SECONDS = 10.0
+"""Time that Redis gets to answer."""
+SCRAPE_SECONDS = 5.0
+PAUSE = 0.2
+"""Seconds between two looks at the processes."""
+
+
+def demonstrate(argv: list[str]) -> int:
+    """Run the demo; give the exit code. Raises ConfigError, or ExporterError when a part of it fails."""
+    options = read_options(argv)
+    if options is None:
+        sys.stdout.write(HELP)
+        return 0
+    program, redis_port, port = find_redis_server(), _redis_port(options), _exporter_port(options)
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    until = CLOCK.monotonic() + (options.seconds or float("inf"))
+    processes = Processes()
+    try:
+        if _start_redis(processes, redis_command(program, redis_port, processes.folder), redis_port, stop):
+            with _exporter(processes.folder, redis_port, port) as address:
+                _start_shop(processes, redis_port)
+                screen = Screen(sys.stdout)
+                screen.say(_welcome(address, redis_port, processes.folder, options))
+                _watch(processes, screen, address, (stop, until))
+                screen.say("\nEnding everything.")
+    finally:
+        processes.close()
+    return 0
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # nohup ignores SIGHUP and means it; a shell that ignores SIGINT for background jobs does not.
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
+
+
+def _redis_port(options: Options) -> int:
+    try:
+        return free_port(options.redis_port)
+    except OSError as error:
+        raise ConfigError(_taken("--redis-port", options.redis_port, error)) from error
+
+
+def _exporter_port(options: Options) -> int:
+    try:
+        return free_port(PORT if options.port is None else options.port)
+    except OSError as error:
+        if options.port is None:
+            return free_port()
+        raise ConfigError(_taken("--port", options.port, error)) from error
+
+
+def _taken(flag: str, port: int, error: OSError) -> str:
+    return f"{flag} {port}: {os.strerror(error.errno or 0).lower()}; choose another, or 0 for a free one"
+
+
+def _start_redis(processes: Processes, command: list[str], port: int, stop: threading.Event) -> bool:
+    """Start Redis and wait until it answers; False when the demo was stopped meanwhile."""
+    server = processes.start("redis", command)
+    until = CLOCK.monotonic() + REDIS_SECONDS
+    while not answers_as(server.popen.pid, port):
+        _check(processes)
+        if CLOCK.monotonic() >= until:
+            raise _failure(server, f"does not answer on port {port}")
+        if stop.wait(0.02):
+            return False
+    return True
+
+
+@contextmanager
+def _exporter(folder: Path, redis_port: int, port: int) -> Iterator[str]:
+    """Run the exporter; give the HOST:PORT it listens on. Its log goes to a file, away from the figures."""
+    broker, results = _redis_urls(redis_port)
+    # No environment: the exporter's variables are about the user's own application.
+    settings = load(
+        [f"--broker-url={broker}", f"--result-backend-url={results}", f"--web.listen-address={HOST}:{port}"], {}
+    )
+    with (folder / "exporter.log").open("w", encoding="utf-8") as stream:
+        logs.configure("info", "json", stream)
+        service = Service(settings)
+        service.start()
+        try:
+            yield service.address
+        finally:
+            service.close()
+
+
+def _start_shop(processes: Processes, redis_port: int) -> None:
+    """Start the sample application: two workers, beat and customers."""
+    broker, results = _redis_urls(redis_port)
+    variables = {
+        "CELERY_BROKER_URL": broker,
+        "CELERY_RESULT_BACKEND": results,
+        # macOS kills a forked child that touches its frameworks, of which a worker's children have no need.
+        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
+    }
+    celery = [sys.executable, "-m", "celery", "--app", "exporter.demo.application"]
+    for name, queues in (("payments", "payments"), ("shop", "default,reports")):
+        # Gossip and mingle only delay the start: the two have nothing to tell each other.
+        worker = ["worker", f"--hostname={name}@%h", f"--queues={queues}", "--concurrency=2", "--loglevel=WARNING"]
+        processes.start(f"worker-{name}", [*celery, *worker, "--without-gossip", "--without-mingle"], variables)
+    processes.start("customers", [sys.executable, "-m", "exporter.demo.traffic"], variables)
+    schedule = processes.folder / "beat-schedule"
+    processes.start("beat", [*celery, "beat", f"--schedule={schedule}", "--loglevel=WARNING"], variables)
+
+
+def _redis_urls(port: int) -> tuple[str, str]:
+    """Give the URLs of broker and result backend: two databases of the same server."""
+    return f"redis://{HOST}:{port}/0", f"redis://{HOST}:{port}/1"
+
+
+def _welcome(address: str, redis_port: int, folder: Path, options: Options) -> str:
+    taken = f"   (port {PORT} is taken)" if options.port is None and not address.endswith(f":{PORT}") else ""
+    return f"""\
+A sample web shop on Celery with its own Redis, two workers and beat; watched by
+celery-redis-exporter. The figures below are read from its metrics page.
+
+  metrics    http://{address}/metrics{taken}
+  health     http://{address}/-/healthy   http://{address}/-/ready
+  home page  http://{address}/
+  redis      redis-cli -p {redis_port}
+  logs       {folder}
+
+Ctrl-C ends everything and leaves no process and no file.
+"""
+
+
+def _watch(processes: Processes, screen: Screen, address: str, end: tuple[threading.Event, float]) -> None:
+    """Show the figures until stopped or until the given time; raise ExporterError when a process ends."""
+    stop, until = end
+    started = due = CLOCK.monotonic()
+    while not stop.wait(PAUSE) and CLOCK.monotonic() < until:
+        _check(processes)
+        now = CLOCK.monotonic()
+        if now >= due:
+            due = now + screen.seconds
+            screen.draw(_figures(address, now - started))
+
+
+def _figures(address: str, seconds: float) -> list[str]:
+    connection = http.client.HTTPConnection(address, timeout=SCRAPE_SECONDS)
+    try:
+        connection.request("GET", "/metrics")
+        return render_figures(connection.getresponse().read().decode(), seconds)
+    except (OSError, http.client.HTTPException) as error:
+        return [f"the metrics page does not answer: {str(error) or type(error).__name__}"]
+    finally:
+        connection.close()
+
+
+def _check(processes: Processes) -> None:
+    """Raise ExporterError when a process ended by itself."""
+    process = processes.ended()
+    if process is not None:
+        code = process.popen.returncode
+        raise _failure(process, f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}")
+
+
+def _failure(process: Process, what: str) -> ExporterError:
+    sys.stderr.write(f"\nThe end of the log of {process.name}:\n{process.tail() or '(empty)'}\n\n")
+    return ExporterError(f"{process.name} {what}")

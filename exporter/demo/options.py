@@ -1,0 +1,68 @@
+"""The demo's flags.
+
+Takes arguments, gives ``Options`` or a ConfigError of one line. Never reads the environment.
+"""
+
+import argparse
+from dataclasses import dataclass
+from typing import NoReturn
+
+from exporter.errors import ConfigError
+
+HELP = """\
+usage: celery-redis-exporter demo [--port=N] [--redis-port=N] [--seconds=N]
+
+Run a sample application (a web shop on Celery: its own Redis, two workers, beat and customers) with this exporter,
+and show a few of the exporter's figures. Ctrl-C ends everything and leaves no process and no file.
+
+  --port=N        port of the exporter; 9808 by default, or a free one if that is taken; 0 takes a free one
+  --redis-port=N  port of the sample's Redis; a free one by default
+  --seconds=N     end by itself after this time
+  --help          show this help
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the demo was asked for.
+
+    ``port`` is None for the usual one or, if that is taken, a free one; a port of 0 is a free one. ``seconds`` is
+    the time after which the demo ends by itself, None for never.
+    """
+
+    port: int | None = None
+    redis_port: int = 0
+    seconds: float | None = None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message.removeprefix('argument ')}; see demo --help")
+
+
+def read_options(argv: list[str]) -> Options | None:
+    """Read the flags; None when help was asked for. Raises ConfigError for an unknown flag or a wrong value."""
+    if any(argument in {"-h", "--help"} for argument in argv):
+        return None
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--port", type=_port)
+    parser.add_argument("--redis-port", type=_port, default=0)
+    parser.add_argument("--seconds", type=_seconds)
+    return Options(**vars(parser.parse_args(argv)))
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError("must be a port, 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    # A year; more is a slip, and infinity can't be waited for.
+    if not 0 < seconds <= 31_536_000:
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0")
+    return seconds

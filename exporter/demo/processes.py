@@ -1,0 +1,120 @@
+"""The demo's processes and their folder: started, watched, ended and removed together.
+
+Each process leads a session of its own, so that the terminal's Ctrl-C reaches the demo alone and a process's own
+children end with it. Its output goes to a log in the folder. Never ends a process that it did not start.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+import exporter
+from exporter.demo.groups import end_groups
+from exporter.demo.guard import DONE
+from exporter.errors import ExporterError
+
+PREFIX = "celery-redis-exporter-demo-"
+TAIL_LINES = 15
+GUARD_SECONDS = 2.0
+
+FOREIGN = ("CELERY", "EXPORTER_", "PYTHONWARNINGS")
+"""Variables of the user's own application (and of this exporter), which must not reach the sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running process of the demo and where its output goes."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    def tail(self) -> str:
+        """Give the last lines of the log; empty when it is gone."""
+        with self.log.open(encoding="utf-8", errors="replace") as lines:
+            return "".join(deque(lines, TAIL_LINES)).rstrip()
+
+
+class Processes:
+    """Every process of the demo; the first one started is the last to end, because the others need it.
+
+    ``folder`` is a new temporary folder, removed by ``close``. Starts the guard at once.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._running: list[Process] = []
+        guard = [sys.executable, "-m", "exporter.demo.guard", str(self.folder)]
+        try:
+            self._guard = self._open("guard", guard, {}, subprocess.PIPE)
+        except ExporterError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        self._pipe = cast("IO[bytes]", self._guard.popen.stdin)  # PIPE was asked for
+
+    def start(self, name: str, command: Sequence[str], variables: Mapping[str, str] | None = None) -> Process:
+        """Start a process with the user's environment and ``variables``; raise ExporterError if it can't be."""
+        process = self._open(name, command, variables or {}, subprocess.DEVNULL)
+        self._running.append(process)
+        try:
+            self._pipe.write(f"{process.popen.pid}\n".encode())
+        except OSError as error:
+            raise ExporterError(f"the demo's guard ended: {self._guard.tail()}") from error
+        return process
+
+    def ended(self) -> Process | None:
+        """Give a process that ended although nobody asked it to; the one that others need comes first."""
+        return next((process for process in [*self._running, self._guard] if process.popen.poll() is not None), None)
+
+    def close(self) -> None:
+        """End every process and remove the folder; takes a few seconds at most, and nothing the second time."""
+        if self._pipe.closed:
+            return
+        end_groups([process.popen.pid for process in self._running], self._reap)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self._guard.popen.communicate(f"{DONE}\n".encode(), GUARD_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._guard.popen.kill()
+            self._guard.popen.wait()
+
+    def _reap(self) -> None:
+        for process in self._running:
+            process.popen.poll()
+
+    def _open(self, name: str, command: Sequence[str], variables: Mapping[str, str], stdin: int) -> Process:
+        log = self.folder / f"{name}.log"
+        try:
+            with log.open("wb") as output:
+                popen = subprocess.Popen(  # noqa: S603 -- our own command lines
+                    command,
+                    bufsize=0,
+                    stdin=stdin,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.folder,
+                    # Celery's own temporary files outlive a worker that is killed; here they go with the folder.
+                    env={**_environment(), "TMPDIR": str(self.folder), **variables},
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise ExporterError(f"{name} can't be started: {command[0]}: {os.strerror(error.errno or 0)}") from error
+        return Process(name, popen, log)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    # The folder of a process is nothing to import from; the package is, where it is not installed.
+    kept["PYTHONSAFEPATH"] = "1"
+    source = str(Path(exporter.__file__).parents[1])
+    if source != sysconfig.get_path("purelib"):
+        kept["PYTHONPATH"] = os.pathsep.join([source, *filter(None, [kept.get("PYTHONPATH")])])
+    return kept

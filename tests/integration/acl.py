@@ -1,0 +1,27 @@
+"""What the exporter may do on Redis: the exact rights, and every command it sends. The README repeats the line.
+
+Takes nothing, gives constants.
+"""
+
+KEY_RIGHTS = ("%R~*",)
+CHANNEL_RIGHTS = ("&/0.celeryev/*",)
+EVENT_RIGHTS = ("+psubscribe", "+ping")
+SCRAPE_RIGHTS = (
+    "+info", "+client|id", "+client|list", "+client|setname", "+slowlog|len", "+slowlog|get", "+latency|latest",
+    "+llen", "+lindex", "+hlen", "+zrange", "+zcount",
+)  # fmt: skip
+DISCOVERY_RIGHTS = ("+scan", "+smembers")
+RIGHTS = (*KEY_RIGHTS, *CHANNEL_RIGHTS, *EVENT_RIGHTS, *SCRAPE_RIGHTS, *DISCOVERY_RIGHTS)
+
+USER = "celery-exporter"
+START = ("on", ">PASSWORD", "resetkeys", "resetchannels", "-@all")
+ACL_LINE = " ".join(("ACL SETUSER", USER, *START, *RIGHTS))
+"""For a broker on database 0; on database N the exporter also needs +select, and the channel has its number."""
+
+COMMANDS = frozenset({
+    "auth", "select", "client|setname", "client|id", "client|list",
+    "info", "slowlog|len", "slowlog|get", "latency|latest",
+    "llen", "lindex", "hlen", "zrange", "zcount", "scan", "smembers",
+    "psubscribe", "ping",
+})  # fmt: skip
+"""Every command that the exporter ever sends, as Redis's commandstats name them."""

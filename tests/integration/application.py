@@ -1,0 +1,117 @@
+"""The Celery application under test: one task per way in which an execution can go.
+
+Takes a broker URL and Celery settings, gives the application; tests publish with it, workers import it through
+``worker_app``. Tasks that wait do so for a file, their gate, so that a test decides when they go on.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, chord, group
+from celery.exceptions import Ignore, Reject
+from celery.signals import worker_ready
+
+PLAIN_TASKS = (
+    "plain", "burst", "delayed", "expired", "revoked", "revoked_scheduled", "first", "second", "part", "body",
+    "measured", "unheard", "silent", "packed", "counted", "again", "queried", "kept", "secured", "aged", "waiting",
+    "quiet",
+)  # fmt: skip
+"""Tasks that succeed and return the sum of their numbers; a name for each test, so that counts are its own."""
+
+READY = "application: worker is ready"
+GATE_SECONDS = 60.0
+NO_LIMIT = 3600
+
+
+def build(broker_url: str, settings: Mapping[str, Any]) -> Celery:
+    """Build the application; ``settings`` are Celery's, over our own defaults."""
+    app = Celery("application", broker=broker_url, set_as_current=False, task_cls=None)
+    app.conf.update(
+        task_send_sent_event=True,
+        broker_connection_retry_on_startup=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        enable_utc=True,
+    )
+    app.conf.update(settings)
+    for name in PLAIN_TASKS:
+        app.task(_add, name=name)
+    _add_outcomes(app)
+    _add_waiting(app)
+    worker_ready.connect(_announce)
+    return app
+
+
+def _announce(**_: object) -> None:
+    sys.stderr.write(f"{READY}\n")
+
+
+def _launch_chord(self: Any) -> None:  # noqa: ANN401 -- Celery's bound task has no public type
+    """Publish a chord from the worker, which has the result backend that a chord needs."""
+    parts = group([self.app.signature("part", args=(number,)) for number in range(4)], app=self.app)
+    chord(parts, self.app.signature("body"), app=self.app).apply_async()
+
+
+def _add(*numbers: Any) -> int:  # noqa: ANN401 -- a chord's body is given one list
+    flat = numbers[0] if numbers and isinstance(numbers[0], list) else numbers
+    return sum(flat)
+
+
+def _wait(gate: str) -> None:
+    """Wait until the file ``gate`` exists."""
+    pause = threading.Event()
+    for _ in range(int(GATE_SECONDS / 0.02)):
+        if Path(gate).exists():
+            return
+        pause.wait(0.02)
+
+
+def _fail() -> None:
+    raise ValueError("secret words of the user")
+
+
+def _reject() -> None:
+    raise Reject("unwanted", requeue=False)
+
+
+def _ignore() -> None:
+    raise Ignore
+
+
+def _kill_child() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _requeue_once(self: Any) -> None:  # noqa: ANN401 -- Celery's bound task has no public type
+    if not self.request.delivery_info.get("redelivered"):
+        raise Reject("not yet", requeue=True)
+
+
+def _retry_once(self: Any, countdown: float = 0) -> None:  # noqa: ANN401 -- as above
+    if self.request.retries == 0:
+        raise self.retry(exc=KeyError("x"), countdown=countdown)
+
+
+def _add_outcomes(app: Celery) -> None:
+    app.task(_fail, name="fail")
+    app.task(_fail, name="fail_again")
+    app.task(_retry_once, name="retry_once", bind=True)
+    app.task(_retry_once, name="retry_later", bind=True)
+    app.task(_reject, name="reject", acks_late=True)
+    app.task(_requeue_once, name="requeue_once", bind=True, acks_late=True)
+    app.task(_ignore, name="ignore")
+    app.task(_launch_chord, name="launch_chord", bind=True)
+    app.task(_kill_child, name="kill_child")
+
+
+def _add_waiting(app: Celery) -> None:
+    app.task(_wait, name="hold")
+    app.task(_wait, name="hold_watched")
+    app.task(_wait, name="hold_late", acks_late=True)
+    app.task(_wait, name="terminated")
+    app.task(_wait, name="overrun_hard", time_limit=0.5)
+    app.task(_wait, name="overrun_soft", soft_time_limit=0.5, time_limit=NO_LIMIT)

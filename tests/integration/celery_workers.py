@@ -1,0 +1,44 @@
+"""Real Celery workers as processes, prefork with two children.
+
+Takes a broker URL, queues and settings, gives a worker that is online. Never shares a process group with the tests.
+"""
+
+import json
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.integration.application import READY
+from tests.integration.processes import Process
+
+QUICK = ("--without-mingle", "--without-gossip")
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """How to start a worker; ``arguments`` are further ones of ``celery worker``."""
+
+    queues: str = "celery"
+    events: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Sequence[str] = QUICK
+
+
+class Worker:
+    """One worker, online; ``name`` is its node name."""
+
+    def __init__(self, name: str, broker_url: str, log: Path, options: WorkerOptions) -> None:
+        self.name = f"{name}@{socket.gethostname()}"
+        command = [sys.executable, "-m", "celery", "-A", "tests.integration.worker_app", "worker", "-c", "2"]
+        command += ["-n", f"{name}@%h", "-Q", options.queues, "-l", "WARNING", *options.arguments]
+        command += ["-E"] if options.events else []
+        environment = {"APPLICATION_BROKER": broker_url, "APPLICATION_SETTINGS": json.dumps(dict(options.settings))}
+        self.process = Process(command, log, environment)
+        try:
+            self.process.wait_for(READY)
+        except AssertionError:
+            self.process.kill()
+            raise

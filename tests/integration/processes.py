@@ -1,0 +1,108 @@
+"""Programs under test as processes: started in a session of their own, ended by process id.
+
+Takes a command line, gives its output, its exit code and its end. Never waits without a limit, and never signals a
+process that it did not start.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.waiting import eventually
+
+ROOT = Path(__file__).parents[2]
+FOREIGN_PREFIXES = ("EXPORTER_", "CELERY_", "APPLICATION_", "PROMETHEUS_")
+TAIL_LINES = 30
+
+
+def clean_environment() -> dict[str, str]:
+    """Give this process's environment without what could configure the programs under test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def free_port() -> int:
+    """Give a loopback port that nobody listens on at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Process:
+    """A running program; its standard output and error go to the file ``log``."""
+
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.command = list(command)
+        self.log = log
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env=clean_environment() | dict(environment or {}),
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is its group's id too."""
+        return self._popen.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the program ended; None while it runs."""
+        return self._popen.poll()
+
+    def output(self) -> str:
+        """Everything that the program wrote so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def tail(self) -> str:
+        """The last lines of the output, for a failure's message."""
+        return "\n".join([f"{' '.join(self.command)} wrote:", *self.output().splitlines()[-TAIL_LINES:]])
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program alone, if it still runs."""
+        if self.exit_code is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End the program and its children at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait(10)
+
+    def end(self, within: float = 8.0) -> int:
+        """Ask the program to end, force it after ``within`` seconds; give its exit code."""
+        self.signal(signal.SIGTERM)
+        try:
+            self._popen.wait(within)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self.kill()  # children that outlived it, too
+        return self._popen.wait(10)
+
+    def ended(self, within: float = 10.0) -> int:
+        """Wait until the program ended by itself; give its exit code."""
+        try:
+            return self._popen.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {within:g} s\n{self.tail()}") from None
+
+    def wait_for(self, text: str, within: float = 20.0) -> None:
+        """Wait until the program wrote ``text``; fail with its last lines if it ends before."""
+
+        def settled() -> bool:
+            return text in self.output() or self.exit_code is not None
+
+        try:
+            eventually(settled, within)
+        except AssertionError:
+            raise AssertionError(f"not within {within:g} s: {text}\n{self.tail()}") from None
+        assert text in self.output(), f"ended with {self.exit_code}\n{self.tail()}"

@@ -1,0 +1,104 @@
+"""Real Redis servers on free loopback ports, each with a folder of its own and nothing saved.
+
+Takes options of redis-server, gives URLs and clients. Never touches a server that was not started here.
+"""
+
+import contextlib
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.integration.processes import Process, free_port
+from tests.waiting import eventually
+
+PROGRAM = "redis-server"
+
+
+class RedisServer:
+    """One server, started; ``stop`` and ``start`` keep the port, and lose the data."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        password: str = "",
+        unix: bool = False,
+        options: Sequence[str] = (),
+        program: str = PROGRAM,
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.password = password
+        self.socket = folder / "redis.sock" if unix else None
+        self._program = program
+        self._options = list(options)
+        self._process: Process | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.start()
+
+    @property
+    def process(self) -> Process:
+        """The running process."""
+        assert self._process is not None, "the server is stopped"
+        return self._process
+
+    def url(self, db: int = 0, user: str = "", password: str | None = None) -> str:
+        """Give the server's URL for a database and, where there is one, a user."""
+        password = self.password if password is None else password
+        identity = f"{user}:{password}@" if user or password else ""
+        if self.socket is not None:
+            return f"unix://{identity}{self.socket}?db={db}"
+        return f"redis://{identity}127.0.0.1:{self.port}/{db}"
+
+    @contextlib.contextmanager
+    def client(self, db: int = 0) -> Iterator[Any]:
+        """Give a redis-py client for the time of a with block."""
+        password = self.password or None
+        with contextlib.closing(redis.Redis(port=self.port, db=db, password=password, protocol=2)) as client:
+            yield client
+
+    def command(self, *words: object, db: int = 0) -> Any:  # noqa: ANN401 -- a reply can be anything
+        """Send one command; give its reply."""
+        with self.client(db) as client:
+            return client.execute_command(*words)
+
+    def start(self) -> None:
+        """Start the server on its port, and wait until it answers."""
+        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
+        command += ["--requirepass", self.password] if self.password else []
+        command += ["--unixsocket", str(self.socket)] if self.socket is not None else []
+        self._process = Process([*command, *self._options], self.folder / "redis.log")
+        self._process.wait_for("Ready to accept connections")
+        eventually(self._answers)
+
+    def stop(self) -> None:
+        """End the server; its port refuses connections afterwards."""
+        if self._process is not None:
+            self._process.signal(signal.SIGCONT)
+            self._process.end()
+            self._process.log.unlink()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Let the server hang: it accepts connections and answers nothing."""
+        self.process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        self.process.signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.command("PING"))
+        except redis.ConnectionError:
+            return False
+
+
+def is_installed() -> bool:
+    """Whether redis-server is on PATH."""
+    return shutil.which(PROGRAM) is not None

@@ -1,0 +1,214 @@
+"""Exact accounts: so many tasks of each outcome in, exactly these counts out."""
+
+from pathlib import Path
+
+import pytest
+from celery import chain
+
+from tests.integration.conftest import Shared
+from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, times
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(90)]
+
+
+def test_successes_are_counted(shared: Shared) -> None:
+    """Tasks that succeed count once each in every metric of theirs."""
+    for number in range(5):
+        shared.send("plain", number)
+    shared.exporter.agrees("plain", times(5, ONE_SUCCESS))
+
+
+def test_failures_are_counted(shared: Shared) -> None:
+    """Tasks that raise count as failures of their exception class."""
+    for _ in range(3):
+        shared.send("fail")
+    shared.exporter.agrees("fail", times(3, {**ONE_RUN, "failure": 1, "ValueError": 1, "runtime failure": 1}))
+
+
+def test_retries_are_counted(shared: Shared) -> None:
+    """A task that is retried and then succeeds counts as two executions, one of each outcome."""
+    for _ in range(4):
+        shared.send("retry_once")
+    ends = {"retry": 1, "KeyError": 1, "runtime retry": 1, "success": 1, "runtime success": 1}
+    shared.exporter.agrees("retry_once", times(4, {**times(2, ONE_RUN), **ends}))
+
+
+def test_rejections_are_counted(shared: Shared) -> None:
+    """A rejected task is one rejected execution and no failure, although Celery sends both events."""
+    for _ in range(3):
+        shared.send("reject")
+    shared.exporter.agrees("reject", times(3, {**ONE_RUN, "rejected": 1}))
+
+
+def test_requeued_tasks_are_counted(shared: Shared) -> None:
+    """A task that is put back once is one rejected and one successful execution of one publication."""
+    for _ in range(3):
+        shared.send("requeue_once")
+    runs = {"sent": 1, "received": 2, "started": 2, "wait": 1, "prefetch": 2}
+    shared.exporter.agrees("requeue_once", times(3, {**runs, "rejected": 1, "success": 1, "runtime success": 1}))
+
+
+def test_ignored_tasks_stop_running(shared: Shared) -> None:
+    """A task that ends in Ignore sends no event, and all the same leaves the running ones."""
+    for _ in range(2):
+        shared.send("ignore")
+    shared.exporter.agrees("ignore", times(2, ONE_RUN))
+
+
+def test_tasks_revoked_before_they_arrive_are_counted(shared: Shared) -> None:
+    """A task revoked before its arrival counts as revoked, and neither as received nor as started."""
+    ids = [f"revoked-{number}" for number in range(2)]
+    shared.app.control.revoke(ids, reply=True, destination=[shared.worker.name], timeout=10)
+    for task_id in ids:
+        shared.send("revoked", task_id=task_id)
+    shared.exporter.agrees("revoked", {"sent": 2, "revoked": 2, "revocation revoked": 2})
+
+
+def test_tasks_revoked_while_they_wait_for_their_eta_are_counted(shared: Shared) -> None:
+    """A scheduled task that is revoked in the worker counts as received and revoked."""
+    task_id = shared.send("revoked_scheduled", countdown=2)
+    shared.exporter.agrees("revoked_scheduled", {"sent": 1, "received": 1})
+    shared.app.control.revoke(task_id, reply=True, destination=[shared.worker.name], timeout=10)
+    shared.exporter.agrees("revoked_scheduled", {"sent": 1, "received": 1, "revoked": 1, "revocation revoked": 1})
+
+
+def test_expired_tasks_are_counted(shared: Shared) -> None:
+    """A task that expired in its queue counts as revoked because expired."""
+    for _ in range(3):
+        shared.send("expired", expires=-1)
+    shared.exporter.agrees("expired", {"sent": 3, "revoked": 3, "revocation expired": 3})
+
+
+def test_terminated_tasks_are_counted(shared: Shared, tmp_path: Path) -> None:
+    """A running task that is terminated counts as revoked because terminated."""
+    task_id = shared.send("terminated", str(tmp_path / "never"))
+    shared.exporter.agrees("terminated", {**ONE_RUN, "running": 1})
+    shared.app.control.revoke(task_id, terminate=True, reply=True, destination=[shared.worker.name], timeout=10)
+    shared.exporter.agrees("terminated", {**ONE_RUN, "revoked": 1, "revocation terminated": 1})
+
+
+def test_tasks_over_their_hard_time_limit_are_counted_once(shared: Shared, tmp_path: Path) -> None:
+    """The hard time limit's two task-failed events are one failure, of the class that the traceback names."""
+    shared.send("overrun_hard", str(tmp_path / "never"))
+    eventually(lambda: shared.exporter.value("celery_exporter_tasks_duplicate_total", type="task-failed"))
+    shared.exporter.agrees("overrun_hard", {**ONE_RUN, "failure": 1, "TimeLimitExceeded": 1, "runtime failure": 1})
+
+
+def test_tasks_over_their_soft_time_limit_are_counted(shared: Shared, tmp_path: Path) -> None:
+    """The soft time limit is a failure of its own class."""
+    shared.send("overrun_soft", str(tmp_path / "never"))
+    shared.exporter.agrees("overrun_soft", {**ONE_RUN, "failure": 1, "SoftTimeLimitExceeded": 1, "runtime failure": 1})
+
+
+def test_tasks_whose_process_was_killed_are_counted(shared: Shared) -> None:
+    """A task that takes its process along is a failure by WorkerLostError."""
+    shared.send("kill_child")
+    shared.exporter.agrees(
+        "kill_child", {**ONE_RUN, "failure": 1, "WorkerLostError": 1, "runtime failure": 1}, within=30
+    )
+
+
+def test_unregistered_tasks_are_counted(shared: Shared) -> None:
+    """A task that no worker knows is a failure by NotRegistered, under its own name."""
+    shared.send("nowhere.registered")
+    shared.exporter.agrees("nowhere.registered", {"sent": 1, "failure": 1, "NotRegistered": 1})
+
+
+def test_requested_delay_is_no_wait(shared: Shared) -> None:
+    """A task with a countdown waits and is prefetched from its eta on, not from its publishing."""
+    shared.send("delayed", countdown=2)
+    shared.exporter.agrees("delayed", ONE_SUCCESS)
+    for metric in ("celery_task_wait_seconds_sum", "celery_task_prefetch_seconds_sum"):
+        waited = shared.exporter.value(metric, task="delayed", queue="celery")
+        assert waited is not None
+        assert 0 <= waited < 1.5
+
+
+def test_the_delay_of_a_retry_is_no_wait(shared: Shared) -> None:
+    """A retry with a countdown waits from its eta on."""
+    shared.send("retry_later", 1)
+    ends = {"retry": 1, "KeyError": 1, "runtime retry": 1, "success": 1, "runtime success": 1}
+    shared.exporter.agrees("retry_later", {**times(2, ONE_RUN), **ends})
+    for metric in ("celery_task_wait_seconds_sum", "celery_task_prefetch_seconds_sum"):
+        assert 0 <= (shared.exporter.value(metric, task="retry_later", queue="celery") or 0) < 0.9
+
+
+def test_chains_are_counted(shared: Shared) -> None:
+    """Each task of a chain counts under its own name, whoever published it."""
+    first, second = (shared.app.signature(name, args=(1,), app=shared.app) for name in ("first", "second"))
+    chain(first, second, app=shared.app).apply_async()
+    for task in ("first", "second"):
+        shared.exporter.agrees(task, ONE_SUCCESS)
+
+
+def test_chords_are_counted(shared: Shared) -> None:
+    """A chord counts each task of its group, and its body once."""
+    shared.send("launch_chord")
+    shared.exporter.agrees("part", times(4, ONE_SUCCESS))
+    shared.exporter.agrees("body", ONE_SUCCESS)
+
+
+def test_bursts_are_counted_under_their_queue(shared: Shared) -> None:
+    """Of 500 quick tasks none is lost, doubled or counted under an unknown queue, whatever event overtakes another."""
+    for number in range(500):
+        shared.send("burst", number, queue="slow" if number % 2 else "celery")
+    shared.exporter.agrees("burst", times(500, ONE_SUCCESS), within=40)
+    assert {"celery", "slow"} == shared.exporter.queues_of("burst")
+
+
+def test_every_queue_is_known(shared: Shared) -> None:
+    """With task-sent events no task of any outcome is counted under an unknown queue."""
+    shared.send("measured")
+    shared.exporter.agrees("measured", ONE_SUCCESS)
+    unknown = [labels for labels in shared.exporter.labels("celery_tasks_total") if labels["queue"] == "unknown"]
+    assert [] == unknown
+
+
+def test_without_task_sent_the_queue_is_unknown(shared: Shared) -> None:
+    """A publisher that sends no events costs the queue and the wait, and no other count."""
+    shared.app.conf.task_send_sent_event = False
+    try:
+        shared.send("quiet", queue="slow")
+    finally:
+        shared.app.conf.task_send_sent_event = True
+    known = {title: value for title, value in ONE_SUCCESS.items() if title not in {"sent", "wait"}}
+    shared.exporter.agrees("quiet", known)
+    assert {"unknown"} == shared.exporter.queues_of("quiet")
+
+
+def test_running_tasks_show_with_their_start(shared: Shared, tmp_path: Path) -> None:
+    """An execution shows as running, with its start, and both are gone when it ended."""
+    gate = tmp_path / "gate"
+    shared.send("hold_watched", str(gate))
+    shared.exporter.agrees("hold_watched", {**ONE_RUN, "running": 1})
+    oldest = "celery_task_oldest_started_timestamp_seconds"
+    assert shared.exporter.value(oldest, task="hold_watched")
+    gate.touch()
+    shared.exporter.agrees("hold_watched", ONE_SUCCESS)
+    assert shared.exporter.value(oldest, task="hold_watched") is None
+
+
+def test_the_oldest_of_several_runs_is_shown(shared: Shared, tmp_path: Path) -> None:
+    """Of two executions at a time the start of the first is shown until it ends, then that of the second."""
+    gates = [tmp_path / name for name in ("first", "second")]
+
+    def start_of_oldest() -> float:
+        return shared.exporter.value("celery_task_oldest_started_timestamp_seconds", task="hold") or 0
+
+    def runs(count: int) -> None:
+        running = "celery_tasks_running"
+        eventually(lambda: shared.exporter.value(running, task="hold", queue="celery") == count)
+
+    shared.send("hold", str(gates[0]))
+    runs(1)
+    first = start_of_oldest()
+    assert first
+    shared.send("hold", str(gates[1]))
+    runs(2)
+    assert first == start_of_oldest()
+    gates[0].touch()
+    eventually(lambda: start_of_oldest() > first)
+    gates[1].touch()
+    runs(0)
+    assert start_of_oldest() == 0

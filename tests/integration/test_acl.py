@@ -1,0 +1,180 @@
+"""The rights that the README asks for are enough, and each of them is needed for what is said here."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.integration.acl import ACL_LINE, COMMANDS, RIGHTS, START, USER
+from tests.integration.conftest import Programs
+from tests.integration.exporters import Exporter
+from tests.integration.processes import ROOT
+from tests.integration.redis_servers import RedisServer
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+QUEUE = "orders"
+STREAM = "celery_exporter_event_stream_up"
+
+LOSSES: dict[str, tuple[str, dict[str, str]]] = {
+    "+client|list": ("celery_exporter_event_backlog_bytes", {}),
+    "+client|id": ("celery_exporter_event_backlog_bytes", {}),
+    "+slowlog|len": ("redis_slowlog_length", {"redis": "broker"}),
+    "+slowlog|get": ("redis_slowlog_last_id", {"redis": "broker"}),
+    "+latency|latest": ("redis_latency_spike_last", {"redis": "broker", "event_name": "command"}),
+    "+llen": ("celery_queue_length", {"queue": QUEUE}),
+    "+lindex": ("celery_queue_oldest_message_age_seconds", {"queue": QUEUE}),
+    "+hlen": ("celery_unacked_messages", {}),
+    "+zrange": ("celery_unacked_oldest_age_seconds", {}),
+    "+zcount": ("celery_unacked_overdue_messages", {}),
+    "+scan": ("celery_reply_queues", {}),
+    "+smembers": ("celery_queue_length", {"queue": "bound"}),
+    "%R~*": ("celery_queue_length", {"queue": QUEUE}),
+}
+"""What is missing without a right; everything else is there."""
+
+STOPS: dict[str, Callable[[Exporter], bool]] = {
+    "+info": lambda exporter: (
+        exporter.value("redis_up", redis="broker") == 0
+        and exporter.value("redis_exporter_last_scrape_error", redis="broker", err="noperm") == 1
+    ),
+    "+psubscribe": lambda exporter: (
+        bool(exporter.value("celery_exporter_event_stream_reconnects_total", reason="noperm"))
+        and exporter.value(STREAM) == 0
+    ),
+    "&/0.celeryev/*": lambda exporter: (
+        bool(exporter.value("celery_exporter_event_stream_reconnects_total", reason="noperm"))
+        and exporter.value(STREAM) == 0
+    ),
+}
+"""What does not work at all without a right."""
+
+POLITENESS = {"+client|setname", "+ping"}
+"""Rights without which nothing is missing but a name in CLIENT LIST, or a quiet ACL log."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Give a server that has something to show for every right."""
+    with ExitStack() as ending:
+        programs = Programs(tmp_path_factory.mktemp("acl"), ending)
+        server = programs.redis(options=("--enable-debug-command", "yes", "--slowlog-log-slower-than", "0"))
+        server.command("CONFIG", "SET", "latency-monitor-threshold", "1")
+        server.command("DEBUG", "SLEEP", "0.01")
+        app = programs.publisher(server, task_send_sent_event=False)
+        for queue in (QUEUE, "bound"):
+            app.send_task("kept", queue=queue)
+        yield server
+
+
+def start(programs: Programs, server: RedisServer, rights: tuple[str, ...]) -> Exporter:
+    """Start an exporter whose user has these rights."""
+    server.command("ACL", "SETUSER", USER, "reset", *START, *rights)
+    url = server.url(user=USER, password="PASSWORD")
+    return programs.exporter("--broker-url", url, "--queues.names", QUEUE, "--scrape.freshness", "0")
+
+
+def test_the_rights_of_the_readme_are_enough(programs: Programs, server: RedisServer) -> None:
+    """With exactly the documented rights everything is shown, and the server refuses nothing."""
+    words = ACL_LINE.split()
+    server.command(*words[:3], "reset", *words[3:])
+    server.command("ACL", "LOG", "RESET")
+    exporter = start(programs, server, RIGHTS)
+    eventually(exporter.hears)
+    for name, labels in LOSSES.values():
+        eventually(lambda name=name, labels=labels: exporter.value(name, **labels) is not None)  # type: ignore[misc]
+    assert exporter.value("redis_up", redis="broker") == 1
+    assert exporter.value("celery_exporter_collector_success", collector="queue_discovery") == 1
+    assert [] == server.command("ACL", "LOG")
+
+
+@pytest.mark.parametrize("right", sorted(LOSSES))
+def test_each_right_of_a_read_costs_its_metric(programs: Programs, server: RedisServer, right: str) -> None:
+    """Without a right of a scrape its metric is missing and everything else is shown."""
+    exporter = start(programs, server, tuple(kept for kept in RIGHTS if kept != right))
+    eventually(exporter.hears)
+    collector = {"collector": "queue_discovery"}
+    eventually(lambda: exporter.value("celery_exporter_collector_success", **collector) is not None)
+    name, labels = LOSSES[right]
+    samples = exporter.metrics()
+    assert (name, frozenset(labels.items())) not in samples
+    assert samples["redis_up", frozenset({("redis", "broker")})] == 1
+    assert ("redis_memory_used_bytes", frozenset({("redis", "broker")})) in samples
+    works = right not in {"+scan", "+smembers", "%R~*"}
+    assert samples["celery_exporter_collector_success", frozenset(collector.items())] == works
+
+
+@pytest.mark.parametrize("right", sorted(STOPS))
+def test_each_right_of_a_connection_stops_it(programs: Programs, server: RedisServer, right: str) -> None:
+    """Without the right to its one command a connection is shown as down for want of rights."""
+    exporter = start(programs, server, tuple(kept for kept in RIGHTS if kept != right))
+    eventually(lambda: STOPS[right](exporter))
+
+
+@pytest.mark.parametrize("right", sorted(POLITENESS))
+def test_rights_of_politeness_cost_nothing_else(programs: Programs, server: RedisServer, right: str) -> None:
+    """Without these rights everything is shown all the same, and the server logs a refusal."""
+    server.command("ACL", "SETUSER", USER, "reset", *START, *(kept for kept in RIGHTS if kept != right))
+    server.command("ACL", "LOG", "RESET")
+    url = server.url(user=USER, password="PASSWORD")
+    exporter = programs.exporter("--broker-url", url, "--queues.names", QUEUE, "--events.idle-timeout", "1s")
+    eventually(exporter.hears)
+    for name, labels in LOSSES.values():
+        eventually(lambda name=name, labels=labels: exporter.value(name, **labels) is not None)  # type: ignore[misc]
+    eventually(lambda: server.command("ACL", "LOG"))
+    assert exporter.hears()
+    assert 1 == len(server.command("ACL", "LOG"))
+
+
+def test_the_readme_asks_for_these_rights() -> None:
+    """The line in the README is the one that is tested here."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [ACL_LINE] == [line for line in readme if line.startswith("ACL SETUSER")]
+
+
+def test_another_database_needs_one_right_more(programs: Programs, server: RedisServer) -> None:
+    """On a database that is not 0 reads need SELECT, and without it say so; events do not."""
+    channel = ("resetchannels", "&/2.celeryev/*")
+    for right, up in (("-select", 0), ("+select", 1)):
+        server.command("ACL", "SETUSER", USER, "reset", *START, *RIGHTS, *channel, right)
+        exporter = programs.exporter("--broker-url", server.url(db=2, user=USER, password="PASSWORD"))
+        eventually(exporter.hears)
+        assert exporter.value("redis_up", redis="broker") == up
+        refused = exporter.value("redis_exporter_last_scrape_error", redis="broker", err="noperm")
+        assert refused == (None if up else 1)
+
+
+def test_every_right_is_accounted_for() -> None:
+    """No right is asked for without a test that shows what it is for."""
+    assert set(RIGHTS) == LOSSES.keys() | STOPS.keys() | POLITENESS
+
+
+def commands_seen(server: RedisServer) -> set[str]:
+    """Give the commands that were executed or refused since the statistics were reset."""
+    return {name.removeprefix("cmdstat_") for name in server.command("INFO", "commandstats")}
+
+
+def test_nothing_but_documented_commands_is_sent(programs: Programs) -> None:
+    """Over its whole life the exporter sends the documented commands and no others, so it never writes."""
+    server = programs.redis(password="word")
+    programs.publisher(server).send_task("kept", priority=3)
+    with server.client(2) as client, client.monitor() as monitor:
+        client.config_resetstat()
+        before = commands_seen(server)
+        url = server.url(db=2)
+        exporter = programs.exporter("--broker-url", url, "--scrape.freshness", "0", "--events.idle-timeout", "1s")
+        eventually(exporter.hears)
+        found = ("celery_exporter_collector_success", {"collector": "queue_discovery"})
+        eventually(lambda: exporter.value(found[0], **found[1]) == 1)
+        eventually(lambda: "ping" in commands_seen(server))
+        exporter.process.end()
+        client.echo("the end")
+        seen = set()
+        while (line := monitor.next_command()["command"]) != "ECHO the end":
+            seen.add(line.split()[0].lower())
+    ours = {"config", "monitor", "echo", "client", "auth", "select", "hello", "info"}
+    assert seen - ours <= {command.partition("|")[0] for command in COMMANDS}
+    assert {"zrange", "zcount", "scan", "psubscribe", "ping"} <= seen
+    ours = {"config|resetstat", "monitor", "echo", "client|setinfo", "client", "hello"}
+    assert commands_seen(server) - before - ours <= COMMANDS

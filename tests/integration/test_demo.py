@@ -1,0 +1,151 @@
+"""The command ``demo``, from outside: real processes, real signals, the metrics page."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from exporter.catalog import UNKNOWN, queues, tasks, workers
+from exporter.demo.figures import Page
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+
+ADDRESS = re.compile(r"metrics +http://(\S+)/metrics")
+Demo = Callable[..., "Running"]
+
+
+class Running:
+    """A demo that was started, with what it wrote so far."""
+
+    def __init__(self, folder: Path, flags: tuple[str, ...]) -> None:
+        self.folder = folder / "temporary"
+        self.folder.mkdir()
+        self._output = folder / "output.txt"
+        with self._output.open("wb") as output:
+            self.process = psutil.Popen(
+                [sys.executable, "-m", "exporter", "demo", *flags],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "TMPDIR": str(self.folder), "CELERY_BROKER_URL": "redis://127.0.0.1:1/0"},
+                start_new_session=True,
+            )
+        self.children: list[psutil.Process] = []
+
+    def text(self) -> str:
+        """Give what it wrote."""
+        return self._output.read_text(encoding="utf-8")
+
+    def address(self) -> str:
+        """Give HOST:PORT of the metrics page, once it is told."""
+        found = eventually(lambda: ADDRESS.findall(self.text()), within=20)
+        return str(found[0])
+
+    def page(self) -> Page:
+        """Read the metrics page."""
+        with closing(http.client.HTTPConnection(self.address(), timeout=5)) as connection:
+            connection.request("GET", "/metrics")
+            return Page(connection.getresponse().read().decode())
+
+    def record_children(self) -> list[str]:
+        """Note every process below the demo; give their command lines."""
+        self.children = self.process.children(recursive=True)
+        return [" ".join(child.cmdline()) for child in self.children]
+
+    def left(self) -> list[str]:
+        """Name the noted processes and the files that are still there."""
+        found = [entry.name for entry in self.folder.iterdir()]
+        for child in self.children:
+            with suppress(psutil.NoSuchProcess):
+                if child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+                    found.append(child.name())
+        return found
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Demo]:
+    """Start demos, and end them whatever the test does."""
+    started: list[Running] = []
+
+    def start(*flags: str) -> Running:
+        started.append(Running(tmp_path, flags))
+        return started[-1]
+
+    yield start
+    for demo in started:
+        with suppress(psutil.NoSuchProcess):
+            demo.process.terminate()
+        demo.process.wait(15)
+
+
+def shows_everything(page: Page) -> bool:
+    """Tell whether two workers, every outcome and all queues are on the page."""
+    counts = [page.total(tasks.TASKS, state=state) for state in ("success", "failure", "retry")]
+    lengths = page.by(queues.QUEUE_LENGTH, "queue")
+    return (
+        page.total(workers.WORKERS, state="online") == 2
+        and all(counts)
+        and {"default", "payments", "reports"} == set(lengths)
+    )
+
+
+def test_demo_shows_live_figures_and_leaves_nothing(start: Demo) -> None:
+    """One SIGINT ends a demo with two workers, every outcome and three queues, within seconds and without a trace."""
+    demo = start("--port=0", "--seconds=90")
+    eventually(lambda: shows_everything(demo.page()), within=40)
+    assert UNKNOWN not in demo.page().by(tasks.TASKS_STARTED, "queue")
+    assert "workers 2 online" in eventually(lambda: demo.text() if "2 online" in demo.text() else "", within=10)
+    commands = demo.record_children()
+    names = ("redis-server", "payments@", "shop@", " beat ", "exporter.demo.traffic", "exporter.demo.guard")
+    assert [name for name in names if not any(name in command for command in commands)] == []
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(10) == 0
+    assert demo.left() == []
+
+
+def test_a_taken_port_is_left_alone(start: Demo) -> None:
+    """With 9808 taken, the demo takes another port and says so; with --seconds it ends by itself."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # somebody has it already, which is as good
+            other.bind(("127.0.0.1", 9808))
+            other.listen()
+        demo = start("--seconds=8")
+        assert not demo.address().endswith(":9808")
+        assert "(port 9808 is taken)" in demo.text()
+        assert eventually(lambda: demo.page().total(workers.WORKERS, state="online"), within=15)
+    demo.record_children()
+    assert demo.process.wait(20) == 0
+    assert demo.left() == []
+
+
+def test_a_dead_worker_ends_the_demo_with_its_name(start: Demo) -> None:
+    """When a part of the demo dies, exit code 1, its name and its log say which."""
+    demo = start("--port=0", "--seconds=90")
+    assert eventually(lambda: demo.page().total(workers.WORKERS, state="online") == 2, within=20)
+    demo.record_children()
+    next(child for child in demo.children if "--hostname=payments@%h" in child.cmdline()).kill()
+    assert demo.process.wait(15) == 1
+    assert "The end of the log of worker-payments:" in demo.text()
+    assert "error: worker-payments was killed by signal 9" in demo.text()
+    assert demo.left() == []
+
+
+def test_a_killed_demo_leaves_nothing_either(start: Demo) -> None:
+    """After SIGKILL, which nobody can handle, the guard ends the processes and removes the files."""
+    demo = start("--port=0", "--seconds=90")
+    assert eventually(lambda: demo.page().total(workers.WORKERS, state="online") == 2, within=20)
+    demo.record_children()
+    demo.process.kill()
+    assert demo.process.wait(5) == -signal.SIGKILL
+    eventually(lambda: demo.left() == [], within=15)

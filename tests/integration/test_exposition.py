@@ -1,0 +1,124 @@
+"""What Prometheus and its tools make of the exporter's answers."""
+
+import gzip
+import http.client
+import json
+import shutil
+import urllib.parse
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from exporter.catalog import CATALOG
+from tests.integration.conftest import Programs, Shared
+from tests.integration.exporters import parse
+from tests.integration.processes import free_port
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+OPENMETRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
+TASK = "queried"
+
+
+@pytest.fixture
+def counted(shared: Shared) -> Shared:
+    """Give the shared programs after a success and a failure of known tasks."""
+    before = shared.exporter.account(TASK).get("success", 0)
+    shared.send(TASK)
+    shared.send("fail_again")
+    eventually(lambda: shared.exporter.account(TASK).get("success") == before + 1)
+    eventually(lambda: shared.exporter.account("fail_again").get("failure"))
+    return shared
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH")
+def test_promtool_finds_no_fault_with_our_own_names(counted: Shared, programs: Programs) -> None:
+    """Every celery_* metric passes Prometheus's own linter without a word."""
+    lines = counted.exporter.get().text.splitlines()
+    ours = [line for line in lines if (line.split()[2] if line.startswith("#") else line).startswith("celery_")]
+    file = programs.folder / "metrics.txt"
+    file.write_text("\n".join([*ours, ""]), encoding="utf-8")
+    process = programs.run("sh", "-c", 'exec promtool check metrics < "$0"', str(file))
+    assert (0, "") == (process.ended(), process.output())
+    assert len(ours) > 200
+
+
+def test_the_text_format_is_the_default(counted: Shared) -> None:
+    """Without an Accept header the answer is text 0.0.4, uncompressed, and its samples are of the catalogue."""
+    answer = counted.exporter.get()
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "content-encoding" not in answer.headers
+    endings = ("_bucket", "_count", "_sum")
+    for name, _ in parse(answer.text):
+        stem = next((name.removesuffix(ending) for ending in endings if name.endswith(ending)), name)
+        assert stem in CATALOG or name in CATALOG or name.startswith(("process_", "python_")), name
+
+
+def test_openmetrics_carries_the_tasks_behind_a_figure(counted: Shared) -> None:
+    """OpenMetrics parses, and runtimes and failures point to tasks by their ids."""
+    task_id = counted.send(TASK)
+    expected = counted.exporter.account(TASK)["sent"] + 1
+    eventually(lambda: (counted.exporter.account(TASK).get("success") or 0) >= expected - 1)
+    found: set[str] = set()
+
+    def shown() -> bool:
+        answer = counted.exporter.get("/metrics", OPENMETRICS)
+        assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+        families = list(text_string_to_metric_families(answer.text))  # type: ignore[no-untyped-call]
+        found.update(
+            f"{sample.name} {sample.exemplar.labels['task_id'] == task_id}"
+            for family in families
+            for sample in family.samples
+            if sample.exemplar
+        )
+        return "celery_task_runtime_seconds_bucket True" in found
+
+    eventually(shown)
+    assert {"celery_task_wait_seconds_bucket True", "celery_tasks_total False"} <= found
+
+
+def test_answers_are_compressed_for_who_asks(counted: Shared) -> None:
+    """With gzip among the accepted encodings the same metrics come compressed."""
+    answer = counted.exporter.get("/metrics", {"Accept-Encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    plain = gzip.decompress(answer.body)
+    assert len(answer.body) < len(plain) / 4
+    assert ("celery_workers", frozenset({("state", "online")})) in parse(plain.decode())
+
+
+def ask_prometheus(port: int, query: str) -> list[Mapping[str, Any]]:
+    """Give the result of an instant query; empty while Prometheus starts."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        try:
+            connection.request("GET", f"/api/v1/query?{urllib.parse.urlencode({'query': query})}")
+            reply = connection.getresponse()
+            body = reply.read()
+        except ConnectionRefusedError:
+            return []
+    return list(json.loads(body)["data"]["result"]) if reply.status == 200 else []
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not on PATH")
+def test_prometheus_scrapes_it(counted: Shared, programs: Programs) -> None:
+    """A real Prometheus finds the exporter up and gives back the figures that it shows."""
+    port = free_port()
+    config = programs.folder / "prometheus.yml"
+    target = f"127.0.0.1:{counted.exporter.port}"
+    job = {"job_name": "celery", "static_configs": [{"targets": [target]}]}
+    limits = {"scrape_interval": "1s", "scrape_timeout": "1s"}
+    config.write_text(json.dumps({"global": limits, "scrape_configs": [job]}), encoding="utf-8")
+    programs.run(
+        "prometheus", f"--config.file={config}", f"--storage.tsdb.path={programs.folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
+    )  # fmt: skip
+    up = eventually(lambda: ask_prometheus(port, "up"), within=30)
+    assert ["1"] == [result["value"][1] for result in up]
+    expected = counted.exporter.account(TASK)["success"]
+    query = f'celery_tasks_total{{task="{TASK}", queue="celery", state="success"}}'
+    eventually(lambda: [float(result["value"][1]) for result in ask_prometheus(port, query)] == [expected], within=20)
+    assert ask_prometheus(port, "histogram_quantile(0.9, sum by (le) (celery_task_runtime_seconds_bucket)) >= 0")
+    assert ask_prometheus(port, 'redis_up{redis="broker"} == 1')

@@ -1,0 +1,104 @@
+"""How the daemon starts and ends."""
+
+import signal
+import socket
+import sys
+
+import pytest
+
+from tests.integration.conftest import Programs
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+MODULE = (sys.executable, "-m", "exporter")
+STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+
+
+@STOPS
+def test_signals_end_it_politely(programs: Programs, number: signal.Signals) -> None:
+    """A signal ends the exporter with exit code 0 and a last line that names nothing left behind."""
+    server = programs.redis()
+    exporter = programs.listening(server)
+    exporter.metrics()
+    exporter.process.signal(number)
+    assert exporter.process.ended() == 0
+    last = exporter.lines()[-1]
+    assert ("app.stopped", [], False) == (last["event"], last["left_behind"], last["requests_cut_off"])
+    assert [] == server.command("CLIENT", "LIST", "TYPE", "pubsub").split()
+
+
+@STOPS
+def test_signals_end_it_while_redis_hangs(programs: Programs, number: signal.Signals) -> None:
+    """A hanging server does not keep the exporter from ending."""
+    server = programs.redis()
+    exporter = programs.listening(server, "--scrape.deadline", "500ms")
+    server.freeze()
+    assert exporter.value("redis_up", redis="broker") == 0
+    exporter.process.signal(number)
+    assert exporter.process.ended() == 0
+    assert exporter.lines()[-1]["event"] == "app.stopped"
+
+
+@STOPS
+def test_signals_end_it_while_redis_is_away(programs: Programs, number: signal.Signals) -> None:
+    """A server that is not there does not keep the exporter from ending."""
+    server = programs.redis()
+    server.stop()
+    exporter = programs.exporter("--broker-url", server.url())
+    eventually(lambda: exporter.lines("supervisor.source_failed"))
+    exporter.process.signal(number)
+    assert exporter.process.ended() == 0
+    last = exporter.lines()[-1]
+    assert ("app.stopped", []) == (last["event"], last["left_behind"])
+
+
+def test_the_command_run_is_the_default(programs: Programs) -> None:
+    """``run`` and no command are the same."""
+    server = programs.redis()
+    exporter = programs.exporter("run", "--broker-url", server.url())
+    assert exporter.value("redis_up", redis="broker") == 1
+
+
+def test_without_settings_the_local_redis_is_meant(programs: Programs) -> None:
+    """Without a flag the exporter looks for Redis where Redis listens by default."""
+    environment = {"EXPORTER_WEB__LISTEN_ADDRESS": "127.0.0.1:0"}
+    process = programs.run(*MODULE, environment=environment)
+    process.wait_for("app.server_configured")
+    assert '"redis": "broker", "url": "redis://localhost:6379/0"' in process.output()
+
+
+def test_celerys_own_variables_are_honoured(programs: Programs) -> None:
+    """Celery's variables name the servers where ours do not."""
+    broker, results = programs.redis(), programs.redis()
+    environment = {"CELERY_BROKER_URL": broker.url(), "CELERY_RESULT_BACKEND": results.url()}
+    exporter = programs.exporter(environment=environment)
+    assert {"broker", "results"} == {labels["redis"] for labels in exporter.labels("redis_up")}
+    eventually(exporter.hears)
+
+
+def test_a_port_in_use_ends_it(programs: Programs) -> None:
+    """A port that somebody has is a wrong setting: one line that names it, and exit code 2."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        process = programs.run(*MODULE, "--web.listen-address", address)
+        assert process.ended() == 2
+    assert 1 == len(process.output().splitlines())
+    assert address in process.output()
+
+
+@pytest.mark.parametrize(("arguments", "environment", "named"), [
+    (("--broker-ulr", "redis://x"), {}, "--broker-url"),
+    (("--broker-url", "http://x:secret@y"), {}, "--broker-url"),
+    ((), {"EXPORTER_BROKER_ULR": "redis://x:secret@y"}, "EXPORTER_BROKER_ULR"),
+    (("serve",), {}, "serve"),
+])  # fmt: skip
+def test_wrong_settings_end_it(
+    programs: Programs, arguments: tuple[str, ...], environment: dict[str, str], named: str
+) -> None:
+    """A wrong setting ends the program with exit code 2 and one line that names it and shows no secret."""
+    process = programs.run(*MODULE, *arguments, environment=environment)
+    assert process.ended() == 2
+    assert 1 == len(process.output().splitlines())
+    assert named in process.output()
+    assert "secret" not in process.output()

@@ -1,0 +1,55 @@
+"""The demo's flags."""
+
+import pytest
+
+from exporter.cli import main
+from exporter.demo.options import Options, read_options
+from exporter.errors import ConfigError
+
+
+def test_without_flags_ports_are_chosen_and_nothing_ends_it() -> None:
+    """The plain command takes what is free and runs until it is stopped."""
+    assert Options(port=None, redis_port=0, seconds=None) == read_options([])
+
+
+def test_equals_sign_and_space_are_the_same() -> None:
+    """Flags are written as those of every other command."""
+    spaced = read_options(["--port", "9900", "--redis-port", "6390", "--seconds", "2.5"])
+    assert Options(9900, 6390, 2.5) == spaced == read_options(["--port=9900", "--redis-port=6390", "--seconds=2.5"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["--port=x"], "--port: must be a port"),
+        (["--port=-1"], "--port: must be a port"),
+        (["--port=65536"], "--port: must be a port"),
+        (["--redis-port=1.5"], "--redis-port: must be a port"),
+        (["--port"], "--port: "),
+        (["--seconds=0"], "--seconds: must be a number of seconds above 0"),
+        (["--seconds=inf"], "--seconds: must be a number of seconds above 0"),
+        (["--seconds=nan"], "--seconds: must be a number of seconds above 0"),
+        (["--por=1"], "--por"),
+        (["stray"], "stray"),
+    ],
+)
+def test_wrong_flags_are_named_in_one_line(argv: list[str], named: str) -> None:
+    """A slip is told by its flag, in a ConfigError of one line."""
+    with pytest.raises(ConfigError) as caught:
+        read_options(argv)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_names_every_flag(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The help is shown instead of starting anything."""
+    assert main(["demo", flag]) == 0
+    text = capsys.readouterr().out
+    assert [name for name in ("--port", "--redis-port", "--seconds", "--help") if name not in text] == []
+
+
+def test_a_wrong_flag_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command ends with exit code 2 before it starts anything."""
+    assert main(["demo", "--port=x"]) == 2
+    assert capsys.readouterr().err.startswith("celery-redis-exporter: error: --port")

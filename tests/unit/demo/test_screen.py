@@ -1,0 +1,66 @@
+"""Where the live block goes."""
+
+import io
+
+import pytest
+
+from exporter.demo.screen import Screen
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+class Closed(io.StringIO):
+    """A stream whose terminal is gone."""
+
+    def write(self, _: str) -> int:
+        """Fail as the kernel does."""
+        raise OSError(5, "Input/output error")
+
+
+def test_a_terminal_is_redrawn_in_place() -> None:
+    """The second block is written over the first, which may have been longer."""
+    stream = Terminal()
+    screen = Screen(stream)
+    screen.draw(["one", "two"])
+    screen.draw(["three"])
+    assert stream.getvalue() == "one\ntwo\n\x1b[2F\x1b[Jthree\n"
+
+
+def test_text_that_stays_is_never_overwritten() -> None:
+    """A block after such text begins below it."""
+    stream = Terminal()
+    screen = Screen(stream)
+    screen.draw(["one"])
+    screen.say("stays")
+    screen.draw(["two"])
+    assert stream.getvalue() == "one\nstays\ntwo\n"
+
+
+def test_a_small_terminal_gets_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that would wrap or scroll away are cut."""
+    monkeypatch.setenv("COLUMNS", "5")
+    monkeypatch.setenv("LINES", "4")
+    stream = Terminal()
+    Screen(stream).draw(["123456789", "b", "c", "d"])
+    assert stream.getvalue() == "1234\nb\n"
+
+
+def test_a_file_gets_plain_lines() -> None:
+    """Without a terminal, blocks follow one another without control characters."""
+    stream = io.StringIO()
+    screen = Screen(stream)
+    screen.draw(["one", "two"])
+    screen.draw(["three"])
+    assert stream.getvalue() == "one\ntwo\n\nthree\n\n"
+
+
+def test_a_closed_terminal_ends_the_demo_like_a_reader_that_left() -> None:
+    """Both are a BrokenPipeError, which the command line ends quietly on."""
+    with pytest.raises(BrokenPipeError):
+        Screen(Closed()).say("text")

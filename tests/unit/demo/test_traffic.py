@@ -1,0 +1,42 @@
+"""The customers' plan."""
+
+from exporter.demo.traffic import BURST_EVERY, FIRST_BURST, Message, messages_at
+
+ROUND = [message for tick in range(BURST_EVERY) for message in messages_at(tick)]
+
+
+def test_every_task_is_one_of_the_application() -> None:
+    """The plan publishes no name that no worker knows."""
+    from exporter.demo.application import app
+
+    assert {message.task for message in ROUND} - set(app.tasks) == set()
+
+
+def test_all_queues_priorities_and_schedules_are_used() -> None:
+    """The panels of queues, priorities and scheduled tasks have something to show."""
+    from exporter.demo.application import QUEUES, SETTINGS
+
+    routed = {SETTINGS["task_routes"].get(message.task, {}).get("queue", "default") for message in ROUND}
+    assert set(QUEUES) == routed
+    assert {3, 6, 9} == {message.options["priority"] for message in ROUND if "priority" in message.options}
+    assert any("countdown" in message.options for message in ROUND)
+    assert any("expires" in message.options for message in ROUND)
+
+
+def test_a_burst_comes_now_and_then() -> None:
+    """Most ticks publish a few messages, one in a round publishes enough to fill the queues."""
+    sizes = [len(messages_at(tick)) for tick in range(BURST_EVERY)]
+    assert [FIRST_BURST] == [tick for tick, size in enumerate(sizes) if size > 10]
+    assert sizes[FIRST_BURST] > 50
+
+
+def test_the_plan_is_the_same_every_time() -> None:
+    """Two runs of the demo show the same story."""
+    assert (
+        [
+            Message("shop.charge_card", 0, {"priority": 3}),
+            Message("shop.send_receipt", 0),
+        ]
+        == messages_at(0)
+        == messages_at(0)
+    )
