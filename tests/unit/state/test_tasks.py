@@ -58,17 +58,27 @@ def test_running_and_oldest(lab: Lab) -> None:
     assert lab.value(rows.TASK_OLDEST_STARTED, "t") is None
 
 
-@pytest.mark.parametrize("sent_again_first", [True, False], ids=["before task-started", "after task-started"])
-def test_retry_published_before_the_first_run_is_over(lab: Lab, sent_again_first: bool) -> None:  # noqa: FBT001 -- a parameter
-    """A retry's task-sent and task-received belong to the second start, however early they come."""
+@pytest.mark.parametrize("ahead", ["nothing", "task-sent", "task-sent and task-received"])
+def test_retry_published_before_the_first_run_is_over(lab: Lab, ahead: str) -> None:
+    """A retry's task-sent and task-received belong to the second start, even if they come before the first."""
+
+    def publish() -> None:
+        lab.sent("a", 2.1, retries=1)
+
+    def receive() -> None:
+        lab.received("a", 2.2, retries=1)
+
     lab.sent("a", 0)
     lab.received("a", 1)
-    if sent_again_first:  # published by the worker's child, while task-started waits in the parent's buffer
-        lab.sent("a", 2.1, retries=1)
+    if ahead != "nothing":  # published by the worker's child, while task-started waits in the parent's buffer
+        publish()
+    if ahead == "task-sent and task-received":  # the parent reads the message before its child's report
+        receive()
     lab.started("a", 2)
-    if not sent_again_first:
-        lab.sent("a", 2.1, retries=1)
-    lab.received("a", 2.2, retries=1)
+    if ahead == "nothing":
+        publish()
+    if ahead != "task-sent and task-received":
+        receive()
     lab.retried("a", 3)
     assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
     lab.started("a", 4.1)
@@ -78,6 +88,28 @@ def test_retry_published_before_the_first_run_is_over(lab: Lab, sent_again_first
     assert (2, 1.0 + 1.9) == lab.observations(rows.TASK_PREFETCH, *TQ)
     assert (1, 1.0) == lab.observations(rows.TASK_RUNTIME, *TQ, "retry")
     assert 1 == lab.value(rows.TASK_EXCEPTIONS, "t", "KeyError")
+    assert not lab.tasks.tracked["a"].pending
+
+
+def test_lost_start_of_a_run_that_is_retried(lab: Lab) -> None:
+    """A first start that was lost leaves its times to nobody: the second start has its own."""
+    lab.sent("a", 0)
+    lab.received("a", 1)
+    lab.sent("a", 2.1, retries=1)
+    lab.received("a", 2.2, retries=1)
+    lab.retried("a", 3)
+    lab.started("a", 4.1)
+    lab.succeeded("a", 5)
+    assert {"retry": 1, "success": 1} == lab.ends()
+    assert (1, 2.0) == lab.observations(rows.TASK_WAIT, *TQ)
+
+
+def test_tasks_that_never_start_are_forgotten(lab: Lab) -> None:
+    """Expired and revoked tasks, which never start, do not stay in memory either."""
+    for number in range(30_000):
+        lab.sent(str(number), 0)
+        lab.revoked(str(number), 1, expired=True)
+    assert 10_000 >= len(lab.tasks.tracked)
 
 
 def test_retry_into_another_queue(lab: Lab) -> None:
