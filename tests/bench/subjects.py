@@ -18,8 +18,8 @@ from tests.integration.processes import Process, free_port
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / ".peers"
 REQUIREMENTS = {
-    "celery-exporter": ("prometheus-exporter-celery==0.11.2", "celery>=5.5,<5.6", "redis"),
-    "flower": ("flower==2.2.0", "redis"),
+    "celery-exporter": ("prometheus-exporter-celery==0.11.2", "celery[redis]>=5.5,<5.6"),
+    "flower": ("flower==2.2.0", "celery[redis]"),
 }
 # The PyPI release has no console script of its own; this is what its container image runs.
 CELERY_EXPORTER = "from src.cli import cli; cli()"
