@@ -20,12 +20,13 @@ def begin(uuid: str, task: Task, worker: Worker, at: float) -> TaskSeries:
     return series
 
 
-def end(uuid: str, task: Task, worker: Worker) -> tuple[TaskSeries, float] | None:
+def end(uuid: str, task: Task, worker: Worker, *, retried: bool) -> tuple[TaskSeries, float] | None:
     """Enter an end reported by ``worker``; give the execution's series and start (0 if unknown).
 
-    None means that this end was reported before.
+    Of two executions on one worker a retry ends the older one: what it published is the other. None means that this
+    end was reported before.
     """
-    if task.running and task.worker is worker:  # the common way, without a further call
+    if task.running and task.worker is worker and not (retried and task.others):  # the common way, without a call
         task.running, task.worker = False, None
         series = task.run_series
         series.running.value -= 1
@@ -38,6 +39,10 @@ def end(uuid: str, task: Task, worker: Worker) -> tuple[TaskSeries, float] | Non
         if run[0] is worker:
             _end_aside(uuid, task, run)
             return run[2], run[1]
+    if task.running and task.worker is worker:
+        stop(uuid, task)
+        task.worker = None
+        return task.run_series, task.started_at
     if task.ended:
         return None
     if not task.running and task.worker is worker:  # closed unseen, and it ended after all

@@ -60,8 +60,14 @@ class Task(Struct, gc=False):
     others: tuple[tuple[Worker, float, TaskSeries], ...] = ()
 
     def publish(self, publication: Publication) -> None:
-        """Enter a task-sent: as what starts next, or behind what has not ended yet."""
-        if publication.retries > self.retries and (self.running or self.is_awaiting):
+        """Enter a task-sent: as what starts next, or behind what has not ended; its receipt may be known already."""
+        if publication.retries == self.retries:
+            publication.received_at = self.received_at
+            self._take(publication)
+        elif self.later is not None and self.later.retries == publication.retries:
+            publication.received_at = self.later.received_at
+            self.later = publication
+        elif publication.retries > self.retries and (self.running or self.is_awaiting):
             self.later = publication
         else:
             self._take(publication)

@@ -58,7 +58,9 @@ def test_running_and_oldest(lab: Lab) -> None:
     assert lab.value(rows.TASK_OLDEST_STARTED, "t") is None
 
 
-@pytest.mark.parametrize("ahead", ["nothing", "task-sent", "task-sent and task-received"])
+@pytest.mark.parametrize(
+    "ahead", ["nothing", "task-sent", "task-sent and task-received", "task-received and task-sent", "late task-sent"]
+)
 def test_retry_published_before_the_first_run_is_over(lab: Lab, ahead: str) -> None:
     """A retry's task-sent and task-received belong to the second start, even if they come before the first."""
 
@@ -68,17 +70,24 @@ def test_retry_published_before_the_first_run_is_over(lab: Lab, ahead: str) -> N
     def receive() -> None:
         lab.received("a", 2.2, retries=1)
 
+    steps = {  # before and after the first task-started
+        "nothing": ((), (publish, receive)),
+        "task-sent": ((publish,), (receive,)),  # by the worker's child, while task-started waits in the parent's buffer
+        "task-sent and task-received": (
+            (publish, receive),
+            (),
+        ),  # the parent reads the message before its child's report
+        "task-received and task-sent": ((receive, publish), ()),
+        "late task-sent": ((), (receive, publish)),
+    }
+    before, after = steps[ahead]
     lab.sent("a", 0)
     lab.received("a", 1)
-    if ahead != "nothing":  # published by the worker's child, while task-started waits in the parent's buffer
-        publish()
-    if ahead == "task-sent and task-received":  # the parent reads the message before its child's report
-        receive()
+    for step in before:
+        step()
     lab.started("a", 2)
-    if ahead == "nothing":
-        publish()
-    if ahead != "task-sent and task-received":
-        receive()
+    for step in after:
+        step()
     lab.retried("a", 3)
     assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
     lab.started("a", 4.1)
