@@ -35,6 +35,7 @@ from exporter.state.workers import WorkerLimits, Workers
 from exporter.supervisor import Supervisor
 from exporter.web.home import Check, render_home
 from exporter.web.routes import Handlers, MetricsReply, build_app
+from exporter.web.security import guard, open_tls
 from exporter.web.server import WebServer, bind
 
 STOP_SECONDS = 0.9
@@ -187,22 +188,27 @@ def worker_limits(settings: Settings) -> WorkerLimits:
 class Service:
     """The exporter behind its web server, bound and not started; touches neither signals nor the set-up of logs.
 
-    Raises ConfigError when it can't listen where the settings say. ``address`` is the HOST:PORT it listens on.
+    Raises ConfigError when it can't listen where and as the settings say. ``address`` is the HOST:PORT it listens on,
+    ``scheme`` http or https.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.app = App(settings, SystemClock())
+        security = settings.web_config
+        tls = open_tls(security, self.app.clock)
         listener = bind(settings.web.listen_address)
         app = self.app
         routes = build_app(Handlers(app.metrics, app.healthy, app.ready, app.home), settings.web.telemetry_path)
-        self._web = WebServer(listener, routes)
+        self._web = WebServer(listener, guard(routes, security), tls)
         host, port = listener.getsockname()[:2]
         self.address = f"{host}:{port}"
+        self.scheme = "https" if tls else "http"
 
     def start(self) -> None:
         """Start every thread."""
         settings = self.app.settings
-        log.info("app.started", version=__version__, listen=self.address, path=settings.web.telemetry_path)
+        path = settings.web.telemetry_path
+        log.info("app.started", version=__version__, scheme=self.scheme, listen=self.address, path=path)
         for target in settings.redis_targets:
             log.info("app.server_configured", redis=target.name, url=target.redacted)
         for note in settings.notes:

@@ -20,6 +20,7 @@ from exporter.settings import RedisTarget, Settings
 from exporter.sources.redis_server import SERVER_COMMANDS
 from exporter.sources.session import Refusal, Session, right
 from exporter.sources.wire import CLIENT_NAME, Command, Endpoint
+from exporter.web.security import open_tls
 
 LISTEN_SECONDS = 6.0
 """Long enough for three heartbeats at Celery's default interval."""
@@ -83,7 +84,8 @@ def run(settings: Settings) -> int:
 
 
 def findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
-    """Give the findings, in the order in which the data flows."""
+    """Give the findings, in the order in which the data flows; raise ConfigError where the daemon would."""
+    open_tls(settings.web_config, clock)
     yield Finding("ok", "settings", "parsed")
     for note in settings.notes:
         yield Finding("note", "settings", note)

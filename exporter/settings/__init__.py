@@ -16,6 +16,9 @@ from exporter.settings.given import Given, Path, nest
 from exporter.settings.model import Settings
 from exporter.settings.rows import SettingRow, describe, render_help
 from exporter.settings.urls import RedisTarget
+from exporter.settings.web_config import read_web_config
+
+WEB_CONFIG_FILE: Path = ("web", "config", "file")
 
 __all__ = ["RedisTarget", "SettingRow", "Settings", "UsageRequested", "describe", "load", "render_help"]
 
@@ -38,7 +41,9 @@ def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery
         settings = Settings(**nest(given))
     except ValidationError as error:
         raise explain(error, given) from None
-    return settings.noted((*notes, *_unused_parameters(settings)))
+    settings = settings.noted((*notes, *_unused_parameters(settings)))
+    web_file = settings.web.config.file
+    return settings.secured(read_web_config(web_file, given[WEB_CONFIG_FILE].written)) if web_file else settings
 
 
 def _unused_parameters(settings: Settings) -> tuple[str, ...]:

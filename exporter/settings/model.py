@@ -15,6 +15,7 @@ from exporter.catalog import CATALOG, Kind
 from exporter.settings import values as v
 from exporter.settings.nearest import suggest
 from exporter.settings.urls import RedisTarget, parse_redis_url, secrets_of
+from exporter.web_config import WebConfig
 
 HISTOGRAMS = tuple(metric.name for metric in CATALOG.values() if metric.kind is Kind.HISTOGRAM)
 
@@ -102,11 +103,18 @@ class ScrapeOptions(Group):
     freshness: v.Seconds = Field(1, description="Age up to which Redis values are served again.")
 
 
+class WebConfigOptions(Group):
+    """Where the security of the HTTP side comes from."""
+
+    file: str | None = Field(None, description="YAML file with TLS and users, as for every Prometheus exporter.")
+
+
 class WebOptions(Group):
     """The HTTP side."""
 
     listen_address: v.ListenAddress = Field(":9808", description="Address to listen on, HOST:PORT.")
     telemetry_path: v.TelemetryPath = Field("/metrics", description="Path of the metrics.")
+    config: WebConfigOptions = WebConfigOptions()
 
     @property
     def host(self) -> str:
@@ -139,7 +147,8 @@ class ConfigOptions(Group):
 class Settings(BaseSettings):
     """Everything that can be set; frozen. Its repr shows no secret.
 
-    ``notes`` are facts about the configuration that are worth a log line.
+    ``notes`` are facts about the configuration that are worth a log line; ``web_config`` is what the file
+    ``web.config.file`` says.
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, enable_decoding=False)
@@ -163,6 +172,7 @@ class Settings(BaseSettings):
     log: LogOptions = LogOptions()
     config: ConfigOptions = ConfigOptions()
     _notes: tuple[str, ...] = PrivateAttr(default=())
+    _web_config: WebConfig = PrivateAttr(default_factory=WebConfig)
 
     @classmethod
     def settings_customise_sources(
@@ -187,6 +197,17 @@ class Settings(BaseSettings):
         return copy
 
     @property
+    def web_config(self) -> WebConfig:
+        """What secures the HTTP side; nothing without ``web.config.file``."""
+        return self._web_config
+
+    def secured(self, web_config: WebConfig) -> Self:
+        """Return the same settings with this web configuration."""
+        copy = self.model_copy()
+        copy._web_config = web_config  # noqa: SLF001 -- its own copy
+        return copy
+
+    @property
     def redis_targets(self) -> tuple[RedisTarget, ...]:
         """The servers to read: ``broker``, and ``results`` where it is another server."""
         broker = parse_redis_url("broker", self.broker_url.get_secret_value())
@@ -199,4 +220,5 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """Every text that must never be shown, for the log's filter."""
         urls = [self.broker_url, *([self.result_backend_url] if self.result_backend_url else [])]
-        return tuple(sorted({secret for url in urls for secret in secrets_of(url.get_secret_value())}))
+        found = {secret for url in urls for secret in secrets_of(url.get_secret_value())}
+        return tuple(sorted(found | set(self._web_config.users.values())))

@@ -1,7 +1,8 @@
 """A listening socket and an application in, an HTTP server in a thread of its own out.
 
 ``bind`` opens the socket. Never logs a request, never installs a signal handler, never waits for a client: one that
-sends half a request costs a file descriptor until ``REQUEST_TIMEOUT``, and no thread.
+sends half a request costs a file descriptor until ``REQUEST_TIMEOUT``, and no thread. One that never ends its TLS
+handshake costs the same for asyncio's 60 s.
 """
 
 import asyncio
@@ -9,11 +10,12 @@ import errno
 import logging
 import os
 import socket
+import ssl
 import threading
 from functools import partial
 from typing import Any, cast
 
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import Server
@@ -50,27 +52,35 @@ def bind(listen_address: str) -> socket.socket:
 class WebServer:
     """Serves ``app`` on ``listener`` (bound and listening), from ``start`` to ``stop``; usable once.
 
-    ``request_timeout`` is in seconds, see ``REQUEST_TIMEOUT``.
+    ``tls`` makes it HTTPS. ``request_timeout`` is in seconds, see ``REQUEST_TIMEOUT``.
     """
 
-    def __init__(self, listener: socket.socket, app: Starlette, request_timeout: float = REQUEST_TIMEOUT) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        app: ASGIApp,
+        tls: ssl.SSLContext | None = None,
+        request_timeout: float = REQUEST_TIMEOUT,
+    ) -> None:
         self._listener = listener
-        self._server = Server(
-            Config(
-                app,
-                http=cast("Any", partial(_open_protocol, request_timeout)),  # uvicorn only ever calls it
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                interface="asgi3",
-                log_config=None,
-                log_level=logging.WARNING,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE,
-            )
+        config = Config(
+            app,
+            http=cast("Any", partial(_Protocol, request_timeout)),  # uvicorn only ever calls it
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE,
         )
+        # Loaded here, because loading sets ``ssl``; a context of one's own is an argument in new versions only.
+        config.load()
+        config.ssl = tls
+        self._server = Server(config)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     @property
@@ -99,10 +109,16 @@ class WebServer:
         asyncio.run(self._server.serve(sockets=[self._listener]))
 
 
-def _open_protocol(request_timeout: float, **arguments: Any) -> H11Protocol:  # noqa: ANN401 -- uvicorn's own arguments, handed through
-    protocol = H11Protocol(**arguments)
-    protocol.loop.call_later(request_timeout, _close_if_stalled, protocol, request_timeout, None)
-    return protocol
+class _Protocol(H11Protocol):
+    """A connection that is watched from its beginning: under TLS, from the end of the handshake."""
+
+    def __init__(self, request_timeout: float, **arguments: Any) -> None:  # noqa: ANN401 -- uvicorn's own arguments, handed through
+        super().__init__(**arguments)
+        self._request_timeout = request_timeout
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self.loop.call_later(self._request_timeout, _close_if_stalled, self, self._request_timeout, None)
 
 
 def _close_if_stalled(protocol: H11Protocol, request_timeout: float, last_request: object) -> None:

@@ -4,14 +4,17 @@ import contextlib
 import http.client
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from exporter.web.routes import Handlers, MetricsReply, build_app
 from exporter.web.server import WebServer, bind
+from tests.certificates import Authority
 
 BODY = b"a 1.0\n" * 20_000
 
@@ -19,14 +22,14 @@ BODY = b"a 1.0\n" * 20_000
 class Site:
     """A server whose scrapes wait for ``release``, which is set unless a test clears it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.release = threading.Event()
         self.release.set()
         self.entered = threading.Semaphore(0)
         listener = bind("127.0.0.1:0")
         self.port: int = listener.getsockname()[1]
         handlers = Handlers(self._answer, lambda: (True, "ok"), lambda: (True, "ok"), lambda: "<p>home</p>")
-        self.server = WebServer(listener, build_app(handlers, "/metrics"), request_timeout=0.2)
+        self.server = WebServer(listener, build_app(handlers, "/metrics"), tls, request_timeout=0.2)
 
     def _answer(self, *_: object) -> MetricsReply:
         self.entered.release()
@@ -103,6 +106,23 @@ def test_half_of_a_second_request_ends(site: Site) -> None:
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET /")
         assert b"" == b"".join(iter(lambda: connection.recv(65536), b"")).removeprefix(b"ok\n")
+
+
+def test_half_a_request_ends_after_a_slow_handshake(tmp_path: Path) -> None:
+    """A client that takes its time with the TLS handshake is timed afterwards like any other."""
+    authority = Authority(tmp_path, "authority")
+    context, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=authority.certificate)
+    context.load_cert_chain(*authority.issue("server"))
+    site = Site(context)
+    site.server.start()
+    slow, quick = site.open_half(b""), client.wrap_socket(site.open_half(b""), server_hostname="localhost")
+    with quick:
+        # Its end shows that the time of a request is over for the slow one, too.
+        assert b"" == quick.recv(1)
+    with client.wrap_socket(slow, server_hostname="localhost") as late:
+        late.sendall(b"GET /")
+        assert b"" == late.recv(1)
+    site.server.stop(5)
 
 
 def test_stuck_scrapes_do_not_block_health(site: Site) -> None:

@@ -1,0 +1,48 @@
+"""What the web configuration adds: a guarded application, a TLS context.
+
+Takes a ``WebConfig``, gives what the server takes. Imports passwords and certificates only where they are switched on.
+"""
+
+import ssl
+from collections.abc import Mapping
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exporter.clock import Clock
+from exporter.web_config import WebConfig
+
+
+def guard(app: ASGIApp, config: WebConfig) -> ASGIApp:
+    """Put users and headers before an application; with neither, give it as it is."""
+    if config.users:
+        from exporter.web.auth import BasicAuth  # noqa: PLC0415 -- brings bcrypt, which most exporters never need
+
+        app = BasicAuth(app, config.users)
+    return FixedHeaders(app, config.headers) if config.headers else app
+
+
+def open_tls(config: WebConfig, clock: Clock) -> ssl.SSLContext | None:
+    """Load the certificate, None if TLS is off; raise ConfigError in one line if that fails."""
+    if config.tls is None:
+        return None
+    from exporter.web.tls import ReloadingContext  # noqa: PLC0415 -- not needed without TLS
+
+    return ReloadingContext(config.tls, clock)
+
+
+class FixedHeaders:
+    """Sets headers on every answer of an application, in the place of its own."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self._app, self._headers = app, headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

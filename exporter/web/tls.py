@@ -1,0 +1,198 @@
+"""TLS of the HTTP side: certificate, key and client authorities in files -> a context that follows those files.
+
+Takes a ``TlsConfig``, gives a context for a server. Reads the files at the start and, when they changed, at a new
+connection, at most once a second. Never gives up a certificate that works for one that does not.
+"""
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+
+from exporter.clock import Clock
+from exporter.errors import ConfigError
+from exporter.web_config import TlsConfig
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at the files."""
+VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+CLIENTS = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+CIPHERS = {
+    f"TLS_ECDHE_{signature}_WITH_{iana}": f"ECDHE-{signature}-{openssl}"
+    for signature in ("ECDSA", "RSA")
+    for iana, openssl in (
+        ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
+        ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
+        ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
+        ("CHACHA20_POLY1305", "CHACHA20-POLY1305"),  # Go's older name
+        ("AES_128_CBC_SHA256", "AES128-SHA256"),
+        ("AES_128_CBC_SHA", "AES128-SHA"),
+        ("AES_256_CBC_SHA", "AES256-SHA"),
+    )
+}
+"""OpenSSL's names of the suites that the toolkit takes."""
+TLS13_PREFIXES = ("TLS_AES_", "TLS_CHACHA20_")
+UNAVAILABLE = "is no suite of TLS 1.2 that can be used; take one such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+NO_MATCH = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
+
+log = structlog.get_logger(__name__)
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+class ReloadingContext(ssl.SSLContext):
+    """A server's context whose new connections get what the files hold now.
+
+    A context of its own is built each time and takes the place of the last one whole: loading into one that is in
+    use would leave a new certificate beside an old key whenever the second file is written after the first.
+    Raises ConfigError, at the start only; later failures are logged, each once. Used from one thread at a time.
+    """
+
+    def __new__(cls, *_: object) -> Self:
+        """Build the outer context, of which only the kind matters."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, config: TlsConfig, clock: Clock) -> None:
+        self._config, self._clock = config, clock
+        self._served = self._stamp()
+        self._current = build_context(config)
+        self._looked = clock.monotonic()
+        self._fault = ""
+
+    def wrap_bio(self, *arguments: Any, **keywords: Any) -> ssl.SSLObject:  # noqa: ANN401 -- the same arguments, handed through
+        """Begin a connection; asyncio calls this for each."""
+        now = self._clock.monotonic()
+        if now - self._looked >= LOOK_INTERVAL:
+            self._looked = now
+            self._follow()
+        return self._current.wrap_bio(*arguments, **keywords)
+
+    def _follow(self) -> None:
+        # Taken before the files are read: what changes meanwhile is then seen at the next look.
+        stamp = self._stamp()
+        if stamp == self._served:
+            self._fault = ""
+            return
+        try:
+            self._current = build_context(self._config)
+        except ConfigError as error:
+            if str(error) != self._fault:
+                self._fault = str(error)
+                log.warning("web.certificate_not_reloaded", error=self._fault)
+            return
+        self._served, self._fault = stamp, ""
+        log.info("web.certificate_reloaded", file=self._config.cert_file)
+
+    def _stamp(self) -> Stamp:
+        return tuple(_stamp_of(path) for _, path in _files(self._config))
+
+
+def build_context(config: TlsConfig) -> ssl.SSLContext:
+    """Build a server's context; raise ConfigError, in one line that names file, key and cure."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version, context.maximum_version = VERSIONS[config.min_version], VERSIONS[config.max_version]
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    if config.prefer_server_cipher_suites:
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    else:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+    if config.cipher_suites:
+        context.set_ciphers(":".join(_openssl_name(config, suite) for suite in config.cipher_suites))
+    for key, path in _files(config):
+        try:
+            Path(path).open("rb").close()
+        except OSError as error:
+            raise _fault(config, key, f"can't read {path}: {error.strerror}; check path and rights") from None
+    _load_certificate(context, config)
+    _load_authority(context, config)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, config: TlsConfig) -> None:
+    def refuse() -> str:
+        # OpenSSL would ask on the terminal.
+        raise _fault(config, "key_file", f"{config.key_file} is encrypted; give a key without a passphrase")
+
+    try:
+        context.load_cert_chain(config.cert_file, config.key_file, refuse)
+    except OSError as error:
+        raise _fault(config, *_blame(config, getattr(error, "reason", None) or "")) from None
+
+
+def _blame(config: TlsConfig, reason: str) -> tuple[str, str]:
+    """Give the key at fault and what is wrong with it; OpenSSL names neither file."""
+    if reason in NO_MATCH:
+        return "key_file", f"{config.key_file} does not belong to {config.cert_file}; give the key it was made with"
+    if "TOO_SMALL" in reason or "TOO_WEAK" in reason:
+        weakness = reason.replace("_", " ").lower()
+        return "cert_file", f"OpenSSL refuses {config.cert_file}: {weakness}; make a stronger one"
+    if not _holds_certificates(config.cert_file):
+        return "cert_file", f"{config.cert_file} holds no certificate; give one in PEM form"
+    return "key_file", f"{config.key_file} holds no private key; give one in PEM form"
+
+
+def _load_authority(context: ssl.SSLContext, config: TlsConfig) -> None:
+    authority = config.client_ca_file
+    if authority is None:
+        return
+    try:
+        context.load_verify_locations(authority)
+    except OSError:
+        raise _fault(config, "client_ca_file", f"{authority} holds no certificate; give one in PEM form") from None
+    context.verify_mode = CLIENTS[config.client_auth_type]
+    # As in Go: whatever is in the file is trusted, also an authority that another one signed.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def _holds_certificates(path: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
+    except OSError:
+        return False
+    return True
+
+
+def _openssl_name(config: TlsConfig, suite: str) -> str:
+    """Translate a name; refuse what OpenSSL does not know and what keeps no secret."""
+    name = CIPHERS.get(suite, suite)
+    if suite.startswith(TLS13_PREFIXES):
+        cure = "are always all on; remove it (or set max_version: TLS12)"
+        raise _fault(config, "cipher_suites", f"{suite} can't be chosen: the suites of TLS 1.3 {cure}")
+    probe = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        probe.set_ciphers(name)
+    except ssl.SSLError:
+        found = []
+    else:
+        # A word such as ALL is taken too, and is the name of no suite.
+        found = [cipher for cipher in probe.get_ciphers() if cipher["name"] == name]
+    known: dict[str, Any] = dict(found[0]) if found else {}
+    strong = known.get("kea") == "kx-ecdhe" and known.get("auth") in {"auth-rsa", "auth-ecdsa"}
+    if not strong or known["strength_bits"] < 128:
+        raise _fault(config, "cipher_suites", f"{suite!r} {UNAVAILABLE}")
+    return name
+
+
+def _files(config: TlsConfig) -> Iterator[tuple[str, str]]:
+    yield from (("cert_file", config.cert_file), ("key_file", config.key_file))
+    if config.client_ca_file is not None:
+        yield "client_ca_file", config.client_ca_file
+
+
+def _stamp_of(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _fault(config: TlsConfig, key: str, text: str) -> ConfigError:
+    return ConfigError(f"{config.file}: tls_server_config.{key}: {text}")

@@ -1,0 +1,53 @@
+"""Certificate authorities for tests, made by the openssl program.
+
+Takes a folder, gives paths of PEM files. Keys are of the P-256 curve, which cost no time to make.
+"""
+
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+NEW = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+class Pair(NamedTuple):
+    """A certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+    def move_to(self, other: "Pair") -> None:
+        """Take the place of another pair, first the certificate, then the key."""
+        self.certificate.replace(other.certificate)
+        self.key.replace(other.key)
+
+
+class Authority:
+    """A certificate authority of its own."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._pair = self._paths(name)
+        self.certificate = self._pair.certificate
+        _openssl(*NEW, "-x509", "-keyout", self._pair.key, "-out", self.certificate, "-subj", f"/CN={name}")
+
+    def issue(self, name: str) -> Pair:
+        """Make a certificate for localhost, 127.0.0.1 and whoever calls himself ``name``."""
+        pair, request, names = self._paths(name), self._folder / f"{name}.csr", self._folder / "names"
+        names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n", encoding="utf-8")
+        _openssl(*NEW, "-keyout", pair.key, "-out", request, "-subj", f"/CN={name}")
+        signing = ("-CA", self.certificate, "-CAkey", self._pair.key, "-CAcreateserial", "-extfile", names)
+        _openssl("x509", "-req", "-in", request, "-out", pair.certificate, *signing)
+        return pair
+
+    def _paths(self, name: str) -> Pair:
+        return Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
+
+
+def encrypt(key: Path, encrypted: Path) -> None:
+    """Write a key that needs a passphrase."""
+    _openssl("ec", "-in", key, "-aes256", "-passout", "pass:SECRET", "-out", encrypted)
+
+
+def _openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=20)

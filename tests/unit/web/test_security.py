@@ -1,0 +1,58 @@
+"""What a web configuration adds, and what it leaves alone."""
+
+import asyncio
+import subprocess
+import sys
+
+import httpx
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
+
+from exporter.web.security import guard, open_tls
+from exporter.web_config import WebConfig
+from tests.fakes import FakeClock
+
+INSIDE = PlainTextResponse("inside", headers={"Content-Security-Policy": "default-src 'none'"})
+HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
+
+
+def get(app: ASGIApp) -> httpx.Response:
+    """Send one request."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
+            return await client.get("/")
+
+    return asyncio.run(send())
+
+
+def test_nothing_on_changes_nothing() -> None:
+    """Without users and headers the application is served as it is, and without TLS there is no context."""
+    assert INSIDE is guard(INSIDE, WebConfig())
+    assert open_tls(WebConfig(), FakeClock()) is None
+
+
+def test_headers_are_on_every_answer() -> None:
+    """Headers of the file take the place of the application's own, and a refusal carries them too."""
+    headers = {"Content-Security-Policy": "sandbox", "Strict-Transport-Security": "max-age=60"}
+    for users, status in (({}, 200), ({"prometheus": HASH}, 401)):
+        reply = get(guard(INSIDE, WebConfig(headers=headers, users=users)))
+        assert status == reply.status_code
+        assert headers.items() <= {
+            name: ", ".join(reply.headers.get_list(name)) for name in headers
+        }.items()  # fmt: skip
+
+
+def test_what_is_off_is_not_imported() -> None:
+    """A start without a web configuration imports neither bcrypt nor the modules that need it or certificates."""
+    code = (
+        "import sys\n"
+        "from exporter.app import Service\n"
+        "from exporter.settings import load\n"
+        "Service(load(['--web.listen-address=127.0.0.1:0'], {}))\n"
+        "found = {'bcrypt', 'exporter.web.auth', 'exporter.web.tls'} & set(sys.modules)\n"
+        "assert not found, found\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,270 @@
+"""Contexts from files, and handshakes in memory: no socket is opened."""
+
+import ssl
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.errors import ConfigError
+from exporter.web.tls import CIPHERS, LOOK_INTERVAL, ReloadingContext, build_context
+from exporter.web_config import TlsConfig
+from tests.certificates import Authority, encrypt
+from tests.fakes import FakeClock
+
+GCM = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+
+
+class Site:
+    """An authority, a server's pair, and clients who trust the authority."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = Authority(folder, "authority")
+        self.pair = self.authority.issue("server")
+        self.clock = FakeClock()
+        self.config = TlsConfig(str(folder / "web.yml"), str(self.pair.certificate), str(self.pair.key))
+
+    def client(self) -> ssl.SSLContext:
+        """Give a client."""
+        return ssl.create_default_context(cafile=self.authority.certificate)
+
+    def with_file(self, key: str, path: str) -> TlsConfig:
+        """Give the configuration with another file under a key, clients being verified."""
+        files = {
+            "cert_file": self.config.cert_file,
+            "key_file": self.config.key_file,
+            "client_ca_file": str(self.authority.certificate),
+        } | {key: path}
+        return TlsConfig(
+            self.config.file,
+            files["cert_file"],
+            files["key_file"],
+            "VerifyClientCertIfGiven",
+            files["client_ca_file"],
+        )
+
+    def file(self, name: str, text: str) -> str:
+        """Write a file; give its path."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+        return str(self.folder / name)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Give a site in a folder of its own."""
+    return Site(tmp_path)
+
+
+def shake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
+    """Shake hands in memory; give the client's side, or raise what either side raises."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = [
+        client.wrap_bio(to_client, to_server, server_hostname="localhost"),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
+    # Three flights each way are more than any handshake takes.
+    for side in sides * 3:
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    return sides[0]
+
+
+def name_of(side: ssl.SSLObject) -> str:
+    """Give the common name of the other side's certificate."""
+    certificate = side.getpeercert()
+    assert certificate
+    return str(dict(pair[0] for pair in certificate["subject"])["commonName"])  # type: ignore[misc]  # typeshed: any depth
+
+
+def test_tls_1_3_and_1_2_are_spoken(site: Site) -> None:
+    """Unless the file says otherwise the newest version is spoken, 1.2 still, and nothing older."""
+    context = build_context(site.config)
+    old = site.client()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert ["TLSv1.3", "TLSv1.2"] == [shake(context, client).version() for client in (site.client(), old)]
+    assert ssl.TLSVersion.TLSv1_2 == context.minimum_version
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+def test_versions_bound_what_is_spoken(site: Site) -> None:
+    """The versions in the file are kept to, from both sides."""
+    old = site.client()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError):
+        shake(build_context(replace(site.config, min_version="TLS13")), old)
+    assert "TLSv1.2" == shake(build_context(replace(site.config, max_version="TLS12")), site.client()).version()
+
+
+@pytest.mark.parametrize("name", [GCM, "ECDHE-ECDSA-AES128-GCM-SHA256"])
+def test_cipher_suites_are_kept_to(site: Site, name: str) -> None:
+    """A suite by either name is the only one of TLS 1.2 that is left."""
+    context = build_context(replace(site.config, max_version="TLS12", cipher_suites=(name,)))
+    chosen = shake(context, site.client()).cipher()
+    assert chosen is not None
+    assert "ECDHE-ECDSA-AES128-GCM-SHA256" == chosen[0]
+
+
+def test_every_suite_of_the_toolkit_is_known_to_openssl(site: Site) -> None:
+    """No name in the table is refused."""
+    build_context(replace(site.config, cipher_suites=tuple(CIPHERS)))
+
+
+@pytest.mark.parametrize(
+    ("suite", "message"),
+    [
+        ("TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256 can't be chosen: the suites of TLS 1.3 are always all on"),
+        ("TLS_RSA_WITH_RC4_128_SHA", "'TLS_RSA_WITH_RC4_128_SHA' is no suite of TLS 1.2 that can be used; take one"),
+        ("ALL", "'ALL' is no suite"),
+        ("ECDHE-RSA-NULL-SHA", "'ECDHE-RSA-NULL-SHA' is no suite"),
+        ("AES128-SHA", "'AES128-SHA' is no suite"),
+        ("ADH-AES256-GCM-SHA384", "'ADH-AES256-GCM-SHA384' is no suite"),
+        ("ECDHE-RSA-AES128-SHA:ALL", "'ECDHE-RSA-AES128-SHA:ALL' is no suite"),
+    ],
+)
+def test_suites_that_cannot_be_are_refused(site: Site, suite: str, message: str) -> None:
+    """What Python can't choose, OpenSSL does not know or keeps no secret is refused, not left out."""
+    with pytest.raises(ConfigError) as caught:
+        build_context(replace(site.config, cipher_suites=(GCM, suite)))
+    assert str(caught.value).startswith(f"{site.config.file}: tls_server_config.cipher_suites: {message}")
+
+
+def test_a_key_of_another_certificate(site: Site) -> None:
+    """A key that does not match is told with both files."""
+    other = site.authority.issue("other").key
+    with pytest.raises(ConfigError) as caught:
+        build_context(replace(site.config, key_file=str(other)))
+    expected = f"{other} does not belong to {site.pair.certificate}; give the key it was made with"
+    assert f"{site.config.file}: tls_server_config.key_file: {expected}" == str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["cert_file", "key_file", "client_ca_file"])
+def test_a_missing_file(site: Site, key: str) -> None:
+    """A file that is not there is told with its key."""
+    with pytest.raises(ConfigError) as caught:
+        build_context(site.with_file(key, "/nowhere.pem"))
+    expected = "can't read /nowhere.pem: No such file or directory; check path and rights"
+    assert f"{site.config.file}: tls_server_config.{key}: {expected}" == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("cert_file", "holds no certificate; give one in PEM form"),
+        ("key_file", "holds no private key; give one in PEM form"),
+        ("client_ca_file", "holds no certificate; give one in PEM form"),
+    ],
+)
+def test_a_file_of_something_else(site: Site, key: str, text: str) -> None:
+    """A file that holds something else is told with its key, and nothing of what it holds is."""
+    path = site.file("else.pem", "SECRET")
+    with pytest.raises(ConfigError) as caught:
+        build_context(site.with_file(key, path))
+    assert f"{site.config.file}: tls_server_config.{key}: {path} {text}" == str(caught.value)
+
+
+def test_an_encrypted_key(site: Site) -> None:
+    """A key with a passphrase is refused, and nobody is asked for it."""
+    encrypt(site.pair.key, site.folder / "encrypted.key")
+    with pytest.raises(ConfigError, match=r"key_file: .*encrypted.key is encrypted; give a key without a passphrase$"):
+        build_context(replace(site.config, key_file=str(site.folder / "encrypted.key")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "presents", "served"),
+    [
+        ("RequireAndVerifyClientCert", "ours", True),
+        ("RequireAndVerifyClientCert", "theirs", False),
+        ("RequireAndVerifyClientCert", "", False),
+        ("VerifyClientCertIfGiven", "ours", True),
+        ("VerifyClientCertIfGiven", "theirs", False),
+        ("VerifyClientCertIfGiven", "", True),
+    ],
+)
+def test_client_certificates(site: Site, kind: str, presents: str, *, served: bool) -> None:
+    """Clients are let in by certificates of the authority alone, and without one only where that is allowed."""
+    config = replace(site.config, client_auth_type=kind, client_ca_file=str(site.authority.certificate))
+    client = site.client()
+    if presents:
+        authority = site.authority if presents == "ours" else Authority(site.folder, "theirs")
+        client.load_cert_chain(*authority.issue("client"))
+    try:
+        shake(build_context(config), client)
+    except ssl.SSLError:
+        assert not served
+    else:
+        assert served
+
+
+def test_any_certificate_in_the_file_is_an_authority(site: Site) -> None:
+    """As with the toolkit, what is trusted need not be signed by itself."""
+    pair = site.authority.issue("client")
+    client = site.client()
+    client.load_cert_chain(*pair)
+    kind = "RequireAndVerifyClientCert"
+    shake(build_context(replace(site.config, client_auth_type=kind, client_ca_file=str(pair.certificate))), client)
+
+
+def test_a_renewed_certificate_is_served(site: Site) -> None:
+    """New connections get the new certificate, after a second at the latest, and it is read once."""
+    context = ReloadingContext(site.config, site.clock)
+    site.authority.issue("renewed").move_to(site.pair)
+    assert "server" == name_of(shake(context, site.client()))
+    site.clock.advance(LOOK_INTERVAL)
+    with capture_logs() as lines:
+        for _ in range(3):
+            assert "renewed" == name_of(shake(context, site.client()))
+            site.clock.advance(LOOK_INTERVAL)
+    assert ["web.certificate_reloaded"] == [line["event"] for line in lines]
+
+
+def test_a_half_renewed_certificate_is_not_served(site: Site) -> None:
+    """Between the new certificate and its key the old pair serves on, and one line tells why."""
+    context = ReloadingContext(site.config, site.clock)
+    renewed = site.authority.issue("renewed")
+    renewed.certificate.replace(site.pair.certificate)
+    with capture_logs() as lines:
+        for _ in range(3):
+            site.clock.advance(LOOK_INTERVAL)
+            assert "server" == name_of(shake(context, site.client()))
+    assert ["web.certificate_not_reloaded"] == [line["event"] for line in lines]
+    renewed.key.replace(site.pair.key)
+    site.clock.advance(LOOK_INTERVAL)
+    assert "renewed" == name_of(shake(context, site.client()))
+
+
+def test_a_certificate_that_is_gone_is_served_on(site: Site) -> None:
+    """Without its files the exporter goes on with what it read."""
+    context = ReloadingContext(site.config, site.clock)
+    site.pair.certificate.unlink()
+    site.clock.advance(LOOK_INTERVAL)
+    with capture_logs() as lines:
+        assert "server" == name_of(shake(context, site.client()))
+    assert [f"{site.config.file}: tls_server_config.cert_file: can't read"] == [
+        line["error"][: line["error"].index(" /")] for line in lines
+    ]
+
+
+def test_a_new_client_authority_is_honoured(site: Site) -> None:
+    """The authority of the clients is followed like the certificate: who was let in before is not any more."""
+    trusted = site.folder / "clients.crt"
+    trusted.write_bytes(site.authority.certificate.read_bytes())
+    config = replace(site.config, client_auth_type="RequireAndVerifyClientCert", client_ca_file=str(trusted))
+    context, client = ReloadingContext(config, site.clock), site.client()
+    client.load_cert_chain(*site.authority.issue("client"))
+    shake(context, client)
+    trusted.write_bytes(Authority(site.folder, "theirs").certificate.read_bytes())
+    site.clock.advance(LOOK_INTERVAL)
+    with pytest.raises(ssl.SSLError):
+        shake(context, client)
+
+
+def test_nothing_is_read_without_a_change(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections alone load no file."""
+    context = ReloadingContext(site.config, site.clock)
+    monkeypatch.setattr("exporter.web.tls.build_context", None)
+    site.clock.advance(LOOK_INTERVAL)
+    assert "server" == name_of(shake(context, site.client()))
