@@ -6,6 +6,7 @@ from exporter.catalog import OVERFLOW, UNKNOWN, internals
 from exporter.catalog import tasks as rows
 from exporter.records import TaskFailed
 from exporter.state.tracking import TaskLimits
+from exporter.state.workers import WorkerLimits
 from tests.lab import W1, W2, Lab
 
 TQ = ("t", "q")
@@ -284,6 +285,7 @@ def test_events_overtake_task_sent(lab: Lab) -> None:
     lab.received("a", 1)
     lab.started("a", 2)
     lab.succeeded("a", 3)
+    lab.advance(0.9)
     assert 0 == lab.value(rows.TASKS_RECEIVED, *TQ)
     lab.sent("a", 0.5)
     assert 1 == lab.value(rows.TASKS_RECEIVED, *TQ)
@@ -463,6 +465,18 @@ def test_idle_series_expire() -> None:
     assert 5 == lab.value(internals.SERIES_EXPIRED, rows.TASKS.name)
     lab.sent("b", 200)
     assert 1 == lab.value(rows.TASKS_SENT, *TQ)
+
+
+def test_series_of_a_long_task_stay() -> None:
+    """A (task, queue) without events does not expire while one of its executions runs."""
+    lab = Lab(TaskLimits(idle=100), WorkerLimits(lost_after=1000))
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.tasks.sweep(lab.clock.monotonic())
+    lab.advance(101)
+    lab.tasks.sweep(lab.clock.monotonic())
+    assert 1 == lab.value(rows.TASKS_RUNNING, *TQ)
 
 
 def test_ended_tasks_do_not_pile_up(lab: Lab) -> None:
