@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from tests.bench import events, rendering
+from tests.bench import events, rendering, scrapes
 from tests.bench.streams import Shape, count_failures, make_stream
+from tests.integration.processes import system_program
 
 pytestmark = pytest.mark.servers
 
@@ -33,3 +34,13 @@ def test_streams_are_repeatable() -> None:
     assert channels[0] == channels[1]
     bodies = [base64.b64decode(json.loads(message.payload)["body"]) for message in make_stream(shape)]
     assert count_failures(shape) == sum(b"task-failed" in body for body in bodies)
+
+
+@pytest.mark.skipif(
+    system_program("prometheus-redis-exporter") == "prometheus-redis-exporter",
+    reason="prometheus-redis-exporter is not on PATH",
+)
+def test_scrapes_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both exporters are scraped in turn, and the ratio of their medians is told."""
+    scrapes.main(["--runs", "5"])
+    assert "ratio of the medians" in capsys.readouterr().out
