@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from exporter.clock import SystemClock
@@ -95,19 +95,32 @@ def _fill(server: RedisServer) -> None:
 
 
 def _measure(started: dict[str, tuple[Process, int]], server: RedisServer, runs: int) -> None:
-    connections = {name: http.client.HTTPConnection("127.0.0.1", port) for name, (_, port) in started.items()}
-    times: dict[str, list[float]] = {name: [] for name in started}
-    lines = dict.fromkeys(started, 0)
+    with ExitStack() as stack:
+        connections = {
+            name: stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", port)))
+            for name, (_, port) in started.items()
+        }
+        times, lines = _scrape_in_turn(connections, runs)
+    _print_table(times, lines, f"Redis {server.command('INFO')['redis_version']}, {runs} scrapes in turn")
+
+
+def _scrape_in_turn(
+    connections: dict[str, http.client.HTTPConnection], runs: int
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    times: dict[str, list[float]] = {name: [] for name in connections}
+    lines = dict.fromkeys(connections, 0)
     eventually(lambda: scrape(connections["this"])[1] > 1000)
     for _ in range(runs):
         for name, connection in connections.items():
             seconds, lines[name] = scrape(connection)
             times[name].append(seconds)
+    return times, lines
+
+
+def _print_table(times: dict[str, list[float]], lines: dict[str, int], what: str) -> None:
     medians = {name: statistics.median(found) for name, found in times.items()}
-    sys.stdout.write(
-        f"1 worker, {QUEUES} queues, Redis {server.command('INFO')['redis_version']}, {runs} scrapes in turn, "
-        f"Python {platform.python_version()}\n\n| | lines | median | p99 |\n|---|---|---|---|\n"
-    )
+    sys.stdout.write(f"1 worker, {QUEUES} queues, {what}, Python {platform.python_version()}\n\n")
+    sys.stdout.write("| | lines | median | p99 |\n|---|---|---|---|\n")
     for name, found in times.items():
         p99 = statistics.quantiles(found, n=100)[98]
         sys.stdout.write(f"| {name} | {lines[name]} | {medians[name] * 1e3:.2f} ms | {p99 * 1e3:.2f} ms |\n")
