@@ -24,6 +24,8 @@ from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
 
 CHUNK = 500
+CPU_RESOLUTION = 0.01
+"""Seconds: the least CPU time that the system tells."""
 IDLE_SECONDS = 1.0
 IDLE_SHARE = 0.03
 """A process is idle when it used less than this share of a core in the last IDLE_SECONDS."""
@@ -71,7 +73,7 @@ def _run(subject: Subject, client: "redis.Redis", shape: Shape, messages: Sequen
     after = _cpu_when_idle(process)
     counted = eventually(subject.counted, within=120)
     assert shape.tasks == counted, f"{subject.name} counted {counted} of {shape.tasks} tasks"
-    return Result(after - before, process.memory_info().rss)
+    return Result(max(after - before, CPU_RESOLUTION), process.memory_info().rss)
 
 
 def _cpu_when_idle(process: psutil.Process) -> float:
