@@ -6,6 +6,7 @@ A field that the server does not send gives no sample; a value that is no number
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from exporter.catalog import Metric
 from exporter.catalog import redis_server as rows
@@ -16,20 +17,55 @@ Reply = object
 """A reply as RESP2 gives it: bytes, int, None or a list of replies."""
 
 
-def _index(metrics: tuple[Metric, ...]) -> tuple[dict[str, list[Metric]], dict[str, list[Metric]]]:
-    """Map INFO fields to their rows, and prefixes (the field's pattern without its star) to theirs."""
-    plain: dict[str, list[Metric]] = defaultdict(list)
-    prefixed: dict[str, list[Metric]] = defaultdict(list)
+MAX_DIGITS = 20
+
+
+class _Row(NamedTuple):
+    """How one metric is read from its INFO field; see ``catalog.metric.Info``."""
+
+    metric: Metric
+    part: str
+    divisor: float
+    words: dict[str, float]
+
+    def read(self, value: str | None) -> float | None:
+        """Give the field's value in the metric's unit; None if it is missing or no number."""
+        if value is None:
+            return None
+        if value in self.words:
+            return self.words[value]
+        try:
+            # Whole numbers stay whole, up to what 64 bits hold.
+            number = int(value) if value.isdecimal() and len(value) < MAX_DIGITS else float(value)
+        except ValueError:
+            return None
+        return number if self.divisor == 1 else number / self.divisor
+
+
+def _row(metric: Metric) -> _Row:
+    origin = metric.origin
+    if not isinstance(origin, Info):
+        raise TypeError(f"{metric.name} does not come from INFO")
+    return _Row(metric, origin.part, origin.divisor, dict(origin.words))
+
+
+def _index(metrics: tuple[Metric, ...]) -> dict[str, list[_Row]]:
+    """Map INFO fields, or their prefixes (the field without its star), to the rows that read them."""
+    rows_by_field: dict[str, list[_Row]] = defaultdict(list)
     for metric in metrics:
-        origin = metric.origin
-        if isinstance(origin, Info):
-            target = prefixed if origin.fieldname.endswith("*") else plain
-            target[origin.fieldname.rstrip("*")].append(metric)
-    return dict(plain), dict(prefixed)
+        if isinstance(metric.origin, Info):
+            rows_by_field[metric.origin.fieldname.rstrip("*")].append(_row(metric))
+    return dict(rows_by_field)
 
 
-_PLAIN, _PREFIXED = _index(rows.INFO_ROWS)
-_CLUSTER, _ = _index(rows.CLUSTER_ROWS)
+_INFO = _index(rows.INFO_ROWS)
+_CLUSTER = _index(rows.CLUSTER_ROWS)
+_REPLICA_ROWS = [_row(metric) for metric in (rows.CONNECTED_SLAVE_OFFSET, rows.CONNECTED_SLAVE_LAG)]
+_MASTER_ROWS = {
+    "master_last_io_seconds_ago": _row(rows.MASTER_LAST_IO),
+    "master_sync_in_progress": _row(rows.MASTER_SYNC),
+    "slave_repl_offset": _row(rows.SLAVE_REPL_OFFSET),
+}
 _PREFIX = re.compile(r"(cmdstat_|errorstat_|db(?=\d+$))(.+)")
 _REPLICA = re.compile(r"slave\d+$")
 
@@ -46,17 +82,17 @@ def parse_info(text: bytes) -> dict[str, str]:
 
 def decode_info(redis: str, fields: dict[str, str]) -> list[Sample]:
     """Give every sample that INFO holds for the server called ``redis``."""
-    samples = [*_walk(redis, fields, _PLAIN), *_decode_identity(redis, fields), *_decode_replication(redis, fields)]
+    samples = [*_walk(redis, fields, _INFO), *_decode_identity(redis, fields), *_decode_replication(redis, fields)]
     for name, value in fields.items():
         found = _PREFIX.match(name)
         if found:
             # db0 keeps its prefix in the label, as redis_exporter has it
             label = name if found.group(1) == "db" else found.group(2)
             parts = _parts(value)
-            for metric in _PREFIXED[found.group(1)]:
-                number = _number(metric, parts.get(_origin(metric).part))
+            for row in _INFO[found.group(1)]:
+                number = row.read(parts.get(row.part))
                 if number is not None:
-                    samples.append(Sample(metric, (redis, label), number))
+                    samples.append(Sample(row.metric, (redis, label), number))
     return samples
 
 
@@ -99,19 +135,20 @@ def decode_output_buffer(reply: Reply) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _walk(redis: str, fields: dict[str, str], index: dict[str, list[Metric]]) -> Iterator[Sample]:
+def _walk(redis: str, fields: dict[str, str], index: dict[str, list[_Row]]) -> Iterator[Sample]:
+    labels = (redis,)
     for name, value in fields.items():
-        for metric in index.get(name, ()):
-            number = _number(metric, value)
+        for row in index.get(name, ()):
+            number = row.read(value)
             if number is not None:
-                yield Sample(metric, (redis,), number)
+                yield Sample(row.metric, labels, number)
 
 
 def _decode_identity(redis: str, fields: dict[str, str]) -> Iterator[Sample]:
     if "redis_version" in fields:
         labels = (fields.get(label, "") for label in rows.INSTANCE_INFO.label_names[1:])
         yield Sample(rows.INSTANCE_INFO, (redis, *labels), 1)
-    if fields.get("server_time_usec", "").isdigit() and fields.get("uptime_in_seconds", "").isdigit():
+    if fields.get("server_time_usec", "").isdecimal() and fields.get("uptime_in_seconds", "").isdecimal():
         start = int(fields["server_time_usec"]) // 1_000_000 - int(fields["uptime_in_seconds"])
         yield Sample(rows.START_TIME, (redis,), start)
 
@@ -121,42 +158,21 @@ def _decode_replication(redis: str, fields: dict[str, str]) -> Iterator[Sample]:
         if _REPLICA.match(name):
             parts = _parts(value)
             labels = (redis, parts.get("ip", ""), parts.get("port", ""), parts.get("state", ""))
-            for metric in (rows.CONNECTED_SLAVE_OFFSET, rows.CONNECTED_SLAVE_LAG):
-                number = _number(metric, parts.get(_origin(metric).part))
+            for row in _REPLICA_ROWS:
+                number = row.read(parts.get(row.part))
                 if number is not None:
-                    yield Sample(metric, labels, number)
+                    yield Sample(row.metric, labels, number)
     if fields.get("role") != "slave":
         return
     master = (redis, fields.get("master_host", ""), fields.get("master_port", ""))
     yield Sample(rows.SLAVE_INFO, (*master, fields.get("slave_read_only", "")), 1)
     yield Sample(rows.MASTER_LINK_UP, master, float(fields.get("master_link_status") == "up"))
-    for metric in (rows.MASTER_LAST_IO, rows.MASTER_SYNC, rows.SLAVE_REPL_OFFSET):
-        number = _number(metric, fields.get(_origin(metric).fieldname))
+    for field, row in _MASTER_ROWS.items():
+        number = row.read(fields.get(field))
         if number is not None:
-            yield Sample(metric, master, number)
-
-
-def _origin(metric: Metric) -> Info:
-    if not isinstance(metric.origin, Info):
-        raise TypeError(f"{metric.name} does not come from INFO")
-    return metric.origin
+            yield Sample(row.metric, master, number)
 
 
 def _parts(value: str) -> dict[str, str]:
     """Split ``keys=3,expires=1`` into its parts."""
     return dict(part.partition("=")[::2] for part in value.split(","))
-
-
-def _number(metric: Metric, value: str | None) -> float | None:
-    """Give a field's value in the metric's unit; None if it is missing or no number."""
-    if value is None:
-        return None
-    origin = _origin(metric)
-    for word, number in origin.words:
-        if value == word:
-            return number
-    try:
-        parsed = int(value) if value.isdigit() else float(value)
-    except ValueError:
-        return None
-    return parsed if origin.divisor == 1 else parsed / origin.divisor

@@ -1,5 +1,8 @@
 """Redis's replies as samples."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from exporter.catalog import redis_server as rows
 from exporter.decode.redis_server import (
     decode_cluster_info,
@@ -177,3 +180,20 @@ def test_bytes_that_are_no_text() -> None:
             "redis_connected_clients", "r"
         ]
     )
+
+
+FIELDS = st.sampled_from(
+    ["used_memory", "db0", "cmdstat_get", "errorstat_ERR", "slave0", "role", "uptime_in_seconds", "server_time_usec"]
+)
+VALUES = st.text(max_size=20) | st.sampled_from(
+    ["slave", "keys=\u00b2", "\u00b2", "calls=1e999", "nan", "=,=", "ip=1,lag=x"]
+)
+
+
+@given(st.dictionaries(FIELDS, VALUES), st.binary(max_size=100))
+def test_any_info(fields: dict[str, str], text: bytes) -> None:
+    """Whatever INFO says, it gives samples with numbers, or none, and never an exception."""
+    for given_fields in (fields, parse_info(text)):
+        for sample in decode_info("r", given_fields):
+            assert isinstance(sample.value, int | float)
+            assert len(sample.metric.labels) == len(sample.labels)
