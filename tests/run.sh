@@ -113,6 +113,7 @@ PYTHON
 
 marks=()
 folders=(tests/unit tests/contract)
+[ "$fast" = no ] || pytest_arguments+=(-n 2)
 if [ "$fast" = no ]; then
   folders=(tests)
   left_out=$(missing 1 | tr '\n' ' ')
