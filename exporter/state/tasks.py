@@ -77,10 +77,11 @@ class Tasks:
         worker = self._worker(event.hostname)
         task = self.tracked.get(event.uuid)
         if task is None:
-            if self._hold(event.uuid, "task-received", partial(self.fold_received, event), event.name):
+            queue = self._workers.consumed_queue(worker)
+            fold = partial(self.fold_received, event)
+            if queue == UNKNOWN and self._hold(event.uuid, "task-received", fold, event.name):
                 return
-            series = self.names.series(event.name, self._workers.consumed_queue(worker))
-            task = self._track(event.uuid, series, retries=event.retries)
+            task = self._track(event.uuid, self.names.series(event.name, queue), retries=event.retries)
         task.ended = False
         eta = eta_seconds(event.eta) if event.eta is not None else None
         task.receive(event.retries, event.timestamp, eta).received.value += 1
@@ -128,9 +129,11 @@ class Tasks:
         Celery reports Reject as a failure and then as rejected: both mean one rejected execution.
         """
         if name is not None and event.uuid not in self.tracked:
-            if self._hold(event.uuid, "task-failed", partial(self.fold_failed, event, exception, name), name):
+            queue = self._workers.consumed_queue(self._worker(event.hostname))
+            fold = partial(self.fold_failed, event, exception, name)
+            if queue == UNKNOWN and self._hold(event.uuid, "task-failed", fold, name):
                 return
-            self._track(event.uuid, self.names.series(name, UNKNOWN))
+            self._track(event.uuid, self.names.series(name, queue))
         run = self._end(event, "task-failed", lambda held: self.fold_failed(held, exception, name))
         if run is None:
             return

@@ -359,6 +359,21 @@ def test_queue_of_the_only_consumed_one(lab: Lab) -> None:
     assert 1 == lab.value(rows.TASKS_RECEIVED, "t", UNKNOWN)
 
 
+@pytest.mark.parametrize("kind", ["received", "failed"])
+def test_consumed_queue_also_where_task_sent_is_usual(lab: Lab, kind: str) -> None:
+    """A worker's only queue is taken at once, also where other tasks' publishers send task-sent and this one's not."""
+    lab.sent("another", 0)
+    lab.workers.meet(W1).queues = ("emails",)
+    if kind == "received":
+        lab.received("a", 1)
+    else:
+        lab.tasks.fold_failed(TaskFailed("a", lab.start + 1, W1), "NotRegistered", "t")
+    lab.advance(2)
+    metric, labels = (rows.TASKS_RECEIVED, ()) if kind == "received" else (rows.TASKS, ("failure",))
+    assert 1 == lab.value(metric, "t", "emails", *labels)
+    assert lab.value(metric, "t", UNKNOWN, *labels) is None
+
+
 def test_unknown_task(lab: Lab) -> None:
     """Events of a task whose name was never seen are counted as unmatched and under no task."""
     lab.started("x", 1)
