@@ -9,10 +9,10 @@ from typing import Any
 from exporter.catalog import internals
 from exporter.catalog import queues as rows
 from exporter.clock import Clock
-from exporter.decode.queues import decode_message_id, decode_oldest_delivery
+from exporter.decode.queues import decode_oldest_delivery, decode_queued
 from exporter.decode.redis_server import decode_output_buffer
 from exporter.errors import DecodeError
-from exporter.records import QueueReading, Sample
+from exporter.records import QueuedMessage, QueueReading, Sample
 from exporter.sources.queues import QueueKeys
 from exporter.sources.wire import Command
 from exporter.state.queues import Queues
@@ -34,7 +34,7 @@ class QueuesPart:
         self._clock = clock
         self._oldest = oldest
         self._plan: list[tuple[str, tuple[int, ...]]] = []
-        self._heavy: dict[tuple[str, int], tuple[float, str]] = {}
+        self._heavy: dict[tuple[str, int], tuple[float, QueuedMessage]] = {}
 
     def commands(self) -> list[Command]:
         """LLEN per queue and step, LINDEX per queue and step in use."""
@@ -52,7 +52,7 @@ class QueuesPart:
         readings = [self._reading(queue, steps, answers) for queue, steps in self._plan]
         now = self._clock.now()
         with self._store.lock:
-            return [sample for reading in readings for sample in self._queues.fold(reading, now)]
+            return self._queues.fold_all(readings, now)
 
     def _wanted_steps(self, queue: str) -> tuple[int, ...]:
         if not self._oldest:
@@ -73,24 +73,24 @@ class QueuesPart:
             if step not in steps and lengths[step] and (queue, step) in self._heavy
         }
         for step in steps:
-            task_id = self._next_task(queue, step, next(answers))
-            if task_id is not None:
-                oldest[step] = task_id
+            found = self._next_message(queue, step, next(answers))
+            if found is not None:
+                oldest[step] = found
         # All steps or nothing: a sum without some of them would be a wrong length.
         return QueueReading(queue, lengths if len(lengths) == len(replies) else {}, oldest)
 
-    def _next_task(self, queue: str, step: int, message: Any) -> str | None:  # noqa: ANN401 -- a reply can be anything
-        """The id of a step's next message; None if there is none, or it is not Celery's."""
+    def _next_message(self, queue: str, step: int, message: Any) -> QueuedMessage | None:  # noqa: ANN401 -- any reply
+        """A step's next message; None if there is none, or it is not Celery's."""
         self._heavy.pop((queue, step), None)
         if not isinstance(message, bytes):
             return None
         try:
-            task_id = decode_message_id(message)
+            found = decode_queued(message)
         except DecodeError:
             return None
         if len(message) > HEAVY_BYTES:
-            self._heavy[queue, step] = (self._clock.monotonic() + HEAVY_PAUSE, task_id)
-        return task_id
+            self._heavy[queue, step] = (self._clock.monotonic() + HEAVY_PAUSE, found)
+        return found
 
 
 class UnackedPart:

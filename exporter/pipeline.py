@@ -6,7 +6,7 @@ formats and never waits.
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from exporter.catalog import internals
 from exporter.clock import Clock
@@ -30,20 +30,38 @@ from exporter.records import (
     WorkerOffline,
     WorkerOnline,
 )
-from exporter.sources.event_stream import EventStream
 from exporter.state.series import Series, Store
 from exporter.state.tasks import Tasks
 from exporter.state.workers import Workers
 
+Decode = Callable[[Any], Sequence[Part]]
+"""Turns one message that a stream reads into its parts; raises DecodeError."""
 TICK_SECONDS = 1
 SWEEP_SECONDS = 60
 
 
+class Stream(Protocol):
+    """A subscription to events: sources.event_stream on Redis, sources.kombu_events elsewhere."""
+
+    def open(self) -> None:
+        """Subscribe; raise SourceError."""
+
+    def read(self) -> list[Any]:
+        """Give the messages that came, none after half a second of silence; raise SourceError."""
+
+    def close(self) -> None:
+        """End the subscription; safe from any thread."""
+
+
 class EventPipeline:
-    """Folds messages into tasks and workers, and keeps account of the subscription."""
+    """Folds messages into tasks and workers, and keeps account of the subscription.
+
+    ``decode`` is for what the stream reads.
+    """
 
     def __init__(self, store: Store, tasks: Tasks, workers: Workers, clock: Clock) -> None:
         self.listening = False
+        self.decode: Decode = decode_message
         self._store = store
         self._tasks = tasks
         self._workers = workers
@@ -55,7 +73,7 @@ class EventPipeline:
         self._lag = store.histogram(internals.EVENT_LAG)
         self._table = self._fold_table()
 
-    def listen(self, stream: EventStream, stop: threading.Event, works: Callable[[], None]) -> None:
+    def listen(self, stream: Stream, stop: threading.Event, works: Callable[[], None]) -> None:
         """Read and fold events until stopped, ticking every second; raises SourceError, noted as a loss."""
         try:
             stream.open()
@@ -75,12 +93,13 @@ class EventPipeline:
         finally:
             stream.close()
 
-    def fold(self, payloads: list[bytes]) -> None:
+    def fold(self, payloads: list[Any]) -> None:
         """Decode and fold what one read brought."""
         decoded, refused = [], []
+        decode = self.decode
         for payload in payloads:
             try:
-                decoded.append(decode_message(payload))
+                decoded.append(decode(payload))
             except DecodeError as error:
                 refused.append(error.reason)
         with self._store.lock:

@@ -107,7 +107,7 @@ class WorkerEvent(Struct, gc=False):
 
     ``freq`` is the heartbeat interval in seconds. A heartbeat that answers a remote command carries neither
     ``active`` nor ``processed`` nor ``loadavg`` (1, 5, 15 minutes): None is unknown, not 0. ``queues`` and
-    ``concurrency`` are there only if the application adds them.
+    ``concurrency`` are there only if the application adds them (deploy/celery_events.py).
     """
 
     hostname: Text
@@ -189,11 +189,13 @@ class SeriesView(Protocol):
     """A series as exposition sees it.
 
     ``labels`` are values in the metric's declared order. ``bounds`` are a histogram's bucket bounds, else
-    empty. ``exemplar`` is a counter's latest one (a histogram's travel with its value). ``cache`` belongs to
-    exposition, which keeps prepared text there; it starts as None.
+    empty. ``exemplar`` is a counter's latest one (a histogram's travel with its value). ``born`` is when a counter or
+    histogram began at 0 (epoch seconds), None if that is not known. ``cache`` belongs to exposition, which keeps
+    prepared text there; it starts as None.
     """
 
     labels: tuple[str, ...]
+    born: float | None
     bounds: tuple[float, ...]
     exemplar: Exemplar | None
     cache: object
@@ -215,12 +217,41 @@ class Sample(NamedTuple):
     value: float
 
 
-class QueueReading(NamedTuple):
-    """One queue as read from Redis: messages per priority step, and the id of the next message to be served.
+class EventMessage(NamedTuple):
+    """A message of Celery's events as AMQP carries it: its body and what it is written in."""
 
-    ``oldest`` maps a step to a task id; a step is missing where it is empty, or was not asked for.
+    body: bytes
+    content_type: str
+
+
+class QueueCount(NamedTuple):
+    """A queue as its broker counts it: messages that wait, and consumers; None where the broker does not tell."""
+
+    queue: str
+    messages: int
+    consumers: int | None
+
+
+class QueuedMessage(NamedTuple):
+    """A message in a queue: its task id, and when it was published (epoch seconds) if its headers tell."""
+
+    task_id: str
+    published_at: float | None = None
+
+
+class QueueReading(NamedTuple):
+    """One queue as read from Redis: messages per priority step, and the next message to be served.
+
+    ``oldest`` maps a step to its next message; a step is missing where it is empty, or was not asked for.
     """
 
     queue: str
     lengths: dict[int, int]
-    oldest: dict[int, str]
+    oldest: dict[int, QueuedMessage]
+
+
+class PeriodicTask(NamedTuple):
+    """A task, and the longest time between two of its runs by its schedule, in seconds."""
+
+    task: str
+    interval: float

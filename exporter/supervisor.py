@@ -2,12 +2,14 @@
 
 Takes work and a stop event. A SourceError is expected: one log line when the trouble begins and one when it ends.
 Anything else is a bug: it is logged with its traceback and counted, and the work is started again all the same.
+The same boundary is lent to those who do the work of a thread for it (``attempt``).
 """
 
 import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 
@@ -16,6 +18,8 @@ from exporter.errors import SourceError
 
 Work = Callable[[Callable[[], None]], None]
 """Called with a function that it calls once it works; returns when stopped, raises when it fails."""
+
+T = TypeVar("T")
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
@@ -39,7 +43,7 @@ class Supervisor:
     """Runs work in threads until ``stop`` is set; ``on_bug`` is called with the name of work that crashed."""
 
     def __init__(self, clock: Clock, stop: threading.Event, on_bug: Callable[[str], None]) -> None:
-        self._clock = clock
+        self.clock = clock
         self._stop = stop
         self._on_bug = on_bug
         self._tasks: list[Task] = []
@@ -61,26 +65,33 @@ class Supervisor:
 
     def join(self, timeout: float) -> list[str]:
         """Wait for the threads to end, all together at most ``timeout`` seconds; give those that did not."""
-        until = self._clock.monotonic() + timeout
+        until = self.clock.monotonic() + timeout
         for task in self._tasks:
             if task.thread is not None:
-                task.thread.join(max(0.0, until - self._clock.monotonic()))
+                task.thread.join(max(0.0, until - self.clock.monotonic()))
         return [task.name for task in self._tasks if task.thread is not None and task.thread.is_alive()]
+
+    def attempt(self, name: str, call: Callable[[], T]) -> T:
+        """Call; raise SourceError, also in the place of a bug, which is logged and counted for ``name``."""
+        try:
+            return call()
+        except SourceError:
+            raise
+        except Exception:
+            log.exception("supervisor.bug_met", source=name)
+            self._on_bug(name)
+        raise SourceError("bug", "failed in a way that nobody expected; see the log")
 
     def _keep_going(self, task: Task) -> None:
         while not self._stop.is_set():
             try:
-                task.work(lambda: self._works(task))
+                self.attempt(task.name, lambda: task.work(lambda: self._works(task)))
             except SourceError as error:
                 if self._stop.is_set():
                     return
-                if task.trouble != error.reason:
+                if error.reason not in {task.trouble, "bug"}:
                     log.warning("supervisor.source_failed", source=task.name, reason=error.reason, error=str(error))
                 task.trouble = error.reason
-            except Exception:
-                log.exception("supervisor.bug_met", source=task.name)
-                task.trouble = "bug"
-                self._on_bug(task.name)
             # Jitter, so that many exporters do not knock at a recovering server together.
             self._stop.wait(task.pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret depends on it
             task.pause = min(task.pause * 2, LONGEST_PAUSE)

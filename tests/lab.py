@@ -18,7 +18,7 @@ from exporter.records import (
     WorkerOffline,
     WorkerOnline,
 )
-from exporter.state.series import Store
+from exporter.state.series import NewSeries, Store
 from exporter.state.tasks import Tasks
 from exporter.state.tracking import TaskLimits
 from exporter.state.workers import WorkerLimits, Workers
@@ -36,10 +36,11 @@ class Lab:
         tasks: TaskLimits | None = None,
         workers: WorkerLimits | None = None,
         series: int = 1000,
+        new: NewSeries | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.start = self.clock.epoch
-        self.store = Store(EVENT_METRICS, series, {})
+        self.store = Store(EVENT_METRICS, series, {}, new or NewSeries())
         self.workers = Workers(self.store, self.clock, workers or WorkerLimits())
         self.tasks = Tasks(self.store, self.workers, tasks or TaskLimits())
         self.tasks.now = self.clock.monotonic()

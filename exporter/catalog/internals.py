@@ -2,14 +2,19 @@
 
 from exporter.catalog.labels import (
     COLLECTOR,
+    INSPECTION,
     METRIC,
     PYTHON_VERSION,
     REASON,
     REDIS_PY_VERSION,
+    SCRAPE_ERROR,
+    TRANSPORT,
     TYPE,
     VERSION,
 )
 from exporter.catalog.metric import Command, Event, Metric, Own, counter, gauge, histogram
+
+PASSIVE = "AMQP queue.declare (passive)"
 
 BUILD_INFO = gauge(
     "celery_exporter_build_info",
@@ -19,7 +24,8 @@ BUILD_INFO = gauge(
 STREAM_UP = gauge("celery_exporter_event_stream_up", "1 while subscribed to the broker's events.")
 STREAM_RECONNECTS = counter(
     "celery_exporter_event_stream_reconnects_total",
-    "Losses of the event stream: refused, timeout, dns, tls, auth, noperm, loading, busy, closed, protocol, bug.",
+    "Losses of the event stream: refused, timeout, dns, tls, auth, noperm, nomaster, loading, busy, closed, protocol, "
+    "bug.",
     (REASON,),
 )
 STREAM_GAP = counter(
@@ -49,6 +55,30 @@ EVENT_BACKLOG = gauge(
     "Output buffer that the broker holds for the event subscription; it cuts the subscription at its limit.",
     (),
     Command("CLIENT LIST ID"),
+)
+EVENT_BACKLOG_MESSAGES = gauge(
+    "celery_exporter_event_backlog_messages",
+    "Messages that wait in the exporter's own queue on RabbitMQ; the oldest go beyond events.queue_max_length.",
+    (),
+    Command(PASSIVE),
+)
+BROKER_UP = gauge(
+    "celery_exporter_broker_up",
+    "1 if the broker answered this scrape; for brokers other than Redis, which has redis_up.",
+    (TRANSPORT,),
+    Command(PASSIVE),
+)
+BROKER_LAST_SCRAPE_ERROR = gauge(
+    "celery_exporter_broker_last_scrape_error",
+    "1 with the reason why the broker could not be read; 0, with an empty err, if it could.",
+    (TRANSPORT, SCRAPE_ERROR),
+    Command(PASSIVE),
+)
+BROKER_LAST_SCRAPE_DURATION = gauge(
+    "celery_exporter_broker_last_scrape_duration_seconds",
+    "Time to read the broker; absent if that failed.",
+    (TRANSPORT,),
+    Command(PASSIVE),
 )
 TASKS_TRACKED = gauge("celery_exporter_tasks_tracked", "Tasks held in memory to join their events.")
 TASKS_EVICTED = counter(
@@ -92,6 +122,24 @@ COLLECTOR_LAST_SUCCESS = gauge(
     "When the collector last succeeded; absent until it does.",
     (COLLECTOR,),
 )
+CONTROL_ENABLED = gauge(
+    "celery_exporter_control_enabled",
+    "1 while workers are asked; 0 where the settings say so, or where the broker's user may not write.",
+)
+CONTROL_MISSING = counter(
+    "celery_exporter_control_replies_missing_total",
+    "Answers that an online worker did not give in time, by inspect command.",
+    (INSPECTION,),
+)
+CONTROL_INVALID = counter(
+    "celery_exporter_control_replies_invalid_total",
+    "Answers skipped, by reason: envelope, serializer (pickle is never read), body, schema, size, late, stranger.",
+    (REASON,),
+)
+EVENTS_ENABLED = counter(
+    "celery_exporter_enable_events_sent_total",
+    "Times that a worker was told to send task events (celery.enable_events).",
+)
 SCRAPE_DURATION = histogram(
     "celery_exporter_scrape_duration_seconds",
     "Time to answer a scrape: Redis reads and rendering.",
@@ -107,7 +155,8 @@ UNEXPECTED_ERRORS = counter(
 
 METRICS: tuple[Metric, ...] = (
     BUILD_INFO, STREAM_UP, STREAM_RECONNECTS, STREAM_GAP, LAST_EVENT, EVENTS, EVENTS_INVALID, EVENT_LAG,
-    EVENT_BACKLOG, TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
-    SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, SCRAPE_DURATION,
-    UNEXPECTED_ERRORS,
+    EVENT_BACKLOG, EVENT_BACKLOG_MESSAGES, BROKER_UP, BROKER_LAST_SCRAPE_ERROR, BROKER_LAST_SCRAPE_DURATION,
+    TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
+    SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, CONTROL_ENABLED,
+    CONTROL_MISSING, CONTROL_INVALID, EVENTS_ENABLED, SCRAPE_DURATION, UNEXPECTED_ERRORS,
 )  # fmt: skip

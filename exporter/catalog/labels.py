@@ -9,6 +9,8 @@ EXCEPTION = Label("exception", "Class name of the exception, without its module;
 REVOCATION = Label("reason", "terminated, expired or revoked.", closed=True)
 WORKER = Label("worker", "Full node name, e.g. `celery@host`.")
 WORKER_STATE = Label("state", "online, lost or offline.", closed=True)
+POOL = Label("pool", "prefork, threads, solo, gevent, eventlet; MODULE:CLASS of a pool of one's own.")
+BEAT = Label("beat", "Node name of a scheduler, as in celerybeat@host.")
 PERIOD = Label("period", "1m, 5m or 15m.", closed=True)
 VERSION = Label("version", "Version of the software.")
 SOFTWARE = Label("software", "Software that the worker names itself as, e.g. `py-celery`.")
@@ -38,12 +40,14 @@ SLAVE_PORT = Label("slave_port", "Port of the replica.")
 SLAVE_STATE = Label("slave_state", "State of the replica as its master sees it.")
 
 TYPE = Label("type", "Event type; `other` for custom events.", closed=True)
+TRANSPORT = Label("transport", "How the broker is reached, e.g. `amqp`.")
 REASON = Label("reason", "Why; a closed list given in the metric's help.", closed=True)
 METRIC = Label("metric", "Name of the metric family.", closed=True)
+INSPECTION = Label("command", "stats, active_queues, scheduled, reserved, active or registered.", closed=True)
 COLLECTOR = Label("collector", "Part of the exporter that reads something.")
 SCRAPE_ERROR = Label(
     "err",
-    "Empty, or one of refused, timeout, dns, tls, auth, noperm, loading, busy, closed, protocol, bug.",
+    "Empty, or one of refused, timeout, dns, tls, auth, noperm, nomaster, loading, busy, closed, protocol, bug.",
     closed=True,
 )
 PYTHON_VERSION = Label("python_version", "Version of Python.")

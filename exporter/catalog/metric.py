@@ -76,6 +76,17 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Inspect:
+    """Comes from the answer to one of Celery's inspect commands; ``otherwise`` is who else tells it."""
+
+    command: str
+    otherwise: str = ""
+
+    def __str__(self) -> str:
+        return f"inspect: {self.command}" + (f"; {self.otherwise}" if self.otherwise else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Own:
     """Measured by the exporter on itself, or derived from its settings."""
 
@@ -85,7 +96,7 @@ class Own:
         return self.source
 
 
-Origin = Event | Info | Command | Own
+Origin = Event | Info | Command | Inspect | Own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +114,13 @@ class Metric:
     origin: Origin = field(default_factory=Own)
     buckets: tuple[float, ...] = ()
     stability: Stability = Stability.EXPERIMENTAL
+    kept_elsewhere: bool = False
+    """Whether somebody else counts, so that the value is not 0 when it is first seen."""
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether the metric's series begin at 0 when they are made."""
+        return self.kind is not Kind.GAUGE and not self.kept_elsewhere
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -110,9 +128,16 @@ class Metric:
         return tuple(label.name for label in self.labels)
 
 
-def counter(name: str, help: str, labels: tuple[Label, ...] = (), origin: Origin = Own()) -> Metric:  # noqa: A002 -- `help` is Prometheus's word; Own() is immutable
+def counter(
+    name: str,
+    help: str,  # noqa: A002 -- `help` is Prometheus's word
+    labels: tuple[Label, ...] = (),
+    origin: Origin = Own(),  # immutable
+    *,
+    kept_elsewhere: bool = False,
+) -> Metric:
     """Declare a counter."""
-    return Metric(name, Kind.COUNTER, help, labels, origin)
+    return Metric(name, Kind.COUNTER, help, labels, origin, kept_elsewhere=kept_elsewhere)
 
 
 def gauge(name: str, help: str, labels: tuple[Label, ...] = (), origin: Origin = Own()) -> Metric:  # noqa: A002 -- as above

@@ -1,13 +1,15 @@
-"""Queue metrics, read from the broker during a scrape."""
+"""Queue metrics: read from the broker during a scrape, or derived from what workers tell."""
 
 from exporter.catalog.labels import PRIORITY, QUEUE
-from exporter.catalog.metric import Command, Metric, Own, gauge
+from exporter.catalog.metric import Command, Inspect, Metric, Own, gauge
+from exporter.catalog.workers import SNIPPET
 
 QUEUE_LENGTH = gauge(
     "celery_queue_length",
-    "Messages waiting in the queue, all priorities together; 0 for a known queue that is empty.",
+    "Messages waiting in the queue, all priorities together; 0 for a known queue that is empty. On RabbitMQ those that "
+    "are ready, without those that workers hold; absent for a queue that is not there.",
     (QUEUE,),
-    Command("LLEN"),
+    Command("LLEN; on RabbitMQ queue.declare (passive)"),
 )
 QUEUE_PRIORITY_LENGTH = gauge(
     "celery_queue_priority_length",
@@ -17,9 +19,24 @@ QUEUE_PRIORITY_LENGTH = gauge(
 )
 QUEUE_OLDEST_AGE = gauge(
     "celery_queue_oldest_message_age_seconds",
-    "Age of the next message to be served: since its task-sent, else since it was first seen there (a lower bound).",
+    "Age of the next message to be served: since its publishing as its header (deploy/celery_events.py) or its "
+    "task-sent tells, else since it was first seen there (a lower bound).",
     (QUEUE,),
     Command("LINDEX"),
+)
+QUEUE_CONSUMERS = gauge(
+    "celery_queue_consumers",
+    "Online workers that consume the queue, as far as they told; 0 only where every online worker told its queues. On "
+    "RabbitMQ the consumers that the broker itself counts, one for each worker.",
+    (QUEUE,),
+    Inspect("active_queues", SNIPPET),
+)
+QUEUE_CONCURRENCY = gauge(
+    "celery_queue_concurrency",
+    "Tasks that the queue's consumers can run at once, which they share with their other queues; absent while one of "
+    "them did not tell.",
+    (QUEUE,),
+    Inspect("stats", SNIPPET),
 )
 UNACKED = gauge(
     "celery_unacked_messages",
@@ -53,6 +70,6 @@ REPLY_QUEUES = gauge(
 )
 
 METRICS: tuple[Metric, ...] = (
-    QUEUE_LENGTH, QUEUE_PRIORITY_LENGTH, QUEUE_OLDEST_AGE, UNACKED, UNACKED_OLDEST_AGE, UNACKED_OVERDUE,
-    VISIBILITY_TIMEOUT, REPLY_QUEUES,
+    QUEUE_LENGTH, QUEUE_PRIORITY_LENGTH, QUEUE_OLDEST_AGE, QUEUE_CONSUMERS, QUEUE_CONCURRENCY,
+    UNACKED, UNACKED_OLDEST_AGE, UNACKED_OVERDUE, VISIBILITY_TIMEOUT, REPLY_QUEUES,
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """Task metrics, folded from Celery's task events."""
 
 from exporter.catalog.labels import EXCEPTION, QUEUE, REVOCATION, STATE, TASK
-from exporter.catalog.metric import Event, Metric, counter, gauge, histogram
+from exporter.catalog.metric import Event, Metric, Own, counter, gauge, histogram
 
 SENT_SETTING = "task_send_sent_event"
 TASK_EVENTS = "worker -E"
@@ -34,7 +34,8 @@ TASKS_STARTED = counter(
 )
 TASKS = counter(
     "celery_tasks_total",
-    "Executions that ended, by outcome; an execution reported twice counts once.",
+    "Executions that ended, by outcome; an execution reported twice counts once. All outcomes start at 0 together: "
+    "with the first event, or before it for a registered task whose workers all consume one and the same queue.",
     (TASK, QUEUE, STATE),
     Event(ENDS, TASK_EVENTS),
 )
@@ -101,9 +102,23 @@ TASK_LAST_FAILURE = gauge(
     (TASK,),
     Event(("task-failed",), TASK_EVENTS),
 )
+TASK_EXPECTED_INTERVAL = gauge(
+    "celery_task_expected_interval_seconds",
+    "How often the task is expected to run: from the settings (tasks) or from RedBeat's schedule.",
+    (TASK,),
+    Own("settings, or RedBeat"),
+)
+TASK_RUNTIME_THRESHOLD = gauge(
+    "celery_task_runtime_threshold_seconds",
+    "How long an execution of the task may take, from the settings (tasks).",
+    (TASK,),
+    Own("settings"),
+)
 
 METRICS: tuple[Metric, ...] = (
     TASKS_SENT, TASKS_RECEIVED, TASKS_STARTED, TASKS, TASK_EXCEPTIONS, TASK_REVOCATIONS,
     TASK_RUNTIME, TASK_WAIT, TASK_PREFETCH, TASKS_RUNNING, TASK_OLDEST_STARTED,
-    TASK_LAST_SENT, TASK_LAST_SUCCESS, TASK_LAST_FAILURE,
+    TASK_LAST_SENT, TASK_LAST_SUCCESS, TASK_LAST_FAILURE, TASK_EXPECTED_INTERVAL, TASK_RUNTIME_THRESHOLD,
 )  # fmt: skip
+BY_WORKER = frozenset((TASKS_RECEIVED, TASKS_STARTED, TASKS, TASKS_RUNNING, TASK_RUNTIME, TASK_WAIT, TASK_PREFETCH))
+"""What can be told apart by worker (metrics.worker_label), in a label behind those declared here."""

@@ -1,9 +1,14 @@
-"""Worker metrics, folded from worker events; any event of a worker is a sign of life."""
+"""Worker metrics, folded from worker events and from answers to inspect.
 
-from exporter.catalog.labels import PERIOD, SOFTWARE, SYSTEM, VERSION, WORKER, WORKER_STATE
-from exporter.catalog.metric import Event, Metric, counter, gauge
+Any event of a worker is a sign of life. What a worker tells when asked is shown until the next round of questions:
+one that does not answer it, is lost or starts anew shows none of it.
+"""
+
+from exporter.catalog.labels import BEAT, PERIOD, POOL, QUEUE, SOFTWARE, SYSTEM, VERSION, WORKER, WORKER_STATE
+from exporter.catalog.metric import Event, Inspect, Metric, counter, gauge
 
 HEARTBEAT = Event(("worker-online", "worker-heartbeat", "worker-offline"))
+SNIPPET = "heartbeats with deploy/celery_events.py"
 
 WORKER_UP = gauge(
     "celery_worker_up",
@@ -40,6 +45,7 @@ WORKER_PROCESSED = counter(
     "Executions begun since the worker started, by its own count: right even across an exporter outage.",
     (WORKER,),
     HEARTBEAT,
+    kept_elsewhere=True,
 )
 WORKER_EVENTS_MISSED = counter(
     "celery_worker_events_missed_total",
@@ -78,7 +84,69 @@ WORKER_INFO = gauge(
     HEARTBEAT,
 )
 
+WORKER_CONCURRENCY = gauge(
+    "celery_worker_concurrency",
+    "Tasks that the worker can run at once: processes, threads or greenlets, as they are now.",
+    (WORKER,),
+    Inspect("stats", SNIPPET),
+)
+WORKER_PREFETCH_COUNT = gauge(
+    "celery_worker_prefetch_count",
+    "Messages that the worker may hold unacknowledged, those waiting for their eta included; 0 is without limit.",
+    (WORKER,),
+    Inspect("stats"),
+)
+WORKER_RESERVED = gauge(
+    "celery_worker_tasks_reserved",
+    "Tasks that the worker holds, neither running nor waiting for their eta.",
+    (WORKER,),
+    Inspect("reserved"),
+)
+WORKER_SCHEDULED = gauge(
+    "celery_worker_tasks_scheduled",
+    "Tasks that the worker holds until their eta.",
+    (WORKER,),
+    Inspect("scheduled"),
+)
+WORKER_UPTIME = gauge(
+    "celery_worker_uptime_seconds",
+    "Time since the worker started.",
+    (WORKER,),
+    Inspect("stats"),
+)
+WORKER_MAX_RSS = gauge(
+    "celery_worker_memory_max_rss_bytes",
+    "Largest resident set so far of the worker's main process, its children not included.",
+    (WORKER,),
+    Inspect("stats"),
+)
+WORKER_POOL_INFO = gauge(
+    "celery_worker_pool_info",
+    "1, with the kind of the worker's pool in the label.",
+    (WORKER, POOL),
+    Inspect("stats"),
+)
+WORKER_QUEUE_INFO = gauge(
+    "celery_worker_queue_info",
+    "1 for each queue that the worker consumes.",
+    (WORKER, QUEUE),
+    Inspect("active_queues", SNIPPET),
+)
+BEAT_UP = gauge(
+    "celery_beat_up",
+    "1 if the scheduler answered the last ping, 0 if it did before and does not now; Celery 5.7 and later answer, "
+    "with beat_enable_remote_control, as long as they tick.",
+    (BEAT,),
+    Inspect("ping"),
+)
+
 METRICS: tuple[Metric, ...] = (
     WORKER_UP, WORKERS, WORKER_LAST_HEARTBEAT, WORKER_INTERVAL, WORKER_ACTIVE, WORKER_PROCESSED,
     WORKER_EVENTS_MISSED, WORKER_TASK_EVENTS, WORKER_LOAD, WORKER_SKEW, WORKER_STARTS, WORKER_INFO,
+    WORKER_CONCURRENCY, WORKER_PREFETCH_COUNT, WORKER_RESERVED, WORKER_SCHEDULED, WORKER_UPTIME, WORKER_MAX_RSS,
+    WORKER_POOL_INFO, WORKER_QUEUE_INFO, BEAT_UP,
 )  # fmt: skip
+ANSWERED = frozenset(metric for metric in METRICS if isinstance(metric.origin, Inspect) and WORKER in metric.labels)
+"""What a worker tells when asked."""
+SUMMED = frozenset((WORKER_ACTIVE, WORKER_CONCURRENCY, WORKER_PREFETCH_COUNT, WORKER_RESERVED, WORKER_SCHEDULED))
+"""What is added up for workers that are shown under one name; of the other gauges the largest is shown."""

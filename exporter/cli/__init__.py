@@ -27,9 +27,11 @@ class Command(NamedTuple):
 
 
 COMMANDS = MappingProxyType({
-    "run": Command("exporter.app", "serve the metrics (the default)", takes_settings=True),
+    "run": Command("exporter.service", "serve the metrics (the default)", takes_settings=True),
     "check": Command("exporter.cli.check", "test the settings, the servers and what Celery sends", takes_settings=True),
     "metrics": Command("exporter.cli.metrics", "print every metric with its meaning", takes_settings=False),
+    "render": Command("exporter.cli.render", "print alert rules as you want them", takes_settings=False),
+    "schedule": Command("exporter.cli.schedule", "turn beat_schedule into settings", takes_settings=False),
     "demo": Command("exporter.demo", "run a sample application with Redis and this exporter", takes_settings=False),
 })  # fmt: skip
 

@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 from exporter import logs
 from exporter.app import App
+from exporter.catalog.queues import QUEUE_LENGTH
 from exporter.clock import Clock, SystemClock
-from exporter.decode.event_stream import decode_message
 from exporter.decode.redis_server import parse_info
 from exporter.errors import DecodeError, SourceError
 from exporter.records import Part, TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat, WorkerOnline
-from exporter.settings import RedisTarget, Settings
+from exporter.redis_broker import RedisBroker
+from exporter.settings import KombuTarget, RedisTarget, Settings
 from exporter.sources.redis_server import SERVER_COMMANDS
 from exporter.sources.session import Refusal, Session, right
-from exporter.sources.wire import CLIENT_NAME, Command, Endpoint
+from exporter.sources.wire import CLIENT_NAME, Command
 from exporter.web.security import open_tls
 
 LISTEN_SECONDS = 6.0
@@ -90,15 +91,30 @@ def findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
     for note in settings.notes:
         yield Finding("note", "settings", note)
     app = App(settings, clock)
+    if isinstance(settings.broker, KombuTarget):
+        yield _broker_finding(app, settings.broker)
     for target in settings.redis_targets:
         yield from _server_findings(app, target)
     yield from _event_findings(app)
 
 
+def _broker_finding(app: App, target: KombuTarget) -> Finding:
+    try:
+        samples = app.broker.scrape.run(app.settings.scrape.deadline)
+    except SourceError as error:
+        return Finding("fail", "broker", f"{target.redacted}: {error.reason}: {error}", _cure(error.reason))
+    finally:
+        app.broker.scrape.close()
+    found = sum(sample.metric is QUEUE_LENGTH for sample in samples)
+    named = len(app.settings.queues.names)
+    queues = f"; {found} of {named} queues of the settings are there" if named else ""
+    return Finding("ok", "broker", f"{target.redacted} answers{queues}")
+
+
 def _server_findings(app: App, target: RedisTarget) -> Iterator[Finding]:
     subject = f"redis {target.name}"
     deadline = app.settings.scrape.deadline
-    session = Session(Endpoint(target.url, timeout=deadline), app.clock)
+    session = Session(app.endpoints.to(target, timeout=deadline), app.clock)
     commands = _commands(app, target)
     try:
         info, *replies = session.exchange([("INFO",), *commands], deadline)
@@ -128,15 +144,15 @@ def _server_findings(app: App, target: RedisTarget) -> Iterator[Finding]:
 def _commands(app: App, target: RedisTarget) -> list[Command]:
     """What a scrape and the discovery send to this server."""
     commands: list[Command] = [("CLIENT", "SETNAME", CLIENT_NAME), *SERVER_COMMANDS]
-    if target.name == "broker":
-        queue = next(iter(app.settings.queues.names), "celery")
-        commands += [*app.keys.length_commands(queue)[:1], *app.keys.oldest_commands(queue, (0,))]
-        commands += app.keys.unacked_commands(0.0)
+    if isinstance(app.broker, RedisBroker) and target.name == "broker":
+        queue, keys = next(iter(app.settings.queues.names), "celery"), app.broker.keys
+        commands += [*keys.length_commands(queue)[:1], *keys.oldest_commands(queue, (0,))]
+        commands += keys.unacked_commands(0.0)
         commands += [
             ("CLIENT", "ID"),
             ("CLIENT", "LIST", "ID", 1),
             ("SCAN", 0, "COUNT", 1),
-            ("SMEMBERS", app.keys.binding_of(queue)),
+            ("SMEMBERS", keys.binding_of(queue)),
         ]
     return commands
 
@@ -154,12 +170,13 @@ def _info_findings(subject: str, target: RedisTarget, info: dict[str, str]) -> I
 
 def _event_findings(app: App) -> Iterator[Finding]:
     subject = "events"
-    topic = app.topic.pattern
+    topic, stream = app.broker.subscription, app.broker.stream
     try:
-        app.stream.open()
+        stream.open()
     except SourceError as error:
-        cure = f"ACL SETUSER <user> +psubscribe +ping &{topic}" if error.reason == "noperm" else _cure(error.reason)
-        yield Finding("fail", subject, f"no subscription to {topic}: {error.reason}", cure)
+        grant = app.broker.rights if error.reason == "noperm" else ""
+        cure = grant or _cure(error.reason)
+        yield Finding("fail", subject, f"no subscription to {topic}: {error.reason}: {error}", cure)
         return
     yield Finding("ok", subject, f"subscribed to {topic}; listening for {LISTEN_SECONDS:g} s")
     heard = Heard()
@@ -168,17 +185,17 @@ def _event_findings(app: App) -> Iterator[Finding]:
     except SourceError as error:
         yield Finding("fail", subject, f"the subscription was lost: {error.reason}", _cure(error.reason))
     finally:
-        app.stream.close()
+        stream.close()
     yield from heard_findings(heard)
 
 
 def _listen(app: App, heard: Heard) -> None:
     until = app.clock.monotonic() + LISTEN_SECONDS
     while app.clock.monotonic() < until:
-        for payload in app.stream.read():
+        for payload in app.broker.stream.read():
             heard.messages += 1
             try:
-                for event in decode_message(payload):
+                for event in app.broker.decode(payload):
                     heard.fold(event)
             except DecodeError:
                 heard.undecodable += 1
@@ -227,6 +244,7 @@ def _cure(reason: str) -> str:
         "auth": "check user and password in the URL",
         "tls": "check certificate and ssl_ca_certs; a port without TLS needs redis://",
         "noperm": "the user lacks rights",
+        "nomaster": "check master_name in the transport options, and which name the sentinels use",
         "loading": "wait until the server has loaded its data",
         "busy": "a script blocks the server: SCRIPT KILL, or wait",
         "closed": "the server closed the connection; a TLS port needs rediss://",

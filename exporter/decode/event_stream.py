@@ -1,4 +1,4 @@
-"""Celery's events as kombu publishes them on Redis: a JSON envelope around a base64 body.
+"""Celery's events as kombu publishes them: on Redis a JSON envelope around a base64 body, elsewhere the body itself.
 
 The envelope is the same for every serializer. The body is one event, or a list of events: workers with an event
 loop send even a single task event as a list. Events are told apart by their own ``type``, never by the channel.
@@ -11,7 +11,7 @@ from typing import Any, Union
 import msgspec
 
 from exporter.errors import DecodeError
-from exporter.records import EVENT_CLASSES, Broken, Event, Part, Stranger
+from exporter.records import EVENT_CLASSES, Broken, Event, EventMessage, Part, Stranger
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -75,6 +75,15 @@ def decode_message(payload: bytes) -> Sequence[Part]:
         body, content_type = envelope.body, envelope.content_type
     except _MALFORMED:
         body, content_type = _plain_body(payload)
+    return _decode_body(body, content_type)
+
+
+def decode_event_message(message: EventMessage) -> Sequence[Part]:
+    """Decode the same where there is no envelope; raise DecodeError (``serializer``, ``body``)."""
+    return _decode_body(message.body, message.content_type)
+
+
+def _decode_body(body: bytes, content_type: str) -> Sequence[Part]:
     serializer = _SERIALIZERS.get(content_type)
     if serializer is None:
         raise DecodeError("serializer", f"events in {content_type[:100]!r} are not read")

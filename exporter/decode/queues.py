@@ -3,6 +3,7 @@
 import msgspec
 
 from exporter.errors import DecodeError
+from exporter.records import QueuedMessage, Timestamp
 
 BINDING_SEPARATOR = b"\x06\x16"
 # Exchanges and queues of Celery's own traffic: remote control, its replies, events.
@@ -10,7 +11,10 @@ INTERNAL_SUFFIXES = (".pidbox",)
 
 
 class _Headers(msgspec.Struct):
+    """``published_at`` is what deploy/celery_events.py adds; anybody may add anything under this name."""
+
     id: str | None = None
+    published_at: msgspec.Raw = msgspec.Raw()
 
 
 class _Properties(msgspec.Struct):
@@ -25,6 +29,7 @@ class _Message(msgspec.Struct):
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode
+_decode_timestamp = msgspec.json.Decoder(Timestamp).decode
 
 
 def decode_binding(member: bytes, event_exchange: str) -> str | None:
@@ -47,8 +52,8 @@ def is_internal(queue: str, event_exchange: str) -> bool:
     return queue.endswith(INTERNAL_SUFFIXES) or queue == event_exchange or queue.startswith(f"{event_exchange}.")
 
 
-def decode_message_id(message: bytes) -> str:
-    """Give the task id of a queued message.
+def decode_queued(message: bytes) -> QueuedMessage:
+    """Give the task id of a queued message, and when it was published if a header tells.
 
     Raises DecodeError (``body``) when the message is no task of Celery's.
     """
@@ -56,10 +61,18 @@ def decode_message_id(message: bytes) -> str:
         decoded = _decode_message(message)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError("body", f"not a task message: {error}") from None
-    found = (decoded.headers and decoded.headers.id) or (decoded.properties and decoded.properties.correlation_id)
+    headers = decoded.headers or _Headers()
+    found = headers.id or (decoded.properties and decoded.properties.correlation_id)
     if not found:
         raise DecodeError("body", "a message without task id")
-    return found
+    return QueuedMessage(found, _published_at(headers.published_at))
+
+
+def _published_at(header: msgspec.Raw) -> float | None:
+    try:
+        return _decode_timestamp(header)
+    except msgspec.DecodeError:  # not there, or not ours
+        return None
 
 
 def decode_oldest_delivery(reply: object) -> float | None:

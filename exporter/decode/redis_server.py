@@ -1,11 +1,12 @@
 """Redis's replies about itself, turned into samples by walking the catalogue's rows.
 
-A field that the server does not send gives no sample; a value that is no number gives none either.
+A field that the server does not send gives no sample; a value that is no number gives none either. Keeps nothing but
+what the last INFO's lines gave.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from exporter.catalog import Metric
@@ -66,8 +67,12 @@ _MASTER_ROWS = {
     "master_sync_in_progress": _row(rows.MASTER_SYNC),
     "slave_repl_offset": _row(rows.SLAVE_REPL_OFFSET),
 }
-_PREFIX = re.compile(r"(cmdstat_|errorstat_|db(?=\d+$))(.+)")
-_REPLICA = re.compile(r"slave\d+$")
+_TOGETHER = {
+    *rows.INSTANCE_INFO.label_names, *_MASTER_ROWS, "server_time_usec", "uptime_in_seconds", "master_host",
+    "master_port", "master_link_status", "slave_read_only",
+}  # fmt: skip
+"""Fields of which several make one sample."""
+_NUMBERED = re.compile(r"(cmdstat_|errorstat_|db(?=\d+$)|slave(?=\d+$))(.+)")
 
 
 def parse_info(text: bytes) -> dict[str, str]:
@@ -80,20 +85,40 @@ def parse_info(text: bytes) -> dict[str, str]:
     return fields
 
 
-def decode_info(redis: str, fields: dict[str, str]) -> list[Sample]:
-    """Give every sample that INFO holds for the server called ``redis``."""
-    samples = [*_walk(redis, fields, _INFO), *_decode_identity(redis, fields), *_decode_replication(redis, fields)]
-    for name, value in fields.items():
-        found = _PREFIX.match(name)
-        if found:
-            # db0 keeps its prefix in the label, as redis_exporter has it
-            label = name if found.group(1) == "db" else found.group(2)
-            parts = _parts(value)
-            for row in _INFO[found.group(1)]:
-                number = row.read(parts.get(row.part))
-                if number is not None:
-                    samples.append(Sample(row.metric, (redis, label), number))
-    return samples
+class _Line(NamedTuple):
+    """What a line of INFO gave: its samples, and its field if that says something only together with others."""
+
+    samples: tuple[Sample, ...]
+    together: dict[str, str]
+
+
+class InfoDecoder:
+    """Turns the INFO of the server called ``redis`` into samples, one read after the other.
+
+    Nine of ten lines say what they said at the last read: what each one gave is kept until the next, and no longer.
+    """
+
+    def __init__(self, redis: str) -> None:
+        self._redis = redis
+        self._known: dict[bytes, _Line] = {}
+
+    def decode(self, text: bytes, db: int) -> list[Sample]:
+        """Give every sample that INFO holds; database ``db`` is there even if it is empty, which INFO leaves out."""
+        redis, known = self._redis, self._known
+        samples: list[Sample] = []
+        together: dict[str, str] = {}
+        kept = self._known = {}
+        for line in text.split(b"\r\n"):
+            found = known.get(line)
+            if found is None:
+                found = _decode_line(redis, line)
+            kept[line] = found
+            samples += found.samples
+            if found.together:
+                together |= found.together
+        if b"\ndb%d:" % db not in b"\n" + text:
+            samples += _decode_field(redis, f"db{db}", "keys=0,expires=0,avg_ttl=0")
+        return [*samples, *_decode_identity(redis, together), *_decode_replica(redis, together)]
 
 
 def decode_cluster_info(redis: str, text: bytes) -> list[Sample]:
@@ -144,6 +169,36 @@ def _walk(redis: str, fields: dict[str, str], index: dict[str, list[_Row]]) -> I
                 yield Sample(row.metric, labels, number)
 
 
+def _decode_line(redis: str, line: bytes) -> _Line:
+    name, colon, value = line.decode("utf-8", "replace").partition(":")
+    if not colon or name.startswith("#"):
+        return _Line((), {})
+    return _Line(tuple(_decode_field(redis, name, value)), {name: value} if name in _TOGETHER else {})
+
+
+def _decode_field(redis: str, name: str, value: str) -> list[Sample]:
+    """Give the samples that one field holds by itself."""
+    rows_of_field = _INFO.get(name)
+    if rows_of_field is not None:
+        read = ((row, row.read(value)) for row in rows_of_field)
+        return [Sample(row.metric, (redis,), number) for row, number in read if number is not None]
+    found = _NUMBERED.match(name)
+    if found is None:
+        return []
+    parts = _parts(value)
+    if found.group(1) == "slave":
+        replica = (redis, parts.get("ip", ""), parts.get("port", ""), parts.get("state", ""))
+        return _decode_parts(_REPLICA_ROWS, replica, parts)
+    # db0 keeps its prefix in the label, as redis_exporter has it
+    label = name if found.group(1) == "db" else found.group(2)
+    return _decode_parts(_INFO[found.group(1)], (redis, label), parts)
+
+
+def _decode_parts(index: Iterable[_Row], labels: tuple[str, ...], parts: dict[str, str]) -> list[Sample]:
+    read = ((row, row.read(parts.get(row.part))) for row in index)
+    return [Sample(row.metric, labels, number) for row, number in read if number is not None]
+
+
 def _decode_identity(redis: str, fields: dict[str, str]) -> Iterator[Sample]:
     if "redis_version" in fields:
         labels = (fields.get(label, "") for label in rows.INSTANCE_INFO.label_names[1:])
@@ -153,15 +208,7 @@ def _decode_identity(redis: str, fields: dict[str, str]) -> Iterator[Sample]:
         yield Sample(rows.START_TIME, (redis,), start)
 
 
-def _decode_replication(redis: str, fields: dict[str, str]) -> Iterator[Sample]:
-    for name, value in fields.items():
-        if _REPLICA.match(name):
-            parts = _parts(value)
-            labels = (redis, parts.get("ip", ""), parts.get("port", ""), parts.get("state", ""))
-            for row in _REPLICA_ROWS:
-                number = row.read(parts.get(row.part))
-                if number is not None:
-                    yield Sample(row.metric, labels, number)
+def _decode_replica(redis: str, fields: dict[str, str]) -> Iterator[Sample]:
     if fields.get("role") != "slave":
         return
     master = (redis, fields.get("master_host", ""), fields.get("master_port", ""))

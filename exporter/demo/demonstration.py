@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exporter import logs
-from exporter.app import Service
 from exporter.clock import SystemClock
 from exporter.demo.figures import render_figures
 from exporter.demo.options import HELP, Options, read_options
@@ -23,6 +22,7 @@ from exporter.demo.processes import Process, Processes
 from exporter.demo.redis_server import HOST, answers_as, find_redis_server, free_port, redis_command
 from exporter.demo.screen import Screen
 from exporter.errors import ConfigError, ExporterError
+from exporter.service import Service
 from exporter.settings import load
 
 CLOCK = SystemClock()
@@ -102,10 +102,10 @@ def _start_redis(processes: Processes, command: list[str], port: int, stop: thre
 def _exporter(folder: Path, redis_port: int, port: int) -> Iterator[str]:
     """Run the exporter; give the HOST:PORT it listens on. Its log goes to a file, away from the figures."""
     broker, results = _redis_urls(redis_port)
-    # No environment: the exporter's variables are about the user's own application.
-    settings = load(
-        [f"--broker-url={broker}", f"--result-backend-url={results}", f"--web.listen-address={HOST}:{port}"], {}
-    )
+    flags = [f"--broker-url={broker}", f"--result-backend-url={results}", f"--web.listen-address={HOST}:{port}"]
+    # No environment: its variables are about the user's own application. Whoever watches a demo does not want
+    # to see zeros for half a minute first.
+    settings = load([*flags, "--series.zero-first=0"], {})
     with (folder / "exporter.log").open("w", encoding="utf-8") as stream:
         logs.configure("info", "json", stream)
         service = Service(settings)

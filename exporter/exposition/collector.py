@@ -4,7 +4,7 @@ The same values, names and exemplars as ``text`` renders; the contract test comp
 and does no I/O of its own: ``collect`` calls what it was given, ``describe`` reads the catalogue alone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import cast
 
@@ -26,19 +26,25 @@ class Collector:
     """A collector for prometheus_client's ``CollectorRegistry.register``.
 
     ``collect`` gives the families of this moment, in the order in which they are to appear. ``metrics`` are the ones
-    that it may give: registering asks for their names, and must not cost a scrape.
+    that it may give: registering asks for their names, and must not cost a scrape. ``created`` adds when each counter
+    and histogram began at 0.
     """
 
     def __init__(
-        self, collect: Callable[[], Iterable[Family]], metrics: tuple[Metric, ...] = tuple(CATALOG.values())
+        self,
+        collect: Callable[[], Iterable[Family]],
+        metrics: tuple[Metric, ...] = tuple(CATALOG.values()),
+        *,
+        created: bool = False,
     ) -> None:
         self._collect = collect
         self._metrics = metrics
+        self._created = created
 
     def collect(self) -> Iterator[ClientMetric]:
         """Give the families that have at least one value."""
         for family in self._collect():
-            converted = _convert(family)
+            converted = _convert(family, created=self._created)
             if converted.samples:
                 yield converted
 
@@ -61,21 +67,22 @@ def _empty(metric: Metric) -> ClientMetric:
             return UnknownMetricFamily(metric.name, metric.help, labels=labels)
 
 
-def _convert(family: Family) -> ClientMetric:
+def _convert(family: Family, *, created: bool) -> ClientMetric:
     converted = _empty(family.metric)
-    if isinstance(converted, HistogramMetricFamily):
-        distributions = cast("Sequence[Distribution | None]", family.values)
-        for series, distribution in zip(family.series, distributions, strict=True):
-            if distribution is not None:
-                converted.add_metric(series.labels, _buckets(series, distribution), distribution.total)
-        return converted
     label_names = family.metric.label_names
     exemplars = has_exemplars(family.metric)
-    for series, value in zip(family.series, cast("Sequence[float | None]", family.values), strict=True):
-        if value is not None:
-            labels = dict(zip(label_names, series.labels, strict=True))
+    for series, value in zip(family.series, family.values, strict=True):
+        if value is None:
+            continue
+        labels = dict(zip(label_names, series.labels, strict=True))
+        if isinstance(converted, HistogramMetricFamily):
+            distribution = cast("Distribution", value)
+            converted.add_metric(series.labels, _buckets(series, distribution), distribution.total)
+        else:
             exemplar = _convert_exemplar(series.exemplar) if exemplars else None
-            converted.add_sample(family.metric.name, labels, value, exemplar=exemplar)
+            converted.add_sample(family.metric.name, labels, cast("float", value), exemplar=exemplar)
+        if created and series.born is not None:
+            converted.add_sample(f"{converted.name}_created", labels, series.born)
     return converted
 
 

@@ -5,10 +5,11 @@ Never keeps a value, never renders. Threads may call it at the same time.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from exporter.catalog import Metric
 from exporter.records import Exemplar, Family, Sample
+from exporter.static_labels import StaticLabels
 
 DEFAULT_LIMIT = 20_000
 """Series kept; one is about 300 bytes, with its text."""
@@ -17,10 +18,11 @@ DEFAULT_LIMIT = 20_000
 class SampleSeries:
     """A series of a sample: never a histogram, never an exemplar. The attributes are those of ``SeriesView``."""
 
-    __slots__ = ("bounds", "cache", "exemplar", "labels")
+    __slots__ = ("born", "bounds", "cache", "exemplar", "labels")
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
+        self.born: float | None = None  # the server does not tell when it began to count
         self.bounds: tuple[float, ...] = ()
         self.exemplar: Exemplar | None = None
         self.cache: object = None
@@ -30,10 +32,12 @@ class SampleGrouper:
     """Groups samples, and gives the same series object for the same metric and labels as long as it is kept.
 
     ``limit`` is the number of series above which all are dropped, to be made anew by the next scrape: series come
-    back scrape after scrape, and those that don't (a client that left) go that way.
+    back scrape after scrape, and those that don't (a client that left) go that way. ``labels`` come behind those of
+    each metric.
     """
 
-    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+    def __init__(self, limit: int = DEFAULT_LIMIT, labels: StaticLabels | None = None) -> None:
+        self._labels = labels or StaticLabels()
         self._limit = limit
         self._lock = threading.Lock()
         self._series: dict[Metric, dict[tuple[str, ...], SampleSeries]] = {}
@@ -41,32 +45,32 @@ class SampleGrouper:
 
     def group(self, samples: Iterable[Sample]) -> list[Family]:
         """Group by metric, metrics and series in order of first appearance; of two equal series the later counts."""
+        values: dict[Metric, dict[SampleSeries, float]] = {}
         with self._lock:
-            families = _group(samples, self._find_series)
+            for metric, labels, value in samples:
+                by_series = values.get(metric)
+                if by_series is None:
+                    by_series = values[metric] = {}
+                by_series[self._find_series(metric, labels)] = value
             if self._size > self._limit:
                 self._series.clear()
                 self._size = 0
-        return families
+        return [
+            Family(self._labels.extend(metric), list(by_series), list(by_series.values()))
+            for metric, by_series in values.items()
+        ]
 
     def _find_series(self, metric: Metric, labels: tuple[str, ...]) -> SampleSeries:
-        kept = self._series.setdefault(metric, {})
+        kept = self._series.get(metric)
+        if kept is None:
+            kept = self._series[metric] = {}
         series = kept.get(labels)
         if series is None:
-            series = kept[labels] = SampleSeries(labels)
+            series = kept[labels] = SampleSeries((*labels, *self._labels.values))
             self._size += 1
         return series
 
 
 def group_samples(samples: Iterable[Sample]) -> list[Family]:
     """Group once, as ``SampleGrouper.group`` does, and keep nothing."""
-    return _group(samples, lambda _, labels: SampleSeries(labels))
-
-
-def _group(samples: Iterable[Sample], find_series: Callable[[Metric, tuple[str, ...]], SampleSeries]) -> list[Family]:
-    values: dict[Metric, dict[tuple[str, ...], float]] = {}
-    for sample in samples:
-        values.setdefault(sample.metric, {})[sample.labels] = sample.value
-    return [
-        Family(metric, [find_series(metric, labels) for labels in by_labels], list(by_labels.values()))
-        for metric, by_labels in values.items()
-    ]
+    return SampleGrouper().group(samples)

@@ -5,7 +5,8 @@ that), many times faster; the one exception is named at ``_head``. Never reads a
 the values come in with the families. Any number of threads may render the same series at once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Any, cast
 
@@ -20,24 +21,32 @@ MAX_EXEMPLAR_LENGTH = 128
 
 # A dictionary finds 7 and 7.0 alike, faster than either is formatted. 0 is left out because it would find -0.0 too.
 _SMALL_NUMBERS: dict[float, str] = {number: f"{number}.0" for number in range(1, 1024)}
+_LABELS = "\0"
+"""Stands for the labels in a template."""
 # From here up, and for what isn't finite, Go's format differs from Python's repr.
 _GO_EXPONENTS = 1_000_000
 
 
-def render_families(families: Iterable[Family], *, openmetrics: bool) -> bytes:
-    """Render ``families`` in their order, each metric at most once; values that are None leave no sample.
+def render_families(families: Iterable[Family], *, openmetrics: bool, created: bool = False) -> bytes:
+    """Render ``families`` in their order, each metric at most once; see ``render_family``."""
+    pieces = (render_family(family, openmetrics=openmetrics, created=created) for family in families)
+    return "".join([text for family in pieces for text in family]).encode("utf-8", "replace")
 
-    What can't be UTF-8 (half a surrogate pair in a label) becomes ``?``: one bad label must not cost the scrape.
+
+def render_family(family: Family, *, openmetrics: bool, created: bool = False) -> list[str]:
+    """Render one metric, as pieces to join; values that are None leave no sample, and no piece if there is no other.
+
+    ``created`` adds to OpenMetrics when each counter and histogram began at 0.
     """
-    chunks: list[str] = []
-    for family in families:
-        add_lines = _add_histograms if family.metric.kind is Kind.HISTOGRAM else _add_numbers
-        lines: list[str] = []
-        add_lines(lines, family, openmetrics=openmetrics)
-        if lines:
-            chunks.append(_head(family.metric, openmetrics=openmetrics))
-            chunks += lines
-    return "".join(chunks).encode("utf-8", "replace")
+    add_lines = _add_histograms if family.metric.kind is Kind.HISTOGRAM else _add_numbers
+    lines: list[str] = [""]
+    add_lines(lines, family, openmetrics=openmetrics)
+    if len(lines) == 1:
+        return []
+    if created and openmetrics:
+        lines = [lines[0], *_with_births(lines[1:], family)]
+    lines[0] = _head(family.metric, openmetrics=openmetrics)
+    return lines
 
 
 def render_number(value: float) -> str:
@@ -58,6 +67,7 @@ def has_exemplars(metric: Metric) -> bool:
     return metric.kind is Kind.HISTOGRAM or (metric.kind is Kind.COUNTER and metric.name.endswith("_total"))
 
 
+@cache
 def _head(metric: Metric, *, openmetrics: bool) -> str:
     """HELP and TYPE.
 
@@ -100,25 +110,46 @@ def _add_numbers(lines: list[str], family: Family, *, openmetrics: bool) -> None
 def _add_histograms(lines: list[str], family: Family, *, openmetrics: bool) -> None:
     """Add the lines of histograms, those of one series as one string.
 
-    ``series.cache`` is (counts, total, that string), without exemplars and so the same in both formats. Most tasks
-    are idle between two scrapes, and comparing two lists of numbers is far cheaper than formatting one.
+    ``series.cache`` is (counts, total, that string, its labels), without exemplars and so the same in both formats.
+    Most tasks are idle between two scrapes, and comparing two lists of numbers is far cheaper than formatting one.
     """
+    metric = family.metric
     for series, value in zip(family.series, cast("Sequence[Distribution | None]", family.values), strict=True):
         if value is None:
             continue
         cached: Any = series.cache
         if cached is None or value.counts != cached[0] or value.total is not cached[1]:
-            prefixes = _histogram_prefixes(family.metric, series) if cached is None else _read_prefixes(cached[2])
+            labels = render_pairs(_pairs(metric, series)) if cached is None else cached[3]
+            text = _render_histogram(metric, series, value, labels)
             # A copy: the caller's list may change after this scrape.
-            cached = series.cache = (list(value.counts), value.total, _render_histogram(prefixes, value))
+            cached = series.cache = (list(value.counts), value.total, text, labels)
         text = cached[2]
         lines.append(_with_exemplars(text, value.exemplars) if openmetrics and value.exemplars is not None else text)
 
 
-def _render_histogram(prefixes: list[str], value: Distribution) -> str:
+def _render_histogram(metric: Metric, series: SeriesView, value: Distribution, labels: str) -> str:
     numbers = [_SMALL_NUMBERS.get(count) or render_number(count) for count in accumulate(value.counts)]
     numbers += (numbers[-1], render_number(value.total))
-    return "".join([f"{prefix} {number}\n" for prefix, number in zip(prefixes, numbers, strict=True)])
+    template = _histogram_template(metric, series.bounds)
+    if template is None:
+        prefixes = _histogram_prefixes(metric, series)
+        return "".join([f"{prefix} {number}\n" for prefix, number in zip(prefixes, numbers, strict=True)])
+    # Labels come last, and in one step, since they may hold anything.
+    return (template % tuple(numbers)).replace(_LABELS, labels)
+
+
+@lru_cache(maxsize=256)
+def _histogram_template(metric: Metric, bounds: tuple[float, ...]) -> str | None:
+    """All lines of a histogram with these bounds, ``%s`` in the place of numbers, ``_LABELS`` in that of labels.
+
+    None if a label's name sorts before ``le``, so that labels do not stand in one place.
+    """
+    if any(name < "le" for name in metric.label_names):
+        return None
+    rest, labels = (f",{_LABELS}", f"{{{_LABELS}}}") if metric.labels else ("", "")
+    buckets = [f'{metric.name}_bucket{{le="{bound}"{rest}}}' for bound in (*map(render_number, bounds), "+Inf")]
+    prefixes = [*buckets, f"{metric.name}_count{labels}", f"{metric.name}_sum{labels}"]
+    return "".join(f"{prefix} %s\n" for prefix in prefixes)
 
 
 def _histogram_prefixes(metric: Metric, series: SeriesView) -> list[str]:
@@ -131,9 +162,15 @@ def _histogram_prefixes(metric: Metric, series: SeriesView) -> list[str]:
     ]
 
 
-def _read_prefixes(text: str) -> list[str]:
-    # Taken back from the old text, so that nothing is kept twice. Not splitlines(): labels may hold exotic line ends.
-    return [line.rpartition(" ")[0] for line in text[:-1].split("\n")]
+def _with_births(lines: list[str], family: Family) -> Iterator[str]:
+    """Put ``_created`` behind the lines of each series."""
+    metric = family.metric
+    name = f"{metric.name.removesuffix('_total')}_created"
+    shown = [series for series, value in zip(family.series, family.values, strict=True) if value is not None]
+    for line, series in zip(lines, shown, strict=True):
+        yield line
+        if series.born is not None:
+            yield f"{_prefix(name, _pairs(metric, series))} {render_number(series.born)}\n"
 
 
 def _with_exemplars(text: str, exemplars: list[Exemplar | None]) -> str:
@@ -149,10 +186,12 @@ def _pairs(metric: Metric, series: SeriesView) -> dict[str, str]:
 
 
 def _prefix(name: str, pairs: dict[str, str]) -> str:
-    if not pairs:
-        return name
-    labels = ",".join(f'{label}="{_escape(value)}"' for label, value in sorted(pairs.items()))
-    return f"{name}{{{labels}}}"
+    return f"{name}{{{render_pairs(pairs)}}}" if pairs else name
+
+
+def render_pairs(pairs: dict[str, str]) -> str:
+    """Render labels, in the order of their names, without braces."""
+    return ",".join([f'{label}="{_escape(value)}"' for label, value in sorted(pairs.items())])
 
 
 def _escape(value: str) -> str:

@@ -8,19 +8,22 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
+from exporter.errors import ConfigError
+from exporter.settings.broker_urls import KombuTarget
 from exporter.settings.environment import read_celery, read_environment
 from exporter.settings.faults import explain
 from exporter.settings.file import CONFIG_FILE, read_file
 from exporter.settings.flags import read_flags
-from exporter.settings.given import Given, Path, nest
+from exporter.settings.given import Given, Path, is_foreign, nest
 from exporter.settings.model import Settings
 from exporter.settings.rows import SettingRow, describe, render_help
+from exporter.settings.transport import BROKER_GROUP, RESULTS_GROUP
 from exporter.settings.urls import RedisTarget
 from exporter.settings.web_config import read_web_config
 
 WEB_CONFIG_FILE: Path = ("web", "config", "file")
 
-__all__ = ["RedisTarget", "SettingRow", "Settings", "UsageRequested", "describe", "load", "render_help"]
+__all__ = ["KombuTarget", "RedisTarget", "SettingRow", "Settings", "UsageRequested", "describe", "load", "render_help"]
 
 
 class UsageRequested(Exception):  # noqa: N818 -- a request, not an error
@@ -37,18 +40,39 @@ def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery
     named = above_file.get(CONFIG_FILE)
     file = read_file(str(named.value), named.written) if named else {}
     given: dict[Path, Given] = celery | file | above_file
+    foreign = {path: value for path, value in given.items() if is_foreign(path)}
     try:
-        settings = Settings(**nest(given))
+        settings = Settings(**nest({path: value for path, value in given.items() if path not in foreign}))
     except ValidationError as error:
         raise explain(error, given) from None
-    settings = settings.noted((*notes, *_unused_parameters(settings)))
+    _check_masters(settings)
+    settings = settings.with_foreign({
+        path[-1]: value for path, (value, _) in foreign.items() if path[:-1] == BROKER_GROUP
+    })  # fmt: skip
+    settings = settings.noted((*notes, *_unused_parameters(settings), *_unused_options(settings, foreign)))
     web_file = settings.web.config.file
     return settings.secured(read_web_config(web_file, given[WEB_CONFIG_FILE].written)) if web_file else settings
+
+
+def _check_masters(settings: Settings) -> None:
+    """Refuse sentinels without the name that they are to be asked for."""
+    for target in settings.redis_targets:
+        group = BROKER_GROUP[0] if target.name == "broker" else RESULTS_GROUP[0]
+        if target.sentinels and not getattr(settings, group).master_name:
+            raise ConfigError(f"{group}.master_name: is missing; a sentinel:// URL needs the name of its master")
+
+
+def _unused_options(settings: Settings, foreign: Mapping[Path, Given]) -> tuple[str, ...]:
+    """Notes on options of Celery's that are no settings here; kombu may need them for brokers other than Redis."""
+    if isinstance(settings.broker, KombuTarget):
+        foreign = {path: value for path, value in foreign.items() if path[:-1] != BROKER_GROUP}
+    sentence = "concerns Celery's own connections and has no effect here."
+    return tuple(f"{value.written} {sentence}" for value in foreign.values())
 
 
 def _unused_parameters(settings: Settings) -> tuple[str, ...]:
     return tuple(
         f"The parameters {', '.join(target.ignored)} of the {target.name} URL are not used; the exporter sets its own."
-        for target in settings.redis_targets
+        for target in settings.targets
         if target.ignored
     )

@@ -10,7 +10,7 @@ from exporter.errors import ConfigError
 from exporter.settings.file import read_text
 from exporter.settings.given import Given, Path, split_group
 from exporter.settings.nearest import suggest
-from exporter.settings.rows import ENVIRONMENT_PREFIX, JSON_GROUP, by_path, describe
+from exporter.settings.rows import ENVIRONMENT_PREFIX, JSON_GROUPS, by_path, describe
 from exporter.settings.urls import SCHEMES, scheme_of
 
 BROKER: Path = ("broker_url",)
@@ -27,12 +27,13 @@ def read_environment(environ: Mapping[str, str]) -> dict[Path, Given]:
     """Read the ``EXPORTER_*`` variables; raise ConfigError for an unknown one or an unreadable secret file."""
     _refuse_unknown(environ)
     flat: dict[Path, Given] = {}
-    text = environ.get(by_path()[JSON_GROUP].environment)
-    if text:
-        flat |= split_group(text, by_path()[JSON_GROUP].environment)
+    for group in JSON_GROUPS:
+        name = by_path()[group].environment
+        if environ.get(name):
+            flat |= split_group(environ[name], name, group)
     for row in describe():
         name = row.environment
-        if row.path != JSON_GROUP and environ.get(name):
+        if row.path not in JSON_GROUPS and environ.get(name):
             flat[row.path] = Given(environ[name], name)
         if row.secret and environ.get(f"{name}_FILE"):
             if row.path in flat:
@@ -48,7 +49,7 @@ def read_celery(environ: Mapping[str, str]) -> tuple[dict[Path, Given], tuple[st
     broker, results = environ.get("CELERY_BROKER_URL"), environ.get("CELERY_RESULT_BACKEND")
     if broker:
         flat[BROKER] = Given(broker, "CELERY_BROKER_URL")
-    if results and scheme_of(results) in SCHEMES:
+    if results and scheme_of(results) in {*SCHEMES, "sentinel"}:
         flat[RESULTS] = Given(results, "CELERY_RESULT_BACKEND")
     elif results:
         notes = ("CELERY_RESULT_BACKEND is not a Redis URL, so no result backend is read.",)

@@ -14,7 +14,7 @@ from exporter.errors import ConfigError
 from exporter.settings.given import Given, Path, split_group
 from exporter.settings.model import Settings
 from exporter.settings.nearest import suggest
-from exporter.settings.rows import JSON_GROUP, by_path, describe
+from exporter.settings.rows import JSON_GROUPS, by_path, describe
 
 PLAIN = re.compile(r"--[A-Za-z0-9._-]+")
 
@@ -62,9 +62,9 @@ def _collect(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Given]:
     for name, value in tree.items():
         path = (*above, name)
         row = by_path().get(path)
-        if path == JSON_GROUP and not isinstance(value, Mapping):
-            flat |= split_group(str(value), "--broker-transport-options")
-        elif row is not None and path != JSON_GROUP:
+        if path in JSON_GROUPS and row is not None and not isinstance(value, Mapping):
+            flat |= split_group(str(value), row.flag, path)
+        elif row is not None and path not in JSON_GROUPS:
             flat[path] = Given(value, row.flag)
         elif isinstance(value, Mapping):
             flat |= _collect(value, path)
@@ -75,10 +75,11 @@ def _collect(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Given]:
 
 def _refuse_both(given: Mapping[str, object]) -> None:
     # The command line source would drop the single flags silently.
-    single = [name for name in given if name.startswith(f"{JSON_GROUP[0]}.") and given[name] is not None]
-    if given.get(JSON_GROUP[0]) is not None and single:
-        flag = by_path()[JSON_GROUP].flag
-        raise ConfigError(f"{flag}: {by_path()[tuple(single[0].split('.'))].flag} is given too; put it into the JSON")
+    for group in JSON_GROUPS:
+        single = [name for name in given if name.startswith(f"{group[0]}.") and given[name] is not None]
+        if given.get(group[0]) is not None and single:
+            flag = "--" + single[0].replace("_", "-")
+            raise ConfigError(f"{by_path()[group].flag}: {flag} is given too; put it into the JSON")
 
 
 def _wrong_use(flag: str) -> str:

@@ -10,17 +10,10 @@ from typing import Any, NamedTuple
 
 from exporter.errors import ConfigError
 from exporter.settings.nearest import suggest
-from exporter.settings.rows import JSON_GROUP, by_path
+from exporter.settings.rows import JSON_GROUPS, by_path
+from exporter.settings.transport import FOREIGN_BY_GROUP
 
 Path = tuple[str, ...]
-
-# Options of Celery that concern its own connections and loops; pasting them along does no harm.
-CELERY_ONLY = frozenset({
-    "ack_emulation", "client_name", "health_check_interval", "max_connections", "queue_order_strategy",
-    "retry_on_timeout", "socket_connect_timeout", "socket_keepalive", "socket_keepalive_options",
-    "socket_timeout", "unacked_mutex_expire", "unacked_mutex_key", "unacked_restore_interval",
-    "unacked_restore_limit", "unacked_restore_throttle",
-})  # fmt: skip
 
 
 class Given(NamedTuple):
@@ -31,11 +24,14 @@ class Given(NamedTuple):
 
 
 def flatten(tree: Mapping[Any, Any], above: Path = (), prefix: str = "") -> dict[Path, Given]:
-    """Flatten a tree of file keys; ``prefix`` stands before each key in messages; None counts as not given."""
+    """Flatten a tree of file keys; ``prefix`` stands before each key in messages; None counts as not given.
+
+    Options of Celery's that are no settings here are given too: see ``is_foreign``.
+    """
     flat: dict[Path, Given] = {}
     for key, value in tree.items():
         path = (*above, str(key))
-        if path in by_path() and path != JSON_GROUP:
+        if path in by_path() and path not in JSON_GROUPS:
             if value is not None:
                 flat[path] = Given(value, prefix + ".".join(path))
         elif _is_group(path):
@@ -43,21 +39,28 @@ def flatten(tree: Mapping[Any, Any], above: Path = (), prefix: str = "") -> dict
                 flat |= flatten(value, path, prefix)
             elif value is not None:
                 raise ConfigError(f"{prefix}{'.'.join(path)}: must be a group of settings")
-        elif not (above == JSON_GROUP and key in CELERY_ONLY):
+        elif is_foreign(path):
+            flat[path] = Given(value, prefix + ".".join(path))
+        else:
             raise ConfigError(f"{prefix}{'.'.join(path)}: no such setting{_suggest_key(path)}")
     return flat
 
 
-def split_group(text: str, written: str) -> dict[Path, Given]:
-    """Read ``broker_transport_options`` given as JSON under the name ``written``."""
+def is_foreign(path: Path) -> bool:
+    """Tell whether a path names an option of Celery's that is no setting here."""
+    return path[-1] in FOREIGN_BY_GROUP.get(path[:-1], ())
+
+
+def split_group(text: str, written: str, group: Path) -> dict[Path, Given]:
+    """Read a group, such as ``broker_transport_options``, given as JSON under the name ``written``."""
     try:
         options = json.loads(text)
     except ValueError:
         options = None
     if not isinstance(options, dict):
         raise ConfigError(f'{written}: must be a JSON object, as in {{"visibility_timeout": 3600}}')
-    flat = flatten(options, JSON_GROUP, f"{written}: ")
-    return {path: Given(value, f"{written}: {path[-1]}") for path, (value, _) in flat.items()}
+    flat = flatten(options, group, f"{written}: ")
+    return {path: Given(value, f"{written}: {'.'.join(path[1:])}") for path, (value, _) in flat.items()}
 
 
 def nest(flat: Mapping[Path, Given]) -> dict[str, Any]:
@@ -76,4 +79,6 @@ def _is_group(path: Path) -> bool:
 
 
 def _suggest_key(path: Path) -> str:
-    return suggest(".".join(path), [row.key for row in by_path().values()])
+    known = [row.key for row in by_path().values()]
+    known += [".".join((*group, name)) for group, names in FOREIGN_BY_GROUP.items() for name in names]
+    return suggest(".".join(path), known)

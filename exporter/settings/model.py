@@ -5,16 +5,21 @@ Takes validated values, gives read-only attributes. Never reads the environment,
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from exporter.catalog import CATALOG, Kind
 from exporter.settings import values as v
+from exporter.settings.broker_urls import KombuTarget, parse_broker_url, parse_result_url
+from exporter.settings.names import MetricOptions, NamesOptions
 from exporter.settings.nearest import suggest
-from exporter.settings.urls import RedisTarget, parse_redis_url, secrets_of
+from exporter.settings.tasks import TASKS_HELP, RedBeatOptions, TasksByName
+from exporter.settings.transport import ResultTransportOptions, TransportOptions
+from exporter.settings.urls import RedisTarget, secrets_of
 from exporter.web_config import WebConfig
 
 HISTOGRAMS = tuple(metric.name for metric in CATALOG.values() if metric.kind is Kind.HISTOGRAM)
@@ -40,24 +45,28 @@ Bounds = Annotated[tuple[float, ...], BeforeValidator(v.parse_list)]
 Buckets = Annotated[dict[str, Bounds], BeforeValidator(v.parse_object), AfterValidator(_check_buckets)]
 
 
-class TransportOptions(Group):
-    """Celery's ``broker_transport_options``, under the same names."""
-
-    global_keyprefix: str = Field("", description="Prefix that the application puts before every key.")
-    priority_steps: v.Steps = Field((0, 3, 6, 9), description="Priority steps; each has a list of its own.")
-    sep: str = Field("\x06\x16", min_length=1, description="Text between a queue's name and its priority step.")
-    visibility_timeout: v.PositiveSeconds = Field(3600, description="Time after which a message is delivered again.")
-    fanout_prefix: v.Prefix = Field(default=True, description="Whether, or with what, fanout channels are prefixed.")
-    fanout_patterns: bool = Field(default=True, description="Whether fanout channels carry the routing key.")
-    unacked_key: str = Field("unacked", min_length=1, description="Key of the messages not acknowledged.")
-    unacked_index_key: str = Field("unacked_index", min_length=1, description="Key of their delivery times.")
-
-
 class EventOptions(Group):
     """The event stream."""
 
     idle_timeout: v.PositiveSeconds = Field(10, description="Silence after which the connection is tested.")
     exemplars: bool = Field(default=True, description="Attach task ids as exemplars in OpenMetrics.")
+    queue_ttl: v.PositiveSeconds = Field(
+        60, description="On RabbitMQ: time for which events wait for an exporter that does not keep up."
+    )
+    queue_max_length: v.Count = Field(
+        100_000, description="On RabbitMQ: events that may wait for it; the oldest go beyond that."
+    )
+
+
+class CeleryOptions(Group):
+    """What workers are asked and told, the one thing that writes to the broker."""
+
+    inspect_interval: v.Interval = Field(60, description="Time between questions to all workers; 0 asks nobody.")
+    inspect_timeout: v.Patience = Field(5, description="Time for their answers; up to 50 workers are asked at once.")
+    inspect_max_bytes: v.Count = Field(4_194_304, description="Largest answer that is read; larger ones are skipped.")
+    enable_events: bool = Field(
+        default=False, description="Tell workers that send no task events to send them, once a minute at most."
+    )
 
 
 class QueueOptions(Group):
@@ -87,6 +96,9 @@ class SeriesOptions(Group):
     max_per_metric: v.Count = Field(20_000, description="Series per metric; the rest is folded into __overflow__.")
     ttl: v.PositiveSeconds = Field(86_400, description="Time without an event after which a task's series go.")
     exceptions_per_task: v.Count = Field(50, description="Exception classes told apart per task.")
+    zero_first: v.Seconds = Field(
+        30, description="Time for which a new counter is shown as 0; at least the scrape interval; 0 for none."
+    )
 
 
 class TrackingOptions(Group):
@@ -153,25 +165,34 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, enable_decoding=False)
 
-    broker_url: v.RedisUrl = Field(
-        SecretStr("redis://localhost:6379/0"), description="Celery's broker: redis://, rediss:// or unix://."
+    broker_url: v.BrokerUrl = Field(
+        SecretStr("redis://localhost:6379/0"),
+        description="Celery's broker: redis://, rediss://, unix://, sentinel://, amqp:// or amqps://.",
     )
     result_backend_url: v.RedisUrl | None = Field(None, description="Celery's result backend, if it is Redis.")
     broker_transport_options: TransportOptions = TransportOptions()
+    result_backend_transport_options: ResultTransportOptions = ResultTransportOptions()
     event_exchange: str = Field("celeryev", min_length=1, description="Celery's event_exchange.")
+    control_exchange: str = Field("celery", min_length=1, description="Celery's control_exchange.")
     events: EventOptions = EventOptions()
+    celery: CeleryOptions = CeleryOptions()
     queues: QueueOptions = QueueOptions()
     workers: WorkerOptions = WorkerOptions()
     series: SeriesOptions = SeriesOptions()
     buckets: Buckets = Field(
         default_factory=dict, description='Histogram bounds by metric, as JSON: {"celery_task_wait_seconds": [1, 60]}.'
     )
+    tasks: TasksByName = Field(default_factory=dict, description=TASKS_HELP)
+    redbeat: RedBeatOptions = RedBeatOptions()
     tracking: TrackingOptions = TrackingOptions()
     scrape: ScrapeOptions = ScrapeOptions()
+    names: NamesOptions = NamesOptions()
+    metrics: MetricOptions = MetricOptions()
     web: WebOptions = WebOptions()
     log: LogOptions = LogOptions()
     config: ConfigOptions = ConfigOptions()
     _notes: tuple[str, ...] = PrivateAttr(default=())
+    _foreign: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _web_config: WebConfig = PrivateAttr(default_factory=WebConfig)
 
     @classmethod
@@ -207,18 +228,47 @@ class Settings(BaseSettings):
         copy._web_config = web_config  # noqa: SLF001 -- its own copy
         return copy
 
+    def with_foreign(self, options: Mapping[str, Any]) -> Self:
+        """Return the same settings with transport options that only kombu itself may need."""
+        copy = self.model_copy()
+        copy._foreign = options  # noqa: SLF001 -- its own copy
+        return copy
+
+    @property
+    def broker(self) -> RedisTarget | KombuTarget:
+        """The broker."""
+        target = parse_broker_url(self.broker_url.get_secret_value())
+        return replace(target, options=self._foreign) if isinstance(target, KombuTarget) else target
+
     @property
     def redis_targets(self) -> tuple[RedisTarget, ...]:
-        """The servers to read: ``broker``, and ``results`` where it is another server."""
-        broker = parse_redis_url("broker", self.broker_url.get_secret_value())
+        """The Redis servers to read: ``broker``, if it is one, and ``results`` where it is another server."""
+        broker = self.broker
+        brokers = (broker,) if isinstance(broker, RedisTarget) else ()
         if self.result_backend_url is None:
-            return (broker,)
-        results = parse_redis_url("results", self.result_backend_url.get_secret_value())
-        return (broker,) if results.server_key == broker.server_key else (broker, results)
+            return brokers
+        results = parse_result_url("results", self.result_backend_url.get_secret_value())
+        return brokers if self._is_broker(results) else (*brokers, results)
+
+    @property
+    def targets(self) -> tuple[RedisTarget | KombuTarget, ...]:
+        """Every server, the broker first."""
+        broker = self.broker
+        return (broker, *(target for target in self.redis_targets if target.name != broker.name))
+
+    def _is_broker(self, results: RedisTarget) -> bool:
+        """Whether the result backend is the broker's server; the same sentinels may know several."""
+        broker = self.broker
+        if not isinstance(broker, RedisTarget) or broker.server_key != results.server_key:
+            return False
+        names = (self.broker_transport_options.master_name, self.result_backend_transport_options.master_name)
+        return not results.sentinels or names[0] == names[1]
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every text that must never be shown, for the log's filter."""
         urls = [self.broker_url, *([self.result_backend_url] if self.result_backend_url else [])]
         found = {secret for url in urls for secret in secrets_of(url.get_secret_value())}
+        groups = (self.broker_transport_options, self.result_backend_transport_options)
+        found |= {group.sentinel_kwargs.password.get_secret_value() for group in groups} - {""}
         return tuple(sorted(found | set(self._web_config.users.values())))

@@ -26,12 +26,14 @@ and a wrong value end the program with exit code 2 and one line that names the s
 - **Durations** are seconds, or numbers with a unit: `500ms`, `30s`, `5m`, `1h`, `1h30m`, `2d`.
 - **Lists** are separated by commas, or JSON; in the file they are YAML lists too.
 - **Mappings** are `name=value` pairs separated by commas, or JSON; in the file YAML. `buckets` is always JSON or YAML.
-- **Secrets**: `EXPORTER_BROKER_URL_FILE` and `EXPORTER_RESULT_BACKEND_URL_FILE` name files that hold the URL; one line
-  break at the end is dropped. URLs are never shown with user or password.
+- **Secrets**: `EXPORTER_BROKER_URL_FILE` and `EXPORTER_RESULT_BACKEND_URL_FILE` name files that hold the URL, and so it
+  is with each setting of the kind secret; one line break at the end is dropped. URLs are never shown with user or
+  password.
 - **Celery's variables**: `CELERY_BROKER_URL` and `CELERY_RESULT_BACKEND` are taken when nothing else sets these URLs. A
   `CELERY_RESULT_BACKEND` that is not Redis is left out.
-- **Broker transport options** can be pasted from Celery's `broker_transport_options` as JSON; those that only concern
-  Celery's own connections have no effect here.
+- **Transport options** can be pasted from Celery's `broker_transport_options` and `result_backend_transport_options` as
+  JSON; those that only concern Celery's own connections have no effect here, which is said in the log. With a broker
+  other than Redis and RabbitMQ they are handed on to kombu.
 
 ```yaml
 broker_url: redis://localhost:6379/0

@@ -12,18 +12,19 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from exporter.settings.model import Settings
+from exporter.settings.transport import BROKER_GROUP, RESULTS_GROUP
 from exporter.settings.values import show_seconds
 
 ENVIRONMENT_PREFIX = "EXPORTER_"
-JSON_GROUP = ("broker_transport_options",)
+JSON_GROUPS = (BROKER_GROUP, RESULTS_GROUP)
 
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
     """One setting.
 
-    ``path`` is its place in the tree; ``kind`` one of boolean, URL, duration, number, list, mapping, text or JSON (a
-    whole group at once); ``default`` is as people write it, and empty where nothing is set.
+    ``path`` is its place in the tree; ``kind`` one of boolean, URL, secret, duration, number, list, mapping, text or
+    JSON (a whole group at once); ``default`` is as people write it, and empty where nothing is set.
     """
 
     path: tuple[str, ...]
@@ -87,7 +88,7 @@ def _rows(model: type[BaseModel], above: tuple[str, ...]) -> list[SettingRow]:
     for name, field in model.model_fields.items():
         path = (*above, name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            if path == JSON_GROUP:
+            if path in JSON_GROUPS:
                 rows.append(SettingRow(path, "JSON", "", "All options below at once, as Celery's setting."))
             rows += _rows(field.annotation, path)
         else:
@@ -105,7 +106,7 @@ def _row(path: tuple[str, ...], field: FieldInfo) -> SettingRow:
 
 def _kind(field: FieldInfo, *, secret: bool) -> str:
     if secret:
-        return "URL"
+        return "secret" if field.default == SecretStr("") else "URL"
     origin = getattr(field.annotation, "__origin__", field.annotation)
     kinds: dict[Any, str] = {bool: "boolean", float: "duration", int: "number", tuple: "list", dict: "mapping"}
     return kinds.get(origin, "text")

@@ -5,10 +5,11 @@ that could be a secret into a message. Standard library only.
 """
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-SUPPORTED = "redis://, rediss://, unix:// and redis+socket:// are"
+SUPPORTED = "redis://, rediss://, unix://, redis+socket://, sentinel:// and, for brokers, amqp:// are"
 SCHEMES = {"redis": "redis", "rediss": "rediss", "unix": "unix", "redis+socket": "unix"}
 WRONG_HOST = "has no valid host and port (1 to 65535); write special characters in user and password as %XX"
 DEFAULT_PORT = 6379
@@ -33,7 +34,8 @@ class RedisTarget:
 
     ``name`` is the value of the label ``redis``. ``url`` is for redis-py and may hold a password; ``redacted`` is
     for people. ``server_key`` is equal for URLs that reach the same server, whatever the user and the database.
-    ``ignored`` names query parameters that were left out because the exporter sets them itself.
+    ``ignored`` names query parameters that were left out because the exporter sets them itself. Where there are
+    ``sentinels`` they tell the server's address, and that in ``url`` means nothing.
     """
 
     name: str
@@ -42,6 +44,7 @@ class RedisTarget:
     db: int
     server_key: tuple[str, int]
     ignored: tuple[str, ...] = ()
+    sentinels: tuple[tuple[str, int], ...] = ()
 
 
 def scheme_of(url: str) -> str:
@@ -56,10 +59,10 @@ def parse_redis_url(name: str, url: str) -> RedisTarget:
     if scheme is None:
         raise ValueError(_wrong_scheme(url))
     if ";" in url:
-        raise ValueError("must be one URL; lists of servers for failover are not supported")
-    parts = _split(scheme, url.strip().partition("://")[2])
+        raise ValueError("must be one URL; a list of servers is for sentinel:// and amqp:// only")
+    parts = split_url(scheme, url.strip().partition("://")[2])
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    ignored = _check_query(query)
+    check_tls(query, IDENTITY | TLS | CLIENT_TUNING)
     db = _database(parts.path if scheme != "unix" else "", query)
     identity = _identity(parts, query)
     if scheme == "unix":
@@ -73,20 +76,26 @@ def parse_redis_url(name: str, url: str) -> RedisTarget:
         redacted=_render(scheme, "***@" if identity != ("", "") else "", address, db, _without_secrets(tls)),
         db=db,
         server_key=server_key,
-        ignored=ignored,
+        ignored=tuple(sorted(CLIENT_TUNING & query.keys())),
     )
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """Return every part of a URL that must not be shown, quoted and unquoted; the URL itself when it has one."""
+    """Return every part of a URL that must not be shown, quoted and unquoted; the URL itself when it has one.
+
+    A list of URLs is taken apart.
+    """
+    if ";" in url:
+        found = {secret for part in url.split(";") for secret in secrets_of(part)}
+        return tuple(sorted(found | ({url} if found else set())))
     try:
         parts = urlsplit(url)
         user, password = parts.username or "", parts.password or ""
     except ValueError:
         return (url,)
-    found = [password] if password else [user]
-    found += [value for key, value in parse_qsl(parts.query) if "password" in key.lower()]
-    kept = {form for secret in found if secret for form in (secret, unquote(secret), quote(unquote(secret), safe=""))}
+    secrets = [password] if password else [user]
+    secrets += [value for key, value in parse_qsl(parts.query) if "password" in key.lower()]
+    kept = {form for secret in secrets if secret for form in (secret, unquote(secret), quote(unquote(secret), safe=""))}
     return tuple(sorted(kept | ({url} if kept else set())))
 
 
@@ -98,7 +107,8 @@ def _wrong_scheme(url: str) -> str:
     return f"must be a URL such as redis://localhost:6379/0; {SUPPORTED} supported"
 
 
-def _split(scheme: str, rest: str) -> SplitResult:
+def split_url(scheme: str, rest: str) -> SplitResult:
+    """Split what stands behind ``://``; raise ValueError with a cure, free of secrets."""
     if "#" in rest:
         raise ValueError("contains #, which ends a URL; write it as %23 in user and password")
     try:
@@ -111,8 +121,9 @@ def _split(scheme: str, rest: str) -> SplitResult:
     return parts
 
 
-def _check_query(query: dict[str, str]) -> tuple[str, ...]:
-    known = IDENTITY | TLS | CLIENT_TUNING
+def check_tls(query: dict[str, str], known: Iterable[str]) -> None:
+    """Check that query parameters are known, and TLS's word; raise ValueError with a cure, free of secrets."""
+    known = set(known)
     for key in query:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
@@ -125,7 +136,6 @@ def _check_query(query: dict[str, str]) -> tuple[str, ...]:
         if word not in {"none", "optional", "required"}:
             raise ValueError("has a query parameter ssl_cert_reqs that is not none, optional or required")
         query["ssl_cert_reqs"] = word
-    return tuple(sorted(CLIENT_TUNING & query.keys()))
 
 
 def _database(path: str, query: dict[str, str]) -> int:

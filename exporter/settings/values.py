@@ -8,11 +8,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from exporter.settings.urls import parse_redis_url
+from exporter.settings.broker_urls import parse_broker_url, parse_result_url
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
@@ -87,6 +88,13 @@ def _json(text: str) -> Any:  # noqa: ANN401 -- JSON is anything
         raise ValueError("is not valid JSON") from None
 
 
+def _rising_bounds(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    rising = all(low < high for low, high in pairwise(bounds))
+    if not bounds or not rising or bounds[0] <= 0 or not math.isfinite(bounds[-1]):
+        raise ValueError("needs upper bounds above 0 in rising order, without +Inf")
+    return bounds
+
+
 def _no_flag(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a whole number")  # noqa: TRY004 -- pydantic reports ValueError
@@ -105,8 +113,19 @@ def _true_or_text(value: object) -> object:
     return value
 
 
+def _zero_or_a_second(value: float) -> float:
+    if 0 < value < 1:
+        raise ValueError("must be 1s or more, or 0")
+    return value
+
+
 def _redis_url(value: SecretStr) -> SecretStr:
-    parse_redis_url("", value.get_secret_value())
+    parse_result_url("", value.get_secret_value())
+    return value
+
+
+def _broker_url(value: SecretStr) -> SecretStr:
+    parse_broker_url(value.get_secret_value())
     return value
 
 
@@ -128,8 +147,11 @@ def _telemetry_path(value: str) -> str:
     return value
 
 
+Bounds = Annotated[tuple[float, ...], BeforeValidator(parse_list), AfterValidator(_rising_bounds)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0)]
 PositiveSeconds = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0)]
+Interval = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0), AfterValidator(_zero_or_a_second)]
+Patience = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0, le=60)]
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1)]
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(parse_list)]
 Step = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=255)]
@@ -137,5 +159,6 @@ Steps = Annotated[tuple[Step, ...], BeforeValidator(parse_list), AfterValidator(
 SecondsByPattern = Annotated[dict[str, PositiveSeconds], BeforeValidator(parse_mapping)]
 Prefix = Annotated[bool | str, BeforeValidator(_true_or_text)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 TelemetryPath = Annotated[str, AfterValidator(_telemetry_path)]

@@ -13,7 +13,7 @@ from typing import Any
 import hiredis
 
 from exporter.errors import SourceError
-from exporter.sources.wire import CLIENT_NAME, Endpoint, Wire
+from exporter.sources.wire import CLIENT_NAME, Endpoint, Wire, pack
 
 POLL_SECONDS = 0.5
 _GLOB = re.compile(r"([*?\[\]\\])")
@@ -67,7 +67,7 @@ class EventStream:
         wire = self._wire = self._endpoint.open()
         self._silence, self._pinged, self._early = 0.0, False, []
         name = ("CLIENT", "SETNAME", f"{CLIENT_NAME}-events")
-        wire.send([name, ("CLIENT", "ID"), self._topic.subscribe_command], self._idle_timeout)
+        wire.send(pack([name, ("CLIENT", "ID"), self._topic.subscribe_command]), self._idle_timeout)
         replies: list[Any] = []
         waited = 0.0
         while len(replies) < 3:
@@ -102,7 +102,7 @@ class EventStream:
             raise SourceError("timeout", f"nothing, not even PONG, for {self._idle_timeout:g} s")
         if not self._pinged and self._silence >= self._idle_timeout / 2:
             self._pinged = True
-            wire.send([("PING",)], POLL_SECONDS)
+            wire.send(pack([("PING",)]), POLL_SECONDS)
         return []
 
     def close(self) -> None:

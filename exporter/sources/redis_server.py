@@ -47,18 +47,36 @@ class RedisServer:
         """Give the server's replies, those to ``commands`` last, within ``deadline`` seconds; raise SourceError."""
         if self._known == 0 or self._known != self.session.opened:
             self._learn(deadline)
-        asked = [self._info, *SERVER_COMMANDS, *([CLUSTER_COMMAND] if self._cluster else []), *commands]
-        info, length, newest, latency, *others = self.session.exchange(asked, deadline)
-        if self.session.opened != self._known:  # reconnected in between: perhaps to another version
-            self._known = 0
-        _check(info)
-        cluster = others.pop(0) if self._cluster else None
-        return ServerReading(info, length, newest, latency, cluster, others)
+        return self._reading(self.session.exchange(self._asked(commands), deadline))
+
+    def begin(self, commands: Sequence[Command], deadline: float) -> bool:
+        """Begin such a read without waiting; False, with nothing sent, if that can't be; raise SourceError."""
+        known = self._known != 0 and self._known == self.session.opened
+        return known and self.session.begin(self._asked(commands), deadline)
+
+    def gather(self, patience: float) -> bool:
+        """Wait at most ``patience`` seconds for the replies; tell whether ``end`` will not have to."""
+        return self.session.gather(patience)
+
+    def end(self) -> ServerReading:
+        """Give the replies to what was begun; raise SourceError."""
+        return self._reading(self.session.end())
 
     def close(self) -> None:
         """Close the connection; safe from any thread."""
         self.session.close()
         self._known = 0
+
+    def _asked(self, commands: Sequence[Command]) -> list[Command]:
+        return [self._info, *SERVER_COMMANDS, *([CLUSTER_COMMAND] if self._cluster else []), *commands]
+
+    def _reading(self, replies: list[Any]) -> ServerReading:
+        info, length, newest, latency, *others = replies
+        cluster = others.pop(0) if self._cluster else None
+        if self.session.opened != self._known:  # reconnected in between: perhaps to another version
+            self._known = 0
+        _check(info)
+        return ServerReading(info, length, newest, latency, cluster, others)
 
     def _learn(self, deadline: float) -> None:
         _, info = self.session.exchange([("CLIENT", "SETNAME", CLIENT_NAME), ("INFO", "server")], deadline)

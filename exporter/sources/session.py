@@ -1,8 +1,9 @@
 """A persistent connection that answers batches of commands, one round trip each.
 
 Opens itself when needed. A command that the server refuses for want of rights, or does not know, is not sent
-again on the same connection: each refusal is entered in the server's ACL log. Lives in its caller's thread. A
-failure raises SourceError and closes the connection; the next batch opens another.
+again on the same connection: each refusal is entered in the server's ACL log. Lives in its caller's thread, which may
+do something else between ``begin`` and ``end``. A failure raises SourceError and closes the connection; the next batch
+opens another.
 """
 
 from collections.abc import Sequence
@@ -12,14 +13,36 @@ import hiredis
 
 from exporter.clock import Clock
 from exporter.errors import SourceError
-from exporter.sources.wire import Command, Endpoint, Wire
+from exporter.sources.wire import Command, Endpoint, Wire, pack
 
 _CONTAINERS = frozenset(("CLIENT", "SLOWLOG", "LATENCY", "CLUSTER", "CONFIG", "MEMORY"))
+INSTANT_BYTES = 16 * 1024
+"""What the socket of an idle connection takes without waiting, however long the server hangs."""
 _SERVER_WORDS = {"NOAUTH": "auth", "LOADING": "loading", "MASTERDOWN": "loading", "BUSY": "busy"}
 
 
 class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never raised
     """A command that the server answered with an error."""
+
+
+class _Batch:
+    """Commands on their way: ``refused`` by position are those that are not sent; ``until`` is a monotonic time."""
+
+    __slots__ = ("commands", "due", "failure", "packed", "refused", "replies", "until")
+
+    def __init__(self, commands: Sequence[Command], refused: dict[int, Refusal], until: float) -> None:
+        self.commands = commands
+        self.refused = refused
+        self.until = until
+        self.due = len(commands) - len(refused)
+        self.packed = pack(command for position, command in enumerate(commands) if position not in refused)
+        self.replies: list[Any] = []
+        self.failure: SourceError | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every reply is there."""
+        return len(self.replies) >= self.due
 
 
 class Session:
@@ -31,6 +54,7 @@ class Session:
         self._clock = clock
         self._wire: Wire | None = None
         self._refused: dict[str, Refusal] = {}
+        self._begun = _Batch((), {}, 0.0)
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -43,8 +67,51 @@ class Session:
         Replies are bytes, int, None, lists of these, or a Refusal in the place of a command that failed.
         """
         until = self._clock.monotonic() + deadline
+        wire = self._wire
+        if wire is None or wire.closed:
+            wire = self._wire = self._endpoint.open()
+            self._refused = {}
+            self.opened += 1
+        self._send(wire, self._batch(commands, until))
+        return self.end()
+
+    def begin(self, commands: Sequence[Command], deadline: float) -> bool:
+        """Send without waiting; False, with nothing sent, if that can't be. ``end`` must follow; raise SourceError."""
+        until = self._clock.monotonic() + deadline
+        wire = self._wire
+        if wire is None or wire.closed:
+            return False
+        batch = self._batch(commands, until)
+        if len(batch.packed) > INSTANT_BYTES:
+            return False
+        self._send(wire, batch)
+        return True
+
+    def gather(self, patience: float) -> bool:
+        """Wait at most ``patience`` seconds for replies to what was begun; tell whether ``end`` will not have to."""
+        batch = self._begun
+        until = min(self._clock.monotonic() + patience, batch.until)
         try:
-            return self._exchange(commands, until)
+            while not batch.complete:
+                left = until - self._clock.monotonic()
+                self._receive(batch, max(left, 0.0))
+                if left <= 0:
+                    break
+        except SourceError as error:
+            batch.failure = error
+        return batch.complete or batch.failure is not None
+
+    def end(self) -> list[Any]:
+        """Give one reply per command of the batch that was begun, as ``exchange`` does; raise SourceError."""
+        batch = self._begun
+        try:
+            if batch.failure is not None:
+                raise batch.failure
+            if not batch.complete:  # what has come in time is not too late, only because it was looked at late
+                self._receive(batch, 0.0)
+            while not batch.complete:
+                self._receive(batch, self._left(batch.until))
+            return self._answers(batch)
         except SourceError:
             self.close()
             raise
@@ -55,19 +122,35 @@ class Session:
         if wire is not None:
             wire.close()
 
-    def _exchange(self, commands: Sequence[Command], until: float) -> list[Any]:
+    def _receive(self, batch: "_Batch", timeout: float) -> None:
         wire = self._wire
         if wire is None:
-            wire = self._wire = self._endpoint.open()
-            self._refused = {}
-            self.opened += 1
-        asked = [command for command in commands if right(command) not in self._refused]
-        wire.send(asked, self._left(until))
-        replies: list[Any] = []
-        while len(replies) < len(asked):
-            replies += wire.receive(self._left(until))
-        answers = iter(replies)
-        return [self._refused.get(right(command)) or self._checked(command, next(answers)) for command in commands]
+            raise SourceError("closed", "the connection was closed meanwhile")
+        batch.replies += wire.receive(timeout)
+        if len(batch.replies) > batch.due:
+            raise SourceError("protocol", "more replies than commands")
+
+    def _answers(self, batch: "_Batch") -> list[Any]:
+        replies = iter(batch.replies)
+        return [
+            batch.refused.get(position) or self._checked(command, next(replies))
+            for position, command in enumerate(batch.commands)
+        ]
+
+    def _batch(self, commands: Sequence[Command], until: float) -> "_Batch":
+        refused = {}
+        if self._refused:
+            found = ((position, self._refused.get(right(command))) for position, command in enumerate(commands))
+            refused = {position: refusal for position, refusal in found if refusal is not None}
+        return _Batch(commands, refused, until)
+
+    def _send(self, wire: Wire, batch: "_Batch") -> None:
+        try:
+            wire.send(batch.packed, self._left(batch.until))
+        except SourceError:
+            self.close()
+            raise
+        self._begun = batch
 
     def _left(self, until: float) -> float:
         left = until - self._clock.monotonic()

@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 import redis
@@ -54,14 +54,30 @@ def source_error(error: BaseException) -> SourceError:
     return SourceError("closed", str(error) or type(error).__name__)
 
 
+def pack(commands: Iterable[Command]) -> bytes:
+    """The bytes that ask for the commands, in their order."""
+    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]  # its stub takes 1-tuples only
+
+
+class Master(Protocol):
+    """Who knows where a server is at this moment: ``sources.sentinel.MasterFinder``."""
+
+    def locate(self) -> tuple[str, int]:
+        """Give its host and port; raise SourceError."""
+
+    def follow(self, wire: "Wire", address: tuple[str, int]) -> None:
+        """Close a connection as soon as the server is no longer where it leads."""
+
+
 class Endpoint:
     """Where and how to connect; checks the URL, opens nothing.
 
-    ``timeout`` bounds connecting and each step of it, in seconds. Raises ConfigError for options that redis-py
-    does not know.
+    ``timeout`` bounds connecting and each step of it, in seconds. With ``master`` the URL's host and port mean nothing.
+    Raises ConfigError for options that redis-py does not know.
     """
 
-    def __init__(self, url: str, *, timeout: float, select_db: bool = True) -> None:
+    def __init__(self, url: str, *, timeout: float, select_db: bool = True, master: Master | None = None) -> None:
+        self._master = master
         try:
             self._pool = ConnectionPool.from_url(
                 url,
@@ -85,18 +101,24 @@ class Endpoint:
         connection: Any = self._pool.make_connection()
         # No CLIENT SETINFO: a right more for the user to have, which Redis before 7.2 can't even grant.
         connection.driver_info = connection.lib_name = connection.lib_version = None
+        if self._master is not None:
+            connection.host, connection.port = self._master.locate()
         try:
             connection.connect()
         except (redis.RedisError, OSError) as error:
             connection.disconnect()
             raise source_error(error) from None
-        return Wire(connection)
+        wire = Wire(connection)
+        if self._master is not None:
+            self._master.follow(wire, (connection.host, connection.port))
+        return wire
 
 
 class Wire:
-    """An open connection; one thread uses it, any thread may close it."""
+    """An open connection; one thread uses it, any thread may close it, after which it is ``closed``."""
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 -- redis-py's connection classes share no public type
+        self.closed = False
         self._connection = connection
         # The one step behind redis-py's back; tests/integration notices if it moves.
         self._socket = cast("socket.socket", connection._sock)  # noqa: SLF001 -- as said above
@@ -105,9 +127,8 @@ class Wire:
         self._buffer = bytearray(RECEIVE_BYTES)
         self._closing = threading.Lock()
 
-    def send(self, commands: Iterable[Command], timeout: float) -> None:
-        """Send commands in one write; raise SourceError."""
-        packed = b"".join(hiredis.pack_command(command) for command in commands)  # type: ignore[arg-type]  # its stub takes 1-tuples only
+    def send(self, packed: bytes, timeout: float) -> None:
+        """Send packed commands in one write; raise SourceError."""
         try:
             self._set_timeout(timeout)
             self._socket.sendall(packed)
@@ -149,6 +170,7 @@ class Wire:
     def close(self) -> None:
         """Close the connection; a receive in another thread ends with a SourceError. Never raises."""
         with self._closing:
+            self.closed = True
             with contextlib.suppress(OSError):  # it may be closed already
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._connection.disconnect()

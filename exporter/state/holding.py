@@ -2,11 +2,12 @@
 
 A client stamps and publishes task-sent after it queued the task, so a quick worker's first event can overtake it:
 task-received, or task-revoked and task-failed of a task that is refused on arrival. Such events wait here for a
-moment, in order, instead of being counted under an unknown queue, or not at all.
+moment, in order, instead of being counted under an unknown queue, or not at all. So do events of unknown tasks from a
+worker that is about to tell what it holds (``seeding_until`` in ``state/workers.py``).
 """
 
-from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 from exporter.state.names import Names
@@ -30,7 +31,7 @@ class Waiting(NamedTuple):
 
 
 class Holding:
-    """Tasks whose events wait, at most ``limit`` of them for ``seconds`` each."""
+    """Tasks whose events wait, at most ``limit`` of them, for ``seconds`` each where nothing longer is promised."""
 
     def __init__(self, names: Names, limit: int = 10_000, seconds: float = 1.0) -> None:
         self.sent_seen = False
@@ -38,19 +39,23 @@ class Holding:
         self._limit = limit
         self._seconds = seconds
         self._waiting: dict[str, Waiting] = {}
-        self._due: deque[tuple[float, str]] = deque()
+        self._due: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def hold(self, uuid: str, name: str | None, event: Held, now: float) -> bool:
-        """Let an event of an unknown task wait, if its task-sent is likely to come; False if it is not."""
+    def hold(self, uuid: str, name: str | None, event: Held, now: float, promised: float = 0.0) -> bool:
+        """Let an event of an unknown task wait, if its task-sent is likely to come; False if it is not.
+
+        Until ``promised`` (monotonic) it waits in any case, for what its worker is about to tell.
+        """
         waiting = self._waiting.get(uuid)
         if waiting is None:
-            if event.kind not in FIRST_EVENTS or not self._is_expected(name) or len(self._waiting) >= self._limit:
+            expected = promised > now or (event.kind in FIRST_EVENTS and self._is_expected(name))
+            if not expected or len(self._waiting) >= self._limit:
                 return False
             waiting = self._waiting[uuid] = Waiting(uuid, name, [])
-            self._due.append((now + self._seconds, uuid))
+            heappush(self._due, (max(now + self._seconds, promised), uuid))
         elif name is not None and waiting.name is None:
             waiting = self._waiting[uuid] = waiting._replace(name=name)
         waiting.events.append(event)
@@ -65,12 +70,12 @@ class Holding:
         """Give back the tasks that waited for long enough; their names are not waited for again."""
         found = []
         while self._due and self._due[0][0] <= now:
-            waiting = self._waiting.pop(self._due.popleft()[1], None)
+            waiting = self._waiting.pop(heappop(self._due)[1], None)
             if waiting is not None:
                 found.append(waiting)
         return found
 
     def _is_expected(self, name: str | None) -> bool:
         """Whether task-sent comes for tasks of this name: what was last seen, else whether it ever came."""
-        task = self._names.by_name.get(name) if name is not None else None
+        task = self._names.find(name) if name is not None else None
         return self.sent_seen if task is None or task.expects_sent is None else task.expects_sent

@@ -7,25 +7,44 @@ from collections.abc import Iterator
 
 from exporter.catalog import OVERFLOW, Metric
 from exporter.catalog import tasks as rows
-from exporter.state.series import Series, Store
+from exporter.state.expectations import Expectations
+from exporter.state.series import NewSeries, Series, Store
 from exporter.state.task import TaskName, TaskSeries
+from exporter.state.tracking import TaskLimits
+
+QUEUES_KEPT = 10_000
 
 
 class Names:
     """Task names by name.
 
-    ``pairs`` is the number of (task, queue) that are told apart, ``exceptions`` the number of exception classes
-    per task; what is over a bound is counted under OVERFLOW.
+    ``pairs`` is the number of (task, queue) that are told apart, and of (task, queue, worker) where workers are;
+    ``exceptions`` the number of exception classes per task; what is over a bound is counted under OVERFLOW.
+    ``naming`` says what names are shown as; what is not shown is counted in ``hidden`` series. ``expectations`` hear
+    which names come and go.
     """
 
-    def __init__(self, store: Store, pairs: int, exceptions: int) -> None:
+    def __init__(self, store: Store, limits: TaskLimits) -> None:
+        pairs, exceptions, naming = limits.pairs, limits.exceptions, limits.naming
+        self.expectations = Expectations(store, limits.plans, naming.task.apply)
         self.by_name: dict[str, TaskName] = {}
         self._store = store
-        self._pairs_left = pairs
+        self._pairs_left = self._triples_left = pairs
+        self._pairs = pairs
         self._exceptions = exceptions
+        self._naming = naming
+        self._renames = naming.renames_tasks
+        self._queues: dict[str, None] = {}  # as they are called, where they are shown as something else
+        self._hidden_store = Store(rows.METRICS, 1, {}, NewSeries(exemplars=False))
+        self.hidden = TaskSeries(self._hidden_store, TaskName(OVERFLOW), OVERFLOW)
 
     def series(self, name: str, queue: str) -> TaskSeries:
         """Give the series of a task on a queue, made if need be."""
+        if self._renames:
+            shown = self._shown(name, queue)
+            if shown is None:
+                return self.hidden
+            name, queue = shown
         task = self.by_name.get(name)
         if task is not None:
             found = task.queues.get(queue)
@@ -33,8 +52,45 @@ class Names:
                 return found
         return self._add(name, queue)
 
+    def at(self, series: TaskSeries, worker: str) -> TaskSeries:
+        """Give the series of a task on a queue and a worker; only where they are told apart by worker."""
+        if series.by_worker is None:
+            return series
+        label = self._naming.worker_shown(worker)
+        found = series.by_worker.get(label)
+        if found is None:
+            if self._triples_left <= 0:
+                self._store.refuse(rows.TASKS)
+                return series.by_worker.get(OVERFLOW) or series.split(OVERFLOW)
+            self._triples_left -= 1
+            found = series.split(label)
+        return found
+
+    def forget_worker(self, worker: str) -> None:
+        """Remove the task series of a worker that will not be shown any more."""
+        label = self._naming.worker_shown(worker)
+        for task in self.by_name.values():
+            for series in task.queues.values():
+                split = series.by_worker.pop(label, None) if series.by_worker else None
+                if split is not None:
+                    self._triples_left += 1
+                    for metric, labels in split.rows():
+                        self._store.expire(metric, labels)
+
+    def find(self, name: str) -> TaskName | None:
+        """Give what is known of a task by the name that events call it."""
+        shown = self._naming.task.apply(name)
+        return self.hidden.task if shown is None else self.by_name.get(shown)
+
+    def foresee(self, name: str, queue: str) -> None:
+        """Make the series of a task that was not seen yet; what is foreseen takes half of the bound at most."""
+        if self.find(name) is None and self._pairs_left > self._pairs // 2:
+            self.series(name, queue)
+
     def queues(self) -> set[str]:
-        """Every queue that a task was seen on."""
+        """Every queue that a shown task was seen on, as it is called."""
+        if self._naming.queue.needed:
+            return {queue for queue in self._queues if self._naming.queue.apply(queue) is not None}
         return {queue for task in self.by_name.values() for queue in task.queues}
 
     def exception(self, task: TaskName, class_name: str) -> Series:
@@ -49,6 +105,8 @@ class Names:
 
     def named(self, task: TaskName, metric: Metric, *labels: str) -> Series:
         """Give a series that carries the task's name and no queue."""
+        if task is self.hidden.task:
+            return self._hidden_store.scalar(metric, task.name, *labels)
         task.series.add((metric, (task.name, *labels)))
         return self._store.scalar(metric, task.name, *labels)
 
@@ -56,13 +114,15 @@ class Names:
         """Remove (task, queue) pairs without an event for ``ttl`` seconds, and names without pairs."""
         for task in list(self.by_name.values()):
             for series in list(task.queues.values()):
-                if self._is_stale(series, now, ttl):
+                if self._is_stale(series, now, max(ttl, 3 * (self.expectations.interval(task.name) or 0))):
                     del task.queues[series.queue]
                     self._pairs_left += 1
+                    self._triples_left += len(series.by_worker or ())
                     for metric, labels in series.rows():
                         self._store.expire(metric, labels)
             if not task.queues:
                 del self.by_name[task.name]
+                self.expectations.forget(task.name)
                 for metric, labels in task.series:
                     self._store.expire(metric, labels)
 
@@ -74,15 +134,25 @@ class Names:
         activity = series.count_activity()
         if activity != series.activity:
             series.activity, series.idle_since = activity, now
-        return now - series.idle_since >= ttl and not series.running.value
+        return now - series.idle_since >= ttl and not series.is_running
+
+    def _shown(self, name: str, queue: str) -> tuple[str, str] | None:
+        """What a task and its queue are shown as; None if one of them is not."""
+        if queue not in self._queues and self._naming.queue.needed and len(self._queues) < QUEUES_KEPT:
+            self._queues[queue] = None
+        task, shown_queue = self._naming.task.apply(name), self._naming.queue_shown(queue)
+        return None if task is None or shown_queue is None else (task, shown_queue)
 
     def _add(self, name: str, queue: str) -> TaskSeries:
         if self._pairs_left <= 0 and (name, queue) != (OVERFLOW, OVERFLOW):
             self._store.refuse(rows.TASKS)
-            return self.series(OVERFLOW, OVERFLOW)
+            overflow = self.by_name.get(OVERFLOW)
+            return self._add(OVERFLOW, OVERFLOW) if overflow is None else overflow.queues[OVERFLOW]
         self._pairs_left -= 1
         task = self.by_name.get(name)
         if task is None:
-            task = self.by_name[name] = TaskName(name)
-        series = task.queues[queue] = TaskSeries(self._store, task, queue)
+            task = self.by_name[name] = TaskName(name, self.expectations.plan(name).buckets)
+            self.expectations.meet(name)
+        hidden = self._hidden_store if self._naming.worker_label else None
+        series = task.queues[queue] = TaskSeries(self._store, task, queue, hidden)
         return series

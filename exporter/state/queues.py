@@ -4,11 +4,12 @@ Takes names from settings, events and bindings, and readings of their lengths; g
 see state.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
-from exporter.catalog import OVERFLOW, UNKNOWN
+from exporter.catalog import OVERFLOW, UNKNOWN, Metric
 from exporter.catalog import queues as rows
-from exporter.records import QueueReading, Sample
+from exporter.records import QueueCount, QueuedMessage, QueueReading, Sample
 from exporter.state.tasks import Tasks
 
 _NOT_QUEUES = {UNKNOWN, OVERFLOW}
@@ -18,13 +19,15 @@ REFUSED_KEPT = 10_000
 class Queues:
     """Known queues, at most ``limit``; a queue once known is shown, with 0 when it is empty.
 
-    ``refuse`` is called for each queue over the limit, once as long as its name is remembered.
+    ``refuse`` is called for each queue over the limit, once as long as its name is remembered. The tasks' naming says
+    which queues are left out, and which are shown under one name.
     """
 
     def __init__(
         self, tasks: Tasks, names: Iterable[str], limit: int, refuse: Callable[[], None] = lambda: None
     ) -> None:
         self._tasks = tasks
+        self._naming = tasks.naming
         self._refuse = refuse
         self._refused: set[str] = set()
         self._limit = limit
@@ -36,7 +39,7 @@ class Queues:
     def add(self, names: Iterable[str]) -> None:
         """Get to know queues; those over the limit are refused."""
         for name in names:
-            if name in self._names or name in self._refused:
+            if name in self._names or name in self._refused or self._naming.queue_shown(name) is None:
                 continue
             if len(self._names) < self._limit:
                 self._names[name] = None
@@ -51,9 +54,31 @@ class Queues:
         self.add(sorted(self._tasks.names.queues() - _NOT_QUEUES))
         return tuple(self._names)
 
+    def known(self) -> tuple[str, ...]:
+        """Every queue known so far, without a look for new ones."""
+        return tuple(self._names)
+
+    def shown(self, queue: str) -> str:
+        """The name under which a known queue is shown."""
+        return self._naming.queue_shown(queue) or queue
+
     def used_steps(self, queue: str) -> tuple[int, ...]:
         """Priority steps whose next message is worth a look: the first, and those that have held one."""
         return tuple(sorted({0} | self._used_steps.get(queue, set())))
+
+    def fold_all(self, readings: Iterable[QueueReading], now: float) -> list[Sample]:
+        """Fold the readings of all queues, taken at ``now`` (epoch seconds), into samples under the names shown."""
+        samples = [sample for reading in readings for sample in self.fold(reading, now)]
+        if not self._naming.queue.needed:
+            return samples
+        values: dict[tuple[Metric, tuple[str, ...]], float] = {}
+        for metric, (queue, *labels), value in samples:
+            key = (metric, (self.shown(queue), *labels))
+            if metric is rows.QUEUE_OLDEST_AGE:
+                values[key] = max(values.get(key, value), value)
+            else:
+                values[key] = values.get(key, 0) + value
+        return [Sample(metric, labels, value) for (metric, labels), value in values.items()]
 
     def fold(self, reading: QueueReading, now: float) -> list[Sample]:
         """Fold one queue's reading, taken at ``now`` (epoch seconds), into its samples."""
@@ -68,17 +93,29 @@ class Queues:
                 Sample(rows.QUEUE_PRIORITY_LENGTH, (queue, str(step)), length)
                 for step, length in reading.lengths.items()
             ]
-        ages = [self._age(queue, step, task_id, now) for step, task_id in reading.oldest.items()]
+        ages = [self._age(queue, step, message, now) for step, message in reading.oldest.items()]
         if ages:
             samples.append(Sample(rows.QUEUE_OLDEST_AGE, (queue,), max(ages)))
         elif not any(reading.lengths.values()):
             samples.append(Sample(rows.QUEUE_OLDEST_AGE, (queue,), 0))
         return samples
 
-    def _age(self, queue: str, step: int, task_id: str, now: float) -> float:
+    def fold_counts(self, counts: Iterable[QueueCount]) -> list[Sample]:
+        """Fold queues as their broker counts them, which tells no priorities and no messages, under the names shown."""
+        lengths: Counter[str] = Counter()
+        consumers: Counter[str] = Counter()
+        for count in counts:
+            name = self.shown(count.queue)
+            lengths[name] += count.messages
+            if count.consumers is not None:
+                consumers[name] += count.consumers
+        samples = [Sample(rows.QUEUE_LENGTH, (name,), length) for name, length in lengths.items()]
+        return [*samples, *(Sample(rows.QUEUE_CONSUMERS, (name,), number) for name, number in consumers.items())]
+
+    def _age(self, queue: str, step: int, message: QueuedMessage, now: float) -> float:
         """Seconds since the message was published, or since it was first seen in this place."""
         known = self._heads.get((queue, step))
-        if known is None or known[0] != task_id:
-            known = self._heads[queue, step] = (task_id, now)
-        sent_at = self._tasks.sent_at(task_id)
-        return max(now - (known[1] if sent_at is None else sent_at), 0.0)
+        if known is None or known[0] != message.task_id:
+            known = self._heads[queue, step] = (message.task_id, now)
+        told = self._tasks.tracked.sent_at(message.task_id) if message.published_at is None else message.published_at
+        return max(now - (known[1] if told is None else told), 0.0)

@@ -4,20 +4,21 @@ Takes tasks and workers, changes them in place; counts nothing but what is runni
 state of its own.
 """
 
+from collections.abc import Iterable
+
 from exporter.state.task import Task, TaskSeries
-from exporter.state.workers import Worker
+from exporter.state.worker import Worker
 
 
-def begin(uuid: str, task: Task, worker: Worker, at: float) -> TaskSeries:
-    """Enter the start of an execution on ``worker`` at ``at``; give its series."""
+def begin(uuid: str, task: Task, series: TaskSeries, worker: Worker, at: float) -> None:
+    """Enter the start of an execution on ``worker`` at ``at``, which ``series`` count."""
     if task.running and task.worker is not None:  # delivered again while it runs, perhaps to the same worker
         task.others = (*task.others, (task.worker, task.started_at, task.run_series))
-    series = task.run_series = task.series
+    task.run_series = series
     task.running, task.ended = True, False
     task.started_at, task.worker = at, worker
     series.running.value += 1
     worker.running[uuid] = task
-    return series
 
 
 def end(uuid: str, task: Task, worker: Worker, *, retried: bool) -> tuple[TaskSeries, float] | None:
@@ -77,6 +78,16 @@ def forget(uuid: str, task: Task) -> None:
     stop(uuid, task)
     for run in task.others:
         _end_aside(uuid, task, run)
+
+
+def oldest_starts(workers: Iterable[Worker]) -> dict[str, float]:
+    """Give the start of the longest running execution, by task name."""
+    oldest: dict[str, float] = {}
+    for worker in workers:
+        for task in worker.running.values():
+            running = task.run_series.task.name
+            oldest[running] = min(task.started_at, oldest.get(running, task.started_at))
+    return oldest
 
 
 def _end_aside(uuid: str, task: Task, run: tuple[Worker, float, TaskSeries]) -> None:

@@ -7,40 +7,59 @@ an event has no look-up by label. Gives copies of all values as families. Not th
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from exporter.catalog import OVERFLOW, Kind, Metric
 from exporter.catalog.internals import SERIES, SERIES_DROPPED, SERIES_EXPIRED
+from exporter.catalog.labels import WORKER
+from exporter.clock import Clock, SystemClock
 from exporter.records import Distribution, Exemplar, Family
+from exporter.static_labels import StaticLabels
+
+
+@dataclass(frozen=True, slots=True)
+class NewSeries:
+    """What a new series is like.
+
+    A counter or histogram is shown as 0 for ``zero_first`` seconds, so that Prometheus has a 0 to compare the first
+    event with: ``increase()`` sees nothing of what a series held when it was first scraped. ``exemplars`` says whether
+    histograms remember tasks; ``labels`` come behind those of the metric; ``by_worker`` are metrics that get the
+    label of the worker as their last own one.
+    """
+
+    clock: Clock = field(default_factory=SystemClock)
+    zero_first: float = 0.0
+    exemplars: bool = True
+    labels: StaticLabels = field(default_factory=StaticLabels)
+    by_worker: frozenset[Metric] = frozenset()
 
 
 class Series:
     """A counter or a gauge; ``value`` is changed in place."""
 
-    __slots__ = ("cache", "exemplar", "labels", "value")
+    __slots__ = ("born", "cache", "exemplar", "labels", "value")
 
     bounds: tuple[float, ...] = ()
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
+        self.born: float | None = None
         self.value: float = 0
         self.exemplar: Exemplar | None = None
         self.cache: object = None
-
-    def copied(self) -> float:
-        """The value at this moment."""
-        return self.value
 
 
 class Histogram:
     """Observations counted per bucket, in the metric's unit."""
 
-    __slots__ = ("bounds", "cache", "counts", "exemplar", "labels", "total")
+    __slots__ = ("born", "bounds", "cache", "counts", "exemplar", "labels", "total")
 
     def __init__(self, labels: tuple[str, ...], bounds: tuple[float, ...]) -> None:
         self.labels = labels
+        self.born: float | None = None
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
@@ -65,6 +84,10 @@ class Histogram:
     def copied(self) -> Distribution:
         """The value at this moment."""
         return Distribution(self.counts.copy(), self.total)
+
+    def nothing(self) -> Distribution:
+        """The value that it was born with."""
+        return Distribution([0] * len(self.counts), 0.0)
 
 
 class ExemplarHistogram(Histogram):
@@ -94,15 +117,18 @@ S = TypeVar("S", Series, Histogram)
 class Children(Generic[S]):
     """The series of one metric, bounded: those over the bound share one whose open labels are OVERFLOW."""
 
-    def __init__(self, metric: Metric, make: Callable[[tuple[str, ...]], S], limit: int) -> None:
-        self.metric = metric
+    def __init__(self, metric: Metric, make: Callable[[tuple[str, ...]], S], limit: int, new: NewSeries) -> None:
+        self.metric = replace(metric, labels=(*metric.labels, WORKER)) if metric in new.by_worker else metric
         self.series: dict[tuple[str, ...], S] = {}
         self.refused = 0
         self._make: Callable[[tuple[str, ...]], S] = make
         self._limit = limit
+        self._new = new
+        self._shown = new.labels.extend(self.metric)
+        self._young: dict[S, float] = {}  # those still shown as 0, and since when; the oldest first
 
-    def child(self, labels: tuple[str, ...]) -> S:
-        """Give the series with these label values, made if need be."""
+    def child(self, labels: tuple[str, ...], make: Callable[[tuple[str, ...]], S] | None = None) -> S:
+        """Give the series with these label values, made if need be, by ``make`` where it is unlike the others."""
         series = self.series.get(labels)
         if series is not None:
             return series
@@ -111,20 +137,41 @@ class Children(Generic[S]):
             pairs = zip(self.metric.labels, labels, strict=True)
             labels = tuple(value if label.closed else OVERFLOW for label, value in pairs)
         if labels not in self.series:
-            self.series[labels] = self._make(labels)
+            self.series[labels] = self._bear(labels, make or self._make)
         return self.series[labels]
 
     def copied(self) -> Family:
         """The series with their values at this moment."""
-        rows = list(self.series.values())
-        return Family(self.metric, rows, [row.copied() for row in rows])
+        rows: list[Any] = list(self.series.values())
+        young = self._young and self._still_young()
+        if self.metric.kind is Kind.HISTOGRAM:
+            return Family(self._shown, rows, [row.nothing() if row in young else row.copied() for row in rows])
+        if young:
+            return Family(self._shown, rows, [0 if row in young else row.value for row in rows])
+        return Family(self._shown, rows, [row.value for row in rows])
+
+    def _bear(self, labels: tuple[str, ...], make: Callable[[tuple[str, ...]], S]) -> S:
+        series = make((*labels, *self._new.labels.values))
+        if self.metric.starts_at_zero:
+            series.born = self._new.clock.now()
+            if self._new.zero_first:
+                self._young[series] = self._new.clock.monotonic()
+        return series
+
+    def _still_young(self) -> Collection[S]:
+        grown_up = self._new.clock.monotonic() - self._new.zero_first
+        for series, born in list(self._young.items()):
+            if born > grown_up:
+                break
+            del self._young[series]
+        return self._young
 
 
 class Store:
     """Every series that events feed, by metric.
 
-    ``limit`` is the number of series per metric; ``buckets`` replaces the catalogue's bounds by metric name;
-    ``exemplars`` says whether histograms remember tasks.
+    ``limit`` is the number of series per metric; ``buckets`` replaces the catalogue's bounds by metric name; ``new``
+    says what new series are like.
     """
 
     def __init__(
@@ -132,10 +179,9 @@ class Store:
         metrics: Iterable[Metric],
         limit: int,
         buckets: Mapping[str, tuple[float, ...]],
-        *,
-        exemplars: bool = True,
+        new: NewSeries = NewSeries(),  # immutable
     ) -> None:
-        kind = ExemplarHistogram if exemplars else Histogram
+        kind = self._kind = ExemplarHistogram if new.exemplars else Histogram
         self.lock = threading.Lock()
         self._scalars: dict[Metric, Children[Series]] = {}
         self._histograms: dict[Metric, Children[Histogram]] = {}
@@ -143,17 +189,17 @@ class Store:
         for metric in metrics:
             if metric.kind is Kind.HISTOGRAM:
                 make = partial(kind, bounds=buckets.get(metric.name, metric.buckets))
-                self._order.append(self._histograms.setdefault(metric, Children(metric, make, limit)))
+                self._order.append(self._histograms.setdefault(metric, Children(metric, make, limit, new)))
             else:
-                self._order.append(self._scalars.setdefault(metric, Children(metric, Series, limit)))
+                self._order.append(self._scalars.setdefault(metric, Children(metric, Series, limit, new)))
 
     def scalar(self, metric: Metric, *labels: str) -> Series:
         """Give the counter or gauge with these label values; a new one is 0."""
         return self._scalars[metric].child(labels)
 
-    def histogram(self, metric: Metric, *labels: str) -> Histogram:
-        """Give the histogram with these label values; a new one is empty."""
-        return self._histograms[metric].child(labels)
+    def histogram(self, metric: Metric, *labels: str, bounds: tuple[float, ...] | None = None) -> Histogram:
+        """Give the histogram with these label values; a new one is empty, with ``bounds`` of its own if given."""
+        return self._histograms[metric].child(labels, partial(self._kind, bounds=bounds) if bounds else None)
 
     def refuse(self, metric: Metric) -> None:
         """Count a series that a caller folded into its own overflow."""

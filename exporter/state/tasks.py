@@ -28,7 +28,8 @@ from exporter.state.names import Names
 from exporter.state.series import Store
 from exporter.state.task import Publication, Task, TaskSeries, eta_seconds
 from exporter.state.tracking import TaskLimits, Tracking
-from exporter.state.workers import Presence, Worker, Workers
+from exporter.state.worker import Presence, Worker
+from exporter.state.workers import Workers
 
 E = TypeVar("E", TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked)
 
@@ -41,14 +42,18 @@ class Tasks:
 
     def __init__(self, store: Store, workers: Workers, limits: TaskLimits, *, exemplars: bool = True) -> None:
         self.now = 0.0
-        self.names = Names(store, limits.pairs, limits.exceptions)
+        self.naming = limits.naming
+        self.names = Names(store, limits)
         self.tracked = Tracking(limits.tracked)
         self._store = store
         self._workers = workers
+        self._known_workers = workers.by_name
         self._limits = limits
         self._holding = Holding(self.names)
         self._exemplars = exemplars
         workers.close_runs = self.close_runs
+        if limits.naming.worker_label:
+            workers.forgotten = self.names.forget_worker
 
     def fold_sent(self, event: TaskSent) -> None:
         """Fold task-sent: the only event that names the queue."""
@@ -84,7 +89,8 @@ class Tasks:
             task = self._track(event.uuid, self.names.series(event.name, queue), retries=event.retries)
         task.ended = False
         eta = eta_seconds(event.eta) if event.eta is not None else None
-        task.receive(event.retries, event.timestamp, eta).received.value += 1
+        series = task.receive(event.retries, event.timestamp, eta)
+        (series if series.by_worker is None else self.names.at(series, worker.name)).received.value += 1
 
     def fold_started(self, event: TaskStarted, replayed: bool = False) -> None:  # noqa: FBT001, FBT002 -- hot
         """Fold task-started; ``replayed`` when it was held and its worker knows it already."""
@@ -95,12 +101,15 @@ class Tasks:
             worker.ledger.started(event.timestamp)
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._hold_or_miss(event.uuid, "task-started", partial(self.fold_started, event, True))  # noqa: FBT003 -- hot
+            self._hold_or_miss(event.uuid, "task-started", partial(self.fold_started, event, True), worker)  # noqa: FBT003 -- hot
             return
         if task.later is not None:
             task.turn()
         at = event.timestamp
-        series = runs.begin(event.uuid, task, worker, at)
+        series = task.series
+        if series.by_worker is not None:
+            series = self.names.at(series, worker.name)
+        runs.begin(event.uuid, task, series, worker, at)
         series.started.value += 1
         task.waited = task.sent_at is not None
         if task.sent_at is not None:
@@ -144,7 +153,7 @@ class Tasks:
         series.failure.value += 1
         if self._exemplars:
             series.failure.exemplar = (event.uuid, 1, event.timestamp)
-        _observe_run(event, series, "failure", started_at)
+        series.observe_run("failure", started_at, event.timestamp, event.uuid)
         self.names.exception(series.task, exception).value += 1
         if series.task.last_failure is None:
             series.task.last_failure = self.names.named(series.task, rows.TASK_LAST_FAILURE)
@@ -157,7 +166,7 @@ class Tasks:
             return
         series, started_at = run
         series.retry.value += 1
-        _observe_run(event, series, "retry", started_at)
+        series.observe_run("retry", started_at, event.timestamp, event.uuid)
         self.names.exception(series.task, exception).value += 1
 
     def fold_rejected(self, event: TaskRejected) -> None:
@@ -178,11 +187,23 @@ class Tasks:
 
     def fold_cancelled(self, event: TaskCancelled) -> None:
         """Fold task-cancelled: the worker gave the message back, so the execution neither ended nor runs."""
+        worker = self._worker(event.hostname)
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._hold_or_miss(event.uuid, "task-cancelled", partial(self.fold_cancelled, event))
-        elif task.running and task.worker is self._worker(event.hostname):
+            self._hold_or_miss(event.uuid, "task-cancelled", partial(self.fold_cancelled, event), worker)
+        elif task.running and task.worker is worker:
             runs.stop(event.uuid, task)
+
+    def adopt(self, uuid: str, name: str, queue: str, worker: Worker, started_at: float | None) -> None:
+        """Take over a task that a worker holds, running since ``started_at`` if not None; an event seen of it wins."""
+        if uuid in self.tracked:
+            return
+        held = self._holding.release(uuid)
+        task = self._track(uuid, self.names.series(name, queue))
+        if started_at is not None and all(event.kind != "task-started" for event in held):
+            runs.begin(uuid, task, self.names.at(task.series, worker.name), worker, started_at)
+        for event in held:
+            event.fold()
 
     def close_runs(self, worker: Worker, reason: str, until: float) -> None:
         """Close, uncounted, what ``worker`` began before ``until``; an end that still comes counts as ever."""
@@ -190,13 +211,6 @@ class Tasks:
         for uuid in closed:
             self.tracked.retire(uuid)
         self._evicted(reason, len(closed))
-
-    def sent_at(self, uuid: str) -> float | None:
-        """When a task that waits in its queue was published (epoch seconds); None if its task-sent was not seen."""
-        task = self.tracked.get(uuid)
-        if task is None:
-            return None
-        return task.later.sent_at if task.later is not None else task.sent_at
 
     def tick(self, now: float) -> None:
         """Release what waited long enough for its task-sent."""
@@ -214,11 +228,7 @@ class Tasks:
 
     def refresh(self) -> None:
         """Bring the gauges that are computed, not folded, up to date; done before values are copied."""
-        oldest: dict[str, float] = {}
-        for worker in self._workers.by_name.values():
-            for task in worker.running.values():
-                running = task.run_series.task.name
-                oldest[running] = min(task.started_at, oldest.get(running, task.started_at))
+        oldest = runs.oldest_starts(self._workers.by_name.values())
         for name in self.names:
             if name.name in oldest:
                 self._store.scalar(rows.TASK_OLDEST_STARTED, name.name).value = oldest[name.name]
@@ -227,7 +237,7 @@ class Tasks:
         self._store.scalar(internals.TASKS_TRACKED).value = len(self.tracked)
 
     def _worker(self, hostname: str) -> Worker:
-        worker = self._workers.by_name.get(hostname) or self._workers.meet(hostname)
+        worker = self._known_workers.get(hostname) or self._workers.meet(hostname)
         worker.seen = self.now
         if worker.presence is not Presence.ONLINE:
             self._workers.revive(worker)
@@ -247,19 +257,20 @@ class Tasks:
     def _hold(self, uuid: str, kind: str, fold: Callable[[], object], name: str | None = None) -> bool:
         return self._holding.hold(uuid, name, Held(kind, fold), self.now)
 
-    def _hold_or_miss(self, uuid: str, kind: str, fold: Callable[[], object]) -> None:
-        if not self._hold(uuid, kind, fold):
+    def _hold_or_miss(self, uuid: str, kind: str, fold: Callable[[], object], worker: Worker) -> None:
+        if not self._holding.hold(uuid, None, Held(kind, fold), self.now, worker.seeding_until):
             self._store.scalar(internals.TASKS_UNMATCHED, kind).value += 1
 
     def _fold_unsent(self, waiting: Waiting) -> None:
         """Fold events whose task-sent did not come; without a name they can only be counted as unmatched."""
-        if waiting.name is None:
-            for held in waiting.events:
-                self._store.scalar(internals.TASKS_UNMATCHED, held.kind).value += 1
-            return
-        series = self.names.series(waiting.name, UNKNOWN)
-        series.task.expects_sent = False
-        self._track(waiting.uuid, series)
+        if waiting.uuid not in self.tracked:
+            if waiting.name is None:
+                for held in waiting.events:
+                    self._store.scalar(internals.TASKS_UNMATCHED, held.kind).value += 1
+                return
+            series = self.names.series(waiting.name, UNKNOWN)
+            series.task.expects_sent = False
+            self._track(waiting.uuid, series)
         for held in waiting.events:
             held.fold()
 
@@ -268,7 +279,7 @@ class Tasks:
         worker = self._worker(event.hostname)
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._hold_or_miss(event.uuid, kind, partial(refold, event))
+            self._hold_or_miss(event.uuid, kind, partial(refold, event), worker)
             return None
         run = runs.end(event.uuid, task, worker, retried=kind == "task-retried")
         if run is None:
@@ -276,6 +287,8 @@ class Tasks:
             return None
         if not run[1]:
             task.skip()
+        if run[0].by_worker is not None:  # it never started
+            run = self.names.at(run[0], worker.name), run[1]
         if kind != "task-retried":
             task.ended = True
             self.tracked.retire(event.uuid)
@@ -284,10 +297,3 @@ class Tasks:
     def _evicted(self, reason: str, count: int) -> None:
         if count:
             self._store.scalar(internals.TASKS_EVICTED, reason).value += count
-
-
-def _observe_run(event: TaskFailed | TaskRetried, series: TaskSeries, state: str, started_at: float) -> None:
-    """Observe the time from the start to an end that does not tell it itself; no start, no observation."""
-    if started_at:
-        seconds = max(event.timestamp - started_at, 0.0)
-        series.runtime_of(state).observe_task(seconds, event.uuid, event.timestamp)

@@ -3,9 +3,12 @@
 Not thread-safe: see state.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 
+from exporter.state.expectations import Plan
+from exporter.state.rules import Naming
 from exporter.state.task import Task
 
 # Enough to recognise a second report of an end, which comes within milliseconds of the first.
@@ -14,13 +17,18 @@ ENDED_KEPT = 5_000
 
 @dataclass(frozen=True, slots=True)
 class TaskLimits:
-    """Bounds: tasks held, seconds they are held, (task, queue) pairs, their idle seconds, classes per task."""
+    """Bounds: tasks held, seconds they are held, (task, queue) pairs, their idle seconds, exception classes per task.
+
+    Besides what tasks are shown as, and what is planned for them.
+    """
 
     tracked: int = 200_000
     age: float = 172_800
     pairs: int = 4_000
     idle: float = 86_400
     exceptions: int = 50
+    naming: Naming = field(default_factory=Naming)
+    plans: Mapping[str, Plan] = field(default_factory=dict)
 
 
 class Tracking(dict[str, Task]):
@@ -34,6 +42,13 @@ class Tracking(dict[str, Task]):
         self._limit = limit
         self._ended: list[str] = []
         self._ended_before: list[str] = []
+
+    def sent_at(self, uuid: str) -> float | None:
+        """When a task that waits in its queue was published (epoch seconds); None if its task-sent was not seen."""
+        task = self.get(uuid)
+        if task is None:
+            return None
+        return task.later.sent_at if task.later is not None else task.sent_at
 
     @property
     def is_full(self) -> bool:

@@ -1,12 +1,12 @@
 """Workers: who lives, who is lost, and what their heartbeats say.
 
-Takes worker events and the arrival of any other event; gives series. A worker that says goodbye is removed from
-the series; one that falls silent is lost, and shown as such for the retention. Not thread-safe: see state.
+Takes worker events, the arrival of any other event, and what workers answer when asked; gives series. A worker that
+says goodbye is removed from the series; one that falls silent is lost, and shown as such for the retention. Not
+thread-safe: see state.
 """
 
-import enum
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import inf, nextafter
 
@@ -16,15 +16,7 @@ from exporter.clock import Clock
 from exporter.records import WorkerEvent, WorkerOffline, WorkerOnline
 from exporter.state.ledger import StartsLedger
 from exporter.state.series import Series, Store
-from exporter.state.task import Task
-
-
-class Presence(enum.StrEnum):
-    """Where a worker is."""
-
-    ONLINE = "online"
-    LOST = "lost"
-    OFFLINE = "offline"
+from exporter.state.worker import UNTOLD, Presence, Questions, Setup, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +32,24 @@ class WorkerLimits:
     count: int = 10_000
 
 
-@dataclass(slots=True, eq=False)
-class Worker:
-    """One worker by its node name. ``seen`` and ``since`` are on the monotonic clock."""
-
-    name: str
-    seen: float
-    lost_after: float
-    presence: Presence = Presence.ONLINE
-    since: float = 0.0
-    pid: int = 0
-    interval: float = 2.0
-    queues: tuple[str, ...] = ()
-    last_beat: tuple[float, int] = (0.0, 0)  # its time stamp, and its count of active executions
-    ledger: StartsLedger = field(default_factory=StartsLedger)
-    running: dict[str, Task] = field(default_factory=dict)
-    series: dict[tuple[Metric, tuple[str, ...]], Series] = field(default_factory=dict)
-
-
 class Workers:
     """All workers, by node name.
 
     ``close_runs`` is called with a worker, a reason and a time (the worker's clock) when executions that the
-    worker began before then can't be running any more.
+    worker began before then can't be running any more. ``seeding`` is the time in seconds for which a worker is
+    waited for to tell what it holds; 0 where nobody asks. ``revision`` changes whenever a worker comes, goes or
+    tells another setup; ``settle`` is called at each tick, ``forgotten`` with the name of a worker that is shown no
+    more.
     """
 
     def __init__(self, store: Store, clock: Clock, limits: WorkerLimits) -> None:
         self.by_name: dict[str, Worker] = {}
         self.close_runs: Callable[[Worker, str, float], None] = lambda _worker, _reason, _until: None
+        self.settle: Callable[[], None] = lambda: None
+        self.forgotten: Callable[[str], None] = lambda _name: None
+        self.seeding = 0.0
+        self.revision = 0
+        self.listening_since: float | None = None
         self._store = store
         self._clock = clock
         self._limits = limits
@@ -81,9 +63,14 @@ class Workers:
             if len(self.by_name) >= self._limits.count:
                 return self._overflow
             worker = Worker(name, self._clock.monotonic(), self._patience(name))
+            self._expect_answers(worker)
             self.by_name[name] = worker
             self._show_up(worker)
         return worker
+
+    def online(self) -> list[Worker]:
+        """Every worker that gives signs of life."""
+        return [worker for worker in self.by_name.values() if worker.presence is Presence.ONLINE]
 
     def revive(self, worker: Worker) -> None:
         """Take an event of an absent worker as a sign of life: one that was lost is back, one that left stays away."""
@@ -108,6 +95,7 @@ class Workers:
             return
         worker.presence = Presence.OFFLINE
         worker.since = self._clock.monotonic()
+        self.forget_setup(worker)
         self.close_runs(worker, Presence.OFFLINE.value, inf)
         starts = (rows.WORKER_STARTS, ())
         for key in [key for key in worker.series if key != starts]:
@@ -118,31 +106,72 @@ class Workers:
         now = self._clock.monotonic()
         for worker in self.by_name.values():
             worker.ledger.gap()
+            self._expect_answers(worker)
             if worker.presence is Presence.ONLINE:
                 worker.seen = now
 
     def tick(self, *, listening: bool) -> None:
         """Find the lost and forget the long gone; while nobody listens, nobody is lost."""
         now = self._clock.monotonic()
+        self.listening_since = (self.listening_since or now) if listening else None
         for worker in list(self.by_name.values()):
             silent = now - worker.seen
             if worker.presence is Presence.ONLINE and listening and silent >= self._deadline(worker):
                 worker.presence, worker.since = Presence.LOST, now
                 self._series(worker, rows.WORKER_UP).value = 0
+                self.forget_setup(worker)
                 self.close_runs(worker, Presence.LOST.value, inf)
             elif worker.presence is not Presence.ONLINE and now - worker.since >= self._limits.retention:
                 for key in list(worker.series):
                     self._drop(worker, key)
                 del self.by_name[worker.name]
+                self.forgotten(worker.name)
         tally = dict.fromkeys(Presence, 0)
         for worker in self.by_name.values():
             tally[worker.presence] += 1
         for presence, count in tally.items():
             self._counts[presence].value = count
+        self.settle()
 
     def consumed_queue(self, worker: Worker) -> str:
         """The queue that the worker's tasks come from, where it consumes a single known one; else UNKNOWN."""
-        return worker.queues[0] if len(worker.queues) == 1 else UNKNOWN
+        queues = worker.setup.queues
+        return queues[0] if queues is not None and len(queues) == 1 else UNKNOWN
+
+    def learn(self, worker: Worker, announced: Setup, answered: Setup) -> None:
+        """Take note of the setup that heartbeats announce, and of the one that inspect answers."""
+        worker.announced, worker.answered = announced, answered
+        setup = Setup(
+            answered.queues if announced.queues is None else announced.queues,
+            answered.concurrency if announced.concurrency is None else announced.concurrency,
+        )
+        if setup != worker.setup:
+            worker.setup = setup
+            self.revision += 1
+            self.show(worker, rows.WORKER_CONCURRENCY, setup.concurrency)
+            self.show_only(worker, rows.WORKER_QUEUE_INFO, {(queue,) for queue in setup.queues or ()})
+
+    def forget_setup(self, worker: Worker) -> None:
+        """Take off what a worker told of itself: it is gone, or another process."""
+        self.learn(worker, UNTOLD, UNTOLD)
+        worker.questions = Questions()
+        self.revision += 1
+        for key in [key for key in worker.series if key[0] in rows.ANSWERED]:
+            self._drop(worker, key)
+
+    def show(self, worker: Worker, metric: Metric, value: float | None) -> None:
+        """Set a gauge of a worker; None takes it off."""
+        if value is not None:
+            self._series(worker, metric).value = value
+        elif (metric, ()) in worker.series:
+            self._drop(worker, (metric, ()))
+
+    def show_only(self, worker: Worker, metric: Metric, labels: Collection[tuple[str, ...]]) -> None:
+        """Set a worker's series of an info metric to 1 for each of these further labels, and take off the others."""
+        for key in [key for key in worker.series if key[0] is metric and key[1] not in labels]:
+            self._drop(worker, key)
+        for further in labels:
+            self._series(worker, metric, *further).value = 1
 
     def note_task_events(self, worker: Worker) -> None:
         """Note that the worker sends task events."""
@@ -161,9 +190,12 @@ class Workers:
         self._series(worker, rows.WORKER_LAST_HEARTBEAT).value = now
         self._series(worker, rows.WORKER_SKEW).value = event.timestamp - now
         software = (event.sw_ver or UNKNOWN, event.sw_ident or UNKNOWN, event.sw_sys or UNKNOWN)
-        self._replace_info(worker, software)
-        if event.queues:
-            worker.queues = tuple(event.queues)
+        if (rows.WORKER_INFO, software) not in worker.series:
+            self.show_only(worker, rows.WORKER_INFO, {software})
+        if event.queues is not None or event.concurrency is not None:
+            announced = Setup(None if event.queues is None else tuple(event.queues), event.concurrency)
+            if announced != worker.announced:
+                self.learn(worker, announced, worker.answered)
         if event.processed is not None:
             self._fold_counts(worker, event, event.processed)
 
@@ -201,12 +233,19 @@ class Workers:
     def _new_process(self, worker: Worker, pid: int) -> None:
         if worker.pid:
             self.close_runs(worker, "restarted", inf)
+            self.forget_setup(worker)
         worker.pid = pid
         worker.ledger = StartsLedger()
         worker.last_beat = (0.0, 0)
 
+    def _expect_answers(self, worker: Worker) -> None:
+        worker.questions.asked = False
+        worker.questions.registered = None
+        worker.seeding_until = self._clock.monotonic() + self.seeding if self.seeding else 0.0
+
     def _show_up(self, worker: Worker) -> None:
         worker.presence = Presence.ONLINE
+        self.revision += 1
         self._series(worker, rows.WORKER_UP).value = 1
         self._series(worker, rows.WORKER_EVENTS_MISSED)
         self._series(worker, rows.WORKER_STARTS)
@@ -231,10 +270,3 @@ class Workers:
         metric, labels = key
         self._store.discard(metric, (worker.name, *labels))
         del worker.series[key]
-
-    def _replace_info(self, worker: Worker, software: tuple[str, ...]) -> None:
-        wanted = (rows.WORKER_INFO, software)
-        if wanted not in worker.series:
-            for key in [key for key in worker.series if key[0] is rows.WORKER_INFO]:
-                self._drop(worker, key)
-            self._series(worker, *wanted[:1], *software).value = 1

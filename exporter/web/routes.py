@@ -1,13 +1,13 @@
 """Requests in, answers out: the paths of the exporter and who answers them.
 
 Takes plain callables that may block, and runs them in threads of its own: scrapes in one pool, everything that must
-answer while scrapes hang (health, the landing page) in another. The event loop only passes bytes. Never knows what
-a metric is.
+answer while scrapes hang (health, the landing page) in another. The event loop passes bytes, and makes a scrape's
+answer where that takes no longer than handing it to a thread. Never knows what a metric is.
 """
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.errors import ConfigError, ExporterError
 
@@ -25,7 +26,9 @@ MAX_WAITING = 128
 """Requests in one pool, running or waiting; one more is answered 503 at once instead of growing a queue."""
 
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-METRICS_HEADERS = NO_STORE | {"Vary": "Accept, Accept-Encoding"}
+METRICS_HEADERS = (
+    (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"vary", b"Accept, Accept-Encoding"),
+)  # fmt: skip
 PAGE_HEADERS = NO_STORE | {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -47,14 +50,15 @@ class MetricsReply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What answers; each is called in a thread and may block. An ExporterError becomes a 503 with its message.
+    """What answers; each but ``metrics`` is called in a thread. An ExporterError becomes a 503 with its message.
 
     ``metrics`` takes the values of Accept and Accept-Encoding (empty if absent), and the seconds after which
-    Prometheus gives up on the scrape, or None. ``healthy`` and ``ready`` give the verdict and its reason in words.
-    ``home`` gives HTML.
+    Prometheus gives up on the scrape, or None. It is called in the event loop and gives the answer if that holds up
+    nothing else, or what will give it when called in a thread. ``healthy`` and ``ready`` give the verdict and its
+    reason in words. ``home`` gives HTML.
     """
 
-    metrics: Callable[[str, str, float | None], MetricsReply]
+    metrics: Callable[[str, str, float | None], MetricsReply | Callable[[], MetricsReply]]
     healthy: Callable[[], tuple[bool, str]]
     ready: Callable[[], tuple[bool, str]]
     home: Callable[[], str]
@@ -89,43 +93,76 @@ class Pool:
         self._waiting -= 1
 
 
-def build_app(handlers: Handlers, telemetry_path: str) -> Starlette:
+def build_app(handlers: Handlers, telemetry_path: str) -> ASGIApp:
     """Build the application; raise ConfigError for a path that can't be served."""
     if not telemetry_path.startswith("/") or set(telemetry_path) & set("{}?#"):
         raise ConfigError(f"web.telemetry-path {telemetry_path}: must start with / and hold none of {{}}?#")
     scrapes, health = Pool("web-scrape", SCRAPE_THREADS), Pool("web-health", HEALTH_THREADS)
+    metrics = Metrics(handlers, scrapes)
     routes = [
-        Route(telemetry_path, _answer_metrics(handlers, scrapes), methods=["GET"]),
+        Route(telemetry_path, metrics, methods=["GET"]),
         Route("/-/healthy", _answer_verdict(handlers.healthy, health), methods=["GET"]),
         Route("/-/ready", _answer_verdict(handlers.ready, health), methods=["GET"]),
         Route("/", _answer_home(handlers, health), methods=["GET"]),
     ]
-    app = Starlette(routes=routes)
+    pages = Starlette(routes=routes)
     # /metrics/ is no path of ours; a redirect would only hide a wrong scrape configuration.
-    app.router.redirect_slashes = False
+    pages.router.redirect_slashes = False
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # The way through Starlette's middleware and routes takes as long as a tenth of a small scrape.
+        is_scrape = scope["type"] == "http" and scope["path"] == telemetry_path and scope["method"] == "GET"
+        await (metrics if is_scrape else pages)(scope, receive, send)
+
     return app
 
 
-def read_scrape_timeout(value: str | None) -> float | None:
+def read_scrape_timeout(value: str) -> float | None:
     """Read X-Prometheus-Scrape-Timeout-Seconds; None for anything that isn't a finite number above 0."""
     try:
-        seconds = float(value or "")
+        seconds = float(value)
     except ValueError:
         return None
     return seconds if math.isfinite(seconds) and seconds > 0 else None
 
 
-def _answer_metrics(handlers: Handlers, pool: Pool) -> Endpoint:
-    async def answer(request: Request) -> Response:
-        headers = request.headers
-        accept, accept_encoding = (", ".join(headers.getlist(name)) for name in ("accept", "accept-encoding"))
-        timeout = read_scrape_timeout(headers.get("x-prometheus-scrape-timeout-seconds"))
-        reply = await pool.run(lambda: handlers.metrics(accept, accept_encoding, timeout))
-        encoding = {} if reply.encoding is None else {"Content-Encoding": reply.encoding}
-        # As a header, because starlette would add a charset to media_type.
-        return Response(reply.body, headers=METRICS_HEADERS | {"Content-Type": reply.content_type} | encoding)
+class Metrics:
+    """Answers scrapes; an application in itself, see ``Handlers``."""
 
-    return _guard(answer)
+    def __init__(self, handlers: Handlers, pool: Pool) -> None:
+        self._answer = handlers.metrics
+        self._pool = pool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one."""
+        accept, accept_encoding, timeout = read_headers(scope["headers"])
+        try:
+            reply = self._answer(accept, accept_encoding, timeout)
+            if not isinstance(reply, MetricsReply):
+                reply = await self._pool.run(reply)
+        except (ExporterError, asyncio.CancelledError) as error:
+            await _refuse(error)(scope, receive, send)
+            return
+        headers = [*METRICS_HEADERS, (b"content-type", reply.content_type.encode("latin-1"))]
+        headers.append((b"content-length", b"%d" % len(reply.body)))
+        if reply.encoding is not None:
+            headers.append((b"content-encoding", reply.encoding.encode("latin-1")))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+
+def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, float | None]:
+    """Read Accept and Accept-Encoding, each perhaps given several times, and Prometheus's timeout in seconds."""
+    accept, accept_encoding, timeout = [], [], None
+    for name, value in headers:
+        if name == b"accept":
+            accept.append(value)
+        elif name == b"accept-encoding":
+            accept_encoding.append(value)
+        elif name == b"x-prometheus-scrape-timeout-seconds":
+            timeout = timeout or value
+    scrape_timeout = None if timeout is None else read_scrape_timeout(timeout.decode("latin-1"))
+    return b", ".join(accept).decode("latin-1"), b", ".join(accept_encoding).decode("latin-1"), scrape_timeout
 
 
 def _answer_verdict(judge: Callable[[], tuple[bool, str]], pool: Pool) -> Endpoint:
@@ -147,10 +184,13 @@ def _guard(answer: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
         try:
             return await answer(request)
-        except ExporterError as error:
-            return PlainTextResponse(f"{error}\n", 503, NO_STORE)
-        except asyncio.CancelledError:
-            # Only the server's stop cancels; uvicorn would log it as a crash of the application.
-            return PlainTextResponse("shutting down\n", 503, NO_STORE)
+        except (ExporterError, asyncio.CancelledError) as error:
+            return _refuse(error)
 
     return guarded
+
+
+def _refuse(error: ExporterError | asyncio.CancelledError) -> Response:
+    # Only the server's stop cancels; uvicorn would log it as a crash of the application.
+    text = str(error) if isinstance(error, ExporterError) else "shutting down"
+    return PlainTextResponse(f"{text}\n", 503, NO_STORE)

@@ -25,6 +25,8 @@ ZULU, ALPHA = Label("zulu", "Sorted last."), Label("alpha", "Sorted first.")
 COUNTER = counter("test_events_total", 'Help with a \\ a "quote"\nand a second line.', (ZULU, ALPHA))
 GAUGE = gauge("test_level", "A level.", (ZULU, ALPHA))
 HISTOGRAM = histogram("test_wait_seconds", "A wait.", (ZULU, ALPHA), buckets=(0.005, 1, 2.5, 7200, 1e6))
+LATE_HISTOGRAM = histogram("test_late_seconds", "Labels behind le only.", (ZULU,), buckets=(0.005, 1, 2.5, 7200, 1e6))
+BARE_HISTOGRAM = histogram("test_bare_seconds", "No labels.", buckets=(0.005, 1, 2.5, 7200, 1e6))
 BARE = gauge("test_bare", "No labels.")
 GAUGE_TOTAL = gauge("test_memory_total", "A gauge that Redis exporters have always named so.", (ALPHA,))
 PLAIN_COUNTER = counter("test_plain_counter", "A counter without the ending.", (ALPHA,))
@@ -42,6 +44,7 @@ HOSTILE = (
     "é日本🎉",
     "\u2028",
     "\x85\x0b\x1f",
+    "\0%s\0",
     "# EOF",
     'x"} 1\n',
 )
@@ -68,10 +71,11 @@ def make_family(metric: Metric, values: Mapping[Any, Value | None]) -> Family:
     return Family(metric, [make_series(labels, metric.buckets) for labels in values], list(values.values()))
 
 
-def render_by_client(families: list[Family], *, openmetrics: bool) -> bytes:
+def render_by_client(families: list[Family], *, openmetrics: bool, created: bool = False) -> bytes:
     """Render as prometheus_client does it, through the collector."""
     registry = CollectorRegistry()
-    registry.register(Collector(lambda: families, tuple(family.metric for family in families)))
+    metrics = tuple(family.metric for family in families)
+    registry.register(Collector(lambda: families, metrics, created=created))
     if openmetrics:
         return bytes(openmetrics_exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
     return exposition.generate_latest(registry)
@@ -92,6 +96,26 @@ def parse_back(families: list[Family], *, openmetrics: bool) -> list[ClientMetri
     return list(text_string_to_metric_families(body))
 
 
+def test_births_equal() -> None:
+    """When each counter and histogram began at 0 is told as prometheus_client tells it, and only if it is known."""
+    births = (1_753_000_000.123, None, 0.0, 1_753_000_000.0)
+    families = [
+        make_family(metric, dict.fromkeys([(f"{number}", "")[: len(metric.labels)] for number in range(4)], value))
+        for metric, value in (
+            (COUNTER, 3.0), (LATE_HISTOGRAM, Distribution([1, 0, 2, 0, 3, 1], 17.5)),
+            (HISTOGRAM, Distribution([1, 0, 2, 0, 3, 1], 17.5)), (GAUGE, 2.0),
+        )
+    ]  # fmt: skip
+    for family in families[:3]:
+        for series, born in zip(family.series, births, strict=True):
+            series.born = born
+    expected = render_by_client(families, openmetrics=True, created=True)
+    assert expected == render_families(families, openmetrics=True, created=True) + b"# EOF\n"
+    assert 9 == expected.count(b"_created{")
+    assert b"_created" not in render_families(families, openmetrics=True)
+    assert b"_created" not in render_families(families, openmetrics=False, created=True)
+
+
 @pytest.mark.parametrize("metric", [COUNTER, GAUGE], ids=lambda metric: str(metric.name))
 def test_numbers_equal(metric: Metric) -> None:
     """Every shape of number is written as prometheus_client writes it."""
@@ -107,6 +131,8 @@ def test_labels_equal() -> None:
             make_family(COUNTER, dict.fromkeys(labels, 1.0)),
             make_family(GAUGE, dict.fromkeys(labels, -2.5)),
             make_family(HISTOGRAM, dict.fromkeys(labels, distribution)),
+            make_family(LATE_HISTOGRAM, {(one + other,): distribution for one, other in labels}),
+            make_family(BARE_HISTOGRAM, {(): distribution}),
             make_family(BARE, {(): 1}),
         ]
     )
@@ -116,7 +142,12 @@ def test_histograms_equal() -> None:
     """Buckets add up and are named as prometheus_client does it, past a million observations and with odd sums."""
     counts = ([0] * 6, [1, 2, 3, 4, 5, 6], [400_000, 0, 700_000, 1, 0, 0], [2**53, 0, 0, 0, 0, 1])
     values = {(f"{i}", repr(total)): Distribution(count, total) for i, count in enumerate(counts) for total in NUMBERS}
-    assert_equal([make_family(HISTOGRAM, values)])
+    assert_equal(
+        [
+            make_family(HISTOGRAM, values),
+            make_family(LATE_HISTOGRAM, {(" ".join(labels),): value for labels, value in values.items()}),
+        ]
+    )
 
 
 def test_a_changed_value_is_rendered() -> None:

@@ -15,7 +15,20 @@ PAGES = [ROOT / name for name in (
     "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "exporter/README.md", "tests/README.md",
 )]  # fmt: skip
 # Names of other programs and options, which the pages mention beside our own.
-FOREIGN_FLAGS = {"--fast", "--slow", "--complete", "--write", "--version", "--help", "--strict", "--x"}
+FOREIGN_FLAGS = {
+    "--app",
+    "--disable",
+    "--fast",
+    "--set",
+    "--slo",
+    "--slow",
+    "--complete",
+    "--write",
+    "--version",
+    "--help",
+    "--strict",
+    "--x",
+}
 FOREIGN_NAMES = {"redis_exporter"}
 
 

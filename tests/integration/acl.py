@@ -18,10 +18,15 @@ START = ("on", ">PASSWORD", "resetkeys", "resetchannels", "-@all")
 ACL_LINE = " ".join(("ACL SETUSER", USER, *START, *RIGHTS))
 """For a broker on database 0; on database N the exporter also needs +select, and the channel has its number."""
 
+CONTROL_RIGHTS = (
+    "~celery-redis-exporter.reply.*", "&/0.celery.pidbox", "+del", "+rpush", "+expire", "+lrange", "+publish",
+)  # fmt: skip
+"""What asking workers needs besides; the only rights to write, on keys of our own."""
+
 COMMANDS = frozenset({
     "auth", "select", "client|setname", "client|id", "client|list",
     "info", "slowlog|len", "slowlog|get", "latency|latest",
     "llen", "lindex", "hlen", "zrange", "zcount", "scan", "smembers",
     "psubscribe", "ping",
 })  # fmt: skip
-"""Every command that the exporter ever sends, as Redis's commandstats name them."""
+"""Every command that the exporter ever sends but those of CONTROL_RIGHTS, as Redis's commandstats name them."""

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from celery import Celery, chord, group
+from celery import Celery, chain, chord, group
 from celery.exceptions import Ignore, Reject
 from celery.signals import worker_ready
 
 PLAIN_TASKS = (
     "plain", "burst", "delayed", "expired", "revoked", "revoked_scheduled", "first", "second", "part", "body",
     "measured", "unheard", "silent", "packed", "counted", "again", "queried", "kept", "secured", "aged", "waiting",
-    "quiet",
+    "quiet", "grouped", "child", "replaced_by", "reserved",
 )  # fmt: skip
 """Tasks that succeed and return the sum of their numbers; a name for each test, so that counts are its own."""
 
@@ -56,15 +56,28 @@ def _launch_chord(self: Any) -> None:  # noqa: ANN401 -- Celery's bound task has
     chord(parts, self.app.signature("body"), app=self.app).apply_async()
 
 
+def _launch_canvas(self: Any) -> None:  # noqa: ANN401 -- as above
+    """Publish a group, a chain and a plain task from the worker."""
+    first, second, grouped, child = (self.app.signature(name) for name in ("first", "second", "grouped", "child"))
+    group([grouped.clone(args=(number,)) for number in range(3)], app=self.app).apply_async()
+    chain(first.clone(args=(1,)), second.clone(args=(2,)), app=self.app).apply_async()
+    child.apply_async()
+
+
+def _replace(self: Any) -> None:  # noqa: ANN401 -- as above
+    """Go on as another task, under the same id."""
+    self.replace(self.app.signature("replaced_by"))
+
+
 def _add(*numbers: Any) -> int:  # noqa: ANN401 -- a chord's body is given one list
     flat = numbers[0] if numbers and isinstance(numbers[0], list) else numbers
     return sum(flat)
 
 
-def _wait(gate: str) -> None:
-    """Wait until the file ``gate`` exists."""
+def _wait(gate: str, seconds: float = GATE_SECONDS) -> None:
+    """Wait until the file ``gate`` exists, or some seconds are over."""
     pause = threading.Event()
-    for _ in range(int(GATE_SECONDS / 0.02)):
+    for _ in range(int(seconds / 0.02)):
         if Path(gate).exists():
             return
         pause.wait(0.02)
@@ -96,15 +109,27 @@ def _retry_once(self: Any, countdown: float = 0) -> None:  # noqa: ANN401 -- as 
         raise self.retry(exc=KeyError("x"), countdown=countdown)
 
 
+def _lose_key(self: Any, *, for_ever: bool = False) -> None:  # noqa: ANN401 -- as above
+    if for_ever or self.request.retries == 0:
+        raise KeyError("x")
+
+
 def _add_outcomes(app: Celery) -> None:
     app.task(_fail, name="fail")
     app.task(_fail, name="fail_again")
     app.task(_retry_once, name="retry_once", bind=True)
     app.task(_retry_once, name="retry_later", bind=True)
+    once = {"autoretry_for": (KeyError,), "default_retry_delay": 0, "max_retries": 1}
+    app.task(_lose_key, name="retried_by_itself", bind=True, **once)
+    app.task(_lose_key, name="given_up", bind=True, **once)
     app.task(_reject, name="reject", acks_late=True)
     app.task(_requeue_once, name="requeue_once", bind=True, acks_late=True)
     app.task(_ignore, name="ignore")
     app.task(_launch_chord, name="launch_chord", bind=True)
+    app.task(_launch_canvas, name="launch_canvas", bind=True)
+    app.task(_replace, name="replaced", bind=True)
+    app.task(_add, name="late", acks_late=True)
+    app.task(_add, name="without_result", ignore_result=True)
     app.task(_kill_child, name="kill_child")
 
 

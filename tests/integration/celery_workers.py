@@ -1,4 +1,4 @@
-"""Real Celery workers as processes, prefork with two children.
+"""Real Celery workers as processes, prefork with two children unless told otherwise.
 
 Takes a broker URL, queues and settings, gives a worker that is online. Never shares a process group with the tests.
 """
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from celery import Celery
+
 from tests.integration.application import READY
 from tests.integration.processes import Process
 
@@ -19,12 +21,13 @@ QUICK = ("--without-mingle", "--without-gossip")
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How to start a worker; ``arguments`` are further ones of ``celery worker``."""
+    """How to start a worker; ``arguments`` are further ones of ``celery worker``, ``python`` has the Celery to use."""
 
     queues: str = "celery"
     events: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
     arguments: Sequence[str] = QUICK
+    python: str = sys.executable
 
 
 class Worker:
@@ -32,7 +35,7 @@ class Worker:
 
     def __init__(self, name: str, broker_url: str, log: Path, options: WorkerOptions) -> None:
         self.name = f"{name}@{socket.gethostname()}"
-        command = [sys.executable, "-m", "celery", "-A", "tests.integration.worker_app", "worker", "-c", "2"]
+        command = [options.python, "-m", "celery", "-A", "tests.integration.worker_app", "worker", "-c", "2"]
         command += ["-n", f"{name}@%h", "-Q", options.queues, "-l", "WARNING", *options.arguments]
         command += ["-E"] if options.events else []
         environment = {"APPLICATION_BROKER": broker_url, "APPLICATION_SETTINGS": json.dumps(dict(options.settings))}
@@ -42,3 +45,9 @@ class Worker:
         except AssertionError:
             self.process.kill()
             raise
+
+
+def deliver_again(app: Celery) -> None:
+    """Put what is not acknowledged back into its queue, as a worker does when the visibility timeout is over."""
+    with app.connection_for_write(transport_options={"visibility_timeout": 0}) as connection:
+        connection.default_channel.qos.restore_visible()

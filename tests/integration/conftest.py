@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from celery import Celery
@@ -16,8 +16,16 @@ from tests.integration.application import build
 from tests.integration.celery_workers import Worker, WorkerOptions
 from tests.integration.exporters import LISTEN, Exporter
 from tests.integration.processes import Process
+from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.redis_servers import RedisServer, is_installed
 from tests.waiting import eventually
+
+
+class Broker(Protocol):
+    """A server that Celery can use as broker."""
+
+    def url(self) -> str:
+        """Its URL."""
 
 
 class Programs:
@@ -34,7 +42,7 @@ class Programs:
         self._ending.callback(server.stop)
         return server
 
-    def worker(self, server: RedisServer, name: str = "w", options: WorkerOptions | None = None) -> Worker:
+    def worker(self, server: Broker, name: str = "w", options: WorkerOptions | None = None) -> Worker:
         """Start a worker on a server, and wait until it is online."""
         log = self.folder / f"worker-{self._number()}.log"
         worker = Worker(name, server.url(), log, options or WorkerOptions())
@@ -48,18 +56,24 @@ class Programs:
         self._keep(exporter.process)
         return exporter
 
-    def listening(self, server: RedisServer, *arguments: str) -> Exporter:
+    def listening(self, server: Broker, *arguments: str) -> Exporter:
         """Start an exporter for a broker that reads it at every scrape, and wait until it hears events."""
         environment = {"EXPORTER_SCRAPE__FRESHNESS": "0"}
         exporter = self.exporter("--broker-url", server.url(), *arguments, environment=environment)
         eventually(exporter.hears)
         return exporter
 
-    def publisher(self, server: RedisServer, **settings: Any) -> Celery:  # noqa: ANN401 -- Celery's settings
+    def publisher(self, server: Broker, **settings: Any) -> Celery:  # noqa: ANN401 -- Celery's settings
         """Build the application in this process, to publish with: without results, which would keep connections."""
         app = build(server.url(), settings)
         self._ending.callback(app.close)
         return app
+
+    def prometheus(self, config_text: str) -> PrometheusServer:
+        """Start a Prometheus with a configuration, and wait until it is ready."""
+        server = PrometheusServer(self.folder / f"prometheus-{self._number()}", config_text)
+        self._keep(server.process)
+        return server
 
     def run(self, *command: str, environment: dict[str, str] | None = None) -> Process:
         """Start any other program."""
@@ -81,7 +95,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.when == "call" and report.failed:
         arguments = getattr(item, "funcargs", {})
-        for fixture in ("programs", "shared"):
+        for fixture in ("fleet", "programs", "rabbit", "shared", "watched"):
             for process in getattr(arguments.get(fixture), "processes", ()):
                 report.sections.append(("program", process.tail()))
     return report

@@ -1,11 +1,13 @@
 """The rights that the README asks for are enough, and each of them is needed for what is said here."""
 
+import base64
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from tests.integration.acl import ACL_LINE, COMMANDS, RIGHTS, START, USER
+from tests.integration.acl import ACL_LINE, COMMANDS, CONTROL_RIGHTS, RIGHTS, START, USER
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.processes import ROOT
@@ -178,3 +180,58 @@ def test_nothing_but_documented_commands_is_sent(programs: Programs) -> None:
     assert {"zrange", "zcount", "scan", "psubscribe", "ping"} <= seen
     ours = {"config|resetstat", "monitor", "echo", "client|setinfo", "client", "hello"}
     assert commands_seen(server) - before - ours <= COMMANDS
+
+
+def test_workers_are_not_asked_without_the_right_to_write(programs: Programs) -> None:
+    """With the documented rights alone asking workers is switched off, which is said once, and all else is shown."""
+    server = programs.redis()
+    worker = programs.worker(server)
+    exporter = start(programs, server, RIGHTS)
+    eventually(lambda: exporter.lines("control.switched_off"))
+    line = exporter.line("control.switched_off")
+    assert " ".join(CONTROL_RIGHTS) in line["grant"]
+    assert "--celery.inspect-interval" in line["instead"]
+    assert exporter.value("celery_exporter_control_enabled") == 0
+    assert exporter.value("celery_exporter_collector_success", collector="control") == 0
+    assert exporter.value("celery_worker_concurrency", worker=worker.name) is None
+    eventually(lambda: exporter.value("celery_worker_tasks_processed_total", worker=worker.name) == 0)
+    eventually(lambda: exporter.get("/-/ready").status == 200)
+    # Redis counts repeats of a refusal for a minute in one entry.
+    assert [b"del", b"expire", b"rpush"] == sorted(entry[7] for entry in server.command("ACL", "LOG"))
+    assert [] == server.command("KEYS", "celery-redis-exporter*")
+    assert 1 == len(exporter.lines("control.switched_off"))
+    assert [] == exporter.lines("supervisor.source_failed")
+
+
+def test_the_rights_to_ask_workers_are_enough(programs: Programs) -> None:
+    """With the rights for it, which write to keys of our own alone, workers are asked and nothing is refused."""
+    server = programs.redis()
+    exporter = start(programs, server, (*RIGHTS, *CONTROL_RIGHTS))
+    worker = programs.worker(server)
+    eventually(lambda: exporter.value("celery_worker_concurrency", worker=worker.name) == 2)
+    assert exporter.value("celery_exporter_control_enabled") == 1
+    assert [] == server.command("ACL", "LOG")
+
+
+@pytest.mark.parametrize("right", CONTROL_RIGHTS)
+def test_each_right_to_ask_workers_is_needed(programs: Programs, right: str) -> None:
+    """Without any one of these rights nobody is asked, and no key is left without an end."""
+    server = programs.redis()
+    exporter = start(programs, server, (*RIGHTS, *(kept for kept in CONTROL_RIGHTS if kept != right)))
+    with server.client() as client:
+        eventually(exporter.hears)
+        envelope = {"body": beat("w@host"), "content-type": "application/json"}
+        client.publish("/0.celeryev/worker.heartbeat", json.dumps(envelope))
+        eventually(lambda: exporter.lines("control.switched_off"))
+        assert all(client.ttl(key) > 0 for key in client.keys("celery-redis-exporter*"))
+
+
+def test_the_readme_names_the_rights_to_ask_workers() -> None:
+    """The README names exactly the rights that are tested here."""
+    assert f"`{' '.join(CONTROL_RIGHTS)}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def beat(worker: str) -> str:
+    """Give the body of a heartbeat."""
+    event = {"type": "worker-heartbeat", "hostname": worker, "timestamp": 1.8e9, "pid": 1, "freq": 2.0}
+    return base64.b64encode(json.dumps(event).encode()).decode()

@@ -1,13 +1,7 @@
 """What Prometheus and its tools make of the exporter's answers."""
 
 import gzip
-import http.client
 import json
-import shutil
-import urllib.parse
-from collections.abc import Mapping
-from contextlib import closing
-from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -15,7 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from exporter.catalog import CATALOG
 from tests.integration.conftest import Programs, Shared
 from tests.integration.exporters import parse
-from tests.integration.processes import free_port
+from tests.integration.prometheus_server import is_installed
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -35,7 +29,7 @@ def counted(shared: Shared) -> Shared:
     return shared
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH")
+@pytest.mark.skipif(not is_installed(), reason="prometheus is not on PATH")
 def test_promtool_finds_no_fault_with_our_own_names(counted: Shared, programs: Programs) -> None:
     """Every celery_* metric passes Prometheus's own linter without a word."""
     lines = counted.exporter.get().text.splitlines()
@@ -90,35 +84,15 @@ def test_answers_are_compressed_for_who_asks(counted: Shared) -> None:
     assert ("celery_workers", frozenset({("state", "online")})) in parse(plain.decode())
 
 
-def ask_prometheus(port: int, query: str) -> list[Mapping[str, Any]]:
-    """Give the result of an instant query; empty while Prometheus starts."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        try:
-            connection.request("GET", f"/api/v1/query?{urllib.parse.urlencode({'query': query})}")
-            reply = connection.getresponse()
-            body = reply.read()
-        except ConnectionRefusedError:
-            return []
-    return list(json.loads(body)["data"]["result"]) if reply.status == 200 else []
-
-
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not on PATH")
+@pytest.mark.skipif(not is_installed(), reason="prometheus is not on PATH")
 def test_prometheus_scrapes_it(counted: Shared, programs: Programs) -> None:
     """A real Prometheus finds the exporter up and gives back the figures that it shows."""
-    port = free_port()
-    config = programs.folder / "prometheus.yml"
-    target = f"127.0.0.1:{counted.exporter.port}"
-    job = {"job_name": "celery", "static_configs": [{"targets": [target]}]}
+    job = {"job_name": "celery", "static_configs": [{"targets": [f"127.0.0.1:{counted.exporter.port}"]}]}
     limits = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-    config.write_text(json.dumps({"global": limits, "scrape_configs": [job]}), encoding="utf-8")
-    programs.run(
-        "prometheus", f"--config.file={config}", f"--storage.tsdb.path={programs.folder / 'tsdb'}",
-        f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
-    )  # fmt: skip
-    up = eventually(lambda: ask_prometheus(port, "up"), within=30)
-    assert ["1"] == [result["value"][1] for result in up]
+    prometheus = programs.prometheus(json.dumps({"global": limits, "scrape_configs": [job]}))
+    assert eventually(lambda: prometheus.value("up")) == 1
     expected = counted.exporter.account(TASK)["success"]
     query = f'celery_tasks_total{{task="{TASK}", queue="celery", state="success"}}'
-    eventually(lambda: [float(result["value"][1]) for result in ask_prometheus(port, query)] == [expected], within=20)
-    assert ask_prometheus(port, "histogram_quantile(0.9, sum by (le) (celery_task_runtime_seconds_bucket)) >= 0")
-    assert ask_prometheus(port, 'redis_up{redis="broker"} == 1')
+    eventually(lambda: prometheus.value(query) == expected, within=20)
+    assert prometheus.query("histogram_quantile(0.9, sum by (le) (celery_task_runtime_seconds_bucket)) >= 0")
+    assert prometheus.query('redis_up{redis="broker"} == 1')

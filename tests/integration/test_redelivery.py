@@ -1,26 +1,18 @@
-"""Messages that Redis delivers a second time, and the pools that execute them."""
+"""Messages that Redis delivers a second time."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.integration.celery_workers import QUICK, WorkerOptions
+from tests.integration.celery_workers import QUICK, WorkerOptions, deliver_again
 from tests.integration.conftest import Programs
-from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, times
-from tests.integration.redis_servers import RedisServer
+from tests.integration.exporters import ONE_RUN, times
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
 BEATING = WorkerOptions(arguments=(*QUICK, "--heartbeat-interval", "1"))
 TWO_RUNS = {**times(2, ONE_RUN), "sent": 1, "wait": 1}
-
-
-def deliver_again(programs: Programs, server: RedisServer) -> None:
-    """Do what a worker does when the visibility timeout of a message is over."""
-    app = programs.publisher(server, broker_transport_options={"visibility_timeout": 0})
-    with app.connection_for_write() as connection:
-        connection.default_channel.qos.restore_visible()
 
 
 def test_tasks_of_a_lost_worker_run_again(programs: Programs, tmp_path: Path) -> None:
@@ -35,7 +27,7 @@ def test_tasks_of_a_lost_worker_run_again(programs: Programs, tmp_path: Path) ->
     first.process.kill()
     eventually(lambda: exporter.value("celery_worker_up", worker=first.name) == 0)
     programs.worker(server, "second", BEATING)
-    deliver_again(programs, server)
+    deliver_again(programs.publisher(server))
     exporter.agrees("hold_late", {**TWO_RUNS, "running": 1})
     gate.touch()
     exporter.agrees("hold_late", {**TWO_RUNS, "success": 1, "runtime success": 1})
@@ -51,7 +43,7 @@ def test_tasks_that_run_twice_at_once_count_twice(programs: Programs, tmp_path: 
         programs.worker(server, name, one_at_a_time)
     programs.publisher(server).send_task("hold_late", (str(gate),))
     exporter.agrees("hold_late", {**ONE_RUN, "running": 1})
-    deliver_again(programs, server)
+    deliver_again(programs.publisher(server))
     exporter.agrees("hold_late", {**TWO_RUNS, "running": 2})
     gate.touch()
     exporter.agrees("hold_late", {**TWO_RUNS, "success": 2, "runtime success": 2})
@@ -65,24 +57,7 @@ def test_tasks_that_run_twice_on_one_worker_count_twice(programs: Programs, tmp_
     programs.worker(server, "only", BEATING)
     programs.publisher(server).send_task("hold_late", (str(gate),))
     exporter.agrees("hold_late", {**ONE_RUN, "running": 1})
-    deliver_again(programs, server)
+    deliver_again(programs.publisher(server))
     exporter.agrees("hold_late", {**TWO_RUNS, "running": 2})
     gate.touch()
     exporter.agrees("hold_late", {**TWO_RUNS, "success": 2, "runtime success": 2})
-
-
-@pytest.mark.parametrize("pool", ["solo", "threads"])
-def test_other_pools_are_counted_the_same(programs: Programs, pool: str) -> None:
-    """Pools that batch their events differently from prefork give the same counts."""
-    server = programs.redis()
-    exporter = programs.listening(server)
-    programs.worker(server, pool, WorkerOptions(arguments=(*QUICK, "-P", pool)))
-    app = programs.publisher(server)
-    for task in ("plain", "fail", "retry_once", "reject"):
-        for _ in range(3):
-            app.send_task(task)
-    exporter.agrees("plain", times(3, ONE_SUCCESS))
-    exporter.agrees("fail", times(3, {**ONE_RUN, "failure": 1, "ValueError": 1, "runtime failure": 1}))
-    retry = {"retry": 1, "KeyError": 1, "runtime retry": 1, "success": 1, "runtime success": 1}
-    exporter.agrees("retry_once", times(3, {**times(2, ONE_RUN), **retry}))
-    exporter.agrees("reject", times(3, {**ONE_RUN, "rejected": 1}))

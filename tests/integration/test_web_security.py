@@ -225,7 +225,7 @@ def test_failed_handshakes_are_no_noise(site: Site) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         fetch(exporter, ssl.create_default_context())
     assert 200 == fetch(exporter, site.client(), "/-/healthy").status
-    assert {"exporter.app", "exporter.supervisor"} >= {line["logger"] for line in exporter.lines()}
+    assert {"exporter.service", "exporter.supervisor"} >= {line["logger"] for line in exporter.lines()}
 
 
 def test_a_flood_of_guesses_starves_no_scrape(site: Site) -> None:

@@ -28,10 +28,10 @@ class Site:
         self.entered = threading.Semaphore(0)
         listener = bind("127.0.0.1:0")
         self.port: int = listener.getsockname()[1]
-        handlers = Handlers(self._answer, lambda: (True, "ok"), lambda: (True, "ok"), lambda: "<p>home</p>")
+        handlers = Handlers(lambda *_: self._answer, lambda: (True, "ok"), lambda: (True, "ok"), lambda: "<p>home</p>")
         self.server = WebServer(listener, build_app(handlers, "/metrics"), tls, request_timeout=0.2)
 
-    def _answer(self, *_: object) -> MetricsReply:
+    def _answer(self) -> MetricsReply:
         self.entered.release()
         self.release.wait(20)
         return MetricsReply(BODY, "text/plain; version=0.0.4", None)
@@ -72,6 +72,42 @@ def test_headers(site: Site) -> None:
     status, body, headers = site.get("/metrics", "HEAD")
     assert (200, b"", str(len(BODY))) == (status, body, headers["content-length"])
     assert "server" not in headers
+
+
+def test_bodies_follow_their_headers_at_once(site: Site) -> None:
+    """A connection sends what it has: without that, a short body waits for the client's delayed acknowledgement."""
+    with site.open_half(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n") as client:
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        (connection,) = site.server._server.server_state.connections
+        inner: socket.socket = connection.transport.get_extra_info("socket")
+        assert inner.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_head_of_a_request_has_a_limit(site: Site) -> None:
+    """A client that goes on sending headers is cut off, and one with many headers is not."""
+    many = b"".join(b"x-header-%d: %s\r\n" % (number, b"a" * 50) for number in range(100))
+    with site.open_half(b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + many + b"\r\n") as client:
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    with site.open_half(b"GET /metrics HTTP/1.1\r\n") as endless:
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100):
+                endless.sendall(many)
+            answer = endless.recv(65536)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+        assert [200] == [site.get("/-/healthy")[0]]
+
+
+def test_a_body_is_ignored(site: Site) -> None:
+    """A request with a body is answered like one without, and the next one on its connection too."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000
+    with site.open_half(request) as client, client.makefile("rb") as replies:
+        for _ in range(2):
+            assert replies.readline().startswith(b"HTTP/1.1 200")
+            while replies.readline().strip():
+                pass
+            assert BODY == replies.read(len(BODY))
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
 
 
 def test_connections_are_kept(site: Site) -> None:

@@ -10,10 +10,11 @@ import pytest
 from exporter.clock import SystemClock
 from exporter.errors import SourceError
 from exporter.sources.event_stream import EventStream, Topic
-from exporter.sources.session import Refusal, Session
-from exporter.sources.wire import Endpoint, Wire
+from exporter.sources.session import INSTANT_BYTES, Refusal, Session
+from exporter.sources.wire import Command, Endpoint, Wire, pack
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
@@ -52,7 +53,7 @@ def pair() -> Iterator[tuple[Wire, socket.socket]]:
 def test_redis_py_still_gives_its_socket(programs: Programs) -> None:
     """After connect() redis-py's connection has a socket of which nothing was read ahead."""
     wire = Endpoint(programs.redis().url(), timeout=SECONDS).open()
-    wire.send([("PING",), ("ECHO", "a"), ("LLEN", "nothing")], SECONDS)
+    wire.send(pack([("PING",), ("ECHO", "a"), ("LLEN", "nothing")]), SECONDS)
     assert [b"PONG", b"a", 0] == replies(wire, 3)
     wire.close()
 
@@ -61,7 +62,7 @@ def test_options_of_the_url_hold(programs: Programs) -> None:
     """Password and database of the URL are in force on the socket that is taken over, and replies are RESP2."""
     server = programs.redis(password="word")
     wire = Endpoint(server.url(db=4), timeout=SECONDS).open()
-    wire.send([("SET", "a", 1), ("CONFIG", "GET", "databases")], SECONDS)
+    wire.send(pack([("SET", "a", 1), ("CONFIG", "GET", "databases")]), SECONDS)
     assert [b"OK", [b"databases", b"16"]] == replies(wire, 2)
     assert server.command("GET", "a", db=4) == b"1"
     wire.close()
@@ -70,7 +71,7 @@ def test_options_of_the_url_hold(programs: Programs) -> None:
 def test_error_replies_are_values(programs: Programs) -> None:
     """A refused command is a reply in its place, and the connection goes on."""
     wire = Endpoint(programs.redis().url(), timeout=SECONDS).open()
-    wire.send([("NONSENSE",), ("PING",)], SECONDS)
+    wire.send(pack([("NONSENSE",), ("PING",)]), SECONDS)
     error, pong = replies(wire, 2)
     assert isinstance(error, hiredis.ReplyError)
     assert pong == b"PONG"
@@ -144,16 +145,54 @@ def test_sessions_forget_refusals_with_their_connection(programs: Programs) -> N
     server.command("ACL", "SETUSER", "narrow", "on", ">word", "~*", "+ping")
     session = Session(Endpoint(server.url(user="narrow", password="word"), timeout=SECONDS), SystemClock())
     for _ in range(3):
-        refused, pong = session.exchange([("LLEN", "q"), ("PING",)], SECONDS)
+        refused, again, pong = session.exchange([("LLEN", "q"), ("LLEN", "q"), ("PING",)], SECONDS)
         assert isinstance(refused, Refusal)
+        assert isinstance(again, Refusal)
         assert pong == b"PONG"
     assert ("llen",) == session.refused
     entries = [entry for entry in server.command("ACL", "LOG") if b"llen" in entry]
-    assert 1 == len(entries)
+    assert 1 == len(entries)  # entries of the same kind are counted in one
     server.command("ACL", "SETUSER", "narrow", "+llen")
     session.close()
     assert [0, b"PONG"] == session.exchange([("LLEN", "q"), ("PING",)], SECONDS)
     session.close()
+
+
+def test_an_exchange_in_two_halves(programs: Programs) -> None:
+    """What was begun is ended later with the same replies; gathering tells whether that will wait."""
+    server = programs.redis()
+    session = Session(Endpoint(server.url(), timeout=SECONDS), SystemClock())
+    asked: list[Command] = [("PING",), ("LLEN", "q")]
+    assert not session.begin(asked, SECONDS)  # not connected yet, which may take long
+    assert [b"PONG", 0] == session.exchange(asked, SECONDS)
+    assert session.begin(asked, SECONDS)
+    assert eventually(lambda: session.gather(0.1))
+    assert [b"PONG", 0] == session.end()
+    assert not session.begin([("ECHO", "x" * INSTANT_BYTES)], SECONDS)  # might not fit into the socket's buffer
+    assert [b"PONG", 0] == session.exchange(asked, SECONDS)
+    session.close()
+
+
+def test_half_an_exchange_with_a_silent_server(programs: Programs) -> None:
+    """Beginning does not wait for a server that hangs, gathering waits as long as it is told, ending until its time."""
+    server = programs.redis()
+    session = Session(Endpoint(server.url(), timeout=SECONDS), SystemClock())
+    assert [b"PONG"] == session.exchange([("PING",)], SECONDS)
+    server.freeze()
+    assert session.begin([("PING",)], 0.2)
+    assert not session.gather(0.01)
+    with pytest.raises(SourceError) as caught:
+        session.end()
+    assert caught.value.reason == "timeout"
+    server.thaw()
+    assert not session.begin([("PING",)], SECONDS)  # it was closed: late replies would answer other questions
+    assert [b"PONG"] == session.exchange([("PING",)], SECONDS)
+    server.freeze()
+    session.begin([("PING",)], SECONDS)
+    server.process.kill()
+    assert eventually(lambda: session.gather(0.1))  # it is known that there will be nothing
+    with pytest.raises(SourceError):
+        session.end()
 
 
 def test_a_silent_subscription_is_tested_and_given_up(programs: Programs) -> None:

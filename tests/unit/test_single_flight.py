@@ -1,6 +1,5 @@
 """One run for everybody, and nobody waits longer than it wants to."""
 
-import contextlib
 import threading
 from collections.abc import Callable
 
@@ -14,35 +13,60 @@ from tests.waiting import eventually
 CLOCK = SystemClock()
 
 
-class Work:
-    """Counts its runs; hangs while ``gate`` is closed."""
+class Slow:
+    """Work that can't be begun without waiting: counts its runs; hangs while ``gate`` is closed."""
 
     def __init__(self) -> None:
         self.runs = 0
         self.gate = threading.Event()
         self.gate.set()
-        self.fails = False
+        self.error: Exception | None = None
+        self.threads: set[str] = set()
 
-    def __call__(self, _deadline: float) -> int:
+    def begin(self, _deadline: float) -> bool:
+        """Refuse."""
+        return False
+
+    def gather(self, patience: float) -> bool:
+        """Wait a little."""
+        return self.gate.wait(patience)
+
+    def end(self) -> int:
+        """Run once."""
+        return self.run(0)
+
+    def run(self, _deadline: float) -> int:
         """Run once."""
         self.runs += 1
+        self.threads.add(threading.current_thread().name)
         self.gate.wait(10)
-        if self.fails:
-            raise SourceError("refused", "no")
+        if self.error is not None:
+            raise self.error
         return self.runs
 
 
-def start(work: Callable[[float], int], freshness: float = 0) -> SingleFlight[int]:
-    """A flight whose work runs in a thread that starts it again, as the supervisor does."""
-    flight = SingleFlight(work, CLOCK, freshness)
+class Quick(Slow):
+    """The same, which can be begun without waiting."""
 
-    def keep_going() -> None:
-        with contextlib.suppress(ZeroDivisionError):
-            flight.run(lambda: None)
-            return
-        keep_going()
+    def begin(self, _deadline: float) -> bool:
+        """Begin, unless that fails."""
+        if isinstance(self.error, SourceError):
+            raise self.error
+        return True
 
-    threading.Thread(target=keep_going, daemon=True).start()
+
+def attempt(call: Callable[[], int]) -> int:
+    """Turn a bug into a SourceError, as the supervisor does."""
+    try:
+        return call()
+    except ZeroDivisionError:
+        raise SourceError("bug", "see the log") from None
+
+
+def start(work: Slow, freshness: float = 0) -> SingleFlight[int]:
+    """A flight with its thread."""
+    flight = SingleFlight(work, CLOCK, freshness, attempt)
+    threading.Thread(target=flight.run, args=(lambda: None,), name="flight", daemon=True).start()
     return flight
 
 
@@ -52,13 +76,14 @@ def result(flight: SingleFlight[int], deadline: float = 5.0) -> int:
     return flight.wait(CLOCK.monotonic() + deadline)
 
 
-@pytest.fixture
-def work() -> Work:
-    """A piece of work."""
-    return Work()
+@pytest.fixture(params=[Slow, Quick])
+def work(request: pytest.FixtureRequest) -> Slow:
+    """A piece of work, of both kinds."""
+    made: Slow = request.param()
+    return made
 
 
-def test_concurrent_callers_share_a_run(work: Work) -> None:
+def test_concurrent_callers_share_a_run(work: Slow) -> None:
     """Callers that come during a run get that run's result."""
     flight = start(work, 0)
     work.gate.clear()
@@ -75,7 +100,7 @@ def test_concurrent_callers_share_a_run(work: Work) -> None:
     assert 3 >= work.runs
 
 
-def test_fresh_result_is_given_again(work: Work) -> None:
+def test_fresh_result_is_given_again(work: Slow) -> None:
     """A result within its freshness is given again without a new run; an older one is not."""
     fresh = start(work, 60)
     assert [1, 1] == [result(fresh), result(fresh)]
@@ -85,33 +110,37 @@ def test_fresh_result_is_given_again(work: Work) -> None:
     stale.stop()
 
 
-def test_hanging_work_does_not_hold_its_callers(work: Work) -> None:
+def test_hanging_work_does_not_hold_its_callers(work: Slow) -> None:
     """Who waits gets a timeout at its deadline while the work hangs, and the result once it is there."""
     flight = start(work, 60)
     work.gate.clear()
+    holder = threading.Thread(target=lambda: result(flight))  # a quick one holds who ends it, for its own deadline
+    holder.start()
+    eventually(lambda: work.runs == 1)
     for _ in range(2):
         with pytest.raises(SourceError) as caught:
             result(flight, 0.05)
         assert "timeout" == caught.value.reason
     work.gate.set()
-    assert 1 == eventually(lambda: result(flight))
+    holder.join(5)
+    assert 1 == result(flight)
     flight.stop()
 
 
-def test_failure_is_shared_and_not_remembered_for_ever(work: Work) -> None:
+def test_failure_is_shared_and_not_remembered_for_ever(work: Slow) -> None:
     """A failure reaches the caller with its reason, and the next run may succeed."""
     flight = start(work, 0)
-    work.fails = True
+    work.error = SourceError("refused", "no")
     with pytest.raises(SourceError) as caught:
         result(flight)
     assert "refused" == caught.value.reason
-    work.fails = False
+    work.error = None
     assert 2 == result(flight)
     flight.stop()
 
 
-def test_stop_releases_who_waits(work: Work) -> None:
-    """Stopping ends the wait of everybody at once."""
+def test_stop_releases_who_waits(work: Slow) -> None:
+    """Stopping ends the wait of everybody at once, but for who ends the work: closing its connection does that."""
     flight = start(work, 0)
     work.gate.clear()
     reasons: list[str] = []
@@ -122,28 +151,68 @@ def test_stop_releases_who_waits(work: Work) -> None:
         except SourceError as error:
             reasons.append(error.reason)
 
-    caller = threading.Thread(target=call)
-    caller.start()
+    callers = [threading.Thread(target=call) for _ in range(2)]
+    for caller in callers:
+        caller.start()
     eventually(lambda: work.runs == 1)
     flight.stop()
-    caller.join(5)
-    assert ["closed"] == reasons
+    assert "closed" == eventually(lambda: reasons and reasons[0])
     work.gate.set()
+    for caller in callers:
+        caller.join(5)
 
 
-def test_bug_in_the_work_ends_as_a_failure_of_that_run(work: Work) -> None:
+def test_bug_in_the_work_ends_as_a_failure_of_that_run(work: Slow) -> None:
     """An error that nobody expects is handed to the callers and does not end the thread."""
-    calls: list[float] = []
-
-    def broken(deadline: float) -> int:
-        calls.append(deadline)
-        if len(calls) == 1:
-            raise ZeroDivisionError
-        return 7
-
-    flight = start(broken, 0)
+    flight = start(work, 0)
+    work.error = ZeroDivisionError()
     with pytest.raises(SourceError) as caught:
         result(flight)
     assert "bug" == caught.value.reason
-    assert 7 == result(flight)
+    work.error = None
+    assert 2 == result(flight)
+    flight.stop()
+
+
+def test_quick_work_wakes_no_thread() -> None:
+    """Work that can be begun without waiting is ended by who asked for it; if beginning fails, the thread does it."""
+    quick, slow = Quick(), Slow()
+    for work in (quick, slow):
+        flight = start(work)
+        result(flight)
+        flight.stop()
+    assert ({"MainThread"}, {"flight"}) == (quick.threads, slow.threads)
+    broken = Quick()
+    flight = start(broken)
+    broken.error = SourceError("closed", "gone")
+    flight.ask(5)
+    broken.error = None
+    assert flight.wait(CLOCK.monotonic() + 5) in (1, 2)
+    assert {"flight"} == broken.threads
+    flight.stop()
+
+
+def test_gathering() -> None:
+    """Gathering tells whether waiting will be short, and leaves the ending to whoever waits."""
+    work = Quick()
+    flight = start(work, 60)
+    work.gate.clear()
+    flight.ask(5)
+    assert not flight.gather(0.01)
+    work.gate.set()
+    assert flight.gather(0.01)
+    assert 1 == flight.wait(CLOCK.monotonic() + 5)
+    assert flight.gather(0)  # the result is there, and fresh
+    assert 1 == work.runs
+    flight.stop()
+
+
+def test_what_was_begun_and_left_is_ended_by_the_next_who_waits() -> None:
+    """A caller that begins and never waits costs the others nothing."""
+    work = Quick()
+    flight = start(work)
+    deserter = threading.Thread(target=flight.ask, args=(5,))
+    deserter.start()
+    deserter.join(5)
+    assert 1 == result(flight)
     flight.stop()

@@ -24,9 +24,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         seen.append(settings)
         return 0
 
-    daemon = ModuleType("exporter.app")
+    daemon = ModuleType("exporter.service")
     daemon.run = run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "exporter.app", daemon)
+    monkeypatch.setitem(sys.modules, "exporter.service", daemon)
     return seen
 
 
@@ -39,7 +39,7 @@ def test_run_is_the_command_without_a_name(argv: list[str], started: list[Settin
 
 def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     """What the daemon returns is what the process returns."""
-    monkeypatch.setattr(sys.modules["exporter.app"], "run", lambda _: 1)
+    monkeypatch.setattr(sys.modules["exporter.service"], "run", lambda _: 1)
     assert main([]) == 1
     assert started == []
 
@@ -48,8 +48,8 @@ def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pyt
     ("argv", "message"),
     [
         (["--queues.mx=1"], "unknown flag --queues.mx; did you mean --queues.max?"),
-        (["frob"], "unknown command frob; the commands are run, check, metrics, demo"),
-        (["redis://:SECRET@h"], "unknown command; the commands are run, check, metrics, demo"),
+        (["frob"], "unknown command frob; the commands are run, check, metrics, render, schedule, demo"),
+        (["redis://:SECRET@h"], "unknown command; the commands are run, check, metrics, render, schedule, demo"),
         (["metrics", "--format=xml"], "--format: must be text, markdown, json, not 'xml'"),
         (["metrics", "x"], "metrics takes one flag: --format=text, --format=markdown or --format=json"),
     ],
@@ -72,7 +72,7 @@ def test_expected_failures_are_one_line(
         raise error
 
     for error, code in ((SourceError("refused", "no\nserver"), 1), (ConfigError("no\nport"), 2)):
-        monkeypatch.setattr(sys.modules["exporter.app"], "run", lambda _, error=error: fail(error))
+        monkeypatch.setattr(sys.modules["exporter.service"], "run", lambda _, error=error: fail(error))
         assert code == main([])
         assert capsys.readouterr().err == f"celery-redis-exporter: error: {' '.join(str(error).split())}\n"
     assert started == []

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.decode.event_stream import decode_message
+from exporter.decode.event_stream import decode_event_message, decode_message
 from exporter.errors import DecodeError
 from exporter.records import (
     Broken,
+    EventMessage,
     Stranger,
     TaskFailed,
     TaskReceived,
@@ -208,3 +209,17 @@ def test_any_fields(batch: list[dict[str, Any]]) -> None:
         return
     decoded = decode_message(envelope(body))
     assert len(batch) == len(decoded)
+
+
+def test_messages_without_an_envelope_are_decoded_alike() -> None:
+    """What AMQP carries without an envelope is decoded as what stands in one; pickle is refused there, too."""
+    body = b'[{"type":"task-started","uuid":"u","timestamp":1.0,"hostname":"w"}]'
+    (started,) = decode_event_message(EventMessage(body, "application/json"))
+    assert TaskStarted("u", 1.0, "w") == started
+    for message, reason in (
+        (EventMessage(body, "application/x-python-serialize"), "serializer"),
+        (EventMessage(b"neither", "application/json"), "body"),
+    ):
+        with pytest.raises(DecodeError) as caught:
+            decode_event_message(message)
+        assert reason == caught.value.reason

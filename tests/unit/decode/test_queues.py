@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.decode.queues import decode_binding, decode_message_id, decode_oldest_delivery
+from exporter.decode.queues import decode_binding, decode_oldest_delivery, decode_queued
 from exporter.errors import DecodeError
+from exporter.records import QueuedMessage
 
 SAMPLE = json.loads(
     (Path(__file__).parents[2] / "fixtures/events/celery-5.7/queue-message.json").read_text(encoding="utf-8")
@@ -17,8 +18,8 @@ SAMPLE = json.loads(
 
 
 def test_captured_message_and_binding() -> None:
-    """A captured message gives its task id, a captured binding its queue."""
-    assert "dcf2af51-0915-476a-b138-9116517f4eca" == decode_message_id(SAMPLE["raw"].encode())
+    """A captured message gives its task id and publish time, a captured binding its queue."""
+    assert QueuedMessage("dcf2af51-0915-476a-b138-9116517f4eca", 1.0) == decode_queued(SAMPLE["raw"].encode())
     assert ["sampleq"] == [decode_binding(member.encode(), "celeryev") for member in SAMPLE["binding_members"]]
 
 
@@ -47,14 +48,25 @@ def test_strange_bindings(member: bytes) -> None:
 
 def test_id_of_old_messages() -> None:
     """A message without headers (protocol 1) gives its correlation id, which is the task id."""
-    assert "x" == decode_message_id(b'{"body": "", "properties": {"correlation_id": "x"}}')
+    assert QueuedMessage("x") == decode_queued(b'{"body": "", "properties": {"correlation_id": "x"}}')
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [("1800000000.5", 1_800_000_000.5), ("1800000000", 1_800_000_000), ("-1", None), ('"2027-01-01"', None),
+     ("null", None), ("{}", None), ("1e300", None)],
+)  # fmt: skip
+def test_publish_time(header: str, expected: float | None) -> None:
+    """A publish time among the headers is told; what else goes by its name is left alone, and the id with it."""
+    message = f'{{"body": "", "headers": {{"id": "x", "published_at": {header}}}}}'
+    assert QueuedMessage("x", expected) == decode_queued(message.encode())
 
 
 @given(st.binary(max_size=100))
 def test_any_message(message: bytes) -> None:
     """Any bytes in a queue give an id or a DecodeError."""
     with contextlib.suppress(DecodeError):
-        assert decode_message_id(message)
+        assert decode_queued(message).task_id
 
 
 def test_oldest_delivery() -> None:

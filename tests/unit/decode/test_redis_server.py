@@ -5,12 +5,11 @@ from hypothesis import strategies as st
 
 from exporter.catalog import redis_server as rows
 from exporter.decode.redis_server import (
+    InfoDecoder,
     decode_cluster_info,
-    decode_info,
     decode_latency_latest,
     decode_output_buffer,
     decode_slowlog,
-    parse_info,
 )
 from exporter.records import Sample
 
@@ -55,7 +54,28 @@ def by_name(samples: list[Sample]) -> dict[tuple[str, ...], float]:
     return {(sample.metric.name, *sample.labels): sample.value for sample in samples}
 
 
-FOUND = by_name(decode_info("broker", parse_info(INFO)))
+def decode_info(redis: str, text: bytes) -> list[Sample]:
+    """What a first read of INFO gives; database 0 is the one in use."""
+    return InfoDecoder(redis).decode(text, 0)
+
+
+FOUND = by_name(decode_info("broker", INFO))
+
+
+def test_second_read() -> None:
+    """What has changed since the last read is told anew, what has not is told again, and what is gone is not."""
+    decoder = InfoDecoder("broker")
+    decoder.decode(b"connected_clients:3\r\nuptime_in_seconds:8\r\nmaxclients:10\r\n", 0)
+    found = by_name(decoder.decode(b"connected_clients:4\r\nmaxclients:10\r\n", 0))
+    assert 4 == found["redis_connected_clients", "broker"]
+    assert 10 == found["redis_config_maxclients", "broker"]
+    assert ("redis_uptime_in_seconds", "broker") not in found
+
+
+def test_empty_database() -> None:
+    """The database in use is shown with 0 keys when INFO leaves it out, and as it is otherwise."""
+    assert 0 == by_name(InfoDecoder("r").decode(b"db1:keys=5,expires=0,avg_ttl=0\r\n", 0))["redis_db_keys", "r", "db0"]
+    assert 5 == by_name(InfoDecoder("r").decode(b"db1:keys=5,expires=0,avg_ttl=0\r\n", 1))["redis_db_keys", "r", "db1"]
 
 
 def test_plain_fields() -> None:
@@ -115,7 +135,7 @@ def test_replica() -> None:
         b"role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:down\r\n"
         b"master_last_io_seconds_ago:-1\r\nmaster_sync_in_progress:1\r\nslave_repl_offset:9\r\nslave_read_only:1\r\n"
     )
-    found = by_name(decode_info("broker", parse_info(info)))
+    found = by_name(decode_info("broker", info))
     master = ("broker", "10.0.0.1", "6379")
     assert 1 == found["redis_slave_info", *master, "1"]
     assert 0 == found["redis_master_link_up", *master]
@@ -169,17 +189,13 @@ def test_every_info_row_can_be_decoded() -> None:
         field, part = metric.origin.fieldname, metric.origin.part  # type: ignore[union-attr]  # rows come from INFO
         name = field.replace("*", "0") if field.startswith("db") else field.replace("*", "x")
         value = f"{part}=3" if part else "3"
-        assert metric in {sample.metric for sample in decode_info("r", {name: value})}, metric.name
+        assert metric in {sample.metric for sample in decode_info("r", f"{name}:{value}".encode())}, metric.name
 
 
 def test_bytes_that_are_no_text() -> None:
     """INFO with bytes that are no UTF-8 is read all the same."""
-    assert (
-        3
-        == by_name(decode_info("r", parse_info(b"os:\xff\xfe\r\nconnected_clients:3\r\n")))[
-            "redis_connected_clients", "r"
-        ]
-    )
+    found = by_name(decode_info("r", b"os:\xff\xfe\r\nconnected_clients:3\r\n"))
+    assert 3 == found["redis_connected_clients", "r"]
 
 
 FIELDS = st.sampled_from(
@@ -193,7 +209,8 @@ VALUES = st.text(max_size=20) | st.sampled_from(
 @given(st.dictionaries(FIELDS, VALUES), st.binary(max_size=100))
 def test_any_info(fields: dict[str, str], text: bytes) -> None:
     """Whatever INFO says, it gives samples with numbers, or none, and never an exception."""
-    for given_fields in (fields, parse_info(text)):
-        for sample in decode_info("r", given_fields):
+    lines = "\r\n".join(f"{name}:{value}" for name, value in fields.items()).encode("utf-8", "replace")
+    for given_text in (lines, text):
+        for sample in decode_info("r", given_text):
             assert isinstance(sample.value, int | float)
             assert len(sample.metric.labels) == len(sample.labels)

@@ -76,8 +76,9 @@ def test_accept_encoding(accept_encoding: str, compressed: bool) -> None:  # noq
 
 def test_encode() -> None:
     """A compressed body is the body again, and the same bytes each time; without gzip nothing changes."""
+    texts = [["some text\n"] * 50, ["some text\n"] * 50]
     body = b"some text\n" * 100
-    packed = encode(body, Format(openmetrics=False, content_type=TEXT, gzip=True))
+    packed = encode(texts, Format(openmetrics=False, content_type=TEXT, gzip=True))
     assert body == gzip.decompress(packed)
     assert b"\0\0\0\0" == packed[4:8]
-    assert body == encode(body, Format(openmetrics=False, content_type=TEXT, gzip=False))
+    assert body == encode(texts, Format(openmetrics=False, content_type=TEXT, gzip=False))

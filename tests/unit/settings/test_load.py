@@ -84,10 +84,10 @@ def test_celerys_result_backend_counts_only_when_it_is_redis() -> None:
     assert ["broker", "results"] == [target.name for target in redis.redis_targets]
 
 
-def test_celerys_broker_that_is_not_redis_is_refused_by_its_name() -> None:
+def test_celerys_broker_that_carries_no_events_is_refused_by_its_name() -> None:
     """The variable that the user wrote is the one in the message."""
-    message = refusal([], {"CELERY_BROKER_URL": "amqp://u:SECRET@h"})
-    assert message.startswith("CELERY_BROKER_URL: amqp:// is not supported")
+    message = refusal([], {"CELERY_BROKER_URL": "sqs://u:SECRET@h"})
+    assert message.startswith("CELERY_BROKER_URL: sqs:// carries no events")
     assert "SECRET" not in message
 
 
@@ -147,8 +147,9 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
     """Marked secrets in every place and kind of mistake reach neither a message nor a repr."""
     file = tmp_path / "c.yaml"
     secret = tmp_path / "secret"
-    bad_urls = ["redis://:MARK@h:bad/0", "MARK", "amqp://MARK@h", "redis://h/0?password=MARK&MARK=1", "redis://h/MARK"]
-    bad_urls += ["redis://:MA#MARK@h", "MARK://h", "redis://[MARK"]
+    bad_urls = ["redis://:MARK@h:bad/0", "MARK", "sqs://MARK@h", "redis://h/0?password=MARK&MARK=1", "redis://h/MARK"]
+    bad_urls += ["redis://:MA#MARK@h", "MARK://h", "redis://[MARK", "amqp://h:MARK", "amqp://h;redis://MARK@h"]
+    bad_urls += ["sentinel://h:MARK/0", "sentinel://h/0;redis://MARK@h", "amqps://h?ssl_cert_reqs=MARK"]
     messages = []
     for url in bad_urls:
         file.write_text(json.dumps({"broker_url": url}))
@@ -177,6 +178,11 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
     assert [] == [message for message in messages if "MARK" in message]
     good = load(["--broker-url=redis://MARK:MARK@h?ssl_password=MARK", "--result-backend-url=unix://:MARK@/s"], {})
     assert "MARK" not in f"{good!r} {good} {good.redis_targets!r} {good.notes} {good.model_dump()}"
+    assert "MARK" in good.secrets
+    urls = ["--broker-url=amqp://MARK:MARK@h//;amqp://MARK:MARK@i//", "--result-backend-url=sentinel://:MARK@h/0"]
+    options = '{"master_name": "m", "sentinel_kwargs": {"password": "MARK"}}'
+    good = load([*urls, f"--result-backend-transport-options={options}"], {})
+    assert "MARK" not in f"{good!r} {good} {good.targets!r} {good.notes} {good.model_dump()}"
     assert "MARK" in good.secrets
 
 

@@ -94,6 +94,12 @@ def test_buckets_replace_the_catalogues() -> None:
         ("--log.level=loud", "--log.level: must be 'debug', 'info', 'warning' or 'error', not 'loud'"),
         ("--scrape.deadline=0", "--scrape.deadline: must be more than 0"),
         ("--scrape.freshness=-1", "--scrape.freshness: must be 0 or more"),
+        ("--celery.inspect-interval=-1", "--celery.inspect-interval: must be 0 or more"),
+        ("--celery.inspect-interval=500ms", "--celery.inspect-interval: must be 1s or more, or 0"),
+        ("--celery.inspect-timeout=0", "--celery.inspect-timeout: must be more than 0"),
+        ("--celery.inspect-timeout=2m", "--celery.inspect-timeout: must be 60 or less"),
+        ("--celery.inspect-max-bytes=0", "--celery.inspect-max-bytes: must be 1 or more"),
+        ("--control-exchange=", "--control-exchange: must not be empty"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_cure(flag: str, expected: str) -> None:

@@ -1,7 +1,7 @@
 """Known queues and the age of their next message."""
 
 from exporter.catalog import queues as rows
-from exporter.records import QueueReading, Sample
+from exporter.records import QueueCount, QueuedMessage, QueueReading, Sample
 from exporter.state.queues import Queues
 from tests.lab import Lab
 
@@ -56,16 +56,17 @@ def test_age_from_task_sent() -> None:
     lab.sent("a", 0)
     lab.sent("b", 10)
     queues = Queues(lab.tasks, [], 10)
-    found = values(queues.fold(QueueReading("q", {0: 1, 3: 1}, {0: "b", 3: "a"}), lab.start + 30))
+    oldest = {0: QueuedMessage("b"), 3: QueuedMessage("a")}
+    found = values(queues.fold(QueueReading("q", {0: 1, 3: 1}, oldest), lab.start + 30))
     assert 30 == found[rows.QUEUE_OLDEST_AGE.name, ("q",)]
 
 
 def test_age_as_lower_bound() -> None:
     """Without its task-sent a message is as old as the time it has been next in line, since it was first seen."""
     queues = Queues(Lab().tasks, [], 10)
-    reading = QueueReading("q", {0: 5}, {0: "x"})
+    reading = QueueReading("q", {0: 5}, {0: QueuedMessage("x")})
     assert [0, 15] == [values(queues.fold(reading, now))[rows.QUEUE_OLDEST_AGE.name, ("q",)] for now in (100.0, 115.0)]
-    moved_on = QueueReading("q", {0: 4}, {0: "y"})
+    moved_on = QueueReading("q", {0: 4}, {0: QueuedMessage("y")})
     assert 0 == values(queues.fold(moved_on, 120.0))[rows.QUEUE_OLDEST_AGE.name, ("q",)]
 
 
@@ -83,5 +84,23 @@ def test_age_of_a_retry_waiting_in_its_queue() -> None:
     lab.started("a", 1)
     lab.sent("a", 20, retries=1)
     queues = Queues(lab.tasks, [], 10)
-    found = values(queues.fold(QueueReading("q", {0: 1}, {0: "a"}), lab.start + 30))
+    found = values(queues.fold(QueueReading("q", {0: 1}, {0: QueuedMessage("a")}), lab.start + 30))
     assert 10 == found[rows.QUEUE_OLDEST_AGE.name, ("q",)]
+
+
+def test_age_from_the_message_itself() -> None:
+    """The publish time in a message's headers comes before its task-sent."""
+    lab = Lab()
+    lab.sent("a", 20)
+    queues = Queues(lab.tasks, [], 10)
+    message = QueuedMessage("a", lab.start + 5)
+    found = values(queues.fold(QueueReading("q", {0: 1}, {0: message}), lab.start + 30))
+    assert 25 == found[rows.QUEUE_OLDEST_AGE.name, ("q",)]
+
+
+def test_what_a_broker_counts() -> None:
+    """Lengths and consumers are shown as counted; a broker that knows no consumers leaves them out."""
+    queues = Queues(Lab().tasks, [], 10)
+    found = values(queues.fold_counts([QueueCount("q", 3, 0), QueueCount("r", 0, None)]))
+    lengths = {(rows.QUEUE_LENGTH.name, ("q",)): 3, (rows.QUEUE_LENGTH.name, ("r",)): 0}
+    assert {**lengths, (rows.QUEUE_CONSUMERS.name, ("q",)): 0} == found

@@ -2,11 +2,12 @@
 
 import pytest
 
-from exporter.catalog import OVERFLOW, internals
+from exporter.catalog import OVERFLOW, Metric, internals
 from exporter.catalog import tasks as rows
 from exporter.catalog import workers as worker_rows
-from exporter.records import Distribution
-from exporter.state.series import Store
+from exporter.records import Distribution, Value
+from exporter.state.series import NewSeries, Store
+from tests.fakes import FakeClock
 
 METRICS = (rows.TASKS, rows.TASK_WAIT, worker_rows.WORKER_UP, *internals.METRICS)
 
@@ -32,6 +33,48 @@ def test_overflow_keeps_closed_labels_apart() -> None:
     assert [1, 1, 4, 4] == sorted(value for value in families[rows.TASKS].values if isinstance(value, float | int))
     store.collect()
     assert 8 == store.scalar(internals.SERIES_DROPPED, rows.TASKS.name).value
+
+
+def shown(store: Store, metric: Metric) -> list[Value | None]:
+    """What is exposed of a metric."""
+    return list(next(family.values for family in store.collect() if family.metric is metric))
+
+
+def test_zero_first() -> None:
+    """A new counter or histogram is shown as 0 for a while, then as it is, with nothing lost; a gauge shows at once."""
+    clock = FakeClock()
+    metrics = (*METRICS, worker_rows.WORKER_PROCESSED)
+    store = Store(metrics, 10, {rows.TASK_WAIT.name: (1.0,)}, NewSeries(clock, zero_first=30))
+    early, spread = store.scalar(rows.TASKS, "t", "q", "failure"), store.histogram(rows.TASK_WAIT, "t", "q")
+    early.value = 3
+    spread.observe(0.5)
+    store.scalar(worker_rows.WORKER_UP, "w").value = 1
+    store.scalar(worker_rows.WORKER_PROCESSED, "w").value = 1000  # was never 0 in our time
+    for _ in range(2):
+        assert [0] == shown(store, rows.TASKS)
+        assert [Distribution([0, 0], 0.0)] == shown(store, rows.TASK_WAIT)
+        assert [1] == shown(store, worker_rows.WORKER_UP)
+        assert [1000] == shown(store, worker_rows.WORKER_PROCESSED)
+    clock.advance(29)
+    early.value = 4
+    store.scalar(rows.TASKS, "t", "q", "success").value = 9
+    assert [0, 0] == shown(store, rows.TASKS)
+    clock.advance(1)
+    assert [4, 0] == shown(store, rows.TASKS)
+    assert 1 == sum(found.counts[0] for found in shown(store, rows.TASK_WAIT) if isinstance(found, Distribution))
+    clock.advance(29)
+    assert [4, 9] == shown(store, rows.TASKS)
+
+
+def test_births() -> None:
+    """A counter that began at 0 here tells when; one that another program keeps, and a gauge, do not."""
+    clock = FakeClock()
+    store = Store((*METRICS, worker_rows.WORKER_PROCESSED), 10, {}, NewSeries(clock))
+    clock.advance(7)
+    assert clock.now() == store.scalar(rows.TASKS, "t", "q", "failure").born
+    assert clock.now() == store.histogram(rows.TASK_WAIT, "t", "q").born
+    assert store.scalar(worker_rows.WORKER_UP, "w").born is None
+    assert store.scalar(worker_rows.WORKER_PROCESSED, "w").born is None
 
 
 def test_collect_copies() -> None:

@@ -6,6 +6,7 @@ from exporter.catalog import OVERFLOW, UNKNOWN, internals
 from exporter.catalog import tasks as rows
 from exporter.records import TaskFailed
 from exporter.state.tracking import TaskLimits
+from exporter.state.worker import Setup
 from exporter.state.workers import WorkerLimits
 from tests.lab import W1, W2, Lab
 
@@ -351,10 +352,10 @@ def test_late_task_sent_of_a_running_task(lab: Lab) -> None:
 
 def test_queue_of_the_only_consumed_one(lab: Lab) -> None:
     """Without task-sent the queue is that of the worker, where it is known to consume a single one."""
-    lab.workers.meet(W1).queues = ("emails",)
+    lab.workers.meet(W1).setup = Setup(("emails",))
     lab.received("a", 1)
     assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "emails")
-    lab.workers.meet(W1).queues = ("emails", "other")
+    lab.workers.meet(W1).setup = Setup(("emails", "other"))
     lab.received("b", 1)
     assert 1 == lab.value(rows.TASKS_RECEIVED, "t", UNKNOWN)
 
@@ -363,7 +364,7 @@ def test_queue_of_the_only_consumed_one(lab: Lab) -> None:
 def test_consumed_queue_also_where_task_sent_is_usual(lab: Lab, kind: str) -> None:
     """A worker's only queue is taken at once, also where other tasks' publishers send task-sent and this one's not."""
     lab.sent("another", 0)
-    lab.workers.meet(W1).queues = ("emails",)
+    lab.workers.meet(W1).setup = Setup(("emails",))
     if kind == "received":
         lab.received("a", 1)
     else:
@@ -517,3 +518,14 @@ def test_exemplars_carry_the_task_id(lab: Lab) -> None:
     assert "id-1" == exemplar[0]
     kept = [entry for entry in lab.store.histogram(rows.TASK_WAIT, *TQ).copied().exemplars or () if entry]
     assert [("id-1", 1.0)] == [entry[:2] for entry in kept]
+
+
+def test_events_that_wait_find_a_task_known_by_then(lab: Lab) -> None:
+    """An early event that waits for its task-sent is counted even if only task-received names the task."""
+    lab.sent("another", 0)
+    lab.failed("a", 1)
+    lab.workers.meet(W1).setup = Setup(("emails",))
+    lab.received("a", 2)
+    lab.advance(5)
+    assert {"failure": 1} == lab.ends(queue="emails")
+    assert lab.value(internals.TASKS_UNMATCHED, "task-failed") is None

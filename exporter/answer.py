@@ -1,0 +1,66 @@
+"""Binds the rooms for one answer to a scrape: collected, rendered, encoded.
+
+A small one is made at once by the thread that asks, which is the web server's own: waking another thread and being
+woken by it takes as long as making it. A large one, and one for which a server lets us wait, is made in a thread that
+may be held.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from exporter.exposition import Format, Renderer
+from exporter.pipeline import EventPipeline
+from exporter.scrape import Scrape
+from exporter.state.tasks import Tasks
+
+PATIENCE = 0.005
+"""Seconds for which the web server's thread waits for replies."""
+SMALL = 2000
+"""Series left by events up to which the next answer is taken to be made within few milliseconds."""
+
+
+class Answerer:
+    """Makes answers, several at a time."""
+
+    def __init__(self, scrape: Scrape, pipeline: EventPipeline, tasks: Tasks, renderer: Renderer) -> None:
+        self.scrape = scrape
+        self.renderer = renderer
+        self.size = 0
+        self._pipeline = pipeline
+        self._tasks = tasks
+
+    def begin(self, reply_format: Format, deadline: float) -> "Answer":
+        """Ask the servers, which have ``deadline`` seconds; give the answer that is to be."""
+        return Answer(self, reply_format, deadline)
+
+    def render_events(self, reply_format: Format) -> Iterator[Sequence[str]]:
+        """Render what events left."""
+        families = self.scrape.events(self._pipeline, self._tasks)
+        self.size = sum([len(family.series) for family in families])
+        return self.renderer.render(families, openmetrics=reply_format.openmetrics)
+
+
+class Answer:
+    """One answer: ``at_once`` gives it or None, after which ``wait`` gives it."""
+
+    def __init__(self, answerer: Answerer, reply_format: Format, deadline: float) -> None:
+        self._answerer = answerer
+        self._format = reply_format
+        self._collection = answerer.scrape.begin(deadline)
+        self._events: list[Sequence[str]] | None = None
+
+    def at_once(self) -> bytes | None:
+        """Make the body if nobody is held up by that."""
+        if self._answerer.size > SMALL:
+            return None
+        self._events = list(self._answerer.render_events(self._format))  # the servers answer meanwhile
+        return self.wait() if self._collection.gather(PATIENCE) else None
+
+    def wait(self) -> bytes:
+        """Make the body, however long that takes; the servers' deadline bounds it."""
+        return self._answerer.renderer.finish(self._texts(), self._format)
+
+    def _texts(self) -> Iterator[Sequence[str]]:
+        answerer = self._answerer
+        yield from answerer.render_events(self._format) if self._events is None else self._events
+        families = answerer.scrape.group(self._collection.wait())
+        yield from answerer.renderer.render(families, openmetrics=self._format.openmetrics)

@@ -1,0 +1,48 @@
+"""The broker, whatever it is: what the exporter listens to, reads and asks there.
+
+Takes settings, gives a ``Broker``. kombu is imported only for a broker that needs it: it costs memory.
+"""
+
+from typing import Protocol
+
+from exporter.clock import Clock
+from exporter.control import Postbox
+from exporter.discovery import Discovery
+from exporter.endpoints import Endpoints
+from exporter.pipeline import Decode, Stream
+from exporter.redis_broker import RedisBroker
+from exporter.scrape import Target
+from exporter.settings import RedisTarget, Settings
+from exporter.state.queues import Queues
+from exporter.state.series import Store
+
+
+class Broker(Protocol):
+    """How the exporter uses its broker.
+
+    ``decode`` is for what ``stream`` reads; ``subscription`` says for people what that is, and ``rights`` is the
+    command that lets a user subscribe. ``discovery`` is None where queues can't be searched for. ``counts_consumers``
+    tells whether the broker knows who consumes a queue.
+    """
+
+    stream: Stream
+    decode: Decode
+    subscription: str
+    rights: str
+    scrape: Target
+    postbox: Postbox
+    discovery: Discovery | None
+    counts_consumers: bool
+
+    def close(self) -> None:
+        """Close every connection that nobody else closes; safe from any thread."""
+
+
+def build_broker(settings: Settings, endpoints: Endpoints, queues: Queues, store: Store, clock: Clock) -> Broker:
+    """Build the broker of the settings; raise ConfigError where its library is missing or an option is wrong."""
+    target = settings.broker
+    if isinstance(target, RedisTarget):
+        return RedisBroker(settings, endpoints, queues, store, clock)
+    from exporter.kombu_broker import KombuBroker  # noqa: PLC0415 -- see the module's docstring
+
+    return KombuBroker(settings, target, queues, store, clock)

@@ -1,0 +1,275 @@
+"""Binds the rooms for questions to workers: sources.control -> decode.control -> state.control, in the background.
+
+Asks in rounds, some workers at a time, so that a large fleet does not answer all at once; each batch ends as soon as
+all have answered, or at its deadline. Workers that come, and all of them at the start, are asked within a second. The
+one part of the exporter that writes to a server: the questions, and one key of its own. A user without the right to do
+so is told once, and asking is tried again an hour later.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
+
+import structlog
+
+from exporter.catalog import internals
+from exporter.clock import Clock
+from exporter.decode.control import decode_reply
+from exporter.errors import DecodeError, SourceError
+from exporter.inspection import Answers, ControlReply
+from exporter.sources.control import MAT_SECONDS, Request
+from exporter.state.beats import Beats
+from exporter.state.control import COMMANDS, Interview, Target
+from exporter.state.series import Store
+
+COLLECTOR = "control"
+BATCH = 50
+"""Workers asked at a time."""
+LOOK_SECONDS = 1.0
+"""Time between looks for workers that were not asked yet."""
+PING, BEATS = "ping", "celerybeat@*"
+BEAT_SECONDS = 1.0
+"""Time in which schedulers that are not known yet may answer."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
+"""Seconds between looks for answers, while some are missing."""
+REFUSED_SECONDS = 3600.0
+INVALID_REASONS = ("envelope", "serializer", "body", "schema", "size", "late", "stranger")
+
+log = structlog.get_logger(__name__)
+
+
+class Postbox(Protocol):
+    """How workers are reached: on Redis ``sources.control.Mailbox``, elsewhere ``sources.kombu_control.KombuMailbox``.
+
+    All but ``rights`` and ``close`` raise SourceError. What ``receive`` gives are kombu's envelopes, as in Redis.
+    """
+
+    @property
+    def rights(self) -> str:
+        """The command that grants its user what it needs."""
+
+    def open(self) -> None:
+        """Get ready for answers to what is sent next; what comes to earlier questions is lost or late."""
+
+    def send(self, requests: Sequence[Request]) -> None:
+        """Send requests."""
+
+    def receive(self) -> list[bytes]:
+        """Give some answers that came and were not given yet, without waiting."""
+
+    def settle(self, *, complete: bool) -> None:
+        """Leave nothing behind; unless all is ``complete``, answers may still come, and must not stay."""
+
+    def close(self) -> None:
+        """Close the connection; safe from any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlOptions:
+    """Seconds between rounds (0: none), seconds for the answers of a batch, bytes of an answer, whether to nudge."""
+
+    interval: float = 60.0
+    timeout: float = 5.0
+    max_bytes: int = 4 * 1024 * 1024
+    enable_events: bool = False
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.interval) or self.enable_events
+
+
+class Control:
+    """Asks workers, and tells those without task events to send them if the options say so.
+
+    ``refused`` says what its user may not do; empty while it may, or nobody was asked yet.
+    """
+
+    def __init__(
+        self, postbox: Postbox, interview: Interview, store: Store, clock: Clock, options: ControlOptions
+    ) -> None:
+        self.refused = ""
+        self._postbox = postbox
+        self._interview = interview
+        self._store = store
+        self._clock = clock
+        self._options = options
+        self._due = 0.0
+        self._owed_until = 0.0
+        self._tokens = count(1)
+        self._enabled = store.scalar(internals.CONTROL_ENABLED)
+        self._nudged = store.scalar(internals.EVENTS_ENABLED)
+        self._missing = {command: store.scalar(internals.CONTROL_MISSING, command) for command in COMMANDS}
+        self._invalid = {reason: store.scalar(internals.CONTROL_INVALID, reason) for reason in INVALID_REASONS}
+        self._switch(on=bool(options.interval))
+
+    def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
+        """Ask until ``stop`` is set; raises SourceError, unless for want of rights."""
+        while not stop.is_set():
+            try:
+                self._turn(stop)
+            except SourceError as error:
+                self._note_failure()
+                if error.reason != "noperm":
+                    raise
+                works()
+                self._wait_for_rights(stop, error)
+                continue
+            works()
+            stop.wait(LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Close the connection; safe from any thread."""
+        self._postbox.close()
+
+    def _turn(self, stop: threading.Event) -> None:
+        if self._options.interval:
+            everyone = self._clock.monotonic() >= self._due
+            if everyone:
+                self._due = self._clock.monotonic() + self._options.interval
+            with self._store.lock:
+                targets = self._interview.targets(everyone=everyone)
+            if targets:
+                self._ask_all(targets, stop)
+            beats = self._interview.beats
+            # Where no worker was heard nothing is written, and a beat would schedule for nobody.
+            if everyone and beats is not None and (targets or beats.known()):
+                self._ask_beats(beats, stop)
+        if self._options.enable_events:
+            self._enable_events()
+
+    def _ask_all(self, targets: list[Target], stop: threading.Event) -> None:
+        started = self._clock.monotonic()
+        for first in range(0, len(targets), BATCH):
+            if stop.is_set():
+                return
+            self._ask(targets[first : first + BATCH], stop)
+        self._postbox.settle(complete=self._clock.monotonic() >= self._owed_until)
+        self.refused = ""
+        with self._store.lock:
+            self._interview.foresee()
+            self._store.scalar(internals.COLLECTOR_SUCCESS, COLLECTOR).value = 1
+            self._store.scalar(internals.COLLECTOR_DURATION, COLLECTOR).value = self._clock.monotonic() - started
+            self._store.scalar(internals.COLLECTOR_LAST_SUCCESS, COLLECTOR).value = self._clock.now()
+
+    def _ask(self, targets: list[Target], stop: threading.Event) -> None:
+        """Ask some workers; fold each one's answers when it has given all, or at the deadline what there is."""
+        token = str(next(self._tokens))
+        batch = {target.worker: (target, Answers()) for target in targets}
+        self._postbox.open()
+        self._postbox.send(_requests(targets, token))
+        until = self._clock.monotonic() + self._options.timeout
+        pause = FIRST_PAUSE
+        while batch and not stop.is_set() and self._clock.monotonic() < until:
+            payloads = self._postbox.receive()
+            for payload in payloads:
+                self._enter(payload, token, batch)
+            if not payloads:
+                stop.wait(pause)
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+        if batch and not stop.is_set():
+            self._owed_until = self._clock.monotonic() + MAT_SECONDS
+            for target, answers in batch.values():
+                self._fold(target, answers)
+
+    def _ask_beats(self, beats: Beats, stop: threading.Event) -> None:
+        """Ping schedulers, whose names nobody tells; those that answered before are waited for longer than others."""
+        token = str(next(self._tokens))
+        self._postbox.open()
+        self._postbox.send([Request(PING, (), f"{token}/{PING}", pattern=BEATS)])
+        started, answered = self._clock.monotonic(), set[str]()
+        with self._store.lock:
+            known = beats.known()
+        while not stop.wait(LONGEST_PAUSE):
+            for payload in self._postbox.receive():
+                with contextlib.suppress(DecodeError):
+                    answered.add(self._read(payload, token).worker)
+            patience = BEAT_SECONDS if known <= answered else self._options.timeout
+            if self._clock.monotonic() - started >= patience:
+                break
+        self._postbox.settle(complete=known <= answered and self._clock.monotonic() >= self._owed_until)
+        with self._store.lock:
+            beats.note(answered)
+
+    def _enter(self, payload: bytes, token: str, batch: dict[str, tuple[Target, Answers]]) -> None:
+        """Enter an answer; a worker that has given all of them leaves the batch."""
+        try:
+            reply = self._read(payload, token)
+        except DecodeError as error:
+            with self._store.lock:
+                self._invalid[error.reason].value += 1
+            return
+        if reply.worker not in batch:
+            with self._store.lock:
+                self._invalid["stranger"].value += 1
+            return
+        target, answers = batch[reply.worker]
+        setattr(answers, reply.command, reply.answer)
+        if all(getattr(answers, command) is not None for command in target.commands):
+            del batch[reply.worker]
+            self._fold(target, answers)
+
+    def _read(self, payload: bytes, token: str) -> ControlReply:
+        if len(payload) > self._options.max_bytes:
+            raise DecodeError("size", "a larger answer than is read")
+        reply = decode_reply(payload)
+        if reply.ticket.partition("/")[0] != token:
+            raise DecodeError("late", "an answer to an earlier question")
+        return reply
+
+    def _fold(self, target: Target, answers: Answers) -> None:
+        with self._store.lock:
+            self._interview.fold(target, answers)
+            for command in target.commands:
+                if getattr(answers, command) is None:
+                    self._missing[command].value += 1
+
+    def _enable_events(self) -> None:
+        with self._store.lock:
+            names = self._interview.silent()
+        for first in range(0, len(names), BATCH):
+            batch = names[first : first + BATCH]
+            self._postbox.send([Request("enable_events", batch)])
+            log.info("control.events_enabled", workers=batch)
+            with self._store.lock:
+                self._nudged.value += len(batch)
+
+    def _note_failure(self) -> None:
+        self._due = 0.0
+        with self._store.lock:
+            self._interview.forget()
+            self._store.scalar(internals.COLLECTOR_SUCCESS, COLLECTOR).value = 0
+
+    def _wait_for_rights(self, stop: threading.Event, error: SourceError) -> None:
+        """Switch off for a while; a user may be given rights, or another user be configured, meanwhile."""
+        if not self.refused:
+            log.warning(
+                "control.switched_off",
+                refused=str(error),
+                grant=self._postbox.rights,
+                instead="--celery.inspect-interval 0 asks nobody, and all but the answers of workers is shown",
+                again_in_seconds=REFUSED_SECONDS,
+            )
+        self.refused = str(error)
+        self._switch(on=False)
+        with contextlib.suppress(SourceError):
+            self._postbox.settle(complete=True)
+        self._postbox.close()  # what was refused on a connection is not sent again on it
+        if not stop.wait(REFUSED_SECONDS):
+            self._switch(on=bool(self._options.interval))
+
+    def _switch(self, *, on: bool) -> None:
+        with self._store.lock:
+            self._enabled.value = float(on)
+            self._interview.expect(answers=on)
+
+
+def _requests(targets: Sequence[Target], token: str) -> list[Request]:
+    """One request per command, in order, to those who are asked it."""
+    asked = {
+        command: [target.worker for target in targets if command in target.commands] for command in COMMANDS
+    }  # fmt: skip
+    return [Request(command, names, f"{token}/{command}") for command, names in asked.items() if names]

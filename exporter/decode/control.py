@@ -1,0 +1,187 @@
+"""Workers' answers to inspect commands, as kombu puts them into a Redis list.
+
+An answer is a JSON envelope around a body in the serializer of the worker's ``task_serializer``: one worker's name and
+what its command gave. Which command it was is said by the ticket, ``{token}/{command}``, which comes back as it was
+sent. Arguments of tasks are skipped unread, and pickle is never loaded.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from exporter.errors import DecodeError
+from exporter.inspection import ConsumedQueue, ControlReply, HeldTask, WorkerStats
+from exporter.records import Count, Text, Timestamp
+
+POOLS = {
+    "celery.concurrency.prefork:TaskPool": "prefork",
+    "celery.concurrency.thread:TaskPool": "threads",
+    "celery.concurrency.solo:TaskPool": "solo",
+    "celery.concurrency.gevent:TaskPool": "gevent",
+    "celery.concurrency.eventlet:TaskPool": "eventlet",
+}
+"""Celery's pools by their implementation, under the names of its ``--pool``."""
+
+
+class _Headers(msgspec.Struct, gc=False):
+    ticket: str
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    """``body`` is base64, or plain text where the transport option body_encoding is off."""
+
+    body: str
+    headers: _Headers
+    content_type: str = msgspec.field(name="content-type", default="application/json")
+
+
+class _Pool(msgspec.Struct, gc=False):
+    """``processes`` are there now; prefork's ``max-concurrency`` is what it started with."""
+
+    implementation: Text
+    limit: Count | None = msgspec.field(name="max-concurrency", default=None)
+    processes: list[int] | None = None
+
+
+class _Autoscaler(msgspec.Struct, gc=False):
+    current: Count | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    maxrss: Count | None = None
+
+
+class _Stats(msgspec.Struct, gc=False):
+    pool: _Pool
+    prefetch_count: Count | None = None
+    uptime: float | None = None
+    rusage: _Usage | str | None = None
+    autoscaler: _Autoscaler | None = None
+
+
+class _Exchange(msgspec.Struct, gc=False):
+    name: Text | None = None
+
+
+class _Queue(msgspec.Struct, gc=False):
+    name: Text
+    exchange: _Exchange | None = None
+    routing_key: Text | None = None
+
+
+class _Delivery(msgspec.Struct, gc=False):
+    exchange: Text | None = None
+    routing_key: Text | None = None
+
+
+class _Request(msgspec.Struct, gc=False):
+    id: Text
+    name: Text
+    delivery_info: _Delivery | None = None
+    time_start: Timestamp | None = None
+
+
+class _Scheduled(msgspec.Struct, gc=False):
+    request: _Request
+
+
+def decode_reply(payload: bytes) -> ControlReply:
+    """Decode one answer.
+
+    Raises DecodeError: ``envelope`` (not kombu's, or to no question of ours), ``serializer`` (one that is not read),
+    ``body`` (not what its serializer says), ``schema`` (not what its command gives; an error in its place).
+    """
+    try:
+        envelope = _decode_envelope(payload)
+    except _MALFORMED as error:
+        raise DecodeError("envelope", f"no answer of a worker: {error}") from None
+    command = envelope.headers.ticket.rpartition("/")[2]
+    decoders = _DECODERS.get(command)
+    if decoders is None:
+        raise DecodeError("envelope", "an answer to no question of ours")
+    decode = decoders.get(envelope.content_type)
+    if decode is None:
+        raise DecodeError("serializer", f"answers in {envelope.content_type[:100]!r} are not read")
+    try:
+        answers = decode(_body(envelope.body))
+    except msgspec.ValidationError as error:
+        raise DecodeError("schema", f"{command}: {error}") from None
+    except _MALFORMED as error:
+        raise DecodeError("body", f"{command}: {error}") from None
+    if len(answers) != 1:
+        raise DecodeError("schema", f"{command}: not one worker's answer")
+    [(worker, answer)] = answers.items()
+    return ControlReply(envelope.headers.ticket, command, worker, _READERS[command](answer))
+
+
+def _body(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):  # plain text: JSON has signs that base64 has not
+        return text.encode()
+
+
+def _read_stats(stats: _Stats) -> WorkerStats:
+    pool = stats.pool
+    concurrency = pool.limit if pool.processes is None else len(pool.processes)
+    if stats.autoscaler is not None and stats.autoscaler.current is not None:
+        concurrency = stats.autoscaler.current
+    max_rss = stats.rusage.maxrss if isinstance(stats.rusage, _Usage) else None
+    name = POOLS.get(pool.implementation, pool.implementation)
+    return WorkerStats(name, concurrency, stats.prefetch_count, stats.uptime, max_rss)
+
+
+def _read_queues(queues: list[_Queue]) -> list[ConsumedQueue]:
+    return [
+        ConsumedQueue(queue.name, (queue.exchange and queue.exchange.name) or "", queue.routing_key or "")
+        for queue in queues
+    ]
+
+
+def _read_requests(requests: list[_Request]) -> list[HeldTask]:
+    return [_read_request(request) for request in requests]
+
+
+def _read_scheduled(scheduled: list[_Scheduled]) -> list[HeldTask]:
+    return [_read_request(entry.request) for entry in scheduled]
+
+
+def _read_request(request: _Request) -> HeldTask:
+    delivery = request.delivery_info or _Delivery()
+    return HeldTask(
+        request.id, request.name, delivery.exchange or "", delivery.routing_key or "", request.time_start
+    )  # fmt: skip
+
+
+def _read_registered(tasks: list[str]) -> list[str]:
+    """Names without the ``[rate_limit=10/m]`` behind them."""
+    return [task.rpartition(" [")[0] if task.endswith("]") else task for task in tasks]
+
+
+class _Pong(msgspec.Struct, gc=False):
+    ok: str
+
+
+_FORMS: Mapping[str, tuple[Any, Callable[[Any], object]]] = {
+    "stats": (_Stats, _read_stats),
+    "active_queues": (list[_Queue], _read_queues),
+    "scheduled": (list[_Scheduled], _read_scheduled),
+    "reserved": (list[_Request], _read_requests),
+    "active": (list[_Request], _read_requests),
+    "registered": (list[Text], _read_registered),
+    "ping": (_Pong, bool),
+}
+_READERS = {command: read for command, (_, read) in _FORMS.items()}
+_DECODERS: Mapping[str, Mapping[str, Callable[[bytes], dict[str, Any]]]] = {
+    command: {
+        "application/json": msgspec.json.Decoder(dict[Text, form]).decode,  # type: ignore[valid-type]  # forms are types
+        "application/x-msgpack": msgspec.msgpack.Decoder(dict[Text, form]).decode,  # type: ignore[valid-type]  # as above
+    }
+    for command, (form, _) in _FORMS.items()
+}
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+# What a message can raise: not the serializer's syntax, not UTF-8, nested too deeply.
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

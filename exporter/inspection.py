@@ -1,0 +1,56 @@
+"""Records of what workers answer to Celery's inspect commands; data only."""
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+
+class ConsumedQueue(NamedTuple):
+    """A queue that a worker consumes, and the exchange and routing key that it is bound to."""
+
+    name: str
+    exchange: str
+    routing_key: str
+
+
+class HeldTask(NamedTuple):
+    """A task in a worker's hands; ``started_at`` is its start by the worker's clock, None if it does not run yet."""
+
+    uuid: str
+    name: str
+    exchange: str
+    routing_key: str
+    started_at: float | None = None
+
+
+class WorkerStats(NamedTuple):
+    """What a worker tells of itself; None where it does not.
+
+    ``uptime`` in seconds; ``max_rss`` as its system counts it: kilobytes, bytes on macOS.
+    """
+
+    pool: str
+    concurrency: int | None = None
+    prefetch_count: int | None = None
+    uptime: float | None = None
+    max_rss: int | None = None
+
+
+class Answers(Struct):
+    """One worker's answers of a round, by inspect command; None where it was not asked or did not answer."""
+
+    stats: WorkerStats | None = None
+    active_queues: list[ConsumedQueue] | None = None
+    scheduled: list[HeldTask] | None = None
+    reserved: list[HeldTask] | None = None
+    active: list[HeldTask] | None = None
+    registered: list[str] | None = None
+
+
+class ControlReply(NamedTuple):
+    """One worker's answer to one command; ``answer`` is of the type of the field of Answers called ``command``."""
+
+    ticket: str
+    command: str
+    worker: str
+    answer: object

@@ -1,0 +1,108 @@
+"""RabbitMQ, and what else kombu reaches, as broker: binds the event queue, the count of queues, questions to workers.
+
+Imported only where such a broker is configured.
+"""
+
+from collections.abc import Callable
+
+from exporter.catalog import internals
+from exporter.clock import Clock
+from exporter.control import Postbox
+from exporter.decode.event_stream import decode_event_message
+from exporter.discovery import Discovery
+from exporter.errors import SourceError
+from exporter.pipeline import Decode, Stream
+from exporter.records import Sample
+from exporter.scrape import Target
+from exporter.settings import KombuTarget, Settings
+from exporter.sources.kombu_control import KombuMailbox
+from exporter.sources.kombu_events import EventQueue, Subscription
+from exporter.sources.kombu_link import KombuAddress, KombuEndpoint
+from exporter.sources.kombu_queues import QueueCounter
+from exporter.state.queues import Queues
+from exporter.state.series import Store
+
+
+class QueuesScrape:
+    """Counts the known queues when a scrape asks: a ``Target``; ``backlog`` gives what waits in our own queue."""
+
+    name = "broker"
+
+    def __init__(self, counter: QueueCounter, transport: str, queues: Queues, store: Store, clock: Clock) -> None:
+        self.backlog: Callable[[], int | None] = lambda: None
+        self._counter = counter
+        self._transport = transport
+        self._queues = queues
+        self._store = store
+        self._clock = clock
+
+    def run(self, deadline: float) -> list[Sample]:
+        """Give every sample of the broker, within about ``deadline`` seconds; raise SourceError."""
+        started = self._clock.monotonic()
+        with self._store.lock:
+            names = self._queues.names()
+        counts = self._counter.count(names, deadline)
+        with self._store.lock:
+            samples = self._queues.fold_counts(counts)
+        backlog = self.backlog()
+        transport = self._transport
+        return [
+            *samples,
+            *([] if backlog is None else [Sample(internals.EVENT_BACKLOG_MESSAGES, (), backlog)]),
+            Sample(internals.BROKER_UP, (transport,), 1),
+            Sample(internals.BROKER_LAST_SCRAPE_ERROR, (transport, ""), 0),
+            Sample(internals.BROKER_LAST_SCRAPE_DURATION, (transport,), self._clock.monotonic() - started),
+        ]
+
+    def begin(self, deadline: float) -> bool:  # noqa: ARG002 -- as Work has it
+        """Nothing can be begun: each queue is asked for when the one before was told."""
+        return False
+
+    def gather(self, patience: float) -> bool:  # noqa: ARG002 -- as Work has it
+        """Nothing was begun."""
+        return True
+
+    def end(self) -> list[Sample]:
+        """Nothing was begun."""
+        raise SourceError("protocol", "nothing was begun")
+
+    def failure(self, error: SourceError) -> list[Sample]:
+        """Give what is shown of a broker that could not be read: that it is down, and why."""
+        return [
+            Sample(internals.BROKER_UP, (self._transport,), 0),
+            Sample(internals.BROKER_LAST_SCRAPE_ERROR, (self._transport, error.reason), 1),
+        ]
+
+    def close(self) -> None:
+        """Close the connection; safe from any thread."""
+        self._counter.close()
+
+
+class KombuBroker:
+    """A ``Broker``; ``target`` is where it is."""
+
+    def __init__(self, settings: Settings, target: KombuTarget, queues: Queues, store: Store, clock: Clock) -> None:
+        self.target = target
+        address = KombuAddress(target.urls, target.tls, target.login_method, target.options)
+        deadline, idle = settings.scrape.deadline, settings.events.idle_timeout
+        limits = settings.events
+        subscription = Subscription(settings.event_exchange, limits.queue_ttl, limits.queue_max_length)
+        events = KombuEndpoint(address, timeout=idle, heartbeat=idle)
+        stream = EventQueue(events, subscription, clock)
+        self.stream: Stream = stream
+        self.decode: Decode = decode_event_message
+        self.subscription = f"exchange {settings.event_exchange}"
+        self.counter = QueueCounter(KombuEndpoint(address, timeout=deadline), clock)
+        scrape = QueuesScrape(self.counter, events.driver, queues, store, clock)
+        scrape.backlog = lambda: stream.backlog
+        self.scrape: Target = scrape
+        self.postbox: Postbox = KombuMailbox(
+            KombuEndpoint(address, timeout=deadline), settings.control_exchange, settings.event_exchange
+        )
+        self.rights = self.postbox.rights
+        self.discovery: Discovery | None = None
+        self.counts_consumers = events.is_amqp
+
+    def close(self) -> None:
+        """Close every connection that nobody else closes; safe from any thread."""
+        self.stream.close()

@@ -1,0 +1,76 @@
+"""Settings in, what each room is built with out."""
+
+import re
+
+from exporter.catalog import Metric
+from exporter.catalog import tasks as task_rows
+from exporter.clock import Clock
+from exporter.control import ControlOptions
+from exporter.scrape import ScrapeOptions
+from exporter.settings import Settings
+from exporter.settings.names import NameOptions, read_replacement
+from exporter.state.expectations import Plan
+from exporter.state.rules import NameRules, Naming, Rewrite
+from exporter.state.series import NewSeries
+from exporter.state.task import STATES
+from exporter.state.tracking import TaskLimits
+from exporter.state.workers import WorkerLimits
+from exporter.static_labels import StaticLabels
+
+
+def task_limits(settings: Settings) -> TaskLimits:
+    """The bounds on tasks; each (task, queue) has a series per state, which the limit per metric counts."""
+    return TaskLimits(
+        tracked=settings.tracking.max_tasks,
+        age=settings.tracking.max_age,
+        pairs=max(settings.series.max_per_metric // len(STATES), 1),
+        idle=settings.series.ttl,
+        exceptions=settings.series.exceptions_per_task,
+        naming=naming(settings),
+        plans={
+            name: Plan(options.expected_interval, options.runtime_threshold, options.buckets)
+            for name, options in settings.tasks.items()
+        },
+    )
+
+
+def control_options(settings: Settings) -> ControlOptions:
+    """What workers are asked and told."""
+    celery = settings.celery
+    return ControlOptions(
+        celery.inspect_interval, celery.inspect_timeout, celery.inspect_max_bytes, enable_events=celery.enable_events
+    )
+
+
+def worker_limits(settings: Settings) -> WorkerLimits:
+    """The bounds on workers."""
+    workers = settings.workers
+    return WorkerLimits(workers.lost_after, tuple(workers.lost_after_by_worker.items()), workers.retention, workers.max)
+
+
+def naming(settings: Settings) -> Naming:
+    """What tasks, queues and workers are shown as."""
+    names = settings.names
+    return Naming(
+        _rules(names.task), _rules(names.queue), _rules(names.worker), worker_label=settings.metrics.worker_label
+    )
+
+
+def new_series(settings: Settings, clock: Clock) -> NewSeries:
+    """What new series are like."""
+    by_worker: frozenset[Metric] = task_rows.BY_WORKER if settings.metrics.worker_label else frozenset()
+    labels = StaticLabels(settings.metrics.labels)
+    return NewSeries(clock, settings.series.zero_first, settings.events.exemplars, labels, by_worker)
+
+
+def scrape_options(settings: Settings) -> ScrapeOptions:
+    """How servers are read on a scrape, and what of it is shown."""
+    return ScrapeOptions(settings.scrape.freshness, StaticLabels(settings.metrics.labels), naming(settings))
+
+
+def _rules(options: NameOptions) -> NameRules:
+    rewrites = []
+    for text, replacement in options.rewrite.items():
+        pattern = re.compile(text)
+        rewrites.append(Rewrite(pattern, read_replacement(pattern, replacement)))
+    return NameRules([re.compile(text) for text in options.include], [re.compile(t) for t in options.exclude], rewrites)

@@ -1,0 +1,63 @@
+"""Binds the rooms for RedBeat: sources.redbeat -> decode.schedules -> state.expectations, in the background."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from exporter.catalog import internals
+from exporter.clock import Clock
+from exporter.decode.schedules import decode_redbeat_definition
+from exporter.errors import DecodeError, SourceError
+from exporter.sources.redbeat import RedBeat
+from exporter.state.expectations import Expectations
+from exporter.state.series import Store
+
+COLLECTOR = "redbeat"
+
+log = structlog.get_logger(__name__)
+
+
+class Schedules:
+    """Reads RedBeat's entries and tells them to ``expectations``."""
+
+    def __init__(self, redbeat: RedBeat, expectations: Expectations, store: Store, clock: Clock) -> None:
+        self._redbeat = redbeat
+        self._expectations = expectations
+        self._store = store
+        self._clock = clock
+        self._unread = 0
+
+    def run(self, stop: threading.Event, interval: float, works: Callable[[], None]) -> None:
+        """Read every ``interval`` seconds until ``stop`` is set; raises SourceError."""
+        while not stop.is_set():
+            started = self._clock.monotonic()
+            try:
+                definitions = self._redbeat.definitions()
+            except SourceError:
+                with self._store.lock:
+                    self._store.scalar(internals.COLLECTOR_SUCCESS, COLLECTOR).value = 0
+                raise
+            self._learn(definitions, started)
+            works()
+            stop.wait(interval)
+
+    def close(self) -> None:
+        """Close the connection; safe from any thread."""
+        self._redbeat.close()
+
+    def _learn(self, definitions: list[bytes], started: float) -> None:
+        found, unread = [], []
+        for definition in definitions:
+            try:
+                found.append(decode_redbeat_definition(definition))
+            except DecodeError as error:
+                unread.append(str(error))
+        if len(unread) != self._unread:
+            self._unread = len(unread)
+            log.warning("redbeat.entries_unread", entries=len(unread), first=unread[:1])
+        with self._store.lock:
+            self._expectations.learn([task for task in found if task is not None])
+            self._store.scalar(internals.COLLECTOR_SUCCESS, COLLECTOR).value = 1
+            self._store.scalar(internals.COLLECTOR_DURATION, COLLECTOR).value = self._clock.monotonic() - started
+            self._store.scalar(internals.COLLECTOR_LAST_SUCCESS, COLLECTOR).value = self._clock.now()

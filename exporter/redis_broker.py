@@ -1,0 +1,63 @@
+"""Redis as broker: binds its event subscription, its scrape, the search for queues, and questions to workers."""
+
+from dataclasses import replace
+
+from exporter.broker_parts import BacklogPart, QueuesPart, UnackedPart
+from exporter.clock import Clock
+from exporter.control import Postbox
+from exporter.decode.event_stream import decode_message
+from exporter.discovery import Discovery
+from exporter.endpoints import Endpoints
+from exporter.pipeline import Decode, Stream
+from exporter.scrape import Part, ServerScrape, Target
+from exporter.settings import RedisTarget, Settings
+from exporter.sources.control import Mailbox
+from exporter.sources.event_stream import EventStream, Topic
+from exporter.sources.queues import QueueKeys, QueueScan
+from exporter.sources.redis_server import RedisServer
+from exporter.sources.session import Session
+from exporter.state.queues import Queues
+from exporter.state.series import Store
+
+
+class RedisBroker:
+    """A ``Broker``; ``target`` is where it is, ``keys`` and ``topic`` how Celery names what it keeps there."""
+
+    def __init__(self, settings: Settings, endpoints: Endpoints, queues: Queues, store: Store, clock: Clock) -> None:
+        target = self.target = settings.redis_targets[0]
+        options, deadline = settings.broker_transport_options, settings.scrape.deadline
+        self.topic = Topic(
+            settings.event_exchange, options.global_keyprefix, options.fanout_prefix, options.fanout_patterns, target.db
+        )
+        self.keys = QueueKeys(
+            options.global_keyprefix, options.sep, options.priority_steps, options.unacked_key,
+            options.unacked_index_key,
+        )  # fmt: skip
+        idle = settings.events.idle_timeout
+        stream = EventStream(endpoints.to(target, timeout=idle, select_db=False), self.topic, idle)
+        self.stream: Stream = stream
+        self.decode: Decode = decode_message
+        self.subscription = self.topic.pattern
+        self.rights = f"ACL SETUSER <user> +psubscribe +ping &{self.topic.pattern}"
+        parts: list[Part] = [
+            QueuesPart(queues, self.keys, store, clock, oldest=settings.queues.oldest_message),
+            UnackedPart(self.keys, options.visibility_timeout, clock),
+            BacklogPart(lambda: stream.client_id),
+        ]
+        self.scrape: Target = ServerScrape(read_server(target, endpoints, deadline, clock), target.db, parts, clock)
+        self._scan = QueueScan(Session(endpoints.to(target, timeout=deadline), clock), self.keys, deadline)
+        self.discovery: Discovery | None = Discovery(self._scan, queues, store, clock, settings.event_exchange)
+        control = replace(self.topic, event_exchange=f"{settings.control_exchange}.pidbox")
+        session = Session(endpoints.to(target, timeout=deadline), clock)
+        self.postbox: Postbox = Mailbox(session, self.keys, control, deadline)
+        self.counts_consumers = False
+
+    def close(self) -> None:
+        """Close every connection that nobody else closes; safe from any thread."""
+        self.stream.close()
+        self._scan.close()
+
+
+def read_server(target: RedisTarget, endpoints: Endpoints, deadline: float, clock: Clock) -> RedisServer:
+    """Give what reads a server of the settings, on a connection of its own."""
+    return RedisServer(target.name, Session(endpoints.to(target, timeout=deadline), clock))

@@ -1,0 +1,85 @@
+"""The exporter as a service: behind its web server, from its first log line to its last.
+
+Takes settings, runs the exporter until SIGTERM or SIGINT, gives the process's exit code.
+"""
+
+import signal
+import threading
+from types import FrameType
+
+import structlog
+
+from exporter import __version__, logs
+from exporter.app import STOP_SECONDS, App
+from exporter.clock import SystemClock
+from exporter.settings import RedisTarget, Settings
+from exporter.tuning import keep_little_memory, keep_pauses_short
+from exporter.web.routes import Handlers, build_app
+from exporter.web.security import guard, open_tls
+from exporter.web.server import WebServer, bind
+
+log = structlog.get_logger(__name__)
+
+
+class Service:
+    """The exporter behind its web server, bound and not started; touches neither signals nor the set-up of logs.
+
+    Raises ConfigError when it can't listen where and as the settings say. ``address`` is the HOST:PORT it listens on,
+    ``scheme`` http or https.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.app = App(settings, SystemClock())
+        security = settings.web_config
+        tls = open_tls(security, self.app.clock)
+        listener = bind(settings.web.listen_address)
+        app = self.app
+        routes = build_app(Handlers(app.metrics, app.healthy, app.ready, app.home), settings.web.telemetry_path)
+        self._web = WebServer(listener, guard(routes, security), tls)
+        host, port = listener.getsockname()[:2]
+        self.address = f"{host}:{port}"
+        self.scheme = "https" if tls else "http"
+
+    def start(self) -> None:
+        """Start every thread."""
+        settings = self.app.settings
+        path = settings.web.telemetry_path
+        log.info("app.started", version=__version__, scheme=self.scheme, listen=self.address, path=path)
+        for target in settings.targets:
+            named = {"redis": target.name} if isinstance(target, RedisTarget) else {"broker": target.scheme}
+            log.info("app.server_configured", **named, url=target.redacted)
+        for note in settings.notes:
+            log.warning("app.configuration_noted", note=note)
+        self.app.start()
+        self._web.start()
+
+    def close(self) -> None:
+        """Stop every thread, within twice STOP_SECONDS."""
+        log.info("app.stopping")
+        left = self.app.close()
+        served = self._web.stop(STOP_SECONDS)
+        log.info("app.stopped", left_behind=left, requests_cut_off=not served)
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; give the exit code. Raises ConfigError."""
+    logs.configure(settings.log.level, settings.log.format, secrets=settings.secrets)
+    keep_little_memory()
+    service = Service(settings)
+    _stop_on_signals(service.app.stop)
+    keep_pauses_short()
+    service.start()
+    service.app.stop.wait()
+    service.close()
+    return 0
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    """Stop politely on the first signal, at once on the second."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)

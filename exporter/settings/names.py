@@ -1,0 +1,116 @@
+"""Settings that choose names: filters and rewrites of tasks, queues and workers, static labels, metrics to leave out.
+
+Takes text or YAML values, gives compiled, immutable ones; what can't be used raises ValueError with the cause.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from exporter.catalog import CATALOG
+from exporter.settings import values as v
+from exporter.settings.nearest import suggest
+
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\d+))")
+TAKEN = {label.name for metric in CATALOG.values() for label in metric.labels} | {"le", "generation"}
+"""Labels that metrics have of their own, those of the process among them."""
+TAKEN |= {"implementation", "major", "minor", "patchlevel", "version"}
+
+
+def compile_pattern(text: str) -> re.Pattern[str]:
+    """Compile a regular expression; raise ValueError with its fault."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"has a faulty regular expression {text!r}: {error}") from None
+
+
+def read_replacement(pattern: re.Pattern[str], text: str) -> str:
+    """Turn groups as Prometheus writes them, ``$1`` or ``${name}``, into Python's; raise ValueError for others."""
+    pieces, end = [], 0
+    for found in _REFERENCE.finditer(text):
+        group = found[1] or found[2]
+        known = int(group) <= pattern.groups if group.isdigit() else group in pattern.groupindex
+        if not known:
+            raise ValueError(f"refers to ${group}, which {pattern.pattern!r} does not have")
+        pieces += [text[end : found.start()].replace("\\", r"\\"), rf"\g<{group}>"]
+        end = found.end()
+    return "".join([*pieces, text[end:].replace("\\", r"\\")])
+
+
+def _check_patterns(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        compile_pattern(text)
+    return texts
+
+
+def _check_rewrites(rewrites: Mapping[str, str]) -> Mapping[str, str]:
+    for text, replacement in rewrites.items():
+        read_replacement(compile_pattern(text), replacement)
+    return rewrites
+
+
+def _check_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    for name in labels:
+        if not LABEL.fullmatch(name) or name.startswith("__"):
+            raise ValueError(f"has {name!r}, which can't be a label's name: letters, digits and _, no digit first")
+        if name in TAKEN:
+            raise ValueError(f"has {name!r}, which is a label of the exporter's own metrics; choose another name")
+    return labels
+
+
+def _check_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in CATALOG:
+            raise ValueError(f"has {name!r}, which is no metric of this exporter{suggest(name, tuple(CATALOG))}")
+    return names
+
+
+def _text_values(value: Any) -> Any:  # noqa: ANN401 -- what the user wrote
+    return {name: str(text) for name, text in value.items()} if isinstance(value, Mapping) else value
+
+
+Patterns = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(v.parse_list), AfterValidator(_check_patterns)
+]
+Rewrites = Annotated[dict[str, str], BeforeValidator(v.parse_object), AfterValidator(_check_rewrites)]
+Labels = Annotated[
+    dict[str, str], BeforeValidator(_text_values), BeforeValidator(v.parse_mapping), AfterValidator(_check_labels)
+]
+Metrics = Annotated[v.Names, AfterValidator(_check_metrics)]
+
+
+class NameOptions(BaseModel):
+    """Names of one kind. Patterns match whole names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    include: Patterns = Field((), description="Patterns of the names to show; empty shows all.")
+    exclude: Patterns = Field((), description="Patterns of the names to leave out.")
+    rewrite: Rewrites = Field(
+        default_factory=dict, description='Names to show instead, by pattern, as JSON: {"(.+)-[0-9a-f]{8}": "$1"}.'
+    )
+
+
+class NamesOptions(BaseModel):
+    """Names of tasks, queues and workers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    task: NameOptions = NameOptions()
+    queue: NameOptions = NameOptions()
+    worker: NameOptions = NameOptions()
+
+
+class MetricOptions(BaseModel):
+    """What metrics look like."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    labels: Labels = Field(default_factory=dict, description="Labels that every metric gets, as in env=prod.")
+    drop: Metrics = Field((), description="Metrics to leave out.")
+    worker_label: bool = Field(default=False, description="Tell task metrics apart by worker: many more series.")
+    created: bool = Field(default=False, description="Tell in OpenMetrics when each counter began (_created).")

@@ -1,0 +1,38 @@
+"""Settings of single tasks, by name or shell pattern: how often they run, how long they may take, their buckets.
+
+Takes text or YAML values, gives immutable ones; what can't be used raises ValueError with the cause.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from exporter.settings import values as v
+
+
+class TaskOptions(BaseModel):
+    """What is said of one task, or of all that a pattern fits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    expected_interval: v.PositiveSeconds | None = None
+    runtime_threshold: v.PositiveSeconds | None = None
+    buckets: v.Bounds | None = None
+
+
+TasksByName = Annotated[dict[str, TaskOptions], BeforeValidator(v.parse_object)]
+TASKS_HELP = (
+    "What is expected of tasks, by name or pattern, as JSON: "
+    '{"proj.report": {"expected_interval": "1h", "runtime_threshold": "5m", "buckets": [1, 60]}}.'
+)
+
+
+class RedBeatOptions(BaseModel):
+    """RedBeat's schedule, which tells the expected intervals of its tasks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    interval: v.Interval = Field(0, description="Time between reads of RedBeat's schedule; 0 does not read it.")
+    key_prefix: str = Field("redbeat:", min_length=1, description="The application's redbeat_key_prefix.")
+    server: Literal["broker", "results"] = Field("broker", description="Where it is kept: broker or results.")
+    max: v.Count = Field(10_000, description="Entries read.")

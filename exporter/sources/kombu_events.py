@@ -1,0 +1,142 @@
+"""The event subscription on RabbitMQ and what else kombu knows: a queue of our own, bound to Celery's event exchange.
+
+The queue is exclusive, so that nobody else can declare it otherwise, and is deleted with its connection. Messages wait
+in it for ``ttl`` seconds (Celery's own receivers: 5), so that a stall of ours loses nothing, and at most ``max_length``
+of them, the oldest going first, so that it can't fill the broker. They are not acknowledged: the broker sends as fast
+as the connection takes them. Sends queue.declare, queue.bind, basic.consume once, a passive queue.declare for its
+length every five seconds, and heartbeats. Needs the right to configure, write and read ``celery-redis-exporter.*`` and
+to read the exchange (to configure it, if no worker has made it yet). Lives in its caller's thread. A failure raises
+SourceError: what was published meanwhile is lost, and the caller counts the gap.
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from exporter.clock import Clock
+from exporter.errors import SourceError
+from exporter.records import EventMessage
+from exporter.sources.kombu_link import QUEUE_PREFIX, KombuEndpoint, Link, is_missing, source_error
+
+POLL_SECONDS = 0.5
+BEAT_SECONDS = 1.0
+MEASURE_SECONDS = 5.0
+READ_AT_ONCE = 500
+"""Messages that one read gives at most, so that others get their turn at what is folded."""
+FANOUT_DRIVERS = frozenset({"gcpubsub"})
+"""Where Celery's event exchange is not a topic exchange but a fanout exchange."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What is subscribed to: Celery's event exchange; seconds and messages that the queue holds."""
+
+    exchange: str = "celeryev"
+    ttl: float = 60.0
+    max_length: int = 100_000
+
+
+class EventQueue:
+    """One subscription at a time; ``backlog`` is the number of messages that wait on the broker, None if unknown."""
+
+    def __init__(self, endpoint: KombuEndpoint, subscription: Subscription, clock: Clock) -> None:
+        self.backlog: int | None = None
+        self._endpoint = endpoint
+        self._subscription = subscription
+        self._clock = clock
+        self._queue = f"{QUEUE_PREFIX}events.{uuid4()}"
+        self._link: Link | None = None
+        self._channel: Any = None
+        self._inbox: list[EventMessage] = []
+        self._failure: SourceError | None = None
+        self._closing = False
+        self._owner = 0
+        self._beaten = self._measured = 0.0
+
+    def open(self) -> None:
+        """Connect and subscribe; raises SourceError. On return the broker has confirmed the subscription."""
+        self._end()
+        self._closing, self._owner = False, threading.get_ident()
+        self._inbox, self._failure = [], None
+        link = self._link = self._endpoint.open()
+        try:
+            self._subscribe(link)
+        except link.errors as error:
+            raise source_error(error) from None
+        self._beaten = self._measured = self._clock.monotonic()
+
+    def read(self) -> list[EventMessage]:
+        """Give the messages that came; none after POLL_SECONDS of silence. Raises SourceError when it is lost."""
+        link = self._link
+        if link is None or self._closing:
+            raise SourceError("closed", "the event stream is closed")
+        if self._failure is not None:
+            raise self._failure
+        try:
+            link.drain(POLL_SECONDS, READ_AT_ONCE)
+            self._tend(link)
+        except SourceError as error:
+            if not self._inbox:
+                raise
+            self._failure = error  # what came before it is given first
+        messages, self._inbox = self._inbox, []
+        return messages
+
+    def close(self) -> None:
+        """End the subscription; safe from any thread, a read ends with a SourceError within POLL_SECONDS."""
+        self._closing = True
+        if threading.get_ident() == self._owner:
+            self._end()
+
+    def _end(self) -> None:
+        link, self._link = self._link, None
+        self.backlog = None
+        if link is not None:
+            link.close()
+
+    def _subscribe(self, link: Link) -> None:
+        channel = self._channel = link.channel()
+        kind = "fanout" if self._endpoint.driver in FANOUT_DRIVERS else "topic"
+        declare_exchange(channel, self._subscription.exchange, kind, durable=True)
+        arguments = channel.prepare_queue_arguments(
+            {},
+            message_ttl=self._subscription.ttl,
+            expires=max(self._subscription.ttl, 60.0),
+            max_length=self._subscription.max_length,
+        )
+        channel.queue_declare(
+            queue=self._queue, exclusive=True, auto_delete=True, durable=False, arguments=arguments or {}
+        )
+        channel.queue_bind(queue=self._queue, exchange=self._subscription.exchange, routing_key="#")
+        channel.auto_decode = False  # bodies are wanted as bytes
+        channel.basic_consume(queue=self._queue, no_ack=True, callback=self._take, consumer_tag=self._queue)
+
+    def _take(self, raw: Any) -> None:  # noqa: ANN401 -- a message of any transport
+        message = self._channel.message_to_python(raw)
+        body = message.body
+        body = body if isinstance(body, bytes) else str(body).encode()
+        self._inbox.append(EventMessage(body, message.content_type or "application/json"))
+
+    def _tend(self, link: Link) -> None:
+        """Do what time brings: heartbeats, and a look at the length of the queue."""
+        now = self._clock.monotonic()
+        if now - self._beaten >= BEAT_SECONDS:
+            self._beaten = now
+            link.beat()
+        if self._endpoint.is_amqp and now - self._measured >= MEASURE_SECONDS:
+            self._measured = now
+            try:
+                self.backlog = self._channel.queue_declare(queue=self._queue, passive=True).message_count
+            except link.errors as error:
+                raise source_error(error) from None
+
+
+def declare_exchange(channel: Any, name: str, kind: str, *, durable: bool) -> None:  # noqa: ANN401 -- as above
+    """Make an exchange as Celery makes it, unless it is there: looking needs no right."""
+    try:
+        channel.exchange_declare(exchange=name, type=kind, durable=durable, auto_delete=False, passive=True)
+    except channel.connection.channel_errors as error:
+        if not is_missing(error):
+            raise
+        channel.exchange_declare(exchange=name, type=kind, durable=durable, auto_delete=False)

@@ -1,0 +1,200 @@
+"""A connection to a broker other than Redis, through kombu: RabbitMQ by its AMQP client, the others by kombu's own.
+
+Takes URLs, gives a connection that waits within bounds. kombu's own connecting is not used, since it pauses and retries
+by itself: the supervisor does that, and the next attempt goes to the next URL. Imported only where such a broker is
+configured, because kombu costs memory. One thread at a time uses a link. A failure raises SourceError.
+"""
+
+import contextlib
+import select
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from kombu.connection import Connection
+from kombu.exceptions import KombuError
+from kombu.transport import get_transport_cls
+
+from exporter.errors import ConfigError, SourceError
+
+CLIENT_NAME = "celery-redis-exporter"
+QUEUE_PREFIX = f"{CLIENT_NAME}."
+"""What the names of our own queues begin with, so that rights can be granted for them."""
+GOODBYE_SECONDS = 0.3
+FRAME_SECONDS = 0.5
+"""For the rest of a message whose beginning is there; py-amqp would spin if it may not wait at all."""
+_CODES = {403: "noperm", 530: "noperm", 404: "protocol", 405: "protocol", 406: "protocol"}
+"""Reasons by AMQP's reply codes; a connection is refused by 403 as well, for which see ``source_error``."""
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "dns"),
+    (ssl.SSLError, "tls"),
+    (ConnectionRefusedError, "refused"),
+    (TimeoutError, "timeout"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KombuAddress:
+    """Where a broker is: ``urls`` of one transport, the next is tried when one fails.
+
+    ``tls`` has redis-py's names, and is for AMQP; ``options`` are kombu's transport options.
+    """
+
+    urls: Sequence[str]
+    tls: Mapping[str, str] = field(default_factory=dict)
+    login_method: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class KombuEndpoint:
+    """Where and how to connect; opens nothing.
+
+    ``timeout`` bounds connecting and each step of it; AMQP tests the connection after ``heartbeat`` of silence (0:
+    never). Both in seconds. ``driver`` is kombu's name for the kind of transport, ``amqp`` for RabbitMQ. Raises
+    ConfigError where kombu lacks a library, or the transport can't carry events.
+    """
+
+    def __init__(self, address: KombuAddress, *, timeout: float, heartbeat: float = 0.0) -> None:
+        scheme = urlsplit(address.urls[0]).scheme
+        try:
+            transport: Any = get_transport_cls(scheme)
+        except ImportError as error:
+            raise ConfigError(f"broker_url: kombu needs a library for {scheme}:// brokers: {error}") from None
+        if "fanout" not in transport.implements.exchange_type:
+            raise ConfigError(f"broker_url: kombu's transport for {scheme}:// carries no events to several consumers")
+        self.driver: str = transport.driver_type
+        self._errors = (*transport.connection_errors, *transport.channel_errors, OSError, KombuError)
+        self._address = address
+        self._timeout = timeout
+        self._heartbeat = heartbeat
+        self._next = 0
+
+    @property
+    def is_amqp(self) -> bool:
+        """Whether it is AMQP: with heartbeats, consumers that are counted, queues that die with their connection."""
+        return self.driver == "amqp"
+
+    def open(self) -> "Link":
+        """Connect and authenticate; raise SourceError."""
+        url = self._address.urls[self._next % len(self._address.urls)]
+        client = Connection(  # type: ignore[no-untyped-call]  # kombu has few types
+            url,
+            ssl=_amqp_tls(self._address.tls, url) if url.startswith("amqps:") else False,
+            login_method=self._address.login_method or None,
+            connect_timeout=self._timeout,
+            heartbeat=self._heartbeat,
+            transport_options=self._options(),
+        )
+        transport: Any = client.create_transport()  # type: ignore[no-untyped-call]  # as above
+        try:
+            return Link(transport, transport.establish_connection(), self._errors, self._timeout)
+        except self._errors as error:
+            self._next += 1
+            raise source_error(error, connecting=True) from None
+
+    def _options(self) -> dict[str, Any]:
+        if not self.is_amqp:
+            return dict(self._address.options)
+        return {"client_properties": {"connection_name": CLIENT_NAME, "product": CLIENT_NAME}}
+
+
+class Link:
+    """An open connection; ``errors`` are what it can raise. ``patience`` bounds each answer, in seconds."""
+
+    def __init__(self, transport: Any, native: Any, errors: tuple[type[Exception], ...], patience: float) -> None:  # noqa: ANN401 -- kombu has no types
+        self.errors = errors
+        self._transport = transport
+        self._native = native
+        self._is_amqp = transport.driver_type == "amqp"
+        self.wait_at_most(patience)
+
+    def channel(self) -> Any:  # noqa: ANN401 -- kombu's channels share no type
+        """Open a channel; raise what is in ``errors``."""
+        return self._transport.create_channel(self._native)
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Bound each wait for the server from now on; what takes longer raises TimeoutError."""
+        if self._is_amqp:
+            self._socket().settimeout(max(seconds, 0.001))
+
+    def drain(self, timeout: float, at_most: int) -> None:
+        """Call the consumers for what came, or wait for it ``timeout`` seconds at most; raise SourceError."""
+        try:
+            for _ in range(at_most):
+                if self._is_amqp and not self._is_readable(timeout):
+                    return
+                self._transport.drain_events(self._native, timeout=FRAME_SECONDS if self._is_amqp else timeout)
+                timeout = 0.0
+        except TimeoutError:  # no message, but perhaps a sign of life
+            return
+        except self.errors as error:
+            raise source_error(error) from None
+
+    def beat(self) -> None:
+        """Show that we live, and look whether the server does; raise SourceError. To be called about once a second."""
+        if not self._is_amqp:
+            return
+        try:
+            self._transport.heartbeat_check(self._native, rate=2)
+        except TimeoutError:  # the server reads nothing at the moment; it is dead when it sends nothing either
+            return
+        except self.errors as error:
+            missed = "heartbeats missed" in str(error)
+            raise SourceError("timeout", "no heartbeat of the server's") if missed else source_error(error) from None
+
+    def close(self) -> None:
+        """Say goodbye and close; never raises."""
+        with contextlib.suppress(*self.errors, AttributeError):  # the client's own confusion when the server is gone
+            self.wait_at_most(GOODBYE_SECONDS)
+            self._transport.close_connection(self._native)
+
+    def _socket(self) -> Any:  # noqa: ANN401 -- plain or TLS
+        if not self._native.connected:  # asked for its socket then, py-amqp would connect again
+            raise ConnectionResetError("the connection is closed")
+        return self._native.sock
+
+    def _is_readable(self, timeout: float) -> bool:
+        waiting = self._socket()
+        if isinstance(waiting, ssl.SSLSocket) and waiting.pending():
+            return True
+        poll = select.poll()
+        poll.register(waiting, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
+
+
+def source_error(error: BaseException, *, connecting: bool = False) -> SourceError:
+    """Turn an error of kombu's into a SourceError with its reason."""
+    code = _code(error)
+    if code == 403 and connecting:
+        return SourceError("auth", str(error))
+    link: BaseException | None = error
+    while link is not None:
+        for kind, reason in _REASONS:
+            if isinstance(link, kind):
+                return SourceError(reason, str(error) or reason)
+        link = link.__cause__ or link.__context__
+    return SourceError(_CODES.get(code, "closed"), str(error) or type(error).__name__)
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether an error says that a queue or an exchange is not there."""
+    return _code(error) == 404
+
+
+def _code(error: BaseException) -> int:
+    """AMQP's reply code, which kombu's own transports give as text; 0 where there is none."""
+    return int(getattr(error, "reply_code", 0) or 0)
+
+
+def _amqp_tls(tls: Mapping[str, str], url: str) -> dict[str, Any]:
+    """The options of py-amqp; certificates are verified unless told otherwise."""
+    reqs = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL}.get(tls.get("ssl_cert_reqs", ""), ssl.CERT_REQUIRED)
+    names = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile", "ssl_ciphers": "ciphers"}
+    named = tls.get("ssl_check_hostname", "true").lower() in {"1", "true", "yes"} and reqs != ssl.CERT_NONE
+    host = unquote(urlsplit(url).hostname or "")
+    options = {"cert_reqs": reqs, **{theirs: tls[ours] for ours, theirs in names.items() if ours in tls}}
+    # Given as None, kombu would put the host there, and py-amqp compare it.
+    return options | {"server_hostname": host} if named else options

@@ -1,0 +1,43 @@
+"""RedBeat's schedule on Redis: the definitions of periodic tasks.
+
+RedBeat keeps a sorted set of its entries' keys, ``{prefix}:schedule``, and for each a hash with ``definition``, JSON. A
+read sends one ZRANGE, then an HGET per entry in batches: O(entries), at its own interval, in the background. Needs
+``+zrange +hget`` and read rights on ``{prefix}*``. Lives in its caller's thread; a failure raises SourceError.
+"""
+
+from exporter.errors import SourceError
+from exporter.sources.session import Refusal, Session
+from exporter.sources.wire import Command
+
+BATCH = 500
+
+
+class RedBeat:
+    """Reads the schedule of the application whose ``redbeat_key_prefix`` is ``prefix``; at most ``limit`` entries."""
+
+    def __init__(self, session: Session, prefix: str, limit: int, deadline: float) -> None:
+        self._session = session
+        self._schedule = f"{prefix}:schedule"
+        self._limit = limit
+        self._deadline = deadline
+
+    def definitions(self) -> list[bytes]:
+        """Give the definition of every entry; one that went meanwhile is left out. Raises SourceError."""
+        (keys,) = self._exchange([("ZRANGE", self._schedule, 0, self._limit - 1)])
+        found: list[bytes] = []
+        for start in range(0, len(keys), BATCH):
+            replies = self._exchange([("HGET", key, "definition") for key in keys[start : start + BATCH]])
+            found += [reply for reply in replies if isinstance(reply, bytes)]
+        return found
+
+    def close(self) -> None:
+        """Close the connection; safe from any thread."""
+        self._session.close()
+
+    def _exchange(self, commands: list[Command]) -> list[list[bytes] | bytes]:
+        replies = self._session.exchange(commands, self._deadline)
+        refused = next((reply for reply in replies if isinstance(reply, Refusal)), None)
+        if refused is not None:
+            reason = "noperm" if str(refused).startswith("NOPERM") else "protocol"
+            raise SourceError(reason, f"{commands[0][0]!s} {self._schedule}: {refused}")
+        return replies

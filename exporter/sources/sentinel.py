@@ -1,0 +1,124 @@
+"""Where Sentinel says that the master is: asked for each new connection, and again every two seconds.
+
+Sends SENTINEL GET-MASTER-ADDR-BY-NAME to one sentinel after the other until one answers, as Celery does; needs a user
+of the sentinels with ``+sentinel|get-master-addr-by-name``. A connection that leads to a master which is none any more
+is closed, so that its owner opens another: a demoted master takes no writes, but keeps subscribers in silence if nobody
+cuts them, and Sentinel itself can cut only those of a server that it reaches. A failure raises SourceError, and leaves
+open connections as they are: Redis works without its sentinels.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from exporter.clock import Clock
+from exporter.errors import SourceError
+from exporter.sources.session import Refusal, Session
+from exporter.sources.wire import Endpoint, Wire
+
+Address = tuple[str, int]
+PATIENCE = 1.0
+"""Seconds for a sentinel to answer: the next one may know as well."""
+WATCH_SECONDS = 2.0
+_CURES = {
+    "auth": "check sentinel_kwargs.username and .password",
+    "nomaster": "check master_name",
+    "tls": "check sentinel_kwargs.ssl_*",
+    "noperm": "grant the sentinels' user +sentinel|get-master-addr-by-name",
+}
+_TELLING = ("nomaster", "auth", "noperm", "tls")
+"""Reasons that say more than that a sentinel is away, the first most of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinel:
+    """One sentinel: its address for people, and the way to it."""
+
+    shown: str
+    endpoint: Endpoint
+
+
+class MasterFinder:
+    """Finds the master called ``name``; ``group`` is the group of settings that says so, for messages.
+
+    Safe from any thread.
+    """
+
+    def __init__(self, sentinels: Sequence[Sentinel], name: str, group: str, clock: Clock) -> None:
+        self._sentinels = tuple(sentinels)
+        self._name = name
+        self._group = group
+        self._clock = clock
+        self._best = 0  # the sentinel that answered last
+        self._wires: WeakKeyDictionary[Wire, Address] = WeakKeyDictionary()
+        self._entering = threading.Lock()
+
+    def locate(self) -> Address:
+        """Ask for the master's address now, on connections of its own; raise SourceError."""
+        sessions = self._sessions()
+        try:
+            return self._ask(sessions)
+        finally:
+            for session in sessions:
+                session.close()
+
+    def follow(self, wire: Wire, address: Address) -> None:
+        """Close ``wire`` as soon as the master is elsewhere."""
+        with self._entering:
+            self._wires[wire] = address
+
+    def watch(self, stop: threading.Event, works: Callable[[], None]) -> None:
+        """Look where the master is until ``stop`` is set; raise SourceError."""
+        sessions = self._sessions()
+        try:
+            while not stop.is_set():
+                self._cut(self._ask(sessions))
+                works()
+                stop.wait(WATCH_SECONDS)
+        finally:
+            for session in sessions:
+                session.close()
+
+    def _cut(self, master: Address) -> None:
+        with self._entering:
+            lost = [wire for wire, address in self._wires.items() if address != master]
+        for wire in lost:
+            wire.close()
+
+    def _sessions(self) -> list[Session]:
+        return [Session(sentinel.endpoint, self._clock) for sentinel in self._sentinels]
+
+    def _ask(self, sessions: Sequence[Session]) -> Address:
+        failures: list[tuple[str, SourceError]] = []
+        for position in self._order():
+            try:
+                address = self._ask_one(sessions[position])
+            except SourceError as error:
+                failures.append((self._sentinels[position].shown, error))
+            else:
+                self._best = position
+                return address
+        raise self._failure(failures)
+
+    def _order(self) -> Iterator[int]:
+        count, best = len(self._sentinels), self._best
+        return ((best + step) % count for step in range(count))
+
+    def _ask_one(self, session: Session) -> Address:
+        (reply,) = session.exchange([("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)], PATIENCE)
+        if isinstance(reply, Refusal):
+            raise SourceError("noperm" if str(reply).startswith("NOPERM") else "protocol", str(reply))
+        if reply is None:
+            raise SourceError("nomaster", f"knows no master called {self._name!r}")
+        if not isinstance(reply, list) or len(reply) != 2 or not reply[1].isdigit():
+            raise SourceError("protocol", "no address in the answer")
+        return reply[0].decode(), int(reply[1])
+
+    def _failure(self, failures: Sequence[tuple[str, SourceError]]) -> SourceError:
+        """One error for all, with the reason that says most."""
+        reasons = [error.reason for _, error in failures]
+        reason = next((word for word in _TELLING if word in reasons), reasons[-1])
+        cure = f"; {self._group}: {_CURES[reason]}" if reason in _CURES else ""
+        told = "; ".join(f"{shown}: {error.reason}: {error}" for shown, error in failures)
+        return SourceError(reason, f"no sentinel tells the master: {told}{cure}")

@@ -1,0 +1,73 @@
+"""Consumers of each queue, derived from what workers tell of themselves.
+
+Takes the workers' setups, gives the number of consumers and of their slots per queue. That nobody consumes a queue is
+said only where it is certain: every online worker told its queues, and whoever is online had the time to be heard. Not
+thread-safe: see state.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from exporter.catalog import Metric
+from exporter.catalog import queues as rows
+from exporter.clock import Clock
+from exporter.state.queues import Queues
+from exporter.state.series import Store
+from exporter.state.worker import Worker
+from exporter.state.workers import Workers
+
+
+class Consumers:
+    """Keeps the queues' gauges in step with the workers; ``patience`` is the time in seconds to hear them all."""
+
+    def __init__(self, store: Store, workers: Workers, queues: Queues, clock: Clock, patience: float) -> None:
+        self._store = store
+        self._workers = workers
+        self._queues = queues
+        self._clock = clock
+        self._patience = patience
+        self._shown: dict[Metric, set[str]] = {rows.QUEUE_CONSUMERS: set(), rows.QUEUE_CONCURRENCY: set()}
+        self._seen: tuple[int, int, bool] | None = None
+        workers.settle = self.refresh
+
+    def leave_to_broker(self, metric: Metric) -> None:
+        """Show nothing of one of the gauges, which the broker itself counts."""
+        del self._shown[metric]
+
+    def refresh(self) -> None:
+        """Bring the gauges up to date, if anything changed."""
+        since = self._workers.listening_since
+        heard = since is not None and self._clock.monotonic() - since >= self._patience
+        seen = (self._workers.revision, len(self._queues.known()), heard)
+        if seen == self._seen:
+            return
+        online = self._workers.online()
+        self._queues.add(sorted({queue for worker in online for queue in worker.setup.queues or ()}))
+        self._seen = (self._workers.revision, len(self._queues.known()), heard)
+        certain = heard and all(worker.setup.queues is not None for worker in online)
+        self._show(online, certain=certain)
+
+    def _show(self, online: Iterable[Worker], *, certain: bool) -> None:
+        consumers: Counter[str] = Counter()
+        slots: Counter[str] = Counter()
+        silent: set[str] = set()
+        for worker in online:
+            for queue in {self._queues.shown(queue) for queue in worker.setup.queues or ()}:
+                consumers[queue] += 1
+                if worker.setup.concurrency is None:
+                    silent.add(queue)
+                else:
+                    slots[queue] += worker.setup.concurrency
+        known = {self._queues.shown(queue) for queue in self._queues.known()}
+        known = {queue for queue in known if certain or consumers[queue]}
+        self._replace(rows.QUEUE_CONSUMERS, {queue: consumers[queue] for queue in known})
+        self._replace(rows.QUEUE_CONCURRENCY, {queue: slots[queue] for queue in known if queue not in silent})
+
+    def _replace(self, metric: Metric, values: dict[str, int]) -> None:
+        if metric not in self._shown:
+            return
+        for queue in self._shown[metric] - values.keys():
+            self._store.discard(metric, (queue,))
+        for queue, value in values.items():
+            self._store.scalar(metric, queue).value = value
+        self._shown[metric] = set(values)

@@ -1,0 +1,152 @@
+"""What workers answer when they are asked: gauges, names of tasks to come, and tasks that they hold already.
+
+Takes answers, gives series; decides who is asked what. An answer that is missing takes its values off: absent is not
+zero. Not thread-safe: see state.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from exporter.catalog import UNKNOWN
+from exporter.catalog import workers as rows
+from exporter.clock import Clock
+from exporter.inspection import Answers, HeldTask, WorkerStats
+from exporter.state.beats import Beats
+from exporter.state.tasks import Tasks
+from exporter.state.worker import UNTOLD, Presence, Setup, Worker
+from exporter.state.workers import Workers
+
+ROUTINE = ("stats", "active_queues", "scheduled", "reserved")
+"""Asked in every round. A task goes from scheduled to reserved to active, so asked in this order none slips through."""
+INTRODUCTION = ("active", "registered")
+"""Asked besides, until a process of a worker has answered: it does not change, or events tell it from then on."""
+COMMANDS = (*ROUTINE, *INTRODUCTION)
+SEEDING_SECONDS = 10.0
+"""How long events of unknown tasks wait for their worker's introduction; longer than it takes where workers answer."""
+NUDGE_SECONDS = 60.0
+_LINUX_UNIT, _MACOS_UNIT = 1024, 1
+
+
+class Target(NamedTuple):
+    """A worker to be asked ``commands``."""
+
+    worker: str
+    commands: tuple[str, ...]
+
+
+class Interview:
+    """Asks workers what their events do not tell, and ``beats`` whether they live."""
+
+    def __init__(self, workers: Workers, tasks: Tasks, clock: Clock, beats: Beats | None = None) -> None:
+        self.beats = beats
+        self._workers = workers
+        self._tasks = tasks
+        self._clock = clock
+        self._foreseen: frozenset[tuple[frozenset[str], tuple[str, ...] | None]] = frozenset()
+        self._registers: dict[frozenset[str], frozenset[str]] = {}
+
+    def expect(self, *, answers: bool) -> None:
+        """Note whether workers will be asked: only then events of unknown tasks wait for what they answer."""
+        self._workers.seeding = SEEDING_SECONDS if answers else 0.0
+
+    def targets(self, *, everyone: bool) -> list[Target]:
+        """Give online workers and what to ask them: ``everyone``, or those whose process was not asked yet."""
+        return [
+            Target(worker.name, ROUTINE if worker.questions.registered is not None else COMMANDS)
+            for worker in self._workers.online()
+            if everyone or not worker.questions.asked
+        ]
+
+    def fold(self, target: Target, answers: Answers) -> None:
+        """Fold one worker's answers; what it did not answer is taken off."""
+        worker = self._workers.by_name.get(target.worker)
+        if worker is None or worker.presence is not Presence.ONLINE:
+            return
+        worker.questions.asked = True
+        stats = answers.stats
+        queues = None if answers.active_queues is None else tuple(queue.name for queue in answers.active_queues)
+        self._workers.learn(worker, worker.announced, Setup(queues, stats and stats.concurrency))
+        self._fold_stats(worker, stats)
+        self._workers.show(worker, rows.WORKER_RESERVED, None if answers.reserved is None else len(answers.reserved))
+        self._workers.show(worker, rows.WORKER_SCHEDULED, None if answers.scheduled is None else len(answers.scheduled))
+        if answers.registered is not None:
+            names = frozenset(answers.registered)
+            worker.questions.registered = self._registers.setdefault(names, names)
+        if "active" in target.commands:
+            self._seed(worker, answers)
+
+    def foresee(self) -> None:
+        """Create the counters of tasks that are registered and were not seen yet, at 0.
+
+        A task's queue is only certain where every worker that registers it consumes one and the same queue, and
+        tells so: other fleets get their counters with the first event, because a series under a wrong queue would
+        stay at 0 for ever. A task that is known already has its counters.
+        """
+        told = [worker for worker in self._workers.online() if worker.questions.registered is not None]
+        fleet = frozenset((worker.questions.registered or frozenset(), worker.setup.queues) for worker in told)
+        if fleet == self._foreseen:
+            return
+        self._foreseen = fleet
+        self._registers = {names: names for names, _ in fleet}
+        homes: dict[str, set[str]] = {}
+        for names, queues in fleet:
+            for name in names:
+                homes.setdefault(name, set()).update(queues or (UNKNOWN,))
+        for name in sorted(homes):
+            if len(homes[name]) == 1 and UNKNOWN not in homes[name] and not name.startswith("celery."):
+                self._tasks.names.foresee(name, *homes[name])
+
+    def silent(self) -> list[str]:
+        """Give workers that process tasks and send no task events, each once in NUDGE_SECONDS."""
+        now = self._clock.monotonic()
+        found = []
+        for worker in self._workers.online():
+            enabled = worker.series.get((rows.WORKER_TASK_EVENTS, ()))
+            if enabled is not None and not enabled.value and now - worker.questions.nudged >= NUDGE_SECONDS:
+                worker.questions.nudged = now
+                found.append(worker.name)
+        return found
+
+    def forget(self) -> None:
+        """Take off what workers answered: nobody can be asked."""
+        for worker in self._workers.online():
+            self._workers.learn(worker, worker.announced, UNTOLD)
+            self._fold_stats(worker, None)
+            for metric in (rows.WORKER_RESERVED, rows.WORKER_SCHEDULED):
+                self._workers.show(worker, metric, None)
+
+    def _fold_stats(self, worker: Worker, stats: WorkerStats | None) -> None:
+        show = self._workers.show
+        told = stats or WorkerStats("")
+        show(worker, rows.WORKER_PREFETCH_COUNT, told.prefetch_count)
+        show(worker, rows.WORKER_UPTIME, told.uptime)
+        show(worker, rows.WORKER_MAX_RSS, told.max_rss and told.max_rss * _rss_unit(worker))
+        self._workers.show_only(worker, rows.WORKER_POOL_INFO, {(told.pool,)} if told.pool else ())
+
+    def _seed(self, worker: Worker, answers: Answers) -> None:
+        """Take over the tasks that the worker holds, whose first events were before our time."""
+        bound = {(queue.exchange, queue.routing_key): queue.name for queue in answers.active_queues or ()}
+        for task in answers.active or ():
+            started_at = self._clock.now() if task.started_at is None else task.started_at
+            self._tasks.adopt(task.uuid, task.name, _queue_of(task, bound), worker, started_at)
+        for task in (*(answers.reserved or ()), *(answers.scheduled or ())):
+            self._tasks.adopt(task.uuid, task.name, _queue_of(task, bound), worker, None)
+        worker.seeding_until = 0.0
+
+
+def _queue_of(task: HeldTask, bound: Mapping[tuple[str, str], str]) -> str:
+    """The queue that a task came from, as ``bound`` to its exchange and routing key.
+
+    On the default exchange the routing key is the queue's name; a pattern's key can only be told where there is one
+    queue.
+    """
+    if not task.exchange and task.routing_key:
+        return task.routing_key
+    only = next(iter(bound.values())) if len(bound) == 1 else UNKNOWN
+    return bound.get((task.exchange, task.routing_key), only)
+
+
+def _rss_unit(worker: Worker) -> int:
+    """Bytes in a unit of the worker's getrusage: its heartbeats tell the system."""
+    systems = {labels[-1] for metric, labels in worker.series if metric is rows.WORKER_INFO}
+    return _MACOS_UNIT if "Darwin" in systems else _LINUX_UNIT

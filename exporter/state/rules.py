@@ -1,0 +1,84 @@
+"""Which names are shown, and under what name: filters and rewrites for tasks, queues and workers.
+
+Takes a name as Celery has it, gives the one to show, or None for one that is left out. Patterns are regular
+expressions that must match the whole name, as in Prometheus's relabelling. Never raises for a name.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from exporter.catalog import OVERFLOW, UNKNOWN
+
+REMEMBERED = 20_000
+"""Names whose fate is remembered; when there are more, all are judged anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A pattern, and what takes the name's place where it matches, as ``re.Match.expand`` reads it."""
+
+    pattern: re.Pattern[str]
+    replacement: str
+
+
+class NameRules:
+    """Filters, which judge the name as it came, then the first rewrite that matches.
+
+    An empty ``include`` lets everything in; ``exclude`` counts for more than ``include``.
+    """
+
+    def __init__(
+        self,
+        include: Sequence[re.Pattern[str]] = (),
+        exclude: Sequence[re.Pattern[str]] = (),
+        rewrites: Sequence[Rewrite] = (),
+    ) -> None:
+        self.needed = bool(include or exclude or rewrites)
+        self._include, self._exclude, self._rewrites = include, exclude, rewrites
+        self._known: dict[str, str | None] = {}
+
+    def apply(self, name: str) -> str | None:
+        """Give the name to show, None for none."""
+        if not self.needed:
+            return name
+        if name in self._known:
+            return self._known[name]
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        shown = self._known[name] = self._judge(name)
+        return shown
+
+    def _judge(self, name: str) -> str | None:
+        if self._include and not any(pattern.fullmatch(name) for pattern in self._include):
+            return None
+        if any(pattern.fullmatch(name) for pattern in self._exclude):
+            return None
+        for rewrite in self._rewrites:
+            found = rewrite.pattern.fullmatch(name)
+            if found is not None:
+                return found.expand(rewrite.replacement)
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """The rules for each kind of name; ``worker_label`` tells task series apart by worker too."""
+
+    task: NameRules = field(default_factory=NameRules)
+    queue: NameRules = field(default_factory=NameRules)
+    worker: NameRules = field(default_factory=NameRules)
+    worker_label: bool = False
+
+    @property
+    def renames_tasks(self) -> bool:
+        """Whether a task's or queue's name can be shown as another, or not at all."""
+        return self.task.needed or self.queue.needed
+
+    def queue_shown(self, queue: str) -> str | None:
+        """Give the name to show for a queue; what stands for queues without a name stays."""
+        return queue if queue in {UNKNOWN, OVERFLOW} else self.queue.apply(queue)
+
+    def worker_shown(self, worker: str) -> str:
+        """Give the label value of a worker on task series, where it can't be left out."""
+        return self.worker.apply(worker) or UNKNOWN

@@ -1,0 +1,129 @@
+"""Periodic tasks: real beats that answer, RedBeat's own entries, and beat_schedule as settings."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from celery.schedules import crontab, schedule
+from redbeat import RedBeatSchedulerEntry
+
+from tests.integration.conftest import Programs
+from tests.integration.exporters import Exporter
+from tests.integration.processes import clean_environment
+from tests.integration.redis_servers import RedisServer
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+APPLICATION = """
+from celery import Celery
+from celery.schedules import BaseSchedule, crontab
+
+class Whenever(BaseSchedule):
+    pass
+
+app = Celery("proj", broker="redis://127.0.0.1:1/0")
+app.conf.beat_schedule = {
+    "every-half-minute": {"task": "proj.tick", "schedule": 30.0},
+    "now-and-then": {"task": "proj.tick", "schedule": 90.0},
+    "nightly": {"task": "proj.report", "schedule": crontab(minute=0, hour=4)},
+    "office": {"task": "proj.mail", "schedule": crontab(minute="*/15", hour="8-17", day_of_week="mon-fri")},
+    "never": {"task": "proj.leap", "schedule": Whenever()},
+}
+"""
+
+
+def intervals(exporter: Exporter) -> dict[str, float]:
+    """Expected intervals by task."""
+    metric = "celery_task_expected_interval_seconds"
+    return {dict(labels)["task"]: value for (name, labels), value in exporter.metrics(metric).items() if name == metric}
+
+
+def run_schedule(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder."""
+    command = [sys.executable, "-m", "exporter", "schedule", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_schedule_command(tmp_path: Path, programs: Programs) -> None:
+    """beat_schedule becomes settings that the exporter takes, and what says no interval is named."""
+    (tmp_path / "proj_app.py").write_text(APPLICATION, encoding="utf-8")
+    found = run_schedule(tmp_path, "--app=proj_app")
+    assert 0 == found.returncode, found.stderr
+    assert "left out: never" in found.stderr
+    (tmp_path / "settings.yml").write_text(found.stdout, encoding="utf-8")
+    exporter = programs.listening(programs.redis(), "--config.file", str(tmp_path / "settings.yml"))
+    assert {
+        "proj.tick": 30, "proj.report": 86_400, "proj.mail": 2 * 86_400 + 14.25 * 3600,
+    } == intervals(exporter)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((), "--app=proj.celery"), (("--app=nowhere.at.all",), "can't be imported"), (("--app=proj_bad",), "proj_bad")],
+)
+def test_schedule_command_told_why_not(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    """Without an application, or with one that fails, the command says so in one line and ends with 2."""
+    (tmp_path / "proj_bad.py").write_text("import missing_module_of_the_user\n", encoding="utf-8")
+    found = run_schedule(tmp_path, *arguments)
+    assert (2, "") == (found.returncode, found.stdout)
+    assert message in found.stderr
+    assert 1 == found.stderr.count("\n")
+
+
+def make_entries(server: RedisServer, prefix: str) -> Celery:
+    """Save entries as RedBeat's own code does."""
+    app = Celery("proj", broker=server.url(), set_as_current=False)
+    app.conf.update(redbeat_redis_url=server.url(), redbeat_key_prefix=prefix)
+    plans = {"tick": schedule(20.0), "report": crontab(minute=0, hour=4), "paused": schedule(5.0)}
+    for name, plan in plans.items():
+        RedBeatSchedulerEntry(name, f"proj.{name}", plan, app=app, enabled=name != "paused").save()
+    return app
+
+
+def test_redbeat(programs: Programs) -> None:
+    """RedBeat's entries tell their tasks' intervals, follow its changes, and a spoilt one costs nothing else."""
+    server = programs.redis()
+    app = make_entries(server, "mine:")
+    flags = ("--redbeat.interval", "1s", "--redbeat.key-prefix", "mine:", "--log.format", "json")
+    exporter = programs.listening(server, *flags)
+    eventually(lambda: intervals(exporter) == {"proj.tick": 20, "proj.report": 86_400})
+    server.command("HSET", "mine:report", "definition", "{")
+    RedBeatSchedulerEntry("tick", "proj.tick", schedule(40.0), app=app).save()
+    eventually(lambda: intervals(exporter) == {"proj.tick": 40})
+    assert 1 == exporter.line("redbeat.entries_unread")["entries"]
+    assert 1 == exporter.value("celery_exporter_collector_success", collector="redbeat")
+    server.command("DEL", "mine::schedule")
+    server.command("SET", "mine::schedule", "of the wrong type")
+    eventually(lambda: exporter.value("celery_exporter_collector_success", collector="redbeat") == 0)
+    assert 1 == exporter.value("redis_up", redis="broker")
+    app.close()
+
+
+def test_redbeat_needs_a_server(programs: Programs) -> None:
+    """A schedule on a server that is not configured is a wrong setting."""
+    process = programs.run(sys.executable, "-m", "exporter", "--redbeat.interval", "1s", "--redbeat.server", "results")
+    assert 2 == process.ended(20)
+    assert "redbeat.server results" in process.output()
+
+
+def test_beat_answers(programs: Programs) -> None:
+    """A beat of Celery 5.7 is up while it answers and down when it was killed; workers are none."""
+    server = programs.redis()
+    settings = '{"beat_enable_remote_control": true, "beat_max_loop_interval": 1}'
+    environment = {"APPLICATION_BROKER": server.url(), "APPLICATION_SETTINGS": settings}
+    schedule_file = str(programs.folder / "beat")
+    command = [sys.executable, "-m", "celery", "-A", "tests.integration.worker_app", "beat", "-s", schedule_file]
+    beat = programs.run(*command, "--pidfile=", environment=environment)
+    programs.worker(server)
+    flags = ("--celery.inspect-interval", "1s", "--celery.inspect-timeout", "1s")
+    exporter = programs.listening(server, *flags)
+    (labels,) = eventually(lambda: exporter.labels("celery_beat_up"), within=30)
+    assert labels["beat"].startswith("celerybeat@")
+    assert 1 == exporter.value("celery_beat_up", **labels)
+    beat.kill()
+    eventually(lambda: exporter.value("celery_beat_up", **labels) == 0)

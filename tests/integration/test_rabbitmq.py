@@ -1,0 +1,325 @@
+"""RabbitMQ as broker: the same accounts as on Redis, queues as it counts them, and its outages."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from exporter.clock import SystemClock
+from tests.integration.celery_workers import Worker, WorkerOptions
+from tests.integration.conftest import Programs
+from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, Exporter, times
+from tests.integration.processes import Process
+from tests.integration.rabbitmq_server import RabbitServer, is_installed
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(90)]
+
+RIGHTS = (
+    r"^celery-redis-exporter\.",
+    r"^(celery-redis-exporter\.|celery\.pidbox$)",
+    r"^(celery-redis-exporter\.|celeryev$)",
+)
+UP = {"transport": "amqp"}
+LENGTH, CONSUMERS = "celery_queue_length", "celery_queue_consumers"
+BACK_SECONDS = 15.0
+STALL_SECONDS = 8.0
+SETTINGS = {"worker_enable_remote_control": True, "broker_connection_timeout": 4}
+
+
+@dataclass(frozen=True)
+class Rabbit:
+    """A node, an exporter that listens, a worker on two queues, and a publisher."""
+
+    server: RabbitServer
+    exporter: Exporter
+    worker: Worker
+    app: Celery
+    processes: tuple[Process, ...]
+
+    def send(self, task: str, *args: object, **options: Any) -> str:  # noqa: ANN401 -- Celery's options
+        """Publish a task; give its id."""
+        return str(self.app.send_task(task, args, **options).id)
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    """Give one node for all tests, which only count their own tasks."""
+    if not is_installed():
+        pytest.skip("rabbitmq-server is not installed")
+    folder = tmp_path_factory.mktemp("rabbitmq")
+    with ExitStack() as ending:
+        server = RabbitServer(folder / "node")
+        ending.callback(server.stop)
+        programs = Programs(folder, ending)
+        exporter = programs.listening(server, "--queues.names", "celery,gone")
+        worker = programs.worker(server, "rabbit", WorkerOptions("celery,slow", settings=SETTINGS))
+        app = programs.publisher(server)
+        yield Rabbit(server, exporter, worker, app, (*server.processes, *programs.processes))
+
+
+def test_successes_are_counted(rabbit: Rabbit) -> None:
+    """Tasks that succeed count once each in every metric of theirs, under their queue, without a gap."""
+    for number in range(5):
+        rabbit.send("plain", number)
+    rabbit.exporter.agrees("plain", times(5, ONE_SUCCESS))
+    assert {"celery"} == rabbit.exporter.queues_of("plain")
+    assert rabbit.exporter.value("celery_exporter_event_stream_gap_seconds_total") == 0
+    assert rabbit.exporter.value("celery_worker_up", worker=rabbit.worker.name) == 1
+
+
+def test_failures_are_counted(rabbit: Rabbit) -> None:
+    """Tasks that raise count as failures of their exception class."""
+    for _ in range(3):
+        rabbit.send("fail")
+    rabbit.exporter.agrees("fail", times(3, {**ONE_RUN, "failure": 1, "ValueError": 1, "runtime failure": 1}))
+
+
+def test_retries_are_counted(rabbit: Rabbit) -> None:
+    """A task that is retried and then succeeds counts as two executions, one of each outcome."""
+    for _ in range(4):
+        rabbit.send("retry_once")
+    ends = {"retry": 1, "KeyError": 1, "runtime retry": 1, "success": 1, "runtime success": 1}
+    rabbit.exporter.agrees("retry_once", times(4, {**times(2, ONE_RUN), **ends}))
+
+
+def test_rejections_are_counted(rabbit: Rabbit) -> None:
+    """A rejected task is one rejected execution and no failure, and a requeued one a rejection and a success."""
+    for _ in range(3):
+        rabbit.send("reject")
+        rabbit.send("requeue_once")
+    rabbit.exporter.agrees("reject", times(3, {**ONE_RUN, "rejected": 1}))
+    runs = {"sent": 1, "received": 2, "started": 2, "wait": 1, "prefetch": 2}
+    rabbit.exporter.agrees("requeue_once", times(3, {**runs, "rejected": 1, "success": 1, "runtime success": 1}))
+
+
+def test_revocations_are_counted(rabbit: Rabbit) -> None:
+    """Tasks that were revoked before they arrive, and expired ones, count as revoked for their reason."""
+    ids = [f"revoked-{number}" for number in range(2)]
+    rabbit.app.control.revoke(ids, reply=True, destination=[rabbit.worker.name], timeout=10)
+    for task_id in ids:
+        rabbit.send("revoked", task_id=task_id)
+    for _ in range(3):
+        rabbit.send("expired", expires=-1)
+    rabbit.exporter.agrees("revoked", {"sent": 2, "revoked": 2, "revocation revoked": 2})
+    rabbit.exporter.agrees("expired", {"sent": 3, "revoked": 3, "revocation expired": 3})
+
+
+def test_bursts_are_counted_under_their_queue(rabbit: Rabbit) -> None:
+    """Of 500 quick tasks none is lost, doubled or counted under an unknown queue."""
+    for number in range(500):
+        rabbit.send("burst", number, queue="slow" if number % 2 else "celery")
+    rabbit.exporter.agrees("burst", times(500, ONE_SUCCESS), within=40)
+    assert {"celery", "slow"} == rabbit.exporter.queues_of("burst")
+    assert rabbit.exporter.value("celery_worker_events_missed_total", worker=rabbit.worker.name) == 0
+
+
+def test_msgpack_events_are_read_and_pickle_is_not(rabbit: Rabbit, programs: Programs) -> None:
+    """Events in msgpack count as those in JSON do; events in pickle are counted as unread."""
+    app = programs.publisher(rabbit.server, event_serializer="msgpack")
+    app.send_task("packed", queue="parked")
+    eventually(lambda: rabbit.exporter.account("packed") == {"sent": 1})
+    app = programs.publisher(rabbit.server, event_serializer="pickle")
+    app.send_task("packed", queue="parked")
+    eventually(lambda: rabbit.exporter.value("celery_exporter_events_invalid_total", reason="serializer") == 1)
+    assert {"sent": 1} == rabbit.exporter.account("packed")
+
+
+def test_broken_events_cost_nothing_else(rabbit: Rabbit) -> None:
+    """A body that is no event, and one whose fields have wrong types, are counted by their reason."""
+    with rabbit.app.connection_for_write() as connection, connection.Producer(serializer="json") as producer:
+        for body in ("neither", [{"type": "task-sent", "uuid": 7, "timestamp": "late", "name": []}]):
+            producer.publish(body, exchange="celeryev", routing_key="task.sent")
+    invalid = "celery_exporter_events_invalid_total"
+    eventually(lambda: rabbit.exporter.value(invalid, reason="body") == 1)
+    eventually(lambda: rabbit.exporter.value(invalid, reason="schema") == 1)
+    rabbit.send("counted")
+    rabbit.exporter.agrees("counted", ONE_SUCCESS)
+
+
+def test_queues_are_counted_by_the_broker(rabbit: Rabbit) -> None:
+    """Lengths and consumers are RabbitMQ's own; a queue with priorities has one length."""
+    with rabbit.app.connection_for_write() as connection:
+        connection.default_channel.queue_declare(
+            "urgent", durable=True, auto_delete=False, arguments={"x-max-priority": 9}
+        )
+    for priority in (0, 5, 9):
+        rabbit.send("kept", queue="parked")
+        rabbit.send("kept", routing_key="urgent", exchange="", queue=None, priority=priority)
+    eventually(lambda: rabbit.exporter.value(LENGTH, queue="parked") == 5)  # two of them from the test of serializers
+    assert rabbit.exporter.value(CONSUMERS, queue="parked") == 0
+    assert rabbit.exporter.value(CONSUMERS, queue="celery") == 1
+    assert rabbit.exporter.value(LENGTH, queue="celery") == 0
+    assert [] == rabbit.exporter.labels("celery_queue_priority_length")
+    lengths = dict(line.split() for line in rabbit.server.control("list_queues", "name", "messages").splitlines()[1:])
+    assert lengths["parked"] == "5"
+
+
+def test_missing_queues_do_no_harm(rabbit: Rabbit) -> None:
+    """A queue that is not there is left out, at every scrape, and costs no other one."""
+    for _ in range(3):
+        assert rabbit.exporter.value(LENGTH, queue="celery") == 0
+        assert rabbit.exporter.value(LENGTH, queue="gone") is None
+        assert rabbit.exporter.value("celery_exporter_broker_up", **UP) == 1
+    assert rabbit.exporter.get("/-/ready").status == 200
+    rabbit.send("kept", queue="gone")
+    eventually(lambda: rabbit.exporter.value(LENGTH, queue="gone") == 1)
+
+
+def test_workers_are_asked(rabbit: Rabbit) -> None:
+    """Workers answer on RabbitMQ as on Redis, and no queue of ours is left but the two that we read."""
+    name = rabbit.worker.name
+    eventually(lambda: rabbit.exporter.value("celery_worker_concurrency", worker=name) == 2)
+    assert rabbit.exporter.value("celery_worker_pool_info", worker=name, pool="prefork") == 1
+    assert rabbit.exporter.value("celery_worker_queue_info", worker=name, queue="slow") == 1
+    assert rabbit.exporter.value("celery_queue_concurrency", queue="slow") == 2
+    assert rabbit.exporter.value("celery_exporter_collector_success", collector="control") == 1
+    queues = rabbit.server.control("list_queues", "name", "exclusive", "auto_delete", "arguments").splitlines()
+    own = sorted(line for line in queues if line.startswith("celery-redis-exporter."))
+    assert ["events", "reply"] == [line.split(".")[1] for line in own]
+    assert all("\ttrue\ttrue\t" in line for line in own)
+    for argument in ('"x-message-ttl",60000', '"x-max-length",100000', '"x-expires",60000'):
+        assert argument in own[0]
+
+
+def test_a_stall_loses_nothing(rabbit: Rabbit, programs: Programs) -> None:
+    """Events of eight seconds in which the exporter stood still are all counted, and nothing of it is a gap."""
+    exporter = programs.listening(rabbit.server)
+    clock = SystemClock()
+    sent = 0
+
+    def send_until(end: float) -> bool:
+        nonlocal sent
+        rabbit.send("again", *range(200))
+        sent += 1
+        return clock.monotonic() >= end
+
+    exporter.process.signal(signal.SIGSTOP)
+    try:
+        end = clock.monotonic() + STALL_SECONDS
+        eventually(lambda: send_until(end), STALL_SECONDS + 5)
+        rabbit.exporter.agrees("again", times(sent, ONE_SUCCESS), within=20)
+    finally:
+        exporter.process.signal(signal.SIGCONT)
+    exporter.agrees("again", times(sent, ONE_SUCCESS), within=20)
+    assert exporter.value("celery_exporter_event_stream_gap_seconds_total") == 0
+    assert [] == exporter.labels("celery_exporter_event_stream_reconnects_total")
+    eventually(lambda: exporter.value("celery_exporter_event_backlog_messages") == 0)
+
+
+def test_a_wrong_password_is_told_and_never_shown(rabbit: Rabbit, programs: Programs) -> None:
+    """A refused password is a reason of its own, logged once per part, and no password is written anywhere."""
+    url = rabbit.server.url(password="wrong-PASSWORD")
+    exporter = programs.exporter("--broker-url", url)
+    assert exporter.value("celery_exporter_broker_up", **UP) == 0
+    assert exporter.value("celery_exporter_broker_last_scrape_error", **UP, err="auth") == 1
+    assert exporter.value(LENGTH, queue="celery") is None
+    refused = "celery_exporter_event_stream_reconnects_total"
+    eventually(lambda: (exporter.value(refused, reason="auth") or 0) >= 3)
+    failures = exporter.lines("supervisor.source_failed")
+    assert {"auth"} == {line["reason"] for line in failures}
+    sources = [line["source"] for line in failures]
+    assert "event_stream" in sources
+    assert len(sources) == len(set(sources))
+    assert exporter.get("/-/ready").status == 503
+    check = programs.run(sys.executable, "-m", "exporter", "check", "--broker-url", url)
+    assert check.ended() == 1
+    shown = [exporter.get(path).text for path in ("/", "/metrics", "/-/ready")]
+    for text in (*shown, exporter.process.output(), check.output()):
+        assert "PASSWORD" not in text
+    assert "auth" in check.output()
+
+
+def test_the_rights_of_the_readme_are_enough(rabbit: Rabbit, programs: Programs) -> None:
+    """With exactly the documented rights all is shown; without that to ask workers all else is, and that is said."""
+    configure, write, read = RIGHTS
+    rabbit.server.control("add_user", "exporter", "PASSWORD")
+    rabbit.server.control("set_permissions", "exporter", configure, write, read)
+    url = rabbit.server.url("exporter", "PASSWORD")
+    exporter = programs.exporter("--broker-url", url, "--queues.names", "celery")
+    eventually(lambda: exporter.value("celery_worker_concurrency", worker=rabbit.worker.name) == 2)
+    assert exporter.value(LENGTH, queue="celery") == 0
+    assert exporter.hears()
+    rabbit.server.control("set_permissions", "exporter", configure, configure, read)
+    second = programs.exporter("--broker-url", url, "--queues.names", "celery")
+    line = eventually(lambda: second.lines("control.switched_off"))[0]
+    assert f"rabbitmqctl set_permissions <user> '{configure}' '{write}' '{read}'" == line["grant"]
+    assert second.value("celery_exporter_control_enabled") == 0
+    assert second.hears()
+
+
+def test_the_readme_asks_for_these_rights() -> None:
+    """The README names exactly the rights that are tested here."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"rabbitmqctl set_permissions exporter '{RIGHTS[0]}' '{RIGHTS[1]}' '{RIGHTS[2]}'" in readme
+
+
+def test_tls_is_verified(rabbit: Rabbit, programs: Programs) -> None:
+    """amqps:// works with its certificate authority, and unverified only where the URL says so."""
+    url, authority = rabbit.server.url(scheme="amqps"), rabbit.server.authority.certificate
+    for options in (f"?ssl_ca_certs={authority}", "?ssl_cert_reqs=CERT_NONE"):
+        exporter = programs.exporter("--broker-url", url + options)
+        eventually(exporter.hears)
+        assert exporter.value("celery_exporter_broker_up", **UP) == 1
+    exporter = programs.exporter("--broker-url", url)
+    assert exporter.value("celery_exporter_broker_last_scrape_error", **UP, err="tls") == 1
+
+
+def test_check_finds_nothing_wrong(rabbit: Rabbit, programs: Programs) -> None:
+    """The check of a healthy RabbitMQ is good, and counts the queues of the settings that are there."""
+    arguments = ("--broker-url", rabbit.server.url(), "--queues.names", "celery,nowhere")
+    check = programs.run(sys.executable, "-m", "exporter", "check", *arguments)
+    check.wait_for("listening for")
+    rabbit.send("first")
+    assert check.ended(20) == 0
+    assert "1 of 2 queues of the settings are there" in check.output()
+    assert "OK    task events" in check.output(), check.output()
+
+
+def test_a_redis_result_backend_is_read_beside_it(rabbit: Rabbit, programs: Programs) -> None:
+    """With RabbitMQ as broker a Redis of results is read, and there is no Redis called broker."""
+    results = programs.redis()
+    exporter = programs.listening(rabbit.server, "--result-backend-url", results.url())
+    assert [{"redis": "results"}] == exporter.labels("redis_up")
+    assert exporter.value("celery_exporter_broker_up", **UP) == 1
+    assert exporter.value("celery_unacked_messages") is None
+    eventually(lambda: exporter.get("/-/ready").status == 200)
+
+
+def test_outages_end(rabbit: Rabbit, programs: Programs) -> None:
+    """A hanging broker costs its own metrics only; after a restart counters go on, and the gap is counted."""
+    arguments = ("--queues.names", "celery", "--scrape.deadline", "500ms", "--celery.inspect-interval", "0")
+    exporter = programs.listening(rabbit.server, *arguments)
+    rabbit.send("measured")
+    exporter.agrees("measured", ONE_SUCCESS)
+    clock = SystemClock()
+    rabbit.server.freeze()
+    eventually(lambda: exporter.value("celery_exporter_broker_up", **UP) == 0)
+    started = clock.monotonic()
+    samples = exporter.metrics()
+    assert clock.monotonic() - started < 2
+    assert samples["celery_exporter_broker_last_scrape_error", frozenset({*UP.items(), ("err", "timeout")})] == 1
+    assert not [name for name, _ in samples if name.startswith("celery_queue_length")]
+    rabbit.server.thaw()
+    eventually(lambda: exporter.value("celery_exporter_broker_up", **UP) == 1, BACK_SECONDS)
+    rabbit.server.kill()
+    eventually(lambda: not exporter.hears())
+    eventually(lambda: exporter.value("celery_exporter_broker_up", **UP) == 0)
+    assert ONE_SUCCESS == exporter.account("measured")
+    rabbit.server.start()
+    eventually(exporter.hears, BACK_SECONDS)
+    eventually(lambda: exporter.value(LENGTH, queue="celery") == 0, BACK_SECONDS)
+    assert exporter.value("celery_exporter_event_stream_gap_seconds_total")
+    app = programs.publisher(rabbit.server)
+    app.send_task("measured")
+    eventually(lambda: exporter.account("measured")["sent"] == 2, BACK_SECONDS)
+    eventually(lambda: exporter.value("celery_worker_up", worker=rabbit.worker.name) == 1, BACK_SECONDS)
+    lines = exporter.lines("supervisor.source_failed")
+    assert len(lines) <= 3, json.dumps(lines)

@@ -1,0 +1,191 @@
+"""Redis behind Sentinel: the same accounts before and after a failover, and what a wrong setting is told."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+from celery import Celery
+
+from tests.integration.celery_workers import Worker, WorkerOptions
+from tests.integration.conftest import Programs
+from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, Exporter, times
+from tests.integration.processes import Process
+from tests.integration.sentinel_servers import NAME, PASSWORD, SentinelSet
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(90)]
+
+UP = "redis_up"
+REDIS_PASSWORD = "redis-PASSWORD"
+FOLLOW_SECONDS = 15.0
+PATIENT = {"broker_connection_retry": True, "broker_connection_max_retries": None, "broker_heartbeat": 1}
+
+
+def options_of(sentinels: SentinelSet, **changes: object) -> tuple[str, ...]:
+    """Give the flag with Celery's transport options."""
+    return ("--broker-transport-options", json.dumps({**sentinels.options, **changes}))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Three sentinels over a master and its replica, an exporter that listens, a worker, a publisher."""
+
+    sentinels: SentinelSet
+    exporter: Exporter
+    worker: Worker
+    app: Celery
+    processes: tuple[Process, ...]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Give one set for all tests; each leaves it with a master and a replica that are well."""
+    with ExitStack() as ending:
+        programs = Programs(tmp_path_factory.mktemp("sentinel"), ending)
+        auth = ("--masterauth", REDIS_PASSWORD, "--repl-diskless-sync-delay", "0")
+        first = programs.redis(password=REDIS_PASSWORD, options=auth)
+        second = programs.redis(password=REDIS_PASSWORD, options=(*auth, "--replicaof", "127.0.0.1", f"{first.port}"))
+        sentinels = SentinelSet(programs.folder, (first, second), 3)
+        ending.callback(sentinels.stop)
+        exporter = programs.listening(sentinels, *options_of(sentinels))
+        settings = {"broker_transport_options": sentinels.options, **PATIENT}
+        worker = programs.worker(sentinels, "watched", WorkerOptions(settings=settings))
+        app = programs.publisher(sentinels, broker_transport_options=sentinels.options)
+        processes = (*programs.processes, *(sentinel.process for sentinel in sentinels.sentinels))
+        yield Watched(sentinels, exporter, worker, app, processes)
+
+
+def test_the_master_is_read_and_heard(watched: Watched) -> None:
+    """Tasks of each outcome count as they do without Sentinel; queues, servers and workers are read."""
+    for number in range(5):
+        watched.app.send_task("plain", (number,))
+        watched.app.send_task("fail")
+        watched.app.send_task("retry_once")
+    exporter = watched.exporter
+    exporter.agrees("plain", times(5, ONE_SUCCESS))
+    exporter.agrees("fail", times(5, {**ONE_RUN, "failure": 1, "ValueError": 1, "runtime failure": 1}))
+    ends = {"retry": 1, "KeyError": 1, "runtime retry": 1, "success": 1, "runtime success": 1}
+    exporter.agrees("retry_once", times(5, {**times(2, ONE_RUN), **ends}))
+    assert exporter.value(UP, redis="broker") == 1
+    assert exporter.value("celery_queue_length", queue="celery") == 0
+    roles = [labels["role"] for labels in exporter.labels("redis_instance_info")]
+    assert ["master"] == roles
+    eventually(lambda: exporter.value("celery_worker_concurrency", worker=watched.worker.name) == 2)
+    assert exporter.get("/-/ready").status == 200
+
+
+def test_a_failover_is_followed(watched: Watched) -> None:
+    """When Sentinel makes the replica master, and when the new master is killed, all counts go on where it is then."""
+    exporter, sentinels = watched.exporter, watched.sentinels
+    sentinels.fail_over()
+    _wait_until_followed(watched)
+    _count_again(watched, 3)
+    killed = sentinels.master
+    killed.process.kill()
+    eventually(lambda: sentinels.master is not killed, within=20)
+    _wait_until_followed(watched)
+    _count_again(watched, 6)
+    assert exporter.value("celery_exporter_event_stream_gap_seconds_total")
+    assert (exporter.value("celery_exporter_event_stream_reconnects_total", reason="closed") or 0) >= 2
+    killed.stop()
+    killed.start()
+    eventually(lambda: exporter.value("redis_connected_slaves", redis="broker") == 1, FOLLOW_SECONDS)
+
+
+def test_a_master_that_is_none_any_more_is_left(programs: Programs) -> None:
+    """Where the sentinels name another server, connections to the former are given up, although nobody cuts them."""
+    former, latter = programs.redis(), programs.redis()
+    sentinels = SentinelSet(programs.folder / "one", (former,), 1)
+    sentinels.servers.append(latter)
+    programs.processes.append(sentinels.sentinels[0].process)
+    try:
+        exporter = programs.listening(sentinels, *options_of(sentinels), "--queues.names", "moved")
+        assert exporter.value("celery_queue_length", queue="moved") == 0
+        latter.command("LPUSH", "moved", "x")
+        sentinels.sentinels[0].command("REMOVE", NAME)
+        sentinels.sentinels[0].command("MONITOR", NAME, "127.0.0.1", latter.port, 1)
+        eventually(lambda: exporter.value("celery_queue_length", queue="moved") == 1)
+        eventually(exporter.hears)
+        programs.publisher(latter).send_task("kept", queue="parked")
+        eventually(lambda: exporter.account("kept") == {"sent": 1})
+        assert former.command("CLIENT", "LIST", "TYPE", "pubsub") == b""
+    finally:
+        sentinels.stop()
+
+
+def test_a_wrong_sentinel_password_is_told(watched: Watched, programs: Programs) -> None:
+    """What the sentinels refuse is told apart from what Redis refuses, with the setting to look at."""
+    wrong = options_of(watched.sentinels, sentinel_kwargs={"password": "wrong-PASSWORD"})
+    line = _trouble(watched, programs, "auth", *wrong)
+    assert "broker_transport_options: check sentinel_kwargs.username and .password" in line
+    wrong_redis = watched.sentinels.url().replace(REDIS_PASSWORD, "wrong-PASSWORD")
+    exporter = programs.exporter("--broker-url", wrong_redis, *options_of(watched.sentinels))
+    assert exporter.value("redis_exporter_last_scrape_error", redis="broker", err="auth") == 1
+    for text in (exporter.process.output(), exporter.get("/").text):
+        assert "PASSWORD" not in text
+
+
+def test_an_unknown_master_is_told(watched: Watched, programs: Programs) -> None:
+    """A name that the sentinels do not know is a reason of its own, with the setting to look at."""
+    line = _trouble(watched, programs, "nomaster", *options_of(watched.sentinels, master_name="nobody"))
+    assert "broker_transport_options: check master_name" in line
+    assert "'nobody'" in line
+
+
+def test_check_of_a_master_is_good(watched: Watched, programs: Programs) -> None:
+    """The check finds the master by its sentinels."""
+    arguments = ("--broker-url", watched.sentinels.url(), *options_of(watched.sentinels))
+    check = programs.run(sys.executable, "-m", "exporter", "check", *arguments)
+    assert check.ended(20) == 0
+    assert "OK    redis broker" in check.output(), check.output()
+    assert "PASSWORD" not in check.output()
+
+
+def test_results_behind_sentinel_are_read(watched: Watched, programs: Programs) -> None:
+    """A result backend behind sentinels is read; where it is the broker's own Redis it is read once."""
+    broker = programs.redis()
+    options = {"master_name": NAME, "sentinel_kwargs": {"password": PASSWORD}}
+    results = ("--result-backend-url", watched.sentinels.url(db=1))
+    given = (*results, "--result-backend-transport-options", json.dumps(options))
+    exporter = programs.exporter("--broker-url", broker.url(), *given)
+    assert exporter.value(UP, redis="results") == 1
+    both = programs.exporter("--broker-url", watched.sentinels.url(), *options_of(watched.sentinels), *given)
+    assert [{"redis": "broker"}] == both.labels(UP)
+
+
+def _wait_until_followed(watched: Watched) -> None:
+    """Wait until exporter and worker are where the master is."""
+    port, exporter = f"{watched.sentinels.master.port}", watched.exporter
+
+    def followed() -> bool:
+        found = [(labels["tcp_port"], labels["role"]) for labels in exporter.labels("redis_instance_info")]
+        return found == [(port, "master")] and exporter.hears()
+
+    eventually(followed, FOLLOW_SECONDS)
+    beats = exporter.value("celery_worker_last_heartbeat_timestamp_seconds", worker=watched.worker.name) or 0
+    heard = "celery_worker_last_heartbeat_timestamp_seconds"
+    eventually(lambda: (exporter.value(heard, worker=watched.worker.name) or 0) > beats, 30)
+
+
+def _count_again(watched: Watched, total: int) -> None:
+    """Send three tasks more; they count exactly."""
+    for number in range(3):
+        watched.app.send_task("again", (number,))
+    watched.exporter.agrees("again", times(total, ONE_SUCCESS), within=30)
+
+
+def _trouble(watched: Watched, programs: Programs, reason: str, *arguments: str) -> str:
+    """Start an exporter that can't work; give what it logs, once per part, and see that it is shown."""
+    exporter = programs.exporter("--broker-url", watched.sentinels.url(), *arguments)
+    assert exporter.value(UP, redis="broker") == 0
+    assert exporter.value("redis_exporter_last_scrape_error", redis="broker", err=reason) == 1
+    refused = "celery_exporter_event_stream_reconnects_total"
+    eventually(lambda: (exporter.value(refused, reason=reason) or 0) >= 2)
+    failures = exporter.lines("supervisor.source_failed")
+    assert {reason} == {line["reason"] for line in failures}
+    assert len(failures) == len({line["source"] for line in failures})
+    assert "PASSWORD" not in exporter.process.output()
+    return str(failures[0]["error"])

@@ -1,0 +1,113 @@
+"""Celery's transport options in use: a worker and the exporter agree on every name that can be chosen."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import Authority
+from tests.integration.celery_workers import WorkerOptions
+from tests.integration.conftest import Programs
+from tests.integration.exporters import ONE_RUN, ONE_SUCCESS
+from tests.integration.processes import free_port
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+CHOSEN = {
+    "global_keyprefix": "proj1:",
+    "sep": "|",
+    "priority_steps": [0, 4],
+    "visibility_timeout": 1234,
+    "unacked_key": "held",
+    "unacked_index_key": "held_since",
+}
+EXCHANGES = {"event_exchange": "news", "control_exchange": "orders"}
+
+
+class Address:
+    """A broker by a URL of one's own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def url(self) -> str:
+        """Give the URL."""
+        return self._url
+
+
+@pytest.mark.parametrize("fanout", [{"fanout_prefix": "/chosen."}, {"fanout_prefix": False, "fanout_patterns": False}])
+def test_a_worker_with_every_option_is_seen_whole(
+    programs: Programs, tmp_path: Path, fanout: dict[str, object]
+) -> None:
+    """With the options of the worker the exporter counts, reads queues and deliveries, and gets answers."""
+    server, options = programs.redis(), {**CHOSEN, **fanout}
+    settings = {"broker_transport_options": options, **EXCHANGES}
+    exchanges = ("--event-exchange", "news", "--control-exchange", "orders")
+    exporter = programs.listening(server, "--broker-transport-options", json.dumps(options), *exchanges)
+    worker = programs.worker(server, options=WorkerOptions(settings=settings))
+    app = programs.publisher(server, **settings)
+    app.send_task("plain")
+    exporter.agrees("plain", ONE_SUCCESS)
+    gate = tmp_path / "gate"
+    app.send_task("hold_late", (str(gate),))
+    exporter.agrees("hold_late", {**ONE_RUN, "running": 1})
+    eventually(lambda: exporter.value("celery_unacked_messages") == 1)
+    assert exporter.value("celery_broker_visibility_timeout_seconds") == 1234
+    for priority in (0, 4, 9):
+        app.send_task("kept", queue="parked", priority=priority)
+    eventually(lambda: exporter.value("celery_queue_length", queue="parked") == 3)
+    assert exporter.value("celery_queue_priority_length", queue="parked", priority="4") == 2
+    eventually(lambda: exporter.value("celery_worker_concurrency", worker=worker.name) == 2)
+    gate.touch()
+    exporter.agrees("hold_late", ONE_SUCCESS)
+    eventually(lambda: exporter.value("celery_unacked_messages") == 0)
+
+
+def test_options_of_celerys_own_are_noted(programs: Programs) -> None:
+    """What concerns Celery's connections alone may be pasted along, and is said to have no effect."""
+    options = {"socket_timeout": 5, "retry_policy": {"timeout": 5}, "visibility_timeout": 60}
+    exporter = programs.listening(programs.redis(), "--broker-transport-options", json.dumps(options))
+    notes = [line["note"] for line in exporter.lines("app.configuration_noted")]
+    assert ["retry_policy", "socket_timeout"] == sorted(note.split()[1] for note in notes)
+    assert exporter.value("celery_broker_visibility_timeout_seconds") == 60
+
+
+def test_a_unix_socket_does_for_workers_too(programs: Programs) -> None:
+    """With one URL for both, in Celery's spelling, the tasks of a worker on a unix socket count in full."""
+    server = programs.redis(unix=True)
+    address = Address(f"redis+socket://{server.socket}?virtual_host=2")
+    exporter = programs.listening(address)
+    programs.worker(address)
+    programs.publisher(address).send_task("kept")
+    exporter.agrees("kept", ONE_SUCCESS)
+
+
+def test_tls_does_for_workers_too(programs: Programs, tmp_path: Path) -> None:
+    """With one URL for both the tasks of a worker on a TLS port count in full."""
+    authority, port = Authority(tmp_path, "authority"), free_port()
+    pair = authority.issue("redis")
+    options = ("--tls-port", f"{port}", "--tls-cert-file", f"{pair.certificate}", "--tls-key-file", f"{pair.key}",
+               "--tls-ca-cert-file", f"{authority.certificate}", "--tls-auth-clients", "no")  # fmt: skip
+    programs.redis(options=options)
+    ssl = f"ssl_cert_reqs=required&ssl_ca_certs={authority.certificate}"
+    address = Address(f"rediss://localhost:{port}/0?{ssl}")
+    exporter = programs.listening(address)
+    programs.worker(address)
+    programs.publisher(address).send_task("secured")
+    exporter.agrees("secured", ONE_SUCCESS)
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ('{"visibility_timeout": "soon"}', "visibility_timeout: must be a duration"),
+    ('{"visibilty_timeout": 3600}', "did you mean broker_transport_options.visibility_timeout?"),
+    ('{"priority_steps": [0, "x"]}', "priority_steps: must be a whole number"),
+    ("{", "must be a JSON object"),
+])  # fmt: skip
+def test_an_option_that_cant_be_read_ends_the_start(programs: Programs, given: str, message: str) -> None:
+    """A transport option that is wrong ends with exit code 2 and one line that names it."""
+    program = programs.run(sys.executable, "-m", "exporter", "--broker-transport-options", given)
+    assert program.ended() == 2
+    assert message in program.output()
+    assert len(program.output().splitlines()) == 1

@@ -1,0 +1,37 @@
+"""beat_schedule as settings."""
+
+import pytest
+
+from exporter.cli import schedule
+from exporter.errors import ConfigError
+from exporter.sources.celery_app import ScheduledTask
+
+ENTRIES = [
+    ScheduledTask("a", "t", "interval", {}, 60.0),
+    ScheduledTask("b", "t", "crontab", {"minute": "*/30"}),
+    ScheduledTask("sunrise", "wake", "solar", {}),
+    ScheduledTask("odd", "mine", "MySchedule", {}),
+    ScheduledTask("spoilt", "s", "crontab", {"minute": "77"}),
+]
+
+
+def test_output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of several entries of a task the shortest interval counts; what says none is named on standard error."""
+    monkeypatch.setattr(schedule, "read_beat_schedule", lambda _app: ENTRIES)
+    assert 0 == schedule.run(["--app=proj"])
+    out, err = capsys.readouterr()
+    assert 'tasks:\n  "t":\n    expected_interval: 1m\n  "wake":\n    expected_interval: 25h\n' == out
+    assert ["left out: odd", "left out: spoilt"] == [line.rpartition(": ")[0] for line in err.splitlines()]
+
+
+@pytest.mark.parametrize("argv", [[], ["--app"], ["--app="], ["proj"], ["--app=a", "--app=b"], ["-B", "x"]])
+def test_wrong_flags(argv: list[str]) -> None:
+    """Anything but one application is refused with an example."""
+    with pytest.raises(ConfigError, match=r"--app=proj\.celery"):
+        schedule.run(argv)
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help says what the output is for."""
+    assert 0 == schedule.run(["--help"])
+    assert "celery_task_expected_interval_seconds" in capsys.readouterr().out

@@ -1,0 +1,144 @@
+"""Answers of workers."""
+
+import base64
+import contextlib
+import json
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.decode.control import decode_reply
+from exporter.errors import DecodeError
+from exporter.inspection import ConsumedQueue, HeldTask, WorkerStats
+
+# As Celery 5.7 answers, shortened by what is not read.
+STATS: dict[str, Any] = {
+    "total": {"proj.add": 2}, "pid": 21591, "clock": "21", "uptime": 7,
+    "pool": {
+        "implementation": "celery.concurrency.prefork:TaskPool", "max-concurrency": 2, "processes": [21594, 21595],
+        "max-tasks-per-child": "N/A", "timeouts": [0, 0], "writes": {"total": 2, "strategy": "fair"},
+    },
+    "broker": {"hostname": "127.0.0.1", "transport": "redis", "transport_options": {}},
+    "prefetch_count": 8, "rusage": {"utime": 0.5, "maxrss": 54744},
+}  # fmt: skip
+REQUEST: dict[str, Any] = {
+    "id": "a6cb", "name": "proj.add", "args": [{"secret": [1]}], "kwargs": {"x": None}, "type": "proj.add",
+    "hostname": "w1@host", "time_start": None, "acknowledged": False, "worker_pid": None,
+    "delivery_info": {"exchange": "", "routing_key": "mail", "priority": 0, "redelivered": False},
+}  # fmt: skip
+
+
+def envelope(body: bytes, command: str, content_type: str = "application/json") -> bytes:
+    """What a worker pushes."""
+    return json.dumps({
+        "body": base64.b64encode(body).decode(), "content-encoding": "utf-8", "content-type": content_type,
+        "headers": {"ticket": f"7/{command}", "clock": 3}, "properties": {"body_encoding": "base64", "priority": 0},
+    }).encode()  # fmt: skip
+
+
+def answer(command: str, content: object, worker: str = "w1@host") -> bytes:
+    """One worker's answer."""
+    return envelope(json.dumps({worker: content}).encode(), command)
+
+
+def test_stats() -> None:
+    """The answer to stats gives pool, slots, prefetch count, uptime and memory; the ticket comes back."""
+    reply = decode_reply(answer("stats", STATS))
+    assert ("7/stats", "stats", "w1@host", WorkerStats("prefork", 2, 8, 7, 54744)) == reply
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"rusage": "N/A"}, WorkerStats("prefork", 2, 8, 7, None)),
+        ({"autoscaler": {"max": 9, "min": 1, "current": 4, "qty": 0}}, WorkerStats("prefork", 4, 8, 7, 54744)),
+        ({"prefetch_count": None, "uptime": None}, WorkerStats("prefork", 2, None, None, 54744)),
+        (
+            {"pool": {"implementation": "celery.concurrency.thread:TaskPool", "max-concurrency": 5, "threads": 1}},
+            WorkerStats("threads", 5, 8, 7, 54744),
+        ),
+        ({"pool": {"implementation": "proj.pool:Own"}}, WorkerStats("proj.pool:Own", None, 8, 7, 54744)),
+        (
+            {"pool": {**STATS["pool"], "processes": [1, 2, 3]}},  # grown since it started
+            WorkerStats("prefork", 3, 8, 7, 54744),
+        ),
+    ],
+)
+def test_stats_of_other_workers(changes: dict[str, Any], expected: WorkerStats) -> None:
+    """What a pool or a system does not tell is None, and slots are those of now."""
+    assert expected == decode_reply(answer("stats", STATS | changes)).answer
+
+
+def test_queues() -> None:
+    """The answer to active_queues gives names and what they are bound to."""
+    queues = [
+        {"name": "mail", "exchange": {"name": "mail", "type": "direct"}, "routing_key": "mail", "alias": None},
+        {"name": "bare", "exchange": None, "routing_key": None},
+    ]
+    expected = [ConsumedQueue("mail", "mail", "mail"), ConsumedQueue("bare", "", "")]
+    assert expected == decode_reply(answer("active_queues", queues)).answer
+
+
+def test_tasks() -> None:
+    """Active, reserved and scheduled tasks give id, name, where they came from and their start; nothing of the user."""
+    held = HeldTask("a6cb", "proj.add", "", "mail")
+    assert [held] == decode_reply(answer("reserved", [REQUEST])).answer
+    entry = {"eta": "2026-11-22T08:00:21+00:00", "priority": 6, "request": REQUEST}
+    assert [held] == decode_reply(answer("scheduled", [entry])).answer
+    running = [REQUEST | {"time_start": 1_795_319_739.5, "delivery_info": None}]
+    assert [HeldTask("a6cb", "proj.add", "", "", 1_795_319_739.5)] == decode_reply(answer("active", running)).answer
+
+
+def test_registered() -> None:
+    """Names of registered tasks come without their options."""
+    tasks = ["proj.add", "proj.slow [rate_limit=10/m]", "proj.routed [exchange=media routing_key=video]"]
+    assert ["proj.add", "proj.slow", "proj.routed"] == decode_reply(answer("registered", tasks)).answer
+
+
+def test_other_forms() -> None:
+    """Answers in msgpack, and in bodies that are not base64, are read as well."""
+    packed = envelope(msgpack.packb({"w": ["t"]}), "registered", "application/x-msgpack")
+    assert ["t"] == decode_reply(packed).answer
+    plain = {"body": '{"w": ["t"]}', "headers": {"ticket": "1/registered"}}
+    assert ["t"] == decode_reply(json.dumps(plain).encode()).answer
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "envelope"),
+        (b"\xff", "envelope"),
+        (b"[" * 100_000, "envelope"),
+        (b'{"body": "", "headers": {}}', "envelope"),
+        (b'{"body": "", "headers": {"ticket": null}}', "envelope"),
+        (answer("revoked", []), "envelope"),
+        (envelope(b"", "stats", "application/x-python-serialize"), "serializer"),
+        (envelope(b"{", "stats"), "body"),
+        (envelope(b"\xff\xff", "reserved"), "body"),
+        (envelope(b"[1]", "stats"), "schema"),
+        (envelope(b"{}", "stats"), "schema"),
+        (envelope(b'{"a": [], "b": []}', "reserved"), "schema"),
+        (answer("stats", {"error": "KeyError('stats')"}), "schema"),
+        (answer("reserved", {"error": "x"}), "schema"),
+        (answer("reserved", [{"id": 1}]), "schema"),
+        (answer("active", [REQUEST | {"time_start": -1}]), "schema"),
+        (answer("stats", STATS | {"prefetch_count": "many"}), "schema"),
+        (answer("registered", ["x" * 513]), "schema"),
+    ],
+)
+def test_what_is_no_answer(payload: bytes, reason: str) -> None:
+    """Whatever is not an answer of the expected form is refused with its reason."""
+    with pytest.raises(DecodeError) as caught:
+        decode_reply(payload)
+    assert reason == caught.value.reason
+
+
+@given(st.binary(max_size=60), st.sampled_from(("stats", "active_queues", "scheduled", "reserved", "registered")))
+def test_any_body(body: bytes, command: str) -> None:
+    """Any bytes in an answer give a DecodeError or an answer."""
+    for payload in (body, envelope(body, command), envelope(body, command, "application/x-msgpack")):
+        with contextlib.suppress(DecodeError):
+            decode_reply(payload)

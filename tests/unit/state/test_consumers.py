@@ -1,0 +1,113 @@
+"""Consumers of each queue."""
+
+import pytest
+
+from exporter.catalog import queues as rows
+from exporter.records import WorkerHeartbeat
+from exporter.state.consumers import Consumers
+from exporter.state.queues import Queues
+from tests.lab import W1, W2, Lab
+
+PATIENCE = 30.0
+
+
+class Fleet(Lab):
+    """A lab with consumers, listening for long enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queues = Queues(self.tasks, ["orders"], 10)
+        self.consumers = Consumers(self.store, self.workers, self.queues, self.clock, PATIENCE)
+        self.workers.tick(listening=True)
+        self.clock.advance(PATIENCE)
+
+    def tells(self, worker: str, queues: list[str] | None, concurrency: int | None = 1) -> None:
+        """Fold a heartbeat that carries the worker's setup."""
+        beat = WorkerHeartbeat(worker, self.clock.epoch, 1, 2.0, 0, 0, queues=queues, concurrency=concurrency)
+        self.workers.fold_heartbeat(beat)
+
+    def shown(self, queue: str) -> tuple[float | None, float | None]:
+        """Consumers and concurrency of a queue."""
+        self.workers.tick(listening=True)
+        return self.value(rows.QUEUE_CONSUMERS, queue), self.value(rows.QUEUE_CONCURRENCY, queue)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """Give a fleet without workers."""
+    return Fleet()
+
+
+def test_consumers_are_summed(fleet: Fleet) -> None:
+    """A queue has the workers that consume it, and their slots; a known one that nobody consumes has 0."""
+    fleet.tells(W1, ["mail", "video"], 2)
+    fleet.tells(W2, ["mail"], 3)
+    assert (2, 5) == fleet.shown("mail")
+    assert (1, 2) == fleet.shown("video")
+    assert (0, 0) == fleet.shown("orders")
+    assert ("orders", "mail", "video") == fleet.queues.known()
+
+
+def test_consumers_follow(fleet: Fleet) -> None:
+    """Consumers change when a worker consumes less, leaves, is lost or comes back."""
+    fleet.tells(W1, ["mail", "video"], 2)
+    fleet.tells(W2, ["mail"], 3)
+    assert (2, 5) == fleet.shown("mail")
+    fleet.tells(W1, ["video"], 4)
+    assert ((1, 3), (1, 4)) == (fleet.shown("mail"), fleet.shown("video"))
+    fleet.offline(W2)
+    assert (0, 0) == fleet.shown("mail")
+    fleet.clock.advance(60)
+    assert (0, 0) == fleet.shown("video")
+    fleet.tells(W1, ["video"], 4)
+    assert (1, 4) == fleet.shown("video")
+
+
+def test_nobody_is_only_said_where_it_is_certain(fleet: Fleet) -> None:
+    """While an online worker has not told its queues it may consume any, so no queue is said to have no consumer."""
+    fleet.tells(W1, ["mail"])
+    assert (0, 0) == fleet.shown("orders")
+    fleet.tells(W2, None, None)
+    assert (None, None) == fleet.shown("orders")
+    assert (1, 1) == fleet.shown("mail")
+    fleet.offline(W2)
+    assert (0, 0) == fleet.shown("orders")
+
+
+def test_nobody_is_said_after_a_while() -> None:
+    """At the start, and after an interruption, workers are given the time to be heard."""
+    lab = Fleet()
+    lab.clock.advance(-1)
+    assert (None, None) == lab.shown("orders")
+    lab.clock.advance(1)
+    assert (0, 0) == lab.shown("orders")
+    lab.workers.tick(listening=False)
+    assert (None, None) == lab.shown("orders")
+
+
+def test_unknown_slots_are_not_guessed(fleet: Fleet) -> None:
+    """A queue's concurrency is absent while one of its consumers has not told its own."""
+    fleet.tells(W1, ["mail"], 2)
+    fleet.tells(W2, ["mail"], None)
+    assert (2, None) == fleet.shown("mail")
+
+
+def test_worker_without_a_queue(fleet: Fleet) -> None:
+    """A worker that consumes nothing told so: queues without consumers are certain."""
+    fleet.tells(W1, [])
+    assert (0, 0) == fleet.shown("orders")
+
+
+def test_queues_found_later_are_shown(fleet: Fleet) -> None:
+    """A queue that becomes known while the workers stay the same gets its 0."""
+    fleet.tells(W1, ["mail"])
+    fleet.shown("mail")
+    fleet.queues.add(["found"])
+    assert (0, 0) == fleet.shown("found")
+
+
+def test_what_the_broker_counts_is_left_to_it(fleet: Fleet) -> None:
+    """Where the broker counts consumers, nothing of what workers told of them is shown besides their slots."""
+    fleet.consumers.leave_to_broker(rows.QUEUE_CONSUMERS)
+    fleet.tells(W1, ["orders"], 4)
+    assert (None, 4) == fleet.shown("orders")

@@ -1,0 +1,150 @@
+"""Names of tasks and queues: filters, rewrites, the label of the worker, and bounds under a flood of names."""
+
+import re
+import tracemalloc
+
+import pytest
+
+from exporter.catalog import OVERFLOW, internals
+from exporter.catalog import queues as queue_rows
+from exporter.catalog import tasks as rows
+from exporter.catalog import workers as worker_rows
+from exporter.exposition import ProcessMetrics, Renderer, negotiate
+from exporter.records import QueueReading
+from exporter.state.queues import Queues
+from exporter.state.rules import NameRules, Naming, Rewrite
+from exporter.state.series import NewSeries
+from exporter.state.tracking import TaskLimits
+from exporter.state.workers import WorkerLimits
+from tests.lab import W1, W2, Lab
+
+RULES = Naming(
+    task=NameRules([], [re.compile(r"celery\..*")], [Rewrite(re.compile(r"proj\.(.+)_v[0-9]+"), r"\g<1>")]),
+    queue=NameRules([], [re.compile("private")], [Rewrite(re.compile(r"tenant-.+"), "tenants")]),
+)
+BY_WORKER = Naming(worker_label=True)
+
+
+def run(lab: Lab, uuid: str, name: str, queue: str, worker: str = W1) -> None:
+    """Let a task succeed."""
+    lab.sent(uuid, 0, name, queue)
+    lab.received(uuid, 1, name, worker)
+    lab.started(uuid, 2, worker)
+    lab.succeeded(uuid, 3, worker=worker)
+
+
+def counts(lab: Lab) -> dict[tuple[str, ...], float]:
+    """Successes by their labels."""
+    series = lab.store._scalars[rows.TASKS].series
+    return {labels: found.value for labels, found in series.items() if found.value and labels[2] == "success"}
+
+
+def test_rewritten_names_are_counted_together() -> None:
+    """Tasks and queues shown under one name share their series, exactly, and what is left out leaves nothing."""
+    lab = Lab(TaskLimits(naming=RULES))
+    for number, (name, queue) in enumerate(
+        [
+            ("proj.add_v1", "mail"), ("proj.add_v2", "mail"), ("proj.add_v1", "tenant-a"), ("proj.add_v3", "tenant-b"),
+            ("celery.backend_cleanup", "mail"), ("proj.add_v1", "private"), ("plain", "mail"),
+        ]
+    ):  # fmt: skip
+        run(lab, f"id{number}", name, queue)
+    assert {
+        ("add", "mail", "success"): 2, ("add", "tenants", "success"): 2, ("plain", "mail", "success"): 1,
+    } == counts(lab)  # fmt: skip
+    shown = {labels[0] for metric in rows.METRICS for labels in _labels(lab, metric)}
+    assert {"add", "plain"} == shown
+    assert 0 == sum(series.value for series in lab.store._scalars[internals.TASKS_UNMATCHED].series.values())
+
+
+def _labels(lab: Lab, metric: object) -> list[tuple[str, ...]]:
+    return next([s.labels for s in family.series] for family in lab.store.collect() if family.metric is metric)
+
+
+def test_failures_of_what_is_left_out() -> None:
+    """Exceptions, revocations and last times of a task that is left out are not shown either."""
+    lab = Lab(TaskLimits(naming=RULES))
+    lab.sent("a", 0, "celery.chord_unlock", "mail")
+    lab.received("a", 1, "celery.chord_unlock")
+    lab.started("a", 2)
+    lab.failed("a", 3)
+    for metric in (rows.TASK_EXCEPTIONS, rows.TASK_LAST_FAILURE, rows.TASK_LAST_SENT, rows.TASKS):
+        assert [] == _labels(lab, metric)
+    assert [] == list(lab.tasks.names)
+
+
+def test_queues_are_read_by_their_own_names_and_shown_together() -> None:
+    """Redis is asked for each queue, except those left out; lengths add up and of ages the largest is shown."""
+    lab = Lab(TaskLimits(naming=RULES))
+    for number, queue in enumerate(("tenant-a", "tenant-b", "mail", "private")):
+        run(lab, f"id{number}", "plain", queue)
+    queues = Queues(lab.tasks, ["private", "configured"], 10)
+    assert ("configured", "mail", "tenant-a", "tenant-b") == tuple(sorted(queues.names()))
+    readings = [QueueReading(name, {0: length}, {}) for name, length in (("tenant-a", 2), ("tenant-b", 3), ("mail", 1))]
+    lengths = {s.labels: s.value for s in queues.fold_all(readings, 10.0) if s.metric is queue_rows.QUEUE_LENGTH}
+    assert {("tenants",): 5, ("mail",): 1} == lengths
+
+
+def by_worker_lab(pairs: int = 100) -> Lab:
+    """A lab whose task series are told apart by worker."""
+    new = NewSeries(by_worker=rows.BY_WORKER)
+    return Lab(TaskLimits(naming=BY_WORKER, pairs=pairs), WorkerLimits(retention=60), new=new)
+
+
+def test_worker_label() -> None:
+    """Told apart by worker, each execution is counted once, with the worker that ran it; what was sent has none."""
+    lab = by_worker_lab()
+    run(lab, "a", "t", "q", W1)
+    run(lab, "b", "t", "q", W2)
+    run(lab, "c", "t", "q", W2)
+    lab.sent("d", 0, "t", "q")
+    lab.received("d", 1, "t", W1)
+    lab.revoked("d", 2)  # never started, by W1
+    assert {("t", "q", "success", W1): 1, ("t", "q", "success", W2): 2} == counts(lab)
+    assert 1 == lab.store.scalar(rows.TASKS, "t", "q", "revoked", W1).value
+    assert [("t", "q")] == _labels(lab, rows.TASKS_SENT)
+    families = {family.metric.name: family for family in lab.store.collect()}
+    assert ("task", "queue", "state", "worker") == families[rows.TASKS.name].metric.label_names
+    assert {("t", "q", W1), ("t", "q", W2)} == {series.labels for series in families[rows.TASK_WAIT.name].series}
+
+
+def test_series_of_a_worker_go_with_it() -> None:
+    """When a worker is forgotten, its task series are too, and their places are free again."""
+    lab = by_worker_lab(pairs=1)
+    run(lab, "a", "t", "q", W1)
+    run(lab, "b", "t", "q", W2)
+    assert {("t", "q", "success", W1): 1, ("t", "q", "success", OVERFLOW): 1} == counts(lab)
+    lab.advance(31)
+    lab.advance(61)  # both are lost, then forgotten
+    assert {("t", "q", "success", OVERFLOW): 1} == counts(lab)
+    lab.tasks.now = lab.clock.monotonic()
+    run(lab, "c", "t", "q", W2)
+    assert 1 == counts(lab)["t", "q", "success", W2]
+
+
+@pytest.mark.parametrize("naming", [Naming(), BY_WORKER], ids=["by task", "by task and worker"])
+def test_a_flood_of_names_stays_inside_the_bounds(naming: Naming) -> None:
+    """10,000 workers and 5,000 tasks stay inside the caps and bounded memory, every execution counted once."""
+    limits = TaskLimits(pairs=1_000, naming=naming, exceptions=10)
+    new = NewSeries(by_worker=rows.BY_WORKER if naming.worker_label else frozenset())
+    lab = Lab(limits, WorkerLimits(count=2_000), series=5_000, new=new)
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            run(lab, f"id{number}", f"proj.task_{number % 5_000}", f"q{number % 7}", f"w{number}@host")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 10_000 == sum(counts(lab).values())
+    assert all(len(family.series) <= 5_000 + 5 for family in lab.store.collect())
+    assert 2_000 == len(lab.workers.by_name)
+    assert 2_001 >= len(_labels(lab, worker_rows.WORKER_UP))
+    assert lab.store.scalar(internals.SERIES_DROPPED, rows.TASKS.name).value > 0
+    assert held < 60_000_000
+    body = b"".join([_body(lab)])
+    assert OVERFLOW.encode() in body
+
+
+def _body(lab: Lab) -> bytes:
+    renderer = Renderer(ProcessMetrics())
+    return renderer.finish(renderer.render(lab.store.collect(), openmetrics=False), negotiate("", ""))

@@ -1,0 +1,318 @@
+"""The rounds in which workers are asked."""
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+import structlog
+
+from exporter.catalog import internals
+from exporter.catalog import tasks as task_rows
+from exporter.catalog import workers as rows
+from exporter.control import BATCH, COLLECTOR, REFUSED_SECONDS, Control, ControlOptions
+from exporter.errors import SourceError
+from exporter.sources.control import MAT_SECONDS, Request
+from exporter.state.control import COMMANDS, SEEDING_SECONDS, Interview
+from tests.lab import W1, W2, Lab
+
+ANSWERS: dict[str, object] = {
+    "stats": {"pool": {"implementation": "celery.concurrency.solo:TaskPool", "max-concurrency": 1}},
+    "active_queues": [{"name": "mail"}], "scheduled": [], "reserved": [], "active": [], "registered": ["t"],
+}  # fmt: skip
+
+
+def payload(worker: str, ticket: str, content: object) -> bytes:
+    """An answer as Redis holds it."""
+    body = base64.b64encode(json.dumps({worker: content}).encode()).decode()
+    return json.dumps({"body": body, "headers": {"ticket": ticket}}).encode()
+
+
+class ScriptedPostbox:
+    """Workers that answer at once, except those in ``mute``; ``failures`` are raised by the methods they name."""
+
+    rights = "~key +right"
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.sent: list[Request] = []
+        self.answers: list[bytes] = []
+        self.mute: set[str] = set()
+        self.failures: dict[str, SourceError] = {}
+
+    def open(self) -> None:
+        """Get ready."""
+        self._call("open")
+        self.answers.clear()
+
+    def send(self, requests: Sequence[Request]) -> None:
+        """Send, and let the workers answer."""
+        self._call("send")
+        self.sent += requests
+        self.answers += [
+            payload(worker, request.ticket, ANSWERS[request.command])
+            for request in requests
+            for worker in request.destination
+            if request.ticket and worker not in self.mute
+        ]
+
+    def receive(self) -> list[bytes]:
+        """Give two answers at a time."""
+        self._call("receive")
+        given, self.answers = self.answers[:2], self.answers[2:]
+        return given
+
+    def settle(self, *, complete: bool) -> None:
+        """Clean up."""
+        self._call("settle" if complete else "leave")
+
+    def close(self) -> None:
+        """Close."""
+        self._call("close")
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.failures:
+            raise self.failures[name]
+
+
+class ImpatientStop(threading.Event):
+    """A stop event whose waits take no time but move the clock; ``after`` some of a second or more it is set."""
+
+    def __init__(self, lab: Lab, after: int = 1) -> None:
+        super().__init__()
+        self.lab = lab
+        self.left = after
+        self.waited: list[float] = []
+        self.between: Callable[[], None] = lambda: None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Let time pass."""
+        assert timeout is not None
+        self.lab.clock.advance(timeout)
+        if timeout >= 1:
+            self.waited.append(timeout)
+            self.left -= 1
+            self.between()
+            if self.left <= 0:
+                self.set()
+        return self.is_set()
+
+
+class Round:
+    """A control with scripted workers."""
+
+    def __init__(self, *workers: str, options: ControlOptions | None = None) -> None:
+        self.lab = Lab()
+        self.postbox = ScriptedPostbox()
+        self.interview = Interview(self.lab.workers, self.lab.tasks, self.lab.clock)
+        options = options or ControlOptions(60, 5)
+        self.control = Control(self.postbox, self.interview, self.lab.store, self.lab.clock, options)
+        for worker in workers:
+            self.lab.beat(worker=worker)
+
+    def run(self, after: int = 1, between: Callable[[], None] = lambda: None) -> ImpatientStop:
+        """Run until so many waits of a second or more."""
+        stop = ImpatientStop(self.lab, after)
+        stop.between = between
+        self.control.run(stop, lambda: None)
+        return stop
+
+    def missing(self) -> set[float | None]:
+        """Every number of missing answers."""
+        return {self.lab.value(internals.CONTROL_MISSING, command) for command in COMMANDS}
+
+    def invalid(self, reason: str) -> float | None:
+        """Answers skipped for a reason."""
+        return self.lab.value(internals.CONTROL_INVALID, reason)
+
+
+def test_a_round() -> None:
+    """A round asks each worker each command by name, folds the answers, ends with the last one and leaves nothing."""
+    trial = Round(W1, W2)
+    began = trial.lab.clock.monotonic()
+    stop = trial.run()
+    assert [(command, [W1, W2]) for command in COMMANDS] == [
+        (sent.command, sent.destination) for sent in trial.postbox.sent
+    ]
+    assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1) == trial.lab.value(rows.WORKER_CONCURRENCY, W2)
+    assert ["open", "send", *["receive"] * 6, "settle"] == trial.postbox.calls
+    assert trial.lab.clock.monotonic() - began == sum(stop.waited)
+    assert {0} == trial.missing()
+    assert 0 == trial.lab.value(task_rows.TASKS, "t", "mail", "failure")
+    assert 1 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
+    assert trial.lab.value(internals.COLLECTOR_LAST_SUCCESS, COLLECTOR) == trial.lab.clock.epoch - sum(stop.waited)
+
+
+def test_nobody_is_asked_where_there_is_nobody() -> None:
+    """Without workers nothing is sent to the server."""
+    trial = Round()
+    trial.run(3)
+    assert [] == trial.postbox.calls
+
+
+def test_rounds_come_at_their_interval() -> None:
+    """All workers are asked once in an interval, the routine only after the first time."""
+    trial = Round(W1)
+    trial.run(61, lambda: trial.lab.beat(worker=W1))
+    assert 2 * len(COMMANDS) - 2 == len(trial.postbox.sent)
+
+
+def test_new_workers_are_asked_between_rounds() -> None:
+    """A worker that comes is asked within a second, alone."""
+    trial = Round(W1)
+    trial.run(3, lambda: trial.lab.beat(worker=W2))
+    assert [[W1], [W2]] == [sent.destination for sent in trial.postbox.sent if sent.command == "stats"]
+
+
+def test_large_fleets_are_asked_in_batches() -> None:
+    """No more workers than a batch's answer at a time."""
+    names = [f"w{number}@host" for number in range(2 * BATCH + 1)]
+    trial = Round(*names)
+    trial.run()
+    asked = [sent.destination for sent in trial.postbox.sent if sent.command == "stats"]
+    assert [BATCH, BATCH, 1] == [len(batch) for batch in asked]
+    assert names == [name for batch in asked for name in batch]
+    assert 3 == trial.postbox.calls.count("open")
+    assert all(trial.lab.value(rows.WORKER_CONCURRENCY, name) == 1 for name in names)
+
+
+def test_missing_answers() -> None:
+    """A worker that does not answer by the deadline is counted and shows nothing; the others are not affected."""
+    trial = Round(W1, W2)
+    trial.postbox.mute = {W2}
+    began = trial.lab.clock.monotonic()
+    stop = trial.run()
+    assert 5 <= trial.lab.clock.monotonic() - began - sum(stop.waited) < 5.2
+    assert trial.postbox.calls.count("receive") < 80
+    assert {1} == trial.missing()
+    assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1)
+    assert trial.lab.value(rows.WORKER_CONCURRENCY, W2) is None
+    assert 1 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
+
+
+def test_answers_that_are_due_find_a_place() -> None:
+    """As long as an answer may come late, rounds leave what lets it vanish; afterwards they leave nothing."""
+    trial = Round(W1)
+    trial.postbox.mute = {W1}
+
+    def live() -> None:
+        trial.postbox.mute = set()
+        trial.lab.beat(worker=W1)
+
+    trial.run(int(MAT_SECONDS) + 120, live)
+    ends = [call for call in trial.postbox.calls if call in {"leave", "settle"}]
+    assert ["leave", "settle"] == sorted(set(ends))
+    assert sorted(ends) == ends
+    assert 59 <= ends.count("leave") <= 61
+
+
+def test_rubbish_is_counted() -> None:
+    """What is no answer, too large, late or a stranger's is counted by its reason, and costs no other answer."""
+    trial = Round(W1, options=ControlOptions(60, 5, max_bytes=1000))
+    rubbish = [
+        b"", payload(W1, "1/reserved", ["x" * 1000]), payload(W1, "0/stats", ANSWERS["stats"]),
+        payload("stranger@host", "1/reserved", []), payload(W1, "1/stats", {"error": "x"}),
+    ]  # fmt: skip
+    send = trial.postbox.send
+
+    def send_among_rubbish(requests: Sequence[Request]) -> None:
+        trial.postbox.answers += rubbish
+        send(requests)
+
+    trial.postbox.send = send_among_rubbish  # type: ignore[method-assign]
+    trial.run()
+    reasons = ("envelope", "size", "late", "stranger", "schema", "body", "serializer")
+    assert [1, 1, 1, 1, 1, 0, 0] == [trial.invalid(reason) for reason in reasons]
+    assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1)
+    assert {0} == trial.missing()
+
+
+@pytest.mark.parametrize("step", ["open", "send", "receive", "settle"])
+def test_failures_are_handed_on(step: str) -> None:
+    """A broker that fails in the middle takes all answers off; the round is tried again as soon as it is there."""
+    trial = Round(W1)
+    trial.run()
+    trial.lab.clock.advance(60)
+    trial.lab.beat(worker=W1)
+    trial.postbox.failures = {step: SourceError("closed", "gone")}
+    with pytest.raises(SourceError):
+        trial.run()
+    assert trial.lab.value(rows.WORKER_CONCURRENCY, W1) is None
+    assert 0 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
+    trial.postbox.failures = {}
+    trial.run()
+    assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1)
+    assert 1 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
+    assert 1 == trial.lab.value(internals.CONTROL_ENABLED)
+
+
+def test_a_user_without_rights_switches_it_off() -> None:
+    """Want of rights is said in one line with its cure, shown, tried again after an hour, and no failure."""
+    trial = Round(W1)
+    trial.postbox.failures = {"send": SourceError("noperm", "PUBLISH: NOPERM")}
+    seen: list[float | None] = []
+
+    def look() -> None:
+        seen.append(trial.lab.value(internals.CONTROL_ENABLED))
+        trial.lab.beat()
+
+    with structlog.testing.capture_logs() as lines:
+        stop = trial.run(2, look)
+    assert [REFUSED_SECONDS, REFUSED_SECONDS] == stop.waited
+    assert ["control.switched_off"] == [line["event"] for line in lines]
+    assert "~key +right" in lines[0]["grant"]
+    assert [0, 0] == seen
+    assert "PUBLISH: NOPERM" == trial.control.refused
+    assert 0 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
+    assert "close" in trial.postbox.calls
+    assert 0 == trial.lab.workers.seeding
+    trial.postbox.failures = {}
+    trial.lab.beat()
+    trial.run()
+    assert (1, "") == (trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR), trial.control.refused)
+
+
+def test_a_stop_ends_a_round() -> None:
+    """A stop does not wait for answers, and counts none as missing."""
+    trial = Round(W1)
+    trial.postbox.mute = {W1}
+    stop = threading.Event()
+    send = trial.postbox.send
+
+    def send_and_stop(requests: Sequence[Request]) -> None:
+        send(requests)
+        stop.set()
+
+    trial.postbox.send = send_and_stop  # type: ignore[method-assign]
+    trial.control.run(stop, lambda: None)
+    assert {0} == trial.missing()
+
+
+def test_events_wait_for_answers_where_some_are_asked_for() -> None:
+    """With an interval events of unknown tasks may wait for the answers."""
+    assert SEEDING_SECONDS == Round().lab.workers.seeding
+
+
+def test_off() -> None:
+    """With an interval of 0 nobody is asked, that is shown, and no event waits for an answer."""
+    trial = Round(W1, options=ControlOptions(0))
+    trial.run()
+    assert [] == trial.postbox.calls
+    assert 0 == trial.lab.value(internals.CONTROL_ENABLED)
+    assert 0 == trial.lab.workers.seeding
+    assert not ControlOptions(0).is_needed
+    assert ControlOptions(0, enable_events=True).is_needed
+
+
+def test_events_are_enabled() -> None:
+    """A worker that works without task events is told to send them, by name, where the options say so."""
+    for enable in (True, False):
+        trial = Round(W1, W2, options=ControlOptions(0, enable_events=enable))
+        for processed in (1, 2, 3):
+            trial.lab.beat(processed)
+        trial.run(5)
+        expected = [("enable_events", [W1], "")] if enable else []
+        assert expected == [(sent.command, sent.destination, sent.ticket) for sent in trial.postbox.sent]
+        assert float(enable) == trial.lab.value(internals.EVENTS_ENABLED)

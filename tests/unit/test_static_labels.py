@@ -1,0 +1,34 @@
+"""Labels that every metric carries."""
+
+from exporter.catalog import labels as lb
+from exporter.catalog.metric import gauge
+from exporter.exposition import ProcessMetrics
+from exporter.exposition.families import SampleGrouper
+from exporter.exposition.text import render_families
+from exporter.records import Sample
+from exporter.static_labels import StaticLabels
+
+LEVEL = gauge("test_level", "A level.", (lb.TASK,))
+
+
+def test_none() -> None:
+    """Without any, a metric stays what it is."""
+    labels = StaticLabels()
+    assert LEVEL is labels.extend(LEVEL)
+    assert () == labels.values
+
+
+def test_extended_metrics_are_the_same_each_time() -> None:
+    """A metric is extended once, so that what is kept for it is found again."""
+    labels = StaticLabels({"zone": "eu", "env": 'pr"od'})
+    assert labels.extend(LEVEL) is labels.extend(LEVEL)
+    families = SampleGrouper(labels=labels).group([Sample(LEVEL, ("t",), 1)])
+    text = render_families(families, openmetrics=False).decode()
+    assert 'test_level{env="pr\\"od",task="t",zone="eu"} 1.0\n' in text
+
+
+def test_the_process_carries_them_too() -> None:
+    """The process's own metrics are labelled like all others, whatever the values hold."""
+    text = ProcessMetrics({"env": 'a"\\\n'}).render(openmetrics=True)
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all('env="a\\"\\\\\\n"' in line for line in lines), lines[:3]
