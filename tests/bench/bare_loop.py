@@ -1,14 +1,14 @@
 """The physical limit to compare with: socket, hiredis, msgspec, dicts, and nothing else.
 
-Run as a process: subscribes, counts until it has seen the number of events it was told, prints its counts as JSON.
+Run as a process: subscribes, counts, prints its counts as JSON at SIGUSR1.
 No rooms, no order of events, no retries, no duplicates, no losses, no bounds, no exemplars, no locks: what is left is
 the price of reading and counting in Python.
 """
 
 import json
+import signal
 import socket
 import sys
-import threading
 from bisect import bisect_left
 from typing import Any, Union
 
@@ -142,36 +142,33 @@ def failed(event: Failed) -> None:
 FOLD: dict[type, Any] = {Sent: sent, Received: received, Started: started, Succeeded: succeeded, Failed: failed}
 
 
-def run(port: int, events: int) -> None:
-    """Count ``events`` events of the Redis on ``port``."""
+def tell(*_: object) -> None:
+    """Print what was counted."""
+    totals = {name: sum(getattr(one, name) for one in series.values()) for name in ("sent", "succeeded", "failed")}
+    sys.stdout.write(json.dumps(totals) + "\n")
+    sys.stdout.flush()
+
+
+def run(port: int) -> None:
+    """Count the events of the Redis on ``port``, until the process is ended."""
+    signal.signal(signal.SIGUSR1, tell)
     connection = socket.create_connection(("127.0.0.1", port))
     connection.sendall(hiredis.pack_command(("PSUBSCRIBE", "/0.celeryev/*")))  # type: ignore[arg-type]  # its stub
     buffer, reader = bytearray(256 * 1024), hiredis.Reader()
     union: Any = Union[tuple(FOLD)]  # noqa: UP007 -- made from a list
     envelope = msgspec.json.Decoder(Envelope).decode
     one, many = msgspec.json.Decoder(union).decode, msgspec.json.Decoder(list[union]).decode
-    seen = 0
-    while seen < events:
-        size = connection.recv_into(buffer)
+    while size := connection.recv_into(buffer):
         # The whole read at once, which sources/wire.py explains why it does not do.
         reader.feed(buffer, 0, size)  # type: ignore[arg-type]  # its stub
         frame: Any = reader.gets()
         while frame is not False:
             if frame[0] == b"pmessage":
                 body = envelope(frame[3]).body
-                batch = many(body) if body[0] == 0x5B else (one(body),)
-                for event in batch:
+                for event in many(body) if body[0] == 0x5B else (one(body),):
                     FOLD[type(event)](event)
-                seen += len(batch)
-            else:
-                sys.stdout.write("subscribed\n")
-                sys.stdout.flush()
             frame = reader.gets()
-    totals = {name: sum(getattr(one, name) for one in series.values()) for name in ("sent", "succeeded", "failed")}
-    sys.stdout.write(json.dumps(totals) + "\n")
-    sys.stdout.flush()
-    threading.Event().wait()  # until it is measured and ended
 
 
 if __name__ == "__main__":
-    run(int(sys.argv[1]), int(sys.argv[2]))
+    run(int(sys.argv[1]))

@@ -1,127 +1,86 @@
-"""Events per CPU second, side by side: ``python -m tests.bench.events [--tasks N] [--runs N] [subject ...]``.
+"""Events per CPU second, side by side with the peers and the bare loop.
 
-Every subject reads the same stream from a Redis of its own, on this machine, one after the other, and the rounds are
-repeated so that what slows the machine down slows all of them. What counts is CPU time of the subject's process, so
-that the publisher and Redis do not. The counts are checked after each run: a lost event makes the run a failure.
+Every subject reads the same stream from a Redis of its own, one after the other, and the rounds are repeated in turning
+order so that what slows the machine down slows all of them. What counts is CPU time of the subject's process, so that
+neither the load generator nor Redis do. The counts are checked after each run.
 """
 
-import argparse
-import platform
-import statistics
 import sys
-import tempfile
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-import psutil
-import redis
+from tests.bench.load import Replayed
+from tests.bench.meters import cpu_seconds_when_idle, resident_memory
+from tests.bench.streams import Shape
+from tests.bench.subjects import Subject
+from tests.bench.table import Effort, Report, Row, spread
+from tests.bench.workbench import Workbench, check_counts, check_ended, open_workbench
 
-from tests.bench.streams import Message, Shape, make_stream
-from tests.bench.subjects import SUBJECTS, Subject
-from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
-
-CHUNK = 500
-CPU_RESOLUTION = 0.01
-"""Seconds: the least CPU time that the system tells."""
-IDLE_SECONDS = 1.0
-IDLE_SHARE = 0.03
-"""A process is idle when it used less than this share of a core in the last IDLE_SECONDS."""
-# A slow subscriber must not be cut off: the peers fall behind by the whole stream.
-UNLIMITED = ("--client-output-buffer-limit", "pubsub 0 0 0")
+OURS = "exporter"
+WARM_UP = 1_000
+"""Tasks that a subject gets before those that count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run: CPU seconds of the subject, and its resident memory at the end (bytes)."""
+    """One run: events per CPU second of the subject, and its resident memory at the end (bytes)."""
 
-    cpu_seconds: float
+    rate: float
     memory: int
 
 
-def publish(client: "redis.Redis", messages: Sequence[Message]) -> None:
-    """Publish messages as fast as Redis takes them."""
-    for start in range(0, len(messages), CHUNK):
-        with client.pipeline(transaction=False) as pipeline:
-            for message in messages[start : start + CHUNK]:
-                pipeline.publish(message.channel, message.payload)
-            pipeline.execute()
+def run(name: str, shape: Shape) -> Result:
+    """Run one subject over a stream; raise AssertionError if it counts anything else than what was sent."""
+    with open_workbench() as bench:
+        subject = bench.start(name)
+        result, sent = replay(bench, subject, shape)
+        if name == OURS:
+            check_counts(subject, *sent)
+        check_ended(subject, sum(load.tasks for load in sent))
+        return result
 
 
-def measure(name: str, shape: Shape, messages: Sequence[Message]) -> Result:
-    """Run one subject over the stream; raise AssertionError if it counts anything else than what was sent."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = RedisServer(Path(folder) / "redis", options=UNLIMITED)
-        try:
-            subject = SUBJECTS[name](server.port, shape, Path(folder))
-            try:
-                with server.client() as client:
-                    return _run(subject, client, shape, messages)
-            finally:
-                subject.process.kill()
-        finally:
-            server.stop()
+def replay(bench: Workbench, subject: Subject, shape: Shape) -> tuple[Result, list[Replayed]]:
+    """Send a stream at full speed to a subject at rest; give what it used, and everything that was sent.
+
+    A short stream of every name and worker comes before, and does not count: making a series is a cost per series, and
+    a process that just started still looks for its memory.
+    """
+    tasks = max(shape.names, shape.workers, WARM_UP)
+    warm = bench.load(replace(shape, tasks=tasks, payload=Shape().payload, seed=shape.seed + 1)).finish()
+    before = cpu_seconds_when_idle(subject.pid)
+    sent = bench.load(shape, "--ahead").finish()
+    after = cpu_seconds_when_idle(subject.pid)
+    return Result(shape.events / (after - before), resident_memory(subject.pid)), [warm, sent]
 
 
-def _run(subject: Subject, client: "redis.Redis", shape: Shape, messages: Sequence[Message]) -> Result:
-    process = psutil.Process(subject.process.pid)
-    eventually(lambda: client.pubsub_numpat() > 0, within=60)
-    before = _cpu_when_idle(process)
-    publish(client, messages)
-    after = _cpu_when_idle(process)
-    counted = eventually(subject.counted, within=120)
-    assert shape.tasks == counted, f"{subject.name} counted {counted} of {shape.tasks} tasks"
-    return Result(max(after - before, CPU_RESOLUTION), process.memory_info().rss)
+def compare(name: str, title: str, shape: Shape, rounds: int, goal: float) -> Report:
+    """Run ours and another one in turn; the ratio is taken per round."""
+    results: dict[str, list[Result]] = {OURS: [], name: []}
+    for number in range(rounds):
+        for subject in sorted(results, reverse=number % 2 == 1):
+            results[subject].append(run(subject, shape))
+            sys.stderr.write(f"round {number + 1}: {subject}: {results[subject][-1].rate:,.0f} events per CPU second\n")
+    ratios = spread([ours.rate / theirs.rate for ours, theirs in zip(results[OURS], results[name], strict=True)])
+    texts = {}
+    for subject, found in results.items():
+        rate = spread([result.rate for result in found])
+        memory = spread([result.memory / 1e6 for result in found])
+        texts[subject] = f"{rate.median:,.0f}, {memory.median:.0f} MB"
+    what = f"events per CPU second, {shape.events:,} events, against {title}"
+    return Report([Row(what, texts[OURS], texts[name], ratios.text(".2f"), f">= {goal:g}", ratios.median >= goal)])
 
 
-def _cpu_when_idle(process: psutil.Process) -> float:
-    """CPU seconds of a process, read once it has nothing to do any more."""
-    never, last = threading.Event(), -1.0
-    while True:
-        times = process.cpu_times()
-        now = float(times.user + times.system)
-        if now - last <= IDLE_SHARE * IDLE_SECONDS:
-            return now
-        last = now
-        never.wait(IDLE_SECONDS)
+def against_celery_exporter(effort: Effort) -> Report:
+    """Against danihodovic/celery-exporter as released on PyPI."""
+    shape = Shape(tasks=effort.times(20_000, 1_000))
+    return compare("celery-exporter", "celery-exporter 0.11.2", shape, effort.times(3, 1), 20)
 
 
-def main(argv: Sequence[str]) -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.events", description=__doc__)
-    parser.add_argument("--tasks", type=int, default=20_000, help="tasks in the stream; 4 events each")
-    parser.add_argument("--runs", type=int, default=3, help="rounds over all subjects")
-    parser.add_argument("subjects", nargs="*", default=list(SUBJECTS), help=f"any of {', '.join(SUBJECTS)}")
-    options = parser.parse_args(argv)
-    shape = Shape(tasks=options.tasks)
-    messages = list(make_stream(shape))
-    results: dict[str, list[Result]] = {name: [] for name in options.subjects}
-    for number in range(options.runs):
-        for name, found in results.items():
-            found.append(measure(name, shape, messages))
-            rate = shape.events / found[-1].cpu_seconds
-            sys.stderr.write(f"round {number + 1}: {name}: {rate:,.0f} events per CPU second\n")
-    _print_table(shape, options.runs, results)
+def against_flower(effort: Effort) -> Report:
+    """Against Flower."""
+    return compare("flower", "Flower 2.2.0", Shape(tasks=effort.times(20_000, 1_000)), effort.times(3, 1), 30)
 
 
-def _print_table(shape: Shape, runs: int, results: dict[str, list[Result]]) -> None:
-    ours = (
-        statistics.median(result.cpu_seconds for result in results.get("exporter", [])) if "exporter" in results else 0
-    )
-    processor = platform.processor() or platform.machine()
-    sys.stdout.write(
-        f"{shape.events:,} events, {shape.names} names, {shape.workers} workers, medians of {runs} rounds, "
-        f"Python {platform.python_version()}, {processor}\n\n"
-        "| subject | events per CPU second | ours is faster by | memory after |\n|---|---|---|---|\n"
-    )
-    for name, found in results.items():
-        cpu = statistics.median(result.cpu_seconds for result in found)
-        memory = statistics.median(result.memory for result in found) / 1e6
-        ratio = f"{cpu / ours:.2f}" if ours else ""
-        sys.stdout.write(f"| {name} | {shape.events / cpu:,.0f} | {ratio} | {memory:.0f} MB |\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def against_bare_loop(effort: Effort) -> Report:
+    """Against the physical limit; a longer stream, as both are done with the short one in a quarter of a second."""
+    return compare("bare loop", "the bare loop", Shape(tasks=effort.times(80_000, 1_000)), effort.times(5, 1), 0.7)

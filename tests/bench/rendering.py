@@ -1,15 +1,10 @@
-"""Rendering against prometheus_client, side by side: ``python -m tests.bench.rendering [--series N] [--runs N]``.
+"""Rendering 50,000 lines against prometheus_client's generate_latest of the same values, in turn, in one process.
 
-The same families are rendered by this exporter and, through its Collector, by prometheus_client's generate_latest, in
-turn, in text and OpenMetrics. Between two of our renderings a share of the values changes, as between two scrapes of a
-busy application: what did not change is not formatted again, which is the point of keeping lines.
+Between two of our renderings a share of the tasks changes, as between two scrapes of a busy application: what did not
+change is not formatted again, which is the point of keeping lines.
 """
 
-import argparse
-import platform
-import statistics
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -23,17 +18,41 @@ from exporter.exposition.text import render_families
 from exporter.records import Family
 from exporter.state.names import Names
 from exporter.state.series import Store
+from exporter.state.tracking import TaskLimits
+from tests.bench.table import Effort, Report, Row, Spread, render_table, spread
 
 METRICS = (*tasks.METRICS, *internals.METRICS)
-SERIES_PER_PAIR = 69
-"""Lines of one (task, queue): 9 numbers, and three histograms of 20 buckets, a sum and a count (and a bit)."""
+LINES_PER_PAIR = 78
+"""Lines of one (task, queue) here: numbers, and three histograms of 20 buckets, a sum and a count."""
+SHARES = (0.0, 0.1, 1.0)
+JUDGED_SHARE = 0.1
+LEAST = 20
 
 
-def make_store(series: int) -> tuple[Store, Names]:
-    """A store with about so many lines, as a large application has them."""
+def against_prometheus_client(effort: Effort) -> Report:
+    """Render with each share of changed tasks; the goal is judged at JUDGED_SHARE."""
+    store, names = make_store(effort.times(50_000, 500) // LINES_PER_PAIR)
+    lines = len(render_families(store.collect(), openmetrics=False).splitlines())
+    report, cells = Report(), []
+    for share in SHARES:
+        for openmetrics in (False, True):
+            title = "OpenMetrics" if openmetrics else "text"
+            theirs, ours, ratio = _race(store, names, share, openmetrics=openmetrics, rounds=effort.times(9, 2))
+            cells.append((f"{share:.0%}", title, _ms(theirs), _ms(ours), ratio.text(".0f")))
+            if share == JUDGED_SHARE:
+                what = f"rendering {lines:,} lines, {title}, {share:.0%} of the tasks changed, against generate_latest"
+                holds = ratio.median >= LEAST
+                report.rows.append(Row(what, _ms(ours), _ms(theirs), ratio.text(".0f"), f">= {LEAST} times", holds))
+    head = ("tasks changed since the last scrape", "format", "prometheus_client", "ours", "times faster")
+    report.text = f"{lines:,} lines:\n\n{render_table(head, cells)}"
+    return report
+
+
+def make_store(pairs: int) -> tuple[Store, Names]:
+    """A store with so many (task, queue), as a large application has them."""
     store = Store(METRICS, 1_000_000, {})
-    names = Names(store, pairs=1_000_000, exceptions=50)
-    for number in range(max(1, series // SERIES_PER_PAIR)):
+    names = Names(store, TaskLimits(pairs=1_000_000))
+    for number in range(pairs):
         touch(names, number, number)
     return store, names
 
@@ -47,53 +66,34 @@ def touch(names: Names, number: int, value: int) -> None:
         histogram.observe_task(value % 1000 / 50, f"id-{number}", 1_800_000_000.5 + value)
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """How long a call takes."""
+def _race(store: Store, names: Names, share: float, *, openmetrics: bool, rounds: int) -> tuple[Spread, Spread, Spread]:
+    """Seconds of theirs and ours, and the ratio of each pair."""
+    theirs, ours = [], []
+    for number in range(rounds):
+        for pair in range(int(share * len(names.by_name))):
+            touch(names, pair, number + pair)
+        families = store.collect()
+        theirs.append(_seconds(_their_renderer(families, openmetrics=openmetrics)))
+        ours.append(_seconds(lambda: render_families(families, openmetrics=openmetrics)))  # noqa: B023 -- called at once
+    return spread(theirs), spread(ours), spread([slow / fast for slow, fast in zip(theirs, ours, strict=True)])
+
+
+def _their_renderer(families: Iterable[Family], *, openmetrics: bool) -> Callable[[], bytes]:
+    """prometheus_client's rendering of the same values."""
+    kept = list(families)
+    registry = CollectorRegistry()
+    registry.register(Collector(lambda: kept, METRICS))
+    # prometheus_client ships no types for these two.
+    generate: Any = generate_openmetrics if openmetrics else generate_latest
+    return lambda: generate(registry)
+
+
+def _seconds(call: Callable[[], object]) -> float:
     clock = SystemClock()
     start = clock.monotonic()
     call()
     return clock.monotonic() - start
 
 
-def generate_both(families: Iterable[Family]) -> tuple[Callable[[], bytes], Callable[[], bytes]]:
-    """prometheus_client's two renderings of the same values."""
-    kept = list(families)
-    registry = CollectorRegistry()
-    registry.register(Collector(lambda: kept, METRICS))
-    text: Any = generate_latest  # prometheus_client ships no types for these two
-    openmetrics: Any = generate_openmetrics
-    return (lambda: text(registry)), (lambda: openmetrics(registry))
-
-
-def main(argv: Sequence[str]) -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.rendering", description=__doc__)
-    parser.add_argument("--series", type=int, default=50_000, help="lines of the exposition")
-    parser.add_argument("--runs", type=int, default=7, help="rounds")
-    options = parser.parse_args(argv)
-    store, names = make_store(options.series)
-    pairs = len(names.by_name)
-    lines = len(render_families(store.collect(), openmetrics=False).splitlines())
-    sys.stdout.write(f"{lines:,} lines, medians of {options.runs} rounds, Python {platform.python_version()}\n\n")
-    sys.stdout.write("| values changed since the last scrape | format | prometheus_client | this | times faster |\n")
-    sys.stdout.write("|---|---|---|---|---|\n")
-    for share in (0.0, 0.1, 1.0):
-        times: dict[str, tuple[list[float], list[float]]] = {"text": ([], []), "OpenMetrics": ([], [])}
-        for number in range(options.runs):
-            for name, (theirs, ours) in times.items():
-                for pair in range(int(share * pairs)):
-                    touch(names, pair, number + pair)
-                families = store.collect()
-                text, openmetrics = generate_both(families)
-                theirs.append(seconds(text if name == "text" else openmetrics))
-                is_openmetrics = name == "OpenMetrics"
-                ours.append(seconds(lambda f=families, o=is_openmetrics: render_families(f, openmetrics=o)))  # type: ignore[misc]  # a lambda's default has no type
-        for name, (theirs, ours) in times.items():
-            slow, fast = statistics.median(theirs), statistics.median(ours)
-            sys.stdout.write(
-                f"| {share:.0%} | {name} | {slow * 1e3:.0f} ms | {fast * 1e3:.1f} ms | {slow / fast:.0f} |\n"
-            )
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def _ms(found: Spread) -> str:
+    return f"{found.median * 1e3:.1f} ms"

@@ -1,132 +1,96 @@
-"""Scrape times, side by side: ``python -m tests.bench.scrapes [--runs N]``.
+"""A scrape of a small installation over HTTP, in turn by this exporter and Debian's prometheus-redis-exporter.
 
-One Redis with the queues and the events of a small installation, read in turn by this exporter and by Debian's
-prometheus-redis-exporter, over HTTP as Prometheus does. Ours reads the queues too and serves the events' metrics.
-Freshness is 0, so that each scrape is a read of Redis; what a scrape costs Redis is taken from its own counters.
+One Redis with ten queues and one worker's events. Ours reads the queues too and serves the events' metrics. Freshness
+is 0, so that each scrape is a read of Redis. Both are asked as Prometheus asks, with gzip and without.
 """
 
-import argparse
-import http.client
-import platform
-import statistics
-import sys
-import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
-from pathlib import Path
-
-from exporter.clock import SystemClock
-from tests.bench.events import publish
-from tests.bench.streams import Shape, heartbeat, make_stream
-from tests.integration.processes import Process, free_port, system_program
+from tests.bench.load import publish
+from tests.bench.scraper import Answer, Scraper, scrape_once
+from tests.bench.streams import Shape
+from tests.bench.subjects import REDIS_EXPORTER, Subject, start_redis_exporter
+from tests.bench.table import Effort, Report, Row, percentile, render_table, spread
+from tests.bench.workbench import Workbench, open_workbench
 from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
 
 QUEUES = 10
+FRESH = ("--scrape.freshness", "0")
+MOST = 0.6
+WARM_UP = 5
+"""Scrapes before the first that counts."""
 
 
-def start_ours(server: RedisServer, folder: Path) -> tuple[Process, int]:
-    """Start this exporter; give its port."""
-    port = free_port()
-    command = [sys.executable, "-m", "exporter", "--broker-url", server.url(), "--scrape.freshness", "0"]
-    return Process([*command, "--web.listen-address", f"127.0.0.1:{port}"], folder / "exporter.log"), port
+def fill_small(server: RedisServer, tasks: int = 1_000) -> None:
+    """Give the broker ten queues with a message each, and its subscriber the events of one worker."""
+    with server.client() as client:
+        for number in range(QUEUES):
+            client.sadd(f"_kombu.binding.queue{number}", f"\x06\x16\x06\x16queue{number}")
+            client.lpush(f"queue{number}", '{"body": "", "headers": {"id": "a"}}')
+    publish(server.port, Shape(tasks=tasks, workers=1, queues=QUEUES), beat=True)
 
 
-def start_redis_exporter(server: RedisServer, folder: Path) -> tuple[Process, int]:
-    """Start Debian's redis_exporter; give its port."""
-    port = free_port()
-    command = [system_program("prometheus-redis-exporter"), "-redis.addr", server.url()]
-    return Process([*command, "-web.listen-address", f"127.0.0.1:{port}"], folder / "redis-exporter.log"), port
+def start_small(bench: Workbench) -> Subject:
+    """Start this exporter on a small installation; wait until it shows the worker and all queues."""
+    subject = bench.exporter(*FRESH)
+    fill_small(bench.server)
+    eventually(lambda: scrape_once(subject.port).total(r"celery_queue_length\{") == QUEUES)
+    eventually(lambda: scrape_once(subject.port).total(r"celery_worker_up\{") == 1)
+    return subject
 
 
-def scrape(connection: http.client.HTTPConnection) -> tuple[float, int]:
-    """Scrape once, as Prometheus does, on a kept connection; give seconds and lines."""
-    clock = SystemClock()
-    start = clock.monotonic()
-    connection.request("GET", "/metrics", headers={"Accept": "text/plain; version=0.0.4"})
-    body = connection.getresponse().read()
-    return clock.monotonic() - start, body.count(b"\n")
+def against_redis_exporter(effort: Effort) -> Report:
+    """Scrape both in turn; the ratio is taken of each pair."""
+    rounds = effort.times(300, 5)
+    report = Report()
+    lines = []
+    with open_workbench() as bench:
+        subjects = {"ours": start_small(bench), REDIS_EXPORTER: _start_other(bench)}
+        for encoding in ("gzip", "identity"):
+            scrapers = {name: bench.scraper(subject, encoding) for name, subject in subjects.items()}
+            answers = _scrape_in_turn(scrapers, rounds)
+            ratios = [
+                ours.seconds / alone.seconds
+                for ours, alone in zip(answers["ours"], answers[REDIS_EXPORTER], strict=True)
+            ]
+            report.rows.append(_judge(encoding, answers, ratios))
+            lines += [_describe(name, encoding, found) for name, found in answers.items()]
+    report.text = render_table(("", "encoding", "lines", "median", "p99"), lines)
+    return report
+
+
+def _start_other(bench: Workbench) -> Subject:
+    """Start the other one; no subscriber, so there is nothing to wait for but its first answer."""
+    subject = start_redis_exporter(bench.server.port, bench.folder)
+    bench.keep(subject.process)
+    eventually(lambda: is_up(subject.port), within=20)
+    return subject
 
 
 def is_up(port: int) -> bool:
     """Whether a scrape succeeds and shows a Redis that is up."""
     try:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
-            connection.request("GET", "/metrics")
-            body = connection.getresponse().read()
+        return scrape_once(port).total(r"redis_up[ {]") == 1
     except OSError:
         return False
-    return any(
-        line.startswith(b"redis_up") and line.endswith(b" 1") for line in body.replace(b".0\n", b"\n").split(b"\n")
-    )
 
 
-def main(argv: Sequence[str]) -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.scrapes", description=__doc__)
-    parser.add_argument("--runs", type=int, default=200, help="scrapes of each")
-    options = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        server = RedisServer(folder / "redis")
-        started = {
-            "prometheus-redis-exporter": start_redis_exporter(server, folder),
-            "this": start_ours(server, folder),
-        }
-        try:
-            for _, port in started.values():
-                eventually(lambda p=port: is_up(p), within=20)  # type: ignore[misc]  # a lambda's default has no type
-            _fill(server)
-            _measure(started, server, options.runs)
-        finally:
-            for process, _ in started.values():
-                process.kill()
-            server.stop()
+def _scrape_in_turn(scrapers: dict[str, Scraper], rounds: int) -> dict[str, list[Answer]]:
+    answers: dict[str, list[Answer]] = {name: [] for name in scrapers}
+    for _ in range(rounds + WARM_UP):
+        for name, scraper in scrapers.items():
+            answers[name].append(scraper.scrape())
+    return {name: found[WARM_UP:] for name, found in answers.items()}
 
 
-def _fill(server: RedisServer) -> None:
-    """Give the broker ten queues with messages, and the exporter the events of one worker."""
-    with server.client() as client:
-        eventually(lambda: client.pubsub_numpat() > 0)
-        for number in range(QUEUES):
-            client.sadd(f"_kombu.binding.queue{number}", f"\x06\x16\x06\x16queue{number}")
-            client.lpush(f"queue{number}", '{"body": "", "headers": {"id": "a"}}')
-        publish(client, [heartbeat("worker0@host", 0), *make_stream(Shape(tasks=1000, workers=1, queues=QUEUES))])
+def _judge(encoding: str, answers: dict[str, list[Answer]], ratios: list[float]) -> Row:
+    medians = {name: spread([answer.seconds for answer in found]).median for name, found in answers.items()}
+    ratio = spread(ratios)
+    ours, theirs = (f"{seconds * 1e3:.2f} ms" for seconds in medians.values())
+    what = f"scrape of a small installation, {encoding}, median, against {REDIS_EXPORTER}"
+    return Row(what, ours, theirs, ratio.text(".2f"), f"<= {MOST}", ratio.median <= MOST)
 
 
-def _measure(started: dict[str, tuple[Process, int]], server: RedisServer, runs: int) -> None:
-    with ExitStack() as stack:
-        connections = {
-            name: stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", port)))
-            for name, (_, port) in started.items()
-        }
-        times, lines = _scrape_in_turn(connections, runs)
-    _print_table(times, lines, f"Redis {server.command('INFO')['redis_version']}, {runs} scrapes in turn")
-
-
-def _scrape_in_turn(
-    connections: dict[str, http.client.HTTPConnection], runs: int
-) -> tuple[dict[str, list[float]], dict[str, int]]:
-    times: dict[str, list[float]] = {name: [] for name in connections}
-    lines = dict.fromkeys(connections, 0)
-    eventually(lambda: scrape(connections["this"])[1] > 1000)
-    for _ in range(runs):
-        for name, connection in connections.items():
-            seconds, lines[name] = scrape(connection)
-            times[name].append(seconds)
-    return times, lines
-
-
-def _print_table(times: dict[str, list[float]], lines: dict[str, int], what: str) -> None:
-    medians = {name: statistics.median(found) for name, found in times.items()}
-    sys.stdout.write(f"1 worker, {QUEUES} queues, {what}, Python {platform.python_version()}\n\n")
-    sys.stdout.write("| | lines | median | p99 |\n|---|---|---|---|\n")
-    for name, found in times.items():
-        p99 = statistics.quantiles(found, n=100)[98]
-        sys.stdout.write(f"| {name} | {lines[name]} | {medians[name] * 1e3:.2f} ms | {p99 * 1e3:.2f} ms |\n")
-    ratio = medians["this"] / medians["prometheus-redis-exporter"]
-    sys.stdout.write(f"\nratio of the medians: {ratio:.2f}\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def _describe(name: str, encoding: str, answers: list[Answer]) -> tuple[str, ...]:
+    times = [answer.seconds * 1e3 for answer in answers]
+    median, p99 = spread(times).median, percentile(times, 99)
+    return name, encoding, f"{answers[-1].lines:,}", f"{median:.2f} ms", f"{p99:.2f} ms"

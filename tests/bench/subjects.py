@@ -1,37 +1,44 @@
 """What is measured: this exporter, its peers, and the bare loop, each as a process that reads one Redis.
 
-Takes a Redis port and a shape, gives a started process and a way to read what it counted. Peers are installed from
-PyPI into environments of their own (``.peers/`` by default), in the versions named here.
+Takes a Redis port and a folder, gives a started process and a way to read what it counted. Peers are installed from
+PyPI into environments of their own (``.peers/``), in the versions named here.
 """
 
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
 
-from tests.bench.streams import Shape
-from tests.integration.processes import Process, free_port
+from tests.bench.scraper import scrape_once
+from tests.integration.processes import Process, free_port, system_program
 
-ROOT = Path(__file__).parents[2]
-PEERS = ROOT / ".peers"
+PEERS = Path(__file__).parents[2] / ".peers"
 REQUIREMENTS = {
     "celery-exporter": ("prometheus-exporter-celery==0.11.2", "celery[redis]>=5.5,<5.6"),
     "flower": ("flower==2.2.0", "celery[redis]"),
 }
 # The PyPI release has no console script of its own; this is what its container image runs.
 CELERY_EXPORTER = "from src.cli import cli; cli()"
+OWN = (sys.executable, "-m", "exporter")
+OBSERVED = (sys.executable, "-m", "tests.bench.observed_exporter")
+REDIS_EXPORTER = "prometheus-redis-exporter"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """A running subject: ``counted`` gives the ended tasks that it has counted, ``ready`` whether it is subscribed."""
+    """A running subject: the ``port`` of its /metrics (0: none), and ``ended``, the ended tasks that it has counted."""
 
-    name: str
     process: Process
-    counted: Callable[[], int]
+    port: int
+    ended: Callable[[], int]
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
 
 
 def install(peer: str) -> Path:
@@ -44,65 +51,62 @@ def install(peer: str) -> Path:
     return python
 
 
-def start_exporter(redis_port: int, _shape: Shape, folder: Path) -> Subject:
-    """Start this exporter, all features on, with its default settings."""
+def start_exporter(redis_port: int, folder: Path, *flags: str, program: Sequence[str] = OWN) -> Subject:
+    """Start this exporter, all features on, with its default settings but for ``flags``.
+
+    What is counted shows at once, because it is checked at once.
+    """
     port = free_port()
-    command = [sys.executable, "-m", "exporter", "--broker-url", f"redis://127.0.0.1:{redis_port}/0"]
-    process = Process([*command, "--web.listen-address", f"127.0.0.1:{port}"], folder / "exporter.log")
-    pattern = r'^celery_tasks_total\{[^}]*state="(?:success|failure)"'
-    return Subject("celery-redis-exporter", process, lambda: _sum(port, pattern))
+    command = [*program, "--broker-url", f"redis://127.0.0.1:{redis_port}/0", "--series.zero-first", "0"]
+    process = Process([*command, "--web.listen-address", f"127.0.0.1:{port}", *flags], folder / "exporter.log")
+    return Subject(process, port, _sum(port, r'celery_tasks_total\{[^}]*state="(?:success|failure)"'))
 
 
-def start_celery_exporter(redis_port: int, _shape: Shape, folder: Path) -> Subject:
+def start_celery_exporter(redis_port: int, folder: Path) -> Subject:
     """Start danihodovic/celery-exporter as released on PyPI."""
     port = free_port()
-    command = [str(install("celery-exporter")), "-c", CELERY_EXPORTER, "--broker-url"]
-    command += [
-        f"redis://127.0.0.1:{redis_port}/0",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--retry-interval",
-        "1",
-    ]
+    command = [str(install("celery-exporter")), "-c", CELERY_EXPORTER, "--host", "127.0.0.1", "--retry-interval", "1"]
+    command += ["--broker-url", f"redis://127.0.0.1:{redis_port}/0", "--port", str(port)]
     process = Process(command, folder / "celery-exporter.log")
-    return Subject("celery-exporter 0.11.2", process, lambda: _sum(port, r"^celery_task_(?:succeeded|failed)_total\{"))
+    return Subject(process, port, _sum(port, r"celery_task_(?:succeeded|failed)_total\{"))
 
 
-def start_flower(redis_port: int, _shape: Shape, folder: Path) -> Subject:
+def start_flower(redis_port: int, folder: Path) -> Subject:
     """Start Flower."""
     port = free_port()
     broker = f"redis://127.0.0.1:{redis_port}/0"
     command = [str(install("flower")), "-m", "celery", "--broker", broker, "flower", "--address=127.0.0.1"]
     process = Process([*command, f"--port={port}", "--logging=warning"], folder / "flower.log")
-    pattern = r'^flower_events_total\{[^}]*type="task-(?:succeeded|failed)"'
-    return Subject("Flower 2.2.0", process, lambda: _sum(port, pattern))
+    return Subject(process, port, _sum(port, r'flower_events_total\{[^}]*type="task-(?:succeeded|failed)"'))
 
 
-def start_bare_loop(redis_port: int, shape: Shape, folder: Path) -> Subject:
+def start_bare_loop(redis_port: int, folder: Path) -> Subject:
     """Start the bare loop."""
-    log = folder / "bare.log"
-    command = [sys.executable, "-m", "tests.bench.bare_loop", str(redis_port), str(shape.events)]
-    process = Process(command, log)
+    process = Process([sys.executable, "-m", "tests.bench.bare_loop", str(redis_port)], folder / "bare.log")
 
-    def counted() -> int:
-        found = re.search(r'"succeeded": (\d+), "failed": (\d+)', process.output())
-        return sum(int(number) for number in found.groups()) if found else 0
+    def ended() -> int:
+        process.signal(signal.SIGUSR1)
+        found = re.findall(r'"succeeded": (\d+), "failed": (\d+)', process.output())
+        return sum(map(int, found[-1])) if found else 0
 
-    return Subject("bare loop", process, counted)
+    return Subject(process, 0, ended)
 
 
-SUBJECTS = {
-    "bare": start_bare_loop,
+def start_redis_exporter(redis_port: int, folder: Path) -> Subject:
+    """Start Debian's redis_exporter; it counts no tasks."""
+    port = free_port()
+    command = [system_program(REDIS_EXPORTER), "-redis.addr", f"redis://127.0.0.1:{redis_port}"]
+    process = Process([*command, "-web.listen-address", f"127.0.0.1:{port}"], folder / "redis-exporter.log")
+    return Subject(process, port, lambda: 0)
+
+
+STARTERS: dict[str, Callable[[int, Path], Subject]] = {
     "exporter": start_exporter,
+    "bare loop": start_bare_loop,
     "celery-exporter": start_celery_exporter,
     "flower": start_flower,
 }
 
 
-def _sum(port: int, pattern: str) -> int:
-    """Sum the samples whose lines match."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as reply:
-        text = reply.read().decode()
-    return sum(int(float(line.rpartition(" ")[2])) for line in text.splitlines() if re.match(pattern, line))
+def _sum(port: int, pattern: str) -> Callable[[], int]:
+    return lambda: int(scrape_once(port).total(pattern))

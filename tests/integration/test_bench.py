@@ -5,42 +5,94 @@ import json
 
 import pytest
 
-from tests.bench import events, rendering, scrapes
-from tests.bench.streams import Shape, count_failures, make_stream
+from tests.bench import __main__ as bench
+from tests.bench.load import publish
+from tests.bench.plots import Plot, fit_exponent, render_plot
+from tests.bench.streams import Message, Shape, Stream, make_stream
+from tests.bench.table import README, replace_sections
+from tests.integration.conftest import Programs
 from tests.integration.processes import system_program
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
+NEEDS_PYPI = {"celery-exporter", "flower"}
+TITLES = {
+    "bare-loop": "against the bare loop",
+    "memory": "resident memory after",
+    "scrapes": "against prometheus-redis-exporter",
+    "rendering": "against generate_latest",
+    "pauses": "longest pause of event folding",
+    "busy-scrapes": "scrape p99 at",
+    "round-trips": "Redis round trips per scrape",
+    "starts": "start to first successful scrape",
+    "idle": "idle CPU",
+    "growth": "exponent of the cost",
+    "limit": "Highest rate",
+}
+"""What the table of each benchmark says, whatever was measured."""
 
 
-def test_events_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
-    """A small stream is counted whole by the exporter and by the bare loop, and the table names both."""
-    events.main(["--tasks", "500", "--runs", "1", "bare", "exporter"])
-    table = capsys.readouterr().out
-    assert "| bare |" in table
-    assert "| exporter |" in table
+def test_every_benchmark_has_its_place() -> None:
+    """Each benchmark is named here or needs PyPI, and README has a place for each that has a text of its own."""
+    assert bench.BENCHMARKS.keys() - NEEDS_PYPI == TITLES.keys()
+    names = ("goals", "scrapes", "rendering", "pauses", "busy-scrapes", "round-trips", "growth", "limit")
+    replaced = replace_sections(README.read_text(encoding="utf-8"), {name: f"<{name}>" for name in names})
+    assert [] == [name for name in names if f"\n<{name}>\n" not in replaced]
 
 
-def test_rendering_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
-    """A small exposition is rendered by both, in both formats."""
-    rendering.main(["--series", "500", "--runs", "1"])
-    table = capsys.readouterr().out
-    assert 3 == table.count("| OpenMetrics |")
+@pytest.mark.parametrize("name", TITLES)
+def test_benchmark_runs_and_counts_right(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A quick run ends, which it does only if every count was right, and its table names what was measured."""
+    other = "prometheus-redis-exporter"
+    if name == "scrapes" and system_program(other) == other:
+        pytest.skip(f"{other} is not on PATH")
+    bench.main(["--quick", "--only", name])
+    assert TITLES[name] in capsys.readouterr().out
+
+
+def bodies(messages: list[Message]) -> list[bytes]:
+    """The events of messages, as JSON."""
+    return [base64.b64decode(json.loads(message.payload)["body"]) for message in messages]
 
 
 def test_streams_are_repeatable() -> None:
-    """The same shape gives the same events, and its failures can be told beforehand."""
-    shape = Shape(tasks=300, failures=0.2)
-    channels = [[message.channel for message in make_stream(shape)] for _ in range(2)]
-    assert channels[0] == channels[1]
-    bodies = [base64.b64decode(json.loads(message.payload)["body"]) for message in make_stream(shape)]
-    assert count_failures(shape) == sum(b"task-failed" in body for body in bodies)
+    """The same shape gives the same events but for their time stamps."""
+    shape = Shape(tasks=300, failures=0.2, tasks_per_batch=3)
+    first, second = (
+        [{**event, "timestamp": 0} for body in bodies(list(make_stream(shape))) for event in _events(body)]
+        for _ in range(2)
+    )
+    assert shape.events == len(first)
+    assert first == second
 
 
-@pytest.mark.skipif(
-    system_program("prometheus-redis-exporter") == "prometheus-redis-exporter",
-    reason="prometheus-redis-exporter is not on PATH",
-)
-def test_scrapes_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
-    """Both exporters are scraped in turn, and the ratio of their medians is told."""
-    scrapes.main(["--runs", "5"])
-    assert "ratio of the medians" in capsys.readouterr().out
+def _events(body: bytes) -> list[dict[str, object]]:
+    found = json.loads(body)
+    return found if isinstance(found, list) else [found]
+
+
+def test_streams_tell_what_they_sent() -> None:
+    """A stream's own count of failures, and its workers' count of begun tasks, are those of its messages."""
+    stream = Stream(Shape(tasks=300, workers=4, failures=0.2))
+    texts = bodies(stream.render(300))
+    assert stream.failed == sum(text.count(b'"task-failed"') for text in texts)
+    assert 300 == stream.started == sum(json.loads(body)["processed"] for body in bodies(stream.beat()))
+
+
+def test_load_reaches_its_subscribers(programs: Programs) -> None:
+    """What is published counts in Redis as that many messages."""
+    server = programs.redis()
+    exporter = programs.listening(server)
+    stream = publish(server.port, Shape(tasks=400, workers=2), beat=True)
+    assert (400, 2) == (stream.sent, stream.beats)
+    eventually(lambda: exporter.value("celery_exporter_events_total", type="worker-heartbeat") == 2)
+    assert 400 == exporter.value("celery_exporter_events_total", type="task-started")
+
+
+def test_plots_are_small_and_their_exponent_is_that_of_the_points() -> None:
+    """Points of y = 3 x^2 give the exponent 2, and a drawing below 10 kB that holds each of them."""
+    points = [(float(x), 3.0 * x * x) for x in (1, 10, 100, 1000)]
+    assert 2 == pytest.approx(fit_exponent(points))
+    drawn = render_plot(Plot("Squares", "x", "y", points))
+    assert 4 == drawn.count("<circle")
+    assert len(drawn) < 10_000
