@@ -9,7 +9,7 @@ from exporter.catalog import OVERFLOW, Metric
 from exporter.catalog import tasks as rows
 from exporter.state.expectations import Expectations
 from exporter.state.series import NewSeries, Series, Store
-from exporter.state.task import TaskName, TaskSeries
+from exporter.state.task import Task, TaskName, TaskSeries
 from exporter.state.tracking import TaskLimits
 
 QUEUES_KEPT = 10_000
@@ -81,6 +81,19 @@ class Names:
         """Give what is known of a task by the name that events call it."""
         shown = self._naming.task.apply(name)
         return self.hidden.task if shown is None else self.by_name.get(shown)
+
+    def other(self, task: Task, name: str, queue: str) -> TaskSeries | None:
+        """Give the series of what took over the id of ``task``, on ``queue`` where its publishing did not tell.
+
+        None if ``name`` is only another word for the task's own, as where names are rewritten.
+        """
+        named = self.find(name)
+        if named is task.series.task:
+            return None
+        if task.later is not None and named is task.later.series.task:
+            return task.later.series
+        series = self.series(name, queue)
+        return None if series.task is task.series.task else series
 
     def foresee(self, name: str, queue: str) -> None:
         """Make the series of a task that was not seen yet; what is foreseen takes half of the bound at most."""

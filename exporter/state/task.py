@@ -29,6 +29,10 @@ class Publication(Struct, gc=False):
     received_at: float | None = None
     eta: float | None = None
 
+    def is_one_with(self, other: Publication) -> bool:
+        """Whether both are the same publication of one task id."""
+        return self.retries == other.retries and self.series.task is other.series.task
+
 
 class Task(Struct, gc=False):
     """A task id on its way through publishing, waiting and executions.
@@ -60,23 +64,33 @@ class Task(Struct, gc=False):
     others: tuple[tuple[Worker, float, TaskSeries], ...] = ()
 
     def publish(self, publication: Publication) -> None:
-        """Enter a task-sent: as what starts next, or behind what has not ended; its receipt may be known already."""
-        if publication.retries == self.retries:
+        """Enter a task-sent: as what starts next, or behind what has not ended; its receipt may be known already.
+
+        A task that replaces itself by another publishes that one under its own id, with as many retries.
+        """
+        replaces = publication.series.task is not self.series.task
+        if publication.retries == self.retries and not replaces:
             publication.received_at = self.received_at
             self._take(publication)
-        elif self.later is not None and self.later.retries == publication.retries:
+        elif self.later is not None and self.later.is_one_with(publication):
             publication.received_at = self.later.received_at
             self.later = publication
-        elif publication.retries > self.retries and (self.running or self.is_awaiting):
+        elif (replaces or publication.retries > self.retries) and (self.running or self.is_awaiting):
             self.later = publication
         else:
             self._take(publication)
 
-    def receive(self, retries: int, received_at: float, eta: float | None) -> TaskSeries:
-        """Enter a task-received; give the series of the publication that it belongs to."""
-        if retries != self.retries:
-            if self.later is None or self.later.retries != retries:  # its task-sent was not seen
-                self.later = Publication(retries, self.series)
+    def receive(
+        self, retries: int, received_at: float, eta: float | None, replacement: TaskSeries | None = None
+    ) -> TaskSeries:
+        """Enter a task-received; give the series of the publication that it belongs to.
+
+        ``replacement`` are series of the task that it names, where that is another.
+        """
+        if retries != self.retries or replacement is not None:
+            publication = Publication(retries, replacement or self.series)
+            if self.later is None or not self.later.is_one_with(publication):  # its task-sent was not seen
+                self.later = publication
             if self.is_awaiting:  # its start is yet to be told, and comes first
                 self.later.received_at = received_at
                 self.later.eta = eta or self.later.eta

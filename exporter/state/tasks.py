@@ -68,7 +68,7 @@ class Tasks:
         task = self.tracked.get(event.uuid)
         if task is None:
             self._track(event.uuid, series, event.timestamp, eta, event.retries)
-        elif task.is_overtaken(event.retries, event.timestamp):
+        elif name is task.run_series.task and task.is_overtaken(event.retries, event.timestamp):
             task.waited = True
             task.run_series.wait.observe_delay(task.started_at, event.timestamp, eta, event.uuid)
         else:
@@ -82,14 +82,15 @@ class Tasks:
         worker = self._worker(event.hostname)
         task = self.tracked.get(event.uuid)
         if task is None:
-            queue = self._workers.consumed_queue(worker)
+            queue = worker.only_queue
             fold = partial(self.fold_received, event)
             if queue == UNKNOWN and self._hold(event.uuid, "task-received", fold, event.name):
                 return
             task = self._track(event.uuid, self.names.series(event.name, queue), retries=event.retries)
         task.ended = False
         eta = eta_seconds(event.eta) if event.eta is not None else None
-        series = task.receive(event.retries, event.timestamp, eta)
+        other = None if event.name == task.series.task.name else self.names.other(task, event.name, worker.only_queue)
+        series = task.receive(event.retries, event.timestamp, eta, other)
         (series if series.by_worker is None else self.names.at(series, worker.name)).received.value += 1
 
     def fold_started(self, event: TaskStarted, replayed: bool = False) -> None:  # noqa: FBT001, FBT002 -- hot
@@ -138,7 +139,7 @@ class Tasks:
         Celery reports Reject as a failure and then as rejected: both mean one rejected execution.
         """
         if name is not None and event.uuid not in self.tracked:
-            queue = self._workers.consumed_queue(self._worker(event.hostname))
+            queue = self._worker(event.hostname).only_queue
             fold = partial(self.fold_failed, event, exception, name)
             if queue == UNKNOWN and self._hold(event.uuid, "task-failed", fold, name):
                 return

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.catalog import Metric
+from exporter.catalog import UNKNOWN, Metric
 from exporter.state.ledger import StartsLedger
 
 if TYPE_CHECKING:
@@ -71,3 +71,9 @@ class Worker:
     ledger: StartsLedger = field(default_factory=StartsLedger)
     running: dict[str, Task] = field(default_factory=dict)
     series: dict[tuple[Metric, tuple[str, ...]], Series] = field(default_factory=dict)
+
+    @property
+    def only_queue(self) -> str:
+        """The queue that the worker's tasks come from, where it consumes a single known one; else UNKNOWN."""
+        queues = self.setup.queues
+        return queues[0] if queues is not None and len(queues) == 1 else UNKNOWN

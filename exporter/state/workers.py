@@ -133,11 +133,6 @@ class Workers:
             self._counts[presence].value = count
         self.settle()
 
-    def consumed_queue(self, worker: Worker) -> str:
-        """The queue that the worker's tasks come from, where it consumes a single known one; else UNKNOWN."""
-        queues = worker.setup.queues
-        return queues[0] if queues is not None and len(queues) == 1 else UNKNOWN
-
     def learn(self, worker: Worker, announced: Setup, answered: Setup) -> None:
         """Take note of the setup that heartbeats announce, and of the one that inspect answers."""
         worker.announced, worker.answered = announced, answered

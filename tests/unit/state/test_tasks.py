@@ -529,3 +529,45 @@ def test_events_that_wait_find_a_task_known_by_then(lab: Lab) -> None:
     lab.advance(5)
     assert {"failure": 1} == lab.ends(queue="emails")
     assert lab.value(internals.TASKS_UNMATCHED, "task-failed") is None
+
+
+@pytest.mark.parametrize("ahead", ["published", "received", "all"])
+def test_task_that_replaces_itself(lab: Lab, ahead: str) -> None:
+    """What replaces a task under its own id counts under its own name, however early it is published and received."""
+    lab.sent("a", 0)
+    if ahead != "all":
+        lab.received("a", 1)
+    lab.sent("a", 2.5, name="next")
+    if ahead == "all":
+        lab.received("a", 1)
+    if ahead == "received":
+        lab.received("a", 3, name="next")
+    lab.started("a", 2)
+    if ahead != "received":
+        lab.received("a", 3, name="next")
+    lab.started("a", 4)
+    lab.succeeded("a", 5)
+    counts = (rows.TASKS_SENT, rows.TASKS_RECEIVED, rows.TASKS_STARTED)
+    for name in ("t", "next"):
+        assert [1, 1, 1] == [lab.value(metric, name, "q") for metric in counts]
+    assert {} == lab.ends()
+    assert {"success": 1} == lab.ends("next")
+    assert (1, 2.0) == lab.observations(rows.TASK_WAIT, *TQ)
+    assert (1, 1.5) == lab.observations(rows.TASK_WAIT, "next", "q")
+    assert (1, 1.0) == lab.observations(rows.TASK_PREFETCH, "next", "q")
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_task_that_replaces_itself_without_having_been_told_as_sent(lab: Lab, sent: bool) -> None:  # noqa: FBT001 -- a parameter
+    """Where the first publisher tells nothing, what replaces a task counts under its own name all the same."""
+    lab.received("a", 1)
+    lab.started("a", 2)
+    if sent:
+        lab.sent("a", 2.5, name="next", queue=UNKNOWN)
+    lab.received("a", 3, name="next")
+    lab.started("a", 4)
+    lab.succeeded("a", 5)
+    assert {"success": 1} == lab.ends("next", UNKNOWN)
+    assert [1, 1] == [lab.value(metric, "next", UNKNOWN) for metric in (rows.TASKS_RECEIVED, rows.TASKS_STARTED)]
+    assert [1, 1] == [lab.value(metric, "t", UNKNOWN) for metric in (rows.TASKS_RECEIVED, rows.TASKS_STARTED)]
+    assert (0, 0) == lab.observations(rows.TASK_WAIT, "t", UNKNOWN)
