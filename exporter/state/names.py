@@ -85,8 +85,10 @@ class Names:
     def other(self, task: Task, name: str, queue: str) -> TaskSeries | None:
         """Give the series of what took over the id of ``task``, on ``queue`` where its publishing did not tell.
 
-        None if ``name`` is only another word for the task's own, as where names are rewritten.
+        None if ``name`` is only another word for the task's own, where names are rewritten, or the task is not shown.
         """
+        if task.series is self.hidden:
+            return None
         named = self.find(name)
         if named is task.series.task:
             return None

@@ -214,7 +214,7 @@ def test_the_first_failure_is_an_increase(watched: Scene) -> None:
     eventually(lambda: prometheus.value(zeroing) == 1, 20)
     eventually(lambda: (prometheus.value(f"count_over_time({sudden}[1m])") or 0) > 4, 20)
     assert prometheus.value(f"min_over_time({zeroing}[1m])") == 0
-    assert 1 <= (prometheus.value(f"increase({zeroing}[1m])") or 0) < 2
+    assert 0.5 < (prometheus.value(f"increase({zeroing}[1m])") or 0) < 3  # it extrapolates from a few seconds
     assert prometheus.value(sudden) == 1
     assert prometheus.value(f"increase({sudden}[1m])") == 0
 

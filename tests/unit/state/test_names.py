@@ -148,3 +148,14 @@ def test_a_flood_of_names_stays_inside_the_bounds(naming: Naming) -> None:
 def _body(lab: Lab) -> bytes:
     renderer = Renderer(ProcessMetrics())
     return renderer.finish(renderer.render(lab.store.collect(), openmetrics=False), negotiate("", ""))
+
+
+def test_a_hidden_queue_hides_its_tasks_whole() -> None:
+    """A task that is shown on other queues leaves nothing of its executions on one that is left out."""
+    lab = Lab(TaskLimits(naming=RULES))
+    run(lab, "a", "plain", "private")
+    assert {} == counts(lab)
+    run(lab, "b", "plain", "mail")
+    run(lab, "c", "plain", "private")
+    assert {("plain", "mail", "success"): 1} == counts(lab)
+    assert [("plain", "mail")] == _labels(lab, rows.TASKS_RECEIVED)
