@@ -21,7 +21,9 @@ def against_goal(effort: Effort) -> Report:
     with open_workbench() as bench:
         tap = Tap(bench.server.port)
         try:
-            flags = ("--scrape.freshness", "0", "--queues.discovery-interval", "0", "--queues.names", QUEUES)
+            # At rest: neither the search for queues nor questions to workers travel meanwhile.
+            quiet = ("--queues.discovery-interval", "0", "--celery.inspect-interval", "0")
+            flags = ("--scrape.freshness", "0", *quiet, "--queues.names", QUEUES)
             subject = start_exporter(tap.port, bench.folder, *flags)
             bench.keep(subject.process)
             eventually(lambda: is_up(subject.port))
