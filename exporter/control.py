@@ -33,6 +33,7 @@ LOOK_SECONDS = 1.0
 PING, BEATS = "ping", "celerybeat@*"
 BEAT_SECONDS = 1.0
 """Time in which schedulers that are not known yet may answer."""
+TIDY_SECONDS = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
 """Seconds between looks for answers, while some are missing."""
 REFUSED_SECONDS = 3600.0
@@ -97,6 +98,8 @@ class Control:
         self._store = store
         self._clock = clock
         self._options = options
+        self._ended = threading.Event()
+        self._ended.set()
         self._due = 0.0
         self._owed_until = 0.0
         self._tokens = count(1)
@@ -108,22 +111,30 @@ class Control:
 
     def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
         """Ask until ``stop`` is set; raises SourceError, unless for want of rights."""
-        while not stop.is_set():
-            try:
-                self._turn(stop)
-            except SourceError as error:
-                self._note_failure()
-                if error.reason != "noperm":
-                    raise
-                works()
-                self._wait_for_rights(stop, error)
-                continue
-            works()
-            stop.wait(LOOK_SECONDS)
+        self._ended.clear()
+        try:
+            while not stop.is_set():
+                self._try_turn(stop, works)
+        finally:
+            self._ended.set()
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection, after a moment in which ``run`` may tidy up; safe from any thread."""
+        self._ended.wait(TIDY_SECONDS)
         self._postbox.close()
+
+    def _try_turn(self, stop: threading.Event, works: Callable[[], None]) -> None:
+        try:
+            self._turn(stop)
+        except SourceError as error:
+            self._note_failure()
+            if error.reason != "noperm":
+                raise
+            works()
+            self._wait_for_rights(stop, error)
+            return
+        works()
+        stop.wait(LOOK_SECONDS)
 
     def _turn(self, stop: threading.Event) -> None:
         if self._options.interval:

@@ -44,6 +44,8 @@ class Lab:
         self.workers = Workers(self.store, self.clock, workers or WorkerLimits())
         self.tasks = Tasks(self.store, self.workers, tasks or TaskLimits())
         self.tasks.now = self.clock.monotonic()
+        # As after the first second, in which it was waited for in vain.
+        self.tasks._holding.sent_seen = False
 
     def advance(self, seconds: float, *, listening: bool = True) -> None:
         """Let time pass, then tick."""

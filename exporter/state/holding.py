@@ -34,7 +34,7 @@ class Holding:
     """Tasks whose events wait, at most ``limit`` of them, for ``seconds`` each where nothing longer is promised."""
 
     def __init__(self, names: Names, limit: int = 10_000, seconds: float = 1.0) -> None:
-        self.sent_seen = False
+        self.sent_seen: bool | None = None  # not known until the first came, or was waited for in vain
         self._names = names
         self._limit = limit
         self._seconds = seconds
@@ -72,10 +72,11 @@ class Holding:
         while self._due and self._due[0][0] <= now:
             waiting = self._waiting.pop(heappop(self._due)[1], None)
             if waiting is not None:
+                self.sent_seen = bool(self.sent_seen)
                 found.append(waiting)
         return found
 
     def _is_expected(self, name: str | None) -> bool:
-        """Whether task-sent comes for tasks of this name: what was last seen, else whether it ever came."""
+        """Whether task-sent comes for tasks of this name: what was last seen, else whether any came, if known."""
         task = self._names.find(name) if name is not None else None
-        return self.sent_seen if task is None or task.expects_sent is None else task.expects_sent
+        return self.sent_seen is not False if task is None or task.expects_sent is None else task.expects_sent

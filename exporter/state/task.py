@@ -77,7 +77,7 @@ class Task(Struct, gc=False):
             self.later = publication
         elif (replaces or publication.retries > self.retries) and (self.running or self.is_awaiting):
             self.later = publication
-        else:
+        elif self.ended or publication.retries >= self.retries:  # else it comes after the retry that followed it
             self._take(publication)
 
     def receive(
@@ -118,8 +118,12 @@ class Task(Struct, gc=False):
         return self.sent_at is not None or self.received_at is not None
 
     def is_overtaken(self, retries: int, sent_at: float) -> bool:
-        """Whether a publication comes after its own start, or even its end: its stamp tells, within a second."""
-        started_without = self.started_at > 0 and not self.waited and retries == self.retries
+        """Whether a publication comes after its own start, or even its end: its stamp tells, within a second.
+
+        The last start is that of the publication before, while its retry is waited for.
+        """
+        last = self.retries - 1 if self.retries and self.is_awaiting else self.retries
+        started_without = self.started_at > 0 and not self.waited and retries == last
         return started_without and sent_at <= self.started_at + 1.0
 
     @property

@@ -571,3 +571,45 @@ def test_task_that_replaces_itself_without_having_been_told_as_sent(lab: Lab, se
     assert [1, 1] == [lab.value(metric, "next", UNKNOWN) for metric in (rows.TASKS_RECEIVED, rows.TASKS_STARTED)]
     assert [1, 1] == [lab.value(metric, "t", UNKNOWN) for metric in (rows.TASKS_RECEIVED, rows.TASKS_STARTED)]
     assert (0, 0) == lab.observations(rows.TASK_WAIT, "t", UNKNOWN)
+
+
+def test_first_events_of_all_wait_for_their_task_sent(lab: Lab) -> None:
+    """Until it is known whether publishers send task-sent, a task waits a second for it, so that its queue is right."""
+    lab.tasks._holding.sent_seen = None
+    lab.received("a", 1)
+    lab.started("a", 2)
+    assert {} == lab.ends()
+    lab.sent("a", 0)
+    lab.succeeded("a", 3)
+    assert {"success": 1} == lab.ends()
+    assert lab.value(rows.TASKS_RECEIVED, "t", UNKNOWN) is None
+
+
+def test_first_events_of_all_where_none_is_sent(lab: Lab) -> None:
+    """Where no publisher sends task-sent, only the first tasks wait a second, and none is lost."""
+    lab.tasks._holding.sent_seen = None
+    lab.received("a", 1)
+    lab.started("a", 2)
+    lab.succeeded("a", 3)
+    lab.advance(1.5)
+    assert {"success": 1} == lab.ends(queue=UNKNOWN)
+    lab.received("b", 4)
+    lab.started("b", 5)
+    lab.succeeded("b", 6)
+    assert {"success": 2} == lab.ends(queue=UNKNOWN)
+
+
+def test_task_sent_after_that_of_its_retry(lab: Lab) -> None:
+    """A publisher that is heard late, after the retry was published and received, costs neither of them its times."""
+    lab.received("a", 1)
+    lab.started("a", 2)
+    lab.sent("a", 2.5, retries=1)
+    lab.retried("a", 3)
+    lab.received("a", 3.5, retries=1)
+    lab.sent("a", 0)
+    lab.started("a", 4)
+    lab.succeeded("a", 5)
+    queues = ("q", UNKNOWN)
+    for metric in (rows.TASK_WAIT, rows.TASK_PREFETCH):
+        assert 2 == sum(lab.observations(metric, "t", queue)[0] for queue in queues)
+    assert {"retry": 1, "success": 1} == {state: n for queue in queues for state, n in lab.ends(queue=queue).items()}
