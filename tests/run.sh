@@ -113,7 +113,8 @@ PYTHON
 
 marks=()
 folders=(tests/unit tests/contract)
-[ "$fast" = no ] || pytest_arguments+=(-n 2)
+# Two processes, a file to each at a time: most tests wait for servers, and those of one file share theirs.
+pytest_arguments+=(-n 2 --dist loadfile)
 if [ "$fast" = no ]; then
   folders=(tests)
   left_out=$(missing 1 | tr '\n' ' ')

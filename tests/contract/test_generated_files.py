@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.alerts import files as alerts
 from exporter.catalog import reference as metrics
 from exporter.settings import reference as settings
 
@@ -21,3 +22,12 @@ def test_the_committed_file_is_what_the_generator_writes(target: Path, render: C
     """A change of the source without its generated file is refused."""
     assert target.read_text(encoding="utf-8") == render(), f"run: {command}"
     assert command in render()
+
+
+def test_alert_rules_are_what_the_generator_writes() -> None:
+    """The files in alerts/ are the rules of exporter/alerts, all of them and no others."""
+    committed = {path.name: path.read_text(encoding="utf-8") for path in alerts.TARGET.glob("*.yml")}
+    written = alerts.files()
+    assert written == {name: text for name, text in committed.items() if "example" not in name}, (
+        "run: python -m exporter.alerts.files --write"
+    )

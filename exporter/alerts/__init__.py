@@ -1,0 +1,17 @@
+"""Alerting and recording rules: data, one module per subject, and what turns them into files.
+
+Takes nothing, gives ``GROUPS``. ``python -m exporter.alerts.files --write`` makes the files in ``alerts/`` of them.
+"""
+
+from exporter.alerts import celery_queues, celery_tasks, celery_workers, exporter, redis
+from exporter.alerts.rule import Alert, Group, Recording
+
+__all__ = ["GROUPS", "Alert", "Group", "Recording"]
+
+GROUPS: tuple[Group, ...] = (
+    exporter.GROUP,
+    celery_workers.GROUP,
+    celery_tasks.GROUP,
+    celery_queues.GROUP,
+    redis.GROUP,
+)

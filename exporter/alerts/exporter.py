@@ -1,0 +1,95 @@
+"""Rules about the exporter itself: that it lives, hears and sees everything."""
+
+from exporter.alerts.rule import Alert, Group
+
+GONE = "up == 0 and on (job, instance) last_over_time(celery_exporter_build_info[1d])"
+# A broker that is down says so itself; what follows from it must not fire for a moment when it returns.
+BROKER_ANSWERS = 'unless on (job, namespace) max by (job, namespace) (redis_up{redis="broker"}) == 0'
+
+ALERTS = (
+    Alert(
+        "CeleryWatchdog", "none",
+        "vector(1)",
+        "This alert always fires.",
+        "It shows that alerts arrive; send it to a dead man's switch.",
+        panel="exporter",
+    ),
+    Alert(
+        "CeleryExporterDown", "critical",
+        GONE,
+        "The exporter can't be scraped.",
+        "{{ $labels.instance }} does not answer Prometheus: no other alert of this exporter can fire.",
+        wait="5m", panel="exporter",
+    ),
+    Alert(
+        "CeleryExporterAbsent", "critical",
+        f"absent(celery_exporter_build_info) unless on () ({GONE})",
+        "There is no exporter.",
+        "Prometheus has no target with celery_exporter_build_info, nor one that had it: none is discovered.",
+        wait="15m", panel="exporter",
+    ),
+    Alert(
+        "CeleryEventStreamDown", "critical",
+        f"max by (job, namespace) (celery_exporter_event_stream_up) == 0 {BROKER_ANSWERS}",
+        "The exporter hears no events.",
+        "The subscription to Celery's events is down: tasks are not counted and workers not seen.",
+        wait="5m", keep="5m", panel="exporter",
+    ),
+    Alert(
+        "CeleryEventsSilent", "critical",
+        "time() - max by (job, namespace) (celery_exporter_last_event_timestamp_seconds) > @{seconds}"
+        ' and on (job, namespace) max by (job, namespace) (celery_workers{state="online"}) > 0'
+        " and on (job, namespace) max by (job, namespace) (celery_exporter_event_stream_up) == 1",
+        "No event arrives although workers are online.",
+        "The last event arrived {{ $value | humanizeDuration }} ago.",
+        wait="2m", parameters={"seconds": 300}, panel="exporter",
+    ),
+    Alert(
+        "CeleryEventsLost", "warning",
+        "sum by (job, namespace) (increase(celery_worker_events_missed_total[10m])) > @{executions}",
+        "Executions were not seen.",
+        "Executions of the last ten minutes that were not counted, by the workers' own count:"
+        ' {{ $value | printf "%.0f" }}.',
+        keep="15m", parameters={"executions": 0}, panel="exporter",
+    ),
+    Alert(
+        "CeleryEventBacklogGrowing", "warning",
+        "max by (job, namespace) (celery_exporter_event_backlog_bytes) > @{bytes}",
+        "The exporter falls behind.",
+        "{{ $value | humanize1024 }}B of events wait in Redis for the exporter; Redis cuts it off at its"
+        " client-output-buffer-limit for pubsub.",
+        wait="1m", parameters={"bytes": 4_194_304}, panel="exporter",
+    ),
+    Alert(
+        "CeleryEventsInvalid", "warning",
+        "sum by (job, namespace, reason) (increase(celery_exporter_events_invalid_total[10m])) > @{events}",
+        "Events can't be read.",
+        'Messages skipped in the last ten minutes ({{ $labels.reason }}): {{ $value | printf "%.0f" }}.',
+        keep="15m", parameters={"events": 0}, panel="exporter",
+    ),
+    Alert(
+        "CeleryExporterCollectorFailing", "warning",
+        f"min by (job, namespace, collector) (celery_exporter_collector_success) == 0 {BROKER_ANSWERS}",
+        "Something that the exporter reads in the background fails.",
+        "The collector {{ $labels.collector }} fails; its log says why.",
+        wait="10m", panel="exporter",
+    ),
+    Alert(
+        "CeleryExporterSeriesLimitHit", "warning",
+        "sum by (job, namespace, metric) (increase(celery_exporter_series_dropped_total[1h])) > 0",
+        "There are more series than the exporter keeps.",
+        "New series of {{ $labels.metric }} refused in the last hour, and counted under __overflow__:"
+        ' {{ $value | printf "%.0f" }}.',
+        panel="exporter",
+    ),
+    Alert(
+        "CeleryExporterBug", "warning",
+        "sum by (job, namespace, collector) (increase(celery_exporter_unexpected_errors_total[1h])) > 0",
+        "The exporter met an error that should not be possible.",
+        'Unexpected errors of {{ $labels.collector }} in the last hour: {{ $value | printf "%.0f" }}. The log has their'
+        " tracebacks; please report them.",
+        panel="exporter",
+    ),
+)  # fmt: skip
+
+GROUP = Group("celery-exporter", (), ALERTS)

@@ -1,0 +1,192 @@
+"""Rules in, files out: Prometheus's rules, the operator's PrometheusRule, Grafana's own.
+
+``python -m exporter.alerts.files --write`` writes the files in ``alerts/`` with every default. Raises ConfigError for
+an alert or a parameter that does not exist, with the nearest that does.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.alerts import GROUPS
+from exporter.alerts.rule import Alert, Group, fill
+from exporter.catalog import CATALOG, Kind
+from exporter.errors import ConfigError
+
+TARGET = Path(__file__).parents[2] / "alerts"
+RUNBOOKS = "alerts/runbooks.md"
+SUFFIXES = ("_bucket", "_count", "_sum")
+FOREIGN = ("up", "process_start_time_seconds")
+"""Metrics that are no rows of the catalogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is different about one alert; None leaves it."""
+
+    wait: str | None = None
+    keep: str | None = None
+    severity: str | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How rules are written.
+
+    ``selector`` is put into every selector of the exporter's metrics, as in ``job="celery"``; ``labels`` come on every
+    alert; ``changes`` and ``disabled`` are by alert name.
+    """
+
+    selector: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    disabled: frozenset[str] = frozenset()
+    runbooks: str = RUNBOOKS
+    dashboards: str = "/d"
+
+
+def adjust(groups: Iterable[Group], options: Options) -> list[Group]:
+    """Give the groups as the options want them; raise ConfigError for names that do not exist."""
+    alerts = {alert.name: alert for group in groups for alert in group.alerts}
+    for name in (*options.changes, *options.disabled):
+        if name not in alerts:
+            raise ConfigError(f"there is no alert {name}{_nearest(name, alerts)}")
+    adjusted = []
+    for group in groups:
+        kept = [alert for alert in group.alerts if alert.name not in options.disabled]
+        changed = tuple(_change(alert, options.changes.get(alert.name, Change())) for alert in kept)
+        adjusted.append(replace(group, alerts=changed))
+    return adjusted
+
+
+def build_groups(groups: Iterable[Group], options: Options) -> list[dict[str, Any]]:
+    """Give the groups as Prometheus's rules file has them."""
+    return [
+        {
+            "name": group.name,
+            "rules": [
+                *({"record": row.record, "expr": select(row.expr, options.selector)} for row in group.recordings),
+                *(_build_alert(alert, options) for alert in group.alerts),
+            ],
+        }
+        for group in adjust(tuple(groups), options)
+        if group.recordings or group.alerts
+    ]
+
+
+def render_rules(groups: Sequence[Group], options: Options) -> str:
+    """Render a rules file."""
+    return dump({"groups": build_groups(groups, options)})
+
+
+def render_prometheus_rule(groups: Sequence[Group], options: Options, name: str = "celery-redis-exporter") -> str:
+    """Render a PrometheusRule of the Prometheus operator."""
+    return dump({
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "celery-redis-exporter"}},
+        "spec": {"groups": build_groups(groups, options)},
+    })  # fmt: skip
+
+
+def select(expr: str, selector: str) -> str:
+    """Put matchers into every selector of a metric; rules that were recorded carry them already."""
+    if not selector:
+        return expr
+
+    def with_matchers(found: re.Match[str]) -> str:
+        name, brace = found.groups()
+        return f"{name}{{{selector}, " if brace else f"{name}{{{selector}}}"
+
+    return _SELECTORS.sub(with_matchers, expr)
+
+
+def _change(alert: Alert, change: Change) -> Alert:
+    for name in change.parameters:
+        if name not in alert.parameters:
+            raise ConfigError(f"{alert.name} has no parameter {name}{_nearest(name, alert.parameters)}")
+    return replace(
+        alert,
+        wait=alert.wait if change.wait is None else change.wait,
+        keep=alert.keep if change.keep is None else change.keep,
+        severity=alert.severity if change.severity is None else change.severity,
+        parameters={**alert.parameters, **change.parameters},
+    )
+
+
+def _build_alert(alert: Alert, options: Options) -> dict[str, Any]:
+    rule: dict[str, Any] = {
+        "alert": alert.name,
+        "expr": select(fill(alert.expr, alert.parameters), options.selector),
+    }
+    if alert.wait:
+        rule["for"] = alert.wait
+    if alert.keep:
+        rule["keep_firing_for"] = alert.keep
+    rule["labels"] = {"severity": alert.severity, **alert.labels, **options.labels}
+    rule["annotations"] = {
+        "summary": alert.summary,
+        "description": fill(alert.description, alert.parameters),
+        "runbook_url": f"{options.runbooks}#{alert.name.lower()}",
+        "dashboard_url": f"{options.dashboards}/{alert.panel}",
+    }
+    return rule
+
+
+def _sample_names() -> list[str]:
+    names = list(FOREIGN)
+    for metric in CATALOG.values():
+        names += [metric.name + suffix for suffix in SUFFIXES] if metric.kind is Kind.HISTOGRAM else [metric.name]
+    return sorted(names, key=len, reverse=True)
+
+
+# A label or a function is never called as a metric is; a recorded rule has a colon.
+_SELECTORS = re.compile(rf"(?<![\w:])({'|'.join(_sample_names())})(?![\w:])(\{{)?")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, list(known), 3)
+    return f"; did you mean {', '.join(close)}?" if close else f"; there are {', '.join(known)}"
+
+
+def read_yaml(text: str) -> Any:  # noqa: ANN401 -- YAML is anything
+    """Read YAML; raise ConfigError for what is none."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}") from None
+
+
+class _Dumper(yaml.SafeDumper):
+    """Long texts over several lines, lists indented as people write them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 -- PyYAML's signature
+        super().increase_indent(flow, False)  # noqa: FBT003 -- as above
+
+
+def dump(document: object) -> str:
+    """Render YAML in the order given, long texts over several lines."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=116, allow_unicode=True)
+
+
+HEAD = "# Written by `python -m exporter.alerts.files --write`; change exporter/alerts/, or `render alerts`.\n"
+
+
+def files() -> dict[str, str]:
+    """Give every file of ``alerts/`` that is made here, by name."""
+    return {f"{group.name}.yml": HEAD + render_rules([group], Options()) for group in GROUPS}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write"]:
+        sys.exit("usage: python -m exporter.alerts.files --write")
+    TARGET.mkdir(exist_ok=True)
+    for filename, text in files().items():
+        (TARGET / filename).write_text(text, encoding="utf-8")

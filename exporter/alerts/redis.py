@@ -1,0 +1,140 @@
+"""Rules about Redis: down, full, refusing, failing to save, losing keys."""
+
+from exporter.alerts.rule import Alert, Group, Recording
+
+BY = "job, namespace, redis"
+MAX_MEMORY = f"max by ({BY}) (redis_memory_max_bytes)"
+
+RECORDINGS = (
+    Recording(
+        "redis:memory_utilization:ratio",
+        f"max by ({BY}) (redis_memory_used_bytes) / ({MAX_MEMORY} > 0"
+        f" or max by ({BY}) (redis_total_system_memory_bytes) > 0)",
+    ),
+)
+FULL = (
+    "{{ $labels.redis }} uses {{ $value | humanizePercentage }} of its memory limit, or of the machine's memory where"
+    " it has none."
+)
+ENOUGH_MEMORY = f"max by ({BY}) (redis_memory_used_bytes) > @{{least_bytes}}"
+
+ALERTS = (
+    Alert(
+        "RedisDown", "critical",
+        f"max by ({BY}) (redis_up) == 0",
+        "A Redis server does not answer.",
+        "The Redis server {{ $labels.redis }} does not answer the exporter;"
+        " redis_exporter_last_scrape_error names the reason.",
+        wait="1m", panel="redis",
+    ),
+    Alert(
+        "RedisMemoryHigh", "warning",
+        "redis:memory_utilization:ratio > @{ratio}",
+        "Redis is running out of memory.", FULL,
+        wait="5m", parameters={"ratio": 0.75}, panel="redis",
+    ),
+    Alert(
+        "RedisMemoryCritical", "critical",
+        "redis:memory_utilization:ratio > @{ratio}",
+        "Redis has hardly any memory left.", FULL,
+        wait="2m", parameters={"ratio": 0.9}, panel="redis",
+    ),
+    Alert(
+        "RedisMemoryWillFill", "warning",
+        f"max by ({BY}) (predict_linear(redis_memory_used_bytes[1h], @{{seconds}})) > ({MAX_MEMORY} > 0)"
+        f" and on ({BY}) redis:memory_utilization:ratio > @{{ratio}}",
+        "Redis will reach its memory limit soon.",
+        "At the pace of the last hour {{ $labels.redis }} will use {{ $value | humanize1024 }}B in four hours, more"
+        " than its limit.",
+        wait="30m", parameters={"seconds": 14_400, "ratio": 0.5}, panel="redis",
+    ),
+    Alert(
+        "RedisEvictingKeys", "critical",
+        f"sum by ({BY}) (increase(redis_evicted_keys_total[5m])) > 0",
+        "Redis throws keys away for want of memory.",
+        'Keys that {{ $labels.redis }} evicted in five minutes: {{ $value | printf "%.0f" }}. On a broker these are'
+        " tasks.",
+        keep="15m", panel="redis",
+    ),
+    Alert(
+        "RedisBrokerEvictionPolicy", "warning",
+        f"max by ({BY}, maxmemory_policy)"
+        ' (redis_instance_info{redis="broker", maxmemory_policy!~"noeviction|"}) == 1',
+        "The broker may throw tasks away.",
+        "The broker's maxmemory-policy is {{ $labels.maxmemory_policy }}; a broker needs noeviction.",
+        wait="10m", panel="redis",
+    ),
+    Alert(
+        "RedisRejectedConnections", "critical",
+        f"sum by ({BY}) (increase(redis_rejected_connections_total[5m])) > 0",
+        "Redis refuses connections.",
+        'Connections that {{ $labels.redis }} refused in five minutes: {{ $value | printf "%.0f" }}. It has as many as'
+        " maxclients allows.",
+        keep="10m", panel="redis",
+    ),
+    Alert(
+        "RedisConnectionsHigh", "warning",
+        f"max by ({BY}) (redis_connected_clients) / (max by ({BY}) (redis_config_maxclients) > 0) > @{{ratio}}",
+        "Redis has hardly any connections left.",
+        "{{ $labels.redis }} uses {{ $value | humanizePercentage }} of its connections.",
+        wait="5m", parameters={"ratio": 0.8}, panel="redis",
+    ),
+    Alert(
+        "RedisPersistenceFailing", "critical",
+        f"min by ({BY}) (redis_rdb_last_bgsave_status) == 0"
+        f" or min by ({BY}) (redis_aof_last_write_status) == 0"
+        f" or min by ({BY}) (redis_aof_last_bgrewrite_status) == 0",
+        "Redis can't save its data.",
+        "The last dump, append or rewrite of {{ $labels.redis }} failed; Redis may refuse writes.",
+        wait="5m", panel="redis",
+    ),
+    Alert(
+        "RedisReplicationBroken", "critical",
+        f"min by ({BY}) (redis_master_link_up) == 0",
+        "A replica has lost its master.",
+        "The link of {{ $labels.redis }} to its master is down.",
+        wait="2m", panel="redis",
+    ),
+    Alert(
+        "RedisReplicaLost", "warning",
+        f"max by ({BY}) (redis_connected_slaves) < max by ({BY}) (max_over_time(redis_connected_slaves[1h]))",
+        "A master has lost a replica.",
+        "Replicas that {{ $labels.redis }} has left, fewer than within the last hour: {{ $value | humanize }}.",
+        wait="5m", panel="redis",
+    ),
+    Alert(
+        "RedisHitRateLow", "info",
+        f"sum by ({BY}) (rate(redis_keyspace_hits_total[10m])) / (sum by ({BY}) (rate(redis_keyspace_hits_total[10m]))"
+        f" + sum by ({BY}) (rate(redis_keyspace_misses_total[10m])) > @{{least_rate}}) < @{{ratio}}",
+        "Most look-ups in Redis find nothing.",
+        "{{ $value | humanizePercentage }} of the look-ups in {{ $labels.redis }} find their key; waiting for results"
+        " of unfinished tasks counts as a miss.",
+        wait="30m", parameters={"ratio": 0.5, "least_rate": 10}, panel="redis",
+    ),
+    Alert(
+        "RedisFragmentationHigh", "warning",
+        f"max by ({BY}) (redis_mem_fragmentation_ratio) > @{{ratio}} and {ENOUGH_MEMORY}",
+        "Redis wastes memory in gaps.",
+        "{{ $labels.redis }} occupies {{ $value | humanize }} times the memory that it uses.",
+        wait="30m", parameters={"ratio": 1.5, "least_bytes": 104_857_600}, panel="redis",
+    ),
+    Alert(
+        "RedisSwapping", "warning",
+        f"min by ({BY}) (redis_mem_fragmentation_ratio) < @{{ratio}} and {ENOUGH_MEMORY}",
+        "Part of Redis is swapped out.",
+        "Only {{ $value | humanizePercentage }} of the memory of {{ $labels.redis }} is resident: it is slow.",
+        wait="15m", parameters={"ratio": 0.9, "least_bytes": 104_857_600}, panel="redis",
+    ),
+    Alert(
+        "RedisResultKeysWithoutTTL", "warning",
+        f'(sum by ({BY}) (redis_db_keys{{redis="results"}})'
+        f' - sum by ({BY}) (redis_db_keys_expiring{{redis="results"}}))'
+        f' / (sum by ({BY}) (redis_db_keys{{redis="results"}}) > @{{least_keys}}) > @{{ratio}}',
+        "Results of tasks never expire.",
+        "{{ $value | humanizePercentage }} of the keys of {{ $labels.redis }} have no time to live; set"
+        " result_expires.",
+        wait="1h", parameters={"ratio": 0.5, "least_keys": 10_000}, panel="redis",
+    ),
+)  # fmt: skip
+
+GROUP = Group("redis", RECORDINGS, ALERTS)

@@ -1,0 +1,237 @@
+"""Alerts against the catalogue, their tests and their runbooks: what can be said without running a program."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import promql_parser as promql
+import pytest
+import yaml
+
+from exporter.alerts import GROUPS, Alert
+from exporter.alerts.files import RUNBOOKS, Options, build_groups, files, select
+from exporter.alerts.rule import Parametrised, fill
+from exporter.alerts.slo import Objective, build_group
+from exporter.catalog import CATALOG, Kind
+from exporter.cli.render import HELP
+from exporter.settings import describe
+from tests.contract.test_prose import FOREIGN_FLAGS, FOREIGN_NAMES, names_of_samples
+from tests.promql import Labels, catalogued, every, matchers, result_labels, selectors
+
+FOLDER = Path(__file__).parents[2] / "alerts"
+ALERTS = [alert for group in GROUPS for alert in group.alerts]
+OBJECTIVES = build_group((Objective("proj.pay", 0.995), Objective("proj.pay", 0.95, 30.0)))
+ALL_GROUPS = (*GROUPS, OBJECTIVES)
+EVERY_ALERT = [alert for group in ALL_GROUPS for alert in group.alerts]
+HEADINGS = list(dict.fromkeys(alert.name for alert in EVERY_ALERT))
+ALWAYS = {"CeleryWatchdog"}
+"""Alerts that no test can silence."""
+OTHER_FLAGS = {"--previous", "--pid", "--bigkeys", "--latency", "--scan", "--pattern", "--config.file"}
+"""Flags of other programs that the runbooks type."""
+WITHOUT_VALUE = {
+    "CeleryWatchdog", "CeleryExporterDown", "CeleryExporterAbsent", "CeleryEventStreamDown", "CeleryBeatDown",
+    "CeleryExporterCollectorFailing", "CeleryNoWorkersOnline", "CeleryWorkerDown", "CeleryWorkerWithoutTaskEvents",
+    "RedisDown", "RedisBrokerEvictionPolicy", "RedisPersistenceFailing", "RedisReplicationBroken",
+}  # fmt: skip
+"""Alerts about something that is or is not: their value says nothing more."""
+
+each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+each_rule = pytest.mark.parametrize(
+    "alert", EVERY_ALERT, ids=lambda alert: "-".join([alert.name, *alert.labels.values()])
+)
+
+
+def expression(alert: Alert) -> promql.Expr:
+    """Parse what an alert compares, with its default parameters."""
+    return promql.parse(fill(alert.expr, alert.parameters))
+
+
+@cache
+def known_labels() -> dict[str, Labels]:
+    """Give the labels of every metric and of every recorded rule."""
+    known = catalogued()
+    for group in ALL_GROUPS:
+        for row in group.recordings:
+            labels = result_labels(promql.parse(row.expr), known)
+            assert labels is not None
+            known[row.record] = labels
+    return known
+
+
+@cache
+def recorded() -> dict[str, promql.Expr]:
+    """Give the expression of every recorded rule."""
+    return {row.record: promql.parse(row.expr) for group in ALL_GROUPS for row in group.recordings}
+
+
+@cache
+def cases() -> dict[str, Counter[str]]:
+    """Count the firing and the silent cases of every alert in alerts/tests."""
+    counts: dict[str, Counter[str]] = {alert.name: Counter() for alert in ALERTS}
+    for path in sorted((FOLDER / "tests").glob("*.yml")):
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
+            for case in entry["alert_rule_test"]:
+                # The rules in alerts/tests/rules are examples, not ours.
+                counts.setdefault(case["alertname"], Counter())["firing" if case["exp_alerts"] else "silent"] += 1
+    return counts
+
+
+def expected_alerts() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give every alert of ours that a test expects, with its name."""
+    ours = {alert.name for alert in ALERTS}
+    for path in sorted((FOLDER / "tests").glob("*.yml")):
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
+            for case in entry["alert_rule_test"]:
+                if case["alertname"] in ours:
+                    yield from ((case["alertname"], alert) for alert in case["exp_alerts"])
+
+
+def test_files_are_what_the_generator_writes() -> None:
+    """A change of a rule without its generated file is refused, and so is a file that nothing makes."""
+    wanted = files()
+    assert sorted(wanted) == sorted(path.name for path in FOLDER.glob("*.yml") if "example" not in path.name)
+    for name, text in wanted.items():
+        assert text == (FOLDER / name).read_text(encoding="utf-8"), "run: python -m exporter.alerts.files --write"
+
+
+def test_names_are_unique() -> None:
+    """No alert and no recorded rule has the name of another."""
+    names = [alert.name for alert in ALERTS] + [row.record for group in GROUPS for row in group.recordings]
+    assert len(names) == len(set(names))
+
+
+@each_rule
+def test_metrics_and_labels_exist(alert: Alert) -> None:
+    """Every metric, matcher, grouping and join of an expression uses what the catalogue has."""
+    labels = result_labels(expression(alert), known_labels())
+    assert labels is not None
+    shown = set(re.findall(r"\$labels\.(\w+)", alert.description))
+    assert set() == shown - labels
+
+
+@each_rule
+def test_matched_values_exist(alert: Alert) -> None:
+    """A matcher on a label with a closed list of values names one of them."""
+    closed = {
+        (metric.name, label.name): set(re.findall(r"\w+", label.help))
+        for metric in CATALOG.values()
+        for label in metric.labels
+        if label.closed
+    }
+    for selector in selectors(expression(alert)):
+        for matcher in matchers(selector):
+            listed = closed.get((selector.name or "", matcher.name))
+            if listed is not None:
+                assert [] == [value for value in matcher.value.split("|") if value not in listed]
+
+
+@each_rule
+def test_thresholds_lie_within_the_buckets(alert: Alert) -> None:
+    """No quantile is compared with more than its histogram's last finite bucket, which it can't exceed."""
+    for node in every(expression(alert)):
+        if not isinstance(node, promql.BinaryExpr) or not isinstance(node.rhs, promql.NumberLiteral):
+            continue
+        compared = list(every(node.lhs))
+        for name in [part.name for part in compared if isinstance(part, promql.VectorSelector)]:
+            compared += every(recorded()[name]) if name in recorded() else []
+        if not any(isinstance(part, promql.Call) and part.func.name == "histogram_quantile" for part in compared):
+            continue
+        for part in compared:
+            name = part.name or "" if isinstance(part, promql.VectorSelector) else ""
+            if name.endswith("_bucket"):
+                metric = CATALOG[name.removesuffix("_bucket")]
+                assert metric.kind is Kind.HISTOGRAM
+                assert node.rhs.val < max(metric.buckets)
+
+
+@each_rule
+def test_parameters_are_used(alert: Alert) -> None:
+    """Every parameter stands in the expression, and nothing in it is a parameter that is not declared."""
+    used = set(Parametrised(alert.expr).get_identifiers())
+    assert set(alert.parameters) == used
+
+
+@each_rule
+def test_severity_and_texts(alert: Alert) -> None:
+    """Severities are known, summaries fixed, and descriptions give the value where it says something."""
+    assert alert.severity in {"critical", "warning", "info", "none"}
+    assert alert.summary.endswith(".")
+    assert "{{" not in alert.summary
+    assert alert.description.endswith(".")
+    assert (alert.name not in WITHOUT_VALUE) == ("$value" in alert.description)
+
+
+def test_links_are_on_every_rule() -> None:
+    """Every rendered alert links its own heading of the runbooks and a dashboard."""
+    for group in build_groups(ALL_GROUPS, Options()):
+        for rule in group["rules"]:
+            if "alert" in rule:
+                annotations = rule["annotations"]
+                assert f"{RUNBOOKS}#{rule['alert'].lower()}" == annotations["runbook_url"]
+                assert re.fullmatch(r"/d/[a-z-]+", annotations["dashboard_url"])
+
+
+@pytest.mark.parametrize("name", HEADINGS)
+def test_runbook_has_all_parts(name: str) -> None:
+    """The runbooks have a section for the alert: meaning, impact, diagnosis and mitigation."""
+    text = (FOLDER / "runbooks.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    assert name in sections
+    for part in ("Meaning", "Impact", "Diagnosis", "Mitigation"):
+        assert f"**{part}.**" in sections[name]
+
+
+def test_runbooks_have_no_other_sections() -> None:
+    """Every section of the runbooks belongs to an alert, and they stand in the order of the rules."""
+    text = (FOLDER / "runbooks.md").read_text(encoding="utf-8")
+    assert HEADINGS == re.findall(r"^## (\w+)$", text, re.MULTILINE)
+
+
+@each_alert
+def test_cases_of_promtool(alert: Alert) -> None:
+    """Every alert is seen to fire and to stay silent in alerts/tests."""
+    counts = cases()[alert.name]
+    assert counts["firing"] >= 1
+    assert counts["silent"] >= 1 or alert.name in ALWAYS
+
+
+def test_expected_texts_are_rendered() -> None:
+    """The tests expect whole texts: a summary, a description without a template's traces, and both links."""
+    for name, alert in expected_alerts():
+        annotations = alert["exp_annotations"]
+        assert {"summary", "description", "runbook_url", "dashboard_url"} == set(annotations), name
+        assert not re.search(r"\{\{|<no value>|NaN|%!", annotations["description"]), name
+
+
+@pytest.mark.parametrize("selector", ['job="celery"', 'job=~"a|b", namespace="shop"'])
+def test_selectors_are_put_into_every_metric_once(selector: str) -> None:
+    """With a selector every metric has its matchers once; what was recorded carries them already."""
+    wanted = sorted((row.name, row.value) for row in matchers(promql.parse(f"up{{{selector}}}")))  # type: ignore[arg-type]
+    for expr in [row.expr for group in ALL_GROUPS for row in group.recordings] + [
+        fill(alert.expr, alert.parameters) for alert in EVERY_ALERT
+    ]:
+        for before, after in zip(
+            selectors(promql.parse(expr)), selectors(promql.parse(select(expr, selector))), strict=True
+        ):
+            old = sorted((row.name, row.value) for row in matchers(before))
+            new = sorted((row.name, row.value) for row in matchers(after))
+            assert (old if ":" in (before.name or "") else sorted(old + wanted)) == new
+
+
+@pytest.mark.parametrize("page", ["README.md", "runbooks.md"])
+def test_pages_name_what_exists(page: str) -> None:
+    """Every metric, recorded rule, alert and flag of ours that a page names exists, and so does every file it links."""
+    text = (FOLDER / page).read_text(encoding="utf-8")
+    metrics = set(re.findall(r"\b((?:celery|redis)_[a-z0-9_]+[a-z0-9])\b(?!\.)", text)) - FOREIGN_NAMES
+    assert set() == metrics - names_of_samples() - {"redis_max_connections"}
+    rules = set(re.findall(r"\b(?:celery|redis):[a-z]\w+:\w+", text)) - {row for row in known_labels() if ":" in row}
+    assert set() == {name for name in rules if "_TASK" not in name}
+    words = set(re.findall(r"\b(?:Celery|Redis)[A-Z][A-Za-z]+[A-Za-z]\b", text))
+    assert set() == words - set(HEADINGS) - {"RedisInsight"}
+    ours = {row.flag for row in describe()} | set(re.findall(r"--[a-z]+", HELP)) | FOREIGN_FLAGS
+    assert set() == set(re.findall(r"--[a-z][a-z.-]*[a-z]", text)) - ours - OTHER_FLAGS
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (FOLDER / link).exists(), link

@@ -1,0 +1,216 @@
+"""Everything between a worker and a page: Redis, two workers, the exporter, Prometheus, Alertmanager, an inbox.
+
+Takes a folder, gives pages: what was notified, in order. A minute of a rule's window is a second here, and one of its
+``for`` less; the inhibitions and the grouping are those of the example. Never fakes a part.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from celery import Celery
+
+from exporter.alerts import GROUPS, Alert, Group
+from exporter.alerts.files import Change, Options, render_rules
+from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
+from tests.integration.application import build
+from tests.integration.celery_workers import QUICK, Worker, WorkerOptions
+from tests.integration.exporters import Exporter
+from tests.integration.processes import ROOT, free_port
+from tests.integration.prometheus_server import PrometheusServer
+from tests.integration.redis_servers import RedisServer
+from tests.waiting import eventually
+
+BEATING = WorkerOptions(arguments=(*QUICK, "--heartbeat-interval", "1"))
+LOST_AFTER = "3s"
+SECONDS = {"m": 1, "h": 60, "d": 1440}
+"""What the units of the rules are here."""
+CHANGES = {
+    # A worker that lost Redis tries again after 6 s at most, which are 6 s here as well.
+    "CeleryNoWorkersOnline": Change(wait="5s"),
+    "CeleryWorkerDown": Change(wait="5s"),
+    "RedisMemoryWillFill": Change(wait="1h"),  # what grew within seconds says nothing about hours
+    "RedisHitRateLow": Change(parameters={"least_rate": 600}),  # ten in a second that stands for a minute
+}
+WATCHDOG = "CeleryWatchdog"
+
+
+class Page(NamedTuple):
+    """One notification: its status (firing or resolved), the alert's name, and the labels of all with that status."""
+
+    status: str
+    name: str
+    labels: list[dict[str, str]]
+
+
+def shorten_windows(expr: str) -> str:
+    """Write a minute of a range as a second, and the ten minutes of a recorded rate as well."""
+    windows = re.sub(r"\[(\d+)([mhd])\]", lambda found: f"[{int(found[1]) * SECONDS[found[2]]}s]", expr)
+    return windows.replace("rate10m * 600", "rate10m * 10")
+
+
+def shorten_wait(text: str) -> str:
+    """Write a minute of ``for`` and ``keep_firing_for`` as less than half a second."""
+    return re.sub(r"(\d+)([mhd])", lambda found: f"{int(found[1]) * SECONDS[found[2]] * 400}ms", text)
+
+
+def shorten_rules() -> str:
+    """Render the rules with all windows, ``for`` and ``keep_firing_for`` shortened."""
+
+    def alert(row: Alert) -> Alert:
+        row = dataclasses.replace(row, expr=shorten_windows(row.expr))
+        return dataclasses.replace(row, wait=shorten_wait(row.wait), keep=shorten_wait(row.keep))
+
+    groups = [
+        Group(
+            group.name,
+            tuple(dataclasses.replace(row, expr=shorten_windows(row.expr)) for row in group.recordings),
+            tuple(alert(row) for row in group.alerts),
+        )
+        for group in GROUPS
+    ]
+    return render_rules(groups, Options(changes=CHANGES))
+
+
+def alertmanager_config(inbox: Inbox) -> dict[str, Any]:
+    """Give the example with its grouping and inhibitions, and one receiver for everything."""
+    example: dict[str, Any] = yaml.safe_load((ROOT / "alerts" / "alertmanager.example.yml").read_text(encoding="utf-8"))
+    return {
+        "route": {
+            "receiver": "inbox",
+            "group_by": example["route"]["group_by"],
+            "group_wait": "1s",
+            "group_interval": "1s",
+        },
+        "receivers": [{"name": "inbox", "webhook_configs": [{"url": f"{inbox.url}/page", "send_resolved": True}]}],
+        "inhibit_rules": example["inhibit_rules"],
+    }
+
+
+class Stack:
+    """All programs, started and healthy; ``pages`` tells what was notified since the last ``begin``."""
+
+    def __init__(self, folder: Path, ending: ExitStack) -> None:
+        self._folder = folder
+        self._ending = ending
+        self._seen = 0
+        self._logs = 0
+        self.redis = RedisServer(folder / "redis")
+        ending.callback(self.redis.stop)
+        self.inbox = ending.enter_context(listening_inbox())
+        self._port = free_port()
+        self.exporter = self.start_exporter()
+        self.alertmanager = self._start_alertmanager()
+        self.prometheus = self._start_prometheus()
+        self.workers = self.start_workers()
+        self.app: Celery = build(self.redis.url(), {})
+        ending.callback(self.app.close)
+
+    def start_exporter(self) -> Exporter:
+        """Start the exporter, always on the same port."""
+        flags = ["--broker-url", self.redis.url(), "--web.listen-address", f"127.0.0.1:{self._port}"]
+        flags += ["--workers.lost-after", LOST_AFTER, "--queues.discovery-interval", "1s"]
+        exporter = Exporter(self._log("exporter"), *flags, environment={"EXPORTER_SERIES__ZERO_FIRST": "2s"})
+        self._ending.callback(exporter.process.end)
+        eventually(exporter.hears)
+        return exporter
+
+    def start_worker(self, name: str) -> Worker:
+        """Start a worker, prefork with two children."""
+        worker = Worker(name, self.redis.url(), self._log(f"worker-{name}"), BEATING)
+        self._ending.callback(worker.process.end, 0.05)
+        return worker
+
+    def start_workers(self) -> list[Worker]:
+        """Start both workers at once."""
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(self.start_worker, ("w1", "w2")))
+
+    def begin(self) -> None:
+        """Wait until nothing fires and nothing is pending; what comes from now on is a new story."""
+        self.settle()
+        self._seen = len(self.inbox.messages("/page"))
+
+    def settle(self) -> None:
+        """Wait until nothing but the watchdog fires or is pending, all workers are up, and all pages are over."""
+        eventually(lambda: self.prometheus.value('celery_workers{state="online"}') == 2, within=30)
+        eventually(lambda: self.alerts() == set(), within=30)
+        eventually(lambda: set(self.alertmanager.states()) <= {WATCHDOG}, within=30)
+        eventually(lambda: not self.open_pages(), within=10)
+
+    def alerts(self, state: str = "firing|pending") -> set[str]:
+        """Give the alerts that Prometheus holds, the watchdog left out."""
+        found = self.prometheus.query(f'ALERTS{{alertstate=~"{state}", alertname!="{WATCHDOG}"}}')
+        return {labels["alertname"] for labels, _ in found}
+
+    def pages(self, status: str = "firing") -> list[Page]:
+        """Give what was notified since the story began, the watchdog left out."""
+        return [page for page in self._all_pages()[self._seen :] if page.name != WATCHDOG and page.status == status]
+
+    def names(self, status: str = "firing") -> list[str]:
+        """Give the names of what was notified since the story began, once for each notification."""
+        return [page.name for page in self.pages(status)]
+
+    def open_pages(self) -> set[str]:
+        """Give what was notified as firing and not as resolved since."""
+        last = {page.name: page.status for page in self._all_pages() if page.name != WATCHDOG}
+        return {name for name, status in last.items() if status == "firing"}
+
+    def page(self, name: str, status: str = "firing", within: float = 25) -> Page:
+        """Wait for a notification of this story; give the first."""
+        eventually(lambda: name in self.names(status), within)
+        return next(page for page in self.pages(status) if page.name == name)
+
+    def let_pass(self, seconds: int) -> None:
+        """Wait until Prometheus has scraped this many times again, once a second: what was to come has come."""
+        scrapes = 'count_over_time(up{job="celery"}[1h])'
+        before = self.prometheus.value(scrapes) or 0
+        eventually(lambda: (self.prometheus.value(scrapes) or 0) >= before + seconds, 5 * seconds)
+
+    def _all_pages(self) -> list[Page]:
+        """Give every notification since the start."""
+        return [
+            Page(message.body["status"], message.body["groupLabels"]["alertname"], [
+                alert["labels"] for alert in message.body["alerts"] if alert["status"] == message.body["status"]
+            ])
+            for message in self.inbox.messages("/page")
+        ]  # fmt: skip
+
+    def _start_alertmanager(self) -> AlertmanagerServer:
+        config = self._folder / "alertmanager.yml"
+        config.write_text(yaml.safe_dump(alertmanager_config(self.inbox)), encoding="utf-8")
+        server = AlertmanagerServer(self._folder / "alertmanager", config)
+        self._ending.callback(server.stop)
+        return server
+
+    def _start_prometheus(self) -> PrometheusServer:
+        rules = self._folder / "rules.yml"
+        rules.write_text(shorten_rules(), encoding="utf-8")
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"},
+            "rule_files": [str(rules)],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager.port}"]}]}]},
+            "scrape_configs": [
+                {"job_name": "celery", "static_configs": [{"targets": [f"127.0.0.1:{self._port}"]}]},
+            ],
+        }
+        server = PrometheusServer(self._folder / "prometheus", yaml.safe_dump(config))
+        self._ending.callback(server.stop)
+        return server
+
+    def _log(self, name: str) -> Path:
+        self._logs += 1
+        return self._folder / f"{name}-{self._logs}.log"
+
+
+def start_stack(folder: Path) -> Iterator[Stack]:
+    """Give a healthy stack, and end all of it."""
+    with ExitStack() as ending:
+        stack = Stack(folder, ending)
+        stack.begin()
+        yield stack

@@ -1,0 +1,202 @@
+"""The rules, their tests and the Alertmanager example, judged by Prometheus's and Alertmanager's own tools."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.alerts import GROUPS
+from exporter.alerts.files import Change, Options, render_rules
+from exporter.alerts.slo import Objective, build_group
+from tests.integration.processes import ROOT
+
+pytestmark = pytest.mark.servers
+
+FOLDER = ROOT / "alerts"
+RULES = sorted(path for path in FOLDER.glob("*.yml") if "example" not in path.name)
+EXAMPLE = FOLDER / "alertmanager.example.yml"
+TESTS = sorted((FOLDER / "tests").glob("*.yml"))
+INHIBITIONS = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["inhibit_rules"]
+NAMES = frozenset(alert.name for group in GROUPS for alert in group.alerts) | {
+    "CeleryTaskSuccessBudgetBurn",
+    "CeleryTaskStartBudgetBurn",
+}
+Check = tuple[str, str, list[dict[str, str]]]
+"""An alert, a time, and the labels of those that fire then."""
+WHERE = 'job="celery", namespace="shop", instance="exporter:9808", task="shop.pay", queue="payments"'
+
+
+def said(*command: str | Path) -> str:
+    """Run a program to its end; give its output, fail if it failed."""
+    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def judge(folder: Path, rules: str, series: dict[str, str], checks: list[Check]) -> None:
+    """Let promtool say whether, with these series, alerts with exactly these labels fire at these times."""
+    (folder / "rules.yml").write_text(rules, encoding="utf-8")
+    cases = [
+        {"alertname": name, "eval_time": at, "exp_alerts": [{"exp_labels": labels} for labels in expected]}
+        for name, at, expected in checks
+    ]
+    document = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "1m",
+        "tests": [{
+            "interval": "1m",
+            "input_series": [{"series": name, "values": values} for name, values in series.items()],
+            "alert_rule_test": cases,
+        }],
+    }  # fmt: skip
+    (folder / "test.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    said("promtool", "test", "rules", folder / "test.yml")
+
+
+def without_texts(rules: str) -> str:
+    """Take the annotations out of rules: their texts are tested in alerts/tests."""
+    tree = yaml.safe_load(rules)
+    for group in tree["groups"]:
+        for rule in group["rules"]:
+            rule.pop("annotations", None)
+    return yaml.safe_dump(tree)
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
+def test_promtool_accepts_the_rules(path: Path) -> None:
+    """Prometheus 2.42 loads every file, and its lint finds nothing."""
+    said("promtool", "check", "rules", "--lint=all", "--lint-fatal", path)
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
+def test_rules_pass_their_tests(path: Path) -> None:
+    """Every alert fires with the labels and texts that its test expects, and is silent where it should be."""
+    said("promtool", "test", "rules", path)
+
+
+def test_a_test_that_expects_something_else_fails(tmp_path: Path) -> None:
+    """The tests can fail: with a threshold that is one message higher the queue's case is refused."""
+    rules = render_rules(GROUPS, Options(changes={"CeleryQueueLong": Change(parameters={"messages": 51})}))
+    text = (FOLDER / "tests" / "celery-queues.yml").read_text(encoding="utf-8")
+    (tmp_path / "rules.yml").write_text(rules, encoding="utf-8")
+    (tmp_path / "test.yml").write_text(text.replace("../celery-queues.yml", "rules.yml"), encoding="utf-8")
+    with pytest.raises(AssertionError, match="CeleryQueueLong"):
+        said("promtool", "test", "rules", tmp_path / "test.yml")
+
+
+def test_p95_over_two_seconds_is_a_parameter(tmp_path: Path) -> None:
+    """With seconds=2 an alert says that one in twenty executions takes longer than two seconds."""
+    rules = render_rules(GROUPS, Options(changes={"CeleryTaskSlowest": Change(parameters={"seconds": 2})}))
+    bucket = f'celery_task_runtime_seconds_bucket{{{WHERE}, state="success", le='
+    count = f'celery_task_runtime_seconds_count{{{WHERE}, state="success"}}'
+    series = {
+        f'{bucket}"1.0"}}': "0+10x30 300x40",
+        **dict.fromkeys((f'{bucket}"2.5"}}', f'{bucket}"+Inf"}}', count), "0+10x70"),
+    }
+    labels = {"severity": "info", "job": "celery", "namespace": "shop", "task": "shop.pay", "queue": "payments"}
+    checks: list[Check] = [("CeleryTaskSlowest", "30m", []), ("CeleryTaskSlowest", "60m", [labels])]
+    judge(tmp_path, without_texts(rules), series, checks)
+    judge(tmp_path, without_texts(render_rules(GROUPS, Options())), series, [("CeleryTaskSlowest", "60m", [])])
+
+
+def test_redis_memory_at_80_percent_is_a_parameter(tmp_path: Path) -> None:
+    """With ratio=0.8 the warning about memory begins at 80 % instead of 75 %."""
+    rules = render_rules(GROUPS, Options(changes={"RedisMemoryHigh": Change(parameters={"ratio": 0.8})}))
+    redis = 'job="celery", namespace="shop", instance="exporter:9808", redis="broker"'
+    series = {
+        f"redis_memory_used_bytes{{{redis}}}": "80x9 81x20",
+        f"redis_memory_max_bytes{{{redis}}}": "100x30",
+    }
+    labels = {"severity": "warning", "job": "celery", "namespace": "shop", "redis": "broker"}
+    judge(tmp_path, without_texts(rules), series, [("RedisMemoryHigh", "9m", []), ("RedisMemoryHigh", "15m", [labels])])
+
+
+def test_a_selector_leaves_others_alone(tmp_path: Path) -> None:
+    """With a selector only the series that it picks make alerts."""
+    rules = without_texts(render_rules(GROUPS, Options(selector='job="celery"')))
+    series = {
+        'celery_queue_length{job="celery", queue="a"}': "60x30",
+        'celery_queue_length{job="x", queue="b"}': "60x30",
+    }
+    labels = {"severity": "warning", "job": "celery", "queue": "a"}
+    judge(tmp_path, rules, series, [("CeleryQueueLong", "20m", [labels])])
+
+
+def test_an_objective_burns(tmp_path: Path) -> None:
+    """A task that fails 20 times as often as promised fires the fast burn alert, one that keeps its promise none."""
+    groups = [build_group((Objective("shop.pay", 0.99), Objective("shop.mail", 0.99)))]
+    rules = without_texts(render_rules(groups, Options()))
+    mail = WHERE.replace("shop.pay", "shop.mail")
+    series = {
+        f'celery_tasks_total{{{WHERE}, state="success"}}': "0+99x120 11960+80x60 16760+100x420",
+        f'celery_tasks_total{{{WHERE}, state="failure"}}': "0+1x120 140+20x60 1340x420",
+        f'celery_tasks_total{{{mail}, state="success"}}': "0+995x600",
+        f'celery_tasks_total{{{mail}, state="failure"}}': "0+5x600",
+    }
+    name = "CeleryTaskSuccessBudgetBurn"
+    labels = {"severity": "critical", "job": "celery", "namespace": "shop", "task": "shop.pay", "window": "1h"}
+    both = [labels, labels | {"window": "6h"}]
+    judge(tmp_path, rules, series, [(name, "119m", []), (name, "179m", both), (name, "600m", [])])
+
+
+def test_an_objective_about_starts_burns(tmp_path: Path) -> None:
+    """When all start later than promised the fast burn alert fires, and it ends with the cause."""
+    rules = without_texts(render_rules([build_group((Objective("shop.pay", 0.95, 30.0),))], Options()))
+    series = {
+        f'celery_task_wait_seconds_bucket{{{WHERE}, le="30.0"}}': "0+99x120 11880x60 11980+100x420",
+        f"celery_task_wait_seconds_count{{{WHERE}}}": "0+100x600",
+    }
+    name = "CeleryTaskStartBudgetBurn"
+    labels = {"severity": "critical", "job": "celery", "namespace": "shop", "task": "shop.pay", "window": "1h"}
+    # The window of six hours is over its limit as well, and not for long enough.
+    judge(tmp_path, rules, series, [(name, "119m", []), (name, "179m", [labels]), (name, "600m", [])])
+
+
+def test_amtool_accepts_the_example() -> None:
+    """Alertmanager 0.25 loads the example and its templates."""
+    assert "1 templates" in said("amtool", "check-config", EXAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("receivers", "labels"),
+    [
+        ("dead-man", ["alertname=CeleryWatchdog", "severity=none"]),
+        ("telegram,email", ["alertname=CeleryNoWorkersOnline", "severity=critical"]),
+        ("slack", ["alertname=CeleryWorkerDown", "severity=warning"]),
+        ("discord", ["alertname=RedisHitRateLow", "severity=info"]),
+        ("slack", ["alertname=SomethingElse"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_routes(receivers: str, labels: list[str]) -> None:
+    """Each severity goes where the example says: critical to a phone and by mail, and the watchdog to its switch."""
+    said("amtool", "config", "routes", "test", f"--config.file={EXAMPLE}", f"--verify.receivers={receivers}", *labels)
+
+
+def matched(matchers: list[str]) -> set[str]:
+    """Give the alerts of ours that matchers on their names leave; fail for a name that there is not."""
+    left = set(NAMES)
+    for matcher in matchers:
+        found = re.fullmatch(r'(\w+)\s*(=~|!~|!=|=)\s*"?(.*?)"?', matcher)
+        assert found, matcher
+        label, operator, pattern = found.groups()
+        if label == "alertname":
+            # Alternatives that are written out are names; those in brackets are parts of some.
+            for part in re.split(r"\|(?![^()]*\))", pattern):
+                assert any(re.fullmatch(part, name) for name in NAMES), f"{matcher}: {part}"
+            hits = {name for name in NAMES if re.fullmatch(pattern, name)}
+            left &= NAMES - hits if operator.startswith("!") else hits
+    return left
+
+
+@pytest.mark.parametrize("rule", INHIBITIONS, ids=lambda rule: str(rule["source_matchers"][0]))
+def test_inhibitions_name_alerts_that_exist(rule: dict[str, list[str]]) -> None:
+    """Each inhibition matches alerts that there are, and none that could inhibit itself or the watchdog."""
+    sources, targets = matched(rule["source_matchers"]), matched(rule["target_matchers"])
+    assert sources
+    assert targets
+    assert "CeleryWatchdog" not in targets
+    # A critical alert may inhibit a warning of its own name.
+    assert not sources & targets or "alertname" in rule["equal"]

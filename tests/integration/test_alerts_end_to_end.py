@@ -1,0 +1,143 @@
+"""From a worker's death to the message on a phone, with nothing faked in between."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.alert_stack import Stack, start_stack
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+
+MEGABYTE = 1024 * 1024
+LIMIT = 32 * MEGABYTE
+VALUE = b"x" * (MEGABYTE // 4)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Give one stack for all tests of this file."""
+    yield from start_stack(tmp_path_factory.mktemp("alerts"))
+
+
+@pytest.fixture
+def stack(running: Stack) -> Iterator[Stack]:
+    """Give the stack in good health, and see that the test leaves it so."""
+    running.begin()
+    yield running
+    running.settle()
+
+
+def executed(stack: Stack, task: str, state: str = "success") -> float:
+    """Give how many executions Prometheus knows."""
+    return stack.prometheus.value(f'sum(celery_tasks_total{{task="{task}", state="{state}"}})') or 0
+
+
+def fill(stack: Stack, share: float) -> None:
+    """Write real keys until Redis uses this share of its limit."""
+    with stack.redis.client(db=1) as client:
+        number = client.dbsize()
+        while client.info("memory")["used_memory"] < share * LIMIT:
+            client.set(f"key-{number}", VALUE)
+            number += 1
+
+
+def test_healthy_traffic_is_quiet(stack: Stack) -> None:
+    """Several hundred executions that succeed, on two workers, notify nobody of anything."""
+    for number in range(300):
+        stack.app.send_task("plain", (number,))
+    eventually(lambda: executed(stack, "plain") == 300, within=30)
+    stack.let_pass(5)
+    assert [] == stack.pages()
+
+
+def test_a_killed_worker_pages_until_it_is_back(stack: Stack) -> None:
+    """SIGKILL of a worker is notified once, with its name; its return is notified as resolved."""
+    victim = stack.workers[0]
+    victim.process.kill()
+    page = stack.page("CeleryWorkerDown")
+    assert [victim.name] == [labels["worker"] for labels in page.labels]
+    stack.workers[0] = stack.start_worker("w1")
+    assert [victim.name] == [labels["worker"] for labels in stack.page("CeleryWorkerDown", "resolved").labels]
+    assert ["CeleryWorkerDown"] == stack.names()
+
+
+def test_a_stopped_worker_does_not_page(stack: Stack) -> None:
+    """SIGTERM of a worker, as in a deployment, notifies nobody."""
+    leaving = stack.workers[0]
+    leaving.process.signal(signal.SIGTERM)
+    eventually(lambda: stack.prometheus.value('celery_workers{state="offline"}') == 1, within=20)
+    assert stack.prometheus.value(f'celery_worker_up{{worker="{leaving.name}"}}') is None
+    stack.let_pass(10)
+    assert [] == stack.pages()
+    leaving.process.end()
+    stack.workers[0] = stack.start_worker("w1")
+
+
+def test_all_workers_gone_is_one_page(stack: Stack) -> None:
+    """When all workers die and queues fill, one page says so; what follows from it is inhibited."""
+    for worker in stack.workers:
+        worker.process.kill()
+    stack.page("CeleryNoWorkersOnline")
+    for number in range(150):
+        stack.app.send_task("plain", (number,))
+    eventually(lambda: "CeleryQueueLong" in stack.alerts("firing"), within=30)
+    eventually(lambda: stack.alertmanager.states().get("CeleryQueueLong") == {"suppressed"})
+    stack.let_pass(2)
+    assert ["CeleryNoWorkersOnline"] == stack.names()
+    stack.redis.command("DEL", "celery")
+    eventually(lambda: stack.alerts() == {"CeleryNoWorkersOnline"}, within=40)
+    stack.workers[:] = stack.start_workers()
+    stack.page("CeleryNoWorkersOnline", "resolved")
+    assert ["CeleryNoWorkersOnline"] == stack.names()
+
+
+def test_failures_page_and_a_single_one_does_not(stack: Stack) -> None:
+    """When 30 % of a task's executions fail one page names it; one failure of one run of another pages nobody."""
+    stack.app.send_task("counted", ("not a number",))
+    for number in range(100):
+        stack.app.send_task("measured", ("not a number" if number % 10 < 3 else number,))
+    page = stack.page("CeleryTaskFailureRateCritical")
+    assert (30, 70) == (executed(stack, "measured", "failure"), executed(stack, "measured"))
+    assert ["measured"] == [labels["task"] for labels in page.labels]
+    assert 1 == executed(stack, "counted", "failure")
+    stack.page("CeleryTaskFailureRateCritical", "resolved")
+    assert ["CeleryTaskFailureRateCritical"] == stack.names()
+
+
+def test_redis_filling_up_warns_and_then_pages(stack: Stack) -> None:
+    """Past 75 % of maxmemory a warning comes, past 90 % a page, and from then on the warning is inhibited."""
+    stack.redis.command("CONFIG", "SET", "maxmemory", LIMIT)
+    fill(stack, 0.78)
+    stack.page("RedisMemoryHigh")
+    assert ["RedisMemoryHigh"] == stack.names()
+    fill(stack, 0.92)
+    stack.page("RedisMemoryCritical")
+    eventually(lambda: stack.alertmanager.states().get("RedisMemoryHigh") == {"suppressed"})
+    stack.let_pass(2)
+    assert ["RedisMemoryHigh", "RedisMemoryCritical"] == stack.names()
+    stack.redis.command("FLUSHDB", db=1)
+    stack.redis.command("CONFIG", "SET", "maxmemory", 0)
+    stack.page("RedisMemoryCritical", "resolved")
+
+
+def test_redis_stopped_is_one_page(stack: Stack) -> None:
+    """When Redis stops one page says so, and none follows when it returns."""
+    stack.redis.stop()
+    stack.page("RedisDown")
+    stack.let_pass(3)
+    stack.redis.start()
+    stack.page("RedisDown", "resolved")
+    stack.settle()
+    assert ["RedisDown"] == stack.names()
+
+
+def test_the_exporter_stopped_is_one_page(stack: Stack) -> None:
+    """When the exporter stops one page says so, and no other when that lasts."""
+    stack.exporter.process.end()
+    stack.page("CeleryExporterDown")
+    stack.let_pass(8)
+    stack.exporter = stack.start_exporter()
+    stack.page("CeleryExporterDown", "resolved")
+    assert ["CeleryExporterDown"] == stack.names()

@@ -1,0 +1,135 @@
+"""The Alertmanager example as it is, but for addresses: what Slack, Discord, Telegram and the dead man would get."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
+from tests.integration.processes import ROOT
+from tests.integration.test_alert_rules import said
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+FOLDER = ROOT / "alerts"
+LINKS = {
+    "runbook_url": "https://runbooks.example#celeryworkerdown",
+    "dashboard_url": "https://grafana.example/d/celery-workers",
+}
+SUMMARY = "A Celery worker died without a goodbye."
+DESCRIPTION = "w1@host sends no heartbeat any more & did not stop cleanly."
+ADDRESSES = {
+    "https://discord.com/api/webhooks/REPLACE": "/discord",
+    "https://dead-man.example/REPLACE": "/dead-man",
+}
+
+
+class Post(NamedTuple):
+    """An Alertmanager with the example's configuration, and the inbox behind all its addresses."""
+
+    alertmanager: AlertmanagerServer
+    inbox: Inbox
+
+    def send(self, name: str, severity: str, **more: str) -> None:
+        """Hand an alert over."""
+        labels = {"alertname": name, "severity": severity, "job": "celery", "namespace": "shop", **more}
+        annotations = {"summary": SUMMARY, "description": DESCRIPTION, **LINKS}
+        self.alertmanager.send([{"labels": labels, "annotations": annotations}])
+
+    def first(self, path: str) -> dict[str, Any]:
+        """Wait for the first message to an address."""
+        return eventually(lambda: self.inbox.messages(path))[0].body
+
+
+def addressed(text: str, inbox: Inbox, folder: Path) -> dict[str, Any]:
+    """Give the example with loopback addresses, short waiting times and no office hours; without e-mail."""
+    for address, path in ADDRESSES.items():
+        assert address in text
+        text = text.replace(address, inbox.url + path)
+    config: dict[str, Any] = yaml.safe_load(text)
+    (folder / "slack").write_text(f"{inbox.url}/slack", encoding="utf-8")
+    config["templates"] = [str(FOLDER / "templates" / "*.tmpl")]
+    config["route"] |= {"group_wait": "0s", "group_interval": "1s"}
+    for route in config["route"]["routes"]:
+        route.pop("active_time_intervals", None)
+    receivers = {receiver["name"]: receiver for receiver in config["receivers"]}
+    receivers["slack"]["slack_configs"][0]["api_url_file"] = str(folder / "slack")
+    receivers["telegram"]["telegram_configs"][0]["api_url"] = inbox.url
+    del receivers["email"]["email_configs"]
+    return config
+
+
+@pytest.fixture
+def post(tmp_path: Path) -> Iterator[Post]:
+    """Give the example's Alertmanager and its inbox."""
+    with ExitStack() as ending:
+        inbox = ending.enter_context(listening_inbox())
+        config = addressed((FOLDER / "alertmanager.example.yml").read_text(encoding="utf-8"), inbox, tmp_path)
+        (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        alertmanager = AlertmanagerServer(tmp_path / "alertmanager", tmp_path / "alertmanager.yml")
+        ending.callback(alertmanager.stop)
+        yield Post(alertmanager, inbox)
+
+
+def test_messages_are_readable(post: Post) -> None:
+    """Each message says how bad it is, what is wrong with which value, where, and links runbook and dashboard."""
+    post.send("CeleryWatchdog", "none")
+    post.send("CeleryWorkerDown", "warning", worker="w1@host")
+    post.send("CeleryNoWorkersOnline", "critical")
+    post.send("RedisHitRateLow", "info", redis="broker")
+    attachment = post.first("/slack")["attachments"][0]
+    assert f"WARNING: {SUMMARY} [shop/celery]" == attachment["title"]
+    links = f"<{LINKS['runbook_url']}|Runbook>  <{LINKS['dashboard_url']}|Dashboard>"
+    assert f"• {DESCRIPTION}\n{links}" == attachment["text"]
+    assert "warning" == attachment["color"]
+    embed = post.first("/discord")["embeds"][0]
+    assert f"INFO: {SUMMARY} [shop/celery]" == embed["title"]
+    lines = [f"- {DESCRIPTION}", f"Runbook: {LINKS['runbook_url']}", f"Dashboard: {LINKS['dashboard_url']}"]
+    assert lines == embed["description"].strip().split("\n")
+    telegram = post.first("/botREPLACE/sendMessage")
+    escaped = DESCRIPTION.replace("&", "&amp;")
+    assert telegram["text"].startswith(f"<b>CRITICAL: {SUMMARY} [shop/celery]</b>\n• {escaped}\nRunbook: ")
+    assert "firing" == post.first("/dead-man")["status"]
+
+
+def test_what_follows_is_not_said(post: Post) -> None:
+    """With the broker down only that is said; what follows from it is suppressed, what does not is sent."""
+    post.send("RedisDown", "critical", redis="broker")
+    post.first("/botREPLACE/sendMessage")
+    post.send("CeleryQueueLong", "warning", queue="mail")
+    post.send("RedisMemoryHigh", "warning", redis="broker")
+    post.send("RedisConnectionsHigh", "warning", redis="results")
+    post.send("CeleryExporterBug", "warning")
+    eventually(lambda: len(post.inbox.messages("/slack")) == 2)
+    states = {"RedisDown": {"active"}, "CeleryQueueLong": {"suppressed"}, "RedisMemoryHigh": {"suppressed"}}
+    assert states | {"RedisConnectionsHigh": {"active"}, "CeleryExporterBug": {"active"}} == post.alertmanager.states()
+
+
+def test_mail_is_readable(tmp_path: Path) -> None:
+    """The e-mail's page names what fires and what is over, with its markup escaped."""
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC).isoformat()
+    alerts = [
+        {"status": status, "startsAt": now, "annotations": {"description": text}, "labels": {}}
+        for status, text in (("firing", "a < b"), ("resolved", "c"))
+    ]
+    data: dict[str, Any] = {
+        "status": "firing",
+        "alerts": alerts,
+        "commonLabels": {"severity": "critical", "job": "celery"},
+    }
+    data |= {"commonAnnotations": {"summary": "Wrong.", **LINKS}}
+    (tmp_path / "data.json").write_text(json.dumps(data), encoding="utf-8")
+    page = said(
+        "amtool", "template", "render", f"--template.glob={FOLDER / 'templates' / '*.tmpl'}", "--template.type=html",
+        f"--template.data={tmp_path / 'data.json'}", '--template.text={{ template "celery.html" . }}',
+    )  # fmt: skip
+    assert "<b>CRITICAL: Wrong. [celery]</b>" in page
+    assert "<li>a &lt; b</li>" in page
+    assert "<li>resolved: c</li>" in page
+    assert f'<a href="{LINKS["runbook_url"]}">Runbook</a>' in page

@@ -1,0 +1,124 @@
+"""PromQL as a tree: which metrics an expression reads, and which labels its result has.
+
+Takes an expression and the labels of every metric by sample name, gives label sets; fails for a metric or a label that
+does not exist, and for a join that can never match. Never evaluates anything.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import promql_parser as promql
+
+from exporter.catalog import CATALOG, Kind
+
+Labels = frozenset[str]
+
+TARGET: Labels = frozenset({"job", "instance", "namespace"})
+"""Labels that Prometheus gives to every sample it scrapes, as far as ours know them."""
+SCALARS = {"time", "scalar", "pi"}
+SET_OPERATORS = {"and", "or", "unless"}
+
+
+def catalogued() -> dict[str, Labels]:
+    """Give the labels of everything that can be scraped from the exporter, and of ``up``, by sample name."""
+    known = {"up": TARGET, "process_start_time_seconds": TARGET}
+    for metric in CATALOG.values():
+        labels = TARGET | {label.name for label in metric.labels}
+        known[metric.name] = labels
+        if metric.kind is Kind.HISTOGRAM:
+            del known[metric.name]
+            known |= {f"{metric.name}_sum": labels, f"{metric.name}_count": labels}
+            known[f"{metric.name}_bucket"] = labels | {"le"}
+    return known
+
+
+def children(expr: promql.Expr) -> list[promql.Expr]:
+    """Give the expressions that an expression is made of."""
+    if isinstance(expr, promql.BinaryExpr):
+        return [expr.lhs, expr.rhs]
+    if isinstance(expr, promql.Call):
+        return list(expr.args)
+    if isinstance(expr, promql.MatrixSelector):
+        return [expr.vector_selector]
+    inner = getattr(expr, "expr", None)
+    return [] if inner is None else [inner]
+
+
+def every(expr: promql.Expr) -> Iterator[promql.Expr]:
+    """Give an expression and everything in it."""
+    yield expr
+    for child in children(expr):
+        yield from every(child)
+
+
+def selectors(expr: promql.Expr) -> list[promql.VectorSelector]:
+    """Give every selector of a metric."""
+    return [node for node in every(expr) if isinstance(node, promql.VectorSelector)]
+
+
+def matchers(selector: promql.VectorSelector) -> list[promql.Matcher]:
+    """Give every matcher of a selector."""
+    return [*selector.matchers.matchers, *(row for rows in selector.matchers.or_matchers for row in rows)]
+
+
+def result_labels(expr: promql.Expr, known: Mapping[str, Labels]) -> Labels | None:
+    """Give the labels of an expression's result, None for a number."""
+    match expr:
+        case promql.NumberLiteral() | promql.StringLiteral():
+            return None
+        case promql.VectorSelector():
+            return _selected(expr, known)
+        case promql.AggregateExpr():
+            return _aggregated(expr, known)
+        case promql.BinaryExpr():
+            return _joined(expr, known)
+        case promql.Call():
+            return _called(expr, known)
+    return result_labels(children(expr)[0], known)
+
+
+def _selected(selector: promql.VectorSelector, known: Mapping[str, Labels]) -> Labels:
+    name = selector.name or ""
+    assert name in known, f"there is no metric {name}"
+    used = {matcher.name for matcher in matchers(selector)}
+    assert used <= known[name], f"{name} has no {sorted(used - known[name])}"
+    return known[name]
+
+
+def _called(call: promql.Call, known: Mapping[str, Labels]) -> Labels | None:
+    given = [result_labels(argument, known) for argument in call.args]
+    if call.func.name in SCALARS:
+        return None
+    if call.func.name in {"vector", "absent", "absent_over_time"}:
+        return frozenset()
+    vectors = [labels for labels in given if labels is not None]
+    assert len(vectors) == 1, call.func.name
+    return vectors[0] - {"le"} if call.func.name == "histogram_quantile" else vectors[0]
+
+
+def _aggregated(expr: promql.AggregateExpr, known: Mapping[str, Labels]) -> Labels:
+    inner = result_labels(expr.expr, known)
+    assert inner is not None
+    assert expr.modifier is not None, "aggregated over everything: two applications would be mixed up"
+    named = frozenset(expr.modifier.labels)
+    assert named <= inner, f"nothing has {sorted(named - inner)} to aggregate by"
+    return named if expr.modifier.type == promql.AggModifierType.By else inner - named
+
+
+def _joined(expr: promql.BinaryExpr, known: Mapping[str, Labels]) -> Labels | None:
+    left, right = result_labels(expr.lhs, known), result_labels(expr.rhs, known)
+    if left is None or right is None:
+        return left if right is None else right
+    modifier = expr.modifier
+    on = None if modifier is None or modifier.matching is None else frozenset(modifier.matching.labels)
+    if on is None:
+        assert left == right, f"{sorted(left)} never match {sorted(right)} without on()"
+        return left
+    assert modifier is not None
+    assert on <= left & right, f"one side has no {sorted(on - left & right)} to join on"
+    if str(expr.op) in SET_OPERATORS:
+        return left
+    if modifier.card == promql.VectorMatchCardinality.ManyToOne:
+        added = frozenset(modifier.group_labels or ())
+        assert added <= right, f"the right side has no {sorted(added - right)}"
+        return left | added
+    return on
