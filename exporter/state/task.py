@@ -69,7 +69,9 @@ class Task(Struct, gc=False):
         A task that replaces itself by another publishes that one under its own id, with as many retries.
         """
         replaces = publication.series.task is not self.series.task
-        if publication.retries == self.retries and not replaces:
+        if publication.retries < self.retries and self._is_untouched:
+            self._put_before(publication)
+        elif publication.retries == self.retries and not replaces:
             publication.received_at = self.received_at
             self._take(publication)
         elif self.later is not None and self.later.is_one_with(publication):
@@ -87,6 +89,8 @@ class Task(Struct, gc=False):
 
         ``replacement`` are series of the task that it names, where that is another.
         """
+        if retries < self.retries and self._is_untouched:
+            self._put_before(Publication(retries, self.series))
         if retries != self.retries or replacement is not None:
             publication = Publication(retries, replacement or self.series)
             if self.later is None or not self.later.is_one_with(publication):  # its task-sent was not seen
@@ -100,6 +104,15 @@ class Task(Struct, gc=False):
         if eta is not None:
             self.eta = eta
         return self.series
+
+    @property
+    def _is_untouched(self) -> bool:
+        """Whether nothing was heard of it but its publication: one with fewer retries then comes before that."""
+        return not self.started_at and not self.ended and self.later is None
+
+    def _put_before(self, publication: Publication) -> None:
+        self.later = Publication(self.retries, self.series, self.sent_at, self.received_at, self.eta)
+        self._take(publication)
 
     def turn(self) -> None:
         """Turn to the later publication, once the one before has started."""

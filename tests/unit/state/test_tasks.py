@@ -613,3 +613,25 @@ def test_task_sent_after_that_of_its_retry(lab: Lab) -> None:
     for metric in (rows.TASK_WAIT, rows.TASK_PREFETCH):
         assert 2 == sum(lab.observations(metric, "t", queue)[0] for queue in queues)
     assert {"retry": 1, "success": 1} == {state: n for queue in queues for state, n in lab.ends(queue=queue).items()}
+
+
+@pytest.mark.parametrize("late", [0, 1, 2, 3], ids=["before received", "before started", "before retried", "after"])
+def test_retry_that_is_heard_of_first(lab: Lab, late: int) -> None:
+    """A quick worker publishes the retry before the publisher has told of the task: both runs have all their times."""
+    lab.sent("a", 2.5, retries=1)
+    steps = [
+        lambda: lab.received("a", 1),
+        lambda: lab.started("a", 2),
+        lambda: lab.retried("a", 3),
+        lambda: None,
+    ]
+    for number, step in enumerate(steps):
+        if number == late:
+            lab.sent("a", 0)
+        step()
+    lab.received("a", 3.5, retries=1)
+    lab.started("a", 4)
+    lab.succeeded("a", 5)
+    assert (2, 3.5) == lab.observations(rows.TASK_WAIT, *TQ)
+    assert (2, 1.5) == lab.observations(rows.TASK_PREFETCH, *TQ)
+    assert {"retry": 1, "success": 1} == lab.ends()
