@@ -1,5 +1,7 @@
 """What a task's events add up to, in every order that was seen on the wire."""
 
+from collections.abc import Callable
+
 import pytest
 
 from exporter.catalog import OVERFLOW, UNKNOWN, internals
@@ -619,7 +621,7 @@ def test_task_sent_after_that_of_its_retry(lab: Lab) -> None:
 def test_retry_that_is_heard_of_first(lab: Lab, late: int) -> None:
     """A quick worker publishes the retry before the publisher has told of the task: both runs have all their times."""
     lab.sent("a", 2.5, retries=1)
-    steps = [
+    steps: list[Callable[[], None]] = [
         lambda: lab.received("a", 1),
         lambda: lab.started("a", 2),
         lambda: lab.retried("a", 3),
