@@ -34,6 +34,7 @@ CHANGES = {
     # A worker that lost Redis tries again after 6 s at most, which are 6 s here as well.
     "CeleryNoWorkersOnline": Change(wait="5s"),
     "CeleryWorkerDown": Change(wait="5s"),
+    "CeleryExporterCollectorFailing": Change(wait="2m"),  # a collector that failed tries again as late as ever
     "RedisMemoryWillFill": Change(wait="1h"),  # what grew within seconds says nothing about hours
     "RedisHitRateLow": Change(parameters={"least_rate": 600}),  # ten in a second that stands for a minute
 }
