@@ -17,6 +17,7 @@ import structlog
 
 from exporter.catalog import internals
 from exporter.clock import Clock
+from exporter.collector_metrics import CollectorMetrics
 from exporter.decode.control import decode_reply
 from exporter.errors import DecodeError, SourceError
 from exporter.inspection import Answers, ControlReply
@@ -98,6 +99,7 @@ class Control:
         self._store = store
         self._clock = clock
         self._options = options
+        self._metrics = CollectorMetrics(store, self._clock, COLLECTOR)
         self._ended = threading.Event()
         self._ended.set()
         self._due = 0.0
@@ -162,9 +164,7 @@ class Control:
         self.refused = ""
         with self._store.lock:
             self._interview.foresee()
-            self._store.scalar(internals.COLLECTOR_SUCCESS, COLLECTOR).value = 1
-            self._store.scalar(internals.COLLECTOR_DURATION, COLLECTOR).value = self._clock.monotonic() - started
-            self._store.scalar(internals.COLLECTOR_LAST_SUCCESS, COLLECTOR).value = self._clock.now()
+            self._metrics.succeeded(started)
 
     def _ask(self, targets: list[Target], stop: threading.Event) -> None:
         """Ask some workers; fold each one's answers when it has given all, or at the deadline what there is."""
@@ -252,7 +252,7 @@ class Control:
         self._due = 0.0
         with self._store.lock:
             self._interview.forget()
-            self._store.scalar(internals.COLLECTOR_SUCCESS, COLLECTOR).value = 0
+            self._metrics.failed()
 
     def _wait_for_rights(self, stop: threading.Event, error: SourceError) -> None:
         """Switch off for a while; a user may be given rights, or another user be configured, meanwhile."""

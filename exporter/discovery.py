@@ -6,6 +6,7 @@ from collections.abc import Callable
 from exporter.catalog import internals
 from exporter.catalog import queues as rows
 from exporter.clock import Clock
+from exporter.collector_metrics import CollectorMetrics
 from exporter.decode.queues import decode_binding
 from exporter.errors import DecodeError, SourceError
 from exporter.sources.queues import SCAN_COUNT, QueueScan
@@ -28,6 +29,7 @@ class Discovery:
         self._store = store
         self._clock = clock
         self._event_exchange = event_exchange
+        self._metrics = CollectorMetrics(store, clock, COLLECTOR)
         self._reply_queues: set[bytes] = set()
         self._found_any = False
 
@@ -38,9 +40,11 @@ class Discovery:
             try:
                 self._search(stop, max_keys)
             except SourceError:
-                self._note(started, success=False)
+                with self._store.lock:
+                    self._metrics.failed(started)
                 raise
-            self._note(started, success=True)
+            with self._store.lock:
+                self._metrics.succeeded(started)
             works()
             stop.wait(interval if self._found_any else min(interval, FIRST_INTERVAL))
 
@@ -71,10 +75,3 @@ class Discovery:
             if queue is not None:
                 queues.add(queue)
         return queues
-
-    def _note(self, started: float, *, success: bool) -> None:
-        with self._store.lock:
-            self._store.scalar(internals.COLLECTOR_SUCCESS, COLLECTOR).value = float(success)
-            self._store.scalar(internals.COLLECTOR_DURATION, COLLECTOR).value = self._clock.monotonic() - started
-            if success:
-                self._store.scalar(internals.COLLECTOR_LAST_SUCCESS, COLLECTOR).value = self._clock.now()

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import structlog
 
-from exporter.catalog import internals
 from exporter.clock import Clock
+from exporter.collector_metrics import CollectorMetrics
 from exporter.decode.schedules import decode_redbeat_definition
 from exporter.errors import DecodeError, SourceError
 from exporter.sources.redbeat import RedBeat
@@ -26,6 +26,7 @@ class Schedules:
         self._expectations = expectations
         self._store = store
         self._clock = clock
+        self._metrics = CollectorMetrics(store, clock, COLLECTOR)
         self._unread = 0
 
     def run(self, stop: threading.Event, interval: float, works: Callable[[], None]) -> None:
@@ -36,7 +37,7 @@ class Schedules:
                 definitions = self._redbeat.definitions()
             except SourceError:
                 with self._store.lock:
-                    self._store.scalar(internals.COLLECTOR_SUCCESS, COLLECTOR).value = 0
+                    self._metrics.failed()
                 raise
             self._learn(definitions, started)
             works()
@@ -58,6 +59,4 @@ class Schedules:
             log.warning("redbeat.entries_unread", entries=len(unread), first=unread[:1])
         with self._store.lock:
             self._expectations.learn([task for task in found if task is not None])
-            self._store.scalar(internals.COLLECTOR_SUCCESS, COLLECTOR).value = 1
-            self._store.scalar(internals.COLLECTOR_DURATION, COLLECTOR).value = self._clock.monotonic() - started
-            self._store.scalar(internals.COLLECTOR_LAST_SUCCESS, COLLECTOR).value = self._clock.now()
+            self._metrics.succeeded(started)

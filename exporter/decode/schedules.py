@@ -14,7 +14,6 @@ import msgspec
 from exporter.errors import DecodeError
 from exporter.records import PeriodicTask
 
-DAY = 86_400.0
 SOLAR = 90_000.0
 """Between two sunrises: a day and a little, away from the poles."""
 YEARS = 9

@@ -3,18 +3,17 @@
 Takes validated values, gives read-only attributes. Never reads the environment, files or flags: ``load`` does.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from exporter.catalog import CATALOG, Kind
 from exporter.settings import values as v
 from exporter.settings.broker_urls import KombuTarget, parse_broker_url, parse_result_url
+from exporter.settings.group import Group
 from exporter.settings.names import MetricOptions, NamesOptions
 from exporter.settings.nearest import suggest
 from exporter.settings.tasks import TASKS_HELP, RedBeatOptions, TasksByName
@@ -25,18 +24,11 @@ from exporter.web_config import WebConfig
 HISTOGRAMS = tuple(metric.name for metric in CATALOG.values() if metric.kind is Kind.HISTOGRAM)
 
 
-class Group(BaseModel):
-    """A group of settings; frozen, and closed to unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
 def _check_buckets(buckets: Mapping[str, tuple[float, ...]]) -> Mapping[str, tuple[float, ...]]:
     for name, bounds in buckets.items():
         if name not in HISTOGRAMS:
             raise ValueError(f"has no histogram {name!r}{suggest(name, HISTOGRAMS)}")
-        rising = all(low < high for low, high in pairwise(bounds))
-        if not bounds or not rising or bounds[0] <= 0 or not math.isfinite(bounds[-1]):
+        if not v.are_rising(bounds):
             raise ValueError(f"needs for {name} upper bounds above 0 in rising order, without +Inf")
     return buckets
 

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from exporter.catalog import CATALOG
 from exporter.settings import values as v
+from exporter.settings.group import Group
 from exporter.settings.nearest import suggest
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -83,10 +84,8 @@ Labels = Annotated[
 Metrics = Annotated[v.Names, AfterValidator(_check_metrics)]
 
 
-class NameOptions(BaseModel):
+class NameOptions(Group):
     """Names of one kind. Patterns match whole names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     include: Patterns = Field((), description="Patterns of the names to show; empty shows all.")
     exclude: Patterns = Field((), description="Patterns of the names to leave out.")
@@ -95,20 +94,16 @@ class NameOptions(BaseModel):
     )
 
 
-class NamesOptions(BaseModel):
+class NamesOptions(Group):
     """Names of tasks, queues and workers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     task: NameOptions = NameOptions()
     queue: NameOptions = NameOptions()
     worker: NameOptions = NameOptions()
 
 
-class MetricOptions(BaseModel):
+class MetricOptions(Group):
     """What metrics look like."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     labels: Labels = Field(default_factory=dict, description="Labels that every metric gets, as in env=prod.")
     drop: Metrics = Field((), description="Metrics to leave out.")

@@ -5,15 +5,14 @@ Takes text or YAML values, gives immutable ones; what can't be used raises Value
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from exporter.settings import values as v
+from exporter.settings.group import Group
 
 
-class TaskOptions(BaseModel):
+class TaskOptions(Group):
     """What is said of one task, or of all that a pattern fits."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     expected_interval: v.PositiveSeconds | None = None
     runtime_threshold: v.PositiveSeconds | None = None
@@ -27,10 +26,8 @@ TASKS_HELP = (
 )
 
 
-class RedBeatOptions(BaseModel):
+class RedBeatOptions(Group):
     """RedBeat's schedule, which tells the expected intervals of its tasks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     interval: v.Interval = Field(0, description="Time between reads of RedBeat's schedule; 0 does not read it.")
     key_prefix: str = Field("redbeat:", min_length=1, description="The application's redbeat_key_prefix.")

@@ -7,9 +7,10 @@ Takes validated values, gives read-only attributes. The options that kombu and C
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from exporter.settings import values as v
+from exporter.settings.group import Group
 
 # Options of Celery that concern its own connections and loops, or brokers other than Redis.
 FOREIGN = frozenset({
@@ -52,13 +53,7 @@ FOREIGN_BY_GROUP: Mapping[tuple[str, ...], frozenset[str]] = {
 }
 
 
-class Options(BaseModel):
-    """A group of options; frozen, and closed to unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class SentinelOptions(Options):
+class SentinelOptions(Group):
     """How sentinels are reached, not the Redis behind them; named as in redis-py."""
 
     username: str = Field("", description="User of the sentinels.")
@@ -81,7 +76,7 @@ class SentinelOptions(Options):
         return {name: value for name, value in given.items() if value != ""}
 
 
-class TransportOptions(Options):
+class TransportOptions(Group):
     """Celery's ``broker_transport_options``, under the same names."""
 
     global_keyprefix: str = Field("", description="Prefix that the application puts before every key.")
@@ -96,7 +91,7 @@ class TransportOptions(Options):
     sentinel_kwargs: SentinelOptions = SentinelOptions()
 
 
-class ResultTransportOptions(Options):
+class ResultTransportOptions(Group):
     """Celery's ``result_backend_transport_options``, under the same names."""
 
     master_name: str = Field("", description="Name under which sentinels know the result backend's Redis.")

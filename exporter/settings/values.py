@@ -88,9 +88,14 @@ def _json(text: str) -> Any:  # noqa: ANN401 -- JSON is anything
         raise ValueError("is not valid JSON") from None
 
 
-def _rising_bounds(bounds: tuple[float, ...]) -> tuple[float, ...]:
+def are_rising(bounds: tuple[float, ...]) -> bool:
+    """Whether these can be a histogram's upper bounds: there are some, above 0, in rising order, without +Inf."""
     rising = all(low < high for low, high in pairwise(bounds))
-    if not bounds or not rising or bounds[0] <= 0 or not math.isfinite(bounds[-1]):
+    return bool(bounds) and rising and bounds[0] > 0 and math.isfinite(bounds[-1])
+
+
+def _rising_bounds(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    if not are_rising(bounds):
         raise ValueError("needs upper bounds above 0 in rising order, without +Inf")
     return bounds
 

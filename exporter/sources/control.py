@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from exporter.errors import SourceError
 from exporter.sources.event_stream import Topic
 from exporter.sources.queues import QueueKeys
 from exporter.sources.session import Refusal, Session, right
@@ -119,8 +118,7 @@ class Mailbox:
         replies = self._session.exchange(commands, self._deadline)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, Refusal):
-                reason = "noperm" if str(reply).startswith("NOPERM") else "protocol"
-                raise SourceError(reason, f"{right(command).upper()}: {reply}")
+                raise reply.as_error(right(command).upper())
         return replies
 
     def _encode(self, request: Request) -> str:

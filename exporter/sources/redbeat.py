@@ -5,7 +5,6 @@ read sends one ZRANGE, then an HGET per entry in batches: O(entries), at its own
 ``+zrange +hget`` and read rights on ``{prefix}*``. Lives in its caller's thread; a failure raises SourceError.
 """
 
-from exporter.errors import SourceError
 from exporter.sources.session import Refusal, Session
 from exporter.sources.wire import Command
 
@@ -38,6 +37,5 @@ class RedBeat:
         replies = self._session.exchange(commands, self._deadline)
         refused = next((reply for reply in replies if isinstance(reply, Refusal)), None)
         if refused is not None:
-            reason = "noperm" if str(refused).startswith("NOPERM") else "protocol"
-            raise SourceError(reason, f"{commands[0][0]!s} {self._schedule}: {refused}")
+            raise refused.as_error(f"{commands[0][0]!s} {self._schedule}")
         return replies

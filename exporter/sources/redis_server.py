@@ -8,7 +8,6 @@ Lives in its caller's thread. A failure raises SourceError: the server is down f
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from exporter.errors import SourceError
 from exporter.sources.session import Refusal, Session
 from exporter.sources.wire import CLIENT_NAME, Command
 
@@ -91,4 +90,4 @@ class RedisServer:
 def _check(info: Any) -> None:  # noqa: ANN401 -- a reply can be anything
     """Without INFO nothing is known of the server: raise SourceError."""
     if isinstance(info, Refusal):
-        raise SourceError("noperm" if str(info).startswith("NOPERM") else "protocol", f"INFO: {info}")
+        raise info.as_error("INFO")

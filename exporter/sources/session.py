@@ -24,6 +24,11 @@ _SERVER_WORDS = {"NOAUTH": "auth", "LOADING": "loading", "MASTERDOWN": "loading"
 class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never raised
     """A command that the server answered with an error."""
 
+    def as_error(self, command: str) -> SourceError:
+        """Give what is raised where nothing can be done without the command."""
+        text = str(self)
+        return SourceError("noperm" if text.startswith("NOPERM") else "protocol", f"{command}: {text}")
+
 
 class _Batch:
     """Commands on their way: ``refused`` by position are those that are not sent; ``until`` is a monotonic time."""

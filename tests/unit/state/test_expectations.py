@@ -60,7 +60,7 @@ def test_a_schedule_is_taken_over_whole() -> None:
     """Of several entries the shortest counts, the settings count for more, and what is gone from it goes."""
     lab = Lab(TaskLimits(plans={"nightly": Plan(expected_interval=86_400)}))
     expectations = lab.tasks.names.expectations
-    expectations.learn([PeriodicTask("a", 60), PeriodicTask("a", 30), PeriodicTask("nightly", 5), PeriodicTask("b", 9)])
+    expectations.learn([PeriodicTask(*plan) for plan in (("a", 60), ("a", 30), ("a", 45), ("nightly", 5), ("b", 9))])
     assert {("interval", "a"): 30, ("interval", "b"): 9, ("interval", "nightly"): 86_400} == shown(lab)
     expectations.learn([PeriodicTask("b", 9)])
     assert {("interval", "b"): 9, ("interval", "nightly"): 86_400} == shown(lab)

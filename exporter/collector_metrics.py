@@ -1,0 +1,31 @@
+"""How a background collector is doing, told the same way for each: ``celery_exporter_collector_*``.
+
+Takes the outcome of a run, gives series. The caller holds the store's lock.
+"""
+
+from exporter.catalog import internals
+from exporter.clock import Clock
+from exporter.state.series import Store
+
+
+class CollectorMetrics:
+    """The metrics of the collector called ``name``."""
+
+    def __init__(self, store: Store, clock: Clock, name: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._name = name
+
+    def succeeded(self, started: float) -> None:
+        """Note a run that began at the monotonic time ``started`` and succeeded."""
+        self._end(started, success=True)
+        self._store.scalar(internals.COLLECTOR_LAST_SUCCESS, self._name).value = self._clock.now()
+
+    def failed(self, started: float | None = None) -> None:
+        """Note a run that failed; its duration too, if ``started`` is told."""
+        self._end(started, success=False)
+
+    def _end(self, started: float | None, *, success: bool) -> None:
+        self._store.scalar(internals.COLLECTOR_SUCCESS, self._name).value = float(success)
+        if started is not None:
+            self._store.scalar(internals.COLLECTOR_DURATION, self._name).value = self._clock.monotonic() - started
