@@ -21,7 +21,8 @@ from exporter.exposition import ProcessMetrics, Renderer, negotiate
 from exporter.pipeline import EventPipeline
 from exporter.redbeat import Schedules
 from exporter.redis_broker import read_server
-from exporter.scrape import Scrape, ServerScrape
+from exporter.redis_scrape import ServerScrape
+from exporter.scrape import Scrape
 from exporter.settings import Settings
 from exporter.sources.redbeat import RedBeat
 from exporter.sources.session import Session

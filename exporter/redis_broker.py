@@ -9,7 +9,8 @@ from exporter.decode.event_stream import decode_message
 from exporter.discovery import Discovery
 from exporter.endpoints import Endpoints
 from exporter.pipeline import Decode, Stream
-from exporter.scrape import Part, ServerScrape, Target
+from exporter.redis_scrape import Part, ServerScrape
+from exporter.scrape import Target
 from exporter.settings import RedisTarget, Settings
 from exporter.sources.control import Mailbox
 from exporter.sources.event_stream import EventStream, Topic

@@ -6,37 +6,23 @@ renders what events left while it answers; connecting, which nothing bounds (nam
 questions happen in a thread per server.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-from exporter.catalog import redis_server as redis_rows
 from exporter.clock import Clock
-from exporter.decode import redis_server as decode
 from exporter.errors import SourceError
 from exporter.exposition.families import SampleGrouper
 from exporter.pipeline import EventPipeline
 from exporter.records import Family, Sample
 from exporter.single_flight import SingleFlight, Work
-from exporter.sources.redis_server import RedisServer, ServerReading
-from exporter.sources.wire import Command
 from exporter.state.merging import Merging
 from exporter.state.rules import Naming
 from exporter.state.series import Store
 from exporter.state.tasks import Tasks
 from exporter.static_labels import StaticLabels
 from exporter.supervisor import Supervisor
-
-
-class Part(Protocol):
-    """Something that is read along with a server, in the same round trip."""
-
-    def commands(self) -> list[Command]:
-        """Give the commands of the read that begins."""
-
-    def samples(self, replies: list[Any]) -> list[Sample]:
-        """Give the samples, from one reply per command."""
 
 
 class Target(Work[list[Sample]], Protocol):
@@ -53,82 +39,6 @@ class Target(Work[list[Sample]], Protocol):
         """Close its connection; safe from any thread."""
 
 
-class ServerScrape:
-    """Reads one server and its parts, all at once or begun and ended; ``db`` is the one that Celery uses there."""
-
-    def __init__(self, server: RedisServer, db: int, parts: Sequence[Part], clock: Clock) -> None:
-        self.server = server
-        self._db = db
-        self._parts = parts
-        self._clock = clock
-        self._info = decode.InfoDecoder(server.name)
-        self._asked: list[list[Command]] = []
-        self._spent = 0.0
-
-    @property
-    def name(self) -> str:
-        """The server's name in the settings."""
-        return self.server.name
-
-    def failure(self, error: SourceError) -> list[Sample]:
-        """Give what is shown of a server that could not be read: that it is down, and why."""
-        return [
-            Sample(redis_rows.UP, (self.name,), 0),
-            Sample(redis_rows.LAST_SCRAPE_ERROR, (self.name, error.reason), 1),
-        ]
-
-    def close(self) -> None:
-        """Close the connection; safe from any thread."""
-        self.server.close()
-
-    def run(self, deadline: float) -> list[Sample]:
-        """Give every sample of the server, within ``deadline`` seconds; raise SourceError."""
-        started = self._clock.monotonic()
-        reading = self.server.read(self._ask(), deadline)
-        return self._decode(reading, started)
-
-    def begin(self, deadline: float) -> bool:
-        """Begin to, without waiting; False, with nothing sent, if that can't be; raise SourceError."""
-        started = self._clock.monotonic()
-        begun = self.server.begin(self._ask(), deadline)
-        self._spent = self._clock.monotonic() - started
-        return begun
-
-    def gather(self, patience: float) -> bool:
-        """Wait at most ``patience`` seconds for the replies; tell whether ``end`` will not have to."""
-        started = self._clock.monotonic()
-        gathered = self.server.gather(patience)
-        self._spent += self._clock.monotonic() - started
-        return gathered
-
-    def end(self) -> list[Sample]:
-        """Give the samples of what was begun; raise SourceError."""
-        # What others did in the meantime is no time of the server's.
-        started = self._clock.monotonic() - self._spent
-        return self._decode(self.server.end(), started)
-
-    def _ask(self) -> list[Command]:
-        self._asked = [part.commands() for part in self._parts]
-        return [command for commands in self._asked for command in commands]
-
-    def _decode(self, reading: ServerReading, started: float) -> list[Sample]:
-        name = self.server.name
-        samples = [
-            *self._info.decode(reading.info, self._db),
-            *decode.decode_slowlog(name, reading.slowlog_length, reading.slowlog_newest),
-            *decode.decode_latency_latest(name, reading.latency_latest),
-        ]
-        if isinstance(reading.cluster, bytes):
-            samples += decode.decode_cluster_info(name, reading.cluster)
-        replies = iter(reading.others)
-        for part, commands in zip(self._parts, self._asked, strict=True):
-            samples += part.samples([next(replies) for _ in commands])
-        samples.append(Sample(redis_rows.UP, (name,), 1))
-        samples.append(Sample(redis_rows.LAST_SCRAPE_ERROR, (name, ""), 0))
-        samples.append(Sample(redis_rows.LAST_SCRAPE_DURATION, (name,), self._clock.monotonic() - started))
-        return samples
-
-
 @dataclass(frozen=True, slots=True)
 class ScrapeOptions:
     """How old a reading may be to be given again (seconds), labels on every metric, and the names that are shown."""
@@ -142,6 +52,8 @@ class Scrape:
     """One scrape: all servers and the store."""
 
     def __init__(self, servers: Sequence[Target], store: Store, supervisor: Supervisor, options: ScrapeOptions) -> None:
+        self.background: list[Callable[[], Sequence[Sample]]] = []
+        """Give what was read in the background, without waiting."""
         self._store = store
         self._clock = supervisor.clock
         self._supervisor = supervisor
@@ -181,7 +93,8 @@ class Scrape:
 
     def group(self, found: dict[str, list[Sample]]) -> list[Family]:
         """Give the families of what the servers answered."""
-        return self._grouper.group(sample for samples in found.values() for sample in samples)
+        read = [*found.values(), *(samples() for samples in self.background)]
+        return self._grouper.group(sample for samples in read for sample in samples)
 
 
 class Collection:

@@ -19,7 +19,8 @@ from exporter.records import Part, TaskReceived, TaskSent, TaskStarted, WorkerHe
 from exporter.redis_broker import RedisBroker
 from exporter.settings import KombuTarget, RedisTarget, Settings
 from exporter.sources.redis_server import SERVER_COMMANDS
-from exporter.sources.session import Refusal, Session, right
+from exporter.sources.refusals import Refusal, right
+from exporter.sources.session import Session
 from exporter.sources.wire import CLIENT_NAME, Command
 from exporter.web.security import open_tls
 

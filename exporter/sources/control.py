@@ -25,7 +25,8 @@ from uuid import uuid4
 
 from exporter.sources.event_stream import Topic
 from exporter.sources.queues import QueueKeys
-from exporter.sources.session import Refusal, Session, right
+from exporter.sources.refusals import Refusal, right
+from exporter.sources.session import Session
 from exporter.sources.wire import Command
 
 KEY_PREFIX = "celery-redis-exporter.reply."

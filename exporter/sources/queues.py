@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.errors import SourceError
-from exporter.sources.session import Refusal, Session
+from exporter.sources.refusals import Refusal
+from exporter.sources.session import Session
 from exporter.sources.wire import Command
 
 _GLOB = re.compile(r"([*?\[\]\\])")

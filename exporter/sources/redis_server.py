@@ -8,7 +8,8 @@ Lives in its caller's thread. A failure raises SourceError: the server is down f
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from exporter.sources.session import Refusal, Session
+from exporter.sources.refusals import Refusal
+from exporter.sources.session import Session
 from exporter.sources.wire import CLIENT_NAME, Command
 
 SECTIONS = (
@@ -84,6 +85,7 @@ class RedisServer:
         modern = major.isdigit() and int(major) >= INFO_WITH_SECTIONS
         self._info = ("INFO", *SECTIONS) if modern else ("INFO", "ALL")
         self._cluster = b"redis_mode:cluster" in info
+        self.session.talks_to(info.partition(b"\r\nrun_id:")[2].partition(b"\r")[0].decode("ascii", "replace"))
         self._known = self.session.opened
 
 

@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary
 
 from exporter.clock import Clock
 from exporter.errors import SourceError
-from exporter.sources.session import Refusal, Session
+from exporter.sources.refusals import Refusal
+from exporter.sources.session import Session
 from exporter.sources.wire import Endpoint, Wire
 
 Address = tuple[str, int]

@@ -1,9 +1,8 @@
 """A persistent connection that answers batches of commands, one round trip each.
 
-Opens itself when needed. A command that the server refuses for want of rights, or does not know, is not sent
-again on the same connection: each refusal is entered in the server's ACL log. Lives in its caller's thread, which may
-do something else between ``begin`` and ``end``. A failure raises SourceError and closes the connection; the next batch
-opens another.
+Opens itself when needed. What the server refuses is not asked again for a while (``sources.refusals``). Lives in its
+caller's thread, which may do something else between ``begin`` and ``end``. A failure raises SourceError and closes the
+connection; the next batch opens another.
 """
 
 from collections.abc import Sequence
@@ -13,21 +12,12 @@ import hiredis
 
 from exporter.clock import Clock
 from exporter.errors import SourceError
+from exporter.sources.refusals import Refusal, Refusals
 from exporter.sources.wire import Command, Endpoint, Wire, pack
 
-_CONTAINERS = frozenset(("CLIENT", "SLOWLOG", "LATENCY", "CLUSTER", "CONFIG", "MEMORY"))
 INSTANT_BYTES = 16 * 1024
 """What the socket of an idle connection takes without waiting, however long the server hangs."""
 _SERVER_WORDS = {"NOAUTH": "auth", "LOADING": "loading", "MASTERDOWN": "loading", "BUSY": "busy"}
-
-
-class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never raised
-    """A command that the server answered with an error."""
-
-    def as_error(self, command: str) -> SourceError:
-        """Give what is raised where nothing can be done without the command."""
-        text = str(self)
-        return SourceError("noperm" if text.startswith("NOPERM") else "protocol", f"{command}: {text}")
 
 
 class _Batch:
@@ -58,13 +48,17 @@ class Session:
         self._endpoint = endpoint
         self._clock = clock
         self._wire: Wire | None = None
-        self._refused: dict[str, Refusal] = {}
+        self._refusals = Refusals(clock)
         self._begun = _Batch((), {}, 0.0)
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """Commands that the server refused on this connection."""
-        return tuple(self._refused)
+        """Commands that the server refuses, as an ACL names them."""
+        return self._refusals.rights
+
+    def talks_to(self, run_id: str) -> None:
+        """Say which process of the server answers: while it stays the same, refusals outlive the connection."""
+        self._refusals.belong_to(run_id)
 
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Give one reply per command, within ``deadline`` seconds; raise SourceError.
@@ -75,7 +69,7 @@ class Session:
         wire = self._wire
         if wire is None or wire.closed:
             wire = self._wire = self._endpoint.open()
-            self._refused = {}
+            self._refusals.reconnected()
             self.opened += 1
         self._send(wire, self._batch(commands, until))
         return self.end()
@@ -143,10 +137,7 @@ class Session:
         ]
 
     def _batch(self, commands: Sequence[Command], until: float) -> "_Batch":
-        refused = {}
-        if self._refused:
-            found = ((position, self._refused.get(right(command))) for position, command in enumerate(commands))
-            refused = {position: refusal for position, refusal in found if refusal is not None}
+        refused = self._refusals.among(commands) if self._refusals else {}
         return _Batch(commands, refused, until)
 
     def _send(self, wire: Wire, batch: "_Batch") -> None:
@@ -171,12 +162,6 @@ class Session:
         if word in _SERVER_WORDS:  # says something of the server, not of the command
             raise SourceError(_SERVER_WORDS[word], text)
         refusal = Refusal(text)
-        if word == "NOPERM" or text.startswith("ERR unknown"):
-            self._refused[right(command)] = refusal
+        if refusal.lasts:
+            self._refusals.enter(command, refusal)
         return refusal
-
-
-def right(command: Command) -> str:
-    """What an ACL grants: the command, with its subcommand where it has one, e.g. ``slowlog|len``."""
-    head = str(command[0])
-    return f"{head}|{command[1]!s}".lower() if head in _CONTAINERS else head.lower()

@@ -10,7 +10,8 @@ import pytest
 from exporter.clock import SystemClock
 from exporter.errors import SourceError
 from exporter.sources.event_stream import EventStream, Topic
-from exporter.sources.session import INSTANT_BYTES, Refusal, Session
+from exporter.sources.refusals import Refusal
+from exporter.sources.session import INSTANT_BYTES, Session
 from exporter.sources.wire import Command, Endpoint, Wire, pack
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port

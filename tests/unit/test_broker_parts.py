@@ -2,7 +2,7 @@
 
 from exporter.broker_parts import HEAVY_BYTES, BacklogPart, QueuesPart, UnackedPart
 from exporter.sources.queues import QueueKeys
-from exporter.sources.session import Refusal
+from exporter.sources.refusals import Refusal
 from exporter.state.queues import Queues
 from tests.lab import Lab
 

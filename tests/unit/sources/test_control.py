@@ -10,7 +10,8 @@ from exporter.errors import SourceError
 from exporter.sources.control import MAT_SECONDS, READ_AT_ONCE, Mailbox, Request
 from exporter.sources.event_stream import Topic
 from exporter.sources.queues import QueueKeys
-from exporter.sources.session import Refusal, Session
+from exporter.sources.refusals import Refusal
+from exporter.sources.session import Session
 from exporter.sources.wire import Command
 from tests.integration.acl import CONTROL_RIGHTS
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.sources.session import right
+from exporter.sources.refusals import right
 from exporter.sources.wire import Command
 
 

@@ -1,0 +1,101 @@
+"""What a Redis server refused, so that it is not asked again for a while.
+
+Each refused command is entered in the server's ACL log, and counts as an error there. A refusal is remembered for
+RETRY_SECONDS and the process of the server that gave it: whoever grants a right need not restart anything. Sends
+nothing.
+"""
+
+from collections.abc import Sequence
+
+from exporter.clock import Clock
+from exporter.errors import SourceError
+from exporter.sources.wire import Command
+
+RETRY_SECONDS = 600.0
+MOST = 10_000
+"""Refusals remembered; beyond them a command is sent each time."""
+_CONTAINERS = frozenset((
+    "ACL", "CLIENT", "CLUSTER", "COMMAND", "COMMANDLOG", "CONFIG", "LATENCY", "MEMORY", "OBJECT", "PUBSUB", "SENTINEL",
+    "SLOWLOG",
+))  # fmt: skip
+
+
+class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never raised
+    """A command that the server answered with an error."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the next answer will be the same: a missing right, or a command that is not there."""
+        text = str(self)
+        return text.startswith(("NOPERM", "ERR unknown"))
+
+    @property
+    def is_of_key(self) -> bool:
+        """Whether the command is granted and its key is not."""
+        text = str(self)
+        return text.startswith("NOPERM") and "key" in text and "command" not in text
+
+    def as_error(self, command: str) -> SourceError:
+        """Give what is raised where nothing can be done without the command."""
+        text = str(self)
+        return SourceError("noperm" if text.startswith("NOPERM") else "protocol", f"{command}: {text}")
+
+
+class Refusals:
+    """Refusals of one server to one user. False while there are none."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._run_id = ""
+        self._known: dict[tuple[str, object], tuple[float, Refusal]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    @property
+    def rights(self) -> tuple[str, ...]:
+        """What is refused, as an ACL names it, in order."""
+        return tuple(sorted({name for name, _ in self._known}))
+
+    def reconnected(self) -> None:
+        """Forget, unless it is known which process was meant."""
+        if not self._run_id:
+            self._known = {}
+
+    def belong_to(self, run_id: str) -> None:
+        """Forget what another process of the server said."""
+        if run_id != self._run_id:
+            self._run_id = run_id
+            self._known = {}
+
+    def enter(self, command: Command, refusal: Refusal) -> None:
+        """Remember a refusal."""
+        if len(self._known) < MOST:
+            self._known[_subject(command, of_key=refusal.is_of_key)] = (self._clock.monotonic(), refusal)
+
+    def among(self, commands: Sequence[Command]) -> dict[int, Refusal]:
+        """Give the refusals of those commands that need not be sent, by position."""
+        since = self._clock.monotonic() - RETRY_SECONDS
+        found = {}
+        for position, command in enumerate(commands):
+            for of_key in (False, True):
+                subject = _subject(command, of_key=of_key)
+                at, refusal = self._known.get(subject, (since, None))
+                if refusal is not None and at > since:
+                    found[position] = refusal
+                elif refusal is not None:
+                    del self._known[subject]
+        return found
+
+
+def right(command: Command) -> str:
+    """What an ACL grants: the command, with its subcommand where it has one, e.g. ``slowlog|len``."""
+    head = str(command[0])
+    return f"{head}|{command[1]!s}".lower() if head in _CONTAINERS else head.lower()
+
+
+def _subject(command: Command, *, of_key: bool) -> tuple[str, object]:
+    """The key is the first argument of all commands that are sent, and of MEMORY USAGE the second."""
+    name = right(command)
+    place = 2 if "|" in name else 1
+    return name, command[place] if of_key and len(command) > place else None
