@@ -5,7 +5,8 @@ Takes settings, builds the exporter, starts and stops its threads, answers what 
 
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from exporter import __version__, options
 from exporter.answer import Answerer
@@ -15,17 +16,19 @@ from exporter.catalog import redis_server as redis_rows
 from exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
 from exporter.clock import Clock
 from exporter.control import Control
+from exporter.denials import Denials
 from exporter.endpoints import Endpoints
-from exporter.errors import ConfigError
 from exporter.exposition import ProcessMetrics, Renderer, negotiate
+from exporter.key_spaces import KeySpaces
+from exporter.memory_guard import MemoryGuard
 from exporter.pipeline import EventPipeline
+from exporter.records import Sample
 from exporter.redbeat import Schedules
-from exporter.redis_broker import read_server
-from exporter.redis_scrape import ServerScrape
+from exporter.redis_targets import RedisTargets
 from exporter.scrape import Scrape
-from exporter.settings import Settings
+from exporter.settings import KombuTarget, Settings
+from exporter.settings.targets import named_redis_targets
 from exporter.sources.redbeat import RedBeat
-from exporter.sources.session import Session
 from exporter.sources.wire import LIBRARY_VERSION
 from exporter.state.beats import Beats
 from exporter.state.consumers import Consumers
@@ -34,7 +37,10 @@ from exporter.state.queues import Queues
 from exporter.state.series import Store
 from exporter.state.tasks import Tasks
 from exporter.state.workers import Workers
+from exporter.status import Status
 from exporter.supervisor import Supervisor
+from exporter.topology import Topology
+from exporter.twins import Twins
 from exporter.web.home import Check, render_home
 from exporter.web.routes import MetricsReply
 
@@ -65,7 +71,8 @@ class App:
         self.supervisor = Supervisor(clock, self.stop, self._count_bug)
         self._build_sources()
         shown = settings.metrics
-        renderer = Renderer(ProcessMetrics(shown.labels), created=shown.created, dropped=shown.drop)
+        dropped = options.dropped_metrics(settings)
+        renderer = Renderer(ProcessMetrics(shown.labels), created=shown.created, dropped=dropped)
         self.answerer = Answerer(self.scrape, self.pipeline, self.tasks, renderer)
         versions = (__version__, platform.python_version(), LIBRARY_VERSION)
         self.store.scalar(internals.BUILD_INFO, *versions).value = 1
@@ -85,6 +92,11 @@ class App:
             )
         if options.control_options(self.settings).is_needed:
             self.supervisor.start("control", lambda works: self.control.run(self.stop, works))
+        for name, guard in self.guards.items():
+            self.supervisor.start(f"memory_guard_{name}", lambda works, run=guard.run: run(self.stop, works))  # type: ignore[misc]  # as above
+        if self.topology.is_needed:
+            self.supervisor.start("redis_nodes", lambda works: self.topology.run(self.stop, works))
+        self.key_spaces.start(self.supervisor, self.stop)
         schedules, every = self.schedules, self.settings.redbeat.interval
         if schedules is not None:
             self.supervisor.start("redbeat", lambda works: schedules.run(self.stop, every, works))
@@ -95,6 +107,10 @@ class App:
         self.scrape.stop()
         self.broker.close()
         self.control.close()
+        self.key_spaces.close()
+        self.topology.close()
+        for guard in self.guards.values():
+            guard.close()
         if self.schedules is not None:
             self.schedules.close()
         return self.supervisor.join(STOP_SECONDS)
@@ -130,6 +146,27 @@ class App:
 
     def checks(self) -> list[Check]:
         """State of the event stream and of each server."""
+        return [*self._background_checks(), *self._server_checks(self._read())]
+
+    def show_status(self) -> dict[str, Any]:
+        """Everything of the moment, as JSON takes it."""
+        found = self._read()
+        checks = [*self._background_checks(), *self._server_checks(found)]
+        return {
+            "version": __version__,
+            "time": self.clock.now(),
+            "checks": [check._asdict() for check in checks],
+            "redis": self.status.servers(found),
+        }
+
+    def home(self) -> str:
+        """The landing page."""
+        return render_home("celery-redis-exporter", __version__, self.settings.web.telemetry_path, self.checks())
+
+    def _read(self) -> dict[str, list[Sample]]:
+        return self.scrape.begin(self.settings.scrape.deadline).wait()
+
+    def _background_checks(self) -> list[Check]:
         trouble = self.supervisor.trouble()
         checks = []
         for name, label in (("event_stream", "Event stream"), ("queue_discovery", "Queue discovery")):
@@ -140,18 +177,18 @@ class App:
             bad, refused = trouble.get("control"), self.control.refused
             state = "failed" if bad else "off" if refused else "ok"
             checks.append(Check("Control", state, bad or refused or "asks workers in the background"))
-        redis = {target.name for target in self.settings.redis_targets}
-        targets = {target.name: target.redacted for target in self.settings.targets}
-        for name, samples in self.scrape.begin(self.settings.scrape.deadline).wait().items():
-            reasons = [sample.labels[1] for sample in samples if sample.metric in SCRAPE_ERRORS]
-            state = "failed" if any(reasons) else "ok"
-            title = f"Redis {name}" if name in redis else "Broker"
-            checks.append(Check(title, state, reasons[0] or targets[name]))
         return checks
 
-    def home(self) -> str:
-        """The landing page."""
-        return render_home("celery-redis-exporter", __version__, self.settings.web.telemetry_path, self.checks())
+    def _server_checks(self, found: Mapping[str, Sequence[Sample]]) -> list[Check]:
+        targets = {target.name: target.redacted for target in self.settings.targets}
+        brokers = {target.name for target in self.settings.targets if isinstance(target, KombuTarget)}
+        checks = []
+        for name, samples in found.items():
+            reasons = [sample.labels[1] for sample in samples if sample.metric in SCRAPE_ERRORS]
+            state = "failed" if any(reasons) else "ok"
+            title = "Broker" if name in brokers else f"Redis {name}"
+            checks.append(Check(title, state, reasons[0] or targets.get(name, "")))
+        return checks
 
     def _build_sources(self) -> None:
         settings, clock = self.settings, self.clock
@@ -160,24 +197,39 @@ class App:
         self.pipeline.decode = broker.decode
         if broker.counts_consumers:
             self.consumers.leave_to_broker(QUEUE_CONSUMERS)
-        deadline = settings.scrape.deadline
-        others = [
-            ServerScrape(read_server(target, self.endpoints, deadline, clock), target.db, (), clock)
-            for target in settings.redis_targets
-            if target.name != broker.scrape.name
-        ]
-        self.scrape = Scrape([broker.scrape, *others], self.store, self.supervisor, options.scrape_options(settings))
+        servers = RedisTargets(settings, self.endpoints, clock)
+        others = {
+            target: servers.server(target) for target in settings.redis_targets if target.name != broker.scrape.name
+        }
+        read = [broker.scrape, *others.values(), *servers.sentinels()]
+        self.scrape = Scrape(read, self.store, self.supervisor, options.scrape_options(settings))
+        self.key_spaces = KeySpaces(settings, self.endpoints, self.queues, self.store, clock)
+        self.scrape.background.append(self.key_spaces.samples)
+        self.status = Status(clock, settings.redis.assumed_maxmemory)
+        self.scrape.watchers += [self.status.note, Twins(self.scrape, clock).note]
+        self.scrape.background.append(self.status.samples)
+        self.scrape.background.append(Denials(lambda: self.scrape.targets).samples)
+        clusters = [servers.cluster(target, seed) for target, seed in others.items() if servers.may_be_cluster(target)]
+        self.topology = Topology(clusters, self.scrape, self.store, clock, options.topology_options(settings))
         beats = Beats(self.store, clock, settings.workers.retention)
         interview = Interview(self.workers, self.tasks, clock, beats)
         self.control = Control(broker.postbox, interview, self.store, clock, options.control_options(settings))
+        self.guards = self._build_guards() if settings.redis.memory_guard.enabled else {}
         self.schedules = self._build_schedules() if settings.redbeat.interval else None
+
+    def _build_guards(self) -> dict[str, MemoryGuard]:
+        wanted, deadline = options.guard_options(self.settings), self.settings.scrape.deadline
+        return {
+            target.name: MemoryGuard(
+                target.name, self.endpoints.session(target, timeout=deadline), self.store, self.clock, wanted
+            )
+            for target in self.settings.redis_targets
+        }
 
     def _build_schedules(self) -> Schedules:
         wanted = self.settings.redbeat
-        target = next((target for target in self.settings.redis_targets if target.name == wanted.server), None)
-        if target is None:
-            raise ConfigError(f"redbeat.server {wanted.server}: no Redis server is configured by that name")
-        session = Session(self.endpoints.to(target, timeout=self.settings.scrape.deadline), self.clock)
+        target = next(target for target in named_redis_targets(self.settings) if target.name == wanted.server)
+        session = self.endpoints.session(target, timeout=self.settings.scrape.deadline)
         redbeat = RedBeat(session, wanted.key_prefix, wanted.max, self.settings.scrape.deadline)
         return Schedules(redbeat, self.tasks.names.expectations, self.store, self.clock)
 

@@ -6,10 +6,27 @@ Takes targets, gives endpoints; those of one server share the knowledge of where
 from urllib.parse import quote, urlencode
 
 from exporter.clock import Clock
+from exporter.records import Address
 from exporter.settings import RedisTarget, Settings
-from exporter.settings.transport import BROKER_GROUP, RESULTS_GROUP, SentinelOptions
+from exporter.settings.targets import master_options, named_redis_targets
+from exporter.settings.transport import SentinelOptions
+from exporter.sources.refusals import Refusals
 from exporter.sources.sentinel import PATIENCE, MasterFinder, Sentinel
-from exporter.sources.wire import Endpoint
+from exporter.sources.session import Session
+from exporter.sources.wire import Endpoint, Wire
+
+
+class _At:
+    """A server that stays where it is: a ``sources.wire.Master``."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def locate(self) -> tuple[str, int]:
+        return self._address.host, self._address.port
+
+    def follow(self, wire: Wire, address: tuple[str, int]) -> None:
+        """Leave the connection as it is."""
 
 
 class Endpoints:
@@ -17,17 +34,33 @@ class Endpoints:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.finders: dict[str, MasterFinder] = {}
-        for target in settings.redis_targets:
+        self.sentinels: dict[str, list[Sentinel]] = {}
+        self._clock = clock
+        self._refusals: dict[str, Refusals] = {}
+        for target in named_redis_targets(settings):
             if target.sentinels:
-                is_broker = target.name == "broker"
-                group = settings.broker_transport_options if is_broker else settings.result_backend_transport_options
-                name = (BROKER_GROUP if is_broker else RESULTS_GROUP)[0]
-                sentinels = [_sentinel(*address, group.sentinel_kwargs) for address in target.sentinels]
-                self.finders[target.name] = MasterFinder(sentinels, group.master_name, name, clock)
+                options = master_options(settings, target.name)
+                sentinels = [_sentinel(*address, options.sentinel_kwargs) for address in target.sentinels]
+                self.sentinels[target.name] = sentinels
+                self.finders[target.name] = MasterFinder(sentinels, options.master_name, options.setting, clock)
 
-    def to(self, target: RedisTarget, *, timeout: float, select_db: bool = True) -> Endpoint:
-        """Give a way to a server; ``timeout`` bounds connecting and each step of it, in seconds. Raises ConfigError."""
-        return Endpoint(target.url, timeout=timeout, select_db=select_db, master=self.finders.get(target.name))
+    def to(self, target: RedisTarget, *, timeout: float, db: int | None = None) -> Endpoint:
+        """Give a way to a server, to another database than the URL's if ``db`` is given. Raises ConfigError.
+
+        ``timeout`` bounds connecting and each step of it, in seconds.
+        """
+        finder, credentials = self.finders.get(target.name), target.credentials
+        return Endpoint(target.url, timeout=timeout, db=db, master=finder, credentials=credentials)
+
+    def session(self, target: RedisTarget, *, timeout: float) -> Session:
+        """Give a connection to a server; those of one server share what it refused. Raises ConfigError."""
+        refusals = self._refusals.setdefault(target.name, Refusals(self._clock))
+        return Session(self.to(target, timeout=timeout), self._clock, refusals)
+
+    def session_at(self, target: RedisTarget, address: Address, *, timeout: float) -> Session:
+        """Give a connection to a node of a server's cluster, with the server's user and TLS. Raises ConfigError."""
+        at, credentials = _At(address), target.credentials
+        return Session(Endpoint(target.url, timeout=timeout, master=at, credentials=credentials), self._clock)
 
 
 def _sentinel(host: str, port: int, options: SentinelOptions) -> Sentinel:
@@ -37,4 +70,4 @@ def _sentinel(host: str, port: int, options: SentinelOptions) -> Sentinel:
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     scheme = "rediss" if options.ssl else "redis"
     url = f"{scheme}://{identity}{shown}?{urlencode(parameters)}"
-    return Sentinel(shown, Endpoint(url, timeout=PATIENCE, select_db=False))
+    return Sentinel(shown, Endpoint(url, timeout=PATIENCE, db=0))

@@ -7,7 +7,7 @@ frame. The only place that calls ``structlog.configure``.
 import logging
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 import structlog
@@ -24,31 +24,33 @@ MASK = "***"
 class SecretMask:
     """Replaces every secret text in any value, at any depth, by ``***``."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
-        # Longest first: a URL goes as a whole before its password does.
-        self._secrets = tuple(sorted({secret for secret in secrets if secret}, key=len, reverse=True))
+    def __init__(self, secrets: Callable[[], Sequence[str]]) -> None:
+        self._secrets = secrets
 
     def __call__(self, logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
         """Return a line whose every value is free of secrets."""
-        return {key: self._mask(value) for key, value in event_dict.items()}
+        # Longest first: a URL goes as a whole before its password does.
+        secrets = sorted({secret for secret in self._secrets() if secret}, key=len, reverse=True)
+        return {key: self._mask(value, secrets) for key, value in event_dict.items()}
 
-    def _mask(self, value: object) -> object:
+    def _mask(self, value: object, secrets: Sequence[str]) -> object:
         match value:
             case None | bool() | int():
                 return value
             case float():
                 return value if math.isfinite(value) else str(value)
             case Mapping():
-                return {self._clean(str(key)): self._mask(inner) for key, inner in value.items()}
+                return {_clean(str(key), secrets): self._mask(inner, secrets) for key, inner in value.items()}
             case list() | tuple() | set() | frozenset():
-                return [self._mask(inner) for inner in value]
+                return [self._mask(inner, secrets) for inner in value]
             case _:
-                return self._clean(value if isinstance(value, str) else repr(value))
+                return _clean(value if isinstance(value, str) else repr(value), secrets)
 
-    def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, MASK)
-        return text
+
+def _clean(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return text
 
 
 class RateLimit:
@@ -83,12 +85,13 @@ def configure(
     level: str,
     format: str,  # noqa: A002 -- the word of the setting
     stream: TextIO | None = None,
-    secrets: Sequence[str] = (),
+    secrets: Callable[[], Sequence[str]] = tuple,
     clock: Clock | None = None,
 ) -> None:
     """Send every log line of the process to ``stream`` (standard error).
 
-    ``level`` is debug, info, warning or error; ``format`` json, console or auto (console on a terminal).
+    ``level`` is debug, info, warning or error; ``format`` json, console or auto (console on a terminal). ``secrets``
+    are asked for at each line: a password may change.
     """
     stream = stream or sys.stderr
     terminal = stream.isatty()

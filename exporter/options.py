@@ -2,10 +2,11 @@
 
 import re
 
-from exporter.catalog import Metric
+from exporter.catalog import Metric, redis_core, redis_server
 from exporter.catalog import tasks as task_rows
 from exporter.clock import Clock
 from exporter.control import ControlOptions
+from exporter.memory_guard import GuardOptions
 from exporter.scrape import ScrapeOptions
 from exporter.settings import Settings
 from exporter.settings.names import NameOptions, read_replacement
@@ -16,6 +17,7 @@ from exporter.state.task import STATES
 from exporter.state.tracking import TaskLimits
 from exporter.state.workers import WorkerLimits
 from exporter.static_labels import StaticLabels
+from exporter.topology import TopologyOptions
 
 
 def task_limits(settings: Settings) -> TaskLimits:
@@ -66,6 +68,26 @@ def new_series(settings: Settings, clock: Clock) -> NewSeries:
 def scrape_options(settings: Settings) -> ScrapeOptions:
     """How servers are read on a scrape, and what of it is shown."""
     return ScrapeOptions(settings.scrape.freshness, StaticLabels(settings.metrics.labels), naming(settings))
+
+
+def dropped_metrics(settings: Settings) -> set[str]:
+    """What is not shown: what ``metrics.drop`` names, and the Redis metrics that ``redis.metrics`` leaves out."""
+    left_out = {"full": (), "core": redis_core.BEYOND, "off": redis_server.METRICS}[settings.redis.metrics]
+    return {*settings.metrics.drop, *(metric.name for metric in left_out)}
+
+
+def topology_options(settings: Settings) -> TopologyOptions:
+    """How the nodes of clusters are looked for."""
+    wanted = settings.redis
+    return TopologyOptions(wanted.discovery_interval, wanted.max_nodes, settings.scrape.deadline)
+
+
+def guard_options(settings: Settings) -> GuardOptions:
+    """When MEMORY PURGE is sent."""
+    redis, guard = settings.redis, settings.redis.memory_guard
+    return GuardOptions(
+        guard.threshold, redis.assumed_maxmemory, guard.check_interval, guard.pause, settings.scrape.deadline
+    )
 
 
 def _rules(options: NameOptions) -> NameRules:

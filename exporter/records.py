@@ -181,7 +181,25 @@ class Distribution(NamedTuple):
     exemplars: list[Exemplar | None] | None = None
 
 
-Value = float | Distribution
+class Buckets(NamedTuple):
+    """A histogram as a server keeps it: observations up to each bound (as it writes them), all of them, their sum."""
+
+    cumulative: tuple[tuple[str, int], ...]
+    observed: int
+    total: float
+
+
+class Quantiles(NamedTuple):
+    """A summary as a server keeps it: values by quantile (as it writes them), the number of observations, their sum."""
+
+    values: tuple[tuple[str, float], ...]
+    observed: int
+    total: float
+
+
+Reading = float | Buckets | Quantiles
+"""What a server tells of a series."""
+Value = float | Distribution | Buckets | Quantiles
 """What a series holds; a counter or a gauge holds a number."""
 
 
@@ -214,7 +232,7 @@ class Sample(NamedTuple):
 
     metric: Metric
     labels: tuple[str, ...]
-    value: float
+    value: Reading
 
 
 class EventMessage(NamedTuple):
@@ -255,3 +273,13 @@ class PeriodicTask(NamedTuple):
 
     task: str
     interval: float
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

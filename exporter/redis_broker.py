@@ -9,13 +9,13 @@ from exporter.decode.event_stream import decode_message
 from exporter.discovery import Discovery
 from exporter.endpoints import Endpoints
 from exporter.pipeline import Decode, Stream
-from exporter.redis_scrape import Part, ServerScrape
+from exporter.redis_scrape import Part
+from exporter.redis_targets import RedisTargets
 from exporter.scrape import Target
-from exporter.settings import RedisTarget, Settings
+from exporter.settings import Settings
 from exporter.sources.control import Mailbox
 from exporter.sources.event_stream import EventStream, Topic
 from exporter.sources.queues import QueueKeys, QueueScan
-from exporter.sources.redis_server import RedisServer
 from exporter.sources.session import Session
 from exporter.state.queues import Queues
 from exporter.state.series import Store
@@ -35,7 +35,7 @@ class RedisBroker:
             options.unacked_index_key,
         )  # fmt: skip
         idle = settings.events.idle_timeout
-        stream = EventStream(endpoints.to(target, timeout=idle, select_db=False), self.topic, idle)
+        stream = EventStream(endpoints.to(target, timeout=idle, db=0), self.topic, idle)
         self.stream: Stream = stream
         self.decode: Decode = decode_message
         self.subscription = self.topic.pattern
@@ -45,8 +45,8 @@ class RedisBroker:
             UnackedPart(self.keys, options.visibility_timeout, clock),
             BacklogPart(lambda: stream.client_id),
         ]
-        self.scrape: Target = ServerScrape(read_server(target, endpoints, deadline, clock), target.db, parts, clock)
-        self._scan = QueueScan(Session(endpoints.to(target, timeout=deadline), clock), self.keys, deadline)
+        self.scrape: Target = RedisTargets(settings, endpoints, clock).server(target, parts)
+        self._scan = QueueScan(endpoints.session(target, timeout=deadline), self.keys, deadline)
         self.discovery: Discovery | None = Discovery(self._scan, queues, store, clock, settings.event_exchange)
         control = replace(self.topic, event_exchange=f"{settings.control_exchange}.pidbox")
         session = Session(endpoints.to(target, timeout=deadline), clock)
@@ -57,8 +57,3 @@ class RedisBroker:
         """Close every connection that nobody else closes; safe from any thread."""
         self.stream.close()
         self._scan.close()
-
-
-def read_server(target: RedisTarget, endpoints: Endpoints, deadline: float, clock: Clock) -> RedisServer:
-    """Give what reads a server of the settings, on a connection of its own."""
-    return RedisServer(target.name, Session(endpoints.to(target, timeout=deadline), clock))

@@ -9,10 +9,15 @@ from typing import Any, Protocol
 from exporter.catalog import redis_server as redis_rows
 from exporter.clock import Clock
 from exporter.decode import redis_server as decode
+from exporter.decode.redis_info import InfoDecoder
 from exporter.errors import SourceError
 from exporter.records import Sample
+from exporter.sources import redis_server as source
 from exporter.sources.redis_server import RedisServer, ServerReading
 from exporter.sources.wire import Command
+
+MOST_DATABASES = 1_000
+"""Databases of a server that are shown although nothing is in them."""
 
 
 class Part(Protocol):
@@ -26,14 +31,21 @@ class Part(Protocol):
 
 
 class ServerScrape:
-    """Reads one server and its parts, all at once or begun and ended; ``db`` is the one that Celery uses there."""
+    """Reads one server and its parts, all at once or begun and ended.
 
-    def __init__(self, server: RedisServer, db: int, parts: Sequence[Part], clock: Clock) -> None:
+    ``db`` is the database that Celery uses there, None on a server that has none (a sentinel).
+    """
+
+    def __init__(self, server: RedisServer, db: int | None, parts: Sequence[Part], clock: Clock) -> None:
         self.server = server
         self._db = db
         self._parts = parts
         self._clock = clock
-        self._info = decode.InfoDecoder(server.name)
+        self._info = InfoDecoder(server.name)
+        self._latency = decode.LatencyDecoder(server.name)
+        self._settings: list[Sample] = []
+        self._databases: tuple[int, ...] = () if db is None else (db,)
+        self._scrapes = 0
         self._asked: list[list[Command]] = []
         self._spent = 0.0
 
@@ -44,10 +56,7 @@ class ServerScrape:
 
     def failure(self, error: SourceError) -> list[Sample]:
         """Give what is shown of a server that could not be read: that it is down, and why."""
-        return [
-            Sample(redis_rows.UP, (self.name,), 0),
-            Sample(redis_rows.LAST_SCRAPE_ERROR, (self.name, error.reason), 1),
-        ]
+        return self._state(error.reason)
 
     def close(self) -> None:
         """Close the connection; safe from any thread."""
@@ -56,6 +65,7 @@ class ServerScrape:
     def run(self, deadline: float) -> list[Sample]:
         """Give every sample of the server, within ``deadline`` seconds; raise SourceError."""
         started = self._clock.monotonic()
+        self._scrapes += 1
         reading = self.server.read(self._ask(), deadline)
         return self._decode(reading, started)
 
@@ -63,6 +73,7 @@ class ServerScrape:
         """Begin to, without waiting; False, with nothing sent, if that can't be; raise SourceError."""
         started = self._clock.monotonic()
         begun = self.server.begin(self._ask(), deadline)
+        self._scrapes += begun
         self._spent = self._clock.monotonic() - started
         return begun
 
@@ -84,18 +95,42 @@ class ServerScrape:
         return [command for commands in self._asked for command in commands]
 
     def _decode(self, reading: ServerReading, started: float) -> list[Sample]:
-        name = self.server.name
-        samples = [
-            *self._info.decode(reading.info, self._db),
-            *decode.decode_slowlog(name, reading.slowlog_length, reading.slowlog_newest),
-            *decode.decode_latency_latest(name, reading.latency_latest),
-        ]
-        if isinstance(reading.cluster, bytes):
-            samples += decode.decode_cluster_info(name, reading.cluster)
+        samples = self._own(reading.info, reading) if isinstance(reading.info, bytes) else []
         replies = iter(reading.others)
         for part, commands in zip(self._parts, self._asked, strict=True):
             samples += part.samples([next(replies) for _ in commands])
-        samples.append(Sample(redis_rows.UP, (name,), 1))
-        samples.append(Sample(redis_rows.LAST_SCRAPE_ERROR, (name, ""), 0))
-        samples.append(Sample(redis_rows.LAST_SCRAPE_DURATION, (name,), self._clock.monotonic() - started))
+        if reading.trouble is not None:
+            return samples + self._state(reading.trouble.reason)
+        duration = self._clock.monotonic() - started
+        return [*samples, *self._state(""), Sample(redis_rows.LAST_SCRAPE_DURATION, (self.name,), duration)]
+
+    def _own(self, info: bytes, reading: ServerReading) -> list[Sample]:
+        """Give what the server says of itself."""
+        name, told = self.name, reading.told
+        replies = [reply for command, reply in told.items() if source.is_config(command)]
+        config = decode.decode_config(replies) if replies else None
+        if config is not None and self._db is not None:
+            count = decode.count_databases(config, cluster=bool(self.server.in_cluster))
+            self._databases = tuple({self._db, *range(min(count, MOST_DATABASES))})
+        samples = self._info.decode(info, self._databases, self._clock.now())
+        if config is not None:
+            self._settings = decode.decode_settings(name, config, samples)
+        samples += self._settings
+        samples += decode.decode_slowlog(name, told.get(source.SLOWLOG_LENGTH), told.get(source.SLOWLOG_NEWEST))
+        samples += decode.decode_latency_latest(name, told.get(source.LATENCY_LATEST))
+        samples += self._latency.decode(told.get(source.LATENCY_HISTOGRAM), self._info.usage)
+        samples += decode.decode_command_logs(name, [told.get(command) for command in source.COMMAND_LOGS])
+        samples += decode.decode_cluster_info(name, told.get(source.CLUSTER_INFO))
+        return samples
+
+    def _state(self, reason: str) -> list[Sample]:
+        """Give whether the server could be read, and if not, why."""
+        name, connect_seconds = self.name, self.server.connect_seconds
+        samples = [
+            Sample(redis_rows.UP, (name,), 0 if reason else 1),
+            Sample(redis_rows.LAST_SCRAPE_ERROR, (name, reason), 1 if reason else 0),
+            Sample(redis_rows.SCRAPES, (name,), self._scrapes),
+        ]
+        if connect_seconds is not None:
+            samples.append(Sample(redis_rows.CONNECT_TIME, (name,), connect_seconds))
         return samples

@@ -6,7 +6,8 @@ renders what events left while it answers; connecting, which nothing bounds (nam
 questions happen in a thread per server.
 """
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -48,40 +49,80 @@ class ScrapeOptions:
     naming: Naming
 
 
+@dataclass(slots=True)
+class _Read:
+    """A server, and the read of it that all scrapes share; ``removed`` when it is read no longer."""
+
+    target: Target
+    flight: SingleFlight[list[Sample]]
+    removed: bool = False
+
+
 class Scrape:
     """One scrape: all servers and the store."""
 
     def __init__(self, servers: Sequence[Target], store: Store, supervisor: Supervisor, options: ScrapeOptions) -> None:
         self.background: list[Callable[[], Sequence[Sample]]] = []
         """Give what was read in the background, without waiting."""
+        self.watchers: list[Callable[[Mapping[str, Sequence[Sample]]], None]] = []
+        """Are told what each scrape found, by server, before ``background`` is asked."""
         self._store = store
         self._clock = supervisor.clock
         self._supervisor = supervisor
-        self._targets = {target.name: target for target in servers}
-        self._reads = {}
-        for name, target in self._targets.items():
-            attempt = partial(supervisor.attempt, f"read_{name}")
-            self._reads[name] = SingleFlight(target, self._clock, options.freshness, attempt)
+        self._freshness = options.freshness
+        self._reads: Mapping[str, _Read] = {}
+        self._changing = threading.Lock()
+        self._started = False
+        for target in servers:
+            self.add(target)
         self._grouper = SampleGrouper(labels=options.labels)
         self._merging = Merging(options.naming)
 
+    @property
+    def targets(self) -> list[Target]:
+        """The servers that are read at this moment."""
+        return [read.target for read in self._reads.values()]
+
+    def add(self, target: Target) -> None:
+        """Read one server more from now on; safe from any thread."""
+        attempt = partial(self._supervisor.attempt, f"read_{target.name}")
+        flight = SingleFlight(target, self._clock, self._freshness, attempt)
+        with self._changing:
+            # A scrape goes on with the mapping that it began with.
+            self._reads = {**self._reads, target.name: _Read(target, flight)}
+            if self._started:
+                self._supervisor.start(f"read_{target.name}", flight.run)
+
+    def remove(self, name: str) -> None:
+        """Read a server no longer; safe from any thread."""
+        with self._changing:
+            read = self._reads[name]
+            self._reads = {other: kept for other, kept in self._reads.items() if other != name}
+            self._supervisor.forget(f"read_{name}")
+        read.removed = True
+        read.flight.stop()
+        read.target.close()
+
     def start(self) -> None:
         """Start a thread per server."""
-        for name, read in self._reads.items():
-            self._supervisor.start(f"read_{name}", read.run)
+        with self._changing:
+            self._started = True
+            for name, read in self._reads.items():
+                self._supervisor.start(f"read_{name}", read.flight.run)
 
     def stop(self) -> None:
         """End the threads and close the connections; who waits gets what there is."""
         for read in self._reads.values():
-            read.stop()
-        for target in self._targets.values():
-            target.close()
+            read.flight.stop()
+        for read in self._reads.values():
+            read.target.close()
 
     def begin(self, deadline: float) -> "Collection":
         """Ask every server, at the same time, and give what will collect the answers within ``deadline`` seconds."""
-        for read in self._reads.values():
-            read.ask(deadline)
-        return Collection(self._targets, self._reads, self._clock, self._clock.monotonic() + deadline)
+        reads = self._reads
+        for read in reads.values():
+            read.flight.ask(deadline)
+        return Collection(reads, self._clock, self._clock.monotonic() + deadline)
 
     def events(self, pipeline: EventPipeline, tasks: Tasks) -> list[Family]:
         """Give the families that events feed, at this moment."""
@@ -93,6 +134,8 @@ class Scrape:
 
     def group(self, found: dict[str, list[Sample]]) -> list[Family]:
         """Give the families of what the servers answered."""
+        for watch in self.watchers:
+            watch(found)
         read = [*found.values(), *(samples() for samples in self.background)]
         return self._grouper.group(sample for samples in read for sample in samples)
 
@@ -100,10 +143,7 @@ class Scrape:
 class Collection:
     """Reads of all servers under way, until the monotonic time ``until``; what hangs is left behind."""
 
-    def __init__(
-        self, targets: dict[str, Target], reads: dict[str, SingleFlight[list[Sample]]], clock: Clock, until: float
-    ) -> None:
-        self._targets = targets
+    def __init__(self, reads: Mapping[str, _Read], clock: Clock, until: float) -> None:
         self._reads = reads
         self._clock = clock
         self._until = until
@@ -111,14 +151,15 @@ class Collection:
     def gather(self, patience: float) -> bool:
         """Wait at most ``patience`` seconds; tell whether ``wait`` will not have to."""
         until = self._clock.monotonic() + patience
-        return all(read.gather(max(until - self._clock.monotonic(), 0.0)) for read in self._reads.values())
+        return all(read.flight.gather(max(until - self._clock.monotonic(), 0.0)) for read in self._reads.values())
 
     def wait(self) -> dict[str, list[Sample]]:
         """Give every server's samples; a failed one's are those of its failure."""
         found = {}
         for name, read in self._reads.items():
             try:
-                found[name] = read.wait(self._until)
+                found[name] = read.flight.wait(self._until)
             except SourceError as error:
-                found[name] = self._targets[name].failure(error)
+                if not read.removed:
+                    found[name] = read.target.failure(error)
         return found

@@ -34,7 +34,9 @@ class Service:
         tls = open_tls(security, self.app.clock)
         listener = bind(settings.web.listen_address)
         app = self.app
-        routes = build_app(Handlers(app.metrics, app.healthy, app.ready, app.home), settings.web.telemetry_path)
+        routes = build_app(
+            Handlers(app.metrics, app.healthy, app.ready, app.home, app.show_status), settings.web.telemetry_path
+        )
         self._web = WebServer(listener, guard(routes, security), tls)
         host, port = listener.getsockname()[:2]
         self.address = f"{host}:{port}"
@@ -63,7 +65,7 @@ class Service:
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; give the exit code. Raises ConfigError."""
-    logs.configure(settings.log.level, settings.log.format, secrets=settings.secrets)
+    logs.configure(settings.log.level, settings.log.format, secrets=lambda: settings.secrets)
     keep_little_memory()
     service = Service(settings)
     _stop_on_signals(service.app.stop)

@@ -37,6 +37,7 @@ class Task:
     thread: threading.Thread | None = None
     trouble: str = "starting"
     pause: float = field(default=FIRST_PAUSE)
+    forgotten: bool = False
 
 
 class Supervisor:
@@ -54,6 +55,12 @@ class Supervisor:
         task.thread = threading.Thread(target=self._keep_going, args=(task,), name=name, daemon=True)
         self._tasks.append(task)
         task.thread.start()
+
+    def forget(self, name: str) -> None:
+        """Let work that is about to return end for good, without waiting for it."""
+        for task in self._tasks:
+            task.forgotten = task.forgotten or task.name == name
+        self._tasks = [task for task in self._tasks if not task.forgotten]
 
     def trouble(self) -> dict[str, str]:
         """What does not work at the moment, by name, with the reason."""
@@ -83,7 +90,7 @@ class Supervisor:
         raise SourceError("bug", "failed in a way that nobody expected; see the log")
 
     def _keep_going(self, task: Task) -> None:
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not task.forgotten:
             try:
                 self.attempt(task.name, lambda: task.work(lambda: self._works(task)))
             except SourceError as error:

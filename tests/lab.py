@@ -116,7 +116,7 @@ class Lab:
         for family in self.store.collect():
             if family.metric is metric:
                 for series, value in zip(family.series, family.values, strict=True):
-                    if series.labels == labels and not isinstance(value, Distribution):
+                    if series.labels == labels and (value is None or isinstance(value, int | float)):
                         return value
         return None
 

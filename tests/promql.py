@@ -9,12 +9,23 @@ from collections.abc import Iterator, Mapping
 import promql_parser as promql
 
 from exporter.catalog import CATALOG, Kind
+from exporter.catalog.tasks import BY_WORKER
 
 Labels = frozenset[str]
 
 TARGET: Labels = frozenset({"job", "instance", "namespace"})
 """Labels that Prometheus gives to every sample it scrapes, as far as ours know them."""
+OF_PROCESSES = (
+    "process_cpu_seconds_total", "process_max_fds", "process_open_fds", "process_resident_memory_bytes",
+    "scrape_duration_seconds", "scrape_samples_scraped",
+)  # fmt: skip
+"""What every Python process tells, and what Prometheus adds to every target."""
+OF_ALERTS: Labels = frozenset(
+    {"alertname", "alertstate", "severity", "job", "namespace", "task", "queue", "worker", "redis"}
+)
 SCALARS = {"time", "scalar", "pi"}
+CHOOSING = {"topk", "bottomk"}
+"""Aggregations that leave series as they are."""
 SET_OPERATORS = {"and", "or", "unless"}
 
 
@@ -24,10 +35,25 @@ def catalogued() -> dict[str, Labels]:
     for metric in CATALOG.values():
         labels = TARGET | {label.name for label in metric.labels}
         known[metric.name] = labels
-        if metric.kind is Kind.HISTOGRAM:
+        if metric.kind in {Kind.HISTOGRAM, Kind.SUMMARY}:
             del known[metric.name]
             known |= {f"{metric.name}_sum": labels, f"{metric.name}_count": labels}
-            known[f"{metric.name}_bucket"] = labels | {"le"}
+            part, label = (f"{metric.name}_bucket", "le") if metric.kind is Kind.HISTOGRAM else (metric.name, "quantile")
+            known[part] = labels | {label}
+    return known
+
+
+def scraped() -> dict[str, Labels]:
+    """Give the labels of everything that a Prometheus has which scrapes the exporter and evaluates its alerts."""
+    known = catalogued()
+    for name in OF_PROCESSES:
+        known[name] = TARGET
+    known["python_gc_collections_total"] = TARGET | {"generation"}
+    known["ALERTS"] = OF_ALERTS
+    for metric in BY_WORKER:
+        for name in (metric.name, *(f"{metric.name}_{part}" for part in ("bucket", "count", "sum"))):
+            if name in known:
+                known[name] |= {"worker"}
     return known
 
 
@@ -58,6 +84,11 @@ def selectors(expr: promql.Expr) -> list[promql.VectorSelector]:
 def matchers(selector: promql.VectorSelector) -> list[promql.Matcher]:
     """Give every matcher of a selector."""
     return [*selector.matchers.matchers, *(row for rows in selector.matchers.or_matchers for row in rows)]
+
+
+def mixed(expr: promql.Expr) -> bool:
+    """Whether an expression aggregates over everything, so that two applications would be mixed up."""
+    return any(isinstance(node, promql.AggregateExpr) and node.modifier is None for node in every(expr))
 
 
 def result_labels(expr: promql.Expr, known: Mapping[str, Labels]) -> Labels | None:
@@ -98,7 +129,8 @@ def _called(call: promql.Call, known: Mapping[str, Labels]) -> Labels | None:
 def _aggregated(expr: promql.AggregateExpr, known: Mapping[str, Labels]) -> Labels:
     inner = result_labels(expr.expr, known)
     assert inner is not None
-    assert expr.modifier is not None, "aggregated over everything: two applications would be mixed up"
+    if expr.modifier is None:
+        return inner if str(expr.op) in CHOOSING else frozenset()
     named = frozenset(expr.modifier.labels)
     assert named <= inner, f"nothing has {sorted(named - inner)} to aggregate by"
     return named if expr.modifier.type == promql.AggModifierType.By else inner - named

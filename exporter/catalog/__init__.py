@@ -6,7 +6,7 @@
 from collections.abc import Iterable
 from types import MappingProxyType
 
-from exporter.catalog import internals, queues, redis_server, tasks, workers
+from exporter.catalog import internals, key_space, queues, redis_server, sentinel, tasks, workers
 from exporter.catalog.metric import Kind, Label, Metric, Stability
 
 __all__ = ["CATALOG", "OVERFLOW", "UNKNOWN", "Kind", "Label", "Metric", "Stability", "index"]
@@ -28,4 +28,7 @@ def index(metrics: Iterable[Metric]) -> MappingProxyType[str, Metric]:
     return MappingProxyType(by_name)
 
 
-CATALOG = index((*tasks.METRICS, *workers.METRICS, *queues.METRICS, *redis_server.METRICS, *internals.METRICS))
+CATALOG = index((
+    *tasks.METRICS, *workers.METRICS, *queues.METRICS, *redis_server.METRICS, *sentinel.METRICS, *key_space.METRICS,
+    *internals.METRICS,
+))  # fmt: skip

@@ -6,7 +6,10 @@ from exporter.catalog.labels import (
     METRIC,
     PYTHON_VERSION,
     REASON,
+    REDIS,
+    REDIS_COMMAND,
     REDIS_PY_VERSION,
+    RESULT,
     SCRAPE_ERROR,
     TRANSPORT,
     TYPE,
@@ -24,8 +27,8 @@ BUILD_INFO = gauge(
 STREAM_UP = gauge("celery_exporter_event_stream_up", "1 while subscribed to the broker's events.")
 STREAM_RECONNECTS = counter(
     "celery_exporter_event_stream_reconnects_total",
-    "Losses of the event stream: refused, timeout, dns, tls, auth, noperm, nomaster, loading, busy, closed, protocol, "
-    "bug.",
+    "Losses of the event stream: refused, timeout, dns, tls, auth, noperm, nomaster, loading, masterdown, moved, "
+    "clusterdown, busy, closed, protocol, bug.",
     (REASON,),
 )
 STREAM_GAP = counter(
@@ -140,6 +143,29 @@ EVENTS_ENABLED = counter(
     "celery_exporter_enable_events_sent_total",
     "Times that a worker was told to send task events (celery.enable_events).",
 )
+COMMAND_DENIED = gauge(
+    "celery_exporter_command_denied",
+    "1 for each command that a server refuses for want of a right, or does not know; asked again every 10 minutes.",
+    (REDIS, REDIS_COMMAND),
+)
+REDIS_NODES = gauge("celery_exporter_redis_nodes", "Nodes of a Redis Cluster.", (REDIS,), Command("CLUSTER NODES"))
+REDIS_NODES_DROPPED = gauge(
+    "celery_exporter_redis_nodes_dropped",
+    "Nodes of a Redis Cluster that are not read, because there are more than redis.max_nodes.",
+    (REDIS,),
+    Command("CLUSTER NODES"),
+)
+MEMORY_LIMIT = gauge(
+    "celery_exporter_redis_memory_limit_bytes",
+    "The server's maxmemory, or redis.assumed_maxmemory where it has none; absent where neither is set.",
+    (REDIS,),
+    Own("INFO memory; settings: redis.assumed_maxmemory"),
+)
+MEMORY_PURGES = counter(
+    "celery_exporter_memory_purges_total",
+    "Times that the memory guard sent MEMORY PURGE, by result: done, failed.",
+    (REDIS, RESULT),
+)
 SCRAPE_DURATION = histogram(
     "celery_exporter_scrape_duration_seconds",
     "Time to answer a scrape: Redis reads and rendering.",
@@ -158,5 +184,6 @@ METRICS: tuple[Metric, ...] = (
     EVENT_BACKLOG, EVENT_BACKLOG_MESSAGES, BROKER_UP, BROKER_LAST_SCRAPE_ERROR, BROKER_LAST_SCRAPE_DURATION,
     TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
     SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, CONTROL_ENABLED,
-    CONTROL_MISSING, CONTROL_INVALID, EVENTS_ENABLED, SCRAPE_DURATION, UNEXPECTED_ERRORS,
+    CONTROL_MISSING, CONTROL_INVALID, EVENTS_ENABLED, COMMAND_DENIED, REDIS_NODES,
+    REDIS_NODES_DROPPED, MEMORY_LIMIT, MEMORY_PURGES, SCRAPE_DURATION, UNEXPECTED_ERRORS,
 )  # fmt: skip

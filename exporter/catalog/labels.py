@@ -38,6 +38,17 @@ READ_ONLY = Label("read_only", "1 when the replica refuses writes.")
 SLAVE_IP = Label("slave_ip", "Address of the replica.")
 SLAVE_PORT = Label("slave_port", "Port of the replica.")
 SLAVE_STATE = Label("slave_state", "State of the replica as its master sees it.")
+VALKEY_VERSION = Label("valkey_version", "Version of Valkey; empty on other servers.")
+VALKEY_RELEASE_STAGE = Label("valkey_release_stage", "dev, rc or ga of Valkey; empty on other servers.")
+AVAILABILITY_ZONE = Label("availability_zone", "Where Valkey says it is; empty if it does not.")
+CERTIFICATE = Label("certificate", "server, client or ca.", closed=True)
+SERIAL = Label("serial", "Serial number of the certificate; `none` without one.")
+ENGINE = Label("engine", "Name of the scripting engine, e.g. `LUA`.")
+MODULE = Label("module", "Module that the scripting engine comes from.")
+ABI_VERSION = Label("abi_version", "Version of the interface between engine and server.")
+THREAD = Label("thread", "Number of the thread.")
+CLIENT_CLASS = Label("class", "Class of clients: normal, slave (replica on newer servers) or pubsub.")
+LIMIT = Label("limit", "hard or soft.", closed=True)
 
 TYPE = Label("type", "Event type; `other` for custom events.", closed=True)
 TRANSPORT = Label("transport", "How the broker is reached, e.g. `amqp`.")
@@ -47,8 +58,22 @@ INSPECTION = Label("command", "stats, active_queues, scheduled, reserved, active
 COLLECTOR = Label("collector", "Part of the exporter that reads something.")
 SCRAPE_ERROR = Label(
     "err",
-    "Empty, or one of refused, timeout, dns, tls, auth, noperm, nomaster, loading, busy, closed, protocol, bug.",
+    "Empty, or one of refused, timeout, dns, tls, auth, noperm, nomaster, loading, masterdown, moved, clusterdown, "
+    "busy, closed, protocol, bug.",
     closed=True,
 )
 PYTHON_VERSION = Label("python_version", "Version of Python.")
 REDIS_PY_VERSION = Label("redis_py_version", "Version of the redis client library.")
+REDIS_COMMAND = Label("command", "Redis command as an ACL grants it, e.g. `slowlog|get`.")
+MASTER_NAME = Label("master_name", "Name under which sentinels know a master.")
+MASTER_ADDRESS = Label("master_address", "Address of a master as a sentinel sees it.")
+MASTER_STATUS = Label("master_status", "State of a master as a sentinel sees it: ok, sdown or odown.", closed=True)
+MESSAGE = Label("message", "What the sentinel says of its quorum.")
+RESULT = Label("result", "done or failed.", closed=True)
+KEY_GROUP = Label(
+    "key_group",
+    "A queue's name, a kind of Celery's keys, a pattern of the settings, or what names have in common, as in"
+    " `user:*:profile`.",
+)
+ESTIMATE = Label("estimate", "count or memory.", closed=True)
+CYCLE_OUTCOME = Label("outcome", "What ended the look; a closed list given in the metric's help.", closed=True)

@@ -13,6 +13,7 @@ class Kind(enum.StrEnum):
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
+    SUMMARY = "summary"
 
 
 class Stability(enum.StrEnum):
@@ -51,8 +52,8 @@ class Info:
     """Comes from Redis INFO.
 
     ``fieldname`` is the field (``used_memory``) or a prefix that ends in ``*`` (``cmdstat_*``), whose rest
-    becomes the last label. ``part`` picks one of the ``key=value`` pairs of such a field. The value is
-    divided by ``divisor``; ``words`` maps values that are words (``ok``) to numbers.
+    becomes the last label. ``part`` picks one of the ``key=value`` pairs of such a field, ``part_elsewhere`` is what
+    other servers call it. The value is divided by ``divisor``; ``words`` maps values that are words to numbers.
     """
 
     section: str
@@ -60,6 +61,7 @@ class Info:
     part: str = ""
     divisor: float = 1
     words: tuple[tuple[str, float], ...] = ()
+    part_elsewhere: str = ""
 
     def __str__(self) -> str:
         return f"INFO {self.section}: {self.fieldname}" + (f" ({self.part})" if self.part else "")
@@ -104,7 +106,8 @@ class Metric:
     """One metric family.
 
     ``labels`` are in the order in which values are given; exposition sorts them by name. ``buckets`` are the
-    upper bounds of a histogram without ``+Inf``, in the metric's unit.
+    upper bounds of a histogram without ``+Inf``, in the metric's unit; empty if a server chooses them, as it does the
+    quantiles of a summary.
     """
 
     name: str
@@ -151,7 +154,12 @@ def histogram(
     labels: tuple[Label, ...] = (),
     origin: Origin = Own(),
     *,
-    buckets: tuple[float, ...],
+    buckets: tuple[float, ...] = (),
 ) -> Metric:
-    """Declare a histogram with the default ``buckets`` (settings may override them)."""
+    """Declare a histogram with the default ``buckets`` (settings may override them), or with those of a server."""
     return Metric(name, Kind.HISTOGRAM, help, labels, origin, buckets)
+
+
+def summary(name: str, help: str, labels: tuple[Label, ...] = (), origin: Origin = Own()) -> Metric:  # noqa: A002 -- as above
+    """Declare a summary; its quantiles are those that a server has."""
+    return Metric(name, Kind.SUMMARY, help, labels, origin)

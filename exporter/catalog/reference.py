@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
-from exporter.catalog import CATALOG, internals, queues, redis_server, tasks, workers
+from exporter.catalog import CATALOG, internals, key_space, queues, redis_server, sentinel, tasks, workers
 from exporter.catalog.metric import Event, Label, Metric
 
 TARGET = Path(__file__).with_name("README.md")
@@ -21,6 +21,8 @@ ROOMS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
     ("Celery workers", workers.METRICS),
     ("Queues", queues.METRICS),
     ("Redis servers", redis_server.METRICS),
+    ("Sentinels", sentinel.METRICS),
+    ("Key space", key_space.METRICS),
     ("The exporter itself", internals.METRICS),
 )
 

@@ -29,6 +29,7 @@ class Command(NamedTuple):
 COMMANDS = MappingProxyType({
     "run": Command("exporter.service", "serve the metrics (the default)", takes_settings=True),
     "check": Command("exporter.cli.check", "test the settings, the servers and what Celery sends", takes_settings=True),
+    "analyze": Command("exporter.cli.analyze", "say what fills Redis, and what to do about it", takes_settings=False),
     "metrics": Command("exporter.cli.metrics", "print every metric with its meaning", takes_settings=False),
     "render": Command("exporter.cli.render", "print alert rules as you want them", takes_settings=False),
     "schedule": Command("exporter.cli.schedule", "turn beat_schedule into settings", takes_settings=False),

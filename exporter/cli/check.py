@@ -5,7 +5,7 @@ sends, and nothing that writes; listens to events for a few seconds.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,11 +17,11 @@ from exporter.decode.redis_server import parse_info
 from exporter.errors import DecodeError, SourceError
 from exporter.records import Part, TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat, WorkerOnline
 from exporter.redis_broker import RedisBroker
+from exporter.redis_scrape import ServerScrape
 from exporter.settings import KombuTarget, RedisTarget, Settings
-from exporter.sources.redis_server import SERVER_COMMANDS
-from exporter.sources.refusals import Refusal, right
-from exporter.sources.session import Session
-from exporter.sources.wire import CLIENT_NAME, Command
+from exporter.sources.queues import QueueKeys
+from exporter.sources.refusals import Refusal
+from exporter.sources.wire import Command
 from exporter.web.security import open_tls
 
 LISTEN_SECONDS = 6.0
@@ -76,7 +76,7 @@ class Heard:
 
 def run(settings: Settings) -> int:
     """Print the findings; give 0, or 1 if something failed."""
-    logs.configure("error", settings.log.format, secrets=settings.secrets)
+    logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
     failed = False
     for finding in findings(settings, SystemClock()):
         sys.stdout.write(f"{finding}\n")
@@ -94,8 +94,9 @@ def findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
     app = App(settings, clock)
     if isinstance(settings.broker, KombuTarget):
         yield _broker_finding(app, settings.broker)
-    for target in settings.redis_targets:
-        yield from _server_findings(app, target)
+    for target in app.scrape.targets:
+        if isinstance(target, ServerScrape):
+            yield from _server_findings(app, target)
     yield from _event_findings(app)
 
 
@@ -112,57 +113,64 @@ def _broker_finding(app: App, target: KombuTarget) -> Finding:
     return Finding("ok", "broker", f"{target.redacted} answers{queues}")
 
 
-def _server_findings(app: App, target: RedisTarget) -> Iterator[Finding]:
-    subject = f"redis {target.name}"
-    deadline = app.settings.scrape.deadline
-    session = Session(app.endpoints.to(target, timeout=deadline), app.clock)
-    commands = _commands(app, target)
+def _server_findings(app: App, scrape: ServerScrape) -> Iterator[Finding]:
+    targets = {target.name: target for target in app.settings.redis_targets}
+    subject, target = f"redis {scrape.name}", targets.get(scrape.name)
+    shown = target.redacted if target else scrape.name
+    session, deadline = scrape.server.session, app.settings.scrape.deadline
     try:
-        info, *replies = session.exchange([("INFO",), *commands], deadline)
+        scrape.run(deadline)  # a sentinel tells its masters' names first
+        scrape.run(deadline)
+        replies = session.ask([("INFO",), *_commands(app, target)], deadline)
     except SourceError as error:
-        yield Finding("fail", subject, f"{target.redacted}: {error.reason}: {error}", _cure(error.reason))
+        yield Finding("fail", subject, f"{shown}: {error.reason}: {error}", _cure(error.reason))
         return
     finally:
-        session.close()
-    if isinstance(info, Refusal):
-        yield Finding("fail", subject, f"{target.redacted}: INFO is refused", "ACL SETUSER <user> +info")
+        scrape.close()
+    info, *others = replies
+    trouble = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
+    if trouble is not None:
+        yield Finding("fail", subject, f"{shown}: {trouble.reason}: {trouble}", _cure(trouble.reason))
+    elif isinstance(info, Refusal):
+        yield Finding("fail", subject, f"{shown}: INFO is refused", "ACL SETUSER <user> +info")
     else:
-        yield from _info_findings(subject, target, parse_info(info))
-    refused = [(command, reply) for command, reply in zip(commands, replies, strict=True) if isinstance(reply, Refusal)]
-    lacking = sorted({right(command) for command, reply in refused if "NOPERM" in str(reply)})
+        yield from _info_findings(subject, scrape.name, shown, parse_info(info))
+    yield from _right_findings(subject, session.refused, [reply for reply in others if isinstance(reply, Refusal)])
+
+
+def _right_findings(subject: str, lacking: Sequence[str], refusals: Sequence[Refusal]) -> Iterator[Finding]:
     if lacking:
         yield Finding(
-            "warn", subject, f"the user lacks rights; their metrics stay empty: {', '.join(lacking)}",
+            "warn", subject, f"the server refuses, and these metrics stay empty: {', '.join(lacking)}",
             f"ACL SETUSER <user> {' '.join(f'+{name}' for name in lacking)} %R~*",
         )  # fmt: skip
     else:
-        yield Finding("ok", subject, f"all {len(commands) + 1} commands of a scrape and of discovery are allowed")
-    for command, reply in refused:
-        if "NOPERM" not in str(reply):
-            yield Finding("warn", subject, f"{right(command)}: {reply}")
+        yield Finding("ok", subject, "all commands of a scrape and of the background are allowed")
+    for reply in refusals:
+        if not reply.lasts and not reply.is_of_server:
+            yield Finding("warn", subject, str(reply))
 
 
-def _commands(app: App, target: RedisTarget) -> list[Command]:
-    """What a scrape and the discovery send to this server."""
-    commands: list[Command] = [("CLIENT", "SETNAME", CLIENT_NAME), *SERVER_COMMANDS]
+def _commands(app: App, target: RedisTarget | None) -> list[Command]:
+    """What else is sent to this server, in the background."""
+    if target is None:  # a sentinel
+        return []
+    queue, keys = next(iter(app.settings.queues.names), "celery"), QueueKeys()
+    commands: list[Command] = [("SCAN", 0, "COUNT", 1)]
     if isinstance(app.broker, RedisBroker) and target.name == "broker":
-        queue, keys = next(iter(app.settings.queues.names), "celery"), app.broker.keys
+        keys = app.broker.keys
         commands += [*keys.length_commands(queue)[:1], *keys.oldest_commands(queue, (0,))]
-        commands += keys.unacked_commands(0.0)
-        commands += [
-            ("CLIENT", "ID"),
-            ("CLIENT", "LIST", "ID", 1),
-            ("SCAN", 0, "COUNT", 1),
-            ("SMEMBERS", keys.binding_of(queue)),
-        ]
+        commands += [("CLIENT", "ID"), ("CLIENT", "LIST", "ID", 1), ("SMEMBERS", keys.binding_of(queue))]
+    if app.settings.redis.key_space.interval:
+        commands += [("MEMORY", "USAGE", keys.binding_of(queue), "SAMPLES", 5), ("PTTL", keys.binding_of(queue))]
     return commands
 
 
-def _info_findings(subject: str, target: RedisTarget, info: dict[str, str]) -> Iterator[Finding]:
-    version, role = info.get("redis_version", "?"), info.get("role", "?")
-    yield Finding("ok", subject, f"{target.redacted} answers: Redis {version}, {role}")
+def _info_findings(subject: str, name: str, shown: str, info: dict[str, str]) -> Iterator[Finding]:
+    version, role = info.get("redis_version", "?"), info.get("role") or info.get("redis_mode", "?")
+    yield Finding("ok", subject, f"{shown} answers: Redis {version}, {role}")
     policy = info.get("maxmemory_policy", "noeviction")
-    if target.name == "broker" and policy != "noeviction":
+    if name == "broker" and policy != "noeviction":
         yield Finding(
             "warn", subject, f"maxmemory_policy is {policy}: Redis may evict queues and bindings",
             "CONFIG SET maxmemory-policy noeviction",
@@ -247,6 +255,9 @@ def _cure(reason: str) -> str:
         "noperm": "the user lacks rights",
         "nomaster": "check master_name in the transport options, and which name the sentinels use",
         "loading": "wait until the server has loaded its data",
+        "masterdown": "the replica has lost its master; look there, or read the master",
+        "moved": "the server is a node of a cluster, which Celery can't use",
+        "clusterdown": "the cluster lacks slots or nodes; look at CLUSTER INFO",
         "busy": "a script blocks the server: SCRIPT KILL, or wait",
         "closed": "the server closed the connection; a TLS port needs rediss://",
     }.get(reason, "")

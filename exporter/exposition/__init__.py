@@ -23,11 +23,11 @@ SMALL_FAMILY = 64
 
 
 class _Text(NamedTuple):
-    """What a family looked like, and its text."""
+    """What a family looked like, and its text; ``exemplars`` is None where there can be none but in values."""
 
     series: Sequence[SeriesView]
     values: Sequence[Value | None]
-    exemplars: Sequence[Exemplar | None]
+    exemplars: Sequence[Exemplar | None] | None
     text: tuple[str]
 
 
@@ -62,12 +62,14 @@ class Renderer:
         metric, series = family.metric, family.series
         if len(series) > SMALL_FAMILY:
             return render_family(family, openmetrics=openmetrics, created=self._created)
+        kept = self._kept.get((metric, openmetrics))
+        if kept is not None and kept.values == family.values and kept.series == series:
+            told = kept.exemplars
+            if told is None or told == [one.exemplar for one in series]:
+                return kept.text
+        text = ("".join(render_family(family, openmetrics=openmetrics, created=self._created)),)
         # Those of histograms are in their values.
         on_counters = openmetrics and metric.kind is Kind.COUNTER and has_exemplars(metric)
-        exemplars = [one.exemplar for one in series] if on_counters else []
-        kept = self._kept.get((metric, openmetrics))
-        if kept is not None and kept.values == family.values and kept.exemplars == exemplars and kept.series == series:
-            return kept.text
-        text = ("".join(render_family(family, openmetrics=openmetrics, created=self._created)),)
+        exemplars = [one.exemplar for one in series] if on_counters else None
         self._kept[metric, openmetrics] = _Text(series, family.values, exemplars, text)
         return text

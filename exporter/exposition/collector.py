@@ -18,8 +18,10 @@ from prometheus_client.metrics_core import Metric as ClientMetric
 from prometheus_client.samples import Exemplar as ClientExemplar
 
 from exporter.catalog import CATALOG, Kind, Metric
-from exporter.exposition.text import EXEMPLAR_LABEL, exemplar_fits, has_exemplars, render_number
-from exporter.records import Distribution, Exemplar, Family, SeriesView
+from exporter.exposition.lines import render_number
+from exporter.exposition.served import SUMMARY_PARTS
+from exporter.exposition.text import EXEMPLAR_LABEL, exemplar_fits, has_exemplars
+from exporter.records import Buckets, Distribution, Exemplar, Family, Quantiles, SeriesView
 
 
 class Collector:
@@ -44,51 +46,67 @@ class Collector:
     def collect(self) -> Iterator[ClientMetric]:
         """Give the families that have at least one value."""
         for family in self._collect():
-            converted = _convert(family, created=self._created)
-            if converted.samples:
-                yield converted
+            for converted in _convert(family, created=self._created):
+                if converted.samples:
+                    yield converted
 
     def describe(self) -> Iterator[ClientMetric]:
         """Give the metrics without samples."""
-        return map(_empty, self._metrics)
+        return (empty for metric in self._metrics for empty in _empty(metric))
 
 
-def _empty(metric: Metric) -> ClientMetric:
-    labels = metric.label_names
+def _empty(metric: Metric) -> list[ClientMetric]:
+    """Give prometheus_client's families of a metric: one, but for a summary (see ``SUMMARY_PARTS``)."""
+    name, text, labels = metric.name, metric.help, metric.label_names
     match metric.kind:
         case Kind.HISTOGRAM:
-            return HistogramMetricFamily(metric.name, metric.help, labels=labels)
+            return [HistogramMetricFamily(name, text, labels=labels)]
         case Kind.GAUGE:
-            return GaugeMetricFamily(metric.name, metric.help, labels=labels)
-        case Kind.COUNTER if metric.name.endswith("_total"):
-            return CounterMetricFamily(metric.name, metric.help, labels=labels)
+            return [GaugeMetricFamily(name, text, labels=labels)]
+        case Kind.SUMMARY:
+            return [ClientMetric(f"{name}{ending}", text, kind) for ending, kind in SUMMARY_PARTS]
+        case Kind.COUNTER if name.endswith("_total"):
+            return [CounterMetricFamily(name, text, labels=labels)]
         case Kind.COUNTER:
             # prometheus_client would put `_total` behind the name of a counter that lacks it.
-            return UnknownMetricFamily(metric.name, metric.help, labels=labels)
+            return [UnknownMetricFamily(name, text, labels=labels)]
 
 
-def _convert(family: Family, *, created: bool) -> ClientMetric:
-    converted = _empty(family.metric)
+def _convert(family: Family, *, created: bool) -> list[ClientMetric]:
+    families = _empty(family.metric)
     label_names = family.metric.label_names
     exemplars = has_exemplars(family.metric)
     for series, value in zip(family.series, family.values, strict=True):
         if value is None:
             continue
         labels = dict(zip(label_names, series.labels, strict=True))
-        if isinstance(converted, HistogramMetricFamily):
-            distribution = cast("Distribution", value)
+        converted = families[0]
+        if isinstance(value, Quantiles):
+            _add_quantiles(families, labels, value)
+        elif isinstance(converted, HistogramMetricFamily):
+            distribution = cast("Distribution | Buckets", value)
             converted.add_metric(series.labels, _buckets(series, distribution), distribution.total)
         else:
             exemplar = _convert_exemplar(series.exemplar) if exemplars else None
             converted.add_sample(family.metric.name, labels, cast("float", value), exemplar=exemplar)
         if created and series.born is not None:
             converted.add_sample(f"{converted.name}_created", labels, series.born)
-    return converted
+    return families
+
+
+def _add_quantiles(families: list[ClientMetric], labels: dict[str, str], value: Quantiles) -> None:
+    quantiles, count, total = families
+    for quantile, number in value.values:
+        quantiles.add_sample(quantiles.name, {**labels, "quantile": quantile}, number)
+    count.add_sample(count.name, labels, value.observed)
+    total.add_sample(total.name, labels, value.total)
 
 
 def _buckets(
-    series: SeriesView, distribution: Distribution
+    series: SeriesView, distribution: Distribution | Buckets
 ) -> list[tuple[str, float] | tuple[str, float, ClientExemplar]]:
+    if isinstance(distribution, Buckets):
+        return [*distribution.cumulative, ("+Inf", distribution.observed)]
     bounds = [*map(render_number, series.bounds), "+Inf"]
     counts = accumulate(distribution.counts)
     exemplars = distribution.exemplars or [None] * len(bounds)

@@ -8,15 +8,15 @@ import threading
 from collections.abc import Iterable
 
 from exporter.catalog import Metric
-from exporter.records import Exemplar, Family, Sample
+from exporter.records import Exemplar, Family, Reading, Sample
 from exporter.static_labels import StaticLabels
 
-DEFAULT_LIMIT = 20_000
+DEFAULT_LIMIT = 100_000
 """Series kept; one is about 300 bytes, with its text."""
 
 
 class SampleSeries:
-    """A series of a sample: never a histogram, never an exemplar. The attributes are those of ``SeriesView``."""
+    """A series of a sample, never with an exemplar; a server's bounds are in its values. See ``SeriesView``."""
 
     __slots__ = ("born", "bounds", "cache", "exemplar", "labels")
 
@@ -45,30 +45,27 @@ class SampleGrouper:
 
     def group(self, samples: Iterable[Sample]) -> list[Family]:
         """Group by metric, metrics and series in order of first appearance; of two equal series the later counts."""
-        values: dict[Metric, dict[SampleSeries, float]] = {}
+        values: dict[Metric, dict[SampleSeries, Reading]] = {}
         with self._lock:
+            known = self._series
             for metric, labels, value in samples:
                 by_series = values.get(metric)
                 if by_series is None:
                     by_series = values[metric] = {}
-                by_series[self._find_series(metric, labels)] = value
+                    if metric not in known:
+                        known[metric] = {}
+                series = known[metric].get(labels)
+                if series is None:
+                    series = known[metric][labels] = SampleSeries((*labels, *self._labels.values))
+                    self._size += 1
+                by_series[series] = value
             if self._size > self._limit:
                 self._series.clear()
                 self._size = 0
+        extend = self._labels.extend
         return [
-            Family(self._labels.extend(metric), list(by_series), list(by_series.values()))
-            for metric, by_series in values.items()
+            Family(extend(metric), list(by_series), list(by_series.values())) for metric, by_series in values.items()
         ]
-
-    def _find_series(self, metric: Metric, labels: tuple[str, ...]) -> SampleSeries:
-        kept = self._series.get(metric)
-        if kept is None:
-            kept = self._series[metric] = {}
-        series = kept.get(labels)
-        if series is None:
-            series = kept[labels] = SampleSeries((*labels, *self._labels.values))
-            self._size += 1
-        return series
 
 
 def group_samples(samples: Iterable[Sample]) -> list[Family]:

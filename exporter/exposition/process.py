@@ -16,7 +16,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
-from exporter.exposition.text import render_number, render_pairs
+from exporter.exposition.lines import render_number, render_pairs
 
 _UTIME, _STIME, _VIRTUAL, _RESIDENT = 11, 12, 20, 21
 """Where these stand behind the program's name in /proc/self/stat, see proc_pid_stat(5)."""

@@ -1,30 +1,34 @@
 """Families in, the body of a scrape out: text format 0.0.4 or OpenMetrics 1.0, without ``# EOF``.
 
 Gives the bytes that prometheus_client's ``generate_latest`` gives for the same values (a contract test holds it to
-that), many times faster; the one exception is named at ``_head``. Never reads a clock, a socket or the state:
-the values come in with the families. Any number of threads may render the same series at once.
+that), many times faster; the exceptions are named at ``lines.render_head`` and in ``served``. Never reads a clock, a
+socket or the state: the values come in with the families. Any number of threads may render the same series at once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, cast
 
-from prometheus_client.utils import floatToGoString
-
 from exporter.catalog import Kind, Metric
+from exporter.exposition.lines import (
+    SMALL_NUMBERS,
+    escape,
+    pairs_of,
+    render_head,
+    render_number,
+    render_pairs,
+    render_prefix,
+)
+from exporter.exposition.served import add_buckets, render_summary
 from exporter.records import Distribution, Exemplar, Family, SeriesView
 
 EXEMPLAR_LABEL = "task_id"
 MAX_EXEMPLAR_LENGTH = 128
 """Characters of an exemplar's label names and values together, by the OpenMetrics specification."""
 
-# A dictionary finds 7 and 7.0 alike, faster than either is formatted. 0 is left out because it would find -0.0 too.
-_SMALL_NUMBERS: dict[float, str] = {number: f"{number}.0" for number in range(1, 1024)}
 _LABELS = "\0"
 """Stands for the labels in a template."""
-# From here up, and for what isn't finite, Go's format differs from Python's repr.
-_GO_EXPONENTS = 1_000_000
 
 
 def render_families(families: Iterable[Family], *, openmetrics: bool, created: bool = False) -> bytes:
@@ -38,23 +42,22 @@ def render_family(family: Family, *, openmetrics: bool, created: bool = False) -
 
     ``created`` adds to OpenMetrics when each counter and histogram began at 0.
     """
-    add_lines = _add_histograms if family.metric.kind is Kind.HISTOGRAM else _add_numbers
+    metric = family.metric
+    if metric.kind is Kind.SUMMARY:
+        return render_summary(family, openmetrics=openmetrics)
     lines: list[str] = [""]
-    add_lines(lines, family, openmetrics=openmetrics)
+    if metric.kind is not Kind.HISTOGRAM:
+        _add_numbers(lines, family, openmetrics=openmetrics)
+    elif metric.buckets:
+        _add_histograms(lines, family, openmetrics=openmetrics)
+    else:
+        add_buckets(lines, family)
     if len(lines) == 1:
         return []
     if created and openmetrics:
         lines = [lines[0], *_with_births(lines[1:], family)]
-    lines[0] = _head(family.metric, openmetrics=openmetrics)
+    lines[0] = render_head(metric, openmetrics=openmetrics)
     return lines
-
-
-def render_number(value: float) -> str:
-    """Format a number as Go does, and so prometheus_client: ``1.0``, ``1e+06``, ``+Inf``, ``NaN``."""
-    value = float(value)
-    if -1e300 < value < _GO_EXPONENTS:
-        return repr(value)
-    return cast("str", floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
 def exemplar_fits(exemplar: Exemplar) -> bool:
@@ -65,23 +68,6 @@ def exemplar_fits(exemplar: Exemplar) -> bool:
 def has_exemplars(metric: Metric) -> bool:
     """Whether OpenMetrics allows exemplars on the metric: histograms, and counters that are named as such."""
     return metric.kind is Kind.HISTOGRAM or (metric.kind is Kind.COUNTER and metric.name.endswith("_total"))
-
-
-@cache
-def _head(metric: Metric, *, openmetrics: bool) -> str:
-    """HELP and TYPE.
-
-    A counter whose name lacks ``_total`` is no counter to OpenMetrics, hence ``unknown`` there. In text it stays a
-    counter, where prometheus_client, which can't tell the formats apart, writes ``untyped``.
-    """
-    name, kind = metric.name, str(metric.kind)
-    text = metric.help.replace("\\", r"\\").replace("\n", r"\n")
-    if openmetrics:
-        text = text.replace('"', r"\"")
-        if metric.kind is Kind.COUNTER:
-            kind = "counter" if name.endswith("_total") else "unknown"
-            name = name.removesuffix("_total")
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
 
 
 def _add_numbers(lines: list[str], family: Family, *, openmetrics: bool) -> None:
@@ -100,8 +86,10 @@ def _add_numbers(lines: list[str], family: Family, *, openmetrics: bool) -> None
         # `and value`, because 0.0 == -0.0, which are two different lines.
         if cached is None or not (value is cached[0] or (value == cached[0] and value)):
             # The prefix is taken back from the old line, so that nothing is kept twice: a number has no space.
-            prefix = _prefix(metric.name, _pairs(metric, series)) if cached is None else cached[1].rpartition(" ")[0]
-            number = _SMALL_NUMBERS.get(value) or render_number(value)
+            prefix = (
+                render_prefix(metric.name, pairs_of(metric, series)) if cached is None else cached[1].rpartition(" ")[0]
+            )
+            number = SMALL_NUMBERS.get(value) or render_number(value)
             cached = series.cache = (value, f"{prefix} {number}\n")
         exemplar = series.exemplar if exemplars else None
         lines.append(cached[1] if exemplar is None else f"{cached[1][:-1]}{_render_exemplar(exemplar)}\n")
@@ -119,7 +107,7 @@ def _add_histograms(lines: list[str], family: Family, *, openmetrics: bool) -> N
             continue
         cached: Any = series.cache
         if cached is None or value.counts != cached[0] or value.total is not cached[1]:
-            labels = render_pairs(_pairs(metric, series)) if cached is None else cached[3]
+            labels = render_pairs(pairs_of(metric, series)) if cached is None else cached[3]
             text = _render_histogram(metric, series, value, labels)
             # A copy: the caller's list may change after this scrape.
             cached = series.cache = (list(value.counts), value.total, text, labels)
@@ -128,7 +116,7 @@ def _add_histograms(lines: list[str], family: Family, *, openmetrics: bool) -> N
 
 
 def _render_histogram(metric: Metric, series: SeriesView, value: Distribution, labels: str) -> str:
-    numbers = [_SMALL_NUMBERS.get(count) or render_number(count) for count in accumulate(value.counts)]
+    numbers = [SMALL_NUMBERS.get(count) or render_number(count) for count in accumulate(value.counts)]
     numbers += (numbers[-1], render_number(value.total))
     template = _histogram_template(metric, series.bounds)
     if template is None:
@@ -153,12 +141,12 @@ def _histogram_template(metric: Metric, bounds: tuple[float, ...]) -> str | None
 
 
 def _histogram_prefixes(metric: Metric, series: SeriesView) -> list[str]:
-    pairs = _pairs(metric, series)
+    pairs = pairs_of(metric, series)
     return [
-        *(_prefix(f"{metric.name}_bucket", pairs | {"le": render_number(bound)}) for bound in series.bounds),
-        _prefix(f"{metric.name}_bucket", pairs | {"le": "+Inf"}),
-        _prefix(f"{metric.name}_count", pairs),
-        _prefix(f"{metric.name}_sum", pairs),
+        *(render_prefix(f"{metric.name}_bucket", pairs | {"le": render_number(bound)}) for bound in series.bounds),
+        render_prefix(f"{metric.name}_bucket", pairs | {"le": "+Inf"}),
+        render_prefix(f"{metric.name}_count", pairs),
+        render_prefix(f"{metric.name}_sum", pairs),
     ]
 
 
@@ -170,7 +158,7 @@ def _with_births(lines: list[str], family: Family) -> Iterator[str]:
     for line, series in zip(lines, shown, strict=True):
         yield line
         if series.born is not None:
-            yield f"{_prefix(name, _pairs(metric, series))} {render_number(series.born)}\n"
+            yield f"{render_prefix(name, pairs_of(metric, series))} {render_number(series.born)}\n"
 
 
 def _with_exemplars(text: str, exemplars: list[Exemplar | None]) -> str:
@@ -181,26 +169,9 @@ def _with_exemplars(text: str, exemplars: list[Exemplar | None]) -> str:
     return "\n".join(lines)
 
 
-def _pairs(metric: Metric, series: SeriesView) -> dict[str, str]:
-    return dict(zip(metric.label_names, series.labels, strict=True))
-
-
-def _prefix(name: str, pairs: dict[str, str]) -> str:
-    return f"{name}{{{render_pairs(pairs)}}}" if pairs else name
-
-
-def render_pairs(pairs: dict[str, str]) -> str:
-    """Render labels, in the order of their names, without braces."""
-    return ",".join([f'{label}="{_escape(value)}"' for label, value in sorted(pairs.items())])
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
 def _render_exemplar(exemplar: Exemplar) -> str:
     if not exemplar_fits(exemplar):
         return ""
     task_id, value, timestamp = exemplar
-    labels = f'{EXEMPLAR_LABEL}="{_escape(task_id)}"'
+    labels = f'{EXEMPLAR_LABEL}="{escape(task_id)}"'
     return f" # {{{labels}}} {render_number(value)} {timestamp}"

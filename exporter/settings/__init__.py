@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from exporter.errors import ConfigError
 from exporter.settings.broker_urls import KombuTarget
+from exporter.settings.credentials import UrlFile
 from exporter.settings.environment import read_celery, read_environment
 from exporter.settings.faults import explain
 from exporter.settings.file import CONFIG_FILE, read_file
@@ -17,7 +18,8 @@ from exporter.settings.flags import read_flags
 from exporter.settings.given import Given, Path, is_foreign, nest
 from exporter.settings.model import Settings
 from exporter.settings.rows import SettingRow, describe, render_help
-from exporter.settings.transport import BROKER_GROUP, RESULTS_GROUP
+from exporter.settings.targets import find_repeated, master_options, named_redis_targets
+from exporter.settings.transport import BROKER_GROUP
 from exporter.settings.urls import RedisTarget
 from exporter.settings.web_config import read_web_config
 
@@ -45,11 +47,15 @@ def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery
         settings = Settings(**nest({path: value for path, value in given.items() if path not in foreign}))
     except ValidationError as error:
         raise explain(error, given) from None
+    settings = settings.with_url_files(_url_files(given, environ))
     _check_masters(settings)
+    _check_redbeat(settings, given)
+    _check_files(settings)
     settings = settings.with_foreign({
         path[-1]: value for path, (value, _) in foreign.items() if path[:-1] == BROKER_GROUP
     })  # fmt: skip
-    settings = settings.noted((*notes, *_unused_parameters(settings), *_unused_options(settings, foreign)))
+    found = (*_unused_parameters(settings), *_unused_options(settings, foreign), *_repeated(settings))
+    settings = settings.noted((*notes, *found))
     web_file = settings.web.config.file
     return settings.secured(read_web_config(web_file, given[WEB_CONFIG_FILE].written)) if web_file else settings
 
@@ -57,9 +63,49 @@ def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery
 def _check_masters(settings: Settings) -> None:
     """Refuse sentinels without the name that they are to be asked for."""
     for target in settings.redis_targets:
-        group = BROKER_GROUP[0] if target.name == "broker" else RESULTS_GROUP[0]
-        if target.sentinels and not getattr(settings, group).master_name:
-            raise ConfigError(f"{group}.master_name: is missing; a sentinel:// URL needs the name of its master")
+        options = master_options(settings, target.name)
+        if target.sentinels and not options.master_name:
+            raise ConfigError(
+                f"{options.setting}.master_name: is missing; a sentinel:// URL needs the name of its master"
+            )
+
+
+def _check_redbeat(settings: Settings, given: Mapping[Path, Given]) -> None:
+    """Refuse a server of RedBeat's that is not there."""
+    path = ("redbeat", "server")
+    known = {target.name for target in named_redis_targets(settings)}
+    if settings.redbeat.server not in known and (settings.redbeat.interval or settings.redbeat.server != "broker"):
+        names = ", ".join(sorted(known)) or "none"
+        written = given[path].written if path in given else ".".join(path)
+        raise ConfigError(f"{written}: must be a Redis server of these settings ({names})")
+
+
+def _check_files(settings: Settings) -> None:
+    """Refuse files of passwords that can't be read, or that nobody would read."""
+    for target in settings.redis_targets:
+        if target.credentials is not None:
+            target.credentials()
+    if settings.broker_password_file and isinstance(settings.broker, KombuTarget):
+        raise ConfigError("broker_password_file: is for Redis; write the password of other brokers into broker_url")
+    if settings.result_backend_password_file and settings.result_backend_url is None:
+        raise ConfigError("result_backend_password_file: there is no result_backend_url that it could belong to")
+
+
+def _url_files(given: Mapping[Path, Given], environ: Mapping[str, str]) -> dict[str, UrlFile]:
+    """The files that variables ending in _FILE name, for URLs that were taken from there."""
+    rows = [row for row in describe() if row.path in {("broker_url",), ("result_backend_url",)}]
+    return {
+        row.key: UrlFile(environ[f"{row.environment}_FILE"], f"{row.environment}_FILE")
+        for row in rows
+        if row.path in given and given[row.path].written == f"{row.environment}_FILE"
+    }
+
+
+def _repeated(settings: Settings) -> tuple[str, ...]:
+    return tuple(
+        f"redis.servers.{name} is the server that is shown as {other} already; it is not read twice."
+        for name, other in find_repeated(settings)
+    )
 
 
 def _unused_options(settings: Settings, foreign: Mapping[Path, Given]) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 
 from exporter.errors import ConfigError
-from exporter.settings.file import read_text
 from exporter.settings.given import Given, Path, split_group
 from exporter.settings.nearest import suggest
 from exporter.settings.rows import ENVIRONMENT_PREFIX, JSON_GROUPS, by_path, describe
+from exporter.settings.text_file import read_text
 from exporter.settings.urls import SCHEMES, scheme_of
 
 BROKER: Path = ("broker_url",)

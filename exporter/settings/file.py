@@ -4,27 +4,17 @@ Takes a path, gives values by path of the setting. Never shows a line of the fil
 """
 
 from collections.abc import Hashable
-from pathlib import Path as FilePath
 from typing import Any
 
 import yaml
 
 from exporter.errors import ConfigError
 from exporter.settings.given import Given, Path, flatten
+from exporter.settings.text_file import read_text
 
 CONFIG_FILE: Path = ("config", "file")
 INVALID = "is not valid YAML; check indentation, colons and quotes"
 TWICE = "a key stands twice"
-
-
-def read_text(name: str, written: str) -> str:
-    """Read the text of the file that the setting ``written`` names; raise ConfigError when that fails."""
-    try:
-        return FilePath(name).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{written}: can't read {name}: {error.strerror}") from None
-    except ValueError:
-        raise ConfigError(f"{written}: {name} is not UTF-8 text") from None
 
 
 class _UniqueLoader(yaml.SafeLoader):

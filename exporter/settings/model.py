@@ -12,16 +12,27 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from exporter.catalog import CATALOG, Kind
 from exporter.settings import values as v
-from exporter.settings.broker_urls import KombuTarget, parse_broker_url, parse_result_url
+from exporter.settings.broker_urls import KombuTarget, parse_broker_url
+from exporter.settings.celery import (
+    CeleryOptions,
+    EventOptions,
+    QueueOptions,
+    SeriesOptions,
+    TrackingOptions,
+    WorkerOptions,
+)
+from exporter.settings.credentials import PasswordFile, UrlFile
 from exporter.settings.group import Group
 from exporter.settings.names import MetricOptions, NamesOptions
 from exporter.settings.nearest import suggest
+from exporter.settings.redis import RedisOptions
+from exporter.settings.targets import find_redis_targets, find_secrets
 from exporter.settings.tasks import TASKS_HELP, RedBeatOptions, TasksByName
 from exporter.settings.transport import ResultTransportOptions, TransportOptions
-from exporter.settings.urls import RedisTarget, secrets_of
+from exporter.settings.urls import RedisTarget
 from exporter.web_config import WebConfig
 
-HISTOGRAMS = tuple(metric.name for metric in CATALOG.values() if metric.kind is Kind.HISTOGRAM)
+HISTOGRAMS = tuple(metric.name for metric in CATALOG.values() if metric.kind is Kind.HISTOGRAM and metric.buckets)
 
 
 def _check_buckets(buckets: Mapping[str, tuple[float, ...]]) -> Mapping[str, tuple[float, ...]]:
@@ -35,69 +46,6 @@ def _check_buckets(buckets: Mapping[str, tuple[float, ...]]) -> Mapping[str, tup
 
 Bounds = Annotated[tuple[float, ...], BeforeValidator(v.parse_list)]
 Buckets = Annotated[dict[str, Bounds], BeforeValidator(v.parse_object), AfterValidator(_check_buckets)]
-
-
-class EventOptions(Group):
-    """The event stream."""
-
-    idle_timeout: v.PositiveSeconds = Field(10, description="Silence after which the connection is tested.")
-    exemplars: bool = Field(default=True, description="Attach task ids as exemplars in OpenMetrics.")
-    queue_ttl: v.PositiveSeconds = Field(
-        60, description="On RabbitMQ: time for which events wait for an exporter that does not keep up."
-    )
-    queue_max_length: v.Count = Field(
-        100_000, description="On RabbitMQ: events that may wait for it; the oldest go beyond that."
-    )
-
-
-class CeleryOptions(Group):
-    """What workers are asked and told, the one thing that writes to the broker."""
-
-    inspect_interval: v.Interval = Field(60, description="Time between questions to all workers; 0 asks nobody.")
-    inspect_timeout: v.Patience = Field(5, description="Time for their answers; up to 50 workers are asked at once.")
-    inspect_max_bytes: v.Count = Field(4_194_304, description="Largest answer that is read; larger ones are skipped.")
-    enable_events: bool = Field(
-        default=False, description="Tell workers that send no task events to send them, once a minute at most."
-    )
-
-
-class QueueOptions(Group):
-    """Queues read from the broker."""
-
-    names: v.Names = Field((), description="Queues to show from the start, besides those found.")
-    discovery_interval: v.Seconds = Field(60, description="Time between searches for queues; 0 turns them off.")
-    discovery_max_keys: v.Count = Field(200_000, description="Keys that one search looks at.")
-    oldest_message: bool = Field(default=True, description="Read the age of each queue's oldest message.")
-    max: v.Count = Field(1000, description="Queues shown; further ones are counted as dropped.")
-
-
-class WorkerOptions(Group):
-    """Workers known from their events."""
-
-    lost_after: v.PositiveSeconds = Field(30, description="Silence after which a worker counts as lost.")
-    lost_after_by_worker: v.SecondsByPattern = Field(
-        default_factory=dict, description="The same by worker name pattern, as in solo@*=10m."
-    )
-    retention: v.Seconds = Field(3600, description="Time for which a lost or stopped worker is remembered.")
-    max: v.Count = Field(10_000, description="Workers held.")
-
-
-class SeriesOptions(Group):
-    """Bounds of the series held in memory."""
-
-    max_per_metric: v.Count = Field(20_000, description="Series per metric; the rest is folded into __overflow__.")
-    ttl: v.PositiveSeconds = Field(86_400, description="Time without an event after which a task's series go.")
-    exceptions_per_task: v.Count = Field(50, description="Exception classes told apart per task.")
-    zero_first: v.Seconds = Field(
-        30, description="Time for which a new counter is shown as 0; at least the scrape interval; 0 for none."
-    )
-
-
-class TrackingOptions(Group):
-    """Tasks in flight, held to join their events."""
-
-    max_tasks: v.Count = Field(200_000, description="Tasks held.")
-    max_age: v.PositiveSeconds = Field(172_800, description="Time after which an unfinished task is forgotten.")
 
 
 class ScrapeOptions(Group):
@@ -161,7 +109,11 @@ class Settings(BaseSettings):
         SecretStr("redis://localhost:6379/0"),
         description="Celery's broker: redis://, rediss://, unix://, sentinel://, amqp:// or amqps://.",
     )
+    broker_password_file: str | None = Field(
+        None, description="File with the broker's Redis password, read for each connection."
+    )
     result_backend_url: v.RedisUrl | None = Field(None, description="Celery's result backend, if it is Redis.")
+    result_backend_password_file: str | None = Field(None, description="The same for the result backend.")
     broker_transport_options: TransportOptions = TransportOptions()
     result_backend_transport_options: ResultTransportOptions = ResultTransportOptions()
     event_exchange: str = Field("celeryev", min_length=1, description="Celery's event_exchange.")
@@ -176,6 +128,7 @@ class Settings(BaseSettings):
     )
     tasks: TasksByName = Field(default_factory=dict, description=TASKS_HELP)
     redbeat: RedBeatOptions = RedBeatOptions()
+    redis: RedisOptions = RedisOptions()
     tracking: TrackingOptions = TrackingOptions()
     scrape: ScrapeOptions = ScrapeOptions()
     names: NamesOptions = NamesOptions()
@@ -185,6 +138,8 @@ class Settings(BaseSettings):
     config: ConfigOptions = ConfigOptions()
     _notes: tuple[str, ...] = PrivateAttr(default=())
     _foreign: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _password_files: dict[str, PasswordFile] = PrivateAttr(default_factory=dict)
+    _url_files: Mapping[str, UrlFile] = PrivateAttr(default_factory=dict)
     _web_config: WebConfig = PrivateAttr(default_factory=WebConfig)
 
     @classmethod
@@ -220,6 +175,21 @@ class Settings(BaseSettings):
         copy._web_config = web_config  # noqa: SLF001 -- its own copy
         return copy
 
+    @property
+    def url_files(self) -> Mapping[str, UrlFile]:
+        """Files that the URLs were read from, by setting."""
+        return self._url_files
+
+    def password_file(self, written: str, path: str | None) -> PasswordFile | None:
+        """Give the file of a password, the same each time, so that what it held is known; None without a path."""
+        return self._password_files.setdefault(written, PasswordFile(path, written)) if path else None
+
+    def with_url_files(self, files: Mapping[str, UrlFile]) -> Self:
+        """Return the same settings, whose users and passwords are read from these files again."""
+        copy = self.model_copy()
+        copy._url_files = files  # noqa: SLF001 -- its own copy
+        return copy
+
     def with_foreign(self, options: Mapping[str, Any]) -> Self:
         """Return the same settings with transport options that only kombu itself may need."""
         copy = self.model_copy()
@@ -234,13 +204,8 @@ class Settings(BaseSettings):
 
     @property
     def redis_targets(self) -> tuple[RedisTarget, ...]:
-        """The Redis servers to read: ``broker``, if it is one, and ``results`` where it is another server."""
-        broker = self.broker
-        brokers = (broker,) if isinstance(broker, RedisTarget) else ()
-        if self.result_backend_url is None:
-            return brokers
-        results = parse_result_url("results", self.result_backend_url.get_secret_value())
-        return brokers if self._is_broker(results) else (*brokers, results)
+        """The Redis servers, each once: ``broker``, if it is one, ``results`` and those of ``redis.servers``."""
+        return find_redis_targets(self)
 
     @property
     def targets(self) -> tuple[RedisTarget | KombuTarget, ...]:
@@ -248,19 +213,7 @@ class Settings(BaseSettings):
         broker = self.broker
         return (broker, *(target for target in self.redis_targets if target.name != broker.name))
 
-    def _is_broker(self, results: RedisTarget) -> bool:
-        """Whether the result backend is the broker's server; the same sentinels may know several."""
-        broker = self.broker
-        if not isinstance(broker, RedisTarget) or broker.server_key != results.server_key:
-            return False
-        names = (self.broker_transport_options.master_name, self.result_backend_transport_options.master_name)
-        return not results.sentinels or names[0] == names[1]
-
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every text that must never be shown, for the log's filter."""
-        urls = [self.broker_url, *([self.result_backend_url] if self.result_backend_url else [])]
-        found = {secret for url in urls for secret in secrets_of(url.get_secret_value())}
-        groups = (self.broker_transport_options, self.result_backend_transport_options)
-        found |= {group.sentinel_kwargs.password.get_secret_value() for group in groups} - {""}
-        return tuple(sorted(found | set(self._web_config.users.values())))
+        """Every text that must never be shown, for the log's filter; grows when a file's content changes."""
+        return tuple(sorted(find_secrets(self) | set(self._web_config.users.values())))

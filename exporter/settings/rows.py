@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from exporter.settings.model import Settings
 from exporter.settings.transport import BROKER_GROUP, RESULTS_GROUP
-from exporter.settings.values import show_seconds
+from exporter.settings.values import parse_seconds, show_seconds
 
 ENVIRONMENT_PREFIX = "EXPORTER_"
 JSON_GROUPS = (BROKER_GROUP, RESULTS_GROUP)
@@ -108,7 +108,9 @@ def _kind(field: FieldInfo, *, secret: bool) -> str:
     if secret:
         return "secret" if field.default == SecretStr("") else "URL"
     origin = getattr(field.annotation, "__origin__", field.annotation)
-    kinds: dict[Any, str] = {bool: "boolean", float: "duration", int: "number", tuple: "list", dict: "mapping"}
+    is_duration = any(getattr(step, "func", None) is parse_seconds for step in field.metadata)
+    number = "duration" if is_duration else "number"
+    kinds: dict[Any, str] = {bool: "boolean", float: number, int: "number", tuple: "list", dict: "mapping"}
     return kinds.get(origin, "text")
 
 

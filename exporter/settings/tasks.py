@@ -3,7 +3,7 @@
 Takes text or YAML values, gives immutable ones; what can't be used raises ValueError with the cause.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
@@ -31,5 +31,5 @@ class RedBeatOptions(Group):
 
     interval: v.Interval = Field(0, description="Time between reads of RedBeat's schedule; 0 does not read it.")
     key_prefix: str = Field("redbeat:", min_length=1, description="The application's redbeat_key_prefix.")
-    server: Literal["broker", "results"] = Field("broker", description="Where it is kept: broker or results.")
+    server: str = Field("broker", description="Where it is kept: broker, results, or a name of redis.servers.")
     max: v.Count = Field(10_000, description="Entries read.")

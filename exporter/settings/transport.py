@@ -33,7 +33,7 @@ FOREIGN = frozenset({
 })  # fmt: skip
 # The same for result_backend_transport_options.
 FOREIGN_RESULTS = frozenset({
-    "client_name", "credential_provider", "global_keyprefix", "health_check_interval", "min_other_sentinels",
+    "client_name", "credential_provider", "health_check_interval", "min_other_sentinels",
     "result_chord_join_timeout", "result_chord_ordered", "retry_on_timeout", "retry_policy", "socket_connect_timeout",
     "socket_keepalive", "socket_keepalive_options", "socket_timeout", "visibility_timeout",
 })  # fmt: skip
@@ -94,5 +94,6 @@ class TransportOptions(Group):
 class ResultTransportOptions(Group):
     """Celery's ``result_backend_transport_options``, under the same names."""
 
+    global_keyprefix: str = Field("", description="Prefix that the application puts before every result's key.")
     master_name: str = Field("", description="Name under which sentinels know the result backend's Redis.")
     sentinel_kwargs: SentinelOptions = SentinelOptions()

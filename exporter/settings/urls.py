@@ -5,7 +5,7 @@ that could be a secret into a message. Standard library only.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -28,6 +28,10 @@ CLIENT_TUNING = frozenset({
 })  # fmt: skip
 
 
+Credentials = Callable[[], tuple[str, str]]
+"""Gives user and password of the moment; raises ConfigError where they can't be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class RedisTarget:
     """One Redis server to read.
@@ -35,7 +39,8 @@ class RedisTarget:
     ``name`` is the value of the label ``redis``. ``url`` is for redis-py and may hold a password; ``redacted`` is
     for people. ``server_key`` is equal for URLs that reach the same server, whatever the user and the database.
     ``ignored`` names query parameters that were left out because the exporter sets them itself. Where there are
-    ``sentinels`` they tell the server's address, and that in ``url`` means nothing.
+    ``sentinels`` they tell the server's address, and that in ``url`` means nothing. ``credentials``, where there are
+    any, tell user and password instead of ``url``.
     """
 
     name: str
@@ -45,6 +50,7 @@ class RedisTarget:
     server_key: tuple[str, int]
     ignored: tuple[str, ...] = ()
     sentinels: tuple[tuple[str, int], ...] = ()
+    credentials: Credentials | None = field(default=None, repr=False, compare=False)
 
 
 def scheme_of(url: str) -> str:
@@ -78,6 +84,12 @@ def parse_redis_url(name: str, url: str) -> RedisTarget:
         server_key=server_key,
         ignored=tuple(sorted(CLIENT_TUNING & query.keys())),
     )
+
+
+def credentials_of(url: str) -> tuple[str, str]:
+    """Give user and password of a target's ``url``."""
+    parts = urlsplit(url)
+    return unquote(parts.username or ""), unquote(parts.password or "")
 
 
 def secrets_of(url: str) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from exporter.settings.broker_urls import parse_broker_url, parse_result_url
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
+SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+SIZE = re.compile(r"(\d{1,15}) ?((?:[kmgt]i?b?)?)", re.IGNORECASE)
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 
 
@@ -33,6 +35,16 @@ def parse_seconds(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("must be a duration: seconds, or a number with ms, s, m, h or d, as in 90 or 1h30m")
     return value
+
+
+def parse_bytes(value: object) -> object:
+    """Turn ``1024``, ``"512MB"`` or ``"2GiB"`` into bytes, as Redis reckons (1gb is 1024 ** 3); raise ValueError."""
+    if isinstance(value, str):
+        found = SIZE.fullmatch(value.strip())
+        if found is None:
+            raise ValueError("must be a number of bytes, or a number with KB, MB, GB or TB, as in 512MB or 2GB")
+        return int(found[1]) * SIZES[found[2][:1].lower()]
+    return _no_flag(value)
 
 
 def show_seconds(seconds: float) -> str:
@@ -158,6 +170,8 @@ PositiveSeconds = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0)]
 Interval = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0), AfterValidator(_zero_or_a_second)]
 Patience = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0, le=60)]
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=1)]
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
+Ratio = Annotated[float, Field(gt=0, le=1)]
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(parse_list)]
 Step = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=255)]
 Steps = Annotated[tuple[Step, ...], BeforeValidator(parse_list), AfterValidator(_ascending_steps)]

@@ -1,58 +1,109 @@
 """One Redis server read in one round trip: INFO and whatever else its caller asks for.
 
-Sends CLIENT SETNAME and INFO server once per connection (Redis 7 takes several sections of INFO, older servers
-take one), then per read one pipeline: INFO, SLOWLOG LEN, SLOWLOG GET 1, LATENCY LATEST, and the caller's commands.
-Lives in its caller's thread. A failure raises SourceError: the server is down for that scrape, and shown so.
+Sends CLIENT SETNAME and INFO server once per connection, to learn which commands this server has. Then per read one
+pipeline: INFO, SLOWLOG LEN, SLOWLOG GET 1, LATENCY LATEST, LATENCY HISTOGRAM (Redis 7), COMMANDLOG LEN (Valkey 8.1),
+CLUSTER INFO (in cluster mode), every five minutes CONFIG GET of named parameters, and the caller's commands. Needs
+``+info +client|setname +slowlog|len +slowlog|get +latency|latest +latency|histogram +commandlog|len +cluster|info
++config|get``; a right less costs its own replies. Lives in its caller's thread. A failure raises SourceError: the
+server is down for that scrape, and shown so.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
+from exporter.clock import Clock
 from exporter.sources.refusals import Refusal
 from exporter.sources.session import Session
 from exporter.sources.wire import CLIENT_NAME, Command
 
-SECTIONS = (
-    "server", "clients", "memory", "persistence", "stats", "replication", "cpu", "cluster", "keyspace",
-    "commandstats", "errorstats",
+PING: Command = ("PING",)
+"""Tells that a server lives of which nothing else is wanted."""
+CORE_SECTIONS = (
+    "server", "clients", "memory", "persistence", "stats", "replication", "cluster", "keyspace", "errorstats",
 )  # fmt: skip
-SERVER_COMMANDS: tuple[Command, ...] = (("SLOWLOG", "LEN"), ("SLOWLOG", "GET", 1), ("LATENCY", "LATEST"))
-CLUSTER_COMMAND: Command = ("CLUSTER", "INFO")
-INFO_WITH_SECTIONS = 7
-"""The first major version of Redis whose INFO takes several sections."""
+SLOWLOG_LENGTH: Command = ("SLOWLOG", "LEN")
+SLOWLOG_NEWEST: Command = ("SLOWLOG", "GET", 1)
+LATENCY_LATEST: Command = ("LATENCY", "LATEST")
+LATENCY_HISTOGRAM: Command = ("LATENCY", "HISTOGRAM")
+COMMAND_LOGS: tuple[Command, ...] = tuple(
+    ("COMMANDLOG", "LEN", kind) for kind in ("slow", "large-request", "large-reply")
+)
+CLUSTER_INFO: Command = ("CLUSTER", "INFO")
+SERVER_COMMANDS: tuple[Command, ...] = (SLOWLOG_LENGTH, SLOWLOG_NEWEST, LATENCY_LATEST)
+"""What every server is asked besides INFO."""
+PARAMETERS = (
+    "databases", "maxclients", "maxmemory", "io-threads", "repl-backlog-size", "client-output-buffer-limit",
+)  # fmt: skip
+VALKEY_9_PARAMETERS = ("cluster-databases",)
+COMMAND_LOG_PARAMETERS = (
+    "commandlog-execution-slower-than", "commandlog-slow-execution-max-len", "commandlog-request-larger-than",
+    "commandlog-large-request-max-len", "commandlog-reply-larger-than", "commandlog-large-reply-max-len",
+)  # fmt: skip
+CONFIG_SECONDS = 300.0
+"""Age up to which settings of the server are not asked again."""
+MODERN = (7, 0)
+"""Redis whose INFO and CONFIG GET take several words, and which keeps histograms of latency."""
+VALKEY_WITH_COMMAND_LOGS = (8, 1)
+VALKEY_WITH_CLUSTER_DATABASES = (9, 0)
+_VERSION = re.compile(rb"(redis|valkey)_version:(\d+)\.(\d+)")
+_MODE = re.compile(rb"(?:redis|server)_mode:(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How much is asked: everything, what ``core`` metrics need, or only what the caller asks (``off``)."""
+
+    level: Literal["full", "core", "off"] = "full"
+    latency_histogram: bool = False
 
 
 class ServerReading(NamedTuple):
-    """Replies of one read; each may be a Refusal. ``cluster`` is None outside cluster mode."""
+    """Replies of one read; each may be a Refusal. ``told`` has those to commands of this module that were asked.
 
-    info: bytes
-    slowlog_length: Any
-    slowlog_newest: Any
-    latency_latest: Any
-    cluster: Any
+    ``info`` is None where it is not asked. ``trouble`` is why the server can't be used, although it answers.
+    """
+
+    info: Any
+    told: Mapping[Command, Any]
     others: list[Any]
+    trouble: Refusal | None
 
 
 class RedisServer:
-    """Reads one server; ``name`` is its label."""
+    """Reads one server; ``name`` is its label, ``connect_seconds`` the time it took to connect and to learn."""
 
-    def __init__(self, name: str, session: Session) -> None:
+    def __init__(self, name: str, session: Session, clock: Clock, wanted: Wanted = Wanted()) -> None:
         self.name = name
         self.session = session
+        self.connect_seconds: float | None = None
+        self._clock = clock
+        self._wanted = wanted
         self._known = 0
-        self._info: Command = ("INFO", "ALL")
+        self._info: Command | None = None
+        self._asks: tuple[Command, ...] = ()
+        self._config: tuple[Command, ...] = ()
+        self._config_at = 0.0
+        self._asked: list[Command] = []
+        self._met = False
         self._cluster = False
+
+    @property
+    def in_cluster(self) -> bool | None:
+        """Whether the server runs in cluster mode; None before it was met."""
+        return self._cluster if self._known else None
 
     def read(self, commands: Sequence[Command], deadline: float) -> ServerReading:
         """Give the server's replies, those to ``commands`` last, within ``deadline`` seconds; raise SourceError."""
         if self._known == 0 or self._known != self.session.opened:
             self._learn(deadline)
-        return self._reading(self.session.exchange(self._asked(commands), deadline))
+        return self._reading(self.session.ask(self._ask(commands), deadline))
 
     def begin(self, commands: Sequence[Command], deadline: float) -> bool:
         """Begin such a read without waiting; False, with nothing sent, if that can't be; raise SourceError."""
         known = self._known != 0 and self._known == self.session.opened
-        return known and self.session.begin(self._asked(commands), deadline)
+        return known and self.session.begin(self._ask(commands), deadline)
 
     def gather(self, patience: float) -> bool:
         """Wait at most ``patience`` seconds for the replies; tell whether ``end`` will not have to."""
@@ -67,29 +118,86 @@ class RedisServer:
         self.session.close()
         self._known = 0
 
-    def _asked(self, commands: Sequence[Command]) -> list[Command]:
-        return [self._info, *SERVER_COMMANDS, *([CLUSTER_COMMAND] if self._cluster else []), *commands]
+    def _ask(self, commands: Sequence[Command]) -> list[Command]:
+        info = [] if self._info is None else [self._info]
+        due = self._clock.monotonic() - self._config_at >= CONFIG_SECONDS
+        self._asked = [*info, *self._asks, *(self._config if due else ())]
+        return [*self._asked, *commands]
 
     def _reading(self, replies: list[Any]) -> ServerReading:
-        info, length, newest, latency, *others = replies
-        cluster = others.pop(0) if self._cluster else None
-        if self.session.opened != self._known:  # reconnected in between: perhaps to another version
+        own = dict(zip(self._asked, replies, strict=False))
+        if any(command in own for command in self._config):
+            self._config_at = self._clock.monotonic()
+        info = None if self._info is None else own.pop(self._info)
+        # Reconnected in between, perhaps to another version; or granted INFO, so that it can be learnt.
+        if self.session.opened != self._known or (not self._met and isinstance(info, bytes)):
             self._known = 0
-        _check(info)
-        return ServerReading(info, length, newest, latency, cluster, others)
+        trouble = _trouble(info, replies)
+        if trouble is not None and trouble.reason == "auth":
+            self.close()
+        return ServerReading(info, own, replies[len(self._asked) :], trouble)
 
     def _learn(self, deadline: float) -> None:
+        started, opened = self._clock.monotonic(), self.session.opened
         _, info = self.session.exchange([("CLIENT", "SETNAME", CLIENT_NAME), ("INFO", "server")], deadline)
-        _check(info)
-        major = info.partition(b"redis_version:")[2].partition(b".")[0]
-        modern = major.isdigit() and int(major) >= INFO_WITH_SECTIONS
-        self._info = ("INFO", *SECTIONS) if modern else ("INFO", "ALL")
-        self._cluster = b"redis_mode:cluster" in info
-        self.session.talks_to(info.partition(b"\r\nrun_id:")[2].partition(b"\r")[0].decode("ascii", "replace"))
+        if self.session.opened != opened:
+            self.connect_seconds = self._clock.monotonic() - started
+        self._prepare(info if isinstance(info, bytes) else b"")
+        self._config_at = -CONFIG_SECONDS
         self._known = self.session.opened
 
+    def _prepare(self, info: bytes) -> None:
+        """Choose the commands for the server that said ``info`` of itself; one that refuses to is asked for no more."""
+        self._met = bool(info)
+        versions = {name: (int(major), int(minor)) for name, major, minor in _VERSION.findall(info)}
+        modern, valkey = versions.get(b"redis", (0, 0)) >= MODERN, versions.get(b"valkey", (0, 0))
+        mode, level = _MODE.search(info), self._wanted.level
+        kind = b"" if mode is None else mode.group(1)
+        self._cluster = kind == b"cluster"
+        run_id = info.partition(b"\r\nrun_id:")[2].partition(b"\r")[0]
+        if run_id:
+            self.session.talks_to(run_id.decode("ascii", "replace"))
+        self._info, self._asks, self._config = _choose_info(level, modern=modern), (), ()
+        if level == "off":
+            self._asks = (PING,)
+        elif self._met and kind != b"sentinel":
+            self._config = _choose_config(valkey, modern=modern)
+            more = self._choose(valkey, modern=modern) if level == "full" else ()
+            self._asks = (*more, *([CLUSTER_INFO] if self._cluster else []))
 
-def _check(info: Any) -> None:  # noqa: ANN401 -- a reply can be anything
-    """Without INFO nothing is known of the server: raise SourceError."""
-    if isinstance(info, Refusal):
-        raise info.as_error("INFO")
+    def _choose(self, valkey: tuple[int, int], *, modern: bool) -> tuple[Command, ...]:
+        return (
+            *SERVER_COMMANDS,
+            *([LATENCY_HISTOGRAM] if modern and self._wanted.latency_histogram else []),
+            *(COMMAND_LOGS if valkey >= VALKEY_WITH_COMMAND_LOGS else ()),
+        )
+
+
+def _choose_info(level: str, *, modern: bool) -> Command | None:
+    if level == "off":
+        return None
+    if level == "full":
+        return ("INFO", "ALL")
+    return ("INFO", *CORE_SECTIONS) if modern else ("INFO",)
+
+
+def _choose_config(valkey: tuple[int, int], *, modern: bool) -> tuple[Command, ...]:
+    names = [*PARAMETERS]
+    if valkey >= VALKEY_WITH_COMMAND_LOGS:
+        names += COMMAND_LOG_PARAMETERS
+    if valkey >= VALKEY_WITH_CLUSTER_DATABASES:
+        names += VALKEY_9_PARAMETERS
+    return (("CONFIG", "GET", *names),) if modern else tuple(("CONFIG", "GET", name) for name in names)
+
+
+def is_config(command: Command) -> bool:
+    """Whether a reply is one of CONFIG GET."""
+    return command[0] == "CONFIG"
+
+
+def _trouble(info: Any, replies: Iterable[Any]) -> Refusal | None:  # noqa: ANN401 -- a reply can be anything
+    """Give why the server can't be used, whatever it still tells; None if it can."""
+    told = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
+    if told is None and isinstance(info, bytes) and b"\nloading:1" in info:
+        return Refusal("LOADING the server loads its data")
+    return info if told is None and isinstance(info, Refusal) else told

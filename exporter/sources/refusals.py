@@ -20,8 +20,25 @@ _CONTAINERS = frozenset((
 ))  # fmt: skip
 
 
+_REASONS = {
+    "NOPERM": "noperm", "NOAUTH": "auth", "LOADING": "loading", "MASTERDOWN": "masterdown", "BUSY": "busy",
+    "MOVED": "moved", "ASK": "moved", "CLUSTERDOWN": "clusterdown",
+}  # fmt: skip
+"""Reasons by the first word of an error."""
+
+
 class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never raised
     """A command that the server answered with an error."""
+
+    @property
+    def reason(self) -> str:
+        """The reason of a SourceError that would say the same."""
+        return _REASONS.get(str(self).partition(" ")[0], "protocol")
+
+    @property
+    def is_of_server(self) -> bool:
+        """Whether it says something of the server, and not of the command."""
+        return self.reason not in {"noperm", "protocol"}
 
     @property
     def lasts(self) -> bool:
@@ -37,12 +54,11 @@ class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never r
 
     def as_error(self, command: str) -> SourceError:
         """Give what is raised where nothing can be done without the command."""
-        text = str(self)
-        return SourceError("noperm" if text.startswith("NOPERM") else "protocol", f"{command}: {text}")
+        return SourceError(self.reason, f"{command}: {self}")
 
 
 class Refusals:
-    """Refusals of one server to one user. False while there are none."""
+    """Refusals of one server to one user. False while there are none. Safe from any thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -55,7 +71,7 @@ class Refusals:
     @property
     def rights(self) -> tuple[str, ...]:
         """What is refused, as an ACL names it, in order."""
-        return tuple(sorted({name for name, _ in self._known}))
+        return tuple(sorted({name for name, _ in list(self._known)}))
 
     def reconnected(self) -> None:
         """Forget, unless it is known which process was meant."""
@@ -84,7 +100,7 @@ class Refusals:
                 if refusal is not None and at > since:
                     found[position] = refusal
                 elif refusal is not None:
-                    del self._known[subject]
+                    self._known.pop(subject, None)
         return found
 
 

@@ -109,7 +109,7 @@ class MasterFinder:
     def _ask_one(self, session: Session) -> Address:
         (reply,) = session.exchange([("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._name)], PATIENCE)
         if isinstance(reply, Refusal):
-            raise SourceError("noperm" if str(reply).startswith("NOPERM") else "protocol", str(reply))
+            raise reply.as_error("SENTINEL GET-MASTER-ADDR-BY-NAME")
         if reply is None:
             raise SourceError("nomaster", f"knows no master called {self._name!r}")
         if not isinstance(reply, list) or len(reply) != 2 or not reply[1].isdigit():

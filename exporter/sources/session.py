@@ -17,7 +17,6 @@ from exporter.sources.wire import Command, Endpoint, Wire, pack
 
 INSTANT_BYTES = 16 * 1024
 """What the socket of an idle connection takes without waiting, however long the server hangs."""
-_SERVER_WORDS = {"NOAUTH": "auth", "LOADING": "loading", "MASTERDOWN": "loading", "BUSY": "busy"}
 
 
 class _Batch:
@@ -41,14 +40,17 @@ class _Batch:
 
 
 class Session:
-    """A connection to one endpoint; ``opened`` counts how often it was opened."""
+    """A connection to one endpoint; ``opened`` counts how often it was opened.
 
-    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
+    ``refusals`` may be shared by the connections of one user to one server.
+    """
+
+    def __init__(self, endpoint: Endpoint, clock: Clock, refusals: Refusals | None = None) -> None:
         self.opened = 0
         self._endpoint = endpoint
         self._clock = clock
         self._wire: Wire | None = None
-        self._refusals = Refusals(clock)
+        self._refusals = Refusals(clock) if refusals is None else refusals
         self._begun = _Batch((), {}, 0.0)
 
     @property
@@ -63,8 +65,18 @@ class Session:
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Give one reply per command, within ``deadline`` seconds; raise SourceError.
 
-        Replies are bytes, int, None, lists of these, or a Refusal in the place of a command that failed.
+        Replies are bytes, int, None, lists of these, or a Refusal in the place of a command that failed. A refusal that
+        says something of the server (it loads, it wants a password) is raised.
         """
+        replies = self.ask(commands, deadline)
+        told = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
+        if told is not None:
+            self.close()
+            raise told.as_error(str(commands[0][0]))
+        return replies
+
+    def ask(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """Do the same, but give every refusal in its place."""
         until = self._clock.monotonic() + deadline
         wire = self._wire
         if wire is None or wire.closed:
@@ -101,7 +113,7 @@ class Session:
         return batch.complete or batch.failure is not None
 
     def end(self) -> list[Any]:
-        """Give one reply per command of the batch that was begun, as ``exchange`` does; raise SourceError."""
+        """Give one reply per command of the batch that was begun, as ``ask`` does; raise SourceError."""
         batch = self._begun
         try:
             if batch.failure is not None:
@@ -157,11 +169,7 @@ class Session:
     def _checked(self, command: Command, reply: Any) -> Any:  # noqa: ANN401 -- a reply can be anything
         if not isinstance(reply, hiredis.ReplyError):
             return reply
-        text = str(reply)
-        word = text.partition(" ")[0]
-        if word in _SERVER_WORDS:  # says something of the server, not of the command
-            raise SourceError(_SERVER_WORDS[word], text)
-        refusal = Refusal(text)
+        refusal = Refusal(str(reply))
         if refusal.lasts:
             self._refusals.enter(command, refusal)
         return refusal

@@ -9,7 +9,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
 import hiredis
@@ -59,6 +59,10 @@ def pack(commands: Iterable[Command]) -> bytes:
     return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]  # its stub takes 1-tuples only
 
 
+Credentials = Callable[[], tuple[str, str]]
+"""Gives user and password of the moment; raises ConfigError where they can't be read."""
+
+
 class Master(Protocol):
     """Who knows where a server is at this moment: ``sources.sentinel.MasterFinder``."""
 
@@ -72,12 +76,22 @@ class Master(Protocol):
 class Endpoint:
     """Where and how to connect; checks the URL, opens nothing.
 
-    ``timeout`` bounds connecting and each step of it, in seconds. With ``master`` the URL's host and port mean nothing.
-    Raises ConfigError for options that redis-py does not know.
+    ``timeout`` bounds connecting and each step of it, in seconds. ``db`` takes the place of the URL's database. With
+    ``master`` the URL's host and port mean nothing, with ``credentials`` its user and password. Raises ConfigError for
+    options that redis-py does not know.
     """
 
-    def __init__(self, url: str, *, timeout: float, select_db: bool = True, master: Master | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        db: int | None = None,
+        master: Master | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
         self._master = master
+        self._credentials = credentials
         try:
             self._pool = ConnectionPool.from_url(
                 url,
@@ -87,8 +101,8 @@ class Endpoint:
                 retry=Retry(NoBackoff(), 0),
                 **({} if url.startswith("unix://") else {"socket_keepalive": True}),
             )
-            if not select_db:
-                self._pool.connection_kwargs["db"] = 0
+            if db is not None:
+                self._pool.connection_kwargs["db"] = db
             verify = str(self._pool.connection_kwargs.get("ssl_cert_reqs", ""))
             if verify.startswith("CERT_"):  # Celery's spelling
                 self._pool.connection_kwargs["ssl_cert_reqs"] = verify.removeprefix("CERT_").lower()
@@ -101,6 +115,8 @@ class Endpoint:
         connection: Any = self._pool.make_connection()
         # No CLIENT SETINFO: a right more for the user to have, which Redis before 7.2 can't even grant.
         connection.driver_info = connection.lib_name = connection.lib_version = None
+        if self._credentials is not None:
+            connection.username, connection.password = self._read_credentials(self._credentials)
         if self._master is not None:
             connection.host, connection.port = self._master.locate()
         try:
@@ -112,6 +128,13 @@ class Endpoint:
         if self._master is not None:
             self._master.follow(wire, (connection.host, connection.port))
         return wire
+
+    def _read_credentials(self, credentials: Credentials) -> tuple[str | None, str | None]:
+        try:
+            user, password = credentials()
+        except ConfigError as error:
+            raise SourceError("auth", str(error)) from None
+        return user or None, password or None
 
 
 class Wire:

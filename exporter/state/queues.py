@@ -6,6 +6,7 @@ see state.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import cast
 
 from exporter.catalog import OVERFLOW, UNKNOWN, Metric
 from exporter.catalog import queues as rows
@@ -72,7 +73,8 @@ class Queues:
         if not self._naming.queue.needed:
             return samples
         values: dict[tuple[Metric, tuple[str, ...]], float] = {}
-        for metric, (queue, *labels), value in samples:
+        for metric, (queue, *labels), told in samples:
+            value = cast("float", told)  # queues have no distributions
             key = (metric, (self.shown(queue), *labels))
             if metric is rows.QUEUE_OLDEST_AGE:
                 values[key] = max(values.get(key, value), value)

@@ -7,14 +7,14 @@ answer where that takes no longer than handing it to a thread. Never knows what 
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -55,13 +55,14 @@ class Handlers:
     ``metrics`` takes the values of Accept and Accept-Encoding (empty if absent), and the seconds after which
     Prometheus gives up on the scrape, or None. It is called in the event loop and gives the answer if that holds up
     nothing else, or what will give it when called in a thread. ``healthy`` and ``ready`` give the verdict and its
-    reason in words. ``home`` gives HTML.
+    reason in words. ``home`` gives HTML, ``status`` what JSON takes.
     """
 
     metrics: Callable[[str, str, float | None], MetricsReply | Callable[[], MetricsReply]]
     healthy: Callable[[], tuple[bool, str]]
     ready: Callable[[], tuple[bool, str]]
     home: Callable[[], str]
+    status: Callable[[], Mapping[str, Any]]
 
 
 class OverloadError(ExporterError):
@@ -103,6 +104,7 @@ def build_app(handlers: Handlers, telemetry_path: str) -> ASGIApp:
         Route(telemetry_path, metrics, methods=["GET"]),
         Route("/-/healthy", _answer_verdict(handlers.healthy, health), methods=["GET"]),
         Route("/-/ready", _answer_verdict(handlers.ready, health), methods=["GET"]),
+        Route("/api/v1/status", _answer_status(handlers, health), methods=["GET"]),
         Route("/", _answer_home(handlers, health), methods=["GET"]),
     ]
     pages = Starlette(routes=routes)
@@ -176,6 +178,13 @@ def _answer_verdict(judge: Callable[[], tuple[bool, str]], pool: Pool) -> Endpoi
 def _answer_home(handlers: Handlers, pool: Pool) -> Endpoint:
     async def answer(_: Request) -> Response:
         return HTMLResponse(await pool.run(handlers.home), headers=PAGE_HEADERS)
+
+    return _guard(answer)
+
+
+def _answer_status(handlers: Handlers, pool: Pool) -> Endpoint:
+    async def answer(_: Request) -> Response:
+        return JSONResponse(await pool.run(handlers.status), headers=NO_STORE)
 
     return _guard(answer)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.catalog import CATALOG, Kind
-from exporter.cli import COMMANDS
+from exporter.cli import COMMANDS, analyze
 from exporter.settings import describe
 from tests.integration import acl
 
@@ -29,6 +29,7 @@ FOREIGN_FLAGS = {
     "--strict",
     "--x",
 }
+OF_COMMANDS = set(re.findall(r"--[a-z][a-z-]+", analyze.HELP))
 FOREIGN_NAMES = {"redis_exporter"}
 
 
@@ -48,7 +49,7 @@ def test_names_exist(page: Path) -> None:
     metrics = set(re.findall(r"`((?:celery|redis)_[a-z0-9_]+[a-z0-9])(?=[`{])", text)) - FOREIGN_NAMES
     assert set() == {name for name in metrics if "." not in name} - names_of_samples()
     flags = {flag.replace("--no-", "--") for flag in re.findall(r"--[a-z][a-z.-]*[a-z]", text)}
-    assert set() == flags - {row.flag for row in describe()} - FOREIGN_FLAGS
+    assert set() == flags - {row.flag for row in describe()} - OF_COMMANDS - FOREIGN_FLAGS
     variables = set(re.findall(r"\bEXPORTER_[A-Z_]+[A-Z]", text))
     known = {row.environment for row in describe()} | {f"{row.environment}_FILE" for row in describe() if row.secret}
     assert set() == variables - known

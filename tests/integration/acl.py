@@ -8,10 +8,12 @@ CHANNEL_RIGHTS = ("&/0.celeryev/*",)
 EVENT_RIGHTS = ("+psubscribe", "+ping")
 SCRAPE_RIGHTS = (
     "+info", "+client|id", "+client|list", "+client|setname", "+slowlog|len", "+slowlog|get", "+latency|latest",
+    "+config|get",
     "+llen", "+lindex", "+hlen", "+zrange", "+zcount",
 )  # fmt: skip
 DISCOVERY_RIGHTS = ("+scan", "+smembers")
-RIGHTS = (*KEY_RIGHTS, *CHANNEL_RIGHTS, *EVENT_RIGHTS, *SCRAPE_RIGHTS, *DISCOVERY_RIGHTS)
+SIZE_RIGHTS = ("+memory|usage", "+pttl")
+RIGHTS = (*KEY_RIGHTS, *CHANNEL_RIGHTS, *EVENT_RIGHTS, *SCRAPE_RIGHTS, *DISCOVERY_RIGHTS, *SIZE_RIGHTS)
 
 USER = "celery-exporter"
 START = ("on", ">PASSWORD", "resetkeys", "resetchannels", "-@all")
@@ -23,10 +25,15 @@ CONTROL_RIGHTS = (
 )  # fmt: skip
 """What asking workers needs besides; the only rights to write, on keys of our own."""
 
+KEY_SPACE_RIGHTS = ("%R~*", "+ping", "+info", "+scan", "+memory|usage", "+pttl")
+"""What the look at the key space needs; +select too where several databases of a server are read."""
+KEY_SPACE_COMMANDS = frozenset({"ping", "info", "scan", "memory|usage", "pttl"})
+
 COMMANDS = frozenset({
     "auth", "select", "client|setname", "client|id", "client|list",
     "info", "slowlog|len", "slowlog|get", "latency|latest",
+    "config|get",
     "llen", "lindex", "hlen", "zrange", "zcount", "scan", "smembers",
-    "psubscribe", "ping",
+    "psubscribe", "ping", "memory|usage", "pttl",
 })  # fmt: skip
 """Every command that the exporter ever sends but those of CONTROL_RIGHTS, as Redis's commandstats name them."""

@@ -15,18 +15,20 @@ from tests.integration.processes import Process, free_port
 from tests.waiting import eventually
 
 Vector = list[tuple[dict[str, str], float]]
+Matrix = list[tuple[dict[str, str], list[float]]]
 
 
 class PrometheusServer:
-    """One server, started and ready; ``config_text`` is its whole configuration."""
+    """One server, started and ready; ``config_text`` is its whole configuration, ``flags`` are further ones."""
 
-    def __init__(self, folder: Path, config_text: str) -> None:
+    def __init__(self, folder: Path, config_text: str, *flags: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         config = folder / "prometheus.yml"
         config.write_text(config_text, encoding="utf-8")
         command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
         command += [f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"]
+        command += flags
         self.process = Process(command, folder / "prometheus.log")
         try:
             eventually(self._is_ready, within=30)
@@ -49,6 +51,29 @@ class PrometheusServer:
         assert len(found) < 2, f"{expression}: {found}"
         return found[0][1] if found else None
 
+    def query_range(self, expression: str, start: float, end: float, step: float) -> Matrix:
+        """Ask a range query; give the labels and the values of each series of the answer."""
+        asked = {"query": expression, "start": start, "end": end, "step": step}
+        series = self._ask("/api/v1/query_range", asked)["result"]
+        return [(dict(row["metric"]), [float(value) for _, value in row["values"]]) for row in series]
+
+    def label_values(self, label: str, series: str, start: float, end: float) -> list[str]:
+        """Give the values of a label of the series that a selector matches."""
+        values: list[str] = self._ask(f"/api/v1/label/{label}/values", {"match[]": series, "start": start, "end": end})
+        return values
+
+    def at(self, expression: str, time: float) -> Vector:
+        """Ask an instant query at a moment."""
+        data = self._ask("/api/v1/query", {"query": expression, "time": time})
+        if data["resultType"] == "scalar":
+            return [({}, float(data["result"][1]))]
+        return [(dict(series["metric"]), float(series["value"][1])) for series in data["result"]]
+
+    @property
+    def url(self) -> str:
+        """The server's URL."""
+        return f"http://127.0.0.1:{self.port}"
+
     def stop(self) -> None:
         """End the server."""
         self.process.end()
@@ -59,6 +84,12 @@ class PrometheusServer:
             return self._get("/-/ready")[0] == 200
         except ConnectionRefusedError:
             return False
+
+    def _ask(self, path: str, parameters: dict[str, object]) -> Any:  # noqa: ANN401 -- JSON is anything
+        status, body = self._get(f"{path}?{urllib.parse.urlencode(parameters)}")
+        answer = json.loads(body)
+        assert status == 200, f"{parameters}: {answer['error']}"
+        return answer["data"]
 
     def _get(self, path: str) -> tuple[int, str]:
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:

@@ -19,12 +19,15 @@ pytestmark = pytest.mark.servers
 QUEUE = "orders"
 STREAM = "celery_exporter_event_stream_up"
 
+OF_QUEUE = {"redis": "broker", "db": "db0", "key_group": QUEUE}
+
 LOSSES: dict[str, tuple[str, dict[str, str]]] = {
     "+client|list": ("celery_exporter_event_backlog_bytes", {}),
     "+client|id": ("celery_exporter_event_backlog_bytes", {}),
     "+slowlog|len": ("redis_slowlog_length", {"redis": "broker"}),
     "+slowlog|get": ("redis_slowlog_last_id", {"redis": "broker"}),
     "+latency|latest": ("redis_latency_spike_last", {"redis": "broker", "event_name": "command"}),
+    "+config|get": ("redis_config_io_threads", {"redis": "broker"}),
     "+llen": ("celery_queue_length", {"queue": QUEUE}),
     "+lindex": ("celery_queue_oldest_message_age_seconds", {"queue": QUEUE}),
     "+hlen": ("celery_unacked_messages", {}),
@@ -32,6 +35,8 @@ LOSSES: dict[str, tuple[str, dict[str, str]]] = {
     "+zcount": ("celery_unacked_overdue_messages", {}),
     "+scan": ("celery_reply_queues", {}),
     "+smembers": ("celery_queue_length", {"queue": "bound"}),
+    "+memory|usage": ("redis_key_group_memory_usage_bytes", OF_QUEUE),
+    "+pttl": ("celery_exporter_key_group_without_ttl_ratio", OF_QUEUE),
     "%R~*": ("celery_queue_length", {"queue": QUEUE}),
 }
 """What is missing without a right; everything else is there."""
@@ -40,6 +45,8 @@ STOPS: dict[str, Callable[[Exporter], bool]] = {
     "+info": lambda exporter: (
         exporter.value("redis_up", redis="broker") == 0
         and exporter.value("redis_exporter_last_scrape_error", redis="broker", err="noperm") == 1
+        and exporter.value("redis_memory_used_bytes", redis="broker") is None
+        and exporter.value("celery_queue_length", queue=QUEUE) == 1
     ),
     "+psubscribe": lambda exporter: (
         bool(exporter.value("celery_exporter_event_stream_reconnects_total", reason="noperm"))
@@ -97,7 +104,8 @@ def test_each_right_of_a_read_costs_its_metric(programs: Programs, server: Redis
     exporter = start(programs, server, tuple(kept for kept in RIGHTS if kept != right))
     eventually(exporter.hears)
     collector = {"collector": "queue_discovery"}
-    eventually(lambda: exporter.value("celery_exporter_collector_success", **collector) is not None)
+    for name in (collector["collector"], "key_space_broker"):
+        eventually(lambda name=name: exporter.value("celery_exporter_collector_success", collector=name) is not None)  # type: ignore[misc]
     name, labels = LOSSES[right]
     samples = exporter.metrics()
     assert (name, frozenset(labels.items())) not in samples

@@ -65,7 +65,7 @@ def test_missing_rights_and_task_sent_are_warnings(programs: Programs) -> None:
     assert process.ended(20) == 0
     found = levels(process)
     assert ("WARN", "redis broker") in found
-    assert "lindex, slowlog|get" in process.output()
+    assert "metrics stay empty: lindex, slowlog|get" in process.output()
     assert ("WARN", "task-sent") in found, process.output()
     assert "task_send_sent_event = True" in process.output()
 

@@ -108,7 +108,7 @@ def test_redbeat_needs_a_server(programs: Programs) -> None:
     """A schedule on a server that is not configured is a wrong setting."""
     process = programs.run(sys.executable, "-m", "exporter", "--redbeat.interval", "1s", "--redbeat.server", "results")
     assert 2 == process.ended(20)
-    assert "redbeat.server results" in process.output()
+    assert "--redbeat.server: must be a Redis server of these settings (broker)" in process.output()
 
 
 def test_beat_answers(programs: Programs) -> None:

@@ -71,10 +71,33 @@ def test_the_master_is_read_and_heard(watched: Watched) -> None:
     exporter.agrees("retry_once", times(5, {**times(2, ONE_RUN), **ends}))
     assert exporter.value(UP, redis="broker") == 1
     assert exporter.value("celery_queue_length", queue="celery") == 0
-    roles = [labels["role"] for labels in exporter.labels("redis_instance_info")]
+    roles = [labels["role"] for labels in exporter.labels("redis_instance_info") if labels["redis"] == "broker"]
     assert ["master"] == roles
     eventually(lambda: exporter.value("celery_worker_concurrency", worker=watched.worker.name) == 2)
     assert exporter.get("/-/ready").status == 200
+
+
+def test_sentinels_are_read(watched: Watched) -> None:
+    """Each sentinel is a server of its own, under its address, and tells of the master as redis_exporter would."""
+    exporter = watched.exporter
+    for sentinel in watched.sentinels.sentinels:
+        name = f"broker/sentinel/127.0.0.1:{sentinel.port}"
+        of_master = {"master_name": NAME, "master_address": f"127.0.0.1:{watched.sentinels.master.port}", "redis": name}
+        assert exporter.value(UP, redis=name) == 1
+        assert exporter.value("redis_sentinel_masters", redis=name) == 1
+        assert exporter.value("redis_sentinel_master_status", **of_master, master_status="ok") == 1
+        assert exporter.value("redis_sentinel_master_sentinels", **of_master) == 3
+        assert exporter.value("redis_sentinel_master_setting_ckquorum", **of_master) == 2
+        eventually(lambda of_master=of_master: exporter.value("redis_sentinel_master_ok_sentinels", **of_master) == 3)  # type: ignore[misc]  # a lambda's default has no type
+        eventually(lambda of_master=of_master: exporter.value("redis_sentinel_master_ok_slaves", **of_master) == 1)  # type: ignore[misc]  # as above
+        quorum = [
+            labels for labels in exporter.labels("redis_sentinel_master_ckquorum_status") if labels["redis"] == name
+        ]
+        assert ["OK 3 usable Sentinels. Quorum and failover authorization can be reached"] == [
+            labels["message"] for labels in quorum
+        ]
+        assert exporter.value("redis_db_keys", redis=name, db="db0") is None
+    assert exporter.labels("celery_exporter_command_denied") == []
 
 
 def test_a_failover_is_followed(watched: Watched) -> None:
@@ -153,7 +176,8 @@ def test_results_behind_sentinel_are_read(watched: Watched, programs: Programs) 
     exporter = programs.exporter("--broker-url", broker.url(), *given)
     assert exporter.value(UP, redis="results") == 1
     both = programs.exporter("--broker-url", watched.sentinels.url(), *options_of(watched.sentinels), *given)
-    assert [{"redis": "broker"}] == both.labels(UP)
+    assert both.value(UP, redis="broker") == 1
+    assert both.value(UP, redis="results") is None
 
 
 def _wait_until_followed(watched: Watched) -> None:
@@ -161,8 +185,8 @@ def _wait_until_followed(watched: Watched) -> None:
     port, exporter = f"{watched.sentinels.master.port}", watched.exporter
 
     def followed() -> bool:
-        found = [(labels["tcp_port"], labels["role"]) for labels in exporter.labels("redis_instance_info")]
-        return found == [(port, "master")] and exporter.hears()
+        told = [labels for labels in exporter.labels("redis_instance_info") if labels["redis"] == "broker"]
+        return [(port, "master")] == [(labels["tcp_port"], labels["role"]) for labels in told] and exporter.hears()
 
     eventually(followed, FOLLOW_SECONDS)
     beats = exporter.value("celery_worker_last_heartbeat_timestamp_seconds", worker=watched.worker.name) or 0

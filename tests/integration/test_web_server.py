@@ -28,7 +28,9 @@ class Site:
         self.entered = threading.Semaphore(0)
         listener = bind("127.0.0.1:0")
         self.port: int = listener.getsockname()[1]
-        handlers = Handlers(lambda *_: self._answer, lambda: (True, "ok"), lambda: (True, "ok"), lambda: "<p>home</p>")
+        handlers = Handlers(
+            lambda *_: self._answer, lambda: (True, "ok"), lambda: (True, "ok"), lambda: "<p>home</p>", dict
+        )
         self.server = WebServer(listener, build_app(handlers, "/metrics"), tls, request_timeout=0.2)
 
     def _answer(self) -> MetricsReply:

@@ -199,7 +199,7 @@ def test_half_an_exchange_with_a_silent_server(programs: Programs) -> None:
 def test_a_silent_subscription_is_tested_and_given_up(programs: Programs) -> None:
     """After silence the stream asks for a sign of life, and without one it is a timeout."""
     server = programs.redis()
-    stream = EventStream(Endpoint(server.url(), timeout=SECONDS, select_db=False), Topic(), idle_timeout=1.0)
+    stream = EventStream(Endpoint(server.url(), timeout=SECONDS, db=0), Topic(), idle_timeout=1.0)
     stream.open()
     for _ in range(4):  # twice the idle timeout: answered pings keep it alive
         assert [] == stream.read()

@@ -1,6 +1,7 @@
 """What a scrape asks of the broker, and what it makes of the answers."""
 
 from exporter.broker_parts import HEAVY_BYTES, BacklogPart, QueuesPart, UnackedPart
+from exporter.records import Reading
 from exporter.sources.queues import QueueKeys
 from exporter.sources.refusals import Refusal
 from exporter.state.queues import Queues
@@ -15,7 +16,7 @@ def make(lab: Lab, names: list[str], keys: QueueKeys = KEYS) -> QueuesPart:
     return QueuesPart(Queues(lab.tasks, names, 10), keys, lab.store, lab.clock, oldest=True)
 
 
-def found(part: QueuesPart, replies: list[object]) -> dict[tuple[str, ...], float]:
+def found(part: QueuesPart, replies: list[object]) -> dict[tuple[str, ...], Reading]:
     """Samples by metric name and labels."""
     return {(sample.metric.name, *sample.labels): sample.value for sample in part.samples(replies)}
 

@@ -121,7 +121,7 @@ def test_colours_are_for_terminals() -> None:
 def test_secrets_are_masked_wherever_they_stand(format: str) -> None:  # noqa: A002 -- the word of the setting
     """Event, values, keys, nested values, objects, library arguments and tracebacks show *** instead."""
     stream = io.StringIO()
-    configure("info", format, stream, secrets=["hunter2", "redis://:hunter2@h", ""])
+    configure("info", format, stream, secrets=lambda: ["hunter2", "redis://:hunter2@h", ""])
     log = structlog.get_logger("exporter")
     log.info("room.hunter2", url="redis://:hunter2@h", deep={"hunter2": [("hunter2", {"x": b"hunter2"})]})
     log.info("room.object", error=ValueError("hunter2"))

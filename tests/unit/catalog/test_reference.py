@@ -11,10 +11,11 @@ def test_the_rooms_hold_the_whole_catalogue() -> None:
 
 def test_every_metric_has_its_row() -> None:
     """A row names the metric, its type and each of its labels."""
-    rows = {line.split("`")[1]: line for line in render_markdown().splitlines() if line.startswith("| `")}
+    text = render_markdown()
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
     for metric in CATALOG.values():
-        assert f"| `{metric.name}` | {metric.kind} |" in render_markdown()
-        assert [name for name in metric.label_names if f"`{name}`" not in render_markdown()] == []
+        assert f"| `{metric.name}` | {metric.kind} |" in text
+        assert [name for name in metric.label_names if f"`{name}`" not in text] == []
     assert [label.name for label in labels_used() if label.name not in rows] == []
 
 

@@ -48,8 +48,11 @@ def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pyt
     ("argv", "message"),
     [
         (["--queues.mx=1"], "unknown flag --queues.mx; did you mean --queues.max?"),
-        (["frob"], "unknown command frob; the commands are run, check, metrics, render, schedule, demo"),
-        (["redis://:SECRET@h"], "unknown command; the commands are run, check, metrics, render, schedule, demo"),
+        (["frob"], "unknown command frob; the commands are run, check, analyze, metrics, render, schedule, demo"),
+        (
+            ["redis://:SECRET@h"],
+            "unknown command; the commands are run, check, analyze, metrics, render, schedule, demo",
+        ),
         (["metrics", "--format=xml"], "--format: must be text, markdown, json, not 'xml'"),
         (["metrics", "x"], "metrics takes one flag: --format=text, --format=markdown or --format=json"),
     ],

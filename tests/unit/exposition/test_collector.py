@@ -3,8 +3,8 @@
 import pytest
 from prometheus_client.registry import CollectorRegistry
 
-from exporter.catalog import CATALOG
-from exporter.catalog.metric import counter, gauge, histogram
+from exporter.catalog import CATALOG, Kind
+from exporter.catalog.metric import counter, gauge, histogram, summary
 from exporter.exposition.collector import Collector
 from exporter.exposition.families import SampleSeries
 from exporter.records import Distribution, Family
@@ -13,6 +13,7 @@ COUNTER = counter("test_total", "Counter.")
 PLAIN = counter("test_plain", "Counter without the ending.")
 GAUGE = gauge("test_level", "Gauge.")
 HISTOGRAM = histogram("test_seconds", "Histogram.", buckets=(1.0,))
+SUMMARY = summary("test_usec", "Summary.")
 
 
 def refuse() -> list[Family]:
@@ -29,16 +30,20 @@ def test_registering_does_not_collect() -> None:
 
 
 def test_describe_gives_the_whole_catalogue() -> None:
-    """Every metric of the catalogue is described, once and without a sample."""
+    """Every metric of the catalogue is described, once (a summary by its parts) and without a sample."""
     described = list(Collector(refuse).describe())
-    assert len(CATALOG) == len(described)
+    summaries = sum(metric.kind is Kind.SUMMARY for metric in CATALOG.values())
+    assert len(CATALOG) + 2 * summaries == len(described)
     assert [] == [sample for metric in described for sample in metric.samples]
 
 
 def test_types() -> None:
-    """Each kind becomes prometheus_client's type of that name, but a counter without ``_total`` is unknown to it."""
-    described = Collector(refuse, (COUNTER, PLAIN, GAUGE, HISTOGRAM)).describe()
-    expected = [("test", "counter"), ("test_plain", "unknown"), ("test_level", "gauge"), ("test_seconds", "histogram")]
+    """Each kind is prometheus_client's of that name, but counters without ``_total`` and what makes up a summary."""
+    described = Collector(refuse, (COUNTER, PLAIN, GAUGE, HISTOGRAM, SUMMARY)).describe()
+    expected = [
+        ("test", "counter"), ("test_plain", "unknown"), ("test_level", "gauge"), ("test_seconds", "histogram"),
+        ("test_usec", "gauge"), ("test_usec_count", "unknown"), ("test_usec_sum", "unknown"),
+    ]  # fmt: skip
     assert expected == [(metric.name, metric.type) for metric in described]
 
 

@@ -3,14 +3,15 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from exporter.catalog import Label
-from exporter.catalog.metric import gauge
+from exporter.catalog.metric import gauge, histogram
 from exporter.exposition.families import SampleGrouper, group_samples
 from exporter.exposition.text import render_families
-from exporter.records import Family, Sample
+from exporter.records import Buckets, Family, Sample
 
 REDIS = Label("redis", "Server.")
 UP = gauge("test_up", "Up.", (REDIS,))
 KEYS = gauge("test_keys", "Keys.", (REDIS,))
+SPREAD = histogram("test_usec", "Spread.", (REDIS,))
 
 
 def read_families(families: list[Family]) -> list[tuple[str, list[tuple[str, ...]], list[object]]]:
@@ -61,3 +62,18 @@ def test_threads_may_group_at_once() -> None:
         results = list(pool.map(grouper.group, [samples] * 16))
     assert 1 == len({tuple(id(series) for series in families[0].series) for families in results})
     assert {300} == {len(families[0].values) for families in results}
+
+
+def test_distributions_of_servers_are_grouped() -> None:
+    """A histogram that a server keeps is a value like any other, and its buckets may differ by series and by scrape."""
+    grouper = SampleGrouper()
+    first, second = Buckets((("1", 2),), 3, 9), Buckets((("4", 5), ("16", 6)), 7, 10)
+    for values in ((first, second), (second, first)):
+        (family,) = grouper.group([Sample(SPREAD, (name,), value) for name, value in zip("ab", values, strict=True)])
+        assert list(values) == list(family.values)
+        bounds = [["1", "+Inf"], ["4", "16", "+Inf"]] if values[0] is first else [["4", "16", "+Inf"], ["1", "+Inf"]]
+        text = render_families([family], openmetrics=True).decode()
+        for name, expected in zip("ab", bounds, strict=True):
+            assert expected == [
+                line.split('"')[1] for line in text.splitlines() if '_bucket{le="' in line and f'"{name}"' in line
+            ]

@@ -6,14 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from exporter.catalog import Label
-from exporter.catalog.metric import counter, gauge, histogram
+from exporter.catalog.metric import counter, gauge, histogram, summary
 from exporter.exposition.families import SampleSeries
-from exporter.exposition.text import render_families, render_number
-from exporter.records import Distribution, Family
+from exporter.exposition.lines import render_number
+from exporter.exposition.text import render_families
+from exporter.records import Buckets, Distribution, Family, Quantiles
 
 TASK, QUEUE = Label("task", "Task."), Label("queue", "Queue.")
 SENT = counter("test_sent_total", "Sent.", (TASK, QUEUE))
 LEVEL = gauge("test_level", "Level.", (TASK,))
+SERVED = histogram("test_served_usec", "Served.", (TASK,))
+PERCENTILES = summary("test_percentiles_usec", "Percentiles.", (TASK,))
 WAIT = histogram("test_wait_seconds", "Wait.", (TASK,), buckets=(0.5, 2))
 
 
@@ -54,6 +57,39 @@ def test_histogram() -> None:
         'test_wait_seconds_count{task="t"} 4.0\ntest_wait_seconds_sum{task="t"} 7.25\n'
     )
     assert expected == render_families([Family(WAIT, [make_histogram_series("t")], [value])], openmetrics=True).decode()
+
+
+def test_histogram_of_a_server() -> None:
+    """The bounds are written as the server writes them, and differ by series."""
+    values = [Buckets((("1", 2), ("16", 3)), 4, 99), Buckets((), 0, 0)]
+    expected = (
+        "# HELP test_served_usec Served.\n# TYPE test_served_usec histogram\n"
+        'test_served_usec_bucket{le="1",task="t"} 2.0\ntest_served_usec_bucket{le="16",task="t"} 3.0\n'
+        'test_served_usec_bucket{le="+Inf",task="t"} 4.0\n'
+        'test_served_usec_count{task="t"} 4.0\ntest_served_usec_sum{task="t"} 99.0\n'
+        'test_served_usec_bucket{le="+Inf",task="u"} 0.0\n'
+        'test_served_usec_count{task="u"} 0.0\ntest_served_usec_sum{task="u"} 0.0\n'
+    )
+    family = Family(SERVED, [SampleSeries(("t",)), SampleSeries(("u",))], values)
+    for openmetrics in (False, True):
+        assert expected == render_families([family], openmetrics=openmetrics).decode()
+
+
+def test_summary_of_a_server() -> None:
+    """Percentiles are quantiles in text, and a gauge beside its count and sum in OpenMetrics."""
+    family = Family(PERCENTILES, [SampleSeries(("t",))], [Quantiles((("99.9", 4.015),), 2, 5)])
+    lines = [
+        'test_percentiles_usec{quantile="99.9",task="t"} 4.015\n',
+        'test_percentiles_usec_count{task="t"} 2.0\n',
+        'test_percentiles_usec_sum{task="t"} 5.0\n',
+    ]
+    head = "# HELP test_percentiles_usec{0} Percentiles.\n# TYPE test_percentiles_usec{0} {1}\n"
+    assert head.format("", "summary") + "".join(lines) == render_families([family], openmetrics=False).decode()
+    heads = [head.format("", "gauge"), head.format("_count", "unknown"), head.format("_sum", "unknown")]
+    expected = "".join(piece for pair in zip(heads, lines, strict=True) for piece in pair)
+    assert expected == render_families([family], openmetrics=True).decode()
+    absent = Family(PERCENTILES, [SampleSeries(("t",))], [None])
+    assert b"" == render_families([absent], openmetrics=False) == render_families([absent], openmetrics=True)
 
 
 def test_none_is_no_sample() -> None:

@@ -1,12 +1,12 @@
 """Known queues and the age of their next message."""
 
 from exporter.catalog import queues as rows
-from exporter.records import QueueCount, QueuedMessage, QueueReading, Sample
+from exporter.records import QueueCount, QueuedMessage, QueueReading, Reading, Sample
 from exporter.state.queues import Queues
 from tests.lab import Lab
 
 
-def values(samples: list[Sample]) -> dict[tuple[str, tuple[str, ...]], float]:
+def values(samples: list[Sample]) -> dict[tuple[str, tuple[str, ...]], Reading]:
     """Samples by metric name and labels."""
     return {(sample.metric.name, sample.labels): sample.value for sample in samples}
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -70,9 +71,13 @@ class Answers:
         """Answer with a page."""
         return "<h1>home</h1>"
 
+    def status(self) -> dict[str, Any]:
+        """Answer with facts."""
+        return {"version": "1", "redis": []}
+
     def open_client(self, telemetry_path: str = "/metrics") -> Client:
         """Give a client of an application with these handlers."""
-        handlers = Handlers(self.metrics, self.judge, self.judge, self.home)
+        handlers = Handlers(self.metrics, self.judge, self.judge, self.home, self.status)
         return Client(build_app(handlers, telemetry_path))
 
 
@@ -125,6 +130,13 @@ def test_verdicts(answers: Answers, path: str) -> None:
     bad = client.get(path)
     assert (200, "all is well\n", 503, "broker: refused\n") == (good.status_code, good.text, bad.status_code, bad.text)
     assert "text/plain; charset=utf-8" == bad.headers["content-type"]
+
+
+def test_status_is_json(answers: Answers) -> None:
+    """The status comes as JSON that nothing between may keep."""
+    reply = answers.open_client().get("/api/v1/status")
+    assert (200, {"version": "1", "redis": []}) == (reply.status_code, reply.json())
+    assert ("application/json", "no-store") == (reply.headers["content-type"], reply.headers["cache-control"])
 
 
 def test_home_has_security_headers(answers: Answers) -> None:

@@ -1,0 +1,233 @@
+"""What should be done about a server: each piece of advice with its reason, and the command or setting that helps.
+
+Takes facts, gives advice; pure. A rule is one function, and RULES is their list, in the order in which advice of one
+severity is shown. A rule says nothing where its facts are not known.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
+from exporter.decode.key_groups import PIDBOX_REPLIES, TASK_META, TASKSET_META, UNACKED
+
+SEVERITIES = ("critical", "warning", "note")
+KB, MB = 1024, 1024**2
+NEAR, FULL = 0.75, 0.9
+"""Shares of maxmemory, as in the alerts RedisMemoryHigh and RedisMemoryCritical."""
+MOST_REPLY_BINDINGS = 50
+"""Clients that ask workers at the same time; each leaves a binding that kombu removes when it ends properly."""
+BIG_MEAN, BIG_KEY = 10 * KB, MB
+BIG_MESSAGE = 100 * KB
+FRAGMENTED, WORTH_IT = 1.5, 100 * MB
+LONG_LASTING = 0.01
+"""Share of result keys without a time to live above which it is no accident."""
+PUBSUB_HARD_LIMIT = 32 * MB
+"""Redis's own default, which holds some hundred thousand events."""
+
+
+class Advice(NamedTuple):
+    """One piece of advice; ``subject`` is what it is about, ``cure`` a command or a setting."""
+
+    severity: str
+    subject: str
+    finding: str
+    reason: str
+    cure: str
+
+
+def advise(facts: ServerFacts) -> list[Advice]:
+    """Give all advice, the most severe first."""
+    found = [advice for rule in RULES for advice in rule(facts)]
+    return sorted(found, key=lambda advice: SEVERITIES.index(advice.severity))
+
+
+def show_bytes(count: float) -> str:
+    """Write bytes the way people do: ``17 B``, ``1.4 kB``, ``20 MB``; powers of 1024, as Redis has them."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1024 or unit == "TB":
+            return f"{count:.0f} {unit}" if count >= 100 or unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return ""
+
+
+def _eviction_policy(facts: ServerFacts) -> Iterator[Advice]:
+    policy = facts.info.get("maxmemory_policy", "noeviction")
+    if facts.is_broker and policy != "noeviction":
+        yield Advice(
+            "critical", "eviction", f"maxmemory-policy is {policy} on a broker",
+            "at its memory limit Redis throws keys away, and here these are tasks, bindings and what is unacknowledged",
+            "CONFIG SET maxmemory-policy noeviction",
+        )  # fmt: skip
+    evicted = facts.number("evicted_keys")
+    if evicted:
+        yield Advice(
+            "critical" if facts.is_broker else "note", "eviction", f"{evicted:.0f} keys were evicted since the start",
+            "the server had no memory left for them",
+            "raise maxmemory, or shorten what is kept (result_expires)",
+        )  # fmt: skip
+
+
+def _memory_limit(facts: ServerFacts) -> Iterator[Advice]:
+    limit, used = facts.number("maxmemory"), facts.number("used_memory")
+    if not limit:
+        system = facts.number("total_system_memory")
+        size = f"{int(system * 0.75) // MB}mb" if system else "<size>"  # a quarter is for forks and buffers
+        yield Advice(
+            "warning", "maxmemory", "maxmemory is not set",
+            "without a limit Redis grows until the system ends it, which loses what is not on disk",
+            f"CONFIG SET maxmemory {size}, and the same in redis.conf",
+        )  # fmt: skip
+    elif used > NEAR * limit:
+        yield Advice(
+            "critical" if used > FULL * limit else "warning", "maxmemory",
+            f"{used / limit:.0%} of maxmemory is used ({show_bytes(used)} of {show_bytes(limit)})",
+            "at the limit no task can be published" if facts.is_broker else "at the limit writes fail or keys go",
+            f"CONFIG SET maxmemory {int(limit * 1.5) // MB}mb, or remove what the table shows at the top",
+        )  # fmt: skip
+
+
+def _results_without_ttl(facts: ServerFacts) -> Iterator[Advice]:
+    for database, group in _groups(facts, TASK_META, TASKSET_META):
+        if group.without_ttl is not None and group.without_ttl > LONG_LASTING:
+            lasting = round(group.keys * group.without_ttl)
+            only_those = " NX" if facts.info.get("redis_version", "") >= "7" else ""
+            yield Advice(
+                "warning", f"db{database.db} {group.group}",
+                f"{lasting} result keys ({group.without_ttl:.0%}) have no time to live",
+                "they stay until somebody deletes them, and memory only grows",
+                "result_expires = 86400 in Celery's settings (None or 0 keeps results for ever); for those that are"
+                f" there: redis-cli -n {database.db} --scan --pattern '*{group.group}-*' | xargs -I {{}} redis-cli"
+                f" -n {database.db} EXPIRE {{}} 86400{only_those}",
+            )  # fmt: skip
+
+
+def _big_results(facts: ServerFacts) -> Iterator[Advice]:
+    for database, group in _groups(facts, TASK_META):
+        biggest = group.largest[0] if group.largest else None
+        if (group.mean or 0) > BIG_MEAN or (biggest is not None and biggest.bytes > BIG_KEY):
+            top = f", the largest {show_bytes(biggest.bytes)} ({biggest.name})" if biggest else ""
+            yield Advice(
+                "warning", f"db{database.db} {group.group}",
+                f"results have {show_bytes(group.mean or 0)} in the mean{top}",
+                "each is written by a worker, and read by polling or pushed to whoever waits",
+                "ignore_result=True where nobody reads them; store large data elsewhere and return where it is;"
+                " result_compression = 'gzip'",
+            )  # fmt: skip
+
+
+def _big_messages(facts: ServerFacts) -> Iterator[Advice]:
+    for database in facts.databases:
+        for group in database.groups:
+            waiting = facts.queues.get(group.group, 0)
+            if waiting and group.bytes is not None and group.bytes / waiting > BIG_MESSAGE:
+                yield Advice(
+                    "warning", f"db{database.db} {group.group}",
+                    f"messages have {show_bytes(group.bytes / waiting)} in the mean",
+                    "each is copied to the worker and kept a second time until it is acknowledged",
+                    "pass references instead of data as arguments; task_compression = 'gzip'",
+                )  # fmt: skip
+
+
+def _orphan_replies(facts: ServerFacts) -> Iterator[Advice]:
+    for database, group in _groups(facts, PIDBOX_REPLIES):
+        orphans = round(group.keys * (group.without_ttl if group.without_ttl is not None else 1.0))
+        if orphans:
+            yield Advice(
+                "warning", f"db{database.db} {group.group}",
+                f"{orphans} lists of replies to inspect commands ({show_bytes(group.bytes or 0)}) that nobody reads",
+                "a client that asked workers ended before they all answered; answers that come later stay",
+                f"redis-cli -n {database.db} --scan --pattern '{PIDBOX_REPLIES}' | xargs -r redis-cli -n {database.db}"
+                " UNLINK; give inspect a longer timeout",
+            )  # fmt: skip
+
+
+def _stale_bindings(facts: ServerFacts) -> Iterator[Advice]:
+    if facts.reply_bindings > MOST_REPLY_BINDINGS:
+        yield Advice(
+            "warning", "_kombu.binding.reply.celery.pidbox",
+            f"{facts.reply_bindings} reply queues are bound",
+            "clients that asked workers and were killed left theirs; each answer looks through all of them",
+            "when no inspect command runs: redis-cli UNLINK _kombu.binding.reply.celery.pidbox (kombu makes it anew)",
+        )  # fmt: skip
+
+
+def _fragmentation(facts: ServerFacts) -> Iterator[Advice]:
+    ratio, used = facts.number("mem_fragmentation_ratio"), facts.number("used_memory")
+    if ratio > FRAGMENTED and used > WORTH_IT:
+        wasted = facts.number("used_memory_rss") - used
+        jemalloc = facts.info.get("mem_allocator", "").startswith("jemalloc")
+        yield Advice(
+            "warning", "fragmentation", f"{ratio:.2f} times the memory used is occupied ({show_bytes(wasted)} more)",
+            "the allocator holds pages with gaps in them",
+            "MEMORY PURGE now" + (", CONFIG SET activedefrag yes for good" if jemalloc else ""),
+        )  # fmt: skip
+
+
+def _persistence(facts: ServerFacts) -> Iterator[Advice]:
+    if not facts.is_broker or facts.config is None or "save" not in facts.config:
+        return
+    if facts.info.get("aof_enabled") == "0" and not facts.config["save"]:
+        yield Advice(
+            "warning", "persistence", "neither an append-only file nor dumps are written",
+            "a restart of Redis loses every waiting and unacknowledged task",
+            "CONFIG SET appendonly yes, and the same in redis.conf",
+        )  # fmt: skip
+    if facts.info.get("rdb_last_bgsave_status") == "err":
+        yield Advice(
+            "critical", "persistence", "the last dump failed",
+            "Redis refuses writes while it can't save (stop-writes-on-bgsave-error): no task can be published",
+            "look into Redis's log; most often the disk is full, or overcommit_memory is not 1",
+        )  # fmt: skip
+
+
+def _output_buffers(facts: ServerFacts) -> Iterator[Advice]:
+    cut = facts.number("client_output_buffer_limit_disconnections")
+    limits = (facts.config or {}).get("client-output-buffer-limit", "")
+    words = limits.split()
+    pubsub = words.index("pubsub") if "pubsub" in words[:-1] else None
+    hard = int(words[pubsub + 1]) if pubsub is not None and words[pubsub + 1].isdecimal() else None
+    if cut:
+        yield Advice(
+            "warning", "client-output-buffer-limit", f"{cut:.0f} clients were cut off because they read too slowly",
+            "for those who listen to Celery's events, everything in their buffer was lost",
+            f'CONFIG SET client-output-buffer-limit "pubsub {4 * (hard or PUBSUB_HARD_LIMIT)}'
+            f' {hard or PUBSUB_HARD_LIMIT} 60"',
+        )  # fmt: skip
+    elif hard is not None and 0 < hard < PUBSUB_HARD_LIMIT:
+        yield Advice(
+            "note", "client-output-buffer-limit", f"subscribers are cut off when {show_bytes(hard)} wait for them",
+            "a burst of Celery's events may be more than that",
+            f'CONFIG SET client-output-buffer-limit "pubsub {PUBSUB_HARD_LIMIT} {PUBSUB_HARD_LIMIT // 4} 60"',
+        )  # fmt: skip
+    elif hard == 0:
+        yield Advice(
+            "note", "client-output-buffer-limit", "subscribers have no limit",
+            "one that does not read makes Redis grow until its memory is full",
+            f'CONFIG SET client-output-buffer-limit "pubsub {8 * PUBSUB_HARD_LIMIT} {2 * PUBSUB_HARD_LIMIT} 60"',
+        )  # fmt: skip
+
+
+def _unacknowledged(facts: ServerFacts) -> Iterator[Advice]:
+    for database, group in _groups(facts, UNACKED):
+        share = (group.bytes or 0) / database.bytes if database.bytes else 0
+        if share > 0.5 and (group.bytes or 0) > 10 * MB:
+            yield Advice(
+                "note", f"db{database.db} {group.group}",
+                f"{show_bytes(group.bytes or 0)}, {share:.0%} of the database, are messages that workers hold",
+                "prefetched tasks wait in workers where others can't take them",
+                "worker_prefetch_multiplier = 1 for long tasks",
+            )  # fmt: skip
+
+
+def _groups(facts: ServerFacts, *names: str) -> Iterator[tuple[DatabaseFacts, GroupFacts]]:
+    for database in facts.databases:
+        for name in names:
+            group = database.group(name)
+            if group is not None:
+                yield database, group
+
+
+RULES: tuple[Callable[[ServerFacts], Iterator[Advice]], ...] = (
+    _eviction_policy, _memory_limit, _persistence, _results_without_ttl, _big_results, _big_messages, _orphan_replies,
+    _stale_bindings, _fragmentation, _output_buffers, _unacknowledged,
+)  # fmt: skip

@@ -1,0 +1,83 @@
+"""What was found out about a server, for advice and reports.
+
+Takes and gives nothing; sizes are bytes as MEMORY USAGE tells them, ratios are 0 to 1. None is not known.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class BigKey(NamedTuple):
+    """One of the largest keys of a group, its name fit to be shown."""
+
+    name: str
+    bytes: int
+
+
+class GroupFacts(NamedTuple):
+    """Keys that belong together. ``without_ttl`` is the share of those that stay until they are deleted.
+
+    ``keys_error`` and ``bytes_error`` are half the width of the 95 % interval as a ratio; 0 where all was counted.
+    """
+
+    group: str
+    type: str | None
+    keys: int
+    keys_error: float
+    bytes: int | None
+    bytes_error: float | None
+    without_ttl: float | None
+    largest: tuple[BigKey, ...]
+
+    @property
+    def mean(self) -> float | None:
+        """Bytes of a key in the mean."""
+        return self.bytes / self.keys if self.bytes is not None and self.keys else None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFacts:
+    """One database: ``total`` keys, of which ``looked_at`` were, and their groups, the heaviest first."""
+
+    db: int
+    total: int
+    looked_at: int
+    groups: tuple[GroupFacts, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """What all groups take."""
+        return sum(group.bytes or 0 for group in self.groups)
+
+    def group(self, name: str) -> GroupFacts | None:
+        """Give a group, if it is there."""
+        return next((group for group in self.groups if group.group == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """One server: fields of INFO, parameters of CONFIG GET, databases.
+
+    ``config`` is None where the server does not tell. ``queues`` are the names of Celery's queues there, with the
+    messages that wait in each; ``reply_bindings`` are members of the binding set of inspect's replies.
+    """
+
+    url: str
+    info: Mapping[str, str]
+    config: Mapping[str, str] | None
+    databases: tuple[DatabaseFacts, ...]
+    queues: Mapping[str, int] = field(default_factory=dict)
+    reply_bindings: int = 0
+
+    @property
+    def is_broker(self) -> bool:
+        """Whether Celery's queues or their bindings are there."""
+        return bool(self.queues)
+
+    def number(self, name: str) -> float:
+        """Give a field of INFO as a number; 0 where it is none."""
+        try:
+            return float(self.info.get(name, "0"))
+        except ValueError:
+            return 0.0

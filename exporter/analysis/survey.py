@@ -1,0 +1,218 @@
+"""A whole look at one server: every key of its databases, or as many as it may be, and what the server says of itself.
+
+Binds sources.queues and sources.key_space -> decode -> state.key_groups -> facts. Sends INFO and CONFIG GET, SCAN for
+queues, LLEN and SCARD, then per batch of names MEMORY USAGE and PTTL for each, and TYPE for a few of each group. Reads
+only, and rests between batches so that the server keeps most of its time. Raises SourceError.
+"""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
+from exporter.clock import Clock
+from exporter.decode.key_groups import KeyClassifier, show
+from exporter.decode.queues import decode_binding
+from exporter.decode.redis_server import parse_info
+from exporter.endpoints import Endpoints
+from exporter.errors import DecodeError, SourceError
+from exporter.key_spaces import key_names
+from exporter.settings import RedisTarget, Settings
+from exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Walk
+from exporter.sources.queues import QueueKeys, QueueScan
+from exporter.sources.refusals import Refusal
+from exporter.sources.session import Session
+from exporter.state.key_groups import KeyGroups
+from exporter.state.key_tallies import Estimate, KeyReading, fold_rest
+
+DEADLINE = 10.0
+"""Seconds that an answer may take: nobody waits for a scrape here."""
+PARAMETERS = ("save", "client-output-buffer-limit")
+TRACKED = 4
+"""Groups told apart for each that is shown, since who weighs most is known only at the end."""
+TYPED = 5
+"""Keys of each group whose type is asked."""
+MOST_QUEUE_BATCHES = 100_000
+
+Progress = Callable[[int, int, int], None]
+"""Is told the database, the keys looked at, and the keys there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyOptions:
+    """How much is looked at: ``max_keys`` of each database (0 for all), at ``duty`` of the server's time (0 to 1).
+
+    ``groups`` are shown of each database, ``largest`` keys kept of each. ``databases`` are those to look at, all that
+    hold keys if there are none.
+    """
+
+    max_keys: int = 0
+    duty: float = 0.25
+    groups: int = 30
+    largest: int = 5
+    databases: tuple[int, ...] = ()
+
+
+class Survey:
+    """Surveys servers of the settings."""
+
+    def __init__(self, settings: Settings, clock: Clock, options: SurveyOptions, stop: threading.Event) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._options = options
+        self._stop = stop
+        self._endpoints = Endpoints(settings, clock)
+
+    def read(self, target: RedisTarget, progress: Progress) -> ServerFacts:
+        """Give what is found out about a server; raise SourceError."""
+        session = self._session(target, None)
+        try:
+            info, config = _read_server(session)
+        finally:
+            session.close()
+        totals = _totals(info)
+        databases, queues, replies = [], Counter[str](), 0
+        for db in self._options.databases or sorted(totals):
+            found = _Database(self._session(target, db), self._settings, self._clock, self._options)
+            try:
+                facts = found.read(db, totals.get(db, 0), self._stop, progress)
+            finally:
+                found.session.close()
+            databases.append(facts)
+            queues.update(found.queues)
+            replies += found.reply_bindings
+        return ServerFacts(target.redacted, info, config, tuple(databases), queues, replies)
+
+    def _session(self, target: RedisTarget, db: int | None) -> Session:
+        return Session(self._endpoints.to(target, timeout=DEADLINE, db=db), self._clock)
+
+
+class _Database:
+    """One database under way."""
+
+    def __init__(self, session: Session, settings: Settings, clock: Clock, options: SurveyOptions) -> None:
+        self.session = session
+        self.queues: dict[str, int] = {}
+        self.reply_bindings = 0
+        self._settings = settings
+        self._options = options
+        transport = settings.broker_transport_options
+        self._keys = QueueKeys(transport.global_keyprefix, transport.sep, transport.priority_steps)
+        self._reader = KeySpaceReader(session, clock, DEADLINE, select=False)
+        self._groups = KeyGroups(options.groups * TRACKED, options.largest)
+        self._types: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def read(self, db: int, total: int, stop: threading.Event, progress: Progress) -> DatabaseFacts:
+        """Look at the keys; raise SourceError."""
+        self._find_queues(stop)
+        names = key_names(self._settings, {queue: queue for queue in self.queues})
+        classify = KeyClassifier(names.celery, names.patterns).classify
+        walk, looked_at, complete = Walk(db), 0, False
+        while not complete and not stop.is_set():
+            batch = self._reader.next_batch(walk, total, [])
+            looked_at += len(batch.names)
+            busy = batch.busy + self._measure(db, batch, classify)
+            complete = batch.complete or 0 < self._options.max_keys <= looked_at
+            if batch.complete:
+                self._groups.complete()
+            progress(db, looked_at, max(total, looked_at))
+            stop.wait(busy * (1 / self._options.duty - 1))
+        self._groups.refresh()
+        total = looked_at if self._groups.swept else max(total, looked_at)
+        shown = fold_rest(self._groups.estimates(total), self._options.groups)
+        return DatabaseFacts(db, total, looked_at, tuple(self._facts(estimate) for estimate in shown))
+
+    def _measure(self, db: int, batch: Batch, classify: Callable[[bytes], str]) -> float:
+        """Count and measure every name of a batch; give the time that it took the server, in seconds."""
+        segment = self._groups.enter(batch.position)
+        found: dict[str, list[bytes]] = defaultdict(list)
+        for name in batch.names:
+            found[classify(name)].append(name)
+        keys = [(group, name) for group, names in self._groups.fold(segment, found).items() for name in names]
+        spent = 0.0
+        for start in range(0, len(keys), MOST_MEASURED):
+            chunk = keys[start : start + MOST_MEASURED]
+            measured, busy = self._reader.measure(db, [name for _, name in chunk])
+            spent += busy
+            for (group, name), key in zip(chunk, measured, strict=True):
+                lasts = key.ttl == -1 if key.ttl is not None and key.ttl != -2 else None
+                self._groups.measure(segment, KeyReading(group, name, key.size, lasts))
+        return spent + self._ask_types(db, keys)
+
+    def _ask_types(self, db: int, keys: list[tuple[str, bytes]]) -> float:
+        asked = []
+        for group, name in keys:
+            if self._types[group].total() < TYPED:
+                self._types[group][""] += 1
+                asked.append((group, name))
+        if not asked:
+            return 0.0
+        types, busy = self._reader.types(db, [name for _, name in asked])
+        for (group, _), kind in zip(asked, types, strict=True):
+            self._types[group][""] -= 1
+            self._types[group][kind] += 1
+        return busy
+
+    def _find_queues(self, stop: threading.Event) -> None:
+        scan = QueueScan(self.session, self._keys, DEADLINE)
+        bindings: list[bytes] = []
+        for _ in range(MOST_QUEUE_BATCHES):
+            found = scan.next_batch()
+            bindings += found.bindings
+            if found.complete or stop.is_set():
+                break
+        queues = {queue for member in bindings if (queue := self._queue(member))} | set(self._settings.queues.names)
+        commands = [command for queue in sorted(queues) for command in self._keys.length_commands(queue)]
+        commands.append(("SCARD", self._keys.binding_of("reply.celery.pidbox")))
+        replies = iter(self.session.exchange(commands, DEADLINE))
+        steps = len(self._keys.priority_steps)
+        for queue in sorted(queues):
+            lengths = [next(replies) for _ in range(steps)]
+            self.queues[queue] = sum(length for length in lengths if isinstance(length, int))
+        last = next(replies)
+        self.reply_bindings = last if isinstance(last, int) else 0
+
+    def _queue(self, member: bytes) -> str | None:
+        try:
+            return decode_binding(member, self._settings.event_exchange)
+        except DecodeError:
+            return None
+
+    def _facts(self, estimate: Estimate) -> GroupFacts:
+        kinds = [kind for kind, count in self._types[estimate.group].items() if count and kind]
+        return GroupFacts(
+            group=estimate.group,
+            type="/".join(sorted(kinds)) or None,
+            keys=round(estimate.keys),
+            keys_error=estimate.keys_error,
+            bytes=None if estimate.memory is None else round(estimate.memory),
+            bytes_error=estimate.memory_error,
+            without_ttl=estimate.without_ttl,
+            largest=tuple(BigKey(show(name), size) for size, name in estimate.largest),
+        )
+
+
+def _read_server(session: Session) -> tuple[dict[str, str], dict[str, str] | None]:
+    info, *parameters = session.exchange([("INFO", "ALL"), *(("CONFIG", "GET", name) for name in PARAMETERS)], DEADLINE)
+    if isinstance(info, Refusal):
+        raise info.as_error("INFO")
+    if not isinstance(info, bytes):
+        raise SourceError("protocol", "INFO: an answer that is no text")
+    config: dict[str, str] = {}
+    for reply in parameters:
+        if not isinstance(reply, list):
+            return parse_info(info), None
+        words = [str(word, "utf-8", "replace") for word in reply]
+        config |= dict(zip(words[::2], words[1::2], strict=False))
+    return parse_info(info), config
+
+
+def _totals(info: Mapping[str, str]) -> dict[int, int]:
+    """Keys by database, from lines like ``db0:keys=3,expires=1``."""
+    found = {}
+    for name, value in info.items():
+        number = value.removeprefix("keys=").partition(",")[0]
+        if name.startswith("db") and name[2:].isdecimal() and number.isdecimal():
+            found[int(name[2:])] = int(number)
+    return found

@@ -1,0 +1,56 @@
+"""Redis metrics: a node's view of its cluster, from CLUSTER INFO, in cluster mode only.
+
+redis_exporter shows every number of which the field begins with ``cluster_``; these are those that servers have.
+"""
+
+from exporter.catalog import labels as lb
+from exporter.catalog.metric import Info, Metric, gauge
+from exporter.catalog.redis_fields import OK_WORDS
+
+MESSAGES = (
+    "ping", "pong", "meet", "fail", "auth-req", "auth-ack", "update", "mfstart", "module", "publish", "publishshard",
+)  # fmt: skip
+"""Kinds of messages between nodes."""
+
+_FIELDS = (
+    ("cluster_state", "1 if the cluster is ok."),
+    ("cluster_slots_assigned", "Slots assigned to a node."),
+    ("cluster_slots_ok", "Slots served."),
+    ("cluster_slots_pfail", "Slots whose node may have failed."),
+    ("cluster_slots_fail", "Slots whose node has failed."),
+    ("cluster_nodes_pfail", "Nodes that may have failed, on Valkey."),
+    ("cluster_nodes_fail", "Nodes that have failed, on Valkey."),
+    ("cluster_voting_nodes_pfail", "Nodes with a vote that may have failed, on Valkey."),
+    ("cluster_voting_nodes_fail", "Nodes with a vote that have failed, on Valkey."),
+    ("cluster_known_nodes", "Nodes known."),
+    ("cluster_size", "Masters that serve slots."),
+    ("cluster_current_epoch", "Epoch of the cluster."),
+    ("cluster_my_epoch", "Epoch of this node."),
+    *(
+        (f"cluster_stats_messages_{kind}_{way}", f"Messages of the kind {kind} {way} between nodes.")
+        for kind in MESSAGES
+        for way in ("sent", "received")
+    ),
+)
+
+MESSAGES_SENT = gauge(
+    "redis_cluster_messages_sent_total",
+    "Messages sent to other nodes.",
+    (lb.REDIS,),
+    Info("CLUSTER INFO", "cluster_stats_messages_sent", words=OK_WORDS),
+)
+MESSAGES_RECEIVED = gauge(
+    "redis_cluster_messages_received_total",
+    "Messages received from other nodes.",
+    (lb.REDIS,),
+    Info("CLUSTER INFO", "cluster_stats_messages_received", words=OK_WORDS),
+)
+
+ROWS: tuple[Metric, ...] = (
+    *(
+        gauge(f"redis_{field.replace('-', '_')}", text, (lb.REDIS,), Info("CLUSTER INFO", field, words=OK_WORDS))
+        for field, text in _FIELDS
+    ),
+    MESSAGES_SENT,
+    MESSAGES_RECEIVED,
+)

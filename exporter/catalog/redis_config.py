@@ -1,0 +1,51 @@
+"""Redis metrics: settings that INFO does not tell, by CONFIG GET of named parameters, once in a while.
+
+``maxmemory`` and ``maxclients`` are told by INFO and, on servers whose INFO lacks them, by CONFIG.
+"""
+
+from exporter.catalog import labels as lb
+from exporter.catalog.metric import Command, Metric, gauge
+
+
+def _from(parameter: str) -> Command:
+    return Command(f"CONFIG GET {parameter}")
+
+
+BUFFER_LIMIT = gauge(
+    "redis_config_client_output_buffer_limit_bytes",
+    "Limit of a client's output buffer, by class of clients.",
+    (lb.REDIS, lb.CLIENT_CLASS, lb.LIMIT),
+    _from("client-output-buffer-limit"),
+)
+BUFFER_LIMIT_SECONDS = gauge(
+    "redis_config_client_output_buffer_limit_overcome_seconds",
+    "Time for which a client may be over the soft limit of its output buffer.",
+    (lb.REDIS, lb.CLIENT_CLASS, lb.LIMIT),
+    _from("client-output-buffer-limit"),
+)
+PLAIN: dict[str, Metric] = {
+    parameter: gauge(f"redis_{name}", text, (lb.REDIS,), _from(parameter))
+    for parameter, name, text in (
+        ("io-threads", "config_io_threads", "Threads for reading and writing."),
+        ("repl-backlog-size", "config_repl_backlog_size", "Size of the replication backlog, in bytes."),
+        ("commandlog-execution-slower-than", "commandlog_execution_slower_than",
+         "Time from which Valkey logs a command as slow, in microseconds."),
+        ("commandlog-slow-execution-max-len", "commandlog_slow_execution_max_len",
+         "Longest that Valkey's log of slow commands may be."),
+        ("commandlog-request-larger-than", "commandlog_request_larger_than",
+         "Bytes from which Valkey logs a request as large."),
+        ("commandlog-large-request-max-len", "commandlog_large_request_max_len",
+         "Longest that Valkey's log of large requests may be."),
+        ("commandlog-reply-larger-than", "commandlog_reply_larger_than",
+         "Bytes from which Valkey logs a reply as large."),
+        ("commandlog-large-reply-max-len", "commandlog_large_reply_max_len",
+         "Longest that Valkey's log of large replies may be."),
+    )
+}  # fmt: skip
+"""Parameters whose value is the metric's."""
+
+DATABASES = "databases"
+CLUSTER_DATABASES = "cluster-databases"
+"""How many databases there are, outside cluster mode and in it (Valkey 9): all of them are shown."""
+
+ROWS: tuple[Metric, ...] = (*PLAIN.values(), BUFFER_LIMIT, BUFFER_LIMIT_SECONDS)

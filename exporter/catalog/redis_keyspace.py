@@ -1,0 +1,22 @@
+"""Redis metrics: keys by database, from INFO keyspace."""
+
+from exporter.catalog import labels as lb
+from exporter.catalog.metric import Info, Metric, gauge
+
+_DB = (lb.REDIS, lb.DB)
+
+DB_KEYS = gauge("redis_db_keys", "Keys in the database.", _DB, Info("keyspace", "db*", "keys"))
+DB_KEYS_EXPIRING = gauge("redis_db_keys_expiring", "Keys with a time to live.", _DB, Info("keyspace", "db*", "expires"))
+OF_EMPTY_DATABASES = (DB_KEYS, DB_KEYS_EXPIRING)
+"""Shown as 0 for databases that INFO leaves out because nothing is in them."""
+
+ROWS: tuple[Metric, ...] = (
+    DB_KEYS,
+    DB_KEYS_EXPIRING,
+    gauge("redis_db_avg_ttl_seconds", "Mean time to live of keys that have one.", _DB,
+          Info("keyspace", "db*", "avg_ttl", 1e3)),
+    gauge("redis_db_keys_cached", "Keys in memory, on KeyDB with storage.", _DB,
+          Info("keyspace", "db*", "cached_keys")),
+    gauge("redis_db_keys_with_expiring_items", "Keys of which fields have a time to live.", _DB,
+          Info("keyspace", "db*", "subexpiry", part_elsewhere="keys_with_volatile_items")),
+)  # fmt: skip

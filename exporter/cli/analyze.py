@@ -1,0 +1,156 @@
+"""``analyze``: what fills a Redis server, and what should be done about it.
+
+Takes a URL or the settings, prints a report or JSON, gives 1 if a server could not be looked at. Only reads.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from exporter import logs
+from exporter.analysis.advice import advise
+from exporter.analysis.report import describe_report, render_report
+from exporter.analysis.survey import Progress, Survey, SurveyOptions
+from exporter.clock import SystemClock
+from exporter.errors import ConfigError, SourceError
+from exporter.settings import RedisTarget, Settings, UsageRequested, load
+
+PROGRAM = "celery-redis-exporter analyze"
+HELP = f"""\
+usage: {PROGRAM} [URL] [flags]
+
+Look at every key of a Redis server, or of all servers of the settings if there is no URL, and say what takes the
+memory and what should be done. Only reads, and leaves most of the server's time to others.
+
+  URL                 as in redis://user@host:6379/0; keep passwords out of it with --broker-password-file
+  --db=0,1            databases to look at; all that hold keys by default
+  --max-keys=N        look at N keys of each database, and estimate the rest; all by default
+  --duty=0.25         share of the server's time that this may take
+  --groups=30         groups shown of each database
+  --largest=10        largest keys shown
+  --json              print JSON
+  --no-progress       show no progress bar
+
+All settings of the exporter are flags here too, such as --redis.key-space.groups='market:*'; see {PROGRAM[:21]} --help.
+"""
+BAR = 30
+NARROWEST, WIDEST = 60, 160
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"analyze: {message}; see analyze --help")
+
+
+def run(argv: list[str]) -> int:
+    """Print the reports; give 0, or 1 if a server could not be looked at. Raises ConfigError."""
+    if any(argument in {"-h", "--help"} for argument in argv):
+        sys.stdout.write(HELP)
+        return 0
+    flags, rest = _parse(argv)
+    settings, targets = _settings(rest, os.environ)
+    logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
+    stop = threading.Event()
+    _stop_on_interrupt(stop)
+    survey = Survey(settings, SystemClock(), _options(flags), stop)
+    progress = _progress(shown=not flags.no_progress and sys.stderr.isatty())
+    reports, failed = [], False
+    for target in targets:
+        try:
+            facts = survey.read(target, progress)
+        except SourceError as error:
+            failed = True
+            sys.stderr.write(f"{PROGRAM}: {target.redacted}: {error.reason}: {error}\n")
+            continue
+        reports.append((facts, advise(facts)))
+    if stop.is_set():
+        sys.stderr.write(f"{PROGRAM}: interrupted; the figures are of what was looked at until then\n")
+    if flags.json:
+        sys.stdout.write(json.dumps([describe_report(*report) for report in reports], indent=2) + "\n")
+    else:
+        width = min(max(shutil.get_terminal_size((100, 24)).columns, NARROWEST), WIDEST)
+        sys.stdout.write("\n".join(render_report(*report, width=width, shown=flags.largest) for report in reports))
+    return 1 if failed else 0
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--db", type=_databases, default=())
+    parser.add_argument("--max-keys", type=_count, default=0)
+    parser.add_argument("--duty", type=_share, default=0.25)
+    parser.add_argument("--groups", type=_count, default=30)
+    parser.add_argument("--largest", type=_count, default=10)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--no-progress", action="store_true")
+    return parser.parse_known_args(argv)
+
+
+def _settings(rest: Sequence[str], environ: Mapping[str, str]) -> tuple[Settings, tuple[RedisTarget, ...]]:
+    """Read the settings; with a URL the one server that it names is looked at."""
+    arguments = list(rest)
+    url = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
+    try:
+        settings = load([*arguments, *(["--broker-url", url] if url else [])], environ, PROGRAM)
+    except UsageRequested as usage:  # pragma: no cover -- run has answered that
+        raise ConfigError(str(usage)) from None
+    targets = settings.redis_targets[: 1 if url else None]
+    if not targets or (url and targets[0].name != "broker"):
+        raise ConfigError("analyze: there is no Redis server to look at; give a URL such as redis://localhost:6379/0")
+    return settings, targets
+
+
+def _options(flags: argparse.Namespace) -> SurveyOptions:
+    return SurveyOptions(flags.max_keys, flags.duty, flags.groups, flags.largest, flags.db)
+
+
+def _progress(*, shown: bool) -> Progress:
+    if not shown:
+        return lambda *_: None
+
+    def show(db: int, looked_at: int, total: int) -> None:
+        filled = BAR * looked_at // total if total else BAR
+        end = "\r\033[K" if looked_at >= total else ""
+        line = f"db{db} [{'#' * filled}{'.' * (BAR - filled)}] {looked_at:,} of {total:,} keys"
+        sys.stderr.write(f"\r\033[K{line}{end}")
+        sys.stderr.flush()
+
+    return show
+
+
+def _stop_on_interrupt(stop: threading.Event) -> None:
+    """Report what was seen so far at the first Ctrl-C, end at the second."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    signal.signal(signal.SIGINT, handle)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text!r}")
+    return share
+
+
+def _databases(text: str) -> tuple[int, ...]:
+    if not all(part.isdecimal() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"must be numbers with commas between, not {text!r}")
+    return tuple(sorted({int(part) for part in text.split(",")}))

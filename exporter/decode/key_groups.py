@@ -1,0 +1,190 @@
+"""Names of keys -> groups of keys that belong together, for people who ask what fills a database.
+
+Takes a name as Redis gives it, any bytes; gives the label of its group. In this order: Celery's own keys (queues by
+their name, with all priorities; everything else by its kind), patterns of the user, and for the rest a normal form:
+what differs from key to key (uuids, hex numbers of 8 digits or more, digits, long tokens) becomes ``*``, and at most
+three literal parts stay, so that ``user:17:profile`` is ``user:*:profile``. Pure, and made for millions of names: one
+look-up in a dict for a key whose name is known, else one regular expression, else a second one whose results are
+remembered. Never does I/O. A label is printable and bounded, whatever the name holds.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+LONGEST_NAME = 512
+"""Bytes of a name that are looked at: of a longer one the first and the last half of that."""
+LONGEST_LABEL = 100
+LITERAL_PARTS = 3
+REMEMBERED = 10_000
+"""Normal forms whose labels are remembered, to be forgotten all at once."""
+
+TASK_META, TASKSET_META, CHORD_UNLOCK = "celery-task-meta", "celery-taskset-meta", "chord-unlock"
+BINDING, UNACKED, UNACKED_INDEX = "_kombu.binding", "unacked", "unacked_index"
+PIDBOX_REPLIES, RPC_RESULTS, CELERY_ONCE = "*.reply.celery.pidbox", "rpc-result", "qo_*"
+
+_UUID = rb"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+_VARIABLE = re.compile(
+    rb"(?<![0-9A-Za-z])(?:"
+    + _UUID
+    + rb"(?![0-9A-Za-z])"
+    + rb"|[0-9a-fA-F]{8,}(?![0-9A-Za-z])"
+    + rb"|(?=[A-Za-z]*[0-9])[0-9A-Za-z]{16,}"  # a token: nobody calls things that
+    + rb")|[0-9]+"
+)
+_PARTS = re.compile(r"([:._\-/]+)")
+_WILD = re.compile(r"\*+")
+
+
+@dataclass(frozen=True, slots=True)
+class CeleryNames:
+    """How the application names its keys.
+
+    ``prefix`` is the broker's global_keyprefix; ``result_prefix`` the result backend's, which Celery ends with ``_``
+    where it does not end with one of ``:_-.``. ``queues`` maps the names of known queues to those they are shown by;
+    ``separator`` stands between a queue's name and its priority step.
+    """
+
+    prefix: str = ""
+    result_prefix: str = ""
+    separator: str = "\x06\x16"
+    priority_steps: tuple[int, ...] = (0, 3, 6, 9)
+    unacked_key: str = UNACKED
+    unacked_index_key: str = UNACKED_INDEX
+    redbeat_prefix: str = "redbeat:"
+    queues: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def result_keys(self) -> str:
+        """What stands before a key of the result backend (celery/backends/base.py)."""
+        prefix = self.result_prefix
+        return f"{prefix}_" if prefix and prefix[-1] not in ":_-." else prefix
+
+
+class KeyClassifier:
+    """Tells the group of a key; ``patterns`` are the user's: group -> globs as Redis writes them."""
+
+    def __init__(self, names: CeleryNames, patterns: Mapping[str, Iterable[str]] | None = None) -> None:
+        self._exact = _exact_names(names)
+        broker, results, sep = (re.escape(text.encode()) for text in (names.prefix, names.result_keys, names.separator))
+        kinds = [
+            (results + rb"celery-task-meta-", TASK_META),
+            (results + rb"celery-taskset-meta-", TASKSET_META),
+            (results + rb"chord-unlock-", CHORD_UNLOCK),
+            (broker + rb"_kombu\.binding", BINDING),
+            (re.escape(names.redbeat_prefix.encode()), f"{show(names.redbeat_prefix.encode())}*"),
+            (rb"qo_", CELERY_ONCE),
+            (broker + rb".*\.reply\.celery\.pidbox\Z", PIDBOX_REPLIES),
+            (broker + _UUID + rb"\Z", RPC_RESULTS),
+            *((_glob(glob), group) for group, globs in (patterns or {}).items() for glob in globs),
+        ]
+        self._groups = ("", *(group for _, group in kinds))
+        self._known = re.compile(b"|".join(b"(" + pattern + b")" for pattern, _ in kinds), re.DOTALL).match
+        # A queue that nobody told of shows itself by the separator that no other key has.
+        steps = b"|".join(str(step).encode() for step in names.priority_steps if step) or rb"(?!)"
+        self._queue = re.compile(broker + rb"(.+)" + sep + rb"(?:" + steps + rb")\Z", re.DOTALL).match
+        self._separator = names.separator.encode()
+        self._labels: dict[bytes, str] = {}
+
+    def classify(self, name: bytes) -> str:
+        """Give the label of a key's group."""
+        group = self._exact.get(name)
+        if group is not None:
+            return group
+        if len(name) > LONGEST_NAME:
+            name = name[: LONGEST_NAME // 2] + name[-LONGEST_NAME // 2 :]
+        found = self._known(name)
+        if found is not None:
+            return self._groups[found.lastindex or 0]
+        if self._separator in name and (queue := self._queue(name)):
+            return show(queue[1])
+        form = _VARIABLE.sub(b"*", name)
+        label = self._labels.get(form)
+        if label is None:
+            if len(self._labels) >= REMEMBERED:
+                self._labels.clear()
+            label = self._labels[form] = _normal(form)
+        return label
+
+
+def show(name: bytes) -> str:
+    """Give a name as printable text of at most LONGEST_LABEL characters; what is not printable is escaped."""
+    text = name[: LONGEST_LABEL + 1].decode("utf-8", "backslashreplace") or "(empty)"
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 3]}..."
+
+
+def _exact_names(names: CeleryNames) -> dict[bytes, str]:
+    prefix, sep = names.prefix, names.separator
+    exact = {
+        f"{prefix}{names.unacked_key}".encode(): UNACKED,
+        f"{prefix}{names.unacked_index_key}".encode(): UNACKED_INDEX,
+    }
+    for queue, shown in names.queues.items():
+        for step in names.priority_steps:
+            exact[f"{prefix}{queue}{sep}{step}".encode() if step else f"{prefix}{queue}".encode()] = shown
+    return exact
+
+
+def _normal(form: bytes) -> str:
+    """Shorten a name with stars to its first literal parts; what follows them is one more star."""
+    pieces = _PARTS.split(show(form))
+    kept: list[str] = []
+    literal = 0
+    for place, piece in enumerate(pieces):
+        is_part = place % 2 == 0
+        if is_part and piece.strip("*"):
+            literal += 1
+            if literal > LITERAL_PARTS:
+                kept.append("*")
+                break
+        kept.append(piece)
+    return _WILD.sub("*", "".join(kept))
+
+
+def _glob(glob: str) -> bytes:
+    """Translate a glob as Redis reads it into a regular expression that never backtracks over a star."""
+    pieces, place = [], 0
+    literal = [b""]
+    while place < len(glob):
+        char = glob[place]
+        place += 1
+        if char == "*":
+            pieces.append(b"".join(literal))
+            literal = []
+        elif char == "?":
+            literal.append(b".")
+        elif char == "[" and "]" in glob[place + 1 :]:
+            end = glob.index("]", place + 1)
+            literal.append(_one_of(glob[place:end].encode()))
+            place = end + 1
+        else:
+            if char == "\\" and place < len(glob):
+                char = glob[place]
+                place += 1
+            literal.append(re.escape(char.encode()))
+    last = b"".join(literal)
+    if not pieces:
+        return last + rb"\Z"
+    first, *middle = pieces
+    found = b"".join(b"(?>.*?" + piece + b")" for piece in middle if piece)
+    return first + found + (rb".*" + last + rb"\Z" if last else b"")
+
+
+def _one_of(chars: bytes) -> bytes:
+    """Translate what stands in a glob's brackets; a range may be written the wrong way round, as Redis has it."""
+    negated = chars.startswith(b"^")
+    chars = chars[negated:]
+    wanted: set[int] = set()
+    place = 0
+    while place < len(chars):
+        if place + 2 < len(chars) and chars[place + 1 : place + 2] == b"-":
+            low, high = sorted((chars[place], chars[place + 2]))
+            wanted |= set(range(low, high + 1))
+            place += 3
+        else:
+            wanted.add(chars[place])
+            place += 1
+    listed = b"".join(b"\\x%02x" % char for char in sorted(wanted))
+    return b"[" + (b"^" if negated else b"") + listed + b"]"

@@ -1,0 +1,79 @@
+"""How rows of the catalogue are read from fields of INFO-like replies.
+
+Takes rows and the texts of fields, gives numbers in the metric's unit, or none where there is none. Keeps nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from exporter.catalog import Metric
+from exporter.catalog.metric import Info
+from exporter.records import Sample
+
+MAX_DIGITS = 20
+
+
+def read_whole(value: str) -> int | None:
+    """Give a whole number that 64 bits may hold; None for anything else, as Python refuses to read endless ones."""
+    return int(value) if value.isdecimal() and len(value) < MAX_DIGITS else None
+
+
+class FieldRow(NamedTuple):
+    """How one metric is read from its field; see ``catalog.metric.Info``."""
+
+    metric: Metric
+    part: str
+    part_elsewhere: str
+    divisor: float
+    words: dict[str, float]
+
+    def read(self, value: str | None) -> float | None:
+        """Give the value in the metric's unit; None if it is missing or no number."""
+        if value is None:
+            return None
+        try:
+            whole = read_whole(value)
+            number = float(value) if whole is None else whole
+        except ValueError:
+            return self.words.get(value)
+        return number if self.divisor == 1 else number / self.divisor
+
+    def pick(self, parts: dict[str, str]) -> float | None:
+        """Give the value of the row's own part."""
+        return self.read(parts.get(self.part) or parts.get(self.part_elsewhere))
+
+
+def row_of(metric: Metric) -> FieldRow:
+    """Give how a metric is read; raise TypeError if it does not come from INFO."""
+    origin = metric.origin
+    if not isinstance(origin, Info):
+        raise TypeError(f"{metric.name} does not come from INFO")
+    return FieldRow(metric, origin.part, origin.part_elsewhere, origin.divisor, dict(origin.words))
+
+
+def index_rows(metrics: Iterable[Metric]) -> dict[str, list[FieldRow]]:
+    """Map fields, or their prefixes (the field without its star), to the rows that read them."""
+    rows_by_field: dict[str, list[FieldRow]] = defaultdict(list)
+    for metric in metrics:
+        row = row_of(metric)
+        if isinstance(metric.origin, Info):
+            rows_by_field[metric.origin.fieldname.rstrip("*")].append(row)
+    return dict(rows_by_field)
+
+
+def decode_value(rows: Iterable[FieldRow], labels: tuple[str, ...], value: str) -> list[Sample]:
+    """Give the samples of rows that read the whole of a field."""
+    read = ((row, row.read(value)) for row in rows)
+    return [Sample(row.metric, labels, number) for row, number in read if number is not None]
+
+
+def decode_parts(rows: Iterable[FieldRow], labels: tuple[str, ...], parts: dict[str, str]) -> list[Sample]:
+    """Give the samples of rows that read a part of a field."""
+    read = ((row, row.pick(parts)) for row in rows)
+    return [Sample(row.metric, labels, number) for row, number in read if number is not None]
+
+
+def split_parts(value: str) -> dict[str, str]:
+    """Split ``keys=3,expires=1`` into its parts."""
+    return dict(part.partition("=")[::2] for part in value.split(","))

@@ -1,0 +1,97 @@
+"""What a sentinel says of itself and of the masters that it watches, turned into samples.
+
+Takes replies as RESP2 gives them, a refused one as anything but its usual type; what can't be read gives no sample.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from exporter.catalog import sentinel as rows
+from exporter.catalog.metric import Info, Metric
+from exporter.decode.redis_fields import read_whole
+from exporter.decode.redis_server import Reply, parse_info
+from exporter.records import Sample
+
+_MASTER = re.compile(r"master\d+")
+_DOWN = ("s_down", "o_down")
+LONGEST_MESSAGE = 200
+
+
+def decode_sentinel_info(redis: str, reply: Reply) -> list[Sample]:
+    """Give the samples of INFO sentinel."""
+    fields = parse_info(reply) if isinstance(reply, bytes) else {}
+    samples = [Sample(metric, (redis,), number) for metric, number in _numbers(rows.INFO_ROWS, fields)]
+    for name, value in fields.items():
+        if _MASTER.fullmatch(name):
+            samples += _decode_master_line(redis, dict(part.partition("=")[::2] for part in value.split(",")))
+    return samples
+
+
+def decode_masters(reply: Reply) -> list[dict[str, str]]:
+    """Give the fields of every master, from SENTINEL MASTERS; those without name, ip or port are left out."""
+    masters = [_fields(entry) for entry in reply] if isinstance(reply, list) else []
+    return [master for master in masters if {"name", "ip", "port"} <= master.keys()]
+
+
+def decode_master(redis: str, master: dict[str, str]) -> list[Sample]:
+    """Give the samples of one master's fields."""
+    labels = _labels(redis, master)
+    return [Sample(metric, labels, number) for metric, number in _numbers(rows.MASTER_ROWS, master)]
+
+
+def decode_quorum(redis: str, master: dict[str, str], reply: Reply, refusal: str) -> list[Sample]:
+    """Give the sample of SENTINEL CKQUORUM, which says no by an error, ``refusal``."""
+    if isinstance(reply, bytes):
+        return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"], reply.decode("utf-8", "replace")[:LONGEST_MESSAGE]), 1)]
+    if refusal.startswith("NOQUORUM"):
+        return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"], refusal[:LONGEST_MESSAGE]), 0)]
+    return []
+
+
+def decode_peers(redis: str, master: dict[str, str], sentinels: Reply, slaves: Reply) -> list[Sample]:
+    """Give how many sentinels and replicas of a master are not down, from SENTINEL SENTINELS and SENTINEL SLAVES."""
+    labels = _labels(redis, master)
+    samples = []
+    if isinstance(sentinels, list):
+        samples.append(Sample(rows.OK_SENTINELS, labels, 1 + _up(sentinels)))  # this one does not name itself
+    if isinstance(slaves, list):
+        samples.append(Sample(rows.OK_SLAVES, labels, _up(slaves)))
+    return samples
+
+
+def _decode_master_line(redis: str, parts: dict[str, str]) -> list[Sample]:
+    labels = (redis, parts.get("name", ""), parts.get("address", ""))
+    status = parts.get("status", "")
+    samples = [Sample(rows.MASTER_STATUS, (*labels, status), float(status == "ok"))]
+    for metric in (rows.MASTER_SLAVES, rows.MASTER_SENTINELS):
+        count = read_whole(parts.get(metric.name.rpartition("_")[2], ""))
+        if count is not None:
+            samples.append(Sample(metric, labels, count))
+    return samples
+
+
+def _numbers(metrics: Iterable[Metric], fields: dict[str, str]) -> Iterator[tuple[Metric, float]]:
+    for metric in metrics:
+        origin = metric.origin
+        value = read_whole(fields.get(origin.fieldname, "")) if isinstance(origin, Info) else None
+        if isinstance(origin, Info) and value is not None:
+            yield metric, value if origin.divisor == 1 else value / origin.divisor
+
+
+def _labels(redis: str, master: dict[str, str]) -> tuple[str, str, str]:
+    return redis, master["name"], f"{master['ip']}:{master['port']}"
+
+
+def _up(entries: list[Reply]) -> int:
+    flags = [_fields(entry).get("flags") for entry in entries]
+    return sum(text is not None and not any(word in text for word in _DOWN) for text in flags)
+
+
+def _fields(entry: Reply) -> dict[str, str]:
+    """Turn a flat list of names and values into a mapping."""
+    words = (
+        [word.decode("utf-8", "replace") for word in entry if isinstance(word, bytes)]
+        if isinstance(entry, list)
+        else []
+    )
+    return dict(zip(words[::2], words[1::2], strict=False))

@@ -1,0 +1,214 @@
+"""What fills a Redis server's databases, by groups of keys, looked at little by little in the background.
+
+Binds the sweeps of a server's databases to samples. A cycle looks at INFO and goes on with each sweep for a part of
+its budget, or does nothing while the server has other worries: it loads its data, a child process writes them (reading
+makes no copies of pages, but takes time from what does), its memory is full and nothing may be evicted, or it answers
+slowly. The outcome is counted. A scrape shows the last results and never waits. A failure costs nothing but this.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from exporter.catalog import Metric
+from exporter.catalog import key_space as rows
+from exporter.clock import Clock
+from exporter.collector_metrics import CollectorMetrics
+from exporter.decode.redis_server import parse_info
+from exporter.errors import SourceError
+from exporter.key_sweep import SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
+from exporter.records import Sample
+from exporter.sources.key_space import KeySpaceReader
+from exporter.state.key_groups import KeyGroups
+from exporter.state.key_tallies import Estimate, fold_rest
+from exporter.state.series import Store
+
+OUTCOMES = ("complete", "keys", "busy", "wall", "loading", "forking", "memory", "slow", "error")
+FIRST_PAUSE = 1.0
+"""Seconds until the first cycle: queues are found meanwhile."""
+RETRY_SECONDS = 10.0
+"""Between attempts while a server fails."""
+KEPT_INTERVALS, KEPT_SECONDS = 10, 600.0
+"""How long results are shown while no cycle succeeds: so many intervals, and that at least."""
+FULL = 0.95
+"""Share of maxmemory."""
+TRACKED = 4
+"""Groups told apart for each that is shown, since who weighs most is known only later."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpaceOptions:
+    """Seconds between cycles, what one may cost, and how many groups are shown of each of the ``databases``.
+
+    Each database comes with what gives its keys' names.
+    """
+
+    databases: Mapping[int, Callable[[], KeyNames]]
+    interval: float
+    budget: KeyBudget
+    max_groups: int
+
+
+class KeySpace:
+    """Samples the databases of the server called ``name``."""
+
+    def __init__(self, name: str, reader: KeySpaceReader, options: KeySpaceOptions, store: Store, clock: Clock) -> None:
+        self.name = name
+        self._reader = reader
+        self._options = options
+        self._store = store
+        self._clock = clock
+        self._metrics = CollectorMetrics(store, clock, f"key_space_{name}")
+        self._sweeps: dict[int, KeySweep] = {}
+        self._run_id = ""
+        self._due: float | None = None
+        self._outcomes = Counter(dict.fromkeys(OUTCOMES, 0))
+        self._before = (0, 0.0)
+        self._swept: dict[int, float] = {}
+        self._shown: dict[int, list[Sample]] = {}
+        self._own: list[Sample] = []
+        self._worked = float("-inf")
+
+    def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
+        """Make a cycle every ``interval`` seconds until ``stop`` is set; raise SourceError."""
+        interval = self._options.interval
+        if self._due is None:
+            self._due = self._clock.monotonic() + min(FIRST_PAUSE, interval)
+        while not stop.wait(max(self._due - self._clock.monotonic(), 0.0)):
+            started = self._clock.monotonic()
+            self._due = started + min(interval, RETRY_SECONDS)
+            self.cycle(stop)
+            works()
+            self._due = started + interval
+
+    def cycle(self, stop: threading.Event) -> str:
+        """Go on with the sweep of each database; give what ended the last one; raise SourceError."""
+        started = self._clock.monotonic()
+        try:
+            outcome = self._go_on(stop)
+        except SourceError as error:
+            outcome = "loading" if error.reason == "loading" else "error"
+            self._outcomes[outcome] += 1
+            self._count(started)
+            if outcome == "loading":
+                return outcome
+            with self._store.lock:
+                self._metrics.failed(started)
+            raise
+        self._worked = self._clock.monotonic()
+        self._count(started)
+        with self._store.lock:
+            self._metrics.succeeded(started)
+        return outcome
+
+    def samples(self) -> Sequence[Sample]:
+        """Give what is known; safe from any thread."""
+        kept = max(KEPT_INTERVALS * self._options.interval, KEPT_SECONDS)
+        if self._clock.monotonic() - self._worked > kept:
+            return self._own
+        return [*self._own, *(sample for samples in tuple(self._shown.values()) for sample in samples)]
+
+    def close(self) -> None:
+        """Close the connection; safe from any thread."""
+        self._reader.close()
+
+    def _go_on(self, stop: threading.Event) -> str:
+        info, delay = self._reader.look()
+        fields = parse_info(info)
+        if fields.get("run_id", "") != self._run_id:  # another process hashes names in another way
+            self._run_id = fields.get("run_id", "")
+            self._leave()
+        outcome = pause(fields, delay)
+        if outcome:
+            self._outcomes[outcome] += 1
+            return outcome
+        budget = _share(self._options)
+        for db, names in self._options.databases.items():
+            sweep = self._sweep(db, names())
+            outcome = sweep.go_on(self._reader, _keys(fields.get(f"db{db}", "")), budget, self._clock, stop)
+            self._outcomes[outcome] += 1
+            if outcome == "complete":
+                self._swept[db] = self._clock.now()
+            self._shown[db] = self._show(sweep)
+        return outcome
+
+    def _sweep(self, db: int, names: KeyNames) -> KeySweep:
+        sweep = self._sweeps.get(db)
+        if sweep is None:
+            groups = KeyGroups(self._options.max_groups * TRACKED)
+            sweep = self._sweeps[db] = KeySweep(db, names, groups)
+        sweep.call(names)
+        return sweep
+
+    def _leave(self) -> None:
+        """Forget the sweeps, but not what they cost."""
+        self._before = self._spent()
+        self._sweeps = {}
+        self._swept = {}
+        self._shown = {}
+
+    def _spent(self) -> tuple[int, float]:
+        scanned, busy = self._before
+        sweeps = self._sweeps.values()
+        return scanned + sum(sweep.scanned for sweep in sweeps), busy + sum(sweep.busy for sweep in sweeps)
+
+    def _count(self, started: float) -> None:
+        name, (scanned, busy) = (self.name,), self._spent()
+        self._own = [
+            Sample(rows.SCRAPE_DURATION, name, (self._clock.monotonic() - started) * 1000),
+            Sample(rows.KEYS_SCANNED, name, scanned),
+            Sample(rows.BUSY, name, busy),
+            *(Sample(rows.CYCLES, (self.name, outcome), self._outcomes[outcome]) for outcome in OUTCOMES),
+        ]
+
+    def _show(self, sweep: KeySweep) -> list[Sample]:
+        where = (self.name, f"db{sweep.db}")
+        groups = sweep.groups
+        samples = [
+            Sample(rows.DISTINCT_GROUPS, where, groups.distinct),
+            Sample(rows.COVERAGE, where, groups.coverage(sweep.total)),
+        ]
+        if sweep.db in self._swept:
+            samples.append(Sample(rows.LAST_SWEEP, where, self._swept[sweep.db]))
+        for estimate in fold_rest(groups.estimates(sweep.total), self._options.max_groups):
+            samples += _samples(estimate, (*where, estimate.group))
+        return samples
+
+
+def pause(fields: Mapping[str, str], delay: float) -> str:
+    """Tell why a server should be left alone at this moment; empty if it need not be."""
+    if fields.get("loading", "0") != "0":
+        return "loading"
+    forks = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "module_fork_in_progress")
+    if any(fields.get(fork, "0") != "0" for fork in forks):
+        return "forking"
+    limit, used = (int(fields.get(name, "0") or 0) for name in ("maxmemory", "used_memory"))
+    # A cache that evicts is always full.
+    if limit and used > FULL * limit and fields.get("maxmemory_policy", "noeviction") == "noeviction":
+        return "memory"
+    return "slow" if delay > SLOW_SECONDS else ""
+
+
+def _keys(text: str) -> int:
+    """Give the keys of a database from its line in INFO: ``keys=1,expires=0,...``."""
+    number = text.removeprefix("keys=").partition(",")[0]
+    return int(number) if number.isdecimal() else 0
+
+
+def _share(options: KeySpaceOptions) -> KeyBudget:
+    whole, databases = options.budget, len(options.databases)
+    names, measured = (max(number // databases, 1) for number in (whole.names, whole.measured))
+    wall = min(whole.wall, options.interval) if options.interval else whole.wall
+    return replace(whole, names=names, measured=measured, busy=whole.busy / databases, wall=wall / databases)
+
+
+def _samples(estimate: Estimate, where: tuple[str, str, str]) -> list[Sample]:
+    found: list[tuple[Metric, tuple[str, ...], float | None]] = [
+        (rows.GROUP_COUNT, where, round(estimate.keys)),
+        (rows.GROUP_MEMORY, where, None if estimate.memory is None else round(estimate.memory)),
+        (rows.GROUP_ERROR, (*where, "count"), estimate.keys_error),
+        (rows.GROUP_ERROR, (*where, "memory"), estimate.memory_error),
+        (rows.GROUP_WITHOUT_TTL, where, estimate.without_ttl),
+    ]
+    return [Sample(metric, labels, value) for metric, labels, value in found if value is not None]

@@ -1,0 +1,109 @@
+"""Settings in, the samplers of all servers' key spaces out: one for each Redis server, over its databases.
+
+The broker's names are known where the broker is Redis; the databases of all URLs that lead to one server are its.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from exporter.clock import Clock
+from exporter.decode.key_groups import CeleryNames
+from exporter.endpoints import Endpoints
+from exporter.key_space import KeySpace, KeySpaceOptions
+from exporter.key_sweep import KeyBudget, KeyNames
+from exporter.records import Sample
+from exporter.settings import RedisTarget, Settings
+from exporter.settings.targets import master_options, named_redis_targets
+from exporter.sources.key_space import KeySpaceReader
+from exporter.sources.queues import QueueKeys
+from exporter.state.queues import Queues
+from exporter.state.series import Store
+from exporter.supervisor import Supervisor
+
+
+class KeySpaces:
+    """The samplers; none where ``redis.key_space.interval`` is 0."""
+
+    def __init__(self, settings: Settings, endpoints: Endpoints, queues: Queues, store: Store, clock: Clock) -> None:
+        wanted = settings.redis.key_space
+        self.samplers: list[KeySpace] = []
+        budget = KeyBudget(wanted.max_keys, wanted.max_measured, wanted.max_busy, duty=wanted.duty)
+        for target in settings.redis_targets if wanted.interval else ():
+            databases = {
+                db: partial(_names, settings, queues if is_broker else None, store)
+                for db, is_broker in _databases(settings, target).items()
+            }
+            session = endpoints.session(target, timeout=settings.scrape.deadline)
+            reader = KeySpaceReader(session, clock, settings.scrape.deadline, select=len(databases) > 1)
+            options = KeySpaceOptions(databases, wanted.interval, budget, wanted.max_groups)
+            self.samplers.append(KeySpace(target.name, reader, options, store, clock))
+
+    def start(self, supervisor: Supervisor, stop: threading.Event) -> None:
+        """Start a thread per server."""
+        for sampler in self.samplers:
+            supervisor.start(f"key_space_{sampler.name}", _work(sampler, stop))
+
+    def samples(self) -> Sequence[Sample]:
+        """Give what is known of all servers; safe from any thread."""
+        return [sample for sampler in self.samplers for sample in sampler.samples()]
+
+    def close(self) -> None:
+        """Close the connections; safe from any thread."""
+        for sampler in self.samplers:
+            sampler.close()
+
+
+def _work(sampler: KeySpace, stop: threading.Event) -> Callable[[Callable[[], None]], None]:
+    return lambda works: sampler.run(stop, works)
+
+
+def _databases(settings: Settings, target: RedisTarget) -> dict[int, bool]:
+    """Give the databases of a server, and whether the broker's queues are there."""
+    master = master_options(settings, target.name).master_name
+    same = [
+        other
+        for other in named_redis_targets(settings)
+        if other.server_key == target.server_key
+        and (not other.sentinels or master_options(settings, other.name).master_name == master)
+    ]
+    found = dict.fromkeys((*(each.db for each in same), *settings.redis.key_space.databases), False)
+    return found | ({target.db: True} if target.name == settings.broker.name else {})
+
+
+def _names(settings: Settings, queues: Queues | None, store: Store) -> KeyNames:
+    """Give what keys are called; ``queues`` where they are in the same database."""
+    if queues is None:
+        return key_names(settings, {})
+    with store.lock:
+        shown = {queue: queues.shown(queue) for queue in queues.names()}
+    return replace(key_names(settings, shown), census=tuple(_census(settings, shown)))
+
+
+def key_names(settings: Settings, queues: Mapping[str, str]) -> KeyNames:
+    """Give what keys are called where ``queues`` are known, by name, as what they are shown; without a census."""
+    options = settings.broker_transport_options
+    celery = CeleryNames(
+        prefix=options.global_keyprefix,
+        result_prefix=settings.result_backend_transport_options.global_keyprefix,
+        separator=options.sep,
+        priority_steps=options.priority_steps,
+        unacked_key=options.unacked_key,
+        unacked_index_key=options.unacked_index_key,
+        redbeat_prefix=settings.redbeat.key_prefix,
+        queues=queues,
+    )
+    return KeyNames(celery, settings.redis.key_space.groups)
+
+
+def _census(settings: Settings, names: Iterable[str]) -> list[str]:
+    options = settings.broker_transport_options
+    keys = QueueKeys(options.global_keyprefix, options.sep, options.priority_steps)
+    exchanges = (f"{settings.control_exchange}.pidbox", "reply.celery.pidbox", settings.event_exchange)
+    return [
+        *(options.global_keyprefix + key for key in (options.unacked_key, options.unacked_index_key)),
+        *(keys.binding_of(exchange) for exchange in exchanges),
+        *(keys.list_of(queue, step) for queue in names for step in options.priority_steps),
+        *(keys.binding_of(queue) for queue in names),
+    ]

@@ -1,0 +1,95 @@
+"""Binds the rooms for the memory guard: sources.memory -> decode.redis_server -> MEMORY PURGE, in the background.
+
+The one thing that the exporter does to a Redis server besides reading, and questions to workers; off by default. It
+returns pages that the allocator holds without need, so it lowers resident memory, and not what the data takes.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from exporter.catalog import internals
+from exporter.clock import Clock
+from exporter.decode.redis_server import parse_info
+from exporter.errors import SourceError
+from exporter.sources.memory import purge_memory, read_memory
+from exporter.sources.session import Session
+from exporter.state.series import Store
+
+RESULTS = ("done", "failed")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardOptions:
+    """``threshold`` is a share of maxmemory, or of ``assumed`` bytes where that is unset; the rest are seconds."""
+
+    threshold: float
+    assumed: int
+    check_interval: float
+    pause: float
+    deadline: float
+
+
+class MemoryGuard:
+    """Watches the server called ``name``."""
+
+    def __init__(self, name: str, session: Session, store: Store, clock: Clock, options: GuardOptions) -> None:
+        self._name = name
+        self._session = session
+        self._store = store
+        self._clock = clock
+        self._options = options
+        self._purged: float | None = None
+        with store.lock:
+            for result in RESULTS:
+                store.scalar(internals.MEMORY_PURGES, name, result)
+
+    def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
+        """Look every ``check_interval`` until ``stop`` is set; raise SourceError."""
+        while not stop.is_set():
+            self.look()
+            works()
+            stop.wait(self._options.check_interval)
+
+    def look(self) -> None:
+        """Look once, and purge if need be; raise SourceError."""
+        before = self._read()
+        limit = before.get("maxmemory", 0) or self._options.assumed
+        used = before.get("used_memory", 0)
+        now = self._clock.monotonic()
+        is_due = self._purged is None or now - self._purged >= self._options.pause
+        if limit and used > self._options.threshold * limit and is_due:
+            self._purged = now
+            self._purge(before, limit)
+
+    def close(self) -> None:
+        """Close the connection; safe from any thread."""
+        self._session.close()
+
+    def _purge(self, before: dict[str, int], limit: int) -> None:
+        try:
+            purge_memory(self._session, self._options.deadline)
+        except SourceError:
+            self._count("failed")
+            raise
+        self._count("done")
+        after = self._read()
+        log.warning(
+            "memory_guard.purged",
+            redis=self._name,
+            limit_bytes=limit,
+            **{f"{field}_before": before.get(field) for field in ("used_memory", "used_memory_rss")},
+            **{f"{field}_after": after.get(field) for field in ("used_memory", "used_memory_rss")},
+        )
+
+    def _read(self) -> dict[str, int]:
+        fields = parse_info(read_memory(self._session, self._options.deadline))
+        return {name: int(value) for name, value in fields.items() if value.isdecimal()}
+
+    def _count(self, result: str) -> None:
+        with self._store.lock:
+            self._store.scalar(internals.MEMORY_PURGES, self._name, result).value += 1

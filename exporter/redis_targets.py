@@ -1,0 +1,74 @@
+"""The Redis servers of the settings, and what they bring along, as a scrape reads them.
+
+Takes settings, gives targets: servers, their sentinels, and clusters whose nodes are to be looked for. Connects to
+nothing.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from exporter.clock import Clock
+from exporter.endpoints import Endpoints
+from exporter.records import Address
+from exporter.redis_scrape import Part, ServerScrape
+from exporter.scrape import Target
+from exporter.sentinel_part import SentinelPart
+from exporter.settings import RedisTarget, Settings
+from exporter.sources.redis_server import RedisServer, Wanted
+from exporter.sources.session import Session
+from exporter.topology import Cluster
+
+
+class RedisTargets:
+    """Makes them."""
+
+    def __init__(self, settings: Settings, endpoints: Endpoints, clock: Clock) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._clock = clock
+        self._deadline = settings.scrape.deadline
+        self._wanted = Wanted(settings.redis.metrics, latency_histogram=settings.redis.latency_histogram)
+
+    def server(self, target: RedisTarget, parts: Sequence[Part] = ()) -> ServerScrape:
+        """Give what reads a server of the settings, on a connection of its own."""
+        session = self._endpoints.session(target, timeout=self._deadline)
+        return ServerScrape(self._reader(target.name, session), target.db, parts, self._clock)
+
+    def sentinels(self) -> list[ServerScrape]:
+        """Give what reads the sentinels of the servers."""
+        found = []
+        for target in self._settings.redis_targets:
+            for sentinel in self._endpoints.sentinels.get(target.name, ()):
+                name = f"{target.name}/sentinel/{sentinel.shown}"
+                server = self._reader(name, Session(sentinel.endpoint, self._clock))
+                found.append(ServerScrape(server, None, [SentinelPart(server.name)], self._clock))
+        return found
+
+    def cluster(self, target: RedisTarget, seed: ServerScrape) -> Cluster:
+        """Give the cluster that a server may be a node of."""
+        host, port = target.server_key
+        return Cluster(
+            seed,
+            Address(host, port),
+            lambda: seed.server.in_cluster,
+            partial(self._session, target),
+            partial(self._node, target),
+        )
+
+    def may_be_cluster(self, target: RedisTarget) -> bool:
+        """Whether nodes are to be looked for: not behind sentinels, not on a unix socket, not for Celery's broker."""
+        wanted = self._settings.redis
+        if not wanted.discovery_interval or target.name == "broker" or target.sentinels or not target.server_key[1]:
+            return False
+        return target.name not in wanted.servers or wanted.servers[target.name].discover
+
+    def _session(self, target: RedisTarget, address: Address | None) -> Session:
+        if address is None:
+            return self._endpoints.session(target, timeout=self._deadline)
+        return self._endpoints.session_at(target, address, timeout=self._deadline)
+
+    def _node(self, target: RedisTarget, name: str, address: Address) -> Target:
+        return ServerScrape(self._reader(name, self._session(target, address)), 0, (), self._clock)
+
+    def _reader(self, name: str, session: Session) -> RedisServer:
+        return RedisServer(name, session, self._clock, self._wanted)

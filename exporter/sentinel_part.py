@@ -1,0 +1,47 @@
+"""What a scrape reads of a sentinel besides its INFO: the masters that it watches.
+
+Binds sources.refusals -> decode.sentinel; the reads travel in the sentinel's one round trip. Questions about a master
+are sent once its name is known, so from the second scrape on. Needs ``+sentinel|masters +sentinel|ckquorum
++sentinel|sentinels +sentinel|slaves`` for the sentinels' user.
+"""
+
+from typing import Any
+
+from exporter.decode import sentinel as decode
+from exporter.records import Sample
+from exporter.sources.refusals import Refusal
+from exporter.sources.wire import Command
+
+MOST_MASTERS = 100
+"""Masters of one sentinel that are asked about; the plain numbers of all come with INFO."""
+
+
+class SentinelPart:
+    """Reads the sentinel called ``redis``."""
+
+    def __init__(self, redis: str) -> None:
+        self._redis = redis
+        self._masters: list[str] = []
+
+    def commands(self) -> list[Command]:
+        """INFO sentinel, SENTINEL MASTERS, and three questions about each master."""
+        commands: list[Command] = [("INFO", "sentinel"), ("SENTINEL", "MASTERS")]
+        for name in self._masters:
+            commands += [("SENTINEL", word, name) for word in ("CKQUORUM", "SENTINELS", "SLAVES")]
+        return commands
+
+    def samples(self, replies: list[Any]) -> list[Sample]:
+        """What the sentinel says, master by master; what it refuses is left out."""
+        info, listed, *told = replies
+        samples = decode.decode_sentinel_info(self._redis, info)
+        answers = {name: told[3 * place : 3 * place + 3] for place, name in enumerate(self._masters)}
+        masters = decode.decode_masters(listed)[:MOST_MASTERS]
+        for master in masters:
+            samples += decode.decode_master(self._redis, master)
+            if master["name"] in answers:
+                quorum, sentinels, slaves = answers[master["name"]]
+                refusal = str(quorum) if isinstance(quorum, Refusal) else ""
+                samples += decode.decode_quorum(self._redis, master, quorum, refusal)
+                samples += decode.decode_peers(self._redis, master, sentinels, slaves)
+        self._masters = [master["name"] for master in masters]
+        return samples

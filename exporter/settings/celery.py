@@ -1,0 +1,69 @@
+"""Settings of what is heard, asked and held of the Celery application."""
+
+from pydantic import Field
+
+from exporter.settings import values as v
+from exporter.settings.group import Group
+
+
+class EventOptions(Group):
+    """The event stream."""
+
+    idle_timeout: v.PositiveSeconds = Field(10, description="Silence after which the connection is tested.")
+    exemplars: bool = Field(default=True, description="Attach task ids as exemplars in OpenMetrics.")
+    queue_ttl: v.PositiveSeconds = Field(
+        60, description="On RabbitMQ: time for which events wait for an exporter that does not keep up."
+    )
+    queue_max_length: v.Count = Field(
+        100_000, description="On RabbitMQ: events that may wait for it; the oldest go beyond that."
+    )
+
+
+class CeleryOptions(Group):
+    """What workers are asked and told, the one thing that writes to the broker."""
+
+    inspect_interval: v.Interval = Field(60, description="Time between questions to all workers; 0 asks nobody.")
+    inspect_timeout: v.Patience = Field(5, description="Time for their answers; up to 50 workers are asked at once.")
+    inspect_max_bytes: v.Count = Field(4_194_304, description="Largest answer that is read; larger ones are skipped.")
+    enable_events: bool = Field(
+        default=False, description="Tell workers that send no task events to send them, once a minute at most."
+    )
+
+
+class QueueOptions(Group):
+    """Queues read from the broker."""
+
+    names: v.Names = Field((), description="Queues to show from the start, besides those found.")
+    discovery_interval: v.Seconds = Field(60, description="Time between searches for queues; 0 turns them off.")
+    discovery_max_keys: v.Count = Field(200_000, description="Keys that one search looks at.")
+    oldest_message: bool = Field(default=True, description="Read the age of each queue's oldest message.")
+    max: v.Count = Field(1000, description="Queues shown; further ones are counted as dropped.")
+
+
+class WorkerOptions(Group):
+    """Workers known from their events."""
+
+    lost_after: v.PositiveSeconds = Field(30, description="Silence after which a worker counts as lost.")
+    lost_after_by_worker: v.SecondsByPattern = Field(
+        default_factory=dict, description="The same by worker name pattern, as in solo@*=10m."
+    )
+    retention: v.Seconds = Field(3600, description="Time for which a lost or stopped worker is remembered.")
+    max: v.Count = Field(10_000, description="Workers held.")
+
+
+class SeriesOptions(Group):
+    """Bounds of the series held in memory."""
+
+    max_per_metric: v.Count = Field(20_000, description="Series per metric; the rest is folded into __overflow__.")
+    ttl: v.PositiveSeconds = Field(86_400, description="Time without an event after which a task's series go.")
+    exceptions_per_task: v.Count = Field(50, description="Exception classes told apart per task.")
+    zero_first: v.Seconds = Field(
+        30, description="Time for which a new counter is shown as 0; at least the scrape interval; 0 for none."
+    )
+
+
+class TrackingOptions(Group):
+    """Tasks in flight, held to join their events."""
+
+    max_tasks: v.Count = Field(200_000, description="Tasks held.")
+    max_age: v.PositiveSeconds = Field(172_800, description="Time after which an unfinished task is forgotten.")

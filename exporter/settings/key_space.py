@@ -1,0 +1,74 @@
+"""Settings of the look at what fills Redis databases: how often, at what cost, and the user's own groups of keys.
+
+Takes text or YAML values, gives immutable ones; what can't be used raises ValueError with the cause.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from exporter.settings import values as v
+from exporter.settings.group import Group
+
+MOST_PATTERNS = 100
+LONGEST = 100
+
+
+def parse_groups(value: object) -> object:
+    """Turn globs, or a mapping of names to globs, into name -> globs; a glob without a name is its own."""
+    if isinstance(value, str) and value.strip().startswith("{"):
+        value = v.parse_object(value)
+    value = v.parse_list(value)
+    if isinstance(value, list | tuple):
+        return {str(glob): (str(glob),) for glob in value}
+    if not isinstance(value, Mapping):
+        raise ValueError('must be globs, as in market:*,user:*, or a JSON object, as in {"market": ["market:*"]}')  # noqa: TRY004 -- pydantic reports ValueError
+    return {str(name): (globs,) if isinstance(globs, str) else globs for name, globs in value.items()}
+
+
+def _check_groups(groups: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    if sum(map(len, groups.values())) > MOST_PATTERNS:
+        raise ValueError(f"has more than {MOST_PATTERNS} globs, each of which is tried on every key; use fewer")
+    for name, globs in groups.items():
+        if not name or len(name) > LONGEST or not name.isprintable():
+            raise ValueError(f"has a group whose name is not 1 to {LONGEST} printable characters")
+        if not globs:
+            raise ValueError(f"has a group without a glob, {name!r}; give it one, as in {name}:*")
+        for glob in globs:
+            if not glob.strip("*") or len(glob) > LONGEST:
+                raise ValueError(f"has for {name!r} a glob that fits every key, or more than {LONGEST} characters")
+    return groups
+
+
+def _check_databases(databases: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(databases)))
+
+
+Groups = Annotated[
+    dict[str, Annotated[tuple[str, ...], BeforeValidator(v.parse_list)]],
+    BeforeValidator(parse_groups),
+    AfterValidator(_check_groups),
+]
+Database = Annotated[int, Field(ge=0, le=999_999_999)]
+Databases = Annotated[tuple[Database, ...], BeforeValidator(v.parse_list), AfterValidator(_check_databases)]
+
+
+class KeySpaceOptions(Group):
+    """What fills Redis databases, by groups of keys."""
+
+    interval: v.Interval = Field(60, description="Time between looks at the key space of each server; 0 never looks.")
+    max_keys: v.Count = Field(20_000, description="Names of keys that one look goes through.")
+    max_measured: v.Count = Field(1000, description="Keys whose size and time to live one look asks for.")
+    max_busy: v.PositiveSeconds = Field(0.05, description="Time that one look may take the server.")
+    duty: v.Ratio = Field(0.02, description="Share of a look during which the server may be busy with it.")
+    groups: Groups = Field(
+        default_factory=dict,
+        description='Groups of your own, as globs, market:*,user:*, or by name as JSON: {"market": ["market:*"]}.',
+    )
+    max_groups: Annotated[v.Count, Field(le=1000)] = Field(
+        50, description="Groups shown of each database, the largest first; the rest goes under overflow."
+    )
+    databases: Databases = Field(
+        (), description="Further databases to look at, on every server; those of the URLs always are."
+    )

@@ -1,0 +1,44 @@
+"""Settings of what is read of Redis servers, and how."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from exporter.settings import values as v
+from exporter.settings.group import Group
+from exporter.settings.key_space import KeySpaceOptions
+from exporter.settings.servers import SERVERS_HELP, ServersByName
+
+Level = Annotated[Literal["full", "core", "off"], BeforeValidator(v.lower)]
+
+
+class MemoryGuardOptions(Group):
+    """MEMORY PURGE when memory runs out: the one command to Redis servers that is not a read."""
+
+    enabled: bool = Field(
+        default=False, description="Send MEMORY PURGE, which gives unused memory back, when memory runs out."
+    )
+    threshold: v.Ratio = Field(0.9, description="Share of maxmemory above which it is sent.")
+    check_interval: v.PositiveSeconds = Field(30, description="Time between looks at the memory used.")
+    pause: v.PositiveSeconds = Field(600, description="Least time between two purges of one server.")
+
+
+class RedisOptions(Group):
+    """Redis servers."""
+
+    metrics: Level = Field(
+        "full", description="redis_* metrics: full, core (those of the bundled alerts and dashboards), or off."
+    )
+    latency_histogram: bool = Field(
+        default=False, description="Read LATENCY HISTOGRAM, on Redis 7 and later: a histogram for each command in use."
+    )
+    servers: ServersByName = Field(default_factory=dict, description=SERVERS_HELP)
+    discovery_interval: v.Interval = Field(
+        30, description="Time between looks for the nodes of clusters; 0 reads only the nodes that URLs name."
+    )
+    max_nodes: v.Count = Field(100, description="Nodes of one cluster that are read.")
+    assumed_maxmemory: v.Bytes = Field(
+        0, description="Memory limit to reckon with where a server has none; 0 assumes none. As in 2GB or 512MB."
+    )
+    memory_guard: MemoryGuardOptions = MemoryGuardOptions()
+    key_space: KeySpaceOptions = KeySpaceOptions()

@@ -1,0 +1,43 @@
+"""Settings of Redis servers besides broker and result backend, by name.
+
+Takes text or YAML values, gives immutable ones; what can't be used raises ValueError with the cause.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+from exporter.settings import values as v
+from exporter.settings.group import Group
+from exporter.settings.transport import SentinelOptions
+
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}")
+TAKEN = ("broker", "results")
+
+
+class ServerOptions(Group):
+    """One more server; ``discover`` says whether the nodes of its cluster are looked for."""
+
+    url: v.RedisUrl
+    password_file: str | None = None
+    discover: bool = True
+    master_name: str = ""
+    sentinel_kwargs: SentinelOptions = SentinelOptions()
+
+
+def _check_names(servers: Mapping[str, ServerOptions]) -> Mapping[str, ServerOptions]:
+    for name in servers:
+        if name in TAKEN:
+            raise ValueError(f"has {name!r}, which is the name of a server with settings of its own; choose another")
+        if not NAME.fullmatch(name):
+            raise ValueError("has a name that is not made of up to 63 letters, digits and . _ - alone")
+    return servers
+
+
+ServersByName = Annotated[dict[str, ServerOptions], BeforeValidator(v.parse_object), AfterValidator(_check_names)]
+SERVERS_HELP = (
+    "More Redis servers to read, by name, as JSON: "
+    '{"cache": {"url": "rediss://reader@cache:6380", "password_file": "/run/secrets/cache"}}.'
+)

@@ -1,0 +1,70 @@
+"""The last readings of each Redis server, for trends that need no Prometheus.
+
+Takes what was read and when, gives readings; keeps at most READINGS of them per server, no closer than SPACING.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+READINGS = 100
+SPACING = 5.0
+"""Least time between two readings, in seconds: several scrapers must not use up the memory of the trend."""
+
+
+class Reading(NamedTuple):
+    """One server at one moment: epoch seconds, bytes, and the share of look-ups since the reading before that hit.
+
+    ``hit_ratio`` is None where there was no look-up, and at the first reading; ``operations`` are commands per second
+    since the reading before, None at the first.
+    """
+
+    at: float
+    used_bytes: float
+    hit_ratio: float | None
+    operations: float | None
+
+
+class Counts(NamedTuple):
+    """What the server counts since its start: look-ups that hit and that missed, and commands."""
+
+    hits: float
+    misses: float
+    commands: float
+
+
+class Trends:
+    """Readings by server."""
+
+    def __init__(self) -> None:
+        self._readings: dict[str, deque[Reading]] = {}
+        self._counts: dict[str, Counts] = {}
+
+    def wants(self, server: str, at: float) -> bool:
+        """Whether a reading at the epoch time ``at`` would be kept; a clock set back begins anew."""
+        readings = self._readings.get(server)
+        return not readings or not 0 <= at - readings[-1].at < SPACING
+
+    def note(self, server: str, at: float, used_bytes: float, counts: Counts) -> None:
+        """Keep a reading."""
+        readings = self._readings.setdefault(server, deque(maxlen=READINGS))
+        before = self._counts.get(server)
+        self._counts[server] = counts
+        hit_ratio = operations = None
+        if before is not None and all(now >= then for now, then in zip(counts, before, strict=True)):
+            hits, misses, commands = (now - then for now, then in zip(counts, before, strict=True))
+            hit_ratio = hits / (hits + misses) if hits + misses else None
+            elapsed = at - readings[-1].at
+            operations = commands / elapsed if elapsed > 0 else None
+        readings.append(Reading(at, used_bytes, hit_ratio, operations))
+
+    def of(self, server: str) -> list[Reading]:
+        """Give a server's readings, the oldest first."""
+        return list(self._readings.get(server, ()))
+
+    def keep(self, servers: Iterable[str]) -> None:
+        """Forget every server but these."""
+        kept = set(servers)
+        for server in self._readings.keys() - kept:
+            del self._readings[server]
+            self._counts.pop(server, None)

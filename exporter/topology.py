@@ -1,0 +1,151 @@
+"""Binds the rooms for clusters: sources.cluster -> decode.cluster -> the servers that a scrape reads.
+
+In the background, at its own interval. A server of the settings that turns out to be a node of a cluster gives way to
+all of its nodes, each a server of its own, called ``<name>/<host>:<port>``. Nodes come and go with what the cluster
+says; while none of them answers they stay as they are, and are shown as down.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from exporter.catalog import internals
+from exporter.clock import Clock
+from exporter.collector_metrics import CollectorMetrics
+from exporter.decode.cluster import decode_cluster_nodes
+from exporter.errors import DecodeError, SourceError
+from exporter.records import Address
+from exporter.scrape import Scrape, Target
+from exporter.sources.cluster import read_nodes
+from exporter.sources.session import Session
+from exporter.state.series import Store
+
+COLLECTOR = "redis_nodes"
+FIRST_INTERVAL = 1.0
+"""Seconds between looks until every server was met: a scrape meets it."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Cluster:
+    """What may be a cluster: its seed, and how to reach it and its nodes.
+
+    ``in_cluster`` is None before the seed was met. ``session`` gives a connection for questions, to the seed or to a
+    node; ``node`` what a scrape reads of a node, by name and address. ``nodes`` are those that are read, by name.
+    """
+
+    seed: Target
+    address: Address
+    in_cluster: Callable[[], bool | None]
+    session: Callable[[Address | None], Session]
+    node: Callable[[str, Address], Target]
+    nodes: dict[str, Address] = field(default_factory=dict)
+    asked: Session | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyOptions:
+    """Seconds between looks, nodes read of one cluster, and seconds that an answer may take."""
+
+    interval: float
+    max_nodes: int
+    deadline: float
+
+
+class Topology:
+    """Keeps a scrape in step with ``clusters``."""
+
+    def __init__(
+        self, clusters: Sequence[Cluster], scrape: Scrape, store: Store, clock: Clock, options: TopologyOptions
+    ) -> None:
+        self._clusters = clusters
+        self._scrape = scrape
+        self._store = store
+        self._clock = clock
+        self._options = options
+        self._metrics = CollectorMetrics(store, clock, COLLECTOR)
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything that may be a cluster."""
+        return bool(self._clusters)
+
+    def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
+        """Look for nodes until ``stop`` is set; raise SourceError."""
+        while not stop.is_set():
+            self.look()
+            works()
+            met = all(cluster.in_cluster() is not None for cluster in self._clusters)
+            stop.wait(self._options.interval if met else min(self._options.interval, FIRST_INTERVAL))
+
+    def close(self) -> None:
+        """Close the connections; safe from any thread."""
+        for cluster in self._clusters:
+            if cluster.asked is not None:
+                cluster.asked.close()
+
+    def look(self) -> None:
+        """Ask each cluster for its nodes; raise the SourceError of the last that does not tell."""
+        wanted = [cluster for cluster in self._clusters if cluster.nodes or cluster.in_cluster()]
+        started, failure = self._clock.monotonic(), None
+        for cluster in wanted:
+            try:
+                self._follow(cluster, self._ask(cluster))
+            except SourceError as error:
+                failure = error
+        with self._store.lock:
+            if failure is not None:
+                self._metrics.failed(started)
+            elif wanted:
+                self._metrics.succeeded(started)
+        if failure is not None:
+            raise failure
+
+    def _ask(self, cluster: Cluster) -> list[Address]:
+        """The nodes as the seed, or else one of them, tells; empty from a server that is in no cluster."""
+        failure: SourceError | None = None
+        for address in (None, *cluster.nodes.values()):
+            try:
+                return self._ask_one(cluster, address)
+            except SourceError as error:
+                failure = failure or SourceError(error.reason, f"{cluster.seed.name}: {error}")
+                self._hang_up(cluster)
+        raise failure or SourceError("closed", "there is nobody to ask")
+
+    def _ask_one(self, cluster: Cluster, address: Address | None) -> list[Address]:
+        if cluster.asked is None:
+            cluster.asked = cluster.session(address)
+        text = read_nodes(cluster.asked, self._options.deadline)
+        try:
+            return [] if text is None else decode_cluster_nodes(text, address or cluster.address)
+        except DecodeError as error:
+            raise SourceError("protocol", str(error)) from None
+
+    def _hang_up(self, cluster: Cluster) -> None:
+        if cluster.asked is not None:
+            cluster.asked.close()
+            cluster.asked = None
+
+    def _follow(self, cluster: Cluster, addresses: list[Address]) -> None:
+        name = cluster.seed.name
+        kept = addresses[: self._options.max_nodes]
+        nodes = {f"{name}/{address}": address for address in kept}
+        before, cluster.nodes = cluster.nodes, nodes
+        come, gone = nodes.keys() - before.keys(), before.keys() - nodes.keys()
+        for node in sorted(come):
+            self._scrape.add(cluster.node(node, nodes[node]))
+        if nodes and not before:
+            self._scrape.remove(name)
+        if before and not nodes:
+            self._scrape.add(cluster.seed)
+        for node in sorted(gone):
+            self._scrape.remove(node)
+        if come or gone:
+            dropped = len(addresses) - len(kept)
+            log.info("topology.nodes_changed", redis=name, come=sorted(come), gone=sorted(gone), dropped=dropped)
+        with self._store.lock:
+            self._store.scalar(internals.REDIS_NODES, name).value = len(addresses)
+            self._store.scalar(internals.REDIS_NODES_DROPPED, name).value = len(addresses) - len(kept)

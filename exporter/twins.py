@@ -1,0 +1,59 @@
+"""Servers that are one and the same under two names: the second is not read, so that sums are not doubled.
+
+Takes what scrapes found, looks at the run ids of the servers, and takes the later one out of the scrape; after
+AGAIN_SECONDS it is looked at again, since names may lead elsewhere by then. Names with the same address never come
+this far: see ``settings.targets``. Asks nobody.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from exporter.catalog import redis_server as rows
+from exporter.clock import Clock
+from exporter.records import Sample
+from exporter.scrape import Scrape, Target
+
+AGAIN_SECONDS = 600.0
+_RUN_ID = rows.INSTANCE_INFO.label_names.index("run_id")
+
+log = structlog.get_logger(__name__)
+
+
+class Twins:
+    """Keeps twins out of ``scrape``."""
+
+    def __init__(self, scrape: Scrape, clock: Clock) -> None:
+        self._scrape = scrape
+        self._clock = clock
+        self._out: dict[str, tuple[float, Target]] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def note(self, found: Mapping[str, Sequence[Sample]]) -> None:
+        """Take note of what a scrape found, by server, in the order of the settings; safe from any thread."""
+        if len(found) < 2 and not self._out:
+            return
+        with self._lock:
+            self._let_in(self._clock.monotonic())
+            known: dict[str, str] = {}
+            for name, samples in found.items():
+                run_id = next((sample.labels[_RUN_ID] for sample in samples if sample.metric is rows.INSTANCE_INFO), "")
+                if run_id and known.setdefault(run_id, name) != name and name not in self._out:
+                    self._keep_out(name, known[run_id])
+
+    def _keep_out(self, name: str, first: str) -> None:
+        target = next((target for target in self._scrape.targets if target.name == name), None)
+        if target is None:
+            return
+        self._out[name] = (self._clock.monotonic() + AGAIN_SECONDS, target)
+        self._scrape.remove(name)
+        if (name, first) not in self._told:
+            self._told.add((name, first))
+            log.warning("twins.server_is_another", redis=name, same_as=first, cure=f"take {name} out of the settings")
+
+    def _let_in(self, now: float) -> None:
+        for name in [name for name, (until, _) in self._out.items() if now >= until]:
+            _, target = self._out.pop(name)
+            self._scrape.add(target)

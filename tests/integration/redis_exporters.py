@@ -1,0 +1,42 @@
+"""Debian's redis_exporter as a process, beside which ours must say the same.
+
+Takes a server's port, gives what it says. Never configured beyond where it listens: its defaults are what is compared.
+"""
+
+import http.client
+import shutil
+from contextlib import closing
+
+from tests.integration.conftest import Programs
+from tests.integration.processes import free_port
+from tests.waiting import eventually
+
+PROGRAM = "prometheus-redis-exporter"
+
+
+class RedisExporter:
+    """One redis_exporter, started and answering; ``up`` is what it says of the server."""
+
+    def __init__(self, programs: Programs, redis_port: int, up: int = 1) -> None:
+        self.port = free_port()
+        self._up = up
+        address = f"-redis.addr=redis://127.0.0.1:{redis_port}"
+        programs.run(PROGRAM, address, f"-web.listen-address=127.0.0.1:{self.port}")
+        eventually(self._answers)
+
+    def text(self) -> str:
+        """Scrape it."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+
+    def _answers(self) -> bool:
+        try:
+            return f"\nredis_up {self._up}\n" in self.text()
+        except ConnectionRefusedError:
+            return False
+
+
+def is_installed() -> bool:
+    """Whether the system has redis_exporter."""
+    return shutil.which(PROGRAM) is not None

@@ -1,0 +1,157 @@
+"""Servers that are none, refuse, load, point elsewhere, break off or hang: each costs its own metrics alone."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+import pytest
+
+from exporter.clock import SystemClock
+from tests.integration.cluster_servers import RedisCluster
+from tests.integration.conftest import Programs
+from tests.integration.exporters import Exporter
+from tests.integration.processes import free_port
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+DEADLINE = 0.5
+ERROR = "redis_exporter_last_scrape_error"
+
+
+@contextmanager
+def answering(reply: bytes | None) -> Iterator[int]:
+    """Listen on a port, of which it gives the number: to everything say ``reply`` and hang up, or with None nothing.
+
+    No real server can be made to break off in the middle of a reply.
+    """
+    open_ones: list[socket.socket] = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):  # closed at the end
+                while True:
+                    connection, _ = listener.accept()
+                    open_ones.append(connection)
+                    if reply is not None:
+                        connection.recv(4096)
+                        connection.sendall(reply)
+                        connection.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+    for connection in open_ones:
+        connection.close()
+
+
+def watching(programs: Programs, url: str) -> Exporter:
+    """An exporter with a good broker and a bad server, called ``bad``."""
+    servers = json.dumps({"bad": {"url": url}})
+    flags = ("--redis.servers", servers, "--scrape.deadline", f"{DEADLINE}s")
+    return programs.listening(programs.redis(), *flags)
+
+
+def costs_its_own(exporter: Exporter, reasons: set[str]) -> None:
+    """See that the bad server is down for one of the reasons, in time, and that the broker is read and heard."""
+    clock = SystemClock()
+    started = clock.monotonic()
+    samples = exporter.metrics()
+    assert clock.monotonic() - started < DEADLINE + 1
+    assert samples["redis_up", frozenset({("redis", "bad")})] == 0
+    found = {dict(labels)["err"] for name, labels in samples if name == ERROR and ("redis", "bad") in labels}
+    assert found <= reasons
+    assert len(found) == 1
+    assert samples["redis_up", frozenset({("redis", "broker")})] == 1
+    assert samples["celery_exporter_event_stream_up", frozenset()] == 1
+    assert ("celery_unacked_messages", frozenset()) in samples
+    assert exporter.get("/-/healthy").status == 200
+
+
+def test_a_wrong_port(programs: Programs) -> None:
+    """Where nobody listens, the connection is refused."""
+    costs_its_own(watching(programs, f"redis://127.0.0.1:{free_port()}"), {"refused"})
+
+
+def test_a_wrong_password(programs: Programs) -> None:
+    """A wrong password, or none, is told as that."""
+    server = programs.redis(password="right-PASSWORD")
+    costs_its_own(watching(programs, server.url(password="wrong-PASSWORD")), {"auth"})
+    costs_its_own(watching(programs, f"redis://127.0.0.1:{server.port}"), {"auth"})
+
+
+def test_a_server_that_is_not_redis(programs: Programs) -> None:
+    """A web server, here the exporter itself, answers in no way that Redis would."""
+    other = watching(programs, f"redis://127.0.0.1:{free_port()}")
+    costs_its_own(watching(programs, f"redis://127.0.0.1:{other.port}"), {"protocol", "closed"})
+
+
+def test_a_reply_cut_short(programs: Programs) -> None:
+    """A server that breaks off in the middle of its reply is closed, not half believed."""
+    with answering(b"+OK\r\n$1000\r\n# Server\r\nredis_version:7") as port:
+        costs_its_own(watching(programs, f"redis://127.0.0.1:{port}"), {"closed"})
+
+
+def test_a_server_that_never_answers(programs: Programs) -> None:
+    """A server that takes connections and is silent costs no more than the deadline."""
+    with answering(None) as port:
+        costs_its_own(watching(programs, f"redis://127.0.0.1:{port}"), {"timeout"})
+
+
+def test_a_server_that_loads(programs: Programs) -> None:
+    """While a server loads its data it is down, for that reason, and what it says of itself is shown all the same."""
+    server = programs.redis(
+        options=("--loading-process-events-interval-bytes", "1024", "--enable-debug-command", "yes")
+    )
+    exporter = watching(programs, server.url())
+    assert exporter.value("redis_up", redis="bad") == 1
+    server.command("DEBUG", "POPULATE", 3000, "key", 100)
+    server.command("CONFIG", "SET", "key-load-delay", 1000)
+    reloading = threading.Thread(target=server.command, args=("DEBUG", "RELOAD"))
+    reloading.start()
+    eventually(lambda: exporter.value(ERROR, redis="bad", err="loading") == 1)
+    costs_its_own(exporter, {"loading"})
+    assert exporter.value("redis_loading_dump_file", redis="bad") == 1
+    server.command("CONFIG", "SET", "key-load-delay", 0)
+    reloading.join(20)
+    eventually(lambda: exporter.value("redis_up", redis="bad") == 1)
+
+
+def test_a_broker_whose_master_is_away(programs: Programs) -> None:
+    """A replica that must not serve without its master is down for that reason; what it says of itself stays."""
+    server = programs.redis(options=("--replica-serve-stale-data", "no"))
+    exporter = programs.listening(server)
+    assert exporter.value("redis_up", redis="broker") == 1
+    server.command("REPLICAOF", "127.0.0.1", free_port())
+    assert exporter.value("redis_up", redis="broker") == 0
+    assert exporter.value(ERROR, redis="broker", err="masterdown") == 1
+    assert exporter.value("redis_memory_used_bytes", redis="broker")
+    assert exporter.value("celery_queue_length", queue="celery") is None
+
+
+def test_a_broker_that_is_a_node_of_a_cluster(programs: Programs) -> None:
+    """Celery can't use a cluster, whose nodes send it elsewhere: the broker is down, for that reason."""
+    cluster = RedisCluster(lambda options: programs.redis(options=options), 2)
+    for node in cluster.nodes:
+        exporter = programs.exporter("--broker-url", node.url(), "--queues.names", "a,b,c,d,e,f")
+        assert exporter.value("redis_up", redis="broker") == 0
+        assert exporter.value(ERROR, redis="broker", err="moved") == 1
+        assert exporter.value("redis_cluster_state", redis="broker") == 1
+
+
+def test_a_command_that_fails_costs_its_own_metrics(programs: Programs) -> None:
+    """Without the right to INFO nothing is known of the server, and queues are read all the same."""
+    server = programs.redis()
+    server.command("ACL", "SETUSER", "narrow", "on", ">narrow-PASSWORD", "~*", "&*", "+@all", "-info", "-slowlog")
+    exporter = programs.exporter("--broker-url", server.url(user="narrow", password="narrow-PASSWORD"))
+    programs.publisher(server).send_task("kept", queue="orders")
+    eventually(lambda: exporter.value("celery_queue_length", queue="orders") == 1)
+    assert exporter.value("redis_up", redis="broker") == 0
+    assert exporter.value(ERROR, redis="broker", err="noperm") == 1
+    assert exporter.value("redis_memory_used_bytes", redis="broker") is None
+    denied = {labels["command"] for labels in exporter.labels("celery_exporter_command_denied")}
+    assert {"info"} == denied, "the rest of what it is asked about itself is not sent"

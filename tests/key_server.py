@@ -1,0 +1,92 @@
+"""A server's key space in memory, for the sampler: answers the commands it sends, in the order of a keyed hash.
+
+Takes keys, stands in for ``sources.session.Session``. A command that it does not know fails the test.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from exporter.errors import SourceError
+from exporter.sources.refusals import Refusal
+from exporter.sources.wire import Command
+from tests.fakes import FakeClock
+
+BITS = 10
+"""The table has 2**BITS places; the cursor counts up from the highest bit, as Redis's does."""
+
+
+class KeyServer:
+    """Keys by database: name -> (bytes, milliseconds to live). Each round trip takes ``trip`` seconds."""
+
+    def __init__(self, clock: FakeClock, **databases: dict[bytes, tuple[int, int]]) -> None:
+        self.clock = clock
+        self.databases = {int(name.removeprefix("db")): keys for name, keys in databases.items()}
+        self.info: dict[str, object] = {"run_id": "r1", "loading": 0, "rdb_bgsave_in_progress": 0}
+        self.refused: dict[str, str] = {}
+        self.sent: list[Command] = []
+        self.trip = 0.0005
+        self.slowness: dict[str, float] = {}
+        """Seconds that a command takes besides."""
+        self.opened = 1
+        self.closed = False
+        self.failure: SourceError | None = None
+        self._db = 0
+
+    def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002 -- as Session has it
+        """Answer."""
+        if self.failure is not None:
+            raise self.failure
+        self.clock.advance(self.trip)
+        return [self._answer(command) for command in commands]
+
+    def talks_to(self, run_id: str) -> None:
+        """Know which process this is."""
+        assert run_id == self.info["run_id"]
+
+    def close(self) -> None:
+        """Close."""
+        self.closed = True
+
+    def commands(self, name: str) -> list[Command]:
+        """What was sent of one kind."""
+        return [command for command in self.sent if command[0] == name]
+
+    def _answer(self, command: Command) -> Any:  # noqa: ANN401 -- a reply can be anything
+        self.sent.append(command)
+        name = str(command[0])
+        self.clock.advance(self.slowness.get(name, 0.0))
+        if name in self.refused:
+            return Refusal(self.refused[name])
+        keys = self.databases.get(self._db, {})
+        if name == "SCAN":
+            return self._scan(keys, int(command[1]), int(command[3]))
+        if name == "SELECT":
+            self._db = int(command[1])
+            return b"OK"
+        if name == "INFO":
+            return self._info(str(command[1]))
+        if name == "PING":
+            return b"PONG"
+        size, ttl = keys.get(cast("bytes", command[2 if name == "MEMORY" else 1]), (None, -2))
+        return {"MEMORY": size, "PTTL": ttl}[name]
+
+    def _info(self, section: str) -> bytes:
+        fields = dict(self.info)
+        if section == "keyspace":
+            fields = {f"db{db}": f"keys={len(keys)},expires=0" for db, keys in self.databases.items() if keys}
+        return "".join([f"# {section}\r\n", *(f"{name}:{value}\r\n" for name, value in fields.items())]).encode()
+
+    def _scan(self, keys: dict[bytes, tuple[int, int]], cursor: int, count: int) -> list[Any]:
+        table: dict[int, list[bytes]] = {}
+        for name in keys:
+            table.setdefault(hash(name) % (1 << BITS), []).append(name)
+        found: list[bytes] = []
+        place = _reversed(cursor)
+        while place < 1 << BITS and len(found) < count:
+            found += table.get(_reversed(place), [])
+            place += 1
+        return [str(_reversed(place) if place < 1 << BITS else 0).encode(), found]
+
+
+def _reversed(number: int) -> int:
+    return int(f"{number:0{BITS}b}"[::-1], 2)

@@ -1,0 +1,111 @@
+"""Advice: given where its facts are there, silent where they are not."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from exporter.analysis.advice import SEVERITIES, Advice, advise, show_bytes
+from exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
+
+GB, MB = 2**30, 2**20
+WELL = {
+    "maxmemory": f"{GB}", "used_memory": f"{200 * MB}", "used_memory_rss": f"{210 * MB}",
+    "maxmemory_policy": "noeviction", "mem_fragmentation_ratio": "1.05", "mem_allocator": "jemalloc-5.3.0",
+    "evicted_keys": "0", "aof_enabled": "1", "rdb_last_bgsave_status": "ok",
+    "client_output_buffer_limit_disconnections": "0",
+}  # fmt: skip
+CONFIG = {"save": "", "client-output-buffer-limit": "normal 0 0 0 slave 0 0 0 pubsub 33554432 8388608 60"}
+
+
+def server(
+    info: Mapping[str, str] | None = None, config: Mapping[str, str] | None = CONFIG, *groups: GroupFacts
+) -> ServerFacts:
+    """A broker that is well but for what is given."""
+    database = DatabaseFacts(0, 10, 10, groups)
+    return ServerFacts("redis://h", {**WELL, **(info or {})}, config, (database,), {"celery": 3})
+
+
+def group(name: str, keys: int = 10, size: int = 1000, without_ttl: float | None = 0, biggest: int = 0) -> GroupFacts:
+    """A group of keys."""
+    largest = (BigKey("k", biggest),) if biggest else ()
+    return GroupFacts(name, "string", keys, 0, size, 0, without_ttl, largest)
+
+
+def test_a_server_that_is_well_needs_no_advice() -> None:
+    """Nothing is said where nothing is wrong, however much is there."""
+    groups = (
+        group("celery-task-meta"),
+        group("_kombu.binding"),
+        group("celery", 1, 50_000, 1),
+        group("user:*", 9, 0, 1),
+    )
+    assert [] == advise(server(None, CONFIG, *groups))
+
+
+@pytest.mark.parametrize(
+    ("facts", "severity", "subject", "cure"),
+    [
+        (server({"maxmemory_policy": "allkeys-lru"}), "critical", "eviction", "CONFIG SET maxmemory-policy noeviction"),
+        (server({"evicted_keys": "7"}), "critical", "eviction", "raise maxmemory"),
+        (server({"maxmemory": "0", "total_system_memory": f"{8 * GB}"}), "warning", "maxmemory", "maxmemory 6144mb"),
+        (server({"used_memory": f"{int(0.8 * GB)}"}), "warning", "maxmemory", "CONFIG SET maxmemory 1536mb"),
+        (server({"used_memory": f"{int(0.95 * GB)}"}), "critical", "maxmemory", "CONFIG SET maxmemory"),
+        (server({"aof_enabled": "0"}), "warning", "persistence", "CONFIG SET appendonly yes"),
+        (server({"rdb_last_bgsave_status": "err"}), "critical", "persistence", "look into Redis's log"),
+        (server({"mem_fragmentation_ratio": "1.8"}), "warning", "fragmentation", "activedefrag yes"),
+        (server({"mem_fragmentation_ratio": "1.8", "mem_allocator": "libc"}), "warning", "fragmentation", "PURGE now"),
+        (server({"client_output_buffer_limit_disconnections": "2"}), "warning", "client-output-buffer-limit",
+         '"pubsub 134217728 33554432 60"'),
+        (server(None, {"client-output-buffer-limit": "pubsub 1048576 0 0"}), "note", "client-output-buffer-limit",
+         '"pubsub 33554432 8388608 60"'),
+        (server(None, {"client-output-buffer-limit": "pubsub 0 0 0"}), "note", "client-output-buffer-limit", "CONFIG"),
+        (server(None, CONFIG, group("celery-task-meta", 100, 1000, 0.5)), "warning", "db0 celery-task-meta",
+         "result_expires = 86400"),
+        (server(None, CONFIG, group("celery-task-meta", 10, 200_000)), "warning", "db0 celery-task-meta",
+         "ignore_result"),
+        (server(None, CONFIG, group("celery-task-meta", 10, 1000, 0, 2 * MB)), "warning", "db0 celery-task-meta",
+         "ignore_result"),
+        (server(None, CONFIG, group("celery", 1, MB, 1)), "warning", "db0 celery", "pass references"),
+        (server(None, CONFIG, group("*.reply.celery.pidbox", 5, 1000, 1)), "warning", "db0 *.reply.celery.pidbox",
+         "UNLINK"),
+        (server(None, CONFIG, group("unacked", 1, 20 * MB, 1)), "note", "db0 unacked", "worker_prefetch_multiplier"),
+        (replace(server(), reply_bindings=51), "warning", "_kombu.binding.reply.celery.pidbox", "when no inspect"),
+    ],
+)  # fmt: skip
+def test_advice(facts: ServerFacts, severity: str, subject: str, cure: str) -> None:
+    """Each fault is found by itself, with what to do about it."""
+    (advice,) = advise(facts)
+    assert (severity, subject) == advice[:2]
+    assert cure in advice.cure
+    assert all(advice)
+
+
+def test_policies_are_a_brokers_concern() -> None:
+    """A cache may evict and need not be saved; what was evicted is worth a note."""
+    cache = replace(server({"maxmemory_policy": "allkeys-lru", "aof_enabled": "0", "evicted_keys": "1"}), queues={})
+    assert ["note"] == [advice.severity for advice in advise(cache)]
+
+
+def test_what_is_not_known_is_not_advised() -> None:
+    """Without the right to CONFIG nothing is said of what it tells, without sizes nothing of sizes."""
+    facts = server({"aof_enabled": "0"}, None, GroupFacts("celery-task-meta", None, 9, 0, None, None, None, ()))
+    assert [] == advise(facts)
+
+
+def test_the_most_severe_comes_first() -> None:
+    """Advice is read from the top."""
+    facts = server(
+        {"maxmemory": "0", "maxmemory_policy": "volatile-ttl"}, {"client-output-buffer-limit": "pubsub 0 0 0"}
+    )
+    assert list(SEVERITIES) == [advice.severity for advice in advise(facts)]
+    assert all(isinstance(advice, Advice) for advice in advise(facts))
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 kB"), (200 * 1024, "200 kB"), (MB, "1.0 MB"), (5 * GB, "5.0 GB")],
+)
+def test_bytes_as_people_write_them(count: int, expected: str) -> None:
+    """Three digits are enough."""
+    assert expected == show_bytes(count)

@@ -1,0 +1,60 @@
+"""A report, as people and as programs read it."""
+
+import json
+
+from exporter.analysis.advice import Advice
+from exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
+from exporter.analysis.report import describe_report, render_report
+
+MB = 2**20
+INFO = {
+    "redis_version": "7.0.15", "redis_mode": "standalone", "role": "master", "uptime_in_days": "3",
+    "used_memory": f"{60 * MB}", "maxmemory": f"{80 * MB}", "mem_fragmentation_ratio": "1.02",
+}  # fmt: skip
+GROUPS = (
+    GroupFacts("celery-task-meta", "string", 9000, 0, 40 * MB, 0.031, 0.25, (BigKey("celery-task-meta-7", 3 * MB),)),
+    GroupFacts("a" * 90, None, 1000, 0.021, None, None, None, ()),
+)
+FACTS = ServerFacts("redis://h:6379/0", INFO, {}, (DatabaseFacts(0, 10_000, 5000, GROUPS),), {"celery": 2})
+ADVICE = [Advice("warning", "maxmemory", "is nearly reached", "because of that", "CONFIG SET maxmemory 120mb")]
+
+
+def test_report() -> None:
+    """What is there is told in a table, what is estimated with its error, what is unknown as unknown."""
+    assert (
+        render_report(FACTS, ADVICE, width=80, shown=3)
+        == """\
+redis://h:6379/0: Redis 7.0.15, standalone, master, up 3 days
+memory 60.0 MB of 80.0 MB [###############.....] 75%, fragmentation 1.02
+
+db0: 10,000 keys, 40.0 MB; 5,000 looked at
+group                     type         keys        bytes   share    mean  no ttl
+celery-task-meta          string      9,000  40.0 MB ±3%  100.0%  4.6 kB     25%
+aaaaaaaaaaaaaaaaaaaaa...  ?       1,000 ±2%            ?       ?       ?       ?
+
+largest keys
+  3.0 MB  db0  celery-task-meta-7
+
+advice
+WARNING   maxmemory: is nearly reached
+          why: because of that
+          do:  CONFIG SET maxmemory 120mb
+"""
+    )
+
+
+def test_no_advice_is_said_too() -> None:
+    """Silence could be taken for an error."""
+    assert "advice: none" in render_report(FACTS, [], width=80, shown=3)
+
+
+def test_json() -> None:
+    """JSON has the same, with plain numbers."""
+    tree = json.loads(json.dumps(describe_report(FACTS, ADVICE)))
+    assert tree["server"]["redis_version"] == "7.0.15"
+    (database,) = tree["databases"]
+    assert (10_000, 5000) == (database["keys"], database["keys_looked_at"])
+    first, second = database["groups"]
+    assert {"name": "celery-task-meta-7", "bytes": 3 * MB} == first["largest"][0]
+    assert (1.0, 40 * MB / 9000, None) == (first["share"], first["mean_bytes"], second["bytes"])
+    assert ADVICE[0]._asdict() == tree["advice"][0]

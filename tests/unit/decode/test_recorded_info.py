@@ -1,0 +1,154 @@
+"""INFO texts of several servers and versions, decoded; where they are from, tests/fixtures/redis/README.md says."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from exporter.catalog import CATALOG
+from exporter.decode.redis_info import InfoDecoder
+from exporter.records import Reading
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((FIXTURES / "redis").glob("*.txt"))}
+DIVIDED = {"latest_fork_usec": 1e6, "slowlog_commands_time_ms_sum": 1e3, "slowlog_commands_time_ms_max": 1e3}
+WORDS = {"ok": 1.0, "true": 1.0, "err": 0.0, "fail": 0.0, "false": 0.0}
+
+
+class Named(NamedTuple):
+    """What redis_exporter makes of a field."""
+
+    field: str
+    kind: str
+    name: str
+
+
+NAMES = [
+    Named(*line.split())
+    for line in (FIXTURES / "redis_exporter" / "names.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+NUMBERED = re.compile(
+    r"(cmdstat_|errorstat_|latency_percentiles_usec_|engine_\d|tls_\w+_cert_serial|used_active_time_io_thread_).*"
+    r"|(db|slave)\d+"
+)
+IN_LABELS = {
+    "role", "redis_version", "redis_build_id", "redis_mode", "server_mode", "os", "maxmemory_policy", "tcp_port",
+    "run_id", "process_id", "master_replid", "valkey_version", "valkey_release_stage", "availability_zone",
+    "server_time_usec",
+    "slave_read_only", "master_host", "master_port", "master_1_host", "master_1_port",
+}  # fmt: skip
+OF_MASTERS = re.compile(r"master(_1)?_(link_status|last_io_seconds_ago|sync_in_progress)|slave_repl_offset")
+NOT_SHOWN = {
+    # Told in other words, or by the build.
+    "arch_bits", "atomicvar_api", "config_file", "executable", "features", "gcc_version", "listener0", "lru_clock",
+    "mem_allocator", "monotonic_clock", "multiplexing_api", "process_supervised", "redis_git_dirty", "redis_git_sha1",
+    "server_name", "dragonfly_version", "uptime_in_days", "master_replid2", "master_failover_state",
+    "used_memory_dataset_perc", "used_memory_peak_perc", "rss_overhead_bytes", "rss_overhead_ratio",
+    *(f"{name}_human" for name in (
+        "maxmemory", "total_system_memory", "used_memory", "used_memory_lua", "used_memory_peak", "used_memory_rss",
+        "used_memory_scripts", "used_memory_vm_total",
+    )),
+    # Of a moment; the counters that they are made of are shown.
+    "instantaneous_input_kbps", "instantaneous_input_repl_kbps", "instantaneous_ops_per_sec",
+    "instantaneous_output_kbps", "instantaneous_output_repl_kbps",
+    # redis_exporter does not show them.
+    "aof_rewrites", "aof_rewrites_consecutive_failures", "current_active_defrag_time", "current_cow_peak",
+    "current_cow_size", "current_cow_size_age", "current_fork_perc", "current_save_keys_processed",
+    "current_save_keys_total", "db0_distrib_strings_sizes", "db3_distrib_lists_items", "expired_subkeys_active",
+    "io_thread_0", "mem_replica_full_sync_buffer", "total_active_defrag_time", "total_forks",
+    # KeyDB
+    "available_system_memory", "avg_lock_contention", "instantaneous_lock_contention", "master_global_link_status",
+    "mvcc_depth", "storage_provider", "thread_0_clients", "thread_1_clients",
+    # Dragonfly
+    "async_writes_count", "bump_ups", "cache_mode", "client_read_buffer_bytes", "defrag_attempt_total",
+    "defrag_realloc_total", "defrag_task_invocation_total", "delete_ttl_sec", "garbage_checked", "garbage_collected",
+    "hard_evictions", "inline_keys", "listpack_blobs", "listpack_bytes", "max_clients", "num_buckets", "num_entries",
+    "object_used_memory", "parser_err_count", "pipeline_cache_bytes", "pipeline_queue_length", "small_string_bytes",
+    "stash_unloaded", "table_used_memory", "thread_count", "total_pipelined_commands", "traverse_ttl_sec",
+    "used_memory_peak_rss",
+}  # fmt: skip
+"""Fields that give nothing. A new one of a new version is to be looked at, and goes here or into the catalogue."""
+
+
+def fields_of(text: str) -> dict[str, str]:
+    """Split a text into fields."""
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line and not line.startswith("#"))
+
+
+def decode(text: str) -> dict[tuple[str, ...], Reading]:
+    """Decode a text as the server sends it."""
+    samples = InfoDecoder("r").decode(text.replace("\n", "\r\n").encode(), (), 1.8e9)
+    return {(sample.metric.name, *sample.labels): sample.value for sample in samples}
+
+
+each_text = pytest.mark.parametrize("name", TEXTS)
+
+
+@each_text
+def test_every_field_of_redis_exporter_is_a_sample(name: str) -> None:
+    """What redis_exporter makes of a field is there, under its name and with its value."""
+    fields, found = fields_of(TEXTS[name]), decode(TEXTS[name])
+    expected = {}
+    for row in NAMES:
+        if row.field in fields:
+            value = fields[row.field]
+            number = WORDS[value] if value in WORDS else float(value) / DIVIDED.get(row.field, 1)
+            expected[f"redis_{row.name}", "r"] = number
+    assert len(expected) > 20
+    assert expected == {key: found.get(key) for key in expected}
+
+
+@each_text
+def test_every_other_field_is_known(name: str) -> None:
+    """A field that gives nothing is on the list above."""
+    shown = {row.field for row in NAMES} | IN_LABELS
+    rest = {
+        field
+        for field in fields_of(TEXTS[name]).keys() - shown
+        if not NUMBERED.fullmatch(field) and not OF_MASTERS.fullmatch(field)
+    }
+    assert set() == rest - NOT_SHOWN
+
+
+def test_the_list_is_not_longer_than_needed() -> None:
+    """A field is on the list because some server has it."""
+    assert set() == NOT_SHOWN - {field for text in TEXTS.values() for field in fields_of(text)}
+
+
+@each_text
+def test_numbered_fields(name: str) -> None:
+    """Each command, error, database, percentile, replica and master of a text has its series."""
+    fields, found = fields_of(TEXTS[name]), decode(TEXTS[name])
+    counted = [key[0] for key in found]
+    for prefix, metric in (
+        ("cmdstat_", "redis_commands_total"), ("errorstat_", "redis_errors_total"),
+        ("engine_", "redis_scripting_engine_info"),
+        ("latency_percentiles_usec_", "redis_latency_percentiles_usec"),
+        ("used_active_time_io_thread_", "redis_active_time_io_thread_seconds_total"),
+    ):  # fmt: skip
+        assert sum(field.startswith(prefix) for field in fields) == counted.count(metric), prefix
+    for pattern, metric in (
+        (r"db\d+", "redis_db_keys"), (r"slave\d+", "redis_connected_slave_lag_seconds"),
+        (r"master(_\d+)?_link_status", "redis_master_link_up"), (r"tls_\w+_serial", "redis_tls_certificate_info"),
+    ):  # fmt: skip
+        assert sum(re.fullmatch(pattern, field) is not None for field in fields) == counted.count(metric), pattern
+    assert 1 == counted.count("redis_instance_info")
+
+
+@pytest.mark.parametrize("row", NAMES, ids=lambda row: row.name)
+def test_types_are_those_of_redis_exporter(row: Named) -> None:
+    """A metric has the type that redis_exporter gives it."""
+    assert row.kind == CATALOG[f"redis_{row.name}"].kind
+
+
+def test_parts_by_name() -> None:
+    """What stands fourth in a database's line differs by server, and is read by its name."""
+    assert 1 == decode(TEXTS["redis-8"])["redis_db_keys_with_expiring_items", "r", "db0"]
+    assert 1 == decode(TEXTS["valkey-9"])["redis_db_keys_with_expiring_items", "r", "db0"]
+    assert 1 == decode(TEXTS["keydb-6.3"])["redis_db_keys_cached", "r", "db0"]
+    dragonfly = decode(TEXTS["dragonfly-1.36"])
+    assert -0.001 == dragonfly["redis_db_avg_ttl_seconds", "r", "db0"]
+    assert ("redis_db_keys_cached", "r", "db0") not in dragonfly

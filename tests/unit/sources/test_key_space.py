@@ -1,0 +1,194 @@
+"""What is sent to look at the key space, and how batches adapt."""
+
+from typing import cast
+
+import pytest
+
+from exporter.errors import SourceError
+from exporter.sources.key_space import (
+    AIM_SECONDS,
+    FEWEST_NAMES,
+    FIRST_NAMES,
+    MOST_NAMES,
+    SAMPLES,
+    KeySpaceReader,
+    Measured,
+    Walk,
+)
+from exporter.sources.session import Session
+from tests.fakes import FakeClock
+from tests.key_server import KeyServer
+
+KEYS = {b"key%d" % number: (60, -1) for number in range(2000)}
+TOTAL = len(KEYS)
+
+
+def reading(server: KeyServer, *, select: bool = False) -> KeySpaceReader:
+    """A reader of a server, after it looked at INFO."""
+    reader = KeySpaceReader(cast("Session", server), server.clock, 1.0, select=select)
+    reader.look()
+    reader.measure(min(server.databases), [b"tried"])
+    return reader
+
+
+def counts(server: KeyServer) -> list[object]:
+    """The COUNT of each SCAN."""
+    return [command[3] for command in server.commands("SCAN")]
+
+
+def test_a_sweep_meets_every_key_once() -> None:
+    """Batches follow each other over the whole key space, at rising positions, and then it begins anew."""
+    server = KeyServer(FakeClock(), db0=KEYS)
+    reader, walk = reading(server), Walk(0)
+    names, positions = [], []
+    while True:
+        batch = reader.next_batch(walk, TOTAL, ())
+        names += batch.names
+        positions.append(batch.position)
+        if batch.complete:
+            break
+    assert sorted(KEYS) == sorted(names)
+    assert 0.0 == positions[0] == walk.position
+    assert positions == sorted(set(positions))
+    assert b"0" == walk.cursor
+
+
+def test_positions_are_those_of_the_hash() -> None:
+    """Cursors that count up from the highest bit tell the position, also when the table grows on the way."""
+    walk = Walk(0)
+    places = []
+    for cursor in (1 << 63, 1 << 62, 3 << 62, 1 << 61):
+        walk.advance(str(cursor).encode(), 10, 80)
+        places.append(walk.position * 2**64)
+    assert [1, 2, 3, 4] == places
+    walk.advance(b"4", 10, 80)
+    assert 2**-3 == walk.position
+    walk.advance(b"2", 10, 80)
+    assert 2**-2 == walk.position
+    walk.advance(b"1", 10, 80)
+    assert 2**-1 == walk.position
+
+
+def test_positions_of_other_servers_are_those_of_names() -> None:
+    """Where cursors do not count like Redis's, the number of names tells the position."""
+    walk = Walk(0)
+    for cursor in range(1, 5):
+        walk.advance(str(cursor).encode(), 20, 100)
+    assert 0.8 == pytest.approx(walk.position)
+    walk.advance(b"5", 50, 100)
+    assert 1.0 == walk.position
+    walk.advance(b"0", 1, 100)
+    assert 0.0 == walk.position
+
+
+def test_one_round_trip_measures_and_goes_on() -> None:
+    """Sizes, times to live and the next names travel together, with a bounded cost each."""
+    server = KeyServer(FakeClock(), db0={b"a": (70, -1), b"b": (900, 5000)})
+    reader = reading(server)
+    server.sent.clear()
+    batch = reader.next_batch(Walk(0), 2, [b"a", b"b", b"gone"])
+    assert [
+        ("MEMORY", "USAGE", b"a", "SAMPLES", SAMPLES), ("PTTL", b"a"),
+        ("MEMORY", "USAGE", b"b", "SAMPLES", SAMPLES), ("PTTL", b"b"),
+        ("MEMORY", "USAGE", b"gone", "SAMPLES", SAMPLES), ("PTTL", b"gone"),
+        ("SCAN", b"0", "COUNT", FIRST_NAMES),
+    ] == server.sent  # fmt: skip
+    assert [Measured(70, -1), Measured(900, 5000), Measured(None, -2)] == batch.measured
+    assert [True, True, False] == [measured.exists for measured in batch.measured]
+
+
+def test_a_key_that_goes_meanwhile_is_gone() -> None:
+    """A key that had a size and expired before its time to live was told is none."""
+    measured, _ = reading(KeyServer(FakeClock(), db0={b"a": (70, -2)})).measure(0, [b"a"])
+    assert [(None, False)] == [(each.size, each.exists) for each in measured]
+
+
+def test_databases_are_selected_where_there_are_several() -> None:
+    """With several databases each batch says which one it means; with one none does."""
+    server = KeyServer(FakeClock(), db0={b"a": (1, -1)}, db3={b"b": (2, -1)})
+    reader = reading(server, select=True)
+    assert [b"b"] == reader.next_batch(Walk(3), 1, ()).names
+    assert [b"a"] == reader.next_batch(Walk(0), 1, ()).names
+    assert [Measured(2, -1)] == reader.measure(3, [b"b"])[0]
+    assert [3, 0, 3] == [command[1] for command in server.commands("SELECT")][-3:]
+
+
+def test_batches_grow_while_they_are_quick() -> None:
+    """COUNT grows up to its bound, and no further."""
+    server = KeyServer(FakeClock(), db0=KEYS)
+    reader, walk = reading(server), Walk(0)
+    for _ in range(9):
+        reader.next_batch(walk, TOTAL, ())
+    assert [FIRST_NAMES, FIRST_NAMES * 3 // 2] == counts(server)[:2]
+    assert MOST_NAMES == counts(server)[-1]
+
+
+def test_batches_shrink_when_two_in_a_row_are_slow() -> None:
+    """One slow answer may be anybody's fault; from the second on COUNT is halved, down to its bound."""
+    server = KeyServer(FakeClock(), db0=KEYS)
+    reader, walk = reading(server), Walk(0)
+    server.slowness["SCAN"] = AIM_SECONDS * 2
+    batches = [reader.next_batch(walk, TOTAL, ()) for _ in range(12)]
+    assert [50, 50, 25, 25, 12, 12, 10] == counts(server)[:7]
+    assert FEWEST_NAMES == counts(server)[-1]
+    assert AIM_SECONDS * 2 == pytest.approx(batches[-1].busy)
+
+
+def test_long_names_shrink_batches() -> None:
+    """Names of kilobytes are asked for in small batches, however quick."""
+    server = KeyServer(FakeClock(), db0={b"%d" % number + b"x" * 20_000: (1, -1) for number in range(200)})
+    reader, walk = reading(server), Walk(0)
+    for _ in range(4):
+        reader.next_batch(walk, 200, ())
+    assert [50, 25, 12] == counts(server)[:3]
+
+
+def test_the_servers_time_is_what_exceeds_the_shortest_round_trip() -> None:
+    """The way there and back is no time of the server's; another connection may have another way."""
+    server = KeyServer(FakeClock(), db0=KEYS)
+    reader = reading(server)
+    server.slowness["SCAN"] = 0.004
+    assert 0.004 == pytest.approx(reader.next_batch(Walk(0), TOTAL, ()).busy)
+    server.opened, server.trip = 2, 0.1
+    assert 0.0 == pytest.approx(reader.look()[1], abs=1e-9)
+    assert 0.004 == pytest.approx(reader.next_batch(Walk(0), TOTAL, ()).busy)
+
+
+@pytest.mark.parametrize(("command", "text", "reason"), [
+    ("SCAN", "NOPERM this user has no permissions to run the 'scan' command", "noperm"),
+    ("SCAN", "ERR unknown command 'SCAN'", "protocol"),
+    ("SELECT", "ERR DB index is out of range", "protocol"),
+    ("INFO", "NOPERM this user has no permissions to run the 'info' command", "noperm"),
+])  # fmt: skip
+def test_refusals_that_nothing_works_without_are_named(command: str, text: str, reason: str) -> None:
+    """Without INFO, SCAN or the database nothing can be said: a SourceError names the command."""
+    server = KeyServer(FakeClock(), db0=KEYS)
+    server.refused[command] = text
+    reader = KeySpaceReader(cast("Session", server), server.clock, 1.0, select=True)
+    ask = reader.look if command == "INFO" else lambda: reader.next_batch(Walk(0), TOTAL, ())
+    with pytest.raises(SourceError, match=command) as raised:
+        ask()
+    assert reason == raised.value.reason
+
+
+def test_refused_sizes_are_unknown() -> None:
+    """Without MEMORY or PTTL names still come, and what is not known is said to be that."""
+    server = KeyServer(FakeClock(), db0={b"a": (70, -1)})
+    server.refused["MEMORY"] = "ERR unknown command 'MEMORY'"
+    assert [Measured(None, -1)] == reading(server).next_batch(Walk(0), 1, [b"a"]).measured
+    server.refused["PTTL"] = "NOPERM this user has no permissions to run the 'pttl' command"
+    assert [Measured(None, None)] == reading(server).next_batch(Walk(0), 1, [b"a"]).measured
+    server.refused["MEMORY"] = "NOPERM No permissions to access a key"
+    assert [Measured(None, None, refused=True)] == reading(server).measure(0, [b"a"])[0]
+
+
+def test_one_key_is_tried_before_many() -> None:
+    """What is refused is refused once per look, not for a whole batch of keys."""
+    server = KeyServer(FakeClock(), db0={b"a": (70, -1), b"b": (80, -1)})
+    reader = KeySpaceReader(cast("Session", server), server.clock, 1.0, select=False)
+    for _ in range(2):
+        reader.look()
+        server.sent.clear()
+        assert [Measured(70, -1), Measured(80, -1)] == reader.measure(0, [b"a", b"b"])[0]
+        reader.next_batch(Walk(0), 2, [b"a"])
+        assert ["a", "a", "b", "a"] == [bytes(command[2]).decode() for command in server.commands("MEMORY")]  # type: ignore[arg-type]

@@ -1,0 +1,263 @@
+"""The estimate of a database over sweeps: segments, quotas, bounds."""
+
+import random
+from collections import defaultdict
+
+import pytest
+
+from exporter.state.key_groups import SEGMENTS, WIDE, KeyGroups, Segment
+from exporter.state.key_tallies import FEWEST, MOST, OVERFLOW, RARE, Estimate, KeyReading
+
+BATCH = 50
+
+
+def dice(seed: int) -> random.Random:
+    """Chance that is the same in each run."""
+    return random.Random(seed)  # noqa: S311 -- no secret depends on it
+
+
+class Database:
+    """Keys with a group, a size and a place in the key space that stays theirs; swept batch by batch."""
+
+    def __init__(self, groups: KeyGroups, keys: dict[bytes, tuple[str, int]], seed: int = 1) -> None:
+        self.groups = groups
+        self.keys = dict(keys)
+        self._chance = dice(seed)
+        self._places = {name: self._chance.random() for name in keys}
+        self._at = 0.0
+
+    def add(self, name: bytes, group: str, size: int) -> None:
+        """Add a key, somewhere."""
+        self.keys[name] = (group, size)
+        self._places[name] = self._chance.random()
+
+    def sweep(self, batches: int = 1, *, measure: bool = True) -> bool:
+        """Look at some batches; tell whether the sweep came to its end."""
+        for _ in range(batches):
+            ahead = sorted((self._places[name], name) for name in self.keys if self._places[name] >= self._at)
+            taken, left = ahead[:BATCH], ahead[BATCH:]
+            segment = self.groups.enter(self._at)
+            found = defaultdict(list)
+            for _, name in taken:
+                found[self.keys[name][0]].append(name)
+            for group, names in self.groups.fold(segment, found).items():
+                if measure:
+                    self._measure(segment, group, names)
+            self._at = left[0][0] if left else 0.0
+            if not left:
+                self.groups.complete()
+                break
+        self.groups.refresh()
+        return self._at == 0.0
+
+    def full_sweep(self) -> None:
+        """Sweep to the end."""
+        while not self.sweep(20):
+            pass
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Every estimate by group."""
+        return {each.group: each for each in self.groups.estimates(len(self.keys))}
+
+    def _measure(self, segment: Segment, group: str, names: list[bytes]) -> None:
+        wanted, _ = self.groups.wanted(segment, group)
+        self.groups.ask(segment, group, min(wanted, len(names)))
+        for name in names[:wanted]:
+            self.groups.measure(segment, KeyReading(group, name, self.keys[name][1], lasts=True))
+
+
+def database(groups: dict[str, tuple[int, int]], limit: int = 50, largest: int = 0) -> Database:
+    """A database with groups of so many keys of about such a size."""
+    chance = dice(7)
+    keys = {
+        f"{group}{number}".encode(): (group, int(size * chance.uniform(0.5, 1.5)))
+        for group, (count, size) in groups.items()
+        for number in range(count)
+    }
+    return Database(KeyGroups(limit, largest), keys)
+
+
+def test_counts_are_exact_after_a_full_sweep() -> None:
+    """A sweep that came to its end gives exact counts, and memory within its stated error."""
+    swept = database({"a": (3000, 100), "b": (500, 1000), "c": (1, 10**6)})
+    swept.full_sweep()
+    found = swept.estimates()
+    assert {"a": 3000, "b": 500, "c": 1} == {group: each.keys for group, each in found.items()}
+    assert {0.0} == {each.keys_error for each in found.values()}
+    assert ("c", 1.0) == (swept.groups.estimates(3501)[0].group, swept.groups.coverage(3501))
+    for group, each in found.items():
+        truth = sum(size for other, size in swept.keys.values() if other == group)
+        assert each.memory is not None
+        assert each.memory_error is not None
+        assert abs(each.memory - truth) <= each.memory_error * truth + 0.5
+
+
+def test_part_of_a_sweep_is_scaled_up() -> None:
+    """During the first sweep what was seen stands for the whole database, and the errors shrink."""
+    swept = database({"a": (3000, 100), "b": (1000, 1000)})
+    swept.sweep(10)
+    early = swept.estimates()
+    assert 4000 == pytest.approx(sum(each.keys for each in early.values()))
+    assert pytest.approx(500 / 4000) == swept.groups.coverage(4000)
+    assert abs(early["b"].keys - 1000) <= early["b"].keys_error * early["b"].keys
+    swept.sweep(30)
+    assert swept.estimates()["b"].keys_error < early["b"].keys_error / 2
+
+
+def test_a_new_sweep_changes_nothing_by_itself() -> None:
+    """While later sweeps are under way, counts stay what they are: no saw tooth, not even for a single key."""
+    swept = database({"a": (2000, 100), "b": (300, 500), "giant": (1, 10**7)})
+    swept.full_sweep()
+    for _ in range(100):
+        swept.sweep()
+        found = swept.estimates()
+        counts = [found[group].keys for group in ("a", "b", "giant")]
+        # Where a batch lies across the bounds of two segments its keys are one look off.
+        assert [2000, 300, 1] == [pytest.approx(count, rel=0.04) for count in counts]
+        assert found["giant"].memory == pytest.approx(10**7, rel=0.5)
+        assert 0.0 == found["a"].keys_error
+
+
+def test_a_later_sweep_sees_what_changed() -> None:
+    """What came and went shows as the sweep passes by, and wholly after it."""
+    swept = database({"a": (2000, 100), "gone": (500, 100)})
+    swept.full_sweep()
+    for name in [name for name, (group, _) in swept.keys.items() if group == "gone"]:
+        del swept.keys[name]
+    for number in range(1000):
+        swept.add(b"new%d" % number, "new", 50)
+    swept.full_sweep()
+    assert {"a": 2000, "new": 1000} == {group: each.keys for group, each in swept.estimates().items()}
+
+
+def test_what_is_passed_by_is_gone() -> None:
+    """Where a batch goes over several segments, which are empty now, what they had is not kept."""
+    swept = database({"a": (3200, 100)})
+    swept.full_sweep()
+    for name in list(swept.keys)[:3180]:
+        del swept.keys[name]
+    swept.full_sweep()
+    assert 20 == swept.groups._names
+
+
+def test_what_was_asked_for_counts_once() -> None:
+    """A key that was asked for and then measured is one."""
+    groups = KeyGroups(10)
+    segment = groups.enter(0.0)
+    groups.fold(segment, {"a": [b"k"] * 300})
+    groups.ask(segment, "a", 150)
+    for _ in range(150):
+        groups.measure(segment, KeyReading("a", b"k", 70, lasts=True))
+    groups.refresh()
+    assert (FEWEST - 150, False) == groups.wanted(segment, "a")
+
+
+def test_an_open_segment_is_bounded() -> None:
+    """While a segment is looked at it tells no more groups apart than some times its limit."""
+    groups = KeyGroups(5)
+    segment = groups.enter(0.0)
+    for number in range(100):
+        groups.fold(segment, {str(number): [b"k"]})
+    assert 5 * WIDE + 1 == len(segment.tallies)
+    assert 100 - 5 * WIDE == segment.tallies[OVERFLOW].names
+
+
+def test_a_database_that_changed_much_is_outgrown() -> None:
+    """When a quarter of the keys came or went what is known says little; before a full sweep it is scaled anyway."""
+    swept = database({"a": (2000, 100)})
+    swept.sweep(2)
+    assert not swept.groups.outgrown(10**6)
+    swept.full_sweep()
+    assert [True, False, False, True] == [swept.groups.outgrown(total) for total in (1499, 1501, 2499, 2501)]
+    swept.groups.restart()
+    assert ([], False) == (swept.groups.estimates(2000), swept.groups.swept)
+
+
+def test_a_database_that_was_emptied_has_no_keys() -> None:
+    """Old findings are never more than the keys that are there now."""
+    swept = database({"a": (2000, 100)})
+    swept.full_sweep()
+    assert [0] == [each.keys for each in swept.groups.estimates(0)]
+
+
+def test_as_many_keys_are_measured_as_the_spread_asks_for() -> None:
+    """Of alike keys few are measured, of different ones more, of a small group all, of no group more than a bound."""
+    swept = database({"wild": (12_000, 0), "few": (20, 100), "alike": (5000, 0)})
+    chance = dice(3)
+    swept.keys = {
+        name: (group, {"alike": 80, "few": 5, "wild": int(chance.lognormvariate(5, 2))}[group])
+        for name, (group, _) in swept.keys.items()
+    }
+    swept.full_sweep()
+    measured = {group: tally.measured for group, tally in swept.groups._seen.items()}
+    assert measured["few"] == 20
+    assert FEWEST <= measured["alike"] < 3 * FEWEST
+    assert 10 * FEWEST < measured["wild"] <= 2 * MOST
+
+
+def test_what_is_little_known_is_told() -> None:
+    """A group counts as rare until enough of it was asked for."""
+    groups = KeyGroups(10)
+    segment = groups.enter(0.0)
+    assert (FEWEST, True) == groups.wanted(segment, "a")
+    groups.ask(segment, "a", RARE)
+    assert (FEWEST - RARE, False) == groups.wanted(segment, "a")
+
+
+def test_groups_are_bounded_and_nothing_is_lost() -> None:
+    """However many groups there are, memory is bounded; the heavy ones are told apart, the rest is in overflow."""
+    junk = {f"junk{number}": (1, 100) for number in range(3000)}
+    swept = database(junk | {"heavy": (2000, 1000)}, limit=5)
+    swept.full_sweep()
+    found = swept.estimates()
+    assert len(found) <= SEGMENTS * 6
+    assert 5000 == sum(each.keys for each in found.values())
+    assert 2000 == found["heavy"].keys
+    assert found[OVERFLOW].keys > 2900
+    assert found[OVERFLOW].memory == pytest.approx(found[OVERFLOW].keys * 100, rel=0.2)
+
+
+def test_overflow_is_not_inflated_by_one_giant() -> None:
+    """A giant among the groups that are added up counts once, not for each of the keys that were not measured."""
+    segment = Segment(1, 0)
+    groups = KeyGroups(1)
+    groups.fold(segment, {"heavy": [b""] * 10_000, "many": [b""] * 5000, "giant": [b""]})
+    for group, size in (("heavy", 1000), ("many", 100), ("giant", 100_000)):
+        groups.measure(segment, KeyReading(group, b"", size, lasts=True))
+    segment.close()
+    rest = segment.tallies[OVERFLOW]
+    assert 5001 * rest.mean == pytest.approx(5000 * 100 + 100_000)
+
+
+def test_late_sizes_reach_their_segment() -> None:
+    """A size that comes after its segment was closed counts, under overflow where its group is no longer told apart."""
+    groups = KeyGroups(1)
+    segment = groups.enter(0.0)
+    groups.fold(segment, {"a": [b"1", b"2"], "b": [b"3"]})
+    groups.enter(0.5)
+    for group in ("a", "b"):
+        groups.measure(segment, KeyReading(group, b"", 70, lasts=False))
+    groups.refresh()
+    assert {"a": 70, OVERFLOW: 70} == {group: tally.mean for group, tally in groups._seen.items()}
+
+
+def test_a_key_that_joins_the_census_leaves_the_sample() -> None:
+    """A group that consisted of keys now read directly is dropped; one that has others is kept."""
+    swept = database({"queue": (1, 10**6), "others": (100, 50)})
+    swept.full_sweep()
+    swept.groups.forget("queue", 1)
+    swept.groups.forget("others", 1)
+    swept.groups.census = [KeyReading("queue", b"queue", 900, lasts=True)]
+    swept.groups.refresh()
+    found = {each.group: each for each in swept.groups.estimates(100)}
+    assert (1, 900, 100) == (found["queue"].keys, found["queue"].memory, found["others"].keys)
+    assert 2 == swept.groups.distinct
+
+
+def test_the_largest_keys_come_with_their_names() -> None:
+    """Who asks for the largest keys gets them over all segments."""
+    swept = database({"a": (150, 100)}, largest=3)
+    for name in (b"a3", b"a77", b"a149"):
+        swept.keys[name] = ("a", 10**6)
+    swept.full_sweep()
+    assert {b"a3", b"a77", b"a149"} == {name for _, name in swept.estimates()["a"].largest}

@@ -1,0 +1,157 @@
+"""Estimates of groups of keys, and how honest their errors are."""
+
+import random
+import statistics
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from exporter.state.key_tallies import FEWEST, OVERFLOW, Estimate, KeyReading, Scale, Tally, estimate, fold_rest
+
+RUNS = 200
+
+Sizes = Callable[[random.Random], int]
+SIZES: dict[str, Sizes] = {
+    "equal": lambda _: 72,
+    "uniform": lambda chance: chance.randint(100, 1000),
+    "two kinds": lambda chance: chance.choice((100, 100, 100, 2000)),
+    "exponential": lambda chance: 50 + int(chance.expovariate(1 / 500)),
+    "lognormal": lambda chance: int(chance.lognormvariate(6, 1)),
+}
+
+
+def dice(seed: int) -> random.Random:
+    """Chance that is the same in each run."""
+    return random.Random(seed)  # noqa: S311 -- no secret depends on it
+
+
+def reading(size: int | None, *, lasts: bool | None = True, name: bytes = b"k") -> KeyReading:
+    """A measured key."""
+    return KeyReading("g", name, size, lasts)
+
+
+def tally_of(sizes: Sequence[int], names: int | None = None, kept: int = 0) -> Tally:
+    """A tally of measured keys among ``names``."""
+    tally = Tally()
+    tally.names = len(sizes) if names is None else names
+    for number, size in enumerate(sizes):
+        tally.measure(reading(size, name=b"%d" % number), kept)
+    return tally
+
+
+def test_everything_measured_is_exact() -> None:
+    """Where each key was looked at and measured, count and memory are exact and have no error."""
+    found = estimate("g", tally_of([100, 200, 600]), (), Scale(10, 10, exact=True))
+    assert Estimate("g", 3, 0.0, 900, 0.0, 1.0) == found
+
+
+@pytest.mark.parametrize(
+    # Of sizes as skewed as these 30 say too little; so few are measured only of groups that are no larger.
+    ("kind", "measured"),
+    [*((kind, 30) for kind in SIZES if kind != "lognormal"), *((kind, FEWEST) for kind in SIZES)],
+)
+def test_errors_are_honest(kind: str, measured: int) -> None:
+    """In nine of ten seeded runs at least the truth of count and memory lies within the stated error."""
+    chance = dice(measured)
+    total, share, looked = 10_000, 0.1, 2000
+    hits = {"count": 0, "memory": 0}
+    for _ in range(RUNS):
+        sizes = [SIZES[kind](chance) for _ in range(int(total * share))]
+        drawn = chance.sample(range(total), looked)
+        seen = [sizes[place] for place in drawn if place < len(sizes)]
+        found = estimate("g", tally_of(seen[:measured], len(seen)), (), Scale(looked, total, exact=False))
+        assert found.memory is not None
+        assert found.memory_error is not None
+        hits["count"] += abs(found.keys - len(sizes)) <= found.keys_error * found.keys
+        hits["memory"] += abs(found.memory - sum(sizes)) <= found.memory_error * found.memory
+    assert min(hits.values()) >= 0.9 * RUNS, hits
+
+
+@pytest.mark.parametrize("keys", [1, 3, 10])
+def test_errors_of_rare_groups_are_honest(keys: int) -> None:
+    """Of a group that is met at all, a handful of keys says little, and the error says so."""
+    chance = dice(keys)
+    total, looked, hits, runs = 5000, 1000, 0, 0
+    for _ in range(800):
+        met = sum(place < keys for place in chance.sample(range(total), looked))
+        if met:
+            runs += 1
+            found = estimate("g", tally_of([50] * met), (), Scale(looked, total, exact=False))
+            hits += abs(found.keys - keys) <= found.keys_error * found.keys
+    assert hits >= 0.9 * runs
+
+
+def test_merged_tallies_weigh_by_names() -> None:
+    """A mean that stands for many names outweighs one that stands for few, however many of those were measured."""
+    both = Tally()
+    both.merge(tally_of([100] * 5, names=900), 0)
+    both.merge(tally_of([1100] * 50, names=100), 0)
+    assert (1000, 55, 200.0) == (both.names, both.measured, both.mean)
+    assert pytest.approx(statistics.pvariance([100] * 900 + [1100] * 100)) == both.squares / both.measured
+
+
+def test_merging_parts_gives_the_whole() -> None:
+    """Parts that were measured alike give what all of them together give."""
+    chance = dice(5)
+    sizes = [chance.randint(50, 5000) for _ in range(400)]
+    whole, parts = tally_of(sizes), Tally()
+    for start in range(0, 400, 50):
+        parts.merge(tally_of(sizes[start : start + 50]), 0)
+    assert pytest.approx((whole.mean, whole.variance)) == (parts.mean, parts.variance)
+
+
+def test_times_to_live_are_told_as_a_share() -> None:
+    """The share without a time to live is that of the keys whose time to live is known."""
+    tally = Tally()
+    tally.names = 4
+    for lasts in (True, False, False, None):
+        tally.measure(reading(10, lasts=lasts), 0)
+    assert pytest.approx(1 / 3) == estimate("g", tally, (), Scale(4, 4, exact=True)).without_ttl
+    assert estimate("g", tally_of([]), (), Scale(4, 4, exact=True)).without_ttl is None
+
+
+def test_census_is_added_exactly() -> None:
+    """Keys that are read directly are added to the estimate of the others, and are not scaled up."""
+    census = [reading(5000, lasts=True), reading(3000, lasts=False)]
+    found = estimate("g", tally_of([100] * 10), census, Scale(50, 100, exact=False))
+    assert (22, 10_000) == (found.keys, found.memory)
+    assert pytest.approx(21 / 22) == found.without_ttl
+    assert Estimate("g", 2, 0.0, 8000, 0.0, 0.5) == estimate("g", Tally(), census, Scale(50, 100, exact=False))
+
+
+def test_unmeasured_memory_is_absent() -> None:
+    """Where no key of a group could be measured its memory is unknown, and its count is told."""
+    found = estimate("g", tally_of([], names=5), (), Scale(10, 20, exact=False))
+    assert (10, None, None) == (found.keys, found.memory, found.memory_error)
+    assert estimate("g", Tally(), [reading(None)], Scale(10, 20, exact=False)).memory is None
+
+
+def test_the_largest_keys_are_kept() -> None:
+    """Of each group so many of the largest measured keys are kept as are asked for, over merges and the census too."""
+    assert [(20, b"2"), (900, b"1")] == sorted(tally_of([5, 900, 20], kept=2).largest)
+    both = Tally()
+    both.merge(tally_of([5, 900, 20], kept=2), 2)
+    both.merge(tally_of([700, 1, 30], kept=2), 2)
+    both.merge(tally_of([], kept=2), 2)
+    assert [(700, b"0"), (900, b"1")] == sorted(both.largest)
+    found = estimate("g", both, [reading(800, name=b"c")], Scale(6, 6, exact=True), 2)
+    assert ((900, b"1"), (800, b"c")) == found.largest
+
+
+def test_counts_never_exceed_the_database() -> None:
+    """When keys went since they were seen, what is left is shared out."""
+    assert (50, 0) == (Scale(200, 100, exact=True).count(100), Scale(200, 0, exact=True).count(100))
+    assert 100 == Scale(200, 1000, exact=True).count(100)
+    assert 0 == Scale(0, 1000, exact=False).count(0)
+
+
+def test_the_rest_is_added_up() -> None:
+    """Groups beyond the limit are one group, whose error is that of independent ones."""
+    groups = [Estimate(str(n), 10, 0.1, 100, 0.2, 0.5) for n in range(4)] + [
+        Estimate(OVERFLOW, 20, 0.0, None, None, None)
+    ]
+    *shown, rest = fold_rest(groups, 2)
+    assert ["0", "1", OVERFLOW] == [each.group for each in (*shown, rest)]
+    assert (40, 200, 0.5) == (rest.keys, rest.memory, rest.without_ttl)
+    assert pytest.approx((2**0.5 / 40, 20 * 2**0.5 / 200)) == (rest.keys_error, rest.memory_error)
+    assert groups[:2] == fold_rest(groups[:2], 2)

@@ -1,0 +1,44 @@
+"""The last readings of each server."""
+
+from exporter.state.trends import READINGS, SPACING, Counts, Reading, Trends
+
+
+def test_readings() -> None:
+    """Hit ratio and pace are those of the time between two readings, and unknown at the first."""
+    trends = Trends()
+    trends.note("a", 100.0, 5.0, Counts(10, 10, 100))
+    trends.note("a", 110.0, 6.0, Counts(13, 11, 300))
+    trends.note("a", 120.0, 7.0, Counts(13, 11, 300))
+    assert trends.of("a") == [
+        Reading(100.0, 5.0, None, None), Reading(110.0, 6.0, 0.75, 20.0), Reading(120.0, 7.0, None, 0.0),
+    ]  # fmt: skip
+    assert [] == trends.of("b")
+
+
+def test_a_restarted_server_has_no_pace_across_its_restart() -> None:
+    """Counters that fell belong to another process: nothing is said of the time in between."""
+    trends = Trends()
+    trends.note("a", 100.0, 5.0, Counts(10, 10, 100))
+    trends.note("a", 110.0, 6.0, Counts(1, 1, 5))
+    assert Reading(110.0, 6.0, None, None) == trends.of("a")[-1]
+
+
+def test_readings_are_bounded_and_spaced() -> None:
+    """A hundred readings are kept, and none is wanted right after another; a clock set back does not stop them."""
+    trends = Trends()
+    for number in range(READINGS + 20):
+        trends.note("a", number * SPACING, number, Counts(0, 0, 0))
+    assert [20, READINGS + 19] == [trends.of("a")[0].used_bytes, trends.of("a")[-1].used_bytes]
+    assert READINGS == len(trends.of("a"))
+    last = trends.of("a")[-1].at
+    assert [False, True, True] == [trends.wants("a", at) for at in (last + SPACING / 2, last + SPACING, last - 1)]
+    assert trends.wants("b", last)
+
+
+def test_servers_that_left_are_forgotten() -> None:
+    """Nodes come and go; their readings go with them."""
+    trends = Trends()
+    for server in ("a", "b"):
+        trends.note(server, 100.0, 5.0, Counts(0, 0, 0))
+    trends.keep(["b"])
+    assert ([], 1) == (trends.of("a"), len(trends.of("b")))

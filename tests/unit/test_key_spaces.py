@@ -1,0 +1,60 @@
+"""Which databases of which servers are looked at, and by which names."""
+
+from exporter.endpoints import Endpoints
+from exporter.key_spaces import KeySpaces
+from exporter.options import task_limits
+from exporter.settings import load
+from exporter.state.queues import Queues
+from tests.fakes import FakeClock
+from tests.lab import Lab
+
+HERE = ("--broker-url", "redis://one:6379/0")
+
+
+def build(*flags: str, queues: tuple[str, ...] = ()) -> KeySpaces:
+    """Build the samplers of some settings; nothing connects."""
+    settings = load(flags, {})
+    lab = Lab(task_limits(settings))
+    clock = FakeClock()
+    return KeySpaces(settings, Endpoints(settings, clock), Queues(lab.tasks, queues, 10), lab.store, clock)
+
+
+def databases(*flags: str) -> dict[str, set[int]]:
+    """The databases by server."""
+    return {sampler.name: set(sampler._options.databases) for sampler in build(*flags).samplers}
+
+
+def test_databases_of_one_server_are_read_together() -> None:
+    """A result backend on the broker's server is another database of it; on another server it is read there."""
+    assert {"broker": {0}} == databases(*HERE)
+    assert {"broker": {0, 1}} == databases(*HERE, "--result-backend-url", "redis://one:6379/1")
+    assert {"broker": {0}, "results": {1}} == databases(*HERE, "--result-backend-url", "redis://two:6379/1")
+    further = ("--redis.key-space.databases", "2,5")
+    both = databases(*HERE, "--result-backend-url", "redis://two:6379/1", *further)
+    assert {"broker": {0, 2, 5}, "results": {1, 2, 5}} == both
+    assert {"results": {1}} == databases("--broker-url", "amqp://x", "--result-backend-url", "redis://two:6379/1")
+
+
+def test_no_interval_looks_at_nothing() -> None:
+    """An interval of 0 builds no sampler."""
+    assert {} == databases(*HERE, "--redis.key-space.interval", "0")
+
+
+def test_names_are_those_of_the_settings() -> None:
+    """Queues are read directly in the broker's database alone, with all that has their names, under the prefix."""
+    flags = (
+        *HERE, "--result-backend-url", "redis://one:6379/1", "--broker-transport-options.global-keyprefix", "app:",
+        "--broker-transport-options.priority-steps", "0,5", "--result-backend-transport-options.global-keyprefix", "r",
+        "--redis.key-space.groups", "market:*", "--names.queue.rewrite", '{"tenant-.*": "tenant"}',
+    )  # fmt: skip
+    (sampler,) = build(*flags, queues=("tenant-1",)).samplers
+    here, there = (sampler._options.databases[db]() for db in (0, 1))
+    queue = ("app:tenant-1", "app:tenant-1\x06\x165", "app:_kombu.binding.tenant-1")
+    exchanges = ("celery.pidbox", "reply.celery.pidbox", "celeryev")
+    assert {"app:unacked", "app:unacked_index", *(f"app:_kombu.binding.{name}" for name in exchanges), *queue} == set(
+        here.census
+    )
+    assert {"tenant-1": "tenant"} == here.celery.queues
+    assert ((), {}) == (there.census, there.celery.queues)
+    assert ("app:", "r_") == (there.celery.prefix, there.celery.result_keys)
+    assert {"market:*": ("market:*",)} == here.patterns

@@ -1,0 +1,195 @@
+"""A pass over one database, and what it may cost."""
+
+import threading
+from typing import cast
+
+import pytest
+
+from exporter.decode.key_groups import CeleryNames
+from exporter.key_sweep import MOST_CENSUS, MOST_COMMON, SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
+from exporter.sources.key_space import MOST_MEASURED, KeySpaceReader
+from exporter.sources.session import Session
+from exporter.state.key_groups import KeyGroups
+from exporter.state.key_tallies import Estimate
+from tests.fakes import FakeClock
+from tests.key_server import KeyServer
+
+KEYS = {b"user:%d" % number: (100, -1 if number % 4 else 5000) for number in range(3000)}
+QUEUES = CeleryNames(queues={"orders": "orders"})
+NAMES = KeyNames(QUEUES, {}, ("orders", "orders\x06\x163", "unacked"))
+
+
+class Lane:
+    """A sweep over database 0 of a server in memory."""
+
+    def __init__(self, keys: dict[bytes, tuple[int, int]], names: KeyNames | None = None) -> None:
+        self.server = KeyServer(FakeClock(), db0=keys)
+        self.reader = KeySpaceReader(cast("Session", self.server), self.server.clock, 1.0, select=False)
+        self.reader.look()
+        self.sweep = KeySweep(0, names or KeyNames(CeleryNames(), {}), KeyGroups(50))
+        self.stop = threading.Event()
+
+    def go_on(self, **budget: float) -> str:
+        """Make a pass; what the budget does not say is without limit, and the server is never left alone."""
+        whole = {"names": 10**6, "measured": 1000, "busy": 1e6, "wall": 1e6, "duty": 1.0} | budget
+        return self.sweep.go_on(
+            self.reader, len(self.server.databases[0]), KeyBudget(**whole), self.server.clock, self.stop  # type: ignore[arg-type]  # whole numbers stay whole
+        )  # fmt: skip
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Every estimate by group."""
+        return {each.group: each for each in self.sweep.groups.estimates(self.sweep.total)}
+
+
+def test_a_pass_without_limits_sees_everything() -> None:
+    """A sweep in one pass counts each key, and measures as many as needed."""
+    lane = Lane(KEYS)
+    assert "complete" == lane.go_on()
+    found = lane.estimates()["user:*"]
+    assert (3000, 0.0, 300_000, 0.0) == (found.keys, found.keys_error, found.memory, found.memory_error)
+    assert found.without_ttl == pytest.approx(0.75, abs=0.1)
+    assert 200 <= len(lane.server.commands("MEMORY")) < 1000
+
+
+@pytest.mark.parametrize(("outcome", "budget"), [
+    ("keys", {"names": 700}),
+    ("busy", {"busy": 0.005}),
+    ("wall", {"wall": 0.01}),
+])  # fmt: skip
+def test_each_budget_ends_a_pass(outcome: str, budget: dict[str, float]) -> None:
+    """Names, the server's time and the wall clock end a pass, and the next one goes on from there."""
+    lane = Lane(KEYS)
+    lane.server.slowness["SCAN"] = 0.001
+    assert outcome == lane.go_on(**budget)
+    assert 0 < lane.sweep.scanned < 3000
+    while lane.go_on(**budget) == outcome:
+        pass
+    assert 3000 == lane.sweep.scanned
+    assert 3000 == lane.estimates()["user:*"].keys
+
+
+def test_a_slow_answer_ends_a_pass() -> None:
+    """A server that hangs over a batch is left alone."""
+    lane = Lane(KEYS)
+    lane.server.slowness["SCAN"] = SLOW_SECONDS * 2
+    assert "slow" == lane.go_on()
+    assert 1 == len(lane.server.commands("SCAN"))
+
+
+def test_no_more_keys_are_measured_than_the_budget_has() -> None:
+    """The budget of measured keys holds, and is spread over the names of a pass."""
+    keys = {b"%s:%d" % (kind, number): (number, -1) for kind in (b"a", b"b", b"c", b"d") for number in range(700)}
+    lane = Lane(keys)
+    lane.go_on(names=1000, measured=100)
+    # One more is asked for to see whether any may be.
+    assert 60 < len(lane.server.commands("MEMORY")) <= 101
+    before_last_scan = max(place for place, command in enumerate(lane.server.sent) if command[0] == "SCAN")
+    assert any(command[0] == "MEMORY" for command in lane.server.sent[before_last_scan:])
+
+
+def test_round_trips_are_bounded() -> None:
+    """No round trip measures more than a bound of keys, and common groups leave room for rare ones."""
+    lane = Lane(KEYS | {b"%s-%d" % (kind, n): (50 * n, -1) for kind in (b"a", b"b", b"c") for n in range(500)})
+    lane.go_on(measured=100_000)
+    kinds = "".join("S" if command[0] == "SCAN" else "m" for command in lane.server.sent if command[0] != "PTTL")
+    assert MOST_COMMON <= max(map(len, kinds.split("S"))) <= MOST_MEASURED
+
+
+def test_the_server_is_left_alone_between_batches() -> None:
+    """After each batch the sweep waits until the server's share of the time is kept."""
+    lane = Lane(KEYS)
+    waited: list[float] = []
+    lane.stop.wait = lambda timeout=None: waited.append(timeout or 0.0)  # type: ignore[method-assign,assignment,return-value]
+    lane.server.slowness["SCAN"] = 0.0005
+    lane.go_on(duty=0.02, names=300)
+    assert [pytest.approx(0.0005 * 49)] * len(waited) == waited
+    assert len(waited) > 1
+
+
+def test_stopping_ends_a_pass() -> None:
+    """Whoever stops the exporter does not wait for a sweep."""
+    lane = Lane(KEYS)
+    lane.stop.set()
+    assert "wall" == lane.go_on()
+    assert 1 == len(lane.server.commands("SCAN"))
+    assert [] == lane.server.commands("MEMORY")
+
+
+def test_the_census_is_read_in_each_pass_and_not_sampled() -> None:
+    """A queue is known exactly after any pass, changes with the next one, and is not counted twice."""
+    lane = Lane(KEYS | {b"orders": (10**6, -1), b"orders\x06\x163": (500, -1)}, NAMES)
+    lane.go_on(names=200)
+    found = lane.estimates()["orders"]
+    assert (2, 0.0, 1_000_500, 0.0, 1.0) == (
+        found.keys,
+        found.keys_error,
+        found.memory,
+        found.memory_error,
+        found.without_ttl,
+    )
+    del lane.server.databases[0][b"orders"]
+    while lane.go_on(names=1000) != "complete":
+        pass
+    assert (1, 500) == (lane.estimates()["orders"].keys, lane.estimates()["orders"].memory)
+    assert {"orders", "user:*"} == lane.estimates().keys()
+    assert 3000 == lane.sweep.total
+
+
+def test_a_queue_that_becomes_known_leaves_the_sample() -> None:
+    """What was a group of its own before its queue was known is not counted again."""
+    lane = Lane(KEYS | {b"orders": (10**6, -1)})
+    lane.go_on()
+    assert 1 == lane.estimates()["orders"].keys
+    lane.sweep.call(NAMES)
+    lane.go_on(names=100)
+    assert (1, 10**6) == (lane.estimates()["orders"].keys, lane.estimates()["orders"].memory)
+
+
+def test_a_flood_of_keys_shows_at_once() -> None:
+    """When many keys came since the last sweep the next pass shows what they are, from a part of the key space."""
+    lane = Lane(KEYS)
+    lane.go_on()
+    lane.go_on(names=1000)
+    lane.server.databases[0] |= {b"flood:%d" % number: (50, -1) for number in range(30_000)}
+    lane.go_on(names=3000)
+    found = lane.estimates()
+    assert 33_000 == pytest.approx(sum(each.keys for each in found.values()))
+    assert abs(found["flood:*"].keys - 30_000) <= 2 * found["flood:*"].keys_error * 30_000
+    assert 0 < found["flood:*"].keys_error < 0.05
+    while lane.go_on(names=10_000) != "complete":
+        pass
+    assert (3000, 30_000) == (lane.estimates()["user:*"].keys, lane.estimates()["flood:*"].keys)
+
+
+def test_the_census_is_bounded() -> None:
+    """With more queues than the bound, those beyond it are part of the sample."""
+    queues = [f"queue-{number}x" for number in range(MOST_CENSUS + 5)]
+    names = KeyNames(CeleryNames(queues={queue: queue for queue in queues}), {}, tuple(queues))
+    lane = Lane({queue.encode(): (70, -1) for queue in queues}, names)
+    lane.go_on()
+    assert MOST_CENSUS == len(lane.sweep.groups.census)
+    assert {1} == {lane.estimates()[queue].keys for queue in queues[:150] if queue in lane.estimates()}
+    assert MOST_CENSUS + 5 == sum(each.keys for each in lane.estimates().values())
+
+
+def test_without_the_right_to_measure_counts_are_given() -> None:
+    """Without MEMORY and PTTL all keys are counted, queues among them, and nothing is said of their memory."""
+    lane = Lane(KEYS | {b"orders": (10**6, -1)}, NAMES)
+    lane.server.refused = {"MEMORY": "ERR unknown command 'MEMORY'", "PTTL": "NOPERM no permissions to run 'pttl'"}
+    lane.go_on()
+    found = lane.estimates()
+    assert (3000, 1) == (found["user:*"].keys, found["orders"].keys)
+    assert {(None, None)} == {(each.memory, each.without_ttl) for each in found.values()}
+
+
+def test_keys_that_may_not_be_read_are_asked_for_once() -> None:
+    """A group whose keys the user may not read is left alone until the next sweep: refusals fill the server's log."""
+    lane = Lane(KEYS)
+    lane.server.refused["MEMORY"] = "NOPERM No permissions to access a key"
+    lane.go_on()
+    refused = len(lane.server.commands("MEMORY"))
+    assert refused <= 200
+    lane.server.refused.clear()
+    lane.go_on()
+    assert len(lane.server.commands("MEMORY")) > refused
+    assert 3000 == lane.estimates()["user:*"].keys

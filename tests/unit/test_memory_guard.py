@@ -1,0 +1,84 @@
+"""When MEMORY PURGE is sent, and what is said of it."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from exporter.catalog import internals
+from exporter.errors import SourceError
+from exporter.memory_guard import GuardOptions, MemoryGuard
+from exporter.sources.refusals import Refusal
+from exporter.sources.session import Session
+from exporter.sources.wire import Command
+from tests.lab import Lab
+
+
+class FakeServer:
+    """A session with a server whose memory is set by hand; notes the commands."""
+
+    def __init__(self, used: int, limit: int) -> None:
+        self.used = used
+        self.limit = limit
+        self.purge: object = b"OK"
+        self.sent: list[Command] = []
+
+    def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002 -- as Session's
+        """Answer."""
+        self.sent += commands
+        info = f"used_memory:{self.used}\r\nused_memory_rss:99\r\nmaxmemory:{self.limit}\r\nmem_allocator:x\r\n"
+        return [info.encode() if command[0] == "INFO" else self.purge for command in commands]
+
+
+def guard(lab: Lab, server: FakeServer, assumed: int = 0) -> MemoryGuard:
+    """A guard at nine tenths, once in ten minutes."""
+    options = GuardOptions(0.9, assumed, 30, 600, 1)
+    return MemoryGuard("broker", cast("Session", server), lab.store, lab.clock, options)
+
+
+def purges(server: FakeServer) -> int:
+    """Count what was sent."""
+    return server.sent.count(("MEMORY", "PURGE"))
+
+
+def test_a_purge_needs_a_reason_and_a_pause() -> None:
+    """Above the threshold a purge is sent and told, and the next one not before the pause is over."""
+    lab, server = Lab(), FakeServer(90, 100)
+    watched = guard(lab, server)
+    watched.look()
+    assert 0 == purges(server)
+    assert 0 == lab.value(internals.MEMORY_PURGES, "broker", "done")
+    server.used = 91
+    with capture_logs() as lines:
+        watched.look()
+        watched.look()
+    assert 1 == purges(server)
+    (line,) = lines
+    assert ("memory_guard.purged", 91, 100, 99) == (
+        line["event"], line["used_memory_before"], line["limit_bytes"], line["used_memory_rss_after"],
+    )  # fmt: skip
+    lab.clock.advance(600)
+    watched.look()
+    assert (2, 2) == (purges(server), lab.value(internals.MEMORY_PURGES, "broker", "done"))
+
+
+def test_without_a_limit_there_is_no_purge() -> None:
+    """A server without maxmemory is left alone, unless a limit is assumed."""
+    lab, server = Lab(), FakeServer(10**12, 0)
+    guard(lab, server).look()
+    assert 0 == purges(server)
+    guard(lab, server, assumed=10**6).look()
+    assert 1 == purges(server)
+
+
+def test_a_refused_purge_is_counted_and_not_repeated() -> None:
+    """A server that refuses is told of, counted, and asked again after the pause only."""
+    lab, server = Lab(), FakeServer(99, 100)
+    server.purge = Refusal("NOPERM no")
+    watched = guard(lab, server)
+    with pytest.raises(SourceError) as caught:
+        watched.look()
+    watched.look()
+    assert ("noperm", 1) == (caught.value.reason, purges(server))
+    assert 1 == lab.value(internals.MEMORY_PURGES, "broker", "failed")

@@ -1,0 +1,116 @@
+"""One server's scrape: what is shown of it, and of what travels along."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from exporter.catalog import queues as queue_rows
+from exporter.errors import SourceError
+from exporter.records import Reading, Sample
+from exporter.redis_scrape import ServerScrape
+from exporter.sources.redis_server import RedisServer, Wanted
+from exporter.sources.refusals import Refusal
+from exporter.sources.session import Session
+from exporter.sources.wire import Command
+from tests.fakes import FakeClock
+
+INFO = (
+    b"redis_version:7.0.15\r\nredis_mode:standalone\r\nmaxclients:9\r\n# Keyspace\r\ndb3:keys=2,expires=1,avg_ttl=0\r\n"
+)
+
+
+class ScriptedSession:
+    """A session that answers by the first word of a command; what is not written there it refuses."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+        self.opened = 1
+
+    def talks_to(self, run_id: str) -> None:
+        """Take no note."""
+
+    def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """Answer."""
+        assert deadline
+        return [self.answers.get(str(command[0]), Refusal("NOPERM no")) for command in commands]
+
+    ask = exchange
+
+
+class QueuePart:
+    """A queue's length, read along."""
+
+    def commands(self) -> list[Command]:
+        """One LLEN."""
+        return [("LLEN", "q")]
+
+    def samples(self, replies: list[Any]) -> list[Sample]:
+        """Its answer."""
+        return [Sample(queue_rows.QUEUE_LENGTH, ("q",), reply) for reply in replies]
+
+
+def scrape(answers: dict[str, Any], wanted: Wanted | None = None, db: int | None = 3) -> ServerScrape:
+    """Make the scrape of a server that answers so."""
+    clock = FakeClock()
+    server = RedisServer("r", cast("Session", ScriptedSession(answers)), clock, wanted or Wanted())
+    return ServerScrape(server, db, [QueuePart()], clock)
+
+
+def by_name(samples: list[Sample]) -> dict[tuple[str, ...], Reading]:
+    """Samples by metric name and labels."""
+    return {(sample.metric.name, *sample.labels): sample.value for sample in samples}
+
+
+def test_refusals_cost_their_own_metrics() -> None:
+    """A server that refuses everything but INFO shows all that INFO tells, its parts, and that it is up."""
+    found = by_name(scrape({"INFO": INFO, "LLEN": 7}).run(1))
+    assert 1 == found["redis_up", "r"]
+    assert 0 == found["redis_exporter_last_scrape_error", "r", ""]
+    assert 9 == found["redis_config_maxclients", "r"]
+    assert 7 == found["celery_queue_length", "q"]
+    assert {"db3": 2} == {labels[1]: value for (name, *labels), value in found.items() if name == "redis_db_keys"}
+    assert not {name[0] for name in found} & {"redis_slowlog_length", "redis_config_io_threads"}
+
+
+def test_refused_info_leaves_the_parts() -> None:
+    """Without INFO the server is shown as down for want of a right, and what travelled along is shown."""
+    server = scrape({"LLEN": 7})
+    for reads in (1, 2):
+        expected = {
+            ("redis_up", "r"): 0, ("redis_exporter_last_scrape_error", "r", "noperm"): 1,
+            ("redis_exporter_scrapes_total", "r"): reads, ("celery_queue_length", "q"): 7,
+        }  # fmt: skip
+        assert expected == by_name(server.run(1))
+
+
+def test_without_info() -> None:
+    """Where no metric of the server is wanted its state is known all the same, for the checks."""
+    found = by_name(scrape({"INFO": INFO, "LLEN": 7, "PING": b"PONG"}, Wanted("off")).run(1))
+    assert 0 == found["redis_exporter_last_scrape_error", "r", ""]
+    assert 7 == found["celery_queue_length", "q"]
+    assert "redis_config_maxclients" not in {name[0] for name in found}
+
+
+def test_settings_stay_between_two_looks_at_them() -> None:
+    """What CONFIG told is shown until it is asked again, and all databases with it."""
+    server = scrape({"INFO": INFO, "LLEN": 7, "CONFIG": [b"databases", b"2", b"io-threads", b"4"]})
+    for _ in range(2):
+        found = by_name(server.run(1))
+        assert 4 == found["redis_config_io_threads", "r"]
+        assert {"db0", "db1", "db3"} == {labels[1] for (name, *labels) in found if name == "redis_db_keys"}
+
+
+def test_a_server_without_databases() -> None:
+    """A sentinel has no database to show."""
+    assert "db3" in str(by_name(scrape({"INFO": INFO, "LLEN": 7}, db=None).run(1)))
+    bare = INFO.partition(b"# Keyspace")[0]
+    assert "redis_db_keys" not in str(by_name(scrape({"INFO": bare, "LLEN": 7}, db=None).run(1)))
+
+
+def test_failure() -> None:
+    """A server that could not be read is down, with the reason, and the read counts."""
+    server = scrape({"INFO": INFO, "LLEN": 7})
+    server.run(1)
+    assert {
+        ("redis_up", "r"): 0, ("redis_exporter_last_scrape_error", "r", "timeout"): 1,
+        ("redis_exporter_scrapes_total", "r"): 1,
+    } == by_name(server.failure(SourceError("timeout", "late")))  # fmt: skip

@@ -1,0 +1,171 @@
+"""The nodes of clusters: who is asked, which are read, and what becomes of the seed."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+
+from exporter.catalog import internals
+from exporter.errors import SourceError
+from exporter.records import Address
+from exporter.scrape import Scrape, Target
+from exporter.sources.session import Session
+from exporter.sources.wire import Command
+from exporter.topology import COLLECTOR, Cluster, Topology, TopologyOptions
+from tests.lab import Lab
+
+SEED = Address("seed", 7000)
+AWAY = SourceError("refused", "connection refused")
+
+
+class Named:
+    """A target, by its name alone."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class FakeScrape:
+    """Notes which servers are read."""
+
+    def __init__(self) -> None:
+        self.read = {"cache"}
+
+    def add(self, target: Target) -> None:
+        """Read one more."""
+        assert target.name not in self.read
+        self.read.add(target.name)
+
+    def remove(self, name: str) -> None:
+        """Read one less."""
+        self.read.remove(name)
+
+
+class FakeCluster:
+    """A cluster as its nodes tell of it; ``nodes`` None is a server that is in none."""
+
+    def __init__(self, *ports: int) -> None:
+        self.nodes: tuple[int, ...] | None = ports
+        self.away: set[Address] = set()
+        self.asked: list[Address] = []
+        self.met: bool | None = True
+
+    def session(self, address: Address | None) -> Session:
+        """Connect to a node."""
+        return cast("Session", FakeSession(self, address or SEED))
+
+    def answer(self, address: Address, command: Command) -> bytes:
+        """Let a node answer."""
+        if command[0] == "INFO":
+            self.asked.append(address)
+        if address in self.away:
+            raise AWAY
+        if command[0] == "INFO":
+            return b"redis_mode:standalone" if self.nodes is None else b"redis_mode:cluster"
+        return "".join(f"id 10.0.0.1:{port}@1 master - 0 0 1 connected\n" for port in self.nodes or ()).encode()
+
+
+class FakeSession:
+    """A connection to one node."""
+
+    def __init__(self, cluster: FakeCluster, address: Address) -> None:
+        self._cluster = cluster
+        self._address = address
+
+    def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002 -- as Session's
+        """Answer."""
+        return [self._cluster.answer(self._address, command) for command in commands]
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+class Trial:
+    """A topology over a fake cluster that is called ``cache``."""
+
+    def __init__(self, cluster: FakeCluster, max_nodes: int = 10) -> None:
+        self.lab = Lab()
+        self.scrape = FakeScrape()
+        self.cluster = Cluster(
+            cast("Target", Named("cache")),
+            SEED,
+            lambda: cluster.met,
+            cluster.session,
+            lambda name, _: cast("Target", Named(name)),
+        )
+        options = TopologyOptions(30, max_nodes, 1)
+        scrape = cast("Scrape", self.scrape)
+        self.topology = Topology([self.cluster], scrape, self.lab.store, self.lab.clock, options)
+
+
+def names(*ports: int) -> set[str]:
+    """What nodes are called."""
+    return {f"cache/10.0.0.1:{port}" for port in ports}
+
+
+def test_a_cluster_takes_the_place_of_its_seed() -> None:
+    """All nodes are read instead of the seed, and follow what the cluster says."""
+    fake = FakeCluster(1, 2)
+    trial = Trial(fake)
+    trial.topology.look()
+    assert names(1, 2) == trial.scrape.read
+    fake.nodes = (2, 3)
+    trial.topology.look()
+    assert names(2, 3) == trial.scrape.read
+    assert 2 == trial.lab.value(internals.REDIS_NODES, "cache")
+    assert 1 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
+
+
+def test_a_single_server_stays_as_it_is() -> None:
+    """A server that is in no cluster, or was never met, is not asked for nodes."""
+    for met in (False, None):
+        fake = FakeCluster(1, 2)
+        fake.met = met
+        trial = Trial(fake)
+        trial.topology.look()
+        assert ({"cache"}, []) == (trial.scrape.read, fake.asked)
+        assert trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR) is None
+
+
+def test_any_node_tells_the_nodes() -> None:
+    """When the seed is away another node is asked, and stays the one that is asked."""
+    fake = FakeCluster(1, 2)
+    trial = Trial(fake)
+    trial.topology.look()
+    fake.away, fake.asked = {SEED}, []
+    fake.nodes = (2,)
+    trial.topology.look()
+    trial.topology.look()
+    assert names(2) == trial.scrape.read
+    assert [SEED, Address("10.0.0.1", 1), Address("10.0.0.1", 1)] == fake.asked
+
+
+def test_a_cluster_that_is_away_keeps_its_nodes() -> None:
+    """While nobody answers the nodes are kept, so that they are shown as down, and the failure is told."""
+    fake = FakeCluster(1, 2)
+    trial = Trial(fake)
+    trial.topology.look()
+    fake.away = {SEED, Address("10.0.0.1", 1), Address("10.0.0.1", 2)}
+    with pytest.raises(SourceError, match="cache: connection refused"):
+        trial.topology.look()
+    assert names(1, 2) == trial.scrape.read
+    assert 0 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
+
+
+def test_nodes_are_bounded() -> None:
+    """No more nodes are read than the settings allow, and the rest is counted."""
+    trial = Trial(FakeCluster(1, 2, 3), max_nodes=2)
+    trial.topology.look()
+    assert names(1, 2) == trial.scrape.read
+    dropped = (trial.lab.value(internals.REDIS_NODES, "cache"), trial.lab.value(internals.REDIS_NODES_DROPPED, "cache"))
+    assert (3, 1) == dropped
+
+
+def test_a_cluster_can_become_a_single_server() -> None:
+    """A server that left cluster mode is read under its own name again."""
+    fake = FakeCluster(1, 2)
+    trial = Trial(fake)
+    trial.topology.look()
+    fake.nodes = None
+    trial.topology.look()
+    assert {"cache"} == trial.scrape.read
