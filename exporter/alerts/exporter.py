@@ -83,6 +83,13 @@ ALERTS = (
         panel="exporter",
     ),
     Alert(
+        "CeleryExporterCommandDenied", "info",
+        "max by (job, namespace, redis, command) (celery_exporter_command_denied) == 1",
+        "A Redis server refuses what the exporter asks.",
+        "{{ $labels.redis }} refuses {{ $labels.command }}: the metrics that come from it are missing.",
+        wait="15m", panel="exporter",
+    ),
+    Alert(
         "CeleryExporterBug", "warning",
         "sum by (job, namespace, collector) (increase(celery_exporter_unexpected_errors_total[1h])) > 0",
         "The exporter met an error that should not be possible.",

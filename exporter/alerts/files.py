@@ -143,7 +143,8 @@ def _build_alert(alert: Alert, options: Options) -> dict[str, Any]:
 def _sample_names() -> list[str]:
     names = list(FOREIGN)
     for metric in CATALOG.values():
-        names += [metric.name + suffix for suffix in SUFFIXES] if metric.kind is Kind.HISTOGRAM else [metric.name]
+        distributed = metric.kind in {Kind.HISTOGRAM, Kind.SUMMARY}
+        names += [metric.name, *([metric.name + suffix for suffix in SUFFIXES] if distributed else [])]
     return sorted(names, key=len, reverse=True)
 
 

@@ -3,12 +3,15 @@
 from exporter.alerts.rule import Alert, Group, Recording
 
 BY = "job, namespace, redis"
+SENTINELS = ".+/sentinel/.+"
+"""What sentinels are called: they are no servers of Celery's."""
 MAX_MEMORY = f"max by ({BY}) (redis_memory_max_bytes)"
 
 RECORDINGS = (
     Recording(
         "redis:memory_utilization:ratio",
         f"max by ({BY}) (redis_memory_used_bytes) / ({MAX_MEMORY} > 0"
+        f" or max by ({BY}) (celery_exporter_redis_memory_limit_bytes)"
         f" or max by ({BY}) (redis_total_system_memory_bytes) > 0)",
     ),
 )
@@ -21,7 +24,7 @@ ENOUGH_MEMORY = f"max by ({BY}) (redis_memory_used_bytes) > @{{least_bytes}}"
 ALERTS = (
     Alert(
         "RedisDown", "critical",
-        f"max by ({BY}) (redis_up) == 0",
+        f'max by ({BY}) (redis_up{{redis!~"{SENTINELS}"}}) == 0',
         "A Redis server does not answer.",
         "The Redis server {{ $labels.redis }} does not answer the exporter;"
         " redis_exporter_last_scrape_error names the reason.",
@@ -101,6 +104,28 @@ ALERTS = (
         "A master has lost a replica.",
         "Replicas that {{ $labels.redis }} has left, fewer than within the last hour: {{ $value | humanize }}.",
         wait="5m", panel="redis",
+    ),
+    Alert(
+        "RedisSentinelDown", "warning",
+        f'max by ({BY}) (redis_up{{redis=~"{SENTINELS}"}}) == 0',
+        "A sentinel does not answer.",
+        "The sentinel {{ $labels.redis }} does not answer the exporter; with too few of them nobody makes another"
+        " master.",
+        wait="5m", panel="redis",
+    ),
+    Alert(
+        "RedisQuorumLost", "critical",
+        "max by (job, namespace, master_name) (redis_sentinel_master_ckquorum_status) == 0",
+        "There are too few sentinels to make another master.",
+        "If the master {{ $labels.master_name }} fails now, nothing takes its place: no sentinel finds a quorum.",
+        wait="2m", panel="redis",
+    ),
+    Alert(
+        "RedisClusterDown", "critical",
+        f"max by ({BY}) (redis_cluster_state) == 0 and on ({BY}) max by ({BY}) (redis_cluster_enabled) == 1",
+        "A node of a Redis Cluster takes the cluster to be down.",
+        "{{ $labels.redis }} serves no keys: slots or masters are missing.",
+        wait="2m", panel="redis",
     ),
     Alert(
         "RedisHitRateLow", "info",

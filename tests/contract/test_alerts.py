@@ -19,7 +19,7 @@ from exporter.catalog import CATALOG, Kind
 from exporter.cli.render import HELP
 from exporter.settings import describe
 from tests.contract.test_prose import FOREIGN_FLAGS, FOREIGN_NAMES, names_of_samples
-from tests.promql import Labels, catalogued, every, matchers, result_labels, selectors
+from tests.promql import Labels, catalogued, every, matchers, mixed, result_labels, selectors
 
 FOLDER = Path(__file__).parents[2] / "alerts"
 ALERTS = [alert for group in GROUPS for alert in group.alerts]
@@ -29,12 +29,13 @@ EVERY_ALERT = [alert for group in ALL_GROUPS for alert in group.alerts]
 HEADINGS = list(dict.fromkeys(alert.name for alert in EVERY_ALERT))
 ALWAYS = {"CeleryWatchdog"}
 """Alerts that no test can silence."""
-OTHER_FLAGS = {"--previous", "--pid", "--bigkeys", "--latency", "--scan", "--pattern", "--config.file"}
+OTHER_FLAGS = {"--previous", "--pid", "--bigkeys", "--latency", "--scan", "--pattern", "--config.file", "--cluster"}
 """Flags of other programs that the runbooks type."""
 WITHOUT_VALUE = {
     "CeleryWatchdog", "CeleryExporterDown", "CeleryExporterAbsent", "CeleryEventStreamDown", "CeleryBeatDown",
     "CeleryExporterCollectorFailing", "CeleryNoWorkersOnline", "CeleryWorkerDown", "CeleryWorkerWithoutTaskEvents",
     "RedisDown", "RedisBrokerEvictionPolicy", "RedisPersistenceFailing", "RedisReplicationBroken",
+    "RedisSentinelDown", "RedisQuorumLost", "RedisClusterDown", "CeleryExporterCommandDenied",
 }  # fmt: skip
 """Alerts about something that is or is not: their value says nothing more."""
 
@@ -57,6 +58,7 @@ def known_labels() -> dict[str, Labels]:
         for row in group.recordings:
             labels = result_labels(promql.parse(row.expr), known)
             assert labels is not None
+            assert not mixed(promql.parse(row.expr))
             known[row.record] = labels
     return known
 
@@ -108,6 +110,7 @@ def test_metrics_and_labels_exist(alert: Alert) -> None:
     """Every metric, matcher, grouping and join of an expression uses what the catalogue has."""
     labels = result_labels(expression(alert), known_labels())
     assert labels is not None
+    assert not mixed(expression(alert))
     shown = set(re.findall(r"\$labels\.(\w+)", alert.description))
     assert set() == shown - labels
 
