@@ -47,7 +47,10 @@ class SingleFlight(Generic[T]):
         self._clock = clock
         self._freshness = freshness
         self._attempt = attempt
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        # Of its own, since a thread that is woken for nothing takes the interpreter from the one that works.
+        self._wanted = threading.Condition(lock)
         self._asked: float | None = None
         self._running = False
         self._stopped = False
@@ -59,6 +62,7 @@ class SingleFlight(Generic[T]):
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+            self._wanted.notify_all()
 
     def ask(self, deadline: float) -> None:
         """Have a result under way, unless a fresh one is there; returns at once. ``wait`` should follow."""
@@ -80,6 +84,7 @@ class SingleFlight(Generic[T]):
                     self._begun = began
                 else:
                     self._running, self._asked = False, deadline
+                    self._wanted.notify_all()
                 self._changed.notify_all()
 
     def gather(self, patience: float) -> bool:
@@ -119,7 +124,7 @@ class SingleFlight(Generic[T]):
         while True:
             with self._changed:
                 while self._asked is None and not self._stopped:
-                    self._changed.wait()
+                    self._wanted.wait()
                 if self._stopped:
                     return
                 deadline, self._asked, self._running = self._asked or 0.0, None, True

@@ -5,8 +5,9 @@ what the last INFO's lines gave.
 """
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable
+from itertools import chain
+from typing import NamedTuple, cast
 
 from exporter.catalog import redis_commands, redis_keyspace, redis_replication
 from exporter.catalog import redis_server as rows
@@ -15,6 +16,7 @@ from exporter.decode.redis_fields import (
     decode_parts,
     decode_value,
     index_rows,
+    is_numbered,
     read_whole,
     row_of,
     split_parts,
@@ -22,7 +24,9 @@ from exporter.decode.redis_fields import (
 from exporter.decode.redis_identity import decode_identity, decode_masters, says_more_together
 from exporter.records import Quantiles, Sample
 
-_ROWS = index_rows(rows.INFO_ROWS)
+_ROWS, _ROWS_BY_PREFIX = (
+    index_rows(metric for metric in rows.INFO_ROWS if is_numbered(metric) is numbered) for numbered in (False, True)
+)
 _REPLICA_ROWS = [
     row_of(metric) for metric in (redis_replication.CONNECTED_SLAVE_OFFSET, redis_replication.CONNECTED_SLAVE_LAG)
 ]
@@ -60,7 +64,7 @@ class InfoDecoder:
     def __init__(self, redis: str) -> None:
         self.usage: dict[str, Usage] = {}
         self._redis = redis
-        self._known: dict[bytes, _Line] = {}
+        self._known: dict[bytes, _Line | None] = {}
         self._zeros_known: dict[int, tuple[Sample, ...]] = {}
 
     def decode(self, text: bytes, databases: Iterable[int], now: float) -> list[Sample]:
@@ -69,29 +73,17 @@ class InfoDecoder:
         Of ``databases`` those are shown as empty that INFO leaves out.
         """
         redis, known = self._redis, self._known
-        samples: list[Sample] = []
-        fields: list[tuple[str, str]] = []
-        percentiles = []
-        usage = self.usage = {}
-        kept = self._known = {}
-        for line in text.split(b"\r\n"):
-            found = known.get(line)
-            if found is None:
-                found = _decode_line(redis, line)
-            kept[line] = found
-            if found is _NOTHING:
-                continue
-            of_line, field, used, shares = found
-            samples += of_line
-            if field is not None:
-                fields.append(field)
-            elif used is not None:
-                usage[used[0]] = used[1]
-            elif shares is not None:
-                percentiles.append(shares)
+        lines = text.split(b"\r\n")
+        kept = self._known = dict(zip(lines, map(known.get, lines), strict=True))
+        for line in [line for line, found in kept.items() if found is None]:
+            kept[line] = _decode_line(redis, line)
+        told = cast("Collection[_Line]", kept.values())
+        samples = list(chain.from_iterable([line.samples for line in told]))
+        fields = [line.field for line in told if line.field is not None]
+        self.usage = dict([line.usage for line in told if line.usage is not None])
         samples += decode_identity(redis, dict(fields), now)
         samples += decode_masters(redis, fields)
-        samples += self._summaries(percentiles)
+        samples += self._summaries([line.percentiles for line in told if line.percentiles is not None])
         return samples + self._empty(text, databases)
 
     def _summaries(self, percentiles: list[tuple[str, tuple[tuple[str, float], ...]]]) -> list[Sample]:
@@ -150,10 +142,10 @@ def _decode_numbered(redis: str, kind: str, rest: str, value: str) -> _Line:
         case "latency_percentiles_usec_":
             return _Line(percentiles=(rest, tuple(_percentiles(parts))))
         case "used_active_time_io_thread_":
-            return _Line(tuple(decode_value(_ROWS[kind], (redis, rest), value)))
+            return _Line(tuple(decode_value(_ROWS_BY_PREFIX[kind], (redis, rest), value)))
     # redis_exporter keeps the prefix in the label of databases.
     labels = (redis, f"db{rest}" if kind == "db" else rest)
-    return _Line(tuple(decode_parts(_ROWS[kind], labels, parts)), usage=_usage(rest, parts))
+    return _Line(tuple(decode_parts(_ROWS_BY_PREFIX[kind], labels, parts)), usage=_usage(rest, parts))
 
 
 def _usage(command: str, parts: dict[str, str]) -> tuple[str, Usage] | None:

@@ -25,6 +25,7 @@ SMALL_FAMILY = 64
 class _Text(NamedTuple):
     """What a family looked like, and its text; ``exemplars`` is None where there can be none but in values."""
 
+    family: Family
     series: Sequence[SeriesView]
     values: Sequence[Value | None]
     exemplars: Sequence[Exemplar | None] | None
@@ -60,9 +61,11 @@ class Renderer:
     def _render_family(self, family: Family, *, openmetrics: bool) -> Sequence[str]:
         """Render, or give the text of the last time if nothing has changed (0.0 and -0.0 count as the same here)."""
         metric, series = family.metric, family.series
+        kept = self._kept.get((metric, openmetrics))
+        if kept is not None and kept.family is family and kept.exemplars is None:
+            return kept.text
         if len(series) > SMALL_FAMILY:
             return render_family(family, openmetrics=openmetrics, created=self._created)
-        kept = self._kept.get((metric, openmetrics))
         if kept is not None and kept.values == family.values and kept.series == series:
             told = kept.exemplars
             if told is None or told == [one.exemplar for one in series]:
@@ -71,5 +74,5 @@ class Renderer:
         # Those of histograms are in their values.
         on_counters = openmetrics and metric.kind is Kind.COUNTER and has_exemplars(metric)
         exemplars = [one.exemplar for one in series] if on_counters else None
-        self._kept[metric, openmetrics] = _Text(series, family.values, exemplars, text)
+        self._kept[metric, openmetrics] = _Text(family, series, family.values, exemplars, text)
         return text

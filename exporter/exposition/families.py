@@ -1,11 +1,13 @@
 """Samples in, families out: what was read from servers, in the shape in which everything is rendered.
 
-Keeps series objects between scrapes, since the text prepared in them is the costly part; their number has a bound.
-Never keeps a value, never renders. Threads may call it at the same time.
+Keeps series objects between scrapes, since the text prepared in them is the costly part, and the families of the last
+scrape; their number has a bound. Never renders. Threads may call it at the same time.
 """
 
 import threading
 from collections.abc import Iterable
+from operator import is_
+from typing import NamedTuple
 
 from exporter.catalog import Metric
 from exporter.records import Exemplar, Family, Reading, Sample
@@ -28,6 +30,13 @@ class SampleSeries:
         self.cache: object = None
 
 
+class _Last(NamedTuple):
+    """The samples of a metric as they came, and the family that was made of them."""
+
+    samples: list[Sample]
+    family: Family
+
+
 class SampleGrouper:
     """Groups samples, and gives the same series object for the same metric and labels as long as it is kept.
 
@@ -41,31 +50,44 @@ class SampleGrouper:
         self._limit = limit
         self._lock = threading.Lock()
         self._series: dict[Metric, dict[tuple[str, ...], SampleSeries]] = {}
+        self._last: dict[Metric, _Last] = {}
         self._size = 0
 
     def group(self, samples: Iterable[Sample]) -> list[Family]:
-        """Group by metric, metrics and series in order of first appearance; of two equal series the later counts."""
-        values: dict[Metric, dict[SampleSeries, Reading]] = {}
+        """Group by metric, metrics and series in order of first appearance; of two equal series the later counts.
+
+        A family all of whose samples are the very objects of the last time is that of the last time.
+        """
+        by_metric: dict[Metric, list[Sample]] = {}
+        for sample in samples:
+            found = by_metric.get(sample.metric)
+            if found is None:
+                by_metric[sample.metric] = [sample]
+            else:
+                found.append(sample)
         with self._lock:
-            known = self._series
-            for metric, labels, value in samples:
-                by_series = values.get(metric)
-                if by_series is None:
-                    by_series = values[metric] = {}
-                    if metric not in known:
-                        known[metric] = {}
-                series = known[metric].get(labels)
-                if series is None:
-                    series = known[metric][labels] = SampleSeries((*labels, *self._labels.values))
-                    self._size += 1
-                by_series[series] = value
+            families = [self._family(metric, found) for metric, found in by_metric.items()]
             if self._size > self._limit:
                 self._series.clear()
+                self._last.clear()
                 self._size = 0
-        extend = self._labels.extend
-        return [
-            Family(extend(metric), list(by_series), list(by_series.values())) for metric, by_series in values.items()
-        ]
+            return families
+
+    def _family(self, metric: Metric, samples: list[Sample]) -> Family:
+        last = self._last.get(metric)
+        if last is not None and len(last.samples) == len(samples) and all(map(is_, last.samples, samples)):
+            return last.family
+        known = self._series.setdefault(metric, {})
+        values: dict[SampleSeries, Reading] = {}
+        for _, labels, value in samples:
+            series = known.get(labels)
+            if series is None:
+                series = known[labels] = SampleSeries((*labels, *self._labels.values))
+                self._size += 1
+            values[series] = value
+        family = Family(self._labels.extend(metric), list(values), list(values.values()))
+        self._last[metric] = _Last(samples, family)
+        return family
 
 
 def group_samples(samples: Iterable[Sample]) -> list[Family]:

@@ -6,6 +6,8 @@ while opening, nothing else by itself.
 """
 
 import contextlib
+import math
+import select
 import socket
 import ssl
 import threading
@@ -18,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.retry import Retry
 
+from exporter.clock import SystemClock
 from exporter.errors import ConfigError, SourceError
 
 Command = tuple[str | bytes | int | float, ...]
@@ -27,6 +30,10 @@ CLIENT_NAME = "celery-redis-exporter"
 RECEIVE_BYTES = 256 * 1024
 FEED_BYTES = 16 * 1024
 """What the parser gets at once: it moves what is left of it in memory for each reply that it gives."""
+
+_LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a socket that never blocks says when it has nothing yet."""
+_CLOCK = SystemClock()
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (redis.AuthenticationError, "auth"),
@@ -138,40 +145,80 @@ class Endpoint:
 
 
 class Wire:
-    """An open connection; one thread uses it, any thread may close it, after which it is ``closed``."""
+    """An open connection; one thread uses it, any thread may close it, after which it is ``closed``.
+
+    The socket never blocks: most of the time a send is taken and replies are there at once, which then is one system
+    call instead of three. Only where it is not, somebody waits.
+    """
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 -- redis-py's connection classes share no public type
         self.closed = False
         self._connection = connection
         # The one step behind redis-py's back; tests/integration notices if it moves.
         self._socket = cast("socket.socket", connection._sock)  # noqa: SLF001 -- as said above
-        self._timeout = -1.0
+        self._socket.settimeout(0)
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(self._socket, select.POLLIN)
+        self._writable.register(self._socket, select.POLLOUT)
         self._reader = hiredis.Reader()
         self._buffer = bytearray(RECEIVE_BYTES)
         self._closing = threading.Lock()
 
     def send(self, packed: bytes, timeout: float) -> None:
-        """Send packed commands in one write; raise SourceError."""
-        try:
-            self._set_timeout(timeout)
-            self._socket.sendall(packed)
-        except OSError as error:
-            raise source_error(error) from None
+        """Send packed commands within ``timeout`` seconds; raise SourceError."""
+        sent = self._send(packed)
+        if sent == len(packed):
+            return
+        until = _CLOCK.monotonic() + timeout
+        while sent < len(packed):
+            left = until - _CLOCK.monotonic()
+            if left <= 0:
+                raise SourceError("timeout", "the server takes no more of the commands")
+            _wait(self._writable, left)
+            sent += self._send(memoryview(packed)[sent:])
 
     def receive(self, timeout: float) -> list[Any]:
         """Give the replies that one read from the socket completes; none on a timeout; raise SourceError.
 
         An error reply is a ``hiredis.ReplyError`` in the list.
         """
-        try:
-            self._set_timeout(timeout)
-            size = self._socket.recv_into(self._buffer)
-        except TimeoutError:
+        size = self._receive()
+        if size is None and timeout > 0:
+            _wait(self._readable, timeout)
+            size = self._receive()
+        if size is None:
             return []
-        except OSError as error:
-            raise source_error(error) from None
         if not size:
             raise SourceError("closed", "the server closed the connection")
+        return self._replies(size)
+
+    def close(self) -> None:
+        """Close the connection; a receive in another thread ends with a SourceError. Never raises."""
+        with self._closing:
+            self.closed = True
+            with contextlib.suppress(OSError):  # it may be closed already
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._connection.disconnect()
+
+    def _send(self, packed: bytes | memoryview) -> int:
+        """Give how many bytes were taken."""
+        try:
+            return self._socket.send(packed)
+        except _LATER:
+            return 0
+        except OSError as error:
+            raise source_error(error) from None
+
+    def _receive(self) -> int | None:
+        """Read into the buffer; give the number of bytes, None if there are none yet."""
+        try:
+            return self._socket.recv_into(self._buffer)
+        except _LATER:
+            return None
+        except OSError as error:
+            raise source_error(error) from None
+
+    def _replies(self, size: int) -> list[Any]:
         replies = []
         feed, gets = self._reader.feed, self._reader.gets
         try:
@@ -185,15 +232,7 @@ class Wire:
             raise SourceError("protocol", str(error)) from None
         return replies
 
-    def _set_timeout(self, timeout: float) -> None:
-        if timeout != self._timeout:  # each change is a system call
-            self._socket.settimeout(max(timeout, 0.001))
-            self._timeout = timeout
 
-    def close(self) -> None:
-        """Close the connection; a receive in another thread ends with a SourceError. Never raises."""
-        with self._closing:
-            self.closed = True
-            with contextlib.suppress(OSError):  # it may be closed already
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._connection.disconnect()
+def _wait(poll: select.poll, timeout: float) -> None:
+    """Wait until a socket is ready, or is closed, at most ``timeout`` seconds."""
+    poll.poll(math.ceil(timeout * 1000))

@@ -77,3 +77,16 @@ def test_distributions_of_servers_are_grouped() -> None:
             assert expected == [
                 line.split('"')[1] for line in text.splitlines() if '_bucket{le="' in line and f'"{name}"' in line
             ]
+
+
+def test_a_family_of_the_same_samples_is_the_same() -> None:
+    """Where every sample is the object of the last time, so is the family; any other sample makes a new one."""
+    grouper = SampleGrouper()
+    one, two = Sample(UP, ("a",), 1), Sample(UP, ("b",), 1)
+    (first,) = grouper.group([one, two])
+    assert first is grouper.group([one, two])[0]
+    for samples in ([one], [one, Sample(UP, ("b",), 0)], [two, one], [one, two, Sample(UP, ("c",), 1)]):
+        (family,) = grouper.group(samples)
+        assert family is not first
+        assert [sample.value for sample in samples] == list(family.values)
+        assert [sample.labels for sample in samples] == [series.labels for series in family.series]

@@ -1,0 +1,109 @@
+"""Reading and writing on a socket that never blocks; the other end is this process."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from exporter.errors import SourceError
+from exporter.sources.wire import Wire
+
+LARGE = b"x" * 8_000_000
+"""More than two sockets hold between them."""
+
+
+class Ends:
+    """A wire, and the other end of its socket."""
+
+    def __init__(self) -> None:
+        self._sock, self.other = socket.socketpair()
+        self.wire = Wire(self)
+
+    def disconnect(self) -> None:
+        """Close, as redis-py's connection does."""
+        self._sock.close()
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    """Give both ends, closed afterwards."""
+    ends = Ends()
+    yield ends
+    ends.wire.close()
+    ends.other.close()
+
+
+def test_replies_are_given_as_they_come(ends: Ends) -> None:
+    """Whole replies are given at once, the rest of one with what completes it, and nothing where nothing came."""
+    assert [] == ends.wire.receive(0)
+    ends.other.sendall(b":1\r\n:2\r\n:")
+    assert [1, 2] == ends.wire.receive(1)
+    assert [] == ends.wire.receive(0.001)
+    ends.other.sendall(b"3\r\n")
+    assert [3] == ends.wire.receive(1)
+
+
+def test_more_than_the_socket_takes_is_sent_in_parts(ends: Ends) -> None:
+    """A server that reads slowly gets every byte, once and in order."""
+    got = bytearray()
+
+    def read() -> None:
+        while len(got) < len(LARGE):
+            got.extend(ends.other.recv(100_000))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    ends.wire.send(LARGE, 10)
+    reader.join(10)
+    assert LARGE == got
+
+
+def test_a_server_that_does_not_read_times_out(ends: Ends) -> None:
+    """What the server does not take within the time is a timeout, not a hang."""
+    with pytest.raises(SourceError) as caught:
+        ends.wire.send(LARGE, 0.05)
+    assert "timeout" == caught.value.reason
+
+
+def test_a_wait_ends_with_the_connection(ends: Ends) -> None:
+    """Whoever waits for replies is told when the connection is closed, here or there."""
+    reasons: list[str] = []
+
+    def wait() -> None:
+        try:
+            ends.wire.receive(30)
+        except SourceError as error:
+            reasons.append(error.reason)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    ends.wire.close()
+    waiting.join(5)
+    assert ["closed"] == reasons
+    assert ends.wire.closed
+
+
+def test_a_server_that_hangs_up(ends: Ends) -> None:
+    """An end without a word, and words that are none of Redis's, have their reasons."""
+    ends.other.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+    with pytest.raises(SourceError) as caught:
+        ends.wire.receive(1)
+    assert "protocol" == caught.value.reason
+    ends.other.close()
+    with pytest.raises(SourceError) as caught:
+        ends.wire.receive(1)
+    assert "closed" == caught.value.reason
+
+
+def test_send_to_nobody(ends: Ends) -> None:
+    """A broken connection shows when it is written to."""
+    ends.other.close()
+    failures: list[Any] = []
+    for _ in range(2):
+        try:
+            ends.wire.send(b"PING\r\n", 1)
+        except SourceError as error:
+            failures.append(error.reason)
+    assert "closed" in failures
