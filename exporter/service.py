@@ -6,17 +6,24 @@ Takes settings, runs the exporter until SIGTERM or SIGINT, gives the process's e
 import signal
 import threading
 from types import FrameType
+from typing import TextIO, cast
 
 import structlog
 
 from exporter import __version__, logs
 from exporter.app import STOP_SECONDS, App
+from exporter.catalog import internals
 from exporter.clock import SystemClock
+from exporter.log_stream import open_log_stream
+from exporter.records import Sample
 from exporter.settings import RedisTarget, Settings
 from exporter.tuning import keep_little_memory, keep_pauses_short
 from exporter.web.routes import Handlers, build_app
 from exporter.web.security import guard, open_tls
 from exporter.web.server import WebServer, bind
+
+LAST_LINES_SECONDS = 0.5
+"""For the last lines of the log to be read."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,14 +72,17 @@ class Service:
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; give the exit code. Raises ConfigError."""
-    logs.configure(settings.log.level, settings.log.format, secrets=lambda: settings.secrets)
+    stream = open_log_stream()
+    logs.configure(settings.log.level, settings.log.format, cast("TextIO", stream), secrets=lambda: settings.secrets)
     keep_little_memory()
     service = Service(settings)
+    service.app.scrape.background.append(lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)])
     _stop_on_signals(service.app.stop)
     keep_pauses_short()
     service.start()
     service.app.stop.wait()
     service.close()
+    stream.drain(LAST_LINES_SECONDS)
     return 0
 
 

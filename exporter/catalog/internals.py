@@ -166,6 +166,9 @@ MEMORY_PURGES = counter(
     "Times that the memory guard sent MEMORY PURGE, by result: done, failed.",
     (REDIS, RESULT),
 )
+LOG_LINES_DROPPED = counter(
+    "celery_exporter_log_lines_dropped_total", "Lines of the log that were lost, because nobody read them fast enough."
+)
 SCRAPE_DURATION = histogram(
     "celery_exporter_scrape_duration_seconds",
     "Time to answer a scrape: Redis reads and rendering.",
@@ -185,5 +188,5 @@ METRICS: tuple[Metric, ...] = (
     TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
     SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, CONTROL_ENABLED,
     CONTROL_MISSING, CONTROL_INVALID, EVENTS_ENABLED, COMMAND_DENIED, REDIS_NODES,
-    REDIS_NODES_DROPPED, MEMORY_LIMIT, MEMORY_PURGES, SCRAPE_DURATION, UNEXPECTED_ERRORS,
+    REDIS_NODES_DROPPED, MEMORY_LIMIT, MEMORY_PURGES, LOG_LINES_DROPPED, SCRAPE_DURATION, UNEXPECTED_ERRORS,
 )  # fmt: skip

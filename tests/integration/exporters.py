@@ -75,6 +75,28 @@ class Exporter:
         self.process.wait_for('"app.started"')
         self.port = int(self.line("app.started")["listen"].rpartition(":")[2])
 
+    @classmethod
+    def of(cls, process: Process) -> "Exporter":
+        """Take over a process that was started otherwise, and listens."""
+        exporter = cls.__new__(cls)
+        exporter.process = process
+        exporter.port = int(exporter.line("app.started")["listen"].rpartition(":")[2])
+        return exporter
+
+    @classmethod
+    def at(cls, port: int) -> "Exporter":
+        """Ask whatever listens on a port; there is no process and no log then."""
+        exporter = cls.__new__(cls)
+        exporter.port = port
+        return exporter
+
+    @classmethod
+    def attached(cls, process: Process, port: int) -> "Exporter":
+        """Take an exporter that was started otherwise, and listens on ``port``."""
+        exporter = cls.__new__(cls)
+        exporter.process, exporter.port = process, port
+        return exporter
+
     def get(self, path: str = "/metrics", headers: Mapping[str, str] | None = None) -> Answer:
         """Send a request on a connection of its own."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:

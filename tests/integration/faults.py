@@ -1,0 +1,83 @@
+"""What every fault test holds: counters never fall, what is healthy stays, and all is well soon after the fault's end.
+
+Takes an exporter, gives a watch on it that scrapes all the time.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from exporter.catalog import CATALOG
+from tests.integration.exporters import Exporter, Samples
+from tests.waiting import eventually
+
+KEPT_ELSEWHERE = ("redis_", *(metric.name for metric in CATALOG.values() if metric.kept_elsewhere))
+BACK_SECONDS = 5.0
+"""Within which all is well after a fault's end."""
+PAUSE = 0.1
+
+
+class Watch:
+    """Scrapes over and over; ``fallen`` are counters that fell, ``failed`` scrapes that got no answer."""
+
+    def __init__(self, exporter: Exporter) -> None:
+        self.fallen: list[str] = []
+        self.failed: list[str] = []
+        self.scrapes = 0
+        self._exporter = exporter
+        self._last: Samples = {}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, with a last scrape."""
+        self._done.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._look(self._exporter.metrics())
+            except (AssertionError, OSError) as error:
+                self.failed.append(repr(error)[:200])
+            if self._done.wait(PAUSE):
+                return
+
+    def _look(self, samples: Samples) -> None:
+        self.scrapes += 1
+        for (name, labels), value in self._last.items():
+            # Counters that servers and workers keep begin anew with them.
+            if name.endswith(("_total", "_count", "_bucket")) and not name.startswith(KEPT_ELSEWHERE):
+                now = samples.get((name, labels))
+                if now is None or now < value:
+                    self.fallen.append(f"{name} {dict(labels)}: {value} -> {now}")
+        self._last = samples
+
+
+@contextmanager
+def watched(exporter: Exporter) -> Iterator[Watch]:
+    """Watch an exporter through a fault, which the with block is; see at its end that nothing fell or failed."""
+    watch = Watch(exporter)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()
+    assert watch.fallen == []
+    assert watch.failed == []
+    assert watch.scrapes
+
+
+def is_well(exporter: Exporter) -> bool:
+    """Whether the broker is read and heard."""
+    return exporter.hears() and exporter.value("redis_up", redis="broker") == 1
+
+
+def recovers(exporter: Exporter) -> None:
+    """Wait until the exporter is well again, no longer than it may take, without a bug met on the way."""
+    eventually(lambda: is_well(exporter), BACK_SECONDS)
+    assert exporter.metrics("celery_exporter_unexpected_errors_total") == {}

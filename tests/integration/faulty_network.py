@@ -1,0 +1,111 @@
+"""A network between the exporter and its server that can be made to fail: a TCP proxy on a loopback port.
+
+Takes the server's port, gives its own. What passes is passed on unchanged, late, not at all, or up to a byte after
+which the connection is reset. Never keeps what it passes on.
+"""
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+CHUNK = 65_536
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER with a time of zero: closing is resetting."""
+
+
+class FaultyNetwork:
+    """The way to the server at ``target``; the faults are attributes that can be set at any time.
+
+    ``delay`` is in seconds, for each direction; with ``hole`` everything is swallowed, connecting goes on to work.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.delay = 0.0
+        self.hole = False
+        self._target = target
+        self._cut: tuple[bytes, int] | None = None
+        self._never = threading.Event()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._start(self._accept)
+
+    def cut(self, marker: bytes, after: int) -> None:
+        """Reset the connection on which the server sends ``marker``, that many bytes behind it."""
+        self._cut = (marker, after)
+
+    def reset(self) -> None:
+        """Reset every connection that stands."""
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            for end in pair:
+                _reset(end)
+
+    def close(self) -> None:
+        """End everything."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._never.set()
+        self.reset()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed at the end
+            while True:
+                client, _ = self._listener.accept()
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._target), timeout=5)
+                except OSError:
+                    client.close()
+                    continue
+                server.settimeout(None)
+                self._pairs.append((client, server))
+                self._start(lambda client=client, server=server: self._pass_on(client, server, counted=False))
+                self._start(lambda client=client, server=server: self._pass_on(server, client, counted=True))
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, *, counted: bool) -> None:
+        with contextlib.suppress(OSError):  # either end may be gone
+            while data := source.recv(CHUNK):
+                if self.delay:
+                    self._never.wait(self.delay)
+                if self.hole:
+                    continue
+                if counted and self._cut is not None and self._cut[0] in data:
+                    marker, after = self._cut
+                    self._cut = None
+                    sink.sendall(data[: data.index(marker) + after])
+                    _reset(sink)
+                    _reset(source)
+                    return
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _start(self, work: object) -> None:
+        thread = threading.Thread(target=work, daemon=True)  # type: ignore[arg-type]  # a callable
+        self._threads.append(thread)
+        thread.start()
+
+
+@contextlib.contextmanager
+def faulty_network(target: int) -> Iterator[FaultyNetwork]:
+    """Give a network to the server at a port, for the time of a with block."""
+    network = FaultyNetwork(target)
+    try:
+        yield network
+    finally:
+        network.close()
+
+
+def _reset(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        end.shutdown(socket.SHUT_RDWR)
+    end.close()

@@ -1,0 +1,132 @@
+"""Faults of the network between exporter and broker."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+from celery import Celery
+
+from exporter.clock import SystemClock
+from tests.integration.conftest import Programs
+from tests.integration.exporters import Exporter
+from tests.integration.faults import BACK_SECONDS, recovers, watched
+from tests.integration.faulty_network import FaultyNetwork, faulty_network
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+STOP_SECONDS = 3.0
+MISSED = "celery_exporter_event_stream_reconnects_total"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A broker behind a network that can fail, an exporter that listens, and a publisher that goes another way."""
+
+    network: FaultyNetwork
+    exporter: Exporter
+    app: Celery
+
+    @property
+    def counted(self) -> int:
+        """How many tasks are counted."""
+        return int(self.exporter.account("counted")["sent"])
+
+    def settle(self) -> None:
+        """Publish until a task is counted: a connection that suffered may still be on its way out."""
+        before = self.counted
+
+        def grown() -> bool:
+            self.app.send_task("counted")
+            return self.counted > before
+
+        eventually(grown, BACK_SECONDS)
+
+    def publish(self, count: int, total: int) -> None:
+        """Publish tasks, and wait until so many are counted in all."""
+        for _ in range(count):
+            self.app.send_task("counted")
+        eventually(lambda: self.exporter.account("counted") == {"sent": total})
+
+
+@pytest.fixture
+def line(programs: Programs) -> Iterator[Line]:
+    """Give such a line, on which three tasks were counted."""
+    with ExitStack() as ending:
+        server = programs.redis()
+        network = ending.enter_context(faulty_network(server.port))
+        flags = ("--events.idle-timeout", "1s", "--scrape.deadline", "500ms", "--scrape.freshness", "0")
+        exporter = programs.exporter("--broker-url", f"redis://127.0.0.1:{network.port}/0", *flags)
+        eventually(exporter.hears)
+        line = Line(network, exporter, programs.publisher(server))
+        line.publish(3, 3)
+        yield line
+
+
+def test_a_reset_in_the_middle_of_a_frame(line: Line) -> None:
+    """A connection that is reset in the middle of an event costs that event alone, and no half of it counts."""
+    with watched(line.exporter):
+        line.network.cut(b"pmessage", after=60)
+        line.app.send_task("counted")
+        eventually(lambda: (line.exporter.value(MISSED, reason="closed") or 0) >= 1)
+        recovers(line.exporter)
+    line.publish(2, 5)
+    assert not line.exporter.metrics("celery_exporter_events_invalid_total{")
+
+
+def test_connections_that_are_reset(line: Line) -> None:
+    """When all connections are reset at once they are opened again."""
+    with watched(line.exporter):
+        line.network.reset()
+        recovers(line.exporter)
+    line.publish(2, 5)
+
+
+def test_packets_that_vanish(line: Line) -> None:
+    """A network that swallows everything is noticed within the idle timeout, and found again afterwards."""
+    with watched(line.exporter):
+        line.network.hole = True
+        eventually(lambda: line.exporter.value("celery_exporter_event_stream_up") == 0)
+        assert line.exporter.value("redis_up", redis="broker") == 0
+        assert line.exporter.value("redis_exporter_last_scrape_error", redis="broker", err="timeout") == 1
+        assert {"sent": 3} == line.exporter.account("counted")
+        line.network.hole = False
+        recovers(line.exporter)
+    line.publish(2, 5)
+
+
+def test_a_slow_network(line: Line) -> None:
+    """With two seconds on the way the server is down for want of time, and scrapes are answered."""
+    with watched(line.exporter):
+        line.network.delay = 2.0
+        line.app.send_task("counted")
+        eventually(lambda: line.exporter.value("redis_exporter_last_scrape_error", redis="broker", err="timeout") == 1)
+        line.network.delay = 0.0
+        recovers(line.exporter)
+    line.settle()
+    for _ in range(2):
+        line.app.send_task("again")
+    eventually(lambda: line.exporter.account("again") == {"sent": 2})
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda network: setattr(network, "hole", True),
+        lambda network: setattr(network, "delay", 2.0),
+        lambda network: network.cut(b"pmessage", after=60),
+        lambda network: network.reset(),
+    ],
+    ids=["hole", "delay", "cut", "reset"],
+)
+def test_signals_end_it_during_a_fault(line: Line, fault: Callable[[FaultyNetwork], None]) -> None:
+    """Whatever the network does, SIGTERM ends the exporter with exit code 0, at once."""
+    fault(line.network)
+    line.app.send_task("counted")
+    clock = SystemClock()
+    started = clock.monotonic()
+    line.exporter.process.signal(signal.SIGTERM)
+    assert line.exporter.process.ended(STOP_SECONDS * 3) == 0
+    assert clock.monotonic() - started < STOP_SECONDS

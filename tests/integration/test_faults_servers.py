@@ -1,0 +1,121 @@
+"""Faults of the Redis server: killed, read-only, unable to save, full, emptied."""
+
+import shutil
+
+import pytest
+
+from tests.integration.celery_workers import WorkerOptions
+from tests.integration.conftest import Programs
+from tests.integration.exporters import ONE_SUCCESS, times
+from tests.integration.faults import recovers, watched
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+FRESH = ("--scrape.freshness", "0")
+MISSED = "celery_worker_events_missed_total"
+BEATS = {"broker_connection_retry": True, "broker_connection_max_retries": None}
+
+
+def test_a_server_that_is_killed(programs: Programs) -> None:
+    """A server that dies without a word is down at once, and counters go on when another has taken its place."""
+    server = programs.redis()
+    exporter = programs.exporter("--broker-url", server.url(), *FRESH)
+    eventually(exporter.hears)
+    app = programs.publisher(server)
+    app.send_task("counted")
+    eventually(lambda: exporter.account("counted") == {"sent": 1})
+    with watched(exporter):
+        server.process.kill()
+        eventually(lambda: exporter.value("redis_up", redis="broker") == 0)
+        eventually(lambda: not exporter.hears())
+        server.stop()
+        server.start()
+        recovers(exporter)
+    programs.publisher(server).send_task("counted")
+    eventually(lambda: exporter.account("counted") == {"sent": 2})
+
+
+def test_a_server_that_becomes_read_only(programs: Programs) -> None:
+    """A broker that was made a replica is read and heard as before; questions to workers come back with it."""
+    server, other = programs.redis(), programs.redis()
+    exporter = programs.exporter("--broker-url", server.url(), *FRESH, "--celery.inspect-interval", "1s")
+    programs.worker(server, options=WorkerOptions(settings=BEATS))
+    eventually(exporter.hears)
+    collector = {"collector": "control"}
+    eventually(lambda: exporter.value("celery_exporter_collector_success", **collector) == 1)
+    with watched(exporter):
+        server.command("REPLICAOF", "127.0.0.1", other.port)
+        eventually(lambda: exporter.labels("redis_slave_info"))
+        assert exporter.value("redis_up", redis="broker") == 1
+        assert exporter.value("celery_unacked_messages") == 0
+        server.command("REPLICAOF", "NO", "ONE")
+        recovers(exporter)
+        eventually(lambda: exporter.value("celery_exporter_collector_success", **collector) == 1)
+
+
+def test_a_server_that_can_not_save(programs: Programs) -> None:
+    """A server that refuses writes because its disk fails is up, says so in its metrics, and loses no count of ours."""
+    server = programs.redis(options=("--enable-protected-configs", "yes"))
+    exporter = programs.exporter("--broker-url", server.url(), *FRESH)
+    worker = programs.worker(server, options=WorkerOptions(settings=BEATS))
+    eventually(exporter.hears)
+    app = programs.publisher(server)
+    app.send_task("plain", (1,))
+    exporter.agrees("plain", ONE_SUCCESS)
+    with watched(exporter):
+        server.command("CONFIG", "SET", "save", "3600 1")
+        gone = server.folder / "gone"
+        gone.mkdir()
+        server.command("CONFIG", "SET", "dir", str(gone))
+        shutil.rmtree(gone)
+        server.command("SET", "dirty", "1")
+        server.command("BGSAVE")
+        eventually(lambda: exporter.value("redis_rdb_last_bgsave_status", redis="broker") == 0)
+        assert exporter.value("redis_up", redis="broker") == 1
+        server.command("CONFIG", "SET", "dir", str(server.folder))
+        server.command("CONFIG", "SET", "save", "")
+        recovers(exporter)
+        eventually(lambda: (exporter.value("celery_worker_up", worker=worker.name)) == 1)
+    app.send_task("plain", (2,))
+    exporter.agrees("plain", times(2, ONE_SUCCESS))
+
+
+def test_a_server_without_memory(programs: Programs) -> None:
+    """At its memory limit a server takes no task; it is read and heard all the same, and what runs is counted."""
+    server = programs.redis()
+    exporter = programs.exporter("--broker-url", server.url(), *FRESH)
+    programs.worker(server)
+    eventually(exporter.hears)
+    app = programs.publisher(server)
+    app.send_task("plain", (1,))
+    exporter.agrees("plain", ONE_SUCCESS)
+    with watched(exporter):
+        server.command("SET", "big", "x" * 3_000_000)
+        server.command("CONFIG", "SET", "maxmemory", "2mb")
+        eventually(lambda: exporter.value("redis_memory_max_bytes", redis="broker") == 2 * 2**20)
+        assert exporter.value("redis_up", redis="broker") == 1
+        assert exporter.hears()
+        server.command("CONFIG", "SET", "maxmemory", "0")
+        recovers(exporter)
+    app.send_task("plain", (2,))
+    exporter.agrees("plain", times(2, ONE_SUCCESS))
+
+
+def test_a_server_that_is_emptied(programs: Programs) -> None:
+    """FLUSHALL takes the messages and the bindings; queues that were known are empty, and counters stay."""
+    server = programs.redis()
+    exporter = programs.exporter("--broker-url", server.url(), *FRESH)
+    eventually(exporter.hears)
+    app = programs.publisher(server)
+    for _ in range(3):
+        app.send_task("kept", queue="orders")
+    eventually(lambda: exporter.value("celery_queue_length", queue="orders") == 3)
+    with watched(exporter):
+        server.command("FLUSHALL")
+        eventually(lambda: exporter.value("celery_queue_length", queue="orders") == 0)
+        assert exporter.value("celery_queue_oldest_message_age_seconds", queue="orders") == 0
+        recovers(exporter)
+    assert {"sent": 3} == exporter.account("kept")
+    programs.publisher(server).send_task("kept", queue="orders")
+    eventually(lambda: exporter.value("celery_queue_length", queue="orders") == 1)

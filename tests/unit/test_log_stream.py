@@ -1,0 +1,59 @@
+"""A log whose reader does not read."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from exporter.log_stream import LINES, LogStream
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Give the two ends of a pipe."""
+    reader, writer = os.pipe()
+    yield reader, writer
+    os.close(reader)
+    os.close(writer)
+
+
+def test_lines_are_written_in_order(pipe: tuple[int, int]) -> None:
+    """What is taken is written, whole and in order, and waiting for that ends with it."""
+    reader, writer = pipe
+    stream = LogStream(writer)
+    for number in range(50):
+        stream.write(f"line {number}\n")
+    stream.drain(5)
+    assert [f"line {number}" for number in range(50)] == os.read(reader, 65_536).decode().splitlines()
+    assert (0, False) == (stream.dropped, stream.isatty())
+
+
+def test_a_full_pipe_holds_nobody_up(pipe: tuple[int, int]) -> None:
+    """Lines that find no room are counted, at once, and those that waited come when somebody reads again."""
+    reader, writer = pipe
+    stream = LogStream(writer)
+    line = "x" * 65_535 + "\n"
+    for _ in range(LINES + 50):
+        stream.write(line)
+    stream.drain(0)
+    assert 48 <= stream.dropped <= 50, "one in the pipe, one in hand"
+    taken = LINES + 50 - stream.dropped
+    read = bytearray()
+    while len(read) < taken * len(line):
+        read += os.read(reader, 1_000_000)
+    assert taken == read.decode().count("\n")
+    stream.drain(5)
+    stream.write("after\n")
+    assert b"after\n" == os.read(reader, 100)
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    """When the reader is gone, lines go nowhere, and nobody fails."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = LogStream(writer)
+    for _ in range(3 * LINES):
+        stream.write("x\n")
+    eventually(stream._waiting.empty)
+    os.close(writer)
