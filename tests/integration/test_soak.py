@@ -1,0 +1,17 @@
+"""A short soak; ``python -m tests.soak`` runs a long one."""
+
+import pytest
+
+from tests.integration.conftest import Programs
+from tests.soak import judge, soak
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+
+SECONDS, RATE, EVERY = 28.0, 2000.0, 3.5
+
+
+def test_a_short_soak(programs: Programs) -> None:
+    """Through one fault after the other nothing grows or falls, and each execution is counted or told as missed."""
+    result = soak(programs, SECONDS, RATE, EVERY)
+    assert judge(result) == []
+    assert result.faults >= 4
