@@ -97,10 +97,8 @@ def test_a_worker_that_is_started_again_under_its_name(programs: Programs) -> No
 
 
 def test_two_hundred_workers_join_at_once(programs: Programs) -> None:
-    """A fleet that comes at the same moment is all there, each worker once.
-
-    Their events are published by one process: so many real workers are more than this machine has room for.
-    """
+    """A fleet that comes at the same moment is all there, each worker once."""
+    # Their events are published by one process: so many real workers are more than a machine of tests has room for.
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "0")
     app = programs.publisher(server)

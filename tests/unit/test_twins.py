@@ -64,7 +64,12 @@ def test_a_name_that_leads_elsewhere_comes_back() -> None:
     twins = Twins(cast("Scrape", scrape), clock)
     twins.note(scrape.found())
     assert ["broker"] == scrape.read
-    clock.advance(AGAIN_SECONDS)
+    scrape.run_ids["results"] = "c"
+    clock.advance(AGAIN_SECONDS - 1)
+    twins.note(scrape.found())
+    assert ["broker"] == scrape.read, "not before its time"
+    scrape.run_ids["results"] = "a"
+    clock.advance(1)
     twins.note(scrape.found())
     twins.note(scrape.found())
     assert ["broker"] == scrape.read

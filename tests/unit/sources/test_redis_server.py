@@ -129,6 +129,20 @@ def test_refused_info() -> None:
     assert "SLOWLOG LEN" in words(session.batches[-1])
 
 
+def test_a_server_of_no_use_says_why() -> None:
+    """A server that loads its data answers INFO, and is in trouble all the same; so is one whose replies speak of it."""
+    server, session, _ = meet(REDIS_7)
+    assert server.read((), 1).trouble is None
+    session.info = REDIS_7 + b"loading:1\r\n"
+    trouble = server.read((), 1).trouble
+    assert trouble is not None
+    assert "loading" == trouble.reason
+    session.info = Refusal("MASTERDOWN Link with MASTER is down")
+    trouble = server.read((), 1).trouble
+    assert trouble is not None
+    assert "masterdown" == trouble.reason
+
+
 def test_time_to_connect() -> None:
     """The time to connect is that of the last connecting, and is told from then on."""
     server, _, _ = meet(REDIS_7)

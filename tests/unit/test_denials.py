@@ -1,0 +1,45 @@
+"""What servers refuse is shown as long as they do, and said once."""
+
+from types import SimpleNamespace
+from typing import cast
+
+from structlog.testing import capture_logs
+
+from exporter.catalog import internals
+from exporter.denials import Denials
+from exporter.records import Sample
+from exporter.redis_scrape import ServerScrape
+from exporter.scrape import Target
+
+
+class Refusing(ServerScrape):
+    """A server of which only the name and the refusals are known."""
+
+    def __init__(self, name: str, *refused: str) -> None:
+        self.server = cast("object", SimpleNamespace(name=name, session=SimpleNamespace(refused=refused)))  # type: ignore[assignment]
+
+
+def test_each_refusal_is_shown_and_said_once() -> None:
+    """Every scrape shows what is refused; the log has a line for each, with the right to grant, when it is new."""
+    targets: list[Target] = [Refusing("broker", "llen", "slowlog|get"), Refusing("cache")]
+    denials = Denials(lambda: targets)
+    expected = [Sample(internals.COMMAND_DENIED, ("broker", right), 1) for right in ("llen", "slowlog|get")]
+    with capture_logs() as lines:
+        for _ in range(3):
+            assert expected == denials.samples()
+    assert [("broker", "ACL SETUSER <user> +llen"), ("broker", "ACL SETUSER <user> +slowlog|get")] == [
+        (line["redis"], line["cure"]) for line in lines
+    ]
+
+
+def test_what_was_granted_is_shown_no_more() -> None:
+    """A right that was granted is gone at once, and said again if it is taken away again."""
+    targets: list[Target] = [Refusing("broker", "llen")]
+    denials = Denials(lambda: targets)
+    with capture_logs() as lines:
+        denials.samples()
+        targets[:] = [Refusing("broker")]
+        assert [] == denials.samples()
+        targets[:] = [Refusing("broker", "llen")]
+        denials.samples()
+    assert 2 == len(lines)
