@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from exporter.clock import SystemClock
+from exporter.sources.wire import CLIENT_NAME
 from tests.bench.load import STARTED, Replayed
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
@@ -75,13 +76,18 @@ def faults(network: FaultyNetwork, server: RedisServer, pause: threading.Event) 
         pause.wait(FAULT_LASTS)
         network.delay = 0.0
 
+    def kill_reads() -> None:
+        for client in server.command("CLIENT", "LIST"):  # not the load's
+            if client["name"] == CLIENT_NAME:
+                server.command("CLIENT", "KILL", "ID", client["id"])
+
     return itertools.cycle((
         network.reset,
         lambda: network.cut(b"pmessage", after=60),
         hole,
         lambda: server.command("CLIENT", "KILL", "TYPE", "pubsub"),
         slowness,
-        lambda: server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
+        kill_reads,
     ))  # fmt: skip
 
 

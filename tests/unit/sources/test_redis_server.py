@@ -130,7 +130,7 @@ def test_refused_info() -> None:
 
 
 def test_a_server_of_no_use_says_why() -> None:
-    """A server that loads its data answers INFO, and is in trouble all the same; so is one whose replies speak of it."""
+    """A server that loads answers INFO and is in trouble all the same; so is one whose replies speak of it."""
     server, session, _ = meet(REDIS_7)
     assert server.read((), 1).trouble is None
     session.info = REDIS_7 + b"loading:1\r\n"
