@@ -77,9 +77,9 @@ def faults(network: FaultyNetwork, server: RedisServer, pause: threading.Event) 
         network.delay = 0.0
 
     def kill_reads() -> None:
-        for client in server.command("CLIENT", "LIST"):  # not the load's
-            if client["name"] == CLIENT_NAME:
-                server.command("CLIENT", "KILL", "ID", client["id"])
+        for client in server.command("CLIENT", "LIST").decode().splitlines():  # not the load's
+            if f" name={CLIENT_NAME} " in client:
+                server.command("CLIENT", "KILL", "ID", client.partition("id=")[2].partition(" ")[0])
 
     return itertools.cycle((
         network.reset,
