@@ -27,7 +27,7 @@ class Watch:
         self._exporter = exporter
         self._last: Samples = {}
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
         """Begin."""
