@@ -16,7 +16,7 @@ Labels = frozenset[str]
 TARGET: Labels = frozenset({"job", "instance", "namespace"})
 """Labels that Prometheus gives to every sample it scrapes, as far as ours know them."""
 OF_PROCESSES = (
-    "process_cpu_seconds_total", "process_max_fds", "process_open_fds", "process_resident_memory_bytes",
+    "process_cpu_seconds_total", "process_open_fds", "process_resident_memory_bytes",
     "scrape_duration_seconds", "scrape_samples_scraped",
 )  # fmt: skip
 """What every Python process tells, and what Prometheus adds to every target."""
@@ -38,7 +38,9 @@ def catalogued() -> dict[str, Labels]:
         if metric.kind in {Kind.HISTOGRAM, Kind.SUMMARY}:
             del known[metric.name]
             known |= {f"{metric.name}_sum": labels, f"{metric.name}_count": labels}
-            part, label = (f"{metric.name}_bucket", "le") if metric.kind is Kind.HISTOGRAM else (metric.name, "quantile")
+            part, label = (
+                (f"{metric.name}_bucket", "le") if metric.kind is Kind.HISTOGRAM else (metric.name, "quantile")
+            )
             known[part] = labels | {label}
     return known
 

@@ -31,7 +31,7 @@ COMMANDS = MappingProxyType({
     "check": Command("exporter.cli.check", "test the settings, the servers and what Celery sends", takes_settings=True),
     "analyze": Command("exporter.cli.analyze", "say what fills Redis, and what to do about it", takes_settings=False),
     "metrics": Command("exporter.cli.metrics", "print every metric with its meaning", takes_settings=False),
-    "render": Command("exporter.cli.render", "print alert rules as you want them", takes_settings=False),
+    "render": Command("exporter.cli.render", "print alert rules and dashboards as you want them", takes_settings=False),
     "schedule": Command("exporter.cli.schedule", "turn beat_schedule into settings", takes_settings=False),
     "demo": Command("exporter.demo", "run a sample application with Redis and this exporter", takes_settings=False),
 })  # fmt: skip

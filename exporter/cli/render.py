@@ -1,177 +1,35 @@
-"""``render alerts``: write the alert rules as an installation wants them.
+"""``render``: write alert rules or dashboards as an installation wants them.
 
-Takes flags, or a YAML file of the same, writes to standard output. Reads no server. Raises ConfigError, in one line,
-for an alert, a parameter or a key that does not exist, with the nearest that does.
+Takes what to render and its flags; each has a module of its own, imported when it is asked for. Raises ConfigError for
+what is neither.
 """
 
-import argparse
-import re
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, NoReturn
+from importlib import import_module
+from types import MappingProxyType
 
-from exporter.alerts import GROUPS
-from exporter.alerts.files import Change, Options, read_yaml, render_prometheus_rule, render_rules
-from exporter.alerts.grafana import render_grafana
-from exporter.alerts.slo import Objective, build_group
 from exporter.errors import ConfigError
 
 HELP = """\
-usage: celery-redis-exporter render alerts [flags]
+usage: celery-redis-exporter render alerts|dashboards [flags]
 
-Print the alert rules; every flag but --format, --name, --datasource and --folder can stand in the file of --config.
+  alerts      Prometheus rules, the operator's PrometheusRule, or Grafana's own rules
+  dashboards  ConfigMaps for Kubernetes, one dashboard's JSON, or files
 
-  --format=rules|prometheusrule|grafana   a rules file (the default), the Prometheus operator's PrometheusRule, or
-                                          Grafana-managed rules for its provisioning
-  --selector='job="celery"'               matchers put into every selector
-  --label=team=payments                   a label on every alert; can stand several times, as all below
-  --set=CeleryQueueLong.messages=500      a parameter of an alert, in the unit that it compares
-  --for=CeleryWorkerDown=10m              how long it must last
-  --keep=CeleryEventsLost=1h              how long it goes on firing
-  --severity=CeleryWorkerDown=critical    critical, warning or info
-  --disable=RedisHitRateLow               leave an alert out
-  --slo=proj.pay=99.5                     an objective: 99.5 % of the executions succeed
-  --slo=proj.pay=95,30s                   95 % start within 30 s (a bucket of celery_task_wait_seconds)
-  --runbooks=URL, --dashboards=URL        what the links begin with
-  --name=NAME                             the PrometheusRule's name
-  --datasource=UID, --folder=NAME         Grafana's data source and folder
-  --config=FILE                           YAML with selector, labels, alerts, disable, slo, runbooks, dashboards
+Behind each of them, --help shows its flags.
 """
-DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+|0")
-SEVERITIES = ("critical", "warning", "info", "none")
-KEYS = ("selector", "labels", "alerts", "disable", "slo", "runbooks", "dashboards")
-ALERT_KEYS = ("for", "keep_firing_for", "severity", "parameters")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"render alerts: {message}; see render alerts --help")
+MODULES = MappingProxyType({
+    "alerts": "exporter.cli.render_alerts",
+    "dashboards": "exporter.cli.render_dashboards",
+})  # fmt: skip
 
 
 def run(argv: list[str]) -> int:
-    """Print the rules; raise ConfigError for what can't be rendered."""
-    if not argv or any(argument in {"-h", "--help"} for argument in argv):
+    """Render; raise ConfigError for what can't be rendered."""
+    if not argv or argv[0] in {"-h", "--help"}:
         sys.stdout.write(HELP)
         return 0
-    if argv[0] != "alerts":
-        raise ConfigError(f"render: there is nothing called {argv[0]!r}; it renders alerts")
-    flags = _parse(argv[1:])
-    tree = _read_config(flags.config) if flags.config else {}
-    objectives = tuple(_objective(text) for text in [*tree.get("slo", ()), *flags.slo])
-    groups = (*GROUPS, build_group(objectives)) if objectives else GROUPS
-    options = _options(flags, tree)
-    if flags.format == "grafana":
-        text = render_grafana(groups, options, flags.datasource, flags.folder)
-    elif flags.format == "prometheusrule":
-        text = render_prometheus_rule(groups, options, flags.name)
-    else:
-        text = render_rules(groups, options)
-    sys.stdout.write(text)
-    return 0
-
-
-def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--format", choices=("rules", "prometheusrule", "grafana"), default="rules")
-    parser.add_argument("--name", default="celery-redis-exporter")
-    parser.add_argument("--datasource", default="prometheus")
-    parser.add_argument("--folder", default="Celery")
-    for flag in ("--config", "--selector", "--runbooks", "--dashboards"):
-        parser.add_argument(flag)
-    for flag in ("--label", "--set", "--for", "--keep", "--severity", "--disable", "--slo"):
-        parser.add_argument(flag, action="append", default=[])
-    return parser.parse_args(argv)
-
-
-def _options(flags: argparse.Namespace, tree: Mapping[str, Any]) -> Options:
-    changes = {name: _change(name, values) for name, values in tree.get("alerts", {}).items()}
-    for text in flags.set:
-        target, value = _pair("--set", text)
-        name, dot, parameter = target.partition(".")
-        if not dot:
-            raise ConfigError(f"--set {text}: must be ALERT.PARAMETER=NUMBER")
-        known = changes.get(name, Change())
-        changes[name] = replace(known, parameters={**known.parameters, parameter: _number(f"--set {text}", value)})
-    for flag, key in (("for", "wait"), ("keep", "keep"), ("severity", "severity")):
-        for text in getattr(flags, flag):
-            name, value = _pair(f"--{flag}", text)
-            check = _severity if flag == "severity" else _duration
-            changed: Any = {key: check(f"--{flag} {text}", value)}
-            changes[name] = replace(changes.get(name, Change()), **changed)
-    given = {key: getattr(flags, key) or tree.get(key) for key in ("selector", "runbooks", "dashboards")}
-    return Options(
-        labels={**tree.get("labels", {}), **dict(_pair("--label", text) for text in flags.label)},
-        changes=changes,
-        disabled=frozenset([*tree.get("disable", ()), *flags.disable]),
-        **{key: value.rstrip("/") for key, value in given.items() if value},
-    )
-
-
-def _read_config(name: str) -> dict[str, Any]:
-    try:
-        tree = read_yaml(Path(name).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {name}: can't be read: {error}") from None
-    if not isinstance(tree, dict) or not all(isinstance(tree.get(key, {}), dict) for key in ("labels", "alerts")):
-        raise ConfigError(f"--config {name}: must be a mapping with any of {', '.join(KEYS)}; labels and alerts too")
-    unknown = sorted(set(map(str, tree)) - set(KEYS))
-    if unknown:
-        raise ConfigError(f"--config {name}: no such key: {unknown[0]}; there are {', '.join(KEYS)}")
-    for key in ("disable", "slo"):
-        if not isinstance(tree.get(key, []), list):
-            raise ConfigError(f"--config {name}: {key} must be a list")
-    tree["labels"] = {str(label): str(value) for label, value in tree.get("labels", {}).items()}
-    return tree
-
-
-def _change(name: str, values: Any) -> Change:  # noqa: ANN401 -- YAML is anything
-    if not isinstance(values, dict) or set(values) - set(ALERT_KEYS):
-        raise ConfigError(f"alerts.{name}: must be a mapping with any of {', '.join(ALERT_KEYS)}")
-    parameters = values.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise ConfigError(f"alerts.{name}.parameters: must be a mapping of numbers")
-    checked = {key: _number(f"alerts.{name}.parameters.{key}", value) for key, value in parameters.items()}
-    wait, keep, severity = (values.get(key) for key in ("for", "keep_firing_for", "severity"))
-    return Change(
-        None if wait is None else _duration(f"alerts.{name}.for", str(wait)),
-        None if keep is None else _duration(f"alerts.{name}.keep_firing_for", str(keep)),
-        None if severity is None else _severity(f"alerts.{name}.severity", str(severity)),
-        checked,
-    )
-
-
-def _objective(text: object) -> Objective:
-    task, equals, promise = str(text).rpartition("=")
-    share, comma, within = promise.partition(",")
-    if not equals or not task:
-        raise ConfigError(f"--slo {text}: must be TASK=PERCENT or TASK=PERCENT,SECONDSs, as in proj.pay=95,30s")
-    seconds = _number(f"--slo {text}", within.strip().removesuffix("s")) if comma else None
-    return Objective(task, round(_number(f"--slo {text}", share) / 100, 9), seconds)
-
-
-def _pair(flag: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"{flag} {text}: must be NAME=VALUE")
-    return name, value
-
-
-def _number(where: str, value: object) -> float:
-    try:
-        return float(str(value))
-    except ValueError:
-        raise ConfigError(f"{where}: {value} is no number") from None
-
-
-def _duration(where: str, value: str) -> str:
-    if not DURATION.fullmatch(value):
-        raise ConfigError(f"{where}: must be a duration of Prometheus's, as in 90s or 1h30m")
-    return "0s" if value == "0" else value
-
-
-def _severity(where: str, value: str) -> str:
-    if value not in SEVERITIES:
-        raise ConfigError(f"{where}: must be one of {', '.join(SEVERITIES)}")
-    return value
+    if argv[0] not in MODULES:
+        raise ConfigError(f"render: there is nothing called {argv[0]!r}; it renders {' and '.join(MODULES)}")
+    rendered: int = import_module(MODULES[argv[0]]).run(argv[1:])
+    return rendered

@@ -16,7 +16,7 @@ from exporter.alerts.files import RUNBOOKS, Options, build_groups, files, select
 from exporter.alerts.rule import Parametrised, fill
 from exporter.alerts.slo import Objective, build_group
 from exporter.catalog import CATALOG, Kind
-from exporter.cli.render import HELP
+from exporter.cli.render_alerts import HELP
 from exporter.settings import describe
 from tests.contract.test_prose import FOREIGN_FLAGS, FOREIGN_NAMES, names_of_samples
 from tests.promql import Labels, catalogued, every, matchers, mixed, result_labels, selectors

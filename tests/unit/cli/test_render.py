@@ -1,4 +1,4 @@
-"""``render alerts``."""
+"""``render``, and ``render alerts``."""
 
 from pathlib import Path
 from typing import Any
@@ -140,8 +140,12 @@ def test_wrong_files(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_what_it_renders(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a word it says what it can; for another word, that it can't."""
+    """Without a word it says what it can, behind one its flags; for another word, that it can't."""
     assert 0 == run([])
+    assert "alerts|dashboards" in capsys.readouterr().out
+    assert 0 == run(["alerts", "--help"])
     assert "--slo" in capsys.readouterr().out
-    with pytest.raises(ConfigError, match="renders alerts"):
+    assert 0 == run(["dashboards", "--help"])
+    assert "--uid" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="renders alerts and dashboards"):
         run(["dashboardz"])

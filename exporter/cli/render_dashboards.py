@@ -1,0 +1,136 @@
+"""``render dashboards``: write the Grafana dashboards as an installation wants them.
+
+Takes flags, writes to standard output or into a folder. Reads the files that come with the package, or those of a
+checkout, and no server. Raises ConfigError, in one line, for a dashboard that does not exist, with the nearest that
+does, and for a name that Kubernetes would refuse.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from textwrap import indent
+from typing import NoReturn
+
+from exporter.alerts.files import RUNBOOKS, dump
+from exporter.errors import ConfigError
+
+HELP = """\
+usage: celery-redis-exporter render dashboards [flags]
+
+Print the Grafana dashboards: for Kubernetes a ConfigMap for each, as Grafana's sidecar looks for them.
+
+  --format=configmap|json    ConfigMaps (the default), or the JSON of one dashboard
+  --uid=celery-overview      this dashboard alone; can stand several times
+  --output=DIR               write a file for each dashboard into this folder instead
+  --name=celery              what the ConfigMaps' names begin with
+  --namespace=monitoring     their namespace
+  --label=NAME=VALUE         a label on each, instead of grafana_dashboard=1; can stand several times
+  --folder=Celery            Grafana's folder, as the annotation grafana_folder
+  --runbooks=URL             what the links to runbooks begin with
+"""
+SUFFIX = ".json"
+PACKAGED = Path(__file__).parents[1] / "dashboards"
+CHECKOUT = Path(__file__).parents[2] / "grafana"
+LABEL = "grafana_dashboard=1"
+ADDRESS = re.compile(r"[^\s\"\\()<>]+")
+"""What neither ends a link in Markdown nor a text in JSON."""
+FOLDER_ANNOTATION = "grafana_folder"
+DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+LABEL_NAME = re.compile(r"([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"render dashboards: {message}; see render dashboards --help")
+
+
+def run(argv: list[str]) -> int:
+    """Print or write the dashboards; raise ConfigError for what can't be rendered."""
+    if any(argument in {"-h", "--help"} for argument in argv):
+        sys.stdout.write(HELP)
+        return 0
+    flags = _parse(argv)
+    found = _choose(read_dashboards(), flags.uid)
+    if flags.runbooks:
+        if not ADDRESS.fullmatch(flags.runbooks):
+            raise ConfigError(f"--runbooks {flags.runbooks}: must be an address")
+        found = {uid: text.replace(f"({RUNBOOKS}#", f"({flags.runbooks}#") for uid, text in found.items()}
+    if flags.format == "json" and not flags.output and len(found) > 1:
+        raise ConfigError(f"--format=json: one dashboard at a time, as in --uid={next(iter(found))}; or --output=DIR")
+    rendered = found if flags.format == "json" else _configmaps(found, flags)
+    if flags.output:
+        _write(Path(flags.output), rendered, SUFFIX if flags.format == "json" else ".yaml")
+    else:
+        sys.stdout.write("---\n".join(rendered.values()))
+    return 0
+
+
+def read_dashboards() -> dict[str, str]:
+    """Give the JSON of every dashboard by its uid, in order of the alphabet."""
+    # The wheel has them within the package; who works on them has them where they are generated.
+    folder = PACKAGED if PACKAGED.is_dir() else CHECKOUT
+    found = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob(f"*{SUFFIX}"))}
+    if not found:
+        raise ConfigError(f"render dashboards: this installation has none; looked in {folder}")
+    return found
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--format", choices=("configmap", "json"), default="configmap")
+    parser.add_argument("--name", default="celery-redis-exporter")
+    for flag in ("--namespace", "--folder", "--output", "--runbooks"):
+        parser.add_argument(flag)
+    for flag in ("--uid", "--label"):
+        parser.add_argument(flag, action="append", default=[])
+    return parser.parse_args(argv)
+
+
+def _choose(known: Mapping[str, str], uids: list[str]) -> dict[str, str]:
+    for uid in uids:
+        if uid not in known:
+            close = get_close_matches(uid, list(known), 3)
+            hint = f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(known)}"
+            raise ConfigError(f"--uid {uid}: there is no such dashboard; {hint}")
+    return {uid: text for uid, text in known.items() if not uids or uid in uids}
+
+
+def _configmaps(found: Mapping[str, str], flags: argparse.Namespace) -> dict[str, str]:
+    """One for each: all together would come near the size that Kubernetes refuses (1 MiB)."""
+    labels = dict(_label(text) for text in flags.label or [LABEL])
+    if flags.namespace is not None and not DNS_NAME.fullmatch(flags.namespace):
+        raise ConfigError(f"--namespace {flags.namespace}: must be lower case letters, digits and -")
+    return {uid: _configmap(uid, text, labels, flags) for uid, text in found.items()}
+
+
+def _configmap(uid: str, text: str, labels: Mapping[str, str], flags: argparse.Namespace) -> str:
+    name = f"{flags.name}-{uid}"
+    if not DNS_NAME.fullmatch(name):
+        raise ConfigError(f"--name {flags.name}: {name} must be at most 63 lower case letters, digits and -")
+    metadata: dict[str, object] = {"name": name, "labels": dict(labels)}
+    if flags.namespace:
+        metadata["namespace"] = flags.namespace
+    if flags.folder:
+        metadata["annotations"] = {FOLDER_ANNOTATION: flags.folder}
+    head = dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    return f"{head}data:\n  {uid}{SUFFIX}: |\n{indent(text, '    ')}"
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not LABEL_NAME.fullmatch(name) or not LABEL_VALUE.fullmatch(value):
+        raise ConfigError(f"--label {text}: must be NAME=VALUE, as Kubernetes takes labels")
+    return name, value
+
+
+def _write(folder: Path, rendered: Mapping[str, str], suffix: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for uid, text in rendered.items():
+            (folder / f"{uid}{suffix}").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--output {folder}: can't be written: {error}") from None

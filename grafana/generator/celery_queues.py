@@ -1,0 +1,233 @@
+"""The queues: what waits, for how long, who works it off, and what will be delivered twice."""
+
+from grafana.generator import theme
+from grafana.generator.board import Board, Row, link, link_of_row
+from grafana.generator.panel import NOTHING, Query, Style
+from grafana.generator.panels import FLOW, LAST_WEEK, PAST, Graph, Heatmap, Stat
+from grafana.generator.promql import ALERTS_WINDOW, RANGE, Scope, last_week
+from grafana.generator.tables import Column, Table
+
+CHOSEN = Scope(("queue",))
+WAIT = "celery_task_wait_seconds"
+LENGTH = CHOSEN.gauge("celery_queue_length", "queue")
+CONSUMERS = CHOSEN.gauge("celery_queue_consumers", "queue")
+STARTED = CHOSEN.rate("celery_tasks_started_total", "queue")
+STARTED_SHOWN = CHOSEN.rate("celery_tasks_started_total", "queue", window=RANGE)
+LONG = theme.steps(("CeleryQueueLong.messages", theme.WARNING))
+WAITS = theme.steps(("CeleryTaskWaitHigh.seconds", theme.WARNING), ("CeleryTaskWaitCritical.seconds", theme.BAD))
+OLD = theme.steps(("CeleryQueueOldestMessageOld.seconds", theme.WARNING))
+DRAIN = theme.steps(("CeleryQueueDrainTimeHigh.seconds", theme.WARNING))
+OLDEST = CHOSEN.gauge("celery_queue_oldest_message_age_seconds", "queue", how="max")
+
+
+def of_application(name: str) -> str:
+    """Give a gauge that an application has once."""
+    return CHOSEN.gauge(name, "job", how="max")
+
+
+NOW = (
+    Stat(
+        title="Waiting", unit=theme.COUNT, decimals=0,
+        meaning="Messages in all chosen queues together.", alerts=("CeleryQueueLong",),
+        remedy="The graph below shows whether it grows.",
+        queries=(Query(CHOSEN.gauge("celery_queue_length")),),
+    ),
+    Stat(
+        title="Longest queue", unit=theme.COUNT, decimals=0, steps=LONG,
+        meaning="Messages in the longest of them; coloured from where CeleryQueueLong fires.",
+        remedy="Add workers for the queue, or find what publishes so much.", alerts=("CeleryQueueLong",),
+        queries=(Query(f"max({LENGTH})"),),
+    ),
+    Stat(
+        title="Oldest message", unit=theme.SECONDS, decimals=0, empty=NOTHING, steps=OLD,
+        meaning="Age of the message that waits longest at the head of a queue.",
+        remedy="Old in a short queue: its consumers are stuck, or there are none.",
+        alerts=("CeleryQueueOldestMessageOld", "CeleryQueueStalled"),
+        queries=(Query(f"max({OLDEST})"),),
+    ),
+    Stat(
+        title="Unattended", unit=theme.NUMBER, steps=theme.steps((1, theme.BAD)), alerts=("CeleryQueueNoConsumers",),
+        meaning="Queues that hold messages and that no worker consumes.",
+        remedy="Start a worker with -Q for them, or mend the routing.",
+        queries=(Query(f"count({LENGTH} > 0 and on (queue) {CONSUMERS} == 0) or vector(0)"),),
+    ),
+    Stat(
+        title="Wait, p95", unit=theme.SECONDS, empty=NOTHING, steps=WAITS,
+        meaning="In the queue where it is worst: 95 % of the executions of the last ten minutes started within this"
+        " time after they were published.",
+        remedy="Add workers, or give urgent tasks a queue of their own.",
+        alerts=("CeleryTaskWaitHigh", "CeleryTaskWaitCritical"),
+        queries=(Query(f"max({CHOSEN.quantile(0.95, WAIT, 'queue', ALERTS_WINDOW)})"),),
+    ),
+    Stat(
+        title="Unacknowledged", unit=theme.COUNT, decimals=0,
+        meaning="Messages that workers hold: prefetched, waiting for their eta, or running with acks_late.",
+        remedy="Never falling: workers that died with them; they come back after the visibility timeout.",
+        queries=(Query(CHOSEN.gauge("celery_unacked_messages")),),
+    ),
+    Stat(
+        title="Overdue", unit=theme.NUMBER, decimals=0, steps=theme.steps((1, theme.BAD)),
+        meaning="Unacknowledged messages past the visibility timeout: about to be run a second time.",
+        remedy="Raise visibility_timeout above the longest runtime and the longest eta.",
+        alerts=("CeleryTaskNearVisibilityTimeout",),
+        queries=(Query(CHOSEN.gauge("celery_unacked_overdue_messages")),),
+    ),
+    Stat(
+        title="Reply queues", unit=theme.NUMBER, decimals=0,
+        meaning="Queues of answers to control commands. Orphans of tools that were killed pile up here.",
+        remedy="Thousands: delete keys like *.reply.celery.pidbox that have no time to live.",
+        queries=(Query(CHOSEN.gauge("celery_reply_queues")),),
+    ),
+)  # fmt: skip
+
+QUEUES = (
+    Table(
+        title="Queues", first="Waiting", empty="No queue is known", height=8,
+        meaning="Every queue now, and its times over the time shown. Longest wait is the upper bound of the bucket that"
+        " holds it.",
+        remedy="Coloured cells are beyond an alert's threshold.",
+        alerts=("CeleryQueueLong", "CeleryQueueNoConsumers", "CeleryQueueDrainTimeHigh"),
+        columns=(
+            Column(name="Queue", label="queue", link=link_of_row("Show it alone", "celery-queues", queue="Queue")),
+            Column(name="Waiting", unit=theme.COUNT, decimals=0, steps=LONG, width=90, expr=LENGTH),
+            Column(name="Oldest", unit=theme.SECONDS, decimals=0, steps=OLD, width=90, expr=OLDEST),
+            Column(name="Empty in", unit=theme.SECONDS, steps=DRAIN, width=90,
+                   expr=f"{LENGTH} / on (queue) ({STARTED_SHOWN} > 0)"),
+            Column(name="Consumers", unit=theme.NUMBER, decimals=0, width=95, expr=CONSUMERS),
+            Column(name="Slots", unit=theme.NUMBER, decimals=0, width=70,
+                   expr=CHOSEN.gauge("celery_queue_concurrency", "queue")),
+            Column(name="Published", unit=theme.TASKS, width=125,
+                   expr=CHOSEN.rate("celery_tasks_sent_total", "queue", window=RANGE)),
+            Column(name="Started", unit=theme.TASKS, width=125,
+                   expr=STARTED_SHOWN),
+            Column(name="In an hour", unit=theme.COUNT, decimals=0, width=95,
+                   expr=f"3600 * {STARTED_SHOWN}"),
+            Column(name="Wait, mean", unit=theme.SECONDS, width=100,
+                   expr=CHOSEN.mean(WAIT, "queue", RANGE)),
+            Column(name="Wait, p95", unit=theme.SECONDS, steps=WAITS, width=100,
+                   expr=CHOSEN.quantile(0.95, WAIT, "queue", RANGE)),
+            Column(name="Wait, longest", unit=theme.SECONDS, width=110,
+                   expr=CHOSEN.quantile(1, WAIT, "queue", RANGE)),
+        ),
+    ),
+    Graph(
+        title="Messages waiting", unit=theme.NUMBER, stacked=True, many=True, decimals=0, width=12,
+        meaning="Messages in each queue, not yet delivered to a worker. The dashed line is all of them a week ago.",
+        remedy="Growing without end: more is published than worked off.", styles=(PAST,),
+        alerts=("CeleryQueueLong", "CeleryQueueBacklogGrowing"),
+        queries=(
+            Query(LENGTH, "{{queue}}"),
+            Query("sum(max by (job, namespace, queue) (" + CHOSEN.select("celery_queue_length") + " offset 1w))",
+                  LAST_WEEK),
+        ),
+    ),
+    Graph(
+        title="Published and started", unit=theme.TASKS, many=True, width=12,
+        meaning="What comes into the chosen queues and what goes out, each second. Dashed: started a week ago.",
+        remedy="Sent above started: the queues grow by the difference.",
+        styles=(*FLOW, PAST),
+        queries=(
+            Query(CHOSEN.rate("celery_tasks_sent_total"), "sent"),
+            Query(CHOSEN.rate("celery_tasks_started_total"), "started"),
+            Query(last_week(CHOSEN.rate("celery_tasks_started_total")), LAST_WEEK),
+        ),
+    ),
+)  # fmt: skip
+
+WAITING = (
+    Heatmap(
+        title="Wait", unit=theme.SECONDS, height=9, empty="No execution started", scheme="Oranges",
+        meaning="How the times from publishing, or from the eta, to the start spread. Needs task_send_sent_event.",
+        remedy="A band that climbs: a queue that fills.", alerts=("CeleryTaskWaitHigh",),
+        queries=(Query(CHOSEN.buckets(WAIT), "{{le}}", exemplars=True),),
+    ),
+    Graph(
+        title="Wait by queue, p95", unit=theme.SECONDS, many=True, width=12, empty="No execution started",
+        meaning="95 % of the executions of each queue started within this time after they were published.",
+        remedy="The dashed lines are the alerts'.", limits=True, steps=WAITS,
+        alerts=("CeleryTaskWaitHigh", "CeleryTaskWaitCritical"),
+        queries=(Query(CHOSEN.quantile(0.95, WAIT, "queue"), "{{queue}}", exemplars=True),),
+    ),
+    Graph(
+        title="Wait by queue, mean", unit=theme.SECONDS, many=True, empty="No execution started",
+        meaning="Mean time from publishing to the start.", alerts=("CeleryTaskWaitHigh",),
+        remedy="Rising while the queue is short: tasks wait in workers; see Prefetch of the workers.",
+        queries=(Query(CHOSEN.mean(WAIT, "queue"), "{{queue}}"),),
+    ),
+    Graph(
+        title="Oldest message", unit=theme.SECONDS, many=True, limits=True, steps=OLD, reach=1, empty="Nothing waits",
+        meaning="Age of the next message of each queue.", alerts=("CeleryQueueOldestMessageOld", "CeleryQueueStalled"),
+        remedy="A line that climbs by a second each second: nothing is taken from the queue.",
+        queries=(Query(OLDEST, "{{queue}}"),),
+    ),
+    Graph(
+        title="Empty in", unit=theme.SECONDS, many=True, limits=True, steps=DRAIN, reach=1,
+        empty="Nothing is worked off",
+        meaning="How long each queue takes to be worked off at the present pace, if nothing were published.",
+        remedy="Hours: add workers, or drop what is too late anyway (expires).", alerts=("CeleryQueueDrainTimeHigh",),
+        queries=(Query(f"{LENGTH} / on (queue) ({STARTED} > 0)", "{{queue}}"),),
+    ),
+)  # fmt: skip
+
+SERVING = (
+    Graph(
+        title="Consumers", unit=theme.NUMBER, many=True, decimals=0, empty="No worker told its queues",
+        meaning="Workers that consume each queue.", alerts=("CeleryQueueNoConsumers",),
+        remedy="0 with messages waiting: nobody will ever take them.",
+        links=(link("Open the workers", "celery-workers"),),
+        queries=(Query(CONSUMERS, "{{queue}}"),),
+    ),
+    Graph(
+        title="Slots", unit=theme.NUMBER, many=True, decimals=0, empty="No worker told its concurrency",
+        meaning="Executions that each queue's consumers can run at once, which they share with their other queues.",
+        remedy="Fewer than the tasks that come in while one runs: the queue grows.",
+        queries=(Query(CHOSEN.gauge("celery_queue_concurrency", "queue"), "{{queue}}"),),
+    ),
+    Graph(
+        title="By priority", unit=theme.NUMBER, stacked=True, many=True, decimals=0, empty="No priorities are used",
+        meaning="Messages by priority step; 0 is served first.",
+        remedy="Those at the bottom wait as long as there are others.",
+        queries=(Query(
+            CHOSEN.gauge("celery_queue_priority_length", "queue, priority"), "{{queue}} {{priority}}"
+        ),),
+    ),
+)  # fmt: skip
+
+UNACKNOWLEDGED = (
+    Graph(
+        title="Unacknowledged", unit=theme.NUMBER, many=True, decimals=0, width=12, empty="Only known on Redis",
+        meaning="Messages that workers hold, and those of them past the visibility timeout.",
+        remedy="Overdue ones are about to be run a second time.", alerts=("CeleryTaskNearVisibilityTimeout",),
+        styles=(Style("/^overdue/", theme.BAD),),
+        queries=(
+            Query(of_application("celery_unacked_messages"), "held ({{job}})"),
+            Query(of_application("celery_unacked_overdue_messages"), "overdue ({{job}})"),
+        ),
+    ),
+    Graph(
+        title="Oldest unacknowledged", unit=theme.SECONDS, many=True, width=12, empty="Only known on Redis",
+        meaning="Time since the delivery of the message that is held longest, and the visibility timeout, after which"
+        " it is delivered to another worker.",
+        remedy="Near the dashed line: raise visibility_timeout, or shorten the task.",
+        styles=(Style("/^visibility/", theme.LIMIT, dashed=True, thick=2),),
+        alerts=("CeleryTaskNearVisibilityTimeout",),
+        queries=(
+            Query(of_application("celery_unacked_oldest_age_seconds"), "oldest ({{job}})"),
+            Query(of_application("celery_broker_visibility_timeout_seconds"), "visibility timeout ({{job}})"),
+        ),
+    ),
+)  # fmt: skip
+
+BOARD = Board(
+    "celery-queues",
+    "Celery / Queues",
+    "What waits, since when, who works it off, and when will it be empty?",
+    (
+        Row("", NOW),
+        Row("Queues", QUEUES),
+        Row("Waiting", WAITING),
+        Row("Who serves them", SERVING),
+        Row("Unacknowledged messages", UNACKNOWLEDGED, closed=True),
+    ),
+    ("queue",),
+)

@@ -1,0 +1,124 @@
+"""PromQL as all dashboards write it: every selector within the variables, every exporter of a pair counted once.
+
+Takes names of metrics, gives expressions. Raises KeyError for a metric that the catalogue does not have.
+"""
+
+from dataclasses import dataclass
+
+from exporter.catalog import CATALOG, Kind
+from exporter.catalog.tasks import BY_WORKER
+
+RATE = "$__rate_interval"
+RANGE = "$__range"
+ALERTS_WINDOW = "10m"
+"""What the alerts about tasks look at; the tiles that are coloured by their thresholds do as well."""
+SUFFIXES = ("_bucket", "_count", "_sum")
+APPLICATION = ("job", "namespace")
+SERVER = "job, namespace, redis"
+ENDED = 'state=~"success|failure"'
+"""Executions of which a share can fail: those that were not taken back."""
+FAILED = 'state="failure"'
+
+
+def _row(name: str) -> str:
+    """Give the metric of a sample, whose name may have a histogram's ending."""
+    for suffix in SUFFIXES:
+        row = CATALOG.get(name.removesuffix(suffix))
+        if name.endswith(suffix) and row is not None and row.kind is Kind.HISTOGRAM:
+            return row.name
+    return CATALOG[name].name
+
+
+def identity(name: str) -> tuple[str, ...]:
+    """Give the labels that tell the series of one metric apart, but not which exporter saw them."""
+    metric = CATALOG[_row(name)]
+    worker = ("worker",) if metric in BY_WORKER else ()
+    bucket = ("le",) if name.endswith("_bucket") else ()
+    return (*APPLICATION, *(label.name for label in metric.labels), *worker, *bucket)
+
+
+def over(by: str) -> str:
+    """Give the grouping of an aggregation, nothing for all together."""
+    return f" by ({by}) " if by else ""
+
+
+def ratio(part: str, whole: str) -> str:
+    """Divide; there is no result where there is nothing to divide by."""
+    return f"{part} / ({whole} > 0)"
+
+
+def last_week(expr: str) -> str:
+    """Give the same a week earlier; every selector of the expression has a range."""
+    return expr.replace("]", "] offset 1w")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a dashboard is narrowed down to: a variable for each of these labels, where a metric has the label."""
+
+    labels: tuple[str, ...] = ()
+
+    def select(self, name: str, where: str = "", window: str = "") -> str:
+        """Select a metric within the variables."""
+        own = [] if name == "up" or name.startswith(("process_", "python_", "scrape_")) else identity(name)
+        matchers = [f'{label}=~"${label}"' for label in ("namespace", "job")]
+        matchers += [f'{label}=~"${label}"' for label in self.labels if label in own]
+        text = f"{name}{{{', '.join([*matchers, *([where] if where else [])])}}}"
+        return f"{text}[{window}]" if window else text
+
+    def gauge(self, name: str, by: str = "", where: str = "", how: str = "sum") -> str:
+        """Aggregate a gauge; what two exporters see of one application counts once."""
+        selected = self.select(name, where)
+        return f"max{over(by)}({selected})" if how == "max" else f"{how}{over(by)}({self._once(name, selected)})"
+
+    def rate(self, name: str, by: str = "", where: str = "", window: str = RATE) -> str:
+        """Give how much a counter grows in a second."""
+        return f"sum{over(by)}({self._once(name, f'rate({self.select(name, where, window)})')})"
+
+    def buckets(self, histogram: str) -> str:
+        """Give the observations of each bucket between two samples of a graph."""
+        return self.increase(f"{histogram}_bucket", "le", window=RATE)
+
+    def increase(self, name: str, by: str = "", where: str = "", window: str = RANGE) -> str:
+        """Give how much a counter grew."""
+        return f"sum{over(by)}({self._once(name, f'increase({self.select(name, where, window)})')})"
+
+    def quantile(self, share: float, name: str, by: str = "", window: str = RATE) -> str:
+        """Give a quantile of a histogram; nothing where nothing was observed."""
+        buckets = self.select(f"{name}_bucket", "", window)
+        grouping = f"{by}, le" if by else "le"
+        # An exporter more or less makes no difference to a quantile. NaN is no greater than 0, and goes.
+        return f"histogram_quantile({share:g}, sum by ({grouping}) (rate({buckets}))) >= 0"
+
+    def mean(self, name: str, by: str = "", window: str = RATE) -> str:
+        """Give the mean of a histogram; nothing where nothing was observed."""
+        total = f"sum{over(by)}(rate({self.select(f'{name}_sum', '', window)}))"
+        return ratio(total, f"sum{over(by)}(rate({self.select(f'{name}_count', '', window)}))")
+
+    def age(self, name: str, by: str = "", where: str = "") -> str:
+        """Give how long ago a time stamp was, in seconds."""
+        return f"time() - max{over(by)}({self.select(name, where)})"
+
+    def mean_gauge(self, name: str, by: str, where: str = "") -> str:
+        """Give the mean of a gauge since the last sample of a graph, of which one value alone says little."""
+        return f"max by ({by}) (avg_over_time({self.select(name, where, RATE)}))"
+
+    def _once(self, name: str, expr: str) -> str:
+        return f"max by ({', '.join(identity(name))}) ({expr})"
+
+
+def greatest(expr: str) -> str:
+    """Give the greatest of each sample of a graph and what came since the one before: the teeth of a saw."""
+    return f"max_over_time(({expr})[{RATE}:])"
+
+
+def memory_limit(scope: Scope) -> str:
+    """Give what a Redis server's memory is measured against: its limit, an assumed one, or the machine's memory."""
+    limit = scope.gauge("celery_exporter_redis_memory_limit_bytes", SERVER, how="max")
+    machine = scope.gauge("redis_total_system_memory_bytes", SERVER, how="max")
+    return f"({limit} or {machine} > 0)"
+
+
+def memory_share(scope: Scope) -> str:
+    """Give the memory of each Redis server as a share of its limit."""
+    return f"{scope.gauge('redis_memory_used_bytes', SERVER, how='max')} / {memory_limit(scope)}"

@@ -1,0 +1,433 @@
+"""Dashboards against the catalogue, Grafana's rules and their own: what can be said without running a program."""
+
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import promql_parser as promql
+import pytest
+import yaml
+
+from exporter.alerts import GROUPS
+from exporter.catalog import CATALOG, Kind
+from exporter.cli.render_dashboards import HELP
+from grafana.generator import BOARDS
+from grafana.generator.files import files
+from grafana.generator.panel import RUNBOOKS
+from grafana.generator.promql import ALERTS_WINDOW
+from grafana.generator.sdk import JSONEncoder, dashboard
+from tests.dashboards import (
+    FOLDER,
+    Tree,
+    all_targets,
+    boards,
+    fill_times,
+    panels,
+    queries_of_variables,
+    substitute,
+    targets,
+    variables,
+    with_rows,
+)
+from tests.promql import every, matchers, result_labels, scraped, selectors
+
+UNITS = json.loads((Path(__file__).parents[1] / "fixtures" / "grafana-units.json").read_text(encoding="utf-8"))["units"]
+KINDS = {"stat", "timeseries", "heatmap", "table", "state-timeline", "bargauge"}
+"""Panels of Grafana 10 to 13; those of Angular (graph, singlestat, table-old) are gone, and pies compare badly."""
+ALERTS = [alert for group in GROUPS for alert in group.alerts]
+WITHOUT_PANEL = {"CeleryWatchdog"}
+LIKE_THE_ALERTS = {"Failing", "Wait, p95"}
+"""Tiles that are coloured by an alert's threshold and look at the time that the alert looks at."""
+BYTES_AT_MOST = 400_000
+PANELS_AT_MOST = 46
+OPEN_AT_MOST = 30
+"""The rest is in closed rows, and is not asked for before it is looked at."""
+DURATION = re.compile(r"\[([^\]:]+):?\]")
+COUNTING = {"rate", "increase"}
+
+README = (FOLDER / "README.md").read_text(encoding="utf-8")
+
+each_board = pytest.mark.parametrize("uid", list(boards()))
+each_target = pytest.mark.parametrize("target", all_targets(), ids=lambda target: target.title)
+
+
+def parse(expr: str) -> promql.Expr:
+    """Parse a query as Grafana would send it."""
+    return promql.parse(fill_times(substitute(expr, {}), 15, 15, 3600))
+
+
+def walk(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- JSON is anything
+    """Give every key with its value, however deep."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key, inner
+            yield from walk(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from walk(inner)
+
+
+def losses(before: Any, after: Any, where: str = "") -> Iterator[str]:  # noqa: ANN401 -- as above
+    """Say what is in one tree and not in the other."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key, value in before.items():
+            yield from losses(value, after.get(key), f"{where}.{key}")
+    elif isinstance(before, list) and isinstance(after, list):
+        for number, value in enumerate(before):
+            yield from losses(value, after[number] if number < len(after) else None, f"{where}[{number}]")
+    elif before != after:
+        yield f"{where}: {before!r} became {after!r}"
+
+
+def names_of_columns(panel: Tree) -> dict[str, str]:
+    """Give what a table's fields are called."""
+    return {
+        field: name
+        for step in panel.get("transformations", [])
+        if step["id"] == "organize"
+        for field, name in step["options"]["renameByName"].items()
+    }
+
+
+def test_files_are_what_the_generator_writes() -> None:
+    """A change of a dashboard without its generated file is refused, and so is a file that nothing makes."""
+    committed = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
+    assert sorted(files(BOARDS)) == sorted(committed)
+    for name, text in files(BOARDS).items():
+        assert text == committed[name], "run: python -m grafana.generator --write"
+
+
+def test_dashboards_are_those_that_alerts_link() -> None:
+    """There is one dashboard for each uid that an alert links, and no other."""
+    assert {alert.panel for alert in ALERTS} == set(boards())
+
+
+@each_board
+def test_alerts_have_a_panel(uid: str) -> None:
+    """Each alert that links a dashboard is named by a panel there, and each runbook that a panel links exists."""
+    described = "\n".join(panel["description"] for panel in panels(boards()[uid]))
+    linked = set(re.findall(rf"\]\({re.escape(RUNBOOKS)}#(\w+)\)", described))
+    assert set() == linked - {alert.name.lower() for alert in ALERTS}
+    wanted = {alert.name.lower() for alert in ALERTS if alert.panel == uid and alert.name not in WITHOUT_PANEL}
+    # Beat belongs to no dashboard of its own: the overview is linked, the schedulers are beside the periodic tasks.
+    assert set() == wanted - linked - {"celerybeatdown"}
+
+
+@each_board
+def test_identity(uid: str) -> None:
+    """Ids are unique, the file is called after the uid and no larger than Kubernetes takes, and panels are few."""
+    tree = boards()[uid]
+    ids = Counter(panel["id"] for panel in with_rows(tree))
+    assert {} == {number: times for number, times in ids.items() if times > 1}
+    assert (FOLDER / f"{uid}.json").stat().st_size < BYTES_AT_MOST
+    assert len([panel for panel in tree["panels"] if panel["type"] != "row"]) <= OPEN_AT_MOST
+    assert len(panels(tree)) <= PANELS_AT_MOST
+    assert 39 <= tree["schemaVersion"] <= 42
+
+
+@each_board
+def test_panels_fill_the_grid(uid: str) -> None:
+    """Panels lie within 24 columns, never over each other, and leave no gap beside them."""
+    for group in [boards()[uid]["panels"], *(row.get("panels", []) for row in boards()[uid]["panels"])]:
+        places = [panel["gridPos"] for panel in group]
+        for place in places:
+            assert place["x"] + place["w"] <= 24
+        for one, other in combinations(places, 2):
+            apart = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+            assert apart or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        lines: Counter[int] = Counter()
+        for place in places:
+            lines[place["y"]] += place["w"]
+        assert set() == set(lines.values()) - {24}
+
+
+@each_board
+def test_panels_stand_close(uid: str) -> None:
+    """There is no empty line between panels, also not where a row is closed, and what it hides begins below it."""
+    line = 0
+    for panel in sorted(boards()[uid]["panels"], key=lambda panel: panel["gridPos"]["y"]):
+        place = panel["gridPos"]
+        assert place["y"] <= line, panel["title"]
+        line = max(line, place["y"] + place["h"])
+        inside = panel.get("panels", [])
+        assert not inside or min(other["gridPos"]["y"] for other in inside) == place["y"] + 1
+
+
+@each_board
+def test_exemplars_are_asked_for_once(uid: str) -> None:
+    """One query of a panel asks for exemplars: each further one draws the same marks again."""
+    for panel in panels(boards()[uid]):
+        assert sum(target["exemplar"] for target in panel["targets"]) <= 1, panel["title"]
+
+
+@each_board
+def test_axes_without_values_are_small(uid: str) -> None:
+    """A graph of counts or rates that are all 0 has an axis to 1 or less, and not to 100."""
+    for panel in panels(boards()[uid]):
+        unit = panel["fieldConfig"]["defaults"]["unit"]
+        if panel["type"] == "timeseries" and (unit in {"short", "ops", "percentunit"} or unit.startswith("suffix:")):
+            custom = panel["fieldConfig"]["defaults"]["custom"]
+            assert custom.get("axisSoftMax") or "scaleDistribution" in custom, panel["title"]
+
+
+@each_board
+def test_panels_explain_themselves(uid: str) -> None:
+    """Every panel has a title, says what it means and what to do, and what it shows where there is nothing."""
+    for panel in panels(boards()[uid]):
+        assert panel["title"]
+        assert panel["description"].count("\n\n") >= 1, panel["title"]
+        assert all(part.endswith((".", "?", ")")) for part in panel["description"].split("\n\n")), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["noValue"]
+
+
+@each_board
+def test_holes_stay_holes(uid: str) -> None:
+    """No graph has a number for nothing, which Grafana would draw where a series has a hole: unknown is not 0."""
+    graphs = [panel for panel in panels(boards()[uid]) if panel["type"] in {"timeseries", "state-timeline"}]
+    words = {panel["title"]: panel["fieldConfig"]["defaults"]["noValue"] for panel in graphs}
+    assert {} == {title: word for title, word in words.items() if re.fullmatch(r"[-+.\d eE]+", word)}
+
+
+@each_board
+def test_units_exist(uid: str) -> None:
+    """Every panel and every column has a unit that Grafana knows, or a word behind the number."""
+    for panel in panels(boards()[uid]):
+        config = panel["fieldConfig"]
+        units = [config["defaults"]["unit"]]
+        units += [row["value"] for other in config["overrides"] for row in other["properties"] if row["id"] == "unit"]
+        units += [value for key, value in walk(panel["options"]) if key == "unit"]
+        assert [] == [unit for unit in units if unit not in UNITS and not unit.startswith("suffix:")], panel["title"]
+
+
+@each_board
+def test_kinds_of_panels(uid: str) -> None:
+    """No panel is of a kind that Grafana has given up, or that compares angles."""
+    assert set() == {panel["type"] for panel in panels(boards()[uid])} - KINDS
+
+
+@each_board
+def test_datasource_is_the_variable(uid: str) -> None:
+    """Nothing names a data source but the variable."""
+    sources = [value for key, value in walk(boards()[uid]) if key == "datasource"]
+    assert sources
+    assert [] == [source for source in sources if source != {"type": "prometheus", "uid": "${datasource}"}]
+
+
+@each_board
+def test_variables_are_used_and_defined(uid: str) -> None:
+    """Every variable that a query uses is defined, and every one that is defined is used."""
+    tree = boards()[uid]
+    queries = [target.expr for target in targets(tree)] + [series for series, _ in queries_of_variables(tree).values()]
+    used = {name for expr in queries for name in re.findall(r"\$(?!__)(\w+)", expr)} | {"datasource"}
+    assert used == set(variables(tree))
+
+
+@each_board
+def test_variables_work_without_their_label(uid: str) -> None:
+    """All is the default, matches where a label is absent, and the choice follows the time shown."""
+    for name, variable in variables(boards()[uid]).items():
+        if name != "datasource":
+            assert ["$__all"] == variable["current"]["value"]
+            assert (".*", True, True, 2) == tuple(
+                variable[key] for key in ("allValue", "includeAll", "multi", "refresh")
+            )
+
+
+@each_board
+def test_links_lead_somewhere(uid: str) -> None:
+    """Every link leads to a dashboard that exists, keeps the time, and sets variables that it has."""
+    urls = [value for key, value in walk(boards()[uid]["panels"]) if key == "url"]
+    for url in urls:
+        found = re.fullmatch(r"/d/([a-z-]+)\?(.+)", url)
+        assert found
+        assert found[1] in boards()
+        assert "${__url_time_range}" in found[2]
+        set_here = set(re.findall(r"var-(\w+)=", found[2])) | set(re.findall(r"\$\{(\w+):queryparam\}", found[2]))
+        assert set() == set_here - set(variables(boards()[found[1]]))
+    (link,) = boards()[uid]["links"]
+    assert (True, True, True) == (link["keepTime"], link["includeVars"], link["asDropdown"])
+    assert set(link["tags"]) <= set(boards()[uid]["tags"])
+
+
+@each_board
+def test_links_of_tables_name_columns(uid: str) -> None:
+    """A link of a table takes its values from columns that the table has."""
+    for panel in panels(boards()[uid]):
+        urls = " ".join(value for key, value in walk(panel["fieldConfig"]["overrides"]) if key == "url")
+        assert set() == set(re.findall(r"__data\.fields\.([\w ]+)", urls)) - set(names_of_columns(panel).values())
+
+
+@each_board
+def test_nothing_is_unknown_to_the_sdk(uid: str) -> None:
+    """Grafana's own model reads a dashboard and writes it again without losing a key."""
+    tree = boards()[uid]
+    again = json.loads(json.dumps(dashboard.Dashboard.from_json(json.loads(json.dumps(tree))), cls=JSONEncoder))
+    assert [] == list(losses(tree, again))
+
+
+@each_target
+def test_metrics_and_labels_exist(target: Any) -> None:  # noqa: ANN401 -- parametrised
+    """Every metric, matcher, grouping and join is one that the exporter has, and so is every label of a legend."""
+    labels = result_labels(parse(target.expr), scraped()) or frozenset()
+    assert set() == set(re.findall(r"\{\{(\w+)\}\}", target.legend)) - labels
+
+
+@each_target
+def test_matched_values_exist(target: Any) -> None:  # noqa: ANN401 -- as above
+    """A matcher on a label with a closed list of values names one of them."""
+    closed = {
+        (metric.name, label.name): set(re.findall(r"\w+", label.help))
+        for metric in CATALOG.values()
+        for label in metric.labels
+        if label.closed
+    }
+    for selector in selectors(parse(target.expr)):
+        for matcher in matchers(selector):
+            listed = closed.get((selector.name or "", matcher.name))
+            if listed is not None:
+                assert [] == [value for value in matcher.value.split("|") if value not in listed]
+
+
+@each_target
+def test_windows_follow_the_time_shown(target: Any) -> None:  # noqa: ANN401 -- as above
+    """A window is that of the graph's step or of the time shown; two tiles look at what the alerts look at."""
+    known = {"$__rate_interval", "$__range"} | ({ALERTS_WINDOW} if target.panel in LIKE_THE_ALERTS else set())
+    assert set() == set(DURATION.findall(target.expr)) - known
+
+
+@each_target
+def test_queries_stay_within_the_variables(target: Any) -> None:  # noqa: ANN401 -- as above
+    """Every selector is narrowed down to the chosen namespaces and jobs."""
+    for selector in selectors(
+        promql.parse(fill_times(substitute(target.expr, {"job": "j", "namespace": "n"}), 1, 1, 1))
+    ):
+        chosen = {(matcher.name, matcher.value) for matcher in matchers(selector)}
+        assert {("job", "j"), ("namespace", "n")} <= chosen
+
+
+@each_target
+def test_counters_are_seen_growing(target: Any) -> None:  # noqa: ANN401 -- as above
+    """A counter is never shown as it stands, and nothing else is taken for one."""
+    expr = parse(target.expr)
+    grown = {
+        selector.name
+        for node in every(expr)
+        if isinstance(node, promql.Call) and node.func.name in COUNTING
+        for selector in selectors(node)
+    }
+    counting = {
+        selector.name
+        for selector in selectors(expr)
+        if (selector.name or "").endswith(("_total", "_bucket", "_sum", "_count"))
+    }
+    counting -= {name for name, metric in CATALOG.items() if metric.kind is Kind.GAUGE}
+    assert counting == grown
+
+
+@each_board
+def test_columns_of_tables_exist(uid: str) -> None:
+    """Every column that a table names is a label of one of its queries, or one query's value."""
+    for panel in panels(boards()[uid]):
+        if panel["type"] != "table":
+            continue
+        letters = [target["refId"] for target in panel["targets"]]
+        fields = {"Value"} if len(letters) == 1 else {f"Value #{letter}" for letter in letters}
+        for target in panel["targets"]:
+            fields |= result_labels(parse(target["expr"]), scraped()) or set()
+        hidden = {name for step in panel["transformations"] for name in step["options"].get("excludeByName", {})}
+        assert set(names_of_columns(panel)) | (hidden - {"Time"}) == fields, panel["title"]
+        styled = {override["matcher"]["options"] for override in panel["fieldConfig"]["overrides"]}
+        assert styled == set(names_of_columns(panel).values())
+
+
+@each_board
+def test_queries_of_variables_and_annotations(uid: str) -> None:
+    """What fills the variables and the annotations uses metrics and labels that exist."""
+    tree, known = boards()[uid], scraped()
+    for series, label in queries_of_variables(tree).values():
+        selector = promql.parse(substitute(series, {}))
+        assert isinstance(selector, promql.VectorSelector)
+        names = [row.value for row in matchers(selector) if row.name == "__name__"]
+        for name in names[0].split("|") if names else [selector.name or ""]:
+            assert label in known[name]
+    for annotation in tree["annotations"]["list"]:
+        labels = result_labels(parse(annotation["expr"].replace("$__interval", "15s")), known) or frozenset()
+        shown = annotation["titleFormat"] + annotation["textFormat"]
+        assert set() == set(re.findall(r"\{\{(\w+)\}\}", shown)) - labels
+
+
+def test_colours_mean_the_same_everywhere() -> None:
+    """A series has the same fixed colour in every panel of every dashboard."""
+    seen: dict[str, set[str]] = {}
+    for tree in boards().values():
+        for panel in panels(tree):
+            for override in panel["fieldConfig"]["overrides"]:
+                for row in override["properties"]:
+                    if row["id"] == "color":
+                        seen.setdefault(override["matcher"]["options"], set()).add(row["value"]["fixedColor"])
+    assert {} == {name: colours for name, colours in seen.items() if len(colours) > 1}
+
+
+def named_panels(cell: str, titles: set[str]) -> list[str]:
+    """Split a list of titles, some of which hold commas themselves."""
+    words, found = cell.split(", "), []
+    while words:
+        for length in range(len(words), 0, -1):
+            if ", ".join(words[:length]) in titles:
+                break
+        found.append(", ".join(words[:length]))
+        words = words[length:]
+    return found
+
+
+def test_figures_have_panels() -> None:
+    """Every figure that the page promises names panels that are there, and every dashboard is on the page."""
+    promised = README.partition("## Which panel shows what")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.+) \| (`.+) \|$", promised, re.MULTILINE)
+    assert len(rows) > 20
+    for figure, cell in rows:
+        for part in cell.split("; "):
+            uid, _, listed = part.partition(": ")
+            titles = {panel["title"] for panel in panels(boards()[uid.strip("`")])}
+            assert [] == [title for title in named_panels(listed, titles) if title not in titles], figure
+    for uid, tree in boards().items():
+        assert f"| {tree['title']} | `{uid}` | {tree['description']} |" in README
+
+
+def test_page_names_what_exists() -> None:
+    """Every file that the page links exists, and so does every flag and every variable."""
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (FOLDER / link).exists(), link
+    flags = set(re.findall(r"--[a-z][a-z-]*[a-z]", README)) - {"--write", "--enable-feature"}
+    assert set() == flags - set(re.findall(r"--[a-z]+", HELP)) - {"--help"}
+    section = README.partition("## Variables")[2].partition("\n## ")[0]
+    assert {name for tree in boards().values() for name in variables(tree)} == set(
+        re.findall(r"^\| `(\w+)`", section, re.MULTILINE)
+    )
+    for name in re.findall(r"`generator/(\w+\.py)`", README):
+        assert (FOLDER / "generator" / name).exists()
+
+
+def test_provisioning() -> None:
+    """The provisioned data source is a Prometheus, and the provider reads a folder."""
+    (source,) = yaml.safe_load((FOLDER / "provisioning/datasources/prometheus.yml").read_text(encoding="utf-8"))[
+        "datasources"
+    ]
+    assert ("prometheus", True) == (source["type"], source["isDefault"])
+    (provider,) = yaml.safe_load((FOLDER / "provisioning/dashboards/celery.yml").read_text(encoding="utf-8"))[
+        "providers"
+    ]
+    assert ("file", "/var/lib/grafana/dashboards") == (provider["type"], provider["options"]["path"])
+    assert provider["options"]["path"] in README
+
+
+def test_the_wheel_takes_every_dashboard() -> None:
+    """Each dashboard is named in pyproject.toml, without which it would be missing in an installation."""
+    project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    taken = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert {f"grafana/{uid}.json": f"exporter/dashboards/{uid}.json" for uid in boards()} == taken

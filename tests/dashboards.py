@@ -1,0 +1,103 @@
+"""The committed dashboards as data: panels, queries, variables, and what Grafana puts into a query's text.
+
+Takes the files of ``grafana/``, gives their parts. Never asks a server.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+FOLDER = Path(__file__).parents[1] / "grafana"
+VARIABLE = re.compile(r"\$(?!\{?__)(?:(\w+)|\{(\w+)(?::\w+)?\})")
+ALL = ".*"
+LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
+
+Tree = dict[str, Any]
+
+
+class Target(NamedTuple):
+    """One query of one panel."""
+
+    board: str
+    panel: str
+    name: str
+    expr: str
+    legend: str
+    instant: bool
+    unit: str
+
+    @property
+    def title(self) -> str:
+        """How a failure names it."""
+        return f"{self.board} / {self.panel} / {self.name}"
+
+
+@cache
+def boards() -> dict[str, Tree]:
+    """Give every committed dashboard by its uid."""
+    trees = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))]
+    return {tree["uid"]: tree for tree in trees}
+
+
+def with_rows(tree: Tree) -> Iterator[Tree]:
+    """Give everything that is placed on a dashboard: rows, panels, and the panels within closed rows."""
+    for panel in tree["panels"]:
+        yield panel
+        yield from panel.get("panels", [])
+
+
+def panels(tree: Tree) -> list[Tree]:
+    """Give the panels of a dashboard, also those within closed rows."""
+    return [panel for panel in with_rows(tree) if panel["type"] != "row"]
+
+
+def targets(tree: Tree) -> list[Target]:
+    """Give the queries of all panels of a dashboard."""
+    return [
+        Target(
+            tree["uid"],
+            panel["title"],
+            target["refId"],
+            target["expr"],
+            target["legendFormat"],
+            target["instant"],
+            panel["fieldConfig"]["defaults"]["unit"],
+        )
+        for panel in panels(tree)
+        for target in panel["targets"]
+    ]
+
+
+def all_targets() -> list[Target]:
+    """Give the queries of all panels of all dashboards."""
+    return [target for tree in boards().values() for target in targets(tree)]
+
+
+def variables(tree: Tree) -> dict[str, Tree]:
+    """Give a dashboard's variables by name."""
+    return {variable["name"]: variable for variable in tree["templating"]["list"]}
+
+
+def queries_of_variables(tree: Tree) -> dict[str, tuple[str, str]]:
+    """Give the series and the label that each variable's values come from."""
+    found = {}
+    for name, variable in variables(tree).items():
+        if variable["type"] == "query":
+            match = LABEL_VALUES.fullmatch(variable["query"]["query"])
+            assert match, name
+            found[name] = match[1], match[2]
+    return found
+
+
+def substitute(expr: str, values: Mapping[str, str]) -> str:
+    """Put values where variables are, as Grafana does; what is not given is everything."""
+    return VARIABLE.sub(lambda found: values.get(found[1] or found[2], ALL), expr)
+
+
+def fill_times(expr: str, step: int, scrape: int, shown: int) -> str:
+    """Put Grafana's own variables in: ``step`` of the graph, ``scrape`` interval, the time ``shown``; in seconds."""
+    rate = max(step + scrape, 4 * scrape)
+    return expr.replace("$__rate_interval", f"{rate}s").replace("$__range", f"{shown}s")

@@ -1,0 +1,17 @@
+"""The sample shop of the demo, with a scheduler that answers pings and a task that refuses its messages.
+
+Takes Celery's own environment variables, gives ``app``. Never runs outside the tests of the dashboards.
+"""
+
+from celery.exceptions import Reject
+
+from exporter.demo.application import build_application
+
+
+def _refuse(order: int) -> None:
+    raise Reject(f"order {order} is none", requeue=False)
+
+
+app = build_application()
+app.conf.update(beat_enable_remote_control=True, beat_max_loop_interval=1)
+app.task(_refuse, name="shop.import_order", acks_late=True)

@@ -1,0 +1,100 @@
+"""``render dashboards``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.cli import render_dashboards
+from exporter.cli.render import run
+from exporter.errors import ConfigError
+from tests.dashboards import boards
+
+KUBECTL_TAKES = 262_144
+"""Bytes of an annotation, in which ``kubectl apply`` keeps what it applied."""
+
+
+def render(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    """Render, and read what was printed."""
+    assert 0 == run(["dashboards", *flags])
+    return capsys.readouterr().out
+
+
+def configmaps(capsys: pytest.CaptureFixture[str], *flags: str) -> list[dict[str, Any]]:
+    """Render, and read the objects."""
+    return list(yaml.safe_load_all(render(capsys, *flags)))
+
+
+def test_configmaps(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each dashboard is a ConfigMap of its own that Grafana's sidecar finds and kubectl can apply."""
+    found = configmaps(capsys)
+    assert [f"celery-redis-exporter-{uid}" for uid in boards()] == [row["metadata"]["name"] for row in found]
+    for row, (uid, tree) in zip(found, boards().items(), strict=True):
+        assert ("v1", "ConfigMap", {"grafana_dashboard": "1"}) == (
+            row["apiVersion"], row["kind"], row["metadata"]["labels"]
+        )  # fmt: skip
+        assert tree == json.loads(row["data"][f"{uid}.json"])
+        assert len(json.dumps(row)) < KUBECTL_TAKES
+
+
+def test_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names, namespace, labels, folder and runbooks are as the flags say."""
+    (row,) = configmaps(
+        capsys, "--uid=redis", "--name=shop", "--namespace=monitoring", "--label=dashboards=yes", "--label=a/b=",
+        "--folder=Celery and Redis", "--runbooks=https://wiki/x.md",
+    )  # fmt: skip
+    assert {
+        "name": "shop-redis",
+        "namespace": "monitoring",
+        "labels": {"dashboards": "yes", "a/b": ""},
+        "annotations": {"grafana_folder": "Celery and Redis"},
+    } == row["metadata"]
+    text = row["data"]["redis.json"]
+    assert "(https://wiki/x.md#redisdown)" in text
+    assert "(alerts/runbooks.md#" not in text
+
+
+def test_one_dashboard_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """One dashboard can be printed as Grafana imports it."""
+    assert boards()["exporter"] == json.loads(render(capsys, "--format=json", "--uid=exporter"))
+
+
+def test_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """All dashboards can be written into a folder, as JSON or as ConfigMaps, and nothing is printed."""
+    assert "" == render(capsys, "--format=json", f"--output={tmp_path / 'new' / 'json'}")
+    assert list(boards()) == sorted(path.stem for path in (tmp_path / "new" / "json").glob("*.json"))
+    assert "" == render(capsys, f"--output={tmp_path}", "--uid=redis")
+    assert "ConfigMap" == yaml.safe_load((tmp_path / "redis.yaml").read_text(encoding="utf-8"))["kind"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--uid=celery-overwiev"], "did you mean celery-overview"),
+        (["--uid=nothing"], "there are celery-overview, "),
+        (["--format=json"], "one dashboard at a time"),
+        (["--format=yaml"], "invalid choice"),
+        (["--name=Shop"], "Shop-celery-overview must be at most 63 lower case"),
+        (["--name=" + "a" * 50], "must be at most 63"),
+        (["--namespace=a_b"], "--namespace a_b"),
+        (["--label=x"], "NAME=VALUE"),
+        (["--label=x y=z"], "NAME=VALUE"),
+        (["--runbooks=https://wiki/a b"], "must be an address"),
+        (['--runbooks=https://wiki/"x'], "must be an address"),
+        (["--output=/proc/nothing"], "can't be written"),
+        (["more"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_flags(flags: list[str], message: str) -> None:
+    """What can't be rendered is told in one line, with the nearest name that exists."""
+    with pytest.raises(ConfigError, match=message):
+        run(["dashboards", *flags])
+
+
+def test_an_installation_without_dashboards_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A package that somebody stripped is told, with the place that was looked at."""
+    monkeypatch.setattr(render_dashboards, "CHECKOUT", tmp_path)
+    with pytest.raises(ConfigError, match="this installation has none"):
+        run(["dashboards"])
