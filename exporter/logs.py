@@ -7,7 +7,9 @@ frame. The only place that calls ``structlog.configure``.
 import logging
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
 from typing import TextIO
 
 import structlog
@@ -30,7 +32,7 @@ class SecretMask:
     def __call__(self, logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
         """Return a line whose every value is free of secrets."""
         # Longest first: a URL goes as a whole before its password does.
-        secrets = sorted({secret for secret in self._secrets() if secret}, key=len, reverse=True)
+        secrets = sorted({form for secret in self._secrets() for form in _forms(secret)} - {""}, key=len, reverse=True)
         return {key: self._mask(value, secrets) for key, value in event_dict.items()}
 
     def _mask(self, value: object, secrets: Sequence[str]) -> object:
@@ -45,6 +47,13 @@ class SecretMask:
                 return [self._mask(inner, secrets) for inner in value]
             case _:
                 return _clean(value if isinstance(value, str) else repr(value), secrets)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as it is, and as it stands in the repr of a text or of bytes, as messages of libraries do."""
+    yield secret
+    yield repr(secret)[1:-1]
+    yield repr(secret.encode("utf-8", "surrogateescape"))[2:-1]
 
 
 def _clean(text: str, secrets: Sequence[str]) -> str:
@@ -116,8 +125,18 @@ def configure(
     logging.captureWarnings(capture=True)
     # A line that can't be written must neither stop the daemon nor show its arguments unmasked.
     logging.raiseExceptions = False
+    # What ends a thread, or the process, is a line like any other; Python would print it unmasked.
+    sys.excepthook = _log_crash
+    threading.excepthook = lambda crash: _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
     # Another library's logger of this name prints every message that a worker pushes.
     logging.getLogger("push_response").disabled = True
+
+
+def _log_crash(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):  # somebody's wish, and without a message
+        sys.__excepthook__(kind, error or kind(), trace)
+        return
+    structlog.get_logger(__name__).critical("process.crashed", exc_info=(kind, error, trace))
 
 
 class _ForeignLimit(logging.Filter):

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from msgspec import Raw
+
 from exporter.catalog import internals
 from exporter.clock import Clock
 from exporter.decode.event_stream import decode_message
@@ -38,6 +40,7 @@ Decode = Callable[[Any], Sequence[Part]]
 """Turns one message that a stream reads into its parts; raises DecodeError."""
 TICK_SECONDS = 1
 SWEEP_SECONDS = 60
+_NO_TRACEBACK = Raw()
 
 
 class Stream(Protocol):
@@ -191,8 +194,15 @@ class EventPipeline:
         self._store.scalar(internals.EVENTS_INVALID, part.reason).value += 1
 
     def _fold_failed(self, event: TaskFailed) -> None:
-        name = unregistered_name(event.exception)
-        self._tasks.fold_failed(event, exception_class(event.exception, event.traceback), name)
+        name, exception = unregistered_name(event.exception), _take_exception(event)
+        self._tasks.fold_failed(event, exception, name)
 
     def _fold_retried(self, event: TaskRetried) -> None:
-        self._tasks.fold_retried(event, exception_class(event.exception, event.traceback))
+        self._tasks.fold_retried(event, _take_exception(event))
+
+
+def _take_exception(event: TaskFailed | TaskRetried) -> str:
+    """Give the class, and drop what it was read from: an event may be held, and its traceback holds the message."""
+    found = exception_class(event.exception, event.traceback)
+    event.exception, event.traceback = None, _NO_TRACEBACK
+    return found

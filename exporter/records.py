@@ -14,6 +14,9 @@ from exporter.catalog import Metric
 Timestamp = Annotated[float, Meta(ge=0, le=253_402_300_799)]  # year 9999, where datetime ends
 Text = Annotated[str, Meta(max_length=512)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
+Load = Annotated[float, Meta(ge=0, le=1e9)]
+MOST_QUEUES = 1000
+"""Queues that one worker may name."""
 
 
 class TaskSent(Struct, tag_field="type", tag="task-sent", gc=False):
@@ -116,11 +119,11 @@ class WorkerEvent(Struct, gc=False):
     freq: Annotated[float, Meta(ge=0, le=86_400)] | None = None
     active: Count | None = None
     processed: Count | None = None
-    loadavg: tuple[float, float, float] | None = None
+    loadavg: tuple[Load, Load, Load] | None = None
     sw_ident: Text | None = None
     sw_ver: Text | None = None
     sw_sys: Text | None = None
-    queues: list[Text] | None = None
+    queues: Annotated[list[Text], Meta(max_length=MOST_QUEUES)] | None = None
     concurrency: Count | None = None
 
 

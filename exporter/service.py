@@ -18,7 +18,7 @@ from exporter.log_stream import open_log_stream
 from exporter.records import Sample
 from exporter.settings import RedisTarget, Settings
 from exporter.tuning import keep_little_memory, keep_pauses_short
-from exporter.web.routes import Handlers, build_app
+from exporter.web.routes import HEALTHY_PATH, Handlers, build_app
 from exporter.web.security import guard, open_tls
 from exporter.web.server import WebServer, bind
 
@@ -44,7 +44,8 @@ class Service:
         routes = build_app(
             Handlers(app.metrics, app.healthy, app.ready, app.home, app.show_status), settings.web.telemetry_path
         )
-        self._web = WebServer(listener, guard(routes, security), tls)
+        open_paths = (HEALTHY_PATH,) if settings.web.open_health else ()
+        self._web = WebServer(listener, guard(routes, security, open_paths), tls)
         host, port = listener.getsockname()[:2]
         self.address = f"{host}:{port}"
         self.scheme = "https" if tls else "http"

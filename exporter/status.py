@@ -34,6 +34,7 @@ NUMBERS: Mapping[str, Metric] = {
         "evicted_keys": "evicted_keys_total",
     }.items()
 }
+LARGEST = 2.0**63
 _NAMES = {metric: name for name, metric in NUMBERS.items()}
 
 
@@ -93,7 +94,7 @@ class Status:
             (self._assumed if "used_bytes" in numbers else 0, "assumed"),
             (numbers.get("system_bytes", 0), "system"),
         )
-        return next((Limit(limit, source) for limit, source in choices if limit), None)
+        return next((Limit(limit, source) for limit, source in choices if limit >= 1), None)
 
     def _server(self, name: str, samples: Sequence[Sample]) -> dict[str, Any]:
         numbers = _numbers(samples)
@@ -135,10 +136,11 @@ class Status:
 
 
 def _numbers(samples: Sequence[Sample]) -> dict[str, float]:
+    """What JSON can carry: a server may say ``nan``, as of a ratio of nothing."""
     return {
         _NAMES[sample.metric]: sample.value
         for sample in samples
-        if sample.metric in _NAMES and isinstance(sample.value, int | float)
+        if sample.metric in _NAMES and isinstance(sample.value, int | float) and 0 <= sample.value < LARGEST
     }
 
 

@@ -8,9 +8,10 @@ sent. Arguments of tasks are skipped unread, and pickle is never loaded.
 import base64
 import binascii
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from exporter.errors import DecodeError
 from exporter.inspection import ConsumedQueue, ControlReply, HeldTask, WorkerStats
@@ -57,7 +58,7 @@ class _Usage(msgspec.Struct, gc=False):
 class _Stats(msgspec.Struct, gc=False):
     pool: _Pool
     prefetch_count: Count | None = None
-    uptime: float | None = None
+    uptime: Annotated[float, Meta(ge=0, le=1e10)] | None = None
     rusage: _Usage | str | None = None
     autoscaler: _Autoscaler | None = None
 

@@ -1,9 +1,11 @@
 """Replies about Celery's queues on Redis: bindings, messages, delivery times."""
 
+import math
+
 import msgspec
 
 from exporter.errors import DecodeError
-from exporter.records import QueuedMessage, Timestamp
+from exporter.records import QueuedMessage, Text, Timestamp
 
 BINDING_SEPARATOR = b"\x06\x16"
 # Exchanges and queues of Celery's own traffic: remote control, its replies, events.
@@ -13,12 +15,12 @@ INTERNAL_SUFFIXES = (".pidbox",)
 class _Headers(msgspec.Struct):
     """``published_at`` is what deploy/celery_events.py adds; anybody may add anything under this name."""
 
-    id: str | None = None
+    id: Text | None = None
     published_at: msgspec.Raw = msgspec.Raw()
 
 
 class _Properties(msgspec.Struct):
-    correlation_id: str | None = None
+    correlation_id: Text | None = None
 
 
 class _Message(msgspec.Struct):
@@ -80,7 +82,8 @@ def decode_oldest_delivery(reply: object) -> float | None:
     match reply:
         case [bytes(), bytes(score)]:
             try:
-                return float(score)
+                delivered = float(score)
             except ValueError:
                 return None
+            return delivered if math.isfinite(delivered) else None
     return None

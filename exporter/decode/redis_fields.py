@@ -52,6 +52,11 @@ def row_of(metric: Metric) -> FieldRow:
     return FieldRow(metric, origin.part, origin.part_elsewhere, origin.divisor, dict(origin.words))
 
 
+def is_numbered(metric: Metric) -> bool:
+    """Whether a metric comes from fields of which there are several, as db0 and db1."""
+    return isinstance(metric.origin, Info) and metric.origin.fieldname.endswith("*")
+
+
 def index_rows(metrics: Iterable[Metric]) -> dict[str, list[FieldRow]]:
     """Map fields, or their prefixes (the field without its star), to the rows that read them."""
     rows_by_field: dict[str, list[FieldRow]] = defaultdict(list)

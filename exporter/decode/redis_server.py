@@ -139,8 +139,8 @@ def decode_settings(redis: str, config: Mapping[str, str], told: Sequence[Sample
 def count_databases(config: Mapping[str, str], *, cluster: bool) -> int:
     """Give how many databases there are, 0 if the server does not tell; there is one in a cluster before Valkey 9."""
     if cluster:
-        return int(_number(config.get(redis_config.CLUSTER_DATABASES)) or 1)
-    return int(_number(config.get(redis_config.DATABASES)) or 0)
+        return max(_number(config.get(redis_config.CLUSTER_DATABASES)) or 1, 1)
+    return max(_number(config.get(redis_config.DATABASES)) or 0, 0)
 
 
 def decode_output_buffer(reply: Reply) -> int | None:

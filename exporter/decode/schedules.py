@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from itertools import pairwise
 from types import MappingProxyType
+from typing import Annotated
 
 import msgspec
 
 from exporter.errors import DecodeError
-from exporter.records import PeriodicTask
+from exporter.records import PeriodicTask, Text
 
 SOLAR = 90_000.0
 """Between two sunrises: a day and a little, away from the poles."""
@@ -25,14 +26,18 @@ _NAMES: Mapping[str, int] = MappingProxyType(
 )
 
 
+Numbers = Annotated[str, msgspec.Meta(max_length=1000)]
+"""A field; all minutes, with commas between, take 170 characters."""
+
+
 class Crontab(msgspec.Struct):
     """Celery's ``crontab``, its fields as they were written; a run needs all of them to match."""
 
-    minute: str | int = "*"
-    hour: str | int = "*"
-    day_of_week: str | int = "*"
-    day_of_month: str | int = "*"
-    month_of_year: str | int = "*"
+    minute: Numbers | int = "*"
+    hour: Numbers | int = "*"
+    day_of_week: Numbers | int = "*"
+    day_of_month: Numbers | int = "*"
+    month_of_year: Numbers | int = "*"
 
 
 class _Schedule(Crontab):
@@ -41,7 +46,7 @@ class _Schedule(Crontab):
 
 
 class _Definition(msgspec.Struct):
-    task: str
+    task: Text
     schedule: _Schedule
     enabled: bool = True
 
@@ -115,13 +120,15 @@ def _span(text: str, low: int, high: int) -> list[int]:
 
 
 def _number(text: str, low: int, high: int) -> int:
-    number = _NAMES.get(text.strip()[:3], -1) if not text.strip().isdecimal() else int(text[:9])
+    text = text.strip()
+    number = int(text[:9]) if text.isdecimal() else _NAMES.get(text[:3], -1)
     if not low <= number <= high:
         raise DecodeError("schedule", f"a crontab field with {text[:20]!r}, which is not from {low} to {high}")
     return number
 
 
 def _step(text: str) -> int:
-    if not text.strip().isdecimal() or not int(text[:9]):
+    text = text.strip()
+    if not text.isdecimal() or not int(text[:9]):
         raise DecodeError("schedule", f"a crontab field with the step {text[:20]!r}")
     return int(text[:9])

@@ -42,7 +42,8 @@ def decode_master(redis: str, master: dict[str, str]) -> list[Sample]:
 def decode_quorum(redis: str, master: dict[str, str], reply: Reply, refusal: str) -> list[Sample]:
     """Give the sample of SENTINEL CKQUORUM, which says no by an error, ``refusal``."""
     if isinstance(reply, bytes):
-        return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"], reply.decode("utf-8", "replace")[:LONGEST_MESSAGE]), 1)]
+        told = reply[:LONGEST_MESSAGE].decode("utf-8", "replace")
+        return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"], told), 1)]
     if refusal.startswith("NOQUORUM"):
         return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"], refusal[:LONGEST_MESSAGE]), 0)]
     return []

@@ -5,6 +5,7 @@ that), many times faster; the exceptions are named at ``lines.render_head`` and 
 socket or the state: the values come in with the families. Any number of threads may render the same series at once.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -27,6 +28,7 @@ EXEMPLAR_LABEL = "task_id"
 MAX_EXEMPLAR_LENGTH = 128
 """Characters of an exemplar's label names and values together, by the OpenMetrics specification."""
 
+_ODD = re.compile(r'["\\\n{}#]').search
 _LABELS = "\0"
 """Stands for the labels in a template."""
 
@@ -61,8 +63,12 @@ def render_family(family: Family, *, openmetrics: bool, created: bool = False) -
 
 
 def exemplar_fits(exemplar: Exemplar) -> bool:
-    """Whether OpenMetrics allows the exemplar, which has a limit of 128 characters."""
-    return len(EXEMPLAR_LABEL) + len(exemplar[0]) <= MAX_EXEMPLAR_LENGTH
+    """Whether OpenMetrics allows the exemplar, which has a limit of 128 characters, and every parser reads it.
+
+    prometheus_client's refuses a whole body for an exemplar with a quote or a brace in it, which no id of Celery's has.
+    """
+    task_id = exemplar[0]
+    return len(EXEMPLAR_LABEL) + len(task_id) <= MAX_EXEMPLAR_LENGTH and _ODD(task_id) is None
 
 
 def has_exemplars(metric: Metric) -> bool:

@@ -37,7 +37,7 @@ class PasswordFile:
 
     def read(self) -> str:
         """Give the password, without a line break at the end; raise ConfigError."""
-        password = _line(read_text(self.path, self.written))
+        password = _line(read_text(self.path, self.written, secret=True))
         if not password:
             raise ConfigError(f"{self.written}: {self.path} is empty; it must hold the password")
         if "\n" in password:
@@ -56,7 +56,7 @@ class UrlFile:
 
     def read(self) -> str:
         """Give the URL; raise ConfigError."""
-        url = _line(read_text(self.path, self.written))
+        url = _line(read_text(self.path, self.written, secret=True))
         self.seen.note(*secrets_of(url))
         return url
 

@@ -69,4 +69,4 @@ def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:
 
 
 def _secret(name: str, environ: Mapping[str, str]) -> str:
-    return read_text(environ[name], name).removesuffix("\n").removesuffix("\r")
+    return read_text(environ[name], name, secret=True).removesuffix("\n").removesuffix("\r")

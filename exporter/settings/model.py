@@ -26,7 +26,7 @@ from exporter.settings.group import Group
 from exporter.settings.names import MetricOptions, NamesOptions
 from exporter.settings.nearest import suggest
 from exporter.settings.redis import RedisOptions
-from exporter.settings.targets import find_redis_targets, find_secrets
+from exporter.settings.targets import find_option_secrets, find_redis_targets, find_secrets
 from exporter.settings.tasks import TASKS_HELP, RedBeatOptions, TasksByName
 from exporter.settings.transport import ResultTransportOptions, TransportOptions
 from exporter.settings.urls import RedisTarget
@@ -66,6 +66,7 @@ class WebOptions(Group):
 
     listen_address: v.ListenAddress = Field(":9808", description="Address to listen on, HOST:PORT.")
     telemetry_path: v.TelemetryPath = Field("/metrics", description="Path of the metrics.")
+    open_health: bool = Field(default=False, description="Ask nobody for a password at /-/healthy.")
     config: WebConfigOptions = WebConfigOptions()
 
     @property
@@ -216,4 +217,5 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every text that must never be shown, for the log's filter; grows when a file's content changes."""
-        return tuple(sorted(find_secrets(self) | set(self._web_config.users.values())))
+        hashes = set(self._web_config.users.values())
+        return tuple(sorted(find_secrets(self) | find_option_secrets(self._foreign) | hashes))

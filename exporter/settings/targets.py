@@ -3,10 +3,12 @@
 Takes settings, gives targets. Never connects; reads files of passwords only when a target's ``credentials`` is called.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 from exporter.errors import ConfigError
 from exporter.settings.broker_urls import parse_result_url
@@ -16,6 +18,9 @@ from exporter.settings.urls import RedisTarget, credentials_of, secrets_of
 
 if TYPE_CHECKING:
     from exporter.settings.model import Settings
+
+
+_SECRET_NAME = re.compile(r"passw|passphrase|secret|token|credential", re.IGNORECASE)
 
 
 class MasterOptions(NamedTuple):
@@ -79,8 +84,21 @@ def find_secrets(settings: "Settings") -> set[str]:
     urls += [server.url for server in settings.redis.servers.values()]
     found = {secret for url in urls for secret in secrets_of(url.get_secret_value())}
     names = ("broker", "results", *settings.redis.servers)
-    found |= {master_options(settings, name).sentinel_kwargs.password.get_secret_value() for name in names} - {""}
+    for name in names:
+        password = master_options(settings, name).sentinel_kwargs.password.get_secret_value()
+        found |= {password, quote(password, safe="")} - {""}
     return found | {text for _, file in _named(settings) if file is not None for text in file.seen.texts}
+
+
+def find_option_secrets(options: Mapping[str, Any]) -> set[str]:
+    """Give the texts of kombu's options that are secrets by their names, at any depth."""
+    found: set[str] = set()
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            found |= find_option_secrets(value)
+        elif isinstance(value, str) and value and _SECRET_NAME.search(name):
+            found.add(value)
+    return found
 
 
 def _named(settings: "Settings") -> Iterator[_Named]:

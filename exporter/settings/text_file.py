@@ -8,11 +8,16 @@ from pathlib import Path
 from exporter.errors import ConfigError
 
 
-def read_text(name: str, written: str) -> str:
-    """Read the text of the file that the setting ``written`` names; raise ConfigError when that fails."""
+def read_text(name: str, written: str, *, secret: bool = False) -> str:
+    """Read the text of the file that the setting ``written`` names; raise ConfigError when that fails.
+
+    Where the file is ``secret``, a name that is no path is not repeated: it may be the secret itself.
+    """
+    shown = name if not secret or (name.startswith(("/", ".", "~")) and "://" not in name) else "the file"
     try:
         return Path(name).read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{written}: can't read {name}: {error.strerror}") from None
+        cure = "; it must be the path of a file" if shown != name else ""
+        raise ConfigError(f"{written}: can't read {shown}: {error.strerror}{cure}") from None
     except ValueError:
-        raise ConfigError(f"{written}: {name} is not UTF-8 text") from None
+        raise ConfigError(f"{written}: {shown} is not UTF-8 text") from None

@@ -143,6 +143,8 @@ def check_tls(query: dict[str, str], known: Iterable[str]) -> None:
             # An odd name may be the tail of a password with ? in it, so only plain words are repeated.
             shown = f" {key}" if near else ""
             raise ValueError(f"has an unknown query parameter{shown}; {cure}")
+    if "ssl_keyfile" in query and "ssl_certfile" not in query:
+        raise ValueError("has a query parameter ssl_keyfile without ssl_certfile; give the certificate too")
     if "ssl_cert_reqs" in query:
         word = query["ssl_cert_reqs"].lower().removeprefix("ssl.").removeprefix("cert_")
         if word not in {"none", "optional", "required"}:

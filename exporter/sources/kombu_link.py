@@ -43,10 +43,10 @@ class KombuAddress:
     ``tls`` has redis-py's names, and is for AMQP; ``options`` are kombu's transport options.
     """
 
-    urls: Sequence[str]
+    urls: Sequence[str] = field(repr=False)
     tls: Mapping[str, str] = field(default_factory=dict)
     login_method: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class KombuEndpoint:

@@ -30,6 +30,8 @@ CLIENT_NAME = "celery-redis-exporter"
 RECEIVE_BYTES = 256 * 1024
 FEED_BYTES = 16 * 1024
 """What the parser gets at once: it moves what is left of it in memory for each reply that it gives."""
+UNREADABLE = (hiredis.ProtocolError, TypeError, MemoryError)
+"""What the parser raises: besides its own error, for a map of RESP3 with a list as key, and for endless lengths."""
 
 _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that never blocks says when it has nothing yet."""
@@ -56,9 +58,14 @@ def source_error(error: BaseException) -> SourceError:
     while link is not None:
         for kind, reason in _REASONS:
             if isinstance(link, kind):
-                return SourceError(reason, str(error))
+                return SourceError(reason, _without_arguments(str(error)))
         link = link.__cause__ or link.__context__
-    return SourceError("closed", str(error) or type(error).__name__)
+    return SourceError("closed", _without_arguments(str(error)) or type(error).__name__)
+
+
+def _without_arguments(text: str) -> str:
+    """Leave out the arguments that Redis repeats of a command that it does not know: those of AUTH are secrets."""
+    return text.partition(", with args beginning with")[0]
 
 
 def pack(commands: Iterable[Command]) -> bytes:
@@ -113,13 +120,13 @@ class Endpoint:
             verify = str(self._pool.connection_kwargs.get("ssl_cert_reqs", ""))
             if verify.startswith("CERT_"):  # Celery's spelling
                 self._pool.connection_kwargs["ssl_cert_reqs"] = verify.removeprefix("CERT_").lower()
-            self._pool.make_connection()
+            self._connection()
         except (TypeError, ValueError, redis.RedisError) as error:
             raise ConfigError(f"the Redis URL has an option that redis-py does not take: {error}") from None
 
     def open(self) -> "Wire":
         """Connect, authenticate and select the database; raise SourceError."""
-        connection: Any = self._pool.make_connection()
+        connection = self._connection()
         # No CLIENT SETINFO: a right more for the user to have, which Redis before 7.2 can't even grant.
         connection.driver_info = connection.lib_name = connection.lib_version = None
         if self._credentials is not None:
@@ -131,10 +138,17 @@ class Endpoint:
         except (redis.RedisError, OSError) as error:
             connection.disconnect()
             raise source_error(error) from None
+        except (TypeError, ValueError) as error:  # a key without certificate, a file that holds neither
+            connection.disconnect()
+            raise SourceError("tls", str(error)) from None
         wire = Wire(connection)
         if self._master is not None:
             self._master.follow(wire, (connection.host, connection.port))
         return wire
+
+    def _connection(self) -> Any:  # noqa: ANN401 -- redis-py's connection classes share no public type
+        # Not the pool's own, which are counted and never given back: redis-py 8 makes a hundred and then no more.
+        return self._pool.connection_class(**self._pool.connection_kwargs)
 
     def _read_credentials(self, credentials: Credentials) -> tuple[str | None, str | None]:
         try:
@@ -228,7 +242,7 @@ class Wire:
                 while reply is not False:
                     replies.append(reply)
                     reply = gets()
-        except hiredis.ProtocolError as error:
+        except UNREADABLE as error:
             raise SourceError("protocol", str(error)) from None
         return replies
 

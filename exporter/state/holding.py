@@ -31,10 +31,11 @@ class Waiting(NamedTuple):
 
 
 class Holding:
-    """Tasks whose events wait, at most ``limit`` of them, for ``seconds`` each where nothing longer is promised."""
+    """Tasks whose events wait, for ``seconds`` each where nothing longer is promised; ``limit`` events in all."""
 
     def __init__(self, names: Names, limit: int = 10_000, seconds: float = 1.0) -> None:
         self.sent_seen: bool | None = None  # not known until the first came, or was waited for in vain
+        self.events = 0
         self._names = names
         self._limit = limit
         self._seconds = seconds
@@ -49,22 +50,28 @@ class Holding:
 
         Until ``promised`` (monotonic) it waits in any case, for what its worker is about to tell.
         """
+        if self.events >= self._limit:
+            return False
         waiting = self._waiting.get(uuid)
         if waiting is None:
             expected = promised > now or (event.kind in FIRST_EVENTS and self._is_expected(name))
-            if not expected or len(self._waiting) >= self._limit:
+            if not expected:
                 return False
             waiting = self._waiting[uuid] = Waiting(uuid, name, [])
             heappush(self._due, (max(now + self._seconds, promised), uuid))
         elif name is not None and waiting.name is None:
             waiting = self._waiting[uuid] = waiting._replace(name=name)
         waiting.events.append(event)
+        self.events += 1
         return True
 
     def release(self, uuid: str) -> list[Held]:
         """Give a task's events back, in order; empty when none wait."""
         waiting = self._waiting.pop(uuid, None)
-        return waiting.events if waiting is not None else []
+        if waiting is None:
+            return []
+        self.events -= len(waiting.events)
+        return waiting.events
 
     def give_up(self, now: float) -> list[Waiting]:
         """Give back the tasks that waited for long enough; their names are not waited for again."""
@@ -72,6 +79,7 @@ class Holding:
         while self._due and self._due[0][0] <= now:
             waiting = self._waiting.pop(heappop(self._due)[1], None)
             if waiting is not None:
+                self.events -= len(waiting.events)
                 self.sent_seen = bool(self.sent_seen)
                 found.append(waiting)
         return found

@@ -132,7 +132,7 @@ class Names:
                 if self._is_stale(series, now, max(ttl, 3 * (self.expectations.interval(task.name) or 0))):
                     del task.queues[series.queue]
                     self._pairs_left += 1
-                    self._triples_left += len(series.by_worker or ())
+                    self._triples_left += len((series.by_worker or {}).keys() - {OVERFLOW})  # which took no place
                     for metric, labels in series.rows():
                         self._store.expire(metric, labels)
             if not task.queues:
@@ -161,8 +161,9 @@ class Names:
     def _add(self, name: str, queue: str) -> TaskSeries:
         if self._pairs_left <= 0 and (name, queue) != (OVERFLOW, OVERFLOW):
             self._store.refuse(rows.TASKS)
-            overflow = self.by_name.get(OVERFLOW)
-            return self._add(OVERFLOW, OVERFLOW) if overflow is None else overflow.queues[OVERFLOW]
+            overflow = self.by_name.get(OVERFLOW)  # also a task that somebody called so, on a queue of its own
+            found = overflow and overflow.queues.get(OVERFLOW)
+            return found or self._add(OVERFLOW, OVERFLOW)
         self._pairs_left -= 1
         task = self.by_name.get(name)
         if task is None:

@@ -9,16 +9,27 @@ from collections.abc import Iterable
 from exporter.state.task import Task, TaskSeries
 from exporter.state.worker import Worker
 
+MOST_AT_ONCE = 10
+"""Executions of one task id that are told apart; nobody ends all of more."""
 
-def begin(uuid: str, task: Task, series: TaskSeries, worker: Worker, at: float) -> None:
-    """Enter the start of an execution on ``worker`` at ``at``, which ``series`` count."""
+
+def begin(uuid: str, task: Task, series: TaskSeries, worker: Worker, at: float) -> bool:
+    """Enter the start of an execution on ``worker`` at ``at``, which ``series`` count; tell whether another had to go.
+
+    The oldest goes, uncounted, where a task id has too many executions at once.
+    """
+    crowded = False
     if task.running and task.worker is not None:  # delivered again while it runs, perhaps to the same worker
+        crowded = len(task.others) >= MOST_AT_ONCE - 1
+        if crowded:
+            _end_aside(uuid, task, task.others[0])
         task.others = (*task.others, (task.worker, task.started_at, task.run_series))
     task.run_series = series
     task.running, task.ended = True, False
     task.started_at, task.worker = at, worker
     series.running.value += 1
     worker.running[uuid] = task
+    return crowded
 
 
 def end(uuid: str, task: Task, worker: Worker, *, retried: bool) -> tuple[TaskSeries, float] | None:

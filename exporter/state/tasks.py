@@ -84,7 +84,7 @@ class Tasks:
         if task is None:
             queue = worker.only_queue
             fold = partial(self.fold_received, event)
-            if queue == UNKNOWN and self._hold(event.uuid, "task-received", fold, event.name):
+            if queue == UNKNOWN and self._holding.hold(event.uuid, event.name, Held("task-received", fold), self.now):
                 return
             task = self._track(event.uuid, self.names.series(event.name, queue), retries=event.retries)
         task.ended = False
@@ -110,7 +110,8 @@ class Tasks:
         series = task.series
         if series.by_worker is not None:
             series = self.names.at(series, worker.name)
-        runs.begin(event.uuid, task, series, worker, at)
+        if runs.begin(event.uuid, task, series, worker, at):
+            self._evicted("count", 1)
         series.started.value += 1
         task.waited = task.sent_at is not None
         if task.sent_at is not None:
@@ -141,7 +142,7 @@ class Tasks:
         if name is not None and event.uuid not in self.tracked:
             queue = self._worker(event.hostname).only_queue
             fold = partial(self.fold_failed, event, exception, name)
-            if queue == UNKNOWN and self._hold(event.uuid, "task-failed", fold, name):
+            if queue == UNKNOWN and self._holding.hold(event.uuid, name, Held("task-failed", fold), self.now):
                 return
             self._track(event.uuid, self.names.series(name, queue))
         run = self._end(event, "task-failed", lambda held: self.fold_failed(held, exception, name))
@@ -254,9 +255,6 @@ class Tasks:
             self._evicted("count", sum(not gone.ended for _, gone in evicted))
         task = self.tracked[uuid] = Task(series, self.now, series, sent_at, None, eta, retries)
         return task
-
-    def _hold(self, uuid: str, kind: str, fold: Callable[[], object], name: str | None = None) -> bool:
-        return self._holding.hold(uuid, name, Held(kind, fold), self.now)
 
     def _hold_or_miss(self, uuid: str, kind: str, fold: Callable[[], object], worker: Worker) -> None:
         if not self._holding.hold(uuid, None, Held(kind, fold), self.now, worker.seeding_until):

@@ -220,6 +220,8 @@ class Workers:
         """
         at, active_then = worker.last_beat
         worker.last_beat = (timestamp, active)
+        if len(worker.running) <= active_then:
+            return
         begun = sorted(task.started_at for task in worker.running.values() if task.started_at < at)
         surplus = len(begun) - active_then
         if surplus > 0:

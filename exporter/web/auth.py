@@ -8,7 +8,7 @@ import asyncio
 import binascii
 import secrets
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import blake2b
 
 import bcrypt
@@ -29,13 +29,14 @@ SIGNIFICANT_BYTES = 72  # bcrypt has never looked at more; new versions of the l
 
 
 class BasicAuth:
-    """Lets requests of ``users`` (name to bcrypt hash) through; takes HTTP only, in one event loop.
+    """Lets requests of ``users`` (name to bcrypt hash) through, and those of all to ``open_paths``; in one event loop.
 
     An unknown name is checked against a hash that nothing matches, of a cost that some user's has: it takes as long.
     """
 
-    def __init__(self, app: ASGIApp, users: Mapping[str, str]) -> None:
+    def __init__(self, app: ASGIApp, users: Mapping[str, str], open_paths: Collection[str] = ()) -> None:
         self._app = app
+        self._open_paths = frozenset(open_paths)
         self._hashes = {name.encode(): hashed.encode() for name, hashed in users.items()}
         self._costs = sorted(hashed.split(b"$")[2] for hashed in self._hashes.values())
         self._key = secrets.token_bytes(32)
@@ -56,6 +57,8 @@ class BasicAuth:
         await (self._app if allowed else refusal)(scope, receive, send)
 
     async def _allows(self, scope: Scope) -> bool:
+        if scope["path"] in self._open_paths:
+            return True
         credentials = read_credentials(Headers(scope=scope).get("authorization"))
         if credentials is None:
             return False

@@ -10,9 +10,10 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -25,6 +26,7 @@ HEALTH_THREADS = 2
 MAX_WAITING = 128
 """Requests in one pool, running or waiting; one more is answered 503 at once instead of growing a queue."""
 
+HEALTHY_PATH = "/-/healthy"
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 METRICS_HEADERS = (
     (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"vary", b"Accept, Accept-Encoding"),
@@ -102,12 +104,12 @@ def build_app(handlers: Handlers, telemetry_path: str) -> ASGIApp:
     metrics = Metrics(handlers, scrapes)
     routes = [
         Route(telemetry_path, metrics, methods=["GET"]),
-        Route("/-/healthy", _answer_verdict(handlers.healthy, health), methods=["GET"]),
+        Route(HEALTHY_PATH, _answer_verdict(handlers.healthy, health), methods=["GET"]),
         Route("/-/ready", _answer_verdict(handlers.ready, health), methods=["GET"]),
         Route("/api/v1/status", _answer_status(handlers, health), methods=["GET"]),
         Route("/", _answer_home(handlers, health), methods=["GET"]),
     ]
-    pages = Starlette(routes=routes)
+    pages = Starlette(routes=routes, exception_handlers={HTTPException: _answer_refusal})
     # /metrics/ is no path of ours; a redirect would only hide a wrong scrape configuration.
     pages.router.redirect_slashes = False
 
@@ -165,6 +167,12 @@ def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, floa
             timeout = timeout or value
     scrape_timeout = None if timeout is None else read_scrape_timeout(timeout.decode("latin-1"))
     return b", ".join(accept).decode("latin-1"), b", ".join(accept_encoding).decode("latin-1"), scrape_timeout
+
+
+async def _answer_refusal(_: Request, error: Exception) -> Response:
+    """Answer 404 and 405, with the headers of every other answer."""
+    found = cast("HTTPException", error)
+    return PlainTextResponse(f"{found.detail}\n", found.status_code, NO_STORE | dict(found.headers or {}))
 
 
 def _answer_verdict(judge: Callable[[], tuple[bool, str]], pool: Pool) -> Endpoint:

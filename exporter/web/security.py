@@ -4,7 +4,7 @@ Takes a ``WebConfig``, gives what the server takes. Imports passwords and certif
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,12 +13,15 @@ from exporter.clock import Clock
 from exporter.web_config import WebConfig
 
 
-def guard(app: ASGIApp, config: WebConfig) -> ASGIApp:
-    """Put users and headers before an application; with neither, give it as it is."""
+def guard(app: ASGIApp, config: WebConfig, open_paths: Collection[str] = ()) -> ASGIApp:
+    """Put users and headers before an application; with neither, give it as it is.
+
+    Nobody is asked for a password at ``open_paths``.
+    """
     if config.users:
         from exporter.web.auth import BasicAuth  # noqa: PLC0415 -- brings bcrypt, which most exporters never need
 
-        app = BasicAuth(app, config.users)
+        app = BasicAuth(app, config.users, open_paths)
     return FixedHeaders(app, config.headers) if config.headers else app
 
 

@@ -2,7 +2,8 @@
 
 ``bind`` opens the socket. Never logs a request, never installs a signal handler, never waits for a client: one that
 sends half a request costs a file descriptor until ``REQUEST_TIMEOUT`` and about ``MAX_HEAD_BYTES``, and no thread.
-One that never ends its TLS handshake costs the same for asyncio's 60 s.
+One that never ends its TLS handshake costs the same until ``HANDSHAKE_TIMEOUT``, and one that does not read its answer
+that answer, for twice ``REQUEST_TIMEOUT`` at most.
 """
 
 import asyncio
@@ -27,6 +28,10 @@ KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: past the usual scrape intervals, so that they share one."""
 REQUEST_TIMEOUT = 30.0
 """Seconds in which a client must have sent a request that it began (or the first one, after connecting)."""
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds for a TLS handshake, and again for its farewell; asyncio would wait for 60 and 30."""
+MAX_CONNECTIONS = 256
+"""Open at once (under TLS, after the handshake); beyond them the one goes that was idle for longest."""
 MAX_HEAD_BYTES = 64 * 1024
 """Of a request, up to the empty line; the parser itself knows no limit."""
 _SHUTDOWN_STEPS = 0.5  # seconds that uvicorn needs besides waiting for requests: two waits of 0.1, and closing
@@ -72,7 +77,7 @@ class WebServer:
         self._listener = listener
         config = Config(
             app,
-            http=cast("Any", partial(_Protocol, request_timeout)),  # uvicorn only ever calls it
+            http=cast("Any", partial(_Protocol, _Door(request_timeout))),  # uvicorn only ever calls it
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -113,7 +118,40 @@ class WebServer:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve(sockets=[self._listener]))
+        with asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(self._server.serve(sockets=[self._listener]))
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop whose servers wait for a TLS handshake no longer than they should; uvicorn can't be told to."""
+
+    async def create_server(self, *arguments: Any, ssl: Any = None, **keywords: Any) -> asyncio.Server:  # noqa: ANN401 -- uvicorn's arguments, handed through
+        """Listen, as asyncio does."""
+        if ssl is not None:
+            keywords |= {"ssl": ssl, "ssl_handshake_timeout": HANDSHAKE_TIMEOUT}
+            keywords |= {"ssl_shutdown_timeout": HANDSHAKE_TIMEOUT}
+        return await super().create_server(*arguments, **keywords)
+
+
+class _Door:
+    """Who is inside: connections in the order in which they were last busy; in one event loop."""
+
+    def __init__(self, request_timeout: float) -> None:
+        self.request_timeout = request_timeout
+        self._inside: dict[_Protocol, None] = {}
+
+    def enter(self, protocol: "_Protocol") -> None:
+        """Let one in, or note that it was busy; one who is idle has to go if there are too many."""
+        self._inside.pop(protocol, None)
+        self._inside[protocol] = None
+        if len(self._inside) > MAX_CONNECTIONS:
+            idle = next((one for one in self._inside if not one.is_answering), protocol)
+            self.leave(idle)
+            idle.transport.abort()
+
+    def leave(self, protocol: "_Protocol") -> None:
+        """Forget one."""
+        self._inside.pop(protocol, None)
 
 
 class _Protocol(HttpToolsProtocol):
@@ -122,14 +160,26 @@ class _Protocol(HttpToolsProtocol):
     httptools is a parser in C: a request costs it a third of what h11, written in Python, takes.
     """
 
-    def __init__(self, request_timeout: float, **arguments: Any) -> None:  # noqa: ANN401 -- uvicorn's own arguments, handed through
+    def __init__(self, door: _Door, **arguments: Any) -> None:  # noqa: ANN401 -- uvicorn's own arguments, handed through
         super().__init__(**arguments)
-        self._request_timeout = request_timeout
+        self._door = door
         self._head_bytes = 0
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request came that is not answered yet."""
+        request: Any = self.cycle  # None until the first, whatever its annotation says
+        return request is not None and not request.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        self.loop.call_later(self._request_timeout, _close_if_stalled, self, self._request_timeout, None)
+        self._door.enter(self)
+        self.loop.call_later(self._door.request_timeout, _close_if_stalled, self, self._door.request_timeout, None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        self._door.leave(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, unless the head of a request has grown too long."""
@@ -142,22 +192,26 @@ class _Protocol(HttpToolsProtocol):
         """Begin to answer; the head was short enough."""
         super().on_headers_complete()
         self._head_bytes = 0
+        self._door.enter(self)
 
     def on_body(self, _body: bytes) -> None:
         """Drop it: no path takes one."""
         self._head_bytes = 0
 
 
-def _close_if_stalled(protocol: HttpToolsProtocol, request_timeout: float, last_request: object) -> None:
-    """Close a connection on which a request was begun and not finished since the last look.
+def _close_if_stalled(protocol: _Protocol, request_timeout: float, last_request: object) -> None:
+    """Close a connection on which a request was begun and not finished since the last look, or an answer not read.
 
-    uvicorn times idle connections only between requests, and stops that timer at the first byte of one.
+    uvicorn times idle connections only between requests, and stops that timer at the first byte of one. Closing waits
+    for what was not read yet, without end.
     """
-    request: Any = protocol.cycle  # None until the first, whatever its annotation says
+    request = protocol.cycle
     if protocol not in protocol.connections:
         return
-    is_answering = request is not None and not request.response_complete
-    if request is last_request and not is_answering and protocol.timeout_keep_alive_task is None:
+    is_old = request is last_request
+    if is_old and protocol.transport.get_write_buffer_size():
+        protocol.transport.abort()
+    elif is_old and not protocol.is_answering and protocol.timeout_keep_alive_task is None:
         protocol.transport.close()
     else:
         protocol.loop.call_later(request_timeout, _close_if_stalled, protocol, request_timeout, request)

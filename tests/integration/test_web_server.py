@@ -8,13 +8,16 @@ import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from exporter.web import server
 from exporter.web.routes import Handlers, MetricsReply, build_app
 from exporter.web.server import WebServer, bind
 from tests.certificates import Authority
+from tests.waiting import eventually
 
 BODY = b"a 1.0\n" * 20_000
 
@@ -22,7 +25,7 @@ BODY = b"a 1.0\n" * 20_000
 class Site:
     """A server whose scrapes wait for ``release``, which is set unless a test clears it."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, request_timeout: float = 0.2) -> None:
         self.release = threading.Event()
         self.release.set()
         self.entered = threading.Semaphore(0)
@@ -31,7 +34,7 @@ class Site:
         handlers = Handlers(
             lambda *_: self._answer, lambda: (True, "ok"), lambda: (True, "ok"), lambda: "<p>home</p>", dict
         )
-        self.server = WebServer(listener, build_app(handlers, "/metrics"), tls, request_timeout=0.2)
+        self.server = WebServer(listener, build_app(handlers, "/metrics"), tls, request_timeout)
 
     def _answer(self) -> MetricsReply:
         self.entered.release()
@@ -44,6 +47,11 @@ class Site:
             connection.request(method, path)
             reply = connection.getresponse()
             return reply.status, reply.read(), {name.lower(): value for name, value in reply.getheaders()}
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self.server._server.server_state.connections)
 
     def open_half(self, data: bytes) -> socket.socket:
         """Send the beginning of a request."""
@@ -160,6 +168,60 @@ def test_half_a_request_ends_after_a_slow_handshake(tmp_path: Path) -> None:
     with client.wrap_socket(slow, server_hostname="localhost") as late:
         late.sendall(b"GET /")
         assert b"" == late.recv(1)
+    site.server.stop(5)
+
+
+def test_a_stalled_handshake_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TLS handshake that never ends is cut after its time, and delays no scrape until then."""
+    monkeypatch.setattr(server, "HANDSHAKE_TIMEOUT", 0.5)
+    authority = Authority(tmp_path, "authority")
+    context, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=authority.certificate)
+    context.load_cert_chain(*authority.issue("server"))
+    site = Site(context)
+    site.server.start()
+    stalled = [site.open_half(data) for data in (b"", b"\x16\x03\x01\x02\x00\x01")]
+    with client.wrap_socket(site.open_half(b""), server_hostname="localhost") as quick:
+        quick.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert quick.recv(65536).startswith(b"HTTP/1.1 200")
+    for connection in stalled:
+        with connection:
+            assert b"" == connection.recv(1)
+    site.server.stop(5)
+
+
+def test_an_answer_that_is_not_read_is_given_up(site: Site) -> None:
+    """A client that asks again and again and reads nothing is cut off, with what was to be sent to it."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+    with site.open_half(request * 100):
+        eventually(lambda: site.entered.acquire(timeout=5))
+        eventually(lambda: site.connections == 0)
+    assert 200 == site.get("/-/healthy")[0]
+
+
+def test_a_client_that_reads_slowly_gets_its_answer(site: Site) -> None:
+    """A body that the client takes a while to read, within the time for that, comes whole."""
+    with site.open_half(b"GET /metrics HTTP/1.0\r\nHost: a\r\n\r\n") as slow:
+        pieces = list(iter(lambda: slow.recv(1000), b""))
+    assert b"".join(pieces).endswith(BODY)
+
+
+def test_too_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond their bound the connection goes that was idle for longest; one that waits for its answer stays."""
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    site = Site(request_timeout=30)
+    site.server.start()
+    site.release.clear()
+    with ExitStack() as open_ones:
+        busy = open_ones.enter_context(site.open_half(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"))
+        assert site.entered.acquire(timeout=10)
+        idle = [open_ones.enter_context(site.open_half(b"")) for _ in range(10)]
+        with contextlib.suppress(ConnectionResetError):
+            assert [b""] * 8 == [gone.recv(1) for gone in idle[:8]]
+        eventually(lambda: site.connections == 3)
+        assert 200 == site.get("/-/healthy")[0]
+        site.release.set()
+        assert busy.recv(65536).startswith(b"HTTP/1.1 200")
+    eventually(lambda: site.connections == 0)
     site.server.stop(5)
 
 

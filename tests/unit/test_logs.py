@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -41,7 +43,9 @@ def logging_as_before() -> Iterator[None]:
     """Put the process's logging back."""
     root = logging.getLogger()
     handlers, level, raising = root.handlers[:], root.level, logging.raiseExceptions
+    hooks = sys.excepthook, threading.excepthook
     yield
+    sys.excepthook, threading.excepthook = hooks
     root.handlers[:], logging.raiseExceptions = handlers, raising
     root.setLevel(level)
     logging.captureWarnings(capture=False)
@@ -133,6 +137,33 @@ def test_secrets_are_masked_wherever_they_stand(format: str) -> None:  # noqa: A
         logging.getLogger("uvicorn.error").exception("broke")
     assert "hunter2" not in stream.getvalue()
     assert "***" in stream.getvalue()
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_secrets_are_masked_in_the_forms_of_repr(format: str) -> None:  # noqa: A002 -- the word of the setting
+    """A secret with quotes, backslashes and letters beyond ASCII is masked in a repr of text or of bytes, too."""
+    stream, secret = io.StringIO(), "q'\"\\\u00e9-MARK"
+    configure("info", format, stream, secrets=lambda: [secret])
+    log = structlog.get_logger("exporter")
+    log.info("room.told", error=ValueError(secret), sent=[secret.encode()], text=f"AUTH {secret!r} {secret.encode()!r}")
+    assert "MARK" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_what_ends_a_thread_or_the_process_is_masked(format: str) -> None:  # noqa: A002 -- the word of the setting
+    """An exception that nobody caught is a log line with its traceback, free of secrets."""
+    stream = io.StringIO()
+    configure("info", format, stream, secrets=lambda: ["hunter2"])
+    thread = threading.Thread(target=int, args=("hunter2",))
+    thread.start()
+    thread.join()
+    try:
+        raise ValueError("hunter2")
+    except ValueError as error:
+        sys.excepthook(ValueError, error, error.__traceback__)
+    assert 2 == stream.getvalue().count("process.crashed")
+    assert 2 <= stream.getvalue().count("Traceback")
+    assert "hunter2" not in stream.getvalue()
 
 
 @pytest.mark.parametrize("format", ["json", "console"])

@@ -56,6 +56,7 @@ def test_urls_of_celery_and_redis_py_become_one_form(
         ("redis://h/0?pasword=SECRET", "did you mean password?"),
         ("redis://h/0?credential_provider=SECRET", "unknown query parameter"),
         ("rediss://h/0?ssl_cert_reqs=SECRET", "ssl_cert_reqs"),
+        ("rediss://h/0?ssl_keyfile=/SECRET", "ssl_keyfile without ssl_certfile"),
     ],
 )
 def test_a_refusal_names_the_cure_and_no_secret(written: str, message: str) -> None:
@@ -86,7 +87,7 @@ def test_any_text_is_a_target_or_a_value_error(text: str) -> None:
         "redis://user:SECRET@h/0",
         "redis://h/0?password=SECRET",
         "unix:///run/r.sock?password=SECRET",
-        "rediss://h/0?ssl_password=SECRET&ssl_keyfile=/k",
+        "rediss://h/0?ssl_password=SECRET&ssl_certfile=/c&ssl_keyfile=/k",
     ],
 )
 def test_what_is_shown_holds_no_secret(url: str) -> None:

@@ -159,3 +159,25 @@ def test_a_hidden_queue_hides_its_tasks_whole() -> None:
     run(lab, "c", "plain", "private")
     assert {("plain", "mail", "success"): 1} == counts(lab)
     assert [("plain", "mail")] == _labels(lab, rows.TASKS_RECEIVED)
+
+
+def test_a_task_called_like_the_overflow_breaks_nothing() -> None:
+    """A task whose name is that of the overflow, on a queue of its own, leaves the overflow where it belongs."""
+    lab = Lab(TaskLimits(pairs=2))
+    for number, (name, queue) in enumerate([(OVERFLOW, "q"), ("a", "q"), ("b", "q"), ("c", "q")]):
+        run(lab, f"id{number}", name, queue)
+    assert {
+        (OVERFLOW, "q", "success"): 1, ("a", "q", "success"): 1, (OVERFLOW, OVERFLOW, "success"): 2,
+    } == counts(lab)  # fmt: skip
+
+
+def test_the_overflow_of_workers_gives_no_place_back() -> None:
+    """Idle names give back the places that their workers took, and none for the overflow, which took none."""
+    lab = by_worker_lab(pairs=1)
+    run(lab, "a", "t", "q", W1)
+    run(lab, "b", "t", "q", W2)
+    assert 0 == lab.tasks.names._triples_left
+    lab.tasks.names.expire(0.0, 60.0)
+    lab.tasks.names.expire(100.0, 60.0)
+    assert {} == counts(lab)
+    assert 1 == lab.tasks.names._triples_left

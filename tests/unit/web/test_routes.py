@@ -165,6 +165,17 @@ def test_other_paths(answers: Answers, path: str) -> None:
     assert (404, "text/plain; charset=utf-8") == (reply.status_code, reply.headers["content-type"])
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/metrics"), ("GET", "/-/ready"), ("GET", "/api/v1/status"), ("GET", "/no"), ("PUT", "/")],
+)
+def test_every_answer_is_what_it_says(answers: Answers, method: str, path: str) -> None:
+    """No answer, a refusal neither, may be kept by anything between, or taken for another type than it has."""
+    headers = answers.open_client().request(method, path).headers
+    assert ("nosniff", "no-store") == (headers["x-content-type-options"], headers["cache-control"])
+    assert ("GET" == method) == ("allow" not in headers)
+
+
 def test_the_metrics_may_be_the_root(answers: Answers) -> None:
     """With / as telemetry path the metrics stand there instead of the page."""
     assert BODY == answers.open_client("/").get("/").content

@@ -44,6 +44,14 @@ def test_headers_are_on_every_answer() -> None:
         }.items()  # fmt: skip
 
 
+def test_open_paths_ask_for_no_password() -> None:
+    """A path that is open is answered to everybody, with the headers of the file; no other is."""
+    config = WebConfig(headers={"Strict-Transport-Security": "max-age=60"}, users={"prometheus": HASH})
+    opened, other = get(guard(INSIDE, config, ["/"])), get(guard(INSIDE, config, ["/-/healthy"]))
+    assert ((200, "inside"), 401) == ((opened.status_code, opened.text), other.status_code)
+    assert "max-age=60" == opened.headers["strict-transport-security"]
+
+
 def test_what_is_off_is_not_imported() -> None:
     """A start without a web configuration imports neither bcrypt nor the modules that need it or certificates."""
     code = (

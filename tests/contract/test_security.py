@@ -1,0 +1,108 @@
+"""What SECURITY.md promises of the code and of the dependencies, as far as files can show it."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = sorted((ROOT / "exporter").rglob("*.py"))
+LOCKS = sorted((ROOT / "deploy").rglob("*requirements.lock"))
+BUILDERS_OF_OBJECTS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle"}
+"""Modules that make code or objects of any kind out of bytes."""
+SAFE_LOADERS = {"SafeLoader", "CSafeLoader", "_UniqueLoader"}
+UNSAFE_CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "__import__",
+    "unsafe_load",
+    "full_load",
+    "load_all",
+    "enable_insecure_serializers",
+}
+PINNED = re.compile(r"([a-z0-9][a-z0-9.-]*)==([^ ;\\]+)((?: ; [^\\]+)?)((?: --hash=sha256:[0-9a-f]{64})+)")
+
+
+def name(path: Path) -> str:
+    """Name the case after the file."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """Every call, with the last word of what is called."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", ""), node
+
+
+def entries(lock: Path) -> list[re.Match[str] | str]:
+    """The requirements of a lock file, each on one line; those that are not pinned with hashes as they are."""
+    lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+    joined = re.sub(r"\s*\\\n\s*", " ", "\n".join(lines))
+    return [PINNED.fullmatch(line) or line for line in joined.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_bytes_become_no_objects(path: Path) -> None:
+    """No module imports pickle or its kin, evaluates text, or reads YAML by anything but a safe loader."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert set() == {module.partition(".")[0] for module in imported} & BUILDERS_OF_OBJECTS
+    for called, node in calls(tree):
+        is_method_of_re = isinstance(node.func, ast.Attribute) and called == "compile"
+        assert called not in UNSAFE_CALLS or is_method_of_re, f"line {node.lineno}: {called}"
+        if called == "load" and isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "yaml":
+            loaders = {
+                leaf.attr if isinstance(leaf, ast.Attribute) else leaf.id
+                for argument in node.args[1:]
+                for leaf in ast.walk(argument)
+                if isinstance(leaf, ast.Attribute | ast.Name)
+            }
+            assert loaders & SAFE_LOADERS, f"line {node.lineno}"
+            assert loaders <= {*SAFE_LOADERS, "yaml", "unique"}, f"line {node.lineno}"
+
+
+def test_no_code_runs_a_shell() -> None:
+    """No module starts a program through a shell, and only the demo starts programs at all."""
+    starters = []
+    for path in PACKAGE:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for called, node in calls(tree):
+            assert called not in {"system", "popen"}, name(path)
+            assert not any(keyword.arg == "shell" for keyword in node.keywords), name(path)
+            starters += [path.parent.name] if called in {"Popen", "check_output", "check_call"} else []
+    assert {"demo"} == set(starters)
+
+
+def test_there_is_a_lock_for_the_image() -> None:
+    """The image has a lock file, which is one of those that are looked at here."""
+    assert ROOT / "deploy/requirements.lock" in LOCKS
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=name)
+def test_locks_pin_with_hashes_and_name_no_index(lock: Path) -> None:
+    """Each entry is one version with the hashes of its files, and nothing says from where they come."""
+    found = entries(lock)
+    assert [] == [entry for entry in found if isinstance(entry, str)]
+    names = [entry[1] for entry in found if not isinstance(entry, str)]
+    assert sorted(set(names)) == sorted(names)
+    text = lock.read_text(encoding="utf-8")
+    assert "://" not in text
+
+
+def test_the_lock_holds_what_the_package_needs() -> None:
+    """Every dependency of pyproject.toml is in the lock of the image, none of the extras for people is."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    def names_of(requirements: list[str]) -> set[str]:
+        return {re.split(r"[^A-Za-z0-9._-]", text)[0].lower().replace("_", "-") for text in requirements}
+
+    locked = {entry[1] for entry in entries(ROOT / "deploy/requirements.lock") if not isinstance(entry, str)}
+    assert names_of(project["dependencies"]) <= locked
+    extras = project["optional-dependencies"]
+    assert set() == names_of([*extras["demo"], *extras["dev"]]) & locked

@@ -1,0 +1,305 @@
+"""What must hold of whatever comes in: each function takes any bytes and raises nothing but an AssertionError.
+
+One function per way into the exporter. Each gives the bytes to the real code, allows it the failures that its
+docstring names, and checks what comes out. The fuzzer, the property tests and the replay of found inputs all use
+these, so that a truth is written once. Never opens a socket; writes files into a folder of its own only, which goes
+with the process.
+"""
+
+import json
+import math
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+import hiredis
+
+from exporter.catalog import Kind
+from exporter.catalog.redis_server import UP
+from exporter.decode import cluster, redis_server, sentinel
+from exporter.decode.control import decode_reply
+from exporter.decode.event_stream import decode_event_message, decode_message
+from exporter.decode.exceptions import exception_class, unregistered_name
+from exporter.decode.key_groups import LONGEST_LABEL, CeleryNames, KeyClassifier
+from exporter.decode.queues import decode_binding, decode_oldest_delivery, decode_queued
+from exporter.decode.redis_info import InfoDecoder
+from exporter.decode.schedules import decode_redbeat_definition
+from exporter.errors import ConfigError, DecodeError
+from exporter.exposition import negotiate
+from exporter.records import Address, Broken, EventMessage, Part, Sample, TaskFailed, TaskRetried
+from exporter.settings import Settings, load
+from exporter.settings.file import read_file
+from exporter.settings.flags import read_flags
+from exporter.settings.web_config import read_web_config
+from exporter.sources.wire import UNREADABLE
+from exporter.status import Status
+from exporter.web.auth import read_credentials
+from exporter.web.routes import read_headers
+from tests.fakes import FakeClock
+from tests.fuzz.folding import check_fold
+from tests.fuzz.labels import check_labels
+
+REASONS = frozenset({"envelope", "serializer", "body", "schema", "binding", "schedule"})
+SERIALIZERS = ("application/json", "application/x-msgpack", "application/x-python-serialize", "")
+LONGEST_NAME = 512
+LENGTH = re.compile(rb"[*%~>|]([0-9]{1,40})")
+CONTENT_TYPES = ("text/plain; version=", "application/openmetrics-text; version=1.0.0; charset=utf-8")
+CLASSIFIERS = (
+    KeyClassifier(CeleryNames()),
+    KeyClassifier(
+        CeleryNames("p:", "r", queues={"celery": "celery", "q-7": "q-*"}),
+        {"users": ["user:*", "u[^a-c]?*x*"], "rest": ["*:tail", "a*b*c*d*e"]},
+    ),
+)
+
+
+def check_event_message(data: bytes) -> None:
+    """A message of Redis pub/sub gives parts, or a DecodeError."""
+    try:
+        _check_parts(decode_message(data), data)
+    except DecodeError as error:
+        _check_reason(error)
+
+
+def check_event_body(data: bytes) -> None:
+    """A body as AMQP carries it, in the serializer that the first byte names, gives parts or a DecodeError."""
+    try:
+        message = EventMessage(data[1:], SERIALIZERS[data[0] % len(SERIALIZERS)] if data else "")
+        _check_parts(decode_event_message(message), data)
+    except DecodeError as error:
+        _check_reason(error)
+
+
+def check_info(data: bytes) -> None:
+    """INFO, twice because the second reading is made from the first, gives samples, and a status as JSON."""
+    decoder = InfoDecoder("r")
+    first = decoder.decode(data, range(3), 1.8e9)
+    _check_samples(first)
+    assert list(map(repr, first)) == list(map(repr, decoder.decode(data, range(3), 1.8e9)))
+    redis_server.parse_info(data)
+    clock = FakeClock()
+    status = Status(clock, 0)
+    for _ in range(2):
+        clock.advance(60)
+        assert json.dumps(status.servers({"r": [Sample(UP, ("r",), 1), *first]}), allow_nan=False)
+
+
+def check_cluster_nodes(data: bytes) -> None:
+    """CLUSTER NODES gives addresses, or a DecodeError."""
+    try:
+        found = cluster.decode_cluster_nodes(data, Address("asked", 6379))
+    except DecodeError as error:
+        _check_reason(error)
+    else:
+        assert all(address.host and 0 < address.port <= cluster.LARGEST_PORT for address in found)
+
+
+def check_replies(data: bytes) -> None:
+    """Replies as a server sends them give samples, whatever they were asked for."""
+    for reply in _replies(data):
+        _check_samples(redis_server.decode_cluster_info("r", reply))
+        _check_samples(redis_server.decode_slowlog("r", reply, reply))
+        _check_samples(redis_server.decode_command_logs("r", [reply, reply]))
+        _check_samples(redis_server.decode_latency_latest("r", reply))
+        latency = redis_server.LatencyDecoder("r")
+        for _ in range(2):
+            _check_samples(latency.decode(reply, {"get": (7, 7.0), "\ufffd": (1, 1.0)}))
+        config = redis_server.decode_config([reply])
+        _check_samples(redis_server.decode_settings("r", config, []))
+        assert redis_server.count_databases(config, cluster=False) >= 0
+        assert redis_server.count_databases(config, cluster=True) >= 0
+        buffer = redis_server.decode_output_buffer(reply)
+        assert buffer is None or buffer >= 0
+        delivered = decode_oldest_delivery(reply)
+        assert delivered is None or math.isfinite(delivered)
+
+
+def check_sentinel(data: bytes) -> None:
+    """What a sentinel answers gives samples."""
+    for reply in _replies(data):
+        _check_samples(sentinel.decode_sentinel_info("r", reply))
+        for master in sentinel.decode_masters(reply):
+            _check_samples(sentinel.decode_master("r", master))
+            _check_samples(sentinel.decode_quorum("r", master, reply, data.decode("utf-8", "replace")))
+            _check_samples(sentinel.decode_quorum("r", master, data, ""))
+            _check_samples(sentinel.decode_peers("r", master, reply, reply))
+
+
+def check_queues(data: bytes) -> None:
+    """A binding and a queued message each give their record, or a DecodeError."""
+    decoders: tuple[Callable[[bytes], object], ...] = (decode_queued, lambda member: decode_binding(member, "celeryev"))
+    for decode in decoders:
+        try:
+            decode(data)
+        except DecodeError as error:
+            _check_reason(error)
+    delivered = decode_oldest_delivery([b"id", data])
+    assert delivered is None or math.isfinite(delivered)
+
+
+def check_control(data: bytes) -> None:
+    """A worker's answer gives its record, or a DecodeError."""
+    try:
+        reply = decode_reply(data)
+    except DecodeError as error:
+        _check_reason(error)
+    else:
+        assert len(reply.worker) <= LONGEST_NAME
+
+
+def check_redbeat(data: bytes) -> None:
+    """A definition gives a task with a time between its runs, or none, or a DecodeError."""
+    try:
+        task = decode_redbeat_definition(data)
+    except DecodeError as error:
+        _check_reason(error)
+    else:
+        assert task is None or (len(task.task) <= LONGEST_NAME and 0 < task.interval < math.inf)
+
+
+def check_key_group(data: bytes) -> None:
+    """Any name of a key has a group whose label is printable and short."""
+    for classifier in CLASSIFIERS:
+        label = classifier.classify(data)
+        assert label
+        assert label.isprintable()
+        assert len(label) <= LONGEST_LABEL
+
+
+def check_headers(data: bytes) -> None:
+    """Any headers of a request, one per line, choose a format that exists; what guards it reads them, too."""
+    names = (b"accept", b"accept-encoding", b"x-prometheus-scrape-timeout-seconds")
+    lines = data.split(b"\n")
+    accept, encoding, timeout = read_headers((names[place % 3], line) for place, line in enumerate(lines))
+    assert timeout is None or (timeout > 0 and math.isfinite(timeout))
+    chosen = negotiate.__wrapped__(accept, encoding)
+    assert chosen.content_type.startswith(CONTENT_TYPES)
+    assert chosen.openmetrics == ("openmetrics" in chosen.content_type)
+    chosen.content_type.encode("ascii")
+    for line in lines:
+        credentials = read_credentials(line.decode("latin-1"))
+        assert credentials is None or b":" in credentials
+
+
+def check_settings_file(data: bytes) -> None:
+    """A settings file gives values, or a ConfigError."""
+    _expect_error(lambda: read_file(str(_scratch("settings.yml", data)), "--config.file"))
+
+
+def check_environment(data: bytes) -> None:
+    """Variables, one per line, give settings or a ConfigError, all of which keep secrets to themselves."""
+    lines = [line.partition("=") for line in data.decode("utf-8", "surrogateescape").split("\n")]
+    # No file is to be read here: what files hold is a way in of its own.
+    environ = {f"EXPORTER_{name}": value for name, _, value in lines if "FILE" not in name}
+    try:
+        settings = load([], environ)
+    except ConfigError as error:
+        _check_error(error)
+    else:
+        _check_settings(settings)
+
+
+def check_flags(data: bytes) -> None:
+    """Flags, one per line, give values or a ConfigError."""
+    _expect_error(lambda: read_flags(data.decode("utf-8", "surrogateescape").split("\n")))
+
+
+def check_web_config(data: bytes) -> None:
+    """A web configuration file gives its record, or a ConfigError."""
+    _expect_error(lambda: read_web_config(str(_scratch("web.yml", data)), "--web.config.file"))
+
+
+INVARIANTS: Mapping[str, Callable[[bytes], None]] = MappingProxyType({
+    "event_message": check_event_message,
+    "event_body": check_event_body,
+    "fold": check_fold,
+    "labels": check_labels,
+    "info": check_info,
+    "cluster_nodes": check_cluster_nodes,
+    "replies": check_replies,
+    "sentinel": check_sentinel,
+    "queues": check_queues,
+    "control": check_control,
+    "redbeat": check_redbeat,
+    "key_group": check_key_group,
+    "headers": check_headers,
+    "settings_file": check_settings_file,
+    "environment": check_environment,
+    "flags": check_flags,
+    "web_config": check_web_config,
+})  # fmt: skip
+
+
+def _check_parts(parts: Iterable[Part], data: bytes) -> None:
+    found = list(parts)
+    assert len(found) <= len(data)
+    for part in found:
+        if isinstance(part, Broken):
+            assert part.reason in REASONS
+        if isinstance(part, TaskFailed | TaskRetried):
+            assert len(exception_class(part.exception, part.traceback)) <= LONGEST_NAME
+            assert len(unregistered_name(part.exception) or "") <= LONGEST_NAME
+
+
+def _check_samples(samples: Iterable[Sample]) -> None:
+    for metric, labels, value in samples:
+        assert len(labels) == len(metric.label_names)
+        assert all(isinstance(label, str) for label in labels)
+        assert isinstance(value, tuple) == (metric.kind in {Kind.SUMMARY, Kind.HISTOGRAM})
+        if not isinstance(value, tuple):
+            float(value)  # what is rendered; a whole number too long for it raises
+
+
+def _replies(data: bytes) -> list[object]:
+    """What stands in ``data`` in the protocol of Redis, up to the first fault.
+
+    Without lists that claim to be longer than everything that came: hiredis makes room for what they claim, and has no
+    bound for it that could be set.
+    """
+    if any(int(length) > len(data) for length in LENGTH.findall(data)):
+        return []
+    reader = hiredis.Reader()
+    found: list[object] = []
+    reader.feed(data)
+    try:
+        while len(found) < 10 and (reply := reader.gets()) is not False:
+            found.append(reply)
+    except UNREADABLE:
+        pass
+    return found
+
+
+def _check_reason(error: DecodeError) -> None:
+    assert error.reason in REASONS
+
+
+def _expect_error(read: Callable[[], object]) -> None:
+    try:
+        read()
+    except ConfigError as error:
+        _check_error(error)
+
+
+def _check_settings(settings: Settings) -> None:
+    for secret in settings.secrets:
+        # A short one may be part of a name.
+        assert len(secret) < 12 or secret not in repr(settings)
+        assert len(secret) < 12 or all(secret not in repr(target) for target in settings.targets)
+
+
+def _check_error(error: ConfigError) -> None:
+    assert str(error)
+
+
+def _scratch(name: str, data: bytes) -> Path:
+    path = Path(_folder().name) / name
+    path.write_bytes(data)
+    return path
+
+
+@cache
+def _folder() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="fuzz-")

@@ -1,0 +1,209 @@
+"""Whatever comes in gives a record or a counted reason; the invariants are those of the fuzzer, see tests/fuzz."""
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.catalog import internals
+from exporter.catalog import tasks as rows
+from exporter.decode.event_stream import decode_event_message, decode_message
+from exporter.decode.schedules import decode_redbeat_definition
+from exporter.errors import DecodeError
+from exporter.pipeline import EventPipeline
+from exporter.records import Broken, EventMessage, TaskStarted, WorkerHeartbeat
+from exporter.state.holding import Held, Holding
+from exporter.state.runs import MOST_AT_ONCE
+from tests.fuzz.invariants import INVARIANTS
+from tests.fuzz.labels import check_values
+from tests.fuzz.seeds import FOUND, seeds_of
+from tests.lab import W1, Lab
+
+INPUTS = sorted(path for path in FOUND.rglob("*") if path.is_file())
+DEAR = {"fold": 15, "labels": 25, "environment": 5, "flags": 5, "settings_file": 15, "web_config": 15}
+"""Examples of what takes longer than the others."""
+
+
+@pytest.mark.parametrize("path", INPUTS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_found_inputs_stay_harmless(path: Path) -> None:
+    """Input that once broke an invariant, found by a fuzzer or by hand, breaks none."""
+    INVARIANTS[path.parent.name](path.read_bytes())
+
+
+def changed(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
+    """Any bytes, or a seed of which a part is replaced by any bytes."""
+
+    def replace(seed: bytes, start: int, length: int, patch: bytes) -> bytes:
+        start %= len(seed) + 1
+        return seed[:start] + patch + seed[start + length :]
+
+    small = [seed for seed in seeds if len(seed) <= 4096] or [b""]
+    patched = st.builds(replace, st.sampled_from(small), st.integers(0, 4096), st.integers(0, 9), st.binary(max_size=9))
+    return st.one_of(st.binary(max_size=100), patched)
+
+
+@pytest.mark.parametrize("target", INVARIANTS)
+def test_any_bytes_break_nothing(target: str) -> None:
+    """Any bytes, and any change to what real programs send, break no invariant."""
+
+    @settings(derandomize=True, database=None, deadline=None, max_examples=DEAR.get(target, 40))
+    @given(changed(seeds_of(target)))
+    def check(data: bytes) -> None:
+        INVARIANTS[target](data)
+
+    check()
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=30)
+@given(st.text(max_size=20), st.text(alphabet='\\"\n\r\0{}=,# a\ud800\udfff\u2028', max_size=12))
+def test_any_name_can_be_read_back(task: str, queue: str) -> None:
+    """Quotes, line breaks, control characters and half surrogates in labels are read back, in both formats."""
+    check_values(task, queue)
+
+
+def pipeline_of(lab: Lab) -> EventPipeline:
+    """A pipeline into a lab, for bodies without envelope."""
+    pipeline = EventPipeline(lab.store, lab.tasks, lab.workers, lab.clock)
+    pipeline.decode = decode_event_message
+    return pipeline
+
+
+def message(*events: dict[str, object]) -> EventMessage:
+    """Events as one message."""
+    return EventMessage(msgspec.json.encode(events), "application/json")
+
+
+def started(**changes: object) -> dict[str, object]:
+    """A task-started."""
+    return {"type": "task-started", "uuid": "u", "timestamp": 1.8e9, "hostname": W1} | changes
+
+
+def failed(text: str) -> dict[str, object]:
+    """A task-failed with a long traceback."""
+    return {**started(), "type": "task-failed", "exception": f"KeyError({text!r})", "traceback": text}
+
+
+def test_a_huge_batch_is_folded_whole() -> None:
+    """A message of 100,000 events is folded whole; what one task id may hold of them is bounded, and counted."""
+    lab = Lab()
+    lab.sent("u", 0)
+    pipeline_of(lab).fold([message(*[started()] * 100_000)])
+    assert 100_000 == lab.value(rows.TASKS_STARTED, "t", "q")
+    assert MOST_AT_ONCE == lab.value(rows.TASKS_RUNNING, "t", "q")
+    assert 100_000 - MOST_AT_ONCE == lab.value(internals.TASKS_EVICTED, "count")
+
+
+def test_what_is_taken_off_was_running() -> None:
+    """After more executions of one id than are told apart, ends bring what is running down to 0, and never below."""
+    lab = Lab()
+    lab.sent("u", 0)
+    for at in range(MOST_AT_ONCE + 3):
+        lab.started("u", at, f"w{at}")
+    for at in range(MOST_AT_ONCE + 3):
+        lab.succeeded("u", at + 100, 1.0, f"w{at}")
+    assert 0 == lab.value(rows.TASKS_RUNNING, "t", "q")
+
+
+def test_waiting_events_are_bounded() -> None:
+    """Events that wait for their task-sent are bounded together, however few tasks they belong to."""
+    lab = Lab()
+    holding = Holding(lab.tasks.names, limit=5)
+    event = Held("task-received", lambda: None)
+    assert [True] * 5 + [False] * 3 == [holding.hold("u", "t", event, 0.0) for _ in range(8)]
+    assert 5 == len(holding.release("u"))
+    assert holding.hold("u", "t", event, 0.0)
+    assert 1 == len(holding.give_up(60.0))
+    assert 0 == holding.events
+
+
+def test_what_waits_holds_no_message() -> None:
+    """A failure that waits for its task-sent keeps neither its traceback nor the message that it came in."""
+    lab = Lab()
+    lab.tasks._holding.sent_seen = True
+    pipeline = pipeline_of(lab)
+    pipeline.fold([message(failed("warm"))])
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(5):
+            pipeline.fold([message({**failed("x" * 1_000_000), "uuid": f"u{number}"})])
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 6 == lab.tasks._holding.events
+    assert after - before < 500_000
+
+
+def test_a_large_message_costs_its_size() -> None:
+    """Of a message of 50 MB no more is made than its body: arguments and results are skipped."""
+    large = msgspec.json.encode([{**started(), "type": "task-received", "name": "n", "args": "x" * 50_000_000}])
+    tracemalloc.start()
+    try:
+        parts = decode_event_message(EventMessage(large, "application/json"))
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 1 == len(parts)
+    assert peak < 1_000_000
+    assert kept < 100_000
+
+
+@pytest.mark.parametrize("event", [
+    started(uuid="u" * 1_000_000), started(hostname="h" * 1_000_000), started(timestamp=-62_135_596_800.0),
+    started(timestamp=253_402_300_800.0), {**started(), "type": "task-sent", "name": "n" * 1_000_000},
+    {**started(), "type": "worker-heartbeat", "queues": ["q"] * 1001},
+    {**started(), "type": "worker-heartbeat", "loadavg": [1e300, 0, 0]},
+], ids=",".join)  # fmt: skip
+def test_what_is_too_much_is_refused(event: dict[str, object]) -> None:
+    """Names of 1 MB, years out of range, too many queues and loads that can't be cost their event alone."""
+    refused, kept = decode_event_message(message(event, started()))
+    assert Broken("schema") == refused
+    assert isinstance(kept, TaskStarted)
+
+
+def test_the_last_second_of_9999_is_a_time() -> None:
+    """A time at the end of what dates can hold is folded, and shown."""
+    lab = Lab()
+    beat = {"type": "worker-heartbeat", "hostname": W1, "timestamp": 253_402_300_799.0, "processed": 1}
+    pipeline_of(lab).fold([message(beat, started(timestamp=253_402_300_799.0))])
+    assert 1 == lab.value(internals.EVENTS, "worker-heartbeat")
+
+
+def test_a_heartbeat_without_surplus_looks_at_no_run() -> None:
+    """A heartbeat that admits to everything that runs costs the same, however much that is."""
+
+    class Counted(dict[str, object]):
+        looks = 0
+
+        def values(self) -> object:  # type: ignore[override]  # counts only
+            self.looks += 1
+            return super().values()
+
+    lab = Lab()
+    lab.beat(processed=0, active=100)
+    worker = lab.workers.by_name[W1]
+    counted = Counted({str(number): object() for number in range(100)})
+    worker.running = counted  # type: ignore[assignment]  # stands in
+    lab.workers.fold_heartbeat(WorkerHeartbeat(W1, lab.clock.epoch + 1, 1, 2.0, 100, 0))
+    assert 0 == counted.looks
+
+
+@pytest.mark.parametrize("decode", [decode_message, decode_redbeat_definition])
+def test_deep_json_is_refused(decode: Callable[[bytes], object]) -> None:
+    """JSON nested a million times is refused, in every place of a message."""
+    deep = "[" * 1_000_000
+    for text in (deep, json.dumps({"body": deep}), f'{{"body": "", "more": {deep}', f'{{"task": {deep}'):
+        with pytest.raises(DecodeError):
+            decode(text.encode())
+
+
+def test_an_endless_crontab_is_refused() -> None:
+    """A field of a crontab that lists more than there is to list is refused before it is read."""
+    schedule = {"__type__": "crontab", "minute": ",".join(["*"] * 500_000)}
+    with pytest.raises(DecodeError):
+        decode_redbeat_definition(msgspec.json.encode({"task": "t", "schedule": schedule}))
