@@ -26,7 +26,7 @@ class RedisCluster:
     def join(self, *nodes: RedisServer) -> None:
         """Make nodes known to the first, and wait until all know each other and the cluster is well."""
         for node in nodes:
-            self.nodes[0].command("CLUSTER", "MEET", "127.0.0.1", node.port)
+            self.nodes[0].command("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
         for node in nodes:
             if node not in self.nodes:
                 self.nodes.append(node)

@@ -36,6 +36,9 @@ class RedisServer:
         self.socket = folder / "redis.sock" if unix else None
         self._program = program
         self._options = list(options)
+        self.bus_port = free_port() if "--cluster-enabled" in options else 0
+        if self.bus_port:  # by itself it would be ten thousand more, which may be no port
+            self._options += ["--cluster-port", str(self.bus_port)]
         self._process: Process | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.start()

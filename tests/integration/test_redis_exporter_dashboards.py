@@ -42,7 +42,15 @@ SILENT = {
 ENOUGH_SCRAPES = 4
 MANY = 101
 """Clients, one more than the alert allows."""
-QUIET = ("--redis.latency-histogram", "--queues.discovery-interval", "0", "--celery.inspect-interval", "0", "--redis.discovery-interval", "0")
+QUIET = (
+    "--redis.latency-histogram",
+    "--queues.discovery-interval",
+    "0",
+    "--celery.inspect-interval",
+    "0",
+    "--redis.discovery-interval",
+    "0",
+)
 
 
 class Setting(NamedTuple):
@@ -83,7 +91,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
         programs = Programs(tmp_path_factory.mktemp("dashboards"), ending)
         master = programs.redis(options=("--maxmemory", "100mb"))
         replica = programs.redis(options=("--replicaof", "127.0.0.1", f"{master.port}"))
-        node = programs.redis(options=("--cluster-enabled", "yes", "--cluster-port", f"{free_port()}"))
+        node = programs.redis(options=("--cluster-enabled", "yes"))
         eventually(lambda: replica.command("INFO", "replication")["master_link_status"] == "up")
         dead = free_port()
         for _ in range(MANY):

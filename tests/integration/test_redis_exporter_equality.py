@@ -13,7 +13,6 @@ import redis
 
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter, parse
-from tests.integration.processes import free_port
 from tests.integration.redis_exporters import RedisExporter, is_installed
 from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
@@ -154,13 +153,9 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Pai
         programs = Programs(tmp_path_factory.mktemp("equality"), ending)
         master = programs.redis(options=BUSY)
         replica = programs.redis(options=("--replicaof", "127.0.0.1", f"{master.port}"))
-        bus = free_port()
-        node, other = (
-            programs.redis(options=("--cluster-enabled", "yes", "--cluster-port", f"{port}"))
-            for port in (free_port(), bus)
-        )
+        node, other = (programs.redis(options=("--cluster-enabled", "yes")) for _ in range(2))
         node.command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        node.command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
+        node.command("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus_port)
         eventually(lambda: b"cluster_state:ok" in node.command("CLUSTER", "INFO"))
         eventually(lambda: b"cluster_stats_messages_pong_received" in node.command("CLUSTER", "INFO"))
         node.command("SET", "a", "b")

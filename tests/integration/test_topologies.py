@@ -16,6 +16,8 @@ from tests.waiting import eventually
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(90)]
 
 NODES = "celery_exporter_redis_nodes"
+SLOW = 20.0
+"""Seconds for a cluster to agree."""
 
 
 def servers(**options: object) -> tuple[str, str]:
@@ -42,19 +44,19 @@ def test_every_node_of_a_cluster_is_read(programs: Programs) -> None:
     def read() -> dict[str, float]:
         return {dict(labels)["redis"]: value for (_, labels), value in exporter.metrics("redis_up").items()}
 
-    eventually(lambda: read() == {"broker": 1, node(seed): 1, node(second): 1, node(third): 1})
+    eventually(lambda: read() == {"broker": 1, node(seed): 1, node(second): 1, node(third): 1}, SLOW)
     for server in cluster.nodes:
         assert exporter.value("redis_cluster_state", redis=node(server)) == 1
         assert exporter.value("redis_cluster_known_nodes", redis=node(server)) == 3
     assert (3, 0) == (exporter.value(NODES, redis="cache"), exporter.value(f"{NODES}_dropped", redis="cache"))
     fourth = start(("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"))
     cluster.join(fourth)
-    eventually(lambda: read().get(node(fourth)) == 1)
+    eventually(lambda: read().get(node(fourth)) == 1, SLOW)
     seed.stop()
-    eventually(lambda: read() == {"broker": 1, node(seed): 0, node(second): 1, node(third): 1, node(fourth): 1})
+    eventually(lambda: read() == {"broker": 1, node(seed): 0, node(second): 1, node(third): 1, node(fourth): 1}, SLOW)
     assert exporter.value("redis_exporter_last_scrape_error", redis=node(seed), err="refused") == 1
     cluster.forget(seed)
-    eventually(lambda: read() == {"broker": 1, node(second): 1, node(third): 1, node(fourth): 1})
+    eventually(lambda: read() == {"broker": 1, node(second): 1, node(third): 1, node(fourth): 1}, SLOW)
     assert exporter.value("celery_exporter_unexpected_errors_total", collector="redis_nodes") is None
 
 
