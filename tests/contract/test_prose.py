@@ -13,12 +13,14 @@ from tests.integration import acl
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in (
     "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "exporter/README.md", "tests/README.md",
+    "deploy/README.md", "deploy/configuration.md", "tests/fixtures/schemas/README.md",
 )]  # fmt: skip
 # Names of other programs and options, which the pages mention beside our own.
 FOREIGN_FLAGS = {
     "--app",
     "--disable",
     "--fast",
+    "--seconds",
     "--set",
     "--slo",
     "--slow",
@@ -28,6 +30,18 @@ FOREIGN_FLAGS = {
     "--help",
     "--strict",
     "--x",
+    # deploy/README.md: docker, pip, kubectl, systemctl, helm, the Collector
+    "--build",
+    "--config",
+    "--file",
+    "--filename",
+    "--format",
+    "--from-file",
+    "--kustomize",
+    "--namespace",
+    "--now",
+    "--server-side",
+    "--tag",
 }
 OF_COMMANDS = set(re.findall(r"--[a-z][a-z-]+", analyze.HELP))
 FOREIGN_NAMES = {"redis_exporter"}

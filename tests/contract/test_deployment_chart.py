@@ -1,0 +1,182 @@
+"""The Helm chart: what it refuses, and that it makes what the kustomization makes."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from exporter import __version__
+from tests.deployment import chart, go_templates, manifests
+from tests.deployment.manifests import of_kind
+
+DASHBOARDS = sorted(path.name for path in (chart.ROOT / "grafana").glob("*.json"))
+LINKS = [path for path in (chart.CHART / "files").rglob("*") if path.is_symlink()]
+
+
+def test_values_fit_their_schema() -> None:
+    """The values that come with the chart pass, and the schema itself is one."""
+    jsonschema.Draft7Validator.check_schema(chart.schema())
+    chart.check_values(chart.default_values())
+
+
+def test_every_value_is_in_the_schema() -> None:
+    """The schema knows each value of values.yaml, and nothing that is not there, but what helm itself sets."""
+    assert {*chart.default_values(), "global"} == set(chart.schema()["properties"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image": {"repository": ""}},
+        {"image": {"pullPolicy": "Sometimes"}},
+        {"brokerUrl": "localhost:6379"},
+        {"brokerUrl": "redis://:word@redis:6379/0"},
+        {"brokerUrl": "redis://user:word@redis:6379/0"},
+        {"resultBackendUrl": "amqp://rabbit"},
+        {"settings": {"WORKERS__LOST_AFTER": "1m"}},
+        {"settings": {"EXPORTER_WORKERS__MAX": 100}},
+        {"settings": {"EXPORTER_BROKER_URL": "redis://redis"}},
+        {"replicas": 3},
+        {"service": {"port": 0}},
+        {"networkPolicy": {"egressPorts": []}},
+        {"serviceMonitor": {"interval": "often"}},
+        {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
+        {"replica": 1},
+        {"secret": {"name": "Not A Name"}},
+    ],
+    ids=json.dumps,
+)
+def test_wrong_values_are_refused(changes: dict[str, Any]) -> None:
+    """A value that can't work, a password in a URL and a name that the chart does not know end the installation."""
+    with pytest.raises(jsonschema.ValidationError):
+        chart.render(changes)
+
+
+@pytest.mark.parametrize("url", ["sentinel://a:26379/0;sentinel://b:26379", "rediss://user@redis:6380", "amqps://r/v"])
+def test_urls_without_a_password_pass(url: str) -> None:
+    """What is no password is not taken for one."""
+    chart.render({"brokerUrl": url})
+
+
+def test_the_pod_is_that_of_the_kustomization() -> None:
+    """With its defaults the chart runs the same pod as deploy/kubernetes/base, names and image's policy aside."""
+
+    def pod(found: list[dict[str, Any]]) -> dict[str, Any]:
+        (deployment,) = of_kind(found, "Deployment")
+        spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
+        del spec["serviceAccountName"]
+        spec["containers"][0].pop("imagePullPolicy", None)
+        return spec
+
+    base = manifests.of_folder(manifests.DEPLOY / "kubernetes" / "base")
+    assert pod(base) == pod(manifests.of_chart("defaults"))
+
+
+@pytest.mark.parametrize("kind", ["NetworkPolicy", "ServiceMonitor", "PrometheusRule"])
+def test_the_rest_is_that_of_the_kustomization(kind: str) -> None:
+    """Policy, monitor and alerts are the same from the chart and from the kustomization, labels aside."""
+    overlay = manifests.of_folder(manifests.DEPLOY / "kubernetes" / "overlays" / "prometheus-operator")
+    (one,), (other,) = of_kind(overlay, kind), of_kind(manifests.of_chart("operator"), kind)
+    for spec in (one["spec"], other["spec"]):
+        spec.pop("selector", None)
+        spec.pop("podSelector", None)
+    assert one["spec"] == other["spec"]
+
+
+def test_every_dashboard_comes_with_the_chart() -> None:
+    """Each dashboard of grafana/ is a ConfigMap below Kubernetes's limit of one MiB, as it is."""
+    found = of_kind(manifests.of_chart("operator"), "ConfigMap")
+    texts = {name: text for row in found for name, text in row["data"].items()}
+    assert DASHBOARDS == sorted(texts)
+    for name, text in texts.items():
+        assert (chart.ROOT / "grafana" / name).read_text(encoding="utf-8") == text
+        assert len(text.encode()) < 2**20
+    assert [{"grafana_dashboard": "1"}] * len(found) == [
+        {key: value for key, value in row["metadata"]["labels"].items() if key.startswith("grafana")} for row in found
+    ]
+
+
+def test_files_that_others_write_are_links() -> None:
+    """Rules and dashboards are in the chart once, as links to where they are written."""
+    assert {"prometheusrule.yaml", *DASHBOARDS} == {path.name for path in LINKS}
+    assert [] == [path for path in LINKS if not path.resolve().is_file()]
+    assert [] == [path for path in LINKS if path.readlink().is_absolute()]
+
+
+def test_names_stay_short() -> None:
+    """A long release's name makes no name that Kubernetes refuses, and no two that are equal."""
+    found = chart.manifests(chart.render(manifests.CHART_VALUES["operator"], release="a" * 53))
+    names = [(row["kind"], row["metadata"]["name"]) for row in found]
+    assert len(names) == len(set(names))
+    assert all(len(name) <= 63 and not name.endswith("-") for _, name in names)
+
+
+@pytest.mark.parametrize("value", ['{"a": {"b": [1]}}', "line\nline", "# no comment", "'", "a: b", "true", "0123"])
+def test_settings_arrive_as_they_are(value: str) -> None:
+    """Whatever a setting's text is, the container gets that text."""
+    found = chart.manifests(chart.render({"settings": {"EXPORTER_TASKS": value}}))
+    (deployment,) = of_kind(found, "Deployment")
+    rows = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert [value] == [row["value"] for row in rows if row["name"] == "EXPORTER_TASKS"]
+
+
+def test_notes_say_what_is_left_to_do() -> None:
+    """The notes name the Secret that is waited for, and that nothing scrapes yet."""
+    assert "create secret generic celery-redis-exporter" in chart.render({})["NOTES.txt"]
+    assert "Nothing scrapes it yet" in chart.render({})["NOTES.txt"]
+    quiet = chart.render({"secret": {"name": ""}, "serviceMonitor": {"enabled": True}})["NOTES.txt"]
+    assert "create secret" not in quiet
+    assert "Nothing scrapes" not in quiet
+
+
+def test_versions_are_the_program_s() -> None:
+    """Chart, default tag of the image and kustomization have the version of the package."""
+    meta = yaml.safe_load((chart.CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert [__version__] * 2 == [meta["version"], meta["appVersion"]]
+    base = yaml.safe_load((manifests.DEPLOY / "kubernetes/base/kustomization.yaml").read_text(encoding="utf-8"))
+    assert [__version__] == [image["newTag"] for image in base["images"]]
+
+
+@pytest.mark.skipif(not chart.go_is_installed(), reason="needs golang-go and golang-github-masterminds-sprig-dev")
+@pytest.mark.parametrize("values", manifests.CHART_VALUES)
+def test_go_renders_the_same(values: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Go's own template engine with Sprig, which is what helm uses, makes the same of every template."""
+    cache = tmp_path_factory.getbasetemp() / "go"
+    changes = manifests.CHART_VALUES[values]
+    ours, theirs = chart.render(changes), chart.render_by_go(changes, cache)
+    assert chart.manifests(theirs) == chart.manifests(ours)
+    assert theirs["NOTES.txt"] == ours["NOTES.txt"]
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("a {{- /* no */ -}} b", "ab"),
+        ("{{ if .no }}x{{ else if .yes }}y{{ else }}z{{ end }}", "y"),
+        ("{{ with .map }}{{ .key | quote }}{{ end }}", '"value"'),
+        ("{{ range $key, $value := .map }}{{ $key }}={{ $value }},{{ end }}", "key=value,"),
+        ("{{ range .list }}[{{ . }}]{{ else }}none{{ end }}", "[1][2]"),
+        ("{{ $x := .map }}{{ toYaml $x | nindent 2 }}", "\n  key: value"),
+        ('{{ printf "%s-%s" "a" (default "b" .empty) | trunc 2 | trimSuffix "-" }}', "a"),
+    ],
+)
+def test_the_engine_means_what_go_means(template: str, expected: str) -> None:
+    """Blanks, branches, loops, variables and pipelines work as Go's documentation says."""
+    dot = {"no": False, "yes": True, "map": {"key": "value"}, "list": [1, 2], "empty": ""}
+    assert expected == go_templates.Engine({"t": template}).render("t", dot)
+
+
+@pytest.mark.parametrize("template", ['{{ lookup "a" }}', "{{ if .a }}", "{{ end }}", "{{ .a ? }}", "{{ .map }}"])
+def test_the_engine_refuses_what_it_does_not_know(template: str) -> None:
+    """A chart that needs more than the engine has is noticed."""
+    with pytest.raises(ValueError, match=r"."):
+        go_templates.Engine({"t": template}).render("t", {"a": "", "map": {}})
+
+
+def test_templates_are_all_rendered() -> None:
+    """Every template makes something for at least one of the values that are tried."""
+    rendered = [chart.render(changes) for changes in manifests.CHART_VALUES.values()]
+    made = {name for texts in rendered for name, text in texts.items() if text.strip()}
+    assert {name for name in chart.read_templates() if not name.startswith("_")} == made

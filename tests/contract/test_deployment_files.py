@@ -1,0 +1,239 @@
+"""The files of deploy/ that are no manifests: image, compose, systemd, scrape configurations."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import promql_parser as promql
+import pytest
+import yaml
+
+from exporter.settings import describe, load
+from tests import promql as labels
+from tests.deployment import compose, dockerfile, schemas
+from tests.deployment.manifests import DEPLOY
+
+ROOT = DEPLOY.parent
+COMPOSED = compose.read()
+UNIT = DEPLOY / "systemd" / "celery-redis-exporter.service"
+LOCKS = [DEPLOY / "requirements.lock", DEPLOY / "docker" / "build-requirements.lock"]
+PROSE = {".md", ".json"}
+
+
+def known_variables() -> set[str]:
+    """Give every variable that the exporter reads."""
+    rows = describe()
+    return {row.environment for row in rows} | {f"{row.environment}_FILE" for row in rows if row.secret}
+
+
+def test_every_variable_exists() -> None:
+    """No file of deploy/ sets a variable that the exporter would refuse."""
+    paths = [path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix not in PROSE]
+    named = {
+        name for path in paths for name in re.findall(r"\bEXPORTER_[A-Z_]+[A-Z]", path.read_text(encoding="utf-8"))
+    }
+    assert {"EXPORTER_BROKER_URL", "EXPORTER_WORKERS__LOST_AFTER"} <= named
+    assert set() == named - known_variables()
+
+
+def test_hadolint_finds_nothing() -> None:
+    """The Dockerfile is free of what hadolint warns of."""
+    program = shutil.which("hadolint", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    if program is None:
+        pytest.skip("needs hadolint, of which PyPI has a wheel for Linux on x86_64")
+    done = subprocess.run([program, dockerfile.DOCKERFILE], capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stdout + done.stderr)
+
+
+def test_the_context_holds_what_is_copied_and_nothing_else() -> None:
+    """Tests, secrets and history never reach the builder; each source of COPY does."""
+    files = dockerfile.context_files()
+    tops = {path.partition("/")[0] for path in files}
+    assert {"CHANGELOG.md", "LICENSE", "README.md", "deploy", "exporter", "grafana", "pyproject.toml"} == tops
+    copied = {word for text in dockerfile.read()[0].texts("COPY") for word in text.split()[:-1]}
+    assert set() == {source for source in copied if not any(f"{path}/".startswith(f"{source}/") for path in files)}
+    assert set() == {path for path in files if not any(f"{path}/".startswith(f"{source}/") for source in copied)}
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("exporter/app.py", True),
+        ("exporter/__pycache__/app.pyc", False),
+        ("grafana/redis.json", True),
+        ("grafana/preview/package.json", False),
+        ("deploy/compose/redis-password.example", False),
+        (".git/config", False),
+        ("tests/conftest.py", False),
+    ],
+)
+def test_the_ignore_file_means_what_it_says(path: str, seen: bool) -> None:  # noqa: FBT001 -- a table's column
+    """The last pattern that matches decides, as docker does it."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert seen == dockerfile.is_seen(path, [line for line in lines if line and not line.startswith("#")])
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_everything_installed_is_pinned_with_hashes(lock: Path) -> None:
+    """Each requirement has one version and a SHA-256."""
+    text = re.sub(r"\\\n\s*", "", lock.read_text(encoding="utf-8"))
+    rows = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert rows
+    assert [] == [row for row in rows if not re.match(r"[\w.\[\]-]+==[\w.]+\s.*--hash=sha256:[0-9a-f]{64}", row)]
+
+
+def test_every_install_asks_for_hashes() -> None:
+    """What a build fetches is checked by its hash; what it does not fetch says so."""
+    commands = re.findall(r"\binstall (.*?)(?:&&|$)", " ".join(dockerfile.read()[0].texts("RUN")))
+    assert [] == [command for command in commands if "--require-hashes" not in command and "--no-index" not in command]
+
+
+def test_compose_fits_its_schema() -> None:
+    """The compose file has no field that the specification does not know."""
+    tree = {key: value for key, value in COMPOSED.items() if not key.startswith("x-")}
+    assert [] == schemas.faults(tree, schemas.read("compose.json"))
+    assert schemas.faults({**tree, "service": {}}, schemas.read("compose.json"))
+
+
+def test_compose_mounts_files_that_exist() -> None:
+    """Every file and folder that a service is given is there, and the dashboards are all among them."""
+    found = {name: compose.mounts(row, COMPOSED["secrets"]) for name, row in COMPOSED["services"].items()}
+    assert [] == [source for row in found.values() for source in row.values() if source and not source.exists()]
+    dashboards = {str(path) for path in (ROOT / "grafana").glob("*.json")}
+    assert dashboards == {str(source) for source in found["grafana"].values() if source and source.suffix == ".json"}
+
+
+def test_compose_opens_ports_on_this_machine_alone() -> None:
+    """Redis has no port outside, and the others are open on loopback."""
+    ports = {name: row["ports"] for name, row in COMPOSED["services"].items() if "ports" in row}
+    assert {"exporter", "prometheus", "alertmanager", "grafana"} == set(ports)
+    assert all(port.startswith("127.0.0.1:") for row in ports.values() for port in row)
+    assert {"internal": True} == COMPOSED["networks"]["application"]
+    reachable = {name for name, row in COMPOSED["services"].items() if row["networks"] != ["application"]}
+    assert set(ports) == reachable
+
+
+def test_compose_checks_the_health_of_what_others_wait_for() -> None:
+    """Each service that has a port or is waited for has a health check, its own or its image's."""
+    services = COMPOSED["services"]
+    waited = {name for row in services.values() for name in row.get("depends_on", ())}
+    checked = {name for name, row in services.items() if row.get("healthcheck", {}).get("disable") is not True}
+    assert waited | {name for name, row in services.items() if "ports" in row} == checked & set(services)
+
+
+def test_the_example_names_every_variable_of_compose() -> None:
+    """.env.example has each variable that the compose file asks for, with its default or as a comment."""
+    lines = (compose.FOLDER / ".env.example").read_text(encoding="utf-8").splitlines()
+    found = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", "\n".join(lines), re.MULTILINE))
+    assert set(compose.variables_with_defaults()) == set(found)
+    defaults = compose.variables_with_defaults()
+    given = {name: value for name, value in found.items() if f"{name}={value}" in lines}
+    assert given == {name: defaults[name] for name in given}
+    assert "9999" in str(compose.read({"PORT_EXPORTER": "9999"})["services"]["exporter"]["ports"])
+
+
+def verify(folder: Path, text: str) -> Path:
+    """Write the unit with a program that exists here."""
+    path = folder / UNIT.name
+    path.write_text(
+        re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", text, flags=re.MULTILINE), encoding="utf-8"
+    )
+    return path
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    """Every line of the unit is known to systemd, which rates its exposure OK: below 2 of 10."""
+    unit = verify(tmp_path, UNIT.read_text(encoding="utf-8"))
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    assert (0, "") == (checked.returncode, checked.stdout + checked.stderr)
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(unit)]
+    rated = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert 0 == rated.returncode, rated.stdout
+    assert re.search(r"Overall exposure level for \S+: [01]\.\d OK", rated.stdout)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_refuses_a_unit_with_a_mistake(tmp_path: Path) -> None:
+    """The check can fail: an unknown line is told."""
+    text = UNIT.read_text(encoding="utf-8").replace("NoNewPrivileges=", "NoMorePrivileges=")
+    unit = verify(tmp_path, text)
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    assert "NoMorePrivileges" in checked.stderr
+
+
+def test_the_unit_and_its_environment_are_settings(tmp_path: Path) -> None:
+    """What unit and environment file set, with every line of the latter switched on, starts the exporter."""
+    lines = (UNIT.with_suffix(".env")).read_text(encoding="utf-8").splitlines()
+    settings = dict(re.findall(r"^(?:# )?(EXPORTER_\w+)=(.*)$", "\n".join(lines), re.MULTILINE))
+    password = tmp_path / "broker-password"
+    password.write_text("word\n", encoding="utf-8")
+    text = UNIT.read_text(encoding="utf-8")
+    assert "Environment=EXPORTER_BROKER_PASSWORD_FILE=%d/broker-password" in text.splitlines()
+    assert "LoadCredential=broker-password:/etc/celery-redis-exporter/broker-password" in text.splitlines()
+    load([], {**settings, "EXPORTER_BROKER_PASSWORD_FILE": str(password)})
+
+
+def test_keda_asks_for_metrics_that_exist() -> None:
+    """The scaler's query uses metrics and labels of the catalogue, and gives one number."""
+    scaled = yaml.safe_load((DEPLOY / "keda" / "scaledobject.yaml").read_text(encoding="utf-8"))
+    (trigger,) = scaled["spec"]["triggers"]
+    expression = promql.parse(trigger["metadata"]["query"])
+    known = labels.catalogued()
+    for selector in labels.selectors(expression):
+        assert {matcher.name for matcher in labels.matchers(selector)} <= {*known[str(selector.name)], "namespace"}
+    assert ["celery_queue_length", "celery_tasks_running"] == [row.name for row in labels.selectors(expression)]
+
+
+def test_alloy_names_components_that_it_has() -> None:
+    """Brackets of the Alloy file are closed, and each reference leads to a component of the file."""
+    text = re.sub(
+        r"//.*", "", (DEPLOY / "alloy" / "config.alloy").read_text(encoding="utf-8").replace("http://", "http:")
+    )
+    without_texts = re.sub(r'"[^"]*"', '""', text)
+    assert [] == [pair for pair in ("{}", "[]", "()") if without_texts.count(pair[0]) != without_texts.count(pair[1])]
+    components = {".".join(found) for found in re.findall(r'^([\w.]+) "(\w+)" \{', text, re.MULTILINE)}
+    references = re.findall(r"= \[?((?:prometheus|discovery)\.\w+\.\w+)\.", text)
+    assert {"prometheus.remote_write.default", "discovery.kubernetes.pods"} == set(references)
+    assert set(references) <= components
+
+
+def test_the_collector_s_pipelines_use_what_is_there() -> None:
+    """Every part that a pipeline of the Collector names is configured, and none is left over."""
+    tree: dict[str, Any] = yaml.safe_load((DEPLOY / "otel-collector" / "config.yml").read_text(encoding="utf-8"))
+    for kind in ("receivers", "processors", "exporters"):
+        named = {name for row in tree["service"]["pipelines"].values() for name in row[kind]}
+        assert set(tree[kind]) == named
+    assert json.dumps(tree["exporters"]).count("add_metric_suffixes") == 1
+
+
+def test_the_readme_says_of_every_file_how_it_is_tested() -> None:
+    """Each file and folder of deploy/ is in the table of what is tested, and the table names nothing else."""
+    text = (DEPLOY / "README.md").read_text(encoding="utf-8").partition("## What is tested")[2]
+    rows = re.findall(r"^\| (.+?) \|", text.partition("\n## ")[0], re.MULTILINE)
+    named = {name for row in rows[1:] for name in re.findall(r"(?<![\w.\[(/])[\w.-]*\w/?(?![\w\])])", row)}
+    there = {path.name + ("/" if path.is_dir() else "") for path in DEPLOY.iterdir()} - {"README.md"}
+    assert there == named - {"and", "dockerignore"}
+
+
+def test_the_readme_s_commands_name_files_that_exist() -> None:
+    """Every path of the repository in a command of deploy/README.md, and in a comment of deploy/, is there."""
+    paths = [path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix != ".json" and not path.is_symlink()]
+    named = {
+        name.rstrip(".,:;)")
+        for path in paths
+        for name in re.findall(r"(?<![\w/.-])(?:deploy|alerts|grafana)/[\w./-]+", path.read_text(encoding="utf-8"))
+    }
+    assert "deploy/docker/Dockerfile" in named
+    # A pattern ends with a dash before its star; the last one is an image.
+    missing = {name for name in named if not (ROOT / name).exists() and not name.endswith("-")}
+    assert {"grafana/grafana"} == missing

@@ -1,0 +1,177 @@
+"""The manifests for Kubernetes: valid, and at one with each other and with the exporter."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from exporter.alerts import GROUPS
+from exporter.alerts.files import Options, render_prometheus_rule
+from exporter.settings import load
+from exporter.web.routes import Handlers, MetricsReply, build_app
+from tests.deployment import manifests, schemas
+from tests.deployment.manifests import Manifest, of_kind
+
+SETS = manifests.everything()
+RUNNING = {name: found for name, found in SETS.items() if of_kind(found, "Deployment")}
+SECRETS = "/run/secrets/celery-redis-exporter/"
+RULES = manifests.DEPLOY / "kubernetes" / "rules" / "prometheusrule.yaml"
+
+
+def pod(found: list[Manifest]) -> Manifest:
+    """Give the pod that a set runs."""
+    (deployment,) = of_kind(found, "Deployment")
+    template: Manifest = deployment["spec"]["template"]
+    return template
+
+
+def container(found: list[Manifest]) -> dict[str, Any]:
+    """Give its one container."""
+    (only,) = pod(found)["spec"]["containers"]
+    return dict(only)
+
+
+def environment(found: list[Manifest]) -> dict[str, str]:
+    """Give the container's variables."""
+    rows = container(found)["env"]
+    assert len(rows) == len({row["name"] for row in rows}), "a variable stands there twice"
+    return {row["name"]: row["value"] for row in rows}
+
+
+def answered(path: str) -> int:
+    """Ask the exporter's web application, everything behind it well, for a path."""
+    handlers = Handlers(
+        metrics=lambda *_: MetricsReply(b"", "text/plain", None),
+        healthy=lambda: (True, "well"),
+        ready=lambda: (True, "well"),
+        home=lambda: "",
+        status=dict,
+    )
+
+    async def ask() -> int:
+        transport = httpx.ASGITransport(build_app(handlers, "/metrics"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
+            return (await client.get(path)).status_code
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_manifests_fit_their_schemas(name: str) -> None:
+    """Kubernetes and the operators know every field, and each has a value that they take."""
+    faults = [f"{row['kind']}: {fault}" for row in SETS[name] for fault in schemas.faults_of_manifest(row)]
+    assert [] == faults
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("Deployment", "replica", 1),
+        ("Service", "ports", [{"port": "many"}]),
+        ("NetworkPolicy", "ingress", {"from": []}),
+        ("ServiceMonitor", "endpoint", []),
+        ("PrometheusRule", "groups", [{"rules": []}]),
+    ],
+)
+def test_a_mistake_is_found(kind: str, field: str, value: object) -> None:
+    """A field that does not exist, or a value of another type, does not pass."""
+    (manifest,) = of_kind(SETS["kubernetes/overlays/prometheus-operator"], kind)
+    assert schemas.faults_of_manifest({**manifest, "spec": {**manifest["spec"], field: value}})
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_probes_ask_for_paths_that_are_answered(name: str) -> None:
+    """Start and life depend on the process alone, readiness on what it watches; all three paths exist."""
+    row = container(RUNNING[name])
+    paths = {probe: row[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")}
+    assert {"startup": "/-/healthy", "liveness": "/-/healthy", "readiness": "/-/ready"} == paths
+    assert [200] * 3 == [answered(path) for path in paths.values()]
+    assert 404 == answered("/-/health")
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_ports_fit(name: str) -> None:
+    """The exporter listens where its container says, and probes, Service, monitors and policy name that port."""
+    found = RUNNING[name]
+    row = container(found)
+    (port,) = row["ports"]
+    assert f":{port['containerPort']}" == environment(found)["EXPORTER_WEB__LISTEN_ADDRESS"]
+    named = [row[f"{probe}Probe"]["httpGet"]["port"] for probe in ("startup", "liveness", "readiness")]
+    for service in of_kind(found, "Service"):
+        named += [entry["targetPort"] for entry in service["spec"]["ports"]]
+        assert ["metrics"] == [entry["name"] for entry in service["spec"]["ports"]]
+    for monitor in of_kind(found, "ServiceMonitor"):
+        named += [entry["port"] for entry in monitor["spec"]["endpoints"]]
+    for monitor in of_kind(found, "PodMonitor"):
+        named += [entry["port"] for entry in monitor["spec"]["podMetricsEndpoints"]]
+    for policy in of_kind(found, "NetworkPolicy"):
+        named += [entry["port"] for rule in policy["spec"]["ingress"] for entry in rule["ports"]]
+    assert {port["name"]} == set(named)
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_selectors_find_the_pod(name: str) -> None:
+    """Deployment, Service, policy and monitors select labels that the pod or the Service has."""
+    found = RUNNING[name]
+    labels = pod(found)["metadata"]["labels"]
+    wanted = [row["spec"]["selector"]["matchLabels"] for row in of_kind(found, "Deployment")]
+    wanted += [row["spec"]["selector"] for row in of_kind(found, "Service")]
+    wanted += [row["spec"]["selector"]["matchLabels"] for row in of_kind(found, "PodMonitor")]
+    wanted += [row["spec"]["podSelector"]["matchLabels"] for row in of_kind(found, "NetworkPolicy")]
+    assert all(selector and selector.items() <= labels.items() for selector in wanted)
+    for monitor in of_kind(found, "ServiceMonitor"):
+        (service,) = of_kind(found, "Service")
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_the_exporter_takes_its_settings(name: str, tmp_path: Path) -> None:
+    """With the container's variables and its secrets the exporter would start, and reads every secret it is given."""
+    variables = environment(RUNNING[name])
+    for variable, value in variables.items():
+        if variable.endswith("_FILE"):
+            assert value.startswith(SECRETS), variable
+            path = tmp_path / value.removeprefix(SECRETS)
+            path.write_text("word\n", encoding="utf-8")
+            variables[variable] = str(path)
+    load([], variables)
+    mounts = [row["mountPath"] for row in container(RUNNING[name]).get("volumeMounts", ())]
+    assert (list(tmp_path.iterdir()) != []) == (mounts == [SECRETS.rstrip("/")])
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_what_is_connected_to_may_be(name: str) -> None:
+    """The policy lets names be asked for, and opens the port of each server that a URL names."""
+    variables = environment(RUNNING[name])
+    for policy in of_kind(RUNNING[name], "NetworkPolicy"):
+        entries = [entry for rule in policy["spec"]["egress"] for entry in rule["ports"]]
+        open_ports = {(entry["protocol"], entry["port"]) for entry in entries}
+        assert {("UDP", 53), ("TCP", 53), ("TCP", 6379)} <= open_ports
+        if variables["EXPORTER_BROKER_URL"].startswith("sentinel://"):
+            assert ("TCP", 26379) in open_ports
+
+
+def test_the_prometheus_rule_is_what_the_generator_writes() -> None:
+    """The alerts that the operator gets are those of exporter/alerts."""
+    written = render_prometheus_rule(GROUPS, Options(), "celery-redis-exporter")
+    command = "celery-redis-exporter render alerts --format=prometheusrule"
+    assert written == RULES.read_text(encoding="utf-8"), f"run: {command} >{RULES.relative_to(manifests.ROOT)}"
+
+
+def test_one_place_names_the_image() -> None:
+    """Whoever has a registry of their own changes one line for kustomize and one for the chart."""
+    texts = {path: path.read_text(encoding="utf-8") for path in manifests.DEPLOY.rglob("*.yaml")}
+    named = sorted(path.relative_to(manifests.DEPLOY).as_posix() for path, text in texts.items() if "registry." in text)
+    assert ["helm/celery-redis-exporter/values.yaml", "kubernetes/base/kustomization.yaml"] == named
+    images = {container(found)["image"].rpartition(":")[0] for found in RUNNING.values()}
+    assert {"registry.example/celery-redis-exporter"} == images
+
+
+def test_monitors_are_never_two() -> None:
+    """No set of manifests has Prometheus scrape the exporter twice."""
+    counts = {
+        name: len(of_kind(found, "ServiceMonitor") + of_kind(found, "PodMonitor")) for name, found in SETS.items()
+    }
+    assert {0, 1} == set(counts.values())

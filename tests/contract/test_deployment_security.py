@@ -1,0 +1,152 @@
+"""In every way to run it that deploy/ has, the exporter is nobody, may nothing and can write nowhere."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deployment import compose, dockerfile, lockdown, manifests
+from tests.deployment.manifests import DEPLOY, of_kind
+
+WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "ReplicaSet"}
+PODS = {
+    name: deployment["spec"]["template"]["spec"]
+    for name, found in manifests.everything().items()
+    for deployment in of_kind(found, "Deployment")
+}
+POD = PODS["kubernetes/base"]
+SERVICES: dict[str, Any] = compose.read()["services"]
+UNIT = DEPLOY / "systemd" / "celery-redis-exporter.service"
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_pods_leave_nothing_open(name: str) -> None:
+    """Not root, no capability, no way to more rights, nothing to write to, no token, a limit of memory."""
+    assert [] == lockdown.gaps_of_pod(PODS[name])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_services_leave_nothing_open(name: str) -> None:
+    """The same for all services of the compose file, the ones that are not ours too."""
+    assert [] == lockdown.gaps_of_service(SERVICES[name])
+
+
+def test_the_image_leaves_nothing_open() -> None:
+    """The image's user is a number that is not root's, and owns no file."""
+    assert [] == lockdown.gaps_of_image(dockerfile.read()[-1])
+
+
+def test_the_unit_leaves_nothing_open() -> None:
+    """The unit's user lives as long as its process, which may nothing and can write nowhere."""
+    assert [] == lockdown.gaps_of_unit(UNIT.read_text(encoding="utf-8"))
+
+
+def test_no_file_is_forgotten() -> None:
+    """Whatever in deploy/ starts something is among those that are looked at here."""
+    starters = set()
+    for path in DEPLOY.rglob("*"):
+        if path.is_file() and path.suffix in {".yaml", ".yml", ".service", ".socket", ".timer", ""}:
+            text = path.read_text(encoding="utf-8")
+            kinds = set(re.findall(r"^kind: (\w+)", text, re.MULTILINE))
+            if kinds & WORKLOADS or re.search(r"^(services:|FROM |ExecStart=)", text, re.MULTILINE):
+                starters.add(path.relative_to(DEPLOY).as_posix())
+    # Those of otel-collector are the Collector's own `service:`; patches of overlays are part of what is resolved.
+    assert {
+        "compose/compose.yml",
+        "docker/Dockerfile",
+        "helm/celery-redis-exporter/templates/deployment.yaml",
+        "kubernetes/base/deployment.yaml",
+        "kubernetes/overlays/plain-annotations/annotations.yaml",
+        "kubernetes/overlays/sentinel/broker.yaml",
+        "systemd/celery-redis-exporter.service",
+    } == starters
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("securityContext", "runAsNonRoot"), False),
+        (("securityContext", "runAsUser"), 0),
+        (("securityContext", "seccompProfile"), {"type": "Unconfined"}),
+        (("automountServiceAccountToken",), True),
+        (("hostNetwork",), True),
+        (("volumes", 0), {"name": "secrets", "hostPath": {"path": "/"}}),
+        (("containers", 0, "securityContext", "runAsUser"), 0),
+        (("containers", 0, "securityContext", "readOnlyRootFilesystem"), False),
+        (("containers", 0, "securityContext", "capabilities"), {"drop": ["ALL"], "add": ["NET_RAW"]}),
+        (("containers", 0, "securityContext", "allowPrivilegeEscalation"), True),
+        (("containers", 0, "securityContext", "privileged"), True),
+        (("containers", 0, "resources"), {}),
+    ],
+    ids=str,
+)
+def test_a_gap_in_a_pod_is_found(path: tuple[str | int, ...], value: object) -> None:
+    """Each right that is given back is noticed."""
+    changed = copy.deepcopy(POD)
+    place: Any = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    assert 1 == len(lockdown.gaps_of_pod(changed))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("user", "root"),
+        ("read_only", False),
+        ("cap_drop", []),
+        ("cap_add", ["NET_ADMIN"]),
+        ("security_opt", []),
+        ("privileged", True),
+        ("mem_limit", None),
+        ("network_mode", "host"),
+        ("volumes", ["/:/host"]),
+    ],
+)
+def test_a_gap_in_a_service_is_found(key: str, value: object) -> None:
+    """The same in the compose file."""
+    assert 1 == len(lockdown.gaps_of_service({**SERVICES["exporter"], key: value}))
+
+
+@pytest.mark.parametrize(
+    "line", ["USER root", "USER 0:0", "RUN chmod 777 /", "ADD https://a.example/b /", "COPY --chown=1 a b"]
+)
+def test_a_gap_in_an_image_is_found(line: str) -> None:
+    """The same in the Dockerfile."""
+    text = dockerfile.DOCKERFILE.read_text(encoding="utf-8")
+    assert 1 == len(lockdown.gaps_of_image(dockerfile.parse(f"{text}\n{line}\n")[-1]))
+
+
+@pytest.mark.parametrize(
+    "line", ["User=root", "CapabilityBoundingSet=CAP_NET_RAW", "ProtectSystem=no", "StateDirectory=x"]
+)
+def test_a_gap_in_a_unit_is_found(line: str) -> None:
+    """The same in the unit."""
+    text = UNIT.read_text(encoding="utf-8").replace("\n[Install]", f"\n{line}\n[Install]")
+    assert 1 == len(lockdown.gaps_of_unit(text))
+
+
+def test_no_password_is_written_down() -> None:
+    """Passwords are in files of their own; variables and URLs of deploy/ hold none."""
+    holds = re.compile(r"://[^\s/:@$]*:[^\s/@$]+@")
+    found = [
+        f"{path.name}: {match[0]}"
+        for path in DEPLOY.rglob("*")
+        if path.is_file() and path.suffix not in {".md", ".json"}
+        for match in holds.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert [] == found
+    assert [] == [
+        name for name, row in SERVICES.items() if any("sample-password" in str(value) for value in row.values())
+    ]
+
+
+def test_the_secrets_of_pods_are_files() -> None:
+    """No pod gets a secret as a variable, where a crash's report or a child process would show it."""
+    texts = [yaml.safe_dump(pod) for pod in PODS.values()]
+    assert [] == [text for text in texts if "secretKeyRef" in text or "envFrom" in text]
+    assert Path("/run/secrets/celery-redis-exporter") == Path(POD["containers"][0]["volumeMounts"][0]["mountPath"])

@@ -1,0 +1,77 @@
+"""Every manifest of ``deploy/`` by where it comes from: overlays, the chart with several values, single files.
+
+Takes nothing, gives manifests. Needs no cluster.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.deployment import chart, kustomize
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+Manifest = dict[str, Any]
+FOLDERS = sorted(path.parent for path in (DEPLOY / "kubernetes").rglob("kustomization.yaml"))
+FILES = [DEPLOY / "keda" / "scaledobject.yaml"]
+CHART_VALUES: Mapping[str, chart.Values] = {
+    "defaults": {},
+    "operator": {
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+        "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Celery"}},
+    },
+    "pods": {"podMonitor": {"enabled": True}, "podLabels": {"team": "shop"}, "podAnnotations": {"note": "a: b"}},
+    "results": {
+        "resultBackendUrl": "rediss://results:6380/1",
+        "secret": {"resultBackendPasswordKey": "results-password"},
+        "settings": {"EXPORTER_TASKS": '{"proj.report": {"expected_interval": "1h"}}'},
+    },
+    "sentinel": {
+        "brokerUrl": "sentinel://a:26379/0;sentinel://b:26379",
+        "secret": {"sentinelPasswordKey": "sentinel-password"},
+        "settings": {"EXPORTER_BROKER_TRANSPORT_OPTIONS__MASTER_NAME": "mymaster"},
+        "networkPolicy": {"egressPorts": [6379, 26379]},
+    },
+    "bare": {
+        "secret": {"name": ""},
+        "networkPolicy": {"enabled": False},
+        "replicas": 2,
+        "imagePullSecrets": [{"name": "registry"}],
+        "image": {"tag": "1.2.3"},
+        "priorityClassName": "high",
+        "nodeSelector": {"kubernetes.io/arch": "amd64"},
+        "tolerations": [{"key": "monitoring", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "service": {"annotations": {"note": "yes"}},
+    },
+}
+"""Values that together switch every part of the chart on and off."""
+
+
+def of_folder(folder: Path) -> list[Manifest]:
+    """Give what a kustomization makes."""
+    return kustomize.resolve(folder)
+
+
+def of_chart(values: str) -> list[Manifest]:
+    """Give what the chart makes of one of the values above."""
+    return chart.manifests(chart.render(CHART_VALUES[values]))
+
+
+def everything() -> dict[str, list[Manifest]]:
+    """Give every set of manifests by its name."""
+    found = {folder.relative_to(DEPLOY).as_posix(): of_folder(folder) for folder in FOLDERS}
+    found |= {f"helm with {values}": of_chart(values) for values in CHART_VALUES}
+    found |= {
+        path.relative_to(DEPLOY).as_posix(): list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        for path in FILES
+    }
+    return found
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    """Give those of one kind."""
+    return [manifest for manifest in manifests if manifest["kind"] == kind]

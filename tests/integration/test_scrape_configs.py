@@ -1,0 +1,67 @@
+"""The scrape configurations of deploy/, judged by promtool."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.processes import ROOT
+
+pytestmark = pytest.mark.servers
+DEPLOY = ROOT / "deploy"
+
+
+def read(path: str) -> dict[str, Any]:
+    """Read a file of deploy/."""
+    tree: dict[str, Any] = yaml.safe_load((DEPLOY / path).read_text(encoding="utf-8"))
+    return tree
+
+
+def check(path: Path) -> None:
+    """Let promtool check a configuration, its rules and its files of targets."""
+    done = subprocess.run(["promtool", "check", "config", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def written(folder: Path, tree: dict[str, Any]) -> Path:
+    """Write a configuration."""
+    path = folder / "prometheus.yml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return path
+
+
+def test_prometheus_takes_the_example() -> None:
+    """Prometheus loads the example where it lies, its rules and the file of targets included."""
+    check(DEPLOY / "prometheus" / "prometheus.example.yml")
+    (files,) = [job for job in read("prometheus/prometheus.example.yml")["scrape_configs"] if "file_sd_configs" in job]
+    (found,) = (DEPLOY / "prometheus").glob(files["file_sd_configs"][0]["files"][0])
+    assert "shop.example.yml" == found.name
+
+
+def test_prometheus_takes_the_job_for_kubernetes(tmp_path: Path) -> None:
+    """The relabelling is valid; discovery itself, which Debian builds Prometheus without, is replaced by an address."""
+    tree = read("prometheus/kubernetes.example.yml")
+    (job,) = tree["scrape_configs"]
+    assert [{"role": "pod"}] == job.pop("kubernetes_sd_configs")
+    job["static_configs"] = [{"targets": ["localhost:9808"]}]
+    check(written(tmp_path, tree))
+
+
+def test_prometheus_takes_that_of_compose(tmp_path: Path) -> None:
+    """The compose file's Prometheus finds its rules where they are mounted."""
+    shutil.copytree(ROOT / "alerts", tmp_path / "alerts")
+    check(written(tmp_path, read("compose/prometheus.yml")))
+
+
+def test_prometheus_takes_the_collector_s_jobs(tmp_path: Path) -> None:
+    """What the OpenTelemetry Collector's receiver is told is Prometheus's own configuration, and valid."""
+    check(written(tmp_path, read("otel-collector/config.yml")["receivers"]["prometheus"]["config"]))
+
+
+def test_promtool_finds_a_mistake(tmp_path: Path) -> None:
+    """The check can fail: a field that does not exist is refused."""
+    with pytest.raises(AssertionError, match="scrape_intervall"):
+        check(written(tmp_path, {"scrape_configs": [{"job_name": "celery", "scrape_intervall": "15s"}]}))

@@ -1,0 +1,34 @@
+"""What the systemd unit denies the exporter, as far as that can be tried without systemd."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.deployment.lockdown import UNIT
+from tests.integration.conftest import Programs
+from tests.integration.exporters import LISTEN
+
+pytestmark = pytest.mark.servers
+# What MemoryDenyWriteExecute= asks of the kernel: PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN; it outlives exec.
+DENIED = """
+import ctypes, os, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):
+    sys.exit(3)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+TAKES_SUCH_MEMORY = "import mmap; mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)"
+
+
+def test_it_works_without_memory_that_becomes_executable(programs: Programs) -> None:
+    """Where memory can never become executable, as the unit has it, the exporter reads Redis and hears events."""
+    assert "yes" == UNIT["MemoryDenyWriteExecute"]
+    denied = [sys.executable, "-c", DENIED, sys.executable]
+    tried = subprocess.run([*denied, "-c", TAKES_SUCH_MEMORY], capture_output=True, check=False)
+    if tried.returncode == 3:
+        pytest.skip("needs Linux 6.3")
+    assert b"PermissionError" in tried.stderr
+    process = programs.run(*denied, "-m", "exporter", "--broker-url", programs.redis().url(), *LISTEN)
+    process.wait_for('"source": "event_stream"')
+    process.wait_for('"source": "read_broker"')
+    assert 0 == process.end()
