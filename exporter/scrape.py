@@ -7,7 +7,7 @@ questions happen in a thread per server.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -85,23 +85,32 @@ class Scrape:
 
     def add(self, target: Target) -> None:
         """Read one server more from now on; safe from any thread."""
-        attempt = partial(self._supervisor.attempt, f"read_{target.name}")
-        flight = SingleFlight(target, self._clock, self._freshness, attempt)
-        with self._changing:
-            # A scrape goes on with the mapping that it began with.
-            self._reads = {**self._reads, target.name: _Read(target, flight)}
-            if self._started:
-                self._supervisor.start(f"read_{target.name}", flight.run)
+        self.change([target], ())
 
     def remove(self, name: str) -> None:
         """Read a server no longer; safe from any thread."""
+        self.change((), [name])
+
+    def change(self, come: Iterable[Target], gone: Iterable[str]) -> None:
+        """Read others from now on: no scrape finds both, or neither; safe from any thread."""
         with self._changing:
-            read = self._reads[name]
-            self._reads = {other: kept for other, kept in self._reads.items() if other != name}
-            self._supervisor.forget(f"read_{name}")
-        read.removed = True
-        read.flight.stop()
-        read.target.close()
+            # A scrape goes on with the mapping that it began with.
+            reads = dict(self._reads)
+            left = [reads.pop(name) for name in gone]
+            added = {target.name: _Read(target, self._flight(target)) for target in come}
+            self._reads = {**reads, **added}
+            for read in left:
+                self._supervisor.forget(f"read_{read.target.name}")
+            for name, read in added.items() if self._started else ():
+                self._supervisor.start(f"read_{name}", read.flight.run)
+        for read in left:
+            read.removed = True
+            read.flight.stop()
+            read.target.close()
+
+    def _flight(self, target: Target) -> SingleFlight[list[Sample]]:
+        attempt = partial(self._supervisor.attempt, f"read_{target.name}")
+        return SingleFlight(target, self._clock, self._freshness, attempt)
 
     def start(self) -> None:
         """Start a thread per server."""

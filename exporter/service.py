@@ -3,6 +3,7 @@
 Takes settings, runs the exporter until SIGTERM or SIGINT, gives the process's exit code.
 """
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -78,17 +79,25 @@ def run(settings: Settings) -> int:
     keep_little_memory()
     service = Service(settings)
     service.app.scrape.background.append(lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)])
-    _stop_on_signals(service.app.stop)
+    wakes = _stop_on_signals(service.app.stop)
     keep_pauses_short()
     service.start()
-    service.app.stop.wait()
+    while not service.app.stop.is_set():
+        os.read(wakes, 1)
     service.close()
     stream.drain(LAST_LINES_SECONDS)
     return 0
 
 
-def _stop_on_signals(stop: threading.Event) -> None:
-    """Stop politely on the first signal, at once on the second."""
+def _stop_on_signals(stop: threading.Event) -> int:
+    """Stop politely on the first signal, at once on the second; give a descriptor that has a byte after each.
+
+    Handlers run in the main thread, but the kernel hands a signal to any thread: after SIGCONT, as of systemd or an
+    unpaused container, often to another one, which does not wake the main thread out of a lock.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
     def handle(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -96,3 +105,4 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
+    return reader

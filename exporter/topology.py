@@ -135,15 +135,13 @@ class Topology:
         nodes = {f"{name}/{address}": address for address in kept}
         before, cluster.nodes = cluster.nodes, nodes
         come, gone = nodes.keys() - before.keys(), before.keys() - nodes.keys()
-        for node in sorted(come):
-            self._scrape.add(cluster.node(node, nodes[node]))
-        if nodes and not before:
-            self._scrape.remove(name)
-        if before and not nodes:
-            self._scrape.add(cluster.seed)
-        for node in sorted(gone):
-            self._scrape.remove(node)
         if come or gone:
+            # In one step: the seed and its node are one server, which no scrape may meet twice.
+            seed_comes, seed_goes = before and not nodes, nodes and not before
+            self._scrape.change(
+                [*(cluster.node(node, nodes[node]) for node in sorted(come)), *([cluster.seed] if seed_comes else [])],
+                [*sorted(gone), *([name] if seed_goes else [])],
+            )
             dropped = len(addresses) - len(kept)
             log.info("topology.nodes_changed", redis=name, come=sorted(come), gone=sorted(gone), dropped=dropped)
         with self._store.lock:

@@ -3,17 +3,25 @@
 Takes an exporter, gives a watch on it that scrapes all the time.
 """
 
+import os
+import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from exporter.catalog import CATALOG
 from tests.integration.exporters import Exporter, Samples
+from tests.integration.processes import ROOT
+from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
 
 KEPT_ELSEWHERE = ("redis_", *(metric.name for metric in CATALOG.values() if metric.kept_elsewhere))
 BACK_SECONDS = 5.0
 """Within which all is well after a fault's end."""
+STOP_SECONDS = 5.0
+"""Within which the exporter ends, whatever happens around it."""
 PAUSE = 0.1
 
 
@@ -81,3 +89,35 @@ def recovers(exporter: Exporter) -> None:
     """Wait until the exporter is well again, no longer than it may take, without a bug met on the way."""
     eventually(lambda: is_well(exporter), BACK_SECONDS)
     assert exporter.metrics("celery_exporter_unexpected_errors_total") == {}
+
+
+def ends_politely(exporter: Exporter) -> None:
+    """Send SIGTERM; the exporter must end in time, with exit code 0, and know of nothing that it left behind."""
+    exporter.process.signal(signal.SIGTERM)
+    ended_politely(exporter)
+
+
+def ended_politely(exporter: Exporter) -> None:
+    """See the same of an exporter that got its signal before; a second one would end it at once."""
+    assert exporter.process.ended(STOP_SECONDS) == 0
+    last = exporter.lines()[-1]
+    assert (last["event"], last["left_behind"]) == ("app.stopped", [])
+
+
+def stop_saving(server: RedisServer) -> None:
+    """Let a server find that it can't save; it takes no writes from then on. Needs protected configs enabled."""
+    server.command("CONFIG", "SET", "save", "3600 1")
+    gone = server.folder / "gone"
+    gone.mkdir()
+    server.command("CONFIG", "SET", "dir", str(gone))
+    shutil.rmtree(gone)
+    server.command("SET", "dirty", "1")
+    server.command("BGSAVE")
+
+
+def shifted(folder: Path) -> tuple[dict[str, str], Path]:
+    """Give the environment of a process whose clock can be set, and the file that sets it."""
+    file = folder / "shift"
+    file.write_text("0", encoding="utf-8")
+    path = os.pathsep.join([str(ROOT / "tests" / "integration" / "shifted_time"), str(ROOT)])
+    return {"PYTHONPATH": path, "SHIFT_FILE": str(file)}, file

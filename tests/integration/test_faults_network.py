@@ -1,6 +1,5 @@
 """Faults of the network between exporter and broker."""
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,16 +7,14 @@ from dataclasses import dataclass
 import pytest
 from celery import Celery
 
-from exporter.clock import SystemClock
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
-from tests.integration.faults import BACK_SECONDS, recovers, watched
+from tests.integration.faults import BACK_SECONDS, ends_politely, recovers, watched
 from tests.integration.faulty_network import FaultyNetwork, faulty_network
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
-STOP_SECONDS = 3.0
 MISSED = "celery_exporter_event_stream_reconnects_total"
 
 
@@ -125,8 +122,4 @@ def test_signals_end_it_during_a_fault(line: Line, fault: Callable[[FaultyNetwor
     """Whatever the network does, SIGTERM ends the exporter with exit code 0, at once."""
     fault(line.network)
     line.app.send_task("counted")
-    clock = SystemClock()
-    started = clock.monotonic()
-    line.exporter.process.signal(signal.SIGTERM)
-    assert line.exporter.process.ended(STOP_SECONDS * 3) == 0
-    assert clock.monotonic() - started < STOP_SECONDS
+    ends_politely(line.exporter)

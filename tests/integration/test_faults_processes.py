@@ -15,8 +15,8 @@ from exporter.clock import SystemClock
 from tests.integration.celery_workers import WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import LISTEN, ONE_SUCCESS, Exporter, times
-from tests.integration.faults import BACK_SECONDS, is_well, recovers, watched
-from tests.integration.processes import ROOT, clean_environment, free_port
+from tests.integration.faults import BACK_SECONDS, is_well, recovers, shifted, watched
+from tests.integration.processes import clean_environment, free_port
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -25,14 +25,6 @@ UP, LOST = "celery_worker_up", "lost"
 HOURS = 3 * 3600
 BEAT = ("--without-mingle", "--without-gossip", "--heartbeat-interval", "1")
 JOINING = 200
-
-
-def shifted(folder: Path) -> tuple[dict[str, str], Path]:
-    """Give the environment of a process whose clock can be set, and the file that sets it."""
-    file = folder / "shift"
-    file.write_text("0", encoding="utf-8")
-    path = os.pathsep.join([str(ROOT / "tests" / "integration" / "shifted_time"), str(ROOT)])
-    return {"PYTHONPATH": path, "SHIFT_FILE": str(file)}, file
 
 
 def test_a_frozen_worker_is_lost_and_comes_back(programs: Programs) -> None:

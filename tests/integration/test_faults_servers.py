@@ -1,13 +1,11 @@
 """Faults of the Redis server: killed, read-only, unable to save, full, emptied."""
 
-import shutil
-
 import pytest
 
 from tests.integration.celery_workers import WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_SUCCESS, times
-from tests.integration.faults import recovers, watched
+from tests.integration.faults import recovers, stop_saving, watched
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -64,13 +62,7 @@ def test_a_server_that_can_not_save(programs: Programs) -> None:
     app.send_task("plain", (1,))
     exporter.agrees("plain", ONE_SUCCESS)
     with watched(exporter):
-        server.command("CONFIG", "SET", "save", "3600 1")
-        gone = server.folder / "gone"
-        gone.mkdir()
-        server.command("CONFIG", "SET", "dir", str(gone))
-        shutil.rmtree(gone)
-        server.command("SET", "dirty", "1")
-        server.command("BGSAVE")
+        stop_saving(server)
         eventually(lambda: exporter.value("redis_rdb_last_bgsave_status", redis="broker") == 0)
         assert exporter.value("redis_up", redis="broker") == 1
         server.command("CONFIG", "SET", "dir", str(server.folder))

@@ -16,6 +16,7 @@ from exporter.clock import SystemClock
 from tests.integration.celery_workers import Worker, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, Exporter, times
+from tests.integration.faults import ends_politely
 from tests.integration.processes import Process
 from tests.integration.rabbitmq_server import RabbitServer, is_installed
 from tests.waiting import eventually
@@ -323,3 +324,17 @@ def test_outages_end(rabbit: Rabbit, programs: Programs) -> None:
     eventually(lambda: exporter.value("celery_worker_up", worker=rabbit.worker.name) == 1, BACK_SECONDS)
     lines = exporter.lines("supervisor.source_failed")
     assert len(lines) <= 3, json.dumps(lines)
+
+
+def test_signals_end_it_during_an_outage(rabbit: Rabbit, programs: Programs) -> None:
+    """While a broker hangs, and while it is away, SIGTERM ends an exporter in time."""
+    hanging, left_alone = (programs.listening(rabbit.server, "--celery.inspect-interval", "1s") for _ in range(2))
+    rabbit.server.freeze()
+    try:
+        ends_politely(hanging)
+    finally:
+        rabbit.server.thaw()
+    rabbit.server.kill()
+    eventually(lambda: not left_alone.hears())
+    ends_politely(left_alone)
+    rabbit.server.start()

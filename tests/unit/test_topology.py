@@ -1,6 +1,6 @@
 """The nodes of clusters: who is asked, which are read, and what becomes of the seed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -26,19 +26,19 @@ class Named:
 
 
 class FakeScrape:
-    """Notes which servers are read."""
+    """Notes which servers are read, and were after each step."""
 
     def __init__(self) -> None:
         self.read = {"cache"}
+        self.steps: list[set[str]] = []
 
-    def add(self, target: Target) -> None:
-        """Read one more."""
-        assert target.name not in self.read
-        self.read.add(target.name)
-
-    def remove(self, name: str) -> None:
-        """Read one less."""
-        self.read.remove(name)
+    def change(self, come: Iterable[Target], gone: Iterable[str]) -> None:
+        """Read others, in one step."""
+        added, left = {target.name for target in come}, set(gone)
+        assert left <= self.read
+        assert not added & self.read
+        self.read = self.read - left | added
+        self.steps.append(self.read)
 
 
 class FakeCluster:
@@ -114,6 +114,16 @@ def test_a_cluster_takes_the_place_of_its_seed() -> None:
     assert names(2, 3) == trial.scrape.read
     assert 2 == trial.lab.value(internals.REDIS_NODES, "cache")
     assert 1 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
+
+
+def test_the_seed_and_its_node_are_never_read_together() -> None:
+    """Seed and nodes change places in one step: a scrape in between would take them for twins, or find neither."""
+    fake = FakeCluster(1, 2)
+    trial = Trial(fake)
+    trial.topology.look()
+    fake.nodes = None
+    trial.topology.look()
+    assert [names(1, 2), {"cache"}] == trial.scrape.steps
 
 
 def test_a_single_server_stays_as_it_is() -> None:
