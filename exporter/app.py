@@ -6,6 +6,7 @@ Takes settings, builds the exporter, starts and stops its threads, answers what 
 import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from exporter import __version__, options
@@ -81,25 +82,22 @@ class App:
     def start(self) -> None:
         """Start every thread but the web server's."""
         self.scrape.start()
-        self.supervisor.start("event_stream", lambda works: self.pipeline.listen(self.broker.stream, self.stop, works))
+        start, stop = self.supervisor.start, self.stop
+        start("event_stream", partial(self.pipeline.listen, self.broker.stream, stop))
         for name, finder in self.endpoints.finders.items():
-            self.supervisor.start(f"sentinel_{name}", lambda works, watch=finder.watch: watch(self.stop, works))  # type: ignore[misc]  # a lambda's default has no type
+            start(f"sentinel_{name}", partial(finder.watch, stop))
         interval, discovery = self.settings.queues.discovery_interval, self.broker.discovery
         if interval and discovery:
-            self.supervisor.start(
-                "queue_discovery",
-                lambda works: discovery.run(self.stop, interval, self.settings.queues.discovery_max_keys, works),
-            )
+            start("queue_discovery", partial(discovery.run, stop, interval, self.settings.queues.discovery_max_keys))
         if options.control_options(self.settings).is_needed:
-            self.supervisor.start("control", lambda works: self.control.run(self.stop, works))
+            start("control", partial(self.control.run, stop))
         for name, guard in self.guards.items():
-            self.supervisor.start(f"memory_guard_{name}", lambda works, run=guard.run: run(self.stop, works))  # type: ignore[misc]  # as above
+            start(f"memory_guard_{name}", partial(guard.run, stop))
         if self.topology.is_needed:
-            self.supervisor.start("redis_nodes", lambda works: self.topology.run(self.stop, works))
-        self.key_spaces.start(self.supervisor, self.stop)
-        schedules, every = self.schedules, self.settings.redbeat.interval
-        if schedules is not None:
-            self.supervisor.start("redbeat", lambda works: schedules.run(self.stop, every, works))
+            start("redis_nodes", partial(self.topology.run, stop))
+        self.key_spaces.start(self.supervisor, stop)
+        if self.schedules is not None:
+            start("redbeat", partial(self.schedules.run, stop, self.settings.redbeat.interval))
 
     def close(self) -> list[str]:
         """Stop every thread; give the names of those that do not end in time."""
@@ -146,16 +144,15 @@ class App:
 
     def checks(self) -> list[Check]:
         """State of the event stream and of each server."""
-        return [*self._background_checks(), *self._server_checks(self._read())]
+        return self._checks(self._read())
 
     def show_status(self) -> dict[str, Any]:
         """Everything of the moment, as JSON takes it."""
         found = self._read()
-        checks = [*self._background_checks(), *self._server_checks(found)]
         return {
             "version": __version__,
             "time": self.clock.now(),
-            "checks": [check._asdict() for check in checks],
+            "checks": [check._asdict() for check in self._checks(found)],
             "redis": self.status.servers(found),
         }
 
@@ -165,6 +162,9 @@ class App:
 
     def _read(self) -> dict[str, list[Sample]]:
         return self.scrape.begin(self.settings.scrape.deadline).wait()
+
+    def _checks(self, found: Mapping[str, Sequence[Sample]]) -> list[Check]:
+        return [*self._background_checks(), *self._server_checks(found)]
 
     def _background_checks(self) -> list[Check]:
         trouble = self.supervisor.trouble()

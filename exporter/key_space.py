@@ -15,6 +15,7 @@ from exporter.catalog import Metric
 from exporter.catalog import key_space as rows
 from exporter.clock import Clock
 from exporter.collector_metrics import CollectorMetrics
+from exporter.decode.redis_fields import read_keys, read_whole
 from exporter.decode.redis_server import parse_info
 from exporter.errors import SourceError
 from exporter.key_sweep import SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
@@ -126,7 +127,7 @@ class KeySpace:
         budget = _share(self._options)
         for db, names in self._options.databases.items():
             sweep = self._sweep(db, names())
-            outcome = sweep.go_on(self._reader, _keys(fields.get(f"db{db}", "")), budget, self._clock, stop)
+            outcome = sweep.go_on(self._reader, read_keys(fields.get(f"db{db}", "")) or 0, budget, self._clock, stop)
             self._outcomes[outcome] += 1
             if outcome == "complete":
                 self._swept[db] = self._clock.now()
@@ -183,17 +184,11 @@ def pause(fields: Mapping[str, str], delay: float) -> str:
     forks = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "module_fork_in_progress")
     if any(fields.get(fork, "0") != "0" for fork in forks):
         return "forking"
-    limit, used = (int(fields.get(name, "0") or 0) for name in ("maxmemory", "used_memory"))
+    limit, used = (read_whole(fields.get(name, "")) or 0 for name in ("maxmemory", "used_memory"))
     # A cache that evicts is always full.
     if limit and used > FULL * limit and fields.get("maxmemory_policy", "noeviction") == "noeviction":
         return "memory"
     return "slow" if delay > SLOW_SECONDS else ""
-
-
-def _keys(text: str) -> int:
-    """Give the keys of a database from its line in INFO: ``keys=1,expires=0,...``."""
-    number = text.removeprefix("keys=").partition(",")[0]
-    return int(number) if number.isdecimal() else 0
 
 
 def _share(options: KeySpaceOptions) -> KeyBudget:

@@ -4,7 +4,7 @@ The broker's names are known where the broker is Redis; the databases of all URL
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -43,7 +43,7 @@ class KeySpaces:
     def start(self, supervisor: Supervisor, stop: threading.Event) -> None:
         """Start a thread per server."""
         for sampler in self.samplers:
-            supervisor.start(f"key_space_{sampler.name}", _work(sampler, stop))
+            supervisor.start(f"key_space_{sampler.name}", partial(sampler.run, stop))
 
     def samples(self) -> Sequence[Sample]:
         """Give what is known of all servers; safe from any thread."""
@@ -53,10 +53,6 @@ class KeySpaces:
         """Close the connections; safe from any thread."""
         for sampler in self.samplers:
             sampler.close()
-
-
-def _work(sampler: KeySpace, stop: threading.Event) -> Callable[[Callable[[], None]], None]:
-    return lambda works: sampler.run(stop, works)
 
 
 def _databases(settings: Settings, target: RedisTarget) -> dict[int, bool]:

@@ -12,6 +12,7 @@ import structlog
 
 from exporter.catalog import internals
 from exporter.clock import Clock
+from exporter.decode.redis_fields import read_whole
 from exporter.decode.redis_server import parse_info
 from exporter.errors import SourceError
 from exporter.sources.memory import purge_memory, read_memory
@@ -88,7 +89,8 @@ class MemoryGuard:
 
     def _read(self) -> dict[str, int]:
         fields = parse_info(read_memory(self._session, self._options.deadline))
-        return {name: int(value) for name, value in fields.items() if value.isdecimal()}
+        read = ((name, read_whole(value)) for name, value in fields.items())
+        return {name: number for name, number in read if number is not None}
 
     def _count(self, result: str) -> None:
         with self._store.lock:

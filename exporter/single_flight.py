@@ -7,6 +7,7 @@ thread has to be woken. Other work runs in a thread of its own (the supervisor's
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from exporter.clock import Clock
@@ -128,7 +129,7 @@ class SingleFlight(Generic[T]):
                 if self._stopped:
                     return
                 deadline, self._asked, self._running = self._asked or 0.0, None, True
-            self._conclude(self._clock.monotonic(), lambda deadline=deadline: self._work.run(deadline))  # type: ignore[misc]  # a lambda's default has no type
+            self._conclude(self._clock.monotonic(), partial(self._work.run, deadline))
 
     def _conclude(self, began: float, call: Callable[[], T]) -> None:
         outcome: T | SourceError = SourceError("closed", "the read was interrupted")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
 from exporter.decode.key_groups import PIDBOX_REPLIES, TASK_META, TASKSET_META, UNACKED
+from exporter.decode.redis_fields import read_whole
 
 SEVERITIES = ("critical", "warning", "note")
 KB, MB = 1024, 1024**2
@@ -185,7 +186,7 @@ def _output_buffers(facts: ServerFacts) -> Iterator[Advice]:
     limits = (facts.config or {}).get("client-output-buffer-limit", "")
     words = limits.split()
     pubsub = words.index("pubsub") if "pubsub" in words[:-1] else None
-    hard = int(words[pubsub + 1]) if pubsub is not None and words[pubsub + 1].isdecimal() else None
+    hard = None if pubsub is None else read_whole(words[pubsub + 1])
     if cut:
         yield Advice(
             "warning", "client-output-buffer-limit", f"{cut:.0f} clients were cut off because they read too slowly",

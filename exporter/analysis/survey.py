@@ -14,6 +14,7 @@ from exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFac
 from exporter.clock import Clock
 from exporter.decode.key_groups import KeyClassifier, show
 from exporter.decode.queues import decode_binding
+from exporter.decode.redis_fields import read_keys, read_whole
 from exporter.decode.redis_server import parse_info
 from exporter.endpoints import Endpoints
 from exporter.errors import DecodeError, SourceError
@@ -212,7 +213,7 @@ def _totals(info: Mapping[str, str]) -> dict[int, int]:
     """Keys by database, from lines like ``db0:keys=3,expires=1``."""
     found = {}
     for name, value in info.items():
-        number = value.removeprefix("keys=").partition(",")[0]
-        if name.startswith("db") and name[2:].isdecimal() and number.isdecimal():
-            found[int(name[2:])] = int(number)
+        db, keys = read_whole(name.removeprefix("db")), read_keys(value)
+        if name.startswith("db") and db is not None and keys is not None:
+            found[db] = keys
     return found

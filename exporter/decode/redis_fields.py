@@ -79,6 +79,11 @@ def decode_parts(rows: Iterable[FieldRow], labels: tuple[str, ...], parts: dict[
     return [Sample(row.metric, labels, number) for row, number in read if number is not None]
 
 
+def read_keys(value: str) -> int | None:
+    """Give the keys of a database from its line in INFO, ``keys=3,expires=1``; None where it does not tell them."""
+    return read_whole(split_parts(value).get("keys", ""))
+
+
 def split_parts(value: str) -> dict[str, str]:
     """Split ``keys=3,expires=1`` into its parts."""
     return dict(part.partition("=")[::2] for part in value.split(","))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from exporter.catalog import sentinel as rows
 from exporter.catalog.metric import Info, Metric
-from exporter.decode.redis_fields import read_whole
+from exporter.decode.redis_fields import read_whole, split_parts
 from exporter.decode.redis_server import Reply, parse_info
 from exporter.records import Sample
 
@@ -23,7 +23,7 @@ def decode_sentinel_info(redis: str, reply: Reply) -> list[Sample]:
     samples = [Sample(metric, (redis,), number) for metric, number in _numbers(rows.INFO_ROWS, fields)]
     for name, value in fields.items():
         if _MASTER.fullmatch(name):
-            samples += _decode_master_line(redis, dict(part.partition("=")[::2] for part in value.split(",")))
+            samples += _decode_master_line(redis, split_parts(value))
     return samples
 
 

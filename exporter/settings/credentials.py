@@ -14,30 +14,39 @@ SHOWN_NEVER = 100
 """Former contents remembered of a file, the last ones."""
 
 
-class _Secrets:
-    """What a file held, now and before, for the log's filter."""
+class _Seen:
+    """What a file held, now and before, for the log's filter; safe from any thread."""
 
     def __init__(self) -> None:
-        self.texts: dict[str, None] = {}
+        self.texts: tuple[str, ...] = ()
 
     def note(self, *texts: str) -> None:
-        for text in texts:
-            self.texts[text] = self.texts.pop(text, None)
-        while len(self.texts) > SHOWN_NEVER:
-            del self.texts[next(iter(self.texts))]
+        """Remember texts, as the last ones."""
+        # Replaced as a whole: a line that is logged at this moment must find every one.
+        kept = [text for text in self.texts if text not in texts]
+        self.texts = (*kept, *dict.fromkeys(texts))[-SHOWN_NEVER:]
 
 
 @dataclass(frozen=True, slots=True)
-class PasswordFile:
-    """A file that holds a password; ``written`` is the setting that names it."""
+class SecretFile:
+    """A file that is read again for each connection; ``written`` is the setting or the variable that names it."""
 
     path: str
     written: str
-    seen: _Secrets = field(default_factory=_Secrets, repr=False, compare=False)
+    seen: _Seen = field(default_factory=_Seen, repr=False, compare=False)
+
+    def _line(self) -> str:
+        """Give what it holds, without a line break at the end; raise ConfigError."""
+        return read_text(self.path, self.written, secret=True).removesuffix("\n").removesuffix("\r")
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordFile(SecretFile):
+    """A file that holds a password."""
 
     def read(self) -> str:
-        """Give the password, without a line break at the end; raise ConfigError."""
-        password = _line(read_text(self.path, self.written, secret=True))
+        """Give the password; raise ConfigError."""
+        password = self._line()
         if not password:
             raise ConfigError(f"{self.written}: {self.path} is empty; it must hold the password")
         if "\n" in password:
@@ -47,19 +56,11 @@ class PasswordFile:
 
 
 @dataclass(frozen=True, slots=True)
-class UrlFile:
-    """A file that holds a URL, of which user and password may change; ``written`` is the variable that names it."""
-
-    path: str
-    written: str
-    seen: _Secrets = field(default_factory=_Secrets, repr=False, compare=False)
+class UrlFile(SecretFile):
+    """A file that holds a URL, of which user and password may change."""
 
     def read(self) -> str:
         """Give the URL; raise ConfigError."""
-        url = _line(read_text(self.path, self.written, secret=True))
+        url = self._line()
         self.seen.note(*secrets_of(url))
         return url
-
-
-def _line(text: str) -> str:
-    return text.removesuffix("\n").removesuffix("\r")

@@ -17,6 +17,7 @@ from tests.integration.application import READY
 from tests.integration.processes import Process
 
 QUICK = ("--without-mingle", "--without-gossip")
+BEATING = (*QUICK, "--heartbeat-interval", "1")
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,19 @@ Takes an exporter, gives a watch on it that scrapes all the time.
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.catalog import CATALOG
-from tests.integration.exporters import Exporter, Samples
+from tests.integration.conftest import Programs
+from tests.integration.exporters import LISTEN, Exporter, Samples
 from tests.integration.processes import ROOT
 from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
 
-KEPT_ELSEWHERE = ("redis_", *(metric.name for metric in CATALOG.values() if metric.kept_elsewhere))
 BACK_SECONDS = 5.0
 """Within which all is well after a fault's end."""
 STOP_SECONDS = 5.0
@@ -58,12 +59,17 @@ class Watch:
     def _look(self, samples: Samples) -> None:
         self.scrapes += 1
         for (name, labels), value in self._last.items():
-            # Counters that servers and workers keep begin anew with them.
-            if name.endswith(("_total", "_count", "_bucket")) and not name.startswith(KEPT_ELSEWHERE):
+            if _is_counted(name):
                 now = samples.get((name, labels))
                 if now is None or now < value:
                     self.fallen.append(f"{name} {dict(labels)}: {value} -> {now}")
         self._last = samples
+
+
+def _is_counted(name: str) -> bool:
+    """Whether a sample is a count of the exporter's own; those of servers and workers begin anew with them."""
+    metric = CATALOG.get(name) or CATALOG.get(name.removesuffix("_count").removesuffix("_bucket"))
+    return metric is not None and metric.starts_at_zero and not name.startswith("redis_")
 
 
 @contextmanager
@@ -75,8 +81,8 @@ def watched(exporter: Exporter) -> Iterator[Watch]:
         yield watch
     finally:
         watch.stop()
-    assert watch.fallen == []
-    assert watch.failed == []
+    assert watch.fallen == [], watch.fallen
+    assert watch.failed == [], watch.failed
     assert watch.scrapes
 
 
@@ -121,3 +127,15 @@ def shifted(folder: Path) -> tuple[dict[str, str], Path]:
     file.write_text("0", encoding="utf-8")
     path = os.pathsep.join([str(ROOT / "tests" / "integration" / "shifted_time"), str(ROOT)])
     return {"PYTHONPATH": path, "SHIFT_FILE": str(file)}, file
+
+
+def with_few_descriptors(programs: Programs, server: RedisServer) -> Exporter:
+    """Start an exporter that listens and has no more than 64 descriptors."""
+    limited = 'ulimit -n 64; exec "$0" -m exporter "$@"'
+    flags = ("--broker-url", server.url(), "--celery.inspect-interval", "0", *LISTEN)
+    environment = {"EXPORTER_SERIES__ZERO_FIRST": "0"}
+    process = programs.run("bash", "-c", limited, sys.executable, *flags, environment=environment)
+    process.wait_for('"app.started"')
+    exporter = Exporter.of(process)
+    eventually(exporter.hears)
+    return exporter

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from exporter.clock import SystemClock
-from tests.integration.celery_workers import WorkerOptions
+from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
-from tests.integration.exporters import LISTEN, ONE_SUCCESS, Exporter, times
-from tests.integration.faults import BACK_SECONDS, is_well, recovers, shifted, watched
+from tests.integration.exporters import ONE_SUCCESS, Exporter, times
+from tests.integration.faults import BACK_SECONDS, is_well, recovers, shifted, watched, with_few_descriptors
 from tests.integration.processes import clean_environment, free_port
 from tests.waiting import eventually
 
@@ -23,7 +23,6 @@ pytestmark = pytest.mark.servers
 
 UP, LOST = "celery_worker_up", "lost"
 HOURS = 3 * 3600
-BEAT = ("--without-mingle", "--without-gossip", "--heartbeat-interval", "1")
 JOINING = 200
 
 
@@ -31,7 +30,7 @@ def test_a_frozen_worker_is_lost_and_comes_back(programs: Programs) -> None:
     """A worker that hangs is down after its patience, and up again with its next sign of life."""
     server = programs.redis()
     exporter = programs.listening(server, "--workers.lost-after", "3s")
-    worker = programs.worker(server, options=WorkerOptions(arguments=BEAT))
+    worker = programs.worker(server, options=WorkerOptions(arguments=BEATING))
     app = programs.publisher(server)
     app.send_task("plain", (1,))
     exporter.agrees("plain", ONE_SUCCESS)
@@ -55,7 +54,7 @@ def test_a_worker_whose_clock_is_hours_off(programs: Programs, tmp_path: Path) -
     settings = {"APPLICATION_BROKER": server.url(), "APPLICATION_SETTINGS": "{}"}
     programs.run(
         sys.executable, "-m", "celery", "-A", "tests.integration.worker_app", "worker", "-c", "2", "-E",
-        "-n", "ahead@%h", *BEAT, environment=settings | environment,
+        "-n", "ahead@%h", *BEATING, environment=settings | environment,
     )  # fmt: skip
     eventually(lambda: exporter.value(UP, worker=name) == 1, 30)
     eventually(lambda: abs((exporter.value("celery_worker_clock_skew_seconds", worker=name) or 0) - HOURS) < 60)
@@ -70,7 +69,7 @@ def test_a_worker_that_is_started_again_under_its_name(programs: Programs) -> No
     """A worker that was killed and started again is one worker, up, whose two lives are both counted."""
     server = programs.redis()
     exporter = programs.listening(server)
-    options = WorkerOptions(arguments=BEAT)
+    options = WorkerOptions(arguments=BEATING)
     worker = programs.worker(server, options=options)
     app = programs.publisher(server)
     app.send_task("plain", (1,))
@@ -110,7 +109,7 @@ def test_the_exporters_clock_steps_back(programs: Programs, tmp_path: Path) -> N
     environment, file = shifted(tmp_path)
     environment["EXPORTER_SCRAPE__FRESHNESS"] = "0"
     exporter = programs.exporter("--broker-url", server.url(), environment=environment)
-    worker = programs.worker(server, options=WorkerOptions(arguments=BEAT))
+    worker = programs.worker(server, options=WorkerOptions(arguments=BEATING))
     eventually(exporter.hears)
     app = programs.publisher(server)
     app.send_task("plain", (1,))
@@ -154,13 +153,7 @@ def test_slow_and_broken_scrapers(programs: Programs) -> None:
 def test_no_descriptors_left(programs: Programs) -> None:
     """Without a free descriptor nobody new is let in; counters stand, and all is well when there are some again."""
     server = programs.redis()
-    limited = 'ulimit -n 64; exec "$0" -m exporter "$@"'
-    flags = ("--broker-url", server.url(), "--celery.inspect-interval", "0", *LISTEN)
-    environment = {"EXPORTER_SERIES__ZERO_FIRST": "0"}
-    process = programs.run("bash", "-c", limited, sys.executable, *flags, environment=environment)
-    process.wait_for('"app.started"')
-    exporter = Exporter.of(process)
-    eventually(exporter.hears)
+    exporter = with_few_descriptors(programs, server)
     programs.publisher(server).send_task("counted")
     eventually(lambda: exporter.account("counted") == {"sent": 1})
     with ExitStack() as ending:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -13,10 +12,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.integration.celery_workers import WorkerOptions
+from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
-from tests.integration.exporters import LISTEN, Exporter
-from tests.integration.faults import ended_politely, ends_politely, shifted, stop_saving
+from tests.integration.exporters import Exporter
+from tests.integration.faults import ended_politely, ends_politely, shifted, stop_saving, with_few_descriptors
 from tests.integration.processes import free_port
 from tests.integration.redis_servers import RedisServer
 from tests.integration.sentinel_servers import SentinelSet
@@ -118,8 +117,7 @@ def test_faults_of_workers(programs: Programs, number: signal.Signals) -> None:
     """Questions that a worker leaves open do not keep the exporter from ending."""
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "1s", "--workers.lost-after", "3s")
-    beat = ("--without-mingle", "--without-gossip", "--heartbeat-interval", "1")
-    worker = programs.worker(server, options=WorkerOptions(arguments=beat))
+    worker = programs.worker(server, options=WorkerOptions(arguments=BEATING))
     eventually(lambda: exporter.value("celery_worker_up", worker=worker.name) == 1)
     worker.process.signal(number)
     eventually(lambda: exporter.value("celery_worker_up", worker=worker.name) == 0)
@@ -170,13 +168,8 @@ def test_a_clock_that_steps_back(programs: Programs, tmp_path: Path) -> None:
 def test_no_descriptors_left(programs: Programs) -> None:
     """Without a free descriptor the exporter ends in time."""
     server = programs.redis()
-    limited = 'ulimit -n 64; exec "$0" -m exporter "$@"'
-    flags = ("--broker-url", server.url(), "--celery.inspect-interval", "0", *LISTEN)
-    process = programs.run("bash", "-c", limited, sys.executable, *flags)
-    process.wait_for('"app.started"')
-    exporter = Exporter.of(process)
-    eventually(exporter.hears)
-    folder = Path(f"/proc/{process.pid}/fd")
+    exporter = with_few_descriptors(programs, server)
+    folder = Path(f"/proc/{exporter.process.pid}/fd")
     with ExitStack() as ending:
         for _ in range(100):
             ending.enter_context(closing(socket.create_connection(("127.0.0.1", exporter.port), timeout=5)))
