@@ -7,7 +7,8 @@ import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+
+from msgspec.json import encode
 
 from exporter import __version__, options
 from exporter.answer import Answerer
@@ -23,9 +24,10 @@ from exporter.exposition import ProcessMetrics, Renderer, negotiate
 from exporter.key_spaces import KeySpaces
 from exporter.memory_guard import MemoryGuard
 from exporter.pipeline import EventPipeline
-from exporter.records import Sample
+from exporter.records import Family, Sample
 from exporter.redbeat import Schedules
 from exporter.redis_targets import RedisTargets
+from exporter.report import Check, Report
 from exporter.scrape import Scrape
 from exporter.settings import KombuTarget, Settings
 from exporter.settings.targets import named_redis_targets
@@ -38,12 +40,13 @@ from exporter.state.queues import Queues
 from exporter.state.series import Store
 from exporter.state.tasks import Tasks
 from exporter.state.workers import Workers
-from exporter.status import Status
+from exporter.status import Found, Status
 from exporter.supervisor import Supervisor
 from exporter.topology import Topology
 from exporter.twins import Twins
-from exporter.web.home import Check, render_home
+from exporter.web.page import render_page
 from exporter.web.routes import MetricsReply
+from exporter.web.view import View
 
 STOP_SECONDS = 0.9
 """For the threads, and again for open requests: less than 2 s in all, whatever hangs."""
@@ -96,6 +99,7 @@ class App:
         if self.topology.is_needed:
             start("redis_nodes", partial(self.topology.run, stop))
         self.key_spaces.start(self.supervisor, stop)
+        start("status", partial(self.status.run, self._read_events, stop))
         if self.schedules is not None:
             start("redbeat", partial(self.schedules.run, stop, self.settings.redbeat.interval))
 
@@ -146,19 +150,24 @@ class App:
         """State of the event stream and of each server."""
         return self._checks(self._read())
 
-    def show_status(self) -> dict[str, Any]:
-        """Everything of the moment, as JSON takes it."""
+    def report(self) -> Report:
+        """Everything of the moment, for people."""
         found = self._read()
-        return {
-            "version": __version__,
-            "time": self.clock.now(),
-            "checks": [check._asdict() for check in self._checks(found)],
-            "redis": self.status.servers(found),
-        }
+        background = [sample for samples in self.scrape.background for sample in samples()]
+        with self.store.lock:
+            failures = self.tasks.failures.newest()
+        return self.status.report(Found(self._read_events(), found, background, self._checks(found), failures))
 
-    def home(self) -> str:
-        """The landing page."""
-        return render_home("celery-redis-exporter", __version__, self.settings.web.telemetry_path, self.checks())
+    def show_status(self) -> bytes:
+        """The report as JSON."""
+        return encode(self.report())
+
+    def home(self, query: Mapping[str, str]) -> str:
+        """The status page."""
+        return render_page(self.report(), View.of(query), self.settings.web.telemetry_path)
+
+    def _read_events(self) -> list[Family]:
+        return self.scrape.events(self.pipeline, self.tasks, whole=True)
 
     def _read(self) -> dict[str, list[Sample]]:
         return self.scrape.begin(self.settings.scrape.deadline).wait()
@@ -205,9 +214,9 @@ class App:
         self.scrape = Scrape(read, self.store, self.supervisor, options.scrape_options(settings))
         self.key_spaces = KeySpaces(settings, self.endpoints, self.queues, self.store, clock)
         self.scrape.background.append(self.key_spaces.samples)
-        self.status = Status(clock, settings.redis.assumed_maxmemory)
-        self.scrape.watchers += [self.status.note, Twins(self.scrape, clock).note]
-        self.scrape.background.append(self.status.samples)
+        self.status = Status(__version__, clock, settings.redis.assumed_maxmemory)
+        self.scrape.watchers += [self.status.servers.note, Twins(self.scrape, clock).note]
+        self.scrape.background.append(self.status.servers.samples)
         self.scrape.background.append(Denials(lambda: self.scrape.targets).samples)
         clusters = [servers.cluster(target, seed) for target, seed in others.items() if servers.may_be_cluster(target)]
         self.topology = Topology(clusters, self.scrape, self.store, clock, options.topology_options(settings))

@@ -28,6 +28,7 @@ def task_limits(settings: Settings) -> TaskLimits:
         pairs=max(settings.series.max_per_metric // len(STATES), 1),
         idle=settings.series.ttl,
         exceptions=settings.series.exceptions_per_task,
+        failures=settings.status.failures,
         naming=naming(settings),
         plans={
             name: Plan(options.expected_interval, options.runtime_threshold, options.buckets)

@@ -133,12 +133,12 @@ class Scrape:
             read.flight.ask(deadline)
         return Collection(reads, self._clock, self._clock.monotonic() + deadline)
 
-    def events(self, pipeline: EventPipeline, tasks: Tasks) -> list[Family]:
-        """Give the families that events feed, at this moment."""
+    def events(self, pipeline: EventPipeline, tasks: Tasks, *, whole: bool = False) -> list[Family]:
+        """Give the families that events feed, at this moment; ``whole`` as in ``Store.collect``."""
         with self._store.lock:
             pipeline.tick_locked()
             tasks.refresh()
-            families = self._store.collect()
+            families = self._store.collect(whole=whole)
             return self._merging.merge(families) if self._merging.needed else families
 
     def group(self, found: dict[str, list[Sample]]) -> list[Family]:

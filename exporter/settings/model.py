@@ -80,6 +80,14 @@ class WebOptions(Group):
         return int(self.listen_address.rpartition(":")[2])
 
 
+class StatusOptions(Group):
+    """The status page, ``top`` and /api/v1/status."""
+
+    failures: v.Failures = Field(
+        0, description="Last failures to show: task, exception class, worker, time, task id; 0 keeps none."
+    )
+
+
 class LogOptions(Group):
     """Logs on standard error."""
 
@@ -135,6 +143,7 @@ class Settings(BaseSettings):
     names: NamesOptions = NamesOptions()
     metrics: MetricOptions = MetricOptions()
     web: WebOptions = WebOptions()
+    status: StatusOptions = StatusOptions()
     log: LogOptions = LogOptions()
     config: ConfigOptions = ConfigOptions()
     _notes: tuple[str, ...] = PrivateAttr(default=())

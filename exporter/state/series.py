@@ -140,10 +140,10 @@ class Children(Generic[S]):
             self.series[labels] = self._bear(labels, make or self._make)
         return self.series[labels]
 
-    def copied(self) -> Family:
-        """The series with their values at this moment."""
+    def copied(self, *, whole: bool) -> Family:
+        """The series with their values at this moment; ``whole`` takes new ones for what they are, too."""
         rows: list[Any] = list(self.series.values())
-        young = self._young and self._still_young()
+        young = () if whole else self._young and self._still_young()
         if self.metric.kind is Kind.HISTOGRAM:
             return Family(self._shown, rows, [row.nothing() if row in young else row.copied() for row in rows])
         if young:
@@ -216,11 +216,14 @@ class Store:
         if self.discard(metric, labels):
             self.scalar(SERIES_EXPIRED, metric.name).value += 1
 
-    def collect(self) -> list[Family]:
-        """Copy every value; the caller holds the lock for as long as this takes, formatting comes later."""
+    def collect(self, *, whole: bool = False) -> list[Family]:
+        """Copy every value; the caller holds the lock for as long as this takes, formatting comes later.
+
+        ``whole`` gives what was counted also of series that are still shown as 0.
+        """
         for children in self._order:
             if children.series:
                 self.scalar(SERIES, children.metric.name).value = len(children.series)
             if children.refused:
                 self.scalar(SERIES_DROPPED, children.metric.name).value = children.refused
-        return [children.copied() for children in self._order]
+        return [children.copied(whole=whole) for children in self._order]

@@ -1,8 +1,7 @@
-"""Tasks: folds task events into counts, times and what is running.
+"""Tasks: folds task events, in any order, with losses and repeats, into counts, times and what is running.
 
-Takes task events in any order, with losses and repeats; gives series. The truths it keeps: an execution that
-ended counts once, whatever its worker sent; times use the senders' own stamps and are never negative; nothing
-is counted under a guessed name or queue. Not thread-safe: see state.
+The truths it keeps: an execution that ended counts once, whatever its worker sent; times use the senders' own stamps
+and are never negative; nothing is counted under a guessed name or queue. Not thread-safe: see state.
 """
 
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from exporter.records import (
     TaskSucceeded,
 )
 from exporter.state import runs
+from exporter.state.failures import Failures
 from exporter.state.holding import Held, Holding, Waiting
 from exporter.state.names import Names
 from exporter.state.series import Store
@@ -45,9 +45,9 @@ class Tasks:
         self.naming = limits.naming
         self.names = Names(store, limits)
         self.tracked = Tracking(limits.tracked)
+        self.failures = Failures(limits.failures, limits.naming)
         self._store = store
-        self._workers = workers
-        self._known_workers = workers.by_name
+        self._workers, self._known_workers = workers, workers.by_name
         self._limits = limits
         self._holding = Holding(self.names)
         self._exemplars = exemplars
@@ -157,6 +157,8 @@ class Tasks:
             series.failure.exemplar = (event.uuid, 1, event.timestamp)
         series.observe_run("failure", started_at, event.timestamp, event.uuid)
         self.names.exception(series.task, exception).value += 1
+        if self.failures.limit and series.task is not self.names.hidden.task:
+            self.failures.note(event, series.task.name, exception)
         if series.task.last_failure is None:
             series.task.last_failure = self.names.named(series.task, rows.TASK_LAST_FAILURE)
         series.task.last_failure.value = event.timestamp

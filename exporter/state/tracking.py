@@ -19,7 +19,7 @@ ENDED_KEPT = 5_000
 class TaskLimits:
     """Bounds: tasks held, seconds they are held, (task, queue) pairs, their idle seconds, exception classes per task.
 
-    Besides what tasks are shown as, and what is planned for them.
+    Besides the number of failures kept to be shown, what tasks are shown as, and what is planned for them.
     """
 
     tracked: int = 200_000
@@ -27,6 +27,7 @@ class TaskLimits:
     pairs: int = 4_000
     idle: float = 86_400
     exceptions: int = 50
+    failures: int = 0
     naming: Naming = field(default_factory=Naming)
     plans: Mapping[str, Plan] = field(default_factory=dict)
 

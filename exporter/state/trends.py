@@ -7,22 +7,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from exporter.report import Reading
+
 READINGS = 100
 SPACING = 5.0
 """Least time between two readings, in seconds: several scrapers must not use up the memory of the trend."""
-
-
-class Reading(NamedTuple):
-    """One server at one moment: epoch seconds, bytes, and the share of look-ups since the reading before that hit.
-
-    ``hit_ratio`` is None where there was no look-up, and at the first reading; ``operations`` are commands per second
-    since the reading before, None at the first.
-    """
-
-    at: float
-    used_bytes: float
-    hit_ratio: float | None
-    operations: float | None
 
 
 class Counts(NamedTuple):

@@ -10,16 +10,18 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar, cast
+from functools import partial
+from typing import NamedTuple, TypeVar, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.errors import ConfigError, ExporterError
+from exporter.web.page import content_security_policy
 
 SCRAPE_THREADS = 8
 HEALTH_THREADS = 2
@@ -31,12 +33,6 @@ NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 METRICS_HEADERS = (
     (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"vary", b"Accept, Accept-Encoding"),
 )  # fmt: skip
-PAGE_HEADERS = NO_STORE | {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-}
 
 T = TypeVar("T")
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -57,14 +53,14 @@ class Handlers:
     ``metrics`` takes the values of Accept and Accept-Encoding (empty if absent), and the seconds after which
     Prometheus gives up on the scrape, or None. It is called in the event loop and gives the answer if that holds up
     nothing else, or what will give it when called in a thread. ``healthy`` and ``ready`` give the verdict and its
-    reason in words. ``home`` gives HTML, ``status`` what JSON takes.
+    reason in words. ``home`` takes the parameters of the query and gives HTML, ``status`` gives JSON.
     """
 
     metrics: Callable[[str, str, float | None], MetricsReply | Callable[[], MetricsReply]]
     healthy: Callable[[], tuple[bool, str]]
     ready: Callable[[], tuple[bool, str]]
-    home: Callable[[], str]
-    status: Callable[[], Mapping[str, Any]]
+    home: Callable[[Mapping[str, str]], str]
+    status: Callable[[], bytes]
 
 
 class OverloadError(ExporterError):
@@ -184,15 +180,18 @@ def _answer_verdict(judge: Callable[[], tuple[bool, str]], pool: Pool) -> Endpoi
 
 
 def _answer_home(handlers: Handlers, pool: Pool) -> Endpoint:
-    async def answer(_: Request) -> Response:
-        return HTMLResponse(await pool.run(handlers.home), headers=PAGE_HEADERS)
+    headers = NO_STORE | {"Content-Security-Policy": content_security_policy(), "Referrer-Policy": "no-referrer"}
+
+    async def answer(request: Request) -> Response:
+        page = await pool.run(partial(handlers.home, request.query_params))
+        return HTMLResponse(page, headers=headers)
 
     return _guard(answer)
 
 
 def _answer_status(handlers: Handlers, pool: Pool) -> Endpoint:
     async def answer(_: Request) -> Response:
-        return JSONResponse(await pool.run(handlers.status), headers=NO_STORE)
+        return Response(await pool.run(handlers.status), headers=NO_STORE, media_type="application/json")
 
     return _guard(answer)
 

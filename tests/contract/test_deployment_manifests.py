@@ -46,8 +46,8 @@ def answered(path: str) -> int:
         metrics=lambda *_: MetricsReply(b"", "text/plain", None),
         healthy=lambda: (True, "well"),
         ready=lambda: (True, "well"),
-        home=lambda: "",
-        status=dict,
+        home=lambda _: "",
+        status=lambda: b"{}",
     )
 
     async def ask() -> int:

@@ -32,7 +32,7 @@ class Site:
         listener = bind("127.0.0.1:0")
         self.port: int = listener.getsockname()[1]
         handlers = Handlers(
-            lambda *_: self._answer, lambda: (True, "ok"), lambda: (True, "ok"), lambda: "<p>home</p>", dict
+            lambda *_: self._answer, lambda: (True, "ok"), lambda: (True, "ok"), lambda _: "<p>home</p>", lambda: b"{}"
         )
         self.server = WebServer(listener, build_app(handlers, "/metrics"), tls, request_timeout)
 

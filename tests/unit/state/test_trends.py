@@ -1,6 +1,7 @@
 """The last readings of each server."""
 
-from exporter.state.trends import READINGS, SPACING, Counts, Reading, Trends
+from exporter.report import Reading
+from exporter.state.trends import READINGS, SPACING, Counts, Trends
 
 
 def test_readings() -> None:

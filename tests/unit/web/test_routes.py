@@ -2,8 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import httpx
 import pytest
@@ -67,13 +66,13 @@ class Answers:
         self.threads.append(threading.current_thread().name)
         return self.verdict
 
-    def home(self) -> str:
+    def home(self, query: Mapping[str, str]) -> str:
         """Answer with a page."""
-        return "<h1>home</h1>"
+        return f"<h1>home</h1>{dict(query) or ''}"
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> bytes:
         """Answer with facts."""
-        return {"version": "1", "redis": []}
+        return b'{"version": "1", "redis": []}'
 
     def open_client(self, telemetry_path: str = "/metrics") -> Client:
         """Give a client of an application with these handlers."""
@@ -140,11 +139,11 @@ def test_status_is_json(answers: Answers) -> None:
 
 
 def test_home_has_security_headers(answers: Answers) -> None:
-    """The page may load nothing, be framed by nobody and send no referrer."""
-    reply = answers.open_client().get("/")
-    assert ("<h1>home</h1>", "text/html; charset=utf-8") == (reply.text, reply.headers["content-type"])
+    """The page may load nothing but itself, be framed by nobody and send no referrer; it is told what was asked."""
+    reply = answers.open_client().get("/?q=a&q=b")
+    assert ("<h1>home</h1>{'q': 'b'}", "text/html; charset=utf-8") == (reply.text, reply.headers["content-type"])
     policy = reply.headers["content-security-policy"]
-    assert {"default-src 'none'", "style-src 'unsafe-inline'", "frame-ancestors 'none'"} <= set(policy.split("; "))
+    assert {"default-src 'none'", "connect-src 'self'", "frame-ancestors 'none'"} <= set(policy.split("; "))
     assert ("nosniff", "no-referrer") == (reply.headers["x-content-type-options"], reply.headers["referrer-policy"])
 
 

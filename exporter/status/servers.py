@@ -1,20 +1,21 @@
-"""Binds what was read of the Redis servers into a status: numbers of the moment, a verdict on memory, and the trend.
+"""The Redis servers: numbers of the moment, a verdict on memory, and the trend.
 
-Takes the samples of scrapes, gives plain dictionaries for JSON, and the memory limit as a metric. Asks nobody.
+Takes the samples of scrapes, gives servers, and the memory limit as a metric.
 """
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
-from exporter.catalog import CATALOG, Metric, internals
+from exporter.catalog import CATALOG, Metric, internals, key_space
 from exporter.catalog import redis_server as rows
 from exporter.clock import Clock
 from exporter.records import Sample
+from exporter.report import Clients, KeyGroup, Memory, Server, State
 from exporter.state.trends import Counts, Trends
+from exporter.status.numbers import Numbers
+from exporter.status.thresholds import threshold
 
-WARNING, CRITICAL = 0.75, 0.9
-"""Shares of the memory limit, as in the alerts RedisMemoryHigh and RedisMemoryCritical."""
 NUMBERS: Mapping[str, Metric] = {
     name: CATALOG[f"redis_{row}"]
     for name, row in {
@@ -39,13 +40,13 @@ _NAMES = {metric: name for name, metric in NUMBERS.items()}
 
 
 class Limit(NamedTuple):
-    """What memory is measured against: bytes, and whether that is ``maxmemory``, ``assumed`` or ``system``."""
+    """What memory is measured against, in bytes, and where that comes from."""
 
     bytes: float
-    source: str
+    source: Literal["maxmemory", "assumed", "system"]
 
 
-class Status:
+class Servers:
     """What the Redis servers are like; ``assumed`` bytes are the limit of a server that has none, 0 for none.
 
     Safe from any thread.
@@ -73,10 +74,11 @@ class Status:
         with self._lock:
             return [Sample(internals.MEMORY_LIMIT, (server,), limit) for server, limit in self._limits.items()]
 
-    def servers(self, found: Mapping[str, Sequence[Sample]]) -> list[dict[str, Any]]:
-        """Give every Redis server as JSON takes it, from what a scrape found; the others are left out."""
+    def read(self, found: Mapping[str, Sequence[Sample]], background: Numbers) -> list[Server]:
+        """Give every Redis server of what a scrape found, and its groups of keys; the others are left out."""
         self.note(found)
-        return [self._server(name, samples) for name, samples in found.items() if _is_redis(samples)]
+        groups = _key_groups(background)
+        return [self._server(name, samples, groups) for name, samples in found.items() if _is_redis(samples)]
 
     def _note_one(self, server: str, now: float, numbers: Mapping[str, float]) -> None:
         limit = self._limit(numbers)
@@ -90,13 +92,13 @@ class Status:
 
     def _limit(self, numbers: Mapping[str, float]) -> Limit | None:
         choices = (
-            (numbers.get("maxmemory_bytes", 0), "maxmemory"),
-            (self._assumed if "used_bytes" in numbers else 0, "assumed"),
-            (numbers.get("system_bytes", 0), "system"),
+            Limit(numbers.get("maxmemory_bytes", 0), "maxmemory"),
+            Limit(self._assumed if "used_bytes" in numbers else 0, "assumed"),
+            Limit(numbers.get("system_bytes", 0), "system"),
         )
-        return next((Limit(limit, source) for limit, source in choices if limit >= 1), None)
+        return next((limit for limit in choices if limit.bytes >= 1), None)
 
-    def _server(self, name: str, samples: Sequence[Sample]) -> dict[str, Any]:
+    def _server(self, name: str, samples: Sequence[Sample], groups: Mapping[str, list[KeyGroup]]) -> Server:
         numbers = _numbers(samples)
         told = next((sample.labels for sample in samples if sample.metric is rows.INSTANCE_INFO), None)
         labels = dict(zip(rows.INSTANCE_INFO.label_names, told, strict=True)) if told else {}
@@ -105,34 +107,52 @@ class Status:
         with self._lock:
             trend = self._trends.of(name)
         last = trend[-1] if trend and up else None
-        return {
-            "name": name,
-            "up": up,
-            "error": error or None,
-            "version": labels.get("redis_version"),
-            "mode": labels.get("redis_mode"),
-            "role": labels.get("role"),
-            "uptime_seconds": numbers.get("uptime_seconds"),
-            "memory": self._memory(numbers),
-            "clients": {key: numbers.get(key) for key in ("clients", "blocked_clients", "max_clients")},
-            "hit_ratio": last.hit_ratio if last else None,
-            "operations_per_second": last.operations if last else None,
-            "evicted_keys": numbers.get("evicted_keys"),
-            "trend": [reading._asdict() for reading in trend],
-        }
+        return Server(
+            name=name,
+            up=up,
+            error=error or None,
+            version=labels.get("redis_version"),
+            mode=labels.get("redis_mode"),
+            role=labels.get("role"),
+            uptime_seconds=numbers.get("uptime_seconds"),
+            memory=self._memory(numbers),
+            clients=Clients(**{key: numbers.get(key) for key in Clients.__struct_fields__}),
+            hit_ratio=last.hit_ratio if last else None,
+            operations_per_second=last.operations if last else None,
+            evicted_keys=numbers.get("evicted_keys"),
+            key_groups=groups.get(name, []),
+            trend=trend,
+        )
 
-    def _memory(self, numbers: Mapping[str, float]) -> dict[str, Any]:
+    def _memory(self, numbers: Mapping[str, float]) -> Memory:
         limit, used = self._limit(numbers), numbers.get("used_bytes")
         ratio = used / limit.bytes if used is not None and limit else None
-        state = None if ratio is None else "critical" if ratio > CRITICAL else "warning" if ratio > WARNING else "ok"
         kept = ("used_bytes", "rss_bytes", "peak_bytes", "fragmentation_ratio")
-        return {
+        return Memory(
             **{key: numbers.get(key) for key in kept},
-            "limit_bytes": limit.bytes if limit else None,
-            "limit_source": limit.source if limit else None,
-            "used_ratio": ratio,
-            "state": state,
-        }
+            limit_bytes=limit.bytes if limit else None,
+            limit_source=limit.source if limit else None,
+            used_ratio=ratio,
+            state=None if ratio is None else _judge(ratio),
+        )
+
+
+def _judge(ratio: float) -> State:
+    if ratio > threshold("RedisMemoryCritical", "ratio"):
+        return "critical"
+    return "warning" if ratio > threshold("RedisMemoryHigh", "ratio") else "ok"
+
+
+def _key_groups(numbers: Numbers) -> dict[str, list[KeyGroup]]:
+    """Groups by server, the largest first."""
+    sizes = dict(numbers.values(key_space.GROUP_MEMORY))
+    groups: dict[str, list[KeyGroup]] = {}
+    for labels, keys in numbers.values(key_space.GROUP_COUNT):
+        server, db, name = labels
+        groups.setdefault(server, []).append(KeyGroup(db=db, name=name, keys=keys, memory_bytes=sizes.get(labels)))
+    for found in groups.values():
+        found.sort(key=lambda group: (-(group.memory_bytes or 0), -(group.keys or 0), group.name))
+    return groups
 
 
 def _numbers(samples: Sequence[Sample]) -> dict[str, float]:

@@ -1,0 +1,231 @@
+"""What people are shown: one document, for the status page, the terminal and ``/api/v1/status``.
+
+Takes and gives nothing; never reads a metric. Times of the day are seconds since the epoch, everything else is in
+seconds, bytes and shares of one. None is what is not known: it is never 0.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Epoch = Annotated[float, Meta(description="Seconds since the epoch.")]
+Seconds = Annotated[float, Meta(description="Seconds.")]
+Bytes = Annotated[float, Meta(description="Bytes.")]
+Ratio = Annotated[float, Meta(description="A share, from 0 to 1.")]
+PerSecond = Annotated[float, Meta(description="Per second.")]
+State = Literal["ok", "warning", "critical"]
+
+
+class Health(Struct, frozen=True):
+    """How one part is doing, and why it is not well; thresholds are those of the alerts."""
+
+    subject: str
+    state: State
+    reason: str = ""
+
+
+class Check(Struct, frozen=True):
+    """What the exporter itself is connected to: ``state`` is ok, off or failed."""
+
+    check: str
+    state: str
+    detail: str
+
+
+class Worker(Struct, frozen=True, kw_only=True):
+    """A worker, as heartbeats and its answers to inspect tell.
+
+    ``lost`` is one that fell silent without a goodbye. ``load`` are the averages of its machine over 1, 5 and 15
+    minutes, ``memory_bytes`` the largest resident set of its main process so far, ``events_missed`` executions that it
+    counted and that were never heard of.
+    """
+
+    name: str
+    state: Literal["online", "lost"]
+    pool: str | None = None
+    concurrency: float | None = None
+    active: float | None = None
+    processed: float | None = None
+    reserved: float | None = None
+    load: tuple[float, float, float] | None = None
+    memory_bytes: Bytes | None = None
+    uptime_seconds: Seconds | None = None
+    queues: list[str] = []
+    last_heartbeat: Epoch | None = None
+    clock_skew_seconds: Seconds | None = None
+    sends_events: bool | None = None
+    events_missed: float = 0
+    version: str | None = None
+
+
+class Queue(Struct, frozen=True, kw_only=True):
+    """A queue: what waits, by priority step where steps are used, and how it moves.
+
+    ``incoming`` are tasks published to it, ``outgoing`` executions begun, over the last minute or two. The ``verdict``
+    is critical where messages wait and no worker consumes, a warning where many wait, or one for long.
+    """
+
+    name: str
+    length: float | None = None
+    priorities: dict[str, float] = {}
+    oldest_age_seconds: Seconds | None = None
+    consumers: float | None = None
+    concurrency: float | None = None
+    incoming: PerSecond | None = None
+    outgoing: PerSecond | None = None
+    verdict: State = "ok"
+
+
+class Unacked(Struct, frozen=True, kw_only=True):
+    """Messages that workers hold and have not acknowledged; ``overdue`` ones will be delivered a second time."""
+
+    messages: float
+    oldest_age_seconds: Seconds | None = None
+    overdue: float | None = None
+    visibility_timeout_seconds: Seconds | None = None
+
+
+class Recent(Struct, frozen=True, kw_only=True):
+    """A task's executions that ended within the window: how many, how, and how long they took.
+
+    ``failure_ratio`` is of those that succeeded or failed, as in the alerts; ``retry_ratio`` of those that began.
+    """
+
+    ended: float
+    failure_ratio: Ratio | None = None
+    retry_ratio: Ratio | None = None
+    p50_seconds: Seconds | None = None
+    p95_seconds: Seconds | None = None
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """A task by name, all queues together; counts are since the exporter started.
+
+    ``rate`` are executions ended per second over the last minute or two. Percentiles are of all executions, whatever
+    their outcome, by linear interpolation within the histogram's buckets. The ``verdict`` is on ``failure_ratio``.
+    """
+
+    name: str
+    queues: list[str]
+    sent: float
+    started: float
+    success: float
+    failure: float
+    retry: float
+    revoked: float
+    rejected: float
+    running: float
+    rate: PerSecond | None = None
+    recent: Recent | None = None
+    last_success: Epoch | None = None
+    last_failure: Epoch | None = None
+    oldest_started: Epoch | None = None
+    verdict: State = "ok"
+
+
+class KeyGroup(Struct, frozen=True, kw_only=True):
+    """Keys of a database that belong together, estimated by sampling."""
+
+    db: str
+    name: str
+    keys: float | None = None
+    memory_bytes: Bytes | None = None
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """A server's memory against its limit, which is its own ``maxmemory``, one ``assumed``, or the ``system``'s."""
+
+    used_bytes: Bytes | None = None
+    rss_bytes: Bytes | None = None
+    peak_bytes: Bytes | None = None
+    fragmentation_ratio: float | None = None
+    limit_bytes: Bytes | None = None
+    limit_source: Literal["maxmemory", "assumed", "system"] | None = None
+    used_ratio: Ratio | None = None
+    state: State | None = None
+
+
+class Clients(Struct, frozen=True, kw_only=True):
+    """A server's connections."""
+
+    clients: float | None = None
+    blocked_clients: float | None = None
+    max_clients: float | None = None
+
+
+class Reading(Struct, frozen=True):
+    """A server at one moment; hits and operations are those since the reading before."""
+
+    at: Epoch
+    used_bytes: Bytes
+    hit_ratio: Ratio | None = None
+    operations: PerSecond | None = None
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """A Redis server; ``trend`` are its last readings, the oldest first."""
+
+    name: str
+    up: bool
+    error: str | None = None
+    version: str | None = None
+    mode: str | None = None
+    role: str | None = None
+    uptime_seconds: Seconds | None = None
+    memory: Memory
+    clients: Clients
+    hit_ratio: Ratio | None = None
+    operations_per_second: PerSecond | None = None
+    evicted_keys: float | None = None
+    key_groups: list[KeyGroup] = []
+    trend: list[Reading] = []
+
+
+class Failure(Struct, frozen=True):
+    """A failed execution: nothing of what it was called with, or said."""
+
+    at: Epoch
+    task: str
+    exception: str
+    worker: str
+    task_id: str
+
+
+class Exporter(Struct, frozen=True, kw_only=True):
+    """The exporter itself; ``events_missed`` and ``gap_seconds`` are what it knows that it did not hear.
+
+    ``lag_p95_seconds`` is the time from an event's stamp to its count, within the window.
+    """
+
+    events_per_second: PerSecond | None = None
+    lag_p95_seconds: Seconds | None = None
+    backlog_bytes: Bytes | None = None
+    events_missed: float = 0
+    events_invalid: float = 0
+    gap_seconds: Seconds = 0
+    tasks_tracked: float = 0
+    tasks_unmatched: float = 0
+    series: float = 0
+    series_dropped: float = 0
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """The state of a Celery application and its Redis servers at one moment.
+
+    ``window_seconds`` is how far ``recent`` looks back, less where the exporter is younger. ``failures`` is None while
+    they are not kept (``status.failures``).
+    """
+
+    version: str
+    time: Epoch
+    uptime_seconds: Seconds
+    window_seconds: Seconds
+    health: list[Health]
+    checks: list[Check]
+    workers: list[Worker]
+    queues: list[Queue]
+    unacked: Unacked | None = None
+    tasks: list[Task]
+    redis: list[Server]
+    failures: list[Failure] | None = None
+    exporter: Exporter

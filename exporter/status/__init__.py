@@ -1,0 +1,9 @@
+"""The state of everything, for people: what /metrics says, put together by worker, queue, task and server.
+
+Takes the families of events, the samples of servers and their past, gives a ``Report``. Asks nobody, and has no number
+that /metrics does not have.
+"""
+
+from exporter.status.status import Found, Status
+
+__all__ = ["Found", "Status"]

@@ -1,0 +1,159 @@
+"""The verdict: how the event stream, the servers, workers, queues and tasks are doing.
+
+Takes what was read, gives a state and its reason for each. Thresholds are the alerts'; an alert waits some minutes
+before it fires, and this does not.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from exporter.catalog import internals
+from exporter.report import Check, Health, Queue, Server, State, Task, Unacked, Worker
+from exporter.status.numbers import Numbers
+from exporter.status.queues import is_long, is_old
+from exporter.status.thresholds import threshold
+
+NAMED = 3
+"""Names that a reason has."""
+PATIENCE = 60.0
+"""Seconds after the start within which workers may not have been heard yet."""
+SENTINEL = "/sentinel/"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the exporter counted within the window: executions that it did not see, messages that it could not read."""
+
+    missed: float
+    invalid: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that is judged; ``now`` in epoch seconds, ``uptime`` in seconds."""
+
+    now: float
+    uptime: float
+    numbers: Numbers
+    counted: Counted
+    checks: Sequence[Check]
+    servers: Sequence[Server]
+    workers: Sequence[Worker]
+    queues: Sequence[Queue]
+    unacked: Unacked | None
+    tasks: Sequence[Task]
+
+
+class _Verdict:
+    """Collects reasons; the worst one is the state."""
+
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._reasons: dict[State, list[str]] = {"critical": [], "warning": []}
+
+    def add(self, state: State, reason: str, names: Iterable[str] | None = None) -> None:
+        """Add a reason; where it is about named things, if there are any."""
+        found = None if names is None else list(names)
+        if found:
+            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+            reason = f"{reason}: {', '.join(found[:NAMED])}{more}"
+        if found is None or found:
+            self._reasons[state].append(reason)
+
+    def give(self) -> Health:
+        """Give the verdict."""
+        for state, reasons in self._reasons.items():
+            if reasons:
+                return Health(self._subject, state, "; ".join([*self._reasons["critical"], *self._reasons["warning"]]))
+        return Health(self._subject, "ok")
+
+
+def judge(scene: Scene) -> list[Health]:
+    """Judge everything, in the order in which it is shown."""
+    parts = (_judge_stream, _judge_servers, _judge_workers, _judge_queues, _judge_tasks)
+    return [part(scene) for part in parts]
+
+
+def _judge_stream(scene: Scene) -> Health:
+    verdict, numbers = _Verdict("Event stream"), scene.numbers
+    failed = next((check.detail for check in scene.checks if check.check == "Event stream" and check.state != "ok"), "")
+    if failed:
+        verdict.add("critical", f"no events are heard: {failed}")
+    last = numbers.one(internals.LAST_EVENT)
+    silence = threshold("CeleryEventsSilent", "seconds")
+    if not failed and last and scene.now - last > silence and _online(scene):
+        verdict.add("critical", f"no event for {scene.now - last:.0f} s although workers are online")
+    if scene.counted.missed > threshold("CeleryEventsLost", "executions"):
+        verdict.add("warning", f"{scene.counted.missed:.0f} executions were not seen in the last minutes")
+    if scene.counted.invalid > threshold("CeleryEventsInvalid", "events"):
+        verdict.add("warning", f"{scene.counted.invalid:.0f} messages could not be read in the last minutes")
+    if numbers.total(internals.EVENT_BACKLOG) > threshold("CeleryEventBacklogGrowing", "bytes"):
+        verdict.add("warning", "the exporter falls behind: events wait in Redis")
+    return verdict.give()
+
+
+def _judge_servers(scene: Scene) -> Health:
+    verdict = _Verdict("Redis")
+    away = [server for server in scene.servers if not server.up]
+    verdict.add("critical", "no answer", (_why(server) for server in away if SENTINEL not in server.name))
+    verdict.add("warning", "no answer of sentinels", (_why(server) for server in away if SENTINEL in server.name))
+    verdict.add("critical", "no answer", _broker_away(scene))
+    for state in ("critical", "warning"):
+        full = [server for server in scene.servers if server.memory.state == state]
+        verdict.add(state, "memory", (f"{server.name} {server.memory.used_ratio or 0:.0%} used" for server in full))
+    return verdict.give()
+
+
+def _broker_away(scene: Scene) -> list[str]:
+    """The broker, where it is not Redis and does not answer."""
+    if scene.numbers.one(internals.BROKER_UP) != 0:
+        return []
+    failed = [check.detail for check in scene.checks if check.check == "Broker" and check.state == "failed"]
+    return [f"broker ({detail})" for detail in failed or ["failed"]]
+
+
+def _judge_workers(scene: Scene) -> Health:
+    verdict, lost = _Verdict("Workers"), [worker.name for worker in scene.workers if worker.state == "lost"]
+    if not _online(scene):
+        early = scene.uptime < PATIENCE and not lost
+        verdict.add("warning" if early else "critical", "none was heard yet" if not lost else "none is online")
+    verdict.add("warning", "lost without a goodbye", lost)
+    silent = (worker.name for worker in scene.workers if worker.sends_events is False)
+    verdict.add("warning", "send no task events (-E)", silent)
+    allowed = threshold("CeleryWorkerClockSkew", "seconds")
+    wrong = (worker.name for worker in scene.workers if abs(worker.clock_skew_seconds or 0) > allowed)
+    verdict.add("warning", "clock is wrong", wrong)
+    return verdict.give()
+
+
+def _judge_queues(scene: Scene) -> Health:
+    verdict, queues, unacked = _Verdict("Queues"), scene.queues, scene.unacked
+    alone = (queue.name for queue in queues if queue.verdict == "critical")
+    verdict.add("critical", "messages and no consumer", alone)
+    long = (f"{queue.name} {queue.length:,.0f}" for queue in queues if is_long(queue.length))
+    verdict.add("warning", "long", long)
+    verdict.add("warning", "old messages", (queue.name for queue in queues if is_old(queue.oldest_age_seconds)))
+    if unacked and unacked.overdue:
+        verdict.add("warning", f"{unacked.overdue:,.0f} unacknowledged messages are past the visibility timeout")
+    return verdict.give()
+
+
+def _judge_tasks(scene: Scene) -> Health:
+    verdict = _Verdict("Tasks")
+    words: dict[State, str] = {"critical": "many fail", "warning": "some fail"}
+    for state, what in words.items():
+        failing = (
+            f"{task.name} {task.recent.failure_ratio:.0%}"
+            for task in scene.tasks
+            if task.verdict == state and task.recent and task.recent.failure_ratio is not None
+        )
+        verdict.add(state, what, failing)
+    return verdict.give()
+
+
+def _online(scene: Scene) -> bool:
+    return any(worker.state == "online" for worker in scene.workers)
+
+
+def _why(server: Server) -> str:
+    return f"{server.name} ({server.error or 'unknown'})"

@@ -1,0 +1,71 @@
+"""Marks: what counters were at moments of the last ten minutes, so that a page can say how fast they grow.
+
+Takes counters by name and when they had these values, gives their growth. Memory has a bound: KEPT marks, in which a
+counter that did not move takes no room.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple
+
+SPACING = 60.0
+"""Seconds between two marks."""
+KEPT = 10
+WINDOW = SPACING * KEPT
+Counters = tuple[float, ...]
+"""Counters of one thing, all of them 0 before it was first seen."""
+
+
+class Growth(NamedTuple):
+    """What was added within ``seconds``."""
+
+    seconds: float
+    added: Counters
+
+    def rate(self, position: int) -> float:
+        """What one counter grew by per second."""
+        return self.added[position] / self.seconds
+
+
+class Marks:
+    """The last marks; the first is where everything was 0, ``at`` seconds on the monotonic clock."""
+
+    def __init__(self, at: float) -> None:
+        self._marks: deque[tuple[float, Mapping[Hashable, Counters]]] = deque([(at, {})], KEPT)
+
+    def note(self, at: float, counters: Mapping[Hashable, Counters]) -> None:
+        """Keep a mark."""
+        before = self._marks[-1][1]
+        self._marks.append((at, {
+            name: known if (known := before.get(name)) == now else now for name, now in counters.items()
+        }))  # fmt: skip
+
+    def growth(self, name: Hashable, now: Counters, at: float, seconds: float = WINDOW) -> Growth | None:
+        """Give what was added since the last mark that is at least ``seconds`` old, or since the oldest.
+
+        None where no time has passed. A counter that is smaller than it was began anew.
+        """
+        times = [then for then, _ in self._marks]
+        since, counters = self._marks[max(bisect_right(times, at - seconds) - 1, 0)]
+        if at <= since:
+            return None
+        before = counters.get(name) or (0.0,) * len(now)
+        if len(before) != len(now) or any(value < known for value, known in zip(now, before, strict=True)):
+            before = (0.0,) * len(now)
+        return Growth(at - since, tuple(value - known for value, known in zip(now, before, strict=True)))
+
+
+def quantile(share: float, bounds: tuple[float, ...], counts: Counters) -> float | None:
+    """Give the value below which ``share`` of the observations lie, as histogram_quantile does; None without any.
+
+    Linear within a bucket; the highest bound for what lies above it.
+    """
+    rank, seen, lower = share * sum(counts), 0.0, 0.0
+    if not rank:
+        return None
+    for upper, count in zip(bounds, counts, strict=False):
+        if count and seen + count >= rank:
+            return lower + (upper - lower) * (rank - seen) / count
+        seen, lower = seen + count, upper
+    return lower

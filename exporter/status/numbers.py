@@ -1,0 +1,74 @@
+"""Values by metric and labels: the families and samples of one moment, to look things up in.
+
+Takes what exposition takes, without the labels that settings add to every metric.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, cast
+
+from exporter.catalog import CATALOG, Metric
+from exporter.records import Distribution, Family, Sample
+
+
+class Row(NamedTuple):
+    """A series: its labels in the metric's declared order, its value, and its bounds if it is a histogram."""
+
+    labels: tuple[str, ...]
+    value: object
+    bounds: tuple[float, ...] = ()
+
+
+class Numbers:
+    """What was counted and read at one moment."""
+
+    def __init__(self, families: Iterable[Family] = (), samples: Iterable[Sample] = ()) -> None:
+        self._rows: dict[str, list[Row]] = {}
+        for family in families:
+            length = len(CATALOG[family.metric.name].labels)
+            self._rows[family.metric.name] = [
+                Row(series.labels[:length], value, series.bounds)
+                for series, value in zip(family.series, family.values, strict=True)
+                if value is not None
+            ]
+        for sample in samples:
+            self._rows.setdefault(sample.metric.name, []).append(Row(sample.labels, sample.value))
+
+    def rows(self, metric: Metric) -> list[Row]:
+        """Every series of a metric."""
+        return self._rows.get(metric.name, [])
+
+    def values(self, metric: Metric) -> list[tuple[tuple[str, ...], float]]:
+        """Labels and value of every series of a counter or a gauge."""
+        return [(labels, value) for labels, value, _ in self.rows(metric) if isinstance(value, int | float)]
+
+    def one(self, metric: Metric) -> float | None:
+        """The value of a metric without labels; None where there is none."""
+        return next((value for _, value in self.values(metric)), None)
+
+    def total(self, metric: Metric) -> float:
+        """The sum over all series."""
+        return sum(value for _, value in self.values(metric))
+
+    def by(self, metric: Metric, label: int = 0) -> Mapping[str, float]:
+        """The sums by one label, given by its place."""
+        sums: dict[str, float] = {}
+        for labels, value in self.values(metric):
+            sums[labels[label]] = sums.get(labels[label], 0) + value
+        return sums
+
+    def listed(self, metric: Metric, label: int = 1) -> Mapping[str, list[str]]:
+        """The values of one label by the first one, sorted; for metrics that say something by their labels."""
+        lists: dict[str, set[str]] = {}
+        for labels, _ in self.values(metric):
+            lists.setdefault(labels[0], set()).add(labels[label])
+        return {name: sorted(values) for name, values in lists.items()}
+
+    def counts(self, metric: Metric) -> Mapping[str, tuple[tuple[float, ...], list[int]]]:
+        """Bounds and counts per bucket of a histogram, the series of each first label (or of none) added up."""
+        sums: dict[str, tuple[tuple[float, ...], list[int]]] = {}
+        for labels, value, bounds in self.rows(metric):
+            counts = cast("Distribution", value).counts
+            name = labels[0] if labels else ""
+            known = sums.get(name)
+            sums[name] = (bounds, counts if known is None else [a + b for a, b in zip(known[1], counts, strict=True)])
+        return sums

@@ -1,0 +1,72 @@
+"""Queues, from the broker's lengths and the counters of tasks by queue."""
+
+from collections.abc import Hashable
+
+from exporter.catalog import OVERFLOW, UNKNOWN
+from exporter.catalog import queues as rows
+from exporter.catalog import tasks as task_rows
+from exporter.report import Queue, Unacked
+from exporter.status.marks import SPACING, Counters, Marks
+from exporter.status.numbers import Numbers
+from exporter.status.thresholds import threshold
+
+IN, OUT = range(2)
+"""Places in a queue's counters."""
+
+
+def tally_queues(numbers: Numbers) -> dict[str, Counters]:
+    """Give what was published to each queue, and what was begun of it."""
+    sent, started = numbers.by(task_rows.TASKS_SENT, 1), numbers.by(task_rows.TASKS_STARTED, 1)
+    return {name: (sent.get(name, 0), started.get(name, 0)) for name in sent.keys() | started.keys()}
+
+
+def marks_of_queues(numbers: Numbers) -> dict[Hashable, Counters]:
+    """What is to be kept of them."""
+    return {("queue", name): counters for name, counters in tally_queues(numbers).items()}
+
+
+def read_queues(numbers: Numbers, marks: Marks, at: float, *, staffed: bool) -> list[Queue]:
+    """Give every queue at the monotonic time ``at``, by name; ``staffed`` while any worker is online."""
+    tallies = tally_queues(numbers)
+    lengths, ages = numbers.by(rows.QUEUE_LENGTH), numbers.by(rows.QUEUE_OLDEST_AGE)
+    consumers, slots = numbers.by(rows.QUEUE_CONSUMERS), numbers.by(rows.QUEUE_CONCURRENCY)
+    priorities: dict[str, dict[str, float]] = {}
+    for (queue, step), value in sorted(numbers.values(rows.QUEUE_PRIORITY_LENGTH), key=lambda row: int(row[0][1])):
+        priorities.setdefault(queue, {})[step] = value
+    queues = []
+    for name in sorted((lengths.keys() | consumers.keys() | tallies.keys()) - {UNKNOWN, OVERFLOW}):
+        growth = marks.growth(("queue", name), tallies.get(name, (0.0, 0.0)), at, SPACING)
+        length, age, consuming = lengths.get(name), ages.get(name), consumers.get(name)
+        alone = bool(staffed and length and consuming == 0)
+        queues.append(
+            Queue(
+                name=name, length=length, priorities=priorities.get(name, {}),
+                oldest_age_seconds=age, consumers=consuming, concurrency=slots.get(name),
+                incoming=growth and growth.rate(IN), outgoing=growth and growth.rate(OUT),
+                verdict="critical" if alone else "warning" if is_long(length) or is_old(age) else "ok",
+            )
+        )  # fmt: skip
+    return queues
+
+
+def is_long(length: float | None) -> bool:
+    """Whether many messages wait."""
+    return (length or 0) > threshold("CeleryQueueLong", "messages")
+
+
+def is_old(age: float | None) -> bool:
+    """Whether a message has been waiting for long."""
+    return (age or 0) > threshold("CeleryQueueOldestMessageOld", "seconds")
+
+
+def read_unacked(numbers: Numbers) -> Unacked | None:
+    """Give the messages that workers hold; None where the broker does not tell."""
+    messages = numbers.one(rows.UNACKED)
+    if messages is None:
+        return None
+    return Unacked(
+        messages=messages,
+        oldest_age_seconds=numbers.one(rows.UNACKED_OLDEST_AGE),
+        overdue=numbers.one(rows.UNACKED_OVERDUE),
+        visibility_timeout_seconds=numbers.one(rows.VISIBILITY_TIMEOUT),
+    )

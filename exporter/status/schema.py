@@ -1,0 +1,46 @@
+"""The schema of ``/api/v1/status``, made from ``exporter.report``: ``python -m exporter.status.schema --write``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from exporter.report import Report
+
+TARGET = Path(__file__).parents[2] / "deploy" / "status.schema.json"
+COMMAND = "python -m exporter.status.schema --write"
+
+
+def build_schema() -> dict[str, Any]:
+    """Give the JSON schema of a report; every property is always there, and further ones may come."""
+    (reference,), parts = msgspec.json.schema_components([Report], ref_template="#/$defs/{name}")
+    for part in parts.values():
+        part["required"] = list(part["properties"])
+        part["description"] = " ".join(part["description"].split()).replace("``", "")
+    comment = f"Generated from exporter/report.py: {COMMAND}"
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$comment": comment,
+        **reference,
+        "$defs": parts,
+    }
+
+
+def render_schema() -> str:
+    """Return the whole file."""
+    return json.dumps(build_schema(), indent=2) + "\n"
+
+
+def main(argv: list[str]) -> int:
+    """Print the schema, or write it with ``--write``."""
+    if argv == ["--write"]:
+        TARGET.write_text(render_schema(), encoding="utf-8")
+    else:
+        sys.stdout.write(render_schema())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""Binds what was counted, read and remembered into one report."""
+
+import threading
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import NamedTuple
+
+from exporter.catalog import internals
+from exporter.catalog import workers as worker_rows
+from exporter.clock import Clock
+from exporter.records import Family, Sample
+from exporter.report import Check, Exporter, Failure, Report
+from exporter.status.health import Counted, Scene, judge
+from exporter.status.marks import SPACING, WINDOW, Counters, Marks, quantile
+from exporter.status.numbers import Numbers
+from exporter.status.queues import marks_of_queues, read_queues, read_unacked
+from exporter.status.servers import Servers
+from exporter.status.tasks import marks_of_tasks, read_tasks, tally_tasks
+from exporter.status.workers import read_workers
+
+EVENTS, INVALID, BUCKETS = range(3)
+"""Places in the exporter's own counters; the last is the first bucket's of the lag."""
+
+
+class Found(NamedTuple):
+    """What is there at this moment: what events left, what each server and the background gave, the last failures."""
+
+    families: Sequence[Family]
+    servers: Mapping[str, Sequence[Sample]]
+    background: Sequence[Sample]
+    checks: Sequence[Check]
+    failures: Sequence[Failure] | None
+
+
+class Status:
+    """What people are shown, and the past that it needs.
+
+    ``version`` is the exporter's, ``assumed`` the limit in bytes of a Redis without maxmemory, 0 for none.
+
+    Safe from any thread.
+    """
+
+    def __init__(self, version: str, clock: Clock, assumed: int) -> None:
+        self._version = version
+        self.servers = Servers(clock, assumed)
+        self._clock = clock
+        self._started = clock.monotonic()
+        self._marks = Marks(self._started)
+        self._lock = threading.Lock()
+
+    def run(self, read: Callable[[], Sequence[Family]], stop: threading.Event, works: Callable[[], None]) -> None:
+        """Take a mark of what events left every SPACING seconds, until ``stop`` is set."""
+        works()
+        while not stop.wait(SPACING):
+            self.mark(read())
+
+    def mark(self, families: Sequence[Family]) -> None:
+        """Take a mark."""
+        numbers = Numbers(families)
+        marks: dict[Hashable, Counters] = {"exporter": _own_counters(numbers)[0]}
+        marks |= marks_of_tasks(tally_tasks(numbers))
+        marks |= marks_of_queues(numbers)
+        marks |= {("worker", name): (missed,) for name, missed in numbers.by(worker_rows.WORKER_EVENTS_MISSED).items()}
+        with self._lock:
+            self._marks.note(self._clock.monotonic(), marks)
+
+    def report(self, found: Found) -> Report:
+        """Give the report of this moment."""
+        read = [sample for samples in found.servers.values() for sample in samples]
+        numbers = Numbers(found.families, [*read, *found.background])
+        servers = self.servers.read(found.servers, numbers)
+        workers, unacked = read_workers(numbers), read_unacked(numbers)
+        now, at = self._clock.now(), self._clock.monotonic()
+        with self._lock:
+            tasks = read_tasks(numbers, self._marks, at)
+            queues = read_queues(numbers, self._marks, at, staffed=any(worker.state == "online" for worker in workers))
+            exporter, counted = self._own(numbers, at)
+        uptime = at - self._started
+        scene = Scene(now, uptime, numbers, counted, found.checks, servers, workers, queues, unacked, tasks)
+        return Report(
+            version=self._version,
+            time=now,
+            uptime_seconds=uptime,
+            window_seconds=min(WINDOW, uptime),
+            health=judge(scene),
+            checks=list(found.checks),
+            workers=workers,
+            queues=queues,
+            unacked=unacked,
+            tasks=tasks,
+            redis=servers,
+            failures=None if found.failures is None else list(found.failures),
+            exporter=exporter,
+        )
+
+    def _own(self, numbers: Numbers, at: float) -> tuple[Exporter, Counted]:
+        counters, bounds = _own_counters(numbers)
+        lately = self._marks.growth("exporter", counters, at, SPACING)
+        window = self._marks.growth("exporter", counters, at)
+        missed = numbers.by(worker_rows.WORKER_EVENTS_MISSED)
+        # By worker: the count of one that left is gone, and must not make the sum look as if it began anew.
+        grown = [self._marks.growth(("worker", name), (count,), at) for name, count in missed.items()]
+        exporter = Exporter(
+            events_per_second=lately and lately.rate(EVENTS),
+            lag_p95_seconds=window and quantile(0.95, bounds, window.added[BUCKETS:]),
+            backlog_bytes=numbers.one(internals.EVENT_BACKLOG),
+            events_missed=sum(missed.values()),
+            events_invalid=counters[INVALID],
+            gap_seconds=numbers.total(internals.STREAM_GAP),
+            tasks_tracked=numbers.total(internals.TASKS_TRACKED),
+            tasks_unmatched=numbers.total(internals.TASKS_UNMATCHED),
+            series=numbers.total(internals.SERIES),
+            series_dropped=numbers.total(internals.SERIES_DROPPED),
+        )
+        lost = sum(growth.added[0] for growth in grown if growth)
+        return exporter, Counted(lost, window.added[INVALID] if window else 0.0)
+
+
+def _own_counters(numbers: Numbers) -> tuple[Counters, tuple[float, ...]]:
+    """The exporter's own counters, and the bounds of the lag's buckets."""
+    bounds, counts = numbers.counts(internals.EVENT_LAG).get("", ((), []))
+    return (numbers.total(internals.EVENTS), numbers.total(internals.EVENTS_INVALID), *counts), bounds

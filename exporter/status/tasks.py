@@ -1,0 +1,97 @@
+"""Tasks by name, from the counters of their queues."""
+
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple
+
+from exporter.catalog import tasks as rows
+from exporter.report import Recent, State, Task
+from exporter.status.marks import SPACING, Counters, Growth, Marks, quantile
+from exporter.status.numbers import Numbers
+from exporter.status.thresholds import threshold
+
+OUTCOMES = ("success", "failure", "retry", "revoked", "rejected")
+SENT, STARTED, SUCCESS, FAILURE, RETRY, _, _, BUCKETS = range(len(OUTCOMES) + 3)
+"""Places in a task's counters; the last is the first bucket's."""
+
+
+class Tally(NamedTuple):
+    """What is counted of a task, all queues together, and the bounds of its runtime buckets."""
+
+    counters: Counters
+    bounds: tuple[float, ...]
+
+
+def tally_tasks(numbers: Numbers) -> dict[str, Tally]:
+    """Add up every task's counters."""
+    sent, started = numbers.by(rows.TASKS_SENT), numbers.by(rows.TASKS_STARTED)
+    outcomes: dict[str, dict[str, float]] = {}
+    for (task, _queue, state), value in numbers.values(rows.TASKS):
+        of_task = outcomes.setdefault(task, dict.fromkeys(OUTCOMES, 0))
+        of_task[state] += value
+    runtimes = numbers.counts(rows.TASK_RUNTIME)
+    tallies = {}
+    for task in sorted(outcomes.keys() | sent.keys()):
+        bounds, counts = runtimes.get(task, ((), []))
+        ends = outcomes.get(task, {})
+        counters = (sent.get(task, 0), started.get(task, 0), *(ends.get(state, 0) for state in OUTCOMES), *counts)
+        tallies[task] = Tally(counters, bounds)
+    return tallies
+
+
+def marks_of_tasks(tallies: Mapping[str, Tally]) -> dict[Hashable, Counters]:
+    """What is to be kept of them."""
+    return {("task", name): tally.counters for name, tally in tallies.items()}
+
+
+def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[Task]:
+    """Give every task at the monotonic time ``at``, by name."""
+    queues: dict[str, set[str]] = {}
+    for metric in (rows.TASKS_SENT, rows.TASKS):
+        for labels, _ in numbers.values(metric):
+            queues.setdefault(labels[0], set()).add(labels[1])
+    gauges = [
+        numbers.by(metric)
+        for metric in (rows.TASKS_RUNNING, rows.TASK_LAST_SUCCESS, rows.TASK_LAST_FAILURE, rows.TASK_OLDEST_STARTED)
+    ]
+    running, last_success, last_failure, oldest = gauges
+    tasks = []
+    for name, tally in tally_tasks(numbers).items():
+        sent, started, success, failure, retry, revoked, rejected = tally.counters[:BUCKETS]
+        lately = marks.growth(("task", name), tally.counters, at, SPACING)
+        window = marks.growth(("task", name), tally.counters, at)
+        recent = window and _recent(window, tally.bounds)
+        tasks.append(
+            Task(
+                name=name, queues=sorted(queues.get(name, ())),
+                sent=sent, started=started, running=running.get(name, 0),
+                success=success, failure=failure, retry=retry, revoked=revoked, rejected=rejected,
+                rate=lately and sum(lately.added[SUCCESS:BUCKETS]) / lately.seconds,
+                recent=recent,
+                last_success=last_success.get(name) or None,
+                last_failure=last_failure.get(name) or None,
+                oldest_started=oldest.get(name),
+                verdict=_judge(recent) if recent else "ok",
+            )
+        )  # fmt: skip
+    return tasks
+
+
+def _judge(recent: Recent) -> State:
+    verdicts: tuple[State, State] = ("critical", "warning")
+    for state, alert in zip(verdicts, ("CeleryTaskFailureRateCritical", "CeleryTaskFailureRateHigh"), strict=True):
+        enough = recent.ended >= threshold(alert, "least_executions")
+        if enough and (recent.failure_ratio or 0) > threshold(alert, "ratio"):
+            return state
+    return "ok"
+
+
+def _recent(growth: Growth, bounds: tuple[float, ...]) -> Recent:
+    added = growth.added
+    decided = added[SUCCESS] + added[FAILURE]
+    return Recent(
+        ended=sum(added[SUCCESS:BUCKETS]),
+        failure_ratio=added[FAILURE] / decided if decided else None,
+        retry_ratio=min(added[RETRY] / added[STARTED], 1.0) if added[STARTED] else None,
+        p50_seconds=quantile(0.5, bounds, added[BUCKETS:]),
+        p95_seconds=quantile(0.95, bounds, added[BUCKETS:]),
+    )

@@ -1,0 +1,55 @@
+"""Workers, from the gauges of their heartbeats and answers."""
+
+from exporter.catalog import OVERFLOW, UNKNOWN
+from exporter.catalog import workers as rows
+from exporter.report import Worker
+from exporter.status.numbers import Numbers
+
+PERIODS = ("1m", "5m", "15m")
+
+
+def read_workers(numbers: Numbers) -> list[Worker]:
+    """Give every worker that is online or lost, by name."""
+    up = numbers.by(rows.WORKER_UP)
+    values = {
+        field: numbers.by(metric)
+        for field, metric in {
+            "concurrency": rows.WORKER_CONCURRENCY,
+            "active": rows.WORKER_ACTIVE,
+            "processed": rows.WORKER_PROCESSED,
+            "reserved": rows.WORKER_RESERVED,
+            "memory_bytes": rows.WORKER_MAX_RSS,
+            "uptime_seconds": rows.WORKER_UPTIME,
+            "last_heartbeat": rows.WORKER_LAST_HEARTBEAT,
+            "clock_skew_seconds": rows.WORKER_SKEW,
+        }.items()
+    }
+    loads: dict[str, dict[str, float]] = {}
+    for (worker, period), value in numbers.values(rows.WORKER_LOAD):
+        loads.setdefault(worker, {})[period] = value
+    pools = numbers.listed(rows.WORKER_POOL_INFO)
+    queues = numbers.listed(rows.WORKER_QUEUE_INFO)
+    versions = numbers.listed(rows.WORKER_INFO)
+    events, missed = numbers.by(rows.WORKER_TASK_EVENTS), numbers.by(rows.WORKER_EVENTS_MISSED)
+    return [
+        Worker(
+            name=name,
+            state="online" if up[name] else "lost",
+            pool=", ".join(pools[name]) if name in pools else None,
+            load=_load(loads.get(name, {})),
+            queues=queues.get(name, []),
+            sends_events=bool(events[name]) if name in events else None,
+            events_missed=missed.get(name, 0),
+            version=", ".join(version for version in versions.get(name, ()) if version != UNKNOWN) or None,
+            **{field: by_worker[name] for field, by_worker in values.items() if name in by_worker},
+        )
+        for name in sorted(up)
+        if name != OVERFLOW
+    ]
+
+
+def _load(by_period: dict[str, float]) -> tuple[float, float, float] | None:
+    if not by_period.keys() >= set(PERIODS):
+        return None
+    one, five, fifteen = (by_period[period] for period in PERIODS)
+    return one, five, fifteen

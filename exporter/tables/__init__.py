@@ -1,0 +1,13 @@
+"""The tables of a report, the same on the page and in the terminal.
+
+Takes a report, gives rows of text, ordered and filtered. Never knows how a row is drawn.
+"""
+
+from exporter.tables.columns import Cell, Column, Order, Table, Tone
+from exporter.tables.order import arrange, read_order
+from exporter.tables.rows import FAILURES, QUEUES, SERVERS, TABLES, TASKS, WORKERS, tables_of
+
+__all__ = [
+    "FAILURES", "QUEUES", "SERVERS", "TABLES", "TASKS", "WORKERS", "Cell", "Column", "Order", "Table", "Tone",
+    "arrange", "read_order", "tables_of",
+]  # fmt: skip

@@ -1,0 +1,135 @@
+"""The tables themselves: a column is one line."""
+
+from operator import attrgetter
+
+from exporter.report import Queue, Report, Server, State, Task, Worker
+from exporter.tables.columns import Cell, Column, Table, Tone, moment, name, number, words
+from exporter.wording import say_bytes, say_count, say_duration, say_rate, say_share
+
+LIMITS = {"maxmemory": "maxmemory", "assumed": "the assumed limit", "system": "the machine's memory"}
+
+
+def _worker_state(worker: Worker, _: float) -> Cell:
+    if worker.state == "lost":
+        return Cell("lost", "critical", hint="fell silent without a goodbye")
+    if worker.sends_events is False:
+        return Cell("no events", "warning", hint="executes tasks and sends no task events: start it with -E")
+    return Cell("online", "ok")
+
+
+def _slots(worker: Worker, _: float) -> Cell:
+    active, slots = worker.active, worker.concurrency
+    share = active / slots if active is not None and slots else None
+    text = say_count(active) if slots is None else f"{say_count(active)} / {say_count(slots)}"
+    return Cell(text, share=share)
+
+
+def _load(worker: Worker, _: float) -> Cell:
+    if worker.load is None:
+        return Cell(say_count(None))
+    return Cell(f"{worker.load[0]:.2f}", hint=" ".join(f"{load:.2f}" for load in worker.load))
+
+
+def _missed(worker: Worker, _: float) -> Cell:
+    return Cell(say_count(worker.events_missed), "warning" if worker.events_missed else "")
+
+
+def _waiting(queue: Queue, _: float) -> Cell:
+    return Cell(say_count(queue.length), _tone(queue.verdict))
+
+
+def _priorities(queue: Queue) -> str:
+    return "  ".join(f"{step}: {say_count(count)}" for step, count in queue.priorities.items() if count)
+
+
+def _failing(task: Task, _: float) -> Cell:
+    return Cell(say_share(task.recent.failure_ratio if task.recent else None), _tone(task.verdict))
+
+
+def _server_state(server: Server, _: float) -> Cell:
+    return Cell("up", "ok") if server.up else Cell(server.error or "down", "critical")
+
+
+def _memory(server: Server, _: float) -> Cell:
+    memory = server.memory
+    if memory.limit_source is None:
+        return Cell(say_bytes(memory.used_bytes))
+    text = f"{say_bytes(memory.used_bytes)} / {say_bytes(memory.limit_bytes)}"
+    hint = f"{say_share(memory.used_ratio)} of {LIMITS[memory.limit_source]}"
+    return Cell(text, _tone(memory.state or "ok"), memory.used_ratio, hint)
+
+
+def _tone(state: State) -> Tone:
+    """What is well needs no colour."""
+    return "" if state == "ok" else state
+
+
+WORKERS = Table("workers", "Workers", (
+    name("Worker"),
+    Column("state", "State", attrgetter("state"), _worker_state, 0, numeric=False),
+    Column("active", "Active", attrgetter("active"), _slots, 0, "executions in progress / slots"),
+    number("processed", "Processed", "processed", say_count, 1, "since it started"),
+    moment("heartbeat", "Heartbeat", "last_heartbeat", 2),
+    Column("load", "Load", attrgetter("load"), _load, 4, "of its machine, over 1 minute"),
+    number("memory", "Memory", "memory_bytes", say_bytes, 3, "largest of its main process"),
+    number("uptime", "Uptime", "uptime_seconds", say_duration, 4),
+    words("pool", "Pool", attrgetter("pool"), 5),
+    Column("missed", "Missed", attrgetter("events_missed"), _missed, 5, "executions that were not heard of"),
+    words("queues", "Queues", attrgetter("queues"), 3),
+), attrgetter("workers"), lambda row: (row.name, *row.queues), "state", "No worker was heard yet.")  # fmt: skip
+
+QUEUES = Table("queues", "Queues", (
+    name("Queue"),
+    Column("length", "Waiting", attrgetter("length"), _waiting, 0, "messages, all priorities together"),
+    number("age", "Oldest", "oldest_age_seconds", say_duration, 1, "age of the next message"),
+    number("consumers", "Consumers", "consumers", say_count, 1, "workers that consume it"),
+    number("slots", "Slots", "concurrency", say_count, 4, "tasks that its workers can run at once"),
+    number("in", "In", "incoming", say_rate, 2, "published"),
+    number("out", "Out", "outgoing", say_rate, 2, "begun"),
+    words("priorities", "By priority", _priorities, 4),
+), attrgetter("queues"), lambda row: (row.name,), "-length", "No queue was found yet.")  # fmt: skip
+
+TASKS = Table("tasks", "Tasks", (
+    name("Task"),
+    number("rate", "Rate", "rate", say_rate, 0, "executions ended"),
+    number("running", "Running", "running", say_count, 1),
+    number("success", "Succeeded", "success", say_count, 2),
+    number("failure", "Failed", "failure", say_count, 1),
+    Column("failing", "Failing", lambda row: row.recent and row.recent.failure_ratio, _failing, 0,
+           "of those that lately succeeded or failed"),
+    number("retrying", "Retried", "recent.retry_ratio", say_share, 3, "of those begun lately"),
+    number("p50", "p50", "recent.p50_seconds", say_duration, 3, "run time, lately"),
+    number("p95", "p95", "recent.p95_seconds", say_duration, 1, "run time, lately"),
+    moment("last", "Last success", "last_success", 2),
+    words("queues", "Queues", attrgetter("queues"), 5),
+), attrgetter("tasks"), lambda row: (row.name, *row.queues), "-rate", "No task was seen yet.")  # fmt: skip
+
+SERVERS = Table("redis", "Redis", (
+    name("Server"),
+    Column("state", "State", attrgetter("up"), _server_state, 0, numeric=False),
+    Column("memory", "Memory", lambda row: row.memory.used_ratio, _memory, 0),
+    number("clients", "Clients", "clients.clients", say_count, 2),
+    number("hits", "Hit rate", "hit_ratio", say_share, 2, "of look-ups"),
+    number("ops", "Commands", "operations_per_second", say_rate, 1),
+    number("evicted", "Evicted", "evicted_keys", say_count, 4, "keys thrown away for want of memory"),
+    words("version", "Version", attrgetter("version"), 4),
+    words("role", "Role", lambda row: row.role or row.mode, 3),
+    number("uptime", "Uptime", "uptime_seconds", say_duration, 5),
+), attrgetter("redis"), lambda row: (row.name,), "name", "No Redis server is read.")  # fmt: skip
+
+FAILURES = Table("failures", "Last failures", (
+    moment("at", "When", "at", 0),
+    words("task", "Task", attrgetter("task"), 0),
+    words("exception", "Exception", attrgetter("exception"), 0),
+    words("worker", "Worker", attrgetter("worker"), 2),
+    words("id", "Task id", attrgetter("task_id"), 4, "soft"),
+), lambda report: report.failures or [], lambda row: (row.task, row.exception, row.worker, row.task_id), "-at",
+    "None yet.",
+)  # fmt: skip
+
+TABLES = (WORKERS, QUEUES, TASKS, SERVERS, FAILURES)
+
+
+def tables_of(report: Report) -> list[Table]:
+    """The tables that a report has: failures only where they are kept."""
+    return [table for table in TABLES if table is not FAILURES or report.failures is not None]

@@ -1,0 +1,133 @@
+"""The status page: one document that loads nothing else, made of a report.
+
+Takes a report and how it is to be seen, gives HTML. Everything that comes in is escaped. Never asks for the state.
+"""
+
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+
+from exporter.report import Exporter, Health, Report, Unacked
+from exporter.tables import QUEUES, SERVERS, Table, tables_of
+from exporter.web.tables import render_facts, render_servers, render_table
+from exporter.web.view import USUAL, View
+from exporter.wording import say_bytes, say_count, say_duration, say_moment, say_rate
+
+NAME = "celery-redis-exporter"
+_STATES = {"ok": "OK", "warning": "WARNING", "critical": "CRITICAL"}
+_LINKS = (("metrics", "Metrics"), ("./api/v1/status", "JSON"), ("./-/ready", "Ready?"), ("./-/healthy", "Healthy?"))
+
+
+@cache
+def read_asset(name: str) -> str:
+    """Give a style sheet or script of the package."""
+    return files("exporter.web").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+@cache
+def content_security_policy() -> str:
+    """What the page may do: its own style and its one script, which loads the page itself; nothing else."""
+    script = b64encode(sha256(read_asset("page.js").encode()).digest()).decode("ascii")
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+
+def render_page(report: Report, view: View, telemetry_path: str) -> str:
+    """Render the page; its links are relative, so that they hold behind a proxy that adds a prefix."""
+    again = f'<noscript><meta http-equiv="refresh" content="{view.refresh}"></noscript>' if view.refresh else ""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{_title(report)}</title>{again}<style>{read_asset('page.css')}</style></head>\n"
+        f'<body data-refresh="{view.refresh}">{_header(view, telemetry_path)}\n'
+        f"<main>{_main(report, view)}</main>\n<script>{read_asset('page.js')}</script></body></html>\n"
+    )
+
+
+def _title(report: Report) -> str:
+    worst = [health for state in ("critical", "warning") for health in report.health if health.state == state]
+    return escape(f"{worst[0].subject} {_STATES[worst[0].state]} - {NAME}" if worst else f"OK - {NAME}")
+
+
+def _header(view: View, telemetry_path: str) -> str:
+    metrics = f"./{telemetry_path.lstrip('/')}"
+    links = "".join(f'<a href="{escape(metrics if path == "metrics" else path)}">{text}</a>' for path, text in _LINKS)
+    kept = "".join(f'<input type="hidden" name="{name}" value="{escape(order)}">' for name, order in view.sorts.items())
+    if view.refresh != USUAL:
+        kept += f'<input type="hidden" name="refresh" value="{view.refresh}">'
+    return (
+        f"<header><h1>{NAME}</h1><nav>{links}</nav>"
+        f'<form method="get">{kept}<input type="search" name="q" value="{escape(view.wanted)}" maxlength="200" '
+        'placeholder="Filter by name" aria-label="Filter by name"><button>Filter</button></form></header>'
+    )
+
+
+def _main(report: Report, view: View) -> str:
+    health = "".join(_health(one) for one in report.health)
+    sections = "".join(_section(table, report, view) for table in tables_of(report))
+    return (
+        f'<p class="stamp">{_stamp(report, view)} <span id="away" class="away" hidden>No answer: this is old.</span>'
+        f'</p><ul class="health">{health}</ul>{sections}'
+        f"<section><h2>Exporter <small>{escape(f'version {report.version}')}</small></h2>"
+        f"{render_facts(_facts(report.exporter, report))}</section>{_footer(report)}"
+    )
+
+
+def _stamp(report: Report, view: View) -> str:
+    text = escape(say_moment(report.time))
+    if view.refresh:
+        return f'{text} · again every {view.refresh} s · <a href="{escape(view.refreshed(0).address)}">pause</a>'
+    return f'{text} · paused · <a href="{escape(view.refreshed(USUAL).address)}">go on</a>'
+
+
+def _health(health: Health) -> str:
+    reason = f"<p>{escape(health.reason)}</p>" if health.reason else ""
+    return f'<li class="{health.state}">{escape(health.subject)} <b>{_STATES[health.state]}</b>{reason}</li>'
+
+
+def _section(table: Table, report: Report, view: View) -> str:
+    extra = ""
+    if table is SERVERS:
+        extra = render_servers(report, view)
+    elif table is QUEUES and report.unacked:
+        extra = render_facts(_unacked(report.unacked))
+    return f'<section id="{table.name}">{render_table(table, report, view)}{extra}</section>'
+
+
+def _unacked(unacked: Unacked) -> list[tuple[str, str, bool]]:
+    return [
+        ("Unacknowledged", say_count(unacked.messages), False),
+        ("Longest", say_duration(unacked.oldest_age_seconds), False),
+        ("Past the visibility timeout", say_count(unacked.overdue), bool(unacked.overdue)),
+        ("Visibility timeout", say_duration(unacked.visibility_timeout_seconds), False),
+    ]
+
+
+def _facts(exporter: Exporter, report: Report) -> list[tuple[str, str, bool]]:
+    """Names, values, and whether the value is a reason to look."""
+    return [
+        ("Events", say_rate(exporter.events_per_second), False),
+        ("Lag, p95", say_duration(exporter.lag_p95_seconds), False),
+        ("Executions not seen", say_count(exporter.events_missed), bool(exporter.events_missed)),
+        ("Not listening", say_duration(exporter.gap_seconds), bool(exporter.gap_seconds)),
+        ("Unreadable messages", say_count(exporter.events_invalid), bool(exporter.events_invalid)),
+        ("Events without a task", say_count(exporter.tasks_unmatched), False),
+        ("Backlog in Redis", say_bytes(exporter.backlog_bytes), bool(exporter.backlog_bytes)),
+        ("Tasks in memory", say_count(exporter.tasks_tracked), False),
+        ("Series", say_count(exporter.series), False),
+        ("Series refused", say_count(exporter.series_dropped), bool(exporter.series_dropped)),
+        ("Up for", say_duration(report.uptime_seconds), False),
+    ]
+
+
+def _footer(report: Report) -> str:
+    checks = " · ".join(f"{escape(one.check)}: {escape(one.state)} {escape(one.detail)}" for one in report.checks)
+    window = escape(say_duration(report.window_seconds))
+    return (
+        f"<footer>{checks}<br>Counts are since the exporter started; rates are of the last minute or two; shares and "
+        f"percentiles of the last {window}. Times of events are by their senders' clocks.</footer>"
+    )

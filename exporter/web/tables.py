@@ -1,0 +1,148 @@
+"""Tables, trend lines and bars of the status page.
+
+Takes tables and readings, gives HTML; everything that comes in is escaped.
+"""
+
+from collections.abc import Sequence
+from html import escape
+
+from exporter.report import KeyGroup, Report, Server
+from exporter.tables import SERVERS, Cell, Column, Order, Table, arrange
+from exporter.web.view import View
+from exporter.wording import say_bytes, say_count, say_rate, say_share
+
+SHOWN = 50
+"""Rows of a table until all are asked for."""
+GROUPS = 12
+"""Groups of keys shown of a server."""
+_WIDTH, _HEIGHT = 200, 36
+
+
+def render_table(table: Table, report: Report, view: View) -> str:
+    """Render a table under its title, with what it holds in numbers."""
+    order = view.order(table.name)
+    rows = arrange(table, report, order, view.wanted)
+    shown = rows if table.name in view.whole else rows[:SHOWN]
+    total = len(table.rows(report))
+    count = say_count(total) if len(rows) == total else f"{say_count(len(rows))} of {say_count(total)}"
+    title = f"<h2>{table.title} <small>{count}</small></h2>"
+    if not rows:
+        text = table.empty if not total else "None has this in its name."
+        return f'{title}<div class="scroll"><p class="none">{escape(text)}</p></div>'
+    head = "".join(_head(table, column, order, view) for column in table.columns)
+    body = "".join(
+        f"<tr>{''.join(_cell(column, row, report.time) for column in table.columns)}</tr>\n" for row in shown
+    )
+    return (
+        f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
+        f"{_more(table, len(rows), view)}</div>"
+    )
+
+
+def render_servers(report: Report, view: View) -> str:
+    """Render what a row of the table of servers has no room for: trends and groups of keys."""
+    servers = arrange(SERVERS, report, view.order(SERVERS.name), view.wanted)
+    cards = "".join(_card(server) for server in servers[:SHOWN])
+    return f'<div class="cards">{cards}</div>' if cards else ""
+
+
+def render_facts(facts: Sequence[tuple[str, str, bool]]) -> str:
+    """Render names and values; those that are a reason to look stand out."""
+    parts = (
+        f'<div><dt>{escape(name)}</dt><dd class="{"warning" if warns else ""}">{escape(value)}</dd></div>'
+        for name, value, warns in facts
+    )
+    return f"<dl>{''.join(parts)}</dl>"
+
+
+def _head(table: Table, column: Column, order: Order, view: View) -> str:
+    is_sorted = column.key == order.column.key
+    # The first click on a number shows the largest, on a name the first; the next one turns it round.
+    descending = not order.descending if is_sorted else column.numeric
+    address = view.sorted_by(table.name, f"-{column.key}" if descending else column.key).address
+    arrow = (" ▾" if order.descending else " ▴") if is_sorted else ""
+    sort = f' aria-sort="{"descending" if order.descending else "ascending"}"' if is_sorted else ""
+    hint = f' title="{escape(column.hint)}"' if column.hint else ""
+    link = f'<a href="{escape(address)}#{table.name}">{escape(column.title)}{arrow}</a>'
+    return f'<th class="{_classes(column)}" scope="col"{sort}{hint}>{link}</th>'
+
+
+def _cell(column: Column, row: object, now: float) -> str:
+    cell = column.cell(row, now)
+    hint = f' title="{escape(cell.hint)}"' if cell.hint else ""
+    return f'<td class="{_classes(column, cell)}"{hint}>{escape(cell.text)}{_bar(cell.share)}</td>'
+
+
+def _classes(column: Column, cell: Cell | None = None) -> str:
+    names = [f"w{column.weight}"] if column.weight else []
+    names += ["n"] if column.numeric else []
+    if cell is not None:
+        names += [cell.tone] if cell.tone else []
+        names += ["long"] if not column.numeric and column.weight > 1 else []
+    return " ".join(names)
+
+
+def _bar(share: float | None) -> str:
+    if share is None:
+        return ""
+    return f'<span class="bar"><i style="width:{min(max(share, 0.0), 1.0) * 100:.1f}%"></i></span>'
+
+
+def _more(table: Table, count: int, view: View) -> str:
+    if count <= SHOWN:
+        return ""
+    whole = table.name in view.whole
+    text = f"show the first {SHOWN}" if whole else f"show all {say_count(count)}"
+    return f'<p class="more"><a href="{escape(view.toggled(table.name).address)}#{table.name}">{text}</a></p>'
+
+
+def _card(server: Server) -> str:
+    trend = server.trend
+    figures = (
+        _figure("Memory", say_bytes(server.memory.used_bytes), [reading.used_bytes for reading in trend], 0.0)
+        + _figure("Hit rate", say_share(server.hit_ratio), [reading.hit_ratio for reading in trend], 0.0, 1.0)
+        + _figure("Commands", say_rate(server.operations_per_second), [reading.operations for reading in trend], 0.0)
+    )
+    most = max((group.memory_bytes or 0 for group in server.key_groups), default=0)
+    groups = "".join(_group(group, most) for group in server.key_groups[:GROUPS])
+    left = len(server.key_groups) - GROUPS
+    more = f'<p class="soft">and {say_count(left)} more groups of keys</p>' if left > 0 else ""
+    return (
+        f'<div class="card"><h3>{escape(server.name)}</h3><div class="figures">{figures}</div>'
+        f'<div class="groups">{groups}</div>{more}</div>'
+    )
+
+
+def _figure(title: str, now: str, values: Sequence[float | None], lowest: float, highest: float | None = None) -> str:
+    line = draw_trend(values, lowest, highest)
+    label = escape(f"{title} over the last {len(values)} readings")
+    svg = (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{label}">{line}</svg>'
+        if line
+        else ""
+    )
+    return f"<figure><figcaption><span>{title}</span><b>{escape(now)}</b></figcaption>{svg}</figure>"
+
+
+def draw_trend(values: Sequence[float | None], lowest: float, highest: float | None) -> str:
+    """Draw the lines between neighbours that are known, from ``lowest`` to ``highest`` (the largest value if None)."""
+    known = [value for value in values if value is not None]
+    top = max([highest or 0.0, *known], default=0.0)
+    height = (top - lowest) or 1.0
+    step = _WIDTH / max(len(values) - 1, 1)
+    lines: list[list[str]] = [[]]
+    for index, value in enumerate(values):
+        if value is None:
+            lines.append([])
+        else:
+            lines[-1].append(f"{index * step:.1f},{_HEIGHT - 2 - (value - lowest) / height * (_HEIGHT - 4):.1f}")
+    return "".join(f'<polyline points="{" ".join(line)}"/>' for line in lines if len(line) > 1)
+
+
+def _group(group: KeyGroup, most: float) -> str:
+    share = group.memory_bytes / most if group.memory_bytes is not None and most else None
+    size = f"{say_bytes(group.memory_bytes)} · " if group.memory_bytes is not None else ""
+    keys = f"{say_count(group.keys)} {'key' if group.keys == 1 else 'keys'}"
+    return (
+        f'<div class="group"><span>{escape(group.name)}</span><span class="soft">{size}{keys}</span>{_bar(share)}</div>'
+    )

@@ -1,0 +1,74 @@
+"""How somebody wants to see the page: filter, order, what is shown whole, how often it is loaded again.
+
+Takes a query string's parameters, of which it believes none, and gives addresses that keep them. What is not
+understood counts as not said: an address may be older than the page.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+from urllib.parse import urlencode
+
+from exporter.tables import TABLES, Order, read_order
+
+LONGEST = 200
+"""Characters of a filter."""
+REFRESHES = (0, 2, 5, 10, 30, 60)
+"""Seconds between two loads; 0 for never."""
+USUAL = 10
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """``wanted`` is the text that rows must contain, ``sorts`` the order by table as it was written.
+
+    ``whole`` names the tables of which every row is shown; ``refresh`` is in seconds.
+    """
+
+    wanted: str = ""
+    sorts: Mapping[str, str] = field(default_factory=dict)
+    whole: frozenset[str] = frozenset()
+    refresh: int = USUAL
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Self:
+        """Read a query."""
+        refresh = query.get("refresh", "")
+        return cls(
+            query.get("q", "").strip()[:LONGEST],
+            {table.name: query[table.name] for table in TABLES if _is_order(table.name, query)},
+            frozenset(table.name for table in TABLES if table.name in query.get("all", "").split(",")),
+            int(refresh) if refresh in map(str, REFRESHES) else USUAL,
+        )
+
+    @property
+    def address(self) -> str:
+        """A relative address of this view."""
+        said = {"q": self.wanted, **self.sorts, "all": ",".join(sorted(self.whole))}
+        if self.refresh != USUAL:
+            said["refresh"] = str(self.refresh)
+        return "?" + urlencode({name: value for name, value in said.items() if value})
+
+    def sorted_by(self, table: str, order: str) -> "View":
+        """The same with a table in another order."""
+        return replace(self, sorts={**self.sorts, table: order})
+
+    def toggled(self, table: str) -> "View":
+        """The same with a table shown whole, or no longer."""
+        return replace(self, whole=self.whole ^ {table})
+
+    def refreshed(self, seconds: int) -> "View":
+        """The same, loaded again at another pace."""
+        return replace(self, refresh=seconds)
+
+    def order(self, table: str) -> Order:
+        """What a table is sorted by."""
+        return read_order(_BY_NAME[table], self.sorts.get(table, ""))
+
+
+_BY_NAME = {table.name: table for table in TABLES}
+
+
+def _is_order(name: str, query: Mapping[str, str]) -> bool:
+    wanted = query.get(name, "").removeprefix("-")
+    return any(wanted == column.key for column in _BY_NAME[name].columns)

@@ -1,0 +1,261 @@
+"""The report: everything that was counted and read, put together."""
+
+import json
+
+import jsonschema
+import msgspec
+import pytest
+
+from exporter.alerts import GROUPS
+from exporter.catalog import Metric, internals, key_space, queues
+from exporter.catalog import redis_server as redis_rows
+from exporter.catalog import tasks as rows
+from exporter.catalog import workers as worker_rows
+from exporter.records import Sample
+from exporter.report import Check, Failure, Health, Report
+from exporter.state.series import NewSeries, Store
+from exporter.status import Found, Status
+from exporter.status.schema import build_schema
+from exporter.status.thresholds import threshold
+from tests.fakes import FakeClock
+
+STATES = ("success", "failure", "retry", "revoked", "rejected")
+UP = [Sample(redis_rows.UP, ("broker",), 1)]
+
+
+class Scene:
+    """A store to fill, and the status made of it."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.store = Store([*rows.METRICS, *worker_rows.METRICS, *queues.METRICS, *internals.METRICS], 1000, {},
+                           NewSeries(self.clock, zero_first=30))  # fmt: skip
+        self.status = Status("1.2.3", self.clock, 0)
+        self.samples: list[Sample] = list(UP)
+        self.failures: list[Failure] | None = None
+        self.stream = Check("Event stream", "ok", "connected")
+
+    def add(self, metric: Metric, *labels: str, value: float = 1) -> None:
+        """Add to a series."""
+        self.store.scalar(metric, *labels).value += value
+
+    def worker(self, name: str, up: int = 1) -> None:
+        """Add a worker."""
+        self.store.scalar(worker_rows.WORKER_UP, name).value = up
+
+    def ended(self, task: str, queue: str = "q", **outcomes: int) -> None:
+        """Add executions by outcome, each of 0.3 s."""
+        for state in STATES:
+            self.add(rows.TASKS, task, queue, state, value=outcomes.get(state, 0))
+        self.add(rows.TASKS_STARTED, task, queue, value=sum(outcomes.values()))
+        for state, count in outcomes.items():
+            for _ in range(count):
+                self.store.histogram(rows.TASK_RUNTIME, task, queue, state).observe(0.3)
+
+    def mark(self, seconds: float = 60) -> None:
+        """Let time pass, then take a mark."""
+        self.clock.advance(seconds)
+        self.status.mark(self.store.collect(whole=True))
+
+    def report(self) -> Report:
+        """Give the report, which must fit its schema."""
+        found = Found(self.store.collect(whole=True), {"broker": self.samples}, [], [self.stream], self.failures)
+        report = self.status.report(found)
+        jsonschema.validate(json.loads(msgspec.json.encode(report)), build_schema())
+        return report
+
+    def health(self, subject: str) -> Health:
+        """Give one verdict."""
+        return next(health for health in self.report().health if health.subject == subject)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Give an empty one."""
+    return Scene()
+
+
+def test_a_task(scene: Scene) -> None:
+    """Counts are whole, also of new series; rates are of the last minute, shares of the window."""
+    scene.ended("t", success=3, failure=1)
+    scene.ended("t", queue="r", retry=4)
+    scene.add(rows.TASKS_SENT, "t", "q", value=9)
+    scene.add(rows.TASKS_RUNNING, "t", "q", value=2)
+    scene.clock.advance(10)
+    (task,) = scene.report().tasks
+    assert (9, 8, 3, 1, 4, 2) == (task.sent, task.started, task.success, task.failure, task.retry, task.running)
+    assert (["q", "r"], 0.8) == (task.queues, task.rate)
+    assert task.recent is not None
+    assert (8, 0.25, 0.5) == (task.recent.ended, task.recent.failure_ratio, task.recent.retry_ratio)
+    assert (0.375, 0.4875) == pytest.approx((task.recent.p50_seconds, task.recent.p95_seconds))
+    scene.mark(50)
+    scene.clock.advance(60)
+    (task,) = scene.report().tasks
+    assert (3, 0.0) == (task.success, task.rate)
+    assert task.recent is not None
+    assert 8 == task.recent.ended
+
+
+def test_the_window_moves_on(scene: Scene) -> None:
+    """What is older than the window weighs no more."""
+    scene.ended("t", failure=5)
+    for _ in range(11):
+        scene.mark()
+    (task,) = scene.report().tasks
+    assert task.recent is not None
+    assert (0, None, None) == (task.recent.ended, task.recent.failure_ratio, task.recent.p95_seconds)
+    assert 600 == scene.report().window_seconds
+
+
+def test_a_queue(scene: Scene) -> None:
+    """A queue has its length by priority, its consumers, and what goes in and out."""
+    scene.samples += [Sample(queues.QUEUE_LENGTH, ("q",), 12), Sample(queues.QUEUE_OLDEST_AGE, ("q",), 3.5)]
+    scene.samples += [Sample(queues.QUEUE_PRIORITY_LENGTH, ("q", step), count) for step, count in (("9", 2), ("0", 10))]
+    scene.add(queues.QUEUE_CONSUMERS, "q", value=2)
+    scene.add(rows.TASKS_SENT, "t", "q", value=30)
+    scene.ended("t", success=10)
+    scene.ended("u", queue="unknown", success=1)
+    scene.clock.advance(10)
+    (queue,) = scene.report().queues
+    assert (12, [("0", 10), ("9", 2)], 3.5, 2) == (
+        queue.length, list(queue.priorities.items()), queue.oldest_age_seconds, queue.consumers,
+    )  # fmt: skip
+    assert (3.0, 1.0, "ok") == (queue.incoming, queue.outgoing, queue.verdict)
+
+
+def test_a_worker(scene: Scene) -> None:
+    """A worker has what heartbeats and inspect tell; what they did not is not known."""
+    scene.worker("b")
+    scene.worker("a", up=0)
+    for metric, labels, value in (
+        (worker_rows.WORKER_ACTIVE, ("b",), 2), (worker_rows.WORKER_CONCURRENCY, ("b",), 4),
+        (worker_rows.WORKER_LOAD, ("b", "1m"), 0.5), (worker_rows.WORKER_LOAD, ("b", "5m"), 0.25),
+        (worker_rows.WORKER_LOAD, ("b", "15m"), 0.125), (worker_rows.WORKER_POOL_INFO, ("b", "prefork"), 1),
+        (worker_rows.WORKER_QUEUE_INFO, ("b", "z"), 1), (worker_rows.WORKER_QUEUE_INFO, ("b", "y"), 1),
+        (worker_rows.WORKER_INFO, ("b", "5.7.0", "py-celery", "Linux"), 1),
+    ):  # fmt: skip
+        scene.add(metric, *labels, value=value)
+    lost, worker = scene.report().workers
+    assert ("a", "lost", None, None, [], None) == (
+        lost.name, lost.state, lost.active, lost.load, lost.queues, lost.sends_events,
+    )  # fmt: skip
+    assert (2, 4, (0.5, 0.25, 0.125), "prefork", ["y", "z"], "5.7.0") == (
+        worker.active, worker.concurrency, worker.load, worker.pool, worker.queues, worker.version,
+    )  # fmt: skip
+
+
+def test_key_groups_and_failures(scene: Scene) -> None:
+    """Groups of keys are the server's, the largest first; failures are None until they are kept."""
+    assert scene.report().failures is None
+    scene.failures = [Failure(1.0, "t", "ValueError", "w", "id")]
+    for name, keys, size in (("small", 9, 5.0), ("big", 1, 500.0)):
+        labels = ("broker", "db0", name)
+        scene.samples += [Sample(key_space.GROUP_COUNT, labels, keys), Sample(key_space.GROUP_MEMORY, labels, size)]
+    report = scene.report()
+    assert [("big", 1, 500.0), ("small", 9, 5.0)] == [
+        (group.name, group.keys, group.memory_bytes) for group in report.redis[0].key_groups
+    ]
+    assert scene.failures == report.failures
+
+
+def test_all_is_well(scene: Scene) -> None:
+    """With a worker online and nothing waiting, every verdict is good."""
+    scene.worker("a")
+    assert ["ok"] * 5 == [health.state for health in scene.report().health]
+
+
+def test_the_stream(scene: Scene) -> None:
+    """Deafness and silence are critical, executions that were not seen a warning for as long as the window."""
+    scene.worker("a")
+    scene.add(internals.LAST_EVENT, value=scene.clock.now() - 301)
+    assert ("critical", "no event for 301 s although workers are online") == _told(scene.health("Event stream"))
+    scene.store.scalar(internals.LAST_EVENT).value = scene.clock.now()
+    scene.add(worker_rows.WORKER_EVENTS_MISSED, "a", value=3)
+    scene.clock.advance(1)
+    assert ("warning", "3 executions were not seen in the last minutes") == _told(scene.health("Event stream"))
+    for _ in range(11):
+        scene.mark()
+        scene.store.scalar(internals.LAST_EVENT).value = scene.clock.now()
+    assert scene.health("Event stream").state == "ok"
+    scene.stream = Check("Event stream", "failed", "refused")
+    assert ("critical", "no events are heard: refused") == _told(scene.health("Event stream"))
+
+
+def test_a_worker_that_leaves_is_no_loss(scene: Scene) -> None:
+    """The count of executions not seen goes with its worker, which must not make the others' look new."""
+    scene.worker("a")
+    for name in ("a", "b"):
+        scene.add(worker_rows.WORKER_EVENTS_MISSED, name, value=3)
+    for _ in range(11):
+        scene.mark()
+    scene.store.discard(worker_rows.WORKER_EVENTS_MISSED, ("b",))
+    assert scene.health("Event stream").state == "ok"
+
+
+def test_servers(scene: Scene) -> None:
+    """A server that does not answer is critical, a sentinel a warning; memory is judged as by the alerts."""
+    away = [Sample(redis_rows.UP, ("broker",), 0), Sample(redis_rows.LAST_SCRAPE_ERROR, ("broker", "refused"), 1)]
+    scene.samples = away
+    assert ("critical", "no answer: broker (refused)") == _told(scene.health("Redis"))
+    found = {"broker": UP, "broker/sentinel/1": [Sample(redis_rows.UP, ("broker/sentinel/1",), 0)]}
+    report = scene.status.report(Found([], found, [], [], None))
+    assert ("warning", "no answer of sentinels: broker/sentinel/1 (unknown)") == _told(report.health[1])
+    for used, state in ((74, "ok"), (76, "warning"), (91, "critical")):
+        scene.samples = [*UP, *_memory(used, 100)]
+        assert state == scene.health("Redis").state
+    assert "memory: broker 91% used" == scene.health("Redis").reason
+
+
+def test_workers(scene: Scene) -> None:
+    """Nobody online is critical, but not in the first minute; the lost and the silent are named, three of them."""
+    assert ("warning", "none was heard yet") == _told(scene.health("Workers"))
+    scene.clock.advance(61)
+    assert ("critical", "none was heard yet") == _told(scene.health("Workers"))
+    for name in "abcde":
+        scene.worker(name, up=0)
+    assert ("critical", "none is online; lost without a goodbye: a, b, c and 2 more") == _told(scene.health("Workers"))
+    scene.worker("f")
+    scene.store.scalar(worker_rows.WORKER_TASK_EVENTS, "f").value = 0
+    health = scene.health("Workers")
+    assert ("warning", True) == (health.state, health.reason.endswith("send no task events (-E): f"))
+
+
+def test_queues(scene: Scene) -> None:
+    """Messages that nobody consumes are critical, many or old ones a warning."""
+    scene.worker("a")
+    scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), 51))
+    assert ("warning", "long: q 51") == _told(scene.health("Queues"))
+    scene.samples.append(Sample(queues.QUEUE_OLDEST_AGE, ("q",), 901))
+    assert ("warning", "long: q 51; old messages: q") == _told(scene.health("Queues"))
+    scene.store.scalar(queues.QUEUE_CONSUMERS, "q")
+    assert "critical" == scene.health("Queues").state
+    scene.samples = [*UP, Sample(queues.UNACKED, (), 3), Sample(queues.UNACKED_OVERDUE, (), 1)]
+    assert "1 unacknowledged messages are past the visibility timeout" == scene.health("Queues").reason
+
+
+def test_tasks(scene: Scene) -> None:
+    """A task that fails more than the alerts allow is named, where it ran often enough."""
+    scene.ended("bad", success=80, failure=20)
+    scene.ended("poor", success=93, failure=7)
+    scene.ended("good", success=96, failure=4)
+    scene.ended("rare", failure=19)
+    scene.clock.advance(10)
+    assert ("critical", "many fail: bad 20%; some fail: poor 7%") == _told(scene.health("Tasks"))
+
+
+def test_thresholds_are_the_alerts() -> None:
+    """Every threshold that is asked for is one of an alert; one that is not there is an error, not a guess."""
+    alerts = {alert.name: alert for group in GROUPS for alert in group.alerts}
+    assert alerts["RedisMemoryHigh"].parameters["ratio"] == threshold("RedisMemoryHigh", "ratio")
+    with pytest.raises(KeyError):
+        threshold("RedisMemoryHigh", "messages")
+
+
+def _told(health: Health) -> tuple[str, str]:
+    return health.state, health.reason
+
+
+def _memory(used: float, limit: float) -> list[Sample]:
+    by_name = {metric.name: metric for metric in redis_rows.METRICS}
+    values = {"redis_memory_used_bytes": used, "redis_memory_max_bytes": limit}
+    return [Sample(by_name[name], ("broker",), value) for name, value in values.items()]

@@ -1,0 +1,66 @@
+"""Numbers as people read them."""
+
+import pytest
+
+from exporter.wording import say_ago, say_bytes, say_count, say_duration, say_moment, say_rate, say_share
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"), (0, "0 s"), (0.00123, "1.23 ms"), (0.25, "250 ms"), (0.9996, "1 s"), (1.5, "1.5 s"),
+        (59.94, "59.9 s"), (60, "1 min"), (3599, "60 min"), (7200, "2 h"), (172_800, "2.0 d"),
+        (86_400_000, "1,000.0 d"),        (-2, "-2 s"),
+    ],
+)  # fmt: skip
+def test_durations(seconds: float | None, text: str) -> None:
+    """A duration is told in the unit that suits it."""
+    assert text == say_duration(seconds)
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [(None, "-"), (100.0, "0 s ago"), (101.0, "0 s ago"), (41.0, "59 s ago"), (40.0, "1 min ago"), (-2e5, "2 d ago")],
+)
+def test_moments_ago(at: float | None, text: str) -> None:
+    """A moment is told in whole units, and one ahead of the clock as now."""
+    assert text == say_ago(at, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (None, "-"), (0, "0 B"), (999, "999 B"), (1000, "0.977 KiB"), (2048, "2 KiB"), (64 * 2**20, "64 MiB"),
+        (2**63, "8.19e+03 PiB"),
+    ],
+)  # fmt: skip
+def test_sizes(size: float | None, text: str) -> None:
+    """A size is told in binary units, with three digits."""
+    assert text == say_bytes(size)
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(None, "-"), (0, "0/s"), (0.01, "0.6/min"), (0.1, "0.1/s"), (12.34, "12.3/s"), (1234, "1,234/s")]
+)
+def test_rates(rate: float | None, text: str) -> None:
+    """What happens seldom is told per minute."""
+    assert text == say_rate(rate)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (None, "-"), (0, "0 %"), (0.0004, "<0.1 %"), (0.001, "0.1 %"), (0.5, "50 %"), (0.1234, "12.3 %"),
+        (0.9995, ">99.9 %"), (1, "100 %"), (0.0099, "1.0 %"), (1.5, "150 %"),
+    ],
+)  # fmt: skip
+def test_shares(ratio: float | None, text: str) -> None:
+    """A small share is not called none, nor a large one all."""
+    assert text == say_share(ratio)
+
+
+def test_counts_and_moments() -> None:
+    """Counts have their thousands apart, moments are in UTC, and what is no moment is not known."""
+    assert ("-", "1,234,567") == (say_count(None), say_count(1234567))
+    assert "2026-11-22 14:00:00 UTC" == say_moment(1795356000)
+    assert ("-", "-") == (say_moment(None), say_moment(1e20))

@@ -1,0 +1,233 @@
+"""The status page."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from exporter.report import (
+    Clients,
+    Exporter,
+    Failure,
+    Health,
+    KeyGroup,
+    Memory,
+    Queue,
+    Reading,
+    Recent,
+    Report,
+    Server,
+    Task,
+    Unacked,
+    Worker,
+)  # fmt: skip
+from exporter.web.page import content_security_policy, read_asset, render_page
+from exporter.web.tables import SHOWN, draw_trend
+from exporter.web.view import View
+
+EVIL = """<script>"'&</script><b onload=x>"""
+
+
+def report(**parts: object) -> Report:
+    """A report with these parts, and nothing else."""
+    empty: dict[str, object] = {
+        "version": "1.2.3", "time": 1795356000.0, "uptime_seconds": 90.0, "window_seconds": 90.0, "health": [],
+        "checks": [], "workers": [], "queues": [], "tasks": [], "redis": [], "exporter": Exporter(),
+    }  # fmt: skip
+    return Report(**(empty | parts))  # type: ignore[arg-type]  # by name
+
+
+def task(name: str, rate: float | None = None, **parts: object) -> Task:
+    """A task."""
+    counts = dict.fromkeys(("sent", "started", "success", "failure", "retry", "revoked", "rejected", "running"), 0.0)
+    given: dict[str, object] = {"queues": ["q"], "rate": rate, **counts, **parts}
+    return Task(name=name, **given)  # type: ignore[arg-type]  # by name
+
+
+class Texts(HTMLParser):
+    """Collects a page's elements, and the texts of its cells by row."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tables: list[list[list[str]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self._inside = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element."""
+        self.elements.append((tag, dict(attrs)))
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in {"td", "th"}:
+            self.tables[-1][-1].append("")
+            self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave a cell."""
+        if tag == self._inside:
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        """Note a text."""
+        if self._inside:
+            self.tables[-1][-1][-1] += data
+
+    def column(self, title: str) -> list[str]:
+        """The cells below a title, which may have an arrow."""
+        for head, *rows in self.tables:
+            titles = [cell.rstrip(" ▴▾") for cell in head]
+            if title in titles:
+                return [row[titles.index(title)] for row in rows]
+        return []
+
+
+def show(given: Report, **query: str) -> Texts:
+    """Render and read a page."""
+    return Texts(render_page(given, View.of(query), "/metrics"))
+
+
+def test_links_are_relative() -> None:
+    """Every link holds behind a proxy that adds a prefix."""
+    page = Texts(render_page(report(tasks=[task("a")]), View(), "/custom/metrics"))
+    links = [attributes["href"] or "" for tag, attributes in page.elements if tag == "a"]
+    assert ["./custom/metrics", "./api/v1/status", "./-/ready", "./-/healthy"] == links[:4]
+    assert links[4:]
+    assert all(link.startswith("?") for link in links[4:])
+
+
+def test_everything_is_escaped() -> None:
+    """Nothing that comes in can become markup."""
+    server = Server(
+        name=EVIL, up=False, error=EVIL, version=EVIL, role=EVIL, memory=Memory(), clients=Clients(),
+        key_groups=[KeyGroup(db="db0", name=EVIL, keys=1)], trend=[Reading(1.0, 1.0), Reading(2.0, 2.0)],
+    )  # fmt: skip
+    page = render_page(
+        report(
+            version=EVIL, health=[Health(EVIL, "warning", EVIL)], tasks=[task(EVIL, queues=[EVIL])],
+            workers=[Worker(name=EVIL, state="lost", pool=EVIL, queues=[EVIL])], queues=[Queue(name=EVIL)],
+            redis=[server], failures=[Failure(1.0, EVIL, EVIL, EVIL, EVIL)], unacked=Unacked(messages=1.0),
+        ),
+        View.of({"q": EVIL, "tasks": EVIL, "all": EVIL, "refresh": EVIL}), f"/{EVIL}",
+    )  # fmt: skip
+    without_own = page.replace(f"<script>{read_asset('page.js')}</script>", "")
+    assert "<script" not in without_own
+    assert "onload=x>" not in without_own
+    assert "\"'&<" not in without_own
+
+
+def test_nothing_foreign_is_loaded() -> None:
+    """The page is one document: what its security policy forbids it does not need."""
+    page = render_page(report(tasks=[task("a")]), View(), "/metrics")
+    assert [] == re.findall(r"<link|<img|<iframe|src=|url\(|@import| on[a-z]+=|https?://", page)
+    assert 1 == page.count("<script")
+    assert "'unsafe-inline'" not in content_security_policy().partition("script-src")[2]
+
+
+@pytest.mark.parametrize(
+    ("health", "title"),
+    [
+        ([], "OK - "),
+        ([Health("Redis", "ok"), Health("Queues", "warning", "long")], "Queues WARNING - "),
+        ([Health("Queues", "warning", "long"), Health("Redis", "critical", "away")], "Redis CRITICAL - "),
+    ],
+)
+def test_the_title_says_the_worst(health: list[Health], title: str) -> None:
+    """A tab in the background tells whether to look."""
+    assert f"<title>{title}celery-redis-exporter</title>" in render_page(report(health=health), View(), "/metrics")
+
+
+def test_order() -> None:
+    """A table is sorted as the address says, what is not known comes last, and nonsense is no order."""
+    given = report(tasks=[task("a", 1.0), task("b"), task("c", 3.0), task("d", 2.0)])
+    assert ["c", "d", "a", "b"] == show(given).column("Task")
+    assert ["a", "d", "c", "b"] == show(given, tasks="rate").column("Task")
+    assert ["d", "c", "b", "a"] == show(given, tasks="-name").column("Task")
+    assert ["c", "d", "a", "b"] == show(given, tasks="nonsense").column("Task")
+
+
+def test_a_title_turns_the_order_round() -> None:
+    """The sorted column says so, and its link sorts the other way; another one's keeps what was filtered."""
+    page = show(report(tasks=[task("a", 1.0)]), q="a", refresh="5")
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert "?q=a&tasks=rate&refresh=5#tasks" in links
+    assert "?q=a&tasks=name&refresh=5#tasks" in links
+    assert ["descending"] == [found for tag, attributes in page.elements if (found := attributes.get("aria-sort"))]
+
+
+def test_filter() -> None:
+    """Rows stay whose name or queue has the text, whatever its case; how many were left out is said."""
+    given = report(
+        tasks=[task("shop.Pay", queues=["x"]), task("shop.mail", queues=["payments"]), task("other")],
+        workers=[Worker(name="w", state="online", queues=["payments"]), Worker(name="v", state="online")],
+    )
+    page = show(given, q=" PAY ")
+    assert ["shop.Pay", "shop.mail"] == sorted(page.column("Task"))
+    assert ["w"] == page.column("Worker")
+    text = render_page(given, View.of({"q": "nothing"}), "/metrics")
+    assert ("0 of 3" in text, "None has this in its name." in text) == (True, True)
+
+
+def test_long_tables_are_cut() -> None:
+    """The first rows are shown until all are asked for."""
+    given = report(tasks=[task(f"t{number:03}", 1.0) for number in range(SHOWN + 7)])
+    page = render_page(given, View(), "/metrics")
+    assert (SHOWN, f"show all {SHOWN + 7}" in page) == (len(Texts(page).column("Task")), True)
+    whole = render_page(given, View.of({"all": "tasks"}), "/metrics")
+    assert (SHOWN + 7, f"show the first {SHOWN}" in whole) == (len(Texts(whole).column("Task")), True)
+
+
+def test_refresh() -> None:
+    """Without a script the browser loads the page again at the pace that was asked for, or never."""
+    assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in render_page(report(), View(), "/m")
+    assert 'content="2"' in render_page(report(), View.of({"refresh": "2"}), "/m")
+    paused = render_page(report(), View.of({"refresh": "0"}), "/m")
+    assert ("http-equiv" in paused, "paused" in paused, 'data-refresh="0"' in paused) == (False, True, True)
+    assert 'data-refresh="10"' in render_page(report(), View.of({"refresh": "1e9"}), "/m")
+
+
+def test_what_is_wrong_has_a_colour_and_a_word() -> None:
+    """A lost worker, a queue without consumers and a failing task stand out, and not by their colour alone."""
+    recent = Recent(ended=50, failure_ratio=0.4)
+    page = render_page(
+        report(
+            workers=[Worker(name="w", state="lost")],
+            queues=[Queue(name="q", length=5, consumers=0, verdict="critical")],
+            tasks=[task("t", recent=recent, verdict="critical")],
+        ),
+        View(), "/metrics",
+    )  # fmt: skip
+    assert 3 == len(re.findall(r'<td class="[^"]*critical', page))
+    for text in (">lost<", ">40 %<"):
+        assert text in page
+
+
+def test_failures_only_where_they_are_kept() -> None:
+    """The table of failures is there, even empty, where they are kept, and not where they are not."""
+    assert "Last failures" not in render_page(report(), View(), "/metrics")
+    assert "Last failures" in render_page(report(failures=[]), View(), "/metrics")
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([], ""), ([1.0], ""), ([None, None], ""),
+        ([0.0, 2.0], '<polyline points="0.0,34.0 200.0,2.0"/>'),
+        ([1.0, 1.0, None, 1.0, 0.0], '<polyline points="0.0,2.0 50.0,2.0"/><polyline points="150.0,2.0 200.0,34.0"/>'),
+        ([0.0, 0.0], '<polyline points="0.0,34.0 200.0,34.0"/>'),
+    ],
+)  # fmt: skip
+def test_trends(values: list[float | None], line: str) -> None:
+    """A trend is drawn from 0 to its largest value, with gaps where nothing is known."""
+    assert line == draw_trend(values, 0.0, None)
+
+
+def test_a_view_keeps_what_it_was_told() -> None:
+    """An address read back is the same view."""
+    view = View.of({"q": "ä&b=c", "tasks": "-p95", "workers": "load", "all": "tasks,no", "refresh": "30", "x": "y"})
+    assert "?q=%C3%A4%26b%3Dc&workers=load&tasks=-p95&all=tasks&refresh=30" == view.address
+    assert View() == View.of({"tasks": "drop table", "refresh": "-1", "all": ""})
+    assert "?" == View().address
+    assert 200 == len(View.of({"q": "x" * 5000}).wanted)
