@@ -6,6 +6,7 @@ from exporter.report import Queue, Report, Server, State, Task, Worker
 from exporter.tables.columns import Cell, Column, Table, Tone, moment, name, number, words
 from exporter.wording import say_bytes, say_count, say_duration, say_rate, say_share
 
+COUNTED = ("sent", "started", "success", "failure", "retry", "revoked", "rejected", "running")
 LIMITS = {"maxmemory": "maxmemory", "assumed": "the assumed limit", "system": "the machine's memory"}
 
 
@@ -44,6 +45,11 @@ def _priorities(queue: Queue) -> str:
 
 def _failing(task: Task, _: float) -> Cell:
     return Cell(say_share(task.recent.failure_ratio if task.recent else None), _tone(task.verdict))
+
+
+def _seen_tasks(report: Report) -> list[Task]:
+    """Tasks that something was heard of: those that workers only know fill the report of a large application."""
+    return [task for task in report.tasks if any(getattr(task, field) for field in COUNTED)]
 
 
 def _server_state(server: Server, _: float) -> Cell:
@@ -102,7 +108,7 @@ TASKS = Table("tasks", "Tasks", (
     number("p95", "p95", "recent.p95_seconds", say_duration, 1, "run time, lately"),
     moment("last", "Last success", "last_success", 2),
     words("queues", "Queues", attrgetter("queues"), 5),
-), attrgetter("tasks"), lambda row: (row.name, *row.queues), "-rate", "No task was seen yet.")  # fmt: skip
+), _seen_tasks, lambda row: (row.name, *row.queues), "-rate", "No task was seen yet.")  # fmt: skip
 
 SERVERS = Table("redis", "Redis", (
     name("Server"),

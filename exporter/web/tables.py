@@ -11,7 +11,7 @@ from exporter.tables import SERVERS, Cell, Column, Order, Table, arrange
 from exporter.web.view import View
 from exporter.wording import say_bytes, say_count, say_rate, say_share
 
-SHOWN = 50
+SHOWN = 20
 """Rows of a table until all are asked for."""
 GROUPS = 12
 """Groups of keys shown of a server."""
@@ -78,7 +78,8 @@ def _classes(column: Column, cell: Cell | None = None) -> str:
     names += ["n"] if column.numeric else []
     if cell is not None:
         names += [cell.tone] if cell.tone else []
-        names += ["long"] if not column.numeric and column.weight > 1 else []
+        names += [] if column.numeric else ["t"]
+        names += ["soft"] if not column.numeric and column.weight > 1 and not cell.tone else []
     return " ".join(names)
 
 

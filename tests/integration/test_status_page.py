@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from exporter.status.schema import build_schema
+from exporter.web.tables import SHOWN
 from tests.integration.browser import Browser, find_chromium
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
@@ -175,7 +176,7 @@ def test_a_large_installation(programs: Programs, browser: Browser) -> None:
         eventually(lambda: len(exporter.labels("celery_tasks_sent_total")) == TASKS)
     browser.resize(1400, 900)
     browser.open(address(exporter))
-    assert (50, 50) == (len(names(browser, "workers")), len(names(browser, "tasks")))
+    assert (SHOWN, SHOWN) == (len(names(browser, "workers")), len(names(browser, "tasks")))
     browser.open(address(exporter, "?all=workers,tasks&refresh=0&workers=-load&tasks=-name"))
     assert [f"w{number:03}@fleet" for number in reversed(range(FLEET))] == names(browser, "workers")
     assert [f"proj.task_{number:04}" for number in reversed(range(TASKS))] == names(browser, "tasks")

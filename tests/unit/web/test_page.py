@@ -6,42 +6,22 @@ from html.parser import HTMLParser
 import pytest
 
 from exporter.report import (
-    Clients,
-    Exporter,
     Failure,
     Health,
     KeyGroup,
-    Memory,
     Queue,
     Reading,
     Recent,
     Report,
-    Server,
-    Task,
     Unacked,
     Worker,
 )  # fmt: skip
 from exporter.web.page import content_security_policy, read_asset, render_page
 from exporter.web.tables import SHOWN, draw_trend
 from exporter.web.view import View
+from tests.reports import make_report, make_server, make_task
 
 EVIL = """<script>"'&</script><b onload=x>"""
-
-
-def report(**parts: object) -> Report:
-    """A report with these parts, and nothing else."""
-    empty: dict[str, object] = {
-        "version": "1.2.3", "time": 1795356000.0, "uptime_seconds": 90.0, "window_seconds": 90.0, "health": [],
-        "checks": [], "workers": [], "queues": [], "tasks": [], "redis": [], "exporter": Exporter(),
-    }  # fmt: skip
-    return Report(**(empty | parts))  # type: ignore[arg-type]  # by name
-
-
-def task(name: str, rate: float | None = None, **parts: object) -> Task:
-    """A task."""
-    counts = dict.fromkeys(("sent", "started", "success", "failure", "retry", "revoked", "rejected", "running"), 0.0)
-    given: dict[str, object] = {"queues": ["q"], "rate": rate, **counts, **parts}
-    return Task(name=name, **given)  # type: ignore[arg-type]  # by name
 
 
 class Texts(HTMLParser):
@@ -91,7 +71,7 @@ def show(given: Report, **query: str) -> Texts:
 
 def test_links_are_relative() -> None:
     """Every link holds behind a proxy that adds a prefix."""
-    page = Texts(render_page(report(tasks=[task("a")]), View(), "/custom/metrics"))
+    page = Texts(render_page(make_report(tasks=[make_task("a")]), View(), "/custom/metrics"))
     links = [attributes["href"] or "" for tag, attributes in page.elements if tag == "a"]
     assert ["./custom/metrics", "./api/v1/status", "./-/ready", "./-/healthy"] == links[:4]
     assert links[4:]
@@ -100,13 +80,13 @@ def test_links_are_relative() -> None:
 
 def test_everything_is_escaped() -> None:
     """Nothing that comes in can become markup."""
-    server = Server(
-        name=EVIL, up=False, error=EVIL, version=EVIL, role=EVIL, memory=Memory(), clients=Clients(),
+    server = make_server(
+        EVIL, up=False, error=EVIL, version=EVIL, role=EVIL,
         key_groups=[KeyGroup(db="db0", name=EVIL, keys=1)], trend=[Reading(1.0, 1.0), Reading(2.0, 2.0)],
     )  # fmt: skip
     page = render_page(
-        report(
-            version=EVIL, health=[Health(EVIL, "warning", EVIL)], tasks=[task(EVIL, queues=[EVIL])],
+        make_report(
+            version=EVIL, health=[Health(EVIL, "warning", EVIL)], tasks=[make_task(EVIL, queues=[EVIL])],
             workers=[Worker(name=EVIL, state="lost", pool=EVIL, queues=[EVIL])], queues=[Queue(name=EVIL)],
             redis=[server], failures=[Failure(1.0, EVIL, EVIL, EVIL, EVIL)], unacked=Unacked(messages=1.0),
         ),
@@ -120,7 +100,7 @@ def test_everything_is_escaped() -> None:
 
 def test_nothing_foreign_is_loaded() -> None:
     """The page is one document: what its security policy forbids it does not need."""
-    page = render_page(report(tasks=[task("a")]), View(), "/metrics")
+    page = render_page(make_report(tasks=[make_task("a")]), View(), "/metrics")
     assert [] == re.findall(r"<link|<img|<iframe|src=|url\(|@import| on[a-z]+=|https?://", page)
     assert 1 == page.count("<script")
     assert "'unsafe-inline'" not in content_security_policy().partition("script-src")[2]
@@ -136,12 +116,12 @@ def test_nothing_foreign_is_loaded() -> None:
 )
 def test_the_title_says_the_worst(health: list[Health], title: str) -> None:
     """A tab in the background tells whether to look."""
-    assert f"<title>{title}celery-redis-exporter</title>" in render_page(report(health=health), View(), "/metrics")
+    assert f"<title>{title}celery-redis-exporter</title>" in render_page(make_report(health=health), View(), "/metrics")
 
 
 def test_order() -> None:
     """A table is sorted as the address says, what is not known comes last, and nonsense is no order."""
-    given = report(tasks=[task("a", 1.0), task("b"), task("c", 3.0), task("d", 2.0)])
+    given = make_report(tasks=[make_task("a", 1.0), make_task("b"), make_task("c", 3.0), make_task("d", 2.0)])
     assert ["c", "d", "a", "b"] == show(given).column("Task")
     assert ["a", "d", "c", "b"] == show(given, tasks="rate").column("Task")
     assert ["d", "c", "b", "a"] == show(given, tasks="-name").column("Task")
@@ -150,7 +130,7 @@ def test_order() -> None:
 
 def test_a_title_turns_the_order_round() -> None:
     """The sorted column says so, and its link sorts the other way; another one's keeps what was filtered."""
-    page = show(report(tasks=[task("a", 1.0)]), q="a", refresh="5")
+    page = show(make_report(tasks=[make_task("a", 1.0)]), q="a", refresh="5")
     links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
     assert "?q=a&tasks=rate&refresh=5#tasks" in links
     assert "?q=a&tasks=name&refresh=5#tasks" in links
@@ -159,8 +139,8 @@ def test_a_title_turns_the_order_round() -> None:
 
 def test_filter() -> None:
     """Rows stay whose name or queue has the text, whatever its case; how many were left out is said."""
-    given = report(
-        tasks=[task("shop.Pay", queues=["x"]), task("shop.mail", queues=["payments"]), task("other")],
+    given = make_report(
+        tasks=[make_task("shop.Pay", queues=["x"]), make_task("shop.mail", queues=["payments"]), make_task("other")],
         workers=[Worker(name="w", state="online", queues=["payments"]), Worker(name="v", state="online")],
     )
     page = show(given, q=" PAY ")
@@ -172,7 +152,7 @@ def test_filter() -> None:
 
 def test_long_tables_are_cut() -> None:
     """The first rows are shown until all are asked for."""
-    given = report(tasks=[task(f"t{number:03}", 1.0) for number in range(SHOWN + 7)])
+    given = make_report(tasks=[make_task(f"t{number:03}", 1.0) for number in range(SHOWN + 7)])
     page = render_page(given, View(), "/metrics")
     assert (SHOWN, f"show all {SHOWN + 7}" in page) == (len(Texts(page).column("Task")), True)
     whole = render_page(given, View.of({"all": "tasks"}), "/metrics")
@@ -181,21 +161,21 @@ def test_long_tables_are_cut() -> None:
 
 def test_refresh() -> None:
     """Without a script the browser loads the page again at the pace that was asked for, or never."""
-    assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in render_page(report(), View(), "/m")
-    assert 'content="2"' in render_page(report(), View.of({"refresh": "2"}), "/m")
-    paused = render_page(report(), View.of({"refresh": "0"}), "/m")
+    assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in render_page(make_report(), View(), "/m")
+    assert 'content="2"' in render_page(make_report(), View.of({"refresh": "2"}), "/m")
+    paused = render_page(make_report(), View.of({"refresh": "0"}), "/m")
     assert ("http-equiv" in paused, "paused" in paused, 'data-refresh="0"' in paused) == (False, True, True)
-    assert 'data-refresh="10"' in render_page(report(), View.of({"refresh": "1e9"}), "/m")
+    assert 'data-refresh="10"' in render_page(make_report(), View.of({"refresh": "1e9"}), "/m")
 
 
 def test_what_is_wrong_has_a_colour_and_a_word() -> None:
     """A lost worker, a queue without consumers and a failing task stand out, and not by their colour alone."""
     recent = Recent(ended=50, failure_ratio=0.4)
     page = render_page(
-        report(
+        make_report(
             workers=[Worker(name="w", state="lost")],
             queues=[Queue(name="q", length=5, consumers=0, verdict="critical")],
-            tasks=[task("t", recent=recent, verdict="critical")],
+            tasks=[make_task("t", recent=recent, verdict="critical")],
         ),
         View(), "/metrics",
     )  # fmt: skip
@@ -204,10 +184,18 @@ def test_what_is_wrong_has_a_colour_and_a_word() -> None:
         assert text in page
 
 
+def test_tasks_that_nothing_was_heard_of() -> None:
+    """What workers only know has no row; the report has it all the same."""
+    given = make_report(
+        tasks=[make_task("never", sent=0.0), make_task("once"), make_task("runs", sent=0.0, running=1.0)]
+    )
+    assert ["once", "runs"] == show(given).column("Task")
+
+
 def test_failures_only_where_they_are_kept() -> None:
     """The table of failures is there, even empty, where they are kept, and not where they are not."""
-    assert "Last failures" not in render_page(report(), View(), "/metrics")
-    assert "Last failures" in render_page(report(failures=[]), View(), "/metrics")
+    assert "Last failures" not in render_page(make_report(), View(), "/metrics")
+    assert "Last failures" in render_page(make_report(failures=[]), View(), "/metrics")
 
 
 @pytest.mark.parametrize(
