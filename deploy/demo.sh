@@ -22,5 +22,5 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 
 [ -x .demo/bin/python ] || "$python" -m venv .demo
-.demo/bin/python -m pip install --quiet --disable-pip-version-check '.[demo]'
+.demo/bin/python -m pip install --quiet --disable-pip-version-check '.[demo,tui]'
 exec .demo/bin/celery-redis-exporter demo "$@"

@@ -19,21 +19,35 @@ DONE, FAILED, WRONG = 0, 1, 2
 
 
 class Command(NamedTuple):
-    """A command: the module whose ``run`` does it, what it says in the help, and whether it takes the settings."""
+    """A command: the module whose ``run`` does it, and what the help says of it.
+
+    ``run`` is given the settings, or the arguments; ``adds_settings`` tells that it reads the settings from these.
+    """
 
     module: str
     help: str
     takes_settings: bool
+    adds_settings: bool = False
 
 
 COMMANDS = MappingProxyType({
     "run": Command("exporter.service", "serve the metrics (the default)", takes_settings=True),
-    "check": Command("exporter.cli.check", "test the settings, the servers and what Celery sends", takes_settings=True),
-    "analyze": Command("exporter.cli.analyze", "say what fills Redis, and what to do about it", takes_settings=False),
+    "check": Command(
+        "exporter.cli.check", "test settings, servers, Celery; say what mends it",
+        takes_settings=False, adds_settings=True,
+    ),
+    "top": Command(
+        "exporter.cli.top", "watch workers, queues, tasks and Redis live", takes_settings=False, adds_settings=True
+    ),
+    "analyze": Command(
+        "exporter.cli.analyze", "say what fills Redis, and what to do about it",
+        takes_settings=False, adds_settings=True,
+    ),
     "metrics": Command("exporter.cli.metrics", "print every metric with its meaning", takes_settings=False),
     "render": Command("exporter.cli.render", "print alert rules and dashboards as you want them", takes_settings=False),
     "schedule": Command("exporter.cli.schedule", "turn beat_schedule into settings", takes_settings=False),
     "demo": Command("exporter.demo", "run a sample application with Redis and this exporter", takes_settings=False),
+    "completion": Command("exporter.cli.completion", "print a completion script for a shell", takes_settings=False),
 })  # fmt: skip
 
 HELP = f"""\
@@ -42,10 +56,10 @@ usage: {PROGRAM} [command] [flags]
 Prometheus exporter for one Celery application and the Redis servers it uses.
 
 Commands:
-{chr(10).join(f"  {name:<9}{text}" for name, (_, text, _) in COMMANDS.items())}
+{chr(10).join(f"  {name:<12}{command.help}" for name, command in COMMANDS.items())}
 
-  --version  show the version
-  --help     show this help; behind a command, its flags
+  --version   show the version
+  --help      show this help; behind a command, its flags
 
 Start with: {PROGRAM} --broker-url redis://localhost:6379/0
 """

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import (
     UnknownMetricFamily,
 )
 from prometheus_client.metrics_core import Metric as ClientMetric
+from prometheus_client.registry import Collector as ClientCollector
 from prometheus_client.samples import Exemplar as ClientExemplar
 
 from exporter.catalog import CATALOG, Kind, Metric
@@ -24,7 +25,7 @@ from exporter.exposition.text import EXEMPLAR_LABEL, exemplar_fits, has_exemplar
 from exporter.records import Buckets, Distribution, Exemplar, Family, Quantiles, SeriesView
 
 
-class Collector:
+class Collector(ClientCollector):
     """A collector for prometheus_client's ``CollectorRegistry.register``.
 
     ``collect`` gives the families of this moment, in the order in which they are to appear. ``metrics`` are the ones

@@ -5,6 +5,7 @@ flag, environment, file, Celery's own variables, default. pydantic lives in this
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,7 +16,7 @@ from exporter.settings.environment import read_celery, read_environment
 from exporter.settings.faults import explain
 from exporter.settings.file import CONFIG_FILE, read_file
 from exporter.settings.flags import read_flags
-from exporter.settings.given import Given, Path, is_foreign, nest
+from exporter.settings.given import Given, Path, flatten, is_foreign, nest
 from exporter.settings.model import Settings
 from exporter.settings.rows import SettingRow, describe, render_help
 from exporter.settings.targets import find_repeated, master_options, named_redis_targets
@@ -25,7 +26,10 @@ from exporter.settings.web_config import read_web_config
 
 WEB_CONFIG_FILE: Path = ("web", "config", "file")
 
-__all__ = ["KombuTarget", "RedisTarget", "SettingRow", "Settings", "UsageRequested", "describe", "load", "render_help"]
+__all__ = [
+    "KombuTarget", "RedisTarget", "SettingRow", "Settings", "UsageRequested", "describe", "load", "load_tree",
+    "render_help",
+]  # fmt: skip
 
 
 class UsageRequested(Exception):  # noqa: N818 -- a request, not an error
@@ -41,7 +45,18 @@ def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery
     above_file = environment | flags
     named = above_file.get(CONFIG_FILE)
     file = read_file(str(named.value), named.written) if named else {}
-    given: dict[Path, Given] = celery | file | above_file
+    return _build(celery | file | above_file, environ, notes)
+
+
+def load_tree(tree: Mapping[str, Any]) -> Settings:
+    """Read settings that are given as a file's, and nothing else; raise ConfigError (one line, free of secrets)."""
+    given = flatten(tree)
+    if CONFIG_FILE in given:
+        raise ConfigError(f"{given[CONFIG_FILE].written}: no file is read; give its settings themselves")
+    return _build(given, {}, ())
+
+
+def _build(given: dict[Path, Given], environ: Mapping[str, str], notes: tuple[str, ...]) -> Settings:
     foreign = {path: value for path, value in given.items() if is_foreign(path)}
     try:
         settings = Settings(**nest({path: value for path, value in given.items() if path not in foreign}))

@@ -6,7 +6,7 @@ Takes nothing, gives rows and the help text. Never reads a value anyone set.
 import json
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -24,7 +24,8 @@ class SettingRow:
     """One setting.
 
     ``path`` is its place in the tree; ``kind`` one of boolean, URL, secret, duration, number, list, mapping, text or
-    JSON (a whole group at once); ``default`` is as people write it, and empty where nothing is set.
+    JSON (a whole group at once); ``default`` is as people write it, and empty where nothing is set. ``choices`` are
+    all values that there are, where they are few.
     """
 
     path: tuple[str, ...]
@@ -32,6 +33,7 @@ class SettingRow:
     default: str
     help: str
     secret: bool = False
+    choices: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -101,7 +103,8 @@ def _row(path: tuple[str, ...], field: FieldInfo) -> SettingRow:
     secret = "SecretStr" in str(field.annotation)
     kind = _kind(field, secret=secret)
     shown = show_seconds(default) if kind == "duration" else _show(default)
-    return SettingRow(path, kind, shown, field.description or "", secret)
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return SettingRow(path, kind, shown, field.description or "", secret, choices)
 
 
 def _kind(field: FieldInfo, *, secret: bool) -> str:

@@ -7,7 +7,9 @@ import pytest
 
 from exporter.alerts import files as alerts
 from exporter.catalog import reference as metrics
+from exporter.cli.check import reference as findings
 from exporter.settings import reference as settings
+from exporter.status import schema as status
 
 
 @pytest.mark.parametrize(
@@ -15,8 +17,15 @@ from exporter.settings import reference as settings
     [
         (metrics.TARGET, metrics.render_markdown, "python -m exporter.catalog.reference --write"),
         (settings.TARGET, settings.render_markdown, "python -m exporter.settings.reference --write"),
+        (findings.TARGET, findings.render_markdown, "python -m exporter.cli.check.reference --write"),
+        (status.TARGET, status.render_schema, status.COMMAND),
     ],
-    ids=["exporter/catalog/README.md", "deploy/configuration.md"],
+    ids=[
+        "exporter/catalog/README.md",
+        "deploy/configuration.md",
+        "exporter/cli/check/README.md",
+        "deploy/status.schema.json",
+    ],
 )
 def test_the_committed_file_is_what_the_generator_writes(target: Path, render: Callable[[], str], command: str) -> None:
     """A change of the source without its generated file is refused."""

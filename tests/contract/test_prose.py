@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from exporter.catalog import CATALOG, Kind
-from exporter.cli import COMMANDS, analyze
+from exporter.cli import COMMANDS, analyze, check, render_alerts, top
 from exporter.settings import describe
 from tests.integration import acl
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in (
     "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "exporter/README.md", "tests/README.md",
-    "deploy/README.md", "deploy/configuration.md", "tests/fixtures/schemas/README.md",
+    "deploy/README.md", "deploy/configuration.md", "deploy/guide.md", "tests/fixtures/schemas/README.md",
+    "exporter/cli/check/README.md",
 )]  # fmt: skip
 # Names of other programs and options, which the pages mention beside our own.
 FOREIGN_FLAGS = {
@@ -42,8 +43,14 @@ FOREIGN_FLAGS = {
     "--now",
     "--server-side",
     "--tag",
+    # README.md, the first hour: apt-get, prometheus, prometheus-alertmanager, amtool
+    "--alertmanager.url",
+    "--cluster.listen-address",
+    "--storage.path",
+    "--storage.tsdb.path",
+    "--yes",
 }
-OF_COMMANDS = set(re.findall(r"--[a-z][a-z-]+", analyze.HELP))
+OF_COMMANDS = set(re.findall(r"--[a-z][a-z-]+", analyze.HELP + check.HELP + top.HELP + render_alerts.HELP))
 FOREIGN_NAMES = {"redis_exporter"}
 
 

@@ -1,112 +1,132 @@
-"""``check``: what it finds on real servers, and its exit code."""
+"""``check`` as a command: what people and scripts get from it, and its exit codes."""
 
+import json
+import signal
 import sys
 
 import pytest
 
-from tests.integration.acl import RIGHTS, START, USER
-from tests.integration.celery_workers import QUICK, WorkerOptions
+from tests.integration.acl import CONTROL_RIGHTS, RIGHTS, START, USER
+from tests.integration.celery_workers import BEATING, WorkerOptions
+from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, findings_of, levels, mend, start_check
 from tests.integration.conftest import Programs
-from tests.integration.processes import Process
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
-LISTENING = "; listening for"
-BEATING = (*QUICK, "--heartbeat-interval", "1")
-
-
-def check(programs: Programs, url: str, *arguments: str) -> Process:
-    """Start the check of a broker."""
-    return programs.run(sys.executable, "-m", "exporter", "check", "--broker-url", url, *arguments)
-
-
-def levels(process: Process) -> list[tuple[str, str]]:
-    """Give level and subject of each finding; cures stand on lines of their own."""
-    lines = [line for line in process.output().splitlines() if not line.startswith(" ")]
-    return [(line[:5].strip(), line[6:25].strip()) for line in lines]
-
 
 def test_a_healthy_set_up_passes(programs: Programs) -> None:
-    """With everything switched on, and exactly the documented rights, every finding is good."""
-    server = programs.redis()
-    server.command("ACL", "SETUSER", USER, *START, *RIGHTS)
-    programs.worker(server, options=WorkerOptions(arguments=BEATING))
-    process = check(programs, server.url(user=USER, password="PASSWORD"))
+    """With everything switched on, and exactly the documented rights, every finding is good, for --strict too."""
+    server = programs.redis(options=SOUND)
+    server.command("ACL", "SETUSER", USER, *START, *RIGHTS, *CONTROL_RIGHTS)
+    programs.worker(server, options=LIVELY)
+    process = start_check(programs, server.url(user=USER, password="PASSWORD"), "--strict")
     process.wait_for(LISTENING)
     programs.publisher(server).send_task("plain")
-    assert process.ended(20) == 0
-    subjects = ["settings", "redis broker", "redis broker", "events", "workers", "task events", "task-sent"]
-    assert [("OK", subject) for subject in subjects] == levels(process), process.output()
+    assert process.ended(30) == 0, process.output()
+    subjects = ["settings", "web", "redis broker", "redis broker", "events", "workers", "task events", "task-sent"]
+    assert [("OK", subject) for subject in [*subjects, "control"]] == levels(process), process.output()
+    assert "nothing to mend; exit code 0" == process.output().splitlines()[-1]
+    assert [] == [key for key in server.command("KEYS", "*") if b"reply" in key]
 
 
 def test_workers_without_task_events_fail(programs: Programs) -> None:
-    """Workers that work and send no task events are a failure, with its cure."""
+    """Workers that work and send no task events are a failure that names them, and the line that mends it."""
     server = programs.redis()
-    programs.worker(server, options=WorkerOptions(events=False, arguments=BEATING))
-    process = check(programs, server.url())
-    process.wait_for(LISTENING)
+    worker = programs.worker(server, options=WorkerOptions(events=False, arguments=BEATING))
+    process = start_check(programs, server.url(), "--json")
     app = programs.publisher(server)
-    eventually(lambda: app.send_task("plain") and process.exit_code is not None, within=20)
-    assert process.ended() == 1
-    assert ("FAIL", "task events") in levels(process), process.output()
-    assert "worker_send_task_events" in process.output()
+    eventually(lambda: app.send_task("plain") and process.exit_code is not None, within=30)
+    found = findings_of(process)
+    assert process.exit_code == 1
+    assert worker.name in found["task-events-off"]["found"]
+    assert "worker_send_task_events = True" in found["task-events-off"]["mend"]
+    assert f"celery --app=APP control --destination={worker.name} enable_events" in found["task-events-off"]["mend"]
 
 
-def test_missing_rights_and_task_sent_are_warnings(programs: Programs) -> None:
-    """Missing rights are named, as is the setting that makes publishers send events; neither is a failure."""
-    server = programs.redis()
-    rights = [right for right in RIGHTS if right not in {"+slowlog|get", "+lindex"}]
-    server.command("ACL", "SETUSER", USER, *START, *rights)
-    programs.worker(server, options=WorkerOptions(arguments=BEATING))
-    process = check(programs, server.url(user=USER, password="PASSWORD"))
-    process.wait_for(LISTENING)
-    programs.publisher(server, task_send_sent_event=False).send_task("plain")
-    assert process.ended(20) == 0
-    found = levels(process)
-    assert ("WARN", "redis broker") in found
-    assert "metrics stay empty: lindex, slowlog|get" in process.output()
-    assert ("WARN", "task-sent") in found, process.output()
-    assert "task_send_sent_event = True" in process.output()
+def test_missing_rights_are_named_and_granted_by_the_line(programs: Programs) -> None:
+    """Missing rights are a warning with the metrics they cost, and the line that is said to grant them does."""
+    server = programs.redis(options=SOUND)
+    server.command("ACL", "SETUSER", USER, *START, *(set(RIGHTS) - {"+slowlog|get", "+lindex"}))
+    url = server.url(user=USER, password="PASSWORD")
+    (finding,) = [found for code, found in check_quickly(programs, url).items() if code == "redis-rights-missing"]
+    assert "refused: lindex, slowlog|get" in finding["found"]
+    assert "celery_queue_oldest_message_age_seconds" in finding["found"]
+    assert "PASSWORD" not in json.dumps(finding)
+    mend(finding)
+    assert "redis-rights-granted" in check_quickly(programs, url)
+
+
+def test_a_user_who_may_not_subscribe_is_let_by_the_line(programs: Programs) -> None:
+    """Without PSUBSCRIBE the check fails, and passes after its line was run."""
+    server = programs.redis(options=SOUND)
+    server.command("ACL", "SETUSER", USER, *START, *(set(RIGHTS) - {"+psubscribe", "&/0.celeryev/*"}))
+    url = server.url(user=USER, password="PASSWORD")
+    found = check_quickly(programs, url)
+    assert "fail" == found["events-denied"]["level"]
+    mend(found["events-denied"])
+    assert "events-subscribed" in check_quickly(programs, url)
 
 
 def test_silence_is_a_warning(programs: Programs) -> None:
-    """Messages that can't be read and the absence of workers are warnings."""
+    """Messages that can't be read and the absence of workers are warnings, which fail only where it is strict."""
+    server = programs.redis(options=SOUND)
+    for strict, code in (((), 0), (("--strict",), 1)):
+        process = start_check(programs, server.url(), "--listen", "2s", *strict)
+        process.wait_for(LISTENING)
+        server.command("PUBLISH", "/0.celeryev/task.multi", "garbage")
+        assert code == process.ended(20)
+        assert [("WARN", "events"), ("WARN", "workers")] == levels(process)[-2:], process.output()
+
+
+def test_nothing_is_heard_where_nobody_listens(programs: Programs) -> None:
+    """With --listen=0 the subscription is tried, and nothing is said of workers."""
+    server = programs.redis(options=SOUND)
+    found = check_quickly(programs, server.url())
+    assert "events-subscribed" in found
+    assert [] == [code for code in found if code.startswith(("workers", "task", "control", "queue"))]
+
+
+@pytest.mark.parametrize("arguments", [("--broker-urls", "x"), ("--listen", "soon"), ("--scrape.deadline=-1",)])
+def test_wrong_settings_are_a_finding_too(programs: Programs, arguments: tuple[str, ...]) -> None:
+    """With --json a wrong flag or value is one document as well, and without it one line; the exit code is 2."""
+    command = (sys.executable, "-m", "exporter", "check", *arguments)
+    found = findings_of(programs.run(*command, "--json"))
+    assert ["settings-wrong"] == list(found)
+    assert arguments[0].partition("=")[0] in found["settings-wrong"]["found"]
+    plain = programs.run(*command)
+    assert plain.ended() == 2
+    assert 1 == len(plain.output().splitlines())
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+def test_an_interrupt_ends_it_with_what_was_found(programs: Programs, form: tuple[str, ...]) -> None:
+    """Ctrl-C while it listens gives what was found so far, and exit code 130."""
+    server = programs.redis(options=SOUND)
+    process = start_check(programs, server.url(), "--listen", "1h", *form)
+    listeners = "celery-redis-exporter-events"
+    eventually(lambda: listeners in server.command("CLIENT", "LIST").decode())
+    process.signal(signal.SIGINT)
+    assert process.ended() == 130, process.output()
+    if form:
+        assert json.loads(process.output())["interrupted"]
+        assert "redis-answers" in findings_of(process)
+    else:
+        assert ("OK", "redis broker") in levels(process)
+        assert "interrupted" in process.output().splitlines()[-1]
+    assert "Traceback" not in process.output()
+
+
+def test_a_terminal_gets_colour_and_its_width(programs: Programs) -> None:
+    """In a terminal of 80 columns no line is longer, and levels are coloured unless NO_COLOR is set."""
     server = programs.redis()
-    process = check(programs, server.url())
-    process.wait_for(LISTENING)
-    server.command("PUBLISH", "/0.celeryev/task.multi", "garbage")
-    assert process.ended(20) == 0
-    assert [("WARN", "events"), ("WARN", "workers")] == levels(process)[-2:], process.output()
-
-
-def test_an_absent_server_fails(programs: Programs) -> None:
-    """A server that is not there is a failure with its reason."""
-    server = programs.redis()
-    server.stop()
-    process = check(programs, server.url())
-    assert process.ended(20) == 1
-    assert ("FAIL", "redis broker") in levels(process)
-    assert ("FAIL", "events") in levels(process)
-    assert "refused" in process.output()
-
-
-def test_a_hanging_server_fails(programs: Programs) -> None:
-    """A server that answers nothing is a failure too, and does not hold the check up."""
-    server = programs.redis()
-    server.freeze()
-    process = check(programs, server.url(), "--events.idle-timeout", "1s", "--scrape.deadline", "500ms")
-    assert process.ended(20) == 1
-    assert {("FAIL", "redis broker"), ("FAIL", "events")} <= set(levels(process)), process.output()
-    assert "timeout" in process.output()
-
-
-def test_an_evicting_broker_is_a_warning(programs: Programs) -> None:
-    """A broker that may evict queues is warned of, and so is a user who may not subscribe."""
-    server = programs.redis(options=("--maxmemory-policy", "allkeys-lru"))
-    server.command("ACL", "SETUSER", USER, *START, *(right for right in RIGHTS if right != "+psubscribe"))
-    process = check(programs, server.url(user=USER, password="PASSWORD"))
-    assert process.ended(20) == 1
-    assert "allkeys-lru" in process.output()
-    assert ("FAIL", "events") in levels(process)
-    assert "+psubscribe" in process.output()
+    for environment, colored in (({}, True), ({"NO_COLOR": "1"}, False)):
+        check = f"{sys.executable} -m exporter check --broker-url {server.url()} --listen 0"
+        command = ("script", "--quiet", "--return", "--command", f"stty cols 80; {check}", "/dev/null")
+        process = programs.run(*command, environment={**environment, "TERM": "xterm"})
+        assert process.ended() == 0
+        text = process.output()
+        assert colored == ("\033[33mWARN" in text)
+        lines = text.replace("\033[33m", "").replace("\033[32m", "").replace("\033[0m", "").splitlines()
+        assert max(map(len, lines)) <= 80, text
+        assert "redis-persistence" in text

@@ -1,4 +1,4 @@
-"""What an installation has: a wheel, built and run away from the checkout."""
+"""What an installation has: wheel and source distribution, built, installed and run away from the checkout."""
 
 import subprocess
 import sys
@@ -7,40 +7,115 @@ from pathlib import Path
 
 import pytest
 
+from exporter import __version__
+from exporter.cli import COMMANDS
 from tests.dashboards import boards
-from tests.integration.processes import ROOT, clean_environment
+from tests.integration.conftest import Programs
+from tests.integration.exporters import Exporter
+from tests.integration.installations import Installation, build, unpack
+from tests.integration.processes import ROOT
+from tests.waiting import eventually
 
-PRINT = "import sys; from exporter.cli import main; sys.exit(main(['render', 'dashboards', '--output', 'written']))"
+USER = """\
+from prometheus_client import CollectorRegistry
+
+from exporter import Collector, __version__
+
+
+def names(url: str) -> list[str]:
+    registry = CollectorRegistry()
+    with Collector(broker_url=url, queues={"names": ["mail"]}) as collector:
+        registry.register(collector)
+        return [metric.name for metric in collector.describe()] + [__version__]
+"""
+WRONG = USER + '\n\nnumber: int = names("")\nCollector().strat()\n'
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel, without asking any package index."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = folder.glob("*.whl")
-    return built
+    return build(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
 
 
-def test_the_wheel_has_the_dashboards(wheel: Path) -> None:
-    """Every dashboard lies in the package, and nothing of what generates or draws them."""
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Install the wheel into an environment of its own."""
+    return Installation(tmp_path_factory.mktemp("installed"), wheel)
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    """Give the files of a wheel."""
     with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        for uid in boards():
-            committed = (ROOT / "grafana" / f"{uid}.json").read_bytes()
-            assert committed == archive.read(f"exporter/dashboards/{uid}.json")
-    assert {"exporter"} == {name.partition("/")[0] for name in names if ".dist-info/" not in name}
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_an_installed_wheel_renders_them(wheel: Path, tmp_path: Path) -> None:
-    """Unpacked elsewhere, the command finds the dashboards of the package."""
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-    environment = clean_environment() | {"PYTHONPATH": str(tmp_path / "site")}
-    done = subprocess.run(
-        [sys.executable, "-c", PRINT], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_wheel_has_the_dashboards_and_the_types(wheel: Path) -> None:
+    """Every dashboard lies in the package, as does the mark of type hints, and nothing of what generates or draws."""
+    files = contents(wheel)
+    for uid in boards():
+        committed = (ROOT / "grafana" / f"{uid}.json").read_bytes()
+        assert committed == files[f"exporter/dashboards/{uid}.json"]
+    assert "exporter/py.typed" in files
+    assert {"exporter"} == {name.partition("/")[0] for name in files if ".dist-info/" not in name}
+
+
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """Who builds from the source distribution gets the same files, byte by byte."""
+    sdist = build(ROOT, "sdist", tmp_path / "sdist")
+    tree = unpack(sdist, tmp_path / "tree")
+    assert contents(wheel) == contents(build(tree, "wheel", tmp_path / "wheel"))
+
+
+def test_an_installation_says_its_version_and_helps(installed: Installation) -> None:
+    """The console script is there, and each command tells its flags."""
+    assert f"celery-redis-exporter {__version__}\n" == installed.run("--version").stdout
+    for name in COMMANDS:
+        done = installed.run(name, "--help")
+        assert (0, "") == (done.returncode, done.stderr), name
+        assert done.stdout.startswith(f"usage: celery-redis-exporter {name}")
+    where = subprocess.run(
+        [installed.python, "-c", "import exporter; print(exporter.__file__)"],
+        cwd=installed.folder, env=installed.environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert where.stdout.startswith(str(installed.packages))
+
+
+def test_an_installation_renders_and_completes(installed: Installation, tmp_path: Path) -> None:
+    """The files that commands bring along are found in the package."""
+    assert 0 == installed.run("render", "dashboards", "--output", str(tmp_path / "written")).returncode
     assert sorted(boards()) == sorted(path.stem for path in (tmp_path / "written").glob("*.yaml"))
+    for arguments in (("render", "alerts"), ("metrics", "--format=json"), ("completion", "bash")):
+        done = installed.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+
+
+@pytest.mark.servers
+def test_an_installation_is_scraped(installed: Installation, programs: Programs) -> None:
+    """Run from there, without the checkout, it serves the metrics of a Redis server."""
+    server = programs.redis()
+    flags = ("--broker-url", server.url(), "--web.listen-address", "127.0.0.1:0")
+    process = programs.run(
+        str(installed.program), "run", *flags, environment={"PYTHONPATH": "", "EXPORTER_LOG__FORMAT": "json"}
+    )
+    process.wait_for('"app.started"')
+    exporter = Exporter.of(process)
+    eventually(exporter.hears)
+    assert exporter.value("redis_up", redis="broker") == 1
+    assert exporter.labels("celery_exporter_build_info")[0]["version"] == __version__
+
+
+def test_a_user_of_the_library_is_type_checked(installed: Installation, tmp_path: Path) -> None:
+    """Under mypy --strict a right use passes against the installed wheel, and a wrong one is told."""
+    found = {}
+    for name, text in (("right", USER), ("wrong", WRONG)):
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(installed.python), f"{name}.py"]
+        done = subprocess.run(
+            [*command, "--cache-dir", str(tmp_path / "cache")],
+            cwd=tmp_path, env=installed.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        found[name] = done.stdout
+    assert found["right"].startswith("Success"), found
+    assert 'has type "list[str]", variable has type "int"' in found["wrong"]
+    assert '"Collector" has no attribute "strat"' in found["wrong"]

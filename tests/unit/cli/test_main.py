@@ -48,10 +48,10 @@ def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pyt
     ("argv", "message"),
     [
         (["--queues.mx=1"], "unknown flag --queues.mx; did you mean --queues.max?"),
-        (["frob"], "unknown command frob; the commands are run, check, analyze, metrics, render, schedule, demo"),
+        (["frob"], f"unknown command frob; the commands are {', '.join(COMMANDS)}"),
         (
             ["redis://:SECRET@h"],
-            "unknown command; the commands are run, check, analyze, metrics, render, schedule, demo",
+            f"unknown command; the commands are {', '.join(COMMANDS)}",
         ),
         (["metrics", "--format=xml"], "--format: must be text, markdown, json, not 'xml'"),
         (["metrics", "x"], "metrics takes one flag: --format=text, --format=markdown or --format=json"),

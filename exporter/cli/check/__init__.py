@@ -1,0 +1,156 @@
+"""``check``: says line by line whether the exporter would see what it should, why not, and what mends it.
+
+Takes flags and settings, prints findings or one JSON document; exit code 0, 1 if something failed, 2 if the settings
+are wrong, 130 if it was interrupted. Sends what the exporter sends; listens to events for a few seconds.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import FrameType
+from typing import NoReturn
+
+from exporter import logs
+from exporter.app import App
+from exporter.cli.check import rows
+from exporter.cli.check.checkup import Checkup
+from exporter.cli.check.events import event_findings
+from exporter.cli.check.finding import Finding
+from exporter.cli.check.local import local_findings
+from exporter.cli.check.report import describe_check, style_of
+from exporter.cli.check.servers import server_findings
+from exporter.clock import Clock, SystemClock
+from exporter.errors import ConfigError
+from exporter.settings import Settings, UsageRequested, load
+from exporter.settings.values import parse_seconds
+from exporter.web.security import open_tls
+
+PROGRAM = "celery-redis-exporter check"
+LISTEN_SECONDS = 6.0
+"""Long enough for three heartbeats at Celery's default interval."""
+FINE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+HELP = f"""\
+usage: {PROGRAM} [flags]
+
+Test the settings, the servers and what Celery sends, and say what mends it. Ends with 0, or with 1 if something
+failed, 2 if a setting is wrong, 130 if it was interrupted.
+
+  --listen=6s         listen to events for this long; 0 leaves events and workers out
+  --strict            end with 1 for a warning, too
+  --json              print one JSON document and nothing else
+
+What each finding means: exporter/cli/check/README.md. All settings are flags here too:
+
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"check: {message}; see check --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the flags that are no settings."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--listen", type=_duration, default=LISTEN_SECONDS)
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def run(argv: list[str]) -> int:
+    """Print the findings; give the exit code. Raises ConfigError, unless JSON was asked for."""
+    clock, stop = SystemClock(), threading.Event()
+    _stop_on_interrupt(stop)
+    try:
+        flags, rest = build_parser().parse_known_args(argv)
+        settings = load(rest, os.environ, PROGRAM)
+        logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
+        open_tls(settings.web_config, clock)
+        checkup = Checkup(App(settings, clock), flags.listen, stop)
+    except UsageRequested as usage:
+        sys.stdout.write(HELP + "\n".join(str(usage).splitlines()[3:]) + "\n")
+        return FINE
+    except ConfigError as error:
+        if "--json" not in argv:
+            raise
+        found = [rows.SETTINGS_WRONG.found("settings", " ".join(str(error).split()), f"{PROGRAM} --help")]
+        _print_json(found, clock, WRONG, interrupted=False)
+        return WRONG
+    return _show(checkup, flags)
+
+
+def findings(checkup: Checkup) -> Iterator[Finding]:
+    """Give the findings, in the order in which the data flows, free of secrets, until the check is stopped."""
+    app = checkup.app
+    hide = _masked(app.settings)
+    parts: tuple[Callable[[], Iterator[Finding]], ...] = (
+        partial(local_findings, app.settings, app.clock),
+        partial(server_findings, checkup),
+        partial(event_findings, checkup),
+    )
+    try:
+        for part in parts:
+            if checkup.stop.is_set():
+                return
+            yield from map(hide, part())
+    finally:
+        app.close()
+
+
+def _show(checkup: Checkup, flags: argparse.Namespace) -> int:
+    style, found = style_of(sys.stdout, os.environ), list[Finding]()
+    for finding in findings(checkup):
+        found.append(finding)
+        if not flags.json:
+            sys.stdout.write(style.render(finding))
+            sys.stdout.flush()
+    interrupted = checkup.stop.is_set()
+    bad = {"fail", "warn"} if flags.strict else {"fail"}
+    code = INTERRUPTED if interrupted else FAILED if any(finding.level in bad for finding in found) else FINE
+    if flags.json:
+        _print_json(found, checkup.app.clock, code, interrupted=interrupted)
+    else:
+        sys.stdout.write(style.conclude(found, code, interrupted=interrupted))
+    return code
+
+
+def _print_json(found: Sequence[Finding], clock: Clock, code: int, *, interrupted: bool) -> None:
+    document = describe_check(found, clock.now(), code, interrupted=interrupted)
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def _masked(settings: Settings) -> Callable[[Finding], Finding]:
+    """Give what takes secrets out of a finding: servers and libraries repeat what they were sent."""
+
+    def hide(finding: Finding) -> Finding:
+        mask = logs.SecretMask(lambda: settings.secrets)
+        shown = mask(None, "", {"text": finding.text, "lines": list(finding.lines)})
+        return finding._replace(text=shown["text"], lines=tuple(shown["lines"]))
+
+    return hide
+
+
+def _stop_on_interrupt(stop: threading.Event) -> None:
+    """Report what was found so far at the first Ctrl-C, end at the second."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    signal.signal(signal.SIGINT, handle)
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = parse_seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("must be at most 1h, and not below 0")
+    return float(seconds)

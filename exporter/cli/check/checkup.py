@@ -1,0 +1,56 @@
+"""What the parts of a check share: the exporter as it would run, and when to stop.
+
+Data only.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from exporter.app import App
+from exporter.cli.check.place import Place, place_of
+from exporter.settings import RedisTarget
+from exporter.sources.session import Session
+from exporter.sources.wire import Command
+
+
+@dataclass(slots=True)
+class Checkup:
+    """One check. ``listen`` is in seconds; once ``stop`` is set, what was found so far is all there will be.
+
+    ``old`` has the names of servers that are older than Redis 7, as far as they were met.
+    """
+
+    app: App
+    listen: float
+    stop: threading.Event = field(default_factory=threading.Event)
+    old: set[str] = field(default_factory=set)
+
+    @property
+    def broker_on_redis(self) -> RedisTarget | None:
+        """The broker, if it is Redis."""
+        target = self.app.settings.broker
+        return self.app.settings.redis_targets[0] if isinstance(target, RedisTarget) else None
+
+    def place(self, name: str) -> Place:
+        """Give the place of the broker, or of a server of the settings; of a sentinel that of its server."""
+        settings = self.app.settings
+        found = next((one for one in settings.redis_targets if one.name == name.partition("/")[0]), settings.broker)
+        place = replace(place_of(found, settings.secrets), modern=name not in self.old)
+        _, sentinel, address = name.partition("/sentinel/")
+        if not sentinel:
+            return place
+        host, _, port = address.rpartition(":")
+        return replace(place, shown=name, host=host.strip("[]"), port=int(port))
+
+    def ask_broker(self, commands: Sequence[Command]) -> list[object]:
+        """Give the broker's replies on a connection of its own, if it is Redis; raise SourceError."""
+        target = self.broker_on_redis
+        if target is None:
+            return []
+        deadline = self.app.settings.scrape.deadline
+        session: Session = self.app.endpoints.session(target, timeout=deadline)
+        try:
+            return list(session.ask(commands, deadline))
+        finally:
+            session.close()

@@ -1,0 +1,76 @@
+"""Where workers are when they are not where the settings say: another database, another prefix.
+
+Takes a checkup, gives findings. Sends CLIENT LIST, and SCAN for bindings where nobody was heard, both among the rights
+of README; a refusal costs the finding.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+
+from exporter.cli.check import rows
+from exporter.cli.check.checkup import Checkup
+from exporter.cli.check.finding import Finding
+from exporter.cli.check.heard import Heard
+from exporter.errors import SourceError
+from exporter.redis_broker import RedisBroker
+from exporter.settings import RedisTarget
+from exporter.sources.wire import CLIENT_NAME, Command
+
+SUBSCRIBERS: Command = ("CLIENT", "LIST", "TYPE", "pubsub")
+BINDING = "_kombu.binding."
+BATCHES, BATCH = 20, 1000
+"""Looks for bindings, and keys of each."""
+MANY = 2
+"""Exporters that listen besides this check, as for availability."""
+
+
+def elsewhere_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
+    """Give the findings about who else uses the broker's Redis."""
+    target, broker = checkup.broker_on_redis, checkup.app.broker
+    if target is None or not isinstance(broker, RedisBroker):
+        return
+    with suppress(SourceError):
+        (listed,) = checkup.ask_broker([SUBSCRIBERS])
+        clients = parse_clients(listed) if isinstance(listed, bytes) else []
+        exporters = sum(client.get("name") == f"{CLIENT_NAME}-events" for client in clients)
+        if exporters > MANY:
+            show = checkup.place("broker").command(*map(str, SUBSCRIBERS))
+            yield rows.EXPORTERS.found("events", f"{exporters} exporters listen here besides this check", show)
+        if not heard.workers:
+            yield from _database_findings(target, clients)
+            yield from _prefix_findings(checkup, broker)
+
+
+def parse_clients(listed: bytes) -> list[dict[str, str]]:
+    """Give the fields of each client of CLIENT LIST."""
+    lines = listed.decode("utf-8", "replace").splitlines()
+    return [dict(word.split("=", 1) for word in line.split(" ") if "=" in word) for line in lines]
+
+
+def _database_findings(target: RedisTarget, clients: Sequence[Mapping[str, str]]) -> Iterator[Finding]:
+    """Look for subscriptions by patterns: kombu has them on connections to the database of its messages."""
+    workers = [client for client in clients if not client.get("name", "").startswith(CLIENT_NAME)]
+    databases = {client.get("db", "") for client in workers if client.get("psub", "0") != "0"}
+    others = sorted(databases - {str(target.db), ""}, key=int)
+    if others and str(target.db) not in databases:
+        shown = re.sub(r"/\d+(?=$|\?)", f"/{others[0]}", target.redacted)
+        text = f"this is database {target.db}; workers subscribe from database {', '.join(others)}"
+        yield rows.OTHER_DATABASE.found("events", text, f"--broker-url={shown}")
+
+
+def _prefix_findings(checkup: Checkup, broker: RedisBroker) -> Iterator[Finding]:
+    cursor = b"0"
+    own, found = broker.keys.global_keyprefix, set[str]()
+    for _ in range(BATCHES):
+        (reply,) = checkup.ask_broker([("SCAN", cursor, "MATCH", f"*{BINDING}*", "COUNT", BATCH)])
+        if not isinstance(reply, list) or len(reply) != 2:
+            return
+        cursor, keys = reply
+        found |= {key.decode("utf-8", "replace").partition(BINDING)[0] for key in keys}
+        if cursor == b"0" or checkup.stop.is_set():
+            break
+    if found and own not in found:
+        shown = ", ".join(repr(prefix) for prefix in sorted(found))
+        flag = f"--broker-transport-options.global-keyprefix={min(found)}"
+        yield rows.OTHER_PREFIX.found("events", f"the prefix is {own!r} here; Celery's keys have {shown}", flag)

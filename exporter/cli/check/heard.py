@@ -1,0 +1,75 @@
+"""What the event stream brought while a check listened.
+
+Takes events, gives what they say of each worker. Keeps one record for each worker.
+"""
+
+from dataclasses import dataclass, field
+
+from exporter.records import Part, TaskReceived, TaskSent, TaskStarted, WorkerEvent, WorkerHeartbeat, WorkerOnline
+
+
+@dataclass(slots=True)
+class HeardWorker:
+    """One node name.
+
+    ``processed`` is its first and its last count, ``tasks`` counts task events, ``skew`` is its clock's distance from
+    ours in seconds. ``processes`` are its process ids as they were heard, again when another one came between.
+    """
+
+    processed: tuple[int, int] | None = None
+    tasks: int = 0
+    skew: float | None = None
+    version: str = ""
+    queues: frozenset[str] | None = None
+    processes: list[int] = field(default_factory=list)
+
+    @property
+    def worked(self) -> bool:
+        """Whether it began executions while we listened."""
+        return self.processed is not None and self.processed[1] > self.processed[0]
+
+    @property
+    def is_several(self) -> bool:
+        """Whether a process was heard again after another one: a restart changes it once."""
+        return len(set(self.processes)) < len(self.processes)
+
+
+@dataclass(slots=True)
+class Heard:
+    """All that was heard: messages, workers by node name, and counts of task events."""
+
+    messages: int = 0
+    undecodable: int = 0
+    workers: dict[str, HeardWorker] = field(default_factory=dict)
+    sent: int = 0
+    started: int = 0
+    received: int = 0
+
+    def fold(self, event: Part, now: float) -> None:
+        """Take note of an event that came at ``now`` (epoch seconds)."""
+        match event:
+            case TaskSent():
+                self.sent += 1
+            case TaskStarted():
+                self.started += 1
+                self._worker(event.hostname).tasks += 1
+            case TaskReceived():
+                self.received += 1
+                self._worker(event.hostname).tasks += 1
+            case WorkerHeartbeat() | WorkerOnline():
+                self._beat(event, now)
+
+    def _worker(self, name: str) -> HeardWorker:
+        return self.workers.setdefault(name, HeardWorker())
+
+    def _beat(self, event: WorkerEvent, now: float) -> None:
+        worker, skew = self._worker(event.hostname), event.timestamp - now
+        if event.processed is not None:
+            worker.processed = ((worker.processed or (event.processed, 0))[0], event.processed)
+        if worker.skew is None or abs(skew) < abs(worker.skew):  # the one that was least late
+            worker.skew = skew
+        if event.queues is not None:
+            worker.queues = frozenset(event.queues)
+        worker.version = event.sw_ver or worker.version
+        if event.pid and worker.processes[-1:] != [event.pid]:
+            worker.processes.append(event.pid)

@@ -1,0 +1,57 @@
+"""What can be checked without a server: settings, the address of the metrics, its certificate.
+
+Takes settings, gives findings. Listens on the address for a moment and serves nobody.
+"""
+
+import errno
+from collections.abc import Iterator
+
+from exporter.cli.check import rows
+from exporter.cli.check.certificate import InvalidCertificateError, valid_until
+from exporter.cli.check.finding import Finding
+from exporter.clock import Clock
+from exporter.errors import ConfigError
+from exporter.settings import Settings
+from exporter.web.server import bind
+
+DAY = 86_400.0
+SOON = 30 * DAY
+
+
+def local_findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    """Give the findings about this machine."""
+    yield rows.SETTINGS_READ.found("settings", "parsed")
+    for note in settings.notes:
+        yield rows.SETTINGS_NOTED.found("settings", note)
+    yield _port_finding(settings)
+    yield from _certificate_findings(settings, clock)
+
+
+def _port_finding(settings: Settings) -> Finding:
+    address = settings.web.listen_address
+    try:
+        bind(address).close()
+    except ConfigError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+            return rows.WEB_TAKEN.found("web", f"{address} is in use", f"ss -ltnp 'sport = :{settings.web.port}'")
+        return rows.WEB_DENIED.found("web", str(error), "--web.listen-address=:9808")
+    return rows.WEB_FREE.found("web", f"{address} can be listened on")
+
+
+def _certificate_findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    tls = settings.web_config.tls
+    if tls is None:
+        return
+    show = f"openssl x509 -noout -dates -in {tls.cert_file}"
+    try:
+        left = valid_until(tls.cert_file, tls.key_file) - clock.now()
+    except InvalidCertificateError as error:
+        yield rows.CERTIFICATE_INVALID.found("web", f"{tls.cert_file}: {error}", show)
+        return
+    if left >= SOON:
+        yield rows.CERTIFICATE_VALID.found("web", f"{tls.cert_file} is valid for {left / DAY:.0f} days")
+    elif left > 0:
+        yield rows.CERTIFICATE_ENDS.found("web", f"{tls.cert_file} ends in {left / DAY:.0f} days", show)
+    else:
+        yield rows.CERTIFICATE_INVALID.found("web", f"{tls.cert_file} has ended", show)

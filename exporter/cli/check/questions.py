@@ -1,0 +1,125 @@
+"""Whether workers answer questions, and whether every queue that holds messages is consumed.
+
+Takes a checkup and what was heard, gives findings. Asks once, as the exporter does each minute, unless the settings say
+that nobody is to be asked: the one thing of a check that writes (the question, and a key for the answers that is
+deleted, or expires).
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
+from exporter.cli.check import rows
+from exporter.cli.check.checkup import Checkup
+from exporter.cli.check.finding import Finding
+from exporter.cli.check.heard import Heard
+from exporter.cli.check.workers import name_some
+from exporter.control import BATCH, FIRST_PAUSE, LONGEST_PAUSE
+from exporter.decode.control import decode_reply
+from exporter.errors import DecodeError, SourceError
+from exporter.inspection import ConsumedQueue
+from exporter.sources.control import Request
+
+COMMAND = "active_queues"
+
+
+def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
+    """Give the findings of what workers answer."""
+    queues = {name: worker.queues for name, worker in heard.workers.items()}
+    if not checkup.app.settings.celery.inspect_interval:
+        yield rows.CONTROL_OFF.found("control", "nobody is asked", "--celery.inspect-interval=60s")
+    elif heard.workers:
+        try:
+            answered = _ask_all(checkup, sorted(heard.workers))
+        except SourceError as error:
+            yield _refused(checkup, error)
+        else:
+            queues |= answered
+            silent = sorted(heard.workers.keys() - answered.keys())
+            if silent:
+                lines = 'accept_content = ["json"]', "worker_enable_remote_control = True"
+                yield rows.CONTROL_SILENT.found("control", f"no answer of {name_some(silent)}", *lines)
+            else:
+                yield rows.CONTROL_ANSWERS.found("control", f"{len(answered)} of {len(answered)} workers answer")
+    if not checkup.stop.is_set():
+        yield from _queue_findings(checkup, queues)
+
+
+def _refused(checkup: Checkup, error: SourceError) -> Finding:
+    place, postbox = checkup.place("broker"), checkup.app.broker.postbox
+    if error.reason != "noperm":
+        return rows.CONTROL_BROKEN.found("control", f"{error.reason}: {error}", *filter(None, [place.probe()]))
+    rights = postbox.rights.partition("<user> ")[2]
+    line = place.grant(rights) or postbox.rights.replace("<user>", place.user)
+    return rows.CONTROL_DENIED.found("control", str(error), line)
+
+
+def _ask_all(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str] | None]:
+    """Give the queues of those who answered; raise SourceError."""
+    postbox, answered = checkup.app.broker.postbox, dict[str, frozenset[str] | None]()
+    try:
+        for first in range(0, len(names), BATCH):
+            batch = names[first : first + BATCH]
+            postbox.open()
+            postbox.send([Request(COMMAND, batch, f"check/{COMMAND}")])
+            answered |= _gather(checkup, set(batch))
+        postbox.settle(complete=len(answered) == len(names))
+    finally:
+        postbox.close()
+    return answered
+
+
+def _gather(checkup: Checkup, missing: set[str]) -> dict[str, frozenset[str] | None]:
+    app, pause, found = checkup.app, FIRST_PAUSE, dict[str, frozenset[str] | None]()
+    until = app.clock.monotonic() + app.settings.celery.inspect_timeout
+    while missing and app.clock.monotonic() < until and not checkup.stop.is_set():
+        payloads = app.broker.postbox.receive()
+        for payload in payloads:
+            with suppress(DecodeError):
+                reply = decode_reply(payload)
+                queues = reply.answer if isinstance(reply.answer, list) else []
+                found[reply.worker] = frozenset(queue.name for queue in queues if isinstance(queue, ConsumedQueue))
+                missing.discard(reply.worker)
+        if not payloads:
+            checkup.stop.wait(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+    return found
+
+
+def _queue_findings(checkup: Checkup, told: dict[str, frozenset[str] | None]) -> Iterator[Finding]:
+    """Compare what waits with who consumes; nothing is said where nobody was heard."""
+    waiting, counted = _read_queues(checkup)
+    if not waiting or (counted is None and not told):
+        return
+    shown = checkup.app.queues.shown
+    consumed = counted if counted is not None else {shown(queue) for queues in told.values() for queue in queues or ()}
+    left = sorted(queue for queue in waiting if queue not in consumed)
+    if not left:
+        yield rows.CONSUMED.found("queues", f"{len(waiting)} with messages, all of them have a consumer")
+    elif counted is None and None in told.values():
+        secretive = sorted(name for name, queues in told.items() if queues is None)
+        text = f"{name_some(left)}: perhaps consumed by {name_some(secretive)}"
+        yield rows.CONSUMERS_UNKNOWN.found("queues", text, "celery --app=APP inspect active_queues")
+    else:
+        for queue in left:
+            text = f"{waiting[queue]:g} messages wait in {queue}, and no worker consumes it"
+            yield rows.UNCONSUMED.found("queues", text, f"celery --app=APP worker -E -Q {queue}")
+
+
+def _read_queues(checkup: Checkup) -> tuple[dict[str, float], set[str] | None]:
+    """Give the queues that hold messages, and those that are consumed, None where the broker does not tell."""
+    app = checkup.app
+    discovery, once = app.broker.discovery, threading.Event()
+    try:
+        if discovery is not None:
+            with suppress(SourceError):  # a right less; the queues of the settings are known all the same
+                discovery.run(once, 1, app.settings.queues.discovery_max_keys, once.set)
+        samples = app.broker.scrape.run(app.settings.scrape.deadline)
+    except SourceError:  # said before, of the server
+        return {}, None
+    numbers = [(s.metric, s.labels[0], s.value) for s in samples if isinstance(s.value, int | float) and s.labels]
+    waiting = {queue: number for metric, queue, number in numbers if metric is QUEUE_LENGTH and number}
+    if not app.broker.counts_consumers:
+        return waiting, None
+    return waiting, {queue for metric, queue, number in numbers if metric is QUEUE_CONSUMERS and number}

@@ -1,0 +1,124 @@
+"""Why a server can't be used, by the reason of a SourceError: cause, and the lines that show or mend it.
+
+Takes a reason and the server's place, gives findings. Where TLS may be the matter it tries what the port speaks.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from exporter.cli.check.finding import Finding, Row
+from exporter.cli.check.place import Place
+from exporter.cli.check.probe import Spoken, listen_to
+from exporter.errors import SourceError
+
+
+class _Reason(NamedTuple):
+    meaning: str
+    cause: str
+    lines: Callable[[Place], tuple[str, ...]]
+    redis_alone: bool = False
+
+
+def _nothing(_: Place) -> tuple[str, ...]:
+    return ()
+
+
+_REASONS: Mapping[str, _Reason] = {
+    "refused": _Reason(
+        "nobody listens there", "the server does not run, or has another host, port or socket",
+        lambda place: (place.probe(),),
+    ),
+    "dns": _Reason(
+        "the host's name is unknown", "a typing error, or a name that only other networks know",
+        lambda place: (f"getent hosts {place.host}",),
+    ),
+    "timeout": _Reason(
+        "no answer in time", "a firewall drops packets, the server hangs, or the port speaks TLS and the URL does not",
+        lambda place: (place.probe(), place.show_tls()),
+    ),
+    "closed": _Reason(
+        "the server closed the connection", "a TLS port wants rediss:// or amqps://, or the server let nobody more in",
+        lambda place: (place.show_tls(),),
+    ),
+    "tls": _Reason(
+        "the TLS handshake failed",
+        "the certificate is of an unknown authority (ssl_ca_certs), has another name, or the port is without TLS",
+        lambda place: (place.show_tls(),),
+    ),
+    "auth": _Reason(
+        "user or password are refused, or missing", "the URL's user or password is not the server's",
+        lambda place: (place.log_in(),),
+    ),
+    "noperm": _Reason(
+        "the user lacks a right to connect or to select the database", "its rights are narrower than what README lists",
+        lambda place: (place.grant("+select +ping +info"),),
+    ),
+    "protocol": _Reason(
+        "what answers does not speak this protocol", "another program, or a proxy, listens on this port",
+        lambda place: (place.probe(),),
+    ),
+    "nomaster": _Reason(
+        "the sentinels do not know this master", "master_name in the settings is not the sentinels' name of it",
+        lambda place: (place.command("SENTINEL", "MASTERS"),), redis_alone=True,
+    ),
+    "loading": _Reason(
+        "the server loads its data", "it was started a moment ago; it answers when all is read",
+        lambda place: (place.command("INFO", "persistence"),), redis_alone=True,
+    ),
+    "masterdown": _Reason(
+        "the replica has lost its master", "replica-serve-stale-data is off, and the master is down or out of reach",
+        lambda place: (place.command("INFO", "replication"),), redis_alone=True,
+    ),
+    "moved": _Reason(
+        "the server is a node of a cluster", "Celery can't use a cluster as broker or result backend",
+        lambda place: (place.command("CLUSTER", "NODES"),), redis_alone=True,
+    ),
+    "clusterdown": _Reason(
+        "the cluster lacks slots or nodes", "too many of its masters are down",
+        lambda place: (place.command("CLUSTER", "INFO"),), redis_alone=True,
+    ),
+    "busy": _Reason(
+        "a script blocks the server", "a Lua script runs for longer than busy-reply-threshold",
+        lambda place: (place.command("SCRIPT", "KILL"),), redis_alone=True,
+    ),
+    "bug": _Reason("the exporter itself failed", "this is a mistake of ours: please report it", _nothing),
+}  # fmt: skip
+
+
+def _row(kind: str, reason: str) -> Row:
+    found = _REASONS[reason]
+    return Row(f"{kind}-{reason}", "fail", found.meaning, found.cause)
+
+
+TLS_MISSING = Row(
+    "redis-tls-missing", "fail", "the port speaks TLS, and the URL does not", "the URL begins with redis://"
+)
+TLS_UNSPOKEN = Row(
+    "redis-tls-unspoken", "fail", "the URL wants TLS, and the port speaks without", "the URL begins with rediss://"
+)
+OF_TLS = ("timeout", "closed", "tls", "protocol")
+"""What it looks like when one side speaks TLS and the other does not."""
+ROWS = (
+    TLS_MISSING,
+    TLS_UNSPOKEN,
+    *(_row("redis", reason) for reason in _REASONS),
+    *(_row("broker", reason) for reason, found in _REASONS.items() if not found.redis_alone),
+)
+_BY_CODE = {row.code: row for row in ROWS}
+
+
+def unusable(subject: str, place: Place, error: SourceError) -> Finding:
+    """Say that a server can't be used, and why."""
+    spoken = listen_to(place.host, place.port) if error.reason in OF_TLS and place.is_direct else Spoken.NOTHING
+    if spoken is Spoken.TLS and not place.tls:
+        return TLS_MISSING.found(subject, f"{place.shown}: {error.reason}: {error}", place.with_scheme("rediss"))
+    if spoken is Spoken.PLAIN and place.tls:
+        return TLS_UNSPOKEN.found(subject, f"{place.shown}: {error.reason}: {error}", place.with_scheme("redis"))
+    row = _BY_CODE[f"{place.kind}-{error.reason}"]
+    return explained(row.found(subject, f"{place.shown}: {error.reason}: {error}"), place, error.reason)
+
+
+def explained(finding: Finding, place: Place, reason: str) -> Finding:
+    """Give a finding the cause of a reason, and the lines that show or mend what is behind it."""
+    found = _REASONS[reason]
+    return finding._replace(cause=found.cause, lines=tuple(line for line in found.lines(place) if line))

@@ -1,0 +1,70 @@
+"""What a Redis server says of itself, as somebody on call reads it: version, role, memory, disk, buffers.
+
+Takes INFO and some of CONFIG GET, gives findings; pure. The rules about memory, disk and buffers are those of
+``analysis.advice``; here they get a code, and a line that can be pasted.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from exporter.analysis.advice import Advice, advise
+from exporter.analysis.facts import ServerFacts
+from exporter.cli.check import rows
+from exporter.cli.check.finding import Finding, Row
+from exporter.cli.check.place import Place
+
+MODERN, OLDEST = (7, 0), (6, 2)
+_COMMAND = re.compile(r"(?:CONFIG SET|MEMORY PURGE)(?: [\w-]+ (?:\"[^\"]*\"|[\w.]+))?(?=,| now|$)")
+_ROWS: Mapping[str, Row] = {
+    "eviction": rows.EVICTION,
+    "persistence": rows.PERSISTENCE,
+    "client-output-buffer-limit": rows.BUFFERS,
+    "fragmentation": rows.FRAGMENTED,
+}
+
+
+def state_findings(name: str, place: Place, info: Mapping[str, str], config: Mapping[str, str]) -> Iterator[Finding]:
+    """Give the findings about a server that answers; ``name`` is its name in the settings."""
+    subject = f"redis {name}"
+    version, role = info.get("redis_version", "?"), info.get("role") or info.get("redis_mode", "?")
+    kind = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
+    yield rows.REDIS_ANSWERS.found(subject, f"{place.shown} answers: {kind}, {role}")
+    if not re.match(r"\d+\.\d", version):
+        yield rows.VERSION_UNKNOWN.found(subject, f"redis_version is {version}", place.command("INFO", "server"))
+    elif read_version(info) < OLDEST:
+        yield rows.VERSION_OLD.found(subject, f"Redis {version} is older than 6.2", place.command("INFO", "server"))
+    if info.get("role") == "slave":
+        master = f"{info.get('master_host', '?')}:{info.get('master_port', '?')}"
+        yield rows.REPLICA.found(subject, f"it is a replica of {master}", f"{_flag(name)}=redis://{master}/0")
+    if "/" in name:  # a sentinel keeps no data
+        return
+    facts = ServerFacts(place.shown, info, config or None, (), {"celery": 0} if name == "broker" else {})
+    for advice in advise(facts):
+        row = _row(advice, facts)
+        if row is not None:
+            yield row.found(subject, advice.finding, _line(advice, place))._replace(cause=advice.reason)
+
+
+def read_version(info: Mapping[str, str]) -> tuple[int, int]:
+    """Give the version that a server says to be compatible with; (0, 0) if it says none."""
+    found = re.match(r"(\d{1,9})\.(\d{1,9})", info.get("redis_version", ""))
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _row(advice: Advice, facts: ServerFacts) -> Row | None:
+    if advice.subject == "maxmemory":
+        return rows.MEMORY_FULL if facts.number("maxmemory") else rows.MEMORY_UNLIMITED
+    return _ROWS.get(advice.subject)
+
+
+def _line(advice: Advice, place: Place) -> str:
+    """Give the command of a cure as a line for the shell, or the cure as it is."""
+    found = _COMMAND.match(advice.cure)
+    if found is None:
+        return advice.cure
+    words = re.findall(r'"[^"]*"|\S+', found[0])
+    return place.command(*(word.strip('"') for word in words))
+
+
+def _flag(name: str) -> str:
+    return {"broker": "--broker-url", "results": "--result-backend-url"}.get(name, f"redis.servers.{name}.url")

@@ -1,0 +1,137 @@
+"""Whether the servers answer, and to which commands.
+
+Takes a checkup, gives findings server by server. Sends each what a scrape and the background send, and PING.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from exporter.catalog.queues import QUEUE_LENGTH
+from exporter.catalog.sentinel import CKQUORUM_STATUS
+from exporter.cli.check import rows
+from exporter.cli.check.checkup import Checkup
+from exporter.cli.check.finding import Finding
+from exporter.cli.check.place import Place
+from exporter.cli.check.reasons import unusable
+from exporter.cli.check.rights import right_findings
+from exporter.cli.check.server_state import MODERN, read_version, state_findings
+from exporter.decode.redis_server import decode_config, parse_info
+from exporter.errors import SourceError
+from exporter.records import Sample
+from exporter.redis_broker import RedisBroker
+from exporter.redis_scrape import ServerScrape
+from exporter.settings import KombuTarget, RedisTarget
+from exporter.sources.queues import QueueKeys
+from exporter.sources.redis_server import PING
+from exporter.sources.refusals import Refusal
+from exporter.sources.session import Session
+from exporter.sources.wire import Command
+
+CONFIG = ("client-output-buffer-limit", "save")
+PINGS = 5
+SLOW = 0.05
+"""Seconds of a PING above which scrapes and events are late."""
+
+
+def server_findings(checkup: Checkup) -> Iterator[Finding]:
+    """Give the findings about every server of the settings, and about sentinels."""
+    if isinstance(checkup.app.settings.broker, KombuTarget):
+        yield from _broker_findings(checkup)
+    for scrape in checkup.app.scrape.targets:
+        if checkup.stop.is_set():
+            return
+        if isinstance(scrape, ServerScrape):
+            yield from _redis_findings(checkup, scrape)
+
+
+def _broker_findings(checkup: Checkup) -> Iterator[Finding]:
+    """Ask a broker other than Redis for the queues of the settings."""
+    app, place = checkup.app, checkup.place("broker")
+    try:
+        samples = app.broker.scrape.run(app.settings.scrape.deadline)
+    except SourceError as error:
+        yield unusable("broker", place, error)
+        return
+    there = {sample.labels[0] for sample in samples if sample.metric is QUEUE_LENGTH}
+    named = app.settings.queues.names
+    absent = [name for name in named if app.queues.shown(name) not in there]
+    queues = f"; {len(named) - len(absent)} of {len(named)} queues of the settings are there" if named else ""
+    yield rows.BROKER_ANSWERS.found("broker", f"{place.shown} answers{queues}")
+    if absent:
+        lines = ["rabbitmqctl list_queues name messages consumers"] if place.port else []
+        yield rows.BROKER_QUEUE_ABSENT.found("broker", f"not there: {', '.join(absent)}", *lines)
+
+
+def _redis_findings(checkup: Checkup, scrape: ServerScrape) -> Iterator[Finding]:
+    settings, subject = checkup.app.settings, f"redis {scrape.name}"
+    target = next((target for target in settings.redis_targets if target.name == scrape.name), None)
+    session, deadline = scrape.server.session, settings.scrape.deadline
+    try:
+        scrape.run(deadline)  # a sentinel tells its masters' names first
+        samples = scrape.run(deadline)
+        replies = session.ask([("INFO",), *_config(target), *_commands(checkup, target)], deadline)
+        seconds = _fastest_ping(checkup, session) if target is not None else 0.0
+    except SourceError as error:
+        yield unusable(subject, checkup.place(scrape.name), error)
+        return
+    finally:
+        scrape.close()
+    info, *others = replies
+    if isinstance(info, bytes) and read_version(parse_info(info)) < MODERN:
+        checkup.old.add(scrape.name)
+    place = checkup.place(scrape.name)
+    yield from _answer_findings(subject, place, scrape.name, replies)
+    if seconds > SLOW:
+        lines = place.command("--latency"), place.command("SLOWLOG", "GET", "10")
+        yield rows.SLOW.found(subject, f"the fastest of {PINGS} PINGs took {1000 * seconds:.0f} ms", *lines)
+    yield from _quorum_findings(subject, place, samples)
+    yield from right_findings(subject, place, session.refused, others)
+
+
+def _answer_findings(subject: str, place: Place, name: str, replies: Sequence[Any]) -> Iterator[Finding]:
+    info, *others = replies
+    trouble = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
+    if trouble is not None:
+        yield unusable(subject, place, SourceError(trouble.reason, str(trouble)))
+    elif isinstance(info, bytes):
+        config = decode_config(others[: len(CONFIG)]) if "/" not in name else {}
+        yield from state_findings(name, place, parse_info(info), config)
+    else:
+        yield rows.INFO_DENIED.found(subject, f"{place.shown}: INFO is refused", place.grant("+info"))
+
+
+def _config(target: RedisTarget | None) -> list[Command]:
+    return [] if target is None else [("CONFIG", "GET", name) for name in CONFIG]
+
+
+def _commands(checkup: Checkup, target: RedisTarget | None) -> list[Command]:
+    """What else is sent to this server, in the background."""
+    app = checkup.app
+    if target is None:  # a sentinel
+        return []
+    queue, keys = next(iter(app.settings.queues.names), "celery"), QueueKeys()
+    commands: list[Command] = [("SCAN", 0, "COUNT", 1)]
+    if isinstance(app.broker, RedisBroker) and target.name == "broker":
+        keys = app.broker.keys
+        commands += [*keys.length_commands(queue)[:1], *keys.oldest_commands(queue, (0,))]
+        commands += [("CLIENT", "ID"), ("CLIENT", "LIST", "ID", 1), ("SMEMBERS", keys.binding_of(queue))]
+    if app.settings.redis.key_space.interval:
+        commands += [("MEMORY", "USAGE", keys.binding_of(queue), "SAMPLES", 5), ("PTTL", keys.binding_of(queue))]
+    return commands
+
+
+def _fastest_ping(checkup: Checkup, session: Session) -> float:
+    """Give the shortest time of some PINGs in seconds: one may be late by accident."""
+    clock, times = checkup.app.clock, []
+    for _ in range(PINGS):
+        started = clock.monotonic()
+        session.ask([PING], checkup.app.settings.scrape.deadline)
+        times.append(clock.monotonic() - started)
+    return min(times)
+
+
+def _quorum_findings(subject: str, place: Place, samples: Sequence[Sample]) -> Iterator[Finding]:
+    for sample in samples:
+        if sample.metric is CKQUORUM_STATUS and not sample.value:
+            _, master, message = sample.labels
+            yield rows.QUORUM.found(subject, f"{master}: {message}", place.command("SENTINEL", "CKQUORUM", master))

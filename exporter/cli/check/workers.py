@@ -1,0 +1,79 @@
+"""What events say of workers, of their settings, and of those who publish.
+
+Takes what was heard, gives findings; pure.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from exporter.cli.check import rows
+from exporter.cli.check.finding import Finding
+from exporter.cli.check.heard import Heard
+
+SKEW_SECONDS = 5.0
+OLDEST_CELERY = (5, 3)
+SHOWN = 5
+"""Names in one line."""
+
+
+def heard_findings(heard: Heard) -> Iterator[Finding]:
+    """Give what the events heard say about workers and Celery's settings."""
+    if heard.undecodable:
+        yield rows.EVENTS_UNREADABLE.found(
+            "events", f"{heard.undecodable} of {heard.messages} messages can't be read", 'event_serializer = "json"'
+        )
+    if not heard.workers:
+        yield rows.WORKERS_UNHEARD.found("workers", "no heartbeat was heard", "celery --app=APP worker -E")
+        return
+    yield rows.WORKERS_HEARD.found("workers", f"{len(heard.workers)} heard: {name_some(sorted(heard.workers))}")
+    yield from _process_findings(heard)
+    yield from _task_findings(heard)
+
+
+def name_some(names: Sequence[str]) -> str:
+    """Name the first of many."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _process_findings(heard: Heard) -> Iterator[Finding]:
+    for name, worker in sorted(heard.workers.items()):
+        if worker.is_several:
+            pids = ", ".join(map(str, sorted(set(worker.processes))))
+            line = "celery --app=APP worker -E -n NAME@%h"
+            yield rows.NAME_TWICE.found("workers", f"{name} is several processes: {pids}", line)
+        if worker.skew is not None and abs(worker.skew) > SKEW_SECONDS:
+            way = "ahead of" if worker.skew > 0 else "behind"
+            text = f"the clock of {name} is {abs(worker.skew):.0f} s {way} this machine's"
+            yield rows.CLOCK_SKEW.found("workers", text, "timedatectl set-ntp true")
+        version = re.match(r"(\d{1,9})\.(\d{1,9})", worker.version)
+        if version and (int(version[1]), int(version[2])) < OLDEST_CELERY:
+            text = f"{name} runs Celery {worker.version}"
+            yield rows.CELERY_OLD.found("workers", text, 'pip install --upgrade "celery>=5.3"')
+
+
+def _task_findings(heard: Heard) -> Iterator[Finding]:
+    silent = sorted(name for name, worker in heard.workers.items() if worker.worked and not worker.tasks)
+    if heard.started or heard.received:
+        yield rows.TASK_EVENTS_ON.found("task events", f"{heard.received} received, {heard.started} started")
+    if silent:
+        yield rows.TASK_EVENTS_OFF.found(
+            "task events", f"these execute tasks and send no task events: {name_some(silent)}",
+            "worker_send_task_events = True",
+            f"celery --app=APP control --destination={','.join(silent[:SHOWN])} enable_events",
+        )  # fmt: skip
+    elif not (heard.started or heard.received):
+        yield rows.TASK_EVENTS_UNKNOWN.found(
+            "task events", "no task ran meanwhile; workers need -E for their events", "worker_send_task_events = True"
+        )
+    if heard.sent:
+        yield rows.TASK_SENT_ON.found("task-sent", f"{heard.sent} heard")
+    elif heard.received:
+        yield rows.TASK_SENT_OFF.found(
+            "task-sent", f"{heard.received} tasks arrived, none was announced", "task_send_sent_event = True"
+        )
+    else:
+        yield rows.TASK_SENT_UNKNOWN.found(
+            "task-sent", "no task was published meanwhile; publishers need task_send_sent_event",
+            "task_send_sent_event = True",
+        )  # fmt: skip

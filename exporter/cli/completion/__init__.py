@@ -1,0 +1,38 @@
+"""``completion``: a script that completes commands, flags and values in bash, zsh or fish.
+
+Takes the shell's name, writes the script to standard output. The script is made of what each command says of itself
+and asks no program when a key is pressed.
+"""
+
+import sys
+
+from exporter.cli.completion.bash import render_bash
+from exporter.cli.completion.fish import render_fish
+from exporter.cli.completion.words import read_vocabulary
+from exporter.cli.completion.zsh import render_zsh
+from exporter.errors import ConfigError
+
+HELP = """\
+usage: celery-redis-exporter completion bash|zsh|fish
+
+Print a script that completes commands, flags and values. For this shell only, or in its start-up file:
+
+  bash  source <(celery-redis-exporter completion bash)
+  zsh   source <(celery-redis-exporter completion zsh)     behind compinit
+  fish  celery-redis-exporter completion fish | source
+
+For all users put its output into share/bash-completion/completions/celery-redis-exporter,
+share/zsh/site-functions/_celery-redis-exporter or share/fish/vendor_completions.d/celery-redis-exporter.fish.
+"""
+RENDERERS = {"bash": render_bash, "zsh": render_zsh, "fish": render_fish}
+
+
+def run(argv: list[str]) -> int:
+    """Print the script; raise ConfigError for a shell that is not known."""
+    if any(argument in {"-h", "--help"} for argument in argv):
+        sys.stdout.write(HELP)
+        return 0
+    if len(argv) != 1 or argv[0] not in RENDERERS:
+        raise ConfigError(f"completion: name one shell: {', '.join(RENDERERS)}")
+    sys.stdout.write(RENDERERS[argv[0]](read_vocabulary()))
+    return 0

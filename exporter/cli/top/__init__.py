@@ -1,0 +1,145 @@
+"""``top``: the state of everything in a terminal, live.
+
+Takes a running exporter's URL, or the settings, from which it then listens and reads by itself; prints a screen that is
+kept fresh, one screen, or JSON. Gives 1 if there is nothing to show. Shows what the status page shows.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from msgspec.json import encode
+
+from exporter.cli.top.look import Look
+from exporter.cli.top.source import Access, LocalSource, RemoteSource, Source
+from exporter.errors import ConfigError, ExporterError
+from exporter.tables import TABLES
+
+PROGRAM = "celery-redis-exporter top"
+HELP = f"""\
+usage: {PROGRAM} [URL] [flags]
+
+Show workers, queues, tasks, Redis servers and what is wrong, live in the terminal. Of a running exporter if there is a
+URL; else straight from the broker, with the settings of the exporter.
+
+  URL                 of an exporter, as in http://localhost:9808
+  --interval=2        seconds between two looks
+  --once              print one screen and end; also where the output is no terminal
+  --json              print the report as JSON and end; its schema is deploy/status.schema.json
+  --listen=5          without a URL, with --once or --json: seconds to listen for events first
+  --filter=TEXT       show what has this in its name
+  --sort=TABLE=KEY    sort a table, as in tasks=-p95; may be given for each
+  --no-color          use no colour; nor does it with NO_COLOR set, or in a pipe
+  --user=NAME         user of the exporter's port; with --password-file=FILE
+  --ca-file=FILE      certificate authority of the exporter's port
+
+Keys: q quit, p pause, tab or 1-4 choose a table, < > choose the column that it is sorted by, r turn the order round,
+/ filter, arrows and page keys move, ? help.
+
+All settings of the exporter are flags here too, such as --broker-url; see {PROGRAM[:21]} --help.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"top: {message}; see top --help")
+
+
+def run(argv: list[str]) -> int:
+    """Show; give 0, or 1 if it could not be read. Raises ConfigError, and SourceError if there is nothing to show."""
+    if any(argument in {"-h", "--help"} for argument in argv):
+        sys.stdout.write(HELP)
+        return 0
+    flags, rest = build_parser().parse_known_args(argv)
+    sorts = _read_sorts(flags.sort)
+    once = flags.once or flags.json or not sys.stdout.isatty()
+    source = _open_source(flags, rest, once=once)
+    # Ctrl-C is the way out of a live screen: nothing went wrong.
+    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        if flags.json:
+            sys.stdout.write(encode(source.read()).decode() + "\n")
+            return 0
+        # rich takes a tenth of a second, which JSON does not need.
+        from exporter.cli.top.live import show_live, show_once  # noqa: PLC0415 -- as above
+
+        look = Look(wanted=flags.filter, sorts=sorts)
+        if once:
+            show_once(source, look, colour=not flags.no_color)
+        else:
+            show_live(source, look, flags.interval, colour=not flags.no_color)
+    except _LeavingError:
+        return 0
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "rich":
+            raise
+        raise ConfigError("top: needs rich; install it with: pip install 'celery-redis-exporter[tui]'") from None
+    finally:
+        source.close()
+    return 0
+
+
+class _LeavingError(ExporterError):
+    """The user wants to leave."""
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)
+    raise _LeavingError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Give the parser of the flags that are top's own."""
+    parser = _Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    parser.add_argument("--interval", type=_seconds, default=2.0)
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--listen", type=_seconds, default=5.0)
+    parser.add_argument("--filter", default="")
+    parser.add_argument("--sort", action="append", default=[])
+    parser.add_argument("--no-color", action="store_true")
+    parser.add_argument("--user")
+    parser.add_argument("--password-file")
+    parser.add_argument("--ca-file")
+    return parser
+
+
+def _open_source(flags: argparse.Namespace, rest: Sequence[str], *, once: bool) -> Source:
+    arguments = list(rest)
+    if arguments and not arguments[0].startswith("-"):
+        url = arguments.pop(0)
+        if arguments:
+            raise ConfigError(f"top: with a URL there are no further settings: {arguments[0].partition('=')[0]}")
+        return RemoteSource(url, Access(flags.user, flags.password_file, flags.ca_file))
+    for name in ("user", "password_file", "ca_file"):
+        if getattr(flags, name) is not None:
+            raise ConfigError(f"top: --{name.replace('_', '-')} is for the URL of an exporter, which is missing")
+    return LocalSource(arguments, os.environ, PROGRAM, flags.listen if once else 0.0)
+
+
+def _read_sorts(given: Sequence[str]) -> dict[str, str]:
+    sorts = {}
+    columns = {table.name: [column.key for column in table.columns] for table in TABLES}
+    for text in given:
+        table, _, key = text.partition("=")
+        if table not in columns:
+            raise ConfigError(f"top: --sort={text}: has no table {table!r}; there are {', '.join(columns)}")
+        if key.removeprefix("-") not in columns[table]:
+            raise ConfigError(f"top: --sort={text}: {table} can be sorted by {', '.join(columns[table])}")
+        sorts[table] = key
+    return sorts
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        seconds = 0.0
+    if not 0.2 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"must be seconds from 0.2 to 3600, not {text!r}")
+    return seconds

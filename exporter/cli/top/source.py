@@ -1,0 +1,167 @@
+"""Where the report comes from: a running exporter's ``/api/v1/status``, or an exporter of our own without its web side.
+
+Gives reports, or a SourceError that says why there is none.
+"""
+
+import http.client
+import os
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from exporter import logs
+from exporter.app import App
+from exporter.clock import SystemClock
+from exporter.errors import ConfigError, SourceError
+from exporter.report import Report
+from exporter.settings import load
+from exporter.settings.text_file import read_text
+
+PATH = "/api/v1/status"
+TIMEOUT = 10.0
+LONGEST = 64 * 2**20
+"""Bytes of an answer that are read."""
+
+
+class Source(Protocol):
+    """Gives reports."""
+
+    name: str
+    """Where they come from, to be shown."""
+
+    def read(self) -> Report:
+        """Give the report of this moment; raise SourceError."""
+
+    def close(self) -> None:
+        """End what it started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an exporter's port may ask for: a user, the file of the password, and who signed its certificate."""
+
+    user: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+
+
+class RemoteSource:
+    """A running exporter, by its URL; raises ConfigError for one that can't be asked."""
+
+    def __init__(self, url: str, access: Access) -> None:
+        parts = _split(url)
+        self._secure = parts.scheme == "https"
+        self._host, self._port = parts.hostname or "", parts.port
+        self._path = parts.path.rstrip("/").removesuffix(PATH) + PATH
+        self._headers = {"Accept": "application/json", **_authorise(access)}
+        self._tls = _trust(access.ca_file) if self._secure else None
+        if access.ca_file and not self._secure:
+            raise ConfigError("top: --ca-file is for an https:// URL")
+        port = f":{self._port}" if self._port else ""
+        self.name = f"{parts.scheme}://{self._host}{port}"
+
+    def read(self) -> Report:
+        """Ask for the report; raise SourceError."""
+        status, body = self._ask()
+        if status == http.client.UNAUTHORIZED:
+            raise SourceError("auth", f"{self.name} wants a user and a password: --user, --password-file")
+        if status != http.client.OK:
+            raise SourceError("failed", f"{self.name} answers {status}: {_first_line(body)}")
+        try:
+            return msgspec.json.decode(body, type=Report)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise SourceError("failed", f"{self.name} is no exporter of this version: {error}") from error
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def _ask(self) -> tuple[int, bytes]:
+        connection = (
+            http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT, context=self._tls)
+            if self._secure
+            else http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT)
+        )
+        try:
+            connection.request("GET", self._path, headers=self._headers)
+            reply = connection.getresponse()
+            body = reply.read(LONGEST + 1)
+        except ssl.SSLError as error:
+            raise SourceError("tls", f"{self.name}: {error.reason or error}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise SourceError(
+                "refused", f"{self.name} does not answer: {str(error) or type(error).__name__}"
+            ) from error
+        finally:
+            connection.close()
+        if len(body) > LONGEST:
+            raise SourceError("failed", f"{self.name} sends more than {LONGEST} bytes")
+        return reply.status, body
+
+
+class LocalSource:
+    """An exporter within this process, on the settings in ``arguments`` and the environment.
+
+    The first report comes after ``listen`` seconds. Its log goes nowhere: the screen is not to be written on, and what
+    fails is in the report.
+    """
+
+    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], program: str, listen: float) -> None:
+        settings = load(arguments, environ, program)
+        self._log = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- closed by close()
+        logs.configure("error", "json", self._log, secrets=lambda: settings.secrets)
+        self._app = App(settings, SystemClock())
+        self.name = next(iter(settings.targets)).redacted
+        self._listen = listen
+        self._app.start()
+
+    def read(self) -> Report:
+        """Give the report."""
+        if self._listen:
+            self._app.stop.wait(self._listen)
+            self._listen = 0.0
+        return self._app.report()
+
+    def close(self) -> None:
+        """Stop every thread and close the connections."""
+        self._app.close()
+        self._log.close()
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        valid = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = None
+        parts = urlsplit("")
+    if not valid:
+        raise ConfigError("top: the URL must be an exporter's, such as http://localhost:9808; for Redis: --broker-url")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError("top: user and password are not taken from the URL: --user, --password-file")
+    return parts
+
+
+def _authorise(access: Access) -> dict[str, str]:
+    if access.user is None and access.password_file is None:
+        return {}
+    if access.user is None or access.password_file is None:
+        raise ConfigError("top: --user and --password-file go together")
+    password = read_text(access.password_file, "--password-file", secret=True).rstrip("\r\n")
+    return {"Authorization": f"Basic {b64encode(f'{access.user}:{password}'.encode()).decode('ascii')}"}
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"top: --ca-file={ca_file}: {error}") from error
+
+
+def _first_line(body: bytes) -> str:
+    lines = body[:200].decode("utf-8", "replace").splitlines()
+    return "".join(character for character in (lines or [""])[0] if character.isprintable())

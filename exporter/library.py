@@ -1,0 +1,71 @@
+"""The exporter within another program: a collector for that program's own prometheus_client registry.
+
+Takes settings as keyword arguments, gives what ``/metrics`` has, without a web server and without the metrics of the
+process, which are the other program's. Reads neither environment, flags nor files; touches neither signals nor the
+set-up of logs.
+"""
+
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from exporter.app import App
+from exporter.catalog import CATALOG
+from exporter.clock import SystemClock
+from exporter.exposition.collector import Collector as FamilyCollector
+from exporter.options import dropped_metrics
+from exporter.records import Family
+from exporter.settings import load_tree
+
+
+class Collector(FamilyCollector):
+    """Listens to one Celery application, and collects for ``CollectorRegistry.register``.
+
+    ``settings`` are those of the file, groups as mappings: ``Collector(broker_url="redis://localhost:6379/0",
+    queues={"names": ["mail"]})``. Raises ConfigError for a wrong one. Nothing is connected before ``start``, which a
+    ``with`` block calls; it can be used once. Before and after that it collects nothing. ``collect`` answers from any
+    thread, within ``scrape.deadline`` seconds, whatever hangs; ``describe``, by which ``register`` learns the names,
+    looks at no server.
+    """
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 -- as various as a file's
+        read = load_tree(settings)
+        self._app = App(read, SystemClock())
+        self._dropped = dropped_metrics(read)
+        self._grouping = threading.Lock()
+        self._running = False
+        shown = tuple(metric for metric in CATALOG.values() if metric.name not in self._dropped)
+        super().__init__(self._families, shown, created=read.metrics.created)
+
+    def start(self) -> None:
+        """Start the threads that listen and read; raise RuntimeError if they were started before."""
+        if self._running or self._app.stop.is_set():
+            raise RuntimeError("a Collector can be started once")
+        self._running = True
+        self._app.start()
+
+    def close(self) -> None:
+        """Stop the threads and close every connection, within a second; again, or before ``start``, does no harm."""
+        self._running = False
+        self._app.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _families(self) -> Iterator[Family]:
+        if not self._running:
+            return
+        app = self._app
+        reading = app.scrape.begin(app.settings.scrape.deadline)
+        families = app.scrape.events(app.pipeline, app.tasks)  # the servers answer meanwhile
+        found = reading.wait()
+        with self._grouping:
+            families += app.scrape.group(found)
+        yield from (family for family in families if family.metric.name not in self._dropped)

@@ -1,0 +1,55 @@
+"""Runs of ``check`` on real servers, and what they found.
+
+Takes arguments, gives findings as the JSON document has them. Lines that mend something are run by a shell, as a reader
+would.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from tests.integration.celery_workers import BEATING, WorkerOptions
+from tests.integration.conftest import Programs
+from tests.integration.processes import Process, clean_environment
+
+LISTENING = "; listening for"
+ANY_PORT = ("--web.listen-address", "127.0.0.1:0")
+SOUND = ("--maxmemory", "100mb", "--appendonly", "yes")
+"""Options of a redis-server that nothing is to be said against."""
+LIVELY = WorkerOptions(arguments=BEATING)
+
+
+def start_check(programs: Programs, url: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
+    """Start the check of a broker."""
+    command = (sys.executable, "-m", "exporter", "check", "--broker-url", url, *ANY_PORT, *arguments)
+    return programs.run(*command, environment=dict(environment or {}))
+
+
+def findings_of(process: Process, within: float = 30) -> dict[str, dict[str, Any]]:
+    """Wait for a check with --json to end; give its findings by code, the last of each."""
+    process.ended(within)
+    document = json.loads(process.output())
+    assert process.exit_code == document["exit_code"], process.output()
+    return {finding["code"]: finding for finding in document["findings"]}
+
+
+def check_quickly(programs: Programs, url: str, *arguments: str) -> dict[str, dict[str, Any]]:
+    """Check a broker without listening."""
+    return findings_of(start_check(programs, url, "--json", "--listen=0", *arguments))
+
+
+def levels(process: Process) -> list[tuple[str, str]]:
+    """Give level and subject of each finding as people read them."""
+    lines = [line for line in process.output().splitlines() if line[:5].strip() in {"OK", "NOTE", "WARN", "FAIL"}]
+    return [(line[:5].strip(), line[6:25].strip()) for line in lines]
+
+
+def mend(finding: Mapping[str, Any]) -> None:
+    """Do what the first line of a finding says."""
+    done = subprocess.run(
+        ["bash", "-c", finding["mend"][0]], env=clean_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "OK", (finding["mend"], done.stdout)

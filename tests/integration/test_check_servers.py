@@ -1,0 +1,182 @@
+"""``check``: what it finds out about servers and about this machine."""
+
+import json
+import socket
+import subprocess
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import Authority
+from tests.integration.acl import RIGHTS, START, USER
+from tests.integration.checks import ANY_PORT, SOUND, check_quickly, findings_of, mend, start_check
+from tests.integration.conftest import Programs
+from tests.integration.faulty_network import FaultyNetwork
+from tests.integration.processes import free_port
+from tests.integration.sentinel_servers import SentinelSet
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+
+def test_an_absent_server_fails(programs: Programs) -> None:
+    """A server that is not there is a failure with its reason, of the server and of the events."""
+    server = programs.redis()
+    server.stop()
+    found = check_quickly(programs, server.url())
+    assert {"redis-refused", "events-broken"} <= found.keys()
+    assert [f"redis-cli -h 127.0.0.1 -p {server.port} PING"] == found["redis-refused"]["mend"]
+
+
+def test_a_hanging_server_fails(programs: Programs) -> None:
+    """A server that answers nothing is a failure too, and does not hold the check up."""
+    server = programs.redis()
+    server.freeze()
+    patience = ("--events.idle-timeout", "1s", "--scrape.deadline", "500ms")
+    found = check_quickly(programs, server.url(), *patience)
+    assert {"redis-timeout", "events-broken"} <= found.keys()
+
+
+def test_ways_to_fail_are_told_apart(programs: Programs) -> None:
+    """An unknown host, a wrong password and TLS on a plain port have codes of their own."""
+    server = programs.redis(password="right-PASSWORD")
+    plain = server.url()
+    for url, code in (
+        ("redis://nowhere.invalid:6379/0", "redis-dns"),
+        (server.url(password="wrong-PASSWORD"), "redis-auth"),
+        (plain.replace("redis://", "rediss://"), "redis-tls-unspoken"),
+    ):
+        process = start_check(programs, url, "--json", "--listen=0")
+        found = findings_of(process)
+        assert code in found, process.output()
+        assert "PASSWORD" not in process.output()
+
+
+def test_a_port_with_tls_is_recognised(programs: Programs, tmp_path: Path) -> None:
+    """Without TLS in the URL a TLS port is told as such, with the URL to write; so is an unknown authority."""
+    authority = Authority(tmp_path, "authority")
+    pair, port = authority.issue("redis"), free_port()
+    files = ("--tls-cert-file", pair.certificate, "--tls-key-file", pair.key, "--tls-ca-cert-file")
+    tls = ("--tls-port", port, *files, authority.certificate, "--tls-auth-clients", "no")
+    programs.redis(options=[*SOUND, *map(str, tls)])
+    found = check_quickly(programs, f"redis://127.0.0.1:{port}/0")
+    (url,) = found["redis-tls-missing"]["mend"]
+    assert "redis-tls" in check_quickly(programs, url)
+    assert "redis-answers" in check_quickly(programs, f"{url}?ssl_ca_certs={authority.certificate}")
+
+
+def test_memory_disk_and_eviction_are_mended_by_their_lines(programs: Programs) -> None:
+    """A broker that evicts, keeps nothing on disk and has no limit is warned of; each line takes its warning off."""
+    server = programs.redis(options=("--maxmemory-policy", "allkeys-lru"))
+    codes = {"redis-eviction", "redis-persistence", "redis-memory-unlimited"}
+    found = check_quickly(programs, server.url())
+    assert codes <= found.keys()
+    for code in codes:
+        mend(found[code])
+    assert set() == codes & check_quickly(programs, server.url()).keys()
+
+
+def test_a_full_memory_and_a_small_buffer_are_mended_by_their_lines(programs: Programs) -> None:
+    """A memory that is nearly full, and subscribers that may hardly lag, are warned of; each line takes that off."""
+    limits = ("--client-output-buffer-limit", "pubsub 1mb 512kb 60")
+    server = programs.redis(options=(*SOUND, *limits))
+    server.command("SET", "ballast", "x" * 30_000_000)
+    with server.client() as client:
+        client.config_set("maxmemory", int(client.info("memory")["used_memory"] * 1.25))
+    found = check_quickly(programs, server.url())
+    codes = {"redis-memory-full", "redis-buffers"}
+    assert codes <= found.keys()
+    for code in codes:
+        mend(found[code])
+    assert set() == codes & check_quickly(programs, server.url()).keys()
+
+
+def test_a_replica_is_no_broker(programs: Programs) -> None:
+    """A replica is told with the master that it follows."""
+    master = programs.redis(options=SOUND)
+    replica = programs.redis(options=(*SOUND, "--replicaof", f"127.0.0.1 {master.port}"))
+    found = check_quickly(programs, replica.url())
+    assert f"127.0.0.1:{master.port}" in found["redis-replica"]["found"]
+    assert "redis-replica" not in check_quickly(programs, master.url())
+
+
+def test_a_slow_way_is_told(programs: Programs) -> None:
+    """A server that takes long to answer a PING is warned of, and one that is near is not."""
+    server = programs.redis(options=SOUND)
+    with closing(FaultyNetwork(server.port)) as network:
+        url = f"redis://127.0.0.1:{network.port}/0"
+        assert "redis-slow" not in check_quickly(programs, url)
+        network.delay = 0.06
+        found = check_quickly(programs, url)
+    assert 50 <= float(found["redis-slow"]["found"].split()[-2])
+
+
+def test_sentinels_without_a_quorum_are_told(programs: Programs) -> None:
+    """When the others are gone, the sentinel that is left says that there is no quorum, and the check repeats it."""
+    master = programs.redis(options=SOUND)
+    replica = ("--replicaof", "127.0.0.1", f"{master.port}", "--repl-diskless-sync-delay", "0")
+    second = programs.redis(options=(*SOUND, *replica))
+    with ExitStack() as ending:
+        sentinels = SentinelSet(programs.folder, (master, second), 3)
+        ending.callback(sentinels.stop)
+        arguments = (sentinels.url(), "--broker-transport-options", json.dumps(sentinels.options))
+        assert "sentinel-quorum" not in check_quickly(programs, *arguments)
+        for gone in sentinels.sentinels[1:]:
+            gone.process.kill()
+        eventually(lambda: "sentinel-quorum" in check_quickly(programs, *arguments), within=40)
+        found = check_quickly(programs, *arguments)["sentinel-quorum"]
+    assert "NOQUORUM" in found["found"]
+    (line,) = found["mend"]
+    assert line.startswith(f"redis-cli -h 127.0.0.1 -p {sentinels.sentinels[0].port} SENTINEL CKQUORUM ")
+    assert "PASSWORD" not in json.dumps(found)
+
+
+def test_another_result_server_is_looked_at(programs: Programs) -> None:
+    """Each server of the settings has findings of its own, and results may be evicted."""
+    broker = programs.redis(options=SOUND)
+    results = programs.redis(options=(*SOUND, "--maxmemory-policy", "allkeys-lru"))
+    process = start_check(programs, broker.url(), "--result-backend-url", results.url(), "--listen=0", "--strict")
+    assert process.ended(20) == 0, process.output()
+    assert "OK    redis results" in process.output()
+
+
+def test_the_database_of_the_url_needs_its_right(programs: Programs) -> None:
+    """A user who may not select the database is told so, and the line that is said to grant it does."""
+    server = programs.redis(options=SOUND)
+    server.command("ACL", "SETUSER", USER, *START, *RIGHTS, "&/3.celeryev/*")
+    url = server.url(3, USER, "PASSWORD")
+    found = check_quickly(programs, url)
+    mend(found["redis-noperm"])
+    assert "redis-noperm" not in check_quickly(programs, url)
+
+
+def test_the_port_of_the_metrics_is_tried(programs: Programs) -> None:
+    """A free address is good, one that is in use is noted, one of another machine is a failure."""
+    server = programs.redis(options=SOUND)
+
+    def codes(address: str) -> set[str]:
+        found = check_quickly(programs, server.url(), "--web.listen-address", address)
+        return {code for code in found if "web" in code}
+
+    assert {"web-port-free"} == codes(ANY_PORT[1])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert {"web-port-taken"} == codes(f"127.0.0.1:{taken.getsockname()[1]}")
+    assert {"web-port-denied"} == codes("192.0.2.1:9808")
+
+
+@pytest.mark.parametrize(
+    ("days", "purpose", "code"),
+    [(90, "serverAuth", "valid"), (5, "serverAuth", "ends"), (90, "clientAuth", "invalid")],
+)
+def test_the_certificate_is_read(programs: Programs, tmp_path: Path, days: int, purpose: str, code: str) -> None:
+    """A certificate that ends soon, or that no scraper would take, is told before it does harm."""
+    pair = Authority(tmp_path, "authority").issue("exporter")
+    new = ("openssl", "req", "-x509", "-key", pair.key, "-out", pair.certificate, "-subj", "/CN=exporter")
+    subprocess.run([*new, "-days", str(days), "-addext", f"extendedKeyUsage={purpose}"], check=True)
+    file = tmp_path / "web.yml"
+    text = f"tls_server_config: {{cert_file: {pair.certificate}, key_file: {pair.key}}}\n"
+    file.write_text(text, encoding="utf-8")
+    server = programs.redis(options=SOUND)
+    found = check_quickly(programs, server.url(), "--web.config.file", str(file))
+    assert [f"web-certificate-{code}"] == [name for name in found if "certificate" in name]

@@ -1,0 +1,135 @@
+"""``check``: what it finds out about workers, publishers and queues."""
+
+import pytest
+
+from tests.integration.acl import RIGHTS, START, USER
+from tests.integration.celery_workers import WorkerOptions
+from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, findings_of, mend, start_check
+from tests.integration.conftest import Programs
+from tests.integration.faults import shifted
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+
+def test_task_sent_is_missed(programs: Programs) -> None:
+    """Publishers that do not announce their tasks are a warning with the setting that makes them."""
+    server = programs.redis(options=SOUND)
+    programs.worker(server, options=LIVELY)
+    process = start_check(programs, server.url(), "--json")
+    app = programs.publisher(server, task_send_sent_event=False)
+    eventually(lambda: app.send_task("plain") and process.exit_code is not None, within=30)
+    found = findings_of(process)
+    assert ["task_send_sent_event = True"] == found["task-sent-off"]["mend"]
+    assert "task-events-on" in found
+
+
+def test_workers_on_another_database_are_found(programs: Programs) -> None:
+    """Nobody is heard on the wrong database, and the URL with the right one is given; with it they are heard."""
+    server = programs.redis(options=SOUND)
+
+    class Elsewhere:
+        """The server, as the workers of database 3 see it."""
+
+        url = staticmethod(lambda: server.url(3))
+
+    programs.worker(Elsewhere(), options=LIVELY)
+    found = findings_of(start_check(programs, server.url(), "--json", "--listen=2s"))
+    assert {"workers-unheard", "events-other-database"} <= found.keys()
+    (line,) = found["events-other-database"]["mend"]
+    assert f"--broker-url=redis://127.0.0.1:{server.port}/3" == line
+    found = findings_of(start_check(programs, line.partition("=")[2], "--json", "--listen=3s"))
+    assert {"workers-heard", "control-answers"} <= found.keys()
+
+
+def test_workers_with_another_prefix_are_found(programs: Programs) -> None:
+    """Nobody is heard without the workers' key prefix, and the flag with it is given; with it they are heard."""
+    server = programs.redis(options=SOUND)
+    options = {"broker_transport_options": {"global_keyprefix": "shop."}}
+    programs.worker(server, options=WorkerOptions(settings=options, arguments=LIVELY.arguments))
+    found = findings_of(start_check(programs, server.url(), "--json", "--listen=2s"))
+    (line,) = found["events-other-prefix"]["mend"]
+    found = findings_of(start_check(programs, server.url(), "--json", "--listen=3s", line))
+    assert {"workers-heard", "control-answers"} <= found.keys()
+
+
+def test_a_queue_without_consumers_is_found(programs: Programs) -> None:
+    """Messages in a queue that nobody consumes are told with the queue; an empty or consumed one is not."""
+    server = programs.redis(options=SOUND)
+    programs.worker(server, options=LIVELY)
+    app = programs.publisher(server)
+    for _ in range(3):
+        app.send_task("plain", queue="forgotten")
+    found = findings_of(start_check(programs, server.url(), "--json", "--listen=3s"))
+    assert "3 messages wait in forgotten, and no worker consumes it" == found["queue-unconsumed"]["found"]
+    assert ["celery --app=APP worker -E -Q forgotten"] == found["queue-unconsumed"]["mend"]
+
+
+def test_workers_that_do_not_answer_are_found(programs: Programs) -> None:
+    """A worker without remote control is named, after the time for its answer; its queues are not guessed."""
+    server = programs.redis(options=SOUND)
+    settings = {"worker_enable_remote_control": False}
+    worker = programs.worker(server, options=WorkerOptions(settings=settings, arguments=LIVELY.arguments))
+    programs.publisher(server).send_task("plain", queue="forgotten")
+    quick = ("--listen=3s", "--celery.inspect-timeout", "1s")
+    found = findings_of(start_check(programs, server.url(), "--json", *quick))
+    assert worker.name in found["control-silent"]["found"]
+    assert "queue-consumers-unknown" in found
+    assert "queue-unconsumed" not in found
+
+
+def test_questions_need_rights_or_none(programs: Programs) -> None:
+    """Without the rights to ask that is noted, with the line that grants them; at an interval of 0 nobody is asked."""
+    server = programs.redis(options=SOUND)
+    server.command("ACL", "SETUSER", USER, *START, *RIGHTS)
+    programs.worker(server, options=LIVELY)
+    url = server.url(user=USER, password="PASSWORD")
+    found = findings_of(start_check(programs, url, "--json", "--listen=3s"))
+    assert "note" == found["control-denied"]["level"]
+    mend(found["control-denied"])
+    assert "control-answers" in findings_of(start_check(programs, url, "--json", "--listen=3s"))
+    found = findings_of(start_check(programs, url, "--json", "--listen=3s", "--celery.inspect-interval=0"))
+    assert "control-off" in found
+    assert "control-answers" not in found
+
+
+def test_two_workers_of_one_name_are_found(programs: Programs) -> None:
+    """Two processes that share a node name are told, with both process ids."""
+    server = programs.redis(options=SOUND)
+    pids = [programs.worker(server, options=LIVELY).process.pid for _ in range(2)]
+    found = findings_of(start_check(programs, server.url(), "--json", "--listen=5s"))
+    assert all(str(pid) in found["worker-name-twice"]["found"] for pid in pids)
+
+
+def test_many_exporters_are_noted(programs: Programs) -> None:
+    """One exporter beside the check is as it should be; a third one is noted."""
+    server = programs.redis(options=SOUND)
+    for _ in range(3):
+        programs.listening(server, "--celery.inspect-interval=0")
+        found = findings_of(start_check(programs, server.url(), "--json", "--listen=1s"))
+        clients = server.command("CLIENT", "LIST", "TYPE", "pubsub").decode().count("celery-redis-exporter-events")
+        assert (clients > 2) == ("exporters-many" in found)
+
+
+def test_a_check_beside_workers_leaves_nothing(programs: Programs) -> None:
+    """After a check the server has the keys that it had before, and no connection more."""
+    server = programs.redis(options=SOUND)
+    programs.worker(server, options=LIVELY)
+    before = server.command("KEYS", "*")
+    process = start_check(programs, server.url(), "--listen=3s")
+    process.wait_for(LISTENING)
+    assert process.ended(20) == 0
+    assert "OK    control" in process.output()
+    assert sorted(before) == sorted(server.command("KEYS", "*"))
+    assert "celery-redis-exporter" not in server.command("CLIENT", "LIST").decode()
+    assert "" == check_quickly(programs, server.url())["events-subscribed"]["cause"]
+
+
+def test_a_clock_that_is_off_is_found(programs: Programs) -> None:
+    """A worker whose clock is an hour behind is told, with the difference."""
+    server = programs.redis(options=SOUND)
+    programs.worker(server, options=LIVELY)
+    environment, shift = shifted(programs.folder)
+    shift.write_text("3600", encoding="utf-8")
+    process = start_check(programs, server.url(), "--json", "--listen=3s", environment=environment)
+    assert "3600 s behind" in findings_of(process)["worker-clock-skew"]["found"]

@@ -1,0 +1,190 @@
+"""``top``: in a real terminal, in a pipe, from an exporter and straight from Redis."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from exporter.status.schema import build_schema
+from tests.integration.celery_workers import BEATING, WorkerOptions
+from tests.integration.conftest import Programs
+from tests.integration.exporters import Exporter
+from tests.integration.processes import ROOT, clean_environment, free_port
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+COMMAND = (sys.executable, "-m", "exporter", "top")
+
+
+class Terminal:
+    """A terminal of tmux, with a server of its own."""
+
+    def __init__(self, folder: Path, width: int, height: int, *command: str, **environment: str) -> None:
+        self._server = ("tmux", "-S", str(folder / "tmux"), "-f", "/dev/null")
+        given = {**clean_environment(), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", **environment}
+        words = " ".join(f"'{word}'" for word in command)
+        # The shell stays, so that what the program left of the terminal can be seen.
+        line = f"{words}; echo ended with $?; stty -a | tr ' ' '\\n' | grep -x -e '-\\?echo;\\?'; exec sleep 100"
+        self._run("new-session", "-d", "-x", str(width), "-y", str(height), line, environment=given)
+
+    def press(self, *keys: str) -> None:
+        """Press keys, by tmux's names."""
+        self._run("send-keys", *keys)
+
+    def resize(self, width: int, height: int) -> None:
+        """Make the window another size."""
+        self._run("resize-window", "-x", str(width), "-y", str(height))
+
+    def screen(self, *flags: str) -> str:
+        """What stands on the screen."""
+        return self._run("capture-pane", "-p", *flags)
+
+    def close(self) -> None:
+        """End the terminal and what runs in it."""
+        self._run("kill-server")
+
+    def _run(self, *words: str, environment: dict[str, str] | None = None) -> str:
+        done = subprocess.run([*self._server, *words], env=environment, capture_output=True, text=True, check=True)
+        return done.stdout
+
+
+@pytest.fixture
+def busy(programs: Programs) -> tuple[str, Exporter]:
+    """Start a broker with a worker that did something, and an exporter; give the broker's URL and the exporter."""
+    server = programs.redis(options=("--maxmemory", "64mb"))
+    exporter = programs.listening(server, "--celery.inspect-interval", "1s")
+    worker = programs.worker(server, options=WorkerOptions(arguments=BEATING))
+    app = programs.publisher(server)
+    for _ in range(3):
+        app.send_task("plain", (1,))
+        app.send_task("fail")
+    app.send_task("plain", (1,), queue="nobody")
+    eventually(lambda: (exporter.account("plain").get("success"), exporter.account("fail").get("failure")) == (3, 3))
+    eventually(lambda: exporter.value("celery_queue_length", queue="nobody") == 1)
+    eventually(lambda: exporter.value("celery_worker_concurrency", worker=worker.name) == 2)
+    return server.url(), exporter
+
+
+@pytest.fixture
+def terminals(tmp_path: Path) -> Iterator[list[Terminal]]:
+    """Give a list; the terminals in it are closed with the test."""
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()
+
+
+def top(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    given = clean_environment() | {"PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run([*COMMAND, *arguments], env=given, capture_output=True, text=True, check=False, timeout=40)
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not on PATH")
+def test_in_a_terminal(busy: tuple[str, Exporter], terminals: list[Terminal], tmp_path: Path) -> None:
+    """The screen is live, obeys its keys, takes the size of the window, and leaves the terminal as it was."""
+    _, exporter = busy
+    terminal = Terminal(tmp_path, 80, 24, *COMMAND, f"http://127.0.0.1:{exporter.port}", "--interval=0.3")
+    terminals.append(terminal)
+    eventually(lambda: ">1 Tasks 2" in terminal.screen())
+    screen = terminal.screen()
+    for part in ("Event stream OK", "of 64 MiB", "plain", "fail", "2 Queues", "nobody", "3 Workers 1", "/ 2", "q quit"):
+        assert part in screen
+    assert 24 == len(screen.rstrip("\n").split("\n"))
+    assert max(map(len, screen.split("\n"))) <= 80
+    terminal.press("Tab", "r")
+    eventually(lambda: ">2 Queues" in terminal.screen() and "Waiting+" in terminal.screen())
+    terminal.press("/", "n", "o", "b", "Enter")
+    eventually(lambda: ">2 Queues 1" in terminal.screen() and "filter: nob" in terminal.screen())
+    terminal.press("Escape")
+    eventually(lambda: "filter: nob" not in terminal.screen())
+    terminal.press("p")
+    eventually(lambda: "PAUSED" in terminal.screen())
+    terminal.press("?")
+    eventually(lambda: "choose a table" in terminal.screen())
+    terminal.press("x", "p")
+    eventually(lambda: "PAUSED" not in terminal.screen() and ">2 Queues" in terminal.screen())
+    terminal.resize(100, 40)
+    eventually(lambda: len(terminal.screen().rstrip("\n").split("\n")) == 40)
+    exporter.process.end(8)
+    eventually(lambda: "OLD:" in terminal.screen())
+    assert "nobody" in terminal.screen()
+    terminal.press("q")
+    eventually(lambda: "ended with 0" in terminal.screen())
+    eventually(lambda: "\necho" in terminal.screen())
+    assert "Tasks" not in terminal.screen(), "the screen before was not brought back"
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not on PATH")
+def test_ctrl_c_straight_from_redis(busy: tuple[str, Exporter], terminals: list[Terminal], tmp_path: Path) -> None:
+    """Without an exporter it listens by itself, shows what it hears, and Ctrl-C is a way out like any other."""
+    url, _ = busy
+    terminal = Terminal(tmp_path, 100, 30, *COMMAND, "--broker-url", url, "--interval=0.3", NO_COLOR="1")
+    terminals.append(terminal)
+    eventually(lambda: "3 Workers 1" in terminal.screen(), 20)
+    assert "of 64 MiB" in terminal.screen()
+    colours = terminal.screen("-e")
+    assert not any(f"\x1b[{code}m" in colours for code in ("31", "32", "33", "1;31"))
+    terminal.press("C-c")
+    eventually(lambda: "ended with 0" in terminal.screen())
+    eventually(lambda: "\necho" in terminal.screen())
+
+
+def test_in_a_pipe(busy: tuple[str, Exporter]) -> None:
+    """In a pipe one whole screen is written, without colour or escapes, and in ASCII where the locale is."""
+    _, exporter = busy
+    done = top(f"127.0.0.1:{exporter.port}", "--sort=tasks=-failure")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "\x1b" not in done.stdout
+    lines = done.stdout.split("\n")
+    head = next(number for number, line in enumerate(lines) if line.startswith("Task "))
+    assert "fail" == lines[head + 1].split()[0]
+    for part in ("Last success", "nobody", "w@", "prefork", "of 64 MiB"):
+        assert part in done.stdout
+    narrow = top(f"http://127.0.0.1:{exporter.port}", "--once", COLUMNS="60", PYTHONIOENCODING="ascii")
+    assert (0, "") == (narrow.returncode, narrow.stderr)
+    assert max(map(len, narrow.stdout.split("\n"))) <= 60
+    assert narrow.stdout.isascii()
+
+
+@pytest.mark.parametrize("direct", [False, True], ids=["exporter", "redis"])
+def test_json(busy: tuple[str, Exporter], direct: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    """JSON fits the schema, from an exporter and straight from Redis."""
+    url, exporter = busy
+    source = ("--broker-url", url, "--listen=3") if direct else (f"http://127.0.0.1:{exporter.port}/",)
+    done = top(*source, "--json")
+    assert (0, "") == (done.returncode, done.stderr)
+    report = json.loads(done.stdout)
+    jsonschema.validate(report, build_schema())
+    assert ["online"] == [worker["state"] for worker in report["workers"]]
+    assert ("broker", 64 * 2**20) == (report["redis"][0]["name"], report["redis"][0]["memory"]["limit_bytes"])
+    assert {"nobody": 1} == {queue["name"]: queue["length"] for queue in report["queues"] if queue["length"]}
+
+
+def test_what_is_wrong_is_said_in_a_line(programs: Programs, tmp_path: Path) -> None:
+    """An exporter that is away is a failure, a wrong flag or address an error of usage; each is one line."""
+    port = free_port()
+    away = top(f"http://127.0.0.1:{port}")
+    assert (1, 1) == (away.returncode, away.stderr.count("\n"))
+    assert "refused" in away.stderr.casefold()
+    password = tmp_path / "password"
+    password.write_text("s3cret\n", encoding="utf-8")
+    for arguments, part in (
+        (["redis://localhost:6379"], "--broker-url"), (["http://user:s3cret@localhost"], "--user"),
+        (["http://localhost", "--broker-url=redis://x"], "--broker-url"), (["--user=a"], "--user"),
+        (["http://localhost", "--user=a"], "--password-file"), (["--sort=tasks=colour"], "p95"),
+        (["--sort=table=x"], "workers"), (["--interval=soon"], "soon"), (["--unknown"], "--unknown"),
+        (["https://localhost", "--ca-file=/nowhere"], "/nowhere"), (["http://localhost:99999"], "URL"),
+    ):  # fmt: skip
+        done = top(*arguments)
+        assert (2, 1) == (done.returncode, done.stderr.count("\n")), (arguments, done.stderr)
+        assert part in done.stderr
+        assert "s3cret" not in done.stderr
+    server = programs.redis()
+    other = top(f"http://127.0.0.1:{server.port}", "--once")
+    assert (1, 1) == (other.returncode, other.stderr.count("\n"))

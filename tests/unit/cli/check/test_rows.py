@@ -1,0 +1,44 @@
+"""The kinds of findings, as scripts and readers rely on them."""
+
+import re
+
+from exporter.catalog import CATALOG
+from exporter.cli.check import rows
+from exporter.cli.check.finding import LEVELS, Row
+from exporter.cli.check.reasons import _REASONS
+from exporter.cli.check.rights import METRICS
+from exporter.errors import SourceError
+
+
+def test_codes_are_unique_words() -> None:
+    """No code stands twice, and each is words with dashes between."""
+    codes = [row.code for row in rows.ROWS]
+    assert len(codes) == len(set(codes))
+    assert [] == [code for code in codes if not re.fullmatch(r"[a-z]+(-[a-z]+)*", code)]
+    assert {row.level for row in rows.ROWS} == set(LEVELS)
+
+
+def test_every_row_is_listed() -> None:
+    """A row that the code can use is one of ROWS, which the documents are made of."""
+    declared = {value for value in vars(rows).values() if isinstance(value, Row)}
+    assert set() == declared - set(rows.ROWS)
+
+
+def test_every_trouble_has_a_cause() -> None:
+    """What is not good says why."""
+    assert [] == [row.code for row in rows.ROWS if row.level != "ok" and not row.cause]
+
+
+def test_every_reason_of_a_failure_is_explained() -> None:
+    """Each word that a SourceError may carry has a row."""
+    closed = re.findall(r"[a-z]+", (SourceError.__doc__ or "").partition("label: ")[2])
+    assert set(closed) == set(_REASONS)
+
+
+def test_the_metrics_that_a_right_costs_exist() -> None:
+    """Metrics that are said to stay empty are in the catalogue."""
+    named = " ".join(text for texts in METRICS.values() for text in texts)
+    assert set() == set(re.findall(r"\b(?:celery|redis)_\w+", named)) - set(CATALOG)
+    texts = " ".join(f"{row.meaning} {row.cause}" for row in rows.ROWS)
+    metrics = set(re.findall(r"\b(?:celery_(?:exporter|queue|task|worker)|redis)_\w+_\w+", texts))
+    assert set() == metrics - set(CATALOG)

@@ -1,0 +1,68 @@
+"""What check makes of what a Redis server says of itself."""
+
+import pytest
+
+from exporter.cli.check.finding import Finding
+from exporter.cli.check.place import Place
+from exporter.cli.check.server_state import read_version, state_findings
+
+PLACE = Place("redis", "redis://h:6379/0", "h", 6379)
+SOUND = {"redis_version": "7.2.4", "role": "master", "maxmemory": "1000", "used_memory": "100"}
+
+
+def findings(changes: dict[str, str], config: dict[str, str] | None = None, name: str = "broker") -> list[Finding]:
+    """Give what is found of a sound server that was changed, but for its answer."""
+    found = state_findings(name, PLACE, SOUND | changes, config or {})
+    return [finding for finding in found if finding.code != "redis-answers"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "line"),
+    [
+        ({"redis_version": "6.0.16"}, "redis-version-old", "INFO server"),
+        ({"redis_version": "next"}, "redis-version-unknown", "INFO server"),
+        ({"maxmemory_policy": "allkeys-lru"}, "redis-eviction", "CONFIG SET maxmemory-policy noeviction"),
+        (
+            {"maxmemory": "0", "total_system_memory": "4000000000"},
+            "redis-memory-unlimited",
+            "CONFIG SET maxmemory 2861mb",
+        ),
+        ({"used_memory": "800"}, "redis-memory-full", "CONFIG SET maxmemory"),
+    ],
+)
+def test_a_field_that_matters(changes: dict[str, str], code: str, line: str) -> None:
+    """Each trouble has its code and a line for this server."""
+    (found,) = findings(changes)
+    assert code == found.code
+    assert f"redis-cli -h h -p 6379 {line}" in found.lines[0]
+    assert found.cause
+
+
+@pytest.mark.parametrize("version", ["6.2.0", "7.0.15", "8.1.0", "10.0.1"])
+def test_nothing_is_said_against_a_sound_server(version: str) -> None:
+    """A server that is as it should be has one finding: that it answers."""
+    assert [] == findings({"redis_version": version})
+
+
+def test_a_valkey_is_called_so() -> None:
+    """Valkey is shown under its own name and version."""
+    (answer,) = state_findings("broker", PLACE, SOUND | {"valkey_version": "8.1.0"}, {})
+    assert answer.text.endswith("answers: Valkey 8.1.0, master")
+
+
+def test_results_may_be_evicted() -> None:
+    """Only a broker must not evict."""
+    assert [] == findings({"maxmemory_policy": "allkeys-lru"}, name="results")
+
+
+def test_a_buffer_line_is_quoted_for_the_shell() -> None:
+    """Values of several words are one argument."""
+    (found,) = findings({}, {"client-output-buffer-limit": "normal 0 0 0 pubsub 1048576 524288 60"})
+    assert "redis-buffers" == found.code
+    assert "CONFIG SET client-output-buffer-limit 'pubsub 33554432 8388608 60'" in found.lines[0]
+
+
+def test_versions_are_numbers() -> None:
+    """10 is above 9, and no number is below all."""
+    assert (10, 2) == read_version({"redis_version": "10.2.1"})
+    assert (0, 0) == read_version({}) == read_version({"redis_version": "999999999999.1"})

@@ -1,0 +1,89 @@
+"""What check makes of what it heard."""
+
+import pytest
+
+from exporter.cli.check.heard import Heard
+from exporter.cli.check.workers import heard_findings
+from exporter.records import TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat
+
+W = "w1@host"
+
+
+def heard(*, processed: tuple[int, ...] = (), received: int = 0, sent: int = 0) -> Heard:
+    """What six seconds brought."""
+    result = Heard(messages=1)
+    for count in processed:
+        result.fold(WorkerHeartbeat(W, 1.0, processed=count), 1.0)
+    for _ in range(received):
+        result.fold(TaskReceived("u", 1.0, W, "t"), 1.0)
+        result.fold(TaskStarted("u", 1.0, W), 1.0)
+    for _ in range(sent):
+        result.fold(TaskSent("u", 1.0, "t"), 1.0)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        (heard(), ["workers-unheard"]),
+        (heard(processed=(5, 5)), ["workers-heard", "task-events-unknown", "task-sent-unknown"]),
+        (heard(processed=(5, 9)), ["workers-heard", "task-events-off", "task-sent-unknown"]),
+        (heard(processed=(5, 9), received=4), ["workers-heard", "task-events-on", "task-sent-off"]),
+        (heard(processed=(5, 9), received=4, sent=4), ["workers-heard", "task-events-on", "task-sent-on"]),
+    ],
+    ids=["silence", "idle", "without -E", "without task-sent", "all"],
+)
+def test_verdict(what: Heard, expected: list[str]) -> None:
+    """What is switched off in Celery is told from what just did not happen."""
+    assert expected == [finding.code for finding in heard_findings(what)]
+
+
+def test_every_trouble_has_a_line_that_mends_it() -> None:
+    """A warning or a failure says what to change, and why."""
+    for what in (heard(), heard(processed=(5, 9)), heard(processed=(5, 9), received=4), Heard(3, 3)):
+        for finding in heard_findings(what):
+            assert (finding.cause and finding.lines) or finding.level in {"ok", "note"}
+
+
+def test_one_silent_worker_among_others_is_named() -> None:
+    """A worker without -E is found beside one that sends events."""
+    what = heard(processed=(5, 9), received=4)
+    for count in (1, 2):
+        what.fold(WorkerHeartbeat("w2@host", 1.0, processed=count), 1.0)
+    found = {finding.code: finding for finding in heard_findings(what)}
+    assert "task-events-on" in found
+    assert found["task-events-off"].text.endswith(": w2@host")
+
+
+@pytest.mark.parametrize(
+    ("pids", "several"),
+    [((7, 7, 7), False), ((7, 8), False), ((7, 8, 7), True), ((7, 7, 8, 8, 7), True)],
+)
+def test_a_restart_is_not_a_second_worker(pids: tuple[int, ...], several: bool) -> None:  # noqa: FBT001 -- a table
+    """A process id that comes back after another one is a second worker; one that changes is a restart."""
+    what = Heard()
+    for pid in pids:
+        what.fold(WorkerHeartbeat(W, 1.0, pid=pid), 1.0)
+    assert several == ("worker-name-twice" in {finding.code for finding in heard_findings(what)})
+
+
+@pytest.mark.parametrize(
+    ("stamps", "text"),
+    [((95.0, 94.9), ""), ((94.0, 94.5), "6 s behind"), ((106.0, 109.0), "6 s ahead"), ((90.0, 100.0), "")],
+)
+def test_the_heartbeat_that_was_least_late_tells_the_clock(stamps: tuple[float, ...], text: str) -> None:
+    """A clock is off if even the best heartbeat is by more than five seconds."""
+    what = Heard()
+    for stamp in stamps:
+        what.fold(WorkerHeartbeat(W, stamp), 100.0)
+    found = [finding.text for finding in heard_findings(what) if finding.code == "worker-clock-skew"]
+    assert bool(text) == bool(found)
+    assert all("6 s" in line and text.rsplit(maxsplit=1)[-1] in line for line in found) or "5 s" in found[0]
+
+
+@pytest.mark.parametrize(("version", "old"), [("5.2.7", True), ("5.3.0", False), ("5.10.1", False), ("dev", False)])
+def test_an_old_celery_is_noted(version: str, old: bool) -> None:  # noqa: FBT001 -- a table
+    """Celery before 5.3 is noted, and a version that is none is not."""
+    what = Heard()
+    what.fold(WorkerHeartbeat(W, 1.0, sw_ver=version), 1.0)
+    assert old == ("worker-celery-old" in {finding.code for finding in heard_findings(what)})

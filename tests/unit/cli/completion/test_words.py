@@ -1,0 +1,105 @@
+"""The words that are completed are those that the commands take."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from exporter.cli import COMMANDS
+from exporter.cli.completion.words import Flag, read_vocabulary
+from exporter.errors import ConfigError
+from exporter.settings import describe
+
+VOCABULARY = read_vocabulary()
+
+
+def flags_of_parser(name: str, monkeypatch: pytest.MonkeyPatch) -> set[str] | None:
+    """Give the flags of the parser that a command builds first; None if it builds none."""
+    seen: list[set[str]] = []
+
+    def capture(self: argparse.ArgumentParser, *_: Any, **__: Any) -> Any:  # noqa: ANN401 -- argparse's own arguments
+        seen.append({word for word in self._option_string_actions if word.startswith("--")})
+        raise ConfigError("captured")
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", capture)
+    command, *words = name.split()
+    with pytest.raises(ConfigError):
+        import_module(COMMANDS[command].module).run([*words, "--wrong=x"])
+    return seen[0] if seen else None
+
+
+@pytest.mark.parametrize("name", [name for name, words in VOCABULARY.commands.items() if name != "run"])
+def test_a_commands_own_flags_are_its_parsers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What --help says of a command's flags is what the command takes, flag by flag."""
+    parsed = flags_of_parser(name, monkeypatch)
+    known = {flag.name for flag in VOCABULARY.commands[name].flags} - {"--help"}
+    if parsed is not None:
+        assert parsed - {"--help"} == known
+    assert (parsed is None) == (name in {"metrics", "render", "schedule", "completion"})
+
+
+def test_every_setting_is_a_flag_of_those_that_take_settings() -> None:
+    """Run and what reads the settings itself take every setting, negations of booleans among them; others take none."""
+    flags = {row.flag for row in describe()}
+    negations = {f"--no-{row.flag[2:]}" for row in describe() if row.kind == "boolean"}
+    for name, words in VOCABULARY.commands.items():
+        found = {flag.name for flag in VOCABULARY.flags_of(words)}
+        command = COMMANDS[name.partition(" ")[0]]
+        assert (command.takes_settings or command.adds_settings) == (flags | negations <= found)
+        assert words.takes_settings or not found & flags
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("run", Flag("--log.level", takes_value=True, choices=("debug", "info", "warning", "error"))),
+        ("run", Flag("--web.config.file", takes_value=True, files=True)),
+        ("run", Flag("--broker-password-file", takes_value=True, files=True)),
+        ("run", Flag("--no-events.exemplars", takes_value=False)),
+        ("check", Flag("--strict", takes_value=False)),
+        ("metrics", Flag("--format", takes_value=True, choices=("text", "markdown", "json"))),
+        ("render alerts", Flag("--config", takes_value=True, files=True)),
+        ("render dashboards", Flag("--output", takes_value=True, files=True)),
+        ("demo", Flag("--port", takes_value=True)),
+    ],
+    ids=str,
+)
+def test_values_are_known(command: str, flag: Flag) -> None:
+    """A closed choice has its values, a file is a file, and a switch takes nothing."""
+    found = {known.name: known for known in VOCABULARY.flags_of(VOCABULARY.commands[command])}
+    assert flag == found[flag.name]._replace(help="")
+
+
+def test_closed_choices_are_those_that_settings_take() -> None:
+    """Every setting that refuses all but a few words names them."""
+    closed = {row.key: row.choices for row in describe() if row.choices}
+    assert {"log.level", "log.format", "redis.metrics"} <= set(closed)
+    assert ("full", "core", "off") == closed["redis.metrics"]
+
+
+def test_words_behind_a_command() -> None:
+    """What render renders, and the shells, can be completed as well."""
+    assert ("alerts", "dashboards") == VOCABULARY.commands["render"].words
+    assert ("bash", "zsh", "fish") == VOCABULARY.commands["completion"].words
+    assert ["render alerts", "render dashboards"] == VOCABULARY.nested
+    assert list(COMMANDS) == VOCABULARY.first
+
+
+@pytest.mark.parametrize("argv", [[], ["csh"], ["bash", "zsh"]])
+def test_another_shell_is_refused(argv: Sequence[str]) -> None:
+    """Without one of the three shells nothing is printed."""
+    with pytest.raises(ConfigError, match="bash, zsh, fish"):
+        import_module("exporter.cli.completion").run(list(argv))
+
+
+def test_the_script_starts_no_program() -> None:
+    """No script runs anything when a key is pressed: completing is as fast as the shell."""
+    modules = {name: import_module(f"exporter.cli.completion.{name}") for name in ("bash", "zsh", "fish")}
+    for name, module in modules.items():
+        text = getattr(module, f"render_{name}")(VOCABULARY)
+        calls = [line for line in text.splitlines() if "python" in line or "$(celery" in line or "(celery-r" in line]
+        assert [] == calls
+    assert "exporter.cli.completion.bash" in sys.modules

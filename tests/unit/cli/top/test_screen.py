@@ -1,0 +1,138 @@
+"""The screen."""
+
+import pytest
+from rich.cells import cell_len
+
+from exporter.cli.top.look import Look
+from exporter.cli.top.screen import Frame, draw, draw_bar, plain
+from exporter.report import Exporter, Health, KeyGroup, Memory, Queue, Recent, Report, Worker
+from tests.reports import make_report, make_server, make_task
+
+SIZES = [(80, 24), (40, 12), (200, 60), (20, 5), (1, 1)]
+EVIL = "\x1b[2J\x1b]0;owned\x07\u202e\u200b\n\r\t名前" + "x" * 300
+
+
+def full() -> Report:
+    """A report with much in it."""
+    memory = Memory(
+        used_bytes=48 * 2**20, limit_bytes=64 * 2**20, limit_source="maxmemory", used_ratio=0.75, state="ok"
+    )
+    groups = [KeyGroup(db="db0", name="celery-task-meta", keys=9, memory_bytes=3e6),
+              KeyGroup(db="db0", name="market:*", keys=2, memory_bytes=1e6)]  # fmt: skip
+    return make_report(
+        health=[
+            Health("Event stream", "ok"), Health("Queues", "warning", "long: mail 51"), Health("Tasks", "critical"),
+        ],
+        tasks=[make_task(f"proj.task_{number:02}", float(number)) for number in range(30)],
+        queues=[Queue(name=f"queue_{number}", length=number) for number in range(8)],
+        workers=[Worker(name=f"w{number}@host", state="online", active=1, concurrency=2) for number in range(9)],
+        redis=[make_server("broker", memory=memory, key_groups=groups, hit_ratio=0.5, operations_per_second=12.0)],
+        exporter=Exporter(events_per_second=3.5),
+    )  # fmt: skip
+
+
+def texts(report: Report | None, look: Look = Look(), frame: Frame = Frame(80, 24)) -> list[str]:  # noqa: B008 -- frozen
+    """The lines without their styles."""
+    return [line.plain.rstrip() for line in draw(report, look, frame)]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("chosen", range(4))
+def test_it_fills_the_terminal_and_no_more(width: int, height: int, chosen: int) -> None:
+    """Whatever the size of the terminal, there are as many lines as it has, none of them wider."""
+    for report in (full(), make_report(), None):
+        lines = draw(report, Look(chosen), Frame(width, height, source="redis://localhost"))
+        assert height == len(lines)
+        assert max(cell_len(line.plain) for line in lines) <= width
+
+
+def test_everything_is_there_in_80x24() -> None:
+    """In the usual terminal stand verdicts, memory, keys by group, and rows of tasks, queues and workers."""
+    text = "\n".join(texts(full()))
+    for part in ("Event stream OK", "Tasks CRITICAL", "Queues: long: mail 51", "75 % 48 MiB of 64 MiB", "hits 50 %",
+                 "celery-task-meta 75 %", ">1 Tasks 30", "proj.task_29", " 2 Queues 8", "queue_7", " 3 Workers 9",
+                 "w0@host", "1 / 2", "q quit"):  # fmt: skip
+        assert part in text
+
+
+def test_the_chosen_table_has_the_room() -> None:
+    """The table that was chosen shows most rows; the others keep a few."""
+    for chosen, word, least in ((0, "proj.task", 4), (1, "queue_", 4), (2, "@host", 4)):
+        lines = texts(full(), Look(chosen))
+        assert least <= sum(line.startswith(word) or word in line[:12] for line in lines)
+
+
+def test_order_filter_and_moving() -> None:
+    """Rows come as sorted, only those that were asked for, from the first one that is wanted."""
+
+    def first_task(look: Look) -> str:
+        lines = texts(full(), look)
+        head = next(number for number, line in enumerate(lines) if "Task" in line and "Rate" in line)
+        return lines[head + 1].split()[0]
+
+    assert "proj.task_29" == first_task(Look())
+    assert "proj.task_00" == first_task(Look(sorts={"tasks": "rate"}))
+    assert "proj.task_26" == first_task(Look(first=3))
+    assert "proj.task_0" in first_task(Look(sorts={"tasks": "rate"}, first=5))
+    assert "proj.task_07" == first_task(Look(wanted="TASK_07"))
+    assert "   None has this in its name." in texts(full(), Look(wanted="nothing"))
+
+
+def test_moving_past_the_end_shows_the_end() -> None:
+    """However far somebody moves, the last rows are shown."""
+    assert any("proj.task_00" in line for line in texts(full(), Look(first=10_000)))
+
+
+def test_columns_of_least_weight_go_first() -> None:
+    """A narrow terminal loses columns, and never those that matter."""
+    wide, narrow = ("\n".join(texts(full(), frame=Frame(width, 40))) for width in (200, 50))
+    assert ("Last success" in wide, "Last success" in narrow) == (True, False)
+    assert ("Rate" in narrow, "Failing" in narrow) == (True, True)
+
+
+def test_names_command_no_terminal() -> None:
+    """No name can move the cursor, set a title, turn the direction of writing or break a line."""
+    report = make_report(
+        version=EVIL, health=[Health("Redis", "critical", EVIL)], tasks=[make_task(EVIL, queues=[EVIL])],
+        queues=[Queue(name=EVIL)], workers=[Worker(name=EVIL, state="lost", pool=EVIL, queues=[EVIL])],
+        redis=[make_server(EVIL, error=EVIL, up=False), make_server(EVIL, key_groups=[
+            KeyGroup(db=EVIL, name=EVIL, keys=1, memory_bytes=1.0)])],
+    )  # fmt: skip
+    for chosen in range(4):
+        for height in (24, None):
+            look, frame = Look(chosen, wanted="\x1b"), Frame(300, height, source=EVIL, trouble=EVIL)
+            text = "".join(line.plain for line in draw(report, look, frame))
+            assert not set(text) & set("\x1b\x07\u202e\u200b\n\r\t")
+    assert "?[2J?]0;owned???" == plain(EVIL)[:16]
+
+
+def test_a_screen_without_height_has_everything() -> None:
+    """For a pipe every row is written, and no keys are told."""
+    lines = texts(full(), frame=Frame(120, None))
+    assert 30 == sum("proj.task_" in line for line in lines)
+    assert not any("q quit" in line for line in lines)
+
+
+def test_trouble_is_told() -> None:
+    """What could not be read is told, beside the old numbers where there are some; so is the pause."""
+    assert "refused" in texts(None, frame=Frame(80, 24, trouble="refused"))
+    assert "OLD: refused" in texts(full(), frame=Frame(80, 24, trouble="refused"))[0]
+    assert "PAUSED" in texts(full(), Look(paused=True))[0]
+    assert any("quit" in line for line in texts(None, Look(helping=True)))
+
+
+@pytest.mark.parametrize(
+    ("share", "bar"), [(None, "...."), (0.0, "...."), (0.01, "#..."), (0.5, "##.."), (1.0, "####"), (7.0, "####")]
+)
+def test_bars(share: float | None, bar: str) -> None:
+    """A bar shows what there is, however little, and is never longer than its room; in ASCII where need be."""
+    assert bar == draw_bar(share, 4, Frame(80, 24, ascii=True))
+
+
+def test_wide_characters_keep_their_columns() -> None:
+    """A name in characters of double width does not shift what follows."""
+    recent = Recent(ended=1, failure_ratio=0.5)
+    report = make_report(tasks=[make_task("名前", 1.0, recent=recent), make_task("name", 2.0, recent=recent)])
+    rows = [line for line in draw(report, Look(), Frame(80, 24)) if "50 %" in line.plain]
+    assert 1 == len({cell_len(line.plain[: line.plain.index("50 %")]) for line in rows})
+    assert 2 == len(rows)

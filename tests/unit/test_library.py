@@ -1,0 +1,83 @@
+"""The exporter within another program, without a server."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR
+from prometheus_client.registry import CollectorRegistry
+
+import exporter
+from exporter.catalog import CATALOG
+from exporter.errors import ConfigError
+from exporter.library import Collector
+
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+def test_importing_the_package_costs_nothing() -> None:
+    """The name is there, and brings no library along before it is asked for."""
+    heavy = "{'pydantic', 'redis', 'celery', 'starlette', 'structlog', 'prometheus_client'}"
+    code = f"import sys, exporter; print(sorted({heavy} & set(sys.modules))); print(exporter.Collector.__module__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\nexporter.library\n"
+    assert exporter.Collector is Collector
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    """Other names are refused as Python does it."""
+    with pytest.raises(AttributeError, match="Collektor"):
+        exporter.Collektor  # noqa: B018 -- asking is the test
+
+
+def test_registering_asks_no_server() -> None:
+    """Beside the process's own collectors every metric is described, once, and nothing was connected or started."""
+    registry, threads = CollectorRegistry(), threading.active_count()
+    for own in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+        registry.register(own)
+    collector = Collector(broker_url=NOWHERE)
+    registry.register(collector)
+    assert set(CATALOG) <= set(registry._names_to_collectors)
+    assert [] == list(collector.collect())
+    assert threads == threading.active_count()
+    collector.close()
+
+
+def test_what_is_dropped_is_not_described() -> None:
+    """Metrics that the settings leave out can be another collector's."""
+    collector = Collector(broker_url=NOWHERE, metrics={"drop": ["celery_tasks_total"]}, redis={"metrics": "off"})
+    names = {metric.name for metric in collector.describe()}
+    assert "celery_tasks_running" in names
+    assert set() == names & {"celery_tasks", "redis_up"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"broker_ulr": "x"}, "broker_ulr: no such setting; did you mean broker_url?"),
+        ({"broker_url": "ftp://h"}, "broker_url: ftp:// is not supported"),
+        ({"queues": {"max": 0}}, "queues.max: "),
+        ({"config": {"file": "x"}}, "config.file: no file is read"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, object], message: str) -> None:
+    """A wrong name or value is a ConfigError that names the setting."""
+    with pytest.raises(ConfigError, match=message.replace("?", "[?]")):
+        Collector(**settings)
+
+
+def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of the other program's environment change nothing."""
+    monkeypatch.setenv("CELERY_BROKER_URL", "ftp://other")
+    monkeypatch.setenv("EXPORTER_QUEUES__MAX", "none")
+    Collector(broker_url=NOWHERE).close()
+
+
+def test_it_can_be_started_once() -> None:
+    """A second start, also after the end, is refused; a second end does no harm."""
+    with Collector(broker_url=NOWHERE, scrape={"deadline": "100ms"}) as collector, pytest.raises(RuntimeError):
+        collector.start()
+    collector.close()
+    with pytest.raises(RuntimeError):
+        collector.start()
