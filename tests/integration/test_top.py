@@ -14,11 +14,16 @@ from exporter.status.schema import build_schema
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
-from tests.integration.processes import ROOT, clean_environment, free_port
+from tests.integration.processes import clean_environment, free_port
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 COMMAND = (sys.executable, "-m", "exporter", "top")
+
+
+def _environment() -> dict[str, str]:
+    """The environment, without the size of the window in which the tests run."""
+    return {name: value for name, value in clean_environment().items() if name not in {"COLUMNS", "LINES"}}
 
 
 class Terminal:
@@ -26,7 +31,7 @@ class Terminal:
 
     def __init__(self, folder: Path, width: int, height: int, *command: str, **environment: str) -> None:
         self._server = ("tmux", "-S", str(folder / "tmux"), "-f", "/dev/null")
-        given = {**clean_environment(), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", **environment}
+        given = _environment() | {"LANG": "C.UTF-8", **environment}
         words = " ".join(f"'{word}'" for word in command)
         # The shell stays, so that what the program left of the terminal can be seen.
         line = f"{words}; echo ended with $?; stty -a | tr ' ' '\\n' | grep -x -e '-\\?echo;\\?'; exec sleep 100"
@@ -81,7 +86,7 @@ def terminals(tmp_path: Path) -> Iterator[list[Terminal]]:
 
 def top(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    given = clean_environment() | {"PYTHONPATH": str(ROOT)} | environment
+    given = _environment() | environment
     return subprocess.run([*COMMAND, *arguments], env=given, capture_output=True, text=True, check=False, timeout=40)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import select
-import shutil
 import sys
 import termios
 import threading
@@ -75,7 +74,7 @@ def show_live(source: Source, look: Look, interval: float, *, colour: bool) -> N
         keys = Keys()
         try:
             while not look.leaving:
-                frame = _frame(console, source, height=shutil.get_terminal_size().lines, trouble=reader.trouble)
+                frame = _frame(console, source, height=console.size.height, trouble=reader.trouble)
                 live.update(Group(*draw(reader.report, look, frame)), refresh=True)
                 for key in _wait(reader, keyboard, keys):
                     look = look.press(key)
