@@ -22,7 +22,7 @@ ROOT = DEPLOY.parent
 COMPOSED = compose.read()
 UNIT = DEPLOY / "systemd" / "celery-redis-exporter.service"
 LOCKS = [DEPLOY / "requirements.lock", DEPLOY / "docker" / "build-requirements.lock"]
-PROSE = {".md", ".json"}
+PROSE = {".md", ".png", ".svg", ".json"}
 
 
 def known_variables() -> set[str]:
@@ -227,7 +227,8 @@ def test_the_readme_says_of_every_file_how_it_is_tested() -> None:
 
 def test_the_readme_s_commands_name_files_that_exist() -> None:
     """Every path of the repository in a command of deploy/README.md, and in a comment of deploy/, is there."""
-    paths = [path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix != ".json" and not path.is_symlink()]
+    texts = (path for path in DEPLOY.rglob("*") if path.suffix not in {".json", ".png"})
+    paths = [path for path in texts if path.is_file() and not path.is_symlink()]
     named = {
         name.rstrip(".,:;)")
         for path in paths
