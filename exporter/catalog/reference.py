@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from exporter.catalog import CATALOG, internals, key_space, queues, redis_server, sentinel, tasks, workers
 from exporter.catalog.metric import Event, Label, Metric
+from exporter.generated import print_or_write
 
 TARGET = Path(__file__).with_name("README.md")
 
@@ -128,14 +129,5 @@ def _cell(text: str) -> str:
     return "`".join(re.sub(r"([*_])", r"\\\1", piece) if i % 2 == 0 else piece for i, piece in enumerate(pieces))
 
 
-def main(argv: list[str]) -> int:
-    """Print the reference, or write it with ``--write``."""
-    if argv == ["--write"]:
-        TARGET.write_text(render_markdown(), encoding="utf-8")
-    else:
-        sys.stdout.write(render_markdown())
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(print_or_write(sys.argv[1:], TARGET, render_markdown))

@@ -7,17 +7,16 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from types import FrameType
-from typing import NoReturn
 
 from exporter import logs
 from exporter.analysis.advice import advise
 from exporter.analysis.report import describe_report, render_report
 from exporter.analysis.survey import Progress, Survey, SurveyOptions
+from exporter.cli.arguments import Parser
+from exporter.cli.interrupt import stop_on_interrupt
 from exporter.clock import SystemClock
 from exporter.errors import ConfigError, SourceError
 from exporter.settings import RedisTarget, Settings, UsageRequested, load
@@ -44,11 +43,6 @@ BAR = 30
 NARROWEST, WIDEST = 60, 160
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"analyze: {message}; see analyze --help")
-
-
 def run(argv: list[str]) -> int:
     """Print the reports; give 0, or 1 if a server could not be looked at. Raises ConfigError."""
     if any(argument in {"-h", "--help"} for argument in argv):
@@ -58,7 +52,7 @@ def run(argv: list[str]) -> int:
     settings, targets = _settings(rest, os.environ)
     logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
     stop = threading.Event()
-    _stop_on_interrupt(stop)
+    stop_on_interrupt(stop)
     survey = Survey(settings, SystemClock(), _options(flags), stop)
     progress = _progress(shown=not flags.no_progress and sys.stderr.isatty())
     reports, failed = [], False
@@ -81,7 +75,7 @@ def run(argv: list[str]) -> int:
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = Parser("analyze")
     parser.add_argument("--db", type=_databases, default=())
     parser.add_argument("--max-keys", type=_count, default=0)
     parser.add_argument("--duty", type=_share, default=0.25)
@@ -122,16 +116,6 @@ def _progress(*, shown: bool) -> Progress:
         sys.stderr.flush()
 
     return show
-
-
-def _stop_on_interrupt(stop: threading.Event) -> None:
-    """Report what was seen so far at the first Ctrl-C, end at the second."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stop.set()
-
-    signal.signal(signal.SIGINT, handle)
 
 
 def _count(text: str) -> int:

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from exporter.alerts import GROUPS
 from exporter.alerts.files import Change, Options, read_yaml, render_prometheus_rule, render_rules
 from exporter.alerts.grafana import render_grafana
 from exporter.alerts.slo import Objective, build_group
+from exporter.cli.arguments import Parser
 from exporter.errors import ConfigError
 
 HELP = """\
@@ -45,11 +46,6 @@ KEYS = ("selector", "labels", "alerts", "disable", "slo", "runbooks", "dashboard
 ALERT_KEYS = ("for", "keep_firing_for", "severity", "parameters")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"render alerts: {message}; see render alerts --help")
-
-
 def run(argv: list[str]) -> int:
     """Print the rules that the flags behind ``render alerts`` ask for; raise ConfigError for what can't be rendered."""
     if any(argument in {"-h", "--help"} for argument in argv):
@@ -71,7 +67,7 @@ def run(argv: list[str]) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = Parser("render alerts")
     parser.add_argument("--format", choices=("rules", "prometheusrule", "grafana"), default="rules")
     parser.add_argument("--name", default="celery-redis-exporter")
     parser.add_argument("--datasource", default="prometheus")

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import indent
-from typing import NoReturn
 
 from exporter.alerts.files import RUNBOOKS, dump
+from exporter.cli.arguments import Parser
 from exporter.errors import ConfigError
 
 HELP = """\
@@ -41,11 +41,6 @@ FOLDER_ANNOTATION = "grafana_folder"
 DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL_NAME = re.compile(r"([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"render dashboards: {message}; see render dashboards --help")
 
 
 def run(argv: list[str]) -> int:
@@ -80,7 +75,7 @@ def read_dashboards() -> dict[str, str]:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = Parser("render dashboards")
     parser.add_argument("--format", choices=("configmap", "json"), default="configmap")
     parser.add_argument("--name", default="celery-redis-exporter")
     for flag in ("--namespace", "--folder", "--output", "--runbooks"):

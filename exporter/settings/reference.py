@@ -6,6 +6,7 @@ Takes the rows, gives Markdown. ``python -m exporter.settings.reference --write`
 import sys
 from pathlib import Path
 
+from exporter.generated import print_or_write
 from exporter.settings.rows import SettingRow, describe
 
 TARGET = Path(__file__).parents[2] / "deploy" / "configuration.md"
@@ -68,15 +69,5 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def main(argv: list[str]) -> int:
-    """Print the reference, or write it with ``--write``."""
-    if argv == ["--write"]:
-        TARGET.parent.mkdir(exist_ok=True)
-        TARGET.write_text(render_markdown(), encoding="utf-8")
-    else:
-        sys.stdout.write(render_markdown())
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(print_or_write(sys.argv[1:], TARGET, render_markdown))

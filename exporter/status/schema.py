@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from exporter.generated import print_or_write
 from exporter.report import Report
 
 TARGET = Path(__file__).parents[2] / "deploy" / "status.schema.json"
@@ -33,14 +34,5 @@ def render_schema() -> str:
     return json.dumps(build_schema(), indent=2) + "\n"
 
 
-def main(argv: list[str]) -> int:
-    """Print the schema, or write it with ``--write``."""
-    if argv == ["--write"]:
-        TARGET.write_text(render_schema(), encoding="utf-8")
-    else:
-        sys.stdout.write(render_schema())
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(print_or_write(sys.argv[1:], TARGET, render_schema))

@@ -7,16 +7,14 @@ are wrong, 130 if it was interrupted. Sends what the exporter sends; listens to 
 import argparse
 import json
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from types import FrameType
-from typing import NoReturn
 
 from exporter import logs
 from exporter.app import App
+from exporter.cli.arguments import Parser
 from exporter.cli.check import rows
 from exporter.cli.check.checkup import Checkup
 from exporter.cli.check.events import event_findings
@@ -24,6 +22,7 @@ from exporter.cli.check.finding import Finding
 from exporter.cli.check.local import local_findings
 from exporter.cli.check.report import describe_check, style_of
 from exporter.cli.check.servers import server_findings
+from exporter.cli.interrupt import stop_on_interrupt
 from exporter.clock import Clock, SystemClock
 from exporter.errors import ConfigError
 from exporter.settings import Settings, UsageRequested, load
@@ -49,14 +48,9 @@ What each finding means: exporter/cli/check/README.md. All settings are flags he
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"check: {message}; see check --help")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the flags that are no settings."""
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = Parser("check")
     parser.add_argument("--listen", type=_duration, default=LISTEN_SECONDS)
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -66,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
 def run(argv: list[str]) -> int:
     """Print the findings; give the exit code. Raises ConfigError, unless JSON was asked for."""
     clock, stop = SystemClock(), threading.Event()
-    _stop_on_interrupt(stop)
+    stop_on_interrupt(stop)
     try:
         flags, rest = build_parser().parse_known_args(argv)
         settings = load(rest, os.environ, PROGRAM)
@@ -134,16 +128,6 @@ def _masked(settings: Settings) -> Callable[[Finding], Finding]:
         return finding._replace(text=shown["text"], lines=tuple(shown["lines"]))
 
     return hide
-
-
-def _stop_on_interrupt(stop: threading.Event) -> None:
-    """Report what was found so far at the first Ctrl-C, end at the second."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stop.set()
-
-    signal.signal(signal.SIGINT, handle)
 
 
 def _duration(text: str) -> float:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from exporter.cli.check.rows import ROWS
+from exporter.generated import print_or_write
 
 TARGET = Path(__file__).with_name("README.md")
 HEAD = """\
@@ -36,14 +37,5 @@ def render_markdown() -> str:
     return HEAD + "".join(f"| `{row.code}` | {row.level} | {row.meaning} | {row.cause} |\n" for row in ROWS)
 
 
-def main(argv: list[str]) -> int:
-    """Print the table, or write it with ``--write``."""
-    if argv == ["--write"]:
-        TARGET.write_text(render_markdown(), encoding="utf-8")
-    else:
-        sys.stdout.write(render_markdown())
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(print_or_write(sys.argv[1:], TARGET, render_markdown))

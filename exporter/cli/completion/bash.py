@@ -3,9 +3,8 @@
 Takes the vocabulary, gives text.
 """
 
-from collections.abc import Iterable, Iterator
-
-from exporter.cli.completion.words import Flag, Vocabulary
+from exporter.cli.completion.cases import Dialect, fill_script
+from exporter.cli.completion.words import CommandWords, Flag, Vocabulary
 
 _SCRIPT = """\
 # Completes celery-redis-exporter in bash; made by: celery-redis-exporter completion bash
@@ -45,36 +44,22 @@ _celery_redis_exporter() {
 }
 complete -F _celery_redis_exporter celery-redis-exporter
 """
-_FILES = 'COMPREPLY=($(compgen -f -P "$lead" -- "$current")); compopt -o filenames 2>/dev/null; return'
 
 
 def render_bash(vocabulary: Vocabulary) -> str:
     """Give the script."""
-    values = [*_cases("*", vocabulary.settings)]
-    for name, command in vocabulary.commands.items():
-        values += _cases(name, command.flags)
-    return (
-        _SCRIPT.replace("@NESTED@", " | ".join(f'"{name}"' for name in vocabulary.nested))
-        .replace("@VALUES@", "\n".join(values))
-        .replace("@FLAGS@", "\n".join(_words(vocabulary)))
-        .replace("@COMMANDS@", " ".join([*vocabulary.first, "--help", "--version"]))
-    )
+    return fill_script(_SCRIPT, vocabulary, _BASH)
 
 
-def _cases(command: str, flags: Iterable[Flag]) -> Iterator[str]:
-    pattern = '*" {}"' if command == "*" else f'"{command} {{}}"'
-    for flag in flags:
-        if flag.choices:
-            yield f'    {pattern.format(flag.name)}) words="{" ".join(flag.choices)}" ;;'
-    named = [pattern.format(flag.name) for flag in flags if flag.files]
-    free = [pattern.format(flag.name) for flag in flags if flag.is_free]
-    if named:
-        yield f"    {' | '.join(named)}) {_FILES} ;;"
-    if free:
-        yield f"    {' | '.join(free)}) return ;;"
+def _words(command: CommandWords, flags: tuple[Flag, ...]) -> str:
+    named = [f"{flag.name}=" if flag.takes_value else flag.name for flag in flags]
+    return f'words="{" ".join([*command.words, *named])}"'
 
 
-def _words(vocabulary: Vocabulary) -> Iterator[str]:
-    for name, command in vocabulary.commands.items():
-        flags = [f"{flag.name}=" if flag.takes_value else flag.name for flag in vocabulary.flags_of(command)]
-        yield f'    "{name}") words="{" ".join([*command.words, *flags])}" ;;'
+_BASH = Dialect(
+    bar=" | ",
+    branch="    {patterns}) {body} ;;",
+    choices='words="{}"',
+    files='COMPREPLY=($(compgen -f -P "$lead" -- "$current")); compopt -o filenames 2>/dev/null; return',
+    words=_words,
+)

@@ -3,9 +3,8 @@
 Takes the vocabulary, gives text.
 """
 
-from collections.abc import Iterable, Iterator
-
-from exporter.cli.completion.words import Flag, Vocabulary
+from exporter.cli.completion.cases import Dialect, fill_script
+from exporter.cli.completion.words import CommandWords, Flag, Vocabulary
 
 _SCRIPT = """\
 #compdef celery-redis-exporter
@@ -48,33 +47,19 @@ fi
 
 def render_zsh(vocabulary: Vocabulary) -> str:
     """Give the script."""
-    values = [*_cases("*", vocabulary.settings)]
-    for name, command in vocabulary.commands.items():
-        values += _cases(name, command.flags)
-    return (
-        _SCRIPT.replace("@NESTED@", "|".join(f'"{name}"' for name in vocabulary.nested))
-        .replace("@VALUES@", "\n".join(values))
-        .replace("@FLAGS@", "\n".join(_words(vocabulary)))
-        .replace("@COMMANDS@", " ".join([*vocabulary.first, "--help", "--version"]))
-    )
+    return fill_script(_SCRIPT, vocabulary, _ZSH)
 
 
-def _cases(command: str, flags: Iterable[Flag]) -> Iterator[str]:
-    pattern = '*" {}"' if command == "*" else f'"{command} {{}}"'
-    for flag in flags:
-        if flag.choices:
-            yield f"    ({pattern.format(flag.name)}) values=({' '.join(flag.choices)}) ;;"
-    named = [pattern.format(flag.name) for flag in flags if flag.files]
-    free = [pattern.format(flag.name) for flag in flags if flag.is_free]
-    if named:
-        yield f"    ({'|'.join(named)}) [[ -n $lead ]] && compset -P '*='; _files; return ;;"
-    if free:
-        yield f"    ({'|'.join(free)}) return ;;"
+def _words(command: CommandWords, flags: tuple[Flag, ...]) -> str:
+    plain = [*command.words, *(flag.name for flag in flags if not flag.takes_value)]
+    valued = [f"{flag.name}=" for flag in flags if flag.takes_value]
+    return f"plain=({' '.join(plain)}) valued=({' '.join(valued)})"
 
 
-def _words(vocabulary: Vocabulary) -> Iterator[str]:
-    for name, command in vocabulary.commands.items():
-        flags = vocabulary.flags_of(command)
-        plain = [*command.words, *(flag.name for flag in flags if not flag.takes_value)]
-        valued = [f"{flag.name}=" for flag in flags if flag.takes_value]
-        yield f'    ("{name}") plain=({" ".join(plain)}) valued=({" ".join(valued)}) ;;'
+_ZSH = Dialect(
+    bar="|",
+    branch="    ({patterns}) {body} ;;",
+    choices="values=({})",
+    files="[[ -n $lead ]] && compset -P '*='; _files; return",
+    words=_words,
+)

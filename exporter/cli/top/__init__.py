@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from msgspec.json import encode
 
+from exporter.cli.arguments import Parser
 from exporter.cli.top.look import Look
 from exporter.cli.top.source import Access, LocalSource, RemoteSource, Source
 from exporter.errors import ConfigError, ExporterError
@@ -42,11 +43,6 @@ Keys: q quit, p pause, tab or 1-4 choose a table, < > choose the column that it 
 
 All settings of the exporter are flags here too, such as --broker-url; see {PROGRAM[:21]} --help.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"top: {message}; see top --help")
 
 
 def run(argv: list[str]) -> int:
@@ -95,7 +91,7 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 def build_parser() -> argparse.ArgumentParser:
     """Give the parser of the flags that are top's own."""
-    parser = _Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    parser = Parser("top")
     parser.add_argument("--interval", type=_seconds, default=2.0)
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--json", action="store_true")

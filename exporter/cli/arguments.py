@@ -1,0 +1,20 @@
+"""Flags that are a command's own: their parser, whose errors are those of the whole command line."""
+
+import argparse
+from typing import NoReturn
+
+from exporter.errors import ConfigError
+
+
+class Parser(argparse.ArgumentParser):
+    """Parses the flags of one command, and leaves the rest to the settings; raises ConfigError.
+
+    No flag may be shortened: it might be one of the settings.
+    """
+
+    def __init__(self, command: str) -> None:
+        super().__init__(prog=command, add_help=False, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError with the command's name."""
+        raise ConfigError(f"{self.prog}: {message}; see {self.prog} --help")

@@ -1,0 +1,17 @@
+"""Files that are made from what the package declares: printed, or written where they are kept.
+
+Takes the arguments of ``python -m``, a target and what renders its text. Standard library only.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def print_or_write(argv: Sequence[str], target: Path, render: Callable[[], str]) -> int:
+    """Print the text, or write it to ``target`` with ``--write``; give the exit code."""
+    if list(argv) == ["--write"]:
+        target.write_text(render(), encoding="utf-8")
+    else:
+        sys.stdout.write(render())
+    return 0
