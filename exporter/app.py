@@ -13,7 +13,7 @@ from msgspec.json import encode
 from exporter import __version__, options
 from exporter.answer import Answerer
 from exporter.broker import build_broker
-from exporter.catalog import CATALOG, internals
+from exporter.catalog import CATALOG, Metric, internals
 from exporter.catalog import redis_server as redis_rows
 from exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
 from exporter.clock import Clock
@@ -40,7 +40,7 @@ from exporter.state.queues import Queues
 from exporter.state.series import Store
 from exporter.state.tasks import Tasks
 from exporter.state.workers import Workers
-from exporter.status import Found, Status
+from exporter.status import MARKED, Found, Status
 from exporter.supervisor import Supervisor
 from exporter.topology import Topology
 from exporter.twins import Twins
@@ -99,7 +99,7 @@ class App:
         if self.topology.is_needed:
             start("redis_nodes", partial(self.topology.run, stop))
         self.key_spaces.start(self.supervisor, stop)
-        start("status", partial(self.status.run, self._read_events, stop))
+        start("status", partial(self.status.run, partial(self._read_events, MARKED), stop))
         if self.schedules is not None:
             start("redbeat", partial(self.schedules.run, stop, self.settings.redbeat.interval))
 
@@ -166,8 +166,8 @@ class App:
         """The status page."""
         return render_page(self.report(), View.of(query), self.settings.web.telemetry_path)
 
-    def _read_events(self) -> list[Family]:
-        return self.scrape.events(self.pipeline, self.tasks, whole=True)
+    def _read_events(self, only: frozenset[Metric] | None = None) -> list[Family]:
+        return self.scrape.events(self.pipeline, self.tasks, whole=True, only=only)
 
     def _read(self) -> dict[str, list[Sample]]:
         return self.scrape.begin(self.settings.scrape.deadline).wait()

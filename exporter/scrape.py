@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from exporter.catalog import Metric
 from exporter.clock import Clock
 from exporter.errors import SourceError
 from exporter.exposition.families import SampleGrouper
@@ -133,12 +134,14 @@ class Scrape:
             read.flight.ask(deadline)
         return Collection(reads, self._clock, self._clock.monotonic() + deadline)
 
-    def events(self, pipeline: EventPipeline, tasks: Tasks, *, whole: bool = False) -> list[Family]:
-        """Give the families that events feed, at this moment; ``whole`` as in ``Store.collect``."""
+    def events(
+        self, pipeline: EventPipeline, tasks: Tasks, *, whole: bool = False, only: frozenset[Metric] | None = None
+    ) -> list[Family]:
+        """Give the families that events feed, at this moment; ``whole`` and ``only`` as in ``Store.collect``."""
         with self._store.lock:
             pipeline.tick_locked()
             tasks.refresh()
-            families = self._store.collect(whole=whole)
+            families = self._store.collect(whole=whole, only=only)
             return self._merging.merge(families) if self._merging.needed else families
 
     def group(self, found: dict[str, list[Sample]]) -> list[Family]:

@@ -118,6 +118,7 @@ class Children(Generic[S]):
     """The series of one metric, bounded: those over the bound share one whose open labels are OVERFLOW."""
 
     def __init__(self, metric: Metric, make: Callable[[tuple[str, ...]], S], limit: int, new: NewSeries) -> None:
+        self.origin = metric
         self.metric = replace(metric, labels=(*metric.labels, WORKER)) if metric in new.by_worker else metric
         self.series: dict[tuple[str, ...], S] = {}
         self.refused = 0
@@ -216,14 +217,15 @@ class Store:
         if self.discard(metric, labels):
             self.scalar(SERIES_EXPIRED, metric.name).value += 1
 
-    def collect(self, *, whole: bool = False) -> list[Family]:
+    def collect(self, *, whole: bool = False, only: frozenset[Metric] | None = None) -> list[Family]:
         """Copy every value; the caller holds the lock for as long as this takes, formatting comes later.
 
-        ``whole`` gives what was counted also of series that are still shown as 0.
+        ``whole`` gives what was counted also of series that are still shown as 0, ``only`` is what is wanted.
         """
         for children in self._order:
             if children.series:
                 self.scalar(SERIES, children.metric.name).value = len(children.series)
             if children.refused:
                 self.scalar(SERIES_DROPPED, children.metric.name).value = children.refused
-        return [children.copied(whole=whole) for children in self._order]
+        wanted = self._order if only is None else [children for children in self._order if children.origin in only]
+        return [children.copied(whole=whole) for children in wanted]

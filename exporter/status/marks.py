@@ -1,12 +1,14 @@
 """Marks: what counters were at moments of the last ten minutes, so that a page can say how fast they grow.
 
-Takes counters by name and when they had these values, gives their growth. Memory has a bound: KEPT marks, in which a
-counter that did not move takes no room.
+Takes counters by name and when they had these values, gives their growth. Memory has a bound: KEPT marks, in which
+counters that did not move take no room, and the others 8 bytes each.
 """
 
+from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Hashable, Mapping
+from operator import lt, sub
 from typing import NamedTuple
 
 SPACING = 60.0
@@ -32,14 +34,15 @@ class Marks:
     """The last marks; the first is where everything was 0, ``at`` seconds on the monotonic clock."""
 
     def __init__(self, at: float) -> None:
-        self._marks: deque[tuple[float, Mapping[Hashable, Counters]]] = deque([(at, {})], KEPT)
+        self._marks: deque[tuple[float, Mapping[Hashable, array[float]]]] = deque([(at, {})], KEPT)
 
     def note(self, at: float, counters: Mapping[Hashable, Counters]) -> None:
         """Keep a mark."""
-        before = self._marks[-1][1]
-        self._marks.append((at, {
-            name: known if (known := before.get(name)) == now else now for name, now in counters.items()
-        }))  # fmt: skip
+        before, marks = self._marks[-1][1], {}
+        for name, now in counters.items():
+            packed, known = array("d", now), before.get(name)
+            marks[name] = packed if known is None or known != packed else known
+        self._marks.append((at, marks))
 
     def growth(self, name: Hashable, now: Counters, at: float, seconds: float = WINDOW) -> Growth | None:
         """Give what was added since the last mark that is at least ``seconds`` old, or since the oldest.
@@ -50,10 +53,10 @@ class Marks:
         since, counters = self._marks[max(bisect_right(times, at - seconds) - 1, 0)]
         if at <= since:
             return None
-        before = counters.get(name) or (0.0,) * len(now)
-        if len(before) != len(now) or any(value < known for value, known in zip(now, before, strict=True)):
-            before = (0.0,) * len(now)
-        return Growth(at - since, tuple(value - known for value, known in zip(now, before, strict=True)))
+        before = counters.get(name)
+        if before is None or len(before) != len(now) or any(map(lt, now, before)):
+            return Growth(at - since, now)
+        return Growth(at - since, tuple(map(sub, now, before)))
 
 
 def quantile(share: float, bounds: tuple[float, ...], counts: Counters) -> float | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.catalog import internals
+from exporter.catalog import tasks as task_rows
 from exporter.catalog import workers as worker_rows
 from exporter.clock import Clock
 from exporter.records import Family, Sample
@@ -17,6 +18,11 @@ from exporter.status.servers import Servers
 from exporter.status.tasks import marks_of_tasks, read_tasks, tally_tasks
 from exporter.status.workers import read_workers
 
+MARKED = frozenset({
+    internals.EVENTS, internals.EVENTS_INVALID, internals.EVENT_LAG, worker_rows.WORKER_EVENTS_MISSED,
+    task_rows.TASKS_SENT, task_rows.TASKS_STARTED, task_rows.TASKS, task_rows.TASK_RUNTIME,
+})  # fmt: skip
+"""What marks are taken of."""
 EVENTS, INVALID, BUCKETS = range(3)
 """Places in the exporter's own counters; the last is the first bucket's of the lag."""
 
@@ -48,7 +54,7 @@ class Status:
         self._lock = threading.Lock()
 
     def run(self, read: Callable[[], Sequence[Family]], stop: threading.Event, works: Callable[[], None]) -> None:
-        """Take a mark of what events left every SPACING seconds, until ``stop`` is set."""
+        """Take a mark of what ``read`` gives (MARKED) every SPACING seconds, until ``stop`` is set."""
         works()
         while not stop.wait(SPACING):
             self.mark(read())

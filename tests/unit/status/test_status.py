@@ -14,7 +14,7 @@ from exporter.catalog import workers as worker_rows
 from exporter.records import Sample
 from exporter.report import Check, Failure, Health, Report
 from exporter.state.series import NewSeries, Store
-from exporter.status import Found, Status
+from exporter.status import MARKED, Found, Status
 from exporter.status.schema import build_schema
 from exporter.status.thresholds import threshold
 from tests.fakes import FakeClock
@@ -55,7 +55,7 @@ class Scene:
     def mark(self, seconds: float = 60) -> None:
         """Let time pass, then take a mark."""
         self.clock.advance(seconds)
-        self.status.mark(self.store.collect(whole=True))
+        self.status.mark(self.store.collect(whole=True, only=MARKED))
 
     def report(self) -> Report:
         """Give the report, which must fit its schema."""
