@@ -31,7 +31,10 @@ class Waiting(NamedTuple):
 
 
 class Holding:
-    """Tasks whose events wait, for ``seconds`` each where nothing longer is promised; ``limit`` events in all."""
+    """Tasks whose events wait, for ``seconds`` each where nothing longer is promised; ``limit`` events in all.
+
+    ``events`` is how many wait.
+    """
 
     def __init__(self, names: Names, limit: int = 10_000, seconds: float = 1.0) -> None:
         self.sent_seen: bool | None = None  # not known until the first came, or was waited for in vain
@@ -41,9 +44,6 @@ class Holding:
         self._seconds = seconds
         self._waiting: dict[str, Waiting] = {}
         self._due: list[tuple[float, str]] = []
-
-    def __len__(self) -> int:
-        return len(self._waiting)
 
     def hold(self, uuid: str, name: str | None, event: Held, now: float, promised: float = 0.0) -> bool:
         """Let an event of an unknown task wait, if its task-sent is likely to come; False if it is not.

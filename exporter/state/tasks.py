@@ -28,7 +28,7 @@ from exporter.state.names import Names
 from exporter.state.series import Store
 from exporter.state.task import Publication, Task, TaskSeries, eta_seconds
 from exporter.state.tracking import TaskLimits, Tracking
-from exporter.state.worker import Presence, Worker
+from exporter.state.worker import ONLINE, Worker
 from exporter.state.workers import Workers
 
 E = TypeVar("E", TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked)
@@ -73,7 +73,7 @@ class Tasks:
             task.run_series.wait.observe_delay(task.started_at, event.timestamp, eta, event.uuid)
         else:
             task.publish(Publication(event.retries, series, event.timestamp, None, eta))
-        if self._holding:
+        if self._holding.events:
             for held in self._holding.release(event.uuid):
                 held.fold()
 
@@ -243,14 +243,14 @@ class Tasks:
     def _worker(self, hostname: str) -> Worker:
         worker = self._known_workers.get(hostname) or self._workers.meet(hostname)
         worker.seen = self.now
-        if worker.presence is not Presence.ONLINE:
+        if worker.presence is not ONLINE:
             self._workers.revive(worker)
         return worker
 
     def _track(
         self, uuid: str, series: TaskSeries, sent_at: float | None = None, eta: float | None = None, retries: int = 0
     ) -> Task:
-        if self.tracked.is_full:
+        if len(self.tracked) >= self.tracked.limit:
             evicted = self.tracked.evict()
             for old, gone in evicted:
                 runs.forget(old, gone)

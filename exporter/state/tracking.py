@@ -33,14 +33,14 @@ class TaskLimits:
 
 
 class Tracking(dict[str, Task]):
-    """Tasks by id, oldest first.
+    """Tasks by id, oldest first; whoever adds one to ``limit`` others evicts some before.
 
     Tasks that ended stay for a while, so that a second report of the same end is known as such.
     """
 
     def __init__(self, limit: int) -> None:
         super().__init__()
-        self._limit = limit
+        self.limit = limit
         self._ended: list[str] = []
         self._ended_before: list[str] = []
 
@@ -51,14 +51,9 @@ class Tracking(dict[str, Task]):
             return None
         return task.later.sent_at if task.later is not None else task.sent_at
 
-    @property
-    def is_full(self) -> bool:
-        """Whether something must go before a task is added."""
-        return len(self) >= self._limit
-
     def evict(self) -> list[tuple[str, Task]]:
         """Take out the oldest tasks, some at a time so that it is rarely done."""
-        evicted = list(islice(self.items(), max(1, self._limit // 20)))
+        evicted = list(islice(self.items(), max(1, self.limit // 20)))
         for uuid, _ in evicted:
             del self[uuid]
         return evicted

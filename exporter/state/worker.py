@@ -23,6 +23,10 @@ class Presence(enum.StrEnum):
     OFFLINE = "offline"
 
 
+ONLINE = Presence.ONLINE
+"""For the path of an event: in an enumeration Python looks twice."""
+
+
 class Setup(NamedTuple):
     """What a worker consumes, and how many tasks it can run at once; None where it was not told."""
 
