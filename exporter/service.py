@@ -18,6 +18,7 @@ from exporter.clock import SystemClock
 from exporter.log_stream import open_log_stream
 from exporter.records import Sample
 from exporter.settings import RedisTarget, Settings
+from exporter.sources.headroom import HEADROOM
 from exporter.tuning import keep_little_memory, keep_pauses_short
 from exporter.web.routes import HEALTHY_PATH, Handlers, build_app
 from exporter.web.security import guard, open_tls
@@ -77,6 +78,7 @@ def run(settings: Settings) -> int:
     stream = open_log_stream()
     logs.configure(settings.log.level, settings.log.format, cast("TextIO", stream), secrets=lambda: settings.secrets)
     keep_little_memory()
+    HEADROOM.enable()
     service = Service(settings)
     service.app.scrape.background.append(lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)])
     wakes = _stop_on_signals(service.app.stop)

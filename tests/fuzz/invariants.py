@@ -8,7 +8,6 @@ with the process.
 
 import json
 import math
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import hiredis
+import msgspec
 
 from exporter.catalog import Kind
 from exporter.catalog.redis_server import UP
@@ -34,8 +34,10 @@ from exporter.settings import Settings, load
 from exporter.settings.file import read_file
 from exporter.settings.flags import read_flags
 from exporter.settings.web_config import read_web_config
+from exporter.sources.headroom import Headroom
 from exporter.sources.wire import UNREADABLE
-from exporter.status import Status
+from exporter.status.numbers import Numbers
+from exporter.status.servers import Servers
 from exporter.web.auth import read_credentials
 from exporter.web.routes import read_headers
 from tests.fakes import FakeClock
@@ -45,7 +47,6 @@ from tests.fuzz.labels import check_labels
 REASONS = frozenset({"envelope", "serializer", "body", "schema", "binding", "schedule"})
 SERIALIZERS = ("application/json", "application/x-msgpack", "application/x-python-serialize", "")
 LONGEST_NAME = 512
-LENGTH = re.compile(rb"[*%~>|]([0-9]{1,40})")
 CONTENT_TYPES = ("text/plain; version=", "application/openmetrics-text; version=1.0.0; charset=utf-8")
 CLASSIFIERS = (
     KeyClassifier(CeleryNames()),
@@ -81,10 +82,11 @@ def check_info(data: bytes) -> None:
     assert list(map(repr, first)) == list(map(repr, decoder.decode(data, range(3), 1.8e9)))
     redis_server.parse_info(data)
     clock = FakeClock()
-    status = Status(clock, 0)
+    servers = Servers(clock, 0)
     for _ in range(2):
         clock.advance(60)
-        assert json.dumps(status.servers({"r": [Sample(UP, ("r",), 1), *first]}), allow_nan=False)
+        found = servers.read({"r": [Sample(UP, ("r",), 1), *first]}, Numbers())
+        assert json.dumps(msgspec.to_builtins(found), allow_nan=False)
 
 
 def check_cluster_nodes(data: bytes) -> None:
@@ -254,21 +256,19 @@ def _check_samples(samples: Iterable[Sample]) -> None:
 
 
 def _replies(data: bytes) -> list[object]:
-    """What stands in ``data`` in the protocol of Redis, up to the first fault.
-
-    Without lists that claim to be longer than everything that came: hiredis makes room for what they claim, and has no
-    bound for it that could be set.
-    """
-    if any(int(length) > len(data) for length in LENGTH.findall(data)):
-        return []
-    reader = hiredis.Reader()
+    """What stands in ``data`` in the protocol of Redis, up to the first fault, read as the exporter reads it."""
+    reader, headroom = hiredis.Reader(), Headroom()
     found: list[object] = []
     reader.feed(data)
+    headroom.enable()
+    headroom.begin()
     try:
         while len(found) < 10 and (reply := reader.gets()) is not False:
             found.append(reply)
     except UNREADABLE:
         pass
+    finally:
+        headroom.end()
     return found
 
 

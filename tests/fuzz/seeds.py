@@ -33,6 +33,7 @@ WRITTEN: dict[str, list[bytes]] = {
         b"*2\r\n$3\r\nget\r\n*4\r\n$5\r\ncalls\r\n:2\r\n$14\r\nhistogram_usec\r\n*4\r\n:1\r\n:1\r\n:2\r\n:2\r\n",
         b"*4\r\n$9\r\ndatabases\r\n$2\r\n16\r\n$26\r\nclient-output-buffer-limit\r\n$14\r\nnormal 0 0 0 x\r\n",
         b"$19\r\nid=3 omem=120 tot=1\r\n", b"*2\r\n$2\r\nid\r\n$3\r\n1.5\r\n",
+        b"*2999999999\r\n", b"*1\r\n*2999999999\r\n", b"~2999999999\r\n", b">2999999999\r\n", b"%1999999999\r\n",
     ],
     "sentinel": [
         b"*1\r\n*8\r\n$4\r\nname\r\n$1\r\nm\r\n$2\r\nip\r\n$1\r\nh\r\n$4\r\nport\r\n$1\r\n7\r\n$6\r\nquorum\r\n$1\r\n2\r\n",

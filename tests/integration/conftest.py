@@ -69,9 +69,9 @@ class Programs:
         self._ending.callback(app.close)
         return app
 
-    def prometheus(self, config_text: str) -> PrometheusServer:
+    def prometheus(self, config_text: str, *flags: str) -> PrometheusServer:
         """Start a Prometheus with a configuration, and wait until it is ready."""
-        server = PrometheusServer(self.folder / f"prometheus-{self._number()}", config_text)
+        server = PrometheusServer(self.folder / f"prometheus-{self._number()}", config_text, *flags)
         self._keep(server.process)
         return server
 

@@ -69,6 +69,10 @@ class PrometheusServer:
             return [({}, float(data["result"][1]))]
         return [(dict(series["metric"]), float(series["value"][1])) for series in data["result"]]
 
+    def own_metrics(self) -> str:
+        """Give what the server tells of itself."""
+        return self._get("/metrics")[1]
+
     @property
     def url(self) -> str:
         """The server's URL."""

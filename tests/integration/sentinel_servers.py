@@ -74,8 +74,12 @@ class SentinelSet:
     def fail_over(self) -> None:
         """Have a replica take over, the master being well."""
         before = self.master
-        eventually(self._can_fail_over)
+        self.begin_fail_over()
         eventually(lambda: self.master is not before, within=20)
+
+    def begin_fail_over(self) -> None:
+        """Have a replica take over, without waiting until it did."""
+        eventually(self._can_fail_over)
 
     def stop(self) -> None:
         """End the sentinels."""

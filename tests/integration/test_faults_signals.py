@@ -153,6 +153,27 @@ def test_a_master_that_is_searched(programs: Programs) -> None:
         sentinels.stop()
 
 
+@pytest.mark.parametrize("told", [False, True], ids=["begun", "told"])
+def test_a_master_that_moves(programs: Programs, told: bool) -> None:  # noqa: FBT001 -- the moment
+    """While a replica takes over, and when it just did, the exporter ends in time; the failover itself succeeds."""
+    first = programs.redis(options=("--repl-diskless-sync-delay", "0"))
+    second = programs.redis(options=("--replicaof", "127.0.0.1", f"{first.port}"))
+    sentinels = SentinelSet(programs.folder / "one", (first, second), 1)
+    programs.processes.append(sentinels.sentinels[0].process)
+    try:
+        options = ("--broker-transport-options", json.dumps(sentinels.options))
+        exporter = programs.listening(sentinels, *options)
+        sentinels.begin_fail_over()
+        if told:
+            eventually(lambda: sentinels.master is second, within=20)
+        ends_politely(exporter)
+        eventually(lambda: sentinels.master is second, within=20)
+        eventually(lambda: second.command("ROLE")[0] == b"master")
+        assert first.process.exit_code is None
+    finally:
+        sentinels.stop()
+
+
 def test_a_clock_that_steps_back(programs: Programs, tmp_path: Path) -> None:
     """With a clock that was set back by hours the exporter ends in time."""
     server = programs.redis()

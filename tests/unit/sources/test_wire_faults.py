@@ -1,14 +1,35 @@
 """What a server may send that is no reply, on a pair of sockets in this process; and reconnecting without end."""
 
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import closing
 
+import psutil
 import pytest
 import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from exporter.clock import SystemClock
 from exporter.errors import SourceError
+from exporter.sources import wire as wires
+from exporter.sources.headroom import Headroom
 from exporter.sources.wire import Endpoint, Wire
+
+CLOCK = SystemClock()
+MOST_SECONDS, MOST_MEMORY = 1.0, 50 * 2**20
+"""What a lie may cost; without a bound it takes 4 s and more to give back the room for the longest list."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def limited() -> Iterator[None]:
+    """Limit memory while bytes are parsed, as in a process of the exporter's own."""
+    room = Headroom()
+    room.enable()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wires, "HEADROOM", room)
+        yield
 
 
 class Connection:
@@ -49,6 +70,67 @@ def test_replies_before_a_fault_do_not_hide_it(ends: tuple[Wire, socket.socket])
     wire, server = ends
     server.sendall(b"+OK\r\n:1\r\n%1\r\n*0\r\n:1\r\n")
     with pytest.raises(SourceError):
+        wire.receive(1.0)
+
+
+def hear(sent: bytes) -> tuple[str, float, int]:
+    """Receive what a server sends; give the reason if it is a fault, the seconds it took, and the bytes it left."""
+    memory, started, reason = psutil.Process().memory_info().rss, CLOCK.monotonic(), ""
+    ours, theirs = socket.socketpair()
+    wire = Wire(Connection(ours))
+    with closing(theirs):
+        theirs.sendall(sent)
+        try:
+            wire.receive(1.0)
+        except SourceError as error:
+            reason = error.reason
+        held = psutil.Process().memory_info().rss
+        wire.close()
+    del wire  # and the parser, which gives back what it reserved
+    return reason, CLOCK.monotonic() - started, held - memory
+
+
+@pytest.mark.parametrize("before", [b"", b"+OK\r\n", b"*4\r\n$8\r\npmessage\r\n", b"*1\r\n" * 7], ids=len)
+@pytest.mark.parametrize("claim", [b"*2999999999", b"~2999999999", b">2999999999", b"*4294967295", b"*200000000"])
+def test_the_claim_to_be_long_is_a_fault(before: bytes, claim: bytes) -> None:
+    """A list whose header claims gigabytes, on top or in another one, is refused in no time and takes no memory."""
+    reason, seconds, memory = hear(before + claim + b"\r\n")
+    assert "protocol" == reason
+    assert seconds < MOST_SECONDS
+    assert memory < MOST_MEMORY
+
+
+@settings(derandomize=True, database=None, deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.sampled_from([b"+OK\r\n", b":1\r\n", b"*1\r\n", b"~2\r\n:1\r\n", b"$2\r\n*9\r\n", b">3\r\n+x\r\n"]),
+        max_size=7,
+    ),
+    st.sampled_from("*~>%|$="),
+    st.integers(0, 2**64).map(str) | st.integers(0, 20).map(lambda power: f"{10**power}"),
+    st.integers(0, 25),
+)
+def test_no_claim_costs_time_or_memory(before: list[bytes], kind: str, length: str, cut: int) -> None:
+    """Whatever a header claims, of any kind and anywhere, is waited for or refused, cheaply, and limits go back."""
+    sent = b"".join(before) + f"{kind}{length}\r\n".encode()
+    reason, seconds, memory = hear(sent[: len(sent) - cut] or b"+OK\r\n")
+    assert reason in {"", "protocol"}
+    assert seconds < MOST_SECONDS
+    assert memory < MOST_MEMORY
+    assert resource.RLIM_INFINITY == resource.getrlimit(resource.RLIMIT_AS)[0]
+
+
+def test_a_reply_without_an_end_is_given_up(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply that goes on for ever is a fault when it is longer than replies may be; whole ones never add up."""
+    monkeypatch.setattr(wires, "MOST_REPLY", 20_000)
+    wire, server = ends
+    for _ in range(5):
+        server.sendall(b"$9000\r\n" + b"x" * 9000 + b"\r\n")
+        assert [b"x" * 9000] == wire.receive(1.0)
+    server.sendall(b"$2999999999\r\n" + b"x" * 15_000)
+    assert [] == wire.receive(1.0)
+    server.sendall(b"x" * 15_000)
+    with pytest.raises(SourceError, match="a reply of more than 20,000 bytes"):
         wire.receive(1.0)
 
 

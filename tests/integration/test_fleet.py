@@ -1,0 +1,194 @@
+"""Several exporters of one application, and several Prometheus servers: what deploy/scale.md says of queries is true.
+
+A step of deploy/prometheus/fleet.rules.yml is a second here, and so are all intervals.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from celery import Celery
+
+from tests.integration.celery_workers import BEATING, WorkerOptions
+from tests.integration.conftest import Programs
+from tests.integration.exporters import Exporter
+from tests.integration.processes import ROOT, free_port
+from tests.integration.prometheus_server import PrometheusServer
+from tests.integration.redis_servers import RedisServer
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+ENDED = 'celery_tasks_total{task="plain", state="success"}'
+DELTA = 'celery:tasks:delta1s{task="plain", state="success"}'
+COUNTED = f"sum_over_time({DELTA}[5m])"
+"""What deploy/scale.md recommends to count with."""
+INCREASE = f"round(max without (instance) (increase({ENDED}[5m])))"
+"""Exact where one exporter was there all the time; rounded, since increase() guesses what came at the edges."""
+
+
+def configuration(file: str, folder: Path, ports: list[int], **changes: Any) -> str:  # noqa: ANN401 -- fields of YAML
+    """Give a configuration of deploy/prometheus/ for these targets, with seconds for quarters of a minute."""
+    rules = folder / "fleet.rules.yml"
+    rules.write_text(
+        (PROMETHEUS / "fleet.rules.yml").read_text(encoding="utf-8").replace("15s", "1s"), encoding="utf-8"
+    )
+    tree: dict[str, Any] = yaml.safe_load(
+        (PROMETHEUS / file).read_text(encoding="utf-8").replace("delta15s", "delta1s")
+    )
+    tree["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    if "rule_files" in tree:
+        tree |= {"rule_files": [str(rules)], "alerting": {}}
+        tree["remote_write"] = changes.pop("remote_write", [])
+    tree["global"] |= changes
+    (job,) = tree["scrape_configs"]
+    job.pop("file_sd_configs", None)
+    labels = {"namespace": "shop"} if job["job_name"] == "celery" else {}
+    job["static_configs"] = [{"targets": [f"127.0.0.1:{port}" for port in ports], "labels": labels}]
+    return yaml.safe_dump(tree)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """An application with a worker, and a Prometheus for two places where exporters may be."""
+
+    programs: Programs
+    server: RedisServer
+    app: Celery
+    ports: list[int]
+    prometheus: PrometheusServer
+
+    def start(self, place: int) -> Exporter:
+        """Start an exporter at a place, and wait until it is seen to hear."""
+        address = f"127.0.0.1:{self.ports[place]}"
+        # As at home: a new counter is 0 for longer than a scrape interval.
+        environment = {"EXPORTER_SERIES__ZERO_FIRST": "4s", "EXPORTER_SCRAPE__FRESHNESS": "0"}
+        command = (sys.executable, "-m", "exporter", "--broker-url", self.server.url(), "--web.listen-address", address)
+        process = self.programs.run(*command, environment=environment)
+        process.wait_for('"app.started"')
+        exporter = Exporter.of(process)
+        self.sees(f'sum(celery_exporter_event_stream_up{{instance="{address}"}})', 1)
+        return exporter
+
+    def run(self, tasks: int, *exporters: tuple[Exporter, int]) -> None:
+        """Run tasks; wait until each exporter has counted so many successes in all, and Prometheus knows."""
+        for number in range(tasks):
+            self.app.send_task("plain", (number,))
+        for exporter, total in exporters:
+            eventually(lambda exporter=exporter, total=total: exporter.account("plain").get("success") == total, 20)  # type: ignore[misc]  # a lambda's default has no type
+            self.sees(f'{ENDED} and on (instance) up{{instance="127.0.0.1:{exporter.port}"}}', total)
+
+    def sees(self, query: str, value: float) -> None:
+        """Wait until a query has a value."""
+        self.wait(lambda: self.prometheus.value(query), value, query)
+
+    @staticmethod
+    def wait(ask: Callable[[], float | None], value: float, query: str) -> None:
+        """Wait until what is asked has a value."""
+
+        def seen() -> bool:
+            found = ask()
+            assert value == found, query
+            return True
+
+        eventually(seen, 20)
+
+
+def open_shop(programs: Programs, **changes: Any) -> Shop:  # noqa: ANN401 -- fields of YAML
+    """Give an application with a worker that beats every second, and no exporter yet."""
+    server, ports = programs.redis(), [free_port(), free_port()]
+    prometheus = programs.prometheus(configuration("fleet.example.yml", programs.folder, ports, **changes))
+    programs.worker(server, options=WorkerOptions(arguments=BEATING))
+    shop = Shop(programs, server, programs.publisher(server), ports, prometheus)
+    shop.sees("count(up)", 2)  # it begins to scrape seconds after it is ready
+    return shop
+
+
+@pytest.fixture
+def shop(programs: Programs) -> Shop:
+    """Give such an application."""
+    return open_shop(programs)
+
+
+def test_two_replicas_count_once(shop: Shop) -> None:
+    """Each of two exporters counts everything; what is recommended counts once, also when one of them is restarted."""
+    first, second = shop.start(0), shop.start(1)
+    shop.run(12, (first, 12), (second, 12))
+    shop.sees(f"sum without (instance) ({ENDED})", 24)
+    shop.sees(f"max without (instance) ({ENDED})", 12)
+    shop.sees(COUNTED, 12)
+    shop.sees(INCREASE, 12)
+    shop.sees("celery:workers:online", 1)
+    shop.sees("celery:exporters:hearing", 2)
+    shop.sees("count(celery:exporter_leads)", 1)
+    assert 0 == first.process.end()
+    again = shop.start(0)
+    shop.sees(f'count(celery:exporter_leads{{instance="127.0.0.1:{second.port}"}})', 1)
+    shop.run(3, (second, 15), (again, 3))
+    shop.sees(COUNTED, 15)
+    shop.sees(INCREASE, 15)
+
+
+def test_a_rolling_update_counts_everything_once(shop: Shop) -> None:
+    """Where the new exporter starts before the old one stops, no task is lost and none of the overlap counts twice."""
+    old = shop.start(0)
+    shop.run(5, (old, 5))
+    new = shop.start(1)
+    shop.run(3, (old, 8), (new, 3))
+    shop.sees(COUNTED, 8)
+    # What the new one heard is shown late (series.zero-first); the old one must lead until after that.
+    shop.sees(f'{ENDED} offset 2s and on (instance) up{{instance="127.0.0.1:{new.port}"}}', 3)
+    assert 0 == old.process.end()
+    shop.sees("count(celery:exporter_leads)", 1)
+    shop.sees(f'count(celery:exporter_leads{{instance="127.0.0.1:{new.port}"}})', 1)
+    shop.run(4, (new, 7))
+    shop.sees(COUNTED, 12)
+    shop.sees(f"max without (instance) (max_over_time({ENDED}[5m]))", 8)
+    shop.sees(f"sum without (instance) (max_over_time({ENDED}[5m]))", 15)
+    shop.sees("celery:exporters:hearing", 1)
+
+
+def test_a_restart_in_place_misses_its_gap(shop: Shop) -> None:
+    """Where the old one stops first, counters begin anew under their names; the gap is seen in the workers' counts."""
+    processed = "max without (instance) (celery_worker_tasks_processed_total)"
+    old = shop.start(0)
+    shop.run(5, (old, 5))
+    shop.sees(processed, 5)
+    assert 0 == old.process.end()
+    shop.sees("sum(up)", 0)
+    shop.run(2)
+    new = shop.start(0)
+    shop.sees(processed, 7)
+    shop.run(4, (new, 4))
+    shop.sees(processed, 11)
+    shop.sees(COUNTED, 9)
+    shop.sees(INCREASE, 9)
+
+
+def test_a_pair_of_prometheus_servers(programs: Programs) -> None:
+    """Two servers see the same; what they send on, or are asked for, tells them apart by one label and counts once."""
+    above = programs.prometheus("global: {scrape_interval: 1s}", "--web.enable-remote-write-receiver")
+    example = yaml.safe_load((PROMETHEUS / "fleet.example.yml").read_text(encoding="utf-8"))
+    writing = [{**row, "url": f"{above.url}/api/v1/write"} for row in example["remote_write"]]
+    labels: dict[str, str] = example["global"]["external_labels"]
+    shop = open_shop(programs, remote_write=writing, external_labels=labels)
+    changes = {"remote_write": writing, "external_labels": {**labels, "__replica__": "b"}}
+    other = programs.prometheus(configuration("fleet.example.yml", programs.folder, shop.ports, **changes))
+    pair = (shop.prometheus, other)
+    asked = [server.port for server in pair]
+    asking = programs.prometheus(configuration("federation.example.yml", programs.folder, asked))
+    shop.wait(lambda: other.value("count(up)"), 2, "it scrapes")
+    shop.run(6, (shop.start(0), 6))
+    for query in (COUNTED, INCREASE, f"max without (instance) ({ENDED})"):
+        for server in pair:
+            shop.wait(lambda server=server, query=query: server.value(query), 6, query)  # type: ignore[misc]  # as above
+    shop.wait(lambda: above.value(f"count({COUNTED} == 6)"), 2, "both arrive")
+    shop.wait(lambda: above.value(f"max without (__replica__) ({COUNTED})"), 6, "one counts")
+    assert [] == above.query('{__name__=~"celery_.+|redis_.+"}')
+    shop.wait(lambda: asking.value("max without (__replica__) (celery:workers:online)"), 1, "federated")
+    assert [] == asking.query("celery:tasks:delta1s")

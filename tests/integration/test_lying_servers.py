@@ -1,0 +1,135 @@
+"""What a server that lies can take: the real client and the real exporter before one that claims endless replies."""
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import psutil
+import pytest
+
+from exporter.clock import SystemClock
+from exporter.errors import SourceError
+from exporter.sources import wire as wires
+from exporter.sources.event_stream import EventStream, Topic
+from exporter.sources.headroom import MOST_BYTES, Headroom
+from exporter.sources.session import Session
+from exporter.sources.wire import MOST_REPLY, Endpoint
+from tests.integration.conftest import Programs
+from tests.integration.lying_server import lying_server
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+CLOCK = SystemClock()
+LISTS = {
+    "a list": b"*2999999999\r\n",
+    "a list in a list": b"*1\r\n*3\r\n:1\r\n*2999999999\r\n",
+    "a set": b"~2999999999\r\n",
+    "a push": b">2999999999\r\n",
+}
+SUBSCRIBED = b"+OK\r\n:1\r\n*3\r\n$10\r\npsubscribe\r\n$13\r\n/0.celeryev/*\r\n:1\r\n"
+SECONDS = 1.0
+"""What a lie may take; without a bound the longest list takes more than 4 s."""
+MEMORY = 40 * 2**20
+ENDLESS_MEMORY = 2 * MOST_REPLY + MEMORY
+"""What a reply without an end may take until it is given up."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def limited() -> Iterator[None]:
+    """Limit memory while bytes are parsed, as in a process of the exporter's own."""
+    room = Headroom()
+    room.enable()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wires, "HEADROOM", room)
+        yield
+
+
+def cost(work: Callable[[], object]) -> tuple[str, float, int]:
+    """Do what ends in a SourceError; give its reason, the seconds it took and the bytes that the process grew by."""
+    process = psutil.Process()
+    memory, started = process.memory_info().rss, CLOCK.monotonic()
+    with pytest.raises(SourceError) as caught:
+        work()
+    return caught.value.reason, CLOCK.monotonic() - started, process.memory_info().rss - memory
+
+
+@pytest.mark.parametrize("lie", LISTS.values(), ids=LISTS)
+def test_commands(lie: bytes) -> None:
+    """An answer that claims to be endless is a fault of the protocol, at once; the limits are as before."""
+    with lying_server(lie) as server:
+        session = Session(Endpoint(server.url, timeout=5.0), CLOCK)
+        reason, seconds, memory = cost(lambda: session.exchange([("SCAN", 0)], 5.0))
+        assert "protocol" == reason
+        assert seconds < SECONDS
+        assert memory < MEMORY
+    assert resource.RLIM_INFINITY == resource.getrlimit(resource.RLIMIT_AS)[0]
+
+
+@pytest.mark.parametrize("lie", LISTS.values(), ids=LISTS)
+def test_connecting(lie: bytes) -> None:
+    """What redis-py is answered while it connects (here to SELECT) is bounded as well."""
+    with lying_server(lie) as server:
+        endpoint = Endpoint(server.url, timeout=5.0, db=3)
+        reason, seconds, memory = cost(endpoint.open)
+        assert "protocol" == reason
+        assert seconds < SECONDS
+        assert memory < MEMORY
+    assert resource.RLIM_INFINITY == resource.getrlimit(resource.RLIMIT_AS)[0]
+
+
+@pytest.mark.parametrize("lie", LISTS.values(), ids=LISTS)
+def test_events(lie: bytes) -> None:
+    """A subscription that sends such a list instead of an event is given up, at once."""
+    with lying_server(SUBSCRIBED + lie) as server:
+        stream = EventStream(Endpoint(server.url, timeout=5.0), Topic(), idle_timeout=5.0)
+
+        def listen() -> None:
+            with closing(stream):
+                stream.open()
+                while True:
+                    stream.read()
+
+        reason, seconds, memory = cost(listen)
+        assert "protocol" == reason
+        assert seconds < SECONDS
+        assert memory < MEMORY
+
+
+def test_a_reply_without_an_end() -> None:
+    """A text that never ends is given up when it is longer than replies may be."""
+    with lying_server(b"$2999999999\r\n", b"x") as server:
+        session = Session(Endpoint(server.url, timeout=30.0), CLOCK)
+        reason, _, memory = cost(lambda: session.exchange([("GET", "a")], 30.0))
+        assert "protocol" == reason
+        assert memory < ENDLESS_MEMORY
+
+
+def test_a_list_of_lists_without_an_end() -> None:
+    """Empty lists without end, each of which takes many times what it came as, meet the limit of the process."""
+    with lying_server(b"*50000000\r\n", b"*0\r\n") as server:
+        session = Session(Endpoint(server.url, timeout=30.0), CLOCK)
+        reason, _, memory = cost(lambda: session.exchange([("SCAN", 0)], 30.0))
+        assert "protocol" == reason
+        assert memory < MOST_BYTES + MEMORY
+
+
+def test_the_exporter_before_a_liar(programs: Programs) -> None:
+    """The exporter goes on to answer scrapes, with the reason, and does not grow, however often it is lied to."""
+    with lying_server(b"*2999999999\r\n") as liar:
+        exporter = programs.exporter("--broker-url", liar.url, "--scrape.freshness", "0s")
+        process = psutil.Process(exporter.process.pid)
+        eventually(lambda: exporter.value("redis_exporter_last_scrape_error", redis="broker", err="protocol") == 1)
+        memory = process.memory_info().rss
+
+        def lied_to_often() -> bool:
+            started = CLOCK.monotonic()
+            assert 0 == exporter.value("redis_up", redis="broker")
+            assert CLOCK.monotonic() - started < SECONDS
+            return liar.answered >= 30
+
+        eventually(lied_to_often, 30)
+        assert process.memory_info().rss - memory < MEMORY
+        refused = "celery_exporter_event_stream_reconnects_total"
+        eventually(lambda: (exporter.value(refused, reason="protocol") or 0) >= 2)
+        assert exporter.metrics("celery_exporter_unexpected_errors_total") == {}
