@@ -20,7 +20,7 @@ import psutil
 
 from exporter.clock import SystemClock
 from exporter.sources.wire import CLIENT_NAME
-from exporter.web.routes import HEALTH_THREADS, SCRAPE_THREADS
+from exporter.web.routes import HEALTH_THREADS, PAGE_THREADS, SCRAPE_THREADS
 from tests.bench.load import STARTED, Replayed
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
@@ -34,7 +34,7 @@ FAULT_LASTS = 3.0
 """Seconds for those faults that last."""
 GROWTH_BYTES = 12 * 2**20
 """Resident memory may rise by so much after the first third: buffers of bursts after a gap."""
-POOLS = SCRAPE_THREADS + HEALTH_THREADS
+POOLS = SCRAPE_THREADS + PAGE_THREADS + HEALTH_THREADS
 """Threads that start when they are needed."""
 RARE_NAMES = 1.05
 """Series may rise by so much after the first third: the last pairs of task and queue to fail."""

@@ -1,8 +1,9 @@
 """Requests in, answers out: the paths of the exporter and who answers them.
 
-Takes plain callables that may block, and runs them in threads of its own: scrapes in one pool, everything that must
-answer while scrapes hang (health, the landing page) in another. The event loop passes bytes, and makes a scrape's
-answer where that takes no longer than handing it to a thread. Never knows what a metric is.
+Takes plain callables that may block, and runs them in threads of its own: scrapes in one pool, what else asks servers
+(readiness, the page, the status) in another, and whether the process lives in a third, which nothing holds up. The
+event loop passes bytes, and makes a scrape's answer where that takes no longer than handing it to a thread. Never knows
+what a metric is.
 """
 
 import asyncio
@@ -24,7 +25,8 @@ from exporter.errors import ConfigError, ExporterError
 from exporter.web.page import content_security_policy
 
 SCRAPE_THREADS = 8
-HEALTH_THREADS = 2
+PAGE_THREADS = 4
+HEALTH_THREADS = 1
 MAX_WAITING = 128
 """Requests in one pool, running or waiting; one more is answered 503 at once instead of growing a queue."""
 
@@ -96,23 +98,24 @@ def build_app(handlers: Handlers, telemetry_path: str) -> ASGIApp:
     """Build the application; raise ConfigError for a path that can't be served."""
     if not telemetry_path.startswith("/") or set(telemetry_path) & set("{}?#"):
         raise ConfigError(f"web.telemetry-path {telemetry_path}: must start with / and hold none of {{}}?#")
-    scrapes, health = Pool("web-scrape", SCRAPE_THREADS), Pool("web-health", HEALTH_THREADS)
+    scrapes, pages = Pool("web-scrape", SCRAPE_THREADS), Pool("web-page", PAGE_THREADS)
+    health = Pool("web-health", HEALTH_THREADS)
     metrics = Metrics(handlers, scrapes)
     routes = [
         Route(telemetry_path, metrics, methods=["GET"]),
         Route(HEALTHY_PATH, _answer_verdict(handlers.healthy, health), methods=["GET"]),
-        Route("/-/ready", _answer_verdict(handlers.ready, health), methods=["GET"]),
-        Route("/api/v1/status", _answer_status(handlers, health), methods=["GET"]),
-        Route("/", _answer_home(handlers, health), methods=["GET"]),
+        Route("/-/ready", _answer_verdict(handlers.ready, pages), methods=["GET"]),
+        Route("/api/v1/status", _answer_status(handlers, pages), methods=["GET"]),
+        Route("/", _answer_home(handlers, pages), methods=["GET"]),
     ]
-    pages = Starlette(routes=routes, exception_handlers={HTTPException: _answer_refusal})
+    others = Starlette(routes=routes, exception_handlers={HTTPException: _answer_refusal})
     # /metrics/ is no path of ours; a redirect would only hide a wrong scrape configuration.
-    pages.router.redirect_slashes = False
+    others.router.redirect_slashes = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # The way through Starlette's middleware and routes takes as long as a tenth of a small scrape.
         is_scrape = scope["type"] == "http" and scope["path"] == telemetry_path and scope["method"] == "GET"
-        await (metrics if is_scrape else pages)(scope, receive, send)
+        await (metrics if is_scrape else others)(scope, receive, send)
 
     return app
 

@@ -19,7 +19,7 @@ from exporter.app import App
 from exporter.clock import SystemClock
 from exporter.errors import ConfigError, SourceError
 from exporter.report import Report
-from exporter.settings import load
+from exporter.settings import Settings, load
 from exporter.settings.text_file import read_text
 
 PATH = "/api/v1/status"
@@ -107,11 +107,11 @@ class LocalSource:
     """An exporter within this process, on the settings in ``arguments`` and the environment.
 
     The first report comes after ``listen`` seconds. Its log goes nowhere: the screen is not to be written on, and what
-    fails is in the report.
+    fails is in the report. What the settings let an exporter do besides watching is left to the exporter.
     """
 
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], program: str, listen: float) -> None:
-        settings = load(arguments, environ, program)
+        settings = _watching(load(arguments, environ, program))
         self._log = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- closed by close()
         logs.configure("error", "json", self._log, secrets=lambda: settings.secrets)
         self._app = App(settings, SystemClock())
@@ -130,6 +130,14 @@ class LocalSource:
         """Stop every thread and close the connections."""
         self._app.close()
         self._log.close()
+
+
+def _watching(settings: Settings) -> Settings:
+    """The same settings without what changes servers and workers; workers are asked all the same."""
+    guard = settings.redis.memory_guard.model_copy(update={"enabled": False})
+    redis = settings.redis.model_copy(update={"memory_guard": guard})
+    celery = settings.celery.model_copy(update={"enable_events": False})
+    return settings.model_copy(update={"redis": redis, "celery": celery})
 
 
 def _split(url: str) -> SplitResult:

@@ -9,7 +9,16 @@ import pytest
 from starlette.types import ASGIApp
 
 from exporter.errors import ConfigError, SourceError
-from exporter.web.routes import HEALTH_THREADS, SCRAPE_THREADS, Handlers, MetricsReply, OverloadError, Pool, build_app
+from exporter.web.routes import (
+    HEALTH_THREADS,
+    PAGE_THREADS,
+    SCRAPE_THREADS,
+    Handlers,
+    MetricsReply,
+    OverloadError,
+    Pool,
+    build_app,
+)
 from exporter.web.routes import read_scrape_timeout as read_timeout
 
 BODY = "# HELP a é\na 1.0\n".encode()
@@ -215,12 +224,35 @@ def test_an_answer_at_once(answers: Answers) -> None:
 
 
 def test_handlers_run_in_threads_of_their_own(answers: Answers) -> None:
-    """Nothing that may wait runs in the event loop, and scrapes don't take the threads of health."""
+    """Nothing that may wait runs in the event loop, and neither scrapes nor what asks servers take health's thread."""
     client = answers.open_client()
-    client.get("/metrics")
-    client.get("/-/healthy")
-    assert ["web-scrape_0", "web-health_0"] == answers.threads
-    assert (8, 2) == (SCRAPE_THREADS, HEALTH_THREADS)
+    for path in ("/metrics", "/-/ready", "/-/healthy"):
+        client.get(path)
+    assert ["web-scrape_0", "web-page_0", "web-health_0"] == answers.threads
+    assert (8, 4, 1) == (SCRAPE_THREADS, PAGE_THREADS, HEALTH_THREADS)
+
+
+def test_hanging_pages_do_not_hold_up_health(answers: Answers) -> None:
+    """However many people wait for pages of servers that hang, who asks whether the process lives is answered."""
+    release = threading.Event()
+
+    def hang(_: Mapping[str, str]) -> str:
+        release.wait(10)
+        return ""
+
+    handlers = Handlers(answers.metrics, answers.judge, answers.judge, hang, answers.status)
+    transport = httpx.ASGITransport(build_app(handlers, "/metrics"))
+
+    async def ask() -> int:
+        async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
+            pages = [asyncio.ensure_future(client.get("/")) for _ in range(2 * PAGE_THREADS)]
+            try:
+                return (await asyncio.wait_for(client.get("/-/healthy"), 5)).status_code
+            finally:
+                release.set()
+                await asyncio.gather(*pages)
+
+    assert 200 == asyncio.run(ask())
 
 
 def test_a_full_pool_refuses() -> None:
