@@ -62,8 +62,7 @@ class RemoteSource:
         self._tls = _trust(access.ca_file) if self._secure else None
         if access.ca_file and not self._secure:
             raise ConfigError("top: --ca-file is for an https:// URL")
-        port = f":{self._port}" if self._port else ""
-        self.name = f"{parts.scheme}://{self._host}{port}"
+        self.name = f"{parts.scheme}://{parts.netloc}"
 
     def read(self) -> Report:
         """Ask for the report; raise SourceError."""

@@ -1,0 +1,52 @@
+"""Where the report comes from."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.cli.top.source import Access, RemoteSource, _watching
+from exporter.errors import ConfigError
+from exporter.settings import load
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "path"),
+    [
+        ("http://localhost:9808", "http://localhost:9808", "/api/v1/status"),
+        ("localhost:9808", "http://localhost:9808", "/api/v1/status"),
+        ("https://host/shop/", "https://host", "/shop/api/v1/status"),
+        ("http://host/api/v1/status", "http://host", "/api/v1/status"),
+        ("http://[::1]:9808/", "http://[::1]:9808", "/api/v1/status"),
+    ],
+)
+def test_addresses(url: str, name: str, path: str) -> None:
+    """The status is found below whatever prefix a proxy adds, and the whole address will do, too."""
+    source = RemoteSource(url, Access())
+    assert (name, path) == (source.name, source._path)
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "http://", "http://host:0", "http://host:x", "http://[::1"])
+def test_what_is_no_address_of_an_exporter(url: str) -> None:
+    """Anything else is an error of usage, which names what to write instead."""
+    with pytest.raises(ConfigError, match="--broker-url"):
+        RemoteSource(url, Access())
+
+
+def test_user_and_password_go_together(tmp_path: Path) -> None:
+    """A user without a password, or the other way round, is an error; both are sent, without the line's end."""
+    file = tmp_path / "password"
+    file.write_text("secret\r\n", encoding="utf-8")
+    for access in (Access("ann"), Access(None, str(file))):
+        with pytest.raises(ConfigError, match="go together"):
+            RemoteSource("http://host", access)
+    assert "Basic YW5uOnNlY3JldA==" == RemoteSource("http://host", Access("ann", str(file)))._headers["Authorization"]
+
+
+def test_it_only_watches() -> None:
+    """What the settings let an exporter do to servers and workers is switched off; everything else stays."""
+    flags = ["--redis.memory-guard.enabled", "--celery.enable-events", "--redis.memory-guard.threshold=0.5"]
+    given = load([*flags, "--broker-url=redis://user:secret@host:1/2"], {})
+    kept = _watching(given)
+    assert (True, True) == (given.redis.memory_guard.enabled, given.celery.enable_events)
+    assert (False, False) == (kept.redis.memory_guard.enabled, kept.celery.enable_events)
+    assert (0.5, given.targets, given.secrets) == (kept.redis.memory_guard.threshold, kept.targets, kept.secrets)
