@@ -5,16 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from exporter.alerts import GROUPS
+from exporter.alerts.slo import Objective, build_group
 from exporter.catalog import CATALOG, Kind
-from exporter.cli import COMMANDS, analyze, check, render_alerts, top
+from exporter.cli import COMMANDS, analyze, check, render_alerts, render_dashboards, top
 from exporter.settings import describe
+from tests.contract.test_house_rules import project_files
 from tests.integration import acl
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in (
     "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "exporter/README.md", "tests/README.md",
-    "deploy/README.md", "deploy/configuration.md", "deploy/guide.md", "tests/fixtures/schemas/README.md",
-    "exporter/cli/check/README.md",
+    "deploy/README.md", "deploy/configuration.md", "deploy/guide.md", "deploy/scale.md",
+    "deploy/migration.md", "alerts/README.md", "grafana/README.md", "tests/bench/README.md",
+    "tests/fixtures/redis/README.md", "tests/fixtures/schemas/README.md", "exporter/cli/check/README.md",
 )]  # fmt: skip
 # Names of other programs and options, which the pages mention beside our own.
 FOREIGN_FLAGS = {
@@ -31,6 +35,10 @@ FOREIGN_FLAGS = {
     "--help",
     "--strict",
     "--x",
+    # tests/bench, Prometheus in grafana/README.md
+    "--enable-feature",
+    "--only",
+    "--quick",
     # deploy/README.md: docker, pip, kubectl, systemctl, helm, the Collector
     "--build",
     "--config",
@@ -50,8 +58,11 @@ FOREIGN_FLAGS = {
     "--storage.tsdb.path",
     "--yes",
 }
-OF_COMMANDS = set(re.findall(r"--[a-z][a-z-]+", analyze.HELP + check.HELP + top.HELP + render_alerts.HELP))
-FOREIGN_NAMES = {"redis_exporter"}
+HELP = analyze.HELP + check.HELP + top.HELP + render_alerts.HELP + render_dashboards.HELP
+OF_COMMANDS = set(re.findall(r"--[a-z][a-z-]+", HELP))
+FOREIGN_NAMES = {"redis_exporter", "redis_nodes"}  # the latter is a thread
+ALERT = r"\b(?:Celery|Redis)[A-Z]\w+"
+MIGRATION = ROOT / "deploy" / "migration.md"
 
 
 def names_of_samples() -> set[str]:
@@ -76,6 +87,35 @@ def test_names_exist(page: Path) -> None:
     assert set() == variables - known
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (page.parent / link).exists(), link
+
+
+def test_alerts_exist() -> None:
+    """Every alert that any page of the repository names is one of the rules."""
+    objectives = build_group((Objective("proj.pay", 0.995), Objective("proj.pay", 0.95, 30.0)))
+    alerts = {alert.name for group in (*GROUPS, objectives) for alert in group.alerts}
+    assert [] == [name for name in alerts if not re.fullmatch(ALERT, name)]
+    pages = [path for path in project_files() if path.suffix == ".md"]
+    named = {path.name: set(re.findall(ALERT, path.read_text(encoding="utf-8"))) for path in pages}
+    assert named["migration.md"]
+    named["CONTRIBUTING.md"] -= {"RedisForkSlow"}  # the alert that its example adds
+    assert {} == {name: found - alerts for name, found in named.items() if found - alerts}
+
+
+def rows_below(heading: str) -> list[list[str]]:
+    """Give the cells of the rows of a table of the page on migration, by its heading."""
+    table = MIGRATION.read_text(encoding="utf-8").partition(f"{heading}\n")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
+
+
+def test_what_is_the_same_is_there_and_what_is_not_is_not() -> None:
+    """Of redis_exporter's metrics those called the same are in the catalogue, and those called missing are not."""
+    rows = rows_below("| redis_exporter | here | what differs |")
+    same = {name for old, new, _ in rows if new == "the same" for name in re.findall(r"redis_\w+", old)}
+    assert "redis_key_group_count" in same
+    assert set() == same - names_of_samples()
+    missing = {name for old, _ in rows_below("| not there | instead |") for name in re.findall(r"redis_\w+", old)}
+    assert "redis_key_size" in missing
+    assert set() == missing & names_of_samples()
 
 
 def test_minimal_rights_in_readme_are_those_that_are_tested() -> None:

@@ -41,6 +41,20 @@ def test_prometheus_takes_the_example() -> None:
     assert "shop.example.yml" == found.name
 
 
+@pytest.mark.parametrize("name", ["fleet", "federation"])
+def test_prometheus_takes_those_of_a_fleet(name: str) -> None:
+    """Prometheus loads a fleet's examples where they lie, the rules included."""
+    check(DEPLOY / "prometheus" / f"{name}.example.yml")
+
+
+def test_a_step_of_the_fleet_s_rules_is_a_step_back() -> None:
+    """What is summed step by step looks back by as much as lies between two steps, and its name says so."""
+    (group,) = read("prometheus/fleet.rules.yml")["groups"]
+    (rule,) = [rule for rule in group["rules"] if "offset" in rule["expr"]]
+    assert f"offset {group['interval']}" in rule["expr"]
+    assert f"celery:tasks:delta{group['interval']}" == rule["record"]
+
+
 def test_prometheus_takes_the_job_for_kubernetes(tmp_path: Path) -> None:
     """The relabelling is valid; discovery itself, which Debian builds Prometheus without, is replaced by an address."""
     tree = read("prometheus/kubernetes.example.yml")

@@ -1,0 +1,72 @@
+"""Every folder says what it is: by a README of its own, or by a line of the nearest one above it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_house_rules import ROOT, project_files
+from tests.fuzz.invariants import INVARIANTS
+
+PACKAGE = ROOT / "exporter"
+FLOOR_PLAN = (PACKAGE / "README.md").read_text(encoding="utf-8")
+MIRROR, FUZZED = Path("tests/unit"), Path("tests/fixtures/fuzz")
+LISTED = {MIRROR, MIRROR / "cli", FUZZED}
+"""Folders whose own ones are those of something else, which says what they are: of the package, of the fuzzer."""
+FOLDERS = sorted({
+    folder
+    for path in project_files()
+    for folder in path.relative_to(ROOT).parents
+    if folder != Path() and not (ROOT / folder / "README.md").exists() and folder.parent not in LISTED
+})  # fmt: skip
+"""Folders under version control without a README, from the root of the repository."""
+
+
+def page_above(folder: Path) -> Path:
+    """Give the nearest README above a folder."""
+    return next(above / "README.md" for above in (ROOT / folder).parents if (above / "README.md").exists())
+
+
+def is_named(name: str, text: str) -> bool:
+    """Whether a page names a folder: by its name and a slash, alone or within a path."""
+    return re.search(rf"(?<![\w.-]){re.escape(name)}/", text) is not None
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=str)
+def test_folders_are_named_by_the_page_above(folder: Path) -> None:
+    """A folder that has no README is named by the nearest README above it."""
+    page = page_above(folder)
+    assert is_named(folder.name, page.read_text(encoding="utf-8")), page.relative_to(ROOT)
+
+
+def test_listed_folders_are_those_of_their_origin() -> None:
+    """The unit tests have the folders of the package, and what the fuzzer found lies by its targets."""
+    parents = {path.parent.relative_to(ROOT) for path in project_files()}
+    mirrored = [folder.relative_to(MIRROR) for folder in parents if MIRROR in folder.parents]
+    assert len(mirrored) > 10
+    assert [] == [folder for folder in mirrored if not (PACKAGE / folder).is_dir()]
+    assert set() == {folder.name for folder in parents if folder.parent == FUZZED} - INVARIANTS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")))
+def test_the_floor_plan_has_every_module(name: str) -> None:
+    """Every module at the top of the package is on the page of its architecture."""
+    assert f"`{name}.py`" in FLOOR_PLAN
+
+
+def test_the_floor_plan_has_nothing_else() -> None:
+    """Every module and folder in the tables of the floor plan is there."""
+    tables = "\n".join(line for line in FLOOR_PLAN.splitlines() if line.startswith("| `"))
+    named = re.findall(r"`([\w/]+(?:\.py|/))`", tables)
+    assert len(named) > 40
+    assert [] == [name for name in named if not (PACKAGE / name).exists()]
+
+
+def test_the_page_has_every_thread() -> None:
+    """Every thread of the exporter, by the name that it is started with, is in the table of threads."""
+    modules = [PACKAGE / name for name in ("app.py", "key_spaces.py", "scrape.py", "log_stream.py", "web/server.py")]
+    text = "".join(path.read_text(encoding="utf-8") for path in modules)
+    started = set(re.findall(r'(?:start\(|Thread\(.*name=)f?"([a-z_]+)', text))
+    assert {"event_stream", "read_", "log", "web"} <= started
+    table = FLOOR_PLAN.partition("## Threads")[2]
+    assert started == {name for name in started if re.search(rf"`{name}(`|<|-)", table)}
