@@ -47,17 +47,24 @@ class Answer:
         self._format = reply_format
         self._collection = answerer.scrape.begin(deadline)
         self._events: list[Sequence[str]] | None = None
+        self._process: str | None = None
 
     def at_once(self) -> bytes | None:
         """Make the body if nobody is held up by that."""
         if self._answerer.size > SMALL:
             return None
-        self._events = list(self._answerer.render_events(self._format))  # the servers answer meanwhile
+        # The servers answer meanwhile.
+        self._events = list(self._answerer.render_events(self._format))
+        self._process = self._render_process()
         return self.wait() if self._collection.gather(PATIENCE) else None
 
     def wait(self) -> bytes:
         """Make the body, however long that takes; the servers' deadline bounds it."""
-        return self._answerer.renderer.finish(self._texts(), self._format)
+        process = self._render_process() if self._process is None else self._process
+        return self._answerer.renderer.finish(self._texts(), process, self._format)
+
+    def _render_process(self) -> str:
+        return self._answerer.renderer.render_process(openmetrics=self._format.openmetrics)
 
     def _texts(self) -> Iterator[Sequence[str]]:
         answerer = self._answerer

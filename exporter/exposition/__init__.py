@@ -52,11 +52,14 @@ class Renderer:
                 continue
             yield self._render_family(family, openmetrics=openmetrics)
 
-    def finish(self, texts: Iterable[Sequence[str]], reply_format: Format) -> bytes:
+    def render_process(self, *, openmetrics: bool) -> str:
+        """Render the process's own metrics, which ``finish`` takes; a system call for each of some."""
+        return self._process.render(openmetrics=openmetrics)
+
+    def finish(self, texts: Iterable[Sequence[str]], process: str, reply_format: Format) -> bytes:
         """Put a body together from its pieces and the process's own metrics, compressed if the format says so."""
-        openmetrics = reply_format.openmetrics
-        end = "# EOF\n" if openmetrics else ""
-        return encode(chain(texts, [(self._process.render(openmetrics=openmetrics), end)]), reply_format)
+        end = "# EOF\n" if reply_format.openmetrics else ""
+        return encode(chain(texts, [(process, end)]), reply_format)
 
     def _render_family(self, family: Family, *, openmetrics: bool) -> Sequence[str]:
         """Render, or give the text of the last time if nothing has changed (0.0 and -0.0 count as the same here)."""

@@ -147,7 +147,8 @@ def test_a_flood_of_names_stays_inside_the_bounds(naming: Naming) -> None:
 
 def _body(lab: Lab) -> bytes:
     renderer = Renderer(ProcessMetrics())
-    return renderer.finish(renderer.render(lab.store.collect(), openmetrics=False), negotiate("", ""))
+    texts = renderer.render(lab.store.collect(), openmetrics=False)
+    return renderer.finish(texts, "", negotiate("", ""))
 
 
 def test_a_hidden_queue_hides_its_tasks_whole() -> None:
