@@ -83,6 +83,10 @@ class Histogram:
 
     def copied(self) -> Distribution:
         """The value at this moment."""
+        return self.counted()
+
+    def counted(self) -> Distribution:
+        """The value at this moment, without exemplars."""
         return Distribution(self.counts.copy(), self.total)
 
     def nothing(self) -> Distribution:
@@ -152,10 +156,15 @@ class Children(Generic[S]):
         return self.series[labels]
 
     def copied(self, *, whole: bool) -> Family:
-        """The series with their values at this moment; ``whole`` takes new ones for what they are, too."""
+        """The series with their values at this moment.
+
+        ``whole`` takes new ones for what they are, too, and leaves exemplars out.
+        """
         rows: list[Any] = list(self.series.values())
         young = () if whole else self._young and self._still_young()
         if self.metric.kind is Kind.HISTOGRAM:
+            if whole:
+                return Family(self._shown, rows, [row.counted() for row in rows])
             return Family(self._shown, rows, [row.nothing() if row in young else row.copied() for row in rows])
         if young:
             return Family(self._shown, rows, [0 if row in young else row.value for row in rows])
@@ -230,7 +239,8 @@ class Store:
     def collect(self, *, whole: bool = False, only: frozenset[Metric] | None = None) -> list[Family]:
         """Copy every value; the caller holds the lock for as long as this takes, formatting comes later.
 
-        ``whole`` gives what was counted also of series that are still shown as 0, ``only`` is what is wanted.
+        ``whole`` gives what was counted also of series that are still shown as 0, without exemplars; ``only`` is what
+        is wanted.
         """
         for children in self._order:
             if children.series:

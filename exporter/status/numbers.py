@@ -3,7 +3,7 @@
 Takes what exposition takes, without the labels that settings add to every metric.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, cast
 
 from exporter.catalog import CATALOG, Metric
@@ -19,23 +19,24 @@ class Row(NamedTuple):
 
 
 class Numbers:
-    """What was counted and read at one moment."""
+    """What was counted and read at one moment; rows are made when they are asked for, and not kept."""
 
     def __init__(self, families: Iterable[Family] = (), samples: Iterable[Sample] = ()) -> None:
-        self._rows: dict[str, list[Row]] = {}
-        for family in families:
-            length = len(CATALOG[family.metric.name].labels)
-            self._rows[family.metric.name] = [
-                Row(series.labels[:length], value, series.bounds)
-                for series, value in zip(family.series, family.values, strict=True)
-                if value is not None
-            ]
+        self._families = {family.metric.name: family for family in families}
+        self._samples: dict[str, list[Sample]] = {}
         for sample in samples:
-            self._rows.setdefault(sample.metric.name, []).append(Row(sample.labels, sample.value))
+            self._samples.setdefault(sample.metric.name, []).append(sample)
 
-    def rows(self, metric: Metric) -> list[Row]:
+    def rows(self, metric: Metric) -> Iterator[Row]:
         """Every series of a metric."""
-        return self._rows.get(metric.name, [])
+        family = self._families.get(metric.name)
+        if family is not None:
+            length = len(CATALOG[metric.name].labels)
+            for series, value in zip(family.series, family.values, strict=True):
+                if value is not None:
+                    yield Row(series.labels[:length], value, series.bounds)
+        for sample in self._samples.get(metric.name, ()):
+            yield Row(sample.labels, sample.value)
 
     def values(self, metric: Metric) -> list[tuple[tuple[str, ...], float]]:
         """Labels and value of every series of a counter or a gauge."""
