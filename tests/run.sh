@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Sets up and passes the tests, on a fresh Debian or macOS machine with Python 3.11 or later:
-#   bash tests/run.sh [--fast] [--slow] [--complete] [arguments for pytest]
+#   bash tests/run.sh [--fast] [--slow] [--alone] [--complete] [arguments for pytest]
 #   --fast      unit and contract tests only; installs no system packages
 #   --slow      the slow matrix too
+#   --alone     only those tests that need the machine for themselves, one after the other
 #   --complete  fail when a program is missing, instead of leaving its tests out
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-fast=no slow=no complete=no
+fast=no slow=no alone=no complete=no
 pytest_arguments=()
 for argument in "$@"; do
   case $argument in
     --fast) fast=yes ;;
     --slow) slow=yes ;;
+    --alone) alone=yes ;;
     --complete) complete=yes ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) pytest_arguments+=("$argument") ;;
   esac
 done
@@ -114,7 +116,7 @@ PYTHON
 marks=()
 folders=(tests/unit tests/contract)
 # Two processes, a file to each at a time: most tests wait for servers, and those of one file share theirs.
-pytest_arguments+=(-n 2 --dist loadfile)
+[ "$alone" = yes ] || pytest_arguments+=(-n 2 --dist loadfile)
 if [ "$fast" = no ]; then
   folders=(tests)
   left_out=$(missing 1 | tr '\n' ' ')
@@ -124,7 +126,12 @@ if [ "$fast" = no ]; then
   fi
   have redis-server || marks+=("not servers")
 fi
-[ "$slow" = yes ] || marks+=("not slow")
+if [ "$alone" = yes ]; then
+  marks+=("alone")
+else
+  marks+=("not alone")
+  [ "$slow" = yes ] || marks+=("not slow")
+fi
 
 say "pytest"
 expression=""

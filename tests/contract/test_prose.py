@@ -29,6 +29,7 @@ FOREIGN_FLAGS = {
     "--set",
     "--slo",
     "--slow",
+    "--alone",
     "--complete",
     "--write",
     "--version",

@@ -21,8 +21,8 @@ from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
 
-# Slow: a step that Prometheus is late to evaluate is missing, and a second is soon over beside other tests.
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(120)]
+# Alone: a step that Prometheus is late to evaluate is missing, and a second is soon over beside other tests.
+pytestmark = [pytest.mark.servers, pytest.mark.alone, pytest.mark.timeout(120)]
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 ENDED = 'celery_tasks_total{task="plain", state="success"}'
