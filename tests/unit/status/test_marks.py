@@ -50,6 +50,7 @@ def test_marks_are_bounded_and_share_what_stands_still() -> None:
         (0.95, (0, 100, 0, 0), 1.95),
         (0.95, (0, 50, 0, 50), 4.0),
         (0.5, (0, 1, 1, 0), 2.0),
+        (0.5, (5, 0, 5, 0), 1.0),
     ],
 )
 def test_quantiles(share: float, counts: tuple[float, ...], value: float | None) -> None:

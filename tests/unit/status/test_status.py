@@ -1,6 +1,7 @@
 """The report: everything that was counted and read, put together."""
 
 import json
+from typing import Any
 
 import jsonschema
 import msgspec
@@ -14,6 +15,7 @@ from exporter.catalog import workers as worker_rows
 from exporter.records import Sample
 from exporter.report import Check, Failure, Health, Report
 from exporter.state.series import NewSeries, Store
+from exporter.static_labels import StaticLabels
 from exporter.status import MARKED, Found, Status
 from exporter.status.schema import build_schema
 from exporter.status.thresholds import threshold
@@ -26,10 +28,10 @@ UP = [Sample(redis_rows.UP, ("broker",), 1)]
 class Scene:
     """A store to fill, and the status made of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **new: Any) -> None:  # noqa: ANN401 -- NewSeries checks them
         self.clock = FakeClock()
         self.store = Store([*rows.METRICS, *worker_rows.METRICS, *queues.METRICS, *internals.METRICS], 1000, {},
-                           NewSeries(self.clock, zero_first=30))  # fmt: skip
+                           NewSeries(self.clock, zero_first=30, **new))  # fmt: skip
         self.status = Status("1.2.3", self.clock, 0)
         self.samples: list[Sample] = list(UP)
         self.failures: list[Failure] | None = None
@@ -96,6 +98,21 @@ def test_a_task(scene: Scene) -> None:
     assert 8 == task.recent.ended
 
 
+def test_labels_of_the_settings_change_nothing() -> None:
+    """Labels on every metric, and workers told apart in those of tasks, are added up."""
+    scene = Scene(labels=StaticLabels({"env": "prod"}), by_worker=rows.BY_WORKER)
+    for worker in ("a", "b"):
+        for state in STATES:
+            scene.add(rows.TASKS, "t", "q", state, worker, value=2)
+        scene.store.histogram(rows.TASK_RUNTIME, "t", "q", "success", worker).observe(0.3)
+    scene.worker("w")
+    scene.clock.advance(10)
+    report = scene.report()
+    assert [("t", 4, 4)] == [(task.name, task.success, task.failure) for task in report.tasks]
+    assert [(20, 0.375)] == [(task.recent.ended, task.recent.p50_seconds) for task in report.tasks if task.recent]
+    assert ["w"] == [worker.name for worker in report.workers]
+
+
 def test_the_window_moves_on(scene: Scene) -> None:
     """What is older than the window weighs no more."""
     scene.ended("t", failure=5)
@@ -110,14 +127,16 @@ def test_the_window_moves_on(scene: Scene) -> None:
 def test_a_queue(scene: Scene) -> None:
     """A queue has its length by priority, its consumers, and what goes in and out."""
     scene.samples += [Sample(queues.QUEUE_LENGTH, ("q",), 12), Sample(queues.QUEUE_OLDEST_AGE, ("q",), 3.5)]
-    scene.samples += [Sample(queues.QUEUE_PRIORITY_LENGTH, ("q", step), count) for step, count in (("9", 2), ("0", 10))]
+    scene.samples += [
+        Sample(queues.QUEUE_PRIORITY_LENGTH, ("q", step), count) for step, count in (("10", 2), ("9", 10))
+    ]
     scene.add(queues.QUEUE_CONSUMERS, "q", value=2)
     scene.add(rows.TASKS_SENT, "t", "q", value=30)
     scene.ended("t", success=10)
     scene.ended("u", queue="unknown", success=1)
     scene.clock.advance(10)
     (queue,) = scene.report().queues
-    assert (12, [("0", 10), ("9", 2)], 3.5, 2) == (
+    assert (12, [("9", 10), ("10", 2)], 3.5, 2) == (
         queue.length, list(queue.priorities.items()), queue.oldest_age_seconds, queue.consumers,
     )  # fmt: skip
     assert (3.0, 1.0, "ok") == (queue.incoming, queue.outgoing, queue.verdict)
@@ -229,6 +248,8 @@ def test_queues(scene: Scene) -> None:
     assert ("warning", "long: q 51; old messages: q") == _told(scene.health("Queues"))
     scene.store.scalar(queues.QUEUE_CONSUMERS, "q")
     assert "critical" == scene.health("Queues").state
+    scene.worker("a", up=0)  # then that is what is wrong, and said of the workers
+    assert "warning" == scene.health("Queues").state
     scene.samples = [*UP, Sample(queues.UNACKED, (), 3), Sample(queues.UNACKED_OVERDUE, (), 1)]
     assert "1 unacknowledged messages are past the visibility timeout" == scene.health("Queues").reason
 

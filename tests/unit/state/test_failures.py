@@ -1,0 +1,46 @@
+"""The last failures, kept for people."""
+
+import re
+
+import pytest
+
+from exporter.report import Failure
+from exporter.state.rules import NameRules, Naming, Rewrite
+from exporter.state.tracking import TaskLimits
+from tests.lab import W1, W2, Lab
+
+RULES = Naming(
+    task=NameRules(exclude=[re.compile("secret")]),
+    worker=NameRules(rewrites=[Rewrite(re.compile(r"w\d@(.*)"), r"any@\1")]),
+)
+
+
+def fail(lab: Lab, *uuids: str, name: str = "t", worker: str = W1) -> None:
+    """Let tasks fail, each a second after the one before."""
+    for uuid in uuids:
+        at = lab.clock.monotonic()
+        lab.sent(uuid, at, name)
+        lab.started(uuid, at, worker)
+        lab.failed(uuid, at + 1, worker=worker)
+        lab.advance(1)
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(0, None), (2, ["c", "b"]), (9, ["c", "b", "a"])])
+def test_the_newest_are_kept(limit: int, kept: list[str] | None) -> None:
+    """As many as the settings say, the newest first; none at all where they want none."""
+    lab = Lab(TaskLimits(failures=limit))
+    fail(lab, "a", "b", "c")
+    found = lab.tasks.failures.newest()
+    assert kept == (None if found is None else [failure.task_id for failure in found])
+
+
+def test_names_are_those_of_the_metrics() -> None:
+    """A task that is not shown is not among them, and a worker has the name that it is shown by."""
+    lab = Lab(TaskLimits(failures=5, naming=RULES))
+    fail(lab, "a", name="secret")
+    fail(lab, "b", worker=W2)
+    (failure,) = lab.tasks.failures.newest() or []
+    assert ("t", "ValueError", "any@host", "b") == (
+        failure.task, failure.exception, failure.worker, failure.task_id,
+    )  # fmt: skip
+    assert isinstance(failure, Failure)
