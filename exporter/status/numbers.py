@@ -65,11 +65,17 @@ class Numbers:
         return {name: sorted(values) for name, values in lists.items()}
 
     def counts(self, metric: Metric) -> Mapping[str, tuple[tuple[float, ...], list[int]]]:
-        """Bounds and counts per bucket of a histogram, the series of each first label (or of none) added up."""
+        """Bounds and counts per bucket of a histogram, the series of each first label (or of none) added up.
+
+        Of series with other bounds than the first, as only what is over a limit can have, nothing is added.
+        """
         sums: dict[str, tuple[tuple[float, ...], list[int]]] = {}
         for labels, value, bounds in self.rows(metric):
             counts = cast("Distribution", value).counts
             name = labels[0] if labels else ""
             known = sums.get(name)
-            sums[name] = (bounds, counts if known is None else [a + b for a, b in zip(known[1], counts, strict=True)])
+            if known is None:
+                sums[name] = (bounds, counts)
+            elif known[0] == bounds:
+                sums[name] = (bounds, [a + b for a, b in zip(known[1], counts, strict=True)])
         return sums

@@ -113,6 +113,17 @@ def test_labels_of_the_settings_change_nothing() -> None:
     assert ["w"] == [worker.name for worker in report.workers]
 
 
+def test_buckets_of_their_own_cost_no_page(scene: Scene) -> None:
+    """What is over a limit shares a name and may have other buckets: those of the first series are told."""
+    scene.store.histogram(rows.TASK_RUNTIME, "t", "q", "success").observe(0.3)
+    scene.store.histogram(rows.TASK_RUNTIME, "t", "q", "failure", bounds=(1.0,)).observe(0.3)
+    scene.ended("t", success=1)
+    scene.clock.advance(10)
+    (task,) = scene.report().tasks
+    assert task.recent is not None
+    assert 0.375 == task.recent.p50_seconds
+
+
 def test_the_window_moves_on(scene: Scene) -> None:
     """What is older than the window weighs no more."""
     scene.ended("t", failure=5)
