@@ -1,11 +1,14 @@
-"""For every test: no connection leaves this machine."""
+"""For every test: no connection leaves this machine. For those that ask: memory has a bound while bytes are parsed."""
 
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
+from exporter.sources import wire as wires
+from exporter.sources.headroom import Headroom
 
 
 def _is_local(address: object) -> bool:
@@ -31,3 +34,13 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, guard(getattr(socket.socket, name)))
+
+
+@pytest.fixture(scope="module")
+def limited_parsing() -> Iterator[None]:
+    """Limit memory while bytes are parsed, as in a process of the exporter's own."""
+    room = Headroom()
+    room.enable()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wires, "HEADROOM", room)
+        yield

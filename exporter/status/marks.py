@@ -8,7 +8,7 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Hashable, Mapping
-from operator import lt, sub
+from operator import itemgetter, lt, sub
 from typing import NamedTuple
 
 SPACING = 60.0
@@ -49,8 +49,8 @@ class Marks:
 
         None where no time has passed. A counter that is smaller than it was began anew.
         """
-        times = [then for then, _ in self._marks]
-        since, counters = self._marks[max(bisect_right(times, at - seconds) - 1, 0)]
+        youngest = bisect_right(self._marks, at - seconds, key=itemgetter(0)) - 1
+        since, counters = self._marks[max(youngest, 0)]
         if at <= since:
             return None
         before = counters.get(name)

@@ -1,7 +1,7 @@
 """What a server that lies can take: the real client and the real exporter before one that claims endless replies."""
 
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 
 import psutil
@@ -9,16 +9,15 @@ import pytest
 
 from exporter.clock import SystemClock
 from exporter.errors import SourceError
-from exporter.sources import wire as wires
 from exporter.sources.event_stream import EventStream, Topic
-from exporter.sources.headroom import MOST_BYTES, Headroom
+from exporter.sources.headroom import MOST_BYTES
 from exporter.sources.session import Session
 from exporter.sources.wire import MOST_REPLY, Endpoint
 from tests.integration.conftest import Programs
 from tests.integration.lying_server import lying_server
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("limited_parsing")]
 
 CLOCK = SystemClock()
 LISTS = {
@@ -33,16 +32,6 @@ SECONDS = 1.0
 MEMORY = 40 * 2**20
 ENDLESS_MEMORY = 2 * MOST_REPLY + MEMORY
 """What a reply without an end may take until it is given up."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def limited() -> Iterator[None]:
-    """Limit memory while bytes are parsed, as in a process of the exporter's own."""
-    room = Headroom()
-    room.enable()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wires, "HEADROOM", room)
-        yield
 
 
 def cost(work: Callable[[], object]) -> tuple[str, float, int]:

@@ -14,22 +14,13 @@ from hypothesis import strategies as st
 from exporter.clock import SystemClock
 from exporter.errors import SourceError
 from exporter.sources import wire as wires
-from exporter.sources.headroom import Headroom
 from exporter.sources.wire import Endpoint, Wire
+
+pytestmark = pytest.mark.usefixtures("limited_parsing")
 
 CLOCK = SystemClock()
 MOST_SECONDS, MOST_MEMORY = 1.0, 50 * 2**20
 """What a lie may cost; without a bound it takes 4 s and more to give back the room for the longest list."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def limited() -> Iterator[None]:
-    """Limit memory while bytes are parsed, as in a process of the exporter's own."""
-    room = Headroom()
-    room.enable()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wires, "HEADROOM", room)
-        yield
 
 
 class Connection:
