@@ -5,7 +5,7 @@ woken by it takes as long as making it. A large one, and one for which a server 
 may be held.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from exporter.exposition import Format, Renderer
 from exporter.pipeline import EventPipeline
@@ -32,7 +32,7 @@ class Answerer:
         """Ask the servers, which have ``deadline`` seconds; give the answer that is to be."""
         return Answer(self, reply_format, deadline)
 
-    def render_events(self, reply_format: Format) -> Iterator[Sequence[str]]:
+    def render_events(self, reply_format: Format) -> Iterator[bytes]:
         """Render what events left."""
         families = self.scrape.events(self._pipeline, self._tasks)
         self.size = sum([len(family.series) for family in families])
@@ -46,8 +46,8 @@ class Answer:
         self._answerer = answerer
         self._format = reply_format
         self._collection = answerer.scrape.begin(deadline)
-        self._events: list[Sequence[str]] | None = None
-        self._process: str | None = None
+        self._events: list[bytes] | None = None
+        self._process: bytes | None = None
 
     def at_once(self) -> bytes | None:
         """Make the body if nobody is held up by that."""
@@ -63,10 +63,10 @@ class Answer:
         process = self._render_process() if self._process is None else self._process
         return self._answerer.renderer.finish(self._texts(), process, self._format)
 
-    def _render_process(self) -> str:
+    def _render_process(self) -> bytes:
         return self._answerer.renderer.render_process(openmetrics=self._format.openmetrics)
 
-    def _texts(self) -> Iterator[Sequence[str]]:
+    def _texts(self) -> Iterator[bytes]:
         answerer = self._answerer
         yield from answerer.render_events(self._format) if self._events is None else self._events
         families = answerer.scrape.group(self._collection.wait())

@@ -34,17 +34,19 @@ class QueuesPart:
         self._clock = clock
         self._oldest = oldest
         self._plan: list[tuple[str, tuple[int, ...]]] = []
+        self._commands: list[Command] = []
         self._heavy: dict[tuple[str, int], tuple[float, QueuedMessage]] = {}
 
     def commands(self) -> list[Command]:
         """LLEN per queue and step, LINDEX per queue and step in use."""
         with self._store.lock:
-            self._plan = [(queue, self._wanted_steps(queue)) for queue in self._queues.names()]
-        commands: list[Command] = []
-        for queue, steps in self._plan:
-            commands += self._keys.length_commands(queue)
-            commands += self._keys.oldest_commands(queue, steps)
-        return commands
+            plan = [(queue, self._wanted_steps(queue)) for queue in self._queues.names()]
+        if plan != self._plan:
+            self._plan, self._commands = plan, []
+            for queue, steps in plan:
+                self._commands += self._keys.length_commands(queue)
+                self._commands += self._keys.oldest_commands(queue, steps)
+        return self._commands
 
     def samples(self, replies: list[Any]) -> list[Sample]:
         """Lengths and ages; a key that can't be read (no right, no list) leaves its queue out."""

@@ -12,11 +12,14 @@ BINDING_SEPARATOR = b"\x06\x16"
 INTERNAL_SUFFIXES = (".pidbox",)
 
 
+_NOT_THERE = msgspec.Raw()
+
+
 class _Headers(msgspec.Struct):
     """``published_at`` is what deploy/celery_events.py adds; anybody may add anything under this name."""
 
     id: Text | None = None
-    published_at: msgspec.Raw = msgspec.Raw()
+    published_at: msgspec.Raw = _NOT_THERE
 
 
 class _Properties(msgspec.Struct):
@@ -71,9 +74,11 @@ def decode_queued(message: bytes) -> QueuedMessage:
 
 
 def _published_at(header: msgspec.Raw) -> float | None:
+    if header is _NOT_THERE:
+        return None
     try:
         return _decode_timestamp(header)
-    except msgspec.DecodeError:  # not there, or not ours
+    except msgspec.DecodeError:  # not ours
         return None
 
 

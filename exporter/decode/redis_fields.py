@@ -33,15 +33,11 @@ class FieldRow(NamedTuple):
         if value is None:
             return None
         try:
-            whole = read_whole(value)
-            number = float(value) if whole is None else whole
+            # Most are whole numbers that fit (see ``read_whole``).
+            number = int(value) if value.isdecimal() and len(value) < MAX_DIGITS else float(value)
         except ValueError:
             return self.words.get(value)
         return number if self.divisor == 1 else number / self.divisor
-
-    def pick(self, parts: dict[str, str]) -> float | None:
-        """Give the value of the row's own part."""
-        return self.read(parts.get(self.part) or parts.get(self.part_elsewhere))
 
 
 def row_of(metric: Metric) -> FieldRow:
@@ -75,8 +71,12 @@ def decode_value(rows: Iterable[FieldRow], labels: tuple[str, ...], value: str) 
 
 def decode_parts(rows: Iterable[FieldRow], labels: tuple[str, ...], parts: dict[str, str]) -> list[Sample]:
     """Give the samples of rows that read a part of a field."""
-    read = ((row, row.pick(parts)) for row in rows)
-    return [Sample(row.metric, labels, number) for row, number in read if number is not None]
+    samples = []
+    for row in rows:
+        number = row.read(parts.get(row.part) or parts.get(row.part_elsewhere))
+        if number is not None:
+            samples.append(Sample(row.metric, labels, number))
+    return samples
 
 
 def read_keys(value: str) -> int | None:
@@ -86,4 +86,4 @@ def read_keys(value: str) -> int | None:
 
 def split_parts(value: str) -> dict[str, str]:
     """Split ``keys=3,expires=1`` into its parts."""
-    return dict(part.partition("=")[::2] for part in value.split(","))
+    return dict([part.partition("=")[::2] for part in value.split(",")])

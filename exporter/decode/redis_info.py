@@ -5,9 +5,9 @@ what the last INFO's lines gave.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from itertools import chain
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from exporter.catalog import redis_commands, redis_keyspace, redis_replication
 from exporter.catalog import redis_server as rows
@@ -50,8 +50,21 @@ class _Line(NamedTuple):
     usage: tuple[str, Usage] | None = None
     percentiles: tuple[str, tuple[tuple[str, float], ...]] | None = None
 
+    @property
+    def says_more(self) -> bool:
+        """Whether it gave more than samples."""
+        return self[1:] != (None, None, None)
+
 
 _NOTHING = _Line()
+
+
+class _Told(NamedTuple):
+    """INFO's lines, the samples that each gave, and by position those that say more than samples, in their order."""
+
+    lines: list[bytes]
+    samples: list[tuple[Sample, ...]]
+    more: dict[int, _Line]
 
 
 class InfoDecoder:
@@ -64,7 +77,8 @@ class InfoDecoder:
     def __init__(self, redis: str) -> None:
         self.usage: dict[str, Usage] = {}
         self._redis = redis
-        self._known: dict[bytes, _Line | None] = {}
+        self._told = _Told([], [], {})
+        self._summaries: dict[str, Sample] = {}
         self._zeros_known: dict[int, tuple[Sample, ...]] = {}
 
     def decode(self, text: bytes, databases: Iterable[int], now: float) -> list[Sample]:
@@ -72,27 +86,46 @@ class InfoDecoder:
 
         Of ``databases`` those are shown as empty that INFO leaves out.
         """
-        redis, known = self._redis, self._known
-        lines = text.split(b"\r\n")
-        kept = self._known = dict(zip(lines, map(known.get, lines), strict=True))
-        for line in [line for line, found in kept.items() if found is None]:
-            kept[line] = _decode_line(redis, line)
-        told = cast("Collection[_Line]", kept.values())
-        samples = list(chain.from_iterable([line.samples for line in told]))
-        fields = [line.field for line in told if line.field is not None]
-        self.usage = dict([line.usage for line in told if line.usage is not None])
+        redis, told = self._redis, self._tell(text.split(b"\r\n"))
+        samples = list(chain.from_iterable(told.samples))
+        more = told.more.values()
+        fields = [line.field for line in more if line.field is not None]
+        self.usage = dict([line.usage for line in more if line.usage is not None])
         samples += decode_identity(redis, dict(fields), now)
         samples += decode_masters(redis, fields)
-        samples += self._summaries([line.percentiles for line in told if line.percentiles is not None])
+        samples += self._summarize([line.percentiles for line in more if line.percentiles is not None])
         return samples + self._empty(text, databases)
 
-    def _summaries(self, percentiles: list[tuple[str, tuple[tuple[str, float], ...]]]) -> list[Sample]:
-        metric, redis, usage = redis_commands.LATENCY_PERCENTILES, self._redis, self.usage
-        return [
-            Sample(metric, (redis, command), Quantiles(values, *usage[command]))
-            for command, values in percentiles
-            if command in usage
-        ]
+    def _tell(self, lines: list[bytes]) -> _Told:
+        """Decode the lines that are not those of the last read."""
+        redis, told = self._redis, self._told
+        if len(lines) == len(told.lines):
+            changed = [
+                position
+                for position, (line, before) in enumerate(zip(lines, told.lines, strict=True))
+                if line != before
+            ]
+            decoded = [(position, _decode_line(redis, lines[position])) for position in changed]
+            if all((position in told.more) == line.says_more for position, line in decoded):
+                for position, line in decoded:
+                    told.samples[position] = line.samples
+                    if line.says_more:
+                        told.more[position] = line
+                self._told = told._replace(lines=lines)
+                return self._told
+        gave = [_decode_line(redis, line) for line in lines]
+        more = {position: line for position, line in enumerate(gave) if line.says_more}
+        self._told = _Told(lines, [line.samples for line in gave], more)
+        return self._told
+
+    def _summarize(self, percentiles: list[tuple[str, tuple[tuple[str, float], ...]]]) -> list[Sample]:
+        metric, redis, usage, before = redis_commands.LATENCY_PERCENTILES, self._redis, self.usage, self._summaries
+        self._summaries = found = {}
+        for command, values in percentiles:
+            if command in usage:
+                value, known = Quantiles(values, *usage[command]), before.get(command)
+                found[command] = known if known and known.value == value else Sample(metric, (redis, command), value)
+        return list(found.values())
 
     def _empty(self, text: bytes, databases: Iterable[int]) -> list[Sample]:
         told = {int(number) for number in _DATABASE.findall(text[text.find(b"# Keyspace") :])}

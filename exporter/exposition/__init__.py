@@ -6,8 +6,8 @@ Never reads a server, a clock or the state. prometheus_client is used in this ro
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
 
 from exporter.catalog import Kind, Metric
 from exporter.exposition.negotiate import Format, encode, negotiate
@@ -22,14 +22,18 @@ SMALL_FAMILY = 64
 """Series of a family whose text is kept between scrapes, as one piece: those of a quiet system, and of one server."""
 
 
-class _Text(NamedTuple):
-    """What a family looked like, and its text; ``exemplars`` is None where there can be none but in values."""
+@dataclass(slots=True)
+class _Text:
+    """What a family looked like, and its text; ``exemplars`` is None where there can be none but in values.
+
+    ``family`` is the last one that looked like that: one that comes again need not be looked at.
+    """
 
     family: Family
     series: Sequence[SeriesView]
     values: Sequence[Value | None]
     exemplars: Sequence[Exemplar | None] | None
-    text: tuple[str]
+    text: bytes
 
 
 class Renderer:
@@ -43,39 +47,47 @@ class Renderer:
         self._process = process
         self._dropped = frozenset(dropped)
         self._created = created
-        self._kept: dict[tuple[Metric, bool], _Text] = {}
+        self._kept: dict[bool, dict[Metric, _Text]] = {False: {}, True: {}}
 
-    def render(self, families: Iterable[Family], *, openmetrics: bool) -> Iterator[Sequence[str]]:
-        """Render a part of a body, pieces for each family; each metric must come in one family at most."""
+    def render(self, families: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
+        """Render a part of a body, a piece for each family; each metric must come in one family at most.
+
+        What can't be UTF-8 (half a surrogate pair in a label) becomes ``?``, since it must not cost a scrape.
+        """
+        kept = self._kept[openmetrics]
         for family in families:
-            if family.metric.name in self._dropped:
-                continue
-            yield self._render_family(family, openmetrics=openmetrics)
+            found = kept.get(family.metric)
+            if found is not None and found.family is family and found.exemplars is None:
+                yield found.text
+            elif family.metric.name not in self._dropped:
+                yield self._render_family(family, found, openmetrics=openmetrics)
 
-    def render_process(self, *, openmetrics: bool) -> str:
+    def render_process(self, *, openmetrics: bool) -> bytes:
         """Render the process's own metrics, which ``finish`` takes; a system call for each of some."""
-        return self._process.render(openmetrics=openmetrics)
+        return self._process.render(openmetrics=openmetrics).encode()
 
-    def finish(self, texts: Iterable[Sequence[str]], process: str, reply_format: Format) -> bytes:
+    def finish(self, texts: Iterable[bytes], process: bytes, reply_format: Format) -> bytes:
         """Put a body together from its pieces and the process's own metrics, compressed if the format says so."""
-        end = "# EOF\n" if reply_format.openmetrics else ""
-        return encode(chain(texts, [(process, end)]), reply_format)
+        end = b"# EOF\n" if reply_format.openmetrics else b""
+        return encode(chain(texts, (process, end)), reply_format)
 
-    def _render_family(self, family: Family, *, openmetrics: bool) -> Sequence[str]:
+    def _render_family(self, family: Family, kept: _Text | None, *, openmetrics: bool) -> bytes:
         """Render, or give the text of the last time if nothing has changed (0.0 and -0.0 count as the same here)."""
         metric, series = family.metric, family.series
-        kept = self._kept.get((metric, openmetrics))
-        if kept is not None and kept.family is family and kept.exemplars is None:
-            return kept.text
         if len(series) > SMALL_FAMILY:
-            return render_family(family, openmetrics=openmetrics, created=self._created)
+            return self._render_new(family, openmetrics=openmetrics)
         if kept is not None and kept.values == family.values and kept.series == series:
             told = kept.exemplars
             if told is None or told == [one.exemplar for one in series]:
+                kept.family = family
                 return kept.text
-        text = ("".join(render_family(family, openmetrics=openmetrics, created=self._created)),)
+        text = self._render_new(family, openmetrics=openmetrics)
         # Those of histograms are in their values.
         on_counters = openmetrics and metric.kind is Kind.COUNTER and has_exemplars(metric)
         exemplars = [one.exemplar for one in series] if on_counters else None
-        self._kept[metric, openmetrics] = _Text(family, series, family.values, exemplars, text)
+        self._kept[openmetrics][metric] = _Text(family, series, family.values, exemplars, text)
         return text
+
+    def _render_new(self, family: Family, *, openmetrics: bool) -> bytes:
+        text = "".join(render_family(family, openmetrics=openmetrics, created=self._created))
+        return text.encode("utf-8", "replace")

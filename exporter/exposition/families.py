@@ -6,11 +6,10 @@ scrape; their number has a bound. Never renders. Threads may call it at the same
 
 import threading
 from collections.abc import Iterable
-from operator import is_
 from typing import NamedTuple
 
 from exporter.catalog import Metric
-from exporter.records import Exemplar, Family, Reading, Sample
+from exporter.records import Exemplar, Family, Reading, Sample, Value
 from exporter.static_labels import StaticLabels
 
 DEFAULT_LIMIT = 100_000
@@ -30,11 +29,12 @@ class SampleSeries:
         self.cache: object = None
 
 
-class _Last(NamedTuple):
-    """The samples of a metric as they came, and the family that was made of them."""
+class _Kept(NamedTuple):
+    """The samples of a scrape, what was made of them, and where each one went: its family, and its row there."""
 
     samples: list[Sample]
-    family: Family
+    families: list[Family]
+    places: list[tuple[int, int]]
 
 
 class SampleGrouper:
@@ -50,44 +50,71 @@ class SampleGrouper:
         self._limit = limit
         self._lock = threading.Lock()
         self._series: dict[Metric, dict[tuple[str, ...], SampleSeries]] = {}
-        self._last: dict[Metric, _Last] = {}
+        self._kept: _Kept | None = None
         self._size = 0
 
     def group(self, samples: Iterable[Sample]) -> list[Family]:
         """Group by metric, metrics and series in order of first appearance; of two equal series the later counts.
 
-        A family all of whose samples are the very objects of the last time is that of the last time.
+        A family none of whose samples has changed is that of the last time.
         """
-        by_metric: dict[Metric, list[Sample]] = {}
-        for sample in samples:
-            found = by_metric.get(sample.metric)
-            if found is None:
-                by_metric[sample.metric] = [sample]
-            else:
-                found.append(sample)
+        found = list(samples)
         with self._lock:
-            families = [self._family(metric, found) for metric, found in by_metric.items()]
-            if self._size > self._limit:
-                self._series.clear()
-                self._last.clear()
-                self._size = 0
+            families = self._renew(found)
+            if families is None:
+                families = self._arrange(found)
+                if self._size > self._limit:
+                    self._series.clear()
+                    self._kept = None
+                    self._size = 0
             return families
 
-    def _family(self, metric: Metric, samples: list[Sample]) -> Family:
-        last = self._last.get(metric)
-        if last is not None and len(last.samples) == len(samples) and all(map(is_, last.samples, samples)):
-            return last.family
-        known = self._series.setdefault(metric, {})
-        values: dict[SampleSeries, Reading] = {}
-        for _, labels, value in samples:
-            series = known.get(labels)
-            if series is None:
-                series = known[labels] = SampleSeries((*labels, *self._labels.values))
-                self._size += 1
+    def _renew(self, samples: list[Sample]) -> list[Family] | None:
+        """Replace what has changed since the last scrape; None unless the same series came in the same order."""
+        kept = self._kept
+        if kept is None or len(kept.samples) != len(samples):
+            return None
+        renewed: dict[int, list[Value | None]] = {}
+        for place, now, before in zip(kept.places, samples, kept.samples, strict=True):
+            if now is before or now == before:
+                continue
+            if now.metric is not before.metric or now.labels != before.labels:
+                return None
+            position, row = place
+            values = renewed.get(position)
+            if values is None:
+                values = renewed[position] = list(kept.families[position].values)
+            values[row] = now.value
+        families = list(kept.families)
+        for position, values in renewed.items():
+            families[position] = families[position]._replace(values=values)
+        self._kept = _Kept(samples, families, kept.places)
+        return families
+
+    def _arrange(self, samples: list[Sample]) -> list[Family]:
+        rows: dict[Metric, dict[SampleSeries, Reading]] = {}
+        places: list[tuple[Metric, int]] = []
+        for metric, labels, value in samples:
+            values = rows.setdefault(metric, {})
+            series = self._known(metric, labels)
+            places.append((metric, len(values)))
             values[series] = value
-        family = Family(self._labels.extend(metric), list(values), list(values.values()))
-        self._last[metric] = _Last(samples, family)
-        return family
+        positions = {metric: position for position, metric in enumerate(rows)}
+        families = [
+            Family(self._labels.extend(metric), list(values), list(values.values())) for metric, values in rows.items()
+        ]
+        # Of a series that came twice nobody could say which of the two changed it.
+        unique = sum(map(len, rows.values())) == len(samples)
+        self._kept = _Kept(samples, families, [(positions[metric], row) for metric, row in places]) if unique else None
+        return families
+
+    def _known(self, metric: Metric, labels: tuple[str, ...]) -> SampleSeries:
+        known = self._series.setdefault(metric, {})
+        series = known.get(labels)
+        if series is None:
+            series = known[labels] = SampleSeries((*labels, *self._labels.values))
+            self._size += 1
+        return series
 
 
 def group_samples(samples: Iterable[Sample]) -> list[Family]:

@@ -4,10 +4,9 @@ prometheus_client decides between the formats, as it does in every other Python 
 Never raises for a header, however odd; never answers with a version or an escaping that the body does not have.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from zlib import DEFLATED
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, CONTENT_TYPE_PLAIN_1_0_0, choose_encoder
@@ -23,8 +22,8 @@ except ImportError:  # there is none for this kind of machine
 GZIP_LEVEL = 1
 GZIP_CONTAINER = 31
 """zlib's number for gzip with the largest window; it writes no time, so equal texts stay equal."""
-CHUNK = 1000
-"""Pieces of text, at most some kilobytes each, that are compressed together."""
+CHUNK = 256 * 1024
+"""Bytes that are compressed together, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +53,28 @@ def negotiate(accept: str, accept_encoding: str) -> Format:
     return Format(openmetrics, content_type, gzip=_accepts_gzip(accept_encoding))
 
 
-def encode(texts: Iterable[Sequence[str]], reply_format: Format) -> bytes:
-    """Join and encode, and compress if the format says so; equal texts give equal bytes.
+def encode(texts: Iterable[bytes], reply_format: Format) -> bytes:
+    """Join, and compress if the format says so; equal texts give equal bytes.
 
-    What can't be UTF-8 (half a surrogate pair in a label) becomes ``?``, since it must not cost a scrape. A chunk at a
-    time, since a large application's body takes megabytes, and would twice in between.
+    A chunk at a time, since a large application's body takes megabytes, and would twice in between.
     """
     if not reply_format.gzip:
-        return "".join(chain.from_iterable(texts)).encode("utf-8", "replace")
+        return b"".join(texts)
     compressor = compressobj(GZIP_LEVEL, DEFLATED, GZIP_CONTAINER)
-    chunks = [compressor.compress("".join(chunk).encode("utf-8", "replace")) for chunk in _chunks(texts)]
+    chunks = [compressor.compress(chunk) for chunk in _chunks(texts)]
     return b"".join([*chunks, compressor.flush()])
 
 
-def _chunks(texts: Iterable[Sequence[str]]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for pieces in texts:
-        chunk += pieces
-        if len(chunk) >= CHUNK:
-            yield chunk
-            chunk = []
-    yield chunk
+def _chunks(texts: Iterable[bytes]) -> Iterator[bytes]:
+    waiting: list[bytes] = []
+    size = 0
+    for text in texts:
+        waiting.append(text)
+        size += len(text)
+        if size >= CHUNK:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)
 
 
 def _content_type(accept: str) -> str:

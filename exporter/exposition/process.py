@@ -7,7 +7,9 @@ here, because those and ``generate_latest`` take as long for these twenty lines 
 
 import gc
 import os
+import resource
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from prometheus_client.gc_collector import GCCollector
@@ -18,19 +20,34 @@ from prometheus_client.registry import CollectorRegistry
 
 from exporter.exposition.lines import render_number, render_pairs
 
-_UTIME, _STIME, _VIRTUAL, _RESIDENT = 11, 12, 20, 21
-"""Where these stand behind the program's name in /proc/self/stat, see proc_pid_stat(5)."""
+_DESCRIPTORS = "/proc/self/fd"
 _CONSTANT = frozenset(("python_info", "process_start_time_seconds", "process_max_fds"))
 
 Values = dict[tuple[str, str], float]
 """Values by sample name and rendered labels."""
 
 
+@dataclass(slots=True)
+class _Line:
+    """A line but for its value, with the key of that; ``kept`` is the value of the last time and the whole line."""
+
+    prefix: str
+    key: tuple[str, str]
+    kept: tuple[float, str] | None = None
+
+    def render(self, value: float) -> str:
+        """Give the line with this value."""
+        kept = self.kept
+        if kept is None or kept[0] != value:
+            kept = self.kept = (value, f"{self.prefix} {render_number(value)}\n")
+        return kept[1]
+
+
 class _Lines(NamedTuple):
-    """A metric: its HELP and TYPE, and its lines but for their values, with the key of each."""
+    """A metric: its HELP and TYPE, and its lines."""
 
     head: str
-    lines: list[tuple[str, tuple[str, str]]]
+    lines: list[_Line]
 
 
 class ProcessMetrics:
@@ -60,7 +77,7 @@ class ProcessMetrics:
         values = self._constant | _read_collections() | _read_process()
         chunks = []
         for head, lines in self._lines[openmetrics]:
-            found = [f"{prefix} {render_number(values[key])}\n" for prefix, key in lines if key in values]
+            found = [line.render(values[line.key]) for line in lines if line.key in values]
             if found:
                 chunks += [head, *found]
         return "".join(chunks)
@@ -71,7 +88,7 @@ def _prepare(metric: Metric, static: Mapping[str, str], *, openmetrics: bool) ->
     name = f"{metric.name}_total" if metric.type == "counter" and not openmetrics else metric.name
     head = f"# HELP {name} {metric.documentation}\n# TYPE {name} {metric.type}\n"
     lines = [
-        (sample.name + _labels({**sample.labels, **static}), (sample.name, _labels(sample.labels)))
+        _Line(sample.name + _labels({**sample.labels, **static}), (sample.name, _labels(sample.labels)))
         for sample in metric.samples
     ]
     return _Lines(head, lines)
@@ -92,19 +109,22 @@ def _read_collections() -> Values:
 
 
 def _read_process() -> Values:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    values: Values = {("process_cpu_seconds_total", ""): usage.ru_utime + usage.ru_stime}
     try:
-        descriptor = os.open("/proc/self/stat", os.O_RDONLY)
+        # A file that the kernel has ready, unlike `stat`, for which it goes through all threads.
+        descriptor = os.open("/proc/self/statm", os.O_RDONLY)
         try:
-            fields = os.read(descriptor, 4096).rpartition(b")")[2].split()
+            virtual, resident = os.read(descriptor, 128).split(None, 2)[:2]
         finally:
             os.close(descriptor)
-        descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- names are enough, and read at every scrape
+        # Since Linux 6.2 the size is the number; a list has the descriptor that it is read by on it.
+        descriptors = os.stat(_DESCRIPTORS).st_size or len(os.listdir(_DESCRIPTORS)) - 1  # noqa: PTH116, PTH208 -- read at every scrape
     except OSError:  # no /proc here, or no descriptor left
-        return {}
-    ticks = int(fields[_UTIME]) + int(fields[_STIME])
-    return {
-        ("process_virtual_memory_bytes", ""): int(fields[_VIRTUAL]),
-        ("process_resident_memory_bytes", ""): int(fields[_RESIDENT]) * os.sysconf("SC_PAGE_SIZE"),
-        ("process_cpu_seconds_total", ""): ticks / os.sysconf("SC_CLK_TCK"),
+        return values
+    page = os.sysconf("SC_PAGE_SIZE")
+    return values | {
+        ("process_virtual_memory_bytes", ""): int(virtual) * page,
+        ("process_resident_memory_bytes", ""): int(resident) * page,
         ("process_open_fds", ""): descriptors,
     }

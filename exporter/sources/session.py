@@ -142,6 +142,8 @@ class Session:
             raise SourceError("protocol", "more replies than commands")
 
     def _answers(self, batch: "_Batch") -> list[Any]:
+        if not batch.refused and hiredis.ReplyError not in set(map(type, batch.replies)):
+            return batch.replies
         replies = iter(batch.replies)
         return [
             batch.refused.get(position) or self._checked(command, next(replies))

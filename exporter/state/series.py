@@ -7,16 +7,16 @@ an event has no look-up by label. Gives copies of all values as families. Not th
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from exporter.catalog import OVERFLOW, Kind, Metric
 from exporter.catalog.internals import SERIES, SERIES_DROPPED, SERIES_EXPIRED
 from exporter.catalog.labels import WORKER
 from exporter.clock import Clock, SystemClock
-from exporter.records import Distribution, Exemplar, Family
+from exporter.records import Distribution, Exemplar, Family, Value
 from exporter.static_labels import StaticLabels
 
 
@@ -141,6 +141,7 @@ class Children(Generic[S]):
         self._new = new
         self._shown = new.labels.extend(self.metric)
         self._young: dict[S, float] = {}  # those still shown as 0, and since when; the oldest first
+        self._last = Family(self._shown, [], [])
 
     def child(self, labels: tuple[str, ...], make: Callable[[tuple[str, ...]], S] | None = None) -> S:
         """Give the series with these label values, made if need be, by ``make`` where it is unlike the others."""
@@ -156,19 +157,33 @@ class Children(Generic[S]):
         return self.series[labels]
 
     def copied(self, *, whole: bool) -> Family:
-        """The series with their values at this moment.
+        """The series with their values at this moment; the family of the last time if nothing has changed since.
 
         ``whole`` takes new ones for what they are, too, and leaves exemplars out.
         """
         rows: list[Any] = list(self.series.values())
-        young = () if whole else self._young and self._still_young()
-        if self.metric.kind is Kind.HISTOGRAM:
-            if whole:
-                return Family(self._shown, rows, [row.counted() for row in rows])
-            return Family(self._shown, rows, [row.nothing() if row in young else row.copied() for row in rows])
-        if young:
-            return Family(self._shown, rows, [0 if row in young else row.value for row in rows])
-        return Family(self._shown, rows, [row.value for row in rows])
+        is_histogram = self.metric.kind is Kind.HISTOGRAM
+        if whole:
+            return Family(self._shown, rows, [row.counted() if is_histogram else row.value for row in rows])
+        last, young = self._last, self._young and self._still_young()
+        same_rows = rows == last.series
+        known = last.values if same_rows else [None] * len(rows)
+        values: list[Value | None]
+        if young and is_histogram:
+            values = [row.nothing() if row in young else row.copied() for row in rows]
+        elif young:
+            values = [0 if row in young else row.value for row in rows]
+        elif is_histogram:
+            # Whatever is observed is counted: with the same counts nothing else has changed either.
+            values = [
+                value if value and value.counts == row.counts else row.copied()
+                for row, value in zip(rows, cast("Sequence[Distribution | None]", known), strict=True)
+            ]
+        else:
+            values = [row.value for row in rows]
+        if not same_rows or values != known:
+            self._last = last = Family(self._shown, rows, values)
+        return last
 
     def _bear(self, labels: tuple[str, ...], make: Callable[[tuple[str, ...]], S]) -> S:
         series = make((*labels, *self._new.labels.values))
@@ -248,4 +263,5 @@ class Store:
             if children.refused:
                 self.scalar(SERIES_DROPPED, children.metric.name).value = children.refused
         wanted = self._order if only is None else [children for children in self._order if children.origin in only]
-        return [children.copied(whole=whole) for children in wanted]
+        # What has no series may come from somewhere else: no metric comes twice.
+        return [children.copied(whole=whole) for children in wanted if children.series]

@@ -11,13 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.samples import Sample
 
 from exporter.catalog import tasks as rows
-from exporter.exposition import negotiate
-from exporter.exposition.negotiate import encode
-from exporter.exposition.text import exemplar_fits, render_family
+from exporter.exposition import ProcessMetrics, Renderer, negotiate
+from exporter.exposition.text import exemplar_fits
 from exporter.records import Family
 from exporter.state.series import Store
 from tests.lab import EVENT_METRICS
 
+_PROCESS = ProcessMetrics()
 FORMATS = ("text/plain", "application/openmetrics-text; version=1.0.0")
 
 
@@ -49,8 +49,7 @@ def check_values(task: str, queue: str) -> None:
 
 def _read(families: Iterable[Family], accept: str) -> Iterator[Sample]:
     chosen = negotiate(accept, "")
-    texts = [render_family(family, openmetrics=chosen.openmetrics) for family in families if family.series]
-    body = encode(texts, chosen).decode()
+    body = b"".join(Renderer(_PROCESS).render(families, openmetrics=chosen.openmetrics)).decode()
     found: Any = read_openmetrics(f"{body}# EOF\n") if chosen.openmetrics else read_text(body)  # type: ignore[no-untyped-call]  # prometheus_client's own
     return (sample for family in found for sample in family.samples)
 

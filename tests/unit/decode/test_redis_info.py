@@ -274,3 +274,25 @@ def test_any_info(fields: dict[str, str], text: bytes) -> None:
         for sample in decode_info("r", given_text):
             assert isinstance(sample.value, int | float | Quantiles)
             assert len(sample.metric.labels) == len(sample.labels)
+
+
+OTHER_INFOS = (
+    INFO,
+    INFO.replace(b"connected_clients:3", b"connected_clients:4"),
+    INFO.replace(b"redis_mode:standalone", b"uptime_in_days:0"),  # a line that said more than a sample
+    INFO.replace(b"used_memory:1048576", b"role:slave"),  # one that begins to
+    INFO.replace(b"uptime_in_seconds:100\r\n", b""),
+    INFO.replace(b"maxclients:10000", b"cmdstat_get:calls=2,usec=8,usec_per_call=4.00"),
+    INFO.replace(b"maxclients:10000", b"cmdstat_get:calls=3,usec=9,usec_per_call=3.00"),
+    b"",
+)
+
+
+@given(st.lists(st.sampled_from(OTHER_INFOS), max_size=6))
+def test_reads_leave_nothing_behind(texts: list[bytes]) -> None:
+    """Whatever INFO said before, it gives what it gives to somebody who reads it for the first time."""
+    decoder = InfoDecoder("r")
+    for text in texts:
+        fresh = InfoDecoder("r")
+        assert fresh.decode(text, (0, 1), NOW) == decoder.decode(text, (0, 1), NOW)
+        assert fresh.usage == decoder.usage

@@ -90,3 +90,34 @@ def test_a_family_of_the_same_samples_is_the_same() -> None:
         assert family is not first
         assert [sample.value for sample in samples] == list(family.values)
         assert [sample.labels for sample in samples] == [series.labels for series in family.series]
+
+
+def test_what_changed_is_what_differs() -> None:
+    """Whatever comes, goes, moves or changes between two scrapes, the families are those of somebody who keeps none."""
+    up, keys = Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 5)
+    stories = [
+        [up, keys],
+        [up, keys._replace(value=6)],  # a value
+        [up._replace(value=0), keys._replace(value=7)],
+        [up, Sample(KEYS, ("b",), 5)],  # a label
+        [keys, up],  # an order
+        [up, up._replace(value=0)],  # one twice, of which the later counts
+        [up._replace(value=0), up],
+        [up, Sample(UP, ("b",), 1), keys],
+        [Sample(UP, ("b",), 0), up, keys],
+        [],
+        [up],
+    ]
+    grouper = SampleGrouper()
+    for samples in stories:
+        assert read_families(group_samples(samples)) == read_families(grouper.group(samples))
+
+
+def test_what_was_given_stays_as_it_was() -> None:
+    """A family that a scrape is still rendering does not change under it when the next one comes."""
+    grouper = SampleGrouper()
+    first = grouper.group([Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 1)])
+    second = grouper.group([Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 2)])
+    assert [[1], [1]] == [list(family.values) for family in first]
+    assert [[1], [2]] == [list(family.values) for family in second]
+    assert first[0] is second[0]

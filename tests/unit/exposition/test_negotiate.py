@@ -76,7 +76,7 @@ def test_accept_encoding(accept_encoding: str, compressed: bool) -> None:  # noq
 
 def test_encode() -> None:
     """A compressed body is the body again, and the same bytes each time; without gzip nothing changes."""
-    texts = [["some text\n"] * 50, ["some text\n"] * 50]
+    texts = [b"some text\n" * 50, b"some text\n" * 50]
     body = b"some text\n" * 100
     packed = encode(texts, Format(openmetrics=False, content_type=TEXT, gzip=True))
     assert body == gzip.decompress(packed)

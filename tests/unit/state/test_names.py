@@ -58,7 +58,7 @@ def test_rewritten_names_are_counted_together() -> None:
 
 
 def _labels(lab: Lab, metric: object) -> list[tuple[str, ...]]:
-    return next([s.labels for s in family.series] for family in lab.store.collect() if family.metric is metric)
+    return [s.labels for family in lab.store.collect() if family.metric is metric for s in family.series]
 
 
 def test_failures_of_what_is_left_out() -> None:
@@ -148,7 +148,7 @@ def test_a_flood_of_names_stays_inside_the_bounds(naming: Naming) -> None:
 def _body(lab: Lab) -> bytes:
     renderer = Renderer(ProcessMetrics())
     texts = renderer.render(lab.store.collect(), openmetrics=False)
-    return renderer.finish(texts, "", negotiate("", ""))
+    return renderer.finish(texts, b"", negotiate("", ""))
 
 
 def test_a_hidden_queue_hides_its_tasks_whole() -> None:

@@ -111,3 +111,34 @@ def test_undeclared_metric() -> None:
     """A metric that the store was not made for can't be written."""
     with pytest.raises(KeyError):
         Store((), 10, {}).scalar(rows.TASKS, "t", "q", "success")
+
+
+def test_a_family_is_that_of_the_last_time_until_something_changes() -> None:
+    """What stands still is not copied again; a value, an observation, a series more or less makes a new family."""
+    store, only = Store(METRICS, 10, {rows.TASK_WAIT.name: (1.0,)}), frozenset((rows.TASKS, rows.TASK_WAIT))
+    count, wait = store.scalar(rows.TASKS, "t", "q", "success"), store.histogram(rows.TASK_WAIT, "t", "q")
+    before = store.collect(only=only)
+    assert all(now is then for now, then in zip(store.collect(only=only), before, strict=True))
+
+    def change_count() -> None:
+        count.value += 1
+
+    changes = [
+        (change_count, 0),
+        (lambda: wait.observe_task(0.0, "id", 1.0), 1),
+        (lambda: store.scalar(rows.TASKS, "t", "q", "failure"), 0),
+        (lambda: store.discard(rows.TASKS, ("t", "q", "failure")), 0),
+    ]
+    for change, position in changes:
+        change()
+        now = store.collect(only=only)
+        assert [number == position for number in (0, 1)] == [
+            family is not then for family, then in zip(now, before, strict=True)
+        ]
+        before = now
+    store.discard(rows.TASKS, ("t", "q", "success"))
+    assert [rows.TASK_WAIT] == [family.metric for family in store.collect(only=only)]
+    store.scalar(rows.TASKS, "t", "q", "success")
+    assert [[0], [Distribution([1, 0], 0.0, [("id", 0.0, 1.0), None])]] == [
+        list(family.values) for family in store.collect(only=only)
+    ]
