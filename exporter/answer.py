@@ -5,10 +5,13 @@ woken by it takes as long as making it. A large one, and one for which a server 
 may be held.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from exporter.exposition import Format, Renderer
 from exporter.pipeline import EventPipeline
+from exporter.precedence import Precedence
+from exporter.records import Sample
 from exporter.scrape import Scrape
 from exporter.state.tasks import Tasks
 
@@ -19,12 +22,16 @@ SMALL = 2000
 
 
 class Answerer:
-    """Makes answers, several at a time."""
+    """Makes answers, several at a time; ``after_large`` is called after one that took a thread."""
 
-    def __init__(self, scrape: Scrape, pipeline: EventPipeline, tasks: Tasks, renderer: Renderer) -> None:
+    def __init__(
+        self, scrape: Scrape, pipeline: EventPipeline, tasks: Tasks, renderer: Renderer, precedence: Precedence
+    ) -> None:
         self.scrape = scrape
         self.renderer = renderer
+        self.precedence = precedence
         self.size = 0
+        self.after_large: Callable[[], None] = lambda: None
         self._pipeline = pipeline
         self._tasks = tasks
 
@@ -56,18 +63,25 @@ class Answer:
         # The servers answer meanwhile.
         self._events = list(self._answerer.render_events(self._format))
         self._process = self._render_process()
-        return self.wait() if self._collection.gather(PATIENCE) else None
+        return self._finish(self._events, self._process) if self._collection.gather(PATIENCE) else None
 
     def wait(self) -> bytes:
         """Make the body, however long that takes; the servers' deadline bounds it."""
-        process = self._render_process() if self._process is None else self._process
-        return self._answerer.renderer.finish(self._texts(), process, self._format)
+        if self._events is not None and self._process is not None:
+            found = self._collection.wait()
+            with self._answerer.precedence:
+                return self._finish(self._events, self._process, found)
+        body = self._finish(self._answerer.render_events(self._format), self._render_process())
+        self._answerer.after_large()
+        return body
+
+    def _finish(self, events: Iterable[bytes], process: bytes, found: dict[str, list[Sample]] | None = None) -> bytes:
+        return self._answerer.renderer.finish(chain(events, self._servers(found)), process, self._format)
+
+    def _servers(self, found: dict[str, list[Sample]] | None) -> Iterator[bytes]:
+        answerer = self._answerer
+        families = answerer.scrape.group(self._collection.wait() if found is None else found)
+        yield from answerer.renderer.render(families, openmetrics=self._format.openmetrics)
 
     def _render_process(self) -> bytes:
         return self._answerer.renderer.render_process(openmetrics=self._format.openmetrics)
-
-    def _texts(self) -> Iterator[bytes]:
-        answerer = self._answerer
-        yield from answerer.render_events(self._format) if self._events is None else self._events
-        families = answerer.scrape.group(self._collection.wait())
-        yield from answerer.renderer.render(families, openmetrics=self._format.openmetrics)

@@ -24,6 +24,7 @@ from exporter.exposition import ProcessMetrics, Renderer, negotiate
 from exporter.key_spaces import KeySpaces
 from exporter.memory_guard import MemoryGuard
 from exporter.pipeline import EventPipeline
+from exporter.precedence import Precedence
 from exporter.records import Family, Sample
 from exporter.redbeat import Schedules
 from exporter.redis_targets import RedisTargets
@@ -77,7 +78,9 @@ class App:
         shown = settings.metrics
         dropped = options.dropped_metrics(settings)
         renderer = Renderer(ProcessMetrics(shown.labels), created=shown.created, dropped=dropped)
-        self.answerer = Answerer(self.scrape, self.pipeline, self.tasks, renderer)
+        self.precedence = Precedence(clock)
+        self.pipeline.give_way = self.precedence.give_way
+        self.answerer = Answerer(self.scrape, self.pipeline, self.tasks, renderer, self.precedence)
         versions = (__version__, platform.python_version(), LIBRARY_VERSION)
         self.store.scalar(internals.BUILD_INFO, *versions).value = 1
         self._scrape_duration = self.store.histogram(internals.SCRAPE_DURATION)

@@ -59,12 +59,14 @@ class Stream(Protocol):
 class EventPipeline:
     """Folds messages into tasks and workers, and keeps account of the subscription.
 
-    ``decode`` is for what the stream reads.
+    ``decode`` is for what the stream reads; ``give_way`` is called where a batch
+    may wait for something else.
     """
 
     def __init__(self, store: Store, tasks: Tasks, workers: Workers, clock: Clock) -> None:
         self.listening = False
         self.decode: Decode = decode_message
+        self.give_way: Callable[[], None] = lambda: None
         self._store = store
         self._tasks = tasks
         self._workers = workers
@@ -98,6 +100,7 @@ class EventPipeline:
 
     def fold(self, payloads: list[Any]) -> None:
         """Decode and fold what one read brought."""
+        self.give_way()
         decoded, refused = [], []
         decode = self.decode
         for payload in payloads:
@@ -105,13 +108,23 @@ class EventPipeline:
                 decoded.append(decode(payload))
             except DecodeError as error:
                 refused.append(error.reason)
+        self.give_way()
         with self._store.lock:
             self._tasks.now = self._clock.monotonic()
             now = self._clock.now()
             for reason in refused:
                 self._store.scalar(internals.EVENTS_INVALID, reason).value += 1
+            table = self._table
+            stamps: list[float] = []
             for message in decoded:
-                self._fold_message(message, now)
+                for part in message:
+                    fold, seen = table[type(part)]
+                    seen.value += 1
+                    fold(part)
+                timestamp = message[-1].timestamp if message else None
+                if timestamp is not None:
+                    stamps.append(timestamp)
+            self._lag.observe_all([now - stamp if stamp < now else 0.0 for stamp in stamps])
             if decoded:
                 self._store.scalar(internals.LAST_EVENT).value = now
 
@@ -149,16 +162,6 @@ class EventPipeline:
             self._tasks.sweep(now)
         if self._deaf_since is not None:
             self._count_gap()
-
-    def _fold_message(self, message: Sequence[Part], now: float) -> None:
-        table = self._table
-        for part in message:
-            fold, seen = table[type(part)]
-            seen.value += 1
-            fold(part)
-        timestamp = getattr(message[-1], "timestamp", None) if message else None
-        if timestamp is not None:
-            self._lag.observe(now - timestamp if timestamp < now else 0.0)
 
     def _count_gap(self) -> None:
         now = self._clock.monotonic()

@@ -5,7 +5,7 @@ fields of an event (args, kwargs, result) are user data and are not even decoded
 """
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, ClassVar, NamedTuple, Protocol
 
 from msgspec import Meta, Raw, Struct
 
@@ -142,10 +142,13 @@ class WorkerOffline(WorkerEvent, tag_field="type", tag="worker-offline", gc=Fals
 class Stranger(Struct, gc=False):
     """A well-formed event of a type that is not folded: a custom event, gossip."""
 
+    timestamp: ClassVar[float | None] = None
+
 
 class Broken(Struct, gc=False):
     """A part of a batch that is no event, or whose fields are not as they should be; ``reason`` as DecodeError's."""
 
+    timestamp: ClassVar[float | None] = None
     reason: str
 
 

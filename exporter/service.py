@@ -19,7 +19,7 @@ from exporter.log_stream import open_log_stream
 from exporter.records import Sample
 from exporter.settings import RedisTarget, Settings
 from exporter.sources.headroom import HEADROOM
-from exporter.tuning import keep_little_memory, keep_pauses_short
+from exporter.tuning import give_back_memory, keep_little_memory, keep_pauses_short
 from exporter.web.routes import HEALTHY_PATH, Handlers, build_app
 from exporter.web.security import guard, open_tls
 from exporter.web.server import WebServer, bind
@@ -43,9 +43,8 @@ class Service:
         tls = open_tls(security, self.app.clock)
         listener = bind(settings.web.listen_address)
         app = self.app
-        routes = build_app(
-            Handlers(app.metrics, app.healthy, app.ready, app.home, app.show_status), settings.web.telemetry_path
-        )
+        handlers = Handlers(app.metrics, app.healthy, app.ready, app.home, app.show_status, app.precedence)
+        routes = build_app(handlers, settings.web.telemetry_path)
         open_paths = (HEALTHY_PATH,) if settings.web.open_health else ()
         self._web = WebServer(listener, guard(routes, security, open_paths), tls)
         host, port = listener.getsockname()[:2]
@@ -80,6 +79,7 @@ def run(settings: Settings) -> int:
     keep_little_memory()
     HEADROOM.enable()
     service = Service(settings)
+    service.app.answerer.after_large = give_back_memory
     service.app.scrape.background.append(lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)])
     wakes = _stop_on_signals(service.app.stop)
     keep_pauses_short()

@@ -37,7 +37,7 @@ class _Typed(msgspec.Struct):
 
 _ANY_EVENT: Any = Union[tuple(EVENT_CLASSES)]  # noqa: UP007 -- made from a list
 _KNOWN_TYPES = {kind.__struct_config__.tag for kind in EVENT_CLASSES}
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_envelope: Callable[[Any], Any] = msgspec.json.Decoder(_Envelope).decode
 _decode_plain = msgspec.json.Decoder(_PlainEnvelope).decode
 
 
@@ -64,26 +64,17 @@ _SERIALIZERS = {
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def decode_message(payload: bytes) -> Sequence[Part]:
+def decode_message(payload: Any, unwrap: Callable[[Any], EventMessage] = _decode_envelope) -> Sequence[Part]:  # noqa: ANN401 -- what ``unwrap`` takes
     """Decode one published message into its parts, in order: events, and what stands among them that is none.
 
     Raises DecodeError when nothing of it can be used: ``envelope`` (not kombu's), ``serializer`` (one that is not
     read, pickle above all), ``body`` (neither an event nor a list).
     """
     try:
-        envelope = _decode_envelope(payload)
-        body, content_type = envelope.body, envelope.content_type
+        message = unwrap(payload)
     except _MALFORMED:
-        body, content_type = _plain_body(payload)
-    return _decode_body(body, content_type)
-
-
-def decode_event_message(message: EventMessage) -> Sequence[Part]:
-    """Decode the same where there is no envelope; raise DecodeError (``serializer``, ``body``)."""
-    return _decode_body(message.body, message.content_type)
-
-
-def _decode_body(body: bytes, content_type: str) -> Sequence[Part]:
+        message = _read_plain(payload)
+    body, content_type = message.body, message.content_type
     serializer = _SERIALIZERS.get(content_type)
     if serializer is None:
         raise DecodeError("serializer", f"events in {content_type[:100]!r} are not read")
@@ -95,13 +86,18 @@ def _decode_body(body: bytes, content_type: str) -> Sequence[Part]:
         return _salvage(serializer, body)
 
 
-def _plain_body(payload: bytes) -> tuple[bytes, str]:
-    """Body and content type of an envelope whose body is not base64."""
+def decode_event_message(message: EventMessage) -> Sequence[Part]:
+    """Decode the same where there is no envelope; raise DecodeError (``serializer``, ``body``)."""
+    return decode_message(message, lambda told: told)
+
+
+def _read_plain(payload: bytes) -> EventMessage:
+    """Read an envelope whose body is not base64."""
     try:
         envelope = _decode_plain(payload)
     except _MALFORMED as error:
         raise DecodeError("envelope", f"not a kombu message: {error}") from None
-    return envelope.body.encode(), envelope.content_type
+    return EventMessage(envelope.body.encode(), envelope.content_type)
 
 
 def _salvage(serializer: _Serializer, body: bytes) -> list[Part]:

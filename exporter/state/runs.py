@@ -32,7 +32,7 @@ def begin(uuid: str, task: Task, series: TaskSeries, worker: Worker, at: float) 
     return crowded
 
 
-def end(uuid: str, task: Task, worker: Worker, *, retried: bool) -> tuple[TaskSeries, float] | None:
+def end(uuid: str, task: Task, worker: Worker, retried: bool) -> tuple[TaskSeries, float] | None:  # noqa: FBT001 -- hot
     """Enter an end reported by ``worker``; give the execution's series and start (0 if unknown).
 
     Of two executions on one worker a retry ends the older one: what it published is the other. None means that this

@@ -71,6 +71,13 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def observe_all(self, values: Collection[float]) -> None:
+        """Count one observation each."""
+        bounds, counts = self.bounds, self.counts
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+        self.total += sum(values)
+
     def observe_delay(self, start: float, since: float, eta: float | None, task_id: str) -> None:
         """Count the time from ``since``, or from the eta if that is later, to ``start``; clocks may disagree."""
         if eta is not None and eta > since:

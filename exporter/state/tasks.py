@@ -282,7 +282,7 @@ class Tasks:
         if task is None:
             self._hold_or_miss(event.uuid, kind, partial(refold, event), worker)
             return None
-        run = runs.end(event.uuid, task, worker, retried=kind == "task-retried")
+        run = runs.end(event.uuid, task, worker, kind == "task-retried")
         if run is None:
             self._store.scalar(internals.TASKS_DUPLICATE, kind).value += 1
             return None

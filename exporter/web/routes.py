@@ -10,7 +10,8 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, TypeVar, cast
 
@@ -55,7 +56,8 @@ class Handlers:
     ``metrics`` takes the values of Accept and Accept-Encoding (empty if absent), and the seconds after which
     Prometheus gives up on the scrape, or None. It is called in the event loop and gives the answer if that holds up
     nothing else, or what will give it when called in a thread. ``healthy`` and ``ready`` give the verdict and its
-    reason in words. ``home`` takes the parameters of the query and gives HTML, ``status`` gives JSON.
+    reason in words. ``home`` takes the parameters of the query and gives HTML, ``status`` gives JSON. ``first`` is held
+    while an answer to a scrape is made and written in the event loop.
     """
 
     metrics: Callable[[str, str, float | None], MetricsReply | Callable[[], MetricsReply]]
@@ -63,6 +65,7 @@ class Handlers:
     ready: Callable[[], tuple[bool, str]]
     home: Callable[[Mapping[str, str]], str]
     status: Callable[[], bytes]
+    first: AbstractContextManager[object] = field(default_factory=nullcontext)
 
 
 class OverloadError(ExporterError):
@@ -134,24 +137,36 @@ class Metrics:
 
     def __init__(self, handlers: Handlers, pool: Pool) -> None:
         self._answer = handlers.metrics
+        self._first = handlers.first
         self._pool = pool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one."""
         accept, accept_encoding, timeout = read_headers(scope["headers"])
+        with self._first:
+            try:
+                reply = self._answer(accept, accept_encoding, timeout)
+            except ExporterError as error:
+                await _refuse(error)(scope, receive, send)
+                return
+            if isinstance(reply, MetricsReply):
+                await _send_reply(reply, send)
+                return
         try:
-            reply = self._answer(accept, accept_encoding, timeout)
-            if not isinstance(reply, MetricsReply):
-                reply = await self._pool.run(reply)
+            made = await self._pool.run(reply)
         except (ExporterError, asyncio.CancelledError) as error:
             await _refuse(error)(scope, receive, send)
             return
-        headers = [*METRICS_HEADERS, (b"content-type", reply.content_type.encode("latin-1"))]
-        headers.append((b"content-length", b"%d" % len(reply.body)))
-        if reply.encoding is not None:
-            headers.append((b"content-encoding", reply.encoding.encode("latin-1")))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        await _send_reply(made, send)
+
+
+async def _send_reply(reply: MetricsReply, send: Send) -> None:
+    headers = [*METRICS_HEADERS, (b"content-type", reply.content_type.encode("latin-1"))]
+    headers.append((b"content-length", b"%d" % len(reply.body)))
+    if reply.encoding is not None:
+        headers.append((b"content-encoding", reply.encoding.encode("latin-1")))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
 
 
 def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, float | None]:

@@ -27,7 +27,7 @@ MOST_BACKLOG = 8_000_000
 def against_goal(effort: Effort) -> Report:
     """Measure both millions."""
     with open_workbench() as bench:
-        subject = bench.exporter()
+        subject = bench.exporter(alone=not effort.quick)
         sent: list[Replayed] = []
         memories = []
         for number in (1, 2):

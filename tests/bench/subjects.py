@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,12 @@ from pathlib import Path
 from tests.bench.scraper import scrape_once
 from tests.integration.processes import Process, free_port, system_program
 
-PEERS = Path(__file__).parents[2] / ".peers"
+ROOT = Path(__file__).parents[2]
+PEERS = ROOT / ".peers"
+ALONE = "celery-redis-exporter"
 REQUIREMENTS = {
+    # What `pip install celery-redis-exporter` brings along; structlog imports some of what only tests need.
+    ALONE: tuple(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]),
     "celery-exporter": ("prometheus-exporter-celery==0.11.2", "celery[redis]>=5.5,<5.6"),
     "flower": ("flower==2.2.0", "celery[redis]"),
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench.load import STARTED, Replayed
 from tests.bench.scraper import ACCEPT, Answer, Scraper, scrape_once
 from tests.bench.streams import Shape
-from tests.bench.subjects import OBSERVED, STARTERS, Subject, start_exporter
+from tests.bench.subjects import ALONE, OBSERVED, OWN, STARTERS, Subject, install, start_exporter
 from tests.integration.processes import Process
 from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
@@ -62,11 +62,14 @@ class Workbench:
         """Start a subject by its name, and wait until it is subscribed."""
         return self._listening(STARTERS[name](self.server.port, self.folder))
 
-    def exporter(self, *flags: str, observed: bool = False) -> Subject:
-        """Start this exporter with ``flags``, and wait until it is subscribed."""
-        if not observed:
-            return self._listening(start_exporter(self.server.port, self.folder, *flags))
-        program = [*OBSERVED, str(self.folder / "folds.json")]
+    def exporter(self, *flags: str, observed: bool = False, alone: bool = False) -> Subject:
+        """Start this exporter with ``flags``, and wait until it is subscribed.
+
+        ``alone`` runs it in an environment that has nothing but its own dependencies.
+        """
+        program = [*OBSERVED, str(self.folder / "folds.json")] if observed else [*OWN]
+        if alone:
+            program[0] = str(install(ALONE))
         return self._listening(start_exporter(self.server.port, self.folder, *flags, program=program))
 
     def scraper(self, subject: Subject, encoding: str = "gzip", accept: bytes = ACCEPT) -> Scraper:
