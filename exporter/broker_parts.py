@@ -4,6 +4,7 @@ Binds sources.queues -> decode.queues -> state.queues; each part's reads travel 
 """
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from exporter.catalog import internals
@@ -67,19 +68,24 @@ class QueuesPart:
         return heavy is not None and heavy[0] > self._clock.monotonic()
 
     def _reading(self, queue: str, steps: tuple[int, ...], answers: Iterator[Any]) -> QueueReading:
-        replies = [(step, next(answers)) for step in self._keys.priority_steps]
-        lengths = {step: reply for step, reply in replies if isinstance(reply, int)}
-        oldest = {
-            step: self._heavy[queue, step][1]
-            for step in lengths
-            if step not in steps and lengths[step] and (queue, step) in self._heavy
-        }
+        known_steps = self._keys.priority_steps
+        replies = islice(answers, len(known_steps))
+        lengths = {step: reply for step, reply in zip(known_steps, replies, strict=True) if isinstance(reply, int)}
+        oldest = self._heavy_ones(queue, steps, lengths) if self._heavy else {}
         for step in steps:
             found = self._next_message(queue, step, next(answers))
             if found is not None:
                 oldest[step] = found
         # All steps or nothing: a sum without some of them would be a wrong length.
-        return QueueReading(queue, lengths if len(lengths) == len(replies) else {}, oldest)
+        return QueueReading(queue, lengths if len(lengths) == len(known_steps) else {}, oldest)
+
+    def _heavy_ones(self, queue: str, steps: tuple[int, ...], lengths: dict[int, int]) -> dict[int, QueuedMessage]:
+        """Messages that were not fetched again, because they are heavy."""
+        return {
+            step: self._heavy[queue, step][1]
+            for step in lengths
+            if step not in steps and lengths[step] and (queue, step) in self._heavy
+        }
 
     def _next_message(self, queue: str, step: int, message: Any) -> QueuedMessage | None:  # noqa: ANN401 -- any reply
         """A step's next message; None if there is none, or it is not Celery's."""

@@ -53,7 +53,7 @@ class _Line(NamedTuple):
     @property
     def says_more(self) -> bool:
         """Whether it gave more than samples."""
-        return self[1:] != (None, None, None)
+        return self.field is not None or self.usage is not None or self.percentiles is not None
 
 
 _NOTHING = _Line()
@@ -178,7 +178,7 @@ def _decode_numbered(redis: str, kind: str, rest: str, value: str) -> _Line:
             return _Line(tuple(decode_value(_ROWS_BY_PREFIX[kind], (redis, rest), value)))
     # redis_exporter keeps the prefix in the label of databases.
     labels = (redis, f"db{rest}" if kind == "db" else rest)
-    return _Line(tuple(decode_parts(_ROWS_BY_PREFIX[kind], labels, parts)), usage=_usage(rest, parts))
+    return _Line(tuple(decode_parts(_ROWS_BY_PREFIX[kind], labels, parts)), None, _usage(rest, parts))
 
 
 def _usage(command: str, parts: dict[str, str]) -> tuple[str, Usage] | None:
