@@ -21,6 +21,9 @@ __all__ = ["Format", "ProcessMetrics", "Renderer", "negotiate"]
 SMALL_FAMILY = 64
 """Series of a family whose text is kept between scrapes, as one piece: those of a quiet system, and of one server."""
 
+TOGETHER = 500
+"""Series whose texts, at most some kilobytes each, are joined at a time."""
+
 
 @dataclass(slots=True)
 class _Text:
@@ -50,7 +53,7 @@ class Renderer:
         self._kept: dict[bool, dict[Metric, _Text]] = {False: {}, True: {}}
 
     def render(self, families: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
-        """Render a part of a body, a piece for each family; each metric must come in one family at most.
+        """Render a part of a body, piece by piece; each metric must come in one family at most.
 
         What can't be UTF-8 (half a surrogate pair in a label) becomes ``?``, since it must not cost a scrape.
         """
@@ -59,8 +62,12 @@ class Renderer:
             found = kept.get(family.metric)
             if found is not None and found.family is family and found.exemplars is None:
                 yield found.text
-            elif family.metric.name not in self._dropped:
-                yield self._render_family(family, found, openmetrics=openmetrics)
+            elif family.metric.name in self._dropped:
+                continue
+            elif len(family.series) > SMALL_FAMILY:
+                yield from self._render_new(family, openmetrics=openmetrics)
+            else:
+                yield self._render_small(family, found, openmetrics=openmetrics)
 
     def render_process(self, *, openmetrics: bool) -> bytes:
         """Render the process's own metrics, which ``finish`` takes; a system call for each of some."""
@@ -71,23 +78,23 @@ class Renderer:
         end = b"# EOF\n" if reply_format.openmetrics else b""
         return encode(chain(texts, (process, end)), reply_format)
 
-    def _render_family(self, family: Family, kept: _Text | None, *, openmetrics: bool) -> bytes:
+    def _render_small(self, family: Family, kept: _Text | None, *, openmetrics: bool) -> bytes:
         """Render, or give the text of the last time if nothing has changed (0.0 and -0.0 count as the same here)."""
         metric, series = family.metric, family.series
-        if len(series) > SMALL_FAMILY:
-            return self._render_new(family, openmetrics=openmetrics)
         if kept is not None and kept.values == family.values and kept.series == series:
             told = kept.exemplars
             if told is None or told == [one.exemplar for one in series]:
                 kept.family = family
                 return kept.text
-        text = self._render_new(family, openmetrics=openmetrics)
+        text = b"".join(self._render_new(family, openmetrics=openmetrics))
         # Those of histograms are in their values.
         on_counters = openmetrics and metric.kind is Kind.COUNTER and has_exemplars(metric)
         exemplars = [one.exemplar for one in series] if on_counters else None
         self._kept[openmetrics][metric] = _Text(family, series, family.values, exemplars, text)
         return text
 
-    def _render_new(self, family: Family, *, openmetrics: bool) -> bytes:
-        text = "".join(render_family(family, openmetrics=openmetrics, created=self._created))
-        return text.encode("utf-8", "replace")
+    def _render_new(self, family: Family, *, openmetrics: bool) -> Iterator[bytes]:
+        """Render some series at a time, since nothing else runs while texts are joined."""
+        lines = render_family(family, openmetrics=openmetrics, created=self._created)
+        for start in range(0, len(lines), TOGETHER):
+            yield "".join(lines[start : start + TOGETHER]).encode("utf-8", "replace")

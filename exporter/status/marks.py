@@ -1,13 +1,14 @@
 """Marks: what counters were at moments of the last ten minutes, so that a page can say how fast they grow.
 
-Takes counters by name and when they had these values, gives their growth. Memory has a bound: KEPT marks, in which
-counters that did not move take no room, and the others 8 bytes each.
+Takes counters by name and when they had these values, gives their growth. Memory has a bound: KEPT marks of 8 bytes for
+each counter, and one index for as long as the names stay the same.
 """
 
 from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Hashable, Mapping
+from itertools import accumulate, chain
 from operator import itemgetter, lt, sub
 from typing import NamedTuple
 
@@ -30,19 +31,27 @@ class Growth(NamedTuple):
         return self.added[position] / self.seconds
 
 
+class _Mark(NamedTuple):
+    """Counters at a moment, one behind the other; ``spans`` says where each name's begin and end."""
+
+    at: float
+    spans: Mapping[Hashable, tuple[int, int]]
+    values: "array[float]"
+
+
 class Marks:
     """The last marks; the first is where everything was 0, ``at`` seconds on the monotonic clock."""
 
     def __init__(self, at: float) -> None:
-        self._marks: deque[tuple[float, Mapping[Hashable, array[float]]]] = deque([(at, {})], KEPT)
+        self._marks: deque[_Mark] = deque([_Mark(at, {}, array("d"))], KEPT)
 
     def note(self, at: float, counters: Mapping[Hashable, Counters]) -> None:
         """Keep a mark."""
-        before, marks = self._marks[-1][1], {}
-        for name, now in counters.items():
-            packed, known = array("d", now), before.get(name)
-            marks[name] = packed if known is None or known != packed else known
-        self._marks.append((at, marks))
+        ends = accumulate(map(len, counters.values()))
+        spans = {name: (end - len(now), end) for (name, now), end in zip(counters.items(), ends, strict=True)}
+        before = self._marks[-1].spans
+        values = array("d", chain.from_iterable(counters.values()))
+        self._marks.append(_Mark(at, before if spans == before else spans, values))
 
     def growth(self, name: Hashable, now: Counters, at: float, seconds: float = WINDOW) -> Growth | None:
         """Give what was added since the last mark that is at least ``seconds`` old, or since the oldest.
@@ -50,11 +59,12 @@ class Marks:
         None where no time has passed. A counter that is smaller than it was began anew.
         """
         youngest = bisect_right(self._marks, at - seconds, key=itemgetter(0)) - 1
-        since, counters = self._marks[max(youngest, 0)]
+        since, spans, values = self._marks[max(youngest, 0)]
         if at <= since:
             return None
-        before = counters.get(name)
-        if before is None or len(before) != len(now) or any(map(lt, now, before)):
+        begin, end = spans.get(name, (0, 0))
+        before = values[begin:end]
+        if len(before) != len(now) or any(map(lt, now, before)):
             return Growth(at - since, now)
         return Growth(at - since, tuple(map(sub, now, before)))
 

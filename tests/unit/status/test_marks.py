@@ -31,13 +31,13 @@ def test_what_was_new_or_began_anew_is_counted_from_zero() -> None:
     assert Growth(60.0, (5.0, 2.0)) == marks.growth("b", (5.0, 2.0), 120.0, SPACING)
 
 
-def test_marks_are_bounded_and_share_what_stands_still() -> None:
-    """The oldest mark goes, and a counter that does not move is held once."""
+def test_marks_are_bounded_and_share_their_index() -> None:
+    """The oldest mark goes, and names that stay the same are held once."""
     marks = Marks(0.0)
     for number in range(KEPT + 5):
         marks.note(60.0 * (number + 1), {"a": (7.0,), "b": (float(number),)})
     assert len(marks._marks) == KEPT
-    assert 1 == len({id(counters["a"]) for _, counters in marks._marks})
+    assert 1 == len({id(mark.spans) for mark in marks._marks})
     assert Growth(60.0 * (KEPT - 1), (KEPT - 1.0,)) == marks.growth("b", (KEPT + 4.0,), 60.0 * (KEPT + 5))
 
 
