@@ -8,7 +8,7 @@ import sys
 import threading
 
 from tests.bench.load import Replayed
-from tests.bench.meters import resident_memory
+from tests.bench.meters import cpu_seconds_when_idle, resident_memory
 from tests.bench.streams import Shape
 from tests.bench.subjects import Subject
 from tests.bench.table import Effort, Report, Row
@@ -34,6 +34,7 @@ def against_goal(effort: Effort) -> Report:
             shape = Shape(tasks=effort.times(1_000_000, 2_000), names=200, workers=50, queues=10, seed=number)
             backlog = _replay(bench, subject, shape, sent)
             check_counts(subject, *sent)
+            cpu_seconds_when_idle(subject.pid)  # the body of the last scrape is of no interest
             memories.append(resident_memory(subject.pid) / MEGABYTE)
             what = f"{number} x {shape.tasks:,} tasks, backlog {backlog:,.0f} bytes"
             sys.stderr.write(f"{memories[-1]:.1f} MB after {what}\n")
