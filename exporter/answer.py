@@ -11,7 +11,6 @@ from itertools import chain
 from exporter.exposition import Format, Renderer
 from exporter.pipeline import EventPipeline
 from exporter.precedence import Precedence
-from exporter.records import Sample
 from exporter.scrape import Scrape
 from exporter.state.tasks import Tasks
 
@@ -22,7 +21,7 @@ SMALL = 2000
 
 
 class Answerer:
-    """Makes answers, several at a time; ``after_large`` is called after one that took a thread."""
+    """Makes answers, several at a time; ``after_large`` is called after each large one."""
 
     def __init__(
         self, scrape: Scrape, pipeline: EventPipeline, tasks: Tasks, renderer: Renderer, precedence: Precedence
@@ -53,34 +52,32 @@ class Answer:
         self._answerer = answerer
         self._format = reply_format
         self._collection = answerer.scrape.begin(deadline)
-        self._events: list[bytes] | None = None
-        self._process: bytes | None = None
+        self._begun: tuple[list[bytes], bytes] | None = None
 
     def at_once(self) -> bytes | None:
         """Make the body if nobody is held up by that."""
         if self._answerer.size > SMALL:
             return None
         # The servers answer meanwhile.
-        self._events = list(self._answerer.render_events(self._format))
-        self._process = self._render_process()
-        return self._finish(self._events, self._process) if self._collection.gather(PATIENCE) else None
+        self._begun = list(self._answerer.render_events(self._format)), self._render_process()
+        return self._finish(*self._begun) if self._collection.gather(PATIENCE) else None
 
     def wait(self) -> bytes:
         """Make the body, however long that takes; the servers' deadline bounds it."""
-        if self._events is not None and self._process is not None:
-            found = self._collection.wait()
+        if self._begun is not None:
+            self._collection.wait()
             with self._answerer.precedence:
-                return self._finish(self._events, self._process, found)
+                return self._finish(*self._begun)
         body = self._finish(self._answerer.render_events(self._format), self._render_process())
         self._answerer.after_large()
         return body
 
-    def _finish(self, events: Iterable[bytes], process: bytes, found: dict[str, list[Sample]] | None = None) -> bytes:
-        return self._answerer.renderer.finish(chain(events, self._servers(found)), process, self._format)
+    def _finish(self, events: Iterable[bytes], process: bytes) -> bytes:
+        return self._answerer.renderer.finish(chain(events, self._servers()), process, self._format)
 
-    def _servers(self, found: dict[str, list[Sample]] | None) -> Iterator[bytes]:
+    def _servers(self) -> Iterator[bytes]:
         answerer = self._answerer
-        families = answerer.scrape.group(self._collection.wait() if found is None else found)
+        families = answerer.scrape.group(self._collection.wait())
         yield from answerer.renderer.render(families, openmetrics=self._format.openmetrics)
 
     def _render_process(self) -> bytes:

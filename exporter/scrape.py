@@ -159,6 +159,7 @@ class Collection:
         self._reads = reads
         self._clock = clock
         self._until = until
+        self._found: dict[str, list[Sample]] | None = None
 
     def gather(self, patience: float) -> bool:
         """Wait at most ``patience`` seconds; tell whether ``wait`` will not have to."""
@@ -166,7 +167,9 @@ class Collection:
         return all(read.flight.gather(max(until - self._clock.monotonic(), 0.0)) for read in self._reads.values())
 
     def wait(self) -> dict[str, list[Sample]]:
-        """Give every server's samples; a failed one's are those of its failure."""
+        """Give every server's samples, the same each time; a failed one's are those of its failure."""
+        if self._found is not None:
+            return self._found
         found = {}
         for name, read in self._reads.items():
             try:
@@ -174,4 +177,5 @@ class Collection:
             except SourceError as error:
                 if not read.removed:
                     found[name] = read.target.failure(error)
+        self._found = found
         return found

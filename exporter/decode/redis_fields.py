@@ -33,8 +33,8 @@ class FieldRow(NamedTuple):
         if value is None:
             return None
         try:
-            # Most are whole numbers that fit (see ``read_whole``).
-            number = int(value) if value.isdecimal() and len(value) < MAX_DIGITS else float(value)
+            whole = read_whole(value)
+            number = float(value) if whole is None else whole
         except ValueError:
             return self.words.get(value)
         return number if self.divisor == 1 else number / self.divisor

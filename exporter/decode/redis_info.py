@@ -100,12 +100,11 @@ class InfoDecoder:
         """Decode the lines that are not those of the last read."""
         redis, told = self._redis, self._told
         if len(lines) == len(told.lines):
-            changed = [
-                position
+            decoded = [
+                (position, _decode_line(redis, line))
                 for position, (line, before) in enumerate(zip(lines, told.lines, strict=True))
                 if line != before
             ]
-            decoded = [(position, _decode_line(redis, lines[position])) for position in changed]
             if all((position in told.more) == line.says_more for position, line in decoded):
                 for position, line in decoded:
                     told.samples[position] = line.samples

@@ -104,7 +104,7 @@ def _add_numbers(lines: list[str], family: Family, *, openmetrics: bool) -> None
 def _add_histograms(lines: list[str], family: Family, *, openmetrics: bool) -> None:
     """Add the lines of histograms, those of one series as one string.
 
-    ``series.cache`` is (value, that string, its labels), without exemplars and so the same in both formats.
+    ``series.cache`` is (counts, total, that string, its labels), without exemplars and so the same in both formats.
     Most tasks are idle between two scrapes, and comparing two lists of numbers is far cheaper than formatting one.
     """
     metric = family.metric
@@ -112,17 +112,13 @@ def _add_histograms(lines: list[str], family: Family, *, openmetrics: bool) -> N
         if value is None:
             continue
         cached: Any = series.cache
-        if cached is None or not (value is cached[0] or _is_same(value, cached[0])):
-            labels = render_pairs(pairs_of(metric, series)) if cached is None else cached[2]
+        if cached is None or value.counts != cached[0] or value.total is not cached[1]:
+            labels = render_pairs(pairs_of(metric, series)) if cached is None else cached[3]
             text = _render_histogram(metric, series, value, labels)
-            cached = series.cache = (value, text, labels)
-        text = cached[1]
+            # A copy: the caller's list may change after this scrape.
+            cached = series.cache = (list(value.counts), value.total, text, labels)
+        text = cached[2]
         lines.append(_with_exemplars(text, value.exemplars) if openmetrics and value.exemplars is not None else text)
-
-
-def _is_same(value: Distribution, before: Distribution) -> bool:
-    """Whether two distributions are written alike, exemplars aside."""
-    return value.total is before.total and value.counts == before.counts
 
 
 def _render_histogram(metric: Metric, series: SeriesView, value: Distribution, labels: str) -> str:

@@ -9,7 +9,7 @@ server is down for that scrape, and shown so.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -195,11 +195,9 @@ def is_config(command: Command) -> bool:
     return command[0] == "CONFIG"
 
 
-def _trouble(info: Any, replies: Sequence[Any]) -> Refusal | None:  # noqa: ANN401 -- a reply can be anything
+def _trouble(info: Any, replies: Iterable[Any]) -> Refusal | None:  # noqa: ANN401 -- a reply can be anything
     """Give why the server can't be used, whatever it still tells; None if it can."""
-    told = None
-    if Refusal in set(map(type, replies)):
-        told = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
+    told = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
     if told is None and isinstance(info, bytes) and b"\nloading:1" in info:
         return Refusal("LOADING the server loads its data")
     return info if told is None and isinstance(info, Refusal) else told

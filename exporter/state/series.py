@@ -176,18 +176,14 @@ class Children(Generic[S]):
         same_rows = rows == last.series
         known = last.values if same_rows else [None] * len(rows)
         values: list[Value | None]
-        if young and is_histogram:
-            values = [row.nothing() if row in young else row.copied() for row in rows]
-        elif young:
-            values = [0 if row in young else row.value for row in rows]
-        elif is_histogram:
+        if is_histogram:
             # Whatever is observed is counted: with the same counts nothing else has changed either.
             values = [
-                value if value and value.counts == row.counts else row.copied()
+                row.nothing() if row in young else value if value and value.counts == row.counts else row.copied()
                 for row, value in zip(rows, cast("Sequence[Distribution | None]", known), strict=True)
             ]
         else:
-            values = [row.value for row in rows]
+            values = [0 if row in young else row.value for row in rows]
         if not same_rows or values != known:
             self._last = last = Family(self._shown, rows, values)
         return last
@@ -259,8 +255,9 @@ class Store:
             self.scalar(SERIES_EXPIRED, metric.name).value += 1
 
     def collect(self, *, whole: bool = False, only: frozenset[Metric] | None = None) -> list[Family]:
-        """Copy every value; the caller holds the lock for as long as this takes, formatting comes later.
+        """Copy every value, of metrics that have series; formatting comes later.
 
+        The caller holds the lock for as long as this takes.
         ``whole`` gives what was counted also of series that are still shown as 0, without exemplars; ``only`` is what
         is wanted.
         """

@@ -18,10 +18,7 @@ from tests.integration.processes import Process, free_port, system_program
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / ".peers"
-ALONE = "celery-redis-exporter"
 REQUIREMENTS = {
-    # What `pip install celery-redis-exporter` brings along; structlog imports some of what only tests need.
-    ALONE: tuple(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]),
     "celery-exporter": ("prometheus-exporter-celery==0.11.2", "celery[redis]>=5.5,<5.6"),
     "flower": ("flower==2.2.0", "celery[redis]"),
 }
@@ -48,10 +45,20 @@ class Subject:
 
 def install(peer: str) -> Path:
     """Give the Python of a peer's environment, made if need be."""
-    python = PEERS / peer / "bin/python"
+    return _environment(peer, REQUIREMENTS[peer])
+
+
+def install_alone() -> Path:
+    """Give the Python of an environment as its users have it: structlog imports some of what only tests bring."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return _environment(project["name"], project["dependencies"])
+
+
+def _environment(name: str, requirements: Sequence[str]) -> Path:
+    python = PEERS / name / "bin/python"
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(PEERS / peer)], check=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS[peer]]
+        subprocess.run([sys.executable, "-m", "venv", str(PEERS / name)], check=True)
+        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
         subprocess.run(command, check=True)
     return python
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from tests.bench.subjects import ALONE, REDIS_EXPORTER, REQUIREMENTS
+from tests.bench.subjects import REDIS_EXPORTER, REQUIREMENTS
 
 T = TypeVar("T", int, float)
 README = Path(__file__).with_name("README.md")
@@ -96,7 +96,7 @@ def describe_machine(redis_version: str) -> str:
     models = re.findall(r"^model name\s*: (.*)$", text, re.MULTILINE)
     cores = re.findall(r"^processor\s*:", text, re.MULTILINE)
     processor = f"{models[0]}, {len(cores)} cores" if models else platform.processor()
-    peers = ", ".join(found[0].replace("==", " ") for name, found in REQUIREMENTS.items() if name != ALONE)
+    peers = ", ".join(requirements[0].replace("==", " ") for requirements in REQUIREMENTS.values())
     versions = f"Python {platform.python_version()}, Redis {redis_version}"
     return f"{processor}; {versions}; {peers}, Debian's {REDIS_EXPORTER}.\n"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench.load import STARTED, Replayed
 from tests.bench.scraper import ACCEPT, Answer, Scraper, scrape_once
 from tests.bench.streams import Shape
-from tests.bench.subjects import ALONE, OBSERVED, OWN, STARTERS, Subject, install, start_exporter
+from tests.bench.subjects import OBSERVED, OWN, STARTERS, Subject, install_alone, start_exporter
 from tests.integration.processes import Process
 from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
@@ -69,7 +69,7 @@ class Workbench:
         """
         program = [*OBSERVED, str(self.folder / "folds.json")] if observed else [*OWN]
         if alone:
-            program[0] = str(install(ALONE))
+            program[0] = str(install_alone())
         return self._listening(start_exporter(self.server.port, self.folder, *flags, program=program))
 
     def scraper(self, subject: Subject, encoding: str = "gzip", accept: bytes = ACCEPT) -> Scraper:
