@@ -8,8 +8,7 @@ from urllib.parse import quote, urlencode
 from exporter.clock import Clock
 from exporter.records import Address
 from exporter.settings import RedisTarget, Settings
-from exporter.settings.targets import master_options, named_redis_targets
-from exporter.settings.transport import SentinelOptions
+from exporter.settings.targets import MasterOptions, master_options, named_redis_targets
 from exporter.sources.refusals import Refusals
 from exporter.sources.sentinel import PATIENCE, MasterFinder, Sentinel
 from exporter.sources.session import Session
@@ -40,7 +39,7 @@ class Endpoints:
         for target in named_redis_targets(settings):
             if target.sentinels:
                 options = master_options(settings, target.name)
-                sentinels = [_sentinel(*address, options.sentinel_kwargs) for address in target.sentinels]
+                sentinels = [_sentinel(*address, options) for address in target.sentinels]
                 self.sentinels[target.name] = sentinels
                 self.finders[target.name] = MasterFinder(sentinels, options.master_name, options.setting, clock)
 
@@ -63,11 +62,11 @@ class Endpoints:
         return Session(Endpoint(target.url, timeout=timeout, master=at, credentials=credentials), self._clock)
 
 
-def _sentinel(host: str, port: int, options: SentinelOptions) -> Sentinel:
-    parameters = options.parameters
+def _sentinel(host: str, port: int, options: MasterOptions) -> Sentinel:
+    parameters = dict(options.parameters)
     user, password = (quote(parameters.pop(name, ""), safe="") for name in ("username", "password"))
     identity = f"{user}:{password}@" if user or password else ""
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    scheme = "rediss" if options.ssl else "redis"
+    scheme = "rediss" if options.tls else "redis"
     url = f"{scheme}://{identity}{shown}?{urlencode(parameters)}"
     return Sentinel(shown, Endpoint(url, timeout=PATIENCE, db=0))

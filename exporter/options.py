@@ -1,6 +1,7 @@
 """Settings in, what each room is built with out."""
 
 import re
+from typing import TYPE_CHECKING
 
 from exporter.catalog import Metric, redis_core, redis_server
 from exporter.catalog import tasks as task_rows
@@ -9,7 +10,7 @@ from exporter.control import ControlOptions
 from exporter.memory_guard import GuardOptions
 from exporter.scrape import ScrapeOptions
 from exporter.settings import Settings
-from exporter.settings.names import NameOptions, read_replacement
+from exporter.settings.patterns import read_replacement
 from exporter.state.expectations import Plan
 from exporter.state.rules import NameRules, Naming, Rewrite
 from exporter.state.series import NewSeries
@@ -18,6 +19,9 @@ from exporter.state.tracking import TaskLimits
 from exporter.state.workers import WorkerLimits
 from exporter.static_labels import StaticLabels
 from exporter.topology import TopologyOptions
+
+if TYPE_CHECKING:
+    from exporter.settings.names import NameOptions
 
 
 def task_limits(settings: Settings) -> TaskLimits:
@@ -91,7 +95,7 @@ def guard_options(settings: Settings) -> GuardOptions:
     )
 
 
-def _rules(options: NameOptions) -> NameRules:
+def _rules(options: "NameOptions") -> NameRules:
     rewrites = []
     for text, replacement in options.rewrite.items():
         pattern = re.compile(text)

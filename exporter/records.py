@@ -180,7 +180,10 @@ A plain tuple, because three are made for every task: a NamedTuple costs ten tim
 
 
 class Distribution(NamedTuple):
-    """A histogram's value: observations per bucket (not cumulative, ``+Inf`` last), their sum, and exemplars."""
+    """A histogram's value: observations per bucket (not cumulative, ``+Inf`` last), their sum, and exemplars.
+
+    Its lists never change: they are kept to see whether the next value is another.
+    """
 
     counts: list[int]
     total: float

@@ -95,15 +95,17 @@ def _command(arguments: list[str]) -> int:
     command = COMMANDS[name]
     if not command.takes_settings:
         return _runner(command)(rest)
-    # pydantic takes a tenth of a second, which the other commands don't need to wait for.
-    from exporter.settings import UsageRequested, load  # noqa: PLC0415 -- as above
+    # Neither is needed for --version.
+    from exporter.settings import UsageRequested  # noqa: PLC0415 -- as above
+    from exporter.settings.apart import Reading  # noqa: PLC0415 -- as above
 
     try:
-        settings = load(rest, os.environ, f"{PROGRAM} {name}")
+        reading = Reading(rest, os.environ, f"{PROGRAM} {name}")
     except UsageRequested as usage:
         sys.stdout.write(f"{usage}\n")
         return DONE
-    return _runner(command)(settings)
+    runner = _runner(command)  # imported while the settings are read
+    return runner(reading.result())
 
 
 def _runner(command: Command) -> Callable[[Any], int]:

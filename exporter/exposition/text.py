@@ -115,8 +115,7 @@ def _add_histograms(lines: list[str], family: Family, *, openmetrics: bool) -> N
         if cached is None or value.counts != cached[0] or value.total is not cached[1]:
             labels = render_pairs(pairs_of(metric, series)) if cached is None else cached[3]
             text = _render_histogram(metric, series, value, labels)
-            # A copy: the caller's list may change after this scrape.
-            cached = series.cache = (list(value.counts), value.total, text, labels)
+            cached = series.cache = (value.counts, value.total, text, labels)
         text = cached[2]
         lines.append(_with_exemplars(text, value.exemplars) if openmetrics and value.exemplars is not None else text)
 

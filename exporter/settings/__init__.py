@@ -1,139 +1,42 @@
 """Settings: the only reader of environment, files and flags.
 
 ``load`` takes arguments and an environment, gives frozen ``Settings`` or a ConfigError of one line. The order is
-flag, environment, file, Celery's own variables, default. pydantic lives in this room alone.
+flag, environment, file, Celery's own variables, default. pydantic lives in this room alone, and is imported when
+settings are read: ``held`` is what is left of them then, and ``apart`` reads them in a process that ends.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from exporter.errors import ConfigError
 from exporter.settings.broker_urls import KombuTarget
-from exporter.settings.credentials import UrlFile
-from exporter.settings.environment import read_celery, read_environment
-from exporter.settings.faults import explain
-from exporter.settings.file import CONFIG_FILE, read_file
-from exporter.settings.flags import read_flags
-from exporter.settings.given import Given, Path, flatten, is_foreign, nest
-from exporter.settings.model import Settings
-from exporter.settings.rows import SettingRow, describe, render_help
-from exporter.settings.targets import find_repeated, master_options, named_redis_targets
-from exporter.settings.transport import BROKER_GROUP
+from exporter.settings.held import Settings, changed
 from exporter.settings.urls import RedisTarget
-from exporter.settings.web_config import read_web_config
 
-WEB_CONFIG_FILE: Path = ("web", "config", "file")
+__all__ = ["KombuTarget", "RedisTarget", "Settings", "UsageRequested", "changed", "load", "load_tree"]
 
-__all__ = [
-    "KombuTarget", "RedisTarget", "SettingRow", "Settings", "UsageRequested", "describe", "load", "load_tree",
-    "render_help",
-]  # fmt: skip
+PROGRAM = "celery-redis-exporter"
 
 
 class UsageRequested(Exception):  # noqa: N818 -- a request, not an error
     """``--help`` was among the arguments; ``str()`` of it is the help text."""
 
 
-def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery-redis-exporter") -> Settings:
+def load(argv: Sequence[str], environ: Mapping[str, str], program: str = PROGRAM) -> Settings:
     """Read the settings; raise ConfigError (one line, free of secrets) or UsageRequested."""
-    if any(argument in {"-h", "--help"} for argument in argv):
-        raise UsageRequested(render_help(program))
-    flags, environment = read_flags(argv), read_environment(environ)
-    celery, notes = read_celery(environ)
-    above_file = environment | flags
-    named = above_file.get(CONFIG_FILE)
-    file = read_file(str(named.value), named.written) if named else {}
-    return _build(celery | file | above_file, environ, notes)
+    from exporter.settings import reader, rows  # noqa: PLC0415 -- they bring pydantic
+
+    if asks_for_help(argv):
+        raise UsageRequested(rows.render_help(program))
+    return reader.read(argv, environ)
 
 
 def load_tree(tree: Mapping[str, Any]) -> Settings:
     """Read settings that are given as a file's, and nothing else; raise ConfigError (one line, free of secrets)."""
-    given = flatten(tree)
-    if CONFIG_FILE in given:
-        raise ConfigError(f"{given[CONFIG_FILE].written}: no file is read; give its settings themselves")
-    return _build(given, {}, ())
+    from exporter.settings import reader  # noqa: PLC0415 -- brings pydantic
+
+    return reader.read_tree(tree)
 
 
-def _build(given: dict[Path, Given], environ: Mapping[str, str], notes: tuple[str, ...]) -> Settings:
-    foreign = {path: value for path, value in given.items() if is_foreign(path)}
-    try:
-        settings = Settings(**nest({path: value for path, value in given.items() if path not in foreign}))
-    except ValidationError as error:
-        raise explain(error, given) from None
-    settings = settings.with_url_files(_url_files(given, environ))
-    _check_masters(settings)
-    _check_redbeat(settings, given)
-    _check_files(settings)
-    settings = settings.with_foreign({
-        path[-1]: value for path, (value, _) in foreign.items() if path[:-1] == BROKER_GROUP
-    })  # fmt: skip
-    found = (*_unused_parameters(settings), *_unused_options(settings, foreign), *_repeated(settings))
-    settings = settings.noted((*notes, *found))
-    web_file = settings.web.config.file
-    return settings.secured(read_web_config(web_file, given[WEB_CONFIG_FILE].written)) if web_file else settings
-
-
-def _check_masters(settings: Settings) -> None:
-    """Refuse sentinels without the name that they are to be asked for."""
-    for target in settings.redis_targets:
-        options = master_options(settings, target.name)
-        if target.sentinels and not options.master_name:
-            raise ConfigError(
-                f"{options.setting}.master_name: is missing; a sentinel:// URL needs the name of its master"
-            )
-
-
-def _check_redbeat(settings: Settings, given: Mapping[Path, Given]) -> None:
-    """Refuse a server of RedBeat's that is not there."""
-    path = ("redbeat", "server")
-    known = {target.name for target in named_redis_targets(settings)}
-    if settings.redbeat.server not in known and (settings.redbeat.interval or settings.redbeat.server != "broker"):
-        names = ", ".join(sorted(known)) or "none"
-        written = given[path].written if path in given else ".".join(path)
-        raise ConfigError(f"{written}: must be a Redis server of these settings ({names})")
-
-
-def _check_files(settings: Settings) -> None:
-    """Refuse files of passwords that can't be read, or that nobody would read."""
-    for target in settings.redis_targets:
-        if target.credentials is not None:
-            target.credentials()
-    if settings.broker_password_file and isinstance(settings.broker, KombuTarget):
-        raise ConfigError("broker_password_file: is for Redis; write the password of other brokers into broker_url")
-    if settings.result_backend_password_file and settings.result_backend_url is None:
-        raise ConfigError("result_backend_password_file: there is no result_backend_url that it could belong to")
-
-
-def _url_files(given: Mapping[Path, Given], environ: Mapping[str, str]) -> dict[str, UrlFile]:
-    """The files that variables ending in _FILE name, for URLs that were taken from there."""
-    rows = [row for row in describe() if row.path in {("broker_url",), ("result_backend_url",)}]
-    return {
-        row.key: UrlFile(environ[f"{row.environment}_FILE"], f"{row.environment}_FILE")
-        for row in rows
-        if row.path in given and given[row.path].written == f"{row.environment}_FILE"
-    }
-
-
-def _repeated(settings: Settings) -> tuple[str, ...]:
-    return tuple(
-        f"redis.servers.{name} is the server that is shown as {other} already; it is not read twice."
-        for name, other in find_repeated(settings)
-    )
-
-
-def _unused_options(settings: Settings, foreign: Mapping[Path, Given]) -> tuple[str, ...]:
-    """Notes on options of Celery's that are no settings here; kombu may need them for brokers other than Redis."""
-    if isinstance(settings.broker, KombuTarget):
-        foreign = {path: value for path, value in foreign.items() if path[:-1] != BROKER_GROUP}
-    sentence = "concerns Celery's own connections and has no effect here."
-    return tuple(f"{value.written} {sentence}" for value in foreign.values())
-
-
-def _unused_parameters(settings: Settings) -> tuple[str, ...]:
-    return tuple(
-        f"The parameters {', '.join(target.ignored)} of the {target.name} URL are not used; the exporter sets its own."
-        for target in settings.targets
-        if target.ignored
-    )
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Tell whether ``--help`` is among the arguments."""
+    return any(argument in {"-h", "--help"} for argument in argv)

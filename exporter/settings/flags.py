@@ -12,7 +12,7 @@ from pydantic_settings import CliSettingsSource
 
 from exporter.errors import ConfigError
 from exporter.settings.given import Given, Path, split_group
-from exporter.settings.model import Settings
+from exporter.settings.model import Declared
 from exporter.settings.nearest import suggest
 from exporter.settings.rows import JSON_GROUPS, by_path, describe
 
@@ -44,7 +44,7 @@ class _Parser(argparse.ArgumentParser):
 def read_flags(argv: Sequence[str]) -> dict[Path, Given]:
     """Read the flags; raise ConfigError for an unknown flag, a missing value or a stray argument."""
     source: CliSettingsSource[Any] = CliSettingsSource(
-        Settings,
+        Declared,
         root_parser=_Parser(),
         parse_args_method=_Parser.read,
         cli_parse_args=list(argv),

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from exporter.errors import ConfigError
+from exporter.settings.foreign import FOREIGN_BY_GROUP
 from exporter.settings.nearest import suggest
 from exporter.settings.rows import JSON_GROUPS, by_path
-from exporter.settings.transport import FOREIGN_BY_GROUP
 
 Path = tuple[str, ...]
 

@@ -4,15 +4,13 @@ Takes validated values, gives read-only attributes. Never reads the environment,
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from exporter.catalog import CATALOG, Kind
 from exporter.settings import values as v
-from exporter.settings.broker_urls import KombuTarget, parse_broker_url
 from exporter.settings.celery import (
     CeleryOptions,
     EventOptions,
@@ -21,16 +19,12 @@ from exporter.settings.celery import (
     TrackingOptions,
     WorkerOptions,
 )
-from exporter.settings.credentials import PasswordFile, UrlFile
 from exporter.settings.group import Group
 from exporter.settings.names import MetricOptions, NamesOptions
 from exporter.settings.nearest import suggest
 from exporter.settings.redis import RedisOptions
-from exporter.settings.targets import find_option_secrets, find_redis_targets, find_secrets
 from exporter.settings.tasks import TASKS_HELP, RedBeatOptions, TasksByName
 from exporter.settings.transport import ResultTransportOptions, TransportOptions
-from exporter.settings.urls import RedisTarget
-from exporter.web_config import WebConfig
 
 HISTOGRAMS = tuple(metric.name for metric in CATALOG.values() if metric.kind is Kind.HISTOGRAM and metric.buckets)
 
@@ -69,16 +63,6 @@ class WebOptions(Group):
     open_health: bool = Field(default=False, description="Ask nobody for a password at /-/healthy.")
     config: WebConfigOptions = WebConfigOptions()
 
-    @property
-    def host(self) -> str:
-        """The host to listen on, without brackets; empty for all addresses."""
-        return self.listen_address.rpartition(":")[0].removeprefix("[").removesuffix("]")
-
-    @property
-    def port(self) -> int:
-        """The port to listen on; 0 lets the system choose."""
-        return int(self.listen_address.rpartition(":")[2])
-
 
 class StatusOptions(Group):
     """The status page, ``top`` and /api/v1/status."""
@@ -105,12 +89,8 @@ class ConfigOptions(Group):
     file: str | None = Field(None, description="YAML file with settings.")
 
 
-class Settings(BaseSettings):
-    """Everything that can be set; frozen. Its repr shows no secret.
-
-    ``notes`` are facts about the configuration that are worth a log line; ``web_config`` is what the file
-    ``web.config.file`` says.
-    """
+class Declared(BaseSettings):
+    """Everything that can be set; ``held.Settings`` has the same attributes."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, enable_decoding=False)
 
@@ -146,11 +126,6 @@ class Settings(BaseSettings):
     status: StatusOptions = StatusOptions()
     log: LogOptions = LogOptions()
     config: ConfigOptions = ConfigOptions()
-    _notes: tuple[str, ...] = PrivateAttr(default=())
-    _foreign: Mapping[str, Any] = PrivateAttr(default_factory=dict)
-    _password_files: dict[str, PasswordFile] = PrivateAttr(default_factory=dict)
-    _url_files: Mapping[str, UrlFile] = PrivateAttr(default_factory=dict)
-    _web_config: WebConfig = PrivateAttr(default_factory=WebConfig)
 
     @classmethod
     def settings_customise_sources(
@@ -162,69 +137,3 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take values from the constructor alone: ``load`` reads flags, environment and file, and names errors."""
         return (init_settings,)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Facts to log at the start, one sentence each, free of secrets."""
-        return self._notes
-
-    def noted(self, notes: tuple[str, ...]) -> Self:
-        """Return the same settings with these notes."""
-        copy = self.model_copy()
-        copy._notes = notes  # noqa: SLF001 -- its own copy
-        return copy
-
-    @property
-    def web_config(self) -> WebConfig:
-        """What secures the HTTP side; nothing without ``web.config.file``."""
-        return self._web_config
-
-    def secured(self, web_config: WebConfig) -> Self:
-        """Return the same settings with this web configuration."""
-        copy = self.model_copy()
-        copy._web_config = web_config  # noqa: SLF001 -- its own copy
-        return copy
-
-    @property
-    def url_files(self) -> Mapping[str, UrlFile]:
-        """Files that the URLs were read from, by setting."""
-        return self._url_files
-
-    def password_file(self, written: str, path: str | None) -> PasswordFile | None:
-        """Give the file of a password, the same each time, so that what it held is known; None without a path."""
-        return self._password_files.setdefault(written, PasswordFile(path, written)) if path else None
-
-    def with_url_files(self, files: Mapping[str, UrlFile]) -> Self:
-        """Return the same settings, whose users and passwords are read from these files again."""
-        copy = self.model_copy()
-        copy._url_files = files  # noqa: SLF001 -- its own copy
-        return copy
-
-    def with_foreign(self, options: Mapping[str, Any]) -> Self:
-        """Return the same settings with transport options that only kombu itself may need."""
-        copy = self.model_copy()
-        copy._foreign = options  # noqa: SLF001 -- its own copy
-        return copy
-
-    @property
-    def broker(self) -> RedisTarget | KombuTarget:
-        """The broker."""
-        target = parse_broker_url(self.broker_url.get_secret_value())
-        return replace(target, options=self._foreign) if isinstance(target, KombuTarget) else target
-
-    @property
-    def redis_targets(self) -> tuple[RedisTarget, ...]:
-        """The Redis servers, each once: ``broker``, if it is one, ``results`` and those of ``redis.servers``."""
-        return find_redis_targets(self)
-
-    @property
-    def targets(self) -> tuple[RedisTarget | KombuTarget, ...]:
-        """Every server, the broker first."""
-        broker = self.broker
-        return (broker, *(target for target in self.redis_targets if target.name != broker.name))
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Every text that must never be shown, for the log's filter; grows when a file's content changes."""
-        hashes = set(self._web_config.users.values())
-        return tuple(sorted(find_secrets(self) | find_option_secrets(self._foreign) | hashes))

@@ -13,33 +13,12 @@ from exporter.catalog import CATALOG
 from exporter.settings import values as v
 from exporter.settings.group import Group
 from exporter.settings.nearest import suggest
+from exporter.settings.patterns import compile_pattern, read_replacement
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\d+))")
 TAKEN = {label.name for metric in CATALOG.values() for label in metric.labels} | {"le", "generation"}
 """Labels that metrics have of their own, those of the process among them."""
 TAKEN |= {"implementation", "major", "minor", "patchlevel", "version"}
-
-
-def compile_pattern(text: str) -> re.Pattern[str]:
-    """Compile a regular expression; raise ValueError with its fault."""
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise ValueError(f"has a faulty regular expression {text!r}: {error}") from None
-
-
-def read_replacement(pattern: re.Pattern[str], text: str) -> str:
-    """Turn groups as Prometheus writes them, ``$1`` or ``${name}``, into Python's; raise ValueError for others."""
-    pieces, end = [], 0
-    for found in _REFERENCE.finditer(text):
-        group = found[1] or found[2]
-        known = int(group) <= pattern.groups if group.isdigit() else group in pattern.groupindex
-        if not known:
-            raise ValueError(f"refers to ${group}, which {pattern.pattern!r} does not have")
-        pieces += [text[end : found.start()].replace("\\", r"\\"), rf"\g<{group}>"]
-        end = found.end()
-    return "".join([*pieces, text[end:].replace("\\", r"\\")])
 
 
 def _check_patterns(texts: tuple[str, ...]) -> tuple[str, ...]:

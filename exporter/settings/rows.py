@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from exporter.settings.model import Settings
-from exporter.settings.transport import BROKER_GROUP, RESULTS_GROUP
+from exporter.settings.foreign import BROKER_GROUP, RESULTS_GROUP
+from exporter.settings.model import Declared
 from exporter.settings.values import parse_seconds, show_seconds
 
 ENVIRONMENT_PREFIX = "EXPORTER_"
@@ -54,7 +54,7 @@ class SettingRow:
 @cache
 def describe() -> tuple[SettingRow, ...]:
     """Return every setting in the order of the models."""
-    return tuple(_rows(Settings, ()))
+    return tuple(_rows(Declared, ()))
 
 
 @cache

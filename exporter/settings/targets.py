@@ -13,22 +13,27 @@ from urllib.parse import quote
 from exporter.errors import ConfigError
 from exporter.settings.broker_urls import parse_result_url
 from exporter.settings.credentials import PasswordFile, UrlFile
-from exporter.settings.transport import BROKER_GROUP, RESULTS_GROUP, SentinelOptions
+from exporter.settings.foreign import BROKER_GROUP, RESULTS_GROUP
 from exporter.settings.urls import RedisTarget, credentials_of, secrets_of
 
 if TYPE_CHECKING:
-    from exporter.settings.model import Settings
+    from exporter.settings.held import Settings
+    from exporter.settings.transport import SentinelOptions
 
 
 _SECRET_NAME = re.compile(r"passw|passphrase|secret|token|credential", re.IGNORECASE)
 
 
 class MasterOptions(NamedTuple):
-    """What sentinels are asked about a server: ``setting`` is the group that says so, for messages."""
+    """What sentinels are asked about a server, and how: ``setting`` is the group that says so, for messages.
+
+    ``parameters`` are those of ``sentinel_kwargs`` that are set, for redis-py.
+    """
 
     setting: str
     master_name: str
-    sentinel_kwargs: SentinelOptions
+    parameters: Mapping[str, Any]
+    tls: bool
 
 
 class _Named(NamedTuple):
@@ -70,12 +75,20 @@ def master_options(settings: "Settings", name: str) -> MasterOptions:
     """Give what sentinels are asked about the server called ``name``."""
     if name in settings.redis.servers:
         server = settings.redis.servers[name]
-        return MasterOptions(f"redis.servers.{name}", server.master_name, server.sentinel_kwargs)
+        return _master_options(f"redis.servers.{name}", server.master_name, server.sentinel_kwargs)
     if name == "broker":
         broker = settings.broker_transport_options
-        return MasterOptions(BROKER_GROUP[0], broker.master_name, broker.sentinel_kwargs)
+        return _master_options(BROKER_GROUP[0], broker.master_name, broker.sentinel_kwargs)
     results = settings.result_backend_transport_options
-    return MasterOptions(RESULTS_GROUP[0], results.master_name, results.sentinel_kwargs)
+    return _master_options(RESULTS_GROUP[0], results.master_name, results.sentinel_kwargs)
+
+
+def _master_options(setting: str, master_name: str, options: "SentinelOptions") -> MasterOptions:
+    given = {"username": options.username, "password": options.password.get_secret_value()}
+    if options.ssl:
+        given |= {name: value for name, value in vars(options).items() if name.startswith("ssl_")}
+    parameters = {name: value for name, value in given.items() if value != ""}
+    return MasterOptions(setting, master_name, parameters, options.ssl)
 
 
 def find_secrets(settings: "Settings") -> set[str]:
@@ -85,7 +98,7 @@ def find_secrets(settings: "Settings") -> set[str]:
     found = {secret for url in urls for secret in secrets_of(url.get_secret_value())}
     names = ("broker", "results", *settings.redis.servers)
     for name in names:
-        password = master_options(settings, name).sentinel_kwargs.password.get_secret_value()
+        password = master_options(settings, name).parameters.get("password", "")
         found |= {password, quote(password, safe="")} - {""}
     return found | {text for _, file in _named(settings) if file is not None for text in file.seen.texts}
 

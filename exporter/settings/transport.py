@@ -1,56 +1,11 @@
-"""Celery's transport options: those that matter here, under the same names, and those that do not.
+"""Celery's transport options that matter here, under the same names; ``foreign`` names those that do not."""
 
-Takes validated values, gives read-only attributes. The options that kombu and Celery know besides may be pasted along:
-``FOREIGN`` names them.
-"""
-
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
 from exporter.settings import values as v
 from exporter.settings.group import Group
-
-# Options of Celery that concern its own connections and loops, or brokers other than Redis.
-FOREIGN = frozenset({
-    # connections
-    "channel_max", "client_name", "client_properties", "confirm_publish", "connect_retries_timeout", "connect_timeout",
-    "connection_name_prefix", "credential_provider", "errback", "failover_strategy", "frame_max",
-    "health_check_interval", "heartbeat", "interval_max", "interval_start", "interval_step", "login_method",
-    "max_connections", "max_retries", "min_other_sentinels", "on_blocked", "on_unblocked", "polling_interval",
-    "read_timeout", "reauth_check_interval", "retry_on_timeout", "retry_policy", "socket_connect_timeout",
-    "socket_keepalive", "socket_keepalive_options", "socket_settings", "socket_timeout", "write_timeout",
-    # queues of Redis
-    "ack_emulation", "body_encoding", "deadletter_queue", "queue_order_strategy", "sentinel_fanout_compat",
-    "unacked_mutex_expire", "unacked_mutex_key", "unacked_restore_interval", "unacked_restore_limit",
-    "unacked_restore_throttle",
-    # other brokers
-    "ack_deadline_seconds", "ack_modify_batch_size", "bulk_max_messages", "calc_queue_size", "conn_string",
-    "control_folder", "data_folder_in", "data_folder_out", "expiration_seconds", "pool_size", "pool_timeout",
-    "predefined_queues", "processed_folder", "queue_name_prefix", "region", "retry_timeout_seconds", "store_processed",
-    "ttl", "use_notify", "wait_time_seconds",
-})  # fmt: skip
-# The same for result_backend_transport_options.
-FOREIGN_RESULTS = frozenset({
-    "client_name", "credential_provider", "health_check_interval", "min_other_sentinels",
-    "result_chord_join_timeout", "result_chord_ordered", "retry_on_timeout", "retry_policy", "socket_connect_timeout",
-    "socket_keepalive", "socket_keepalive_options", "socket_timeout", "visibility_timeout",
-})  # fmt: skip
-# And for sentinel_kwargs, which are redis-py's.
-FOREIGN_SENTINEL = frozenset({
-    "client_name", "db", "decode_responses", "encoding", "health_check_interval", "max_connections", "protocol",
-    "retry", "retry_on_error", "retry_on_timeout", "socket_connect_timeout", "socket_keepalive",
-    "socket_keepalive_options", "socket_timeout",
-})  # fmt: skip
-BROKER_GROUP = ("broker_transport_options",)
-RESULTS_GROUP = ("result_backend_transport_options",)
-FOREIGN_BY_GROUP: Mapping[tuple[str, ...], frozenset[str]] = {
-    BROKER_GROUP: FOREIGN,
-    RESULTS_GROUP: FOREIGN_RESULTS,
-    (*BROKER_GROUP, "sentinel_kwargs"): FOREIGN_SENTINEL,
-    (*RESULTS_GROUP, "sentinel_kwargs"): FOREIGN_SENTINEL,
-}
 
 
 class SentinelOptions(Group):
@@ -66,14 +21,6 @@ class SentinelOptions(Group):
     ssl_certfile: str = Field("", description="Own certificate for the sentinels.")
     ssl_keyfile: str = Field("", description="Its key.")
     ssl_check_hostname: bool = Field(default=True, description="Whether their names must stand in the certificates.")
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """What is set, for redis-py."""
-        given = {"username": self.username, "password": self.password.get_secret_value()}
-        if self.ssl:
-            given |= {name: getattr(self, name) for name in type(self).model_fields if name.startswith("ssl_")}
-        return {name: value for name, value in given.items() if value != ""}
 
 
 class TransportOptions(Group):

@@ -3,7 +3,8 @@
 Not thread-safe: see state.
 """
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -13,6 +14,8 @@ from exporter.state.task import Task
 
 # Enough to recognise a second report of an end, which comes within milliseconds of the first.
 ENDED_KEPT = 5_000
+TOGETHER = 500
+"""Ended tasks that are forgotten at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Tracking(dict[str, Task]):
         super().__init__()
         self.limit = limit
         self._ended: list[str] = []
-        self._ended_before: list[str] = []
+        self._ended_before: deque[list[str]] = deque()
 
     def sent_at(self, uuid: str) -> float | None:
         """When a task that waits in its queue was published (epoch seconds); None if its task-sent was not seen."""
@@ -61,12 +64,17 @@ class Tracking(dict[str, Task]):
     def retire(self, uuid: str) -> None:
         """Note that the task ended or vanished; it is forgotten after ENDED_KEPT others, unless it goes on."""
         self._ended.append(uuid)
-        if len(self._ended) >= ENDED_KEPT:
-            for old in self._ended_before:
-                task = self.get(old)
-                if task is not None and not task.running and not task.pending:
-                    del self[old]
-            self._ended_before, self._ended = self._ended, []
+        if len(self._ended) >= TOGETHER:
+            self._ended_before.append(self._ended)
+            self._ended = []
+            if len(self._ended_before) > ENDED_KEPT // TOGETHER:
+                self._forget(self._ended_before.popleft())
+
+    def _forget(self, ended: Iterable[str]) -> None:
+        for uuid in ended:
+            task = self.get(uuid)
+            if task is not None and not task.running and not task.pending:
+                del self[uuid]
 
     def older_than(self, born: float) -> list[tuple[str, Task]]:
         """Unfinished tasks tracked since before ``born`` (monotonic seconds)."""

@@ -17,7 +17,7 @@ from exporter.alerts.rule import Parametrised, fill
 from exporter.alerts.slo import Objective, build_group
 from exporter.catalog import CATALOG, Kind
 from exporter.cli.render_alerts import HELP
-from exporter.settings import describe
+from exporter.settings.rows import describe
 from tests.contract.test_prose import FOREIGN_FLAGS, FOREIGN_NAMES, names_of_samples
 from tests.promql import Labels, catalogued, every, matchers, mixed, result_labels, selectors
 

@@ -13,7 +13,8 @@ import promql_parser as promql
 import pytest
 import yaml
 
-from exporter.settings import describe, load
+from exporter.settings import load
+from exporter.settings.rows import describe
 from tests import promql as labels
 from tests.deployment import compose, dockerfile, schemas
 from tests.deployment.manifests import DEPLOY

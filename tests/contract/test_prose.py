@@ -9,7 +9,7 @@ from exporter.alerts import GROUPS
 from exporter.alerts.slo import Objective, build_group
 from exporter.catalog import CATALOG, Kind
 from exporter.cli import COMMANDS, analyze, check, render_alerts, render_dashboards, top
-from exporter.settings import describe
+from exporter.settings.rows import describe
 from tests.contract.test_house_rules import project_files
 from tests.integration import acl
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import COMMANDS
-from exporter.settings import describe
+from exporter.settings.rows import describe
 from tests.integration.processes import clean_environment
 from tests.waiting import eventually
 

@@ -34,7 +34,8 @@ def _port_finding(settings: Settings) -> Finding:
     except ConfigError as error:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
-            return rows.WEB_TAKEN.found("web", f"{address} is in use", f"ss -ltnp 'sport = :{settings.web.port}'")
+            port = address.rpartition(":")[2]
+            return rows.WEB_TAKEN.found("web", f"{address} is in use", f"ss -ltnp 'sport = :{port}'")
         return rows.WEB_DENIED.found("web", str(error), "--web.listen-address=:9808")
     return rows.WEB_FREE.found("web", f"{address} can be listened on")
 

@@ -1,6 +1,6 @@
 """Every word that the command line knows: commands, their flags, and the values of those that take one of few.
 
-Takes nothing, gives a vocabulary. The settings' flags are those of ``settings.describe``; a command's own ones are read
+Takes nothing, gives a vocabulary. The settings' flags are those of ``settings.rows``; a command's own ones are read
 off its ``--help``, which is all that is known of every command alike.
 """
 
@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from exporter.cli import COMMANDS
-from exporter.settings import SettingRow, describe
+from exporter.settings.rows import SettingRow, describe
 
 _FLAG = re.compile(r"(?<![\w.-])(--[a-z][a-z-]*)(?![\w.-])(?:=([^\s,\]]+))?")
 _WORDS = re.compile(r"^usage: [\w-]+(?: [\w-]+)+ ([a-z]+(?:\|[a-z]+)+)\b")

@@ -19,7 +19,7 @@ from exporter.app import App
 from exporter.clock import SystemClock
 from exporter.errors import ConfigError, SourceError
 from exporter.report import Report
-from exporter.settings import Settings, load
+from exporter.settings import Settings, changed, load
 from exporter.settings.text_file import read_text
 
 PATH = "/api/v1/status"
@@ -133,10 +133,8 @@ class LocalSource:
 
 def _watching(settings: Settings) -> Settings:
     """The same settings without what changes servers and workers; workers are asked all the same."""
-    guard = settings.redis.memory_guard.model_copy(update={"enabled": False})
-    redis = settings.redis.model_copy(update={"memory_guard": guard})
-    celery = settings.celery.model_copy(update={"enable_events": False})
-    return settings.model_copy(update={"redis": redis, "celery": celery})
+    redis = changed(settings.redis, memory_guard=changed(settings.redis.memory_guard, enabled=False))
+    return changed(settings, redis=redis, celery=changed(settings.celery, enable_events=False))
 
 
 def _split(url: str) -> SplitResult:

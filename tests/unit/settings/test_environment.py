@@ -3,8 +3,9 @@
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.settings import describe, load
+from exporter.settings import load
 from exporter.settings.environment import read_environment
+from exporter.settings.rows import describe
 
 
 def test_every_row_is_a_variable() -> None:

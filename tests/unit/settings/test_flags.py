@@ -3,8 +3,9 @@
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.settings import describe, load
+from exporter.settings import load
 from exporter.settings.flags import read_flags
+from exporter.settings.rows import describe
 
 
 def test_equals_sign_and_space_are_the_same() -> None:

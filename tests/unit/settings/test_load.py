@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.settings import Settings, UsageRequested, describe, load
+from exporter.settings import UsageRequested, load
+from exporter.settings.rows import describe
 
 
 def refusal(argv: Sequence[str] = (), environ: dict[str, str] | None = None) -> str:
@@ -25,14 +26,12 @@ def test_without_anything_every_setting_has_its_default() -> None:
     assert settings.web.listen_address == ":9808"
     assert (0, 3, 6, 9) == settings.broker_transport_options.priority_steps
     assert settings.broker_transport_options.sep == "\x06\x16"
-    assert settings == Settings()
 
 
 def test_the_environment_of_the_process_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the mapping that is handed in counts."""
     monkeypatch.setenv("EXPORTER_WEB__LISTEN_ADDRESS", ":1")
     assert load([], {}).web.listen_address == ":9808"
-    assert Settings().web.listen_address == ":9808"
 
 
 def test_flag_before_environment_before_file_before_celery(tmp_path: Path) -> None:
@@ -177,12 +176,12 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
     ]
     assert [] == [message for message in messages if "MARK" in message]
     good = load(["--broker-url=redis://MARK:MARK@h?ssl_password=MARK", "--result-backend-url=unix://:MARK@/s"], {})
-    assert "MARK" not in f"{good!r} {good} {good.redis_targets!r} {good.notes} {good.model_dump()}"
+    assert "MARK" not in f"{good!r} {good} {good.redis_targets!r} {good.notes} {vars(good)}"
     assert "MARK" in good.secrets
     urls = ["--broker-url=amqp://MARK:MARK@h//;amqp://MARK:MARK@i//", "--result-backend-url=sentinel://:MARK@h/0"]
     options = '{"master_name": "m", "sentinel_kwargs": {"password": "MARK"}}'
     good = load([*urls, f"--result-backend-transport-options={options}"], {})
-    assert "MARK" not in f"{good!r} {good} {good.targets!r} {good.notes} {good.model_dump()}"
+    assert "MARK" not in f"{good!r} {good} {good.targets!r} {good.notes} {vars(good)}"
     assert "MARK" in good.secrets
 
 

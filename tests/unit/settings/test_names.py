@@ -6,7 +6,7 @@ import pytest
 
 from exporter.errors import ConfigError
 from exporter.settings import load
-from exporter.settings.names import read_replacement
+from exporter.settings.patterns import read_replacement
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_tasks() -> None:
     text = '{"proj.report": {"expected_interval": "1h", "runtime_threshold": "5m"}, "proj.*": {"buckets": [1, 60]}}'
     tasks = load(["--tasks", text], {}).tasks
     assert ["proj.report", "proj.*"] == list(tasks)
-    assert (3600, 300, None) == tuple(tasks["proj.report"].model_dump().values())
+    assert (3600, 300, None) == tuple(vars(tasks["proj.report"]).values())
     assert (1.0, 60.0) == tasks["proj.*"].buckets
 
 

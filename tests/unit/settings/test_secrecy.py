@@ -10,7 +10,7 @@ from exporter.app import App
 from exporter.clock import SystemClock
 from exporter.endpoints import Endpoints
 from exporter.errors import ConfigError
-from exporter.settings import UsageRequested, load
+from exporter.settings import UsageRequested, changed, load
 from exporter.settings.web_config import read_web_config
 from exporter.sources.kombu_link import KombuAddress, KombuEndpoint
 
@@ -61,7 +61,7 @@ def test_no_object_of_kombu_shows_a_secret() -> None:
     address = KombuAddress([f"amqp://user:{IN_URL}@h//"], options=options)
     shown = [settings, target, target.redacted, address, KombuEndpoint(address, timeout=1.0)]
     assert [] == [text for text in map(repr, shown) if WORD in text]
-    foreign = settings.with_foreign({"confirm_publish": True, "deep": {"client_secret": SECRET, "port": 1}})
+    foreign = changed(settings, _foreign={"confirm_publish": True, "deep": {"client_secret": SECRET, "port": 1}})
     assert SECRET in foreign.secrets
     assert WORD not in repr(foreign)
 

@@ -7,7 +7,8 @@ import pytest
 
 from exporter.errors import ConfigError
 from exporter.settings import KombuTarget, load
-from exporter.settings.transport import FOREIGN_BY_GROUP
+from exporter.settings.foreign import FOREIGN_BY_GROUP
+from exporter.settings.targets import master_options
 
 SENTINEL = "--broker-url=sentinel://a:1;sentinel://b:2/0"
 GROUP = "--broker-transport-options"
@@ -23,7 +24,7 @@ def test_sentinels_are_reached_as_celery_would() -> None:
     ], {})  # fmt: skip
     assert pasted.broker_transport_options == single.broker_transport_options
     expected = {"password": "SECRET", "ssl_cert_reqs": "none", "ssl_check_hostname": True}
-    assert expected == pasted.broker_transport_options.sentinel_kwargs.parameters
+    assert ("m", expected, True) == master_options(pasted, "broker")[1:]
     assert "SECRET" in pasted.secrets
     (note,) = pasted.notes
     assert note.startswith("--broker-transport-options: sentinel_kwargs.socket_timeout concerns")
@@ -31,7 +32,7 @@ def test_sentinels_are_reached_as_celery_would() -> None:
 
 def test_plain_sentinels_need_no_options() -> None:
     """Without TLS nothing but what is set is handed on."""
-    assert {} == load([SENTINEL, f"{GROUP}.master-name=m"], {}).broker_transport_options.sentinel_kwargs.parameters
+    assert ("m", {}, False) == master_options(load([SENTINEL, f"{GROUP}.master-name=m"], {}), "broker")[1:]
 
 
 def test_the_password_of_sentinels_may_stand_in_a_file(tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_the_password_of_sentinels_may_stand_in_a_file(tmp_path: Path) -> None:
     file.write_text("SECRET\n")
     environ = {"EXPORTER_BROKER_TRANSPORT_OPTIONS__SENTINEL_KWARGS__PASSWORD_FILE": str(file)}
     settings = load([SENTINEL, f"{GROUP}.master-name=m"], environ)
-    assert {"password": "SECRET"} == settings.broker_transport_options.sentinel_kwargs.parameters
+    assert {"password": "SECRET"} == master_options(settings, "broker").parameters
     assert "SECRET" not in repr(settings)
 
 

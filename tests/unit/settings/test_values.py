@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.settings import Settings, load
+from exporter.settings import load
 from exporter.settings.values import parse_seconds, show_seconds
 
 
@@ -113,16 +113,3 @@ def test_a_wrong_value_is_named_with_its_cure(flag: str, expected: str) -> None:
 def test_words_are_independent_of_case() -> None:
     """Celery writes INFO where Prometheus writes info."""
     assert load(["--log.level=DEBUG"], {}).log.level == "debug"
-
-
-def test_host_and_port_of_the_listen_address() -> None:
-    """Brackets are not part of the host."""
-    web = load(["--web.listen-address=[::1]:80"], {}).web
-    assert ("::1", 80) == (web.host, web.port)
-    assert ("", 9808) == (Settings().web.host, Settings().web.port)
-
-
-def test_settings_are_frozen() -> None:
-    """Nothing changes a setting after the start."""
-    with pytest.raises(ValueError, match="frozen"):
-        Settings().queues.max = 3  # type: ignore[misc]

@@ -122,7 +122,8 @@ def test_tasks_that_never_start_are_forgotten(lab: Lab) -> None:
     for number in range(30_000):
         lab.sent(str(number), 0)
         lab.revoked(str(number), 1, expired=True)
-    assert 10_000 >= len(lab.tasks.tracked)
+    assert 5_000 <= len(lab.tasks.tracked) <= 5_500
+    assert "25000" in lab.tasks.tracked
 
 
 def test_retry_into_another_queue(lab: Lab) -> None:
@@ -498,7 +499,7 @@ def test_series_of_a_long_task_stay() -> None:
 
 
 def test_ended_tasks_do_not_pile_up(lab: Lab) -> None:
-    """A hundred thousand finished tasks leave no more than a fixed number in memory."""
+    """Of a hundred thousand finished tasks the last five thousand are remembered, and hardly more."""
     for number in range(100_000):
         uuid = str(number)
         lab.sent(uuid, 0)
@@ -506,7 +507,8 @@ def test_ended_tasks_do_not_pile_up(lab: Lab) -> None:
         lab.started(uuid, 1)
         lab.succeeded(uuid, 2)
     assert {"success": 100_000} == lab.ends()
-    assert 10_000 >= len(lab.tasks.tracked)
+    assert 5_000 <= len(lab.tasks.tracked) <= 5_500
+    assert "95000" in lab.tasks.tracked
 
 
 def test_exemplars_carry_the_task_id(lab: Lab) -> None:

@@ -11,7 +11,7 @@ import pytest
 from exporter.cli import COMMANDS
 from exporter.cli.completion.words import Flag, read_vocabulary
 from exporter.errors import ConfigError
-from exporter.settings import describe
+from exporter.settings.rows import describe
 
 VOCABULARY = read_vocabulary()
 

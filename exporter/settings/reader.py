@@ -1,0 +1,141 @@
+"""Reads the settings from all their places, has the models check them, and checks what concerns several.
+
+Takes arguments, an environment or a tree; gives what is held of them. Brings pydantic, which nobody needs afterwards.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from exporter.errors import ConfigError
+from exporter.settings.broker_urls import KombuTarget
+from exporter.settings.credentials import UrlFile
+from exporter.settings.environment import read_celery, read_environment
+from exporter.settings.faults import explain
+from exporter.settings.file import CONFIG_FILE, read_file
+from exporter.settings.flags import read_flags
+from exporter.settings.foreign import BROKER_GROUP
+from exporter.settings.given import Given, Path, flatten, is_foreign, nest
+from exporter.settings.held import Secret, Settings, Values, changed
+from exporter.settings.model import Declared
+from exporter.settings.rows import describe
+from exporter.settings.targets import find_repeated, master_options, named_redis_targets
+from exporter.settings.web_config import read_web_config
+
+WEB_CONFIG_FILE: Path = ("web", "config", "file")
+
+
+def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """Read the settings; raise ConfigError (one line, free of secrets)."""
+    flags, environment = read_flags(argv), read_environment(environ)
+    celery, notes = read_celery(environ)
+    above_file = environment | flags
+    named = above_file.get(CONFIG_FILE)
+    file = read_file(str(named.value), named.written) if named else {}
+    return _build(celery | file | above_file, environ, notes)
+
+
+def read_tree(tree: Mapping[str, Any]) -> Settings:
+    """Read settings that are given as a file's, and nothing else; raise ConfigError (one line, free of secrets)."""
+    given = flatten(tree)
+    if CONFIG_FILE in given:
+        raise ConfigError(f"{given[CONFIG_FILE].written}: no file is read; give its settings themselves")
+    return _build(given, {}, ())
+
+
+def _build(given: dict[Path, Given], environ: Mapping[str, str], notes: tuple[str, ...]) -> Settings:
+    foreign = {path: value for path, value in given.items() if is_foreign(path)}
+    try:
+        declared = Declared(**nest({path: value for path, value in given.items() if path not in foreign}))
+    except ValidationError as error:
+        raise explain(error, given) from None
+    settings = changed(Settings(**_values(declared)), url_files=_url_files(given, environ))
+    _check_masters(settings)
+    _check_redbeat(settings, given)
+    _check_files(settings)
+    for_kombu = {path[-1]: value for path, (value, _) in foreign.items() if path[:-1] == BROKER_GROUP}
+    settings = changed(settings, _foreign=for_kombu)
+    found = (*_unused_parameters(settings), *_unused_options(settings, foreign), *_repeated(settings))
+    settings = changed(settings, notes=(*notes, *found))
+    web_file = settings.web.config.file
+    if not web_file:
+        return settings
+    return changed(settings, web_config=read_web_config(web_file, given[WEB_CONFIG_FILE].written))
+
+
+def _values(model: BaseModel) -> dict[str, Any]:
+    return {name: _hold(getattr(model, name)) for name in type(model).model_fields}
+
+
+def _hold(value: Any) -> Any:  # noqa: ANN401 -- whatever the models declare
+    """Give what is held of a value of the models: the same, without pydantic."""
+    if isinstance(value, BaseModel):
+        return Values(**_values(value))
+    if isinstance(value, SecretStr):
+        return Secret(value.get_secret_value())
+    return {name: _hold(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+def _check_masters(settings: Settings) -> None:
+    """Refuse sentinels without the name that they are to be asked for."""
+    for target in settings.redis_targets:
+        options = master_options(settings, target.name)
+        if target.sentinels and not options.master_name:
+            raise ConfigError(
+                f"{options.setting}.master_name: is missing; a sentinel:// URL needs the name of its master"
+            )
+
+
+def _check_redbeat(settings: Settings, given: Mapping[Path, Given]) -> None:
+    """Refuse a server of RedBeat's that is not there."""
+    path = ("redbeat", "server")
+    known = {target.name for target in named_redis_targets(settings)}
+    if settings.redbeat.server not in known and (settings.redbeat.interval or settings.redbeat.server != "broker"):
+        names = ", ".join(sorted(known)) or "none"
+        written = given[path].written if path in given else ".".join(path)
+        raise ConfigError(f"{written}: must be a Redis server of these settings ({names})")
+
+
+def _check_files(settings: Settings) -> None:
+    """Refuse files of passwords that can't be read, or that nobody would read."""
+    for target in settings.redis_targets:
+        if target.credentials is not None:
+            target.credentials()
+    if settings.broker_password_file and isinstance(settings.broker, KombuTarget):
+        raise ConfigError("broker_password_file: is for Redis; write the password of other brokers into broker_url")
+    if settings.result_backend_password_file and settings.result_backend_url is None:
+        raise ConfigError("result_backend_password_file: there is no result_backend_url that it could belong to")
+
+
+def _url_files(given: Mapping[Path, Given], environ: Mapping[str, str]) -> dict[str, UrlFile]:
+    """The files that variables ending in _FILE name, for URLs that were taken from there."""
+    rows = [row for row in describe() if row.path in {("broker_url",), ("result_backend_url",)}]
+    return {
+        row.key: UrlFile(environ[f"{row.environment}_FILE"], f"{row.environment}_FILE")
+        for row in rows
+        if row.path in given and given[row.path].written == f"{row.environment}_FILE"
+    }
+
+
+def _repeated(settings: Settings) -> tuple[str, ...]:
+    return tuple(
+        f"redis.servers.{name} is the server that is shown as {other} already; it is not read twice."
+        for name, other in find_repeated(settings)
+    )
+
+
+def _unused_options(settings: Settings, foreign: Mapping[Path, Given]) -> tuple[str, ...]:
+    """Notes on options of Celery's that are no settings here; kombu may need them for brokers other than Redis."""
+    if isinstance(settings.broker, KombuTarget):
+        foreign = {path: value for path, value in foreign.items() if path[:-1] != BROKER_GROUP}
+    sentence = "concerns Celery's own connections and has no effect here."
+    return tuple(f"{value.written} {sentence}" for value in foreign.values())
+
+
+def _unused_parameters(settings: Settings) -> tuple[str, ...]:
+    return tuple(
+        f"The parameters {', '.join(target.ignored)} of the {target.name} URL are not used; the exporter sets its own."
+        for target in settings.targets
+        if target.ignored
+    )
