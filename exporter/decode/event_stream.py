@@ -10,25 +10,9 @@ from typing import Any, Union
 
 import msgspec
 
+from exporter.decode.envelope import JSON, MALFORMED, open_envelope
 from exporter.errors import DecodeError
 from exporter.records import EVENT_CLASSES, Broken, Event, EventMessage, Part, Stranger
-
-
-class _Envelope(msgspec.Struct, gc=False):
-    """``body`` is taken as base64, which msgspec decodes while it parses.
-
-    ``properties.body_encoding`` is not asked: a body left as text has signs that base64 has not.
-    """
-
-    body: bytes
-    content_type: str = msgspec.field(name="content-type", default="application/json")
-
-
-class _PlainEnvelope(msgspec.Struct, gc=False):
-    """An envelope whose body is text: transport option body_encoding switched off."""
-
-    body: str
-    content_type: str = msgspec.field(name="content-type", default="application/json")
 
 
 class _Typed(msgspec.Struct):
@@ -37,8 +21,6 @@ class _Typed(msgspec.Struct):
 
 _ANY_EVENT: Any = Union[tuple(EVENT_CLASSES)]  # noqa: UP007 -- made from a list
 _KNOWN_TYPES = {kind.__struct_config__.tag for kind in EVENT_CLASSES}
-_decode_envelope: Callable[[Any], Any] = msgspec.json.Decoder(_Envelope).decode
-_decode_plain = msgspec.json.Decoder(_PlainEnvelope).decode
 
 
 class _Serializer:
@@ -56,25 +38,18 @@ class _Serializer:
 
 
 _SERIALIZERS = {
-    "application/json": _Serializer(msgspec.json.Decoder, b"["),
+    JSON: _Serializer(msgspec.json.Decoder, b"["),
     "application/x-msgpack": _Serializer(msgspec.msgpack.Decoder, bytes((*range(0x90, 0xA0), 0xDC, 0xDD))),
 }
 
-# What a body or a part of it can raise: not the serializer's syntax, not UTF-8, nested too deeply.
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-
-def decode_message(payload: Any, unwrap: Callable[[Any], EventMessage] = _decode_envelope) -> Sequence[Part]:  # noqa: ANN401 -- what ``unwrap`` takes
+def decode_message(payload: Any, unwrap: Callable[[Any], tuple[bytes, str]] = open_envelope) -> Sequence[Part]:  # noqa: ANN401 -- what ``unwrap`` takes
     """Decode one published message into its parts, in order: events, and what stands among them that is none.
 
     Raises DecodeError when nothing of it can be used: ``envelope`` (not kombu's), ``serializer`` (one that is not
     read, pickle above all), ``body`` (neither an event nor a list).
     """
-    try:
-        message = unwrap(payload)
-    except _MALFORMED:
-        message = _read_plain(payload)
-    body, content_type = message.body, message.content_type
+    body, content_type = unwrap(payload)
     serializer = _SERIALIZERS.get(content_type)
     if serializer is None:
         raise DecodeError("serializer", f"events in {content_type[:100]!r} are not read")
@@ -82,7 +57,7 @@ def decode_message(payload: Any, unwrap: Callable[[Any], EventMessage] = _decode
         if body and body[0] not in serializer.list_starts:
             return [serializer.one(body)]
         return serializer.many(body)
-    except _MALFORMED:
+    except MALFORMED:
         return _salvage(serializer, body)
 
 
@@ -91,20 +66,11 @@ def decode_event_message(message: EventMessage) -> Sequence[Part]:
     return decode_message(message, lambda told: told)
 
 
-def _read_plain(payload: bytes) -> EventMessage:
-    """Read an envelope whose body is not base64."""
-    try:
-        envelope = _decode_plain(payload)
-    except _MALFORMED as error:
-        raise DecodeError("envelope", f"not a kombu message: {error}") from None
-    return EventMessage(envelope.body.encode(), envelope.content_type)
-
-
 def _salvage(serializer: _Serializer, body: bytes) -> list[Part]:
     """Decode a body that is no clean list of known events: a single event, or a list with strangers in it."""
     try:
         return [_decode_part(serializer, part) for part in serializer.parts(body)]
-    except _MALFORMED:
+    except MALFORMED:
         part = _decode_part(serializer, body)
     if isinstance(part, Broken):
         raise DecodeError("body", "neither an event nor a list of events")
@@ -114,12 +80,12 @@ def _salvage(serializer: _Serializer, body: bytes) -> list[Part]:
 def _decode_part(serializer: _Serializer, part: bytes | msgspec.Raw) -> Part:
     try:
         return serializer.one(part)
-    except _MALFORMED:
+    except MALFORMED:
         return Stranger() if _is_stranger(serializer, part) else Broken("schema")
 
 
 def _is_stranger(serializer: _Serializer, part: bytes | msgspec.Raw) -> bool:
     try:
         return serializer.typed(part).type not in _KNOWN_TYPES
-    except _MALFORMED:
+    except MALFORMED:
         return False
