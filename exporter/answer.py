@@ -73,12 +73,14 @@ class Answer:
         return body
 
     def _finish(self, events: Iterable[bytes], process: bytes) -> bytes:
-        return self._answerer.renderer.finish(chain(events, self._servers()), process, self._format)
+        # A list is small: it need not be put together piece by piece.
+        texts = [*events, *self._servers()] if isinstance(events, list) else chain(events, self._servers())
+        return self._answerer.renderer.finish(texts, process, self._format)
 
     def _servers(self) -> Iterator[bytes]:
         answerer = self._answerer
         families = answerer.scrape.group(self._collection.wait())
-        yield from answerer.renderer.render(families, openmetrics=self._format.openmetrics)
+        return answerer.renderer.render(families, openmetrics=self._format.openmetrics)
 
     def _render_process(self) -> bytes:
         return self._answerer.renderer.render_process(openmetrics=self._format.openmetrics)

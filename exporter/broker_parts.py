@@ -3,7 +3,7 @@
 Binds sources.queues -> decode.queues -> state.queues; each part's reads travel in the server's one round trip.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -23,6 +23,8 @@ HEAVY_BYTES = 64 * 1024
 HEAVY_PAUSE = 15.0
 """A next message above so many bytes is not fetched again for so many seconds, since LINDEX ships it whole; as long
 as its list is not empty it is taken to be there still."""
+LIGHT_BYTES = 2 * 1024
+"""A next message up to so many bytes is kept until the next scrape, to see whether it is the same."""
 
 
 class QueuesPart:
@@ -35,24 +37,40 @@ class QueuesPart:
         self._clock = clock
         self._oldest = oldest
         self._plan: list[tuple[str, tuple[int, ...]]] = []
+        self._planned = -1  # revision of the queues that the plan is for
         self._commands: list[Command] = []
         self._heavy: dict[tuple[str, int], tuple[float, QueuedMessage]] = {}
+        self._read: dict[str, tuple[list[Any], QueueReading]] = {}  # the last replies, and what they tell
 
     def commands(self) -> list[Command]:
         """LLEN per queue and step, LINDEX per queue and step in use."""
         with self._store.lock:
-            plan = [(queue, self._wanted_steps(queue)) for queue in self._queues.names()]
-        if plan != self._plan:
-            self._plan, self._commands = plan, []
-            for queue, steps in plan:
-                self._commands += self._keys.length_commands(queue)
-                self._commands += self._keys.oldest_commands(queue, steps)
+            names = self._queues.names()
+            if self._queues.revision == self._planned and not self._heavy:
+                return self._commands
+            # Whether a heavy message is looked at changes with time.
+            self._planned = -1 if self._heavy else self._queues.revision
+            self._plan = [(queue, self._wanted_steps(queue)) for queue in names]
+        self._commands = []
+        for queue, steps in self._plan:
+            self._commands += self._keys.length_commands(queue)
+            self._commands += self._keys.oldest_commands(queue, steps)
         return self._commands
 
     def samples(self, replies: list[Any]) -> list[Sample]:
         """Lengths and ages; a key that can't be read (no right, no list) leaves its queue out."""
         answers = iter(replies)
-        readings = [self._reading(queue, steps, answers) for queue, steps in self._plan]
+        readings = []
+        for queue, steps in self._plan:
+            told = list(islice(answers, len(self._keys.priority_steps) + len(steps)))
+            known = self._read.get(queue)
+            if known is None or known[0] != told or self._heavy:  # a heavy message is looked at by the clock
+                known = told, self._reading(queue, steps, told)
+                if all(len(message) <= LIGHT_BYTES for message in told if isinstance(message, bytes)):
+                    self._read[queue] = known
+                else:
+                    self._read.pop(queue, None)
+            readings.append(known[1])
         now = self._clock.now()
         with self._store.lock:
             return self._queues.fold_all(readings, now)
@@ -67,13 +85,12 @@ class QueuesPart:
         heavy = self._heavy.get((queue, step))
         return heavy is not None and heavy[0] > self._clock.monotonic()
 
-    def _reading(self, queue: str, steps: tuple[int, ...], answers: Iterator[Any]) -> QueueReading:
+    def _reading(self, queue: str, steps: tuple[int, ...], told: Sequence[Any]) -> QueueReading:
         known_steps = self._keys.priority_steps
-        replies = islice(answers, len(known_steps))
-        lengths = {step: reply for step, reply in zip(known_steps, replies, strict=True) if isinstance(reply, int)}
+        lengths = {step: reply for step, reply in zip(known_steps, told, strict=False) if isinstance(reply, int)}
         oldest = self._heavy_ones(queue, steps, lengths) if self._heavy else {}
-        for step in steps:
-            found = self._next_message(queue, step, next(answers))
+        for step, message in zip(steps, told[len(known_steps) :], strict=True):
+            found = self._next_message(queue, step, message)
             if found is not None:
                 oldest[step] = found
         # All steps or nothing: a sum without some of them would be a wrong length.

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Protocol
 
 from exporter.catalog import Metric
@@ -149,7 +150,7 @@ class Scrape:
         for watch in self.watchers:
             watch(found)
         read = [*found.values(), *(samples() for samples in self.background)]
-        return self._grouper.group(sample for samples in read for sample in samples)
+        return self._grouper.group(chain.from_iterable(read))
 
 
 class Collection:

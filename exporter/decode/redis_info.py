@@ -5,12 +5,12 @@ what the last INFO's lines gave.
 """
 
 import re
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from exporter.catalog import redis_commands, redis_keyspace, redis_replication
 from exporter.catalog import redis_server as rows
+from exporter.decode.redis_commandstats import Usage, decode_command, plan
 from exporter.decode.redis_fields import (
     FieldRow,
     decode_parts,
@@ -36,48 +36,50 @@ _NUMBERED = re.compile(
     r"(cmdstat_|errorstat_|latency_percentiles_usec_|db(?=\d+$)|slave(?=\d+$)|engine_(?=\d+$)"
     r"|used_active_time_io_thread_)(.+)"
 )
-_DATABASE = re.compile(rb"\ndb(\d{1,9}):")
-
-Usage = tuple[int, float]
-"""How often a command was called, and the microseconds that took."""
+_COMMANDSTATS = plan(_ROWS_BY_PREFIX["cmdstat_"])
 
 
-class _Line(NamedTuple):
-    """What a line of INFO gave: samples, and what says something only together with other lines."""
+class _More(NamedTuple):
+    """What a line says only together with other lines."""
 
-    samples: tuple[Sample, ...] = ()
     field: tuple[str, str] | None = None
     usage: tuple[str, Usage] | None = None
     percentiles: tuple[str, tuple[tuple[str, float], ...]] | None = None
+    database: int | None = None
 
-    @property
-    def says_more(self) -> bool:
-        """Whether it gave more than samples."""
-        return self.field is not None or self.usage is not None or self.percentiles is not None
+
+class _Line(NamedTuple):
+    """What a line of INFO gave."""
+
+    samples: Sequence[Sample] = ()
+    more: _More | None = None
 
 
 _NOTHING = _Line()
 
 
-class _Told(NamedTuple):
-    """INFO's lines, the samples that each gave, and by position those that say more than samples, in their order."""
+class _Section(NamedTuple):
+    """A section of INFO: its text, its lines with what each gave, and all of that together."""
 
+    text: bytes
     lines: list[bytes]
-    samples: list[tuple[Sample, ...]]
-    more: dict[int, _Line]
+    gave: list[_Line]
+    samples: list[Sample]
+    more: list[_More]
 
 
 class InfoDecoder:
     """Turns the INFO of the server called ``redis`` into samples, one read after the other.
 
-    Nine of ten lines say what they said at the last read: what each one gave is kept until the next, and no longer.
-    So are the zeros of empty databases, for good. ``usage`` is how much each command was used, from the last read.
+    Half of the sections and nine of ten lines say what they said at the last read: what each one gave is kept until the
+    next, and no longer. So are the zeros of empty databases, for good. ``usage`` is how much each command was used,
+    from the last read.
     """
 
     def __init__(self, redis: str) -> None:
         self.usage: dict[str, Usage] = {}
         self._redis = redis
-        self._told = _Told([], [], {})
+        self._sections: list[_Section] = []
         self._summaries: dict[str, Sample] = {}
         self._zeros_known: dict[int, tuple[Sample, ...]] = {}
 
@@ -86,49 +88,32 @@ class InfoDecoder:
 
         Of ``databases`` those are shown as empty that INFO leaves out.
         """
-        redis, told = self._redis, self._tell(text.split(b"\r\n"))
-        samples = list(chain.from_iterable(told.samples))
-        more = told.more.values()
+        redis, texts, before = self._redis, text.split(b"\r\n\r\n"), self._sections
+        known = before if len(texts) == len(before) else [None] * len(texts)
+        self._sections = sections = [
+            section if section is not None and section.text == told else _decode_section(redis, told, section)
+            for told, section in zip(texts, known, strict=True)
+        ]
+        samples = [sample for section in sections for sample in section.samples]
+        more = [line for section in sections for line in section.more]
         fields = [line.field for line in more if line.field is not None]
         self.usage = dict([line.usage for line in more if line.usage is not None])
         samples += decode_identity(redis, dict(fields), now)
         samples += decode_masters(redis, fields)
         samples += self._summarize([line.percentiles for line in more if line.percentiles is not None])
-        return samples + self._empty(text, databases)
-
-    def _tell(self, lines: list[bytes]) -> _Told:
-        """Decode the lines that are not those of the last read."""
-        redis, told = self._redis, self._told
-        if len(lines) == len(told.lines):
-            decoded = [
-                (position, _decode_line(redis, line))
-                for position, (line, before) in enumerate(zip(lines, told.lines, strict=True))
-                if line != before
-            ]
-            if all((position in told.more) == line.says_more for position, line in decoded):
-                for position, line in decoded:
-                    told.samples[position] = line.samples
-                    if line.says_more:
-                        told.more[position] = line
-                self._told = told._replace(lines=lines)
-                return self._told
-        gave = [_decode_line(redis, line) for line in lines]
-        more = {position: line for position, line in enumerate(gave) if line.says_more}
-        self._told = _Told(lines, [line.samples for line in gave], more)
-        return self._told
+        told = {line.database for line in more if line.database is not None}
+        return samples + [sample for number in databases if number not in told for sample in self._zeros(number)]
 
     def _summarize(self, percentiles: list[tuple[str, tuple[tuple[str, float], ...]]]) -> list[Sample]:
         metric, redis, usage, before = redis_commands.LATENCY_PERCENTILES, self._redis, self.usage, self._summaries
         self._summaries = found = {}
         for command, values in percentiles:
             if command in usage:
-                value, known = Quantiles(values, *usage[command]), before.get(command)
-                found[command] = known if known and known.value == value else Sample(metric, (redis, command), value)
+                value, known = (values, *usage[command]), before.get(command)
+                found[command] = (
+                    known if known and known.value == value else Sample(metric, (redis, command), Quantiles(*value))
+                )
         return list(found.values())
-
-    def _empty(self, text: bytes, databases: Iterable[int]) -> list[Sample]:
-        told = {int(number) for number in _DATABASE.findall(text[text.find(b"# Keyspace") :])}
-        return [sample for number in databases if number not in told for sample in self._zeros(number)]
 
     def _zeros(self, number: int) -> tuple[Sample, ...]:
         found = self._zeros_known.get(number)
@@ -139,19 +124,38 @@ class InfoDecoder:
         return found
 
 
+def _decode_section(redis: str, text: bytes, known: _Section | None) -> _Section:
+    """Decode a section, of its lines those that are not the ones of ``known``."""
+    lines = text.split(b"\r\n")
+    if known is not None and len(lines) == len(known.lines):
+        gave = [
+            given if line == before else _decode_line(redis, line)
+            for line, before, given in zip(lines, known.lines, known.gave, strict=True)
+        ]
+    else:
+        gave = [_decode_line(redis, line) for line in lines]
+    samples = [sample for given in gave for sample in given.samples]
+    return _Section(text, lines, gave, samples, [given.more for given in gave if given.more is not None])
+
+
 def _decode_line(redis: str, line: bytes) -> _Line:
+    if line.startswith(b"cmdstat_"):
+        told = decode_command(redis, line, _COMMANDSTATS)
+        if told is not None:
+            samples, command, usage = told
+            return _Line(samples, _More(usage=(command, usage)))
     name, colon, value = line.decode("utf-8", "replace").partition(":")
     if not colon or name.startswith("#"):
         return _NOTHING
     found = _decode_field(redis, name, value)
-    return _Line(found.samples, (name, value)) if says_more_together(name) else found
+    return _Line(found.samples, _More((name, value))) if says_more_together(name) else found
 
 
 def _decode_field(redis: str, name: str, value: str) -> _Line:
     """Give what one field says by itself."""
     rows_of_field = _ROWS.get(name)
     if rows_of_field is not None:
-        return _Line(tuple(decode_value(rows_of_field, (redis,), value)))
+        return _Line(decode_value(rows_of_field, (redis,), value))
     found = _NUMBERED.match(name)
     if found is not None:
         return _decode_numbered(redis, found.group(1), found.group(2), value)
@@ -167,22 +171,23 @@ def _decode_numbered(redis: str, kind: str, rest: str, value: str) -> _Line:
     match kind:
         case "slave":
             replica = (redis, parts.get("ip", ""), parts.get("port", ""), parts.get("state", ""))
-            return _Line(tuple(decode_parts(_REPLICA_ROWS, replica, parts)))
+            return _Line(decode_parts(_REPLICA_ROWS, replica, parts))
         case "engine_":
             engine = (redis, parts.get("name", ""), parts.get("module", ""), parts.get("abi_version", ""))
             return _Line((Sample(rows.ENGINE_INFO, engine, 1), *decode_parts(_ENGINE_ROWS, engine, parts)))
         case "latency_percentiles_usec_":
-            return _Line(percentiles=(rest, tuple(_percentiles(parts))))
+            return _Line((), _More(percentiles=(rest, tuple(_percentiles(parts)))))
         case "used_active_time_io_thread_":
-            return _Line(tuple(decode_value(_ROWS_BY_PREFIX[kind], (redis, rest), value)))
+            return _Line(decode_value(_ROWS_BY_PREFIX[kind], (redis, rest), value))
     # redis_exporter keeps the prefix in the label of databases.
     labels = (redis, f"db{rest}" if kind == "db" else rest)
-    return _Line(tuple(decode_parts(_ROWS_BY_PREFIX[kind], labels, parts)), None, _usage(rest, parts))
+    more = _More(database=read_whole(rest)) if kind == "db" else _usage(rest, parts)
+    return _Line(decode_parts(_ROWS_BY_PREFIX[kind], labels, parts), more)
 
 
-def _usage(command: str, parts: dict[str, str]) -> tuple[str, Usage] | None:
+def _usage(command: str, parts: dict[str, str]) -> _More | None:
     calls, microseconds = read_whole(parts.get("calls", "")), read_whole(parts.get("usec", ""))
-    return None if calls is None or microseconds is None else (command, (calls, microseconds))
+    return None if calls is None or microseconds is None else _More(usage=(command, (calls, microseconds)))
 
 
 def _percentiles(parts: dict[str, str]) -> Iterable[tuple[str, float]]:

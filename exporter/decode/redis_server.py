@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from exporter.catalog import redis_cluster, redis_commands, redis_config
 from exporter.catalog.redis_server import INFO_ROWS
+from exporter.decode.redis_commandstats import Usage
 from exporter.decode.redis_fields import decode_value, index_rows
-from exporter.decode.redis_info import Usage
 from exporter.records import Buckets, Sample
 
 Reply = object

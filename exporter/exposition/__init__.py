@@ -65,7 +65,7 @@ class Renderer:
             elif family.metric.name in self._dropped:
                 continue
             elif len(family.series) > SMALL_FAMILY:
-                yield from self._render_new(family, openmetrics=openmetrics)
+                yield from self._render_large(family, openmetrics=openmetrics)
             else:
                 yield self._render_small(family, found, openmetrics=openmetrics)
 
@@ -76,7 +76,8 @@ class Renderer:
     def finish(self, texts: Iterable[bytes], process: bytes, reply_format: Format) -> bytes:
         """Put a body together from its pieces and the process's own metrics, compressed if the format says so."""
         end = b"# EOF\n" if reply_format.openmetrics else b""
-        return encode(chain(texts, (process, end)), reply_format)
+        last = (process, end)
+        return encode([*texts, *last] if isinstance(texts, list) else chain(texts, last), reply_format)
 
     def _render_small(self, family: Family, kept: _Text | None, *, openmetrics: bool) -> bytes:
         """Render, or give the text of the last time if nothing has changed (0.0 and -0.0 count as the same here)."""
@@ -86,14 +87,15 @@ class Renderer:
             if told is None or told == [one.exemplar for one in series]:
                 kept.family = family
                 return kept.text
-        text = b"".join(self._render_new(family, openmetrics=openmetrics))
+        lines = render_family(family, openmetrics=openmetrics, created=self._created)
+        text = "".join(lines).encode("utf-8", "replace")
         # Those of histograms are in their values.
         on_counters = openmetrics and metric.kind is Kind.COUNTER and has_exemplars(metric)
         exemplars = [one.exemplar for one in series] if on_counters else None
         self._kept[openmetrics][metric] = _Text(family, series, family.values, exemplars, text)
         return text
 
-    def _render_new(self, family: Family, *, openmetrics: bool) -> Iterator[bytes]:
+    def _render_large(self, family: Family, *, openmetrics: bool) -> Iterator[bytes]:
         """Render some series at a time, since nothing else runs while texts are joined."""
         lines = render_family(family, openmetrics=openmetrics, created=self._created)
         for start in range(0, len(lines), TOGETHER):

@@ -6,6 +6,8 @@ scrape; their number has a bound. Never renders. Threads may call it at the same
 
 import threading
 from collections.abc import Iterable
+from itertools import compress
+from operator import is_not
 from typing import NamedTuple
 
 from exporter.catalog import Metric
@@ -75,19 +77,22 @@ class SampleGrouper:
         if kept is None or len(kept.samples) != len(samples):
             return None
         renewed: dict[int, list[Value | None]] = {}
-        for place, now, before in zip(kept.places, samples, kept.samples, strict=True):
-            if now is before or now == before:
+        # Most samples are the objects of the last scrape, which this finds without a step of Python's for each.
+        for number in compress(range(len(samples)), map(is_not, samples, kept.samples)):
+            now, before = samples[number], kept.samples[number]
+            if now == before:
                 continue
             if now.metric is not before.metric or now.labels != before.labels:
                 return None
-            position, row = place
+            position, row = kept.places[number]
             values = renewed.get(position)
             if values is None:
                 values = renewed[position] = list(kept.families[position].values)
             values[row] = now.value
         families = list(kept.families)
         for position, values in renewed.items():
-            families[position] = families[position]._replace(values=values)
+            metric, series, _ = families[position]
+            families[position] = Family(metric, series, values)
         self._kept = _Kept(samples, families, kept.places)
         return families
 

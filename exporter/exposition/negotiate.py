@@ -24,6 +24,8 @@ GZIP_CONTAINER = 31
 """zlib's number for gzip with the largest window; it writes no time, so equal texts stay equal."""
 CHUNK = 256 * 1024
 """Bytes that are compressed together, at least."""
+SMALL_BODY = 4 * CHUNK
+"""Bytes of a body up to which it is compressed as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,15 @@ def negotiate(accept: str, accept_encoding: str) -> Format:
 
 
 def encode(texts: Iterable[bytes], reply_format: Format) -> bytes:
-    """Join, and compress if the format says so; equal texts give equal bytes.
+    """Join, and compress if the format says so; equal texts, given in a list or one by one, give equal text.
 
     A chunk at a time, since a large application's body takes megabytes, and would twice in between.
     """
     if not reply_format.gzip:
         return b"".join(texts)
     compressor = compressobj(GZIP_LEVEL, DEFLATED, GZIP_CONTAINER)
-    chunks = [compressor.compress(chunk) for chunk in _chunks(texts)]
+    is_small = isinstance(texts, list) and sum(map(len, texts)) <= SMALL_BODY
+    chunks = [compressor.compress(chunk) for chunk in ((b"".join(texts),) if is_small else _chunks(texts))]
     return b"".join([*chunks, compressor.flush()])
 
 

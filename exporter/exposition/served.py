@@ -64,7 +64,10 @@ def _parts(metric: Metric, series: SeriesView, value: Buckets | Quantiles) -> tu
     kept = cast("_Kept | None", series.cache)
     if kept is None or (kept.value is not value and kept.value != value):
         frame, prefixes = (_frame(metric, series), _prefixes(metric, series)) if kept is None else kept[2:]
-        kept = series.cache = _Kept(value, _render_parts(value, frame, prefixes), frame, prefixes)
+        # The times of a command that is called again and again stay the same; how often that was does not.
+        same = kept is not None and kept.value[0] == value[0] and isinstance(value, Quantiles)
+        spread = kept.parts[0] if kept is not None and same else _render_spread(value, frame)
+        kept = series.cache = _Kept(value, (spread, *_render_totals(value, prefixes)), frame, prefixes)
     return kept.parts
 
 
@@ -82,18 +85,21 @@ def _prefixes(metric: Metric, series: SeriesView) -> tuple[str, str]:
     return render_prefix(f"{metric.name}_count", pairs), render_prefix(f"{metric.name}_sum", pairs)
 
 
-def _render_parts(
-    value: Buckets | Quantiles, frame: tuple[str, str], prefixes: tuple[str, str]
-) -> tuple[str, str, str]:
+def _render_spread(value: Buckets | Quantiles, frame: tuple[str, str]) -> str:
+    """Give the lines of bounds or quantiles."""
     before, behind = frame
     lines: Iterable[tuple[str, float]] = value[0]
     if isinstance(value, Buckets):
         lines = (*lines, ("+Inf", value.observed))
-    spread = [
+    return "".join([
         f"{before}{bound}{behind}{SMALL_NUMBERS.get(number) or render_number(number)}\n" for bound, number in lines
-    ]
-    count, total = (
-        f"{prefix} {SMALL_NUMBERS.get(number) or render_number(number)}\n"
-        for prefix, number in zip(prefixes, value[1:], strict=True)
+    ])  # fmt: skip
+
+
+def _render_totals(value: Buckets | Quantiles, prefixes: tuple[str, str]) -> tuple[str, str]:
+    """Give the lines of count and sum."""
+    (_, observed, total), (count_prefix, sum_prefix) = value, prefixes
+    return (
+        f"{count_prefix} {SMALL_NUMBERS.get(observed) or render_number(observed)}\n",
+        f"{sum_prefix} {SMALL_NUMBERS.get(total) or render_number(total)}\n",
     )
-    return "".join(spread), count, total

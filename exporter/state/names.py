@@ -28,6 +28,8 @@ class Names:
         pairs, exceptions, naming = limits.pairs, limits.exceptions, limits.naming
         self.expectations = Expectations(store, limits.plans, naming.task.apply)
         self.by_name: dict[str, TaskName] = {}
+        self.revision = 0
+        """Grows with each queue that a task is seen on."""
         self._store = store
         self._pairs_left = self._triples_left = pairs
         self._pairs = pairs
@@ -155,6 +157,7 @@ class Names:
         """What a task and its queue are shown as; None if one of them is not."""
         if queue not in self._queues and self._naming.queue.needed and len(self._queues) < QUEUES_KEPT:
             self._queues[queue] = None
+            self.revision += 1
         task, shown_queue = self._naming.task.apply(name), self._naming.queue_shown(queue)
         return None if task is None or shown_queue is None else (task, shown_queue)
 
@@ -165,6 +168,7 @@ class Names:
             found = overflow and overflow.queues.get(OVERFLOW)
             return found or self._add(OVERFLOW, OVERFLOW)
         self._pairs_left -= 1
+        self.revision += 1
         task = self.by_name.get(name)
         if task is None:
             task = self.by_name[name] = TaskName(name, self.expectations.plan(name).buckets)

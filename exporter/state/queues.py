@@ -35,6 +35,9 @@ class Queues:
         self._names: dict[str, None] = {}
         self._used_steps: dict[str, set[int]] = {}
         self._heads: dict[tuple[str, int], tuple[str, float]] = {}
+        self._named = -1  # revision of the tasks' names when their queues were added
+        self.revision = 0
+        """Grows with each queue, and with each step that is found in use."""
         self.add(names)
 
     def add(self, names: Iterable[str]) -> None:
@@ -44,6 +47,7 @@ class Queues:
                 continue
             if len(self._names) < self._limit:
                 self._names[name] = None
+                self.revision += 1
                 continue
             if len(self._refused) >= REFUSED_KEPT:
                 self._refused.clear()
@@ -52,7 +56,10 @@ class Queues:
 
     def names(self) -> tuple[str, ...]:
         """Every known queue, those that tasks were sent to among them."""
-        self.add(sorted(self._tasks.names.queues() - _NOT_QUEUES))
+        named = self._tasks.names.revision
+        if named != self._named:
+            self._named = named
+            self.add(sorted(self._tasks.names.queues() - _NOT_QUEUES))
         return tuple(self._names)
 
     def known(self) -> tuple[str, ...]:
@@ -88,7 +95,10 @@ class Queues:
         if not reading.lengths:
             return []
         used = self._used_steps.setdefault(queue, set())
-        used.update(step for step, length in reading.lengths.items() if length and step)
+        in_use = {step for step, length in reading.lengths.items() if length and step}
+        if not in_use <= used:
+            used |= in_use
+            self.revision += 1
         samples = [Sample(rows.QUEUE_LENGTH, (queue,), sum(reading.lengths.values()))]
         if used:
             samples += [

@@ -143,6 +143,8 @@ class Children(Generic[S]):
         self.metric = replace(metric, labels=(*metric.labels, WORKER)) if metric in new.by_worker else metric
         self.series: dict[tuple[str, ...], S] = {}
         self.refused = 0
+        self.size: Series | None = None
+        """How many there are, as a series of its own; the store keeps it."""
         self._make: Callable[[tuple[str, ...]], S] = make
         self._limit = limit
         self._new = new
@@ -263,7 +265,8 @@ class Store:
         """
         for children in self._order:
             if children.series:
-                self.scalar(SERIES, children.metric.name).value = len(children.series)
+                size = children.size = children.size or self.scalar(SERIES, children.metric.name)
+                size.value = len(children.series)
             if children.refused:
                 self.scalar(SERIES_DROPPED, children.metric.name).value = children.refused
         wanted = self._order if only is None else [children for children in self._order if children.origin in only]

@@ -41,6 +41,15 @@ def test_a_changed_distribution_of_a_server_is_rendered() -> None:
         assert render_by_client(families, openmetrics=True) == render_families(families, openmetrics=True) + b"# EOF\n"
 
 
+def test_a_summary_that_changes_in_part() -> None:
+    """Whether quantiles change, the count or the sum, alone or together, the text is that of the new value."""
+    series = make_series(("a", "b"))
+    for percentiles, observed, total in (((1.5, 2), 3, 9), ((1.5, 2), 4, 10), ((1.5, 3), 4, 10), ((1.5, 3), 4, 11)):
+        value = Quantiles((("50", percentiles[0]), ("99", percentiles[1])), observed, total)
+        fresh = render_families([Family(SERVED_SUMMARY, [make_series(("a", "b"))], [value])], openmetrics=False)
+        assert fresh == render_families([Family(SERVED_SUMMARY, [series], [value])], openmetrics=False)
+
+
 def test_a_summary_of_percentiles() -> None:
     """It is a summary in text and its parts in OpenMetrics, which has no quantile above 1, with the same series."""
     values = {

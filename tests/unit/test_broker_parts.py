@@ -1,6 +1,6 @@
 """What a scrape asks of the broker, and what it makes of the answers."""
 
-from exporter.broker_parts import HEAVY_BYTES, BacklogPart, QueuesPart, UnackedPart
+from exporter.broker_parts import HEAVY_BYTES, LIGHT_BYTES, BacklogPart, QueuesPart, UnackedPart
 from exporter.records import Reading
 from exporter.sources.queues import QueueKeys
 from exporter.sources.refusals import Refusal
@@ -66,6 +66,40 @@ def test_heavy_message_is_not_fetched_every_time() -> None:
     lab.clock.advance(6)
     assert ("LINDEX", "q", -1) in part.commands()
     assert {("celery_queue_length", "q"): 1, age: 0} == found(part, [1, 0, MESSAGE.replace(b'"a"', b'"b"')])
+
+
+def test_a_queue_that_stands_still_grows_older() -> None:
+    """The same answer again is the same length and message, whose age goes on; another answer is read anew."""
+    lab = Lab()
+    part = make(lab, ["q"])
+    part.commands()
+    length, age = ("celery_queue_length", "q"), ("celery_queue_oldest_message_age_seconds", "q")
+    assert {length: 1, age: 0} == found(part, [1, 0, MESSAGE])
+    lab.clock.advance(5)
+    assert {length: 1, age: 5} == found(part, [1, 0, MESSAGE])
+    assert {length: 2, age: 5} == found(part, [2, 0, MESSAGE])
+    assert {length: 2, age: 0} == found(part, [2, 0, MESSAGE.replace(b'"a"', b'"b"')])
+    assert {length: 0, age: 0} == found(part, [0, 0, None])
+
+
+def test_messages_are_not_hoarded() -> None:
+    """Of the messages that were looked at only small ones are kept until the next scrape."""
+    part = make(Lab(), ["small", "large"])
+    part.commands()
+    part.samples([1, 0, MESSAGE, 1, 0, MESSAGE + b" " * LIGHT_BYTES])
+    assert ["small"] == list(part._read)
+    part.samples([1, 0, MESSAGE + b" " * LIGHT_BYTES, 0, 0, None])
+    assert ["large"] == list(part._read)
+
+
+def test_a_queue_is_asked_for_as_soon_as_a_task_names_it() -> None:
+    """New queues come into a plan that stands, from tasks and from the search alike."""
+    lab = Lab()
+    part = make(lab, ["q"])
+    assert 3 == len(part.commands())
+    lab.sent("a", 0, queue="other")
+    assert ("LLEN", "other") in part.commands()
+    assert 6 == len(part.commands())
 
 
 def test_unacked() -> None:

@@ -85,6 +85,14 @@ def test_large_bodies_are_compressed_piece_by_piece() -> None:
     assert b"".join(texts) == gzip.decompress(bodies.pop())
 
 
+@pytest.mark.parametrize("pieces", [3, 3000])
+def test_a_list_is_compressed_like_its_pieces(pieces: int) -> None:
+    """Small bodies come as a list and are compressed at once; their text is the same, and a large one loses none."""
+    texts = [f"{number}\n".encode() * 300 for number in range(pieces)]
+    assert b"".join(texts) == gzip.decompress(encode(texts, negotiate("", "gzip")))
+    assert b"".join(texts) == encode(texts, negotiate("", ""))
+
+
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
 def test_kept_text_follows_its_family(renderer: Renderer, accept: str) -> None:
     """A small family's text is given again only while neither a value nor a series has changed."""
