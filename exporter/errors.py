@@ -20,6 +20,13 @@ class SourceError(ExporterError):
         super().__init__(message)
         self.reason = reason
 
+    def bare(self) -> "SourceError":
+        """Give the same without its traceback and what led to it, to be kept or raised again.
+
+        A traceback holds the frames of everybody who waited, and what they had in hand, a body of megabytes perhaps.
+        """
+        return SourceError(self.reason, str(self))
+
 
 class DecodeError(ExporterError):
     """A message or a reply could not be understood.

@@ -136,7 +136,7 @@ class SingleFlight(Generic[T]):
         try:
             outcome = self._attempt(call)
         except SourceError as error:
-            outcome = error
+            outcome = error.bare()
         finally:
             with self._changed:
                 self._running = False
@@ -146,5 +146,5 @@ class SingleFlight(Generic[T]):
 
 def _unwrap(outcome: T | SourceError) -> T:
     if isinstance(outcome, SourceError):
-        raise outcome
+        raise outcome.bare()
     return outcome

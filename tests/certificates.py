@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 NEW = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+CA = ("-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # without a key usage Python 3.13 refuses it
+EXTENSIONS = """\
+subjectAltName=DNS:localhost,IP:127.0.0.1
+subjectKeyIdentifier=hash
+authorityKeyIdentifier=keyid
+"""
 
 
 class Pair(NamedTuple):
@@ -29,12 +35,12 @@ class Authority:
         self._folder = folder
         self._pair = self._paths(name)
         self.certificate = self._pair.certificate
-        _openssl(*NEW, "-x509", "-keyout", self._pair.key, "-out", self.certificate, "-subj", f"/CN={name}")
+        _openssl(*NEW, *CA, "-keyout", self._pair.key, "-out", self.certificate, "-subj", f"/CN={name}")
 
     def issue(self, name: str) -> Pair:
         """Make a certificate for localhost, 127.0.0.1 and whoever calls himself ``name``."""
         pair, request, names = self._paths(name), self._folder / f"{name}.csr", self._folder / "names"
-        names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n", encoding="utf-8")
+        names.write_text(EXTENSIONS, encoding="utf-8")
         _openssl(*NEW, "-keyout", pair.key, "-out", request, "-subj", f"/CN={name}")
         signing = ("-CA", self.certificate, "-CAkey", self._pair.key, "-CAcreateserial", "-extfile", names)
         _openssl("x509", "-req", "-in", request, "-out", pair.certificate, *signing)

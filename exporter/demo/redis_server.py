@@ -19,8 +19,8 @@ from exporter.errors import ConfigError
 HOST = "127.0.0.1"
 MEMORY = "64mb"
 CURE = (
-    "no redis-server found; install one: pip install 'celery-redis-exporter[demo]', "
-    "apt-get install redis-server, or brew install redis"
+    "no redis-server found; install one: apt-get install redis-server, brew install redis, "
+    "or up to Python 3.12 pip install 'celery-redis-exporter[demo]'"
 )
 
 

@@ -18,7 +18,8 @@ LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})
 IDENTITY = frozenset({"db", "virtual_host", "username", "password"})
 TLS = frozenset({
     "ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname",
-    "ssl_ciphers", "ssl_keyfile", "ssl_min_version", "ssl_password",
+    "ssl_ciphers", "ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_keyfile", "ssl_min_version",
+    "ssl_password",
 })  # fmt: skip
 # The exporter sets these itself: a pool or a timeout of the application must not reach into a scrape's deadline.
 CLIENT_TUNING = frozenset({

@@ -109,7 +109,7 @@ class Session:
                 if left <= 0:
                     break
         except SourceError as error:
-            batch.failure = error
+            batch.failure = error.bare()
         return batch.complete or batch.failure is not None
 
     def end(self) -> list[Any]:
@@ -117,7 +117,7 @@ class Session:
         batch = self._begun
         try:
             if batch.failure is not None:
-                raise batch.failure
+                raise batch.failure.bare()
             if not batch.complete:  # what has come in time is not too late, only because it was looked at late
                 self._receive(batch, 0.0)
             while not batch.complete:

@@ -124,8 +124,8 @@ def test_sentinels_without_a_quorum_are_told(programs: Programs) -> None:
         assert "sentinel-quorum" not in check_quickly(programs, *arguments)
         for gone in sentinels.sentinels[1:]:
             gone.process.kill()
-        eventually(lambda: "sentinel-quorum" in check_quickly(programs, *arguments), within=40)
-        found = check_quickly(programs, *arguments)["sentinel-quorum"]
+        # Asked once: a sentinel that was taken for gone counts as back for a moment when its connection is tried again.
+        found = eventually(lambda: check_quickly(programs, *arguments).get("sentinel-quorum", {}), within=40)
     assert "NOQUORUM" in found["found"]
     (line,) = found["mend"]
     assert line.startswith(f"redis-cli -h 127.0.0.1 -p {sentinels.sentinels[0].port} SENTINEL CKQUORUM ")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import CA, EXTENSIONS
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
 from tests.integration.redis_servers import RedisServer
@@ -107,12 +108,12 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer,
         programs = Programs(folder, ending)
         new = ("openssl", "req", "-newkey", "rsa:2048", "-nodes")
         make = [
-            [*new, "-x509", "-keyout", f"{folder}/ca.key", "-out", f"{authority}", "-subj", "/CN=test authority"],
+            [*new, *CA, "-keyout", f"{folder}/ca.key", "-out", f"{authority}", "-subj", "/CN=test authority"],
             [*new, "-keyout", f"{key}", "-out", f"{folder}/redis.csr", "-subj", "/CN=localhost"],
             ["openssl", "x509", "-req", "-in", f"{folder}/redis.csr", "-CA", f"{authority}", "-CAkey",
              f"{folder}/ca.key", "-CAcreateserial", "-out", f"{certificate}", "-extfile", f"{folder}/names"],
         ]  # fmt: skip
-        (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n", encoding="utf-8")
+        (folder / "names").write_text(EXTENSIONS, encoding="utf-8")
         for command in make:
             assert programs.run(*command).ended() == 0
         port = free_port()

@@ -1,6 +1,8 @@
 """One run for everybody, and nobody waits longer than it wants to."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -216,3 +218,38 @@ def test_what_was_begun_and_left_is_ended_by_the_next_who_waits() -> None:
     deserter.join(5)
     assert 1 == result(flight)
     flight.stop()
+
+
+class Failing(Slow):
+    """Work that can be begun, and fails in the end."""
+
+    def begin(self, _deadline: float) -> bool:
+        """Begin."""
+        return True
+
+    def end(self) -> int:
+        """Fail."""
+        raise SourceError("closed", "as always")
+
+
+class Body:
+    """What takes megabytes."""
+
+
+def test_a_failure_holds_nothing_of_who_waited() -> None:
+    """Who is told of a failure is freed as soon as it is done, not when the garbage collector comes by."""
+    flight = start(Failing())
+
+    def scrape() -> "weakref.ref[Body]":
+        body = Body()
+        for _ in range(2):
+            with pytest.raises(SourceError):
+                result(flight)
+        return weakref.ref(body)
+
+    gc.disable()
+    try:
+        assert scrape()() is None
+    finally:
+        gc.enable()
+        flight.stop()

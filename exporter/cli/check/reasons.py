@@ -42,7 +42,8 @@ _REASONS: Mapping[str, _Reason] = {
     ),
     "tls": _Reason(
         "the TLS handshake failed",
-        "the certificate is of an unknown authority (ssl_ca_certs), has another name, or the port is without TLS",
+        "the certificate is of an unknown authority (ssl_ca_certs) or of one without key usage, which Python 3.13 "
+        "refuses (Redis: ssl_exclude_verify_flags=VERIFY_X509_STRICT), has another name, or the port is without TLS",
         lambda place: (place.show_tls(),),
     ),
     "auth": _Reason(
