@@ -23,7 +23,15 @@ from exporter.exposition.lines import render_number, render_pairs
 _DESCRIPTORS = "/proc/self/fd"
 _CONSTANT = frozenset(("python_info", "process_start_time_seconds", "process_max_fds"))
 
-Values = dict[tuple[str, str], float]
+_COLLECTIONS = [
+    [(f'python_gc_{name}_total{{generation="{generation}"}}', key) for name, key in (
+        ("objects_collected", "collected"), ("objects_uncollectable", "uncollectable"), ("collections", "collections"),
+    )]
+    for generation in range(3)
+]  # fmt: skip
+"""Samples of each generation, with what ``gc.get_stats`` calls them."""
+
+Values = dict[str, float]
 """Values by sample name and rendered labels."""
 
 
@@ -32,7 +40,7 @@ class _Line:
     """A line but for its value, with the key of that; ``kept`` is the value of the last time and the whole line."""
 
     prefix: str
-    key: tuple[str, str]
+    key: str
     kept: tuple[float, str] | None = None
 
     def render(self, value: float) -> str:
@@ -62,7 +70,7 @@ class ProcessMetrics:
         )
         metrics = [metric for collector in collectors for metric in collector.collect()]
         self._constant: Values = {
-            (sample.name, _labels(sample.labels)): sample.value
+            sample.name + _labels(sample.labels): sample.value
             for metric in metrics
             for sample in metric.samples
             if sample.name in _CONSTANT
@@ -88,7 +96,7 @@ def _prepare(metric: Metric, static: Mapping[str, str], *, openmetrics: bool) ->
     name = f"{metric.name}_total" if metric.type == "counter" and not openmetrics else metric.name
     head = f"# HELP {name} {metric.documentation}\n# TYPE {name} {metric.type}\n"
     lines = [
-        _Line(sample.name + _labels({**sample.labels, **static}), (sample.name, _labels(sample.labels)))
+        _Line(sample.name + _labels({**sample.labels, **static}), sample.name + _labels(sample.labels))
         for sample in metric.samples
     ]
     return _Lines(head, lines)
@@ -99,18 +107,12 @@ def _labels(labels: dict[str, str]) -> str:
 
 
 def _read_collections() -> Values:
-    values: Values = {}
-    for generation, stats in enumerate(gc.get_stats()):
-        labels = f'{{generation="{generation}"}}'
-        values["python_gc_objects_collected_total", labels] = stats["collected"]
-        values["python_gc_objects_uncollectable_total", labels] = stats["uncollectable"]
-        values["python_gc_collections_total", labels] = stats["collections"]
-    return values
+    return {name: stats[key] for names, stats in zip(_COLLECTIONS, gc.get_stats(), strict=False) for name, key in names}
 
 
 def _read_process() -> Values:
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    values: Values = {("process_cpu_seconds_total", ""): usage.ru_utime + usage.ru_stime}
+    values: Values = {"process_cpu_seconds_total": usage.ru_utime + usage.ru_stime}
     try:
         # A file that the kernel has ready, unlike `stat`, for which it goes through all threads.
         descriptor = os.open("/proc/self/statm", os.O_RDONLY)
@@ -124,7 +126,7 @@ def _read_process() -> Values:
         return values
     page = os.sysconf("SC_PAGE_SIZE")
     return values | {
-        ("process_virtual_memory_bytes", ""): int(virtual) * page,
-        ("process_resident_memory_bytes", ""): int(resident) * page,
-        ("process_open_fds", ""): descriptors,
+        "process_virtual_memory_bytes": int(virtual) * page,
+        "process_resident_memory_bytes": int(resident) * page,
+        "process_open_fds": descriptors,
     }

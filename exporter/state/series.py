@@ -150,6 +150,7 @@ class Children(Generic[S]):
         self._new = new
         self._shown = new.labels.extend(self.metric)
         self._young: dict[S, float] = {}  # those still shown as 0, and since when; the oldest first
+        self._rows: list[S] | None = []  # None when a series came or went
         self._last = Family(self._shown, [], [])
 
     def child(self, labels: tuple[str, ...], make: Callable[[tuple[str, ...]], S] | None = None) -> S:
@@ -163,19 +164,27 @@ class Children(Generic[S]):
             labels = tuple(value if label.closed else OVERFLOW for label, value in pairs)
         if labels not in self.series:
             self.series[labels] = self._bear(labels, make or self._make)
+            self._rows = None
         return self.series[labels]
+
+    def remove(self, labels: tuple[str, ...]) -> bool:
+        """Remove a series; tell whether it was there."""
+        self._rows = None
+        return self.series.pop(labels, None) is not None
 
     def copied(self, *, whole: bool) -> Family:
         """The series with their values at this moment; the family of the last time if nothing has changed since.
 
         ``whole`` takes new ones for what they are, too, and leaves exemplars out.
         """
-        rows: list[Any] = list(self.series.values())
+        if self._rows is None:
+            self._rows = list(self.series.values())
+        rows: list[Any] = self._rows
         is_histogram = self.metric.kind is Kind.HISTOGRAM
         if whole:
             return Family(self._shown, rows, [row.counted() if is_histogram else row.value for row in rows])
         last, young = self._last, self._young and self._still_young()
-        same_rows = rows == last.series
+        same_rows = rows is last.series
         known = last.values if same_rows else [None] * len(rows)
         values: list[Value | None]
         if is_histogram:
@@ -184,8 +193,10 @@ class Children(Generic[S]):
                 row.nothing() if row in young else value if value and value.counts == row.counts else row.copied()
                 for row, value in zip(rows, cast("Sequence[Distribution | None]", known), strict=True)
             ]
-        else:
+        elif young:
             values = [0 if row in young else row.value for row in rows]
+        else:
+            values = [row.value for row in rows]
         if not same_rows or values != known:
             self._last = last = Family(self._shown, rows, values)
         return last
@@ -249,7 +260,7 @@ class Store:
         """Remove a series; tell whether it was there."""
         kind: Mapping[Metric, Children[Series] | Children[Histogram]]
         kind = self._histograms if metric.kind is Kind.HISTOGRAM else self._scalars
-        return kind[metric].series.pop(labels, None) is not None
+        return kind[metric].remove(labels)
 
     def expire(self, metric: Metric, labels: tuple[str, ...]) -> None:
         """Remove a series for its age, and count it."""
