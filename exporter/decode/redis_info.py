@@ -58,6 +58,14 @@ class _Line(NamedTuple):
 _NOTHING = _Line()
 
 
+class _Summary(NamedTuple):
+    """A summary of a command's times, and what it was made from: percentiles, and how often it was called."""
+
+    values: tuple[tuple[str, float], ...]
+    used: Usage
+    sample: Sample
+
+
 class _Section(NamedTuple):
     """A section of INFO: its text, its lines with what each gave, and all of that together."""
 
@@ -80,7 +88,7 @@ class InfoDecoder:
         self.usage: dict[str, Usage] = {}
         self._redis = redis
         self._sections: list[_Section] = []
-        self._summaries: dict[str, Sample] = {}
+        self._summaries: dict[str, _Summary] = {}
         self._zeros_known: dict[int, tuple[Sample, ...]] = {}
 
     def decode(self, text: bytes, databases: Iterable[int], now: float) -> list[Sample]:
@@ -108,12 +116,13 @@ class InfoDecoder:
         metric, redis, usage, before = redis_commands.LATENCY_PERCENTILES, self._redis, self.usage, self._summaries
         self._summaries = found = {}
         for command, values in percentiles:
-            if command in usage:
-                value, known = (values, *usage[command]), before.get(command)
-                found[command] = (
-                    known if known and known.value == value else Sample(metric, (redis, command), Quantiles(*value))
-                )
-        return list(found.values())
+            used, known = usage.get(command), before.get(command)
+            if known is not None and known.values is values and known.used == used:
+                found[command] = known
+            elif used is not None:
+                sample = Sample(metric, (redis, command), Quantiles(values, *used))
+                found[command] = _Summary(values, used, sample)
+        return [summary.sample for summary in found.values()]
 
     def _zeros(self, number: int) -> tuple[Sample, ...]:
         found = self._zeros_known.get(number)

@@ -29,7 +29,9 @@ class _Batch:
         self.refused = refused
         self.until = until
         self.due = len(commands) - len(refused)
-        self.packed = pack(command for position, command in enumerate(commands) if position not in refused)
+        if refused:
+            commands = [command for position, command in enumerate(commands) if position not in refused]
+        self.packed = pack(commands)
         self.replies: list[Any] = []
         self.failure: SourceError | None = None
 

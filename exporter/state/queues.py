@@ -35,6 +35,7 @@ class Queues:
         self._names: dict[str, None] = {}
         self._used_steps: dict[str, set[int]] = {}
         self._heads: dict[tuple[str, int], tuple[str, float]] = {}
+        self._told: dict[str, tuple[QueueReading, list[Sample]]] = {}  # the last readings, and their lengths
         self._named = -1  # revision of the tasks' names when their queues were added
         self.revision = 0
         """Grows with each queue, and with each step that is found in use."""
@@ -94,6 +95,19 @@ class Queues:
         queue = reading.queue
         if not reading.lengths:
             return []
+        known = self._told.get(queue)
+        if known is None or known[0] is not reading:
+            known = self._told[queue] = reading, self._lengths(reading)
+        samples = [*known[1]]
+        ages = [self._age(queue, step, message, now) for step, message in reading.oldest.items()]
+        if ages:
+            samples.append(Sample(rows.QUEUE_OLDEST_AGE, (queue,), max(ages)))
+        elif not any(reading.lengths.values()):
+            samples.append(Sample(rows.QUEUE_OLDEST_AGE, (queue,), 0))
+        return samples
+
+    def _lengths(self, reading: QueueReading) -> list[Sample]:
+        queue = reading.queue
         used = self._used_steps.setdefault(queue, set())
         in_use = {step for step, length in reading.lengths.items() if length and step}
         if not in_use <= used:
@@ -105,11 +119,6 @@ class Queues:
                 Sample(rows.QUEUE_PRIORITY_LENGTH, (queue, str(step)), length)
                 for step, length in reading.lengths.items()
             ]
-        ages = [self._age(queue, step, message, now) for step, message in reading.oldest.items()]
-        if ages:
-            samples.append(Sample(rows.QUEUE_OLDEST_AGE, (queue,), max(ages)))
-        elif not any(reading.lengths.values()):
-            samples.append(Sample(rows.QUEUE_OLDEST_AGE, (queue,), 0))
         return samples
 
     def fold_counts(self, counts: Iterable[QueueCount]) -> list[Sample]:
