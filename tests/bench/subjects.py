@@ -56,9 +56,9 @@ def install_alone() -> Path:
 
 def _environment(name: str, requirements: Sequence[str]) -> Path:
     python, installed = PEERS / name / "bin/python", PEERS / name / "installed"
-    wanted = "\n".join(requirements)
+    wanted = "\n".join([f"Python {sys.version} in {sys.base_prefix}", *requirements])
     if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
-        subprocess.run([sys.executable, "-m", "venv", str(PEERS / name)], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(PEERS / name)], check=True)
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
         subprocess.run(command, check=True)
         installed.write_text(wanted, encoding="utf-8")

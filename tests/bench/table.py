@@ -5,6 +5,7 @@ Takes numbers, gives text. Measures nothing.
 
 import platform
 import re
+import sys
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -97,7 +98,8 @@ def describe_machine(redis_version: str) -> str:
     cores = re.findall(r"^processor\s*:", text, re.MULTILINE)
     processor = f"{models[0]}, {len(cores)} cores" if models else platform.processor()
     peers = ", ".join(requirements[0].replace("==", " ") for requirements in REQUIREMENTS.values())
-    versions = f"Python {platform.python_version()}, Redis {redis_version}"
+    debian = "Debian's " if sys.base_prefix == "/usr" and Path("/etc/debian_version").exists() else ""
+    versions = f"{debian}Python {platform.python_version()}, Redis {redis_version}"
     return f"{processor}; {versions}; {peers}, Debian's {REDIS_EXPORTER}.\n"
 
 
