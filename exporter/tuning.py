@@ -44,9 +44,10 @@ def keep_pauses_short() -> None:
     """Have Python hold up events and scrapes for milliseconds at most.
 
     What is there at the start stays, so the garbage collector need not walk over it for ever. What comes later is freed
-    by counting references; its rare cycles (errors with their tracebacks) can wait.
+    by counting references; its rare cycles (errors with their tracebacks) can wait. What has stayed for a while is put
+    aside early, since going through it is what takes long: large answers keep the collector off altogether.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 100)
+    gc.set_threshold(10_000, 2, 500)
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -169,8 +169,10 @@ class Children(Generic[S]):
 
     def remove(self, labels: tuple[str, ...]) -> bool:
         """Remove a series; tell whether it was there."""
-        self._rows = None
-        return self.series.pop(labels, None) is not None
+        gone = self.series.pop(labels, None) is not None
+        if gone:
+            self._rows = None
+        return gone
 
     def copied(self, *, whole: bool) -> Family:
         """The series with their values at this moment; the family of the last time if nothing has changed since.

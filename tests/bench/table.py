@@ -5,8 +5,8 @@ Takes numbers, gives text. Measures nothing.
 
 import platform
 import re
-import sys
 import statistics
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

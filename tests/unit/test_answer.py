@@ -1,5 +1,6 @@
 """One answer to a scrape: what goes first, and what is done after a large one. No server answers here."""
 
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -70,3 +71,31 @@ def test_a_large_answer_holds_up_no_events(app: App, monkeypatch: pytest.MonkeyP
     assert b"redis_up" in answer.wait()
     assert [False] == held
     assert [None] == large
+
+
+@pytest.mark.parametrize("switch", [gc.enable, gc.disable])
+def test_a_large_answer_is_not_collected(app: App, monkeypatch: pytest.MonkeyPatch, switch: Callable[[], None]) -> None:
+    """The garbage collector is off while one is made, and afterwards as it was, also after an answer that failed."""
+    seen: list[bool] = []
+    group: Callable[..., Any] = app.scrape.group
+
+    def watched(found: Any) -> Any:  # noqa: ANN401 -- handed through
+        seen.append(gc.isenabled())
+        if len(seen) > 1:
+            raise ZeroDivisionError
+        return group(found)
+
+    monkeypatch.setattr(app.scrape, "group", watched)
+    app.answerer.size = SMALL + 1
+    switch()
+    enabled = gc.isenabled()
+    try:
+        app.answerer.begin(TEXT, DEADLINE).wait()
+        assert gc.isenabled() is enabled
+        app.answerer.size = SMALL + 1
+        with pytest.raises(ZeroDivisionError):
+            app.answerer.begin(TEXT, DEADLINE).wait()
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+    assert seen == [False, False]
