@@ -150,7 +150,8 @@ class Children(Generic[S]):
         self._new = new
         self._shown = new.labels.extend(self.metric)
         self._young: dict[S, float] = {}  # those still shown as 0, and since when; the oldest first
-        self._rows: list[S] | None = []  # None when a series came or went
+        self._rows: list[S] = []
+        self._outdated = False  # the rows, because a series came or went
         self._last = Family(self._shown, [], [])
 
     def child(self, labels: tuple[str, ...], make: Callable[[tuple[str, ...]], S] | None = None) -> S:
@@ -164,14 +165,14 @@ class Children(Generic[S]):
             labels = tuple(value if label.closed else OVERFLOW for label, value in pairs)
         if labels not in self.series:
             self.series[labels] = self._bear(labels, make or self._make)
-            self._rows = None
+            self._outdated = True
         return self.series[labels]
 
     def remove(self, labels: tuple[str, ...]) -> bool:
         """Remove a series; tell whether it was there."""
         gone = self.series.pop(labels, None) is not None
         if gone:
-            self._rows = None
+            self._outdated = True
         return gone
 
     def copied(self, *, whole: bool) -> Family:
@@ -179,7 +180,8 @@ class Children(Generic[S]):
 
         ``whole`` takes new ones for what they are, too, and leaves exemplars out.
         """
-        if self._rows is None:
+        if self._outdated:
+            self._outdated = False  # before they are listed: what comes meanwhile is listed next time
             self._rows = list(self.series.values())
         rows: list[Any] = self._rows
         is_histogram = self.metric.kind is Kind.HISTOGRAM

@@ -82,7 +82,8 @@ class Newcomer:
         if ">" in words:
             place = words.index(">")
             target, words = words[place + 1], words[:place]
-        environment = clean_environment() | {"PYTHONPATH": str(ROOT)}
+        # On 80 columns `top` may cut the names of tasks, to have room for others.
+        environment = clean_environment() | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
         done = subprocess.run(
             words, cwd=self._folder, env=environment, capture_output=True, text=True, check=False, timeout=30
         )
