@@ -6,9 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from exporter.sources import wire as wires
 from exporter.sources.headroom import Headroom
+
+# Hypothesis would fail an example that takes 0.2 s, as one may on a machine that does something else.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def _is_local(address: object) -> bool:
