@@ -95,7 +95,7 @@ def _command(arguments: list[str]) -> int:
     command = COMMANDS[name]
     if not command.takes_settings:
         return _runner(command)(rest)
-    # Neither is needed for --version.
+    # The other commands need not wait for them.
     from exporter.settings import UsageRequested  # noqa: PLC0415 -- as above
     from exporter.settings.apart import Reading  # noqa: PLC0415 -- as above
 

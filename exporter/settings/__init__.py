@@ -14,14 +14,12 @@ from exporter.settings.urls import RedisTarget
 
 __all__ = ["KombuTarget", "RedisTarget", "Settings", "UsageRequested", "changed", "load", "load_tree"]
 
-PROGRAM = "celery-redis-exporter"
-
 
 class UsageRequested(Exception):  # noqa: N818 -- a request, not an error
     """``--help`` was among the arguments; ``str()`` of it is the help text."""
 
 
-def load(argv: Sequence[str], environ: Mapping[str, str], program: str = PROGRAM) -> Settings:
+def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery-redis-exporter") -> Settings:
     """Read the settings; raise ConfigError (one line, free of secrets) or UsageRequested."""
     from exporter.settings import reader, rows  # noqa: PLC0415 -- they bring pydantic
 

@@ -4,6 +4,7 @@ Takes what ``load`` takes, gives what it gives. Where a process can't be copied,
 settings are read here.
 """
 
+import contextlib
 import os
 import pickle
 import threading
@@ -70,7 +71,8 @@ def _receive(reader: _Reader) -> object:
     """Give the answer, None if there is none."""
     with os.fdopen(reader.answer, "rb") as stream:
         found = stream.read()
-    os.waitpid(reader.process, 0)
+    with contextlib.suppress(ChildProcessError):  # whoever started us ignores SIGCHLD: the system has taken it away
+        os.waitpid(reader.process, 0)
     try:
         return pickle.loads(found)  # noqa: S301 -- of our own copy
     except (pickle.UnpicklingError, EOFError):

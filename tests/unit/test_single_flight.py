@@ -1,8 +1,6 @@
 """One run for everybody, and nobody waits longer than it wants to."""
 
-import gc
 import threading
-import weakref
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from exporter.clock import SystemClock
 from exporter.errors import SourceError
 from exporter.single_flight import SingleFlight
+from tests.garbage import Body, frees_at_once
 from tests.waiting import eventually
 
 CLOCK = SystemClock()
@@ -232,24 +231,14 @@ class Failing(Slow):
         raise SourceError("closed", "as always")
 
 
-class Body:
-    """What takes megabytes."""
-
-
 def test_a_failure_holds_nothing_of_who_waited() -> None:
     """Who is told of a failure is freed as soon as it is done, not when the garbage collector comes by."""
     flight = start(Failing())
 
-    def scrape() -> "weakref.ref[Body]":
-        body = Body()
+    def scrape(_body: Body) -> None:
         for _ in range(2):
             with pytest.raises(SourceError):
                 result(flight)
-        return weakref.ref(body)
 
-    gc.disable()
-    try:
-        assert scrape()() is None
-    finally:
-        gc.enable()
-        flight.stop()
+    assert frees_at_once(scrape)
+    flight.stop()

@@ -119,6 +119,16 @@ def test_settings_are_read_here_if_there_may_be_no_more_processes(
     assert lowest == lowest_free_descriptor()
 
 
+def test_who_ignores_the_end_of_children_is_no_obstacle() -> None:
+    """A launcher that ignores SIGCHLD hands that on: nobody is left to wait for, and the settings are there."""
+    code = (
+        "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "from exporter.settings.apart import Reading; print(Reading(['--queues.max=3'], {}, 'p').result().queues.max)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "3\n"
+
+
 def test_a_process_with_threads_is_not_copied(here: list[str]) -> None:
     """A copy would have one thread, and the locks that the others held."""
     wait = threading.Event()

@@ -1,8 +1,6 @@
 """Batches of commands on a connection that fails in the midst of one."""
 
-import gc
 import socket
-import weakref
 from contextlib import closing
 
 import pytest
@@ -11,21 +9,17 @@ from exporter.clock import SystemClock
 from exporter.errors import SourceError
 from exporter.sources.session import Session
 from exporter.sources.wire import Endpoint, Wire
+from tests.garbage import Body, frees_at_once
 from tests.unit.sources.test_wire_faults import Connection
 
 PING = [("PING",)]
-
-
-class Body:
-    """What takes megabytes."""
 
 
 def test_a_batch_that_failed_holds_nothing_of_who_waited() -> None:
     """A server that goes while it is waited for is told by ``end``, and who waited is freed at once."""
     session = Session(Endpoint("redis://127.0.0.1:1", timeout=1.0), SystemClock())
 
-    def scrape() -> "weakref.ref[Body]":
-        body = Body()
+    def scrape(_body: Body) -> None:
         ours, theirs = socket.socketpair()
         session._wire = Wire(Connection(ours))
         with closing(theirs):
@@ -35,11 +29,6 @@ def test_a_batch_that_failed_holds_nothing_of_who_waited() -> None:
             session.end()
         assert "closed" == caught.value.reason
         del caught
-        return weakref.ref(body)
 
-    gc.disable()
-    try:
-        assert scrape()() is None
-    finally:
-        gc.enable()
-        session.close()
+    assert frees_at_once(scrape)
+    session.close()
