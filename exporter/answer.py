@@ -76,9 +76,7 @@ class Answer:
         return body
 
     def _finish(self, events: Iterable[bytes], process: bytes) -> bytes:
-        # A list is small: it need not be put together piece by piece.
-        texts = [*events, *self._servers()] if isinstance(events, list) else chain(events, self._servers())
-        return self._answerer.renderer.finish(texts, process, self._format)
+        return self._answerer.renderer.finish(chain(events, self._servers()), process, self._format)
 
     def _servers(self) -> Iterator[bytes]:
         answerer = self._answerer

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from exporter.catalog import Kind, Metric
-from exporter.exposition.negotiate import Format, encode, negotiate
+from exporter.exposition.compression import Compressor
+from exporter.exposition.negotiate import Format, negotiate
 from exporter.exposition.process import ProcessMetrics
 from exporter.exposition.text import has_exemplars, render_family
 from exporter.records import Exemplar, Family, SeriesView, Value
@@ -18,7 +19,7 @@ from exporter.records import Exemplar, Family, SeriesView, Value
 __all__ = ["Format", "ProcessMetrics", "Renderer", "negotiate"]
 
 
-SMALL_FAMILY = 64
+SMALL_FAMILY = 128
 """Series of a family whose text is kept between scrapes, as one piece: those of a quiet system, and of one server."""
 
 TOGETHER = 500
@@ -51,6 +52,7 @@ class Renderer:
         self._dropped = frozenset(dropped)
         self._created = created
         self._kept: dict[bool, dict[Metric, _Text]] = {False: {}, True: {}}
+        self._compressors = {False: Compressor(), True: Compressor()}
 
     def render(self, families: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
         """Render a part of a body, piece by piece; each metric must come in one family at most.
@@ -76,8 +78,8 @@ class Renderer:
     def finish(self, texts: Iterable[bytes], process: bytes, reply_format: Format) -> bytes:
         """Put a body together from its pieces and the process's own metrics, compressed if the format says so."""
         end = b"# EOF\n" if reply_format.openmetrics else b""
-        last = (process, end)
-        return encode([*texts, *last] if isinstance(texts, list) else chain(texts, last), reply_format)
+        body = chain(texts, (process, end))
+        return self._compressors[reply_format.openmetrics].compress(body) if reply_format.gzip else b"".join(body)
 
     def _render_small(self, family: Family, kept: _Text | None, *, openmetrics: bool) -> bytes:
         """Render, or give the text of the last time if nothing has changed (0.0 and -0.0 count as the same here)."""

@@ -4,28 +4,12 @@ prometheus_client decides between the formats, as it does in every other Python 
 Never raises for a header, however odd; never answers with a version or an escaping that the body does not have.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from zlib import DEFLATED
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, CONTENT_TYPE_PLAIN_1_0_0, choose_encoder
 from prometheus_client.openmetrics.exposition import ALLOWUTF8, UNDERSCORES
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONTENT_TYPE_OPENMETRICS
-
-try:
-    from isal.isal_zlib import compressobj  # several times faster than zlib, which takes longer than all else together
-except ImportError:  # there is none for this kind of machine
-    from zlib import compressobj  # type: ignore[assignment]  # the same, in what is used here
-
-# A fast level: on the node's own network the time to compress counts for more than the last few per cent.
-GZIP_LEVEL = 1
-GZIP_CONTAINER = 31
-"""zlib's number for gzip with the largest window; it writes no time, so equal texts stay equal."""
-CHUNK = 256 * 1024
-"""Bytes that are compressed together, at least."""
-SMALL_BODY = 4 * CHUNK
-"""Bytes of a body up to which it is compressed as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +37,6 @@ def negotiate(accept: str, accept_encoding: str) -> Format:
         # The catalogue's names need no escaping, so underscores and allow-utf-8 are the same bytes; dots are not.
         content_type += f"; escaping={escaping if escaping == ALLOWUTF8 else UNDERSCORES}"
     return Format(openmetrics, content_type, gzip=_accepts_gzip(accept_encoding))
-
-
-def encode(texts: Iterable[bytes], reply_format: Format) -> bytes:
-    """Join, and compress if the format says so; equal texts, given in a list or one by one, give equal text.
-
-    A chunk at a time, since a large application's body takes megabytes, and would twice in between.
-    """
-    if not reply_format.gzip:
-        return b"".join(texts)
-    compressor = compressobj(GZIP_LEVEL, DEFLATED, GZIP_CONTAINER)
-    is_small = isinstance(texts, list) and sum(map(len, texts)) <= SMALL_BODY
-    chunks = [compressor.compress(chunk) for chunk in ((b"".join(texts),) if is_small else _chunks(texts))]
-    return b"".join([*chunks, compressor.flush()])
-
-
-def _chunks(texts: Iterable[bytes]) -> Iterator[bytes]:
-    waiting: list[bytes] = []
-    size = 0
-    for text in texts:
-        waiting.append(text)
-        size += len(text)
-        if size >= CHUNK:
-            yield b"".join(waiting)
-            waiting, size = [], 0
-    yield b"".join(waiting)
 
 
 def _content_type(accept: str) -> str:

@@ -1,10 +1,8 @@
 """Which format a request gets, and what it is called."""
 
-import gzip
-
 import pytest
 
-from exporter.exposition.negotiate import Format, encode, negotiate
+from exporter.exposition.negotiate import Format, negotiate
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8"
@@ -72,13 +70,3 @@ def test_a_word_for_a_version_gets_text() -> None:
 def test_accept_encoding(accept_encoding: str, compressed: bool) -> None:  # noqa: FBT001 -- a table
     """Gzip is used when it is offered, by name or by a star, with a weight above 0."""
     assert compressed == negotiate("", accept_encoding).gzip
-
-
-def test_encode() -> None:
-    """A compressed body is the body again, and the same bytes each time; without gzip nothing changes."""
-    texts = [b"some text\n" * 50, b"some text\n" * 50]
-    body = b"some text\n" * 100
-    packed = encode(texts, Format(openmetrics=False, content_type=TEXT, gzip=True))
-    assert body == gzip.decompress(packed)
-    assert b"\0\0\0\0" == packed[4:8]
-    assert body == encode(texts, Format(openmetrics=False, content_type=TEXT, gzip=False))

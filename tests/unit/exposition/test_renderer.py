@@ -1,9 +1,6 @@
 """Whole bodies."""
 
 import gzip
-import importlib.util
-import sys
-import zlib
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -12,7 +9,6 @@ from exporter.catalog import labels as lb
 from exporter.catalog.metric import counter, gauge, histogram
 from exporter.exposition import ProcessMetrics, Renderer, negotiate
 from exporter.exposition.families import SampleSeries, group_samples
-from exporter.exposition.negotiate import encode
 from exporter.records import Distribution, Family, Sample
 
 UP = gauge("test_up", "Up.")
@@ -61,36 +57,6 @@ def test_text(renderer: Renderer, families: list[Family]) -> None:
 def test_gzip(renderer: Renderer, families: list[Family]) -> None:
     """The body is compressed when the format says so."""
     assert b"test_up 1.0\n" in gzip.decompress(render(renderer, families, accept_encoding="gzip"))
-
-
-def test_gzip_without_isal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no isal, the standard library compresses."""
-    for name in ("isal", "isal.isal_zlib"):
-        monkeypatch.setitem(sys.modules, name, None)
-    spec = importlib.util.find_spec("exporter.exposition.negotiate")
-    assert spec is not None
-    assert spec.loader is not None
-    again = importlib.util.module_from_spec(spec)  # a copy: the module itself stays as it is
-    monkeypatch.setitem(sys.modules, spec.name, again)
-    spec.loader.exec_module(again)
-    assert zlib.compressobj is again.compressobj
-    assert b"test_up 1.0\n" == gzip.decompress(again.encode([b"test_up 1.0\n"], again.negotiate("", "gzip")))
-
-
-def test_large_bodies_are_compressed_piece_by_piece() -> None:
-    """However many pieces there are, what comes out is their text, and the same for the same text."""
-    texts = [f"{number}\n".encode() * 300 for number in range(3000)]
-    bodies = {encode(iter(texts), negotiate("", "gzip")) for _ in range(2)}
-    assert 1 == len(bodies)
-    assert b"".join(texts) == gzip.decompress(bodies.pop())
-
-
-@pytest.mark.parametrize("pieces", [3, 3000])
-def test_a_list_is_compressed_like_its_pieces(pieces: int) -> None:
-    """Small bodies come as a list and are compressed at once; their text is the same, and a large one loses none."""
-    texts = [f"{number}\n".encode() * 300 for number in range(pieces)]
-    assert b"".join(texts) == gzip.decompress(encode(texts, negotiate("", "gzip")))
-    assert b"".join(texts) == encode(texts, negotiate("", ""))
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
