@@ -99,10 +99,10 @@ class ServerScrape:
         replies = iter(reading.others)
         for part, commands in zip(self._parts, self._asked, strict=True):
             samples += part.samples([next(replies) for _ in commands])
-        if reading.trouble is not None:
-            return samples + self._state(reading.trouble.reason)
-        duration = self._clock.monotonic() - started
-        return [*samples, *self._state(""), Sample(redis_rows.LAST_SCRAPE_DURATION, (self.name,), duration)]
+        samples += self._state("" if reading.trouble is None else reading.trouble.reason)
+        if reading.trouble is None:
+            samples.append(Sample(redis_rows.LAST_SCRAPE_DURATION, (self.name,), self._clock.monotonic() - started))
+        return samples
 
     def _own(self, info: bytes, reading: ServerReading) -> list[Sample]:
         """Give what the server says of itself."""

@@ -110,7 +110,10 @@ class InfoDecoder:
         samples += decode_masters(redis, fields)
         samples += self._summarize([line.percentiles for line in more if line.percentiles is not None])
         told = {line.database for line in more if line.database is not None}
-        return samples + [sample for number in databases if number not in told for sample in self._zeros(number)]
+        for number in databases:
+            if number not in told:
+                samples += self._zeros(number)
+        return samples
 
     def _summarize(self, percentiles: list[tuple[str, tuple[tuple[str, float], ...]]]) -> list[Sample]:
         metric, redis, usage, before = redis_commands.LATENCY_PERCENTILES, self._redis, self.usage, self._summaries
