@@ -115,16 +115,13 @@ class EventPipeline:
             for reason in refused:
                 self._store.scalar(internals.EVENTS_INVALID, reason).value += 1
             table = self._table
-            stamps: list[float] = []
             for message in decoded:
                 for part in message:
                     fold, seen = table[type(part)]
                     seen.value += 1
                     fold(part)
-                timestamp = message[-1].timestamp if message else None
-                if timestamp is not None:
-                    stamps.append(timestamp)
-            self._lag.observe_all([now - stamp if stamp < now else 0.0 for stamp in stamps])
+            stamps = [message[-1].timestamp for message in decoded if message]
+            self._lag.observe_all([now - stamp if stamp < now else 0.0 for stamp in stamps if stamp is not None])
             if decoded:
                 self._store.scalar(internals.LAST_EVENT).value = now
 

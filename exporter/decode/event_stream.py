@@ -24,22 +24,18 @@ _KNOWN_TYPES = {kind.__struct_config__.tag for kind in EVENT_CLASSES}
 
 
 class _Serializer:
-    """Decoders for one serializer: a list of events, one event, the parts of a broken list, the type of a part.
+    """Decoders for one serializer: a body, one event, the parts of a broken list, the type of a part."""
 
-    ``list_starts`` are the first bytes that a list can have.
-    """
-
-    def __init__(self, decoder: Any, list_starts: bytes) -> None:  # noqa: ANN401 -- msgspec's two Decoders
-        self.list_starts = frozenset(list_starts)
-        self.many: Callable[[bytes], list[Event]] = decoder(list[_ANY_EVENT]).decode
+    def __init__(self, decoder: Any) -> None:  # noqa: ANN401 -- msgspec's two Decoders
+        self.body: Callable[[bytes], list[Event] | Event] = decoder(list[_ANY_EVENT] | _ANY_EVENT).decode
         self.one: Callable[[bytes | msgspec.Raw], Event] = decoder(_ANY_EVENT).decode
         self.parts: Callable[[bytes], list[msgspec.Raw]] = decoder(list[msgspec.Raw]).decode
         self.typed: Callable[[bytes | msgspec.Raw], _Typed] = decoder(_Typed).decode
 
 
 _SERIALIZERS = {
-    JSON: _Serializer(msgspec.json.Decoder, b"["),
-    "application/x-msgpack": _Serializer(msgspec.msgpack.Decoder, bytes((*range(0x90, 0xA0), 0xDC, 0xDD))),
+    JSON: _Serializer(msgspec.json.Decoder),
+    "application/x-msgpack": _Serializer(msgspec.msgpack.Decoder),
 }
 
 
@@ -54,11 +50,10 @@ def decode_message(payload: Any, unwrap: Callable[[Any], tuple[bytes, str]] = op
     if serializer is None:
         raise DecodeError("serializer", f"events in {content_type[:100]!r} are not read")
     try:
-        if body and body[0] not in serializer.list_starts:
-            return [serializer.one(body)]
-        return serializer.many(body)
+        found = serializer.body(body)
     except MALFORMED:
         return _salvage(serializer, body)
+    return found if isinstance(found, list) else [found]
 
 
 def decode_event_message(message: EventMessage) -> Sequence[Part]:

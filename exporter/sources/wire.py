@@ -28,7 +28,7 @@ Command = tuple[str | bytes | int | float, ...]
 LIBRARY_VERSION = redis.__version__
 CLIENT_NAME = "celery-redis-exporter"
 """What the connections are called in CLIENT LIST."""
-RECEIVE_BYTES = 256 * 1024
+RECEIVE_BYTES = 128 * 1024
 FEED_BYTES = 16 * 1024
 """What the parser gets at once: it moves what is left of it in memory for each reply that it gives."""
 MOST_REPLY = 128 * 1024 * 1024
