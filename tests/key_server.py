@@ -31,6 +31,7 @@ class KeyServer:
         self.closed = False
         self.failure: SourceError | None = None
         self._db = 0
+        self._tables: dict[int, tuple[set[bytes], dict[int, list[bytes]]]] = {}
 
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002 -- as Session has it
         """Answer."""
@@ -77,15 +78,23 @@ class KeyServer:
         return "".join([f"# {section}\r\n", *(f"{name}:{value}\r\n" for name, value in fields.items())]).encode()
 
     def _scan(self, keys: dict[bytes, tuple[int, int]], cursor: int, count: int) -> list[Any]:
-        table: dict[int, list[bytes]] = {}
-        for name in keys:
-            table.setdefault(hash(name) % (1 << BITS), []).append(name)
+        table = self._table(keys)
         found: list[bytes] = []
         place = _reversed(cursor)
         while place < 1 << BITS and len(found) < count:
             found += table.get(_reversed(place), [])
             place += 1
         return [str(_reversed(place) if place < 1 << BITS else 0).encode(), found]
+
+    def _table(self, keys: dict[bytes, tuple[int, int]]) -> dict[int, list[bytes]]:
+        """Give the names by their place; those of the last time if they are the same."""
+        known, table = self._tables.get(self._db, (set(), {}))
+        if known != keys.keys():
+            table = {}
+            for name in keys:
+                table.setdefault(hash(name) % (1 << BITS), []).append(name)
+            self._tables[self._db] = set(keys), table
+        return table
 
 
 def _reversed(number: int) -> int:

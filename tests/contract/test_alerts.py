@@ -9,7 +9,6 @@ from typing import Any
 
 import promql_parser as promql
 import pytest
-import yaml
 
 from exporter.alerts import GROUPS, Alert
 from exporter.alerts.files import RUNBOOKS, Options, build_groups, files, select
@@ -18,6 +17,7 @@ from exporter.alerts.slo import Objective, build_group
 from exporter.catalog import CATALOG, Kind
 from exporter.cli.render_alerts import HELP
 from exporter.settings.rows import describe
+from tests import yaml_text
 from tests.contract.test_prose import FOREIGN_FLAGS, FOREIGN_NAMES, names_of_samples
 from tests.promql import Labels, catalogued, every, matchers, mixed, result_labels, selectors
 
@@ -74,7 +74,7 @@ def cases() -> dict[str, Counter[str]]:
     """Count the firing and the silent cases of every alert in alerts/tests."""
     counts: dict[str, Counter[str]] = {alert.name: Counter() for alert in ALERTS}
     for path in sorted((FOLDER / "tests").glob("*.yml")):
-        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
+        for entry in yaml_text.parse(path.read_text(encoding="utf-8"))["tests"]:
             for case in entry["alert_rule_test"]:
                 # The rules in alerts/tests/rules are examples, not ours.
                 counts.setdefault(case["alertname"], Counter())["firing" if case["exp_alerts"] else "silent"] += 1
@@ -85,7 +85,7 @@ def expected_alerts() -> Iterator[tuple[str, dict[str, Any]]]:
     """Give every alert of ours that a test expects, with its name."""
     ours = {alert.name for alert in ALERTS}
     for path in sorted((FOLDER / "tests").glob("*.yml")):
-        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
+        for entry in yaml_text.parse(path.read_text(encoding="utf-8"))["tests"]:
             for case in entry["alert_rule_test"]:
                 if case["alertname"] in ours:
                     yield from ((case["alertname"], alert) for alert in case["exp_alerts"])

@@ -11,7 +11,6 @@ from typing import Any
 
 import promql_parser as promql
 import pytest
-import yaml
 
 from exporter.alerts import GROUPS
 from exporter.catalog import CATALOG, Kind
@@ -21,6 +20,7 @@ from grafana.generator.files import files
 from grafana.generator.panel import RUNBOOKS
 from grafana.generator.promql import ALERTS_WINDOW
 from grafana.generator.sdk import JSONEncoder, dashboard
+from tests import yaml_text
 from tests.dashboards import (
     FOLDER,
     Tree,
@@ -415,11 +415,11 @@ def test_page_names_what_exists() -> None:
 
 def test_provisioning() -> None:
     """The provisioned data source is a Prometheus, and the provider reads a folder."""
-    (source,) = yaml.safe_load((FOLDER / "provisioning/datasources/prometheus.yml").read_text(encoding="utf-8"))[
+    (source,) = yaml_text.parse((FOLDER / "provisioning/datasources/prometheus.yml").read_text(encoding="utf-8"))[
         "datasources"
     ]
     assert ("prometheus", True) == (source["type"], source["isDefault"])
-    (provider,) = yaml.safe_load((FOLDER / "provisioning/dashboards/celery.yml").read_text(encoding="utf-8"))[
+    (provider,) = yaml_text.parse((FOLDER / "provisioning/dashboards/celery.yml").read_text(encoding="utf-8"))[
         "providers"
     ]
     assert ("file", "/var/lib/grafana/dashboards") == (provider["type"], provider["options"]["path"])

@@ -5,9 +5,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-import yaml
 
 from exporter import __version__
+from tests import yaml_text
 from tests.deployment import chart, go_templates, manifests
 from tests.deployment.manifests import of_kind
 
@@ -133,9 +133,9 @@ def test_notes_say_what_is_left_to_do() -> None:
 
 def test_versions_are_the_program_s() -> None:
     """Chart, default tag of the image and kustomization have the version of the package."""
-    meta = yaml.safe_load((chart.CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    meta = yaml_text.parse((chart.CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert [__version__] * 2 == [meta["version"], meta["appVersion"]]
-    base = yaml.safe_load((manifests.DEPLOY / "kubernetes/base/kustomization.yaml").read_text(encoding="utf-8"))
+    base = yaml_text.parse((manifests.DEPLOY / "kubernetes/base/kustomization.yaml").read_text(encoding="utf-8"))
     assert [__version__] == [image["newTag"] for image in base["images"]]
 
 

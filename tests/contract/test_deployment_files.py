@@ -11,11 +11,11 @@ from typing import Any
 
 import promql_parser as promql
 import pytest
-import yaml
 
 from exporter.settings import load
 from exporter.settings.rows import describe
 from tests import promql as labels
+from tests import yaml_text
 from tests.deployment import compose, dockerfile, schemas
 from tests.deployment.manifests import DEPLOY
 
@@ -186,7 +186,7 @@ def test_the_unit_and_its_environment_are_settings(tmp_path: Path) -> None:
 
 def test_keda_asks_for_metrics_that_exist() -> None:
     """The scaler's query uses metrics and labels of the catalogue, and gives one number."""
-    scaled = yaml.safe_load((DEPLOY / "keda" / "scaledobject.yaml").read_text(encoding="utf-8"))
+    scaled = yaml_text.parse((DEPLOY / "keda" / "scaledobject.yaml").read_text(encoding="utf-8"))
     (trigger,) = scaled["spec"]["triggers"]
     expression = promql.parse(trigger["metadata"]["query"])
     known = labels.catalogued()
@@ -210,7 +210,7 @@ def test_alloy_names_components_that_it_has() -> None:
 
 def test_the_collector_s_pipelines_use_what_is_there() -> None:
     """Every part that a pipeline of the Collector names is configured, and none is left over."""
-    tree: dict[str, Any] = yaml.safe_load((DEPLOY / "otel-collector" / "config.yml").read_text(encoding="utf-8"))
+    tree: dict[str, Any] = yaml_text.parse((DEPLOY / "otel-collector" / "config.yml").read_text(encoding="utf-8"))
     for kind in ("receivers", "processors", "exporters"):
         named = {name for row in tree["service"]["pipelines"].values() for name in row[kind]}
         assert set(tree[kind]) == named

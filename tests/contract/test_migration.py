@@ -4,12 +4,12 @@ from pathlib import Path
 
 import promql_parser as promql
 import pytest
-import yaml
 
+from tests import yaml_text
 from tests.promql import catalogued, result_labels, selectors
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "flower-compat.rules.yml"
-ROWS = [rule for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
+ROWS = [rule for group in yaml_text.parse(RULES.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
 FLOWER = {
     "flower_events_total": {"worker", "task", "type"},
     "flower_task_runtime_seconds_bucket": {"worker", "task", "le"},

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
+from tests import yaml_text
 from tests.deployment.go_templates import Engine, Files
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ def schema() -> dict[str, Any]:
 
 def default_values() -> dict[str, Any]:
     """Read values.yaml."""
-    tree: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    tree: dict[str, Any] = yaml_text.parse((CHART / "values.yaml").read_text(encoding="utf-8"))
     return tree
 
 
@@ -54,7 +54,7 @@ def context(changes: Values, release: str = "shop") -> dict[str, Any]:
     """Give what the templates find behind the dot."""
     values = merge(default_values(), changes)
     check_values(values)
-    meta = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    meta = yaml_text.parse((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     return {
         "Values": values,
         "Chart": {"Name": meta["name"], "Version": str(meta["version"]), "AppVersion": str(meta["appVersion"])},
@@ -107,4 +107,4 @@ def go_is_installed() -> bool:
 def manifests(rendered: Mapping[str, str]) -> list[dict[str, Any]]:
     """Read the manifests of what was rendered; notes are none."""
     texts = [text for name, text in rendered.items() if name.endswith(".yaml")]
-    return [document for text in texts for document in yaml.safe_load_all(text) if document]
+    return [document for text in texts for document in yaml_text.parse_all(text) if document]

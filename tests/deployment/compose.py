@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests import yaml_text
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "compose"
@@ -18,7 +18,7 @@ VARIABLE = re.compile(r"\$\$|\$\{(\w+):-([^}]*)\}|\$\{?(\w+)")
 
 def read(variables: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Read the file with these variables; raise ValueError for one without a default."""
-    filled = _fill(yaml.safe_load(FILE.read_text(encoding="utf-8")), variables or {})
+    filled = _fill(yaml_text.parse(FILE.read_text(encoding="utf-8")), variables or {})
     tree: dict[str, Any] = filled
     return tree
 

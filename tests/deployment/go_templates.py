@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from tests import yaml_text
+
 ACTION = re.compile(r"(\{\{-?)\s*(.*?)\s*(-?\}\})", re.DOTALL)
 TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|-?\d+|\$?\w*(?:\.\w+)+|\$\w*|\.|\w+|:=|[|(),])')
 
@@ -230,7 +232,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "contains": lambda part, text: part in text,
     "default": lambda other, value=None: value or other,
     "eq": lambda left, *others: left in others,
-    "fromYaml": yaml.safe_load,
+    "fromYaml": yaml_text.parse,
     "indent": indent,
     "nindent": lambda columns, text: "\n" + indent(columns, text),
     "not": lambda value: not value,

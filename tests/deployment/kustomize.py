@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests import yaml_text
 
 Manifest = dict[str, Any]
 KNOWN = {"apiVersion", "kind", "resources", "patches", "images"}
@@ -19,7 +19,7 @@ MERGE_KEYS = {"containers": "name", "env": "name", "volumes": "name", "volumeMou
 
 def resolve(folder: Path) -> list[Manifest]:
     """Give what ``kubectl kustomize`` would print."""
-    tree = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
+    tree = yaml_text.parse((folder / "kustomization.yaml").read_text(encoding="utf-8"))
     if unknown := set(tree) - KNOWN:
         raise ValueError(f"{folder.name}: {', '.join(sorted(unknown))}")
     if ("kustomize.config.k8s.io/v1beta1", "Kustomization") != (tree["apiVersion"], tree["kind"]):
@@ -40,7 +40,7 @@ def _read(folder: Path, name: str) -> list[Any]:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{name} is not in {folder.name}")
-    return [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
+    return [document for document in yaml_text.parse_all(path.read_text(encoding="utf-8")) if document]
 
 
 def _identity(manifest: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tests import yaml_text
 from tests.deployment import chart, kustomize
 
 ROOT = Path(__file__).parents[2]
@@ -66,8 +65,7 @@ def everything() -> dict[str, list[Manifest]]:
     found = {folder.relative_to(DEPLOY).as_posix(): of_folder(folder) for folder in FOLDERS}
     found |= {f"helm with {values}": of_chart(values) for values in CHART_VALUES}
     found |= {
-        path.relative_to(DEPLOY).as_posix(): list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-        for path in FILES
+        path.relative_to(DEPLOY).as_posix(): yaml_text.parse_all(path.read_text(encoding="utf-8")) for path in FILES
     }
     return found
 

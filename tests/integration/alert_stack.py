@@ -17,6 +17,7 @@ from celery import Celery
 
 from exporter.alerts import GROUPS, Alert, Group
 from exporter.alerts.files import Change, Options, render_rules
+from tests import yaml_text
 from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
 from tests.integration.application import build
 from tests.integration.celery_workers import QUICK, Worker, WorkerOptions
@@ -80,7 +81,9 @@ def shorten_rules() -> str:
 
 def alertmanager_config(inbox: Inbox) -> dict[str, Any]:
     """Give the example with its grouping and inhibitions, and one receiver for everything."""
-    example: dict[str, Any] = yaml.safe_load((ROOT / "alerts" / "alertmanager.example.yml").read_text(encoding="utf-8"))
+    example: dict[str, Any] = yaml_text.parse(
+        (ROOT / "alerts" / "alertmanager.example.yml").read_text(encoding="utf-8")
+    )
     return {
         "route": {
             "receiver": "inbox",

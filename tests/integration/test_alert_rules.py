@@ -10,6 +10,7 @@ import yaml
 from exporter.alerts import GROUPS
 from exporter.alerts.files import Change, Options, render_rules
 from exporter.alerts.slo import Objective, build_group
+from tests import yaml_text
 from tests.integration.processes import ROOT
 
 pytestmark = pytest.mark.servers
@@ -18,7 +19,7 @@ FOLDER = ROOT / "alerts"
 RULES = sorted(path for path in FOLDER.glob("*.yml") if "example" not in path.name)
 EXAMPLE = FOLDER / "alertmanager.example.yml"
 TESTS = sorted((FOLDER / "tests").glob("*.yml"))
-INHIBITIONS = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["inhibit_rules"]
+INHIBITIONS = yaml_text.parse(EXAMPLE.read_text(encoding="utf-8"))["inhibit_rules"]
 NAMES = frozenset(alert.name for group in GROUPS for alert in group.alerts) | {
     "CeleryTaskSuccessBudgetBurn",
     "CeleryTaskStartBudgetBurn",
@@ -57,7 +58,7 @@ def judge(folder: Path, rules: str, series: dict[str, str], checks: list[Check])
 
 def without_texts(rules: str) -> str:
     """Take the annotations out of rules: their texts are tested in alerts/tests."""
-    tree = yaml.safe_load(rules)
+    tree = yaml_text.parse(rules)
     for group in tree["groups"]:
         for rule in group["rules"]:
             rule.pop("annotations", None)

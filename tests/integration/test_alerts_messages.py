@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from tests import yaml_text
 from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
 from tests.integration.processes import ROOT
 from tests.integration.test_alert_rules import said
@@ -52,7 +53,7 @@ def addressed(text: str, inbox: Inbox, folder: Path) -> dict[str, Any]:
     for address, path in ADDRESSES.items():
         assert address in text
         text = text.replace(address, inbox.url + path)
-    config: dict[str, Any] = yaml.safe_load(text)
+    config: dict[str, Any] = yaml_text.parse(text)
     (folder / "slack").write_text(f"{inbox.url}/slack", encoding="utf-8")
     config["templates"] = [str(FOLDER / "templates" / "*.tmpl")]
     config["route"] |= {"group_wait": "0s", "group_interval": "1s"}

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import redis
-import yaml
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests import yaml_text
 from tests.deployment import compose
 from tests.integration.compose_stack import ComposeStack
 from tests.integration.processes import ROOT
@@ -59,7 +59,7 @@ def test_both_workers_and_beat_are_seen(composed: ComposeStack) -> None:
 def test_the_rules_are_loaded(composed: ComposeStack) -> None:
     """Every file of alerts/ is loaded, and none of its rules fails."""
     paths = [path for path in (ROOT / "alerts").glob("*.yml") if "example" not in path.name]
-    groups = [group for path in paths for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
+    groups = [group for path in paths for group in yaml_text.parse(path.read_text(encoding="utf-8"))["groups"]]
     expected = {group["name"]: len(group["rules"]) for group in groups}
 
     def loaded() -> bool:

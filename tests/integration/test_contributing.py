@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
+from tests import yaml_text
 from tests.contract.test_house_rules import project_files
 from tests.integration.conftest import Programs
 from tests.integration.exporters import LISTEN, Exporter
@@ -154,8 +154,8 @@ def test_add_an_alert(tree: Path) -> None:
     """The alert of the recipe is in the rules, fires where promtool expects it, and is in Kubernetes's rules too."""
     done = Recipe.read(ALERT).follow(tree)
     assert done.returncode == 0, done.stdout + done.stderr
-    rules = yaml.safe_load((tree / "alerts" / "redis.yml").read_text(encoding="utf-8"))
-    operators = yaml.safe_load((tree / "deploy/kubernetes/rules/prometheusrule.yaml").read_text(encoding="utf-8"))
+    rules = yaml_text.parse((tree / "alerts" / "redis.yml").read_text(encoding="utf-8"))
+    operators = yaml_text.parse((tree / "deploy/kubernetes/rules/prometheusrule.yaml").read_text(encoding="utf-8"))
     for document in (rules, operators["spec"]):
         (rule,) = [
             rule for group in document["groups"] for rule in group["rules"] if rule.get("alert") == "RedisForkSlow"

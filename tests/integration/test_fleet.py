@@ -13,6 +13,7 @@ import pytest
 import yaml
 from celery import Celery
 
+from tests import yaml_text
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
@@ -39,7 +40,7 @@ def configuration(file: str, folder: Path, ports: list[int], **changes: Any) -> 
     rules.write_text(
         (PROMETHEUS / "fleet.rules.yml").read_text(encoding="utf-8").replace("15s", "1s"), encoding="utf-8"
     )
-    tree: dict[str, Any] = yaml.safe_load(
+    tree: dict[str, Any] = yaml_text.parse(
         (PROMETHEUS / file).read_text(encoding="utf-8").replace("delta15s", "delta1s")
     )
     tree["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
@@ -174,7 +175,7 @@ def test_a_restart_in_place_misses_its_gap(shop: Shop) -> None:
 def test_a_pair_of_prometheus_servers(programs: Programs) -> None:
     """Two servers see the same; what they send on, or are asked for, tells them apart by one label and counts once."""
     above = programs.prometheus("global: {scrape_interval: 1s}", "--web.enable-remote-write-receiver")
-    example = yaml.safe_load((PROMETHEUS / "fleet.example.yml").read_text(encoding="utf-8"))
+    example = yaml_text.parse((PROMETHEUS / "fleet.example.yml").read_text(encoding="utf-8"))
     writing = [{**row, "url": f"{above.url}/api/v1/write"} for row in example["remote_write"]]
     labels: dict[str, str] = example["global"]["external_labels"]
     shop = open_shop(programs, remote_write=writing, external_labels=labels)

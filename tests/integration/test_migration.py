@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import yaml_text
 from tests.integration.exporters import ONE_RUN, Exporter
 from tests.integration.pools import CASES, Fleet, assemble
 from tests.integration.processes import ROOT, Process
@@ -79,7 +80,7 @@ class Scene:
 
 def configure(jobs: Mapping[str, Exporter]) -> str:
     """Give the configuration as it is shipped, with addresses and intervals of the test, and jobs besides its own."""
-    config: dict[str, Any] = yaml.safe_load(RELABELLING.read_text(encoding="utf-8"))
+    config: dict[str, Any] = yaml_text.parse(RELABELLING.read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(DEPLOYED / name) for name in config["rule_files"]]
     shipped = {job["job_name"]: job for job in config["scrape_configs"]}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from tests import yaml_text
 from tests.integration import prometheus_server, redis_exporters
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT
@@ -41,7 +42,7 @@ def configure(port: int, redis_exporter: int, targets: list[str]) -> str:
     for example, target in zip(EXAMPLES, targets, strict=True):
         assert example in text
         text = text.replace(example, target)
-    tree: dict[str, Any] = yaml.safe_load(text.replace("localhost:9808", f"127.0.0.1:{port}"))
+    tree: dict[str, Any] = yaml_text.parse(text.replace("localhost:9808", f"127.0.0.1:{port}"))
     tree["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     relabelling = [
         {"source_labels": ["__address__"], "target_label": "__param_target"},

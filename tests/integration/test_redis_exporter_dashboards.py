@@ -11,8 +11,8 @@ from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
 import pytest
-import yaml
 
+from tests import yaml_text
 from tests.integration import prometheus_server, redis_exporters
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(not prometheus_server.is_installed(), reason="prometheus is not on PATH"),
 ]
 
-TAKEN = yaml.safe_load((ROOT / "tests/fixtures/redis_exporter/expressions.yml").read_text(encoding="utf-8"))
+TAKEN = yaml_text.parse((ROOT / "tests/fixtures/redis_exporter/expressions.yml").read_text(encoding="utf-8"))
 RULES: dict[str, str] = TAKEN["rules"]
 EXPRESSIONS = [*TAKEN["dashboard"], *TAKEN["mixin_dashboard"], *TAKEN["alerts"], *RULES.values()]
 SILENT = {

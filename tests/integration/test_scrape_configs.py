@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import yaml_text
 from tests.integration.processes import ROOT
 
 pytestmark = pytest.mark.servers
@@ -16,7 +17,7 @@ DEPLOY = ROOT / "deploy"
 
 def read(path: str) -> dict[str, Any]:
     """Read a file of deploy/."""
-    tree: dict[str, Any] = yaml.safe_load((DEPLOY / path).read_text(encoding="utf-8"))
+    tree: dict[str, Any] = yaml_text.parse((DEPLOY / path).read_text(encoding="utf-8"))
     return tree
 
 

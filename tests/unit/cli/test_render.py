@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from exporter.cli.render import run
 from exporter.errors import ConfigError
+from tests import yaml_text
 
 
 def render(capsys: pytest.CaptureFixture[str], *flags: str) -> Any:  # noqa: ANN401 -- YAML is anything
     """Render, and read what was rendered."""
     assert 0 == run(["alerts", *flags])
-    return yaml.safe_load(capsys.readouterr().out)
+    return yaml_text.parse(capsys.readouterr().out)
 
 
 def alerts(document: Any) -> dict[str, Any]:  # noqa: ANN401 -- as above

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from exporter.cli import render_dashboards
 from exporter.cli.render import run
 from exporter.errors import ConfigError
+from tests import yaml_text
 from tests.dashboards import boards
 
 KUBECTL_TAKES = 262_144
@@ -24,7 +24,7 @@ def render(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
 
 def configmaps(capsys: pytest.CaptureFixture[str], *flags: str) -> list[dict[str, Any]]:
     """Render, and read the objects."""
-    return list(yaml.safe_load_all(render(capsys, *flags)))
+    return yaml_text.parse_all(render(capsys, *flags))
 
 
 def test_configmaps(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +66,7 @@ def test_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "" == render(capsys, "--format=json", f"--output={tmp_path / 'new' / 'json'}")
     assert list(boards()) == sorted(path.stem for path in (tmp_path / "new" / "json").glob("*.json"))
     assert "" == render(capsys, f"--output={tmp_path}", "--uid=redis")
-    assert "ConfigMap" == yaml.safe_load((tmp_path / "redis.yaml").read_text(encoding="utf-8"))["kind"]
+    assert "ConfigMap" == yaml_text.parse((tmp_path / "redis.yaml").read_text(encoding="utf-8"))["kind"]
 
 
 @pytest.mark.parametrize(
