@@ -1,4 +1,4 @@
-"""Rules about queues: long, growing, standing, without consumers; and messages that will be delivered twice."""
+"""Rules about queues: the broker down; long, growing, standing, without consumers; messages delivered twice."""
 
 from exporter.alerts.rule import Alert, Group
 
@@ -6,6 +6,14 @@ LENGTH = "max by (job, namespace, queue) (celery_queue_length)"
 CONSUMERS = "max by (job, namespace, queue) (celery_queue_consumers)"
 
 ALERTS = (
+    Alert(
+        "CeleryBrokerDown", "critical",
+        "max by (job, namespace, transport) (celery_exporter_broker_up) == 0",
+        "The broker does not answer.",
+        "The broker ({{ $labels.transport }}) does not answer the exporter; celery_exporter_broker_last_scrape_error"
+        " names the reason.",
+        wait="1m",
+    ),
     Alert(
         "CeleryQueueLong", "warning",
         f"{LENGTH} > @{{messages}}",

@@ -4,7 +4,10 @@ from exporter.alerts.rule import Alert, Group
 
 GONE = "up == 0 and on (job, instance) last_over_time(celery_exporter_build_info[1d])"
 # A broker that is down says so itself; what follows from it must not fire for a moment when it returns.
-BROKER_ANSWERS = 'unless on (job, namespace) max by (job, namespace) (redis_up{redis="broker"}) == 0'
+BROKER_ANSWERS = (
+    'unless on (job, namespace) (max by (job, namespace) (redis_up{redis="broker"})'
+    " or max by (job, namespace) (celery_exporter_broker_up)) == 0"
+)
 
 ALERTS = (
     Alert(

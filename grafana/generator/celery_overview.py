@@ -20,10 +20,10 @@ NOW = (
         queries=(Query(f"count({firing('warning', 'critical')}) or vector(0)"),),
     ),
     Stat(
-        title="Broker", unit=theme.WORD, words=UP_OR_DOWN, empty="unknown", alerts=("RedisDown",),
+        title="Broker", unit=theme.WORD, words=UP_OR_DOWN, empty="unknown", alerts=("RedisDown", "CeleryBrokerDown"),
         meaning="Whether the broker answers the exporter.",
         remedy="Down: nothing is published or executed. See the Redis dashboard, and the reason in"
-        " redis_exporter_last_scrape_error.",
+        " redis_exporter_last_scrape_error or celery_exporter_broker_last_scrape_error.",
         links=(link("Open Redis", "redis"),),
         queries=(Query(
             "min("

@@ -34,7 +34,7 @@ OTHER_FLAGS = {"--previous", "--pid", "--bigkeys", "--latency", "--scan", "--pat
 WITHOUT_VALUE = {
     "CeleryWatchdog", "CeleryExporterDown", "CeleryExporterAbsent", "CeleryEventStreamDown", "CeleryBeatDown",
     "CeleryExporterCollectorFailing", "CeleryNoWorkersOnline", "CeleryWorkerDown", "CeleryWorkerWithoutTaskEvents",
-    "RedisDown", "RedisBrokerEvictionPolicy", "RedisPersistenceFailing", "RedisReplicationBroken",
+    "RedisDown", "CeleryBrokerDown", "RedisBrokerEvictionPolicy", "RedisPersistenceFailing", "RedisReplicationBroken",
     "RedisSentinelDown", "RedisQuorumLost", "RedisClusterDown", "CeleryExporterCommandDenied",
 }  # fmt: skip
 """Alerts about something that is or is not: their value says nothing more."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from celery import Celery
 
 from exporter.clock import SystemClock
@@ -48,6 +49,13 @@ class Rabbit:
     def send(self, task: str, *args: object, **options: Any) -> str:  # noqa: ANN401 -- Celery's options
         """Publish a task; give its id."""
         return str(self.app.send_task(task, args, **options).id)
+
+
+def scraping(port: int, rules: Path) -> str:
+    """Give a configuration that scrapes one exporter each second, and has these rules."""
+    quick = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    jobs = [{"job_name": "celery", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}]
+    return yaml.safe_dump({"global": quick, "rule_files": [str(rules)], "scrape_configs": jobs})
 
 
 @pytest.fixture(scope="module")
@@ -324,6 +332,23 @@ def test_outages_end(rabbit: Rabbit, programs: Programs) -> None:
     eventually(lambda: exporter.value("celery_worker_up", worker=rabbit.worker.name) == 1, BACK_SECONDS)
     lines = exporter.lines("supervisor.source_failed")
     assert len(lines) <= 3, json.dumps(lines)
+
+
+def test_an_alert_says_that_the_broker_is_down(rabbit: Rabbit, programs: Programs, tmp_path: Path) -> None:
+    """While RabbitMQ hangs, CeleryBrokerDown fires in a real Prometheus, and resolves when it answers again."""
+    exporter = programs.listening(rabbit.server, "--scrape.deadline", "500ms", "--celery.inspect-interval", "0")
+    rendered = programs.run(sys.executable, "-m", "exporter", "render", "alerts", "--for=CeleryBrokerDown=0s")
+    assert rendered.ended(20) == 0
+    rules = tmp_path / "rules.yml"
+    rules.write_text(rendered.output(), encoding="utf-8")
+    prometheus = programs.prometheus(scraping(exporter.port, rules))
+    fires = 'ALERTS{alertname="CeleryBrokerDown", alertstate="firing", transport="amqp", severity="critical"}'
+    eventually(lambda: prometheus.value("celery_exporter_broker_up") == 1, BACK_SECONDS)
+    assert prometheus.value(fires) is None
+    rabbit.server.freeze()
+    eventually(lambda: prometheus.value(fires) == 1, BACK_SECONDS)
+    rabbit.server.thaw()
+    eventually(lambda: prometheus.value(fires) is None, BACK_SECONDS)
 
 
 def test_signals_end_it_during_an_outage(rabbit: Rabbit, programs: Programs) -> None:
