@@ -1,7 +1,8 @@
 """Standard error for a daemon: a reader that does not read must not stop who writes.
 
-Takes lines, writes them to a file descriptor in a thread of its own. Keeps at most LINES that wait, and counts those
-beyond, which are lost. Raises nothing.
+Takes lines, writes them to a file descriptor in a thread of its own. Keeps about LINES that wait, and counts those
+beyond, which are lost. Raises nothing. A line may come in the middle of another one, from a finalizer that the garbage
+collector calls there: nothing here is locked in Python.
 """
 
 import contextlib
@@ -22,9 +23,7 @@ class LogStream:
         self.dropped = 0
         self._descriptor = descriptor
         self._terminal = terminal
-        self._waiting: queue.Queue[bytes] = queue.Queue(LINES)
-        self._idle = threading.Event()
-        self._idle.set()
+        self._waiting: queue.SimpleQueue[bytes | threading.Event] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
     @classmethod
@@ -34,10 +33,9 @@ class LogStream:
 
     def write(self, text: str) -> int:
         """Take a line, or drop it."""
-        self._idle.clear()
-        try:
-            self._waiting.put_nowait(text.encode(ENCODING, "backslashreplace"))
-        except queue.Full:
+        if self._waiting.qsize() < LINES:
+            self._waiting.put(text.encode(ENCODING, "backslashreplace"))
+        else:
             self.dropped += 1
         return len(text)
 
@@ -50,16 +48,19 @@ class LogStream:
 
     def drain(self, timeout: float) -> None:
         """Wait until what was taken is written, at most ``timeout`` seconds."""
-        self._idle.wait(timeout)
+        reached = threading.Event()
+        self._waiting.put(reached)
+        reached.wait(timeout)
 
     def _run(self) -> None:
         while True:
             line = self._waiting.get()
+            if isinstance(line, threading.Event):
+                line.set()
+                continue
             with contextlib.suppress(OSError):  # a closed pipe: nobody reads any more
                 while line:
                     line = line[os.write(self._descriptor, line) :]
-            if self._waiting.empty():
-                self._idle.set()
 
 
 def open_log_stream() -> LogStream:

@@ -1,6 +1,8 @@
 """A log whose reader does not read."""
 
 import os
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -46,6 +48,31 @@ def test_a_full_pipe_holds_nobody_up(pipe: tuple[int, int]) -> None:
     stream.drain(5)
     stream.write("after\n")
     assert b"after\n" == os.read(reader, 100)
+
+
+def test_a_line_may_come_in_the_middle_of_another(pipe: tuple[int, int]) -> None:
+    """A finalizer that logs while a line is being logged, wherever it is called, holds nobody up."""
+    reader, writer = pipe
+    stream = LogStream(writer)
+    inner: list[int] = []
+
+    def interrupt(*_: object) -> None:
+        if len(inner) < 20 and threading.current_thread() is thread:
+            inner.append(1)
+            stream.write("inner\n")
+
+    def log() -> None:
+        sys.setprofile(interrupt)  # called at each step into a function and out of it
+        stream.write("outer\n")
+        sys.setprofile(None)
+
+    thread = threading.Thread(target=log, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert inner
+    stream.drain(5)
+    assert sorted(["outer", *["inner"] * len(inner)]) == sorted(os.read(reader, 65_536).decode().splitlines())
 
 
 def test_a_closed_pipe_is_no_error() -> None:
