@@ -21,8 +21,10 @@ MARKS: dict[State, str] = {"ok": "OK", "warning": "WARNING", "critical": "CRITIC
 SERVERS_SHOWN = 3
 BAR = 16
 GAP = 2
-NARROWEST = 12
-"""Columns of a name, at least."""
+NAME = 32
+"""Columns that a name has, if it needs them, before others are left out for it."""
+SHORTEST_NAME = 12
+"""Columns of a name where none can be left out."""
 LEAST = 3
 """Rows of a table that has not the keys, where there is room."""
 HELP = (
@@ -219,12 +221,12 @@ def lay_out(table: Table, rows: Sequence[object], now: float, order: Order, widt
     widths = {column.key: _width(column, cells[column.key], order) for column in columns}
     first = columns[0].key
 
-    def needed() -> int:
-        return sum(widths[column.key] + GAP for column in columns) - widths[first] + min(widths[first], NARROWEST)
+    def others() -> int:
+        return sum(widths[column.key] + GAP for column in columns) - widths[first]
 
-    while needed() > width and any(column.weight for column in columns):
+    while others() + min(widths[first], NAME) > width and any(column.weight for column in columns):
         columns.remove(max(reversed(columns), key=lambda column: column.weight))
-    widths[first] = min(widths[first], max(width - needed() + NARROWEST, NARROWEST))
+    widths[first] = min(widths[first], max(width - others(), SHORTEST_NAME))
     head = Text(style="dim")
     for column in columns:
         head.append(_fit(_heading(column, order), widths[column.key], numeric=column.numeric) + " " * GAP)
@@ -233,7 +235,10 @@ def lay_out(table: Table, rows: Sequence[object], now: float, order: Order, widt
         line = Text()
         for column in columns:
             cell = cells[column.key][number]
-            text = _fit(plain(cell.text), widths[column.key], numeric=column.numeric)
+            text = plain(cell.text)
+            if column is columns[0]:
+                text = shorten(text, widths[first])
+            text = _fit(text, widths[column.key], numeric=column.numeric)
             line.append(text + " " * GAP, STYLES[cell.tone])
         lines.append(line)
     return lines
@@ -246,6 +251,19 @@ def _heading(column: Column, order: Order) -> str:
 def _width(column: Column, cells: Sequence[Cell], order: Order) -> int:
     longest = max((cell_len(plain(cell.text)) for cell in cells), default=0)
     return max(cell_len(_heading(column, order)), min(longest, 60))
+
+
+def shorten(name: str, width: int) -> str:
+    """Cut a name to a width in its middle: most differ in their last words, some in their first."""
+    if cell_len(name) <= width:
+        return name
+    left = width - 1
+    end = ""
+    for character in reversed(name):
+        if cell_len(character + end) > left * 2 // 3:
+            break
+        end = character + end
+    return set_cell_size(name, left - cell_len(end)) + "~" + end if left > 0 else "~" * width
 
 
 def _fit(text: str, width: int, *, numeric: bool) -> str:

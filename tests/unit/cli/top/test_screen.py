@@ -4,7 +4,7 @@ import pytest
 from rich.cells import cell_len
 
 from exporter.cli.top.look import Look
-from exporter.cli.top.screen import Frame, draw, draw_bar, plain
+from exporter.cli.top.screen import Frame, draw, draw_bar, plain, shorten
 from exporter.report import Exporter, Health, KeyGroup, Memory, Queue, Recent, Report, Worker
 from tests.reports import make_report, make_server, make_task
 
@@ -29,6 +29,9 @@ def full() -> Report:
         redis=[make_server("broker", memory=memory, key_groups=groups, hit_ratio=0.5, operations_per_second=12.0)],
         exporter=Exporter(events_per_second=3.5),
     )  # fmt: skip
+
+
+LONG = "shop.orders.tasks.send_reminders"
 
 
 def texts(report: Report | None, look: Look = Look(), frame: Frame = Frame(80, 24)) -> list[str]:  # noqa: B008 -- frozen
@@ -88,6 +91,29 @@ def test_columns_of_least_weight_go_first() -> None:
     wide, narrow = ("\n".join(texts(full(), frame=Frame(width, 40))) for width in (200, 50))
     assert ("Last success" in wide, "Last success" in narrow) == (True, False)
     assert ("Rate" in narrow, "Failing" in narrow) == (True, True)
+
+
+@pytest.mark.parametrize("width", [100, 80, 60, 40, 30])
+def test_names_before_columns(width: int) -> None:
+    """Where there is little room other columns go before names that are no longer than 32; what must stay, stays."""
+    lines = texts(make_report(tasks=[make_task(LONG, 1.0)]), frame=Frame(width, None))
+    row = next(line for line in lines if line.startswith("sho"))
+    assert (LONG in row) == (width >= 60)
+    assert row.split()[0].endswith("minders")
+    assert any("Rate" in line and "Failing" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "short"),
+    [
+        (LONG, 32, LONG), (LONG, 31, "shop.order~tasks.send_reminders"), (LONG, 12, "shop~minders"),
+        (LONG, 4, "s~rs"), (LONG, 2, "s~"), (LONG, 1, "~"), (LONG, 0, ""), ("名前の長いタスク", 13, "名前~いタスク"),
+    ],
+)  # fmt: skip
+def test_names_are_cut_in_the_middle(name: str, width: int, short: str) -> None:
+    """Of a name that is too long both ends are left, more of the last one, and it is never wider than its room."""
+    assert short == shorten(name, width)
+    assert cell_len(short) <= width
 
 
 def test_names_command_no_terminal() -> None:
