@@ -95,6 +95,7 @@ if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; 
   printf '%s\n' "$wanted" >"$stamp"
 fi
 export PATH="$PWD/.venv/bin:$PATH"
+unset PYTHONDONTWRITEBYTECODE # the tests start Python hundreds of times, which would compile everything each time
 
 say "ruff"
 ruff check .

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.test_house_rules import ROOT, project_files
+from tests.contract.test_house_rules import ROOT
 from tests.fuzz.invariants import INVARIANTS
+from tests.project_files import project_files
 
 PACKAGE = ROOT / "exporter"
 FLOOR_PLAN = (PACKAGE / "README.md").read_text(encoding="utf-8")

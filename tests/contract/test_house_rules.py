@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.project_files import project_files
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "exporter").rglob("*.py"))
 GENERATOR = sorted((ROOT / "grafana" / "generator").rglob("*.py"))
 CODE = PACKAGE + GENERATOR
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 TEST_MODULES = [path for path in TESTS if path.name.startswith("test_")]
-SKIPPED_FOLDERS = {".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", "__pycache__"}
 
 
 def name(path: Path) -> str:
@@ -40,16 +41,6 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
-
-
-def project_files() -> list[Path]:
-    """Return what git tracks or would track; without git, what lies here."""
-    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    try:
-        listed = subprocess.run(command, capture_output=True, check=True).stdout.decode().split("\0")
-    except (OSError, subprocess.CalledProcessError):
-        listed = [name(path) for path in ROOT.rglob("*") if SKIPPED_FOLDERS.isdisjoint(path.parts)]
-    return [ROOT / entry for entry in listed if entry and (ROOT / entry).is_file()]
 
 
 def test_files_have_300_lines_at_most() -> None:

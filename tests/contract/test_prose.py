@@ -10,8 +10,8 @@ from exporter.alerts.slo import Objective, build_group
 from exporter.catalog import CATALOG, Kind
 from exporter.cli import COMMANDS, analyze, check, render_alerts, render_dashboards, top
 from exporter.settings.rows import describe
-from tests.contract.test_house_rules import project_files
 from tests.integration import acl
+from tests.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in (

@@ -5,10 +5,11 @@ Takes texts, gives instructions with their lines joined. Knows what ours uses; b
 
 import json
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "docker" / "Dockerfile"
@@ -76,11 +77,10 @@ def read() -> list[Stage]:
 
 def context_files() -> list[str]:
     """Give the files that a build sees: what git knows or would know, less what .dockerignore leaves out."""
-    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split("\0")
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     patterns = [line for line in lines if line and not line.startswith("#")]
-    return [path for path in listed if path and (ROOT / path).is_file() and is_seen(path, patterns)]
+    paths = [path.relative_to(ROOT).as_posix() for path in project_files()]
+    return [path for path in paths if is_seen(path, patterns)]
 
 
 def is_seen(path: str, patterns: Sequence[str]) -> bool:

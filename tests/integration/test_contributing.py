@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests import yaml_text
-from tests.contract.test_house_rules import project_files
 from tests.integration.conftest import Programs
 from tests.integration.exporters import LISTEN, Exporter
 from tests.integration.processes import ROOT, Process, clean_environment
 from tests.integration.redis_servers import RedisServer
+from tests.project_files import project_files
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
