@@ -13,14 +13,14 @@ from exporter.records import SeriesView
 
 # A dictionary finds 7 and 7.0 alike, faster than either is formatted. 0 is left out because it would find -0.0 too.
 SMALL_NUMBERS: dict[float, str] = {number: f"{number}.0" for number in range(1, 1024)}
-# From here up, and for what isn't finite, Go's format differs from Python's repr.
-_GO_EXPONENTS = 1_000_000
+GO_EXPONENTS = 1_000_000
+"""From here up, and for what isn't finite, Go's format differs from Python's repr."""
 
 
 def render_number(value: float) -> str:
     """Format a number as Go does, and so prometheus_client: ``1.0``, ``1e+06``, ``+Inf``, ``NaN``."""
     value = float(value)
-    if -1e300 < value < _GO_EXPONENTS:
+    if -1e300 < value < GO_EXPONENTS:
         return repr(value)
     return cast("str", floatToGoString(value))  # type: ignore[no-untyped-call]
 

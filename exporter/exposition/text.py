@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from exporter.catalog import Kind, Metric
 from exporter.exposition.lines import (
+    GO_EXPONENTS,
     SMALL_NUMBERS,
-    escape,
     pairs_of,
     render_head,
     render_number,
@@ -66,6 +66,7 @@ def exemplar_fits(exemplar: Exemplar) -> bool:
     """Whether OpenMetrics allows the exemplar, which has a limit of 128 characters, and every parser reads it.
 
     prometheus_client's refuses a whole body for an exemplar with a quote or a brace in it, which no id of Celery's has.
+    What fits needs no escaping.
     """
     task_id = exemplar[0]
     return len(EXEMPLAR_LABEL) + len(task_id) <= MAX_EXEMPLAR_LENGTH and _ODD(task_id) is None
@@ -104,36 +105,50 @@ def _add_numbers(lines: list[str], family: Family, *, openmetrics: bool) -> None
 def _add_histograms(lines: list[str], family: Family, *, openmetrics: bool) -> None:
     """Add the lines of histograms, those of one series as one string.
 
-    ``series.cache`` is (counts, total, that string, its labels), without exemplars and so the same in both formats.
-    Most tasks are idle between two scrapes, and comparing two lists of numbers is far cheaper than formatting one.
+    ``series.cache`` is (counts, total, exemplars, that string, its labels) of the last rendering, in the format of that
+    one: of two formats in turn each is made anew. Most tasks are idle between two scrapes, and comparing two lists of
+    numbers is far cheaper than formatting one.
     """
     metric = family.metric
     for series, value in zip(family.series, cast("Sequence[Distribution | None]", family.values), strict=True):
         if value is None:
             continue
         cached: Any = series.cache
-        if cached is None or value.counts != cached[0] or value.total is not cached[1]:
-            labels = render_pairs(pairs_of(metric, series)) if cached is None else cached[3]
+        exemplars = value.exemplars if openmetrics else None
+        if (
+            cached is None
+            or value.counts != cached[0]
+            or value.total is not cached[1]
+            or (exemplars is not cached[2] and exemplars != cached[2])
+        ):
+            labels = render_pairs(pairs_of(metric, series)) if cached is None else cached[4]
             text = _render_histogram(metric, series, value, labels)
-            cached = series.cache = (value.counts, value.total, text, labels)
-        text = cached[2]
-        lines.append(_with_exemplars(text, value.exemplars) if openmetrics and value.exemplars is not None else text)
+            if exemplars is not None:
+                text = _with_exemplars(text, exemplars)
+            cached = series.cache = (value.counts, value.total, exemplars, text, labels)
+        lines.append(cached[3])
 
 
 def _render_histogram(metric: Metric, series: SeriesView, value: Distribution, labels: str) -> str:
-    numbers = [SMALL_NUMBERS.get(count) or render_number(count) for count in accumulate(value.counts)]
-    numbers += (numbers[-1], render_number(value.total))
-    template = _histogram_template(metric, series.bounds)
+    counts = [*accumulate(value.counts)]
+    counts.append(counts[-1])
+    # Formatting whole numbers takes no step of Python's for each.
+    whole = counts[-1] < GO_EXPONENTS
+    template = _histogram_template(metric, series.bounds, "%d.0" if whole else "%s")
+    total = render_number(value.total)
     if template is None:
+        numbers = [*map(render_number, counts), total]
         prefixes = _histogram_prefixes(metric, series)
         return "".join([f"{prefix} {number}\n" for prefix, number in zip(prefixes, numbers, strict=True)])
     # Labels come last, and in one step, since they may hold anything.
-    return (template % tuple(numbers)).replace(_LABELS, labels)
+    return (template % (*(counts if whole else map(render_number, counts)), total)).replace(_LABELS, labels)
 
 
 @lru_cache(maxsize=256)
-def _histogram_template(metric: Metric, bounds: tuple[float, ...]) -> str | None:
-    """All lines of a histogram with these bounds, ``%s`` in the place of numbers, ``_LABELS`` in that of labels.
+def _histogram_template(metric: Metric, bounds: tuple[float, ...], count: str) -> str | None:
+    """All lines of a histogram with these bounds, ``_LABELS`` in the place of labels.
+
+    ``count`` is how counts are formatted; the sum comes as text.
 
     None if a label's name sorts before ``le``, so that labels do not stand in one place.
     """
@@ -141,8 +156,8 @@ def _histogram_template(metric: Metric, bounds: tuple[float, ...]) -> str | None
         return None
     rest, labels = (f",{_LABELS}", f"{{{_LABELS}}}") if metric.labels else ("", "")
     buckets = [f'{metric.name}_bucket{{le="{bound}"{rest}}}' for bound in (*map(render_number, bounds), "+Inf")]
-    prefixes = [*buckets, f"{metric.name}_count{labels}", f"{metric.name}_sum{labels}"]
-    return "".join(f"{prefix} %s\n" for prefix in prefixes)
+    counted = "".join(f"{prefix} {count}\n" for prefix in (*buckets, f"{metric.name}_count{labels}"))
+    return f"{counted}{metric.name}_sum{labels} %s\n"
 
 
 def _histogram_prefixes(metric: Metric, series: SeriesView) -> list[str]:
@@ -178,5 +193,4 @@ def _render_exemplar(exemplar: Exemplar) -> str:
     if not exemplar_fits(exemplar):
         return ""
     task_id, value, timestamp = exemplar
-    labels = f'{EXEMPLAR_LABEL}="{escape(task_id)}"'
-    return f" # {{{labels}}} {render_number(value)} {timestamp}"
+    return f' # {{{EXEMPLAR_LABEL}="{task_id}"}} {render_number(value)} {timestamp}'

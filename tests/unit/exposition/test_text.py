@@ -129,6 +129,32 @@ def test_unchanged_values_reuse_their_text() -> None:
     assert (True, True) == (caches[0] is number.cache, caches[1] is spread.cache)
 
 
+def test_formats_in_turn() -> None:
+    """Exemplars stand in OpenMetrics alone, the newest, whatever was rendered before from the same series."""
+    spread, plain = make_histogram_series("t"), make_histogram_series("t")
+    seen = set()
+    for number, openmetrics in enumerate([True, True, False, True, False, False, True]):
+        value = Distribution([number // 2, 0, 0], 0.25, [(f"id-{number // 4}", 0.25, 1.0), None, None])
+        without = value._replace(exemplars=None)
+        body = render_families([Family(WAIT, [spread], [value])], openmetrics=openmetrics).decode()
+        expected = render_families([Family(WAIT, [plain], [without])], openmetrics=openmetrics).decode()
+        mark = f' # {{task_id="id-{number // 4}"}} 0.25 1.0'
+        assert expected == body.replace(mark, "")
+        assert (mark in body) == openmetrics
+        seen.add(mark)
+    assert 2 == len(seen)
+
+
+@pytest.mark.parametrize("count", [999_999, 1_000_000, 2**53])
+def test_large_counts_look_as_go_writes_them(count: int) -> None:
+    """From a million on a count has an exponent, in a histogram as anywhere."""
+    body = render_families(
+        [Family(WAIT, [make_histogram_series("t")], [Distribution([count, 0, 0], 0.5)])], openmetrics=False
+    )
+    numbers = [line.rpartition(" ")[2] for line in body.decode().splitlines() if not line.startswith("#")]
+    assert [*[render_number(count)] * 4, "0.5"] == numbers
+
+
 def test_threads_render_the_same_series() -> None:
     """Two scrapes at once each show the values they were given, whatever the other leaves in the cache."""
     series = [SampleSeries((f"t{i}",)) for i in range(50)]
