@@ -35,15 +35,23 @@ def test_nobody_waits_for_nobody() -> None:
     precedence.give_way()
 
 
+class TickingClock(FakeClock):
+    """A clock on which each look takes a second."""
+
+    def monotonic(self) -> float:
+        """A second later than before."""
+        self.advance(1.0)
+        return super().monotonic()
+
+
 def test_events_wait_for_a_while_only() -> None:
-    """A scrape that takes longer holds nobody up for more than that, and not again before the rest is over."""
-    clock = FakeClock()
-    precedence = Precedence(clock)
+    """A scrape that takes longer holds nobody up for more than that, and not again for a multiple of what it took."""
+    precedence = Precedence(TickingClock())
     with precedence:
-        precedence.give_way()
+        precedence.give_way()  # a second by that clock
         precedence.longest = 60.0
-        precedence.give_way()  # at rest: would not come back
-        clock.advance(REST * 1.01)
+        for _ in range(REST - 1):
+            precedence.give_way()  # at rest: would not come back
         thread = _waiting(precedence)
         thread.join(0.05)
         assert thread.is_alive()
