@@ -11,11 +11,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.integration.processes import Process, free_port
 from tests.waiting import eventually
 
 Vector = list[tuple[dict[str, str], float]]
 Matrix = list[tuple[dict[str, str], list[float]]]
+
+
+def scraping(rules: Path, **ports: int) -> str:
+    """Give a configuration that scrapes a job for each port every second, and has these rules."""
+    jobs = [{"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in ports.items()]
+    quick = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    return yaml.safe_dump({"global": quick, "rule_files": [str(rules)], "scrape_configs": jobs})
 
 
 class PrometheusServer:

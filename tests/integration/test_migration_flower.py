@@ -6,13 +6,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
-import yaml
 
 from tests.bench.subjects import install, start_flower
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT, Process
-from tests.integration.prometheus_server import PrometheusServer, is_installed
+from tests.integration.prometheus_server import PrometheusServer, is_installed, scraping
 from tests.waiting import eventually
 
 pytestmark = [
@@ -66,13 +65,6 @@ class Scene:
         return sum(self.values(query, job).values())
 
 
-def configure(**ports: int) -> str:
-    """Give a configuration that scrapes a job for each port, and has the shipped rules."""
-    jobs = [{"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in ports.items()]
-    quick = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    return yaml.safe_dump({"global": quick, "rule_files": [str(RULES)], "scrape_configs": jobs})
-
-
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Give a scene in which all tasks but those held, and those that wait behind them, are over."""
@@ -86,7 +78,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         flower = start_flower(server.port, folder)
         ending.callback(flower.process.end)
         worker = programs.worker(server, "w", WorkerOptions(arguments=BEATING))
-        prometheus = programs.prometheus(configure(flower=flower.port, ours=exporter.port))
+        prometheus = programs.prometheus(scraping(RULES, flower=flower.port, ours=exporter.port))
         scene = Scene(prometheus, worker.name, [*programs.processes, flower.process])
         for job in ("flower", "ours"):
             eventually(lambda job=job: scene.total("flower_worker_online{JOB}", job) == 1, 40)  # type: ignore[misc]

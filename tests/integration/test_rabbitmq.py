@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from celery import Celery
 
 from exporter.clock import SystemClock
@@ -19,6 +18,7 @@ from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, Exporter, times
 from tests.integration.faults import ends_politely
 from tests.integration.processes import Process
+from tests.integration.prometheus_server import scraping
 from tests.integration.rabbitmq_server import RabbitServer, is_installed
 from tests.waiting import eventually
 
@@ -49,13 +49,6 @@ class Rabbit:
     def send(self, task: str, *args: object, **options: Any) -> str:  # noqa: ANN401 -- Celery's options
         """Publish a task; give its id."""
         return str(self.app.send_task(task, args, **options).id)
-
-
-def scraping(port: int, rules: Path) -> str:
-    """Give a configuration that scrapes one exporter each second, and has these rules."""
-    quick = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    jobs = [{"job_name": "celery", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}]
-    return yaml.safe_dump({"global": quick, "rule_files": [str(rules)], "scrape_configs": jobs})
 
 
 @pytest.fixture(scope="module")
@@ -341,7 +334,7 @@ def test_an_alert_says_that_the_broker_is_down(rabbit: Rabbit, programs: Program
     assert rendered.ended(20) == 0
     rules = tmp_path / "rules.yml"
     rules.write_text(rendered.output(), encoding="utf-8")
-    prometheus = programs.prometheus(scraping(exporter.port, rules))
+    prometheus = programs.prometheus(scraping(rules, celery=exporter.port))
     fires = 'ALERTS{alertname="CeleryBrokerDown", alertstate="firing", transport="amqp", severity="critical"}'
     eventually(lambda: prometheus.value("celery_exporter_broker_up") == 1, BACK_SECONDS)
     assert prometheus.value(fires) is None
