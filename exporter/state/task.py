@@ -141,8 +141,8 @@ class Task(Struct, gc=False):
 
     @property
     def pending(self) -> bool:
-        """Whether something of the task is still to come; asked for each that ended."""
-        return self.sent_at is not None or self.received_at is not None or self.later is not None
+        """Whether something of the task is still to come."""
+        return self.is_awaiting or self.later is not None
 
     def _take(self, publication: Publication) -> None:
         self.retries, self.series = publication.retries, publication.series
