@@ -16,6 +16,8 @@ from tests.integration.processes import Process, free_port, system_program
 from tests.waiting import eventually
 
 PROGRAM = system_program("redis-server")
+SUBSCRIBER = "celery-redis-exporter-events"
+"""The name of an exporter's connection that listens to events."""
 
 
 class RedisServer:
@@ -68,6 +70,11 @@ class RedisServer:
         """Send one command; give its reply."""
         with self.client(db) as client:
             return client.execute_command(*words)
+
+    def is_heard(self) -> bool:
+        """Whether an exporter subscribed to events here."""
+        with self.client() as client:
+            return SUBSCRIBER in {other["name"] for other in client.client_list(_type="pubsub")}
 
     def start(self) -> None:
         """Start the server on its port, and wait until it answers."""

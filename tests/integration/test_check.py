@@ -104,8 +104,7 @@ def test_an_interrupt_ends_it_with_what_was_found(programs: Programs, form: tupl
     """Ctrl-C while it listens gives what was found so far, and exit code 130."""
     server = programs.redis(options=SOUND)
     process = start_check(programs, server.url(), "--listen", "1h", *form)
-    listeners = "celery-redis-exporter-events"
-    eventually(lambda: listeners in server.command("CLIENT", "LIST").decode())
+    eventually(server.is_heard)
     process.signal(signal.SIGINT)
     assert process.ended() == 130, process.output()
     if form:

@@ -7,6 +7,7 @@ from tests.integration.celery_workers import WorkerOptions
 from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, findings_of, mend, start_check
 from tests.integration.conftest import Programs
 from tests.integration.faults import shifted
+from tests.integration.redis_servers import SUBSCRIBER
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -107,7 +108,7 @@ def test_many_exporters_are_noted(programs: Programs) -> None:
     for _ in range(3):
         programs.listening(server, "--celery.inspect-interval=0")
         found = findings_of(start_check(programs, server.url(), "--json", "--listen=1s"))
-        clients = server.command("CLIENT", "LIST", "TYPE", "pubsub").decode().count("celery-redis-exporter-events")
+        clients = server.command("CLIENT", "LIST", "TYPE", "pubsub").decode().count(SUBSCRIBER)
         assert (clients > 2) == ("exporters-many" in found)
 
 

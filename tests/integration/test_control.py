@@ -216,7 +216,8 @@ def test_workers_are_told_to_send_task_events(programs: Programs) -> None:
     """A worker that processes tasks without task events is told to send them, even if nobody is asked anything."""
     server = programs.redis()
     exporter = programs.listening(server, *NEVER, "--celery.enable-events")
-    worker = programs.worker(server, "mute", WorkerOptions(events=False, arguments=BEATING))
+    told = WorkerOptions(events=False, arguments=(*BEATING, "-l", "INFO"))
+    worker = programs.worker(server, "mute", told)
     app = programs.publisher(server)
     enabled = "celery_worker_task_events_enabled"
     app.send_task("unheard")
@@ -224,6 +225,7 @@ def test_workers_are_told_to_send_task_events(programs: Programs) -> None:
     app.send_task("unheard")
     eventually(lambda: exporter.value("celery_exporter_enable_events_sent_total") == 1)
     assert [worker.name] == exporter.line("control.events_enabled")["workers"]
+    worker.process.wait_for("enabled by remote")
     app.send_task("plain")
     eventually(lambda: exporter.value(enabled, worker=worker.name) == 1)
     exporter.agrees("plain", {"sent": 1, "received": 1, "started": 1, "success": 1, "wait": 1, "prefetch": 1,

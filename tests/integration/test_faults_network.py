@@ -15,7 +15,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
-MISSED = "celery_exporter_event_stream_reconnects_total"
+RECONNECTS = "celery_exporter_event_stream_reconnects_total"
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class Line:
             return self.counted > before
 
         eventually(grown, BACK_SECONDS)
+
+    def is_cut(self) -> None:
+        """Wait until the exporter noticed: until then it looks well, and what is published is lost."""
+        eventually(lambda: (self.exporter.value(RECONNECTS, reason="closed") or 0) >= 1)
 
     def publish(self, count: int, total: int) -> None:
         """Publish tasks, and wait until so many are counted in all."""
@@ -67,7 +71,7 @@ def test_a_reset_in_the_middle_of_a_frame(line: Line) -> None:
     with watched(line.exporter):
         line.network.cut(b"pmessage", after=60)
         line.app.send_task("counted")
-        eventually(lambda: (line.exporter.value(MISSED, reason="closed") or 0) >= 1)
+        line.is_cut()
         recovers(line.exporter)
     line.publish(2, 5)
     assert not line.exporter.metrics("celery_exporter_events_invalid_total{")
@@ -77,6 +81,7 @@ def test_connections_that_are_reset(line: Line) -> None:
     """When all connections are reset at once they are opened again."""
     with watched(line.exporter):
         line.network.reset()
+        line.is_cut()
         recovers(line.exporter)
     line.publish(2, 5)
 

@@ -131,7 +131,7 @@ def test_a_master_that_is_none_any_more_is_left(programs: Programs) -> None:
         sentinels.sentinels[0].command("REMOVE", NAME)
         sentinels.sentinels[0].command("MONITOR", NAME, "127.0.0.1", latter.port, 1)
         eventually(lambda: exporter.value("celery_queue_length", queue="moved") == 1)
-        eventually(exporter.hears)
+        eventually(latter.is_heard)
         programs.publisher(latter).send_task("kept", queue="parked")
         eventually(lambda: exporter.account("kept") == {"sent": 1})
         assert former.command("CLIENT", "LIST", "TYPE", "pubsub") == b""
@@ -186,7 +186,8 @@ def _wait_until_followed(watched: Watched) -> None:
 
     def followed() -> bool:
         told = [labels for labels in exporter.labels("redis_instance_info") if labels["redis"] == "broker"]
-        return [(port, "master")] == [(labels["tcp_port"], labels["role"]) for labels in told] and exporter.hears()
+        is_read = [(port, "master")] == [(labels["tcp_port"], labels["role"]) for labels in told]
+        return is_read and watched.sentinels.master.is_heard()
 
     eventually(followed, FOLLOW_SECONDS)
     beats = exporter.value("celery_worker_last_heartbeat_timestamp_seconds", worker=watched.worker.name) or 0
