@@ -14,7 +14,7 @@ from exporter.settings.patterns import read_replacement
 from exporter.state.expectations import Plan
 from exporter.state.rules import NameRules, Naming, Rewrite
 from exporter.state.series import NewSeries
-from exporter.state.task import STATES
+from exporter.state.task_series import STATES
 from exporter.state.tracking import TaskLimits
 from exporter.state.workers import WorkerLimits
 from exporter.static_labels import StaticLabels

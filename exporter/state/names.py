@@ -9,7 +9,8 @@ from exporter.catalog import OVERFLOW, Metric
 from exporter.catalog import tasks as rows
 from exporter.state.expectations import Expectations
 from exporter.state.series import NewSeries, Series, Store
-from exporter.state.task import Task, TaskName, TaskSeries
+from exporter.state.task import Task
+from exporter.state.task_series import TaskName, TaskSeries
 from exporter.state.tracking import TaskLimits
 
 QUEUES_KEPT = 10_000

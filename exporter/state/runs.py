@@ -6,7 +6,8 @@ state of its own.
 
 from collections.abc import Iterable
 
-from exporter.state.task import Task, TaskSeries
+from exporter.state.task import Task
+from exporter.state.task_series import TaskSeries
 from exporter.state.worker import Worker
 
 MOST_AT_ONCE = 10

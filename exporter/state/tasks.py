@@ -26,7 +26,8 @@ from exporter.state.failures import Failures
 from exporter.state.holding import Held, Holding, Waiting
 from exporter.state.names import Names
 from exporter.state.series import Store
-from exporter.state.task import Publication, Task, TaskSeries, eta_seconds
+from exporter.state.task import Publication, Task, eta_seconds
+from exporter.state.task_series import TaskSeries
 from exporter.state.tracking import TaskLimits, Tracking
 from exporter.state.worker import ONLINE, Worker
 from exporter.state.workers import Workers
@@ -68,9 +69,8 @@ class Tasks:
         task = self.tracked.get(event.uuid)
         if task is None:
             self._track(event.uuid, series, event.timestamp, eta, event.retries)
-        elif name is task.run_series.task and task.is_overtaken(event.retries, event.timestamp):
-            task.waited = True
-            task.run_series.wait.observe_delay(task.started_at, event.timestamp, eta, event.uuid)
+        elif (run := task.claim(name, event.retries, event.timestamp)) is not None:
+            run[0].wait.observe_delay(run[1], event.timestamp, eta, event.uuid)
         else:
             task.publish(Publication(event.retries, series, event.timestamp, None, eta))
         if self._holding.events:

@@ -1,11 +1,13 @@
-"""Every order in which the events of one retried task can arrive."""
+"""Every order in which the events of one task can arrive that is retried, or replaced by another."""
 
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 
 import pytest
 
 from exporter.catalog import tasks as rows
-from tests.lab import Lab
+from exporter.state.worker import Setup
+from tests.lab import W1, Lab
 
 # What happened, in order, with its time: two executions, the second a retry without delay.
 EVENTS = {
@@ -16,16 +18,25 @@ EVENTS = {
 # messages from Redis, so the two can cross; publishers use connections of their own.
 BEFORE = [
     ("received 0", "started 0"), ("started 0", "retried 0"), ("received 0", "received 1"), ("received 1", "started 1"),
-    ("started 0", "started 1"), ("started 1", "succeeded 1"), ("sent 0", "sent 1"),
+    ("started 0", "started 1"), ("started 1", "succeeded 1"),
+]  # fmt: skip
+# A task that goes on as another one under its id, which its child publishes; the first has no end of its own.
+REPLACED = {
+    "sent t": 0.0, "received t": 1.0, "started t": 2.0, "sent next": 2.5, "received next": 3.0, "started next": 4.0,
+    "succeeded next": 5.0,
+}  # fmt: skip
+REPLACED_BEFORE = [
+    ("received t", "started t"), ("started t", "received next"), ("received next", "started next"),
+    ("started next", "succeeded next"),
 ]  # fmt: skip
 
 
-def arrivals() -> list[tuple[str, ...]]:
+def arrivals(events: Mapping[str, float] = EVENTS, before: Sequence[tuple[str, str]] = BEFORE) -> list[tuple[str, ...]]:
     """Every order that keeps each sender's own."""
     found = []
-    for order in permutations(EVENTS):
+    for order in permutations(events):
         place = {name: number for number, name in enumerate(order)}
-        if all(place[first] < place[second] for first, second in BEFORE):
+        if all(place[first] < place[second] for first, second in before):
             found.append(order)
     return found
 
@@ -67,16 +78,45 @@ def test_orders() -> None:
 
 
 def test_waits() -> None:
-    """The waiting time of each execution is right wherever its task-sent arrives before the task's end."""
+    """The waiting time of each execution is right wherever its task-sent arrives, be it after the task's end."""
     for order in arrivals():
-        place = {name: number for number, name in enumerate(order)}
-        if place["sent 0"] > place["started 1"] or place["sent 1"] > place["succeeded 1"] + 1:
-            continue
         lab = Lab()
         lab.sent("another", 0)
         for event in order:
             fold(lab, event)
         assert (2, 2.0 + 2.5) == lab.observations(rows.TASK_WAIT, "t", "q"), order
+
+
+# The worker's main process stamps a start when it hears of it, its child what it publishes when it does.
+@pytest.mark.parametrize("start", [2.0, 2.75], ids=["stamped in time", "stamped late"])
+def test_replacements(start: float) -> None:
+    """Whatever order they arrive in, the events of a task and of what replaces it count under their own names."""
+    orders = arrivals(REPLACED, REPLACED_BEFORE)
+    assert 40 < len(orders)
+    for order in orders:
+        lab = Lab()
+        lab.workers.meet(W1).setup = Setup(("q",))
+        for event in order:
+            kind, name = event.split()
+            at = start if event == "started t" else REPLACED[event]
+            match kind:
+                case "sent":
+                    lab.sent("a", at, name=name)
+                case "received":
+                    lab.received("a", at, name=name)
+                case "started":
+                    lab.started("a", at)
+                case "succeeded":
+                    lab.succeeded("a", at)
+        for name, waited, prefetched in (("t", start, start - 1.0), ("next", 1.5, 1.0)):
+            counts = [
+                lab.value(metric, name, "q") for metric in (rows.TASKS_SENT, rows.TASKS_RECEIVED, rows.TASKS_STARTED)
+            ]
+            assert [1, 1, 1] == counts, order
+            assert (1, waited) == lab.observations(rows.TASK_WAIT, name, "q"), order
+            assert (1, prefetched) == lab.observations(rows.TASK_PREFETCH, name, "q"), order
+        assert ({}, {"success": 1}) == (lab.ends(), lab.ends("next")), order
+        assert not lab.tasks.tracked["a"].pending, order
 
 
 @pytest.mark.parametrize("lost", ["started 0", "received 0", "received 1", "sent 1", "retried 0", "started 1"])

@@ -1,0 +1,121 @@
+"""The records that series are kept in: those of a (task, queue), and what is kept per task name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exporter.catalog import Metric
+from exporter.catalog import tasks as rows
+
+if TYPE_CHECKING:
+    from exporter.state.series import Histogram, Series, Store
+
+STATES = ("success", "failure", "retry", "revoked", "rejected")
+
+
+class TaskSeries:
+    """The series of one (task, queue), created together so that their first increments can be seen.
+
+    With ``hidden``, a store that is not shown, they are told apart by worker: here is what no worker did, and
+    ``by_worker`` has the rest, each in a record of the same kind.
+    """
+
+    __slots__ = (
+        "activity", "by_worker", "failure", "idle_since", "prefetch", "queue", "received", "rejected", "retry",
+        "revoked", "running", "runtime", "sent", "started", "store", "success", "task", "wait", "worker",
+    )  # fmt: skip
+
+    def __init__(self, store: Store, task: TaskName, queue: str, hidden: Store | None = None, worker: str = "") -> None:
+        self.sent = store.scalar(rows.TASKS_SENT, task.name, queue)
+        self.by_worker: dict[str, TaskSeries] | None = None if hidden is None else {}
+        names, workers = (task.name, queue), (worker,) if worker else ()
+        self.store, self.task, self.queue, self.worker = store, task, queue, workers
+        shown = hidden or store
+        self.received = shown.scalar(rows.TASKS_RECEIVED, *names, *workers)
+        self.started = shown.scalar(rows.TASKS_STARTED, *names, *workers)
+        self.success, self.failure, self.retry, self.revoked, self.rejected = (
+            shown.scalar(rows.TASKS, *names, state, *workers) for state in STATES
+        )
+        self.running = shown.scalar(rows.TASKS_RUNNING, *names, *workers)
+        self.wait = shown.histogram(rows.TASK_WAIT, *names, *workers, bounds=task.bounds)
+        self.prefetch = shown.histogram(rows.TASK_PREFETCH, *names, *workers, bounds=task.bounds)
+        runtime = shown.histogram(rows.TASK_RUNTIME, *names, "success", *workers, bounds=task.bounds)
+        self.runtime: dict[str, Histogram] = {"success": runtime}
+        self.activity = -1.0
+        self.idle_since = 0.0
+
+    def split(self, worker: str) -> TaskSeries:
+        """Make the record of a worker."""
+        made = TaskSeries(self.store, self.task, self.queue, worker=worker)
+        if self.by_worker is not None:
+            self.by_worker[worker] = made
+        return made
+
+    def runtime_of(self, state: str) -> Histogram:
+        """The runtime histogram of an outcome; failure and retry get theirs when they first occur."""
+        found = self.runtime.get(state)
+        if found is None:
+            labels = (self.task.name, self.queue, state, *self.worker)
+            found = self.runtime[state] = self.store.histogram(rows.TASK_RUNTIME, *labels, bounds=self.task.bounds)
+        return found
+
+    def observe_run(self, state: str, started_at: float, ended_at: float, task_id: str) -> None:
+        """Observe the time of a run whose end does not tell it itself; no start (0), no observation."""
+        if started_at:
+            self.runtime_of(state).observe_task(max(ended_at - started_at, 0.0), task_id, ended_at)
+
+    def count_activity(self) -> float:
+        """A sum that changes with every event of this (task, queue)."""
+        ends = self.success.value + self.failure.value + self.retry.value + self.revoked.value + self.rejected.value
+        split = sum(series.count_activity() for series in (self.by_worker or {}).values())
+        return self.sent.value + self.received.value + self.started.value + ends + split
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an execution runs."""
+        return bool(self.running.value) or any(series.is_running for series in (self.by_worker or {}).values())
+
+    def rows(self) -> list[tuple[Metric, tuple[str, ...]]]:
+        """Metric and labels of every series held here, and by worker; only the first has ``sent``."""
+        names, worker = (self.task.name, self.queue), self.worker
+        plain = (rows.TASKS_RECEIVED, rows.TASKS_STARTED, rows.TASKS_RUNNING, rows.TASK_WAIT, rows.TASK_PREFETCH)
+        own = [
+            *((metric, (*names, *worker)) for metric in plain),
+            *((rows.TASKS, (*names, state, *worker)) for state in STATES),
+            *((rows.TASK_RUNTIME, (*names, state, *worker)) for state in self.runtime),
+        ]
+        if worker:
+            return own
+        split = [row for series in (self.by_worker or {}).values() for row in series.rows()]
+        return [(rows.TASKS_SENT, names), *own, *split]
+
+
+class TaskName:
+    """What is kept per task name: its queues and the series that carry no queue.
+
+    ``expects_sent`` says whether its publishers are known to send task-sent (None: not known yet); ``bounds`` are those
+    of its histograms, None for the usual ones.
+    """
+
+    __slots__ = (
+        "bounds",
+        "exceptions",
+        "expects_sent",
+        "last_failure",
+        "last_sent",
+        "last_success",
+        "name",
+        "queues",
+        "series",
+    )
+
+    def __init__(self, name: str, bounds: tuple[float, ...] | None = None) -> None:
+        self.name = name
+        self.bounds = bounds
+        self.queues: dict[str, TaskSeries] = {}
+        self.expects_sent: bool | None = None
+        self.exceptions: dict[str, Series] = {}
+        self.last_sent: Series | None = None
+        self.last_success: Series | None = None
+        self.last_failure: Series | None = None
+        self.series: set[tuple[Metric, tuple[str, ...]]] = set()
