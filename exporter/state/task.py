@@ -31,6 +31,12 @@ class Publication(Struct, gc=False):
         """Whether both are the same publication of one task id."""
         return self.retries == other.retries and self.series.task is other.series.task
 
+    def receive(self, received_at: float, eta: float | None) -> TaskSeries:
+        """Enter its task-received; give the series that count it."""
+        self.received_at = received_at
+        self.eta = eta or self.eta
+        return self.series
+
 
 class Run(Struct, gc=False):
     """An execution whose task-sent was not seen: that of which task and retry, and when it started (epoch seconds)."""
@@ -78,20 +84,20 @@ class Task(Struct, gc=False):
     def publish(self, publication: Publication) -> None:
         """Enter a task-sent: as what starts next, or behind what has not ended; its receipt may be known already.
 
-        A task that replaces itself by another publishes that one under its own id, with as many retries.
+        A task that replaces itself, by another or by itself, publishes that under its own id, with as many retries.
         """
         replaces = publication.series.task is not self.series.task
         if self._is_past(publication):
             return
         if publication.retries < self.retries and self._is_untouched:
             self._put_before(publication)
-        elif publication.retries == self.retries and not replaces:
+        elif publication.retries == self.retries and not replaces and self.sent_at is None:
             publication.received_at = self.received_at
             self._take(publication)
         elif self.later is not None and self.later.is_one_with(publication):
             publication.received_at = self.later.received_at
             self.later = publication
-        elif (replaces or publication.retries > self.retries) and (self.running or self.is_awaiting):
+        elif publication.retries >= self.retries and (self.running or self.is_awaiting):
             self.later = publication
         elif self.ended or publication.retries >= self.retries:  # else it comes after the retry that followed it
             self._take(publication)
@@ -103,25 +109,33 @@ class Task(Struct, gc=False):
 
         ``replacement`` are series of the task that it names, where that is another.
         """
-        if retries < self.retries and self._is_untouched:
-            self._put_before(Publication(retries, self.series))
-        elif replacement is not None and self._is_preceded(received_at):
-            found, first = self.later, Publication(retries, replacement)
-            self._put_before(found if found is not None and found.is_one_with(first) else first)
-            replacement = None
-        if retries != self.retries or replacement is not None:
-            publication = Publication(retries, replacement or self.series)
-            if self.later is None or not self.later.is_one_with(publication):  # its task-sent was not seen
-                self.later = publication
-            if self.is_awaiting:  # its start is yet to be told, and comes first
-                self.later.received_at = received_at
-                self.later.eta = eta or self.later.eta
-                return self.later.series
-            self.turn()
+        if self.later is not None or retries != self.retries or replacement is not None:
+            later = self._turn_to(Publication(retries, replacement or self.series), received_at)
+            if later is not None:
+                return later.receive(received_at, eta)
+        if self.started_at and not self.is_awaiting:
+            self._note_run()
         self.received_at = received_at
         if eta is not None:
             self.eta = eta
         return self.series
+
+    def _turn_to(self, received: Publication, received_at: float) -> Publication | None:
+        """Make what was received the current publication; give it if it is a later one, whose turn has not come."""
+        if received.retries < self.retries and self._is_untouched:
+            self._put_before(received)
+        elif received.series.task is not self.series.task and self._is_preceded(received_at):
+            self._put_before(self.later if self.later is not None and self.later.is_one_with(received) else received)
+        is_current = received.retries == self.retries and received.series.task is self.series.task
+        if self.later is None or not self.later.is_one_with(received):
+            if is_current:
+                return None
+            self.later = received  # its task-sent was not seen
+        # The start of the current one is yet to be told; or one id was published twice, and both wait at a worker.
+        if self.received_at is not None if is_current else self.is_awaiting:
+            return self.later
+        self.turn()
+        return None
 
     @property
     def _is_untouched(self) -> bool:
@@ -182,11 +196,14 @@ class Task(Struct, gc=False):
         """Whether something of the task is still to come."""
         return self.is_awaiting or self.later is not None
 
-    def _take(self, publication: Publication) -> None:
-        is_other = publication.retries != self.retries or publication.series.task is not self.series.task
+    def _note_run(self) -> None:
+        """Keep the last execution if its task-sent is yet to come: what follows is about another one."""
         is_noted = self.overtaken is not None and self.overtaken.started_at == self.started_at
-        if is_other and self.started_at and not self.waited and not is_noted:
+        if self.started_at and not self.waited and not is_noted:
             self.overtaken = Run(self.run_series, self.retries, self.started_at)
+
+    def _take(self, publication: Publication) -> None:
+        self._note_run()
         self.retries, self.series = publication.retries, publication.series
         self.sent_at, self.received_at, self.eta = publication.sent_at, publication.received_at, publication.eta
 

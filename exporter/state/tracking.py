@@ -52,7 +52,8 @@ class Tracking(dict[str, Task]):
         task = self.get(uuid)
         if task is None:
             return None
-        return task.later.sent_at if task.later is not None else task.sent_at
+        is_in_queue = task.sent_at is not None and task.received_at is None
+        return task.later.sent_at if task.later is not None and not is_in_queue else task.sent_at
 
     def evict(self) -> list[tuple[str, Task]]:
         """Take out the oldest tasks, some at a time so that it is rarely done."""

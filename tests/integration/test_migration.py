@@ -52,7 +52,8 @@ NAMES = (
     ("celery_task_runtime_sum", "celery_task_runtime_seconds_sum", of("retry_once", state="success")),
     ("celery_task_runtime_count", "celery_task_runtime_seconds_count", of("retry_once", state="success")),
     ("celery_task_queue_wait_time_bucket", "celery_task_wait_seconds_bucket", of("plain", le="+Inf")),
-    ("celery_task_queue_wait_time_sum", "celery_task_wait_seconds_sum", of("plain")),
+    # A publisher can stamp a task later than the worker its start, which gives 0; never one with an eta.
+    ("celery_task_queue_wait_time_sum", "celery_task_wait_seconds_sum", of("delayed")),
     ("celery_task_queue_wait_time_count", "celery_task_wait_seconds_count", of("plain")),
     ("celery_queue_length", "celery_queue_length", PARKED),
     ("celery_active_consumer_count", "celery_queue_consumers", QUEUE),

@@ -31,6 +31,25 @@ REPLACED_BEFORE = [
 ]  # fmt: skip
 
 
+# A task that goes on as itself, under its id and with as many retries; and one that is published twice under one id.
+AGAIN = {
+    "sent 0": 0.0, "received 0": 1.0, "started 0": 2.0, "sent 1": 2.5, "received 1": 3.0, "started 1": 4.0,
+    "succeeded 1": 5.0,
+}  # fmt: skip
+AGAIN_BEFORE = [
+    ("received 0", "started 0"), ("started 0", "received 1"), ("received 1", "started 1"),
+    ("started 1", "succeeded 1"), ("sent 0", "sent 1"),
+]  # fmt: skip
+TWICE = {
+    "sent 0": 0.0, "sent 1": 0.5, "received 0": 1.0, "received 1": 1.5, "started 0": 2.0, "succeeded 0": 3.0,
+    "started 1": 4.0, "succeeded 1": 5.0,
+}  # fmt: skip
+TWICE_BEFORE = [
+    ("sent 0", "sent 1"), ("sent 1", "received 1"), ("received 0", "received 1"), ("received 1", "started 0"),
+    ("started 0", "succeeded 0"), ("succeeded 0", "started 1"), ("started 1", "succeeded 1"),
+]  # fmt: skip
+
+
 def arrivals(events: Mapping[str, float] = EVENTS, before: Sequence[tuple[str, str]] = BEFORE) -> list[tuple[str, ...]]:
     """Every order that keeps each sender's own."""
     found = []
@@ -116,6 +135,27 @@ def test_replacements(start: float) -> None:
             assert (1, waited) == lab.observations(rows.TASK_WAIT, name, "q"), order
             assert (1, prefetched) == lab.observations(rows.TASK_PREFETCH, name, "q"), order
         assert ({}, {"success": 1}) == (lab.ends(), lab.ends("next")), order
+        assert not lab.tasks.tracked["a"].pending, order
+
+
+@pytest.mark.parametrize(
+    ("events", "before", "waits", "prefetches"),
+    [(AGAIN, AGAIN_BEFORE, 2.0 + 1.5, 1.0 + 1.0), (TWICE, TWICE_BEFORE, 2.0 + 3.5, 1.0 + 2.5)],
+    ids=["replaced by itself", "published twice"],
+)
+def test_one_id_again(
+    events: Mapping[str, float], before: Sequence[tuple[str, str]], waits: float, prefetches: float
+) -> None:
+    """Of two publications under one id each waiting time belongs to its own start, in whatever order senders cross."""
+    orders = arrivals(events, before)
+    assert len(orders) > 1
+    for order in orders:
+        lab = Lab()
+        lab.workers.meet(W1).setup = Setup(("q",))
+        for event in order:
+            getattr(lab, event.split()[0])("a", events[event])
+        assert (2, waits) == lab.observations(rows.TASK_WAIT, "t", "q"), order
+        assert (2, prefetches) == lab.observations(rows.TASK_PREFETCH, "t", "q"), order
         assert not lab.tasks.tracked["a"].pending, order
 
 

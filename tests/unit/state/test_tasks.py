@@ -275,6 +275,15 @@ def test_eta_does_not_count_as_waiting(lab: Lab) -> None:
     assert (2, 2.0) == lab.observations(rows.TASK_WAIT, *TQ)
 
 
+def test_one_id_published_twice_waits_in_the_queue(lab: Lab) -> None:
+    """What waits in a queue of an id that was published twice is the first, and the second once that was received."""
+    lab.sent("a", 0)
+    lab.sent("a", 5)
+    assert lab.start == lab.tasks.tracked.sent_at("a")
+    lab.received("a", 6)
+    assert lab.start + 5 == lab.tasks.tracked.sent_at("a")
+
+
 def test_publisher_ahead_of_worker(lab: Lab) -> None:
     """A publisher whose clock is ahead gives a waiting time of 0, not a negative one."""
     lab.sent("a", 100)
