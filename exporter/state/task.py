@@ -86,12 +86,11 @@ class Task(Struct, gc=False):
 
         A task that replaces itself, by another or by itself, publishes that under its own id, with as many retries.
         """
-        replaces = publication.series.task is not self.series.task
         if self._is_past(publication):
             return
         if publication.retries < self.retries and self._is_untouched:
             self._put_before(publication)
-        elif publication.retries == self.retries and not replaces and self.sent_at is None:
+        elif self._is_current(publication) and self.sent_at is None:
             publication.received_at = self.received_at
             self._take(publication)
         elif self.later is not None and self.later.is_one_with(publication):
@@ -126,7 +125,7 @@ class Task(Struct, gc=False):
             self._put_before(received)
         elif received.series.task is not self.series.task and self._is_preceded(received_at):
             self._put_before(self.later if self.later is not None and self.later.is_one_with(received) else received)
-        is_current = received.retries == self.retries and received.series.task is self.series.task
+        is_current = self._is_current(received)
         if self.later is None or not self.later.is_one_with(received):
             if is_current:
                 return None
@@ -136,6 +135,10 @@ class Task(Struct, gc=False):
             return self.later
         self.turn()
         return None
+
+    def _is_current(self, publication: Publication) -> bool:
+        """Whether a publication is the one that starts next, or started last."""
+        return publication.retries == self.retries and publication.series.task is self.series.task
 
     @property
     def _is_untouched(self) -> bool:
