@@ -1,4 +1,4 @@
-"""Every order in which the events of one task can arrive that is retried, or replaced by another."""
+"""Every order in which the events of one task can arrive that is retried, replaced, or published twice."""
 
 from collections.abc import Mapping, Sequence
 from itertools import permutations
@@ -29,8 +29,6 @@ REPLACED_BEFORE = [
     ("received t", "started t"), ("started t", "received next"), ("received next", "started next"),
     ("started next", "succeeded next"),
 ]  # fmt: skip
-
-
 # A task that goes on as itself, under its id and with as many retries; and one that is published twice under one id.
 AGAIN = {
     "sent 0": 0.0, "received 0": 1.0, "started 0": 2.0, "sent 1": 2.5, "received 1": 3.0, "started 1": 4.0,
@@ -117,16 +115,8 @@ def test_replacements(start: float) -> None:
         lab.workers.meet(W1).setup = Setup(("q",))
         for event in order:
             kind, name = event.split()
-            at = start if event == "started t" else REPLACED[event]
-            match kind:
-                case "sent":
-                    lab.sent("a", at, name=name)
-                case "received":
-                    lab.received("a", at, name=name)
-                case "started":
-                    lab.started("a", at)
-                case "succeeded":
-                    lab.succeeded("a", at)
+            named = {"name": name} if kind in {"sent", "received"} else {}
+            getattr(lab, kind)("a", start if event == "started t" else REPLACED[event], **named)
         for name, waited, prefetched in (("t", start, start - 1.0), ("next", 1.5, 1.0)):
             counts = [
                 lab.value(metric, name, "q") for metric in (rows.TASKS_SENT, rows.TASKS_RECEIVED, rows.TASKS_STARTED)
