@@ -19,3 +19,9 @@ def parse(text: str) -> Any:  # noqa: ANN401 -- whatever the document holds
 def parse_all(text: str) -> list[Any]:
     """Give all documents, empty ones too."""
     return list(yaml.load_all(text, _LOADER))
+
+
+def dump_all(documents: list[Any]) -> str:
+    """Write all documents, keys sorted."""
+    text: str = yaml.safe_dump_all(documents, width=120)
+    return text

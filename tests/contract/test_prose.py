@@ -32,6 +32,7 @@ FOREIGN_FLAGS = {
     "--alone",
     "--complete",
     "--write",
+    "--record",
     "--version",
     "--help",
     "--strict",

@@ -1,0 +1,27 @@
+"""What the project shows is what it showed before: metrics, status, help, exit codes, manifests."""
+
+from tests.goldens.__main__ import differences
+from tests.goldens.captures import capture
+from tests.goldens.command_lines import COMMAND_LINES
+
+
+def test_nothing_differs_from_the_goldens() -> None:
+    """Every golden is what the project shows now; after an intended change run: python -m tests.goldens --write."""
+    assert "" == "\n".join(differences())
+
+
+def test_goldens_show_all_kinds_of_metrics() -> None:
+    """The recorded story reaches tasks, workers, queues and both servers, and no command is unrecorded."""
+    captured = capture()
+    text = captured["metrics.txt"]
+    names = "celery_tasks_total celery_worker_info celery_queue_length celery_unacked_messages redis_up"
+    for name in names.split():
+        assert f"\n{name}{{" in text, name
+    assert 'redis_up{environment="golden",redis="results"} 1.0' in text
+    assert "celery_worker_pool_info" in captured["metrics_early.txt"]
+    assert "not recorded" not in "".join(captured.values())
+
+
+def test_forty_command_lines() -> None:
+    """At least forty command lines have their exit code and error recorded, each once."""
+    assert len(set(COMMAND_LINES)) == len(COMMAND_LINES) >= 40
