@@ -157,14 +157,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {', '.join(close)}?" if close else f"; there are {', '.join(known)}"
 
 
-def read_yaml(text: str) -> Any:  # noqa: ANN401 -- YAML is anything
-    """Read YAML; raise ConfigError for what is none."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}") from None
-
-
 class _Dumper(yaml.SafeDumper):
     """Long texts over several lines, lists indented as people write them."""
 

@@ -9,15 +9,15 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from exporter.alerts import GROUPS
-from exporter.alerts.files import Change, Options, read_yaml, render_prometheus_rule, render_rules
+from exporter.alerts.files import Change, Options, render_prometheus_rule, render_rules
 from exporter.alerts.grafana import render_grafana
 from exporter.alerts.slo import Objective, build_group
 from exporter.cli.arguments import Parser
 from exporter.errors import ConfigError
+from exporter.settings.yaml_file import read_yaml
 
 HELP = """\
 usage: celery-redis-exporter render alerts [flags]
@@ -104,10 +104,7 @@ def _options(flags: argparse.Namespace, tree: Mapping[str, Any]) -> Options:
 
 
 def _read_config(name: str) -> dict[str, Any]:
-    try:
-        tree = read_yaml(Path(name).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {name}: can't be read: {error}") from None
+    tree = read_yaml(name, "--config")
     if not isinstance(tree, dict) or not all(isinstance(tree.get(key, {}), dict) for key in ("labels", "alerts")):
         raise ConfigError(f"--config {name}: must be a mapping with any of {', '.join(KEYS)}; labels and alerts too")
     unknown = sorted(set(map(str, tree)) - set(KEYS))

@@ -12,6 +12,7 @@ from exporter.errors import ConfigError
 from exporter.settings.foreign import FOREIGN_BY_GROUP
 from exporter.settings.nearest import suggest
 from exporter.settings.rows import JSON_GROUPS, by_path
+from exporter.settings.unique import DuplicateKeyError, unique
 
 Path = tuple[str, ...]
 
@@ -54,7 +55,9 @@ def is_foreign(path: Path) -> bool:
 def split_group(text: str, written: str, group: Path) -> dict[Path, Given]:
     """Read a group, such as ``broker_transport_options``, given as JSON under the name ``written``."""
     try:
-        options = json.loads(text)
+        options = json.loads(text, object_pairs_hook=unique)
+    except DuplicateKeyError as error:
+        raise ConfigError(f"{written}: {error}") from None
     except ValueError:
         options = None
     if not isinstance(options, dict):

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from exporter.settings.broker_urls import parse_broker_url, parse_result_url
+from exporter.settings.unique import DuplicateKeyError, unique
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
@@ -76,7 +77,7 @@ def parse_mapping(value: object) -> object:
     pairs = [part.rpartition("=") for part in text.split(",") if part.strip()]
     if not all(mark and name.strip() for name, mark, _ in pairs):
         raise ValueError('must be name=value pairs with commas between, or a JSON object, as in {"name": 1}')
-    return {name.strip(): number.strip() for name, _, number in pairs}
+    return unique([(name.strip(), number.strip()) for name, _, number in pairs])
 
 
 def parse_object(value: object) -> object:
@@ -95,7 +96,9 @@ def lower(value: object) -> object:
 
 def _json(text: str) -> Any:  # noqa: ANN401 -- JSON is anything
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique)
+    except DuplicateKeyError:
+        raise
     except ValueError:
         raise ValueError("is not valid JSON") from None
 

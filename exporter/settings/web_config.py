@@ -10,8 +10,8 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from exporter.errors import ConfigError
-from exporter.settings.file import read_yaml
 from exporter.settings.nearest import suggest
+from exporter.settings.yaml_file import read_yaml
 from exporter.web_config import TlsConfig, WebConfig
 
 TLS, HTTP, USERS = "tls_server_config", "http_server_config", "basic_auth_users"
@@ -51,7 +51,7 @@ COSTS = range(4, 15)
 
 def read_web_config(name: str, written: str) -> WebConfig:
     """Read the file that the setting ``written`` names; raise ConfigError with file, key and cure."""
-    tree = read_yaml(name, written, unique=True)
+    tree = read_yaml(name, written)
     root = _Section(name, (), {} if tree is None else tree)
     root.close((TLS, HTTP, USERS))
     http = root.section(HTTP)

@@ -115,7 +115,7 @@ def test_grafana(capsys: pytest.CaptureFixture[str]) -> None:
         ("--slo=99", "TASK=PERCENT"),
         ("--label=x", "NAME=VALUE"),
         ("--format=json", "invalid choice"),
-        ("--config=/nowhere.yml", "can't be read"),
+        ("--config=/nowhere.yml", "can't read /nowhere.yml"),
         ("--sett=1", "unrecognized arguments"),
     ],
 )
@@ -129,7 +129,8 @@ def test_wrong_flags(flag: str, message: str) -> None:
     ("text", "message"),
     [("- a\n", "must be a mapping"), ("allerts: {}\n", "no such key: allerts"), ("a: [\n", "not valid YAML"),
      ("alerts: {RedisDown: {fore: 1m}}\n", "alerts.RedisDown"), ("disable: RedisDown\n", "must be a list"),
-     ("alerts: {RedisDown: {for: soon}}\n", "must be a duration")],
+     ("alerts: {RedisDown: {for: soon}}\n", "must be a duration"),
+     ("alerts:\n  RedisDown: {for: 1m}\n  RedisDown: {for: 2m}\n", ":3: alerts.RedisDown: is already set on line 2")],
 )  # fmt: skip
 def test_wrong_files(tmp_path: Path, text: str, message: str) -> None:
     """A file that can't be used is told by its fault."""

@@ -59,6 +59,10 @@ def test_an_empty_file_changes_nothing(file: Path) -> None:
         ("queues: {names: {a: 1}}\n", ": queues.names: must be a list"),
         ("workers: {lost_after: yes}\n", ": workers.lost_after: must be a duration"),
         ("config: {file: x}\n", ": config.file: a file can't name another"),
+        ("queues: {max: 1}\nlog: {}\nqueues: {names: [a]}\n", ":3: queues: is already set on line 1; keep one"),
+        ("queues:\n  max: 1\n  max: 2\n", ":3: queues.max: is already set on line 2; keep one"),
+        ("tasks:\n  1: {}\n  '1': {}\n", ":3: tasks.1: is already set on line 2; keep one"),
+        ("redis:\n  servers:\n  - {a: 1,\n     a: 2}\n", ":4: redis.servers.a: is already set on line 3; keep one"),
     ],
 )
 def test_a_mistake_is_told_with_the_file(file: Path, text: str, message: str) -> None:
@@ -74,3 +78,20 @@ def test_a_missing_file_is_told_with_the_setting(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load([f"--config.file={file}"], {})
     assert f"--config.file: can't read {file}: No such file or directory" == str(caught.value)
+
+
+def test_a_merged_key_can_be_overridden(file: Path) -> None:
+    """A key that replaces one of a YAML merge (``<<``) is set once, in whichever order they are written."""
+    merged = "tasks: {a: &a {runtime_threshold: 1}, b: {<<: *a, runtime_threshold: 2}}\n"
+    file.write_text(f"redis: {{<<: {{metrics: core}}, metrics: full}}\n{merged}")
+    settings = load([f"--config.file={file}"], {})
+    assert "full" == settings.redis.metrics
+    assert [1, 2] == [settings.tasks[name].runtime_threshold for name in "ab"]
+
+
+def test_aliases_of_aliases_take_no_time(file: Path) -> None:
+    """A file whose aliases stand for billions of mappings is looked through once for each mapping that it contains."""
+    levels = "".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
+    file.write_text(f"tasks:\n  a0: &a0 {{x: 1}}\n{levels}  a0: 1\n")
+    with pytest.raises(ConfigError, match=r":32: tasks.a0: is already set on line 2; keep one$"):
+        load([f"--config.file={file}"], {})

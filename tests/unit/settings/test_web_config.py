@@ -123,7 +123,7 @@ def test_a_missing_file_is_told_with_the_setting(file: Path) -> None:
     [
         ("a: b: c", ":1: is not valid YAML; check indentation, colons and quotes"),
         ("a: !!python/object:os.system {}", ":1: is not valid YAML; check indentation, colons and quotes"),
-        ("x:\n- a\nx: {}", ":1: has a key twice in one mapping; keep one"),
+        ("x:\n- a\nx: {}", ":3: x: is already set on line 1; keep one"),
         ("- a", ": must be a mapping, as in `tls_server_config: {cert_file: tls.crt, key_file: tls.key}`"),
         ("basic_auth_user: {}", ": basic_auth_user: no such key; did you mean basic_auth_users?"),
         ("5: {}", ": 5: no such key; remove it"),
