@@ -82,7 +82,7 @@ def shorten_rules() -> str:
 def alertmanager_config(inbox: Inbox) -> dict[str, Any]:
     """Give the example with its grouping and inhibitions, and one receiver for everything."""
     example: dict[str, Any] = yaml_text.parse(
-        (ROOT / "alerts" / "alertmanager.example.yml").read_text(encoding="utf-8")
+        (ROOT / "alerts" / "alertmanager" / "alertmanager.example.yml").read_text(encoding="utf-8")
     )
     return {
         "route": {

@@ -11,13 +11,14 @@ from exporter.alerts import GROUPS
 from exporter.alerts.files import Change, Options, render_rules
 from exporter.alerts.slo import Objective, build_group
 from tests import yaml_text
+from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT
 
 pytestmark = pytest.mark.servers
 
 FOLDER = ROOT / "alerts"
-RULES = sorted(path for path in FOLDER.glob("*.yml") if "example" not in path.name)
-EXAMPLE = FOLDER / "alertmanager.example.yml"
+RULES = sorted(FOLDER.glob("*.yml"))
+EXAMPLE = FOLDER / "alertmanager" / "alertmanager.example.yml"
 TESTS = sorted((FOLDER / "tests").glob("*.yml"))
 INHIBITIONS = yaml_text.parse(EXAMPLE.read_text(encoding="utf-8"))["inhibit_rules"]
 NAMES = frozenset(alert.name for group in GROUPS for alert in group.alerts) | {
@@ -69,6 +70,18 @@ def without_texts(rules: str) -> str:
 def test_promtool_accepts_the_rules(path: Path) -> None:
     """Prometheus 2.42 loads every file, and its lint finds nothing."""
     said("promtool", "check", "rules", "--lint=all", "--lint-fatal", path)
+
+
+def test_prometheus_loads_what_readme_names(programs: Programs) -> None:
+    """Prometheus starts with `rule_files` as the README has it, and loads every group of rules and nothing else."""
+    assert "`alerts/*.yml`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "rule_files: [alerts/*.yml]" in (FOLDER / "README.md").read_text(encoding="utf-8")
+    config = programs.folder / "readme.yml"
+    config.write_text(yaml.safe_dump({"rule_files": [f"{ROOT}/alerts/*.yml"]}), encoding="utf-8")
+    said("promtool", "check", "config", config)
+    prometheus = programs.prometheus(config.read_text(encoding="utf-8"))
+    loaded = re.findall(r'prometheus_rule_group_rules\{rule_group="[^"]*;([^";]+)"\}', prometheus.own_metrics())
+    assert sorted(group.name for group in GROUPS) == sorted(loaded)
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)

@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
-FOLDER = ROOT / "alerts"
+FOLDER = ROOT / "alerts" / "alertmanager"
 LINKS = {
     "runbook_url": "https://runbooks.example#celeryworkerdown",
     "dashboard_url": "https://grafana.example/d/celery-workers",
