@@ -4,7 +4,7 @@ Takes tasks and workers, changes them in place; counts nothing but what is runni
 state of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from exporter.state.task import Task
 from exporter.state.task_series import TaskSeries
@@ -29,6 +29,7 @@ def begin(uuid: str, task: Task, series: TaskSeries, worker: Worker, at: float) 
     task.running, task.ended = True, False
     task.started_at, task.worker = at, worker
     series.running.value += 1
+    worker.executions += 1
     worker.running[uuid] = task
     return crowded
 
@@ -43,6 +44,7 @@ def end(uuid: str, task: Task, worker: Worker, retried: bool) -> tuple[TaskSerie
         task.running, task.worker = False, None
         series = task.run_series
         series.running.value -= 1
+        worker.executions -= 1
         if task.others:
             _strike_off(uuid, task, worker)
         else:
@@ -69,7 +71,19 @@ def stop(uuid: str, task: Task) -> None:
     if task.running and task.worker is not None:
         task.running = False
         task.run_series.running.value -= 1
+        task.worker.executions -= 1
         _strike_off(uuid, task, task.worker)
+
+
+def cancel(uuid: str, task: Task, worker: Worker) -> None:
+    """Remove the latest execution on ``worker`` from what is running: the worker returned its message to the queue."""
+    if task.running and task.worker is worker:
+        stop(uuid, task)
+        return
+    for run in reversed(task.others):
+        if run[0] is worker:
+            _end_aside(uuid, task, run)
+            return
 
 
 def close(worker: Worker, until: float) -> list[str]:
@@ -93,19 +107,30 @@ def forget(uuid: str, task: Task) -> None:
 
 
 def oldest_starts(workers: Iterable[Worker]) -> dict[str, float]:
-    """Give the start of the longest running execution, by task name."""
+    """Return the start of the longest running execution of all that ``workers`` run, by task name."""
     oldest: dict[str, float] = {}
     for worker in workers:
-        for task in worker.running.values():
-            running = task.run_series.task.name
-            oldest[running] = min(task.started_at, oldest.get(running, task.started_at))
+        for series, started_at in running_on(worker):
+            name = series.task.name
+            oldest[name] = min(started_at, oldest.get(name, started_at))
     return oldest
+
+
+def running_on(worker: Worker) -> Iterator[tuple[TaskSeries, float]]:
+    """Yield the series and the start (epoch seconds) of every execution on ``worker``, also several of one task id."""
+    for task in worker.running.values():
+        for run_worker, started_at, series in task.others:
+            if run_worker is worker:
+                yield series, started_at
+        if task.running and task.worker is worker:
+            yield task.run_series, task.started_at
 
 
 def _end_aside(uuid: str, task: Task, run: tuple[Worker, float, TaskSeries]) -> None:
     worker, _, series = run
     task.others = tuple(other for other in task.others if other is not run)
     series.running.value -= 1
+    worker.executions -= 1
     _strike_off(uuid, task, worker)
 
 

@@ -195,6 +195,11 @@ class Task(Struct, gc=False):
         return run.series, run.started_at
 
     @property
+    def over(self) -> bool:
+        """Whether the last execution ended and no earlier one of the same id still runs elsewhere."""
+        return self.ended and not self.others
+
+    @property
     def pending(self) -> bool:
         """Whether something of the task is still to come."""
         return self.is_awaiting or self.later is not None

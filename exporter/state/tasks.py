@@ -195,8 +195,8 @@ class Tasks:
         task = self.tracked.get(event.uuid)
         if task is None:
             self._hold_or_miss(event.uuid, "task-cancelled", partial(self.fold_cancelled, event), worker)
-        elif task.running and task.worker is worker:
-            runs.stop(event.uuid, task)
+        else:
+            runs.cancel(event.uuid, task, worker)
 
     def adopt(self, uuid: str, name: str, queue: str, worker: Worker, started_at: float | None) -> None:
         """Take over a task that a worker holds, running since ``started_at`` if not None; an event seen of it wins."""
@@ -254,7 +254,7 @@ class Tasks:
             evicted = self.tracked.evict()
             for old, gone in evicted:
                 runs.forget(old, gone)
-            self._evicted("count", sum(not gone.ended for _, gone in evicted))
+            self._evicted("count", sum(not gone.over for _, gone in evicted))
         task = self.tracked[uuid] = Task(series, self.now, series, sent_at, None, eta, retries)
         return task
 

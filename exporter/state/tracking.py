@@ -74,7 +74,7 @@ class Tracking(dict[str, Task]):
     def _forget(self, ended: Iterable[str]) -> None:
         for uuid in ended:
             task = self.get(uuid)
-            if task is not None and not task.running and not task.pending:
+            if task is not None and not task.running and not task.others and not task.pending:
                 del self[uuid]
 
     def older_than(self, born: float) -> list[tuple[str, Task]]:
@@ -83,6 +83,6 @@ class Tracking(dict[str, Task]):
         for uuid, task in self.items():
             if task.born > born:
                 break
-            if not task.ended:
+            if not task.over:
                 found.append((uuid, task))
         return found

@@ -56,7 +56,8 @@ class Worker:
 
     ``announced`` is the setup that heartbeats carry, ``answered`` the one of inspect; ``setup`` is what holds: the
     heartbeats', which are younger, before inspect's. Until ``seeding_until`` (monotonic) the worker is expected to
-    tell what tasks it holds, so events of unknown ones wait.
+    tell what tasks it holds, so events of unknown ones wait. ``running`` are the tasks that it executes by id, and
+    ``executions`` the number of their executions on it: a redelivered task can have several.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Worker:
     last_beat: tuple[float, int] = (0.0, 0)  # its time stamp, and its count of active executions
     ledger: StartsLedger = field(default_factory=StartsLedger)
     running: dict[str, Task] = field(default_factory=dict)
+    executions: int = 0
     series: dict[tuple[Metric, tuple[str, ...]], Series] = field(default_factory=dict)
 
     @property

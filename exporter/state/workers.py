@@ -15,6 +15,7 @@ from exporter.catalog import workers as rows
 from exporter.clock import Clock
 from exporter.records import WorkerEvent, WorkerOffline, WorkerOnline
 from exporter.state.ledger import StartsLedger
+from exporter.state.runs import running_on
 from exporter.state.series import Series, Store
 from exporter.state.worker import UNTOLD, Presence, Questions, Setup, Worker
 
@@ -220,9 +221,9 @@ class Workers:
         """
         at, active_then = worker.last_beat
         worker.last_beat = (timestamp, active)
-        if len(worker.running) <= active_then:
+        if worker.executions <= active_then:
             return
-        begun = sorted(task.started_at for task in worker.running.values() if task.started_at < at)
+        begun = sorted(started_at for _, started_at in running_on(worker) if started_at < at)
         surplus = len(begun) - active_then
         if surplus > 0:
             self.close_runs(worker, "inactive", nextafter(begun[surplus - 1], inf))

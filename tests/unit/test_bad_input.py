@@ -188,7 +188,7 @@ def test_a_heartbeat_without_surplus_looks_at_no_run() -> None:
     lab.beat(processed=0, active=100)
     worker = lab.workers.by_name[W1]
     counted = Counted({str(number): object() for number in range(100)})
-    worker.running = counted  # type: ignore[assignment]  # stands in
+    worker.running, worker.executions = counted, 100  # type: ignore[assignment]  # stands in
     lab.workers.fold_heartbeat(WorkerHeartbeat(W1, lab.clock.epoch + 1, 1, 2.0, 100, 0))
     assert 0 == counted.looks
 

@@ -1,0 +1,89 @@
+"""Several executions of one task id at the same time."""
+
+import pytest
+
+from exporter.catalog import internals
+from exporter.catalog import tasks as rows
+from exporter.records import TaskCancelled
+from exporter.state.tracking import ENDED_KEPT, TOGETHER, TaskLimits
+from tests.lab import W1, W2, Lab
+
+TQ = ("t", "q")
+
+
+def redelivered(lab: Lab, first: float = 1, second: float = 3601, worker: str = W2) -> None:
+    """Start a task on W1, and again on another worker because the message was delivered again."""
+    lab.sent("a", 0)
+    lab.started("a", first, worker=W1)
+    lab.started("a", second, worker=worker)
+
+
+@pytest.mark.parametrize("worker", [W1, W2])
+def test_oldest_start_is_that_of_the_longest_execution(worker: str) -> None:
+    """The oldest start is that of the first execution for as long as it runs, wherever the second one runs."""
+    lab = Lab()
+    redelivered(lab, worker=worker)
+    assert (2, lab.start + 1) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+    lab.succeeded("a", 3602, worker=worker)
+    assert (1, lab.start + 1) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+    lab.succeeded("a", 3603, worker=W1)
+    assert (0, None) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+
+
+def test_an_end_forgets_no_execution_that_still_runs() -> None:
+    """When the second execution has ended, the first is known until it ends too, however many tasks end meanwhile."""
+    lab = Lab()
+    redelivered(lab)
+    lab.succeeded("a", 3602, worker=W2)
+    for number in range(ENDED_KEPT + 2 * TOGETHER):
+        lab.sent(str(number), 1)
+        lab.started(str(number), 2)
+        lab.succeeded(str(number), 3)
+    assert (1, lab.start + 1) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+    lab.failed("a", 3700, worker=W1)
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+    assert 1 == lab.value(rows.TASKS, *TQ, "failure")
+
+
+def test_age_ends_the_first_execution_too() -> None:
+    """An execution whose end is never reported stops running at the age limit, even if another one of its id ended."""
+    lab = Lab(TaskLimits(age=100))
+    redelivered(lab, 1, 2)
+    lab.succeeded("a", 3, worker=W2)
+    lab.clock.advance(101)
+    lab.tasks.sweep(lab.clock.monotonic())
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+    assert 1 == lab.value(internals.TASKS_EVICTED, "age")
+
+
+def test_a_cancelled_execution_is_that_of_its_worker() -> None:
+    """The worker that gives its message back ends its own execution, also if another one started later."""
+    lab = Lab()
+    redelivered(lab)
+    lab.tasks.fold_cancelled(TaskCancelled("a", lab.start + 3700, W1))
+    assert (1, lab.start + 3601) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+
+
+def test_a_heartbeat_counts_the_executions_of_its_worker() -> None:
+    """Of a redelivered task the heartbeat of the first worker is compared with the start there, not with the last."""
+    lab = Lab()
+    lab.sent("b", 0)
+    lab.started("b", 50)
+    redelivered(lab, 1, 60)
+    lab.clock.advance(70)
+    for _ in range(2):  # a's end was lost; b is running
+        lab.beat(active=1, processed=2)
+        lab.clock.advance(2)
+    assert {"b"} == set(lab.workers.by_name[W1].running)
+    assert (2, lab.start + 50) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+
+
+def test_a_heartbeat_counts_both_executions_of_an_id() -> None:
+    """Two executions of one id on one worker, of which the worker itself counts one, are one at its next heartbeat."""
+    lab = Lab()
+    redelivered(lab, 1, 60, worker=W1)
+    lab.clock.advance(70)
+    for _ in range(2):
+        lab.beat(active=1, processed=2)
+        lab.clock.advance(2)
+    assert (1, lab.start + 60) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
