@@ -214,7 +214,7 @@ class App:
             target: servers.server(target) for target in settings.redis_targets if target.name != broker.scrape.name
         }
         read = [broker.scrape, *others.values(), *servers.sentinels()]
-        self.scrape = Scrape(read, self.store, self.supervisor, options.scrape_options(settings))
+        self.scrape = Scrape(read, self.store, self.supervisor, options.scrape_options(settings, self.workers.merging))
         self.key_spaces = KeySpaces(settings, self.endpoints, self.queues, self.store, clock)
         self.scrape.background.append(self.key_spaces.samples)
         self.status = Status(__version__, clock, settings.redis.assumed_maxmemory)

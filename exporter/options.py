@@ -12,6 +12,7 @@ from exporter.scrape import ScrapeOptions
 from exporter.settings import Settings
 from exporter.settings.patterns import read_replacement
 from exporter.state.expectations import Plan
+from exporter.state.merging import Merging
 from exporter.state.rules import NameRules, Naming, Rewrite
 from exporter.state.series import NewSeries
 from exporter.state.task_series import STATES
@@ -50,9 +51,10 @@ def control_options(settings: Settings) -> ControlOptions:
 
 
 def worker_limits(settings: Settings) -> WorkerLimits:
-    """The bounds on workers."""
+    """The bounds on workers, and what they are shown as."""
     workers = settings.workers
-    return WorkerLimits(workers.lost_after, tuple(workers.lost_after_by_worker.items()), workers.retention, workers.max)
+    patterns = tuple(workers.lost_after_by_worker.items())
+    return WorkerLimits(workers.lost_after, patterns, workers.retention, workers.max, naming(settings))
 
 
 def naming(settings: Settings) -> Naming:
@@ -70,9 +72,9 @@ def new_series(settings: Settings, clock: Clock) -> NewSeries:
     return NewSeries(clock, settings.series.zero_first, settings.events.exemplars, labels, by_worker)
 
 
-def scrape_options(settings: Settings) -> ScrapeOptions:
+def scrape_options(settings: Settings, merging: Merging) -> ScrapeOptions:
     """How servers are read on a scrape, and what of it is shown."""
-    return ScrapeOptions(settings.scrape.freshness, StaticLabels(settings.metrics.labels), naming(settings))
+    return ScrapeOptions(settings.scrape.freshness, StaticLabels(settings.metrics.labels), merging)
 
 
 def dropped_metrics(settings: Settings) -> set[str]:

@@ -21,7 +21,6 @@ from exporter.pipeline import EventPipeline
 from exporter.records import Family, Sample
 from exporter.single_flight import SingleFlight, Work
 from exporter.state.merging import Merging
-from exporter.state.rules import Naming
 from exporter.state.series import Store
 from exporter.state.tasks import Tasks
 from exporter.static_labels import StaticLabels
@@ -44,11 +43,11 @@ class Target(Work[list[Sample]], Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScrapeOptions:
-    """How old a reading may be to be given again (seconds), labels on every metric, and the names that are shown."""
+    """How old a reading may be to be used again (seconds), labels on every metric, and the workers' shown names."""
 
     freshness: float
     labels: StaticLabels
-    naming: Naming
+    merging: Merging
 
 
 @dataclass(slots=True)
@@ -78,7 +77,7 @@ class Scrape:
         for target in servers:
             self.add(target)
         self._grouper = SampleGrouper(labels=options.labels)
-        self._merging = Merging(options.naming)
+        self._merging = options.merging
 
     @property
     def targets(self) -> list[Target]:

@@ -1,8 +1,9 @@
 """Worker series under the names that they are shown by: one for all workers that share a name.
 
-Takes families with a series per worker, gives families with a series per shown name. A gauge is the largest of its
-workers', or their sum where that says more; a counter grows by what each of them grows, so that it does not fall when a
-worker leaves. Not thread-safe: see state.
+Takes families with a series per worker, returns families with a series per shown name. A gauge is the largest of its
+workers', or their sum for ``rows.SUMMED``. A counter is the sum of its workers' counters plus what earlier workers and
+processes of that name counted, so that it does not fall when one of them leaves. Reading changes nothing: ``Workers``
+reports when a counter appears, restarts or goes. Not thread-safe: see state.
 """
 
 from collections.abc import Iterable
@@ -10,57 +11,90 @@ from collections.abc import Iterable
 from exporter.catalog import OVERFLOW, Kind, Metric
 from exporter.catalog import labels as lb
 from exporter.catalog import workers as rows
-from exporter.records import Family
+from exporter.records import Family, Value
 from exporter.state.rules import Naming
 from exporter.state.series import Series
 
 _SUMMED = {metric.name for metric in rows.SUMMED}
 _NAMES = {metric.name for metric in rows.METRICS}
+Key = tuple[str, tuple[str, ...]]
+"""A metric's name, and the labels under which its series is shown."""
 
 
-class _Merged:
-    """One metric's shown series, and what its counters have been."""
+class _Past:
+    """What the counters of one shown series lost: ``members`` are the workers that count now, ``value`` is the loss."""
+
+    __slots__ = ("members", "value")
 
     def __init__(self) -> None:
-        self.series: dict[tuple[str, ...], Series] = {}
-        self.told: dict[object, float] = {}  # by a worker's series, its value of the last time
+        self.members = 0
+        self.value: float = 0
 
 
 class Merging:
-    """Applies ``naming`` to the metrics of workers, and leaves every other as it is."""
+    """Applies ``naming`` to the metrics of workers, and leaves every other metric as it is."""
 
     def __init__(self, naming: Naming) -> None:
         self.needed = naming.worker.needed or naming.queue.needed
         self._naming = naming
-        self._merged: dict[str, _Merged] = {}
+        self._past: dict[Key, _Past] = {}
+        self._rows: dict[str, dict[tuple[str, ...], Series]] = {}  # kept, because what was rendered is cached in them
+
+    def appear(self, metric: Metric, series: Series) -> None:
+        """Note a new series of a worker."""
+        key = self._key(metric, series)
+        if key is not None:
+            self._past.setdefault(key, _Past()).members += 1
+
+    def restart(self, metric: Metric, series: Series) -> None:
+        """Keep what a worker's counter has reached: it begins at 0 again, because the worker is another process."""
+        key = self._key(metric, series)
+        if key is not None:
+            self._past[key].value += series.value
+
+    def go(self, metric: Metric, series: Series) -> None:
+        """Keep what a worker's counter has reached, because its series goes; forget that with the last such series."""
+        key = self._key(metric, series)
+        if key is None:
+            return
+        past = self._past[key]
+        past.value += series.value
+        past.members -= 1
+        if not past.members:
+            del self._past[key]
 
     def merge(self, families: Iterable[Family]) -> list[Family]:
-        """Give the families as they are to be shown."""
+        """Return the families as they are to be shown; ``needed`` says whether they would differ."""
         return [self._merge(family) if family.metric.name in _NAMES else family for family in families]
 
     def _merge(self, family: Family) -> Family:
         metric = family.metric
-        merged = self._merged.setdefault(metric.name, _Merged())
-        told, merged.told = merged.told, {}
         values: dict[tuple[str, ...], float] = {}
         for series, value in zip(family.series, family.values, strict=True):
             labels = self._shown(metric, series.labels)
-            if labels is None or not isinstance(value, int | float):
-                continue
-            if metric.kind is Kind.COUNTER:
-                merged.told[series] = value
-                before = told.get(series, 0.0)
-                kept = merged.series[labels].value if labels in merged.series else 0.0
-                # Smaller than before: the worker started anew.
-                values[labels] = values.get(labels, kept) + (value - before if value >= before else value)
-            elif metric.name in _SUMMED:
-                values[labels] = values.get(labels, 0) + value
-            else:
-                values[labels] = max(values.get(labels, value), value)
-        merged.series = {labels: merged.series.get(labels) or Series(labels) for labels in values}
-        for labels, value in values.items():
-            merged.series[labels].value = value
-        return Family(metric, list(merged.series.values()), list(values.values()))
+            if labels is not None and isinstance(value, int | float):
+                values[labels] = self._combine(metric, labels, values.get(labels), value)
+        known = self._rows.get(metric.name, {})
+        shown = self._rows[metric.name] = {labels: known.get(labels) or Series(labels) for labels in values}
+        return Family(metric, list(shown.values()), list[Value](values.values()))
+
+    def _combine(self, metric: Metric, labels: tuple[str, ...], others: float | None, value: float) -> float:
+        """Return the value of a shown series: of ``others``, those of its workers that came before, and one more."""
+        if metric.kind is Kind.COUNTER:
+            if others is None:
+                past = self._past.get((metric.name, labels))
+                others = past.value if past else 0
+            return others + value
+        if others is None:
+            return value
+        return others + value if metric.name in _SUMMED else max(others, value)
+
+    def _key(self, metric: Metric, series: Series) -> Key | None:
+        """Return where the past of a counter is kept; None if there is none: it is not shown, or belongs to nobody."""
+        if not self.needed or metric.kind is not Kind.COUNTER or series.labels[0] == OVERFLOW:
+            return None
+        labels = self._shown(metric, series.labels)
+        return None if labels is None else (metric.name, labels)
 
     def _shown(self, metric: Metric, labels: tuple[str, ...]) -> tuple[str, ...] | None:
         shown = list(labels)

@@ -6,7 +6,7 @@ thread-safe: see state.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import inf, nextafter
 
@@ -15,6 +15,8 @@ from exporter.catalog import workers as rows
 from exporter.clock import Clock
 from exporter.records import WorkerEvent, WorkerOffline, WorkerOnline
 from exporter.state.ledger import StartsLedger
+from exporter.state.merging import Merging
+from exporter.state.rules import Naming
 from exporter.state.runs import running_on
 from exporter.state.series import Series, Store
 from exporter.state.worker import UNTOLD, Presence, Questions, Setup, Worker
@@ -22,7 +24,7 @@ from exporter.state.worker import UNTOLD, Presence, Questions, Setup, Worker
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """Bounds in seconds, and the number of workers that are told apart.
+    """Bounds in seconds, the number of workers that are told apart, and the names that they are shown by.
 
     ``lost_after_by_worker`` maps shell patterns of worker names to their own ``lost_after``.
     """
@@ -31,6 +33,7 @@ class WorkerLimits:
     lost_after_by_worker: tuple[tuple[str, float], ...] = ()
     retention: float = 3600
     count: int = 10_000
+    naming: Naming = field(default_factory=Naming)
 
 
 class Workers:
@@ -46,6 +49,7 @@ class Workers:
     def __init__(self, store: Store, clock: Clock, limits: WorkerLimits) -> None:
         self.by_name: dict[str, Worker] = {}
         self.close_runs: Callable[[Worker, str, float], None] = lambda _worker, _reason, _until: None
+        self.merging = Merging(limits.naming)
         self.settle: Callable[[], None] = lambda: None
         self.forgotten: Callable[[str], None] = lambda _name: None
         self.seeding = 0.0
@@ -204,7 +208,10 @@ class Workers:
         if processed < (worker.ledger.processed or 0):
             self._new_process(worker, event.pid)
         missing, silent = worker.ledger.heartbeat(processed, event.timestamp)
-        self._series(worker, rows.WORKER_PROCESSED).value = processed
+        counter = self._series(worker, rows.WORKER_PROCESSED)
+        if processed < counter.value:
+            self.merging.restart(rows.WORKER_PROCESSED, counter)
+        counter.value = processed
         self._series(worker, rows.WORKER_EVENTS_MISSED).value += missing
         if silent:
             self._series(worker, rows.WORKER_TASK_EVENTS).value = 0
@@ -262,9 +269,10 @@ class Workers:
         series = worker.series.get(key)
         if series is None:
             series = worker.series[key] = self._store.scalar(metric, worker.name, *labels)
+            self.merging.appear(metric, series)
         return series
 
     def _drop(self, worker: Worker, key: tuple[Metric, tuple[str, ...]]) -> None:
         metric, labels = key
         self._store.discard(metric, (worker.name, *labels))
-        del worker.series[key]
+        self.merging.go(metric, worker.series.pop(key))

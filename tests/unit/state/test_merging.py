@@ -1,28 +1,30 @@
 """Workers that are shown under one name."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
-from exporter.catalog import Metric, internals
+from exporter.catalog import OVERFLOW, Metric
 from exporter.catalog import tasks as task_rows
 from exporter.catalog import workers as rows
-from exporter.state.merging import Merging
 from exporter.state.rules import NameRules, Naming, Rewrite
-from exporter.state.series import NewSeries, Store
+from exporter.state.series import NewSeries
+from exporter.state.workers import WorkerLimits
 from exporter.static_labels import StaticLabels
+from tests.lab import Lab
 
 PODS = NameRules([], [re.compile("debug@.*")], [Rewrite(re.compile(r"(.+)-[0-9]+"), r"\g<1>")])
 QUEUES = NameRules([], [re.compile("secret")], [Rewrite(re.compile(r"reply\..*"), "reply")])
 
 
 class Shown:
-    """A store, and what is shown of it."""
+    """State with workers, and what is shown of them."""
 
     def __init__(self) -> None:
-        labels = StaticLabels({"env": "prod"})
-        self.store = Store((*rows.METRICS, task_rows.TASKS, *internals.METRICS), 100, {}, NewSeries(labels=labels))
-        self.merging = Merging(Naming(worker=PODS, queue=QUEUES))
+        new = NewSeries(labels=StaticLabels({"env": "prod"}))
+        self.lab = Lab(workers=WorkerLimits(naming=Naming(worker=PODS, queue=QUEUES)), new=new)
+        self.store, self.merging = self.lab.store, self.lab.workers.merging
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:
         """Set a worker's series."""
@@ -31,8 +33,10 @@ class Shown:
     def values(self, metric: Metric) -> dict[tuple[str, ...], object]:
         """What a scrape shows of a metric."""
         families = self.merging.merge(self.store.collect())
-        family = next(family for family in families if family.metric.name == metric.name)
-        return {series.labels: value for series, value in zip(family.series, family.values, strict=True)}
+        found = (family for family in families if family.metric.name == metric.name)
+        return {
+            series.labels: value for family in found for series, value in zip(family.series, family.values, strict=True)
+        }
 
 
 @pytest.fixture
@@ -52,22 +56,43 @@ def test_gauges(shown: Shown) -> None:
 
 def test_counters_never_fall(shown: Shown) -> None:
     """A shown counter grows by what its workers count, whether they come, go or begin again."""
-    steps = [
-        ({"web-1": 10, "web-2": 5}, 15),
-        ({"web-1": 12, "web-2": 5}, 17),
-        ({"web-1": 12}, 17),  # web-2 is gone
-        ({"web-1": 12, "web-3": 4}, 21),
-        ({"web-1": 1, "web-3": 6}, 24),  # web-1 started anew
-        ({"web-3": 6}, 24),
+    lab = shown.lab
+    steps: list[tuple[Callable[[], None], int]] = [
+        (lambda: lab.beat(10, worker="web-1"), 10),
+        (lambda: lab.beat(5, worker="web-2"), 15),
+        (lambda: lab.beat(12, worker="web-1"), 17),
+        (lambda: lab.offline("web-2"), 17),
+        (lambda: lab.beat(4, worker="web-3"), 21),
+        (lambda: lab.beat(1, worker="web-1", pid=2), 22),  # it started anew
+        (lambda: lab.beat(6, worker="web-3"), 24),
+        (lambda: lab.offline("web-1"), 24),
+        (lambda: lab.beat(9, worker="debug@x-1"), 24),
     ]
-    for counts, expected in steps:
-        for series in list(shown.store._scalars[rows.WORKER_PROCESSED].series):
-            if series[0] not in counts:
-                shown.store.discard(rows.WORKER_PROCESSED, series)
-        for worker, count in counts.items():
-            shown.set(rows.WORKER_PROCESSED, count, worker)
-        assert {("web", "prod"): expected} == shown.values(rows.WORKER_PROCESSED)
-        assert {("web", "prod"): expected} == shown.values(rows.WORKER_PROCESSED)  # another scrape adds nothing
+    for step, expected in steps:
+        step()
+        for _ in range(2):  # another scrape adds nothing
+            assert {("web", "prod"): expected} == shown.values(rows.WORKER_PROCESSED)
+
+
+def test_what_is_gone_is_forgotten(shown: Shown) -> None:
+    """A shown counter goes with the last of its workers, and begins at 0 with the next one."""
+    lab = shown.lab
+    for worker in ("web-1", "web-2"):
+        lab.beat(10, worker=worker)
+    for worker in ("web-1", "web-2"):
+        lab.offline(worker)
+    assert {} == shown.values(rows.WORKER_PROCESSED)
+    lab.beat(3, worker="web-3")
+    assert {("web", "prod"): 3} == shown.values(rows.WORKER_PROCESSED)
+
+
+def test_workers_beyond_the_limit(shown: Shown) -> None:
+    """Workers that share the series of the overflow count there as they do without rewrites."""
+    shown.lab.store._scalars[rows.WORKER_PROCESSED]._limit = 1
+    for worker, processed in (("web-1", 10), ("web-2", 5), ("web-3", 4)):
+        shown.lab.beat(processed, worker=worker)
+    shown.lab.offline("web-2")
+    assert {("web", "prod"): 10, (OVERFLOW, "prod"): 4} == shown.values(rows.WORKER_PROCESSED)
 
 
 def test_other_labels(shown: Shown) -> None:

@@ -1,0 +1,81 @@
+"""What a scrape, the status page and the marks behind it show of one and the same state."""
+
+import random
+
+import pytest
+
+from exporter.app import App
+from exporter.catalog import Metric
+from exporter.catalog import workers as rows
+from exporter.records import WorkerHeartbeat, WorkerOffline, WorkerOnline
+from exporter.settings import load
+from tests.fakes import FakeClock
+
+REWRITE = '--names.worker.rewrite={"celery@web-.*": "celery@web"}'
+COUNTERS = (rows.WORKER_STARTS, rows.WORKER_PROCESSED, rows.WORKER_EVENTS_MISSED)
+
+
+class Shown:
+    """An exporter that was not started, and what its views show of the workers."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.app = App(load([REWRITE, "--series.zero-first=60s"], {}), self.clock)
+
+    def act(self, action: str, worker: str, number: int) -> None:
+        """Let something happen to a worker: ``number`` is its process or what the process counts."""
+        workers, now = self.app.workers, self.clock.epoch
+        if action == "online":
+            workers.fold_online(WorkerOnline(worker, now, number, 2.0, 0, 0, None))
+        elif action == "heartbeat":
+            workers.fold_heartbeat(WorkerHeartbeat(worker, now, 1, 2.0, 0, number))
+        elif action == "offline":
+            workers.fold_offline(WorkerOffline(worker, now, 1, 2.0))
+        else:
+            self.clock.advance(number)
+            workers.tick(listening=True)
+
+    def page(self, metric: Metric, only: frozenset[Metric] | None = None) -> dict[str, object]:
+        """The values that the status page shows, by worker; of ``only`` these metrics."""
+        return self._values(metric, whole=True, only=only)
+
+    def metrics(self, metric: Metric) -> dict[str, object]:
+        """The values that /metrics shows, by worker."""
+        return self._values(metric, whole=False, only=None)
+
+    def _values(self, metric: Metric, *, whole: bool, only: frozenset[Metric] | None) -> dict[str, object]:
+        app = self.app
+        for family in app.scrape.events(app.pipeline, app.tasks, whole=whole, only=only):
+            if family.metric.name == metric.name:
+                return {series.labels[0]: value for series, value in zip(family.series, family.values, strict=True)}
+        return {}
+
+
+def test_reading_changes_nothing() -> None:
+    """Page and /metrics show the same counters however often they are read in turn, but for what is still young."""
+    shown = Shown()
+    shown.act("online", "celery@web-1", 1)
+    for _ in range(4):
+        assert {"celery@web": 1} == shown.page(rows.WORKER_STARTS)
+        assert {"celery@web": 0} == shown.metrics(rows.WORKER_STARTS)
+    shown.clock.advance(61)
+    for _ in range(4):
+        assert {"celery@web": 1} == shown.page(rows.WORKER_STARTS, frozenset([rows.WORKER_STARTS]))
+        assert {"celery@web": 1} == shown.metrics(rows.WORKER_STARTS)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_order_of_reads_shows_the_same(seed: int) -> None:
+    """An exporter that is read at any time, by any view, shows in the end what one shows that was never read."""
+    chance = random.Random(seed)  # noqa: S311 -- no secret
+    read, unread = Shown(), Shown()
+    for _ in range(60):
+        action = chance.choice(["online", "heartbeat", "heartbeat", "offline", "wait"])
+        worker, number = f"celery@web-{chance.randrange(4)}", chance.randrange(1, 40)
+        for shown in (read, unread):
+            shown.act(action, worker, number)
+        for view in chance.choices([read.page, read.metrics], k=chance.randrange(3)):
+            view(chance.choice(COUNTERS))
+    for metric in COUNTERS:
+        assert unread.page(metric) == read.page(metric)
+        assert unread.metrics(metric) == read.metrics(metric)
