@@ -68,9 +68,8 @@ class App:
         self.store = Store(event_driven, settings.series.max_per_metric, settings.buckets, new)
         self.workers = Workers(self.store, clock, options.worker_limits(settings))
         self.tasks = Tasks(self.store, self.workers, options.task_limits(settings), exemplars=settings.events.exemplars)
-        self.queues = Queues(
-            self.tasks, settings.queues.names, settings.queues.max, lambda: self.store.refuse(QUEUE_LENGTH)
-        )
+        refuse = partial(self.store.refuse, QUEUE_LENGTH)
+        self.queues = Queues(self.tasks, settings.queues.names, settings.queues.max, refuse, settings.series.ttl)
         self.consumers = Consumers(self.store, self.workers, self.queues, clock, settings.workers.lost_after)
         self.pipeline = EventPipeline(self.store, self.tasks, self.workers, clock)
         self.supervisor = Supervisor(clock, self.stop, self._count_bug)

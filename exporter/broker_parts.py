@@ -51,6 +51,7 @@ class QueuesPart:
             # Whether a heavy message is looked at changes with time.
             self._planned = -1 if self._heavy else self._queues.revision
             self._plan = [(queue, self._wanted_steps(queue)) for queue in names]
+        self._keep_only(set(names))
         self._commands = []
         for queue, steps in self._plan:
             self._commands += self._keys.length_commands(queue)
@@ -74,6 +75,11 @@ class QueuesPart:
         now = self._clock.now()
         with self._store.lock:
             return self._queues.fold_all(readings, now)
+
+    def _keep_only(self, names: set[str]) -> None:
+        """Drop what was read of queues that are no longer known."""
+        self._read = {queue: read for queue, read in self._read.items() if queue in names}
+        self._heavy = {place: heavy for place, heavy in self._heavy.items() if place[0] in names}
 
     def _wanted_steps(self, queue: str) -> tuple[int, ...]:
         if not self._oldest:

@@ -10,7 +10,7 @@ from exporter.collector_metrics import CollectorMetrics
 from exporter.decode.queues import decode_binding
 from exporter.errors import DecodeError, SourceError
 from exporter.sources.queues import SCAN_COUNT, QueueScan
-from exporter.state.queues import Queues
+from exporter.state.queues import BINDINGS, Queues
 from exporter.state.series import Store
 
 COLLECTOR = "queue_discovery"
@@ -31,6 +31,7 @@ class Discovery:
         self._event_exchange = event_exchange
         self._metrics = CollectorMetrics(store, clock, COLLECTOR)
         self._reply_queues: set[bytes] = set()
+        self._bound: set[str] = set()  # of a pass under way, those that are known
         self._found_any = False
 
     def run(self, stop: threading.Event, interval: float, max_keys: int, works: Callable[[], None]) -> None:
@@ -56,10 +57,12 @@ class Discovery:
                 queues = self._decode(found.bindings)
                 self._found_any = self._found_any or bool(queues)
                 self._queues.add(sorted(queues))
+                self._bound |= queues.intersection(self._queues.known())
                 if found.complete:
+                    self._queues.hold(BINDINGS, self._bound)
                     self._store.scalar(rows.REPLY_QUEUES).value = len(self._reply_queues)
             if found.complete:
-                self._reply_queues = set()
+                self._reply_queues, self._bound = set(), set()
                 return
             if stop.wait(PAUSE):
                 return

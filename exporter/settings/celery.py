@@ -55,7 +55,11 @@ class SeriesOptions(Group):
     """Bounds of the series held in memory."""
 
     max_per_metric: v.Count = Field(20_000, description="Series per metric; the rest is folded into __overflow__.")
-    ttl: v.PositiveSeconds = Field(86_400, description="Time without an event after which a task's series go.")
+    ttl: v.PositiveSeconds = Field(
+        86_400,
+        description="Time without an event after which a task's series are removed; a queue is removed after this time "
+        "without event, message, binding and consumer, unless queues.names contains it.",
+    )
     exceptions_per_task: v.Count = Field(50, description="Exception classes told apart per task.")
     zero_first: v.Seconds = Field(
         30, description="Time for which a new counter is shown as 0; at least the scrape interval; 0 for none."

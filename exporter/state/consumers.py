@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from exporter.catalog import Metric
 from exporter.catalog import queues as rows
 from exporter.clock import Clock
-from exporter.state.queues import Queues
+from exporter.state.queues import CONSUMERS, Queues
 from exporter.state.series import Store
 from exporter.state.worker import Worker
 from exporter.state.workers import Workers
@@ -38,12 +38,12 @@ class Consumers:
         """Bring the gauges up to date, if anything changed."""
         since = self._workers.listening_since
         heard = since is not None and self._clock.monotonic() - since >= self._patience
-        seen = (self._workers.revision, len(self._queues.known()), heard)
+        seen = (self._workers.revision, self._queues.revision, heard)
         if seen == self._seen:
             return
         online = self._workers.online()
-        self._queues.add(sorted({queue for worker in online for queue in worker.setup.queues or ()}))
-        self._seen = (self._workers.revision, len(self._queues.known()), heard)
+        self._queues.hold(CONSUMERS, {queue for worker in online for queue in worker.setup.queues or ()})
+        self._seen = (self._workers.revision, self._queues.revision, heard)
         certain = heard and all(worker.setup.queues is not None for worker in online)
         self._show(online, certain=certain)
 

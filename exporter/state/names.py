@@ -37,7 +37,8 @@ class Names:
         self._exceptions = exceptions
         self._naming = naming
         self._renames = naming.renames_tasks
-        self._queues: dict[str, None] = {}  # as they are called, where they are shown as something else
+        # By their real names, where names are rewritten: when each was last seen, None if since the last sweep.
+        self._queues: dict[str, float | None] = {}
         self._hidden_store = Store(rows.METRICS, 1, {}, NewSeries(exemplars=False))
         self.hidden = TaskSeries(self._hidden_store, TaskName(OVERFLOW), OVERFLOW)
 
@@ -130,6 +131,11 @@ class Names:
 
     def expire(self, now: float, ttl: float) -> None:
         """Remove (task, queue) pairs without an event for ``ttl`` seconds, and names without pairs."""
+        self._queues = {
+            queue: now if seen is None else seen
+            for queue, seen in self._queues.items()
+            if seen is None or now - seen < ttl
+        }
         for task in list(self.by_name.values()):
             for series in list(task.queues.values()):
                 if self._is_stale(series, now, max(ttl, 3 * (self.expectations.interval(task.name) or 0))):
@@ -156,9 +162,12 @@ class Names:
 
     def _shown(self, name: str, queue: str) -> tuple[str, str] | None:
         """What a task and its queue are shown as; None if one of them is not."""
-        if queue not in self._queues and self._naming.queue.needed and len(self._queues) < QUEUES_KEPT:
-            self._queues[queue] = None
-            self.revision += 1
+        if self._naming.queue.needed:
+            if queue in self._queues:
+                self._queues[queue] = None
+            elif len(self._queues) < QUEUES_KEPT:
+                self._queues[queue] = None
+                self.revision += 1
         task, shown_queue = self._naming.task.apply(name), self._naming.queue_shown(queue)
         return None if task is None or shown_queue is None else (task, shown_queue)
 

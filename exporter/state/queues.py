@@ -5,7 +5,9 @@ see state.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from math import inf
 from typing import cast
 
 from exporter.catalog import OVERFLOW, UNKNOWN, Metric
@@ -15,45 +17,70 @@ from exporter.state.tasks import Tasks
 
 _NOT_QUEUES = {UNKNOWN, OVERFLOW}
 REFUSED_KEPT = 10_000
+BINDINGS, CONSUMERS = "bindings", "consumers"
+"""Where queues are held from, see ``Queues.hold``."""
+CHECK_SECONDS = 60.0
+"""Time between two looks for queues to forget."""
 
 
 class Queues:
-    """Known queues, at most ``limit``; a queue once known is shown, with 0 when it is empty.
+    """Known queues, at most ``limit``; a known queue is shown, with 0 when it is empty.
 
-    ``refuse`` is called for each queue over the limit, once as long as its name is remembered. The tasks' naming says
-    which queues are left out, and which are shown under one name.
+    A queue is forgotten when it has had no binding, consumer, message and event for ``ttl`` seconds. The queues in
+    ``names``, those of the settings, are never forgotten. ``refuse`` is called for each queue over the limit, once as
+    long as its name is remembered. The tasks' naming says which queues are left out, and which are shown under one
+    name.
     """
 
     def __init__(
-        self, tasks: Tasks, names: Iterable[str], limit: int, refuse: Callable[[], None] = lambda: None
+        self,
+        tasks: Tasks,
+        names: Iterable[str],
+        limit: int,
+        refuse: Callable[[], None] = lambda: None,
+        ttl: float = inf,
     ) -> None:
         self._tasks = tasks
         self._naming = tasks.naming
         self._refuse = refuse
         self._refused: set[str] = set()
         self._limit = limit
-        self._names: dict[str, None] = {}
+        self._ttl = ttl
+        self._check_at = 0.0
+        self._names: dict[str, float] = {}  # when each last had a sign of life, on the monotonic clock
+        self._held: dict[str, AbstractSet[str]] = {}
         self._used_steps: dict[str, set[int]] = {}
         self._heads: dict[tuple[str, int], tuple[str, float]] = {}
         self._told: dict[str, tuple[QueueReading, list[Sample]]] = {}  # the last readings, and their lengths
         self._named = -1  # revision of the tasks' names when their queues were added
         self.revision = 0
-        """Grows with each queue, and with each step that is found in use."""
+        """Grows with each queue that comes or goes, and with each step that is found in use."""
         self.add(names)
+        self._held["settings"] = frozenset(self._names)
 
     def add(self, names: Iterable[str]) -> None:
         """Get to know queues; those over the limit are refused."""
         for name in names:
-            if name in self._names or name in self._refused or self._naming.queue_shown(name) is None:
+            if name in self._names or self._naming.queue_shown(name) is None:
                 continue
             if len(self._names) < self._limit:
-                self._names[name] = None
+                self._names[name] = self._tasks.now
+                self._refused.discard(name)
                 self.revision += 1
+                continue
+            if name in self._refused:
                 continue
             if len(self._refused) >= REFUSED_KEPT:
                 self._refused.clear()
             self._refused.add(name)
             self._refuse()
+
+    def hold(self, source: str, names: AbstractSet[str]) -> None:
+        """Replace the queues that ``source`` has at this moment: they are not forgotten for as long as it has them."""
+        self.add(sorted(names))
+        gone = self._held.get(source, frozenset()) - names
+        self._held[source] = names & self._names.keys()
+        self._note(gone)
 
     def names(self) -> tuple[str, ...]:
         """Every known queue, those that tasks were sent to among them."""
@@ -75,9 +102,14 @@ class Queues:
         """Priority steps whose next message is worth a look: the first, and those that have held one."""
         return tuple(sorted({0} | self._used_steps.get(queue, set())))
 
-    def fold_all(self, readings: Iterable[QueueReading], now: float) -> list[Sample]:
-        """Fold the readings of all queues, taken at ``now`` (epoch seconds), into samples under the names shown."""
+    def fold_all(self, readings: Sequence[QueueReading], now: float) -> list[Sample]:
+        """Fold the readings of all queues, taken at ``now`` (epoch seconds), into samples under the names shown.
+
+        Queues whose time is over are forgotten afterwards.
+        """
         samples = [sample for reading in readings for sample in self.fold(reading, now)]
+        self._note(reading.queue for reading in readings if any(reading.lengths.values()))
+        self._forget()
         if not self._naming.queue.needed:
             return samples
         values: dict[tuple[Metric, tuple[str, ...]], float] = {}
@@ -122,7 +154,10 @@ class Queues:
         return samples
 
     def fold_counts(self, counts: Iterable[QueueCount]) -> list[Sample]:
-        """Fold queues as their broker counts them, which tells no priorities and no messages, under the names shown."""
+        """Fold queues as their broker counts them, which tells no priorities and no messages, under the names shown.
+
+        Queues whose time is over are forgotten afterwards.
+        """
         lengths: Counter[str] = Counter()
         consumers: Counter[str] = Counter()
         for count in counts:
@@ -130,8 +165,33 @@ class Queues:
             lengths[name] += count.messages
             if count.consumers is not None:
                 consumers[name] += count.consumers
+            if count.messages or count.consumers:
+                self._note([count.queue])
+        self._forget()
         samples = [Sample(rows.QUEUE_LENGTH, (name,), length) for name, length in lengths.items()]
         return [*samples, *(Sample(rows.QUEUE_CONSUMERS, (name,), number) for name, number in consumers.items())]
+
+    def _note(self, queues: Iterable[str]) -> None:
+        """Note signs of life of queues."""
+        now = self._tasks.now
+        self._names.update((queue, now) for queue in queues if queue in self._names)
+
+    def _forget(self) -> None:
+        """Forget queues without a sign of life for the time to live; what was refused may take their place."""
+        now = self._tasks.now
+        if now < self._check_at:
+            return
+        self._check_at = now + CHECK_SECONDS
+        silent = {queue for queue, seen in self._names.items() if now - seen >= self._ttl}
+        gone = silent.difference(*self._held.values(), self._tasks.names.queues()) if silent else silent
+        for queue in gone:
+            del self._names[queue]
+            self._used_steps.pop(queue, None)
+            self._told.pop(queue, None)
+        if gone:
+            self._heads = {place: head for place, head in self._heads.items() if place[0] not in gone}
+            self.revision += 1
+            self._named = -1
 
     def _age(self, queue: str, step: int, message: QueuedMessage, now: float) -> float:
         """Seconds since the message was published, or since it was first seen in this place."""

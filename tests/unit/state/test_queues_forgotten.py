@@ -1,0 +1,208 @@
+"""Queues that are forgotten, those that are not, and those that come back."""
+
+import re
+import threading
+from typing import cast
+
+import pytest
+
+from exporter.broker_parts import QueuesPart
+from exporter.catalog import internals
+from exporter.catalog import queues as rows
+from exporter.discovery import Discovery
+from exporter.records import QueueCount, QueuedMessage, QueueReading, WorkerHeartbeat
+from exporter.sources.queues import Found, QueueKeys, QueueScan
+from exporter.state.consumers import Consumers
+from exporter.state.queues import Queues
+from exporter.state.rules import NameRules, Naming, Rewrite
+from exporter.state.tracking import TaskLimits
+from exporter.state.workers import WorkerLimits
+from tests.lab import W1, Lab
+
+TTL = 3600.0
+DAY = 86_400.0
+
+
+class Site(Lab):
+    """State with queues, of which ``limit`` are known; those of the settings are ``named``."""
+
+    def __init__(self, *named: str, limit: int = 3, naming: Naming | None = None) -> None:
+        super().__init__(TaskLimits(idle=TTL, naming=naming or Naming()), WorkerLimits(lost_after=DAY))
+        self.queues = Queues(self.tasks, named, limit, lambda: self.store.refuse(rows.QUEUE_LENGTH), TTL)
+        self.consumers = Consumers(self.store, self.workers, self.queues, self.clock, 0)
+        self.lengths: dict[str, int] = {}
+        self.bound: set[str] = set()
+
+    def wait(self, seconds: float = TTL + 120) -> None:
+        """Let time pass as in the exporter: a tick, a sweep, a search for bindings and a scrape each minute."""
+        for _ in range(int(seconds // 60)):
+            self.advance(60)
+            self.tasks.sweep(self.clock.monotonic())
+            self.search()
+            self.scrape()
+
+    def search(self) -> None:
+        """Search for bindings once."""
+        members = [f"\x06\x16\x06\x16{queue}".encode() for queue in sorted(self.bound)]
+        stop = threading.Event()
+
+        class Scan:
+            def next_batch(self) -> Found:
+                return Found(members, set(), complete=True)
+
+        if self.bound or self.queues.known():
+            discovery = Discovery(cast("QueueScan", Scan()), self.queues, self.store, self.clock, "celeryev")
+            discovery.run(stop, 0.0, 1000, stop.set)
+
+    def scrape(self) -> set[str]:
+        """Read every known queue; return the names of those that are shown."""
+        readings = [
+            QueueReading(queue, {0: self.lengths.get(queue, 0)}, {0: QueuedMessage(queue)})
+            for queue in self.queues.names()
+        ]
+        samples = self.queues.fold_all(readings, self.clock.now())
+        return {sample.labels[0] for sample in samples if sample.metric is rows.QUEUE_LENGTH}
+
+    def tells(self, *queues: str) -> None:
+        """Let the worker tell what it consumes."""
+        beat = WorkerHeartbeat(W1, self.clock.epoch, 1, 2.0, 0, 0, queues=list(queues), concurrency=1)
+        self.workers.fold_heartbeat(beat)
+        self.advance(0)
+
+
+def test_a_queue_that_nothing_is_heard_of_is_forgotten() -> None:
+    """A queue without binding, consumer, message and event goes after the time to live, one of the settings never."""
+    site = Site("named")
+    site.sent("a", 0, queue="gone")
+    assert {"named", "gone"} == site.scrape()
+    site.wait(TTL - 120)
+    assert {"named", "gone"} == site.scrape()
+    site.wait(300)
+    assert {"named"} == site.scrape()
+    site.wait(DAY)
+    assert {"named"} == site.scrape()
+
+
+@pytest.mark.parametrize("sign", ["binding", "consumer", "message", "event"])
+def test_each_sign_of_life_keeps_a_queue(sign: str) -> None:
+    """Any of binding, consumer, message and event keeps a queue, for the time to live after the last one."""
+    site = Site()
+    site.queues.add(["kept"])
+
+    def show(*, alive: bool) -> None:
+        site.bound = {"kept"} if sign == "binding" and alive else set()
+        site.lengths = {"kept": 1} if sign == "message" and alive else {}
+        if sign == "consumer":
+            site.tells(*(["kept"] if alive else []))
+        if sign == "event" and alive:
+            site.sent("a", 0, queue="kept")
+
+    for _ in range(40):
+        show(alive=True)
+        site.wait(600)
+    assert {"kept"} == site.scrape()
+    show(alive=False)
+    site.wait(TTL - 900)
+    assert {"kept"} == site.scrape()
+    site.wait(1200)
+    assert set() == site.scrape()
+
+
+def test_a_forgotten_queue_makes_room() -> None:
+    """Queues over the limit are refused and counted; when others are forgotten they are shown, and the count stays."""
+    site = Site(limit=3)
+    for number in range(3):
+        site.sent(str(number), 0, queue=f"bcast.{number}")
+    assert 3 == len(site.scrape())
+    site.lengths["mail"] = 70
+    site.bound = {"mail"}
+    site.search()
+    dropped = (internals.SERIES_DROPPED, rows.QUEUE_LENGTH.name)
+    assert "mail" not in site.scrape()
+    assert 1 == site.value(*dropped)
+    site.wait()
+    assert {"mail"} == site.scrape()
+    assert 1 == site.value(*dropped)
+
+
+def test_a_queue_refused_by_its_events_is_shown_when_there_is_room() -> None:
+    """A queue that only events name, and consumers, is taken in too as soon as another one is forgotten."""
+    site = Site(limit=1)
+    site.queues.add(["dead"])
+    site.sent("a", 0, queue="alive")
+    for number in range(70):
+        site.wait(60)
+        site.sent(str(number), 0, queue="alive")
+    assert {"alive"} == site.scrape()
+    consumed = Site(limit=1)
+    consumed.queues.add(["dead"])
+    consumed.tells("alive")
+    consumed.wait()
+    assert {"alive"} == consumed.scrape()
+
+
+def test_a_queue_that_comes_back_is_shown_again() -> None:
+    """A forgotten queue is shown again with its next event, with an age of its own and without its old priorities."""
+    site = Site()
+    site.sent("a", 0, queue="q")
+    site.queues.names()
+    site.queues.fold_all([QueueReading("q", {0: 0, 3: 1}, {3: QueuedMessage("old")})], site.clock.now())
+    assert (0, 3) == site.queues.used_steps("q")
+    site.wait()
+    assert set() == site.scrape()
+    site.sent("b", site.clock.epoch - site.start, queue="q")
+    assert {"q"} == site.scrape()
+    assert (0,) == site.queues.used_steps("q")
+
+
+def test_gauges_of_consumers_go_with_their_queue() -> None:
+    """Of a forgotten queue no consumers are shown either."""
+    site = Site()
+    site.queues.add(["gone"])
+    site.tells("kept")
+    assert 0 == site.value(rows.QUEUE_CONSUMERS, "gone")
+    site.wait()
+    assert (None, 1) == tuple(site.value(rows.QUEUE_CONSUMERS, queue) for queue in ("gone", "kept"))
+
+
+def test_queues_of_other_brokers_are_forgotten_too() -> None:
+    """A queue that its broker counts is kept by its messages and its consumers; one that is not there is forgotten."""
+    site = Site()
+    site.queues.add(["deleted", "consumed", "filled"])
+    for _ in range(70):
+        site.advance(60)
+        counts = [QueueCount("consumed", 0, 1), QueueCount("filled", 1, None)]
+        site.queues.fold_counts([count for count in counts if count.queue in site.queues.names()])
+    assert ("consumed", "filled") == site.queues.names()
+
+
+def test_rewritten_queues_are_forgotten_too() -> None:
+    """Where names are rewritten the queues behind a shown name go one by one, and the shown name with the last."""
+    rules = NameRules(rewrites=[Rewrite(re.compile(r"bcast\..*"), "bcast")])
+    site = Site(naming=Naming(queue=rules))
+    site.sent("a", 0, queue="bcast.1")
+    site.scrape()
+    site.wait(1800)
+    site.sent("b", 0, queue="bcast.2")
+    assert {"bcast"} == site.scrape()
+    assert ("bcast.1", "bcast.2") == site.queues.names()
+    site.wait(2100)
+    assert ("bcast.2",) == site.queues.names()
+    assert {"bcast"} == site.scrape()
+    site.wait()
+    assert set() == site.scrape()
+
+
+def test_nothing_is_kept_of_forgotten_queues() -> None:
+    """A thousand queues that come and go leave nothing behind in what reads them."""
+    site = Site(limit=1000)
+    part = QueuesPart(site.queues, QueueKeys(priority_steps=(0,)), site.store, site.clock, oldest=True)
+    site.queues.add(f"bcast.{number}" for number in range(1000))
+    assert 2000 == len(part.commands())
+    part.samples([0, None] * 1000)
+    site.wait()
+    assert [] == part.commands()
+    part.samples([])
+    queues = site.queues
+    kept = (part._read, part._heavy, queues._names, queues._used_steps, queues._heads, queues._told)
+    assert [0] * len(kept) == [len(each) for each in kept]
