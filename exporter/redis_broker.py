@@ -35,7 +35,7 @@ class RedisBroker:
             options.unacked_index_key,
         )  # fmt: skip
         idle = settings.events.idle_timeout
-        stream = EventStream(endpoints.to(target, timeout=idle, db=0), self.topic, idle)
+        stream = EventStream(endpoints.to(target, timeout=idle, db=0), self.topic, idle, clock)
         self.stream: Stream = stream
         self.decode: Decode = decode_message
         self.subscription = self.topic.pattern

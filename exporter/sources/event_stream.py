@@ -12,6 +12,7 @@ from typing import Any
 
 import hiredis
 
+from exporter.clock import Clock
 from exporter.errors import SourceError
 from exporter.sources.wire import CLIENT_NAME, Endpoint, Wire, pack
 
@@ -49,15 +50,20 @@ class Topic:
 
 
 class EventStream:
-    """One subscription at a time; ``idle_timeout`` is the silence in seconds after which it is taken for dead."""
+    """One subscription at a time.
 
-    def __init__(self, endpoint: Endpoint, topic: Topic, idle_timeout: float) -> None:
+    ``idle_timeout`` is in seconds. When no byte arrived for half of it, the server is pinged. When none arrived for
+    another half, the connection is lost. Bytes of an unfinished message are no silence.
+    """
+
+    def __init__(self, endpoint: Endpoint, topic: Topic, idle_timeout: float, clock: Clock) -> None:
         self._endpoint = endpoint
         self._topic = topic
         self._idle_timeout = idle_timeout
+        self._clock = clock
         self._wire: Wire | None = None
-        self._silence = 0.0
-        self._pinged = False
+        self._arrived_at = 0.0
+        self._pinged_at: float | None = None
         self._early: list[bytes] = []
         self.client_id: int | None = None
 
@@ -65,25 +71,23 @@ class EventStream:
         """Connect and subscribe; raises SourceError. On return the server has confirmed the subscription."""
         self.close()
         wire = self._wire = self._endpoint.open()
-        self._silence, self._pinged, self._early = 0.0, False, []
+        self._arrived_at, self._pinged_at, self._early = self._clock.monotonic(), None, []
         name = ("CLIENT", "SETNAME", f"{CLIENT_NAME}-events")
         wire.send(pack([name, ("CLIENT", "ID"), self._topic.subscribe_command]), self._idle_timeout)
         replies: list[Any] = []
-        waited = 0.0
+        until = self._arrived_at + self._idle_timeout
         while len(replies) < 3:
-            received = wire.receive(POLL_SECONDS)
-            replies += received
-            waited += 0 if received else POLL_SECONDS
-            if waited >= self._idle_timeout:
+            replies += wire.receive(POLL_SECONDS)
+            if len(replies) < 3 and self._clock.monotonic() >= until:
                 raise SourceError("timeout", f"no answer to {self._topic.subscribe_command[0]}")
         _, identity, confirmed, *early = replies
         if isinstance(confirmed, hiredis.ReplyError):
             raise SourceError(_refusal(confirmed), f"{self._topic.subscribe_command[0]}: {confirmed}")
         self.client_id = identity if isinstance(identity, int) else None
-        self._early = _payloads(early)
+        self._arrived_at, self._early = self._clock.monotonic(), _payloads(early)
 
     def read(self) -> list[bytes]:
-        """Give the messages of one read from the socket; none after POLL_SECONDS of silence.
+        """Return the messages that one read from the socket completes; none after POLL_SECONDS of silence.
 
         Raises SourceError when the connection is lost, or answers nothing any more.
         """
@@ -93,17 +97,26 @@ class EventStream:
         if self._early:
             early, self._early = self._early, []
             return early
+        arrived = wire.arrived
         frames = wire.receive(POLL_SECONDS)
-        if frames:
-            self._silence, self._pinged = 0.0, False
-            return _payloads(frames)
-        self._silence += POLL_SECONDS
-        if self._silence >= self._idle_timeout:
-            raise SourceError("timeout", f"nothing, not even PONG, for {self._idle_timeout:g} s")
-        if not self._pinged and self._silence >= self._idle_timeout / 2:
-            self._pinged = True
+        if wire.arrived != arrived:
+            self._arrived_at, self._pinged_at = self._clock.monotonic(), None
+        else:
+            self._test(wire)
+        return _payloads(frames)
+
+    def _test(self, wire: Wire) -> None:
+        """Ping a silent server; raise SourceError if it did not answer the ping.
+
+        The second half of the idle timeout begins with the ping, so that a process that was stopped itself (SIGSTOP,
+        a suspended machine) does not give up a connection that works.
+        """
+        now, half = self._clock.monotonic(), self._idle_timeout / 2
+        if self._pinged_at is None and now - self._arrived_at >= half:
+            self._pinged_at = now
             wire.send(pack([("PING",)]), POLL_SECONDS)
-        return []
+        elif self._pinged_at is not None and now - self._pinged_at >= half:
+            raise SourceError("timeout", f"no byte arrived for {self._idle_timeout:g} s, not even the answer to PING")
 
     def close(self) -> None:
         """End the subscription; safe from any thread, a read ends with a SourceError."""

@@ -172,12 +172,15 @@ class Endpoint:
 class Wire:
     """An open connection; one thread uses it, any thread may close it, after which it is ``closed``.
 
+    ``arrived`` grows whenever bytes arrive, also those that complete no reply yet.
+
     The socket never blocks: most of the time a send is taken and replies are there at once, which then is one system
     call instead of three. Only where it is not, somebody waits.
     """
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 -- redis-py's connection classes share no public type
         self.closed = False
+        self.arrived = 0
         self._connection = connection
         # The one step behind redis-py's back; tests/integration notices if it moves.
         self._socket = cast("socket.socket", connection._sock)  # noqa: SLF001 -- as said above
@@ -205,18 +208,22 @@ class Wire:
             sent += self._send(memoryview(packed)[sent:])
 
     def receive(self, timeout: float) -> list[Any]:
-        """Give the replies that one read from the socket completes; none on a timeout; raise SourceError.
+        """Return the replies that one read from the socket completes; raise SourceError.
 
-        An error reply is a ``hiredis.ReplyError`` in the list.
+        There are none on a timeout, and none if the bytes that arrived complete no reply; ``arrived`` tells these
+        apart. An error reply is a ``hiredis.ReplyError`` in the list.
         """
         size = self._receive()
         if size is None and timeout > 0:
-            _wait(self._readable, timeout)
+            readable = _wait(self._readable, timeout)
             size = self._receive()
+            if size is None and readable:  # a part of a TLS record
+                self.arrived += 1
         if size is None:
             return []
         if not size:
             raise SourceError("closed", "the server closed the connection")
+        self.arrived += size
         return self._replies(size)
 
     def close(self) -> None:
@@ -266,6 +273,6 @@ class Wire:
         return replies
 
 
-def _wait(poll: select.poll, timeout: float) -> None:
-    """Wait until a socket is ready, or is closed, at most ``timeout`` seconds."""
-    poll.poll(math.ceil(timeout * 1000))
+def _wait(poll: select.poll, timeout: float) -> bool:
+    """Wait until a socket is ready, or is closed, at most ``timeout`` seconds. Return whether it is."""
+    return bool(poll.poll(math.ceil(timeout * 1000)))

@@ -71,7 +71,7 @@ def test_connecting(lie: bytes) -> None:
 def test_events(lie: bytes) -> None:
     """A subscription that sends such a list instead of an event is given up, at once."""
     with lying_server(SUBSCRIBED + lie) as server:
-        stream = EventStream(Endpoint(server.url, timeout=5.0), Topic(), idle_timeout=5.0)
+        stream = EventStream(Endpoint(server.url, timeout=5.0), Topic(), 5.0, CLOCK)
 
         def listen() -> None:
             with closing(stream):

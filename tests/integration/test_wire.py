@@ -199,7 +199,7 @@ def test_half_an_exchange_with_a_silent_server(programs: Programs) -> None:
 def test_a_silent_subscription_is_tested_and_given_up(programs: Programs) -> None:
     """After silence the stream asks for a sign of life, and without one it is a timeout."""
     server = programs.redis()
-    stream = EventStream(Endpoint(server.url(), timeout=SECONDS, db=0), Topic(), idle_timeout=1.0)
+    stream = EventStream(Endpoint(server.url(), timeout=SECONDS, db=0), Topic(), 1.0, SystemClock())
     stream.open()
     for _ in range(4):  # twice the idle timeout: answered pings keep it alive
         assert [] == stream.read()
@@ -214,3 +214,19 @@ def test_a_silent_subscription_is_tested_and_given_up(programs: Programs) -> Non
     assert caught.value.reason == "timeout"
     stream.close()
     server.thaw()
+
+
+def test_a_message_of_megabytes_is_received(programs: Programs) -> None:
+    """A message that takes many reads of the socket does not cut the subscription, however short its idle timeout."""
+    server = programs.redis()
+    stream = EventStream(Endpoint(server.url(), timeout=SECONDS, db=0), Topic(), 1.0, SystemClock())
+    stream.open()
+    body = b"x" * 3_000_000
+    received: list[bytes] = []
+    for _ in range(3):
+        assert 1 == server.command("PUBLISH", "/0.celeryev/task.multi", body)
+        while not received:
+            received += stream.read()
+        assert [body] == received
+        received.clear()
+    stream.close()

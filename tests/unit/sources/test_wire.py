@@ -1,8 +1,10 @@
 """Reading and writing on a socket that never blocks; the other end is this process."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,3 +109,28 @@ def test_send_to_nobody(ends: Ends) -> None:
         except SourceError as error:
             failures.append(error.reason)
     assert "closed" in failures
+
+
+def test_bytes_that_complete_no_reply_are_told_from_silence(ends: Ends) -> None:
+    """``arrived`` grows with each read that brings bytes, and stands still in silence and at the end."""
+    assert [] == ends.wire.receive(0.001)
+    assert 0 == ends.wire.arrived
+    ends.other.sendall(b"$5\r\nhel")
+    assert [] == ends.wire.receive(1)
+    assert 7 == ends.wire.arrived
+    ends.other.close()
+    with pytest.raises(SourceError):
+        ends.wire.receive(1)
+    assert 7 == ends.wire.arrived
+
+
+def test_a_part_of_a_tls_record_has_arrived(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that TLS can't decrypt yet, since their record is not complete, are no silence."""
+
+    def want_more(*_: object) -> int:
+        raise ssl.SSLWantReadError
+
+    monkeypatch.setattr(ends.wire, "_socket", SimpleNamespace(recv_into=want_more, shutdown=ends.other.shutdown))
+    ends.other.sendall(b"a part")
+    assert [] == ends.wire.receive(1)
+    assert 1 == ends.wire.arrived
