@@ -3,6 +3,10 @@
 Opens itself when needed. What the server refuses is not asked again for a while (``sources.refusals``). Lives in its
 caller's thread, which may do something else between ``begin`` and ``end``. A failure raises SourceError and closes the
 connection; the next batch opens another.
+
+Servers and proxies close connections that are idle. Such a connection fails only when it is used again. Therefore a
+batch is sent once more, on a new connection and within the same deadline, if a connection that was used before ends
+ahead of any byte of the reply.
 """
 
 from collections.abc import Sequence
@@ -20,9 +24,12 @@ INSTANT_BYTES = 16 * 1024
 
 
 class _Batch:
-    """Commands on their way: ``refused`` by position are those that are not sent; ``until`` is a monotonic time."""
+    """Commands on their way: ``refused`` by position are those that are not sent; ``until`` is a monotonic time.
 
-    __slots__ = ("commands", "due", "failure", "packed", "refused", "replies", "until")
+    ``reused`` is the connection, if it was used before, and ``arrived`` what had arrived on it before the batch.
+    """
+
+    __slots__ = ("arrived", "commands", "due", "failure", "packed", "refused", "replies", "reused", "until")
 
     def __init__(self, commands: Sequence[Command], refused: dict[int, Refusal], until: float) -> None:
         self.commands = commands
@@ -34,11 +41,26 @@ class _Batch:
         self.packed = pack(commands)
         self.replies: list[Any] = []
         self.failure: SourceError | None = None
+        self.reused: Wire | None = None
+        self.arrived = 0
 
     @property
     def complete(self) -> bool:
         """Whether every reply is there."""
         return len(self.replies) >= self.due
+
+    def is_stale(self, wire: Wire | None) -> bool:
+        """Whether the batch failed since ``wire``, which was used before, had been closed without a reply to it.
+
+        False if the session was closed meanwhile, or opened another connection.
+        """
+        return (
+            self.failure is not None
+            and self.failure.reason == "closed"
+            and wire is not None
+            and wire is self.reused
+            and wire.arrived == self.arrived
+        )
 
 
 class Session:
@@ -79,51 +101,40 @@ class Session:
 
     def ask(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Do the same, but give every refusal in its place."""
-        until = self._clock.monotonic() + deadline
-        wire = self._wire
-        if wire is None or wire.closed:
-            wire = self._wire = self._endpoint.open()
-            self._refusals.reconnected()
-            self.opened += 1
-        self._send(wire, self._batch(commands, until))
+        batch = self._batch(commands, self._clock.monotonic() + deadline)
+        if not self._send_reused(batch):
+            self._send_anew(batch)
         return self.end()
 
     def begin(self, commands: Sequence[Command], deadline: float) -> bool:
-        """Send without waiting; False, with nothing sent, if that can't be. ``end`` must follow; raise SourceError."""
-        until = self._clock.monotonic() + deadline
-        wire = self._wire
-        if wire is None or wire.closed:
-            return False
-        batch = self._batch(commands, until)
-        if len(batch.packed) > INSTANT_BYTES:
-            return False
-        self._send(wire, batch)
-        return True
+        """Send without waiting; False if only ``ask`` can do it. ``end`` must follow; raise SourceError."""
+        batch = self._batch(commands, self._clock.monotonic() + deadline)
+        return len(batch.packed) <= INSTANT_BYTES and self._send_reused(batch)
 
     def gather(self, patience: float) -> bool:
         """Wait at most ``patience`` seconds for replies to what was begun; tell whether ``end`` will not have to."""
         batch = self._begun
         until = min(self._clock.monotonic() + patience, batch.until)
         try:
-            while not batch.complete:
+            while not batch.complete and batch.failure is None:
                 left = until - self._clock.monotonic()
                 self._receive(batch, max(left, 0.0))
                 if left <= 0:
                     break
         except SourceError as error:
             batch.failure = error.bare()
-        return batch.complete or batch.failure is not None
+        return batch.complete or (batch.failure is not None and not batch.is_stale(self._wire))
 
     def end(self) -> list[Any]:
         """Give one reply per command of the batch that was begun, as ``ask`` does; raise SourceError."""
         batch = self._begun
         try:
+            self._wait_for(batch)
+            if batch.is_stale(self._wire):
+                batch = self._send_anew(batch)
+                self._wait_for(batch)
             if batch.failure is not None:
                 raise batch.failure.bare()
-            if not batch.complete:  # what has come in time is not too late, only because it was looked at late
-                self._receive(batch, 0.0)
-            while not batch.complete:
-                self._receive(batch, self._left(batch.until))
             return self._answers(batch)
         except SourceError:
             self.close()
@@ -134,6 +145,16 @@ class Session:
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.close()
+
+    def _wait_for(self, batch: "_Batch") -> None:
+        """Wait for every reply of a batch; a failure is kept in it."""
+        try:
+            if batch.failure is None and not batch.complete:  # what came in time isn't late because it is read late
+                self._receive(batch, 0.0)
+            while batch.failure is None and not batch.complete:
+                self._receive(batch, self._left(batch.until))
+        except SourceError as error:
+            batch.failure = error.bare()
 
     def _receive(self, batch: "_Batch", timeout: float) -> None:
         wire = self._wire
@@ -155,6 +176,30 @@ class Session:
     def _batch(self, commands: Sequence[Command], until: float) -> "_Batch":
         refused = self._refusals.among(commands) if self._refusals else {}
         return _Batch(commands, refused, until)
+
+    def _send_reused(self, batch: "_Batch") -> bool:
+        """Send on the open connection; False if there is none, or if it turns out to be closed."""
+        wire = self._wire
+        if wire is None or wire.closed:
+            return False
+        batch.reused, batch.arrived = wire, wire.arrived
+        try:
+            self._send(wire, batch)
+        except SourceError as error:
+            if error.reason == "closed":
+                return False
+            raise
+        return True
+
+    def _send_anew(self, batch: "_Batch") -> "_Batch":
+        """Send on a new connection; return the batch as it was sent, since other commands may be refused there."""
+        self.close()
+        wire = self._wire = self._endpoint.open(self._left(batch.until))
+        self._refusals.reconnected()
+        self.opened += 1
+        batch = self._batch(batch.commands, batch.until)
+        self._send(wire, batch)
+        return batch
 
     def _send(self, wire: Wire, batch: "_Batch") -> None:
         try:

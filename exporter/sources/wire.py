@@ -39,6 +39,8 @@ UNREADABLE = (hiredis.ProtocolError, TypeError, MemoryError)
 
 _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that never blocks says when it has nothing yet."""
+_ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""What OpenSSL raises on a connection that the server closed, with or without saying so."""
 _CLOCK = SystemClock()
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
@@ -128,9 +130,14 @@ class Endpoint:
         except (TypeError, ValueError, redis.RedisError) as error:
             raise ConfigError(f"the Redis URL has an option that redis-py does not take: {error}") from None
 
-    def open(self) -> "Wire":
-        """Connect, authenticate and select the database; raise SourceError."""
+    def open(self, within: float = math.inf) -> "Wire":
+        """Connect, authenticate and select the database; raise SourceError.
+
+        ``within`` bounds each step of it in seconds, if it is less than the endpoint's ``timeout``.
+        """
         connection = self._connection()
+        connection.socket_timeout = min(connection.socket_timeout, within)
+        connection.socket_connect_timeout = min(connection.socket_connect_timeout, within)
         # No CLIENT SETINFO: a right more for the user to have, which Redis before 7.2 can't even grant.
         connection.driver_info = connection.lib_name = connection.lib_version = None
         if self._credentials is not None:
@@ -240,6 +247,8 @@ class Wire:
             return self._socket.send(packed)
         except _LATER:
             return 0
+        except _ENDED as error:
+            raise SourceError("closed", str(error)) from None
         except OSError as error:
             raise source_error(error) from None
 
@@ -249,6 +258,8 @@ class Wire:
             return self._socket.recv_into(self._buffer)
         except _LATER:
             return None
+        except _ENDED as error:
+            raise SourceError("closed", str(error)) from None
         except OSError as error:
             raise source_error(error) from None
 

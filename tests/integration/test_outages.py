@@ -160,15 +160,28 @@ def test_a_subscription_that_the_server_cut_is_resumed(programs: Programs) -> No
 
 
 def test_killed_connections_are_opened_again(programs: Programs) -> None:
-    """Connections that an operator kills are opened again, and no scrape fails for it twice."""
+    """Connections that an operator kills are opened again, and no scrape fails for it."""
     server = programs.redis()
     exporter = programs.listening(server)
-    for kind in ("pubsub", "normal"):
+    for kind in ("pubsub", "normal", "normal"):
         server.command("CLIENT", "KILL", "TYPE", kind)
-    eventually(lambda: exporter.value("redis_up", redis="broker") == 1)
+        assert exporter.value("redis_up", redis="broker") == 1
     eventually(lambda: exporter.value("celery_exporter_event_stream_reconnects_total", reason="closed") == 1)
     eventually(exporter.hears)
-    assert exporter.value("redis_up", redis="broker") == 1
+
+
+def test_connections_that_redis_closes_while_idle_fail_no_scrape(programs: Programs) -> None:
+    """Where Redis closes idle connections (``timeout``) sooner than Prometheus scrapes, no scrape is a failure."""
+    server = programs.redis(options=("--timeout", "1"))
+    exporter = programs.listening(server)
+
+    def is_idle() -> bool:
+        with server.client() as client:
+            return "celery-redis-exporter" not in {other["name"] for other in client.client_list()}
+
+    for _ in range(3):
+        assert exporter.value("redis_up", redis="broker") == 1
+        eventually(is_idle)
 
 
 def test_a_busy_server_is_not_one_that_refuses(programs: Programs) -> None:

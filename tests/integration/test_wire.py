@@ -191,7 +191,7 @@ def test_half_an_exchange_with_a_silent_server(programs: Programs) -> None:
     server.freeze()
     session.begin([("PING",)], SECONDS)
     server.process.kill()
-    assert eventually(lambda: session.gather(0.1))  # it is known that there will be nothing
+    assert eventually(lambda: not session.gather(0.1))  # connecting again may take long
     with pytest.raises(SourceError):
         session.end()
 
@@ -230,3 +230,36 @@ def test_a_message_of_megabytes_is_received(programs: Programs) -> None:
         assert [body] == received
         received.clear()
     stream.close()
+
+
+def test_a_connection_that_was_closed_while_idle_is_opened_again(programs: Programs) -> None:
+    """Connections that a real server closes, for idleness (``timeout``) or by CLIENT KILL, cost no failed exchange."""
+    server = programs.redis(options=("--timeout", "1"))
+    session = Session(Endpoint(server.url(), timeout=SECONDS), SystemClock())
+    asked: list[Command] = [("CLIENT", "ID")]
+    (first,) = session.exchange(asked, SECONDS)
+    eventually(lambda: not server.command("CLIENT", "LIST", "ID", first))
+    (second,) = session.exchange(asked, SECONDS)
+    assert first != second
+    assert 1 == server.command("CLIENT", "KILL", "ID", second)
+    if session.begin(asked, SECONDS):
+        assert eventually(lambda: not session.gather(0.01))  # it is known that the answer will take longer
+        (third,) = session.end()
+    else:  # the reset had arrived already
+        (third,) = session.ask(asked, SECONDS)
+    assert third not in {first, second}
+    assert 3 == session.opened
+    session.close()
+    eventually(lambda: not server.command("CLIENT", "LIST", "ID", third))
+
+
+def test_a_server_that_went_while_idle_refuses(programs: Programs) -> None:
+    """A server that ended since the last exchange is refused at the attempt to connect again, and reported so."""
+    server = programs.redis()
+    session = Session(Endpoint(server.url(), timeout=SECONDS), SystemClock())
+    assert [b"PONG"] == session.exchange([("PING",)], SECONDS)
+    server.stop()
+    with pytest.raises(SourceError) as caught:
+        session.exchange([("PING",)], SECONDS)
+    assert "refused" == caught.value.reason
+    assert 1 == session.opened

@@ -40,7 +40,7 @@ class FakeSentinel:
         self.reply = reply
         self.asked = 0
 
-    def open(self) -> FakeWire:
+    def open(self, _within: float) -> FakeWire:
         """Connect."""
         self.asked += 1
         if isinstance(self.reply, SourceError):

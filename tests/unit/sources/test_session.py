@@ -1,7 +1,11 @@
-"""Batches of commands on a connection that fails in the midst of one."""
+"""Batches of commands on a connection that fails in the midst of one, or was closed before it."""
 
 import socket
+import ssl
+from collections.abc import Iterator
 from contextlib import closing
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -9,14 +13,60 @@ from exporter.clock import SystemClock
 from exporter.errors import SourceError
 from exporter.sources.session import Session
 from exporter.sources.wire import Endpoint, Wire
+from tests.fakes import FakeClock
 from tests.garbage import Body, frees_at_once
 from tests.unit.sources.test_wire_faults import Connection
 
 PING = [("PING",)]
+PONG = b"+PONG\r\n"
+
+
+class Server:
+    """An endpoint whose connections are pairs of sockets; ``ends`` are the server's.
+
+    Each connection finds the next of ``answers`` sent already. When there are none left, the endpoint raises
+    ``failure``.
+    """
+
+    def __init__(self, *answers: bytes) -> None:
+        self.ends: list[socket.socket] = []
+        self.within: list[float] = []
+        self.failure = SourceError("refused", "connection refused")
+        self._answers = list(answers)
+
+    def open(self, within: float) -> Wire:
+        """Connect."""
+        self.within.append(within)
+        if not self._answers:
+            raise self.failure
+        ours, theirs = socket.socketpair()
+        self.ends.append(theirs)
+        theirs.sendall(self._answers.pop(0))
+        return Wire(Connection(ours))
+
+    def hang_up(self) -> None:
+        """Send the end of the last connection, while its other end still accepts bytes."""
+        self.ends[-1].shutdown(socket.SHUT_WR)
+
+
+def connected(server: Server, clock: FakeClock | None = None) -> Session:
+    """Return a session that has used its first connection once."""
+    session = Session(cast("Endpoint", server), clock or SystemClock())
+    assert [b"PONG"] == session.exchange(PING, 1.0)
+    return session
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Yield a server that answers one PING on each of two connections."""
+    server = Server(PONG, PONG)
+    yield server
+    for end in server.ends:
+        end.close()
 
 
 def test_a_batch_that_failed_holds_nothing_of_who_waited() -> None:
-    """A server that goes while it is waited for is told by ``end``, and who waited is freed at once."""
+    """A server that ends within its answer is reported by ``end``, and all who waited are freed at once."""
     session = Session(Endpoint("redis://127.0.0.1:1", timeout=1.0), SystemClock())
 
     def scrape(_body: Body) -> None:
@@ -24,6 +74,7 @@ def test_a_batch_that_failed_holds_nothing_of_who_waited() -> None:
         session._wire = Wire(Connection(ours))
         with closing(theirs):
             assert session.begin(PING, 1.0)
+            theirs.sendall(b"+PO")
         assert session.gather(1.0)
         with pytest.raises(SourceError) as caught:
             session.end()
@@ -31,4 +82,137 @@ def test_a_batch_that_failed_holds_nothing_of_who_waited() -> None:
         del caught
 
     assert frees_at_once(scrape)
+    session.close()
+
+
+def test_a_batch_is_sent_again_if_its_connection_was_closed_while_idle(server: Server) -> None:
+    """The end of a connection that was used before, ahead of any reply, costs one more connection and no failure."""
+    session = connected(server)
+    server.hang_up()
+    assert [b"PONG"] == session.exchange(PING, 1.0)
+    assert 2 == session.opened
+    session.close()
+
+
+def test_a_batch_is_sent_again_if_its_connection_is_reset_while_it_is_sent(server: Server) -> None:
+    """A broken pipe is no failure of ``ask``, and ``begin`` leaves the batch to it."""
+    session = connected(server)
+    server.ends[-1].close()
+    assert not session.begin(PING, 1.0)
+    assert 1 == session.opened, "connecting may take long, so begin leaves it to ask"
+    assert [b"PONG"] == session.ask(PING, 1.0)
+    assert 2 == session.opened
+    session.close()
+
+
+def test_only_the_end_of_a_batch_connects_again(server: Server) -> None:
+    """``gather`` runs in the event loop, so it returns that ``end`` has to wait, each time that it is called."""
+    session = connected(server)
+    assert session.begin(PING, 1.0)
+    server.hang_up()
+    assert not session.gather(1.0)
+    assert not session.gather(1.0)
+    assert 1 == session.opened
+    assert [b"PONG"] == session.end()
+    assert 2 == session.opened
+    session.close()
+
+
+def test_a_batch_is_sent_again_once(server: Server) -> None:
+    """A server that closes the new connection too is down."""
+    session = connected(server)
+    server.hang_up()
+    server._answers = [b"", PONG]
+    opened = server.open
+
+    def open_and_hang_up(within: float) -> Wire:
+        wire = opened(within)
+        server.hang_up()
+        return wire
+
+    server.open = open_and_hang_up  # type: ignore[method-assign]  # for this test alone
+    with pytest.raises(SourceError) as caught:
+        session.exchange(PING, 1.0)
+    assert "closed" == caught.value.reason
+    assert 2 == session.opened
+
+
+def test_a_new_connection_that_is_closed_is_a_failure(server: Server) -> None:
+    """A server that closes a connection on which nothing was answered yet is down."""
+    server._answers = [b""]
+    session = Session(cast("Endpoint", server), SystemClock())
+    opened = server.open
+    server.open = lambda within: (opened(within), server.hang_up())[0]  # type: ignore[method-assign,func-returns-value]
+    with pytest.raises(SourceError) as caught:
+        session.exchange(PING, 1.0)
+    assert "closed" == caught.value.reason
+    assert 1 == session.opened
+
+
+def test_a_batch_that_was_answered_in_part_is_not_sent_again(server: Server) -> None:
+    """A server that ends within its answer failed: the batch may be why."""
+    session = connected(server)
+    server.ends[-1].sendall(b"+PO")
+    server.hang_up()
+    with pytest.raises(SourceError) as caught:
+        session.exchange(PING, 1.0)
+    assert "closed" == caught.value.reason
+    assert 1 == session.opened
+
+
+def test_a_server_that_can_not_be_reached_again_has_its_own_reason(server: Server) -> None:
+    """Where connecting again fails, the reason of that is reported, not the end of the old connection."""
+    session = connected(server)
+    server.hang_up()
+    server._answers = []
+    with pytest.raises(SourceError) as caught:
+        session.exchange(PING, 1.0)
+    assert "refused" == caught.value.reason
+
+
+def test_connecting_again_has_what_is_left_of_the_deadline(server: Server) -> None:
+    """The second attempt does not get a deadline of its own."""
+    clock = FakeClock()
+    session = connected(server, clock)
+    assert session.begin(PING, 10.0)
+    server.hang_up()
+    clock.advance(4.0)
+    assert [b"PONG"] == session.end()
+    assert 6.0 == server.within[-1]
+    assert session.begin(PING, 10.0)
+    server.hang_up()
+    clock.advance(11.0)
+    with pytest.raises(SourceError) as caught:
+        session.end()
+    assert "timeout" == caught.value.reason
+    assert 2 == session.opened
+
+
+def test_a_session_that_was_closed_stays_closed(server: Server) -> None:
+    """A batch whose session another thread closed, as at the end of the program, does not open it again."""
+    session = connected(server)
+    assert session.begin(PING, 1.0)
+    session.close()
+    with pytest.raises(SourceError) as caught:
+        session.end()
+    assert "closed" == caught.value.reason
+    assert 1 == session.opened
+
+
+@pytest.mark.parametrize("kind", [ssl.SSLEOFError, ssl.SSLZeroReturnError])
+def test_a_closed_tls_connection_is_closed(server: Server, kind: type[ssl.SSLError]) -> None:
+    """What OpenSSL reports of a connection that the server ended is an end, not a fault of TLS."""
+    session = connected(server)
+
+    def fail(*_: object) -> int:
+        raise kind
+
+    wire = session._wire
+    assert wire is not None
+    wire._socket = cast("socket.socket", SimpleNamespace(send=fail, recv_into=fail, shutdown=lambda _: None))
+    for attempt in (lambda: wire.send(b"a", 1.0), lambda: wire.receive(1.0)):
+        with pytest.raises(SourceError) as caught:
+            attempt()
+        assert "closed" == caught.value.reason
+    assert [b"PONG"] == session.exchange(PING, 1.0)
     session.close()
