@@ -9,6 +9,7 @@ from typing import Any
 
 from exporter.analysis.advice import Advice, show_bytes
 from exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
+from exporter.server_fields import product_of, read_field
 
 COLUMNS = ("group", "type", "keys", "bytes", "share", "mean", "no ttl")
 LEFT = 2
@@ -35,7 +36,7 @@ def describe_report(facts: ServerFacts, advice: Sequence[Advice]) -> dict[str, A
     return {
         "url": facts.url,
         "server": {
-            name: facts.info.get(name)
+            name: read_field(facts.info, name)
             for name in ("redis_version", "redis_mode", "role", "used_memory", "maxmemory", "maxmemory_policy")
         },
         "databases": [
@@ -63,8 +64,8 @@ def _describe(database: DatabaseFacts, group: GroupFacts) -> dict[str, Any]:
 
 def _head(facts: ServerFacts) -> Iterator[str]:
     info, used, limit = facts.info, facts.number("used_memory"), facts.number("maxmemory")
-    version, mode, role = (info.get(name, "?") for name in ("redis_version", "redis_mode", "role"))
-    yield f"{facts.url}: Redis {version}, {mode}, {role}, up {facts.number('uptime_in_days'):.0f} days"
+    mode, role = (read_field(info, name) or "?" for name in ("redis_mode", "role"))
+    yield f"{facts.url}: {product_of(info)}, {mode}, {role}, up {facts.number('uptime_in_days'):.0f} days"
     memory = f"memory {show_bytes(used)}"
     if limit:
         filled = min(round(BAR * used / limit), BAR)

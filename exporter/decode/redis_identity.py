@@ -10,6 +10,7 @@ from exporter.catalog import redis_replication
 from exporter.catalog import redis_server as rows
 from exporter.decode.redis_fields import read_whole, row_of
 from exporter.records import Sample
+from exporter.server_fields import OTHER_NAMES, read_field
 
 # An active replica of KeyDB has several masters: master_host, master_1_host and so on.
 _MASTER = re.compile(r"master(?:_\d+)?_(host|port|link_status|last_io_seconds_ago|sync_in_progress)|slave_repl_offset")
@@ -18,11 +19,9 @@ _MASTER_ROWS = {
     "sync_in_progress": row_of(redis_replication.MASTER_SYNC),
     None: row_of(redis_replication.SLAVE_REPL_OFFSET),
 }
-# Labels of the server's identity, and the fields that they come from on servers that call them otherwise.
-_ELSEWHERE = {"redis_mode": "server_mode"}
 _IDENTITY = rows.INSTANCE_INFO.label_names[1:]
 _TOGETHER = frozenset((
-    *_IDENTITY, *_ELSEWHERE.values(), "server_time_usec", "uptime_in_seconds", "slave_read_only", "slave_repl_offset",
+    *_IDENTITY, *OTHER_NAMES.values(), "server_time_usec", "uptime_in_seconds", "slave_read_only", "slave_repl_offset",
 ))  # fmt: skip
 
 
@@ -34,7 +33,7 @@ def says_more_together(name: str) -> bool:
 def decode_identity(redis: str, fields: dict[str, str], now: float) -> Iterator[Sample]:
     """Give who the server is, since when, and whose replica; ``now`` is for servers that do not tell their time."""
     if "redis_version" in fields:
-        labels = (fields.get(label) or fields.get(_ELSEWHERE.get(label, ""), "") for label in _IDENTITY)
+        labels = (read_field(fields, label) or "" for label in _IDENTITY)
         yield Sample(rows.INSTANCE_INFO, (redis, *labels), 1)
     uptime, microseconds = (read_whole(fields.get(name, "")) for name in ("uptime_in_seconds", "server_time_usec"))
     if uptime is not None:

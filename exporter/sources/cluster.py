@@ -6,6 +6,7 @@ SourceError.
 """
 
 from exporter.errors import SourceError
+from exporter.server_fields import mode_of
 from exporter.sources.refusals import Refusal
 from exporter.sources.session import Session
 from exporter.sources.wire import Command
@@ -16,7 +17,7 @@ NODES: Command = ("CLUSTER", "NODES")
 def read_nodes(session: Session, deadline: float) -> bytes | None:
     """Give the answer to CLUSTER NODES, None from a server that is in no cluster; raise SourceError."""
     (info,) = _exchange(session, ("INFO", "server"), deadline)
-    if b"redis_mode:cluster" not in info:
+    if mode_of(info) != "cluster":
         return None
     (nodes,) = _exchange(session, NODES, deadline)
     return nodes

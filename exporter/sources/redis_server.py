@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from exporter.clock import Clock
+from exporter.server_fields import mode_of
 from exporter.sources.refusals import Refusal
 from exporter.sources.session import Session
 from exporter.sources.wire import CLIENT_NAME, Command
@@ -48,7 +49,6 @@ MODERN = (7, 0)
 VALKEY_WITH_COMMAND_LOGS = (8, 1)
 VALKEY_WITH_CLUSTER_DATABASES = (9, 0)
 _VERSION = re.compile(rb"(redis|valkey)_version:(\d+)\.(\d+)")
-_MODE = re.compile(rb"(?:redis|server)_mode:(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +151,15 @@ class RedisServer:
         self._met = bool(info)
         versions = {name: (int(major), int(minor)) for name, major, minor in _VERSION.findall(info)}
         modern, valkey = versions.get(b"redis", (0, 0)) >= MODERN, versions.get(b"valkey", (0, 0))
-        mode, level = _MODE.search(info), self._wanted.level
-        kind = b"" if mode is None else mode.group(1)
-        self._cluster = kind == b"cluster"
+        mode, level = mode_of(info), self._wanted.level
+        self._cluster = mode == "cluster"
         run_id = info.partition(b"\r\nrun_id:")[2].partition(b"\r")[0]
         if run_id:
             self.session.talks_to(run_id.decode("ascii", "replace"))
         self._info, self._asks, self._config = _choose_info(level, modern=modern), (), ()
         if level == "off":
             self._asks = (PING,)
-        elif self._met and kind != b"sentinel":
+        elif self._met and mode != "sentinel":
             self._config = _choose_config(valkey, modern=modern)
             more = self._choose(valkey, modern=modern) if level == "full" else ()
             self._asks = (*more, *([CLUSTER_INFO] if self._cluster else []))

@@ -19,11 +19,13 @@ class FaultyNetwork:
     """The way to the server at ``target``; the faults are attributes that can be set at any time.
 
     ``delay`` is in seconds, for each direction; with ``hole`` everything is swallowed, connecting goes on to work.
+    ``rewrites`` replace words of the server's replies; each has to keep the length of the whole reply.
     """
 
     def __init__(self, target: int) -> None:
         self.delay = 0.0
         self.hole = False
+        self.rewrites: dict[bytes, bytes] = {}
         self._target = target
         self._cut: tuple[bytes, int] | None = None
         self._never = threading.Event()
@@ -75,6 +77,8 @@ class FaultyNetwork:
                     self._never.wait(self.delay)
                 if self.hole:
                     continue
+                if counted:
+                    data = self._rewritten(data)
                 if counted and self._cut is not None and self._cut[0] in data:
                     marker, after = self._cut
                     self._cut = None
@@ -87,6 +91,11 @@ class FaultyNetwork:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+    def _rewritten(self, data: bytes) -> bytes:
+        for words, others in self.rewrites.items():
+            data = data.replace(words, others)
+        return data
 
     def _start(self, work: object) -> None:
         thread = threading.Thread(target=work, daemon=True)  # type: ignore[arg-type]  # a callable

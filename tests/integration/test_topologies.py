@@ -9,6 +9,7 @@ import pytest
 from tests.certificates import Authority
 from tests.integration.cluster_servers import RedisCluster
 from tests.integration.conftest import Programs
+from tests.integration.faulty_network import faulty_network
 from tests.integration.processes import free_port
 from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
@@ -58,6 +59,20 @@ def test_every_node_of_a_cluster_is_read(programs: Programs) -> None:
     cluster.forget(seed)
     eventually(lambda: read() == {"broker": 1, node(second): 1, node(third): 1, node(fourth): 1}, SLOW)
     assert exporter.value("celery_exporter_unexpected_errors_total", collector="redis_nodes") is None
+
+
+def test_every_node_of_a_valkey_cluster_is_read(programs: Programs) -> None:
+    """A seed that calls its mode ``server_mode``, as Valkey 8 and later, leads to all nodes."""
+    # A real Redis behind a proxy that renames the field. Another field loses the byte that this one gains.
+    cluster = RedisCluster(lambda options: programs.redis(options=options), 2)
+    seed, _ = cluster.nodes
+    with faulty_network(seed.port) as valkey:
+        valkey.rewrites = {b"\r\nredis_mode:": b"\r\nserver_mode:", b"\r\nredis_build_id:": b"\r\nredis_build_i:"}
+        flags = servers(cache={"url": f"redis://127.0.0.1:{valkey.port}"})
+        exporter = programs.listening(programs.redis(), *flags, "--redis.discovery-interval", "1s")
+        nodes = {"broker", *map(node, cluster.nodes)}
+        eventually(lambda: {labels["redis"] for labels in exporter.labels("redis_up")} == nodes, SLOW)
+        assert 2 == exporter.value(NODES, redis="cache")
 
 
 def test_a_node_can_be_read_alone(programs: Programs) -> None:

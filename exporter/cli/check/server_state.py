@@ -12,6 +12,7 @@ from exporter.analysis.facts import ServerFacts
 from exporter.cli.check import rows
 from exporter.cli.check.finding import Finding, Row
 from exporter.cli.check.place import Place
+from exporter.server_fields import product_of, read_field
 
 MODERN, OLDEST = (7, 0), (6, 2)
 _COMMAND = re.compile(r"(?:CONFIG SET|MEMORY PURGE)(?: [\w-]+ (?:\"[^\"]*\"|[\w.]+))?(?=,| now|$)")
@@ -26,9 +27,8 @@ _ROWS: Mapping[str, Row] = {
 def state_findings(name: str, place: Place, info: Mapping[str, str], config: Mapping[str, str]) -> Iterator[Finding]:
     """Give the findings about a server that answers; ``name`` is its name in the settings."""
     subject = f"redis {name}"
-    version, role = info.get("redis_version", "?"), info.get("role") or info.get("redis_mode", "?")
-    kind = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
-    yield rows.REDIS_ANSWERS.found(subject, f"{place.shown} answers: {kind}, {role}")
+    version, role = info.get("redis_version", "?"), info.get("role") or read_field(info, "redis_mode") or "?"
+    yield rows.REDIS_ANSWERS.found(subject, f"{place.shown} answers: {product_of(info)}, {role}")
     if not re.match(r"\d+\.\d", version):
         yield rows.VERSION_UNKNOWN.found(subject, f"redis_version is {version}", place.command("INFO", "server"))
     elif read_version(info) < OLDEST:

@@ -1,6 +1,7 @@
 """A report, as people and as programs read it."""
 
 import json
+from dataclasses import replace
 
 from exporter.analysis.advice import Advice
 from exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
@@ -58,3 +59,12 @@ def test_json() -> None:
     assert {"name": "celery-task-meta-7", "bytes": 3 * MB} == first["largest"][0]
     assert (1.0, 40 * MB / 9000, None) == (first["share"], first["mean_bytes"], second["bytes"])
     assert ADVICE[0]._asdict() == tree["advice"][0]
+
+
+def test_valkey_is_called_so() -> None:
+    """Product, version and mode are those of Valkey, which calls their fields otherwise."""
+    info = {name: value for name, value in INFO.items() if name != "redis_mode"}
+    info |= {"server_name": "valkey", "valkey_version": "8.1.3", "server_mode": "cluster"}
+    facts = replace(FACTS, info=info)
+    assert ": Valkey 8.1.3, cluster, master," in render_report(facts, [], width=80, shown=3)
+    assert "cluster" == describe_report(facts, [])["server"]["redis_mode"]
