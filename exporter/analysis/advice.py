@@ -27,13 +27,17 @@ PUBSUB_HARD_LIMIT = 32 * MB
 
 
 class Advice(NamedTuple):
-    """One piece of advice; ``subject`` is what it is about, ``cure`` a command or a setting."""
+    """One piece of advice; ``subject`` is what it is about, ``cure`` a command or a setting.
+
+    ``command`` is a line for a shell that does a part of the cure on the server that was analyzed; empty if none does.
+    """
 
     severity: str
     subject: str
     finding: str
     reason: str
     cure: str
+    command: str = ""
 
 
 def advise(facts: ServerFacts) -> list[Advice]:
@@ -91,14 +95,15 @@ def _results_without_ttl(facts: ServerFacts) -> Iterator[Advice]:
     for database, group in _groups(facts, TASK_META, TASKSET_META):
         if group.without_ttl is not None and group.without_ttl > LONG_LASTING:
             lasting = round(group.keys * group.without_ttl)
-            only_those = " NX" if facts.info.get("redis_version", "") >= "7" else ""
+            only_those = ["NX"] if facts.info.get("redis_version", "") >= "7" else []
             yield Advice(
                 "warning", f"db{database.db} {group.group}",
                 f"{lasting} result keys ({group.without_ttl:.0%}) have no time to live",
                 "they stay until somebody deletes them, and memory only grows",
-                "result_expires = 86400 in Celery's settings (None or 0 keeps results for ever); for those that are"
-                f" there: redis-cli -n {database.db} --scan --pattern '*{group.group}-*' | xargs -I {{}} redis-cli"
-                f" -n {database.db} EXPIRE {{}} 86400{only_those}",
+                "result_expires = 86400 in Celery's settings (None or 0 keeps results for ever). For the results that"
+                f" are there, run the command below{_password(facts)}",
+                facts.cli.for_each_key(database.db, f"*{group.group}-*", "EXPIRE", "{}", "86400", *only_those)
+                if facts.cli else "",
             )  # fmt: skip
 
 
@@ -137,19 +142,21 @@ def _orphan_replies(facts: ServerFacts) -> Iterator[Advice]:
                 "warning", f"db{database.db} {group.group}",
                 f"{orphans} lists of replies to inspect commands ({show_bytes(group.bytes or 0)}) that nobody reads",
                 "a client that asked workers ended before they all answered; answers that come later stay",
-                f"redis-cli -n {database.db} --scan --pattern '{PIDBOX_REPLIES}' | xargs -r redis-cli -n {database.db}"
-                " UNLINK; give inspect a longer timeout",
+                f"run the command below{_password(facts)}, and give inspect a longer timeout",
+                facts.cli.for_each_key(database.db, PIDBOX_REPLIES, "UNLINK") if facts.cli else "",
             )  # fmt: skip
 
 
 def _stale_bindings(facts: ServerFacts) -> Iterator[Advice]:
-    if facts.reply_bindings > MOST_REPLY_BINDINGS:
-        yield Advice(
-            "warning", "_kombu.binding.reply.celery.pidbox",
-            f"{facts.reply_bindings} reply queues are bound",
-            "clients that asked workers and were killed left theirs; each answer looks through all of them",
-            "when no inspect command runs: redis-cli UNLINK _kombu.binding.reply.celery.pidbox (kombu makes it anew)",
-        )  # fmt: skip
+    for database in facts.databases:
+        if database.reply_bindings > MOST_REPLY_BINDINGS:
+            yield Advice(
+                "warning", f"db{database.db} {database.reply_bindings_key}",
+                f"{database.reply_bindings} reply queues are bound",
+                "clients that asked workers and were killed left theirs; each answer looks through all of them",
+                f"run the command below when no inspect command runs{_password(facts)}. kombu creates the key again",
+                facts.cli.line(database.db, "UNLINK", database.reply_bindings_key) if facts.cli else "",
+            )  # fmt: skip
 
 
 def _fragmentation(facts: ServerFacts) -> Iterator[Advice]:
@@ -218,6 +225,12 @@ def _unacknowledged(facts: ServerFacts) -> Iterator[Advice]:
                 "prefetched tasks wait in workers where others can't take them",
                 "worker_prefetch_multiplier = 1 for long tasks",
             )  # fmt: skip
+
+
+def _password(facts: ServerFacts) -> str:
+    """Say where redis-cli reads the password from, if it needs one: it is never printed."""
+    needed = facts.cli is not None and facts.cli.has_password
+    return ", with the password in the environment variable REDISCLI_AUTH" if needed else ""
 
 
 def _groups(facts: ServerFacts, *names: str) -> Iterator[tuple[DatabaseFacts, GroupFacts]]:

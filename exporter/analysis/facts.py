@@ -1,11 +1,13 @@
 """What was found out about a server, for advice and reports.
 
-Takes and gives nothing; sizes are bytes as MEMORY USAGE tells them, ratios are 0 to 1. None is not known.
+Holds data alone; sizes are bytes as MEMORY USAGE tells them, ratios are 0 to 1. None is not known.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from exporter.analysis.redis_cli import RedisCli
 
 
 class BigKey(NamedTuple):
@@ -38,12 +40,17 @@ class GroupFacts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """One database: ``total`` keys, of which ``looked_at`` were, and their groups, the heaviest first."""
+    """One database: ``total`` keys, of which ``looked_at`` were, and their groups, the heaviest first.
+
+    ``reply_bindings`` are the members of the set ``reply_bindings_key``, the binding of inspect's replies.
+    """
 
     db: int
     total: int
     looked_at: int
     groups: tuple[GroupFacts, ...] = ()
+    reply_bindings: int = 0
+    reply_bindings_key: str = ""
 
     @property
     def bytes(self) -> int:
@@ -60,7 +67,7 @@ class ServerFacts:
     """One server: fields of INFO, parameters of CONFIG GET, databases.
 
     ``config`` is None where the server does not tell. ``queues`` are the names of Celery's queues there, with the
-    messages that wait in each; ``reply_bindings`` are members of the binding set of inspect's replies.
+    messages that wait in each. ``cli`` reaches the server with redis-cli; None where commands are written otherwise.
     """
 
     url: str
@@ -68,7 +75,7 @@ class ServerFacts:
     config: Mapping[str, str] | None
     databases: tuple[DatabaseFacts, ...]
     queues: Mapping[str, int] = field(default_factory=dict)
-    reply_bindings: int = 0
+    cli: RedisCli | None = None
 
     @property
     def is_broker(self) -> bool:

@@ -135,6 +135,8 @@ def _advice(advice: Sequence[Advice], width: int) -> Iterator[str]:
         yield from _wrapped(f"{item.severity.upper():<8}  {item.subject}: {item.finding}", width, "")
         yield from _wrapped(f"why: {item.reason}", width, " " * 10)
         yield f"{' ' * 10}do:  {item.cure}"  # whole, so that a command can be copied
+        if item.command:
+            yield f"{' ' * 10}run: {item.command}"
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:

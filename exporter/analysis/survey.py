@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
+from exporter.analysis.redis_cli import redis_cli_of
 from exporter.clock import Clock
 from exporter.decode.key_groups import KeyClassifier, show
 from exporter.decode.queues import decode_binding
@@ -67,13 +68,15 @@ class Survey:
 
     def read(self, target: RedisTarget, progress: Progress) -> ServerFacts:
         """Give what is found out about a server; raise SourceError."""
+        finder = self._endpoints.finders.get(target.name)
+        address = None if finder is None else finder.locate()
         session = self._session(target, None)
         try:
             info, config = _read_server(session)
         finally:
             session.close()
         totals = _totals(info)
-        databases, queues, replies = [], Counter[str](), 0
+        databases, queues = [], Counter[str]()
         for db in self._options.databases or sorted(totals):
             found = _Database(self._session(target, db), self._settings, self._clock, self._options)
             try:
@@ -82,8 +85,8 @@ class Survey:
                 found.session.close()
             databases.append(facts)
             queues.update(found.queues)
-            replies += found.reply_bindings
-        return ServerFacts(target.redacted, info, config, tuple(databases), queues, replies)
+        cli = redis_cli_of(target, self._settings.secrets, address)
+        return ServerFacts(target.redacted, info, config, tuple(databases), queues, cli)
 
     def _session(self, target: RedisTarget, db: int | None) -> Session:
         return Session(self._endpoints.to(target, timeout=DEADLINE, db=db), self._clock)
@@ -95,11 +98,12 @@ class _Database:
     def __init__(self, session: Session, settings: Settings, clock: Clock, options: SurveyOptions) -> None:
         self.session = session
         self.queues: dict[str, int] = {}
-        self.reply_bindings = 0
+        self._reply_bindings = 0
         self._settings = settings
         self._options = options
         transport = settings.broker_transport_options
         self._keys = QueueKeys(transport.global_keyprefix, transport.sep, transport.priority_steps)
+        self._reply_bindings_key = self._keys.binding_of("reply.celery.pidbox")
         self._reader = KeySpaceReader(session, clock, DEADLINE, select=False)
         self._groups = KeyGroups(options.groups * TRACKED, options.largest)
         self._types: dict[str, Counter[str]] = defaultdict(Counter)
@@ -122,7 +126,8 @@ class _Database:
         self._groups.refresh()
         total = looked_at if self._groups.swept else max(total, looked_at)
         shown = fold_rest(self._groups.estimates(total), self._options.groups)
-        return DatabaseFacts(db, total, looked_at, tuple(self._facts(estimate) for estimate in shown))
+        groups = tuple(self._facts(estimate) for estimate in shown)
+        return DatabaseFacts(db, total, looked_at, groups, self._reply_bindings, self._reply_bindings_key)
 
     def _measure(self, db: int, batch: Batch, classify: Callable[[bytes], str]) -> float:
         """Count and measure every name of a batch; give the time that it took the server, in seconds."""
@@ -165,14 +170,14 @@ class _Database:
                 break
         queues = {queue for member in bindings if (queue := self._queue(member))} | set(self._settings.queues.names)
         commands = [command for queue in sorted(queues) for command in self._keys.length_commands(queue)]
-        commands.append(("SCARD", self._keys.binding_of("reply.celery.pidbox")))
+        commands.append(("SCARD", self._reply_bindings_key))
         replies = iter(self.session.exchange(commands, DEADLINE))
         steps = len(self._keys.priority_steps)
         for queue in sorted(queues):
             lengths = [next(replies) for _ in range(steps)]
             self.queues[queue] = sum(length for length in lengths if isinstance(length, int))
         last = next(replies)
-        self.reply_bindings = last if isinstance(last, int) else 0
+        self._reply_bindings = last if isinstance(last, int) else 0
 
     def _queue(self, member: bytes) -> str | None:
         try:

@@ -1,7 +1,10 @@
 """``analyze`` on a real server: what it says against what was written, and what it sends."""
 
 import json
+import os
+import re
 import signal
+import subprocess
 import sys
 from typing import Any
 
@@ -102,6 +105,43 @@ def test_text_fits_a_pipe(programs: Programs, filled: RedisServer) -> None:
     assert "do:  CONFIG SET maxmemory-policy noeviction" in text
     assert "\033" not in text
     assert "\r" not in text
+
+
+def leftovers(server: RedisServer, db: int) -> None:
+    """Write results and replies that nobody reads, and reply queues of clients that are gone."""
+    with server.client(db) as client:
+        for number in range(60):
+            client.set(f"celery-task-meta-{number}", "x")
+            client.lpush(f"{number}.reply.celery.pidbox", "x")
+            client.sadd("_kombu.binding.reply.celery.pidbox", f"{number}")
+        client.lpush("celery", "waits")
+        client.lpush("celery it's.reply.celery.pidbox", "x")
+
+
+def contents(server: RedisServer, db: int) -> dict[bytes, bool]:
+    """Return the keys of a database, each with whether it has a time to live."""
+    with server.client(db) as client:
+        return {name: client.ttl(name) > 0 for name in client.scan_iter()}
+
+
+@pytest.mark.parametrize("way", ["tcp", "unix"])
+def test_printed_commands_change_the_analyzed_database_alone(programs: Programs, way: str) -> None:
+    """Each printed command, run word for word by a shell, repairs the database that it was printed for and no other."""
+    analyzed, other = programs.redis(password="analyzed-PASSWORD", unix=way == "unix"), programs.redis()
+    for server, db in ((analyzed, 1), (analyzed, 0), (other, 1), (other, 0)):
+        leftovers(server, db)
+    before = contents(other, 0)
+    text = analyze(programs, analyzed.url(1), "--duty=1", "--db=1").output()
+    assert "PASSWORD" not in text
+    assert 3 == text.count("REDISCLI_AUTH")
+    commands = re.findall(r"^ +run: (.*)$", text, re.MULTILINE)
+    assert 3 == len(commands)
+    for command in commands:
+        subprocess.run(
+            ["sh", "-ec", command], env=os.environ | {"REDISCLI_AUTH": "analyzed-PASSWORD"}, check=True, timeout=30
+        )
+    assert {b"celery": False} | {b"celery-task-meta-%d" % number: True for number in range(60)} == contents(analyzed, 1)
+    assert [before] * 3 == [contents(other, 0), contents(other, 1), contents(analyzed, 0)]
 
 
 def test_all_servers_of_the_settings(programs: Programs, filled: RedisServer) -> None:

@@ -100,6 +100,19 @@ def test_sentinels_are_read(watched: Watched) -> None:
     assert exporter.labels("celery_exporter_command_denied") == []
 
 
+def test_analyze_prints_commands_for_the_master(watched: Watched, programs: Programs) -> None:
+    """A command that ``analyze`` prints goes to the master, since a sentinel keeps no data."""
+    sentinels = watched.sentinels
+    key = "left.reply.celery.pidbox"
+    sentinels.master.command("LPUSH", key, "x")
+    flags = ("--broker-url", sentinels.url(), *options_of(sentinels), "--duty=1")
+    process = programs.run(sys.executable, "-m", "exporter", "analyze", *flags)
+    assert 0 == process.ended(30)
+    sentinels.master.command("DEL", key)
+    assert f" redis-cli -h 127.0.0.1 -p {sentinels.master.port} -n 0 UNLINK" in process.output()
+    assert PASSWORD not in process.output()
+
+
 def test_a_failover_is_followed(watched: Watched) -> None:
     """When Sentinel makes the replica master, and when the new master is killed, all counts go on where it is then."""
     exporter, sentinels = watched.exporter, watched.sentinels

@@ -8,13 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from exporter.errors import ConfigError
+from exporter.analysis.redis_cli import ANYBODY, identity_of, shown_user
 from exporter.settings import KombuTarget, RedisTarget
 from exporter.settings.broker_urls import AMQP_PORTS
-from exporter.settings.urls import credentials_of
-
-ANYBODY = "default"
-"""Redis's own user, which a password without a name belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +74,14 @@ def place_of(target: RedisTarget | KombuTarget, secrets: Collection[str]) -> Pla
     if isinstance(target, KombuTarget):
         parts = urlsplit(target.urls[0])
         user = unquote(parts.username or "") or "guest"
-        return Place("broker", target.redacted, parts.hostname or "localhost", _port(target), _known(user, secrets))
+        return Place("broker", target.redacted, parts.hostname or "localhost", _port(target), shown_user(user, secrets))
     host, port = target.sentinels[0] if target.sentinels else target.server_key
     if port and not target.sentinels:
         host = urlsplit(target.url).hostname or host  # the key calls every loopback address localhost
-    user, tls = _known(_user(target), secrets), target.url.startswith("rediss:")
+    user, tls = shown_user(identity_of(target)[0], secrets), target.url.startswith("rediss:")
     return Place("redis", target.redacted, host, port, user, tls, is_direct=bool(port and not target.sentinels))
 
 
 def _port(target: KombuTarget) -> int:
     """Give RabbitMQ's port; other transports of kombu's have none, or one that nothing here knows to ask."""
     return (urlsplit(target.urls[0]).port or AMQP_PORTS[target.scheme]) if target.scheme in AMQP_PORTS else 0
-
-
-def _user(target: RedisTarget) -> str:
-    if target.credentials is None:
-        return credentials_of(target.url)[0]
-    try:
-        return target.credentials()[0]
-    except ConfigError:  # its file is gone since the settings were read
-        return ""
-
-
-def _known(user: str, secrets: Collection[str]) -> str:
-    return "USER" if user in secrets else user or ANYBODY

@@ -7,6 +7,7 @@ import pytest
 
 from exporter.analysis.advice import SEVERITIES, Advice, advise, show_bytes
 from exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
+from exporter.analysis.redis_cli import RedisCli
 
 GB, MB = 2**30, 2**20
 WELL = {
@@ -68,9 +69,10 @@ def test_a_server_that_is_well_needs_no_advice() -> None:
          "ignore_result"),
         (server(None, CONFIG, group("celery", 1, MB, 1)), "warning", "db0 celery", "pass references"),
         (server(None, CONFIG, group("*.reply.celery.pidbox", 5, 1000, 1)), "warning", "db0 *.reply.celery.pidbox",
-         "UNLINK"),
+         "longer timeout"),
         (server(None, CONFIG, group("unacked", 1, 20 * MB, 1)), "note", "db0 unacked", "worker_prefetch_multiplier"),
-        (replace(server(), reply_bindings=51), "warning", "_kombu.binding.reply.celery.pidbox", "when no inspect"),
+        (replace(server(), databases=(DatabaseFacts(2, 1, 1, (), 51, "p:bound"),)), "warning", "db2 p:bound",
+         "when no inspect"),
     ],
 )  # fmt: skip
 def test_advice(facts: ServerFacts, severity: str, subject: str, cure: str) -> None:
@@ -78,7 +80,8 @@ def test_advice(facts: ServerFacts, severity: str, subject: str, cure: str) -> N
     (advice,) = advise(facts)
     assert (severity, subject) == advice[:2]
     assert cure in advice.cure
-    assert all(advice)
+    assert all(advice[:-1])
+    assert not advice.command, "it is not known how to reach the server"
 
 
 def test_policies_are_a_brokers_concern() -> None:
@@ -109,3 +112,32 @@ def test_the_most_severe_comes_first() -> None:
 def test_bytes_as_people_write_them(count: int, expected: str) -> None:
     """Three digits are enough."""
     assert expected == show_bytes(count)
+
+
+CLI = RedisCli(("redis-cli", "-h", "h", "-p", "7000"), has_password=True)
+
+
+@pytest.mark.parametrize(
+    ("version", "group_name", "pattern", "sent"),
+    [
+        ("7.0.15", "celery-task-meta", "*celery-task-meta-*", "xargs -0 -I {} %s EXPIRE {} 86400 NX"),
+        ("6.2.14", "celery-task-meta", "*celery-task-meta-*", "xargs -0 -I {} %s EXPIRE {} 86400"),
+        ("6.2.14", "*.reply.celery.pidbox", "*.reply.celery.pidbox", "xargs -0 -r %s UNLINK"),
+    ],
+)
+def test_commands_reach_the_server_of_the_facts(version: str, group_name: str, pattern: str, sent: str) -> None:
+    """Each redis-cli of a command has the address and the database, and the cure says how to pass a password."""
+    facts = server({"redis_version": version}, CONFIG, group(group_name, 10, 1000, 1))
+    (advice,) = advise(replace(facts, cli=CLI))
+    reach = "redis-cli -h h -p 7000 -n 0"
+    assert f"{reach} --scan --pattern '{pattern}' | tr '\\n' '\\0' | {sent % reach}" == advice.command
+    assert "REDISCLI_AUTH" in advice.cure
+
+
+def test_bindings_are_removed_where_they_are() -> None:
+    """The command has the database and the key, prefix included, that hold them; no password is spoken of in vain."""
+    cli = RedisCli(("redis-cli", "-s", "/redis.sock"), has_password=False)
+    database = DatabaseFacts(2, 1, 1, (), 51, "p:bound")
+    (advice,) = advise(replace(server(), databases=(database,), cli=cli))
+    assert "redis-cli -s /redis.sock -n 2 UNLINK p:bound" == advice.command
+    assert "REDISCLI_AUTH" not in advice.cure

@@ -44,6 +44,12 @@ WARNING   maxmemory: is nearly reached
     )
 
 
+def test_a_command_has_a_line_of_its_own() -> None:
+    """A command is printed whole and without other words on its line, however long it is, so that it can be pasted."""
+    advice = [ADVICE[0]._replace(command="redis-cli " + "x " * 60 + "end")]
+    assert f"\n          run: {advice[0].command}\n" in render_report(FACTS, advice, width=60, shown=3)
+
+
 def test_no_advice_is_said_too() -> None:
     """Silence could be taken for an error."""
     assert "advice: none" in render_report(FACTS, [], width=80, shown=3)

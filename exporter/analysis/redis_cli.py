@@ -1,0 +1,85 @@
+"""Lines for a shell that reach one server with redis-cli, and only that one.
+
+Takes a target of the settings, gives text. A password is never in it: redis-cli reads REDISCLI_AUTH.
+"""
+
+import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from exporter.errors import ConfigError
+from exporter.settings import RedisTarget
+from exporter.settings.urls import DEFAULT_PORT, credentials_of
+
+ANYBODY = "default"
+"""Redis's own user, which a password without a name belongs to."""
+_TLS_FILES = {
+    "ssl_ca_certs": "--cacert",
+    "ssl_ca_path": "--cacertdir",
+    "ssl_certfile": "--cert",
+    "ssl_keyfile": "--key",
+}
+"""Flags of redis-cli by redis-py's parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisCli:
+    """How redis-cli reaches a server: ``words`` are its name, the server's address, TLS and the user."""
+
+    words: tuple[str, ...]
+    has_password: bool
+
+    def line(self, db: int, *command: str) -> str:
+        """Return the line that sends a command to a database."""
+        return shlex.join([*self.words, "-n", str(db), *command])
+
+    def for_each_key(self, db: int, pattern: str, *command: str) -> str:
+        """Return the line that sends a command for each key whose name fits a pattern.
+
+        ``{}`` in the command stands for one name; without it, names are appended, many at once.
+        """
+        # Names end with a zero byte for xargs, which would take blanks and quotes in them apart.
+        each = "xargs -0 -I {}" if "{}" in command else "xargs -0 -r"
+        sent = " ".join("{}" if word == "{}" else shlex.quote(word) for word in command)
+        found = self.line(db, "--scan", "--pattern", pattern)
+        return f"{found} | tr '\\n' '\\0' | {each} {self.line(db)} {sent}"
+
+
+def redis_cli_of(target: RedisTarget, secrets: Collection[str], address: tuple[str, int] | None) -> RedisCli:
+    """Return how redis-cli reaches a target; ``address`` takes the place of the URL's, as that of a master does."""
+    parts = urlsplit(target.url)
+    if parts.scheme == "unix":
+        where = ["-s", unquote(parts.path)]
+    else:
+        host, port = address or (parts.hostname or "localhost", parts.port or DEFAULT_PORT)
+        where = ["-h", host, "-p", str(port)]
+    user, password = identity_of(target)
+    shown = shown_user(user, secrets)
+    named = [] if shown == ANYBODY else ["--user", shown]
+    return RedisCli(("redis-cli", *where, *_tls(parts.scheme, parts.query), *named), bool(password))
+
+
+def identity_of(target: RedisTarget) -> tuple[str, str]:
+    """Return user and password of a target; empty where a file that holds them is gone."""
+    if target.credentials is None:
+        return credentials_of(target.url)
+    try:
+        return target.credentials()
+    except ConfigError:  # its file is gone since the settings were read
+        return "", ""
+
+
+def shown_user(user: str, secrets: Collection[str]) -> str:
+    """Return a user's name, or ``USER`` where the name is a secret itself (a token)."""
+    return "USER" if user in secrets else user or ANYBODY
+
+
+def _tls(scheme: str, query: str) -> list[str]:
+    if scheme != "rediss":
+        return []
+    options = dict(parse_qsl(query))
+    words = ["--tls"]
+    for name, flag in _TLS_FILES.items():
+        words += [flag, options[name]] if name in options else []
+    return [*words, *(["--insecure"] if options.get("ssl_cert_reqs") == "none" else [])]
