@@ -1,6 +1,6 @@
-"""``python -m exporter``: the same as the console script."""
+"""``python -m celery_redis_exporter``: the same as the console script."""
 
-from exporter.cli import main
+from celery_redis_exporter.cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 
-from exporter.exposition import Format, Renderer
-from exporter.pipeline import EventPipeline
-from exporter.precedence import Precedence
-from exporter.scrape import Scrape
-from exporter.state.tasks import Tasks
+from celery_redis_exporter.exposition import Format, Renderer
+from celery_redis_exporter.pipeline import EventPipeline
+from celery_redis_exporter.precedence import Precedence
+from celery_redis_exporter.scrape import Scrape
+from celery_redis_exporter.state.tasks import Tasks
 
 PATIENCE = 0.005
 """Seconds for which the web server's thread waits for replies."""

@@ -10,44 +10,44 @@ from functools import partial
 
 from msgspec.json import encode
 
-from exporter import __version__, options
-from exporter.answer import Answerer
-from exporter.broker import build_broker
-from exporter.catalog import CATALOG, Metric, internals
-from exporter.catalog import redis_server as redis_rows
-from exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
-from exporter.clock import Clock
-from exporter.control import Control
-from exporter.denials import Denials
-from exporter.endpoints import Endpoints
-from exporter.exposition import ProcessMetrics, Renderer, negotiate
-from exporter.key_spaces import KeySpaces
-from exporter.memory_guard import MemoryGuard
-from exporter.pipeline import EventPipeline
-from exporter.precedence import Precedence
-from exporter.records import Family, Sample
-from exporter.redbeat import Schedules
-from exporter.redis_targets import RedisTargets
-from exporter.report import Check, Report
-from exporter.scrape import Scrape
-from exporter.settings import KombuTarget, Settings
-from exporter.settings.targets import named_redis_targets
-from exporter.sources.redbeat import RedBeat
-from exporter.sources.wire import LIBRARY_VERSION
-from exporter.state.beats import Beats
-from exporter.state.consumers import Consumers
-from exporter.state.control import Interview
-from exporter.state.queues import Queues
-from exporter.state.series import Store
-from exporter.state.tasks import Tasks
-from exporter.state.workers import Workers
-from exporter.status import MARKED, Found, Status
-from exporter.supervisor import Supervisor
-from exporter.topology import Topology
-from exporter.twins import Twins
-from exporter.web.page import render_page
-from exporter.web.routes import MetricsReply
-from exporter.web.view import View
+from celery_redis_exporter import __version__, options
+from celery_redis_exporter.answer import Answerer
+from celery_redis_exporter.broker import build_broker
+from celery_redis_exporter.catalog import CATALOG, Metric, internals
+from celery_redis_exporter.catalog import redis_server as redis_rows
+from celery_redis_exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.control import Control
+from celery_redis_exporter.denials import Denials
+from celery_redis_exporter.endpoints import Endpoints
+from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
+from celery_redis_exporter.key_spaces import KeySpaces
+from celery_redis_exporter.memory_guard import MemoryGuard
+from celery_redis_exporter.pipeline import EventPipeline
+from celery_redis_exporter.precedence import Precedence
+from celery_redis_exporter.records import Family, Sample
+from celery_redis_exporter.redbeat import Schedules
+from celery_redis_exporter.redis_targets import RedisTargets
+from celery_redis_exporter.report import Check, Report
+from celery_redis_exporter.scrape import Scrape
+from celery_redis_exporter.settings import KombuTarget, Settings
+from celery_redis_exporter.settings.targets import named_redis_targets
+from celery_redis_exporter.sources.redbeat import RedBeat
+from celery_redis_exporter.sources.wire import LIBRARY_VERSION
+from celery_redis_exporter.state.beats import Beats
+from celery_redis_exporter.state.consumers import Consumers
+from celery_redis_exporter.state.control import Interview
+from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.state.tasks import Tasks
+from celery_redis_exporter.state.workers import Workers
+from celery_redis_exporter.status import MARKED, Found, Status
+from celery_redis_exporter.supervisor import Supervisor
+from celery_redis_exporter.topology import Topology
+from celery_redis_exporter.twins import Twins
+from celery_redis_exporter.web.page import render_page
+from celery_redis_exporter.web.routes import MetricsReply
+from celery_redis_exporter.web.view import View
 
 STOP_SECONDS = 0.9
 """For the threads, and again for open requests: less than 2 s in all, whatever hangs."""

@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from exporter.catalog import internals
-from exporter.catalog import queues as rows
-from exporter.clock import Clock
-from exporter.decode.queues import decode_oldest_delivery, decode_queued
-from exporter.decode.redis_server import decode_output_buffer
-from exporter.errors import DecodeError
-from exporter.records import QueuedMessage, QueueReading, Sample
-from exporter.sources.queues import QueueKeys
-from exporter.sources.wire import Command
-from exporter.state.queues import Queues
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import queues as rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.decode.queues import decode_oldest_delivery, decode_queued
+from celery_redis_exporter.decode.redis_server import decode_output_buffer
+from celery_redis_exporter.errors import DecodeError
+from celery_redis_exporter.records import QueuedMessage, QueueReading, Sample
+from celery_redis_exporter.sources.queues import QueueKeys
+from celery_redis_exporter.sources.wire import Command
+from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.series import Store
 
 HEAVY_BYTES = 64 * 1024
 HEAVY_PAUSE = 15.0

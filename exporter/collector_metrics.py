@@ -3,9 +3,9 @@
 Takes the outcome of a run, gives series. The caller holds the store's lock.
 """
 
-from exporter.catalog import internals
-from exporter.clock import Clock
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.state.series import Store
 
 
 class CollectorMetrics:

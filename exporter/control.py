@@ -15,16 +15,16 @@ from typing import Protocol
 
 import structlog
 
-from exporter.catalog import internals
-from exporter.clock import Clock
-from exporter.collector_metrics import CollectorMetrics
-from exporter.decode.control import decode_reply
-from exporter.errors import DecodeError, SourceError
-from exporter.inspection import Answers, ControlReply
-from exporter.sources.control import MAT_SECONDS, Request
-from exporter.state.beats import Beats
-from exporter.state.control import COMMANDS, Interview, Target
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.collector_metrics import CollectorMetrics
+from celery_redis_exporter.decode.control import decode_reply
+from celery_redis_exporter.errors import DecodeError, SourceError
+from celery_redis_exporter.inspection import Answers, ControlReply
+from celery_redis_exporter.sources.control import MAT_SECONDS, Request
+from celery_redis_exporter.state.beats import Beats
+from celery_redis_exporter.state.control import COMMANDS, Interview, Target
+from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "control"
 BATCH = 50

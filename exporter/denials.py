@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from exporter.catalog import internals
-from exporter.records import Sample
-from exporter.redis_scrape import ServerScrape
-from exporter.scrape import Target
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.redis_scrape import ServerScrape
+from celery_redis_exporter.scrape import Target
 
 log = structlog.get_logger(__name__)
 

@@ -3,15 +3,15 @@
 import threading
 from collections.abc import Callable
 
-from exporter.catalog import internals
-from exporter.catalog import queues as rows
-from exporter.clock import Clock
-from exporter.collector_metrics import CollectorMetrics
-from exporter.decode.queues import decode_binding
-from exporter.errors import DecodeError, SourceError
-from exporter.sources.queues import SCAN_COUNT, QueueScan
-from exporter.state.queues import BINDINGS, Queues
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import queues as rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.collector_metrics import CollectorMetrics
+from celery_redis_exporter.decode.queues import decode_binding
+from celery_redis_exporter.errors import DecodeError, SourceError
+from celery_redis_exporter.sources.queues import SCAN_COUNT, QueueScan
+from celery_redis_exporter.state.queues import BINDINGS, Queues
+from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "queue_discovery"
 PAUSE = 0.005

@@ -5,14 +5,14 @@ Takes targets, gives endpoints; those of one server share the knowledge of where
 
 from urllib.parse import quote, urlencode
 
-from exporter.clock import Clock
-from exporter.records import Address
-from exporter.settings import RedisTarget, Settings
-from exporter.settings.targets import MasterOptions, master_options, named_redis_targets
-from exporter.sources.refusals import Refusals
-from exporter.sources.sentinel import PATIENCE, MasterFinder, Sentinel
-from exporter.sources.session import Session
-from exporter.sources.wire import Endpoint, Wire
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.records import Address
+from celery_redis_exporter.settings import RedisTarget, Settings
+from celery_redis_exporter.settings.targets import MasterOptions, master_options, named_redis_targets
+from celery_redis_exporter.sources.refusals import Refusals
+from celery_redis_exporter.sources.sentinel import PATIENCE, MasterFinder, Sentinel
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Endpoint, Wire
 
 
 class _At:

@@ -11,19 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from exporter.catalog import Metric
-from exporter.catalog import key_space as rows
-from exporter.clock import Clock
-from exporter.collector_metrics import CollectorMetrics
-from exporter.decode.redis_fields import read_keys, read_whole
-from exporter.decode.redis_server import parse_info
-from exporter.errors import SourceError
-from exporter.key_sweep import SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
-from exporter.records import Sample
-from exporter.sources.key_space import KeySpaceReader
-from exporter.state.key_groups import KeyGroups
-from exporter.state.key_tallies import Estimate, fold_rest
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import Metric
+from celery_redis_exporter.catalog import key_space as rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.collector_metrics import CollectorMetrics
+from celery_redis_exporter.decode.redis_fields import read_keys, read_whole
+from celery_redis_exporter.decode.redis_server import parse_info
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.key_sweep import SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.sources.key_space import KeySpaceReader
+from celery_redis_exporter.state.key_groups import KeyGroups
+from celery_redis_exporter.state.key_tallies import Estimate, fold_rest
+from celery_redis_exporter.state.series import Store
 
 OUTCOMES = ("complete", "keys", "busy", "wall", "loading", "forking", "memory", "slow", "error")
 FIRST_PAUSE = 1.0

@@ -8,19 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from exporter.clock import Clock
-from exporter.decode.key_groups import CeleryNames
-from exporter.endpoints import Endpoints
-from exporter.key_space import KeySpace, KeySpaceOptions
-from exporter.key_sweep import KeyBudget, KeyNames
-from exporter.records import Sample
-from exporter.settings import RedisTarget, Settings
-from exporter.settings.targets import master_options, named_redis_targets
-from exporter.sources.key_space import KeySpaceReader
-from exporter.sources.queues import QueueKeys
-from exporter.state.queues import Queues
-from exporter.state.series import Store
-from exporter.supervisor import Supervisor
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.decode.key_groups import CeleryNames
+from celery_redis_exporter.endpoints import Endpoints
+from celery_redis_exporter.key_space import KeySpace, KeySpaceOptions
+from celery_redis_exporter.key_sweep import KeyBudget, KeyNames
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.settings import RedisTarget, Settings
+from celery_redis_exporter.settings.targets import master_options, named_redis_targets
+from celery_redis_exporter.sources.key_space import KeySpaceReader
+from celery_redis_exporter.sources.queues import QueueKeys
+from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.supervisor import Supervisor
 
 
 class KeySpaces:

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from exporter.clock import Clock
-from exporter.decode.key_groups import CeleryNames, KeyClassifier
-from exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Measured, Walk
-from exporter.state.key_groups import KeyGroups, Segment
-from exporter.state.key_tallies import KeyReading
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.decode.key_groups import CeleryNames, KeyClassifier
+from celery_redis_exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Measured, Walk
+from celery_redis_exporter.state.key_groups import KeyGroups, Segment
+from celery_redis_exporter.state.key_tallies import KeyReading
 
 MOST_CENSUS = 1000
 """Keys read in every pass; queues beyond that are part of the sample."""

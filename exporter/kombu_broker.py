@@ -5,22 +5,22 @@ Imported only where such a broker is configured.
 
 from collections.abc import Callable
 
-from exporter.catalog import internals
-from exporter.clock import Clock
-from exporter.control import Postbox
-from exporter.decode.event_stream import decode_event_message
-from exporter.discovery import Discovery
-from exporter.errors import SourceError
-from exporter.pipeline import Decode, Stream
-from exporter.records import Sample
-from exporter.scrape import Target
-from exporter.settings import KombuTarget, Settings
-from exporter.sources.kombu_control import KombuMailbox
-from exporter.sources.kombu_events import EventQueue, Subscription
-from exporter.sources.kombu_link import KombuAddress, KombuEndpoint
-from exporter.sources.kombu_queues import QueueCounter
-from exporter.state.queues import Queues
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.control import Postbox
+from celery_redis_exporter.decode.event_stream import decode_event_message
+from celery_redis_exporter.discovery import Discovery
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.pipeline import Decode, Stream
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.scrape import Target
+from celery_redis_exporter.settings import KombuTarget, Settings
+from celery_redis_exporter.sources.kombu_control import KombuMailbox
+from celery_redis_exporter.sources.kombu_events import EventQueue, Subscription
+from celery_redis_exporter.sources.kombu_link import KombuAddress, KombuEndpoint
+from celery_redis_exporter.sources.kombu_queues import QueueCounter
+from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.series import Store
 
 
 class QueuesScrape:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from exporter.app import App
-from exporter.catalog import CATALOG
-from exporter.clock import SystemClock
-from exporter.exposition.collector import Collector as FamilyCollector
-from exporter.options import dropped_metrics
-from exporter.records import Family
-from exporter.settings import load_tree
+from celery_redis_exporter.app import App
+from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.exposition.collector import Collector as FamilyCollector
+from celery_redis_exporter.options import dropped_metrics
+from celery_redis_exporter.records import Family
+from celery_redis_exporter.settings import load_tree
 
 
 class Collector(FamilyCollector):

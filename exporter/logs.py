@@ -15,7 +15,7 @@ from typing import TextIO
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
-from exporter.clock import Clock, SystemClock
+from celery_redis_exporter.clock import Clock, SystemClock
 
 LIMIT = 20
 WINDOW = 60.0

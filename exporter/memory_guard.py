@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from exporter.catalog import internals
-from exporter.clock import Clock
-from exporter.decode.redis_fields import read_whole
-from exporter.decode.redis_server import parse_info
-from exporter.errors import SourceError
-from exporter.sources.memory import purge_memory, read_memory
-from exporter.sources.session import Session
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.decode.redis_fields import read_whole
+from celery_redis_exporter.decode.redis_server import parse_info
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.memory import purge_memory, read_memory
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.state.series import Store
 
 RESULTS = ("done", "failed")
 

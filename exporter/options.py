@@ -3,26 +3,26 @@
 import re
 from typing import TYPE_CHECKING
 
-from exporter.catalog import Metric, redis_core, redis_server
-from exporter.catalog import tasks as task_rows
-from exporter.clock import Clock
-from exporter.control import ControlOptions
-from exporter.memory_guard import GuardOptions
-from exporter.scrape import ScrapeOptions
-from exporter.settings import Settings
-from exporter.settings.patterns import read_replacement
-from exporter.state.expectations import Plan
-from exporter.state.merging import Merging
-from exporter.state.rules import NameRules, Naming, Rewrite
-from exporter.state.series import NewSeries
-from exporter.state.task_series import STATES
-from exporter.state.tracking import TaskLimits
-from exporter.state.workers import WorkerLimits
-from exporter.static_labels import StaticLabels
-from exporter.topology import TopologyOptions
+from celery_redis_exporter.catalog import Metric, redis_core, redis_server
+from celery_redis_exporter.catalog import tasks as task_rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.control import ControlOptions
+from celery_redis_exporter.memory_guard import GuardOptions
+from celery_redis_exporter.scrape import ScrapeOptions
+from celery_redis_exporter.settings import Settings
+from celery_redis_exporter.settings.patterns import read_replacement
+from celery_redis_exporter.state.expectations import Plan
+from celery_redis_exporter.state.merging import Merging
+from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
+from celery_redis_exporter.state.series import NewSeries
+from celery_redis_exporter.state.task_series import STATES
+from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.workers import WorkerLimits
+from celery_redis_exporter.static_labels import StaticLabels
+from celery_redis_exporter.topology import TopologyOptions
 
 if TYPE_CHECKING:
-    from exporter.settings.names import NameOptions
+    from celery_redis_exporter.settings.names import NameOptions
 
 
 def task_limits(settings: Settings) -> TaskLimits:

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 
-from exporter.catalog import internals
-from exporter.clock import Clock
-from exporter.decode.event_stream import decode_message
-from exporter.decode.exceptions import exception_class, unregistered_name
-from exporter.errors import DecodeError, SourceError
-from exporter.records import (
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.decode.event_stream import decode_message
+from celery_redis_exporter.decode.exceptions import exception_class, unregistered_name
+from celery_redis_exporter.errors import DecodeError, SourceError
+from celery_redis_exporter.records import (
     Broken,
     Part,
     Stranger,
@@ -32,9 +32,9 @@ from exporter.records import (
     WorkerOffline,
     WorkerOnline,
 )
-from exporter.state.series import Series, Store
-from exporter.state.tasks import Tasks
-from exporter.state.workers import Workers
+from celery_redis_exporter.state.series import Series, Store
+from celery_redis_exporter.state.tasks import Tasks
+from celery_redis_exporter.state.workers import Workers
 
 Decode = Callable[[Any], Sequence[Part]]
 """Turns one message that a stream reads into its parts; raises DecodeError."""

@@ -7,7 +7,7 @@ events to let it in again, while the events, which Redis and the socket keep mea
 import threading
 from typing import Self
 
-from exporter.clock import Clock
+from celery_redis_exporter.clock import Clock
 
 LONGEST = 0.012
 """Seconds for which events wait at a time: what nearly every small answer takes under load."""

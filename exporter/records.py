@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, NamedTuple, Protocol
 
 from msgspec import Meta, Raw, Struct
 
-from exporter.catalog import Metric
+from celery_redis_exporter.catalog import Metric
 
 Timestamp = Annotated[float, Meta(ge=0, le=253_402_300_799)]  # year 9999, where datetime ends
 Text = Annotated[str, Meta(max_length=512)]

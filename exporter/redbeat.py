@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import structlog
 
-from exporter.clock import Clock
-from exporter.collector_metrics import CollectorMetrics
-from exporter.decode.schedules import decode_redbeat_definition
-from exporter.errors import DecodeError, SourceError
-from exporter.sources.redbeat import RedBeat
-from exporter.state.expectations import Expectations
-from exporter.state.series import Store
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.collector_metrics import CollectorMetrics
+from celery_redis_exporter.decode.schedules import decode_redbeat_definition
+from celery_redis_exporter.errors import DecodeError, SourceError
+from celery_redis_exporter.sources.redbeat import RedBeat
+from celery_redis_exporter.state.expectations import Expectations
+from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "redbeat"
 

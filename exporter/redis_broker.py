@@ -2,23 +2,23 @@
 
 from dataclasses import replace
 
-from exporter.broker_parts import BacklogPart, QueuesPart, UnackedPart
-from exporter.clock import Clock
-from exporter.control import Postbox
-from exporter.decode.event_stream import decode_message
-from exporter.discovery import Discovery
-from exporter.endpoints import Endpoints
-from exporter.pipeline import Decode, Stream
-from exporter.redis_scrape import Part
-from exporter.redis_targets import RedisTargets
-from exporter.scrape import Target
-from exporter.settings import Settings
-from exporter.sources.control import Mailbox
-from exporter.sources.event_stream import EventStream, Topic
-from exporter.sources.queues import QueueKeys, QueueScan
-from exporter.sources.session import Session
-from exporter.state.queues import Queues
-from exporter.state.series import Store
+from celery_redis_exporter.broker_parts import BacklogPart, QueuesPart, UnackedPart
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.control import Postbox
+from celery_redis_exporter.decode.event_stream import decode_message
+from celery_redis_exporter.discovery import Discovery
+from celery_redis_exporter.endpoints import Endpoints
+from celery_redis_exporter.pipeline import Decode, Stream
+from celery_redis_exporter.redis_scrape import Part
+from celery_redis_exporter.redis_targets import RedisTargets
+from celery_redis_exporter.scrape import Target
+from celery_redis_exporter.settings import Settings
+from celery_redis_exporter.sources.control import Mailbox
+from celery_redis_exporter.sources.event_stream import EventStream, Topic
+from celery_redis_exporter.sources.queues import QueueKeys, QueueScan
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.series import Store
 
 
 class RedisBroker:

@@ -6,15 +6,15 @@ Binds sources.redis_server -> decode.redis_server -> samples. Does nothing by it
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from exporter.catalog import redis_server as redis_rows
-from exporter.clock import Clock
-from exporter.decode import redis_server as decode
-from exporter.decode.redis_info import InfoDecoder
-from exporter.errors import SourceError
-from exporter.records import Sample
-from exporter.sources import redis_server as source
-from exporter.sources.redis_server import RedisServer, ServerReading
-from exporter.sources.wire import Command
+from celery_redis_exporter.catalog import redis_server as redis_rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.decode import redis_server as decode
+from celery_redis_exporter.decode.redis_info import InfoDecoder
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.sources import redis_server as source
+from celery_redis_exporter.sources.redis_server import RedisServer, ServerReading
+from celery_redis_exporter.sources.wire import Command
 
 MOST_DATABASES = 1_000
 """Databases of a server that are shown although nothing is in them."""

@@ -7,16 +7,16 @@ nothing.
 from collections.abc import Sequence
 from functools import partial
 
-from exporter.clock import Clock
-from exporter.endpoints import Endpoints
-from exporter.records import Address
-from exporter.redis_scrape import Part, ServerScrape
-from exporter.scrape import Target
-from exporter.sentinel_part import SentinelPart
-from exporter.settings import RedisTarget, Settings
-from exporter.sources.redis_server import RedisServer, Wanted
-from exporter.sources.session import Session
-from exporter.topology import Cluster
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.endpoints import Endpoints
+from celery_redis_exporter.records import Address
+from celery_redis_exporter.redis_scrape import Part, ServerScrape
+from celery_redis_exporter.scrape import Target
+from celery_redis_exporter.sentinel_part import SentinelPart
+from celery_redis_exporter.settings import RedisTarget, Settings
+from celery_redis_exporter.sources.redis_server import RedisServer, Wanted
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.topology import Cluster
 
 
 class RedisTargets:

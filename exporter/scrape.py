@@ -13,18 +13,18 @@ from functools import partial
 from itertools import chain
 from typing import Protocol
 
-from exporter.catalog import Metric
-from exporter.clock import Clock
-from exporter.errors import SourceError
-from exporter.exposition.families import SampleGrouper
-from exporter.pipeline import EventPipeline
-from exporter.records import Family, Sample
-from exporter.single_flight import SingleFlight, Work
-from exporter.state.merging import Merging
-from exporter.state.series import Store
-from exporter.state.tasks import Tasks
-from exporter.static_labels import StaticLabels
-from exporter.supervisor import Supervisor
+from celery_redis_exporter.catalog import Metric
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.exposition.families import SampleGrouper
+from celery_redis_exporter.pipeline import EventPipeline
+from celery_redis_exporter.records import Family, Sample
+from celery_redis_exporter.single_flight import SingleFlight, Work
+from celery_redis_exporter.state.merging import Merging
+from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.state.tasks import Tasks
+from celery_redis_exporter.static_labels import StaticLabels
+from celery_redis_exporter.supervisor import Supervisor
 
 
 class Target(Work[list[Sample]], Protocol):

@@ -7,10 +7,10 @@ are sent once its name is known, so from the second scrape on. Needs ``+sentinel
 
 from typing import Any
 
-from exporter.decode import sentinel as decode
-from exporter.records import Sample
-from exporter.sources.refusals import Refusal
-from exporter.sources.wire import Command
+from celery_redis_exporter.decode import sentinel as decode
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.wire import Command
 
 MOST_MASTERS = 100
 """Masters of one sentinel that are asked about; the plain numbers of all come with INFO."""

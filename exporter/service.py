@@ -11,18 +11,18 @@ from typing import TextIO, cast
 
 import structlog
 
-from exporter import __version__, logs
-from exporter.app import STOP_SECONDS, App
-from exporter.catalog import internals
-from exporter.clock import SystemClock
-from exporter.log_stream import open_log_stream
-from exporter.records import Sample
-from exporter.settings import RedisTarget, Settings
-from exporter.sources.headroom import HEADROOM
-from exporter.tuning import give_back_memory, keep_little_memory, keep_pauses_short
-from exporter.web.routes import HEALTHY_PATH, Handlers, build_app
-from exporter.web.security import guard, open_tls
-from exporter.web.server import WebServer, bind
+from celery_redis_exporter import __version__, logs
+from celery_redis_exporter.app import STOP_SECONDS, App
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.log_stream import open_log_stream
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.settings import RedisTarget, Settings
+from celery_redis_exporter.sources.headroom import HEADROOM
+from celery_redis_exporter.tuning import give_back_memory, keep_little_memory, keep_pauses_short
+from celery_redis_exporter.web.routes import HEALTHY_PATH, Handlers, build_app
+from celery_redis_exporter.web.security import guard, open_tls
+from celery_redis_exporter.web.server import WebServer, bind
 
 LAST_LINES_SECONDS = 0.5
 """For the last lines of the log to be read."""

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from exporter.clock import Clock
-from exporter.errors import SourceError
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.errors import SourceError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -7,7 +7,7 @@ needs to know of them.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from exporter.catalog import Label, Metric
+from celery_redis_exporter.catalog import Label, Metric
 
 
 class StaticLabels:

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import structlog
 
-from exporter.clock import Clock
-from exporter.errors import SourceError
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.errors import SourceError
 
 Work = Callable[[Callable[[], None]], None]
 """Called with a function that it calls once it works; returns when stopped, raises when it fails."""

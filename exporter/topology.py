@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from exporter.catalog import internals
-from exporter.clock import Clock
-from exporter.collector_metrics import CollectorMetrics
-from exporter.decode.cluster import decode_cluster_nodes
-from exporter.errors import DecodeError, SourceError
-from exporter.records import Address
-from exporter.scrape import Scrape, Target
-from exporter.sources.cluster import read_nodes
-from exporter.sources.session import Session
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.collector_metrics import CollectorMetrics
+from celery_redis_exporter.decode.cluster import decode_cluster_nodes
+from celery_redis_exporter.errors import DecodeError, SourceError
+from celery_redis_exporter.records import Address
+from celery_redis_exporter.scrape import Scrape, Target
+from celery_redis_exporter.sources.cluster import read_nodes
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "redis_nodes"
 FIRST_INTERVAL = 1.0

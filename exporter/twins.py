@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from exporter.catalog import redis_server as rows
-from exporter.clock import Clock
-from exporter.records import Sample
-from exporter.scrape import Scrape, Target
+from celery_redis_exporter.catalog import redis_server as rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.scrape import Scrape, Target
 
 AGAIN_SECONDS = 600.0
 _RUN_ID = rows.INSTANCE_INFO.label_names.index("run_id")

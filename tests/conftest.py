@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from exporter.sources import wire as wires
-from exporter.sources.headroom import Headroom
+from celery_redis_exporter.sources import wire as wires
+from celery_redis_exporter.sources.headroom import Headroom
 
 # Hypothesis would fail an example that takes 0.2 s, as one may on a machine that does something else.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -23,10 +23,12 @@ RUN = {
     "celery-redis-exporter check": "tests/integration/test_check.py::test_a_healthy_set_up_passes",
     "celery-redis-exporter render": RENDERED,
     "promtool check config": RENDERED,
-    "python -m exporter.catalog.reference": "tests/integration/test_contributing.py::test_add_a_redis_metric",
-    "python -m exporter.alerts.files": RECIPES,
+    "python -m celery_redis_exporter.catalog.reference": (
+        "tests/integration/test_contributing.py::test_add_a_redis_metric"
+    ),
+    "python -m celery_redis_exporter.alerts.files": RECIPES,
     "python -m grafana.generator": "tests/integration/test_contributing.py::test_add_a_panel",
-    "python -m exporter render": RECIPES,
+    "python -m celery_redis_exporter render": RECIPES,
     "pytest tests/contract/": RECIPES,
     "promtool test rules": RECIPES,
     ".demo/bin/celery-redis-exporter": FIRST_HOUR,

@@ -6,9 +6,9 @@ Takes keys, stands in for ``sources.session.Session``. A command that it does no
 from collections.abc import Sequence
 from typing import Any, cast
 
-from exporter.errors import SourceError
-from exporter.sources.refusals import Refusal
-from exporter.sources.wire import Command
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.wire import Command
 from tests.fakes import FakeClock
 
 BITS = 10

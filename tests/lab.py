@@ -1,9 +1,9 @@
 """State under test: folds events given in a line each, and reads series back by metric and labels."""
 
-from exporter.catalog import CATALOG, Metric
-from exporter.catalog import redis_server as redis_rows
-from exporter.catalog import tasks as rows
-from exporter.records import (
+from celery_redis_exporter.catalog import CATALOG, Metric
+from celery_redis_exporter.catalog import redis_server as redis_rows
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.records import (
     Distribution,
     TaskCancelled,
     TaskFailed,
@@ -18,10 +18,10 @@ from exporter.records import (
     WorkerOffline,
     WorkerOnline,
 )
-from exporter.state.series import NewSeries, Store
-from exporter.state.tasks import Tasks
-from exporter.state.tracking import TaskLimits
-from exporter.state.workers import WorkerLimits, Workers
+from celery_redis_exporter.state.series import NewSeries, Store
+from celery_redis_exporter.state.tasks import Tasks
+from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.workers import WorkerLimits, Workers
 from tests.fakes import FakeClock
 
 EVENT_METRICS = [metric for metric in CATALOG.values() if metric not in redis_rows.METRICS]

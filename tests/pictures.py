@@ -14,9 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from exporter.cli.top.look import Look
-from exporter.cli.top.screen import Frame, draw
-from exporter.cli.top.source import Access, RemoteSource
+from celery_redis_exporter.cli.top.look import Look
+from celery_redis_exporter.cli.top.screen import Frame, draw
+from celery_redis_exporter.cli.top.source import Access, RemoteSource
 from tests.integration.browser import Browser
 from tests.integration.exporters import Exporter
 from tests.integration.processes import ROOT, Process, free_port
@@ -32,7 +32,9 @@ def draw_all(folder: Path, seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pictures-") as name:
         temporary, port = Path(name), free_port()
-        demo = Process([sys.executable, "-m", "exporter", "demo", f"--port={port}"], temporary / "demo.log")
+        demo = Process(
+            [sys.executable, "-m", "celery_redis_exporter", "demo", f"--port={port}"], temporary / "demo.log"
+        )
         try:
             eventually(lambda: _is_there(port), 30)
             ending = threading.Event()

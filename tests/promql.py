@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 import promql_parser as promql
 
-from exporter.catalog import CATALOG, Kind
-from exporter.catalog.tasks import BY_WORKER
+from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.catalog.tasks import BY_WORKER
 
 Labels = frozenset[str]
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
-from exporter.catalog import CATALOG, Kind
-from exporter.clock import SystemClock
+from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.clock import SystemClock
 
 GROWTH_SECONDS = 60.0
 """Time in which counters grow by what they had when they were recorded."""

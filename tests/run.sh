@@ -106,8 +106,8 @@ say "import-linter"
 lint-imports
 say "Generated files"
 python - <<'PYTHON'
-from exporter.catalog import reference as metrics
-from exporter.settings import reference as settings
+from celery_redis_exporter.catalog import reference as metrics
+from celery_redis_exporter.settings import reference as settings
 
 for module in (metrics, settings):
     if module.TARGET.read_text(encoding="utf-8") != module.render_markdown():

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.bench.load import STARTED
 from tests.bench.meters import cpu_seconds, resident_memory
 from tests.integration.conftest import Programs

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import psutil
 
-from exporter.clock import SystemClock
-from exporter.sources.wire import CLIENT_NAME
-from exporter.web.routes import HEALTH_THREADS, PAGE_THREADS, SCRAPE_THREADS
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.sources.wire import CLIENT_NAME
+from celery_redis_exporter.web.routes import HEALTH_THREADS, PAGE_THREADS, SCRAPE_THREADS
 from tests.bench.load import STARTED, Replayed
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter

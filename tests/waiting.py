@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 
 T = TypeVar("T")
 PAUSE = 0.02

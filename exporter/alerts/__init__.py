@@ -1,10 +1,11 @@
 """Alerting and recording rules: data, one module per subject, and what turns them into files.
 
-Takes nothing, gives ``GROUPS``. ``python -m exporter.alerts.files --write`` makes the files in ``alerts/`` of them.
+Takes nothing, gives ``GROUPS``. ``python -m celery_redis_exporter.alerts.files --write`` makes the files in ``alerts/``
+of them.
 """
 
-from exporter.alerts import celery_queues, celery_tasks, celery_workers, exporter, redis
-from exporter.alerts.rule import Alert, Group, Recording
+from celery_redis_exporter.alerts import celery_queues, celery_tasks, celery_workers, exporter, redis
+from celery_redis_exporter.alerts.rule import Alert, Group, Recording
 
 __all__ = ["GROUPS", "Alert", "Group", "Recording"]
 

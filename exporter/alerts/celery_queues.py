@@ -1,6 +1,6 @@
 """Rules about queues: the broker down; long, growing, standing, without consumers; messages delivered twice."""
 
-from exporter.alerts.rule import Alert, Group
+from celery_redis_exporter.alerts.rule import Alert, Group
 
 LENGTH = "max by (job, namespace, queue) (celery_queue_length)"
 CONSUMERS = "max by (job, namespace, queue) (celery_queue_consumers)"

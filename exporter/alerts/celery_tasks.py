@@ -1,6 +1,6 @@
 """Rules about tasks: failures, retries, times, periodic tasks."""
 
-from exporter.alerts.rule import Alert, Group, Recording
+from celery_redis_exporter.alerts.rule import Alert, Group, Recording
 
 BY_TASK = "job, namespace, task, queue"
 

@@ -1,6 +1,6 @@
 """Rules about workers: gone, flapping, full, silent."""
 
-from exporter.alerts.rule import Alert, Group
+from celery_redis_exporter.alerts.rule import Alert, Group
 
 ONLINE = 'max by (job, namespace) (celery_workers{state="online"})'
 HEARING = "on (job, namespace) max by (job, namespace) (celery_exporter_event_stream_up) == 1"

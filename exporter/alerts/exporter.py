@@ -1,6 +1,6 @@
 """Rules about the exporter itself: that it lives, hears and sees everything."""
 
-from exporter.alerts.rule import Alert, Group
+from celery_redis_exporter.alerts.rule import Alert, Group
 
 GONE = "up == 0 and on (job, instance) last_over_time(celery_exporter_build_info[1d])"
 # A broker that is down says so itself; what follows from it must not fire for a moment when it returns.

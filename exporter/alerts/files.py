@@ -1,7 +1,7 @@
 """Rules in, files out: Prometheus's rules, the operator's PrometheusRule, Grafana's own.
 
-``python -m exporter.alerts.files --write`` writes the files in ``alerts/`` with every default. Raises ConfigError for
-an alert or a parameter that does not exist, with the nearest that does.
+``python -m celery_redis_exporter.alerts.files --write`` writes the files in ``alerts/`` with every default. Raises
+ConfigError for an alert or a parameter that does not exist, with the nearest that does.
 """
 
 import re
@@ -14,10 +14,10 @@ from typing import Any
 
 import yaml
 
-from exporter.alerts import GROUPS
-from exporter.alerts.rule import Alert, Group, fill
-from exporter.catalog import CATALOG, Kind
-from exporter.errors import ConfigError
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts.rule import Alert, Group, fill
+from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.errors import ConfigError
 
 TARGET = Path(__file__).parents[2] / "alerts"
 RUNBOOKS = "alerts/runbooks.md"
@@ -169,7 +169,8 @@ def dump(document: object) -> str:
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=116, allow_unicode=True)
 
 
-HEAD = "# Written by `python -m exporter.alerts.files --write`; change exporter/alerts/, or `render alerts`.\n"
+COMMAND = "python -m celery_redis_exporter.alerts.files --write"
+HEAD = f"# Written by `{COMMAND}`; change alerts/ in the package, or `render alerts`.\n"
 
 
 def files() -> dict[str, str]:
@@ -179,7 +180,7 @@ def files() -> dict[str, str]:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
-        sys.exit("usage: python -m exporter.alerts.files --write")
+        sys.exit("usage: python -m celery_redis_exporter.alerts.files --write")
     TARGET.mkdir(exist_ok=True)
     for filename, text in files().items():
         (TARGET / filename).write_text(text, encoding="utf-8")

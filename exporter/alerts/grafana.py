@@ -7,8 +7,8 @@ between turns every series that is there, also one with the value 0, into 1.
 from collections.abc import Sequence
 from typing import Any
 
-from exporter.alerts.files import Options, build_groups, dump
-from exporter.alerts.rule import Group
+from celery_redis_exporter.alerts.files import Options, build_groups, dump
+from celery_redis_exporter.alerts.rule import Group
 
 EXPRESSIONS = "__expr__"
 """Grafana's name for its own expressions, in the place of a data source."""

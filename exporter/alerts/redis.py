@@ -1,6 +1,6 @@
 """Rules about Redis: down, full, refusing, failing to save, losing keys."""
 
-from exporter.alerts.rule import Alert, Group, Recording
+from celery_redis_exporter.alerts.rule import Alert, Group, Recording
 
 BY = "job, namespace, redis"
 SENTINELS = ".+/sentinel/.+"

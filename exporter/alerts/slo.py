@@ -6,9 +6,9 @@ allowed the budget of 30 days is spent, over a long window, and over a short one
 
 from dataclasses import dataclass
 
-from exporter.alerts.rule import Alert, Group, Recording
-from exporter.catalog.tasks import DURATION_BUCKETS
-from exporter.errors import ConfigError
+from celery_redis_exporter.alerts.rule import Alert, Group, Recording
+from celery_redis_exporter.catalog.tasks import DURATION_BUCKETS
+from celery_redis_exporter.errors import ConfigError
 
 BURNS = (
     (14.4, "1h", "5m", "critical", "2m"),

@@ -7,9 +7,9 @@ severity is shown. A rule says nothing where its facts are not known.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
-from exporter.decode.key_groups import PIDBOX_REPLIES, TASK_META, TASKSET_META, UNACKED
-from exporter.decode.redis_fields import read_whole
+from celery_redis_exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
+from celery_redis_exporter.decode.key_groups import PIDBOX_REPLIES, TASK_META, TASKSET_META, UNACKED
+from celery_redis_exporter.decode.redis_fields import read_whole
 
 SEVERITIES = ("critical", "warning", "note")
 KB, MB = 1024, 1024**2

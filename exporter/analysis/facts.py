@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from exporter.analysis.redis_cli import RedisCli
+from celery_redis_exporter.analysis.redis_cli import RedisCli
 
 
 class BigKey(NamedTuple):

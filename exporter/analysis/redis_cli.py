@@ -8,9 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from exporter.errors import ConfigError
-from exporter.settings import RedisTarget
-from exporter.settings.urls import DEFAULT_PORT, credentials_of
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import RedisTarget
+from celery_redis_exporter.settings.urls import DEFAULT_PORT, credentials_of
 
 ANYBODY = "default"
 """Redis's own user, which a password without a name belongs to."""

@@ -10,23 +10,23 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
-from exporter.analysis.redis_cli import redis_cli_of
-from exporter.clock import Clock
-from exporter.decode.key_groups import KeyClassifier, show
-from exporter.decode.queues import decode_binding
-from exporter.decode.redis_fields import read_keys, read_whole
-from exporter.decode.redis_server import parse_info
-from exporter.endpoints import Endpoints
-from exporter.errors import DecodeError, SourceError
-from exporter.key_spaces import key_names
-from exporter.settings import RedisTarget, Settings
-from exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Walk
-from exporter.sources.queues import QueueKeys, QueueScan
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.state.key_groups import KeyGroups
-from exporter.state.key_tallies import Estimate, KeyReading, fold_rest
+from celery_redis_exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
+from celery_redis_exporter.analysis.redis_cli import redis_cli_of
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.decode.key_groups import KeyClassifier, show
+from celery_redis_exporter.decode.queues import decode_binding
+from celery_redis_exporter.decode.redis_fields import read_keys, read_whole
+from celery_redis_exporter.decode.redis_server import parse_info
+from celery_redis_exporter.endpoints import Endpoints
+from celery_redis_exporter.errors import DecodeError, SourceError
+from celery_redis_exporter.key_spaces import key_names
+from celery_redis_exporter.settings import RedisTarget, Settings
+from celery_redis_exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Walk
+from celery_redis_exporter.sources.queues import QueueKeys, QueueScan
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.state.key_groups import KeyGroups
+from celery_redis_exporter.state.key_tallies import Estimate, KeyReading, fold_rest
 
 DEADLINE = 10.0
 """Seconds that an answer may take: nobody waits for a scrape here."""

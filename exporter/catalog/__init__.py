@@ -6,8 +6,8 @@
 from collections.abc import Iterable
 from types import MappingProxyType
 
-from exporter.catalog import internals, key_space, queues, redis_server, sentinel, tasks, workers
-from exporter.catalog.metric import Kind, Label, Metric, Stability
+from celery_redis_exporter.catalog import internals, key_space, queues, redis_server, sentinel, tasks, workers
+from celery_redis_exporter.catalog.metric import Kind, Label, Metric, Stability
 
 __all__ = ["CATALOG", "OVERFLOW", "UNKNOWN", "Kind", "Label", "Metric", "Stability", "index"]
 

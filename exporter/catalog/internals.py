@@ -1,6 +1,6 @@
 """The exporter's metrics about itself."""
 
-from exporter.catalog.labels import (
+from celery_redis_exporter.catalog.labels import (
     COLLECTOR,
     INSPECTION,
     METRIC,
@@ -15,7 +15,7 @@ from exporter.catalog.labels import (
     TYPE,
     VERSION,
 )
-from exporter.catalog.metric import Command, Event, Metric, Own, counter, gauge, histogram
+from celery_redis_exporter.catalog.metric import Command, Event, Metric, Own, counter, gauge, histogram
 
 PASSIVE = "AMQP queue.declare (passive)"
 

@@ -1,7 +1,7 @@
 """What fills a Redis database, by groups of keys: sampled in the background. Names as redis_exporter has them."""
 
-from exporter.catalog.labels import CYCLE_OUTCOME, DB, ESTIMATE, KEY_GROUP, REDIS
-from exporter.catalog.metric import Command, Metric, Own, counter, gauge
+from celery_redis_exporter.catalog.labels import CYCLE_OUTCOME, DB, ESTIMATE, KEY_GROUP, REDIS
+from celery_redis_exporter.catalog.metric import Command, Metric, Own, counter, gauge
 
 SCAN = Command("SCAN")
 SIZES = Command("SCAN, MEMORY USAGE")

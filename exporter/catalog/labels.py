@@ -1,6 +1,6 @@
 """Every label once: meaning, and whether its values are a closed list."""
 
-from exporter.catalog.metric import Label
+from celery_redis_exporter.catalog.metric import Label
 
 TASK = Label("task", "Task name as registered in Celery, e.g. `proj.tasks.add`.")
 QUEUE = Label("queue", "Queue name; `unknown` where neither task-sent nor the worker tells it.")

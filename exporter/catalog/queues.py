@@ -1,8 +1,8 @@
 """Queue metrics: read from the broker during a scrape, or derived from what workers tell."""
 
-from exporter.catalog.labels import PRIORITY, QUEUE
-from exporter.catalog.metric import Command, Inspect, Metric, Own, gauge
-from exporter.catalog.workers import SNIPPET
+from celery_redis_exporter.catalog.labels import PRIORITY, QUEUE
+from celery_redis_exporter.catalog.metric import Command, Inspect, Metric, Own, gauge
+from celery_redis_exporter.catalog.workers import SNIPPET
 
 QUEUE_LENGTH = gauge(
     "celery_queue_length",

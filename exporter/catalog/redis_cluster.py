@@ -3,9 +3,9 @@
 redis_exporter shows every number of which the field begins with ``cluster_``; these are those that servers have.
 """
 
-from exporter.catalog import labels as lb
-from exporter.catalog.metric import Info, Metric, gauge
-from exporter.catalog.redis_fields import OK_WORDS
+from celery_redis_exporter.catalog import labels as lb
+from celery_redis_exporter.catalog.metric import Info, Metric, gauge
+from celery_redis_exporter.catalog.redis_fields import OK_WORDS
 
 MESSAGES = (
     "ping", "pong", "meet", "fail", "auth-req", "auth-ack", "update", "mfstart", "module", "publish", "publishshard",

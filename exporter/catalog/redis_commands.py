@@ -3,8 +3,8 @@
 From INFO commandstats, errorstats and latencystats, LATENCY, SLOWLOG, and COMMANDLOG of Valkey 8.1 and later.
 """
 
-from exporter.catalog import labels as lb
-from exporter.catalog.metric import Command, Info, Metric, counter, gauge, histogram, summary
+from celery_redis_exporter.catalog import labels as lb
+from celery_redis_exporter.catalog.metric import Command, Info, Metric, counter, gauge, histogram, summary
 
 _CMD = (lb.REDIS, lb.CMD)
 _EVENT = (lb.REDIS, lb.EVENT_NAME)

@@ -3,8 +3,8 @@
 ``maxmemory`` and ``maxclients`` are told by INFO and, on servers whose INFO lacks them, by CONFIG.
 """
 
-from exporter.catalog import labels as lb
-from exporter.catalog.metric import Command, Metric, gauge
+from celery_redis_exporter.catalog import labels as lb
+from celery_redis_exporter.catalog.metric import Command, Metric, gauge
 
 
 def _from(parameter: str) -> Command:

@@ -4,8 +4,8 @@ They come from INFO without its statistics by command, CONFIG GET, and CLUSTER I
 asked less for them.
 """
 
-from exporter.catalog.metric import Metric
-from exporter.catalog.redis_server import METRICS
+from celery_redis_exporter.catalog.metric import Metric
+from celery_redis_exporter.catalog.redis_server import METRICS
 
 NAMES = (
     "redis_up", "redis_exporter_last_scrape_error", "redis_exporter_last_scrape_duration_seconds",

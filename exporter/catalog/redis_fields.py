@@ -5,8 +5,8 @@ Takes tables, gives metrics; names get ``redis_`` in front. Standard library onl
 
 from collections.abc import Iterable
 
-from exporter.catalog import labels as lb
-from exporter.catalog.metric import Info, Metric, counter, gauge
+from celery_redis_exporter.catalog import labels as lb
+from celery_redis_exporter.catalog.metric import Info, Metric, counter, gauge
 
 OK_WORDS = (("ok", 1.0), ("true", 1.0), ("err", 0.0), ("fail", 0.0), ("false", 0.0))
 """Words that redis_exporter takes for numbers, in any field."""

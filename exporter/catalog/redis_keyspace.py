@@ -1,7 +1,7 @@
 """Redis metrics: keys by database, from INFO keyspace."""
 
-from exporter.catalog import labels as lb
-from exporter.catalog.metric import Info, Metric, gauge
+from celery_redis_exporter.catalog import labels as lb
+from celery_redis_exporter.catalog.metric import Info, Metric, gauge
 
 _DB = (lb.REDIS, lb.DB)
 

@@ -1,7 +1,7 @@
 """Redis metrics: memory, from INFO memory. Sizes are in bytes, whether the name says so or not."""
 
-from exporter.catalog.metric import Metric
-from exporter.catalog.redis_fields import info_gauges
+from celery_redis_exporter.catalog.metric import Metric
+from celery_redis_exporter.catalog.redis_fields import info_gauges
 
 ROWS: tuple[Metric, ...] = info_gauges("memory", (
     ("memory_used_bytes", "used_memory", "Memory allocated by Redis."),

@@ -1,7 +1,7 @@
 """Redis metrics: dumps and the append-only file, from INFO persistence."""
 
-from exporter.catalog.metric import Metric
-from exporter.catalog.redis_fields import info_gauges
+from celery_redis_exporter.catalog.metric import Metric
+from celery_redis_exporter.catalog.redis_fields import info_gauges
 
 ROWS: tuple[Metric, ...] = info_gauges("persistence", (
     ("loading_dump_file", "loading", "1 while a dump is being loaded."),

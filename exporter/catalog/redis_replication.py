@@ -1,8 +1,8 @@
 """Redis metrics: masters and replicas, from INFO replication."""
 
-from exporter.catalog import labels as lb
-from exporter.catalog.metric import Info, Label, Metric, gauge
-from exporter.catalog.redis_fields import info_gauges
+from celery_redis_exporter.catalog import labels as lb
+from celery_redis_exporter.catalog.metric import Info, Label, Metric, gauge
+from celery_redis_exporter.catalog.redis_fields import info_gauges
 
 REPLICA: tuple[Label, ...] = (lb.REDIS, lb.SLAVE_IP, lb.SLAVE_PORT, lb.SLAVE_STATE)
 MASTER: tuple[Label, ...] = (lb.REDIS, lb.MASTER_HOST, lb.MASTER_PORT)

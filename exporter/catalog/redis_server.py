@@ -14,10 +14,10 @@ CONFIG GET * (``redis_config_value``, ``redis_config_key_value``), which costs a
 clients, streams, and scripts. A sentinel is asked where a master is, and not read as a server.
 """
 
-from exporter.catalog import (
+from celery_redis_exporter.catalog import (
     labels as lb,
 )
-from exporter.catalog import (
+from celery_redis_exporter.catalog import (
     redis_cluster,
     redis_commands,
     redis_config,
@@ -27,8 +27,8 @@ from exporter.catalog import (
     redis_replication,
     redis_stats,
 )
-from exporter.catalog.metric import Command, Info, Metric, Own, counter, gauge
-from exporter.catalog.redis_fields import info_gauges
+from celery_redis_exporter.catalog.metric import Command, Info, Metric, Own, counter, gauge
+from celery_redis_exporter.catalog.redis_fields import info_gauges
 
 UP = gauge("redis_up", "1 if the last read of the server succeeded within its deadline.", (lb.REDIS,), Command("INFO"))
 INSTANCE_INFO = gauge(

@@ -1,8 +1,8 @@
 """Redis metrics: traffic, keys, the event loop and CPU time, from INFO stats and INFO cpu."""
 
-from exporter.catalog import labels as lb
-from exporter.catalog.metric import Info, Metric, counter, gauge
-from exporter.catalog.redis_fields import info_counters, info_gauges
+from celery_redis_exporter.catalog import labels as lb
+from celery_redis_exporter.catalog.metric import Info, Metric, counter, gauge
+from celery_redis_exporter.catalog.redis_fields import info_counters, info_gauges
 
 LATEST_FORK = gauge(
     "redis_latest_fork_seconds",

@@ -3,8 +3,8 @@
 Their rows are read by ``decode/sentinel.py``: the plain ones from INFO, those of a master from SENTINEL MASTERS.
 """
 
-from exporter.catalog import labels as lb
-from exporter.catalog.metric import Command, Info, Label, Metric, gauge
+from celery_redis_exporter.catalog import labels as lb
+from celery_redis_exporter.catalog.metric import Command, Info, Label, Metric, gauge
 
 MASTERS = "SENTINEL MASTERS"
 OF_MASTER: tuple[Label, ...] = (lb.REDIS, lb.MASTER_NAME, lb.MASTER_ADDRESS)

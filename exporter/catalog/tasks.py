@@ -1,7 +1,7 @@
 """Task metrics, folded from Celery's task events."""
 
-from exporter.catalog.labels import EXCEPTION, QUEUE, REVOCATION, STATE, TASK
-from exporter.catalog.metric import Event, Metric, Own, counter, gauge, histogram
+from celery_redis_exporter.catalog.labels import EXCEPTION, QUEUE, REVOCATION, STATE, TASK
+from celery_redis_exporter.catalog.metric import Event, Metric, Own, counter, gauge, histogram
 
 SENT_SETTING = "task_send_sent_event"
 TASK_EVENTS = "worker -E"

@@ -4,8 +4,18 @@ Any event of a worker is a sign of life. What a worker tells when asked is shown
 one that does not answer it, is lost or starts anew shows none of it.
 """
 
-from exporter.catalog.labels import BEAT, PERIOD, POOL, QUEUE, SOFTWARE, SYSTEM, VERSION, WORKER, WORKER_STATE
-from exporter.catalog.metric import Event, Inspect, Metric, counter, gauge
+from celery_redis_exporter.catalog.labels import (
+    BEAT,
+    PERIOD,
+    POOL,
+    QUEUE,
+    SOFTWARE,
+    SYSTEM,
+    VERSION,
+    WORKER,
+    WORKER_STATE,
+)
+from celery_redis_exporter.catalog.metric import Event, Inspect, Metric, counter, gauge
 
 HEARTBEAT = Event(("worker-online", "worker-heartbeat", "worker-offline"))
 SNIPPET = "heartbeats with deploy/celery_events.py"

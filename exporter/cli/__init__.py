@@ -11,8 +11,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from exporter import __version__
-from exporter.errors import ConfigError, ExporterError
+from celery_redis_exporter import __version__
+from celery_redis_exporter.errors import ConfigError, ExporterError
 
 PROGRAM = "celery-redis-exporter"
 DONE, FAILED, WRONG = 0, 1, 2
@@ -31,23 +31,25 @@ class Command(NamedTuple):
 
 
 COMMANDS = MappingProxyType({
-    "run": Command("exporter.service", "serve the metrics (the default)", takes_settings=True),
+    "run": Command("celery_redis_exporter.service", "serve the metrics (the default)", takes_settings=True),
     "check": Command(
-        "exporter.cli.check", "test settings, servers, Celery; say what mends it",
+        f"{__name__}.check", "test settings, servers, Celery; say what mends it",
         takes_settings=False, adds_settings=True,
     ),
     "top": Command(
-        "exporter.cli.top", "watch workers, queues, tasks and Redis live", takes_settings=False, adds_settings=True
+        f"{__name__}.top", "watch workers, queues, tasks and Redis live", takes_settings=False, adds_settings=True
     ),
     "analyze": Command(
-        "exporter.cli.analyze", "say what fills Redis, and what to do about it",
+        f"{__name__}.analyze", "say what fills Redis, and what to do about it",
         takes_settings=False, adds_settings=True,
     ),
-    "metrics": Command("exporter.cli.metrics", "print every metric with its meaning", takes_settings=False),
-    "render": Command("exporter.cli.render", "print alert rules and dashboards as you want them", takes_settings=False),
-    "schedule": Command("exporter.cli.schedule", "turn beat_schedule into settings", takes_settings=False),
-    "demo": Command("exporter.demo", "run a sample application with Redis and this exporter", takes_settings=False),
-    "completion": Command("exporter.cli.completion", "print a completion script for a shell", takes_settings=False),
+    "metrics": Command(f"{__name__}.metrics", "print every metric with its meaning", takes_settings=False),
+    "render": Command(f"{__name__}.render", "print alert rules and dashboards as you want them", takes_settings=False),
+    "schedule": Command(f"{__name__}.schedule", "turn beat_schedule into settings", takes_settings=False),
+    "demo": Command(
+        "celery_redis_exporter.demo", "run a sample application with Redis and this exporter", takes_settings=False
+    ),
+    "completion": Command(f"{__name__}.completion", "print a completion script for a shell", takes_settings=False),
 })  # fmt: skip
 
 HELP = f"""\
@@ -96,8 +98,8 @@ def _command(arguments: list[str]) -> int:
     if not command.takes_settings:
         return _runner(command)(rest)
     # The other commands need not wait for them.
-    from exporter.settings import UsageRequested  # noqa: PLC0415 -- as above
-    from exporter.settings.apart import Reading  # noqa: PLC0415 -- as above
+    from celery_redis_exporter.settings import UsageRequested  # noqa: PLC0415 -- as above
+    from celery_redis_exporter.settings.apart import Reading  # noqa: PLC0415 -- as above
 
     try:
         reading = Reading(rest, os.environ, f"{PROGRAM} {name}")

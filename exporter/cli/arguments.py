@@ -3,7 +3,7 @@
 import argparse
 from typing import NoReturn
 
-from exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError
 
 
 class Parser(argparse.ArgumentParser):

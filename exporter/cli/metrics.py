@@ -5,8 +5,8 @@ Takes ``--format text|markdown|json``, writes to standard output. Never reads se
 
 import sys
 
-from exporter.catalog.reference import RENDERERS
-from exporter.errors import ConfigError
+from celery_redis_exporter.catalog.reference import RENDERERS
+from celery_redis_exporter.errors import ConfigError
 
 HELP = """\
 usage: celery-redis-exporter metrics [--format=text|markdown|json]

@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from types import MappingProxyType
 
-from exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError
 
 HELP = """\
 usage: celery-redis-exporter render alerts|dashboards [flags]
@@ -19,8 +19,8 @@ usage: celery-redis-exporter render alerts|dashboards [flags]
 Behind each of them, --help shows its flags.
 """
 MODULES = MappingProxyType({
-    "alerts": "exporter.cli.render_alerts",
-    "dashboards": "exporter.cli.render_dashboards",
+    "alerts": "celery_redis_exporter.cli.render_alerts",
+    "dashboards": "celery_redis_exporter.cli.render_dashboards",
 })  # fmt: skip
 
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from exporter.alerts import GROUPS
-from exporter.alerts.files import Change, Options, render_prometheus_rule, render_rules
-from exporter.alerts.grafana import render_grafana
-from exporter.alerts.slo import Objective, build_group
-from exporter.cli.arguments import Parser
-from exporter.errors import ConfigError
-from exporter.settings.yaml_file import read_yaml
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts.files import Change, Options, render_prometheus_rule, render_rules
+from celery_redis_exporter.alerts.grafana import render_grafana
+from celery_redis_exporter.alerts.slo import Objective, build_group
+from celery_redis_exporter.cli.arguments import Parser
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings.yaml_file import read_yaml
 
 HELP = """\
 usage: celery-redis-exporter render alerts [flags]

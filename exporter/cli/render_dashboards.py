@@ -13,9 +13,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from textwrap import indent
 
-from exporter.alerts.files import RUNBOOKS, dump
-from exporter.cli.arguments import Parser
-from exporter.errors import ConfigError
+from celery_redis_exporter.alerts.files import RUNBOOKS, dump
+from celery_redis_exporter.cli.arguments import Parser
+from celery_redis_exporter.errors import ConfigError
 
 HELP = """\
 usage: celery-redis-exporter render dashboards [flags]

@@ -7,10 +7,10 @@ Takes ``--app``, writes YAML to standard output, and what it can't express to st
 import json
 import sys
 
-from exporter.decode.schedules import SOLAR, Crontab, crontab_interval
-from exporter.errors import ConfigError, DecodeError
-from exporter.settings.values import show_seconds
-from exporter.sources.celery_app import ScheduledTask, read_beat_schedule
+from celery_redis_exporter.decode.schedules import SOLAR, Crontab, crontab_interval
+from celery_redis_exporter.errors import ConfigError, DecodeError
+from celery_redis_exporter.settings.values import show_seconds
+from celery_redis_exporter.sources.celery_app import ScheduledTask, read_beat_schedule
 
 HELP = """\
 usage: celery-redis-exporter schedule --app=MODULE[:NAME]

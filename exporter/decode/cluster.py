@@ -3,9 +3,9 @@
 A line is ``<id> <ip>:<port>@<bus port>[,<hostname>] <flags> <master> ...``; IPv6 addresses have no brackets.
 """
 
-from exporter.decode.redis_fields import read_whole
-from exporter.errors import DecodeError
-from exporter.records import Address
+from celery_redis_exporter.decode.redis_fields import read_whole
+from celery_redis_exporter.errors import DecodeError
+from celery_redis_exporter.records import Address
 
 _UNREACHABLE = frozenset({"noaddr", "handshake"})
 LARGEST_PORT = 65_535

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from exporter.errors import DecodeError
-from exporter.inspection import ConsumedQueue, ControlReply, HeldTask, WorkerStats
-from exporter.records import Count, Text, Timestamp
+from celery_redis_exporter.errors import DecodeError
+from celery_redis_exporter.inspection import ConsumedQueue, ControlReply, HeldTask, WorkerStats
+from celery_redis_exporter.records import Count, Text, Timestamp
 
 POOLS = {
     "celery.concurrency.prefork:TaskPool": "prefork",

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from pybase64 import b64decode
 
-from exporter.errors import DecodeError
+from celery_redis_exporter.errors import DecodeError
 
 JSON = "application/json"
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -10,9 +10,9 @@ from typing import Any, Union
 
 import msgspec
 
-from exporter.decode.envelope import JSON, MALFORMED, open_envelope
-from exporter.errors import DecodeError
-from exporter.records import EVENT_CLASSES, Broken, Event, EventMessage, Part, Stranger
+from celery_redis_exporter.decode.envelope import JSON, MALFORMED, open_envelope
+from celery_redis_exporter.errors import DecodeError
+from celery_redis_exporter.records import EVENT_CLASSES, Broken, Event, EventMessage, Part, Stranger
 
 
 class _Typed(msgspec.Struct):

@@ -8,7 +8,7 @@ import re
 
 from msgspec import Raw
 
-from exporter.catalog import UNKNOWN
+from celery_redis_exporter.catalog import UNKNOWN
 
 _CLASS = re.compile(r"[A-Za-z_][\w.]{0,200}(?=\()")
 _LAST_LINE = re.compile(rb"([A-Za-z_][\w.]{0,200})(?::|$)")

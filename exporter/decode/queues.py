@@ -4,8 +4,8 @@ import math
 
 import msgspec
 
-from exporter.errors import DecodeError
-from exporter.records import QueuedMessage, Text, Timestamp
+from celery_redis_exporter.errors import DecodeError
+from celery_redis_exporter.records import QueuedMessage, Text, Timestamp
 
 BINDING_SEPARATOR = b"\x06\x16"
 # Exchanges and queues of Celery's own traffic: remote control, its replies, events.

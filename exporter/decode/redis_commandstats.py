@@ -6,9 +6,9 @@ it field by field takes; other lines are left to that.
 
 import re
 
-from exporter.catalog import Metric
-from exporter.decode.redis_fields import FieldRow
-from exporter.records import Sample
+from celery_redis_exporter.catalog import Metric
+from celery_redis_exporter.decode.redis_fields import FieldRow
+from celery_redis_exporter.records import Sample
 
 Usage = tuple[int, float]
 """How often a command was called, and the microseconds that took."""

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from exporter.catalog import Metric
-from exporter.catalog.metric import Info
-from exporter.records import Sample
+from celery_redis_exporter.catalog import Metric
+from celery_redis_exporter.catalog.metric import Info
+from celery_redis_exporter.records import Sample
 
 MAX_DIGITS = 20
 

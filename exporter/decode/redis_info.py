@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from exporter.catalog import redis_commands, redis_keyspace, redis_replication
-from exporter.catalog import redis_server as rows
-from exporter.decode.redis_commandstats import Usage, decode_command, plan
-from exporter.decode.redis_fields import (
+from celery_redis_exporter.catalog import redis_commands, redis_keyspace, redis_replication
+from celery_redis_exporter.catalog import redis_server as rows
+from celery_redis_exporter.decode.redis_commandstats import Usage, decode_command, plan
+from celery_redis_exporter.decode.redis_fields import (
     FieldRow,
     decode_parts,
     decode_value,
@@ -21,8 +21,8 @@ from exporter.decode.redis_fields import (
     row_of,
     split_parts,
 )
-from exporter.decode.redis_identity import decode_identity, decode_masters, says_more_together
-from exporter.records import Quantiles, Sample
+from celery_redis_exporter.decode.redis_identity import decode_identity, decode_masters, says_more_together
+from celery_redis_exporter.records import Quantiles, Sample
 
 _ROWS, _ROWS_BY_PREFIX = (
     index_rows(metric for metric in rows.INFO_ROWS if is_numbered(metric) is numbered) for numbered in (False, True)

@@ -6,11 +6,11 @@ Takes replies as RESP2 gives them; one that was refused, or that can't be read, 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from exporter.catalog import redis_cluster, redis_commands, redis_config
-from exporter.catalog.redis_server import INFO_ROWS
-from exporter.decode.redis_commandstats import Usage
-from exporter.decode.redis_fields import decode_value, index_rows
-from exporter.records import Buckets, Sample
+from celery_redis_exporter.catalog import redis_cluster, redis_commands, redis_config
+from celery_redis_exporter.catalog.redis_server import INFO_ROWS
+from celery_redis_exporter.decode.redis_commandstats import Usage
+from celery_redis_exporter.decode.redis_fields import decode_value, index_rows
+from celery_redis_exporter.records import Buckets, Sample
 
 Reply = object
 """A reply as RESP2 gives it: bytes, int, None or a list of replies."""

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import msgspec
 
-from exporter.errors import DecodeError
-from exporter.records import PeriodicTask, Text
+from celery_redis_exporter.errors import DecodeError
+from celery_redis_exporter.records import PeriodicTask, Text
 
 SOLAR = 90_000.0
 """Between two sunrises: a day and a little, away from the poles."""

@@ -6,11 +6,11 @@ Takes replies as RESP2 gives them, a refused one as anything but its usual type;
 import re
 from collections.abc import Iterable, Iterator
 
-from exporter.catalog import sentinel as rows
-from exporter.catalog.metric import Info, Metric
-from exporter.decode.redis_fields import read_whole, split_parts
-from exporter.decode.redis_server import Reply, parse_info
-from exporter.records import Sample
+from celery_redis_exporter.catalog import sentinel as rows
+from celery_redis_exporter.catalog.metric import Info, Metric
+from celery_redis_exporter.decode.redis_fields import read_whole, split_parts
+from celery_redis_exporter.decode.redis_server import Reply, parse_info
+from celery_redis_exporter.records import Sample
 
 _MASTER = re.compile(r"master\d+")
 _DOWN = ("s_down", "o_down")

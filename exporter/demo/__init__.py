@@ -7,6 +7,6 @@ package, so that the sample's processes, whose modules live here too, start quic
 
 def run(argv: list[str]) -> int:
     """Run the demo until it is stopped; give the exit code. Raises ConfigError for wrong flags or without Redis."""
-    from exporter.demo.demonstration import demonstrate  # noqa: PLC0415 -- see above
+    from celery_redis_exporter.demo.demonstration import demonstrate  # noqa: PLC0415 -- see above
 
     return demonstrate(argv)

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import Celery, Task
 
-NAME = "exporter.demo.application"
+NAME = "celery_redis_exporter.demo.application"
 QUEUES = ("default", "payments", "reports")
 
 

@@ -14,16 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter import logs
-from exporter.clock import SystemClock
-from exporter.demo.figures import render_figures
-from exporter.demo.options import HELP, Options, read_options
-from exporter.demo.processes import Process, Processes
-from exporter.demo.redis_server import HOST, answers_as, find_redis_server, free_port, redis_command
-from exporter.demo.screen import Screen
-from exporter.errors import ConfigError, ExporterError
-from exporter.service import Service
-from exporter.settings import load
+from celery_redis_exporter import logs
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.demo.figures import render_figures
+from celery_redis_exporter.demo.options import HELP, Options, read_options
+from celery_redis_exporter.demo.processes import Process, Processes
+from celery_redis_exporter.demo.redis_server import HOST, answers_as, find_redis_server, free_port, redis_command
+from celery_redis_exporter.demo.screen import Screen
+from celery_redis_exporter.errors import ConfigError, ExporterError
+from celery_redis_exporter.service import Service
+from celery_redis_exporter.settings import load
 
 CLOCK = SystemClock()
 PORT = 9808
@@ -125,12 +125,12 @@ def _start_shop(processes: Processes, redis_port: int) -> None:
         # macOS kills a forked child that touches its frameworks, of which a worker's children have no need.
         "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
     }
-    celery = [sys.executable, "-m", "celery", "--app", "exporter.demo.application"]
+    celery = [sys.executable, "-m", "celery", "--app", "celery_redis_exporter.demo.application"]
     for name, queues in (("payments", "payments"), ("shop", "default,reports")):
         # Gossip and mingle only delay the start: the two have nothing to tell each other.
         worker = ["worker", f"--hostname={name}@%h", f"--queues={queues}", "--concurrency=2", "--loglevel=WARNING"]
         processes.start(f"worker-{name}", [*celery, *worker, "--without-gossip", "--without-mingle"], variables)
-    processes.start("customers", [sys.executable, "-m", "exporter.demo.traffic"], variables)
+    processes.start("customers", [sys.executable, "-m", "celery_redis_exporter.demo.traffic"], variables)
     schedule = processes.folder / "beat-schedule"
     processes.start("beat", [*celery, "beat", f"--schedule={schedule}", "--loglevel=WARNING"], variables)
 

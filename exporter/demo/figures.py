@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from math import inf
 
-from exporter.catalog import CATALOG, Metric, queues, tasks, workers
+from celery_redis_exporter.catalog import CATALOG, Metric, queues, tasks, workers
 
 MEMORY_USED, MEMORY_MAX = CATALOG["redis_memory_used_bytes"], CATALOG["redis_memory_max_bytes"]
 CLIENTS = CATALOG["redis_connected_clients"]

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 
 PATIENCE = 3.0
 """Seconds between SIGTERM and SIGKILL."""

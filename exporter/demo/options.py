@@ -7,7 +7,7 @@ import argparse
 from dataclasses import dataclass
 from typing import NoReturn
 
-from exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError
 
 HELP = """\
 usage: celery-redis-exporter demo [--port=N] [--redis-port=N] [--seconds=N]

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-import exporter
-from exporter.demo.groups import end_groups
-from exporter.demo.guard import DONE
-from exporter.errors import ExporterError
+import celery_redis_exporter
+from celery_redis_exporter.demo.groups import end_groups
+from celery_redis_exporter.demo.guard import DONE
+from celery_redis_exporter.errors import ExporterError
 
 PREFIX = "celery-redis-exporter-demo-"
 TAIL_LINES = 15
@@ -52,7 +52,7 @@ class Processes:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._running: list[Process] = []
-        guard = [sys.executable, "-m", "exporter.demo.guard", str(self.folder)]
+        guard = [sys.executable, "-m", "celery_redis_exporter.demo.guard", str(self.folder)]
         try:
             self._guard = self._open("guard", guard, {}, subprocess.PIPE)
         except ExporterError:
@@ -114,7 +114,7 @@ def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     # The folder of a process is nothing to import from; the package is, where it is not installed.
     kept["PYTHONSAFEPATH"] = "1"
-    source = str(Path(exporter.__file__).parents[1])
+    source = str(Path(celery_redis_exporter.__file__).parents[1])
     if source != sysconfig.get_path("purelib"):
         kept["PYTHONPATH"] = os.pathsep.join([source, *filter(None, [kept.get("PYTHONPATH")])])
     return kept

@@ -14,7 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError
 
 HOST = "127.0.0.1"
 MEMORY = "64mb"

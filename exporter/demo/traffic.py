@@ -1,7 +1,7 @@
 """The shop's customers: which tasks they cause, and a process that publishes them.
 
-``messages_at`` is pure. The process (``python -m exporter.demo.traffic``) publishes through the sample application
-until SIGTERM; Celery's own environment variables tell it where.
+``messages_at`` is pure. The process (``python -m celery_redis_exporter.demo.traffic``) publishes through the sample
+application until SIGTERM; Celery's own environment variables tell it where.
 """
 
 import itertools
@@ -46,7 +46,7 @@ def messages_at(tick: int) -> list[Message]:
 
 def publish(stop: threading.Event) -> None:
     """Publish tick by tick until ``stop``; a Redis that is gone for long raises kombu's OperationalError."""
-    from exporter.demo.application import app  # noqa: PLC0415 -- the plan above is read without Celery
+    from celery_redis_exporter.demo.application import app  # noqa: PLC0415 -- the plan above is read without Celery
 
     for tick in itertools.count():
         for message in messages_at(tick):

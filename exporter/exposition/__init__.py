@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from exporter.catalog import Kind, Metric
-from exporter.exposition.compression import Compressor
-from exporter.exposition.negotiate import Format, negotiate
-from exporter.exposition.process import ProcessMetrics
-from exporter.exposition.text import has_exemplars, render_family
-from exporter.records import Exemplar, Family, SeriesView, Value
+from celery_redis_exporter.catalog import Kind, Metric
+from celery_redis_exporter.exposition.compression import Compressor
+from celery_redis_exporter.exposition.negotiate import Format, negotiate
+from celery_redis_exporter.exposition.process import ProcessMetrics
+from celery_redis_exporter.exposition.text import has_exemplars, render_family
+from celery_redis_exporter.records import Exemplar, Family, SeriesView, Value
 
 __all__ = ["Format", "ProcessMetrics", "Renderer", "negotiate"]
 

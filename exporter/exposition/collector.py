@@ -18,11 +18,11 @@ from prometheus_client.metrics_core import Metric as ClientMetric
 from prometheus_client.registry import Collector as ClientCollector
 from prometheus_client.samples import Exemplar as ClientExemplar
 
-from exporter.catalog import CATALOG, Kind, Metric
-from exporter.exposition.lines import render_number
-from exporter.exposition.served import SUMMARY_PARTS
-from exporter.exposition.text import EXEMPLAR_LABEL, exemplar_fits, has_exemplars
-from exporter.records import Buckets, Distribution, Exemplar, Family, Quantiles, SeriesView
+from celery_redis_exporter.catalog import CATALOG, Kind, Metric
+from celery_redis_exporter.exposition.lines import render_number
+from celery_redis_exporter.exposition.served import SUMMARY_PARTS
+from celery_redis_exporter.exposition.text import EXEMPLAR_LABEL, exemplar_fits, has_exemplars
+from celery_redis_exporter.records import Buckets, Distribution, Exemplar, Family, Quantiles, SeriesView
 
 
 class Collector(ClientCollector):

@@ -10,9 +10,9 @@ from itertools import compress
 from operator import is_not
 from typing import NamedTuple
 
-from exporter.catalog import Metric
-from exporter.records import Exemplar, Family, Reading, Sample, Value
-from exporter.static_labels import StaticLabels
+from celery_redis_exporter.catalog import Metric
+from celery_redis_exporter.records import Exemplar, Family, Reading, Sample, Value
+from celery_redis_exporter.static_labels import StaticLabels
 
 DEFAULT_LIMIT = 100_000
 """Series kept; one is about 300 bytes, with its text."""

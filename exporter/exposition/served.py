@@ -7,8 +7,8 @@ as it writes them, ``le="16"`` and ``quantile="99.9"``, which is how redis_expor
 from collections.abc import Iterable
 from typing import NamedTuple, cast
 
-from exporter.catalog import Kind, Metric
-from exporter.exposition.lines import (
+from celery_redis_exporter.catalog import Kind, Metric
+from celery_redis_exporter.exposition.lines import (
     SMALL_NUMBERS,
     head_of,
     pairs_of,
@@ -17,7 +17,7 @@ from exporter.exposition.lines import (
     render_pairs,
     render_prefix,
 )
-from exporter.records import Buckets, Family, Quantiles, SeriesView
+from celery_redis_exporter.records import Buckets, Family, Quantiles, SeriesView
 
 # Redis's quantiles are percentiles, and OpenMetrics has none above 1: there the parts of a summary are metrics.
 SUMMARY_PARTS = (("", "gauge"), ("_count", "unknown"), ("_sum", "unknown"))

@@ -11,8 +11,8 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any, cast
 
-from exporter.catalog import Kind, Metric
-from exporter.exposition.lines import (
+from celery_redis_exporter.catalog import Kind, Metric
+from celery_redis_exporter.exposition.lines import (
     GO_EXPONENTS,
     SMALL_NUMBERS,
     pairs_of,
@@ -21,8 +21,8 @@ from exporter.exposition.lines import (
     render_pairs,
     render_prefix,
 )
-from exporter.exposition.served import add_buckets, render_summary
-from exporter.records import Distribution, Exemplar, Family, SeriesView
+from celery_redis_exporter.exposition.served import add_buckets, render_summary
+from celery_redis_exporter.records import Distribution, Exemplar, Family, SeriesView
 
 EXEMPLAR_LABEL = "task_id"
 MAX_EXEMPLAR_LENGTH = 128

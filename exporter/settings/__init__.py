@@ -8,9 +8,9 @@ settings are read: ``held`` is what is left of them then, and ``apart`` reads th
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from exporter.settings.broker_urls import KombuTarget
-from exporter.settings.held import Settings, changed
-from exporter.settings.urls import RedisTarget
+from celery_redis_exporter.settings.broker_urls import KombuTarget
+from celery_redis_exporter.settings.held import Settings, changed
+from celery_redis_exporter.settings.urls import RedisTarget
 
 __all__ = ["KombuTarget", "RedisTarget", "Settings", "UsageRequested", "changed", "load", "load_tree"]
 
@@ -21,7 +21,7 @@ class UsageRequested(Exception):  # noqa: N818 -- a request, not an error
 
 def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery-redis-exporter") -> Settings:
     """Read the settings; raise ConfigError (one line, free of secrets) or UsageRequested."""
-    from exporter.settings import reader, rows  # noqa: PLC0415 -- they bring pydantic
+    from celery_redis_exporter.settings import reader, rows  # noqa: PLC0415 -- they bring pydantic
 
     if asks_for_help(argv):
         raise UsageRequested(rows.render_help(program))
@@ -30,7 +30,7 @@ def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery
 
 def load_tree(tree: Mapping[str, Any]) -> Settings:
     """Read settings that are given as a file's, and nothing else; raise ConfigError (one line, free of secrets)."""
-    from exporter.settings import reader  # noqa: PLC0415 -- brings pydantic
+    from celery_redis_exporter.settings import reader  # noqa: PLC0415 -- brings pydantic
 
     return reader.read_tree(tree)
 

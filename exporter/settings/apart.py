@@ -11,8 +11,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from exporter.errors import ConfigError
-from exporter.settings import Settings, asks_for_help, load
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import Settings, asks_for_help, load
 
 
 class _Reader(NamedTuple):

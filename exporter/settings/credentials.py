@@ -6,9 +6,9 @@ Takes paths, gives users and passwords. Never keeps one, but for knowing what mu
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from exporter.errors import ConfigError
-from exporter.settings.text_file import read_text
-from exporter.settings.urls import secrets_of
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings.text_file import read_text
+from celery_redis_exporter.settings.urls import secrets_of
 
 SHOWN_NEVER = 100
 """Former contents remembered of a file, the last ones."""

@@ -6,12 +6,12 @@ Takes a mapping, gives values by path. Reads the files that ``*_FILE`` names. An
 import re
 from collections.abc import Mapping
 
-from exporter.errors import ConfigError
-from exporter.settings.given import Given, Path, split_group
-from exporter.settings.nearest import suggest
-from exporter.settings.rows import ENVIRONMENT_PREFIX, JSON_GROUPS, by_path, describe
-from exporter.settings.text_file import read_text
-from exporter.settings.urls import SCHEMES, scheme_of
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings.given import Given, Path, split_group
+from celery_redis_exporter.settings.nearest import suggest
+from celery_redis_exporter.settings.rows import ENVIRONMENT_PREFIX, JSON_GROUPS, by_path, describe
+from celery_redis_exporter.settings.text_file import read_text
+from celery_redis_exporter.settings.urls import SCHEMES, scheme_of
 
 BROKER: Path = ("broker_url",)
 RESULTS: Path = ("result_backend_url",)

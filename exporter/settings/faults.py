@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from exporter.errors import ConfigError
-from exporter.settings.given import Given, Path
-from exporter.settings.rows import by_path
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings.given import Given, Path
+from celery_redis_exporter.settings.rows import by_path
 
 SENTENCES = {
     "int_parsing": "must be a whole number",

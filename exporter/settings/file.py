@@ -3,9 +3,9 @@
 Takes a path, gives values by path of the setting. Never shows a line of the file, which may hold a secret.
 """
 
-from exporter.errors import ConfigError
-from exporter.settings.given import Given, Path, flatten
-from exporter.settings.yaml_file import read_yaml
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings.given import Given, Path, flatten
+from celery_redis_exporter.settings.yaml_file import read_yaml
 
 CONFIG_FILE: Path = ("config", "file")
 

@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from exporter.errors import ConfigError
-from exporter.settings.foreign import FOREIGN_BY_GROUP
-from exporter.settings.nearest import suggest
-from exporter.settings.rows import JSON_GROUPS, by_path
-from exporter.settings.unique import DuplicateKeyError, unique
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings.foreign import FOREIGN_BY_GROUP
+from celery_redis_exporter.settings.nearest import suggest
+from celery_redis_exporter.settings.rows import JSON_GROUPS, by_path
+from celery_redis_exporter.settings.unique import DuplicateKeyError, unique
 
 Path = tuple[str, ...]
 

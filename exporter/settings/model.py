@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from exporter.catalog import CATALOG, Kind
-from exporter.settings import values as v
-from exporter.settings.celery import (
+from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.settings import values as v
+from celery_redis_exporter.settings.celery import (
     CeleryOptions,
     EventOptions,
     QueueOptions,
@@ -19,12 +19,12 @@ from exporter.settings.celery import (
     TrackingOptions,
     WorkerOptions,
 )
-from exporter.settings.group import Group
-from exporter.settings.names import MetricOptions, NamesOptions
-from exporter.settings.nearest import suggest
-from exporter.settings.redis import RedisOptions
-from exporter.settings.tasks import TASKS_HELP, RedBeatOptions, TasksByName
-from exporter.settings.transport import ResultTransportOptions, TransportOptions
+from celery_redis_exporter.settings.group import Group
+from celery_redis_exporter.settings.names import MetricOptions, NamesOptions
+from celery_redis_exporter.settings.nearest import suggest
+from celery_redis_exporter.settings.redis import RedisOptions
+from celery_redis_exporter.settings.tasks import TASKS_HELP, RedBeatOptions, TasksByName
+from celery_redis_exporter.settings.transport import ResultTransportOptions, TransportOptions
 
 HISTOGRAMS = tuple(metric.name for metric in CATALOG.values() if metric.kind is Kind.HISTOGRAM and metric.buckets)
 

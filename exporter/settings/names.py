@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from exporter.catalog import CATALOG
-from exporter.settings import values as v
-from exporter.settings.group import Group
-from exporter.settings.nearest import suggest
-from exporter.settings.patterns import compile_pattern, read_replacement
+from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.settings import values as v
+from celery_redis_exporter.settings.group import Group
+from celery_redis_exporter.settings.nearest import suggest
+from celery_redis_exporter.settings.patterns import compile_pattern, read_replacement
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 TAKEN = {label.name for metric in CATALOG.values() for label in metric.labels} | {"le", "generation"}

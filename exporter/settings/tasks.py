@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from exporter.settings import values as v
-from exporter.settings.group import Group
+from celery_redis_exporter.settings import values as v
+from celery_redis_exporter.settings.group import Group
 
 
 class TaskOptions(Group):

@@ -5,7 +5,7 @@ Takes a path, gives its text. Never shows any of it.
 
 from pathlib import Path
 
-from exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError
 
 
 def read_text(name: str, written: str, *, secret: bool = False) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError
 
 
 class ScheduledTask(NamedTuple):

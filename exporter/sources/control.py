@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from exporter.sources.event_stream import Topic
-from exporter.sources.queues import QueueKeys
-from exporter.sources.refusals import Refusal, right
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.sources.event_stream import Topic
+from celery_redis_exporter.sources.queues import QueueKeys
+from celery_redis_exporter.sources.refusals import Refusal, right
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 
 KEY_PREFIX = "celery-redis-exporter.reply."
 COMMANDS = ("del", "rpush", "expire", "lrange", "publish")

@@ -12,9 +12,9 @@ from typing import Any
 
 import hiredis
 
-from exporter.clock import Clock
-from exporter.errors import SourceError
-from exporter.sources.wire import CLIENT_NAME, Endpoint, Wire, pack
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.wire import CLIENT_NAME, Endpoint, Wire, pack
 
 POLL_SECONDS = 0.5
 _GLOB = re.compile(r"([*?\[\]\\])")

@@ -13,7 +13,7 @@ import resource
 import threading
 from pathlib import Path
 
-from exporter.clock import Clock, SystemClock
+from celery_redis_exporter.clock import Clock, SystemClock
 
 MOST_BYTES = 2**30
 """Eight times what a reply may have: the parser's buffer and what is made of it, and room for others. The longest list

@@ -15,10 +15,10 @@ is not a random sample there, a whole one is exact everywhere.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from exporter.clock import Clock
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 
 INFO_SECTIONS = ("server", "memory", "persistence", "keyspace")
 SAMPLES = 5

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from exporter.errors import SourceError
-from exporter.sources.control import Request, request_body
-from exporter.sources.kombu_link import QUEUE_PREFIX, KombuEndpoint, Link, is_missing, source_error
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.control import Request, request_body
+from celery_redis_exporter.sources.kombu_link import QUEUE_PREFIX, KombuEndpoint, Link, is_missing, source_error
 
 READ_AT_ONCE = 8
 ANSWER_SECONDS = 60.0

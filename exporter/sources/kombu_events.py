@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from exporter.clock import Clock
-from exporter.errors import SourceError
-from exporter.records import EventMessage
-from exporter.sources.kombu_link import QUEUE_PREFIX, KombuEndpoint, Link, is_missing, source_error
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records import EventMessage
+from celery_redis_exporter.sources.kombu_link import QUEUE_PREFIX, KombuEndpoint, Link, is_missing, source_error
 
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 1.0

@@ -18,7 +18,7 @@ from kombu.connection import Connection
 from kombu.exceptions import KombuError
 from kombu.transport import get_transport_cls
 
-from exporter.errors import ConfigError, SourceError
+from celery_redis_exporter.errors import ConfigError, SourceError
 
 CLIENT_NAME = "celery-redis-exporter"
 QUEUE_PREFIX = f"{CLIENT_NAME}."

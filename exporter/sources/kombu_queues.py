@@ -9,10 +9,10 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from exporter.clock import Clock
-from exporter.errors import SourceError
-from exporter.records import QueueCount
-from exporter.sources.kombu_link import KombuEndpoint, Link, source_error
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records import QueueCount
+from celery_redis_exporter.sources.kombu_link import KombuEndpoint, Link, source_error
 
 
 class QueueCounter:

@@ -5,10 +5,10 @@ it holds the server up for some milliseconds, more where much is returned, and n
 caller's thread; a failure raises SourceError.
 """
 
-from exporter.errors import SourceError
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 
 PURGE: Command = ("MEMORY", "PURGE")
 

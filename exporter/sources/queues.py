@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.errors import SourceError
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 
 _GLOB = re.compile(r"([*?\[\]\\])")
 SCAN_COUNT = 1000

@@ -5,9 +5,9 @@ read sends one ZRANGE, then an HGET per entry in batches: O(entries), at its own
 ``+zrange +hget`` and read rights on ``{prefix}*``. Lives in its caller's thread; a failure raises SourceError.
 """
 
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 
 BATCH = 500
 

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from exporter.clock import Clock
-from exporter.server_fields import mode_of
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.sources.wire import CLIENT_NAME, Command
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.server_fields import mode_of
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import CLIENT_NAME, Command
 
 PING: Command = ("PING",)
 """Tells that a server lives of which nothing else is wanted."""

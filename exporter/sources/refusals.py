@@ -7,9 +7,9 @@ nothing.
 
 from collections.abc import Sequence
 
-from exporter.clock import Clock
-from exporter.errors import SourceError
-from exporter.sources.wire import Command
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.wire import Command
 
 RETRY_SECONDS = 600.0
 MOST = 10_000

@@ -14,10 +14,10 @@ from typing import Any
 
 import hiredis
 
-from exporter.clock import Clock
-from exporter.errors import SourceError
-from exporter.sources.refusals import Refusal, Refusals
-from exporter.sources.wire import Command, Endpoint, Wire, pack
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.refusals import Refusal, Refusals
+from celery_redis_exporter.sources.wire import Command, Endpoint, Wire, pack
 
 INSTANT_BYTES = 16 * 1024
 """What the socket of an idle connection takes without waiting, however long the server hangs."""

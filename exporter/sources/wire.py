@@ -20,9 +20,9 @@ from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.retry import Retry
 
-from exporter.clock import SystemClock
-from exporter.errors import ConfigError, SourceError
-from exporter.sources.headroom import HEADROOM
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.errors import ConfigError, SourceError
+from celery_redis_exporter.sources.headroom import HEADROOM
 
 Command = tuple[str | bytes | int | float, ...]
 LIBRARY_VERSION = redis.__version__

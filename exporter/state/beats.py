@@ -5,9 +5,9 @@ Takes the names of those that answered a round of questions; gives series. Not t
 
 from collections.abc import Collection
 
-from exporter.catalog import workers as rows
-from exporter.clock import Clock
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.state.series import Store
 
 
 class Beats:

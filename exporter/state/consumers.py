@@ -8,13 +8,13 @@ thread-safe: see state.
 from collections import Counter
 from collections.abc import Iterable
 
-from exporter.catalog import Metric
-from exporter.catalog import queues as rows
-from exporter.clock import Clock
-from exporter.state.queues import CONSUMERS, Queues
-from exporter.state.series import Store
-from exporter.state.worker import Worker
-from exporter.state.workers import Workers
+from celery_redis_exporter.catalog import Metric
+from celery_redis_exporter.catalog import queues as rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.state.queues import CONSUMERS, Queues
+from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.state.worker import Worker
+from celery_redis_exporter.state.workers import Workers
 
 
 class Consumers:

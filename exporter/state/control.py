@@ -7,14 +7,14 @@ zero. Not thread-safe: see state.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from exporter.catalog import UNKNOWN
-from exporter.catalog import workers as rows
-from exporter.clock import Clock
-from exporter.inspection import Answers, HeldTask, WorkerStats
-from exporter.state.beats import Beats
-from exporter.state.tasks import Tasks
-from exporter.state.worker import UNTOLD, Presence, Setup, Worker
-from exporter.state.workers import Workers
+from celery_redis_exporter.catalog import UNKNOWN
+from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.inspection import Answers, HeldTask, WorkerStats
+from celery_redis_exporter.state.beats import Beats
+from celery_redis_exporter.state.tasks import Tasks
+from celery_redis_exporter.state.worker import UNTOLD, Presence, Setup, Worker
+from celery_redis_exporter.state.workers import Workers
 
 ROUTINE = ("stats", "active_queues", "scheduled", "reserved")
 """Asked in every round. A task goes from scheduled to reserved to active, so asked in this order none slips through."""

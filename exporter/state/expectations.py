@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from exporter.catalog import Metric
-from exporter.catalog import tasks as rows
-from exporter.records import PeriodicTask
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import Metric
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.records import PeriodicTask
+from celery_redis_exporter.state.series import Store
 
 _WILD = frozenset("*?[")
 

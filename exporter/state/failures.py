@@ -6,9 +6,9 @@ thread-safe: see state.
 
 from collections import deque
 
-from exporter.records import TaskFailed
-from exporter.report import Failure
-from exporter.state.rules import Naming
+from celery_redis_exporter.records import TaskFailed
+from celery_redis_exporter.report import Failure
+from celery_redis_exporter.state.rules import Naming
 
 
 class Failures:

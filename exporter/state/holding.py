@@ -10,7 +10,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from exporter.state.names import Names
+from celery_redis_exporter.state.names import Names
 
 FIRST_EVENTS = frozenset(("task-received", "task-revoked", "task-failed"))
 

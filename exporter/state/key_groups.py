@@ -15,7 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from exporter.state.key_tallies import FEWEST, OVERFLOW, RARE, Estimate, KeyReading, Scale, Tally, estimate
+from celery_redis_exporter.state.key_tallies import FEWEST, OVERFLOW, RARE, Estimate, KeyReading, Scale, Tally, estimate
 
 SEGMENTS = 16
 WIDE = 4

@@ -8,12 +8,12 @@ reports when a counter appears, restarts or goes. Not thread-safe: see state.
 
 from collections.abc import Iterable
 
-from exporter.catalog import OVERFLOW, Kind, Metric
-from exporter.catalog import labels as lb
-from exporter.catalog import workers as rows
-from exporter.records import Family, Value
-from exporter.state.rules import Naming
-from exporter.state.series import Series
+from celery_redis_exporter.catalog import OVERFLOW, Kind, Metric
+from celery_redis_exporter.catalog import labels as lb
+from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.records import Family, Value
+from celery_redis_exporter.state.rules import Naming
+from celery_redis_exporter.state.series import Series
 
 _SUMMED = {metric.name for metric in rows.SUMMED}
 _NAMES = {metric.name for metric in rows.METRICS}

@@ -5,13 +5,13 @@ Not thread-safe: see state.
 
 from collections.abc import Iterator
 
-from exporter.catalog import OVERFLOW, Metric
-from exporter.catalog import tasks as rows
-from exporter.state.expectations import Expectations
-from exporter.state.series import NewSeries, Series, Store
-from exporter.state.task import Task
-from exporter.state.task_series import TaskName, TaskSeries
-from exporter.state.tracking import TaskLimits
+from celery_redis_exporter.catalog import OVERFLOW, Metric
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.state.expectations import Expectations
+from celery_redis_exporter.state.series import NewSeries, Series, Store
+from celery_redis_exporter.state.task import Task
+from celery_redis_exporter.state.task_series import TaskName, TaskSeries
+from celery_redis_exporter.state.tracking import TaskLimits
 
 QUEUES_KEPT = 10_000
 

@@ -10,10 +10,10 @@ from collections.abc import Set as AbstractSet
 from math import inf
 from typing import cast
 
-from exporter.catalog import OVERFLOW, UNKNOWN, Metric
-from exporter.catalog import queues as rows
-from exporter.records import QueueCount, QueuedMessage, QueueReading, Sample
-from exporter.state.tasks import Tasks
+from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, Metric
+from celery_redis_exporter.catalog import queues as rows
+from celery_redis_exporter.records import QueueCount, QueuedMessage, QueueReading, Sample
+from celery_redis_exporter.state.tasks import Tasks
 
 _NOT_QUEUES = {UNKNOWN, OVERFLOW}
 REFUSED_KEPT = 10_000

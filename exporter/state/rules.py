@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from exporter.catalog import OVERFLOW, UNKNOWN
+from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
 
 REMEMBERED = 20_000
 """Names whose fate is remembered; when there are more, all are judged anew."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-from exporter.catalog import OVERFLOW, Kind, Metric
-from exporter.catalog.internals import SERIES, SERIES_DROPPED, SERIES_EXPIRED
-from exporter.catalog.labels import WORKER
-from exporter.clock import Clock, SystemClock
-from exporter.records import Distribution, Exemplar, Family, Value
-from exporter.static_labels import StaticLabels
+from celery_redis_exporter.catalog import OVERFLOW, Kind, Metric
+from celery_redis_exporter.catalog.internals import SERIES, SERIES_DROPPED, SERIES_EXPIRED
+from celery_redis_exporter.catalog.labels import WORKER
+from celery_redis_exporter.clock import Clock, SystemClock
+from celery_redis_exporter.records import Distribution, Exemplar, Family, Value
+from celery_redis_exporter.static_labels import StaticLabels
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from exporter.state.task_series import TaskName, TaskSeries
-    from exporter.state.worker import Worker
+    from celery_redis_exporter.state.task_series import TaskName, TaskSeries
+    from celery_redis_exporter.state.worker import Worker
 
 
 class Publication(Struct, gc=False):

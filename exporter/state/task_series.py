@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter.catalog import Metric
-from exporter.catalog import tasks as rows
+from celery_redis_exporter.catalog import Metric
+from celery_redis_exporter.catalog import tasks as rows
 
 if TYPE_CHECKING:
-    from exporter.state.series import Histogram, Series, Store
+    from celery_redis_exporter.state.series import Histogram, Series, Store
 
 STATES = ("success", "failure", "retry", "revoked", "rejected")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from exporter.catalog import UNKNOWN, internals
-from exporter.catalog import tasks as rows
-from exporter.records import (
+from celery_redis_exporter.catalog import UNKNOWN, internals
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.records import (
     TaskCancelled,
     TaskFailed,
     TaskReceived,
@@ -21,16 +21,16 @@ from exporter.records import (
     TaskStarted,
     TaskSucceeded,
 )
-from exporter.state import runs
-from exporter.state.failures import Failures
-from exporter.state.holding import Held, Holding, Waiting
-from exporter.state.names import Names
-from exporter.state.series import Store
-from exporter.state.task import Publication, Task, eta_seconds
-from exporter.state.task_series import TaskSeries
-from exporter.state.tracking import TaskLimits, Tracking
-from exporter.state.worker import ONLINE, Worker
-from exporter.state.workers import Workers
+from celery_redis_exporter.state import runs
+from celery_redis_exporter.state.failures import Failures
+from celery_redis_exporter.state.holding import Held, Holding, Waiting
+from celery_redis_exporter.state.names import Names
+from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.state.task import Publication, Task, eta_seconds
+from celery_redis_exporter.state.task_series import TaskSeries
+from celery_redis_exporter.state.tracking import TaskLimits, Tracking
+from celery_redis_exporter.state.worker import ONLINE, Worker
+from celery_redis_exporter.state.workers import Workers
 
 E = TypeVar("E", TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked)
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from exporter.state.expectations import Plan
-from exporter.state.rules import Naming
-from exporter.state.task import Task
+from celery_redis_exporter.state.expectations import Plan
+from celery_redis_exporter.state.rules import Naming
+from celery_redis_exporter.state.task import Task
 
 # Enough to recognise a second report of an end, which comes within milliseconds of the first.
 ENDED_KEPT = 5_000

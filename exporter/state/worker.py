@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from exporter.catalog import UNKNOWN, Metric
-from exporter.state.ledger import StartsLedger
+from celery_redis_exporter.catalog import UNKNOWN, Metric
+from celery_redis_exporter.state.ledger import StartsLedger
 
 if TYPE_CHECKING:
-    from exporter.state.series import Series
-    from exporter.state.task import Task
+    from celery_redis_exporter.state.series import Series
+    from celery_redis_exporter.state.task import Task
 
 
 class Presence(enum.StrEnum):

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from math import inf, nextafter
 
-from exporter.catalog import OVERFLOW, UNKNOWN, Metric
-from exporter.catalog import workers as rows
-from exporter.clock import Clock
-from exporter.records import WorkerEvent, WorkerOffline, WorkerOnline
-from exporter.state.ledger import StartsLedger
-from exporter.state.merging import Merging
-from exporter.state.rules import Naming
-from exporter.state.runs import running_on
-from exporter.state.series import Series, Store
-from exporter.state.worker import UNTOLD, Presence, Questions, Setup, Worker
+from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, Metric
+from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.records import WorkerEvent, WorkerOffline, WorkerOnline
+from celery_redis_exporter.state.ledger import StartsLedger
+from celery_redis_exporter.state.merging import Merging
+from celery_redis_exporter.state.rules import Naming
+from celery_redis_exporter.state.runs import running_on
+from celery_redis_exporter.state.series import Series, Store
+from celery_redis_exporter.state.worker import UNTOLD, Presence, Questions, Setup, Worker
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ Takes what exposition takes, without the labels that settings add to every metri
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, cast
 
-from exporter.catalog import CATALOG, Metric
-from exporter.records import Distribution, Family, Sample
+from celery_redis_exporter.catalog import CATALOG, Metric
+from celery_redis_exporter.records import Distribution, Family, Sample
 
 
 class Row(NamedTuple):

@@ -1,4 +1,4 @@
-"""The schema of ``/api/v1/status``, made from ``exporter.report``: ``python -m exporter.status.schema --write``."""
+"""The schema of ``/api/v1/status``, made from ``report``: ``python -m celery_redis_exporter.status.schema --write``."""
 
 import json
 import sys
@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from exporter.generated import print_or_write
-from exporter.report import Report
+from celery_redis_exporter.generated import print_or_write
+from celery_redis_exporter.report import Report
 
 TARGET = Path(__file__).parents[2] / "deploy" / "status.schema.json"
-COMMAND = "python -m exporter.status.schema --write"
+COMMAND = "python -m celery_redis_exporter.status.schema --write"
 
 
 def build_schema() -> dict[str, Any]:
@@ -20,7 +20,7 @@ def build_schema() -> dict[str, Any]:
     for part in parts.values():
         part["required"] = list(part["properties"])
         part["description"] = " ".join(part["description"].split()).replace("``", "")
-    comment = f"Generated from exporter/report.py: {COMMAND}"
+    comment = f"Generated from report.py in the package: {COMMAND}"
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$comment": comment,

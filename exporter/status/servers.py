@@ -7,14 +7,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from exporter.catalog import CATALOG, Metric, internals, key_space
-from exporter.catalog import redis_server as rows
-from exporter.clock import Clock
-from exporter.records import Sample
-from exporter.report import Clients, KeyGroup, Memory, Server, State
-from exporter.state.trends import Counts, Trends
-from exporter.status.numbers import Numbers
-from exporter.status.thresholds import threshold
+from celery_redis_exporter.catalog import CATALOG, Metric, internals, key_space
+from celery_redis_exporter.catalog import redis_server as rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.report import Clients, KeyGroup, Memory, Server, State
+from celery_redis_exporter.state.trends import Counts, Trends
+from celery_redis_exporter.status.numbers import Numbers
+from celery_redis_exporter.status.thresholds import threshold
 
 NUMBERS: Mapping[str, Metric] = {
     name: CATALOG[f"redis_{row}"]

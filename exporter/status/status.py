@@ -4,19 +4,19 @@ import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
-from exporter.catalog import internals
-from exporter.catalog import tasks as task_rows
-from exporter.catalog import workers as worker_rows
-from exporter.clock import Clock
-from exporter.records import Family, Sample
-from exporter.report import Check, Exporter, Failure, Report
-from exporter.status.health import Counted, Scene, judge
-from exporter.status.marks import SPACING, WINDOW, Counters, Marks, quantile
-from exporter.status.numbers import Numbers
-from exporter.status.queues import marks_of_queues, read_queues, read_unacked
-from exporter.status.servers import Servers
-from exporter.status.tasks import marks_of_tasks, read_tasks, tally_tasks
-from exporter.status.workers import read_workers
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import tasks as task_rows
+from celery_redis_exporter.catalog import workers as worker_rows
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.records import Family, Sample
+from celery_redis_exporter.report import Check, Exporter, Failure, Report
+from celery_redis_exporter.status.health import Counted, Scene, judge
+from celery_redis_exporter.status.marks import SPACING, WINDOW, Counters, Marks, quantile
+from celery_redis_exporter.status.numbers import Numbers
+from celery_redis_exporter.status.queues import marks_of_queues, read_queues, read_unacked
+from celery_redis_exporter.status.servers import Servers
+from celery_redis_exporter.status.tasks import marks_of_tasks, read_tasks, tally_tasks
+from celery_redis_exporter.status.workers import read_workers
 
 MARKED = frozenset({
     internals.EVENTS, internals.EVENTS_INVALID, internals.EVENT_LAG, worker_rows.WORKER_EVENTS_MISSED,

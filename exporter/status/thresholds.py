@@ -1,6 +1,6 @@
 """The alerts' own thresholds: a page that calls well what an alert calls critical helps nobody."""
 
-from exporter.alerts import GROUPS
+from celery_redis_exporter.alerts import GROUPS
 
 _BY_NAME = {alert.name: alert for group in GROUPS for alert in group.alerts}
 

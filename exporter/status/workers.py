@@ -1,9 +1,9 @@
 """Workers, from the gauges of their heartbeats and answers."""
 
-from exporter.catalog import OVERFLOW, UNKNOWN
-from exporter.catalog import workers as rows
-from exporter.report import Worker
-from exporter.status.numbers import Numbers
+from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
+from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.report import Worker
+from celery_redis_exporter.status.numbers import Numbers
 
 PERIODS = ("1m", "5m", "15m")
 

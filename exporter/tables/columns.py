@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
-from exporter.report import Report
-from exporter.wording import UNKNOWN, say_ago, say_moment
+from celery_redis_exporter.report import Report
+from celery_redis_exporter.wording import UNKNOWN, say_ago, say_moment
 
 Tone = Literal["", "ok", "warning", "critical", "soft"]
 Take = Callable[[Any], Any]

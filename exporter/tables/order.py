@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from exporter.report import Report
-from exporter.tables.columns import Order, Table
+from celery_redis_exporter.report import Report
+from celery_redis_exporter.tables.columns import Order, Table
 
 
 def read_order(table: Table, text: str) -> Order:

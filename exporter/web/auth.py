@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.web.routes import NO_STORE, OverloadError, Pool
+from celery_redis_exporter.web.routes import NO_STORE, OverloadError, Pool
 
 REMEMBERED = 100
 """Right passwords that need no bcrypt again."""

@@ -9,11 +9,11 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
-from exporter.report import Exporter, Health, Report, Unacked
-from exporter.tables import QUEUES, SERVERS, Table, tables_of
-from exporter.web.tables import render_facts, render_servers, render_table
-from exporter.web.view import USUAL, View
-from exporter.wording import say_bytes, say_count, say_duration, say_moment, say_rate
+from celery_redis_exporter.report import Exporter, Health, Report, Unacked
+from celery_redis_exporter.tables import QUEUES, SERVERS, Table, tables_of
+from celery_redis_exporter.web.tables import render_facts, render_servers, render_table
+from celery_redis_exporter.web.view import USUAL, View
+from celery_redis_exporter.wording import say_bytes, say_count, say_duration, say_moment, say_rate
 
 NAME = "celery-redis-exporter"
 _STATES = {"ok": "OK", "warning": "WARNING", "critical": "CRITICAL"}
@@ -23,7 +23,7 @@ _LINKS = (("metrics", "Metrics"), ("./api/v1/status", "JSON"), ("./-/ready", "Re
 @cache
 def read_asset(name: str) -> str:
     """Give a style sheet or script of the package."""
-    return files("exporter.web").joinpath("assets", name).read_text(encoding="utf-8")
+    return files("celery_redis_exporter.web").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 @cache

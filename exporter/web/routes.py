@@ -22,8 +22,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.errors import ConfigError, ExporterError
-from exporter.web.page import content_security_policy
+from celery_redis_exporter.errors import ConfigError, ExporterError
+from celery_redis_exporter.web.page import content_security_policy
 
 SCRAPE_THREADS = 8
 PAGE_THREADS = 4

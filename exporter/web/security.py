@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter.clock import Clock
-from exporter.web_config import WebConfig
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.web_config import WebConfig
 
 
 def guard(app: ASGIApp, config: WebConfig, open_paths: Collection[str] = ()) -> ASGIApp:
@@ -19,7 +19,7 @@ def guard(app: ASGIApp, config: WebConfig, open_paths: Collection[str] = ()) -> 
     Nobody is asked for a password at ``open_paths``.
     """
     if config.users:
-        from exporter.web.auth import BasicAuth  # noqa: PLC0415 -- brings bcrypt, which most exporters never need
+        from celery_redis_exporter.web.auth import BasicAuth  # noqa: PLC0415 -- brings bcrypt, which most exporters never need
 
         app = BasicAuth(app, config.users, open_paths)
     return FixedHeaders(app, config.headers) if config.headers else app
@@ -29,7 +29,7 @@ def open_tls(config: WebConfig, clock: Clock) -> ssl.SSLContext | None:
     """Load the certificate, None if TLS is off; raise ConfigError in one line if that fails."""
     if config.tls is None:
         return None
-    from exporter.web.tls import ReloadingContext  # noqa: PLC0415 -- not needed without TLS
+    from celery_redis_exporter.web.tls import ReloadingContext  # noqa: PLC0415 -- not needed without TLS
 
     return ReloadingContext(config.tls, clock)
 

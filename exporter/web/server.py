@@ -22,7 +22,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import Server
 
-from exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError
 
 BACKLOG = 256
 KEEP_ALIVE = 75

@@ -6,10 +6,10 @@ Takes tables and readings, gives HTML; everything that comes in is escaped.
 from collections.abc import Sequence
 from html import escape
 
-from exporter.report import KeyGroup, Report, Server
-from exporter.tables import SERVERS, Cell, Column, Order, Table, arrange
-from exporter.web.view import View
-from exporter.wording import say_bytes, say_count, say_rate, say_share
+from celery_redis_exporter.report import KeyGroup, Report, Server
+from celery_redis_exporter.tables import SERVERS, Cell, Column, Order, Table, arrange
+from celery_redis_exporter.web.view import View
+from celery_redis_exporter.wording import say_bytes, say_count, say_rate, say_share
 
 SHOWN = 20
 """Rows of a table until all are asked for."""

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import structlog
 
-from exporter.clock import Clock
-from exporter.errors import ConfigError
-from exporter.web_config import TlsConfig
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.web_config import TlsConfig
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at the files."""

@@ -5,8 +5,8 @@ Takes names of metrics, gives expressions. Raises KeyError for a metric that the
 
 from dataclasses import dataclass
 
-from exporter.catalog import CATALOG, Kind
-from exporter.catalog.tasks import BY_WORKER
+from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.catalog.tasks import BY_WORKER
 
 RATE = "$__rate_interval"
 RANGE = "$__range"

@@ -3,7 +3,7 @@
 Takes the alerts, gives constants. Colours are Grafana's names, so that they suit the dark and the light theme.
 """
 
-from exporter.alerts import GROUPS
+from celery_redis_exporter.alerts import GROUPS
 
 CALM = "transparent"
 """All is well: a tile without a colour."""

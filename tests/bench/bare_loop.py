@@ -15,7 +15,7 @@ from typing import Any, Union
 import hiredis
 import msgspec
 
-from exporter.catalog.tasks import DURATION_BUCKETS
+from celery_redis_exporter.catalog.tasks import DURATION_BUCKETS
 
 
 class Envelope(msgspec.Struct, gc=False):

@@ -2,7 +2,7 @@
 
 import threading
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.bench.meters import cpu_seconds
 from tests.bench.streams import Shape
 from tests.bench.table import Effort, Report, Row

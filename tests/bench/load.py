@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.bench.streams import STAGES, Message, Shape, Stream
 
 CHUNK = 250

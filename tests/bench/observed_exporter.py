@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from exporter.cli import main
-from exporter.clock import SystemClock
-from exporter.pipeline import EventPipeline
+from celery_redis_exporter.cli import main
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.pipeline import EventPipeline
 
 _STAMP = re.compile(rb'"timestamp": ([0-9.]+)')
 

@@ -8,7 +8,7 @@ without one is what the machine does by itself.
 import threading
 from dataclasses import dataclass, field
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.bench.folds import longest_wait, read_folds
 from tests.bench.scraper import ACCEPT, TEXT, Scraper
 from tests.bench.streams import Shape

@@ -11,14 +11,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter.catalog import internals, tasks
-from exporter.clock import SystemClock
-from exporter.exposition.collector import Collector
-from exporter.exposition.text import render_families
-from exporter.records import Family
-from exporter.state.names import Names
-from exporter.state.series import Store
-from exporter.state.tracking import TaskLimits
+from celery_redis_exporter.catalog import internals, tasks
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.exposition.collector import Collector
+from celery_redis_exporter.exposition.text import render_families
+from celery_redis_exporter.records import Family
+from celery_redis_exporter.state.names import Names
+from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.state.tracking import TaskLimits
 from tests.bench.table import Effort, Report, Row, Spread, render_table, spread
 
 METRICS = (*tasks.METRICS, *internals.METRICS)

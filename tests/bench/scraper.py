@@ -9,7 +9,7 @@ import re
 import socket
 from dataclasses import dataclass
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 
 # As Prometheus 2 sends it.
 ACCEPT = (

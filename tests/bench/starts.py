@@ -3,7 +3,7 @@
 import socket
 import threading
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.bench.scrapes import is_up
 from tests.bench.subjects import start_exporter
 from tests.bench.table import Effort, Report, Row, spread

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from exporter.clock import Clock, SystemClock
+from celery_redis_exporter.clock import Clock, SystemClock
 
 Stage = Literal["sent", "started", "ended"]
 STAGES: tuple[Stage, ...] = ("sent", "started", "ended")

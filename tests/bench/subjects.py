@@ -24,7 +24,7 @@ REQUIREMENTS = {
 }
 # The PyPI release has no console script of its own; this is what its container image runs.
 CELERY_EXPORTER = "from src.cli import cli; cli()"
-OWN = (sys.executable, "-m", "exporter")
+OWN = (sys.executable, "-m", "celery_redis_exporter")
 OBSERVED = (sys.executable, "-m", "tests.bench.observed_exporter")
 REDIS_EXPORTER = "prometheus-redis-exporter"
 

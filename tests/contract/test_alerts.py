@@ -10,13 +10,13 @@ from typing import Any
 import promql_parser as promql
 import pytest
 
-from exporter.alerts import GROUPS, Alert
-from exporter.alerts.files import RUNBOOKS, Options, build_groups, files, select
-from exporter.alerts.rule import Parametrised, fill
-from exporter.alerts.slo import Objective, build_group
-from exporter.catalog import CATALOG, Kind
-from exporter.cli.render_alerts import HELP
-from exporter.settings.rows import describe
+from celery_redis_exporter.alerts import GROUPS, Alert
+from celery_redis_exporter.alerts.files import RUNBOOKS, Options, build_groups, files, select
+from celery_redis_exporter.alerts.rule import Parametrised, fill
+from celery_redis_exporter.alerts.slo import Objective, build_group
+from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.cli.render_alerts import HELP
+from celery_redis_exporter.settings.rows import describe
 from tests import yaml_text
 from tests.contract.test_prose import FOREIGN_FLAGS, FOREIGN_NAMES, names_of_samples
 from tests.promql import Labels, catalogued, every, matchers, mixed, result_labels, selectors
@@ -96,7 +96,9 @@ def test_files_are_what_the_generator_writes() -> None:
     wanted = files()
     assert sorted(wanted) == sorted(path.name for path in FOLDER.glob("*.yml"))
     for name, text in wanted.items():
-        assert text == (FOLDER / name).read_text(encoding="utf-8"), "run: python -m exporter.alerts.files --write"
+        assert text == (FOLDER / name).read_text(encoding="utf-8"), (
+            "run: python -m celery_redis_exporter.alerts.files --write"
+        )
 
 
 def test_names_are_unique() -> None:

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from exporter.catalog import CATALOG, Kind, labels, redis_core, redis_server
-from exporter.catalog.metric import Label
+from celery_redis_exporter.catalog import CATALOG, Kind, labels, redis_core, redis_server
+from celery_redis_exporter.catalog.metric import Label
 
 ALERTS = Path(__file__).parents[2] / "alerts"
 OWN = [metric for metric in CATALOG.values() if not metric.name.startswith("redis_")]

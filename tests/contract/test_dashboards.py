@@ -12,9 +12,9 @@ from typing import Any
 import promql_parser as promql
 import pytest
 
-from exporter.alerts import GROUPS
-from exporter.catalog import CATALOG, Kind
-from exporter.cli.render_dashboards import HELP
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.cli.render_dashboards import HELP
 from grafana.generator import BOARDS
 from grafana.generator.files import files
 from grafana.generator.panel import RUNBOOKS
@@ -430,4 +430,4 @@ def test_the_wheel_takes_every_dashboard() -> None:
     """Each dashboard is named in pyproject.toml, without which it would be missing in an installation."""
     project = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8"))
     taken = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert {f"grafana/{uid}.json": f"exporter/dashboards/{uid}.json" for uid in boards()} == taken
+    assert {f"grafana/{uid}.json": f"celery_redis_exporter/dashboards/{uid}.json" for uid in boards()} == taken

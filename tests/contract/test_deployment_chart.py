@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from exporter import __version__
+from celery_redis_exporter import __version__
 from tests import yaml_text
 from tests.deployment import chart, go_templates, manifests
 from tests.deployment.manifests import of_kind

@@ -12,8 +12,8 @@ from typing import Any
 import promql_parser as promql
 import pytest
 
-from exporter.settings import load
-from exporter.settings.rows import describe
+from celery_redis_exporter.settings import load
+from celery_redis_exporter.settings.rows import describe
 from tests import promql as labels
 from tests import yaml_text
 from tests.deployment import compose, dockerfile, schemas

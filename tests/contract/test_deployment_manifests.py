@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.alerts import GROUPS
-from exporter.alerts.files import Options, render_prometheus_rule
-from exporter.settings import load
-from exporter.web.routes import Handlers, MetricsReply, build_app
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts.files import Options, render_prometheus_rule
+from celery_redis_exporter.settings import load
+from celery_redis_exporter.web.routes import Handlers, MetricsReply, build_app
 from tests.deployment import manifests, schemas
 from tests.deployment.manifests import Manifest, of_kind
 

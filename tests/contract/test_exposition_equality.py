@@ -14,12 +14,12 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
-from exporter.catalog import CATALOG, Kind, Label, Metric
-from exporter.catalog.metric import counter, gauge, histogram
-from exporter.exposition.collector import Collector
-from exporter.exposition.families import SampleSeries
-from exporter.exposition.text import render_families
-from exporter.records import Buckets, Distribution, Exemplar, Family, Quantiles, Value
+from celery_redis_exporter.catalog import CATALOG, Kind, Label, Metric
+from celery_redis_exporter.catalog.metric import counter, gauge, histogram
+from celery_redis_exporter.exposition.collector import Collector
+from celery_redis_exporter.exposition.families import SampleSeries
+from celery_redis_exporter.exposition.text import render_families
+from celery_redis_exporter.records import Buckets, Distribution, Exemplar, Family, Quantiles, Value
 
 ZULU, ALPHA = Label("zulu", "Sorted last."), Label("alpha", "Sorted first.")
 COUNTER = counter("test_events_total", 'Help with a \\ a "quote"\nand a second line.', (ZULU, ALPHA))

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from exporter.alerts import files as alerts
-from exporter.catalog import reference as metrics
-from exporter.cli.check import reference as findings
-from exporter.settings import reference as settings
-from exporter.status import schema as status
+from celery_redis_exporter.alerts import files as alerts
+from celery_redis_exporter.catalog import reference as metrics
+from celery_redis_exporter.cli.check import reference as findings
+from celery_redis_exporter.settings import reference as settings
+from celery_redis_exporter.status import schema as status
 
 
 @pytest.mark.parametrize(
     ("target", "render", "command"),
     [
-        (metrics.TARGET, metrics.render_markdown, "python -m exporter.catalog.reference --write"),
-        (settings.TARGET, settings.render_markdown, "python -m exporter.settings.reference --write"),
-        (findings.TARGET, findings.render_markdown, "python -m exporter.cli.check.reference --write"),
+        (metrics.TARGET, metrics.render_markdown, "python -m celery_redis_exporter.catalog.reference --write"),
+        (settings.TARGET, settings.render_markdown, "python -m celery_redis_exporter.settings.reference --write"),
+        (findings.TARGET, findings.render_markdown, "python -m celery_redis_exporter.cli.check.reference --write"),
         (status.TARGET, status.render_schema, status.COMMAND),
     ],
     ids=[
@@ -38,5 +38,5 @@ def test_alert_rules_are_what_the_generator_writes() -> None:
     committed = {path.name: path.read_text(encoding="utf-8") for path in alerts.TARGET.glob("*.yml")}
     written = alerts.files()
     assert written == {name: text for name, text in committed.items() if "example" not in name}, (
-        "run: python -m exporter.alerts.files --write"
+        "run: python -m celery_redis_exporter.alerts.files --write"
     )

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.alerts import GROUPS
-from exporter.alerts.slo import Objective, build_group
-from exporter.catalog import CATALOG, Kind
-from exporter.cli import COMMANDS, analyze, check, render_alerts, render_dashboards, top
-from exporter.settings.rows import describe
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts.slo import Objective, build_group
+from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.cli import COMMANDS, analyze, check, render_alerts, render_dashboards, top
+from celery_redis_exporter.settings.rows import describe
 from tests.integration import acl
 from tests.project_files import project_files
 
@@ -62,7 +62,7 @@ FOREIGN_FLAGS = {
 }
 HELP = analyze.HELP + check.HELP + top.HELP + render_alerts.HELP + render_dashboards.HELP
 OF_COMMANDS = set(re.findall(r"--[a-z][a-z-]+", HELP))
-FOREIGN_NAMES = {"redis_exporter", "redis_nodes"}  # the latter is a thread
+FOREIGN_NAMES = {"celery_redis_exporter", "redis_exporter", "redis_nodes"}  # the latter is a thread
 ALERT = r"\b(?:Celery|Redis)[A-Z]\w+"
 MIGRATION = ROOT / "deploy" / "migration.md"
 

@@ -1,9 +1,9 @@
 """Distributions that servers keep against prometheus_client's rendering, byte by byte, and back through its parsers."""
 
-from exporter.catalog.metric import histogram, summary
-from exporter.exposition.collector import Collector
-from exporter.exposition.text import render_families
-from exporter.records import Buckets, Family, Quantiles
+from celery_redis_exporter.catalog.metric import histogram, summary
+from celery_redis_exporter.exposition.collector import Collector
+from celery_redis_exporter.exposition.text import render_families
+from celery_redis_exporter.records import Buckets, Family, Quantiles
 from tests.contract.test_exposition_equality import (
     ALPHA,
     HOSTILE,

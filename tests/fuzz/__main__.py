@@ -66,7 +66,7 @@ def search() -> None:
     import atheris  # type: ignore[import-untyped]  # optional, and without types
 
     target = sys.argv.pop(1)
-    with atheris.instrument_imports(include=["exporter"], enable_loader_override=False):
+    with atheris.instrument_imports(include=["celery_redis_exporter"], enable_loader_override=False):
         from tests.fuzz.invariants import INVARIANTS
 
     invariant, found = INVARIANTS[target], FOUND / target

@@ -10,16 +10,16 @@ from typing import Any
 
 import msgspec
 
-from exporter.catalog import Kind
-from exporter.catalog import tasks as rows
-from exporter.catalog import workers as worker_rows
-from exporter.decode.event_stream import decode_event_message
-from exporter.pipeline import EventPipeline
-from exporter.records import EVENT_CLASSES, Distribution, EventMessage, Family
-from exporter.state.rules import Naming
-from exporter.state.series import NewSeries
-from exporter.state.tracking import TaskLimits
-from exporter.state.workers import WorkerLimits
+from celery_redis_exporter.catalog import Kind
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.catalog import workers as worker_rows
+from celery_redis_exporter.decode.event_stream import decode_event_message
+from celery_redis_exporter.pipeline import EventPipeline
+from celery_redis_exporter.records import EVENT_CLASSES, Distribution, EventMessage, Family
+from celery_redis_exporter.state.rules import Naming
+from celery_redis_exporter.state.series import NewSeries
+from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import EVENT_METRICS, Lab
 
 MOST_TRACKED = 12

@@ -17,29 +17,29 @@ from types import MappingProxyType
 import hiredis
 import msgspec
 
-from exporter.catalog import Kind
-from exporter.catalog.redis_server import UP
-from exporter.decode import cluster, redis_server, sentinel
-from exporter.decode.control import decode_reply
-from exporter.decode.event_stream import decode_event_message, decode_message
-from exporter.decode.exceptions import exception_class, unregistered_name
-from exporter.decode.key_groups import LONGEST_LABEL, CeleryNames, KeyClassifier
-from exporter.decode.queues import decode_binding, decode_oldest_delivery, decode_queued
-from exporter.decode.redis_info import InfoDecoder
-from exporter.decode.schedules import decode_redbeat_definition
-from exporter.errors import ConfigError, DecodeError
-from exporter.exposition import negotiate
-from exporter.records import Address, Broken, EventMessage, Part, Sample, TaskFailed, TaskRetried
-from exporter.settings import Settings, load
-from exporter.settings.file import read_file
-from exporter.settings.flags import read_flags
-from exporter.settings.web_config import read_web_config
-from exporter.sources.headroom import Headroom
-from exporter.sources.wire import UNREADABLE
-from exporter.status.numbers import Numbers
-from exporter.status.servers import Servers
-from exporter.web.auth import read_credentials
-from exporter.web.routes import read_headers
+from celery_redis_exporter.catalog import Kind
+from celery_redis_exporter.catalog.redis_server import UP
+from celery_redis_exporter.decode import cluster, redis_server, sentinel
+from celery_redis_exporter.decode.control import decode_reply
+from celery_redis_exporter.decode.event_stream import decode_event_message, decode_message
+from celery_redis_exporter.decode.exceptions import exception_class, unregistered_name
+from celery_redis_exporter.decode.key_groups import LONGEST_LABEL, CeleryNames, KeyClassifier
+from celery_redis_exporter.decode.queues import decode_binding, decode_oldest_delivery, decode_queued
+from celery_redis_exporter.decode.redis_info import InfoDecoder
+from celery_redis_exporter.decode.schedules import decode_redbeat_definition
+from celery_redis_exporter.errors import ConfigError, DecodeError
+from celery_redis_exporter.exposition import negotiate
+from celery_redis_exporter.records import Address, Broken, EventMessage, Part, Sample, TaskFailed, TaskRetried
+from celery_redis_exporter.settings import Settings, load
+from celery_redis_exporter.settings.file import read_file
+from celery_redis_exporter.settings.flags import read_flags
+from celery_redis_exporter.settings.web_config import read_web_config
+from celery_redis_exporter.sources.headroom import Headroom
+from celery_redis_exporter.sources.wire import UNREADABLE
+from celery_redis_exporter.status.numbers import Numbers
+from celery_redis_exporter.status.servers import Servers
+from celery_redis_exporter.web.auth import read_credentials
+from celery_redis_exporter.web.routes import read_headers
 from tests.fakes import FakeClock
 from tests.fuzz.folding import check_fold
 from tests.fuzz.labels import check_labels

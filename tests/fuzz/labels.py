@@ -10,11 +10,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.samples import Sample
 
-from exporter.catalog import tasks as rows
-from exporter.exposition import ProcessMetrics, Renderer, negotiate
-from exporter.exposition.text import exemplar_fits
-from exporter.records import Family
-from exporter.state.series import Store
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
+from celery_redis_exporter.exposition.text import exemplar_fits
+from celery_redis_exporter.records import Family
+from celery_redis_exporter.state.series import Store
 from tests.lab import EVENT_METRICS
 
 _PROCESS = ProcessMetrics()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from unittest import mock
 
-from exporter.cli import COMMANDS, main
+from celery_redis_exporter.cli import COMMANDS, main
 from tests import yaml_text
 from tests.deployment import chart, kustomize
 from tests.goldens.command_lines import COMMAND_LINES

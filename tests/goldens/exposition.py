@@ -13,11 +13,11 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, cast
 
-from exporter.app import App
-from exporter.control import Control
-from exporter.options import control_options
-from exporter.settings import load_tree
-from exporter.sources.control import Request
+from celery_redis_exporter.app import App
+from celery_redis_exporter.control import Control
+from celery_redis_exporter.options import control_options
+from celery_redis_exporter.settings import load_tree
+from celery_redis_exporter.sources.control import Request
 from tests.bench.streams import Shape, Stream
 from tests.fakes import FakeClock
 from tests.goldens.replay_server import ReplayServer

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import yaml
 from celery import Celery
 
-from exporter.alerts import GROUPS, Alert, Group
-from exporter.alerts.files import Change, Options, render_rules
+from celery_redis_exporter.alerts import GROUPS, Alert, Group
+from celery_redis_exporter.alerts.files import Change, Options, render_rules
 from tests import yaml_text
 from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
 from tests.integration.application import build

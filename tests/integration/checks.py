@@ -23,7 +23,7 @@ LIVELY = WorkerOptions(arguments=BEATING)
 
 def start_check(programs: Programs, url: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
     """Start the check of a broker."""
-    command = (sys.executable, "-m", "exporter", "check", "--broker-url", url, *ANY_PORT, *arguments)
+    command = (sys.executable, "-m", "celery_redis_exporter", "check", "--broker-url", url, *ANY_PORT, *arguments)
     return programs.run(*command, environment=dict(environment or {}))
 
 

@@ -96,7 +96,7 @@ class ComposeStack:
     def _program(self, name: str) -> list[str]:
         """Give what the image starts by itself."""
         programs = {"prometheus": ["prometheus"], "alertmanager": [program()]}
-        return programs.get(name, [sys.executable, "-m", "exporter"] if name == "exporter" else [])
+        return programs.get(name, [sys.executable, "-m", "celery_redis_exporter"] if name == "exporter" else [])
 
     def _listen(self, name: str) -> list[str]:
         """Give the flags that the file has not: another port than the usual one, and a second in place of a minute."""

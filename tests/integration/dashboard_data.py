@@ -21,7 +21,7 @@ from pathlib import Path
 
 import yaml
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.integration.alert_stack import shorten_rules
 from tests.integration.dashboard_history import History
 from tests.integration.dashboard_story import tell_executions, tell_queues, tell_tasks, tell_workers
@@ -79,7 +79,7 @@ class Shop:
         self._worker("payments", "payments")
         self._worker("shop", "default,reports")
         self.victim = self._worker("spare", "default", "--pool=solo")
-        self._start("customers", [sys.executable, "-m", "exporter.demo.traffic"])
+        self._start("customers", [sys.executable, "-m", "celery_redis_exporter.demo.traffic"])
 
     def send(self, task: str, queue: str = "default", **options: object) -> None:
         """Publish a task of the shop's."""

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from itertools import accumulate, pairwise
 
-from exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.catalog import CATALOG, Kind
 
 Level = Callable[[float], float]
 """A value by the hours since the start."""

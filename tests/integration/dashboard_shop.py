@@ -5,7 +5,7 @@ Takes Celery's own environment variables, gives ``app``. Never runs outside the 
 
 from celery.exceptions import Reject
 
-from exporter.demo.application import build_application
+from celery_redis_exporter.demo.application import build_application
 
 
 def _refuse(order: int) -> None:

@@ -71,7 +71,7 @@ class Exporter:
     def __init__(self, log: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         # What is counted shows at once, unless a test wants it otherwise.
         environment = {"EXPORTER_SERIES__ZERO_FIRST": "0"} | dict(environment or {})
-        self.process = Process([sys.executable, "-m", "exporter", *arguments], log, environment)
+        self.process = Process([sys.executable, "-m", "celery_redis_exporter", *arguments], log, environment)
         self.process.wait_for('"app.started"')
         self.port = int(self.line("app.started")["listen"].rpartition(":")[2])
 

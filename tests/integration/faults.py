@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exporter.catalog import CATALOG
+from celery_redis_exporter.catalog import CATALOG
 from tests.integration.conftest import Programs
 from tests.integration.exporters import LISTEN, Exporter, Samples
 from tests.integration.processes import ROOT

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.alerts import GROUPS
-from exporter.alerts.files import Change, Options, render_rules
-from exporter.alerts.slo import Objective, build_group
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts.files import Change, Options, render_rules
+from celery_redis_exporter.alerts.slo import Objective, build_group
 from tests import yaml_text
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT

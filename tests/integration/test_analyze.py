@@ -44,7 +44,7 @@ def filled(programs: Programs) -> RedisServer:
 
 def analyze(programs: Programs, *arguments: str) -> Process:
     """Run it to its end."""
-    process = programs.run(sys.executable, "-m", "exporter", "analyze", *arguments)
+    process = programs.run(sys.executable, "-m", "celery_redis_exporter", "analyze", *arguments)
     process.ended(60)
     return process
 
@@ -157,7 +157,14 @@ def test_all_servers_of_the_settings(programs: Programs, filled: RedisServer) ->
 def test_an_interrupt_reports_what_was_seen(programs: Programs, filled: RedisServer) -> None:
     """Ctrl-C ends the look, not the report."""
     process = programs.run(
-        sys.executable, "-m", "exporter", "analyze", filled.url(), "--duty=0.001", "--db=0", "--no-progress"
+        sys.executable,
+        "-m",
+        "celery_redis_exporter",
+        "analyze",
+        filled.url(),
+        "--duty=0.001",
+        "--db=0",
+        "--no-progress",
     )
     stats = "cmdstat_memory|usage"
     eventually(lambda: filled.command("INFO", "commandstats").get(stats, {"calls": 0})["calls"] > 100)

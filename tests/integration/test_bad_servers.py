@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.integration.cluster_servers import RedisCluster
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter

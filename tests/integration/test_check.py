@@ -90,7 +90,7 @@ def test_nothing_is_heard_where_nobody_listens(programs: Programs) -> None:
 @pytest.mark.parametrize("arguments", [("--broker-urls", "x"), ("--listen", "soon"), ("--scrape.deadline=-1",)])
 def test_wrong_settings_are_a_finding_too(programs: Programs, arguments: tuple[str, ...]) -> None:
     """With --json a wrong flag or value is one document as well, and without it one line; the exit code is 2."""
-    command = (sys.executable, "-m", "exporter", "check", *arguments)
+    command = (sys.executable, "-m", "celery_redis_exporter", "check", *arguments)
     found = findings_of(programs.run(*command, "--json"))
     assert ["settings-wrong"] == list(found)
     assert arguments[0].partition("=")[0] in found["settings-wrong"]["found"]

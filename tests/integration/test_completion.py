@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli import COMMANDS
-from exporter.settings.rows import describe
+from celery_redis_exporter.cli import COMMANDS
+from celery_redis_exporter.settings.rows import describe
 from tests.integration.processes import clean_environment
 from tests.waiting import eventually
 
@@ -36,7 +36,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Write the script for each shell."""
     folder = tmp_path_factory.mktemp("completion")
     for shell in SHELLS:
-        command = [sys.executable, "-m", "exporter", "completion", shell]
+        command = [sys.executable, "-m", "celery_redis_exporter", "completion", shell]
         done = subprocess.run(command, env=clean_environment(), capture_output=True, check=True)
         (folder / shell).write_bytes(done.stdout)
     return {shell: folder / shell for shell in SHELLS}

@@ -26,11 +26,15 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 METRIC, ALERT, PANEL = "Add a Redis metric", "Add an alert", "Add a panel"
 LEFT_OUT = [
-    (METRIC, "exporter.catalog.reference", "run: python -m exporter.catalog.reference --write"),
+    (
+        METRIC,
+        "celery_redis_exporter.catalog.reference",
+        "run: python -m celery_redis_exporter.catalog.reference --write",
+    ),
     (ALERT, "+++ alerts/runbooks.md", "test_runbook_has_all_parts[RedisForkSlow]"),
     (ALERT, "+++ alerts/tests/redis.yml", "test_cases_of_promtool[RedisForkSlow]"),
     (ALERT, "+++ grafana/generator/redis_inside.py", "redisforkslow"),
-    (ALERT, "exporter.alerts.files", "run: python -m exporter.alerts.files --write"),
+    (ALERT, "celery_redis_exporter.alerts.files", "run: python -m celery_redis_exporter.alerts.files --write"),
     (ALERT, "grafana.generator --write", "run: python -m grafana.generator --write"),
     (ALERT, "render alerts", "render alerts --format=prometheusrule"),
     (PANEL, "grafana.generator --write", "run: python -m grafana.generator --write"),
@@ -143,7 +147,16 @@ def test_add_a_redis_metric(tree: Path, tmp_path: Path) -> None:
         server.command("BGSAVE")
         eventually(lambda: server.command("INFO", "persistence")["rdb_bgsave_in_progress"] == 0)
         # -P: the package is the copy's, and not the one in the working directory.
-        command = [sys.executable, "-P", "-m", "exporter", "--broker-url", server.url(), "--series.zero-first", "0"]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "celery_redis_exporter",
+            "--broker-url",
+            server.url(),
+            "--series.zero-first",
+            "0",
+        ]
         process = Process([*command, *LISTEN], tmp_path / "exporter.log", {"PYTHONPATH": str(tree)})
         ending.callback(process.end)
         process.wait_for('"app.started"')

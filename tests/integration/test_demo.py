@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from exporter.catalog import UNKNOWN, queues, tasks, workers
-from exporter.demo.figures import Page
+from celery_redis_exporter.catalog import UNKNOWN, queues, tasks, workers
+from celery_redis_exporter.demo.figures import Page
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -33,7 +33,7 @@ class Running:
         self._output = folder / "output.txt"
         with self._output.open("wb") as output:
             self.process = psutil.Popen(
-                [sys.executable, "-m", "exporter", "demo", *flags],
+                [sys.executable, "-m", "celery_redis_exporter", "demo", *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -106,7 +106,14 @@ def test_demo_shows_live_figures_and_leaves_nothing(start: Demo) -> None:
     assert UNKNOWN not in demo.page().by(tasks.TASKS_STARTED, "queue")
     assert "workers 2 online" in eventually(lambda: demo.text() if "2 online" in demo.text() else "", within=10)
     commands = demo.record_children()
-    names = ("redis-server", "payments@", "shop@", " beat ", "exporter.demo.traffic", "exporter.demo.guard")
+    names = (
+        "redis-server",
+        "payments@",
+        "shop@",
+        " beat ",
+        "celery_redis_exporter.demo.traffic",
+        "celery_redis_exporter.demo.guard",
+    )
     assert [name for name in names if not any(name in command for command in commands)] == []
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(10) == 0

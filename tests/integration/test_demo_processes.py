@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.guard import watch
-from exporter.demo.processes import Processes
-from exporter.errors import ExporterError
+from celery_redis_exporter.demo.guard import watch
+from celery_redis_exporter.demo.processes import Processes
+from celery_redis_exporter.errors import ExporterError
 from tests.waiting import eventually
 
 STUBBORN_PARENT = """
@@ -44,7 +44,7 @@ def test_processes_that_refuse_to_end_are_killed_with_their_children(
     processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Closing leaves no process, no grandchild and no file."""
-    monkeypatch.setattr("exporter.demo.groups.PATIENCE", 0.2)
+    monkeypatch.setattr("celery_redis_exporter.demo.groups.PATIENCE", 0.2)
     process = processes.start("stubborn", [sys.executable, "-c", STUBBORN_PARENT])
     eventually(lambda: len(process.log.read_text().split()) == 2)
     pids = [int(pid) for pid in process.log.read_text().split()]
@@ -83,8 +83,8 @@ def test_the_guard_cleans_up_when_the_demo_is_gone(
     folder = tmp_path / "left"
     folder.mkdir()
     process = processes.start("left", [sys.executable, "-c", "input()"])
-    monkeypatch.setattr("exporter.demo.groups.PATIENCE", 0.2)
-    monkeypatch.setattr("exporter.demo.groups.LAST_PATIENCE", 0.2)
+    monkeypatch.setattr("celery_redis_exporter.demo.groups.PATIENCE", 0.2)
+    monkeypatch.setattr("celery_redis_exporter.demo.groups.LAST_PATIENCE", 0.2)
     assert watch([f"{process.popen.pid}\n"], folder)
     assert not folder.exists()
     assert process.popen.wait(5) < 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import __version__
+from celery_redis_exporter import __version__
 from tests.deployment import dockerfile
 from tests.deployment.replay import Replay, can_lock_down, locked_down
 from tests.integration.conftest import Programs
@@ -80,7 +80,10 @@ def test_the_image_has_every_dependency_that_is_declared(image: Replay) -> None:
     )
     done = run(image, "python", "-c", code)
     assert 0 == done.returncode, done.stderr
-    assert ["exporter.cli.top.live rich", "exporter.cli.top.screen rich"] == done.stdout.splitlines()
+    assert [
+        "celery_redis_exporter.cli.top.live rich",
+        "celery_redis_exporter.cli.top.screen rich",
+    ] == done.stdout.splitlines()
 
 
 def test_nothing_can_be_written(image: Replay, prison: list[str]) -> None:

@@ -6,7 +6,7 @@ import json
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from exporter.catalog import CATALOG
+from celery_redis_exporter.catalog import CATALOG
 from tests.integration.conftest import Programs, Shared
 from tests.integration.exporters import parse
 from tests.integration.prometheus_server import is_installed

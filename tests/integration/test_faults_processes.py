@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_SUCCESS, Exporter, times
@@ -176,7 +176,7 @@ def test_a_log_that_nobody_reads(programs: Programs, tmp_path: Path) -> None:
     os.set_blocking(writer, True)
     flags = ("--broker-url", server.url(), "--web.listen-address", f"127.0.0.1:{port}")
     environment = clean_environment() | {"EXPORTER_SERIES__ZERO_FIRST": "0"}
-    command = [sys.executable, "-m", "exporter", *flags]
+    command = [sys.executable, "-m", "celery_redis_exporter", *flags]
     process = subprocess.Popen(command, stderr=writer, env=environment, cwd=tmp_path, start_new_session=True)
     try:
         exporter = Exporter.at(port)

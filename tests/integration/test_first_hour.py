@@ -55,9 +55,9 @@ class Newcomer:
         words = shlex.split(self._own(line))
         program = words[0]
         if program.startswith(".demo/bin/"):
-            words[:1] = [sys.executable, "-m", "exporter"]
+            words[:1] = [sys.executable, "-m", "celery_redis_exporter"]
         if program == "bash":
-            words = [sys.executable, "-m", "exporter", "demo", "--port", self.ports["9808"]]
+            words = [sys.executable, "-m", "celery_redis_exporter", "demo", "--port", self.ports["9808"]]
         port = {"prometheus": "9090", "prometheus-alertmanager": "9093"}.get(program)
         if port:
             words.append(f"--web.listen-address=127.0.0.1:{self.ports[port]}")

@@ -70,7 +70,15 @@ class Shop:
         address = f"127.0.0.1:{self.ports[place]}"
         # As at home: a new counter is 0 for longer than a scrape interval.
         environment = {"EXPORTER_SERIES__ZERO_FIRST": "4s", "EXPORTER_SCRAPE__FRESHNESS": "0"}
-        command = (sys.executable, "-m", "exporter", "--broker-url", self.server.url(), "--web.listen-address", address)
+        command = (
+            sys.executable,
+            "-m",
+            "celery_redis_exporter",
+            "--broker-url",
+            self.server.url(),
+            "--web.listen-address",
+            address,
+        )
         process = self.programs.run(*command, environment=environment)
         process.wait_for('"app.started"')
         exporter = Exporter.of(process)

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from exporter.catalog import key_space as rows
-from exporter.clock import SystemClock
-from exporter.decode.key_groups import CeleryNames
-from exporter.errors import SourceError
-from exporter.key_space import KeySpace, KeySpaceOptions
-from exporter.key_sweep import KeyBudget, KeyNames
-from exporter.sources.key_space import KeySpaceReader
-from exporter.sources.session import Session
-from exporter.sources.wire import Endpoint
+from celery_redis_exporter.catalog import key_space as rows
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.decode.key_groups import CeleryNames
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.key_space import KeySpace, KeySpaceOptions
+from celery_redis_exporter.key_sweep import KeyBudget, KeyNames
+from celery_redis_exporter.sources.key_space import KeySpaceReader
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Endpoint
 from tests.integration.acl import KEY_SPACE_COMMANDS, KEY_SPACE_RIGHTS, START, USER
 from tests.integration.celery_workers import WorkerOptions
 from tests.integration.conftest import Programs

@@ -11,7 +11,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
-MODULE = (sys.executable, "-m", "exporter")
+MODULE = (sys.executable, "-m", "celery_redis_exporter")
 STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 
 

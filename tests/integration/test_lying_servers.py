@@ -7,12 +7,12 @@ from contextlib import closing
 import psutil
 import pytest
 
-from exporter.clock import SystemClock
-from exporter.errors import SourceError
-from exporter.sources.event_stream import EventStream, Topic
-from exporter.sources.headroom import MOST_BYTES
-from exporter.sources.session import Session
-from exporter.sources.wire import MOST_REPLY, Endpoint
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.event_stream import EventStream, Topic
+from celery_redis_exporter.sources.headroom import MOST_BYTES
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import MOST_REPLY, Endpoint
 from tests.integration.conftest import Programs
 from tests.integration.lying_server import lying_server
 from tests.waiting import eventually

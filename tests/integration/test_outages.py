@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.integration.conftest import Programs
 from tests.waiting import eventually
 
@@ -117,7 +117,7 @@ def test_a_wrong_password_is_told_and_never_shown(programs: Programs) -> None:
     failures = exporter.lines("supervisor.source_failed")
     assert {"event_stream": "auth", "queue_discovery": "auth"} == {line["source"]: line["reason"] for line in failures}
     assert len(failures) == 2
-    check = programs.run(exporter.process.command[0], "-m", "exporter", "check", "--broker-url", url)
+    check = programs.run(exporter.process.command[0], "-m", "celery_redis_exporter", "check", "--broker-url", url)
     assert check.ended() == 1
     shown = [exporter.get(path).text for path in ("/", "/metrics", "/-/ready", "/-/healthy")]
     for text in (*shown, exporter.process.output(), check.output()):

@@ -43,7 +43,7 @@ def intervals(exporter: Exporter) -> dict[str, float]:
 
 def run_schedule(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder."""
-    command = [sys.executable, "-m", "exporter", "schedule", *arguments]
+    command = [sys.executable, "-m", "celery_redis_exporter", "schedule", *arguments]
     return subprocess.run(
         command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
     )
@@ -106,7 +106,9 @@ def test_redbeat(programs: Programs) -> None:
 
 def test_redbeat_needs_a_server(programs: Programs) -> None:
     """A schedule on a server that is not configured is a wrong setting."""
-    process = programs.run(sys.executable, "-m", "exporter", "--redbeat.interval", "1s", "--redbeat.server", "results")
+    process = programs.run(
+        sys.executable, "-m", "celery_redis_exporter", "--redbeat.interval", "1s", "--redbeat.server", "results"
+    )
     assert 2 == process.ended(20)
     assert "--redbeat.server: must be a Redis server of these settings (broker)" in process.output()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.integration.celery_workers import WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.redis_servers import RedisServer

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.integration.celery_workers import Worker, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, Exporter, times
@@ -231,7 +231,7 @@ def test_a_wrong_password_is_told_and_never_shown(rabbit: Rabbit, programs: Prog
     assert "event_stream" in sources
     assert len(sources) == len(set(sources))
     assert exporter.get("/-/ready").status == 503
-    check = programs.run(sys.executable, "-m", "exporter", "check", "--broker-url", url)
+    check = programs.run(sys.executable, "-m", "celery_redis_exporter", "check", "--broker-url", url)
     assert check.ended() == 1
     shown = [exporter.get(path).text for path in ("/", "/metrics", "/-/ready")]
     for text in (*shown, exporter.process.output(), check.output()):
@@ -277,7 +277,7 @@ def test_tls_is_verified(rabbit: Rabbit, programs: Programs) -> None:
 def test_check_finds_nothing_wrong(rabbit: Rabbit, programs: Programs) -> None:
     """The check of a healthy RabbitMQ is good, and counts the queues of the settings that are there."""
     arguments = ("--broker-url", rabbit.server.url(), "--queues.names", "celery,nowhere")
-    check = programs.run(sys.executable, "-m", "exporter", "check", *arguments)
+    check = programs.run(sys.executable, "-m", "celery_redis_exporter", "check", *arguments)
     check.wait_for("listening for")
     rabbit.send("first")
     assert check.ended(20) == 0
@@ -330,7 +330,9 @@ def test_outages_end(rabbit: Rabbit, programs: Programs) -> None:
 def test_an_alert_says_that_the_broker_is_down(rabbit: Rabbit, programs: Programs, tmp_path: Path) -> None:
     """While RabbitMQ hangs, CeleryBrokerDown fires in a real Prometheus, and resolves when it answers again."""
     exporter = programs.listening(rabbit.server, "--scrape.deadline", "500ms", "--celery.inspect-interval", "0")
-    rendered = programs.run(sys.executable, "-m", "exporter", "render", "alerts", "--for=CeleryBrokerDown=0s")
+    rendered = programs.run(
+        sys.executable, "-m", "celery_redis_exporter", "render", "alerts", "--for=CeleryBrokerDown=0s"
+    )
     assert rendered.ended(20) == 0
     rules = tmp_path / "rules.yml"
     rules.write_text(rendered.output(), encoding="utf-8")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from exporter.catalog import redis_core, redis_server
+from celery_redis_exporter.catalog import redis_core, redis_server
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.redis_servers import RedisServer

@@ -35,8 +35,8 @@ HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
 CRASHING = """
 import sys, threading
 from pathlib import Path
-from exporter.cli import main
-from exporter.pipeline import EventPipeline
+from celery_redis_exporter.cli import main
+from celery_redis_exporter.pipeline import EventPipeline
 
 def fail(*_):
     text = Path(sys.argv[1]).read_text()
@@ -166,7 +166,7 @@ def test_nothing_that_is_said_holds_a_secret(programs: Programs, plants: Plants,
     """With every log line on, after rotation and failures, no line, page, metric or error holds a secret."""
     listen = f"127.0.0.1:{free_port()}"
     environment = {**plants.environment, "EXPORTER_LOG__FORMAT": form, "EXPORTER_WEB__LISTEN_ADDRESS": listen}
-    process = programs.run(sys.executable, "-m", "exporter", environment=environment)
+    process = programs.run(sys.executable, "-m", "celery_redis_exporter", environment=environment)
     process.wait_for("app.started")
     exporter = Exporter.attached(process, int(listen.rpartition(":")[2]))
     basic = {"Authorization": "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
@@ -211,7 +211,9 @@ def test_a_bug_tells_no_secret(programs: Programs, plants: Plants, tmp_path: Pat
 @pytest.mark.parametrize("command", [("check",), ("analyze", "--no-progress"), ("check", "--help")], ids=" ".join)
 def test_commands_tell_no_secret(programs: Programs, plants: Plants, command: tuple[str, ...]) -> None:
     """What check and analyze print of servers that take the password, and of those that do not, holds none."""
-    process = programs.run(sys.executable, "-m", "exporter", *command, environment=dict(plants.environment))
+    process = programs.run(
+        sys.executable, "-m", "celery_redis_exporter", *command, environment=dict(plants.environment)
+    )
     assert process.ended(60) == (0 if "--help" in command else 1), process.tail()
     clean(process.output())
     assert "--help" in command or all(reason in process.output() for reason in ("auth: ", "protocol: ", "tls: "))
@@ -240,7 +242,7 @@ def look_at_kombu(programs: Programs, url: str) -> None:
     eventually(lambda: exporter.lines("supervisor.source_failed"))
     for path in PATHS:
         clean(exporter.get(path).text)
-    check = programs.run(sys.executable, "-m", "exporter", "check", environment=environment)
+    check = programs.run(sys.executable, "-m", "celery_redis_exporter", "check", environment=environment)
     assert check.ended(30) == 1
     clean(check.output())
     exporter.process.signal(signal.SIGTERM)

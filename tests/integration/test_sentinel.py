@@ -106,7 +106,7 @@ def test_analyze_prints_commands_for_the_master(watched: Watched, programs: Prog
     key = "left.reply.celery.pidbox"
     sentinels.master.command("LPUSH", key, "x")
     flags = ("--broker-url", sentinels.url(), *options_of(sentinels), "--duty=1")
-    process = programs.run(sys.executable, "-m", "exporter", "analyze", *flags)
+    process = programs.run(sys.executable, "-m", "celery_redis_exporter", "analyze", *flags)
     assert 0 == process.ended(30)
     sentinels.master.command("DEL", key)
     assert f" redis-cli -h 127.0.0.1 -p {sentinels.master.port} -n 0 UNLINK" in process.output()
@@ -174,7 +174,7 @@ def test_an_unknown_master_is_told(watched: Watched, programs: Programs) -> None
 def test_check_of_a_master_is_good(watched: Watched, programs: Programs) -> None:
     """The check finds the master by its sentinels."""
     arguments = ("--broker-url", watched.sentinels.url(), *options_of(watched.sentinels))
-    check = programs.run(sys.executable, "-m", "exporter", "check", *arguments)
+    check = programs.run(sys.executable, "-m", "celery_redis_exporter", "check", *arguments)
     assert check.ended(20) == 0
     assert "OK    redis broker" in check.output(), check.output()
     assert "PASSWORD" not in check.output()

@@ -7,8 +7,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from exporter.status.schema import build_schema
-from exporter.web.tables import SHOWN
+from celery_redis_exporter.status.schema import build_schema
+from celery_redis_exporter.web.tables import SHOWN
 from tests.integration.browser import Browser, find_chromium
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs

@@ -28,7 +28,7 @@ def test_it_works_without_memory_that_becomes_executable(programs: Programs) -> 
     if tried.returncode == 3:
         pytest.skip("needs Linux 6.3")
     assert b"PermissionError" in tried.stderr
-    process = programs.run(*denied, "-m", "exporter", "--broker-url", programs.redis().url(), *LISTEN)
+    process = programs.run(*denied, "-m", "celery_redis_exporter", "--broker-url", programs.redis().url(), *LISTEN)
     process.wait_for('"source": "event_stream"')
     process.wait_for('"source": "read_broker"')
     assert 0 == process.end()

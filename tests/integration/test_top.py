@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from exporter.status.schema import build_schema
+from celery_redis_exporter.status.schema import build_schema
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
@@ -18,7 +18,7 @@ from tests.integration.processes import clean_environment, free_port
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
-COMMAND = (sys.executable, "-m", "exporter", "top")
+COMMAND = (sys.executable, "-m", "celery_redis_exporter", "top")
 
 
 def _environment() -> dict[str, str]:

@@ -107,7 +107,7 @@ def test_tls_does_for_workers_too(programs: Programs, tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_an_option_that_cant_be_read_ends_the_start(programs: Programs, given: str, message: str) -> None:
     """A transport option that is wrong ends with exit code 2 and one line that names it."""
-    program = programs.run(sys.executable, "-m", "exporter", "--broker-transport-options", given)
+    program = programs.run(sys.executable, "-m", "celery_redis_exporter", "--broker-transport-options", given)
     assert program.ended() == 2
     assert message in program.output()
     assert len(program.output().splitlines()) == 1

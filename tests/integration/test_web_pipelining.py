@@ -18,7 +18,7 @@ import psutil
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from exporter.web.server import MAX_PIPELINED, WebServer, bind
+from celery_redis_exporter.web.server import MAX_PIPELINED, WebServer, bind
 from tests.certificates import Authority
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port

@@ -22,7 +22,7 @@ from typing import Any
 import bcrypt
 import pytest
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.certificates import Authority
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Answer, Exporter
@@ -274,7 +274,9 @@ def test_failed_handshakes_are_no_noise(site: Site) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         fetch(exporter, ssl.create_default_context())
     assert 200 == fetch(exporter, site.client(), "/-/healthy").status
-    assert {"exporter.service", "exporter.supervisor"} >= {line["logger"] for line in exporter.lines()}
+    assert {"celery_redis_exporter.service", "celery_redis_exporter.supervisor"} >= {
+        line["logger"] for line in exporter.lines()
+    }
 
 
 def test_a_flood_of_guesses_starves_no_scrape(site: Site) -> None:
@@ -314,7 +316,7 @@ def test_a_flood_of_guesses_starves_no_scrape(site: Site) -> None:
 def test_a_wrong_file_ends_it(programs: Programs, site: Site, command: str, change: dict[str, Any], named: str) -> None:
     """A wrong web configuration ends the start, and the check, with exit code 2 and one line without secrets."""
     site.authority.issue("other")
-    process = programs.run(sys.executable, "-m", "exporter", command, *site.write(change))
+    process = programs.run(sys.executable, "-m", "celery_redis_exporter", command, *site.write(change))
     assert process.ended() == 2
     assert 1 == len(process.output().splitlines())
     assert f"{site.file}: " in process.output()

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.web import server
-from exporter.web.routes import Handlers, MetricsReply, build_app
-from exporter.web.server import WebServer, bind
+from celery_redis_exporter.web import server
+from celery_redis_exporter.web.routes import Handlers, MetricsReply, build_app
+from celery_redis_exporter.web.server import WebServer, bind
 from tests.certificates import Authority
 from tests.waiting import eventually
 

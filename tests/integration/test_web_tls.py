@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.errors import ConfigError
-from exporter.web.tls import CIPHERS, LOOK_INTERVAL, ReloadingContext, build_context
-from exporter.web_config import TlsConfig
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.web.tls import CIPHERS, LOOK_INTERVAL, ReloadingContext, build_context
+from celery_redis_exporter.web_config import TlsConfig
 from tests.certificates import Authority, encrypt
 from tests.fakes import FakeClock
 
@@ -265,6 +265,6 @@ def test_a_new_client_authority_is_honoured(site: Site) -> None:
 def test_nothing_is_read_without_a_change(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections alone load no file."""
     context = ReloadingContext(site.config, site.clock)
-    monkeypatch.setattr("exporter.web.tls.build_context", None)
+    monkeypatch.setattr("celery_redis_exporter.web.tls.build_context", None)
     site.clock.advance(LOOK_INTERVAL)
     assert "server" == name_of(shake(context, site.client()))

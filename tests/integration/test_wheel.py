@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter import __version__
-from exporter.cli import COMMANDS
+from celery_redis_exporter import __version__
+from celery_redis_exporter.cli import COMMANDS
 from tests.dashboards import boards
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
@@ -19,7 +19,7 @@ from tests.waiting import eventually
 USER = """\
 from prometheus_client import CollectorRegistry
 
-from exporter import Collector, __version__
+from celery_redis_exporter import Collector, __version__
 
 
 def names(url: str) -> list[str]:
@@ -54,9 +54,9 @@ def test_the_wheel_has_the_dashboards_and_the_types(wheel: Path) -> None:
     files = contents(wheel)
     for uid in boards():
         committed = (ROOT / "grafana" / f"{uid}.json").read_bytes()
-        assert committed == files[f"exporter/dashboards/{uid}.json"]
-    assert "exporter/py.typed" in files
-    assert {"exporter"} == {name.partition("/")[0] for name in files if ".dist-info/" not in name}
+        assert committed == files[f"celery_redis_exporter/dashboards/{uid}.json"]
+    assert "celery_redis_exporter/py.typed" in files
+    assert {"celery_redis_exporter"} == {name.partition("/")[0] for name in files if ".dist-info/" not in name}
 
 
 def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_an_installation_says_its_version_and_helps(installed: Installation) -> 
         assert (0, "") == (done.returncode, done.stderr), name
         assert done.stdout.startswith(f"usage: celery-redis-exporter {name}")
     where = subprocess.run(
-        [installed.python, "-c", "import exporter; print(exporter.__file__)"],
+        [installed.python, "-c", "import celery_redis_exporter as package; print(package.__file__)"],
         cwd=installed.folder, env=installed.environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert where.stdout.startswith(str(installed.packages))

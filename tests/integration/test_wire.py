@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import hiredis
 import pytest
 
-from exporter.clock import SystemClock
-from exporter.errors import SourceError
-from exporter.sources.event_stream import EventStream, Topic
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import INSTANT_BYTES, Session
-from exporter.sources.wire import Command, Endpoint, Wire, pack
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.event_stream import EventStream, Topic
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import INSTANT_BYTES, Session
+from celery_redis_exporter.sources.wire import Command, Endpoint, Wire, pack
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
 from tests.waiting import eventually

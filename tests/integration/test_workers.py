@@ -6,7 +6,7 @@ from pathlib import Path
 import celery
 import pytest
 
-from exporter.clock import SystemClock
+from celery_redis_exporter.clock import SystemClock
 from tests.integration.celery_workers import QUICK, WorkerOptions
 from tests.integration.conftest import Programs, Shared
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, Exporter, times

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from exporter.answer import SMALL
-from exporter.app import App
-from exporter.clock import SystemClock
-from exporter.exposition import negotiate
-from exporter.settings import load
+from celery_redis_exporter.answer import SMALL
+from celery_redis_exporter.app import App
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.exposition import negotiate
+from celery_redis_exporter.settings import load
 from tests.waiting import eventually
 
 DEADLINE = 0.05

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.catalog import internals
-from exporter.catalog import tasks as rows
-from exporter.decode.event_stream import decode_event_message, decode_message
-from exporter.decode.schedules import decode_redbeat_definition
-from exporter.errors import DecodeError
-from exporter.pipeline import EventPipeline
-from exporter.records import Broken, EventMessage, TaskStarted, WorkerHeartbeat
-from exporter.state.holding import Held, Holding
-from exporter.state.runs import MOST_AT_ONCE
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.decode.event_stream import decode_event_message, decode_message
+from celery_redis_exporter.decode.schedules import decode_redbeat_definition
+from celery_redis_exporter.errors import DecodeError
+from celery_redis_exporter.pipeline import EventPipeline
+from celery_redis_exporter.records import Broken, EventMessage, TaskStarted, WorkerHeartbeat
+from celery_redis_exporter.state.holding import Held, Holding
+from celery_redis_exporter.state.runs import MOST_AT_ONCE
 from tests.fuzz.invariants import INVARIANTS
 from tests.fuzz.labels import check_values
 from tests.fuzz.seeds import FOUND, seeds_of

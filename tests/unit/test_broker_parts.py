@@ -1,10 +1,10 @@
 """What a scrape asks of the broker, and what it makes of the answers."""
 
-from exporter.broker_parts import HEAVY_BYTES, LIGHT_BYTES, BacklogPart, QueuesPart, UnackedPart
-from exporter.records import Reading
-from exporter.sources.queues import QueueKeys
-from exporter.sources.refusals import Refusal
-from exporter.state.queues import Queues
+from celery_redis_exporter.broker_parts import HEAVY_BYTES, LIGHT_BYTES, BacklogPart, QueuesPart, UnackedPart
+from celery_redis_exporter.records import Reading
+from celery_redis_exporter.sources.queues import QueueKeys
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.state.queues import Queues
 from tests.lab import Lab
 
 KEYS = QueueKeys(priority_steps=(0, 3))

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import pytest
 import structlog
 
-from exporter.catalog import internals
-from exporter.catalog import tasks as task_rows
-from exporter.catalog import workers as rows
-from exporter.control import BATCH, COLLECTOR, REFUSED_SECONDS, Control, ControlOptions
-from exporter.errors import SourceError
-from exporter.sources.control import MAT_SECONDS, Request
-from exporter.state.control import COMMANDS, SEEDING_SECONDS, Interview
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import tasks as task_rows
+from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.control import BATCH, COLLECTOR, REFUSED_SECONDS, Control, ControlOptions
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.control import MAT_SECONDS, Request
+from celery_redis_exporter.state.control import COMMANDS, SEEDING_SECONDS, Interview
 from tests.lab import W1, W2, Lab
 
 ANSWERS: dict[str, object] = {

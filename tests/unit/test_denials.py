@@ -5,11 +5,11 @@ from typing import cast
 
 from structlog.testing import capture_logs
 
-from exporter.catalog import internals
-from exporter.denials import Denials
-from exporter.records import Sample
-from exporter.redis_scrape import ServerScrape
-from exporter.scrape import Target
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.denials import Denials
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.redis_scrape import ServerScrape
+from celery_redis_exporter.scrape import Target
 
 
 class Refusing(ServerScrape):

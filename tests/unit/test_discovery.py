@@ -5,12 +5,12 @@ from typing import cast
 
 import pytest
 
-from exporter.catalog import internals
-from exporter.catalog import queues as rows
-from exporter.discovery import COLLECTOR, Discovery
-from exporter.errors import SourceError
-from exporter.sources.queues import Found, QueueScan
-from exporter.state.queues import Queues
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import queues as rows
+from celery_redis_exporter.discovery import COLLECTOR, Discovery
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.queues import Found, QueueScan
+from celery_redis_exporter.state.queues import Queues
 from tests.lab import Lab
 
 

@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from exporter.catalog import Metric, internals
-from exporter.catalog import key_space as rows
-from exporter.decode.key_groups import CeleryNames
-from exporter.errors import SourceError
-from exporter.key_space import KEPT_SECONDS, OUTCOMES, KeySpace, KeySpaceOptions, pause
-from exporter.key_sweep import KeyBudget, KeyNames
-from exporter.sources.key_space import KeySpaceReader
-from exporter.sources.session import Session
+from celery_redis_exporter.catalog import Metric, internals
+from celery_redis_exporter.catalog import key_space as rows
+from celery_redis_exporter.decode.key_groups import CeleryNames
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.key_space import KEPT_SECONDS, OUTCOMES, KeySpace, KeySpaceOptions, pause
+from celery_redis_exporter.key_sweep import KeyBudget, KeyNames
+from celery_redis_exporter.sources.key_space import KeySpaceReader
+from celery_redis_exporter.sources.session import Session
 from tests.key_server import KeyServer
 from tests.lab import Lab
 

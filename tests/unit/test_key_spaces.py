@@ -1,10 +1,10 @@
 """Which databases of which servers are looked at, and by which names."""
 
-from exporter.endpoints import Endpoints
-from exporter.key_spaces import KeySpaces
-from exporter.options import task_limits
-from exporter.settings import load
-from exporter.state.queues import Queues
+from celery_redis_exporter.endpoints import Endpoints
+from celery_redis_exporter.key_spaces import KeySpaces
+from celery_redis_exporter.options import task_limits
+from celery_redis_exporter.settings import load
+from celery_redis_exporter.state.queues import Queues
 from tests.fakes import FakeClock
 from tests.lab import Lab
 

@@ -5,12 +5,12 @@ from typing import cast
 
 import pytest
 
-from exporter.decode.key_groups import CeleryNames
-from exporter.key_sweep import MOST_CENSUS, MOST_COMMON, SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
-from exporter.sources.key_space import MOST_MEASURED, KeySpaceReader
-from exporter.sources.session import Session
-from exporter.state.key_groups import KeyGroups
-from exporter.state.key_tallies import Estimate
+from celery_redis_exporter.decode.key_groups import CeleryNames
+from celery_redis_exporter.key_sweep import MOST_CENSUS, MOST_COMMON, SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
+from celery_redis_exporter.sources.key_space import MOST_MEASURED, KeySpaceReader
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.state.key_groups import KeyGroups
+from celery_redis_exporter.state.key_tallies import Estimate
 from tests.fakes import FakeClock
 from tests.key_server import KeyServer
 

@@ -8,10 +8,10 @@ import pytest
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR
 from prometheus_client.registry import CollectorRegistry
 
-import exporter
-from exporter.catalog import CATALOG
-from exporter.errors import ConfigError
-from exporter.library import Collector
+import celery_redis_exporter
+from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.library import Collector
 
 NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -19,16 +19,20 @@ NOWHERE = "redis://127.0.0.1:1/0"
 def test_importing_the_package_costs_nothing() -> None:
     """The name is there, and brings no library along before it is asked for."""
     heavy = "{'pydantic', 'redis', 'celery', 'starlette', 'structlog', 'prometheus_client'}"
-    code = f"import sys, exporter; print(sorted({heavy} & set(sys.modules))); print(exporter.Collector.__module__)"
+    code = (
+        "import sys, celery_redis_exporter as package\n"
+        f"print(sorted({heavy} & set(sys.modules)))\n"
+        "print(package.Collector.__module__)\n"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\nexporter.library\n"
-    assert exporter.Collector is Collector
+    assert done.stdout == "[]\ncelery_redis_exporter.library\n"
+    assert celery_redis_exporter.Collector is Collector
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     """Other names are refused as Python does it."""
     with pytest.raises(AttributeError, match="Collektor"):
-        exporter.Collektor  # noqa: B018 -- asking is the test
+        celery_redis_exporter.Collektor  # noqa: B018 -- asking is the test
 
 
 def test_registering_asks_no_server() -> None:

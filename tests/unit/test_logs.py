@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from exporter.logs import LIMIT, WINDOW, configure
+from celery_redis_exporter.logs import LIMIT, WINDOW, configure
 
 
 class Terminal(io.StringIO):
@@ -62,7 +62,7 @@ def test_a_line_is_one_json_object() -> None:
     """Time in UTC, level, event and logger come first, the values behind them."""
     stream = io.StringIO()
     configure("info", "json", stream)
-    structlog.get_logger("exporter.sources").info("stream.connected", url="redis://h", tries=2)
+    structlog.get_logger("celery_redis_exporter.sources").info("stream.connected", url="redis://h", tries=2)
     (line,) = lines(stream)
     assert list(line) == ["timestamp", "level", "event", "logger", "url", "tries"]
     assert line["timestamp"].endswith("Z")
@@ -70,7 +70,7 @@ def test_a_line_is_one_json_object() -> None:
     assert line == {
         "level": "info",
         "event": "stream.connected",
-        "logger": "exporter.sources",
+        "logger": "celery_redis_exporter.sources",
         "url": "redis://h",
         "tries": 2,
     }

@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.catalog import internals
-from exporter.errors import SourceError
-from exporter.memory_guard import GuardOptions, MemoryGuard
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.memory_guard import GuardOptions, MemoryGuard
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 from tests.lab import Lab
 
 

@@ -7,12 +7,12 @@ from typing import cast
 
 import pytest
 
-from exporter.catalog import internals
-from exporter.catalog import tasks as rows
-from exporter.catalog import workers as worker_rows
-from exporter.errors import SourceError
-from exporter.pipeline import EventPipeline
-from exporter.sources.event_stream import EventStream
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.catalog import workers as worker_rows
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.pipeline import EventPipeline
+from celery_redis_exporter.sources.event_stream import EventStream
 from tests.lab import W1, Lab
 
 SAMPLES = Path(__file__).parents[1] / "fixtures/events/celery-5.7"

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from exporter.catalog import queues as queue_rows
-from exporter.errors import SourceError
-from exporter.records import Reading, Sample
-from exporter.redis_scrape import ServerScrape
-from exporter.sources.redis_server import RedisServer, Wanted
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.catalog import queues as queue_rows
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records import Reading, Sample
+from celery_redis_exporter.redis_scrape import ServerScrape
+from celery_redis_exporter.sources.redis_server import RedisServer, Wanted
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 from tests.fakes import FakeClock
 
 INFO = (

@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from exporter.app import App
-from exporter.catalog import Metric
-from exporter.catalog import workers as rows
-from exporter.records import WorkerHeartbeat, WorkerOffline, WorkerOnline
-from exporter.settings import load
+from celery_redis_exporter.app import App
+from celery_redis_exporter.catalog import Metric
+from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.records import WorkerHeartbeat, WorkerOffline, WorkerOnline
+from celery_redis_exporter.settings import load
 from tests.fakes import FakeClock
 
 REWRITE = '--names.worker.rewrite={"celery@web-.*": "celery@web"}'

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.clock import SystemClock
-from exporter.errors import SourceError
-from exporter.single_flight import SingleFlight
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.single_flight import SingleFlight
 from tests.garbage import Body, frees_at_once
 from tests.waiting import eventually
 

@@ -1,12 +1,12 @@
 """Labels that every metric carries."""
 
-from exporter.catalog import labels as lb
-from exporter.catalog.metric import gauge
-from exporter.exposition import ProcessMetrics
-from exporter.exposition.families import SampleGrouper
-from exporter.exposition.text import render_families
-from exporter.records import Sample
-from exporter.static_labels import StaticLabels
+from celery_redis_exporter.catalog import labels as lb
+from celery_redis_exporter.catalog.metric import gauge
+from celery_redis_exporter.exposition import ProcessMetrics
+from celery_redis_exporter.exposition.families import SampleGrouper
+from celery_redis_exporter.exposition.text import render_families
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.static_labels import StaticLabels
 
 LEVEL = gauge("test_level", "A level.", (lb.TASK,))
 

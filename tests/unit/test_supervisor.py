@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from structlog.testing import capture_logs
 
-from exporter.clock import SystemClock
-from exporter.errors import SourceError
-from exporter.supervisor import Supervisor
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.supervisor import Supervisor
 from tests.waiting import eventually
 
 

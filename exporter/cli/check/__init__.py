@@ -12,22 +12,22 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from exporter import logs
-from exporter.app import App
-from exporter.cli.arguments import Parser
-from exporter.cli.check import rows
-from exporter.cli.check.checkup import Checkup
-from exporter.cli.check.events import event_findings
-from exporter.cli.check.finding import Finding
-from exporter.cli.check.local import local_findings
-from exporter.cli.check.report import describe_check, style_of
-from exporter.cli.check.servers import server_findings
-from exporter.cli.interrupt import stop_on_interrupt
-from exporter.clock import Clock, SystemClock
-from exporter.errors import ConfigError
-from exporter.settings import Settings, UsageRequested, load
-from exporter.settings.values import parse_seconds
-from exporter.web.security import open_tls
+from celery_redis_exporter import logs
+from celery_redis_exporter.app import App
+from celery_redis_exporter.cli.arguments import Parser
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.checkup import Checkup
+from celery_redis_exporter.cli.check.events import event_findings
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.local import local_findings
+from celery_redis_exporter.cli.check.report import describe_check, style_of
+from celery_redis_exporter.cli.check.servers import server_findings
+from celery_redis_exporter.cli.interrupt import stop_on_interrupt
+from celery_redis_exporter.clock import Clock, SystemClock
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import Settings, UsageRequested, load
+from celery_redis_exporter.settings.values import parse_seconds
+from celery_redis_exporter.web.security import open_tls
 
 PROGRAM = "celery-redis-exporter check"
 LISTEN_SECONDS = 6.0

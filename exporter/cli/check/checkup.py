@@ -7,11 +7,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from exporter.app import App
-from exporter.cli.check.place import Place, place_of
-from exporter.settings import RedisTarget
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.app import App
+from celery_redis_exporter.cli.check.place import Place, place_of
+from celery_redis_exporter.settings import RedisTarget
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 
 
 @dataclass(slots=True)

@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
-from exporter.cli.check import rows
-from exporter.cli.check.checkup import Checkup
-from exporter.cli.check.finding import Finding
-from exporter.cli.check.heard import Heard
-from exporter.errors import SourceError
-from exporter.redis_broker import RedisBroker
-from exporter.settings import RedisTarget
-from exporter.sources.wire import CLIENT_NAME, Command
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.checkup import Checkup
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.redis_broker import RedisBroker
+from celery_redis_exporter.settings import RedisTarget
+from celery_redis_exporter.sources.wire import CLIENT_NAME, Command
 
 SUBSCRIBERS: Command = ("CLIENT", "LIST", "TYPE", "pubsub")
 BINDING = "_kombu.binding."

@@ -5,15 +5,15 @@ Takes a checkup, gives findings. Reads only; on Redis one subscription, and CLIE
 
 from collections.abc import Iterator
 
-from exporter.cli.check import rows
-from exporter.cli.check.checkup import Checkup
-from exporter.cli.check.elsewhere import elsewhere_findings
-from exporter.cli.check.finding import Finding
-from exporter.cli.check.heard import Heard
-from exporter.cli.check.questions import question_findings
-from exporter.cli.check.reasons import explained
-from exporter.cli.check.workers import heard_findings
-from exporter.errors import DecodeError, SourceError
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.checkup import Checkup
+from celery_redis_exporter.cli.check.elsewhere import elsewhere_findings
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check.questions import question_findings
+from celery_redis_exporter.cli.check.reasons import explained
+from celery_redis_exporter.cli.check.workers import heard_findings
+from celery_redis_exporter.errors import DecodeError, SourceError
 
 
 def event_findings(checkup: Checkup) -> Iterator[Finding]:

@@ -5,7 +5,15 @@ Takes events, gives what they say of each worker. Keeps one record for each work
 
 from dataclasses import dataclass, field
 
-from exporter.records import Part, TaskReceived, TaskSent, TaskStarted, WorkerEvent, WorkerHeartbeat, WorkerOnline
+from celery_redis_exporter.records import (
+    Part,
+    TaskReceived,
+    TaskSent,
+    TaskStarted,
+    WorkerEvent,
+    WorkerHeartbeat,
+    WorkerOnline,
+)
 
 
 @dataclass(slots=True)

@@ -6,13 +6,13 @@ Takes settings, gives findings. Listens on the address for a moment and serves n
 import errno
 from collections.abc import Iterator
 
-from exporter.cli.check import rows
-from exporter.cli.check.certificate import InvalidCertificateError, valid_until
-from exporter.cli.check.finding import Finding
-from exporter.clock import Clock
-from exporter.errors import ConfigError
-from exporter.settings import Settings
-from exporter.web.server import bind
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.certificate import InvalidCertificateError, valid_until
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import Settings
+from celery_redis_exporter.web.server import bind
 
 DAY = 86_400.0
 SOON = 30 * DAY

@@ -8,9 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from exporter.analysis.redis_cli import ANYBODY, identity_of, shown_user
-from exporter.settings import KombuTarget, RedisTarget
-from exporter.settings.broker_urls import AMQP_PORTS
+from celery_redis_exporter.analysis.redis_cli import ANYBODY, identity_of, shown_user
+from celery_redis_exporter.settings import KombuTarget, RedisTarget
+from celery_redis_exporter.settings.broker_urls import AMQP_PORTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,17 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
-from exporter.cli.check import rows
-from exporter.cli.check.checkup import Checkup
-from exporter.cli.check.finding import Finding
-from exporter.cli.check.heard import Heard
-from exporter.cli.check.workers import name_some
-from exporter.control import BATCH, FIRST_PAUSE, LONGEST_PAUSE
-from exporter.decode.control import decode_reply
-from exporter.errors import DecodeError, SourceError
-from exporter.inspection import ConsumedQueue
-from exporter.sources.control import Request
+from celery_redis_exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.checkup import Checkup
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check.workers import name_some
+from celery_redis_exporter.control import BATCH, FIRST_PAUSE, LONGEST_PAUSE
+from celery_redis_exporter.decode.control import decode_reply
+from celery_redis_exporter.errors import DecodeError, SourceError
+from celery_redis_exporter.inspection import ConsumedQueue
+from celery_redis_exporter.sources.control import Request
 
 COMMAND = "active_queues"
 

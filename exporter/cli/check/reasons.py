@@ -6,10 +6,10 @@ Takes a reason and the server's place, gives findings. Where TLS may be the matt
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from exporter.cli.check.finding import Finding, Row
-from exporter.cli.check.place import Place
-from exporter.cli.check.probe import Spoken, listen_to
-from exporter.errors import SourceError
+from celery_redis_exporter.cli.check.finding import Finding, Row
+from celery_redis_exporter.cli.check.place import Place
+from celery_redis_exporter.cli.check.probe import Spoken, listen_to
+from celery_redis_exporter.errors import SourceError
 
 
 class _Reason(NamedTuple):

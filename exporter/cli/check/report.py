@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any, TextIO
 
-from exporter import __version__
-from exporter.cli.check.finding import LEVELS, Finding
+from celery_redis_exporter import __version__
+from celery_redis_exporter.cli.check.finding import LEVELS, Finding
 
 INDENT = 26
 NARROWEST, WIDEST = 50, 120

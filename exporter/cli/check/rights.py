@@ -5,10 +5,10 @@ Takes refusals, gives findings; pure.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from exporter.cli.check import rows
-from exporter.cli.check.finding import Finding
-from exporter.cli.check.place import Place
-from exporter.sources.refusals import Refusal
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.place import Place
+from celery_redis_exporter.sources.refusals import Refusal
 
 METRICS: Mapping[str, tuple[str, ...]] = {
     "info": ("redis_memory_used_bytes", "and all others of INFO"),

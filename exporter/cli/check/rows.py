@@ -3,8 +3,8 @@
 Data only. ``reference`` writes the table in README.md from here.
 """
 
-from exporter.cli.check.finding import Row
-from exporter.cli.check.reasons import ROWS as REASON_ROWS
+from celery_redis_exporter.cli.check.finding import Row
+from celery_redis_exporter.cli.check.reasons import ROWS as REASON_ROWS
 
 SETTINGS_READ = Row("settings-read", "ok", "flags, environment and file make valid settings")
 SETTINGS_NOTED = Row(

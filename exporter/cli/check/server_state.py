@@ -7,12 +7,12 @@ Takes INFO and some of CONFIG GET, gives findings; pure. The rules about memory,
 import re
 from collections.abc import Iterator, Mapping
 
-from exporter.analysis.advice import Advice, advise
-from exporter.analysis.facts import ServerFacts
-from exporter.cli.check import rows
-from exporter.cli.check.finding import Finding, Row
-from exporter.cli.check.place import Place
-from exporter.server_fields import product_of, read_field
+from celery_redis_exporter.analysis.advice import Advice, advise
+from celery_redis_exporter.analysis.facts import ServerFacts
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.finding import Finding, Row
+from celery_redis_exporter.cli.check.place import Place
+from celery_redis_exporter.server_fields import product_of, read_field
 
 MODERN, OLDEST = (7, 0), (6, 2)
 _COMMAND = re.compile(r"(?:CONFIG SET|MEMORY PURGE)(?: [\w-]+ (?:\"[^\"]*\"|[\w.]+))?(?=,| now|$)")

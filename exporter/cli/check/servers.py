@@ -6,26 +6,26 @@ Takes a checkup, gives findings server by server. Sends each what a scrape and t
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from exporter.catalog.queues import QUEUE_LENGTH
-from exporter.catalog.sentinel import CKQUORUM_STATUS
-from exporter.cli.check import rows
-from exporter.cli.check.checkup import Checkup
-from exporter.cli.check.finding import Finding
-from exporter.cli.check.place import Place
-from exporter.cli.check.reasons import unusable
-from exporter.cli.check.rights import right_findings
-from exporter.cli.check.server_state import MODERN, read_version, state_findings
-from exporter.decode.redis_server import decode_config, parse_info
-from exporter.errors import SourceError
-from exporter.records import Sample
-from exporter.redis_broker import RedisBroker
-from exporter.redis_scrape import ServerScrape
-from exporter.settings import KombuTarget, RedisTarget
-from exporter.sources.queues import QueueKeys
-from exporter.sources.redis_server import PING
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.catalog.queues import QUEUE_LENGTH
+from celery_redis_exporter.catalog.sentinel import CKQUORUM_STATUS
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.checkup import Checkup
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.place import Place
+from celery_redis_exporter.cli.check.reasons import unusable
+from celery_redis_exporter.cli.check.rights import right_findings
+from celery_redis_exporter.cli.check.server_state import MODERN, read_version, state_findings
+from celery_redis_exporter.decode.redis_server import decode_config, parse_info
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.redis_broker import RedisBroker
+from celery_redis_exporter.redis_scrape import ServerScrape
+from celery_redis_exporter.settings import KombuTarget, RedisTarget
+from celery_redis_exporter.sources.queues import QueueKeys
+from celery_redis_exporter.sources.redis_server import PING
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 
 CONFIG = ("client-output-buffer-limit", "save")
 PINGS = 5

@@ -6,9 +6,9 @@ Takes what was heard, gives findings; pure.
 import re
 from collections.abc import Iterator, Sequence
 
-from exporter.cli.check import rows
-from exporter.cli.check.finding import Finding
-from exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.heard import Heard
 
 SKEW_SECONDS = 5.0
 OLDEST_CELERY = (5, 3)

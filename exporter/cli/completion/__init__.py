@@ -6,11 +6,11 @@ and asks no program when a key is pressed.
 
 import sys
 
-from exporter.cli.completion.bash import render_bash
-from exporter.cli.completion.fish import render_fish
-from exporter.cli.completion.words import read_vocabulary
-from exporter.cli.completion.zsh import render_zsh
-from exporter.errors import ConfigError
+from celery_redis_exporter.cli.completion.bash import render_bash
+from celery_redis_exporter.cli.completion.fish import render_fish
+from celery_redis_exporter.cli.completion.words import read_vocabulary
+from celery_redis_exporter.cli.completion.zsh import render_zsh
+from celery_redis_exporter.errors import ConfigError
 
 HELP = """\
 usage: celery-redis-exporter completion bash|zsh|fish

@@ -6,7 +6,7 @@ Takes the vocabulary and a shell's way to write a branch, gives text.
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from exporter.cli.completion.words import CommandWords, Flag, Vocabulary
+from celery_redis_exporter.cli.completion.words import CommandWords, Flag, Vocabulary
 
 
 class Dialect(NamedTuple):

@@ -5,7 +5,7 @@ Takes the vocabulary, gives text.
 
 from collections.abc import Iterator
 
-from exporter.cli.completion.words import Flag, Vocabulary
+from celery_redis_exporter.cli.completion.words import Flag, Vocabulary
 
 _HEAD = """\
 # Completes celery-redis-exporter in fish; made by: celery-redis-exporter completion fish

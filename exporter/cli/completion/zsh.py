@@ -3,8 +3,8 @@
 Takes the vocabulary, gives text.
 """
 
-from exporter.cli.completion.cases import Dialect, fill_script
-from exporter.cli.completion.words import CommandWords, Flag, Vocabulary
+from celery_redis_exporter.cli.completion.cases import Dialect, fill_script
+from celery_redis_exporter.cli.completion.words import CommandWords, Flag, Vocabulary
 
 _SCRIPT = """\
 #compdef celery-redis-exporter

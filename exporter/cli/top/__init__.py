@@ -14,11 +14,11 @@ from typing import NoReturn
 
 from msgspec.json import encode
 
-from exporter.cli.arguments import Parser
-from exporter.cli.top.look import Look
-from exporter.cli.top.source import Access, LocalSource, RemoteSource, Source
-from exporter.errors import ConfigError, ExporterError
-from exporter.tables import TABLES
+from celery_redis_exporter.cli.arguments import Parser
+from celery_redis_exporter.cli.top.look import Look
+from celery_redis_exporter.cli.top.source import Access, LocalSource, RemoteSource, Source
+from celery_redis_exporter.errors import ConfigError, ExporterError
+from celery_redis_exporter.tables import TABLES
 
 PROGRAM = "celery-redis-exporter top"
 HELP = f"""\
@@ -62,7 +62,7 @@ def run(argv: list[str]) -> int:
             sys.stdout.write(encode(source.read()).decode() + "\n")
             return 0
         # rich takes a tenth of a second, which JSON does not need.
-        from exporter.cli.top.live import show_live, show_once  # noqa: PLC0415 -- as above
+        from celery_redis_exporter.cli.top.live import show_live, show_once  # noqa: PLC0415 -- as above
 
         look = Look(wanted=flags.filter, sorts=sorts)
         if once:

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from rich.console import Console, Group
 from rich.live import Live
 
-from exporter.cli.top.keys import Keys
-from exporter.cli.top.look import Look
-from exporter.cli.top.screen import Frame, draw
-from exporter.cli.top.source import Source
-from exporter.errors import SourceError
-from exporter.report import Report
+from celery_redis_exporter.cli.top.keys import Keys
+from celery_redis_exporter.cli.top.look import Look
+from celery_redis_exporter.cli.top.screen import Frame, draw
+from celery_redis_exporter.cli.top.source import Source
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.report import Report
 
 ESCAPE_SECONDS = 0.05
 """Time for the rest of a key that begins with an escape."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from exporter.cli.top.look import CHOICES, Look
-from exporter.report import Report, Server, State
-from exporter.tables import Cell, Column, Order, Table, Tone, arrange
-from exporter.wording import say_bytes, say_count, say_moment, say_rate, say_share
+from celery_redis_exporter.cli.top.look import CHOICES, Look
+from celery_redis_exporter.report import Report, Server, State
+from celery_redis_exporter.tables import Cell, Column, Order, Table, Tone, arrange
+from celery_redis_exporter.wording import say_bytes, say_count, say_moment, say_rate, say_share
 
 STYLES: dict[Tone, str] = {"": "", "ok": "green", "warning": "yellow", "critical": "bold red", "soft": "dim"}
 MARKS: dict[State, str] = {"ok": "OK", "warning": "WARNING", "critical": "CRITICAL"}

@@ -14,13 +14,13 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from exporter import logs
-from exporter.app import App
-from exporter.clock import SystemClock
-from exporter.errors import ConfigError, SourceError
-from exporter.report import Report
-from exporter.settings import Settings, changed, load
-from exporter.settings.text_file import read_text
+from celery_redis_exporter import logs
+from celery_redis_exporter.app import App
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.errors import ConfigError, SourceError
+from celery_redis_exporter.report import Report
+from celery_redis_exporter.settings import Settings, changed, load
+from celery_redis_exporter.settings.text_file import read_text
 
 PATH = "/api/v1/status"
 TIMEOUT = 10.0

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.analysis.advice import SEVERITIES, Advice, advise, show_bytes
-from exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
-from exporter.analysis.redis_cli import RedisCli
+from celery_redis_exporter.analysis.advice import SEVERITIES, Advice, advise, show_bytes
+from celery_redis_exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
+from celery_redis_exporter.analysis.redis_cli import RedisCli
 
 GB, MB = 2**30, 2**20
 WELL = {

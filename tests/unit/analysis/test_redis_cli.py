@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.analysis.redis_cli import RedisCli, redis_cli_of
-from exporter.settings import load
+from celery_redis_exporter.analysis.redis_cli import RedisCli, redis_cli_of
+from celery_redis_exporter.settings import load
 
 
 def cli_of(url: str, *flags: str, address: tuple[str, int] | None = None) -> RedisCli:

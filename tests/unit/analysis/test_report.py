@@ -3,9 +3,9 @@
 import json
 from dataclasses import replace
 
-from exporter.analysis.advice import Advice
-from exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
-from exporter.analysis.report import describe_report, render_report
+from celery_redis_exporter.analysis.advice import Advice
+from celery_redis_exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
+from celery_redis_exporter.analysis.report import describe_report, render_report
 
 MB = 2**20
 INFO = {

@@ -1,7 +1,7 @@
 """The metric reference: complete, and valid as Markdown."""
 
-from exporter.catalog import CATALOG
-from exporter.catalog.reference import ROOMS, _cell, labels_used, render_markdown
+from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.catalog.reference import ROOMS, _cell, labels_used, render_markdown
 
 
 def test_the_rooms_hold_the_whole_catalogue() -> None:

@@ -7,10 +7,10 @@ from types import ModuleType
 
 import pytest
 
-from exporter import __version__
-from exporter.cli import COMMANDS, main
-from exporter.errors import ConfigError, SourceError
-from exporter.settings import Settings
+from celery_redis_exporter import __version__
+from celery_redis_exporter.cli import COMMANDS, main
+from celery_redis_exporter.errors import ConfigError, SourceError
+from celery_redis_exporter.settings import Settings
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         seen.append(settings)
         return 0
 
-    daemon = ModuleType("exporter.service")
+    daemon = ModuleType("celery_redis_exporter.service")
     daemon.run = run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "exporter.service", daemon)
+    monkeypatch.setitem(sys.modules, "celery_redis_exporter.service", daemon)
     return seen
 
 
@@ -39,7 +39,7 @@ def test_run_is_the_command_without_a_name(argv: list[str], started: list[Settin
 
 def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     """What the daemon returns is what the process returns."""
-    monkeypatch.setattr(sys.modules["exporter.service"], "run", lambda _: 1)
+    monkeypatch.setattr(sys.modules["celery_redis_exporter.service"], "run", lambda _: 1)
     assert main([]) == 1
     assert started == []
 
@@ -75,7 +75,7 @@ def test_expected_failures_are_one_line(
         raise error
 
     for error, code in ((SourceError("refused", "no\nserver"), 1), (ConfigError("no\nport"), 2)):
-        monkeypatch.setattr(sys.modules["exporter.service"], "run", lambda _, error=error: fail(error))
+        monkeypatch.setattr(sys.modules["celery_redis_exporter.service"], "run", lambda _, error=error: fail(error))
         assert code == main([])
         assert capsys.readouterr().err == f"celery-redis-exporter: error: {' '.join(str(error).split())}\n"
     assert started == []
@@ -102,13 +102,18 @@ def test_help_of_a_command(command: str, started: list[Settings], capsys: pytest
 def test_version_loads_none_of_the_libraries() -> None:
     """--version is fast: it imports neither settings nor any room."""
     heavy = "{'pydantic', 'redis', 'celery', 'starlette', 'structlog', 'prometheus_client'}"
-    code = f"import sys; from exporter.cli import main; main(['--version']); print(sorted({heavy} & set(sys.modules)))"
+    code = (
+        "import sys; from celery_redis_exporter.cli import main\n"
+        f"main(['--version']); print(sorted({heavy} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == f"celery-redis-exporter {__version__}\n[]\n"
 
 
 def test_python_m_exporter_is_the_same() -> None:
     """The module form takes the same arguments and gives the same exit codes."""
-    done = subprocess.run([sys.executable, "-m", "exporter", "frob"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "celery_redis_exporter", "frob"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("celery-redis-exporter: error: unknown command frob")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from exporter.catalog import CATALOG
-from exporter.catalog.reference import render_markdown
-from exporter.cli import main
+from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.catalog.reference import render_markdown
+from celery_redis_exporter.cli import main
 
 
 @pytest.mark.parametrize("argv", [["metrics"], ["metrics", "--format=text"], ["metrics", "--format", "text"]])

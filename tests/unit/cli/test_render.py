@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.cli.render import run
-from exporter.errors import ConfigError
+from celery_redis_exporter.cli.render import run
+from celery_redis_exporter.errors import ConfigError
 from tests import yaml_text
 
 

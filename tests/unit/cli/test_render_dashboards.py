@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from exporter.cli import render_dashboards
-from exporter.cli.render import run
-from exporter.errors import ConfigError
+from celery_redis_exporter.cli import render_dashboards
+from celery_redis_exporter.cli.render import run
+from celery_redis_exporter.errors import ConfigError
 from tests import yaml_text
 from tests.dashboards import boards
 

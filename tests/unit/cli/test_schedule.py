@@ -2,9 +2,9 @@
 
 import pytest
 
-from exporter.cli import schedule
-from exporter.errors import ConfigError
-from exporter.sources.celery_app import ScheduledTask
+from celery_redis_exporter.cli import schedule
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.sources.celery_app import ScheduledTask
 
 ENTRIES = [
     ScheduledTask("a", "t", "interval", {}, 60.0),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.decode import envelope
-from exporter.decode.envelope import open_envelope
-from exporter.errors import DecodeError
+from celery_redis_exporter.decode import envelope
+from celery_redis_exporter.decode.envelope import open_envelope
+from celery_redis_exporter.errors import DecodeError
 
 BODY = b'{"type": "worker-online", "hostname": "a@b"}'
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.decode.event_stream import decode_event_message, decode_message
-from exporter.errors import DecodeError
-from exporter.records import (
+from celery_redis_exporter.decode.event_stream import decode_event_message, decode_message
+from celery_redis_exporter.errors import DecodeError
+from celery_redis_exporter.records import (
     Broken,
     EventMessage,
     Stranger,

@@ -7,8 +7,15 @@ from celery import Celery
 from celery.backends.redis import RedisBackend
 from kombu.transport.redis import Channel
 
-from exporter.clock import SystemClock
-from exporter.decode.key_groups import LONGEST_LABEL, LONGEST_NAME, REMEMBERED, CeleryNames, KeyClassifier, show
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.decode.key_groups import (
+    LONGEST_LABEL,
+    LONGEST_NAME,
+    REMEMBERED,
+    CeleryNames,
+    KeyClassifier,
+    show,
+)
 
 ID = "5c9b7d2e-8f11-4f0c-a2f3-0d6f0b0e7a11"
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.decode import redis_info
-from exporter.decode.redis_commandstats import decode_command
-from exporter.decode.redis_info import InfoDecoder
+from celery_redis_exporter.decode import redis_info
+from celery_redis_exporter.decode.redis_commandstats import decode_command
+from celery_redis_exporter.decode.redis_info import InfoDecoder
 
 NUMBER = st.integers(min_value=0, max_value=10**19 - 1)
 COMMAND = st.text(st.characters(exclude_characters=":\r\n", exclude_categories=["Cs"]), min_size=1, max_size=20)

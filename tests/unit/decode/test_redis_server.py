@@ -1,7 +1,7 @@
 """What a Redis server tells besides INFO as samples."""
 
-from exporter.decode.redis_info import InfoDecoder
-from exporter.decode.redis_server import (
+from celery_redis_exporter.decode.redis_info import InfoDecoder
+from celery_redis_exporter.decode.redis_server import (
     LatencyDecoder,
     count_databases,
     decode_cluster_info,
@@ -12,7 +12,7 @@ from exporter.decode.redis_server import (
     decode_settings,
     decode_slowlog,
 )
-from exporter.records import Buckets, Reading, Sample
+from celery_redis_exporter.records import Buckets, Reading, Sample
 
 
 def by_name(samples: list[Sample]) -> dict[tuple[str, ...], Reading]:

@@ -9,9 +9,9 @@ from celery.schedules import crontab
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.decode.schedules import Crontab, crontab_interval, decode_redbeat_definition
-from exporter.errors import DecodeError
-from exporter.records import PeriodicTask
+from celery_redis_exporter.decode.schedules import Crontab, crontab_interval, decode_redbeat_definition
+from celery_redis_exporter.errors import DecodeError
+from celery_redis_exporter.records import PeriodicTask
 
 HOUR, DAY = 3600.0, 86_400.0
 

@@ -5,8 +5,8 @@ from typing import NoReturn
 import pytest
 from celery.exceptions import Retry
 
-from exporter.demo import application
-from exporter.demo.application import CardDeclinedError, GatewayTimeoutError, app, seconds_of
+from celery_redis_exporter.demo import application
+from celery_redis_exporter.demo.application import CardDeclinedError, GatewayTimeoutError, app, seconds_of
 
 
 @pytest.fixture(autouse=True)

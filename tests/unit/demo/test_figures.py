@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.catalog import tasks
-from exporter.demo.figures import WIDTH, Page, render_figures
+from celery_redis_exporter.catalog import tasks
+from celery_redis_exporter.demo.figures import WIDTH, Page, render_figures
 
 PAGE = """\
 # HELP celery_workers Workers by state.

@@ -2,9 +2,9 @@
 
 import pytest
 
-from exporter.cli import main
-from exporter.demo.options import Options, read_options
-from exporter.errors import ConfigError
+from celery_redis_exporter.cli import main
+from celery_redis_exporter.demo.options import Options, read_options
+from celery_redis_exporter.errors import ConfigError
 
 
 def test_without_flags_ports_are_chosen_and_nothing_ends_it() -> None:

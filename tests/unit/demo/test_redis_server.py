@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.demo.redis_server import find_redis_server, redis_command
-from exporter.errors import ConfigError
+from celery_redis_exporter.demo.redis_server import find_redis_server, redis_command
+from celery_redis_exporter.errors import ConfigError
 
 
 def install_wheel(monkeypatch: pytest.MonkeyPatch, folder: Path | None, *, executable: bool = True) -> None:

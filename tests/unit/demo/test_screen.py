@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from exporter.demo.screen import Screen
+from celery_redis_exporter.demo.screen import Screen
 
 
 class Terminal(io.StringIO):

@@ -1,20 +1,20 @@
 """The customers' plan."""
 
-from exporter.demo.traffic import BURST_EVERY, FIRST_BURST, Message, messages_at
+from celery_redis_exporter.demo.traffic import BURST_EVERY, FIRST_BURST, Message, messages_at
 
 ROUND = [message for tick in range(BURST_EVERY) for message in messages_at(tick)]
 
 
 def test_every_task_is_one_of_the_application() -> None:
     """The plan publishes no name that no worker knows."""
-    from exporter.demo.application import app
+    from celery_redis_exporter.demo.application import app
 
     assert {message.task for message in ROUND} - set(app.tasks) == set()
 
 
 def test_all_queues_priorities_and_schedules_are_used() -> None:
     """The panels of queues, priorities and scheduled tasks have something to show."""
-    from exporter.demo.application import QUEUES, SETTINGS
+    from celery_redis_exporter.demo.application import QUEUES, SETTINGS
 
     routed = {SETTINGS["task_routes"].get(message.task, {}).get("queue", "default") for message in ROUND}
     assert set(QUEUES) == routed

@@ -3,11 +3,11 @@
 import pytest
 from prometheus_client.registry import CollectorRegistry
 
-from exporter.catalog import CATALOG, Kind
-from exporter.catalog.metric import counter, gauge, histogram, summary
-from exporter.exposition.collector import Collector
-from exporter.exposition.families import SampleSeries
-from exporter.records import Distribution, Family
+from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.catalog.metric import counter, gauge, histogram, summary
+from celery_redis_exporter.exposition.collector import Collector
+from celery_redis_exporter.exposition.families import SampleSeries
+from celery_redis_exporter.records import Distribution, Family
 
 COUNTER = counter("test_total", "Counter.")
 PLAIN = counter("test_plain", "Counter without the ending.")

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.exposition import compression
-from exporter.exposition.compression import CHUNK, WORTH, Compressor
+from celery_redis_exporter.exposition import compression
+from celery_redis_exporter.exposition.compression import CHUNK, WORTH, Compressor
 
 PIECES = [f"{number} ".encode() * (3 ** (number % 10)) for number in range(40)]
 """From 2 bytes to some 60 kB each."""
@@ -123,7 +123,7 @@ def test_without_isal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no isal, the standard library compresses."""
     for name in ("isal", "isal.isal_zlib"):
         monkeypatch.setitem(sys.modules, name, None)
-    spec = importlib.util.find_spec("exporter.exposition.compression")
+    spec = importlib.util.find_spec("celery_redis_exporter.exposition.compression")
     assert spec is not None
     assert spec.loader is not None
     again: Any = importlib.util.module_from_spec(spec)  # a copy: the module itself stays as it is

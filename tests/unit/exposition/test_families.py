@@ -2,11 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from exporter.catalog import Label
-from exporter.catalog.metric import gauge, histogram
-from exporter.exposition.families import SampleGrouper, group_samples
-from exporter.exposition.text import render_families
-from exporter.records import Buckets, Family, Sample
+from celery_redis_exporter.catalog import Label
+from celery_redis_exporter.catalog.metric import gauge, histogram
+from celery_redis_exporter.exposition.families import SampleGrouper, group_samples
+from celery_redis_exporter.exposition.text import render_families
+from celery_redis_exporter.records import Buckets, Family, Sample
 
 REDIS = Label("redis", "Server.")
 UP = gauge("test_up", "Up.", (REDIS,))

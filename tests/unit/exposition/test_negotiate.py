@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.exposition.negotiate import Format, negotiate
+from celery_redis_exporter.exposition.negotiate import Format, negotiate
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8"

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from prometheus_client import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter.exposition.process import ProcessMetrics
+from celery_redis_exporter.exposition.process import ProcessMetrics
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])

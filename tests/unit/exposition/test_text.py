@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exporter.catalog import Label
-from exporter.catalog.metric import counter, gauge, histogram, summary
-from exporter.exposition.families import SampleSeries
-from exporter.exposition.lines import render_number
-from exporter.exposition.text import render_families
-from exporter.records import Buckets, Distribution, Family, Quantiles
+from celery_redis_exporter.catalog import Label
+from celery_redis_exporter.catalog.metric import counter, gauge, histogram, summary
+from celery_redis_exporter.exposition.families import SampleSeries
+from celery_redis_exporter.exposition.lines import render_number
+from celery_redis_exporter.exposition.text import render_families
+from celery_redis_exporter.records import Buckets, Distribution, Family, Quantiles
 
 TASK, QUEUE = Label("task", "Task."), Label("queue", "Queue.")
 SENT = counter("test_sent_total", "Sent.", (TASK, QUEUE))

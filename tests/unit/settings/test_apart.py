@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import ConfigError
-from exporter.settings import Settings, UsageRequested, apart, load
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import Settings, UsageRequested, apart, load
 
 ARGUMENTS = ("--queues.max=3", "--tasks", '{"proj.*": {"expected_interval": "1h"}}')
 
@@ -123,7 +123,8 @@ def test_who_ignores_the_end_of_children_is_no_obstacle() -> None:
     """A launcher that ignores SIGCHLD hands that on: nobody is left to wait for, and the settings are there."""
     code = (
         "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-        "from exporter.settings.apart import Reading; print(Reading(['--queues.max=3'], {}, 'p').result().queues.max)"
+        "from celery_redis_exporter.settings.apart import Reading\n"
+        "print(Reading(['--queues.max=3'], {}, 'p').result().queues.max)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "3\n"
@@ -145,7 +146,8 @@ def test_a_process_with_threads_is_not_copied(here: list[str]) -> None:
 def test_the_daemon_imports_nothing_that_reading_takes() -> None:
     """What serves the metrics imports neither pydantic nor YAML, and settings that are held bring neither."""
     code = (
-        "import sys, threading; import exporter.service; from exporter.settings.apart import Reading\n"
+        "import sys, threading; import celery_redis_exporter.service\n"
+        "from celery_redis_exporter.settings.apart import Reading\n"
         "assert threading.active_count() == 1; settings = Reading(['--queues.max=3'], {}, 'p').result()\n"
         "print(settings.queues.max, sorted({'pydantic', 'pydantic_core', 'yaml'} & set(sys.modules)))"
     )

@@ -2,10 +2,10 @@
 
 import pytest
 
-from exporter.errors import ConfigError
-from exporter.settings import load
-from exporter.settings.environment import read_environment
-from exporter.settings.rows import describe
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import load
+from celery_redis_exporter.settings.environment import read_environment
+from celery_redis_exporter.settings.rows import describe
 
 
 def test_every_row_is_a_variable() -> None:

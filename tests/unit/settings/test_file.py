@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import ConfigError
-from exporter.settings import load
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import load
 
 EXAMPLE = """\
 broker_url: redis://:pw@h/1

@@ -5,8 +5,8 @@ import pickle
 
 import pytest
 
-from exporter.settings import changed, load
-from exporter.settings.model import Declared
+from celery_redis_exporter.settings import changed, load
+from celery_redis_exporter.settings.model import Declared
 
 SECRET = "PLANTED"
 
@@ -17,7 +17,9 @@ def test_every_declared_setting_is_held() -> None:
     assert [] == [name for name in Declared.model_fields if name not in vars(settings)]
     assert list(settings.tasks["t"].buckets or ()) == [1]
     groups = [settings, *vars(settings).values(), settings.redis.memory_guard, *settings.redis.servers.values()]
-    assert {"exporter.settings.held"} == {type(group).__module__ for group in groups if hasattr(group, "__dict__")}
+    assert {"celery_redis_exporter.settings.held"} == {
+        type(group).__module__ for group in groups if hasattr(group, "__dict__")
+    }
     assert "pydantic" not in str(pickle.dumps(settings))
 
 

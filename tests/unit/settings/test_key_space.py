@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.errors import ConfigError
-from exporter.settings import load
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import load
 
 
 @pytest.mark.parametrize(("text", "groups"), [

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import ConfigError
-from exporter.settings import UsageRequested, load
-from exporter.settings.rows import describe
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import UsageRequested, load
+from celery_redis_exporter.settings.rows import describe
 
 
 def refusal(argv: Sequence[str] = (), environ: dict[str, str] | None = None) -> str:

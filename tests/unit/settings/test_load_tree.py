@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.errors import ConfigError
-from exporter.settings import changed, load, load_tree
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import changed, load, load_tree
 
 
 def test_a_tree_is_what_flags_are() -> None:

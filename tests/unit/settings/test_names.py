@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from exporter.errors import ConfigError
-from exporter.settings import load
-from exporter.settings.patterns import read_replacement
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import load
+from celery_redis_exporter.settings.patterns import read_replacement
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from urllib.parse import quote
 
 import pytest
 
-from exporter.app import App
-from exporter.clock import SystemClock
-from exporter.endpoints import Endpoints
-from exporter.errors import ConfigError
-from exporter.settings import UsageRequested, changed, load
-from exporter.settings.web_config import read_web_config
-from exporter.sources.kombu_link import KombuAddress, KombuEndpoint
+from celery_redis_exporter.app import App
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.endpoints import Endpoints
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import UsageRequested, changed, load
+from celery_redis_exporter.settings.web_config import read_web_config
+from celery_redis_exporter.sources.kombu_link import KombuAddress, KombuEndpoint
 
 SECRET = "x-%41'\"é@:/PLANTED"
 WORD = "PLANTED"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import ConfigError
-from exporter.settings import RedisTarget, Settings, load
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import RedisTarget, Settings, load
 
 BROKER = "--broker-url=redis://app:SECRET@broker/0"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from exporter.errors import ConfigError
-from exporter.settings import load
-from exporter.settings.values import parse_seconds, show_seconds
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import load
+from celery_redis_exporter.settings.values import parse_seconds, show_seconds
 
 
 @pytest.mark.parametrize(

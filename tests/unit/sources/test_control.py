@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import pytest
 
-from exporter.errors import SourceError
-from exporter.sources.control import MAT_SECONDS, READ_AT_ONCE, Mailbox, Request
-from exporter.sources.event_stream import Topic
-from exporter.sources.queues import QueueKeys
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.control import MAT_SECONDS, READ_AT_ONCE, Mailbox, Request
+from celery_redis_exporter.sources.event_stream import Topic
+from celery_redis_exporter.sources.queues import QueueKeys
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 from tests.integration.acl import CONTROL_RIGHTS
 
 TOPIC = Topic("celery.pidbox", "app:")

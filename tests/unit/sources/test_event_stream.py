@@ -8,10 +8,10 @@ from typing import cast
 
 import pytest
 
-from exporter.errors import SourceError
-from exporter.sources import event_stream
-from exporter.sources.event_stream import EventStream, Topic
-from exporter.sources.wire import Endpoint, Wire
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources import event_stream
+from celery_redis_exporter.sources.event_stream import EventStream, Topic
+from celery_redis_exporter.sources.wire import Endpoint, Wire
 from tests.fakes import FakeClock
 from tests.unit.sources.test_wire_faults import Connection
 

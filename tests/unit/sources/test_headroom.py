@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.sources import headroom
-from exporter.sources.headroom import MOST_BYTES, Headroom
+from celery_redis_exporter.sources import headroom
+from celery_redis_exporter.sources.headroom import MOST_BYTES, Headroom
 from tests.fakes import FakeClock
 
 USUAL = resource.getrlimit(resource.RLIMIT_AS)

@@ -4,8 +4,8 @@ from typing import cast
 
 import pytest
 
-from exporter.errors import SourceError
-from exporter.sources.key_space import (
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.key_space import (
     AIM_SECONDS,
     FEWEST_NAMES,
     FIRST_NAMES,
@@ -15,7 +15,7 @@ from exporter.sources.key_space import (
     Measured,
     Walk,
 )
-from exporter.sources.session import Session
+from celery_redis_exporter.sources.session import Session
 from tests.fakes import FakeClock
 from tests.key_server import KeyServer
 

@@ -9,8 +9,8 @@ import pytest
 from kombu.exceptions import ChannelError
 from kombu.transport import TRANSPORT_ALIASES
 
-from exporter.errors import ConfigError
-from exporter.sources.kombu_link import KombuAddress, KombuEndpoint, _amqp_tls, is_missing, source_error
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.sources.kombu_link import KombuAddress, KombuEndpoint, _amqp_tls, is_missing, source_error
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_certificates_are_verified() -> None:
 def test_kombu_is_imported_only_for_who_needs_it() -> None:
     """An exporter for Redis has no kombu in memory."""
     code = (
-        "import sys\nfrom exporter.app import App\nfrom exporter.clock import SystemClock\n"
-        "from exporter.settings import load\nimport exporter.service\n"
+        "import sys\nfrom celery_redis_exporter.app import App\nfrom celery_redis_exporter.clock import SystemClock\n"
+        "from celery_redis_exporter.settings import load\nimport celery_redis_exporter.service\n"
         "App(load([], {}), SystemClock())\nassert not {'amqp', 'kombu', 'celery'} & set(sys.modules)\n"
         "App(load(['--broker-url=amqp://'], {}), SystemClock())\nassert {'amqp', 'kombu'} <= set(sys.modules)\n"
     )

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from exporter.sources.redis_server import CONFIG_SECONDS, RedisServer, Wanted
-from exporter.sources.refusals import Refusal
-from exporter.sources.session import Session
-from exporter.sources.wire import Command
+from celery_redis_exporter.sources.redis_server import CONFIG_SECONDS, RedisServer, Wanted
+from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 from tests.fakes import FakeClock
 
 REDIS_7 = b"redis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:abc\r\n"

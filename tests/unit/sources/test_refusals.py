@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.sources.refusals import RETRY_SECONDS, Refusal, Refusals, right
-from exporter.sources.wire import Command
+from celery_redis_exporter.sources.refusals import RETRY_SECONDS, Refusal, Refusals, right
+from celery_redis_exporter.sources.wire import Command
 from tests.fakes import FakeClock
 
 NO_COMMAND = Refusal("NOPERM User x has no permissions to run the 'llen' command")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from exporter.errors import SourceError
-from exporter.sources.wire import Wire
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.wire import Wire
 
 LARGE = b"x" * 8_000_000
 """More than two sockets hold between them."""

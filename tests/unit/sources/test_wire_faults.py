@@ -11,10 +11,10 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.clock import SystemClock
-from exporter.errors import SourceError
-from exporter.sources import wire as wires
-from exporter.sources.wire import Endpoint, Wire
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources import wire as wires
+from celery_redis_exporter.sources.wire import Endpoint, Wire
 
 pytestmark = pytest.mark.usefixtures("limited_parsing")
 

@@ -1,8 +1,8 @@
 """Schedulers that answer."""
 
-from exporter.catalog import internals
-from exporter.catalog import workers as rows
-from exporter.state.beats import Beats
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.state.beats import Beats
 from tests.lab import Lab
 
 

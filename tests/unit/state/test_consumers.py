@@ -2,10 +2,10 @@
 
 import pytest
 
-from exporter.catalog import queues as rows
-from exporter.records import WorkerHeartbeat
-from exporter.state.consumers import Consumers
-from exporter.state.queues import Queues
+from celery_redis_exporter.catalog import queues as rows
+from celery_redis_exporter.records import WorkerHeartbeat
+from celery_redis_exporter.state.consumers import Consumers
+from celery_redis_exporter.state.queues import Queues
 from tests.lab import W1, W2, Lab
 
 PATIENCE = 30.0

@@ -2,13 +2,13 @@
 
 import pytest
 
-from exporter.catalog import Metric, internals
-from exporter.catalog import tasks as task_rows
-from exporter.catalog import workers as rows
-from exporter.inspection import Answers, ConsumedQueue, HeldTask, WorkerStats
-from exporter.records import WorkerHeartbeat
-from exporter.state.control import COMMANDS, NUDGE_SECONDS, ROUTINE, SEEDING_SECONDS, Interview, Target
-from exporter.state.tracking import TaskLimits
+from celery_redis_exporter.catalog import Metric, internals
+from celery_redis_exporter.catalog import tasks as task_rows
+from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.inspection import Answers, ConsumedQueue, HeldTask, WorkerStats
+from celery_redis_exporter.records import WorkerHeartbeat
+from celery_redis_exporter.state.control import COMMANDS, NUDGE_SECONDS, ROUTINE, SEEDING_SECONDS, Interview, Target
+from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import W1, W2, Lab
 
 STATS = WorkerStats("prefork", 2, 8, 7.0, 1000)

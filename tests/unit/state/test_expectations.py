@@ -2,11 +2,11 @@
 
 import re
 
-from exporter.catalog import tasks as rows
-from exporter.records import PeriodicTask
-from exporter.state.expectations import Plan
-from exporter.state.rules import NameRules, Naming, Rewrite
-from exporter.state.tracking import TaskLimits
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.records import PeriodicTask
+from celery_redis_exporter.state.expectations import Plan
+from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
+from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import Lab
 
 PLANS = {

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from exporter.report import Failure
-from exporter.state.rules import NameRules, Naming, Rewrite
-from exporter.state.tracking import TaskLimits
+from celery_redis_exporter.report import Failure
+from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
+from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import W1, W2, Lab
 
 RULES = Naming(

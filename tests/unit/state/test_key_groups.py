@@ -5,8 +5,8 @@ from collections import defaultdict
 
 import pytest
 
-from exporter.state.key_groups import SEGMENTS, WIDE, KeyGroups, Segment
-from exporter.state.key_tallies import FEWEST, MOST, OVERFLOW, RARE, Estimate, KeyReading
+from celery_redis_exporter.state.key_groups import SEGMENTS, WIDE, KeyGroups, Segment
+from celery_redis_exporter.state.key_tallies import FEWEST, MOST, OVERFLOW, RARE, Estimate, KeyReading
 
 BATCH = 50
 

@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from exporter.state.key_tallies import FEWEST, OVERFLOW, Estimate, KeyReading, Scale, Tally, estimate, fold_rest
+from celery_redis_exporter.state.key_tallies import (
+    FEWEST,
+    OVERFLOW,
+    Estimate,
+    KeyReading,
+    Scale,
+    Tally,
+    estimate,
+    fold_rest,
+)
 
 RUNS = 200
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.state.ledger import StartsLedger
+from celery_redis_exporter.state.ledger import StartsLedger
 
 
 @given(st.lists(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6), max_size=12))

@@ -5,17 +5,17 @@ import tracemalloc
 
 import pytest
 
-from exporter.catalog import OVERFLOW, internals
-from exporter.catalog import queues as queue_rows
-from exporter.catalog import tasks as rows
-from exporter.catalog import workers as worker_rows
-from exporter.exposition import ProcessMetrics, Renderer, negotiate
-from exporter.records import QueueReading
-from exporter.state.queues import Queues
-from exporter.state.rules import NameRules, Naming, Rewrite
-from exporter.state.series import NewSeries
-from exporter.state.tracking import TaskLimits
-from exporter.state.workers import WorkerLimits
+from celery_redis_exporter.catalog import OVERFLOW, internals
+from celery_redis_exporter.catalog import queues as queue_rows
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.catalog import workers as worker_rows
+from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
+from celery_redis_exporter.records import QueueReading
+from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
+from celery_redis_exporter.state.series import NewSeries
+from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import W1, W2, Lab
 
 RULES = Naming(

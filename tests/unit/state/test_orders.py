@@ -5,8 +5,8 @@ from itertools import permutations
 
 import pytest
 
-from exporter.catalog import tasks as rows
-from exporter.state.worker import Setup
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.state.worker import Setup
 from tests.lab import W1, Lab
 
 # What happened, in order, with its time: two executions, the second a retry without delay.

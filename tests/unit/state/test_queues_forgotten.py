@@ -6,17 +6,17 @@ from typing import cast
 
 import pytest
 
-from exporter.broker_parts import QueuesPart
-from exporter.catalog import internals
-from exporter.catalog import queues as rows
-from exporter.discovery import Discovery
-from exporter.records import QueueCount, QueuedMessage, QueueReading, WorkerHeartbeat
-from exporter.sources.queues import Found, QueueKeys, QueueScan
-from exporter.state.consumers import Consumers
-from exporter.state.queues import Queues
-from exporter.state.rules import NameRules, Naming, Rewrite
-from exporter.state.tracking import TaskLimits
-from exporter.state.workers import WorkerLimits
+from celery_redis_exporter.broker_parts import QueuesPart
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import queues as rows
+from celery_redis_exporter.discovery import Discovery
+from celery_redis_exporter.records import QueueCount, QueuedMessage, QueueReading, WorkerHeartbeat
+from celery_redis_exporter.sources.queues import Found, QueueKeys, QueueScan
+from celery_redis_exporter.state.consumers import Consumers
+from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
+from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import W1, Lab
 
 TTL = 3600.0

@@ -2,8 +2,8 @@
 
 import re
 
-from exporter.catalog import OVERFLOW, UNKNOWN
-from exporter.state.rules import REMEMBERED, NameRules, Naming, Rewrite
+from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
+from celery_redis_exporter.state.rules import REMEMBERED, NameRules, Naming, Rewrite
 
 POD = Rewrite(re.compile(r"celery@(.+)-[0-9a-f]{8,10}-[a-z0-9]{5}"), r"celery@\g<1>")
 

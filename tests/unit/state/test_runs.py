@@ -2,10 +2,10 @@
 
 import pytest
 
-from exporter.catalog import internals
-from exporter.catalog import tasks as rows
-from exporter.records import TaskCancelled
-from exporter.state.tracking import ENDED_KEPT, TOGETHER, TaskLimits
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.records import TaskCancelled
+from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER, TaskLimits
 from tests.lab import W1, W2, Lab
 
 TQ = ("t", "q")

@@ -2,11 +2,11 @@
 
 import pytest
 
-from exporter.catalog import OVERFLOW, Metric, internals
-from exporter.catalog import tasks as rows
-from exporter.catalog import workers as worker_rows
-from exporter.records import Distribution, Value
-from exporter.state.series import NewSeries, Store
+from celery_redis_exporter.catalog import OVERFLOW, Metric, internals
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.catalog import workers as worker_rows
+from celery_redis_exporter.records import Distribution, Value
+from celery_redis_exporter.state.series import NewSeries, Store
 from tests.fakes import FakeClock
 
 METRICS = (rows.TASKS, rows.TASK_WAIT, worker_rows.WORKER_UP, *internals.METRICS)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.catalog import OVERFLOW, UNKNOWN, internals
-from exporter.catalog import tasks as rows
-from exporter.records import TaskFailed
-from exporter.state.tracking import TaskLimits
-from exporter.state.worker import Setup
-from exporter.state.workers import WorkerLimits
+from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, internals
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.records import TaskFailed
+from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.worker import Setup
+from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import W1, W2, Lab
 
 TQ = ("t", "q")

@@ -1,7 +1,7 @@
 """The last readings of each server."""
 
-from exporter.report import Reading
-from exporter.state.trends import READINGS, SPACING, Counts, Trends
+from celery_redis_exporter.report import Reading
+from celery_redis_exporter.state.trends import READINGS, SPACING, Counts, Trends
 
 
 def test_readings() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.status.marks import KEPT, SPACING, Growth, Marks, quantile
+from celery_redis_exporter.status.marks import KEPT, SPACING, Growth, Marks, quantile
 
 
 def test_growth_since_the_start() -> None:

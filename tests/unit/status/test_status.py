@@ -7,18 +7,18 @@ import jsonschema
 import msgspec
 import pytest
 
-from exporter.alerts import GROUPS
-from exporter.catalog import Metric, internals, key_space, queues
-from exporter.catalog import redis_server as redis_rows
-from exporter.catalog import tasks as rows
-from exporter.catalog import workers as worker_rows
-from exporter.records import Sample
-from exporter.report import Check, Failure, Health, Report
-from exporter.state.series import NewSeries, Store
-from exporter.static_labels import StaticLabels
-from exporter.status import MARKED, Found, Status
-from exporter.status.schema import build_schema
-from exporter.status.thresholds import threshold
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.catalog import Metric, internals, key_space, queues
+from celery_redis_exporter.catalog import redis_server as redis_rows
+from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.catalog import workers as worker_rows
+from celery_redis_exporter.records import Sample
+from celery_redis_exporter.report import Check, Failure, Health, Report
+from celery_redis_exporter.state.series import NewSeries, Store
+from celery_redis_exporter.static_labels import StaticLabels
+from celery_redis_exporter.status import MARKED, Found, Status
+from celery_redis_exporter.status.schema import build_schema
+from celery_redis_exporter.status.thresholds import threshold
 from tests.fakes import FakeClock
 
 STATES = ("success", "failure", "retry", "revoked", "rejected")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from exporter.web.auth import MAX_CHECKS, MAX_CHECKS_PER_CLIENT, REMEMBERED, BasicAuth, read_credentials
+from celery_redis_exporter.web.auth import MAX_CHECKS, MAX_CHECKS_PER_CLIENT, REMEMBERED, BasicAuth, read_credentials
 from tests.waiting import eventually
 
 LONG = "x" * 100

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from exporter.report import (
+from celery_redis_exporter.report import (
     Failure,
     Health,
     KeyGroup,
@@ -16,9 +16,9 @@ from exporter.report import (
     Unacked,
     Worker,
 )  # fmt: skip
-from exporter.web.page import content_security_policy, read_asset, render_page
-from exporter.web.tables import SHOWN, draw_trend
-from exporter.web.view import View
+from celery_redis_exporter.web.page import content_security_policy, read_asset, render_page
+from celery_redis_exporter.web.tables import SHOWN, draw_trend
+from celery_redis_exporter.web.view import View
 from tests.reports import make_report, make_server, make_task
 
 EVIL = """<script>"'&</script><b onload=x>"""

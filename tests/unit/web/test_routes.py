@@ -8,10 +8,10 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from exporter.clock import SystemClock
-from exporter.errors import ConfigError, SourceError
-from exporter.precedence import Precedence
-from exporter.web.routes import (
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.errors import ConfigError, SourceError
+from celery_redis_exporter.precedence import Precedence
+from celery_redis_exporter.web.routes import (
     HEALTH_THREADS,
     PAGE_THREADS,
     SCRAPE_THREADS,
@@ -21,7 +21,7 @@ from exporter.web.routes import (
     Pool,
     build_app,
 )
-from exporter.web.routes import read_scrape_timeout as read_timeout
+from celery_redis_exporter.web.routes import read_scrape_timeout as read_timeout
 
 BODY = "# HELP a é\na 1.0\n".encode()
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"

@@ -8,8 +8,8 @@ import httpx
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
-from exporter.web.security import guard, open_tls
-from exporter.web_config import WebConfig
+from celery_redis_exporter.web.security import guard, open_tls
+from celery_redis_exporter.web_config import WebConfig
 from tests.fakes import FakeClock
 
 INSIDE = PlainTextResponse("inside", headers={"Content-Security-Policy": "default-src 'none'"})
@@ -56,10 +56,10 @@ def test_what_is_off_is_not_imported() -> None:
     """A start without a web configuration imports neither bcrypt nor the modules that need it or certificates."""
     code = (
         "import sys\n"
-        "from exporter.service import Service\n"
-        "from exporter.settings import load\n"
+        "from celery_redis_exporter.service import Service\n"
+        "from celery_redis_exporter.settings import load\n"
         "Service(load(['--web.listen-address=127.0.0.1:0'], {}))\n"
-        "found = {'bcrypt', 'exporter.web.auth', 'exporter.web.tls'} & set(sys.modules)\n"
+        "found = {'bcrypt', 'celery_redis_exporter.web.auth', 'celery_redis_exporter.web.tls'} & set(sys.modules)\n"
         "assert not found, found\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)

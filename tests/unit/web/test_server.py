@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from exporter.errors import ConfigError
-from exporter.web.server import bind
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.web.server import bind
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:0", "0.0.0.0:0", ":0", "[::]:0"])

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli.check.certificate import InvalidCertificateError, valid_until
-from exporter.cli.check.local import DAY, local_findings
-from exporter.clock import SystemClock
-from exporter.settings import load
+from celery_redis_exporter.cli.check.certificate import InvalidCertificateError, valid_until
+from celery_redis_exporter.cli.check.local import DAY, local_findings
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.settings import load
 from tests.certificates import Authority
 from tests.fakes import FakeClock
 

@@ -1,6 +1,6 @@
 """What CLIENT LIST tells of others."""
 
-from exporter.cli.check.elsewhere import parse_clients
+from celery_redis_exporter.cli.check.elsewhere import parse_clients
 
 
 def test_fields_of_clients() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.cli.check.place import Place, place_of
-from exporter.settings import load
+from celery_redis_exporter.cli.check.place import Place, place_of
+from celery_redis_exporter.settings import load
 
 
 def place(url: str) -> Place:

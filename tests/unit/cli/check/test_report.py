@@ -4,9 +4,9 @@ import io
 import shlex
 from pathlib import Path
 
-from exporter import __version__
-from exporter.cli.check.finding import Finding
-from exporter.cli.check.report import Style, describe_check, style_of, verdict_of
+from celery_redis_exporter import __version__
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.report import Style, describe_check, style_of, verdict_of
 
 LONG = "redis-cli -h long.host.name.example -p 6379 ACL SETUSER celery-exporter '+slowlog|get' '%R~*' '&/0.celeryev/*'"
 TROUBLE = Finding("fail", "events-denied", "events", "no subscription to it " * 6, "lacks it " * 9, (LONG, "x = 1"))

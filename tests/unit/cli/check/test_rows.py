@@ -2,12 +2,12 @@
 
 import re
 
-from exporter.catalog import CATALOG
-from exporter.cli.check import rows
-from exporter.cli.check.finding import LEVELS, Row
-from exporter.cli.check.reasons import _REASONS
-from exporter.cli.check.rights import METRICS
-from exporter.errors import SourceError
+from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.finding import LEVELS, Row
+from celery_redis_exporter.cli.check.reasons import _REASONS
+from celery_redis_exporter.cli.check.rights import METRICS
+from celery_redis_exporter.errors import SourceError
 
 
 def test_codes_are_unique_words() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from exporter.cli.check.finding import Finding
-from exporter.cli.check.place import Place
-from exporter.cli.check.server_state import read_version, state_findings
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.place import Place
+from celery_redis_exporter.cli.check.server_state import read_version, state_findings
 
 PLACE = Place("redis", "redis://h:6379/0", "h", 6379)
 SOUND = {"redis_version": "7.2.4", "role": "master", "maxmemory": "1000", "used_memory": "100"}

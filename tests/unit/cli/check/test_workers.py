@@ -2,9 +2,9 @@
 
 import pytest
 
-from exporter.cli.check.heard import Heard
-from exporter.cli.check.workers import heard_findings
-from exporter.records import TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat
+from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check.workers import heard_findings
+from celery_redis_exporter.records import TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat
 
 W = "w1@host"
 

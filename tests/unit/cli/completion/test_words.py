@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from exporter.cli import COMMANDS
-from exporter.cli.completion.words import Flag, read_vocabulary
-from exporter.errors import ConfigError
-from exporter.settings.rows import describe
+from celery_redis_exporter.cli import COMMANDS
+from celery_redis_exporter.cli.completion.words import Flag, read_vocabulary
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings.rows import describe
 
 VOCABULARY = read_vocabulary()
 
@@ -92,14 +92,14 @@ def test_words_behind_a_command() -> None:
 def test_another_shell_is_refused(argv: Sequence[str]) -> None:
     """Without one of the three shells nothing is printed."""
     with pytest.raises(ConfigError, match="bash, zsh, fish"):
-        import_module("exporter.cli.completion").run(list(argv))
+        import_module("celery_redis_exporter.cli.completion").run(list(argv))
 
 
 def test_the_script_starts_no_program() -> None:
     """No script runs anything when a key is pressed: completing is as fast as the shell."""
-    modules = {name: import_module(f"exporter.cli.completion.{name}") for name in ("bash", "zsh", "fish")}
+    modules = {name: import_module(f"celery_redis_exporter.cli.completion.{name}") for name in ("bash", "zsh", "fish")}
     for name, module in modules.items():
         text = getattr(module, f"render_{name}")(VOCABULARY)
         calls = [line for line in text.splitlines() if "python" in line or "$(celery" in line or "(celery-r" in line]
         assert [] == calls
-    assert "exporter.cli.completion.bash" in sys.modules
+    assert "celery_redis_exporter.cli.completion.bash" in sys.modules

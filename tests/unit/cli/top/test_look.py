@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.cli.top.keys import Keys
-from exporter.cli.top.look import LONGEST, Look
+from celery_redis_exporter.cli.top.keys import Keys
+from celery_redis_exporter.cli.top.look import LONGEST, Look
 
 
 def pressed(*keys: str, look: Look = Look()) -> Look:  # noqa: B008 -- frozen

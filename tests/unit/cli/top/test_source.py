@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli.top.source import Access, RemoteSource, _watching
-from exporter.errors import ConfigError
-from exporter.settings import load
+from celery_redis_exporter.cli.top.source import Access, RemoteSource, _watching
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.settings import load
 
 
 @pytest.mark.parametrize(
