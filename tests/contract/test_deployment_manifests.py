@@ -154,7 +154,7 @@ def test_what_is_connected_to_may_be(name: str) -> None:
 
 
 def test_the_prometheus_rule_is_what_the_generator_writes() -> None:
-    """The alerts that the operator gets are those of exporter/alerts."""
+    """The alerts that the operator gets are those of exporter/celery_redis_exporter/alerts."""
     written = render_prometheus_rule(GROUPS, Options(), "celery-redis-exporter")
     command = "celery-redis-exporter render alerts --format=prometheusrule"
     assert written == RULES.read_text(encoding="utf-8"), f"run: {command} >{RULES.relative_to(manifests.ROOT)}"

@@ -9,8 +9,8 @@ from tests.contract.test_house_rules import ROOT
 from tests.fuzz.invariants import INVARIANTS
 from tests.project_files import project_files
 
-PACKAGE = ROOT / "exporter"
-FLOOR_PLAN = (PACKAGE / "README.md").read_text(encoding="utf-8")
+PACKAGE = ROOT / "exporter" / "celery_redis_exporter"
+FLOOR_PLAN = (ROOT / "exporter" / "README.md").read_text(encoding="utf-8")
 MIRROR, FUZZED = Path("tests/unit"), Path("tests/fixtures/fuzz")
 LISTED = {MIRROR, MIRROR / "cli", FUZZED}
 """Folders whose own ones are those of something else, which says what they are: of the package, of the fuzzer."""

@@ -21,9 +21,9 @@ from celery_redis_exporter.status import schema as status
         (status.TARGET, status.render_schema, status.COMMAND),
     ],
     ids=[
-        "exporter/catalog/README.md",
+        "exporter/celery_redis_exporter/catalog/README.md",
         "deploy/configuration.md",
-        "exporter/cli/check/README.md",
+        "exporter/celery_redis_exporter/cli/check/README.md",
         "deploy/status.schema.json",
     ],
 )
@@ -34,7 +34,7 @@ def test_the_committed_file_is_what_the_generator_writes(target: Path, render: C
 
 
 def test_alert_rules_are_what_the_generator_writes() -> None:
-    """The files in alerts/ are the rules of exporter/alerts, all of them and no others."""
+    """The files in alerts/ are the rules of exporter/celery_redis_exporter/alerts, all of them and no others."""
     committed = {path.name: path.read_text(encoding="utf-8") for path in alerts.TARGET.glob("*.yml")}
     written = alerts.files()
     assert written == {name: text for name, text in committed.items() if "example" not in name}, (

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = sorted((ROOT / "exporter").rglob("*.py"))
+PACKAGE = sorted((ROOT / "exporter" / "celery_redis_exporter").rglob("*.py"))
 GENERATOR = sorted((ROOT / "grafana" / "generator").rglob("*.py"))
 CODE = PACKAGE + GENERATOR
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -76,7 +76,7 @@ def test_time_is_asked_in_clock_py_alone() -> None:
                 imported.add(node.module or "")
         if "time" in imported:
             importers.append(name(path))
-    assert importers == ["exporter/clock.py"]
+    assert importers == ["exporter/celery_redis_exporter/clock.py"]
 
 
 def test_nothing_sleeps() -> None:
@@ -96,13 +96,13 @@ def test_one_place_catches_everything() -> None:
                 caught = {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)} if node.type else {"all"}
                 if caught & {"Exception", "BaseException", "all"}:
                     broad.add(name(path))
-    assert broad <= {"exporter/supervisor.py"}
+    assert broad <= {"exporter/celery_redis_exporter/supervisor.py"}
 
 
 def test_one_place_configures_logging() -> None:
     """Only logs.py calls structlog.configure, so that every line passes the mask."""
     callers = [name(path) for path in PACKAGE if "structlog.configure(" in path.read_text(encoding="utf-8")]
-    assert callers == ["exporter/logs.py"]
+    assert callers == ["exporter/celery_redis_exporter/logs.py"]
 
 
 def test_every_test_states_its_truth() -> None:
@@ -128,10 +128,23 @@ def test_imports_keep_to_their_rooms() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def _source_folder(path: Path) -> Path:
+    """Return the folder from which a module is imported."""
+    return ROOT / "exporter" if path in PACKAGE else ROOT
+
+
+def test_the_source_folder_is_not_a_package() -> None:
+    """From the root of the repository the package can't be imported a second time, as a part of ``exporter``."""
+    code = "import exporter.celery_redis_exporter"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "import celery_redis_exporter" in done.stderr.splitlines()[-1]
+
+
 def test_importing_every_module_has_no_effect() -> None:
     """No import starts a thread, opens a file descriptor or fails."""
     modules = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        ".".join(path.relative_to(_source_folder(path)).with_suffix("").parts).removesuffix(".__init__")
         for path in CODE
         if path.name != "__main__.py"
     ]

@@ -18,7 +18,8 @@ PAGES = [ROOT / name for name in (
     "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "exporter/README.md", "tests/README.md",
     "deploy/README.md", "deploy/configuration.md", "deploy/guide.md", "deploy/scale.md",
     "deploy/migration.md", "alerts/README.md", "grafana/README.md", "tests/bench/README.md",
-    "tests/fixtures/redis/README.md", "tests/fixtures/schemas/README.md", "exporter/cli/check/README.md",
+    "tests/fixtures/redis/README.md", "tests/fixtures/schemas/README.md",
+    "exporter/celery_redis_exporter/cli/check/README.md",
 )]  # fmt: skip
 # Names of other programs and options, which the pages mention beside our own.
 FOREIGN_FLAGS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = sorted((ROOT / "exporter").rglob("*.py"))
+PACKAGE = sorted((ROOT / "exporter" / "celery_redis_exporter").rglob("*.py"))
 LOCKS = sorted((ROOT / "deploy").rglob("*requirements.lock"))
 BUILDERS_OF_OBJECTS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle"}
 """Modules that make code or objects of any kind out of bytes."""
@@ -24,7 +24,7 @@ UNSAFE_CALLS = {
     "load_all",
     "enable_insecure_serializers",
 }
-FROM_ITSELF = {"exporter/settings/apart.py": {"pickle"}}
+FROM_ITSELF = {"exporter/celery_redis_exporter/settings/apart.py": {"pickle"}}
 """What reads objects that nobody else could have written: the process's own copy, through a pipe."""
 PINNED = re.compile(r"([a-z0-9][a-z0-9.-]*)==([^ ;\\]+)((?: ; [^\\]+)?)((?: --hash=sha256:[0-9a-f]{64})+)")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from celery_redis_exporter.catalog import CATALOG
 from tests.integration.conftest import Programs
 from tests.integration.exporters import LISTEN, Exporter, Samples
-from tests.integration.processes import ROOT
+from tests.integration.processes import ROOT, source_path
 from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
 
@@ -125,7 +125,7 @@ def shifted(folder: Path) -> tuple[dict[str, str], Path]:
     """Give the environment of a process whose clock can be set, and the file that sets it."""
     file = folder / "shift"
     file.write_text("0", encoding="utf-8")
-    path = os.pathsep.join([str(ROOT / "tests" / "integration" / "shifted_time"), str(ROOT)])
+    path = os.pathsep.join([str(ROOT / "tests" / "integration" / "shifted_time"), source_path(ROOT)])
     return {"PYTHONPATH": path, "SHIFT_FILE": str(file)}, file
 
 

@@ -24,7 +24,12 @@ TAIL_LINES = 30
 def clean_environment() -> dict[str, str]:
     """Give this process's environment without what could configure the programs under test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
-    return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return kept | {"PYTHONPATH": source_path(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def source_path(tree: Path) -> str:
+    """Return the PYTHONPATH on which the package, the tests and the dashboards' generator of a tree are found."""
+    return os.pathsep.join([str(tree / "exporter"), str(tree)])
 
 
 def system_program(name: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 from tests import yaml_text
 from tests.integration.conftest import Programs
 from tests.integration.exporters import LISTEN, Exporter
-from tests.integration.processes import ROOT, Process, clean_environment
+from tests.integration.processes import ROOT, Process, clean_environment, source_path
 from tests.integration.redis_servers import RedisServer
 from tests.project_files import project_files
 from tests.waiting import eventually
@@ -96,7 +96,7 @@ class Recipe:
 
 def run(tree: Path, command: str) -> subprocess.CompletedProcess[str]:
     """Type a command in a tree, with the programs of the tests."""
-    environment = clean_environment() | {"PYTHONPATH": str(tree), "PYTEST_ADDOPTS": "-x -q -p no:cacheprovider"}
+    environment = clean_environment() | {"PYTHONPATH": source_path(tree), "PYTEST_ADDOPTS": "-x -q -p no:cacheprovider"}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     return subprocess.run(
         ["bash", "-c", command], cwd=tree, env=environment, capture_output=True, text=True, check=False, timeout=100
@@ -157,7 +157,7 @@ def test_add_a_redis_metric(tree: Path, tmp_path: Path) -> None:
             "--series.zero-first",
             "0",
         ]
-        process = Process([*command, *LISTEN], tmp_path / "exporter.log", {"PYTHONPATH": str(tree)})
+        process = Process([*command, *LISTEN], tmp_path / "exporter.log", {"PYTHONPATH": source_path(tree)})
         ending.callback(process.end)
         process.wait_for('"app.started"')
         assert Exporter.of(process).value("redis_forks_total", redis="broker") == 1

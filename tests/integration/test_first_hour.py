@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import ROOT, Process, clean_environment, free_port
+from tests.integration.processes import ROOT, Process, clean_environment, free_port, source_path
 from tests.waiting import eventually
 
 NEEDED = ("prometheus", "prometheus-alertmanager", "amtool")
@@ -62,7 +62,7 @@ class Newcomer:
         if port:
             words.append(f"--web.listen-address=127.0.0.1:{self.ports[port]}")
         if program in ENDLESS:
-            environment = {"PYTHONPATH": str(ROOT)}
+            environment = {"PYTHONPATH": source_path(ROOT)}
             process = Process(words, self._folder / f"{program}.log", environment)
             self._ending.callback(process.end, 8)
             return ""
@@ -83,7 +83,7 @@ class Newcomer:
             place = words.index(">")
             target, words = words[place + 1], words[:place]
         # On 80 columns `top` may cut the names of tasks, to have room for others.
-        environment = clean_environment() | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+        environment = clean_environment() | {"PYTHONPATH": source_path(ROOT), "COLUMNS": "120"}
         done = subprocess.run(
             words, cwd=self._folder, env=environment, capture_output=True, text=True, check=False, timeout=30
         )

@@ -8,7 +8,9 @@ import os
 from pathlib import Path
 
 _SHIFT = Path(os.environ["SHIFT_FILE"])
-_clock = importlib.import_module("time")  # to change it, not to ask it: that is for exporter/clock.py
+_clock = importlib.import_module(
+    "time"
+)  # to change it, not to ask it: that is for exporter/celery_redis_exporter/clock.py
 _true_time = _clock.time
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from celery_redis_exporter.generated import print_or_write
 from celery_redis_exporter.settings.rows import SettingRow, describe
 
-TARGET = Path(__file__).parents[2] / "deploy" / "configuration.md"
+TARGET = Path(__file__).parents[3] / "deploy" / "configuration.md"
 
 HEAD = """\
 # Settings

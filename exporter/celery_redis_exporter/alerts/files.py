@@ -19,7 +19,7 @@ from celery_redis_exporter.alerts.rule import Alert, Group, fill
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.errors import ConfigError
 
-TARGET = Path(__file__).parents[2] / "alerts"
+TARGET = Path(__file__).parents[3] / "alerts"
 RUNBOOKS = "alerts/runbooks.md"
 SUFFIXES = ("_bucket", "_count", "_sum")
 FOREIGN = ("up", "process_start_time_seconds")

@@ -43,7 +43,7 @@ failed, 2 if a setting is wrong, 130 if it was interrupted.
   --strict            end with 1 for a warning, too
   --json              print one JSON document and nothing else
 
-What each finding means: exporter/cli/check/README.md. All settings are flags here too:
+What each finding means: exporter/celery_redis_exporter/cli/check/README.md. All settings are flags here too:
 
 """
 

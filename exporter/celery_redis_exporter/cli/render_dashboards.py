@@ -33,7 +33,7 @@ Print the Grafana dashboards: for Kubernetes a ConfigMap for each, as Grafana's 
 """
 SUFFIX = ".json"
 PACKAGED = Path(__file__).parents[1] / "dashboards"
-CHECKOUT = Path(__file__).parents[2] / "grafana"
+CHECKOUT = Path(__file__).parents[3] / "grafana"
 LABEL = "grafana_dashboard=1"
 ADDRESS = re.compile(r"[^\s\"\\()<>]+")
 """What neither ends a link in Markdown nor a text in JSON."""

@@ -10,7 +10,7 @@ import msgspec
 from celery_redis_exporter.generated import print_or_write
 from celery_redis_exporter.report import Report
 
-TARGET = Path(__file__).parents[2] / "deploy" / "status.schema.json"
+TARGET = Path(__file__).parents[3] / "deploy" / "status.schema.json"
 COMMAND = "python -m celery_redis_exporter.status.schema --write"
 
 
