@@ -3,8 +3,7 @@
 from celery_redis_exporter.catalog import CATALOG, Metric
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.catalog import tasks as rows
-from celery_redis_exporter.records import (
-    Distribution,
+from celery_redis_exporter.records.events import (
     TaskCancelled,
     TaskFailed,
     TaskReceived,
@@ -18,6 +17,7 @@ from celery_redis_exporter.records import (
     WorkerOffline,
     WorkerOnline,
 )
+from celery_redis_exporter.records.samples import Distribution
 from celery_redis_exporter.state.series import NewSeries, Store
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.tracking import TaskLimits

@@ -1,6 +1,6 @@
 """Reports for tests: one with these parts and nothing else."""
 
-from celery_redis_exporter.report import Clients, Exporter, Memory, Report, Server, Task
+from celery_redis_exporter.records.report import Clients, Exporter, Memory, Report, Server, Task
 
 
 def make_report(**parts: object) -> Report:

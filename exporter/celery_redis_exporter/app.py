@@ -25,10 +25,10 @@ from celery_redis_exporter.key_spaces import KeySpaces
 from celery_redis_exporter.memory_guard import MemoryGuard
 from celery_redis_exporter.pipeline import EventPipeline
 from celery_redis_exporter.precedence import Precedence
-from celery_redis_exporter.records import Family, Sample
+from celery_redis_exporter.records.report import Check, Report
+from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.redbeat import Schedules
 from celery_redis_exporter.redis_targets import RedisTargets
-from celery_redis_exporter.report import Check, Report
 from celery_redis_exporter.scrape import Scrape
 from celery_redis_exporter.settings import KombuTarget, Settings
 from celery_redis_exporter.settings.targets import named_redis_targets

@@ -13,7 +13,8 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode.queues import decode_oldest_delivery, decode_queued
 from celery_redis_exporter.decode.redis_server import decode_output_buffer
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records import QueuedMessage, QueueReading, Sample
+from celery_redis_exporter.records.replies import QueuedMessage, QueueReading
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.sources.wire import Command
 from celery_redis_exporter.state.queues import Queues

@@ -20,7 +20,7 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collector_metrics import CollectorMetrics
 from celery_redis_exporter.decode.control import decode_reply
 from celery_redis_exporter.errors import DecodeError, SourceError
-from celery_redis_exporter.inspection import Answers, ControlReply
+from celery_redis_exporter.records.inspection import Answers, ControlReply
 from celery_redis_exporter.sources.control import MAT_SECONDS, Request
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.control import COMMANDS, Interview, Target

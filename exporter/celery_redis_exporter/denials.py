@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from celery_redis_exporter.catalog import internals
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.redis_scrape import ServerScrape
 from celery_redis_exporter.scrape import Target
 

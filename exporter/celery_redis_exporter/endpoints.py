@@ -6,7 +6,7 @@ Takes targets, gives endpoints; those of one server share the knowledge of where
 from urllib.parse import quote, urlencode
 
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records import Address
+from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.settings.targets import MasterOptions, master_options, named_redis_targets
 from celery_redis_exporter.sources.refusals import Refusals

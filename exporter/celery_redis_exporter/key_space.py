@@ -19,7 +19,7 @@ from celery_redis_exporter.decode.redis_fields import read_keys, read_whole
 from celery_redis_exporter.decode.redis_server import parse_info
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.key_sweep import SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.state.key_groups import KeyGroups
 from celery_redis_exporter.state.key_tallies import Estimate, fold_rest

@@ -12,7 +12,7 @@ from celery_redis_exporter.decode.event_stream import decode_event_message
 from celery_redis_exporter.discovery import Discovery
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.pipeline import Decode, Stream
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape import Target
 from celery_redis_exporter.settings import KombuTarget, Settings
 from celery_redis_exporter.sources.kombu_control import KombuMailbox

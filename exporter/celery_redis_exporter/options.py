@@ -8,6 +8,7 @@ from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.control import ControlOptions
 from celery_redis_exporter.memory_guard import GuardOptions
+from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.scrape import ScrapeOptions
 from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.settings.patterns import read_replacement
@@ -18,7 +19,6 @@ from celery_redis_exporter.state.series import NewSeries
 from celery_redis_exporter.state.task_series import STATES
 from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.workers import WorkerLimits
-from celery_redis_exporter.static_labels import StaticLabels
 from celery_redis_exporter.topology import TopologyOptions
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode.event_stream import decode_message
 from celery_redis_exporter.decode.exceptions import exception_class, unregistered_name
 from celery_redis_exporter.errors import DecodeError, SourceError
-from celery_redis_exporter.records import (
+from celery_redis_exporter.records.events import (
     Broken,
     Part,
     Stranger,

@@ -11,7 +11,7 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode import redis_server as decode
 from celery_redis_exporter.decode.redis_info import InfoDecoder
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.sources import redis_server as source
 from celery_redis_exporter.sources.redis_server import RedisServer, ServerReading
 from celery_redis_exporter.sources.wire import Command

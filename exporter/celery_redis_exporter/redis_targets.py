@@ -9,7 +9,7 @@ from functools import partial
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.endpoints import Endpoints
-from celery_redis_exporter.records import Address
+from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.redis_scrape import Part, ServerScrape
 from celery_redis_exporter.scrape import Target
 from celery_redis_exporter.sentinel_part import SentinelPart

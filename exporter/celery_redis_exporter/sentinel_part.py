@@ -8,7 +8,7 @@ are sent once its name is known, so from the second scrape on. Needs ``+sentinel
 from typing import Any
 
 from celery_redis_exporter.decode import sentinel as decode
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.wire import Command
 

@@ -16,7 +16,7 @@ from celery_redis_exporter.app import STOP_SECONDS, App
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.log_stream import open_log_stream
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.headroom import HEADROOM
 from celery_redis_exporter.tuning import give_back_memory, keep_little_memory, keep_pauses_short

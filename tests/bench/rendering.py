@@ -15,7 +15,7 @@ from celery_redis_exporter.catalog import internals, tasks
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.exposition.collector import Collector
 from celery_redis_exporter.exposition.text import render_families
-from celery_redis_exporter.records import Family
+from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.tracking import TaskLimits

@@ -3,7 +3,7 @@
 from celery_redis_exporter.catalog.metric import histogram, summary
 from celery_redis_exporter.exposition.collector import Collector
 from celery_redis_exporter.exposition.text import render_families
-from celery_redis_exporter.records import Buckets, Family, Quantiles
+from celery_redis_exporter.records.samples import Buckets, Family, Quantiles
 from tests.contract.test_exposition_equality import (
     ALPHA,
     HOSTILE,

@@ -15,7 +15,8 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.decode.event_stream import decode_event_message
 from celery_redis_exporter.pipeline import EventPipeline
-from celery_redis_exporter.records import EVENT_CLASSES, Distribution, EventMessage, Family
+from celery_redis_exporter.records.events import EVENT_CLASSES, EventMessage
+from celery_redis_exporter.records.samples import Distribution, Family
 from celery_redis_exporter.state.rules import Naming
 from celery_redis_exporter.state.series import NewSeries
 from celery_redis_exporter.state.tracking import TaskLimits

@@ -29,7 +29,9 @@ from celery_redis_exporter.decode.redis_info import InfoDecoder
 from celery_redis_exporter.decode.schedules import decode_redbeat_definition
 from celery_redis_exporter.errors import ConfigError, DecodeError
 from celery_redis_exporter.exposition import negotiate
-from celery_redis_exporter.records import Address, Broken, EventMessage, Part, Sample, TaskFailed, TaskRetried
+from celery_redis_exporter.records.events import Broken, EventMessage, Part, TaskFailed, TaskRetried
+from celery_redis_exporter.records.replies import Address
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import Settings, load
 from celery_redis_exporter.settings.file import read_file
 from celery_redis_exporter.settings.flags import read_flags

@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
 from celery_redis_exporter.exposition.text import exemplar_fits
-from celery_redis_exporter.records import Family
+from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.state.series import Store
 from tests.lab import EVENT_METRICS
 

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.records.web_config import TlsConfig
 from celery_redis_exporter.web.tls import CIPHERS, LOOK_INTERVAL, ReloadingContext, build_context
-from celery_redis_exporter.web_config import TlsConfig
 from tests.certificates import Authority, encrypt
 from tests.fakes import FakeClock
 

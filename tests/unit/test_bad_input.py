@@ -16,7 +16,7 @@ from celery_redis_exporter.decode.event_stream import decode_event_message, deco
 from celery_redis_exporter.decode.schedules import decode_redbeat_definition
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.pipeline import EventPipeline
-from celery_redis_exporter.records import Broken, EventMessage, TaskStarted, WorkerHeartbeat
+from celery_redis_exporter.records.events import Broken, EventMessage, TaskStarted, WorkerHeartbeat
 from celery_redis_exporter.state.holding import Held, Holding
 from celery_redis_exporter.state.runs import MOST_AT_ONCE
 from tests.fuzz.invariants import INVARIANTS

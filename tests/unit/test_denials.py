@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.denials import Denials
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.redis_scrape import ServerScrape
 from celery_redis_exporter.scrape import Target
 

@@ -7,7 +7,7 @@ import pytest
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.records import Address
+from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.scrape import Scrape, Target
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command

@@ -5,7 +5,7 @@ from typing import cast
 from structlog.testing import capture_logs
 
 from celery_redis_exporter.catalog import redis_server as rows
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape import Scrape, Target
 from celery_redis_exporter.twins import AGAIN_SECONDS, Twins
 from tests.fakes import FakeClock

@@ -5,7 +5,7 @@ A line is ``<id> <ip>:<port>@<bus port>[,<hostname>] <flags> <master> ...``; IPv
 
 from celery_redis_exporter.decode.redis_fields import read_whole
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records import Address
+from celery_redis_exporter.records.replies import Address
 
 _UNREACHABLE = frozenset({"noaddr", "handshake"})
 LARGEST_PORT = 65_535

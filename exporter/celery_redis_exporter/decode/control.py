@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.inspection import ConsumedQueue, ControlReply, HeldTask, WorkerStats
-from celery_redis_exporter.records import Count, Text, Timestamp
+from celery_redis_exporter.records.events import Count, Text, Timestamp
+from celery_redis_exporter.records.inspection import ConsumedQueue, ControlReply, HeldTask, WorkerStats
 
 POOLS = {
     "celery.concurrency.prefork:TaskPool": "prefork",

@@ -12,7 +12,7 @@ import msgspec
 
 from celery_redis_exporter.decode.envelope import JSON, MALFORMED, open_envelope
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records import EVENT_CLASSES, Broken, Event, EventMessage, Part, Stranger
+from celery_redis_exporter.records.events import EVENT_CLASSES, Broken, Event, EventMessage, Part, Stranger
 
 
 class _Typed(msgspec.Struct):

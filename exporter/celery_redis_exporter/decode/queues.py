@@ -5,7 +5,8 @@ import math
 import msgspec
 
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records import QueuedMessage, Text, Timestamp
+from celery_redis_exporter.records.events import Text, Timestamp
+from celery_redis_exporter.records.replies import QueuedMessage
 
 BINDING_SEPARATOR = b"\x06\x16"
 # Exchanges and queues of Celery's own traffic: remote control, its replies, events.

@@ -8,7 +8,7 @@ import re
 
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.decode.redis_fields import FieldRow
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 
 Usage = tuple[int, float]
 """How often a command was called, and the microseconds that took."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.catalog.metric import Info
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 
 MAX_DIGITS = 20
 

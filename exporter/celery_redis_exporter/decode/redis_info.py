@@ -22,7 +22,7 @@ from celery_redis_exporter.decode.redis_fields import (
     split_parts,
 )
 from celery_redis_exporter.decode.redis_identity import decode_identity, decode_masters, says_more_together
-from celery_redis_exporter.records import Quantiles, Sample
+from celery_redis_exporter.records.samples import Quantiles, Sample
 
 _ROWS, _ROWS_BY_PREFIX = (
     index_rows(metric for metric in rows.INFO_ROWS if is_numbered(metric) is numbered) for numbered in (False, True)

@@ -10,7 +10,7 @@ from celery_redis_exporter.catalog import redis_cluster, redis_commands, redis_c
 from celery_redis_exporter.catalog.redis_server import INFO_ROWS
 from celery_redis_exporter.decode.redis_commandstats import Usage
 from celery_redis_exporter.decode.redis_fields import decode_value, index_rows
-from celery_redis_exporter.records import Buckets, Sample
+from celery_redis_exporter.records.samples import Buckets, Sample
 
 Reply = object
 """A reply as RESP2 gives it: bytes, int, None or a list of replies."""

@@ -13,7 +13,8 @@ from typing import Annotated
 import msgspec
 
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records import PeriodicTask, Text
+from celery_redis_exporter.records.events import Text
+from celery_redis_exporter.records.replies import PeriodicTask
 
 SOLAR = 90_000.0
 """Between two sunrises: a day and a little, away from the poles."""

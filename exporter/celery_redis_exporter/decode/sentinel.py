@@ -10,7 +10,7 @@ from celery_redis_exporter.catalog import sentinel as rows
 from celery_redis_exporter.catalog.metric import Info, Metric
 from celery_redis_exporter.decode.redis_fields import read_whole, split_parts
 from celery_redis_exporter.decode.redis_server import Reply, parse_info
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 
 _MASTER = re.compile(r"master\d+")
 _DOWN = ("s_down", "o_down")

@@ -14,7 +14,7 @@ from celery_redis_exporter.exposition.compression import Compressor
 from celery_redis_exporter.exposition.negotiate import Format, negotiate
 from celery_redis_exporter.exposition.process import ProcessMetrics
 from celery_redis_exporter.exposition.text import has_exemplars, render_family
-from celery_redis_exporter.records import Exemplar, Family, SeriesView, Value
+from celery_redis_exporter.records.samples import Exemplar, Family, SeriesView, Value
 
 __all__ = ["Format", "ProcessMetrics", "Renderer", "negotiate"]
 

@@ -22,7 +22,7 @@ from celery_redis_exporter.catalog import CATALOG, Kind, Metric
 from celery_redis_exporter.exposition.lines import render_number
 from celery_redis_exporter.exposition.served import SUMMARY_PARTS
 from celery_redis_exporter.exposition.text import EXEMPLAR_LABEL, exemplar_fits, has_exemplars
-from celery_redis_exporter.records import Buckets, Distribution, Exemplar, Family, Quantiles, SeriesView
+from celery_redis_exporter.records.samples import Buckets, Distribution, Exemplar, Family, Quantiles, SeriesView
 
 
 class Collector(ClientCollector):

@@ -11,8 +11,8 @@ from operator import is_not
 from typing import NamedTuple
 
 from celery_redis_exporter.catalog import Metric
-from celery_redis_exporter.records import Exemplar, Family, Reading, Sample, Value
-from celery_redis_exporter.static_labels import StaticLabels
+from celery_redis_exporter.records.samples import Exemplar, Family, Reading, Sample, Value
+from celery_redis_exporter.records.static_labels import StaticLabels
 
 DEFAULT_LIMIT = 100_000
 """Series kept; one is about 300 bytes, with its text."""

@@ -9,7 +9,7 @@ from typing import cast
 from prometheus_client.utils import floatToGoString
 
 from celery_redis_exporter.catalog import Kind, Metric
-from celery_redis_exporter.records import SeriesView
+from celery_redis_exporter.records.samples import SeriesView
 
 # A dictionary finds 7 and 7.0 alike, faster than either is formatted. 0 is left out because it would find -0.0 too.
 SMALL_NUMBERS: dict[float, str] = {number: f"{number}.0" for number in range(1, 1024)}

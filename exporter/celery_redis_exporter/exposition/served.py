@@ -17,7 +17,7 @@ from celery_redis_exporter.exposition.lines import (
     render_pairs,
     render_prefix,
 )
-from celery_redis_exporter.records import Buckets, Family, Quantiles, SeriesView
+from celery_redis_exporter.records.samples import Buckets, Family, Quantiles, SeriesView
 
 # Redis's quantiles are percentiles, and OpenMetrics has none above 1: there the parts of a summary are metrics.
 SUMMARY_PARTS = (("", "gauge"), ("_count", "unknown"), ("_sum", "unknown"))

@@ -22,7 +22,7 @@ from celery_redis_exporter.exposition.lines import (
     render_prefix,
 )
 from celery_redis_exporter.exposition.served import add_buckets, render_summary
-from celery_redis_exporter.records import Distribution, Exemplar, Family, SeriesView
+from celery_redis_exporter.records.samples import Distribution, Exemplar, Family, SeriesView
 
 EXEMPLAR_LABEL = "task_id"
 MAX_EXEMPLAR_LENGTH = 128

@@ -10,9 +10,9 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.records.web_config import TlsConfig, WebConfig
 from celery_redis_exporter.settings.nearest import suggest
 from celery_redis_exporter.settings.yaml_file import read_yaml
-from celery_redis_exporter.web_config import TlsConfig, WebConfig
 
 TLS, HTTP, USERS = "tls_server_config", "http_server_config", "basic_auth_users"
 TLS_KEYS = (

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.records import EventMessage
+from celery_redis_exporter.records.events import EventMessage
 from celery_redis_exporter.sources.kombu_link import QUEUE_PREFIX, KombuEndpoint, Link, is_missing, source_error
 
 POLL_SECONDS = 0.5

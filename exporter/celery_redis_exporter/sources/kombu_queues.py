@@ -11,7 +11,7 @@ from typing import Any
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.records import QueueCount
+from celery_redis_exporter.records.replies import QueueCount
 from celery_redis_exporter.sources.kombu_link import KombuEndpoint, Link, source_error
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from celery_redis_exporter.catalog import UNKNOWN
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.inspection import Answers, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import Answers, HeldTask, WorkerStats
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.worker import UNTOLD, Presence, Setup, Worker

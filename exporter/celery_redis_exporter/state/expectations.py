@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.catalog import tasks as rows
-from celery_redis_exporter.records import PeriodicTask
+from celery_redis_exporter.records.replies import PeriodicTask
 from celery_redis_exporter.state.series import Store
 
 _WILD = frozenset("*?[")

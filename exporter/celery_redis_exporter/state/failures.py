@@ -6,8 +6,8 @@ thread-safe: see state.
 
 from collections import deque
 
-from celery_redis_exporter.records import TaskFailed
-from celery_redis_exporter.report import Failure
+from celery_redis_exporter.records.events import TaskFailed
+from celery_redis_exporter.records.report import Failure
 from celery_redis_exporter.state.rules import Naming
 
 

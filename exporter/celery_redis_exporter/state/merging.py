@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from celery_redis_exporter.catalog import OVERFLOW, Kind, Metric
 from celery_redis_exporter.catalog import labels as lb
 from celery_redis_exporter.catalog import workers as rows
-from celery_redis_exporter.records import Family, Value
+from celery_redis_exporter.records.samples import Family, Value
 from celery_redis_exporter.state.rules import Naming
 from celery_redis_exporter.state.series import Series
 

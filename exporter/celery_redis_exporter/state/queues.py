@@ -12,7 +12,8 @@ from typing import cast
 
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, Metric
 from celery_redis_exporter.catalog import queues as rows
-from celery_redis_exporter.records import QueueCount, QueuedMessage, QueueReading, Sample
+from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, QueueReading
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.state.tasks import Tasks
 
 _NOT_QUEUES = {UNKNOWN, OVERFLOW}

@@ -16,8 +16,8 @@ from celery_redis_exporter.catalog import OVERFLOW, Kind, Metric
 from celery_redis_exporter.catalog.internals import SERIES, SERIES_DROPPED, SERIES_EXPIRED
 from celery_redis_exporter.catalog.labels import WORKER
 from celery_redis_exporter.clock import Clock, SystemClock
-from celery_redis_exporter.records import Distribution, Exemplar, Family, Value
-from celery_redis_exporter.static_labels import StaticLabels
+from celery_redis_exporter.records.samples import Distribution, Exemplar, Family, Value
+from celery_redis_exporter.records.static_labels import StaticLabels
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from celery_redis_exporter.catalog import UNKNOWN, internals
 from celery_redis_exporter.catalog import tasks as rows
-from celery_redis_exporter.records import (
+from celery_redis_exporter.records.events import (
     TaskCancelled,
     TaskFailed,
     TaskReceived,

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from celery_redis_exporter.report import Reading
+from celery_redis_exporter.records.report import Reading
 
 READINGS = 100
 SPACING = 5.0

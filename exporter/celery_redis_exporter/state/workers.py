@@ -13,7 +13,7 @@ from math import inf, nextafter
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, Metric
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records import WorkerEvent, WorkerOffline, WorkerOnline
+from celery_redis_exporter.records.events import WorkerEvent, WorkerOffline, WorkerOnline
 from celery_redis_exporter.state.ledger import StartsLedger
 from celery_redis_exporter.state.merging import Merging
 from celery_redis_exporter.state.rules import Naming

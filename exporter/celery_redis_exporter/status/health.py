@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from celery_redis_exporter.catalog import internals
-from celery_redis_exporter.report import Check, Health, Queue, Server, State, Task, Unacked, Worker
+from celery_redis_exporter.records.report import Check, Health, Queue, Server, State, Task, Unacked, Worker
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.queues import is_long, is_old
 from celery_redis_exporter.status.thresholds import threshold

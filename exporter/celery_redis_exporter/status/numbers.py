@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, cast
 
 from celery_redis_exporter.catalog import CATALOG, Metric
-from celery_redis_exporter.records import Distribution, Family, Sample
+from celery_redis_exporter.records.samples import Distribution, Family, Sample
 
 
 class Row(NamedTuple):

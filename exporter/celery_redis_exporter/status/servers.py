@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 from celery_redis_exporter.catalog import CATALOG, Metric, internals, key_space
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records import Sample
-from celery_redis_exporter.report import Clients, KeyGroup, Memory, Server, State
+from celery_redis_exporter.records.report import Clients, KeyGroup, Memory, Server, State
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.state.trends import Counts, Trends
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.thresholds import threshold

@@ -8,8 +8,8 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records import Family, Sample
-from celery_redis_exporter.report import Check, Exporter, Failure, Report
+from celery_redis_exporter.records.report import Check, Exporter, Failure, Report
+from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.status.health import Counted, Scene, judge
 from celery_redis_exporter.status.marks import SPACING, WINDOW, Counters, Marks, quantile
 from celery_redis_exporter.status.numbers import Numbers

@@ -2,7 +2,7 @@
 
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
 from celery_redis_exporter.catalog import workers as rows
-from celery_redis_exporter.report import Worker
+from celery_redis_exporter.records.report import Worker
 from celery_redis_exporter.status.numbers import Numbers
 
 PERIODS = ("1m", "5m", "15m")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
-from celery_redis_exporter.report import Report
+from celery_redis_exporter.records.report import Report
 from celery_redis_exporter.wording import UNKNOWN, say_ago, say_moment
 
 Tone = Literal["", "ok", "warning", "critical", "soft"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from celery_redis_exporter.report import Report
+from celery_redis_exporter.records.report import Report
 from celery_redis_exporter.tables.columns import Order, Table
 
 

@@ -2,7 +2,7 @@
 
 from operator import attrgetter
 
-from celery_redis_exporter.report import Queue, Report, Server, State, Task, Worker
+from celery_redis_exporter.records.report import Queue, Report, Server, State, Task, Worker
 from celery_redis_exporter.tables.columns import Cell, Column, Table, Tone, moment, name, number, words
 from celery_redis_exporter.wording import say_bytes, say_count, say_duration, say_rate, say_share
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
-from celery_redis_exporter.report import Exporter, Health, Report, Unacked
+from celery_redis_exporter.records.report import Exporter, Health, Report, Unacked
 from celery_redis_exporter.tables import QUEUES, SERVERS, Table, tables_of
 from celery_redis_exporter.web.tables import render_facts, render_servers, render_table
 from celery_redis_exporter.web.view import USUAL, View

@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.web_config import WebConfig
+from celery_redis_exporter.records.web_config import WebConfig
 
 
 def guard(app: ASGIApp, config: WebConfig, open_paths: Collection[str] = ()) -> ASGIApp:

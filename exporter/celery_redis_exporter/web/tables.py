@@ -6,7 +6,7 @@ Takes tables and readings, gives HTML; everything that comes in is escaped.
 from collections.abc import Sequence
 from html import escape
 
-from celery_redis_exporter.report import KeyGroup, Report, Server
+from celery_redis_exporter.records.report import KeyGroup, Report, Server
 from celery_redis_exporter.tables import SERVERS, Cell, Column, Order, Table, arrange
 from celery_redis_exporter.web.view import View
 from celery_redis_exporter.wording import say_bytes, say_count, say_rate, say_share

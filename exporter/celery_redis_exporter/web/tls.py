@@ -13,7 +13,7 @@ import structlog
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.web_config import TlsConfig
+from celery_redis_exporter.records.web_config import TlsConfig
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at the files."""

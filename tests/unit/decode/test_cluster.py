@@ -4,7 +4,7 @@ import pytest
 
 from celery_redis_exporter.decode.cluster import decode_cluster_nodes
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records import Address
+from celery_redis_exporter.records.replies import Address
 
 SEED = Address("seed", 7000)
 TAIL = "- 0 1426238316232 2 connected 0-5460"

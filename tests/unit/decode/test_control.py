@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.decode.control import decode_reply
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.inspection import ConsumedQueue, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import ConsumedQueue, HeldTask, WorkerStats
 
 # As Celery 5.7 answers, shortened by what is not read.
 STATS: dict[str, Any] = {

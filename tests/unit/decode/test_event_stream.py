@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.decode.event_stream import decode_event_message, decode_message
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records import (
+from celery_redis_exporter.records.events import (
     Broken,
     EventMessage,
     Stranger,

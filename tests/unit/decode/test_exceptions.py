@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.decode.event_stream import decode_message
 from celery_redis_exporter.decode.exceptions import exception_class, unregistered_name
-from celery_redis_exporter.records import TaskFailed, TaskRetried
+from celery_redis_exporter.records.events import TaskFailed, TaskRetried
 
 SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
 LOST = b'"Traceback (most recent call last):\\n  File \\"x.py\\", line 1\\nbilliard.exceptions.WorkerLostError: Worker exited: 9.\\n"'  # noqa: E501 -- as on the wire

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.decode.queues import decode_binding, decode_oldest_delivery, decode_queued
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records import QueuedMessage
+from celery_redis_exporter.records.replies import QueuedMessage
 
 SAMPLE = json.loads(
     (Path(__file__).parents[2] / "fixtures/events/celery-5.7/queue-message.json").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 
 from celery_redis_exporter.catalog import CATALOG
 from celery_redis_exporter.decode.redis_info import InfoDecoder
-from celery_redis_exporter.records import Reading
+from celery_redis_exporter.records.samples import Reading
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((FIXTURES / "redis").glob("*.txt"))}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.decode.redis_info import InfoDecoder
-from celery_redis_exporter.records import Quantiles, Reading, Sample
+from celery_redis_exporter.records.samples import Quantiles, Reading, Sample
 
 NOW = 1_900_000_000.5
 INFO = b"""# Server\r

@@ -12,7 +12,7 @@ from celery_redis_exporter.decode.redis_server import (
     decode_settings,
     decode_slowlog,
 )
-from celery_redis_exporter.records import Buckets, Reading, Sample
+from celery_redis_exporter.records.samples import Buckets, Reading, Sample
 
 
 def by_name(samples: list[Sample]) -> dict[tuple[str, ...], Reading]:

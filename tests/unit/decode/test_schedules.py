@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.decode.schedules import Crontab, crontab_interval, decode_redbeat_definition
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records import PeriodicTask
+from celery_redis_exporter.records.replies import PeriodicTask
 
 HOUR, DAY = 3600.0, 86_400.0
 

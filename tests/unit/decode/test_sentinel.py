@@ -4,7 +4,7 @@ from typing import Any
 
 from celery_redis_exporter.catalog import sentinel as rows
 from celery_redis_exporter.decode import sentinel as decode
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 
 INFO = (
     b"# Sentinel\r\nsentinel_masters:1\r\nsentinel_tilt:0\r\nsentinel_tilt_since_seconds:-1\r\n"

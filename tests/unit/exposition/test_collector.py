@@ -7,7 +7,7 @@ from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.catalog.metric import counter, gauge, histogram, summary
 from celery_redis_exporter.exposition.collector import Collector
 from celery_redis_exporter.exposition.families import SampleSeries
-from celery_redis_exporter.records import Distribution, Family
+from celery_redis_exporter.records.samples import Distribution, Family
 
 COUNTER = counter("test_total", "Counter.")
 PLAIN = counter("test_plain", "Counter without the ending.")

@@ -6,7 +6,7 @@ from celery_redis_exporter.catalog import Label
 from celery_redis_exporter.catalog.metric import gauge, histogram
 from celery_redis_exporter.exposition.families import SampleGrouper, group_samples
 from celery_redis_exporter.exposition.text import render_families
-from celery_redis_exporter.records import Buckets, Family, Sample
+from celery_redis_exporter.records.samples import Buckets, Family, Sample
 
 REDIS = Label("redis", "Server.")
 UP = gauge("test_up", "Up.", (REDIS,))

@@ -9,7 +9,7 @@ from celery_redis_exporter.catalog import labels as lb
 from celery_redis_exporter.catalog.metric import counter, gauge, histogram
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
 from celery_redis_exporter.exposition.families import SampleSeries, group_samples
-from celery_redis_exporter.records import Distribution, Family, Sample
+from celery_redis_exporter.records.samples import Distribution, Family, Sample
 
 UP = gauge("test_up", "Up.")
 LEVEL = gauge("test_level", "Level.", (lb.TASK,))

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.records.web_config import TlsConfig, WebConfig
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.settings.web_config import read_web_config
-from celery_redis_exporter.web_config import TlsConfig, WebConfig
 
 HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 FULL = f"""\

@@ -5,8 +5,8 @@ import pytest
 from celery_redis_exporter.catalog import Metric, internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
-from celery_redis_exporter.inspection import Answers, ConsumedQueue, HeldTask, WorkerStats
-from celery_redis_exporter.records import WorkerHeartbeat
+from celery_redis_exporter.records.events import WorkerHeartbeat
+from celery_redis_exporter.records.inspection import Answers, ConsumedQueue, HeldTask, WorkerStats
 from celery_redis_exporter.state.control import COMMANDS, NUDGE_SECONDS, ROUTINE, SEEDING_SECONDS, Interview, Target
 from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import W1, W2, Lab

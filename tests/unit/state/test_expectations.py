@@ -3,7 +3,7 @@
 import re
 
 from celery_redis_exporter.catalog import tasks as rows
-from celery_redis_exporter.records import PeriodicTask
+from celery_redis_exporter.records.replies import PeriodicTask
 from celery_redis_exporter.state.expectations import Plan
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.tracking import TaskLimits

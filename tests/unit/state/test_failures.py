@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from celery_redis_exporter.report import Failure
+from celery_redis_exporter.records.report import Failure
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import W1, W2, Lab

@@ -8,10 +8,10 @@ import pytest
 from celery_redis_exporter.catalog import OVERFLOW, Metric
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.series import NewSeries
 from celery_redis_exporter.state.workers import WorkerLimits
-from celery_redis_exporter.static_labels import StaticLabels
 from tests.lab import Lab
 
 PODS = NameRules([], [re.compile("debug@.*")], [Rewrite(re.compile(r"(.+)-[0-9]+"), r"\g<1>")])

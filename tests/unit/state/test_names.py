@@ -10,7 +10,7 @@ from celery_redis_exporter.catalog import queues as queue_rows
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
-from celery_redis_exporter.records import QueueReading
+from celery_redis_exporter.records.replies import QueueReading
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.series import NewSeries

@@ -1,7 +1,8 @@
 """Known queues and the age of their next message."""
 
 from celery_redis_exporter.catalog import queues as rows
-from celery_redis_exporter.records import QueueCount, QueuedMessage, QueueReading, Reading, Sample
+from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, QueueReading
+from celery_redis_exporter.records.samples import Reading, Sample
 from celery_redis_exporter.state.queues import Queues
 from tests.lab import Lab
 

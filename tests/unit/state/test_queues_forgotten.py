@@ -10,7 +10,8 @@ from celery_redis_exporter.broker_parts import QueuesPart
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.discovery import Discovery
-from celery_redis_exporter.records import QueueCount, QueuedMessage, QueueReading, WorkerHeartbeat
+from celery_redis_exporter.records.events import WorkerHeartbeat
+from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, QueueReading
 from celery_redis_exporter.sources.queues import Found, QueueKeys, QueueScan
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.queues import Queues

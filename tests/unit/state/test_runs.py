@@ -4,7 +4,7 @@ import pytest
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as rows
-from celery_redis_exporter.records import TaskCancelled
+from celery_redis_exporter.records.events import TaskCancelled
 from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER, TaskLimits
 from tests.lab import W1, W2, Lab
 

@@ -5,7 +5,7 @@ import pytest
 from celery_redis_exporter.catalog import OVERFLOW, Metric, internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
-from celery_redis_exporter.records import Distribution, Value
+from celery_redis_exporter.records.samples import Distribution, Value
 from celery_redis_exporter.state.series import NewSeries, Store
 from tests.fakes import FakeClock
 

@@ -6,7 +6,7 @@ import pytest
 
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, internals
 from celery_redis_exporter.catalog import tasks as rows
-from celery_redis_exporter.records import TaskFailed
+from celery_redis_exporter.records.events import TaskFailed
 from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.worker import Setup
 from celery_redis_exporter.state.workers import WorkerLimits

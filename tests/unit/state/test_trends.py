@@ -1,6 +1,6 @@
 """The last readings of each server."""
 
-from celery_redis_exporter.report import Reading
+from celery_redis_exporter.records.report import Reading
 from celery_redis_exporter.state.trends import READINGS, SPACING, Counts, Trends
 
 

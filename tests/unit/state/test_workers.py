@@ -5,7 +5,7 @@ import pytest
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
-from celery_redis_exporter.records import WorkerHeartbeat
+from celery_redis_exporter.records.events import WorkerHeartbeat
 from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import W1, W2, Lab
 

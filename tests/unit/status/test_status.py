@@ -12,10 +12,10 @@ from celery_redis_exporter.catalog import Metric, internals, key_space, queues
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
-from celery_redis_exporter.records import Sample
-from celery_redis_exporter.report import Check, Failure, Health, Report
+from celery_redis_exporter.records.report import Check, Failure, Health, Report
+from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.state.series import NewSeries, Store
-from celery_redis_exporter.static_labels import StaticLabels
 from celery_redis_exporter.status import MARKED, Found, Status
 from celery_redis_exporter.status.schema import build_schema
 from celery_redis_exporter.status.thresholds import threshold

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from celery_redis_exporter.report import (
+from celery_redis_exporter.records.report import (
     Failure,
     Health,
     KeyGroup,

@@ -8,8 +8,8 @@ import httpx
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
+from celery_redis_exporter.records.web_config import WebConfig
 from celery_redis_exporter.web.security import guard, open_tls
-from celery_redis_exporter.web_config import WebConfig
 from tests.fakes import FakeClock
 
 INSIDE = PlainTextResponse("inside", headers={"Content-Security-Policy": "default-src 'none'"})

@@ -5,7 +5,7 @@ Takes events, gives what they say of each worker. Keeps one record for each work
 
 from dataclasses import dataclass, field
 
-from celery_redis_exporter.records import (
+from celery_redis_exporter.records.events import (
     Part,
     TaskReceived,
     TaskSent,

@@ -18,7 +18,7 @@ from celery_redis_exporter.cli.check.workers import name_some
 from celery_redis_exporter.control import BATCH, FIRST_PAUSE, LONGEST_PAUSE
 from celery_redis_exporter.decode.control import decode_reply
 from celery_redis_exporter.errors import DecodeError, SourceError
-from celery_redis_exporter.inspection import ConsumedQueue
+from celery_redis_exporter.records.inspection import ConsumedQueue
 from celery_redis_exporter.sources.control import Request
 
 COMMAND = "active_queues"

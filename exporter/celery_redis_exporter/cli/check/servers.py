@@ -17,7 +17,7 @@ from celery_redis_exporter.cli.check.rights import right_findings
 from celery_redis_exporter.cli.check.server_state import MODERN, read_version, state_findings
 from celery_redis_exporter.decode.redis_server import decode_config, parse_info
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.records import Sample
+from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.redis_broker import RedisBroker
 from celery_redis_exporter.redis_scrape import ServerScrape
 from celery_redis_exporter.settings import KombuTarget, RedisTarget

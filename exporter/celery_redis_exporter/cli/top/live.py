@@ -17,7 +17,7 @@ from celery_redis_exporter.cli.top.look import Look
 from celery_redis_exporter.cli.top.screen import Frame, draw
 from celery_redis_exporter.cli.top.source import Source
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.report import Report
+from celery_redis_exporter.records.report import Report
 
 ESCAPE_SECONDS = 0.05
 """Time for the rest of a key that begins with an escape."""

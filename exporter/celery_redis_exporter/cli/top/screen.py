@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from celery_redis_exporter.cli.top.look import CHOICES, Look
-from celery_redis_exporter.report import Report, Server, State
+from celery_redis_exporter.records.report import Report, Server, State
 from celery_redis_exporter.tables import Cell, Column, Order, Table, Tone, arrange
 from celery_redis_exporter.wording import say_bytes, say_count, say_moment, say_rate, say_share
 

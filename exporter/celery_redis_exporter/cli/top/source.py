@@ -18,7 +18,7 @@ from celery_redis_exporter import logs
 from celery_redis_exporter.app import App
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import ConfigError, SourceError
-from celery_redis_exporter.report import Report
+from celery_redis_exporter.records.report import Report
 from celery_redis_exporter.settings import Settings, changed, load
 from celery_redis_exporter.settings.text_file import read_text
 

@@ -4,7 +4,7 @@ import pytest
 
 from celery_redis_exporter.cli.check.heard import Heard
 from celery_redis_exporter.cli.check.workers import heard_findings
-from celery_redis_exporter.records import TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat
+from celery_redis_exporter.records.events import TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat
 
 W = "w1@host"
 

@@ -5,7 +5,7 @@ from rich.cells import cell_len
 
 from celery_redis_exporter.cli.top.look import Look
 from celery_redis_exporter.cli.top.screen import Frame, draw, draw_bar, plain, shorten
-from celery_redis_exporter.report import Exporter, Health, KeyGroup, Memory, Queue, Recent, Report, Worker
+from celery_redis_exporter.records.report import Exporter, Health, KeyGroup, Memory, Queue, Recent, Report, Worker
 from tests.reports import make_report, make_server, make_task
 
 SIZES = [(80, 24), (40, 12), (200, 60), (20, 5), (1, 1)]

@@ -1,15 +1,12 @@
-"""What travels between the rooms: decoded events, and samples.
+"""Celery's events, decoded: one struct per type of event.
 
-Takes and gives nothing; never decodes. Timestamps are seconds since the epoch by the *sender's* clock; other
+Data only. Timestamps are seconds since the epoch by the *sender's* clock; other
 fields of an event (args, kwargs, result) are user data and are not even decoded.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, NamedTuple, Protocol
+from typing import Annotated, ClassVar, NamedTuple
 
 from msgspec import Meta, Raw, Struct
-
-from celery_redis_exporter.catalog import Metric
 
 Timestamp = Annotated[float, Meta(ge=0, le=253_402_300_799)]  # year 9999, where datetime ends
 Text = Annotated[str, Meta(max_length=512)]
@@ -172,123 +169,8 @@ EVENT_CLASSES: tuple[type[Struct], ...] = (
 )  # fmt: skip
 
 
-Exemplar = tuple[str, float, float]
-"""The task behind an observation: its id, the observed value, and when (epoch seconds).
-
-A plain tuple, because three are made for every task: a NamedTuple costs ten times as much to make.
-"""
-
-
-class Distribution(NamedTuple):
-    """A histogram's value: observations per bucket (not cumulative, ``+Inf`` last), their sum, and exemplars.
-
-    Its lists never change: they are kept to see whether the next value is another.
-    """
-
-    counts: list[int]
-    total: float
-    exemplars: list[Exemplar | None] | None = None
-
-
-class Buckets(NamedTuple):
-    """A histogram as a server keeps it: observations up to each bound (as it writes them), all of them, their sum."""
-
-    cumulative: tuple[tuple[str, int], ...]
-    observed: int
-    total: float
-
-
-class Quantiles(NamedTuple):
-    """A summary as a server keeps it: values by quantile (as it writes them), the number of observations, their sum."""
-
-    values: tuple[tuple[str, float], ...]
-    observed: int
-    total: float
-
-
-Reading = float | Buckets | Quantiles
-"""What a server tells of a series."""
-Value = float | Distribution | Buckets | Quantiles
-"""What a series holds; a counter or a gauge holds a number."""
-
-
-class SeriesView(Protocol):
-    """A series as exposition sees it.
-
-    ``labels`` are values in the metric's declared order. ``bounds`` are a histogram's bucket bounds, else
-    empty. ``exemplar`` is a counter's latest one (a histogram's travel with its value). ``born`` is when a counter or
-    histogram began at 0 (epoch seconds), None if that is not known. ``cache`` belongs to exposition, which keeps
-    prepared text there; it starts as None.
-    """
-
-    labels: tuple[str, ...]
-    born: float | None
-    bounds: tuple[float, ...]
-    exemplar: Exemplar | None
-    cache: object
-
-
-class Family(NamedTuple):
-    """One metric with its series and their values at one moment (None: no sample now)."""
-
-    metric: Metric
-    series: Sequence[SeriesView]
-    values: Sequence[Value | None]
-
-
-class Sample(NamedTuple):
-    """One value read from a server; ``labels`` in the metric's declared order."""
-
-    metric: Metric
-    labels: tuple[str, ...]
-    value: Reading
-
-
 class EventMessage(NamedTuple):
     """A message of Celery's events as AMQP carries it: its body and what it is written in."""
 
     body: bytes
     content_type: str
-
-
-class QueueCount(NamedTuple):
-    """A queue as its broker counts it: messages that wait, and consumers; None where the broker does not tell."""
-
-    queue: str
-    messages: int
-    consumers: int | None
-
-
-class QueuedMessage(NamedTuple):
-    """A message in a queue: its task id, and when it was published (epoch seconds) if its headers tell."""
-
-    task_id: str
-    published_at: float | None = None
-
-
-class QueueReading(NamedTuple):
-    """One queue as read from Redis: messages per priority step, and the next message to be served.
-
-    ``oldest`` maps a step to its next message; a step is missing where it is empty, or was not asked for.
-    """
-
-    queue: str
-    lengths: dict[int, int]
-    oldest: dict[int, QueuedMessage]
-
-
-class PeriodicTask(NamedTuple):
-    """A task, and the longest time between two of its runs by its schedule, in seconds."""
-
-    task: str
-    interval: float
-
-
-class Address(NamedTuple):
-    """Where a server listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -1,0 +1,4 @@
+"""Data that travels between layers: events, samples, replies, inspection replies, the status report.
+
+Data only: nothing here decodes, reads or renders.
+"""

@@ -1,0 +1,49 @@
+"""What servers reply, decoded: queues and their messages, periodic tasks, addresses of nodes.
+
+Data only. Times are seconds since the epoch by the sender's clock.
+"""
+
+from typing import NamedTuple
+
+
+class QueueCount(NamedTuple):
+    """A queue as its broker counts it: messages that wait, and consumers; None where the broker does not tell."""
+
+    queue: str
+    messages: int
+    consumers: int | None
+
+
+class QueuedMessage(NamedTuple):
+    """A message in a queue: its task id, and when it was published (epoch seconds) if its headers tell."""
+
+    task_id: str
+    published_at: float | None = None
+
+
+class QueueReading(NamedTuple):
+    """One queue as read from Redis: messages per priority step, and the next message to be served.
+
+    ``oldest`` maps a step to its next message; a step is missing where it is empty, or was not asked for.
+    """
+
+    queue: str
+    lengths: dict[int, int]
+    oldest: dict[int, QueuedMessage]
+
+
+class PeriodicTask(NamedTuple):
+    """A task, and the longest time between two of its runs by its schedule, in seconds."""
+
+    task: str
+    interval: float
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
