@@ -12,14 +12,15 @@ from msgspec.json import encode
 
 from celery_redis_exporter import __version__, options
 from celery_redis_exporter.answer import Answerer
-from celery_redis_exporter.broker import build_broker
+from celery_redis_exporter.brokers.broker import build_broker
+from celery_redis_exporter.brokers.endpoints import Endpoints
+from celery_redis_exporter.brokers.redis_targets import RedisTargets
 from celery_redis_exporter.catalog import CATALOG, Metric, internals
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.control import Control
 from celery_redis_exporter.denials import Denials
-from celery_redis_exporter.endpoints import Endpoints
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
 from celery_redis_exporter.key_spaces import KeySpaces
 from celery_redis_exporter.memory_guard import MemoryGuard
@@ -28,7 +29,6 @@ from celery_redis_exporter.precedence import Precedence
 from celery_redis_exporter.records.report import Check, Report
 from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.redbeat import Schedules
-from celery_redis_exporter.redis_targets import RedisTargets
 from celery_redis_exporter.scrape import Scrape
 from celery_redis_exporter.settings import KombuTarget, Settings
 from celery_redis_exporter.settings.targets import named_redis_targets

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode.key_groups import CeleryNames
-from celery_redis_exporter.endpoints import Endpoints
 from celery_redis_exporter.key_space import KeySpace, KeySpaceOptions
 from celery_redis_exporter.key_sweep import KeyBudget, KeyNames
 from celery_redis_exporter.records.samples import Sample

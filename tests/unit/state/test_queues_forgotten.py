@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from celery_redis_exporter.broker_parts import QueuesPart
+from celery_redis_exporter.brokers.queue_reads import QueuesPart
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.discovery import Discovery

@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
+from celery_redis_exporter.brokers.redis_broker import RedisBroker
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.heard import Heard
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.redis_broker import RedisBroker
 from celery_redis_exporter.settings import RedisTarget
 from celery_redis_exporter.sources.wire import CLIENT_NAME, Command
 

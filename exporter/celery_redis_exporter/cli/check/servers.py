@@ -6,6 +6,7 @@ Takes a checkup, gives findings server by server. Sends each what a scrape and t
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from celery_redis_exporter.brokers.redis_broker import RedisBroker
 from celery_redis_exporter.catalog.queues import QUEUE_LENGTH
 from celery_redis_exporter.catalog.sentinel import CKQUORUM_STATUS
 from celery_redis_exporter.cli.check import rows
@@ -18,7 +19,6 @@ from celery_redis_exporter.cli.check.server_state import MODERN, read_version, s
 from celery_redis_exporter.decode.redis_server import decode_config, parse_info
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.redis_broker import RedisBroker
 from celery_redis_exporter.redis_scrape import ServerScrape
 from celery_redis_exporter.settings import KombuTarget, RedisTarget
 from celery_redis_exporter.sources.queues import QueueKeys

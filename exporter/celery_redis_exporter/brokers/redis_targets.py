@@ -7,8 +7,8 @@ nothing.
 from collections.abc import Sequence
 from functools import partial
 
+from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.endpoints import Endpoints
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.redis_scrape import Part, ServerScrape
 from celery_redis_exporter.scrape import Target

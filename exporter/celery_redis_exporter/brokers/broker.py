@@ -5,12 +5,12 @@ Takes settings, gives a ``Broker``. kombu is imported only for a broker that nee
 
 from typing import Protocol
 
+from celery_redis_exporter.brokers.endpoints import Endpoints
+from celery_redis_exporter.brokers.redis_broker import RedisBroker
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.control import Postbox
 from celery_redis_exporter.discovery import Discovery
-from celery_redis_exporter.endpoints import Endpoints
 from celery_redis_exporter.pipeline import Decode, Stream
-from celery_redis_exporter.redis_broker import RedisBroker
 from celery_redis_exporter.scrape import Target
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.state.queues import Queues
@@ -43,6 +43,6 @@ def build_broker(settings: Settings, endpoints: Endpoints, queues: Queues, store
     target = settings.broker
     if isinstance(target, RedisTarget):
         return RedisBroker(settings, endpoints, queues, store, clock)
-    from celery_redis_exporter.kombu_broker import KombuBroker  # noqa: PLC0415 -- see the module's docstring
+    from celery_redis_exporter.brokers.kombu_broker import KombuBroker  # noqa: PLC0415 -- see the module's docstring
 
     return KombuBroker(settings, target, queues, store, clock)

@@ -1,6 +1,6 @@
 """What a scrape asks of the broker, and what it makes of the answers."""
 
-from celery_redis_exporter.broker_parts import HEAVY_BYTES, LIGHT_BYTES, BacklogPart, QueuesPart, UnackedPart
+from celery_redis_exporter.brokers.queue_reads import HEAVY_BYTES, LIGHT_BYTES, BacklogPart, QueuesPart, UnackedPart
 from celery_redis_exporter.records.samples import Reading
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.sources.refusals import Refusal

@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 
-from celery_redis_exporter.broker_parts import BacklogPart, QueuesPart, UnackedPart
+from celery_redis_exporter.brokers.endpoints import Endpoints
+from celery_redis_exporter.brokers.queue_reads import BacklogPart, QueuesPart, UnackedPart
+from celery_redis_exporter.brokers.redis_targets import RedisTargets
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.control import Postbox
 from celery_redis_exporter.decode.event_stream import decode_message
 from celery_redis_exporter.discovery import Discovery
-from celery_redis_exporter.endpoints import Endpoints
 from celery_redis_exporter.pipeline import Decode, Stream
 from celery_redis_exporter.redis_scrape import Part
-from celery_redis_exporter.redis_targets import RedisTargets
 from celery_redis_exporter.scrape import Target
 from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.sources.control import Mailbox
