@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 
+from celery_redis_exporter.collectors.events import EventPipeline
 from celery_redis_exporter.exposition import Format, Renderer
-from celery_redis_exporter.pipeline import EventPipeline
 from celery_redis_exporter.precedence import Precedence
 from celery_redis_exporter.scrape import Scrape
 from celery_redis_exporter.state.tasks import Tasks

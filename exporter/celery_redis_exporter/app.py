@@ -19,16 +19,17 @@ from celery_redis_exporter.catalog import CATALOG, Metric, internals
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.control import Control
+from celery_redis_exporter.collectors.cluster_nodes import Topology
+from celery_redis_exporter.collectors.control import Control
+from celery_redis_exporter.collectors.events import EventPipeline
+from celery_redis_exporter.collectors.memory_guard import MemoryGuard
+from celery_redis_exporter.collectors.redbeat import Schedules
 from celery_redis_exporter.denials import Denials
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
 from celery_redis_exporter.key_spaces import KeySpaces
-from celery_redis_exporter.memory_guard import MemoryGuard
-from celery_redis_exporter.pipeline import EventPipeline
 from celery_redis_exporter.precedence import Precedence
 from celery_redis_exporter.records.report import Check, Report
 from celery_redis_exporter.records.samples import Family, Sample
-from celery_redis_exporter.redbeat import Schedules
 from celery_redis_exporter.scrape import Scrape
 from celery_redis_exporter.settings import KombuTarget, Settings
 from celery_redis_exporter.settings.targets import named_redis_targets
@@ -43,7 +44,6 @@ from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.workers import Workers
 from celery_redis_exporter.status import MARKED, Found, Status
 from celery_redis_exporter.supervisor import Supervisor
-from celery_redis_exporter.topology import Topology
 from celery_redis_exporter.twins import Twins
 from celery_redis_exporter.web.page import render_page
 from celery_redis_exporter.web.routes import MetricsReply

@@ -10,9 +10,9 @@ from functools import partial
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.collectors.key_space import KeySpace, KeySpaceOptions
+from celery_redis_exporter.collectors.key_sweep import KeyBudget, KeyNames
 from celery_redis_exporter.decode.key_groups import CeleryNames
-from celery_redis_exporter.key_space import KeySpace, KeySpaceOptions
-from celery_redis_exporter.key_sweep import KeyBudget, KeyNames
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.settings.targets import master_options, named_redis_targets

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from celery_redis_exporter.catalog import Metric, redis_core, redis_server
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.control import ControlOptions
-from celery_redis_exporter.memory_guard import GuardOptions
+from celery_redis_exporter.collectors.cluster_nodes import TopologyOptions
+from celery_redis_exporter.collectors.control import ControlOptions
+from celery_redis_exporter.collectors.memory_guard import GuardOptions
 from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.scrape import ScrapeOptions
 from celery_redis_exporter.settings import Settings
@@ -19,7 +20,6 @@ from celery_redis_exporter.state.series import NewSeries
 from celery_redis_exporter.state.task_series import STATES
 from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.workers import WorkerLimits
-from celery_redis_exporter.topology import TopologyOptions
 
 if TYPE_CHECKING:
     from celery_redis_exporter.settings.names import NameOptions

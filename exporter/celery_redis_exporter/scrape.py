@@ -15,9 +15,9 @@ from typing import Protocol
 
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.collectors.events import EventPipeline
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.exposition.families import SampleGrouper
-from celery_redis_exporter.pipeline import EventPipeline
 from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.single_flight import SingleFlight, Work

@@ -16,7 +16,7 @@ from typing import Any
 
 from celery_redis_exporter.cli import main
 from celery_redis_exporter.clock import SystemClock
-from celery_redis_exporter.pipeline import EventPipeline
+from celery_redis_exporter.collectors.events import EventPipeline
 
 _STAMP = re.compile(rb'"timestamp": ([0-9.]+)')
 

@@ -13,8 +13,8 @@ import msgspec
 from celery_redis_exporter.catalog import Kind
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
+from celery_redis_exporter.collectors.events import EventPipeline
 from celery_redis_exporter.decode.event_stream import decode_event_message
-from celery_redis_exporter.pipeline import EventPipeline
 from celery_redis_exporter.records.events import EVENT_CLASSES, EventMessage
 from celery_redis_exporter.records.samples import Distribution, Family
 from celery_redis_exporter.state.rules import Naming

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from celery_redis_exporter.app import App
-from celery_redis_exporter.control import Control
+from celery_redis_exporter.collectors.control import Control
 from celery_redis_exporter.options import control_options
 from celery_redis_exporter.settings import load_tree
 from celery_redis_exporter.sources.control import Request

@@ -9,10 +9,10 @@ import pytest
 
 from celery_redis_exporter.catalog import key_space as rows
 from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.collectors.key_space import KeySpace, KeySpaceOptions
+from celery_redis_exporter.collectors.key_sweep import KeyBudget, KeyNames
 from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.key_space import KeySpace, KeySpaceOptions
-from celery_redis_exporter.key_sweep import KeyBudget, KeyNames
 from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Endpoint

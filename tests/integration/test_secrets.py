@@ -36,7 +36,7 @@ CRASHING = """
 import sys, threading
 from pathlib import Path
 from celery_redis_exporter.cli import main
-from celery_redis_exporter.pipeline import EventPipeline
+from celery_redis_exporter.collectors.events import EventPipeline
 
 def fail(*_):
     text = Path(sys.argv[1]).read_text()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.collectors.events import EventPipeline
 from celery_redis_exporter.decode.event_stream import decode_event_message, decode_message
 from celery_redis_exporter.decode.schedules import decode_redbeat_definition
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.pipeline import EventPipeline
 from celery_redis_exporter.records.events import Broken, EventMessage, TaskStarted, WorkerHeartbeat
 from celery_redis_exporter.state.holding import Held, Holding
 from celery_redis_exporter.state.runs import MOST_AT_ONCE

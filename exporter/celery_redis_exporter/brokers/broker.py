@@ -8,9 +8,9 @@ from typing import Protocol
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.brokers.redis_broker import RedisBroker
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.control import Postbox
-from celery_redis_exporter.discovery import Discovery
-from celery_redis_exporter.pipeline import Decode, Stream
+from celery_redis_exporter.collectors.control import Postbox
+from celery_redis_exporter.collectors.events import Decode, Stream
+from celery_redis_exporter.collectors.queue_discovery import Discovery
 from celery_redis_exporter.scrape import Target
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.state.queues import Queues

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.control import Postbox
+from celery_redis_exporter.collectors.control import Postbox
+from celery_redis_exporter.collectors.events import Decode, Stream
+from celery_redis_exporter.collectors.queue_discovery import Discovery
 from celery_redis_exporter.decode.event_stream import decode_event_message
-from celery_redis_exporter.discovery import Discovery
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.pipeline import Decode, Stream
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape import Target
 from celery_redis_exporter.settings import KombuTarget, Settings

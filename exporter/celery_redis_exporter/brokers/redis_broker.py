@@ -6,10 +6,10 @@ from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.brokers.queue_reads import BacklogPart, QueuesPart, UnackedPart
 from celery_redis_exporter.brokers.redis_targets import RedisTargets
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.control import Postbox
+from celery_redis_exporter.collectors.control import Postbox
+from celery_redis_exporter.collectors.events import Decode, Stream
+from celery_redis_exporter.collectors.queue_discovery import Discovery
 from celery_redis_exporter.decode.event_stream import decode_message
-from celery_redis_exporter.discovery import Discovery
-from celery_redis_exporter.pipeline import Decode, Stream
 from celery_redis_exporter.redis_scrape import Part
 from celery_redis_exporter.scrape import Target
 from celery_redis_exporter.settings import Settings

@@ -9,6 +9,7 @@ from functools import partial
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.collectors.cluster_nodes import Cluster
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.redis_scrape import Part, ServerScrape
 from celery_redis_exporter.scrape import Target
@@ -16,7 +17,6 @@ from celery_redis_exporter.sentinel_part import SentinelPart
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.redis_server import RedisServer, Wanted
 from celery_redis_exporter.sources.session import Session
-from celery_redis_exporter.topology import Cluster
 
 
 class RedisTargets:

@@ -9,7 +9,7 @@ import pytest
 from celery_redis_exporter.brokers.queue_reads import QueuesPart
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
-from celery_redis_exporter.discovery import Discovery
+from celery_redis_exporter.collectors.queue_discovery import Discovery
 from celery_redis_exporter.records.events import WorkerHeartbeat
 from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, QueueReading
 from celery_redis_exporter.sources.queues import Found, QueueKeys, QueueScan

@@ -15,7 +15,7 @@ from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.heard import Heard
 from celery_redis_exporter.cli.check.workers import name_some
-from celery_redis_exporter.control import BATCH, FIRST_PAUSE, LONGEST_PAUSE
+from celery_redis_exporter.collectors.control import BATCH, FIRST_PAUSE, LONGEST_PAUSE
 from celery_redis_exporter.decode.control import decode_reply
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.inspection import ConsumedQueue

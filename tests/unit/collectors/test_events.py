@@ -10,12 +10,12 @@ import pytest
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
+from celery_redis_exporter.collectors.events import EventPipeline
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.pipeline import EventPipeline
 from celery_redis_exporter.sources.event_stream import EventStream
 from tests.lab import W1, Lab
 
-SAMPLES = Path(__file__).parents[1] / "fixtures/events/celery-5.7"
+SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
 
 
 def load(name: str) -> bytes:

@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 
 from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.collectors.cluster_nodes import COLLECTOR, Cluster, Topology, TopologyOptions
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.scrape import Scrape, Target
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
-from celery_redis_exporter.topology import COLLECTOR, Cluster, Topology, TopologyOptions
 from tests.lab import Lab
 
 SEED = Address("seed", 7000)

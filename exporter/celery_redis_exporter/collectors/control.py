@@ -17,7 +17,7 @@ import structlog
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collector_metrics import CollectorMetrics
+from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
 from celery_redis_exporter.decode.control import decode_reply
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.inspection import Answers, ControlReply

@@ -13,7 +13,7 @@ import structlog
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collector_metrics import CollectorMetrics
+from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
 from celery_redis_exporter.decode.cluster import decode_cluster_nodes
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.replies import Address

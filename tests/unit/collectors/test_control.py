@@ -11,7 +11,7 @@ import structlog
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
-from celery_redis_exporter.control import BATCH, COLLECTOR, REFUSED_SECONDS, Control, ControlOptions
+from celery_redis_exporter.collectors.control import BATCH, COLLECTOR, REFUSED_SECONDS, Control, ControlOptions
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.control import MAT_SECONDS, Request
 from celery_redis_exporter.state.control import COMMANDS, SEEDING_SECONDS, Interview

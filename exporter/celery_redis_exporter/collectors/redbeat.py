@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collector_metrics import CollectorMetrics
+from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
 from celery_redis_exporter.decode.schedules import decode_redbeat_definition
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.sources.redbeat import RedBeat

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.catalog import key_space as rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collector_metrics import CollectorMetrics
+from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
+from celery_redis_exporter.collectors.key_sweep import SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
 from celery_redis_exporter.decode.redis_fields import read_keys, read_whole
 from celery_redis_exporter.decode.redis_server import parse_info
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.key_sweep import SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.state.key_groups import KeyGroups

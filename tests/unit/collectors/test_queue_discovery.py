@@ -7,7 +7,7 @@ import pytest
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
-from celery_redis_exporter.discovery import COLLECTOR, Discovery
+from celery_redis_exporter.collectors.queue_discovery import COLLECTOR, Discovery
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.queues import Found, QueueScan
 from celery_redis_exporter.state.queues import Queues

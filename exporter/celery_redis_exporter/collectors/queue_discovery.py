@@ -6,7 +6,7 @@ from collections.abc import Callable
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collector_metrics import CollectorMetrics
+from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
 from celery_redis_exporter.decode.queues import decode_binding
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.sources.queues import SCAN_COUNT, QueueScan

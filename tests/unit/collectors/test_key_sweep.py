@@ -5,8 +5,15 @@ from typing import cast
 
 import pytest
 
+from celery_redis_exporter.collectors.key_sweep import (
+    MOST_CENSUS,
+    MOST_COMMON,
+    SLOW_SECONDS,
+    KeyBudget,
+    KeyNames,
+    KeySweep,
+)
 from celery_redis_exporter.decode.key_groups import CeleryNames
-from celery_redis_exporter.key_sweep import MOST_CENSUS, MOST_COMMON, SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
 from celery_redis_exporter.sources.key_space import MOST_MEASURED, KeySpaceReader
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.state.key_groups import KeyGroups

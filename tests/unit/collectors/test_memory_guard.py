@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.collectors.memory_guard import GuardOptions, MemoryGuard
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.memory_guard import GuardOptions, MemoryGuard
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
