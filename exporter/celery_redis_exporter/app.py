@@ -11,7 +11,6 @@ from functools import partial
 from msgspec.json import encode
 
 from celery_redis_exporter import __version__, options
-from celery_redis_exporter.answer import Answerer
 from celery_redis_exporter.brokers.broker import build_broker
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.brokers.redis_targets import RedisTargets
@@ -24,13 +23,15 @@ from celery_redis_exporter.collectors.control import Control
 from celery_redis_exporter.collectors.events import EventPipeline
 from celery_redis_exporter.collectors.memory_guard import MemoryGuard
 from celery_redis_exporter.collectors.redbeat import Schedules
-from celery_redis_exporter.denials import Denials
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
 from celery_redis_exporter.key_spaces import KeySpaces
-from celery_redis_exporter.precedence import Precedence
 from celery_redis_exporter.records.report import Check, Report
 from celery_redis_exporter.records.samples import Family, Sample
-from celery_redis_exporter.scrape import Scrape
+from celery_redis_exporter.scrape.answer import Answerer
+from celery_redis_exporter.scrape.denials import Denials
+from celery_redis_exporter.scrape.duplicate_servers import Twins
+from celery_redis_exporter.scrape.precedence import Precedence
+from celery_redis_exporter.scrape.scrape import Scrape
 from celery_redis_exporter.settings import KombuTarget, Settings
 from celery_redis_exporter.settings.targets import named_redis_targets
 from celery_redis_exporter.sources.redbeat import RedBeat
@@ -44,7 +45,6 @@ from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.workers import Workers
 from celery_redis_exporter.status import MARKED, Found, Status
 from celery_redis_exporter.supervisor import Supervisor
-from celery_redis_exporter.twins import Twins
 from celery_redis_exporter.web.page import render_page
 from celery_redis_exporter.web.routes import MetricsReply
 from celery_redis_exporter.web.view import View

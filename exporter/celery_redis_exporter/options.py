@@ -10,7 +10,7 @@ from celery_redis_exporter.collectors.cluster_nodes import TopologyOptions
 from celery_redis_exporter.collectors.control import ControlOptions
 from celery_redis_exporter.collectors.memory_guard import GuardOptions
 from celery_redis_exporter.records.static_labels import StaticLabels
-from celery_redis_exporter.scrape import ScrapeOptions
+from celery_redis_exporter.scrape.scrape import ScrapeOptions
 from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.settings.patterns import read_replacement
 from celery_redis_exporter.state.expectations import Plan

@@ -13,7 +13,7 @@ from celery_redis_exporter.collectors.queue_discovery import Discovery
 from celery_redis_exporter.decode.event_stream import decode_event_message
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.scrape import Target
+from celery_redis_exporter.scrape.scrape import Target
 from celery_redis_exporter.settings import KombuTarget, Settings
 from celery_redis_exporter.sources.kombu_control import KombuMailbox
 from celery_redis_exporter.sources.kombu_events import EventQueue, Subscription

@@ -10,8 +10,8 @@ from celery_redis_exporter.collectors.control import Postbox
 from celery_redis_exporter.collectors.events import Decode, Stream
 from celery_redis_exporter.collectors.queue_discovery import Discovery
 from celery_redis_exporter.decode.event_stream import decode_message
-from celery_redis_exporter.redis_scrape import Part
-from celery_redis_exporter.scrape import Target
+from celery_redis_exporter.scrape.redis_server import Part
+from celery_redis_exporter.scrape.scrape import Target
 from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.sources.control import Mailbox
 from celery_redis_exporter.sources.event_stream import EventStream, Topic

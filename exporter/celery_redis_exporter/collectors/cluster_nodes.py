@@ -17,7 +17,7 @@ from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
 from celery_redis_exporter.decode.cluster import decode_cluster_nodes
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.replies import Address
-from celery_redis_exporter.scrape import Scrape, Target
+from celery_redis_exporter.scrape.scrape import Scrape, Target
 from celery_redis_exporter.sources.cluster import read_nodes
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.state.series import Store

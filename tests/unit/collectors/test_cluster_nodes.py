@@ -9,7 +9,7 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.collectors.cluster_nodes import COLLECTOR, Cluster, Topology, TopologyOptions
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.replies import Address
-from celery_redis_exporter.scrape import Scrape, Target
+from celery_redis_exporter.scrape.scrape import Scrape, Target
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
 from tests.lab import Lab

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import ConfigError, SourceError
-from celery_redis_exporter.precedence import Precedence
+from celery_redis_exporter.scrape.precedence import Precedence
 from celery_redis_exporter.web.routes import (
     HEALTH_THREADS,
     PAGE_THREADS,

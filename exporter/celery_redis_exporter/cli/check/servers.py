@@ -19,7 +19,7 @@ from celery_redis_exporter.cli.check.server_state import MODERN, read_version, s
 from celery_redis_exporter.decode.redis_server import decode_config, parse_info
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.redis_scrape import ServerScrape
+from celery_redis_exporter.scrape.redis_server import ServerScrape
 from celery_redis_exporter.settings import KombuTarget, RedisTarget
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.sources.redis_server import PING

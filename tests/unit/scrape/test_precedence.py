@@ -2,7 +2,7 @@
 
 import threading
 
-from celery_redis_exporter.precedence import REST, Precedence
+from celery_redis_exporter.scrape.precedence import REST, Precedence
 from tests.fakes import FakeClock
 from tests.waiting import eventually
 

@@ -20,7 +20,7 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.exposition.families import SampleGrouper
 from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.records.static_labels import StaticLabels
-from celery_redis_exporter.single_flight import SingleFlight, Work
+from celery_redis_exporter.scrape.single_flight import SingleFlight, Work
 from celery_redis_exporter.state.merging import Merging
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.tasks import Tasks

@@ -12,8 +12,8 @@ from itertools import chain
 
 from celery_redis_exporter.collectors.events import EventPipeline
 from celery_redis_exporter.exposition import Format, Renderer
-from celery_redis_exporter.precedence import Precedence
-from celery_redis_exporter.scrape import Scrape
+from celery_redis_exporter.scrape.precedence import Precedence
+from celery_redis_exporter.scrape.scrape import Scrape
 from celery_redis_exporter.state.tasks import Tasks
 
 PATIENCE = 0.005

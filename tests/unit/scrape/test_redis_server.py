@@ -6,7 +6,7 @@ from typing import Any, cast
 from celery_redis_exporter.catalog import queues as queue_rows
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Reading, Sample
-from celery_redis_exporter.redis_scrape import ServerScrape
+from celery_redis_exporter.scrape.redis_server import ServerScrape
 from celery_redis_exporter.sources.redis_server import RedisServer, Wanted
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session

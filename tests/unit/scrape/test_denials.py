@@ -6,10 +6,10 @@ from typing import cast
 from structlog.testing import capture_logs
 
 from celery_redis_exporter.catalog import internals
-from celery_redis_exporter.denials import Denials
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.redis_scrape import ServerScrape
-from celery_redis_exporter.scrape import Target
+from celery_redis_exporter.scrape.denials import Denials
+from celery_redis_exporter.scrape.redis_server import ServerScrape
+from celery_redis_exporter.scrape.scrape import Target
 
 
 class Refusing(ServerScrape):

@@ -9,8 +9,8 @@ import structlog
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.redis_scrape import ServerScrape
-from celery_redis_exporter.scrape import Target
+from celery_redis_exporter.scrape.redis_server import ServerScrape
+from celery_redis_exporter.scrape.scrape import Target
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ import structlog
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.scrape import Scrape, Target
+from celery_redis_exporter.scrape.scrape import Scrape, Target
 
 AGAIN_SECONDS = 600.0
 _RUN_ID = rows.INSTANCE_INFO.label_names.index("run_id")

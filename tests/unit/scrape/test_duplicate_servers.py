@@ -6,8 +6,8 @@ from structlog.testing import capture_logs
 
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.scrape import Scrape, Target
-from celery_redis_exporter.twins import AGAIN_SECONDS, Twins
+from celery_redis_exporter.scrape.duplicate_servers import AGAIN_SECONDS, Twins
+from celery_redis_exporter.scrape.scrape import Scrape, Target
 from tests.fakes import FakeClock
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.single_flight import SingleFlight
+from celery_redis_exporter.scrape.single_flight import SingleFlight
 from tests.garbage import Body, frees_at_once
 from tests.waiting import eventually
 
