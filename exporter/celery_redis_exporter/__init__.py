@@ -13,7 +13,7 @@ Importing this package has no effect.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from celery_redis_exporter.library import Collector
+    from celery_redis_exporter.daemon.library import Collector
 
 __version__ = "0.1.0"
 __all__ = ["Collector", "__version__"]
@@ -23,6 +23,6 @@ def __getattr__(name: str) -> object:
     """Import the collector when it is asked for: it brings every room along, which most commands can do without."""
     if name != "Collector":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from celery_redis_exporter.library import Collector  # noqa: PLC0415 -- see above
+    from celery_redis_exporter.daemon.library import Collector  # noqa: PLC0415 -- see above
 
     return Collector

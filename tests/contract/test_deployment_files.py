@@ -64,7 +64,7 @@ def test_the_context_holds_what_is_copied_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("path", "seen"),
     [
-        ("exporter/celery_redis_exporter/app.py", True),
+        ("exporter/celery_redis_exporter/daemon/application.py", True),
         ("exporter/celery_redis_exporter/__pycache__/app.pyc", False),
         ("grafana/redis.json", True),
         ("grafana/preview/package.json", False),

@@ -66,7 +66,14 @@ def test_the_floor_plan_has_nothing_else() -> None:
 def test_the_page_has_every_thread() -> None:
     """Every thread of the exporter, by the name that it is started with, is in the table of threads."""
     modules = [
-        PACKAGE / name for name in ("app.py", "key_spaces.py", "scrape/scrape.py", "log_stream.py", "web/server.py")
+        PACKAGE / name
+        for name in (
+            "daemon/application.py",
+            "daemon/key_spaces.py",
+            "scrape/scrape.py",
+            "daemon/log_stream.py",
+            "web/server.py",
+        )
     ]
     text = "".join(path.read_text(encoding="utf-8") for path in modules)
     started = set(re.findall(r'(?:start\(|Thread\(.*name=)f?"([a-z_]+)', text))

@@ -96,13 +96,13 @@ def test_one_place_catches_everything() -> None:
                 caught = {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)} if node.type else {"all"}
                 if caught & {"Exception", "BaseException", "all"}:
                     broad.add(name(path))
-    assert broad <= {"exporter/celery_redis_exporter/supervisor.py"}
+    assert broad <= {"exporter/celery_redis_exporter/daemon/supervisor.py"}
 
 
 def test_one_place_configures_logging() -> None:
     """Only logs.py calls structlog.configure, so that every line passes the mask."""
     callers = [name(path) for path in PACKAGE if "structlog.configure(" in path.read_text(encoding="utf-8")]
-    assert callers == ["exporter/celery_redis_exporter/logs.py"]
+    assert callers == ["exporter/celery_redis_exporter/daemon/logs.py"]
 
 
 def test_every_test_states_its_truth() -> None:

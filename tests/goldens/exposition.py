@@ -13,9 +13,9 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, cast
 
-from celery_redis_exporter.app import App
 from celery_redis_exporter.collectors.control import Control
-from celery_redis_exporter.options import control_options
+from celery_redis_exporter.daemon.application import App
+from celery_redis_exporter.daemon.options import control_options
 from celery_redis_exporter.settings import load_tree
 from celery_redis_exporter.sources.control import Request
 from tests.bench.streams import Shape, Stream

@@ -274,7 +274,7 @@ def test_failed_handshakes_are_no_noise(site: Site) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         fetch(exporter, ssl.create_default_context())
     assert 200 == fetch(exporter, site.client(), "/-/healthy").status
-    assert {"celery_redis_exporter.service", "celery_redis_exporter.supervisor"} >= {
+    assert {"celery_redis_exporter.daemon.service", "celery_redis_exporter.daemon.supervisor"} >= {
         line["logger"] for line in exporter.lines()
     }
 

@@ -14,12 +14,12 @@ from celery_redis_exporter.analysis.facts import BigKey, DatabaseFacts, GroupFac
 from celery_redis_exporter.analysis.redis_cli import redis_cli_of
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.daemon.key_spaces import key_names
 from celery_redis_exporter.decode.key_groups import KeyClassifier, show
 from celery_redis_exporter.decode.queues import decode_binding
 from celery_redis_exporter.decode.redis_fields import read_keys, read_whole
 from celery_redis_exporter.decode.redis_server import parse_info
 from celery_redis_exporter.errors import DecodeError, SourceError
-from celery_redis_exporter.key_spaces import key_names
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Walk
 from celery_redis_exporter.sources.queues import QueueKeys, QueueScan

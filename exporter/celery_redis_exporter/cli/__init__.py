@@ -31,7 +31,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = MappingProxyType({
-    "run": Command("celery_redis_exporter.service", "serve the metrics (the default)", takes_settings=True),
+    "run": Command("celery_redis_exporter.daemon.service", "serve the metrics (the default)", takes_settings=True),
     "check": Command(
         f"{__name__}.check", "test settings, servers, Celery; say what mends it",
         takes_settings=False, adds_settings=True,

@@ -11,13 +11,13 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 
-from celery_redis_exporter import logs
 from celery_redis_exporter.analysis.advice import advise
 from celery_redis_exporter.analysis.report import describe_report, render_report
 from celery_redis_exporter.analysis.survey import Progress, Survey, SurveyOptions
 from celery_redis_exporter.cli.arguments import Parser
 from celery_redis_exporter.cli.interrupt import stop_on_interrupt
 from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.errors import ConfigError, SourceError
 from celery_redis_exporter.settings import RedisTarget, Settings, UsageRequested, load
 

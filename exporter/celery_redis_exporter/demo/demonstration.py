@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from celery_redis_exporter import logs
 from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.daemon import logs
+from celery_redis_exporter.daemon.service import Service
 from celery_redis_exporter.demo.figures import render_figures
 from celery_redis_exporter.demo.options import HELP, Options, read_options
 from celery_redis_exporter.demo.processes import Process, Processes
 from celery_redis_exporter.demo.redis_server import HOST, answers_as, find_redis_server, free_port, redis_command
 from celery_redis_exporter.demo.screen import Screen
 from celery_redis_exporter.errors import ConfigError, ExporterError
-from celery_redis_exporter.service import Service
 from celery_redis_exporter.settings import load
 
 CLOCK = SystemClock()

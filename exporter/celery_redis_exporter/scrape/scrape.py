@@ -16,6 +16,7 @@ from typing import Protocol
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.events import EventPipeline
+from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.exposition.families import SampleGrouper
 from celery_redis_exporter.records.samples import Family, Sample
@@ -24,7 +25,6 @@ from celery_redis_exporter.scrape.single_flight import SingleFlight, Work
 from celery_redis_exporter.state.merging import Merging
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.tasks import Tasks
-from celery_redis_exporter.supervisor import Supervisor
 
 
 class Target(Work[list[Sample]], Protocol):

@@ -24,9 +24,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         seen.append(settings)
         return 0
 
-    daemon = ModuleType("celery_redis_exporter.service")
+    daemon = ModuleType("celery_redis_exporter.daemon.service")
     daemon.run = run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "celery_redis_exporter.service", daemon)
+    monkeypatch.setitem(sys.modules, "celery_redis_exporter.daemon.service", daemon)
     return seen
 
 
@@ -39,7 +39,7 @@ def test_run_is_the_command_without_a_name(argv: list[str], started: list[Settin
 
 def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     """What the daemon returns is what the process returns."""
-    monkeypatch.setattr(sys.modules["celery_redis_exporter.service"], "run", lambda _: 1)
+    monkeypatch.setattr(sys.modules["celery_redis_exporter.daemon.service"], "run", lambda _: 1)
     assert main([]) == 1
     assert started == []
 
@@ -75,7 +75,9 @@ def test_expected_failures_are_one_line(
         raise error
 
     for error, code in ((SourceError("refused", "no\nserver"), 1), (ConfigError("no\nport"), 2)):
-        monkeypatch.setattr(sys.modules["celery_redis_exporter.service"], "run", lambda _, error=error: fail(error))
+        monkeypatch.setattr(
+            sys.modules["celery_redis_exporter.daemon.service"], "run", lambda _, error=error: fail(error)
+        )
         assert code == main([])
         assert capsys.readouterr().err == f"celery-redis-exporter: error: {' '.join(str(error).split())}\n"
     assert started == []

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from celery_redis_exporter.app import App
 from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.daemon.application import App
 from celery_redis_exporter.exposition import negotiate
 from celery_redis_exporter.scrape.answer import SMALL
 from celery_redis_exporter.settings import load

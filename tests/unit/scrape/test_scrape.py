@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from celery_redis_exporter.app import App
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.daemon.application import App
 from celery_redis_exporter.records.events import WorkerHeartbeat, WorkerOffline, WorkerOnline
 from celery_redis_exporter.settings import load
 from tests.fakes import FakeClock

@@ -146,7 +146,7 @@ def test_a_process_with_threads_is_not_copied(here: list[str]) -> None:
 def test_the_daemon_imports_nothing_that_reading_takes() -> None:
     """What serves the metrics imports neither pydantic nor YAML, and settings that are held bring neither."""
     code = (
-        "import sys, threading; import celery_redis_exporter.service\n"
+        "import sys, threading; import celery_redis_exporter.daemon.service\n"
         "from celery_redis_exporter.settings.apart import Reading\n"
         "assert threading.active_count() == 1; settings = Reading(['--queues.max=3'], {}, 'p').result()\n"
         "print(settings.queues.max, sorted({'pydantic', 'pydantic_core', 'yaml'} & set(sys.modules)))"

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
-from celery_redis_exporter.app import App
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.daemon.application import App
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import UsageRequested, changed, load
 from celery_redis_exporter.settings.web_config import read_web_config

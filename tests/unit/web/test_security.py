@@ -56,7 +56,7 @@ def test_what_is_off_is_not_imported() -> None:
     """A start without a web configuration imports neither bcrypt nor the modules that need it or certificates."""
     code = (
         "import sys\n"
-        "from celery_redis_exporter.service import Service\n"
+        "from celery_redis_exporter.daemon.service import Service\n"
         "from celery_redis_exporter.settings import load\n"
         "Service(load(['--web.listen-address=127.0.0.1:0'], {}))\n"
         "found = {'bcrypt', 'celery_redis_exporter.web.auth', 'celery_redis_exporter.web.tls'} & set(sys.modules)\n"

@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from celery_redis_exporter import logs
-from celery_redis_exporter.app import App
 from celery_redis_exporter.cli.arguments import Parser
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
@@ -24,6 +22,8 @@ from celery_redis_exporter.cli.check.report import describe_check, style_of
 from celery_redis_exporter.cli.check.servers import server_findings
 from celery_redis_exporter.cli.interrupt import stop_on_interrupt
 from celery_redis_exporter.clock import Clock, SystemClock
+from celery_redis_exporter.daemon import logs
+from celery_redis_exporter.daemon.application import App
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import Settings, UsageRequested, load
 from celery_redis_exporter.settings.values import parse_seconds

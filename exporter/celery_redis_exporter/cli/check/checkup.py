@@ -7,8 +7,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from celery_redis_exporter.app import App
 from celery_redis_exporter.cli.check.place import Place, place_of
+from celery_redis_exporter.daemon.application import App
 from celery_redis_exporter.settings import RedisTarget
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command

@@ -14,9 +14,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from celery_redis_exporter import logs
-from celery_redis_exporter.app import App
 from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.daemon import logs
+from celery_redis_exporter.daemon.application import App
 from celery_redis_exporter.errors import ConfigError, SourceError
 from celery_redis_exporter.records.report import Report
 from celery_redis_exporter.settings import Settings, changed, load

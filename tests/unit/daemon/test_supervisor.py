@@ -6,8 +6,8 @@ from collections.abc import Callable
 from structlog.testing import capture_logs
 
 from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.supervisor import Supervisor
 from tests.waiting import eventually
 
 

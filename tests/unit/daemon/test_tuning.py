@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from celery_redis_exporter import tuning
+from celery_redis_exporter.daemon import tuning
 
 PROGRAM = """
 import gc, sys
-from celery_redis_exporter.tuning import keep_little_memory, keep_pauses_short
+from celery_redis_exporter.daemon.tuning import keep_little_memory, keep_pauses_short
 keep_little_memory()
 keep_pauses_short()
 print(gc.get_threshold()[0] > 700, gc.get_freeze_count() > 0, gc.isenabled(), sys.getswitchinterval() < 0.005)
@@ -25,7 +25,7 @@ def test_tuning() -> None:
 
 HOLES = """
 from pathlib import Path
-from celery_redis_exporter.tuning import give_back_memory, keep_little_memory
+from celery_redis_exporter.daemon.tuning import give_back_memory, keep_little_memory
 keep_little_memory()
 read = lambda: int(Path("/proc/self/statm").read_text().split()[1])
 kept = [bytes(100_000) for _ in range(400)]

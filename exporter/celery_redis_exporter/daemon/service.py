@@ -11,15 +11,16 @@ from typing import TextIO, cast
 
 import structlog
 
-from celery_redis_exporter import __version__, logs
-from celery_redis_exporter.app import STOP_SECONDS, App
+from celery_redis_exporter import __version__
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import SystemClock
-from celery_redis_exporter.log_stream import open_log_stream
+from celery_redis_exporter.daemon import logs
+from celery_redis_exporter.daemon.application import STOP_SECONDS, App
+from celery_redis_exporter.daemon.log_stream import open_log_stream
+from celery_redis_exporter.daemon.tuning import give_back_memory, keep_little_memory, keep_pauses_short
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.headroom import HEADROOM
-from celery_redis_exporter.tuning import give_back_memory, keep_little_memory, keep_pauses_short
 from celery_redis_exporter.web.routes import HEALTHY_PATH, Handlers, build_app
 from celery_redis_exporter.web.security import guard, open_tls
 from celery_redis_exporter.web.server import WebServer, bind

@@ -10,8 +10,8 @@ from prometheus_client.registry import CollectorRegistry
 
 import celery_redis_exporter
 from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.daemon.library import Collector
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.library import Collector
 
 NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -25,7 +25,7 @@ def test_importing_the_package_costs_nothing() -> None:
         "print(package.Collector.__module__)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\ncelery_redis_exporter.library\n"
+    assert done.stdout == "[]\ncelery_redis_exporter.daemon.library\n"
     assert celery_redis_exporter.Collector is Collector
 
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from msgspec.json import encode
 
-from celery_redis_exporter import __version__, options
+from celery_redis_exporter import __version__
 from celery_redis_exporter.brokers.broker import build_broker
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.brokers.redis_targets import RedisTargets
@@ -23,8 +23,10 @@ from celery_redis_exporter.collectors.control import Control
 from celery_redis_exporter.collectors.events import EventPipeline
 from celery_redis_exporter.collectors.memory_guard import MemoryGuard
 from celery_redis_exporter.collectors.redbeat import Schedules
+from celery_redis_exporter.daemon import options
+from celery_redis_exporter.daemon.key_spaces import KeySpaces
+from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
-from celery_redis_exporter.key_spaces import KeySpaces
 from celery_redis_exporter.records.report import Check, Report
 from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.scrape.answer import Answerer
@@ -44,7 +46,6 @@ from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.workers import Workers
 from celery_redis_exporter.status import MARKED, Found, Status
-from celery_redis_exporter.supervisor import Supervisor
 from celery_redis_exporter.web.page import render_page
 from celery_redis_exporter.web.routes import MetricsReply
 from celery_redis_exporter.web.view import View

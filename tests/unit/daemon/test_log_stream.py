@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from celery_redis_exporter.log_stream import LINES, LogStream
+from celery_redis_exporter.daemon.log_stream import LINES, LogStream
 from tests.waiting import eventually
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from celery_redis_exporter.logs import LIMIT, WINDOW, configure
+from celery_redis_exporter.daemon.logs import LIMIT, WINDOW, configure
 
 
 class Terminal(io.StringIO):

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from celery_redis_exporter.app import App
 from celery_redis_exporter.catalog import CATALOG
 from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.daemon.application import App
+from celery_redis_exporter.daemon.options import dropped_metrics
 from celery_redis_exporter.exposition.collector import Collector as FamilyCollector
-from celery_redis_exporter.options import dropped_metrics
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.settings import load_tree
 

@@ -1,8 +1,8 @@
 """Which databases of which servers are looked at, and by which names."""
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
-from celery_redis_exporter.key_spaces import KeySpaces
-from celery_redis_exporter.options import task_limits
+from celery_redis_exporter.daemon.key_spaces import KeySpaces
+from celery_redis_exporter.daemon.options import task_limits
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.state.queues import Queues
 from tests.fakes import FakeClock

@@ -12,6 +12,7 @@ from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.key_space import KeySpace, KeySpaceOptions
 from celery_redis_exporter.collectors.key_sweep import KeyBudget, KeyNames
+from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import RedisTarget, Settings
@@ -20,7 +21,6 @@ from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store
-from celery_redis_exporter.supervisor import Supervisor
 
 
 class KeySpaces:
