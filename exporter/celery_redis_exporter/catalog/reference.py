@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from celery_redis_exporter.catalog import CATALOG, internals, key_space, queues, redis_server, sentinel, tasks, workers
+from celery_redis_exporter.catalog.generated import print_or_write
 from celery_redis_exporter.catalog.metric import Event, Label, Metric
-from celery_redis_exporter.generated import print_or_write
 
 TARGET = Path(__file__).with_name("README.md")
 

@@ -6,7 +6,7 @@ Takes the rows, gives Markdown. ``python -m celery_redis_exporter.settings.refer
 import sys
 from pathlib import Path
 
-from celery_redis_exporter.generated import print_or_write
+from celery_redis_exporter.catalog.generated import print_or_write
 from celery_redis_exporter.settings.rows import SettingRow, describe
 
 TARGET = Path(__file__).parents[3] / "deploy" / "configuration.md"

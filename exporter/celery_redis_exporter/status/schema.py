@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from celery_redis_exporter.generated import print_or_write
+from celery_redis_exporter.catalog.generated import print_or_write
 from celery_redis_exporter.records.report import Report
 
 TARGET = Path(__file__).parents[3] / "deploy" / "status.schema.json"

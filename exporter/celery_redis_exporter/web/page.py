@@ -10,10 +10,10 @@ from html import escape
 from importlib.resources import files
 
 from celery_redis_exporter.records.report import Exporter, Health, Report, Unacked
-from celery_redis_exporter.tables import QUEUES, SERVERS, Table, tables_of
+from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_moment, say_rate
+from celery_redis_exporter.status.tables import QUEUES, SERVERS, Table, tables_of
 from celery_redis_exporter.web.tables import render_facts, render_servers, render_table
 from celery_redis_exporter.web.view import USUAL, View
-from celery_redis_exporter.wording import say_bytes, say_count, say_duration, say_moment, say_rate
 
 NAME = "celery-redis-exporter"
 _STATES = {"ok": "OK", "warning": "WARNING", "critical": "CRITICAL"}

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from html import escape
 
 from celery_redis_exporter.records.report import KeyGroup, Report, Server
-from celery_redis_exporter.tables import SERVERS, Cell, Column, Order, Table, arrange
+from celery_redis_exporter.status.format import say_bytes, say_count, say_rate, say_share
+from celery_redis_exporter.status.tables import SERVERS, Cell, Column, Order, Table, arrange
 from celery_redis_exporter.web.view import View
-from celery_redis_exporter.wording import say_bytes, say_count, say_rate, say_share
 
 SHOWN = 20
 """Rows of a table until all are asked for."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import urlencode
 
-from celery_redis_exporter.tables import TABLES, Order, read_order
+from celery_redis_exporter.status.tables import TABLES, Order, read_order
 
 LONGEST = 200
 """Characters of a filter."""

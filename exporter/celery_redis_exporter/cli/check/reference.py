@@ -6,8 +6,8 @@ Takes the rows, gives Markdown. ``python -m celery_redis_exporter.cli.check.refe
 import sys
 from pathlib import Path
 
+from celery_redis_exporter.catalog.generated import print_or_write
 from celery_redis_exporter.cli.check.rows import ROWS
-from celery_redis_exporter.generated import print_or_write
 
 TARGET = Path(__file__).with_name("README.md")
 HEAD = """\

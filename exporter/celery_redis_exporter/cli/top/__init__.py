@@ -18,7 +18,7 @@ from celery_redis_exporter.cli.arguments import Parser
 from celery_redis_exporter.cli.top.look import Look
 from celery_redis_exporter.cli.top.source import Access, LocalSource, RemoteSource, Source
 from celery_redis_exporter.errors import ConfigError, ExporterError
-from celery_redis_exporter.tables import TABLES
+from celery_redis_exporter.status.tables import TABLES
 
 PROGRAM = "celery-redis-exporter top"
 HELP = f"""\

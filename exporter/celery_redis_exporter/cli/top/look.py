@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from celery_redis_exporter.tables import QUEUES, SERVERS, TASKS, WORKERS, Order, Table, read_order
+from celery_redis_exporter.status.tables import QUEUES, SERVERS, TASKS, WORKERS, Order, Table, read_order
 
 CHOICES = (TASKS, QUEUES, WORKERS, SERVERS)
 """The tables in the order of their keys."""

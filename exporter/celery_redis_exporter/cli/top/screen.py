@@ -13,8 +13,8 @@ from rich.text import Text
 
 from celery_redis_exporter.cli.top.look import CHOICES, Look
 from celery_redis_exporter.records.report import Report, Server, State
-from celery_redis_exporter.tables import Cell, Column, Order, Table, Tone, arrange
-from celery_redis_exporter.wording import say_bytes, say_count, say_moment, say_rate, say_share
+from celery_redis_exporter.status.format import say_bytes, say_count, say_moment, say_rate, say_share
+from celery_redis_exporter.status.tables import Cell, Column, Order, Table, Tone, arrange
 
 STYLES: dict[Tone, str] = {"": "", "ok": "green", "warning": "yellow", "critical": "bold red", "soft": "dim"}
 MARKS: dict[State, str] = {"ok": "OK", "warning": "WARNING", "critical": "CRITICAL"}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from celery_redis_exporter.records.report import Report
-from celery_redis_exporter.tables.columns import Order, Table
+from celery_redis_exporter.status.tables.columns import Order, Table
 
 
 def read_order(table: Table, text: str) -> Order:

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from celery_redis_exporter.records.report import Report
-from celery_redis_exporter.wording import UNKNOWN, say_ago, say_moment
+from celery_redis_exporter.status.format import UNKNOWN, say_ago, say_moment
 
 Tone = Literal["", "ok", "warning", "critical", "soft"]
 Take = Callable[[Any], Any]

@@ -3,8 +3,8 @@
 from operator import attrgetter
 
 from celery_redis_exporter.records.report import Queue, Report, Server, State, Task, Worker
-from celery_redis_exporter.tables.columns import Cell, Column, Table, Tone, moment, name, number, words
-from celery_redis_exporter.wording import say_bytes, say_count, say_duration, say_rate, say_share
+from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_rate, say_share
+from celery_redis_exporter.status.tables.columns import Cell, Column, Table, Tone, moment, name, number, words
 
 COUNTED = ("sent", "started", "success", "failure", "retry", "revoked", "rejected", "running")
 LIMITS = {"maxmemory": "maxmemory", "assumed": "the assumed limit", "system": "the machine's memory"}

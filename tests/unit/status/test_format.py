@@ -2,7 +2,15 @@
 
 import pytest
 
-from celery_redis_exporter.wording import say_ago, say_bytes, say_count, say_duration, say_moment, say_rate, say_share
+from celery_redis_exporter.status.format import (
+    say_ago,
+    say_bytes,
+    say_count,
+    say_duration,
+    say_moment,
+    say_rate,
+    say_share,
+)
 
 
 @pytest.mark.parametrize(
