@@ -13,7 +13,7 @@ import promql_parser as promql
 import pytest
 
 from celery_redis_exporter.settings import load
-from celery_redis_exporter.settings.rows import describe
+from celery_redis_exporter.settings.schema.rows import describe
 from tests import promql as labels
 from tests import yaml_text
 from tests.deployment import compose, dockerfile, schemas

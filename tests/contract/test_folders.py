@@ -12,7 +12,7 @@ from tests.project_files import project_files
 PACKAGE = ROOT / "exporter" / "celery_redis_exporter"
 FLOOR_PLAN = (ROOT / "exporter" / "README.md").read_text(encoding="utf-8")
 MIRROR, FUZZED = Path("tests/unit"), Path("tests/fixtures/fuzz")
-LISTED = {MIRROR, MIRROR / "cli", FUZZED}
+LISTED = {MIRROR, MIRROR / "cli", MIRROR / "settings", FUZZED}
 """Folders whose own ones are those of something else, which says what they are: of the package, of the fuzzer."""
 FOLDERS = sorted({
     folder

@@ -9,7 +9,7 @@ from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.cli import COMMANDS, analyze, check, render_alerts, render_dashboards, top
-from celery_redis_exporter.settings.rows import describe
+from celery_redis_exporter.settings.schema.rows import describe
 from tests.integration import acl
 from tests.project_files import project_files
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from celery_redis_exporter.cli import COMMANDS
-from celery_redis_exporter.settings.rows import describe
+from celery_redis_exporter.settings.schema.rows import describe
 from tests.integration.processes import clean_environment
 from tests.waiting import eventually
 

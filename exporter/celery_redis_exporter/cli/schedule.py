@@ -9,7 +9,7 @@ import sys
 
 from celery_redis_exporter.decode.schedules import SOLAR, Crontab, crontab_interval
 from celery_redis_exporter.errors import ConfigError, DecodeError
-from celery_redis_exporter.settings.values import show_seconds
+from celery_redis_exporter.settings.schema.values import show_seconds
 from celery_redis_exporter.sources.celery_app import ScheduledTask, read_beat_schedule
 
 HELP = """\

@@ -12,7 +12,7 @@ from celery_redis_exporter.collectors.memory_guard import GuardOptions
 from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.scrape.scrape import ScrapeOptions
 from celery_redis_exporter.settings import Settings
-from celery_redis_exporter.settings.patterns import read_replacement
+from celery_redis_exporter.settings.schema.patterns import read_replacement
 from celery_redis_exporter.state.expectations import Plan
 from celery_redis_exporter.state.merging import Merging
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
@@ -22,7 +22,7 @@ from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.workers import WorkerLimits
 
 if TYPE_CHECKING:
-    from celery_redis_exporter.settings.names import NameOptions
+    from celery_redis_exporter.settings.schema.names import NameOptions
 
 
 def task_limits(settings: Settings) -> TaskLimits:

@@ -21,7 +21,8 @@ class UsageRequested(Exception):  # noqa: N818 -- a request, not an error
 
 def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery-redis-exporter") -> Settings:
     """Read the settings; raise ConfigError (one line, free of secrets) or UsageRequested."""
-    from celery_redis_exporter.settings import reader, rows  # noqa: PLC0415 -- they bring pydantic
+    from celery_redis_exporter.settings import reader  # noqa: PLC0415 -- they bring pydantic
+    from celery_redis_exporter.settings.schema import rows  # noqa: PLC0415 -- they bring pydantic
 
     if asks_for_help(argv):
         raise UsageRequested(rows.render_help(program))

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings.given import Given, Path
-from celery_redis_exporter.settings.rows import by_path
+from celery_redis_exporter.settings.schema.rows import by_path
 
 SENTENCES = {
     "int_parsing": "must be a whole number",

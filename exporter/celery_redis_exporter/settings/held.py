@@ -68,7 +68,7 @@ def changed(group: T, **values: Any) -> T:  # noqa: ANN401 -- what the models de
 
 
 if TYPE_CHECKING:
-    from celery_redis_exporter.settings.model import Declared
+    from celery_redis_exporter.settings.schema.model import Declared
 else:
     Declared = Values
 

@@ -15,11 +15,11 @@ from celery_redis_exporter.settings.environment import read_celery, read_environ
 from celery_redis_exporter.settings.faults import explain
 from celery_redis_exporter.settings.file import CONFIG_FILE, read_file
 from celery_redis_exporter.settings.flags import read_flags
-from celery_redis_exporter.settings.foreign import BROKER_GROUP
 from celery_redis_exporter.settings.given import Given, Path, flatten, is_foreign, nest
 from celery_redis_exporter.settings.held import Secret, Settings, Values, changed
-from celery_redis_exporter.settings.model import Declared
-from celery_redis_exporter.settings.rows import describe
+from celery_redis_exporter.settings.schema.foreign import BROKER_GROUP
+from celery_redis_exporter.settings.schema.model import Declared
+from celery_redis_exporter.settings.schema.rows import describe
 from celery_redis_exporter.settings.targets import find_repeated, master_options, named_redis_targets
 from celery_redis_exporter.settings.web_config import read_web_config
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from celery_redis_exporter.catalog.generated import print_or_write
-from celery_redis_exporter.settings.rows import SettingRow, describe
+from celery_redis_exporter.settings.schema.rows import SettingRow, describe
 
 TARGET = Path(__file__).parents[3] / "deploy" / "configuration.md"
 

@@ -13,12 +13,12 @@ from urllib.parse import quote
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings.broker_urls import parse_result_url
 from celery_redis_exporter.settings.credentials import PasswordFile, UrlFile
-from celery_redis_exporter.settings.foreign import BROKER_GROUP, RESULTS_GROUP
+from celery_redis_exporter.settings.schema.foreign import BROKER_GROUP, RESULTS_GROUP
 from celery_redis_exporter.settings.urls import RedisTarget, credentials_of, secrets_of
 
 if TYPE_CHECKING:
     from celery_redis_exporter.settings.held import Settings
-    from celery_redis_exporter.settings.transport import SentinelOptions
+    from celery_redis_exporter.settings.schema.transport import SentinelOptions
 
 
 _SECRET_NAME = re.compile(r"passw|passphrase|secret|token|credential", re.IGNORECASE)

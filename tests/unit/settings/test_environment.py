@@ -5,7 +5,7 @@ import pytest
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.settings.environment import read_environment
-from celery_redis_exporter.settings.rows import describe
+from celery_redis_exporter.settings.schema.rows import describe
 
 
 def test_every_row_is_a_variable() -> None:

@@ -5,7 +5,7 @@ import pytest
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.settings.flags import read_flags
-from celery_redis_exporter.settings.rows import describe
+from celery_redis_exporter.settings.schema.rows import describe
 
 
 def test_equals_sign_and_space_are_the_same() -> None:

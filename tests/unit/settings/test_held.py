@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from celery_redis_exporter.settings import changed, load
-from celery_redis_exporter.settings.model import Declared
+from celery_redis_exporter.settings.schema.model import Declared
 
 SECRET = "PLANTED"
 

@@ -8,7 +8,7 @@ import pytest
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import UsageRequested, load
-from celery_redis_exporter.settings.rows import describe
+from celery_redis_exporter.settings.schema.rows import describe
 
 
 def refusal(argv: Sequence[str] = (), environ: dict[str, str] | None = None) -> str:

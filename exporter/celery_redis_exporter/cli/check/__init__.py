@@ -26,7 +26,7 @@ from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.application import App
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import Settings, UsageRequested, load
-from celery_redis_exporter.settings.values import parse_seconds
+from celery_redis_exporter.settings.schema.values import parse_seconds
 from celery_redis_exporter.web.security import open_tls
 
 PROGRAM = "celery-redis-exporter check"

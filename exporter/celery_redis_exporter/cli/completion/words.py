@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from celery_redis_exporter.cli import COMMANDS
-from celery_redis_exporter.settings.rows import SettingRow, describe
+from celery_redis_exporter.settings.schema.rows import SettingRow, describe
 
 _FLAG = re.compile(r"(?<![\w.-])(--[a-z][a-z-]*)(?![\w.-])(?:=([^\s,\]]+))?")
 _WORDS = re.compile(r"^usage: [\w-]+(?: [\w-]+)+ ([a-z]+(?:\|[a-z]+)+)\b")

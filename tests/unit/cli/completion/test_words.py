@@ -11,7 +11,7 @@ import pytest
 from celery_redis_exporter.cli import COMMANDS
 from celery_redis_exporter.cli.completion.words import Flag, read_vocabulary
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings.rows import describe
+from celery_redis_exporter.settings.schema.rows import describe
 
 VOCABULARY = read_vocabulary()
 

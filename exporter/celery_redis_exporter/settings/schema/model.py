@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from celery_redis_exporter.catalog import CATALOG, Kind
-from celery_redis_exporter.settings import values as v
-from celery_redis_exporter.settings.celery import (
+from celery_redis_exporter.settings.schema import values as v
+from celery_redis_exporter.settings.schema.celery import (
     CeleryOptions,
     EventOptions,
     QueueOptions,
@@ -19,12 +19,12 @@ from celery_redis_exporter.settings.celery import (
     TrackingOptions,
     WorkerOptions,
 )
-from celery_redis_exporter.settings.group import Group
-from celery_redis_exporter.settings.names import MetricOptions, NamesOptions
-from celery_redis_exporter.settings.nearest import suggest
-from celery_redis_exporter.settings.redis import RedisOptions
-from celery_redis_exporter.settings.tasks import TASKS_HELP, RedBeatOptions, TasksByName
-from celery_redis_exporter.settings.transport import ResultTransportOptions, TransportOptions
+from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.names import MetricOptions, NamesOptions
+from celery_redis_exporter.settings.schema.nearest import suggest
+from celery_redis_exporter.settings.schema.redis import RedisOptions
+from celery_redis_exporter.settings.schema.tasks import TASKS_HELP, RedBeatOptions, TasksByName
+from celery_redis_exporter.settings.schema.transport import ResultTransportOptions, TransportOptions
 
 HISTOGRAMS = tuple(metric.name for metric in CATALOG.values() if metric.kind is Kind.HISTOGRAM and metric.buckets)
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from celery_redis_exporter.settings import values as v
-from celery_redis_exporter.settings.group import Group
+from celery_redis_exporter.settings.schema import values as v
+from celery_redis_exporter.settings.schema.group import Group
 
 
 class SentinelOptions(Group):

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
-from celery_redis_exporter.settings import values as v
-from celery_redis_exporter.settings.group import Group
-from celery_redis_exporter.settings.transport import SentinelOptions
+from celery_redis_exporter.settings.schema import values as v
+from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.transport import SentinelOptions
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 TAKEN = ("broker", "results")

@@ -6,7 +6,7 @@ import pytest
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import load
-from celery_redis_exporter.settings.patterns import read_replacement
+from celery_redis_exporter.settings.schema.patterns import read_replacement
 
 
 @pytest.mark.parametrize(

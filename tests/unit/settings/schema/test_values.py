@@ -4,7 +4,7 @@ import pytest
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import load
-from celery_redis_exporter.settings.values import parse_seconds, show_seconds
+from celery_redis_exporter.settings.schema.values import parse_seconds, show_seconds
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from celery_redis_exporter.settings.foreign import BROKER_GROUP, RESULTS_GROUP
-from celery_redis_exporter.settings.model import Declared
-from celery_redis_exporter.settings.values import parse_seconds, show_seconds
+from celery_redis_exporter.settings.schema.foreign import BROKER_GROUP, RESULTS_GROUP
+from celery_redis_exporter.settings.schema.model import Declared
+from celery_redis_exporter.settings.schema.values import parse_seconds, show_seconds
 
 ENVIRONMENT_PREFIX = "EXPORTER_"
 JSON_GROUPS = (BROKER_GROUP, RESULTS_GROUP)

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from celery_redis_exporter.settings import values as v
-from celery_redis_exporter.settings.group import Group
+from celery_redis_exporter.settings.schema import values as v
+from celery_redis_exporter.settings.schema.group import Group
 
 
 class EventOptions(Group):

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from celery_redis_exporter.settings import values as v
-from celery_redis_exporter.settings.group import Group
+from celery_redis_exporter.settings.schema import values as v
+from celery_redis_exporter.settings.schema.group import Group
 
 MOST_PATTERNS = 100
 LONGEST = 100

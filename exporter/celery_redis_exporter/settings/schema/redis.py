@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from celery_redis_exporter.settings import values as v
-from celery_redis_exporter.settings.group import Group
-from celery_redis_exporter.settings.key_space import KeySpaceOptions
-from celery_redis_exporter.settings.servers import SERVERS_HELP, ServersByName
+from celery_redis_exporter.settings.schema import values as v
+from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.key_space import KeySpaceOptions
+from celery_redis_exporter.settings.schema.servers import SERVERS_HELP, ServersByName
 
 Level = Annotated[Literal["full", "core", "off"], BeforeValidator(v.lower)]
 

@@ -1,0 +1,1 @@
+"""The settings as pydantic models: every name, type, default and description, once."""
