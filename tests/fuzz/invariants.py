@@ -33,9 +33,9 @@ from celery_redis_exporter.records.events import Broken, EventMessage, Part, Tas
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import Settings, load
-from celery_redis_exporter.settings.file import read_file
-from celery_redis_exporter.settings.flags import read_flags
-from celery_redis_exporter.settings.web_config import read_web_config
+from celery_redis_exporter.settings.read.file import read_file
+from celery_redis_exporter.settings.read.flags import read_flags
+from celery_redis_exporter.settings.read.web_config import read_web_config
 from celery_redis_exporter.sources.headroom import Headroom
 from celery_redis_exporter.sources.wire import UNREADABLE
 from celery_redis_exporter.status.numbers import Numbers

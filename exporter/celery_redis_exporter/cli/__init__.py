@@ -99,7 +99,7 @@ def _command(arguments: list[str]) -> int:
         return _runner(command)(rest)
     # The other commands need not wait for them.
     from celery_redis_exporter.settings import UsageRequested  # noqa: PLC0415 -- as above
-    from celery_redis_exporter.settings.apart import Reading  # noqa: PLC0415 -- as above
+    from celery_redis_exporter.settings.read.apart import Reading  # noqa: PLC0415 -- as above
 
     try:
         reading = Reading(rest, os.environ, f"{PROGRAM} {name}")

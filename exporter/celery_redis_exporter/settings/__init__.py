@@ -21,7 +21,7 @@ class UsageRequested(Exception):  # noqa: N818 -- a request, not an error
 
 def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery-redis-exporter") -> Settings:
     """Read the settings; raise ConfigError (one line, free of secrets) or UsageRequested."""
-    from celery_redis_exporter.settings import reader  # noqa: PLC0415 -- they bring pydantic
+    from celery_redis_exporter.settings.read import reader  # noqa: PLC0415 -- they bring pydantic
     from celery_redis_exporter.settings.schema import rows  # noqa: PLC0415 -- they bring pydantic
 
     if asks_for_help(argv):
@@ -31,7 +31,7 @@ def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery
 
 def load_tree(tree: Mapping[str, Any]) -> Settings:
     """Read settings that are given as a file's, and nothing else; raise ConfigError (one line, free of secrets)."""
-    from celery_redis_exporter.settings import reader  # noqa: PLC0415 -- brings pydantic
+    from celery_redis_exporter.settings.read import reader  # noqa: PLC0415 -- brings pydantic
 
     return reader.read_tree(tree)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings.text_file import read_text
+from celery_redis_exporter.settings.read.text_file import read_text
 from celery_redis_exporter.settings.urls import secrets_of
 
 SHOWN_NEVER = 100

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings.text_file import read_text
+from celery_redis_exporter.settings.read.text_file import read_text
 
 INVALID = "is not valid YAML; check indentation, colons and quotes"
 MERGE_TAG = "tag:yaml.org,2002:merge"

@@ -11,7 +11,7 @@ from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon.application import App
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import UsageRequested, changed, load
-from celery_redis_exporter.settings.web_config import read_web_config
+from celery_redis_exporter.settings.read.web_config import read_web_config
 from celery_redis_exporter.sources.kombu_link import KombuAddress, KombuEndpoint
 
 SECRET = "x-%41'\"é@:/PLANTED"

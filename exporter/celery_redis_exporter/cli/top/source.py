@@ -20,7 +20,7 @@ from celery_redis_exporter.daemon.application import App
 from celery_redis_exporter.errors import ConfigError, SourceError
 from celery_redis_exporter.records.report import Report
 from celery_redis_exporter.settings import Settings, changed, load
-from celery_redis_exporter.settings.text_file import read_text
+from celery_redis_exporter.settings.read.text_file import read_text
 
 PATH = "/api/v1/status"
 TIMEOUT = 10.0

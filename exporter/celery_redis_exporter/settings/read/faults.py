@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings.given import Given, Path
+from celery_redis_exporter.settings.read.given import Given, Path
 from celery_redis_exporter.settings.schema.rows import by_path
 
 SENTENCES = {

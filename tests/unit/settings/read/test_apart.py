@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings import Settings, UsageRequested, apart, load
+from celery_redis_exporter.settings import Settings, UsageRequested, load
+from celery_redis_exporter.settings.read import apart
 
 ARGUMENTS = ("--queues.max=3", "--tasks", '{"proj.*": {"expected_interval": "1h"}}')
 
@@ -123,7 +124,7 @@ def test_who_ignores_the_end_of_children_is_no_obstacle() -> None:
     """A launcher that ignores SIGCHLD hands that on: nobody is left to wait for, and the settings are there."""
     code = (
         "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-        "from celery_redis_exporter.settings.apart import Reading\n"
+        "from celery_redis_exporter.settings.read.apart import Reading\n"
         "print(Reading(['--queues.max=3'], {}, 'p').result().queues.max)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -147,7 +148,7 @@ def test_the_daemon_imports_nothing_that_reading_takes() -> None:
     """What serves the metrics imports neither pydantic nor YAML, and settings that are held bring neither."""
     code = (
         "import sys, threading; import celery_redis_exporter.daemon.service\n"
-        "from celery_redis_exporter.settings.apart import Reading\n"
+        "from celery_redis_exporter.settings.read.apart import Reading\n"
         "assert threading.active_count() == 1; settings = Reading(['--queues.max=3'], {}, 'p').result()\n"
         "print(settings.queues.max, sorted({'pydantic', 'pydantic_core', 'yaml'} & set(sys.modules)))"
     )

@@ -7,7 +7,7 @@ import pytest
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.web_config import TlsConfig, WebConfig
 from celery_redis_exporter.settings import load
-from celery_redis_exporter.settings.web_config import read_web_config
+from celery_redis_exporter.settings.read.web_config import read_web_config
 
 HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 FULL = f"""\

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings.given import Given, Path, split_group
+from celery_redis_exporter.settings.read.given import Given, Path, split_group
+from celery_redis_exporter.settings.read.text_file import read_text
 from celery_redis_exporter.settings.schema.nearest import suggest
 from celery_redis_exporter.settings.schema.rows import ENVIRONMENT_PREFIX, JSON_GROUPS, by_path, describe
-from celery_redis_exporter.settings.text_file import read_text
 from celery_redis_exporter.settings.urls import SCHEMES, scheme_of
 
 BROKER: Path = ("broker_url",)

@@ -4,7 +4,7 @@ Takes a path, gives values by path of the setting. Never shows a line of the fil
 """
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings.given import Given, Path, flatten
+from celery_redis_exporter.settings.read.given import Given, Path, flatten
 from celery_redis_exporter.settings.yaml_file import read_yaml
 
 CONFIG_FILE: Path = ("config", "file")

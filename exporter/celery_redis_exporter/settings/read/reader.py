@@ -11,17 +11,17 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings.broker_urls import KombuTarget
 from celery_redis_exporter.settings.credentials import UrlFile
-from celery_redis_exporter.settings.environment import read_celery, read_environment
-from celery_redis_exporter.settings.faults import explain
-from celery_redis_exporter.settings.file import CONFIG_FILE, read_file
-from celery_redis_exporter.settings.flags import read_flags
-from celery_redis_exporter.settings.given import Given, Path, flatten, is_foreign, nest
 from celery_redis_exporter.settings.held import Secret, Settings, Values, changed
+from celery_redis_exporter.settings.read.environment import read_celery, read_environment
+from celery_redis_exporter.settings.read.faults import explain
+from celery_redis_exporter.settings.read.file import CONFIG_FILE, read_file
+from celery_redis_exporter.settings.read.flags import read_flags
+from celery_redis_exporter.settings.read.given import Given, Path, flatten, is_foreign, nest
+from celery_redis_exporter.settings.read.web_config import read_web_config
 from celery_redis_exporter.settings.schema.foreign import BROKER_GROUP
 from celery_redis_exporter.settings.schema.model import Declared
 from celery_redis_exporter.settings.schema.rows import describe
 from celery_redis_exporter.settings.targets import find_repeated, master_options, named_redis_targets
-from celery_redis_exporter.settings.web_config import read_web_config
 
 WEB_CONFIG_FILE: Path = ("web", "config", "file")
 

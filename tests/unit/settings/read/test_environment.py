@@ -4,7 +4,7 @@ import pytest
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import load
-from celery_redis_exporter.settings.environment import read_environment
+from celery_redis_exporter.settings.read.environment import read_environment
 from celery_redis_exporter.settings.schema.rows import describe
 
 
