@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import RedisTarget
-from celery_redis_exporter.settings.urls import DEFAULT_PORT, credentials_of
+from celery_redis_exporter.settings.urls.urls import DEFAULT_PORT, credentials_of
 
 ANYBODY = "default"
 """Redis's own user, which a password without a name belongs to."""

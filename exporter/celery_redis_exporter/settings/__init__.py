@@ -8,9 +8,9 @@ settings are read: ``held`` is what is left of them then, and ``apart`` reads th
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celery_redis_exporter.settings.broker_urls import KombuTarget
 from celery_redis_exporter.settings.held import Settings, changed
-from celery_redis_exporter.settings.urls import RedisTarget
+from celery_redis_exporter.settings.urls.broker_urls import KombuTarget
+from celery_redis_exporter.settings.urls.urls import RedisTarget
 
 __all__ = ["KombuTarget", "RedisTarget", "Settings", "UsageRequested", "changed", "load", "load_tree"]
 

@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from celery_redis_exporter.records.web_config import WebConfig
-from celery_redis_exporter.settings.broker_urls import KombuTarget, parse_broker_url
-from celery_redis_exporter.settings.credentials import PasswordFile, UrlFile
 from celery_redis_exporter.settings.targets import find_option_secrets, find_redis_targets, find_secrets
-from celery_redis_exporter.settings.urls import RedisTarget
+from celery_redis_exporter.settings.urls.broker_urls import KombuTarget, parse_broker_url
+from celery_redis_exporter.settings.urls.credentials import PasswordFile, UrlFile
+from celery_redis_exporter.settings.urls.urls import RedisTarget
 
 T = TypeVar("T")
 

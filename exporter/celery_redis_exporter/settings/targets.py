@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings.broker_urls import parse_result_url
-from celery_redis_exporter.settings.credentials import PasswordFile, UrlFile
 from celery_redis_exporter.settings.schema.foreign import BROKER_GROUP, RESULTS_GROUP
-from celery_redis_exporter.settings.urls import RedisTarget, credentials_of, secrets_of
+from celery_redis_exporter.settings.urls.broker_urls import parse_result_url
+from celery_redis_exporter.settings.urls.credentials import PasswordFile, UrlFile
+from celery_redis_exporter.settings.urls.urls import RedisTarget, credentials_of, secrets_of
 
 if TYPE_CHECKING:
     from celery_redis_exporter.settings.held import Settings

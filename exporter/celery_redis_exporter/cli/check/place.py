@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from celery_redis_exporter.analysis.redis_cli import ANYBODY, identity_of, shown_user
 from celery_redis_exporter.settings import KombuTarget, RedisTarget
-from celery_redis_exporter.settings.broker_urls import AMQP_PORTS
+from celery_redis_exporter.settings.urls.broker_urls import AMQP_PORTS
 
 
 @dataclass(frozen=True, slots=True)

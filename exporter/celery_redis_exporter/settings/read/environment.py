@@ -11,7 +11,7 @@ from celery_redis_exporter.settings.read.given import Given, Path, split_group
 from celery_redis_exporter.settings.read.text_file import read_text
 from celery_redis_exporter.settings.schema.nearest import suggest
 from celery_redis_exporter.settings.schema.rows import ENVIRONMENT_PREFIX, JSON_GROUPS, by_path, describe
-from celery_redis_exporter.settings.urls import SCHEMES, scheme_of
+from celery_redis_exporter.settings.urls.urls import SCHEMES, scheme_of
 
 BROKER: Path = ("broker_url",)
 RESULTS: Path = ("result_backend_url",)

@@ -9,8 +9,6 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings.broker_urls import KombuTarget
-from celery_redis_exporter.settings.credentials import UrlFile
 from celery_redis_exporter.settings.held import Secret, Settings, Values, changed
 from celery_redis_exporter.settings.read.environment import read_celery, read_environment
 from celery_redis_exporter.settings.read.faults import explain
@@ -22,6 +20,8 @@ from celery_redis_exporter.settings.schema.foreign import BROKER_GROUP
 from celery_redis_exporter.settings.schema.model import Declared
 from celery_redis_exporter.settings.schema.rows import describe
 from celery_redis_exporter.settings.targets import find_repeated, master_options, named_redis_targets
+from celery_redis_exporter.settings.urls.broker_urls import KombuTarget
+from celery_redis_exporter.settings.urls.credentials import UrlFile
 
 WEB_CONFIG_FILE: Path = ("web", "config", "file")
 

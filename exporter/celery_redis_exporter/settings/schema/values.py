@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from celery_redis_exporter.settings.broker_urls import parse_broker_url, parse_result_url
 from celery_redis_exporter.settings.unique import DuplicateKeyError, unique
+from celery_redis_exporter.settings.urls.broker_urls import parse_broker_url, parse_result_url
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")

@@ -10,8 +10,15 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote
 
 from celery_redis_exporter.settings.schema.nearest import suggest
-from celery_redis_exporter.settings.sentinel_urls import SEPARATOR, parse_sentinel_urls
-from celery_redis_exporter.settings.urls import SCHEMES, RedisTarget, check_tls, parse_redis_url, scheme_of, split_url
+from celery_redis_exporter.settings.urls.sentinel_urls import SEPARATOR, parse_sentinel_urls
+from celery_redis_exporter.settings.urls.urls import (
+    SCHEMES,
+    RedisTarget,
+    check_tls,
+    parse_redis_url,
+    scheme_of,
+    split_url,
+)
 
 AMQP_PORTS = {"amqp": 5672, "pyamqp": 5672, "amqps": 5671}
 KOMBU_SCHEMES = (*AMQP_PORTS, "filesystem", "gcpubsub", "mongodb", "pgmq", "qpid")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from celery_redis_exporter.settings.broker_urls import KombuTarget, parse_broker_url, parse_result_url
-from celery_redis_exporter.settings.urls import RedisTarget
+from celery_redis_exporter.settings.urls.broker_urls import KombuTarget, parse_broker_url, parse_result_url
+from celery_redis_exporter.settings.urls.urls import RedisTarget
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ and password (of Redis, not of the sentinels) are those of the first URL. Standa
 from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
-from celery_redis_exporter.settings.urls import RedisTarget, parse_redis_url, scheme_of
+from celery_redis_exporter.settings.urls.urls import RedisTarget, parse_redis_url, scheme_of
 
 DEFAULT_PORT = 26379
 SEPARATOR = ";"

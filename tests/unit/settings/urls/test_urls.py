@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_redis_exporter.settings.urls import parse_redis_url, secrets_of
+from celery_redis_exporter.settings.urls.urls import parse_redis_url, secrets_of
 
 
 @pytest.mark.parametrize(

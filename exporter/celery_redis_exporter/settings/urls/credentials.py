@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings.read.text_file import read_text
-from celery_redis_exporter.settings.urls import secrets_of
+from celery_redis_exporter.settings.urls.urls import secrets_of
 
 SHOWN_NEVER = 100
 """Former contents remembered of a file, the last ones."""

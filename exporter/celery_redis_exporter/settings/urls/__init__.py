@@ -1,0 +1,1 @@
+"""URLs of servers: parsed, checked, and with their passwords read from files."""
