@@ -88,7 +88,7 @@ ALERTS = (
     Alert(
         "CeleryExporterCommandDenied", "info",
         "max by (job, namespace, redis, command) (celery_exporter_command_denied) == 1",
-        "A Redis server refuses what the exporter asks.",
+        "A server refuses a command of the exporter.",
         "{{ $labels.redis }} refuses {{ $labels.command }}: the metrics that come from it are missing.",
         wait="15m", panel="exporter",
     ),

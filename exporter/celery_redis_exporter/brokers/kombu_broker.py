@@ -3,7 +3,7 @@
 Imported only where such a broker is configured.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import Clock
@@ -17,19 +17,27 @@ from celery_redis_exporter.scrape.scrape import Target
 from celery_redis_exporter.settings import KombuTarget, Settings
 from celery_redis_exporter.sources.kombu_control import KombuMailbox
 from celery_redis_exporter.sources.kombu_events import EventQueue, Subscription
-from celery_redis_exporter.sources.kombu_link import KombuAddress, KombuEndpoint
+from celery_redis_exporter.sources.kombu_link import KombuAddress, KombuEndpoint, permissions
 from celery_redis_exporter.sources.kombu_queues import QueueCounter
+from celery_redis_exporter.sources.refusals import Denial
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store
 
+DECLARE = "queue.declare"
+"""AMQP's command that counts a queue, as the metric of refusals shows it."""
+
 
 class QueuesScrape:
-    """Counts the known queues when a scrape asks: a ``Target``; ``backlog`` gives what waits in our own queue."""
+    """Counts the known queues when a scrape asks: a ``Target``.
+
+    ``backlog`` returns what waits in our own queue, ``grant`` the command that lets the user look at queues.
+    """
 
     name = "broker"
 
     def __init__(self, counter: QueueCounter, transport: str, queues: Queues, store: Store, clock: Clock) -> None:
         self.backlog: Callable[[], int | None] = lambda: None
+        self.grant: Callable[[Sequence[str]], str] = lambda _: ""
         self._counter = counter
         self._transport = transport
         self._queues = queues
@@ -66,6 +74,12 @@ class QueuesScrape:
         """Nothing was begun."""
         raise SourceError("protocol", "nothing was begun")
 
+    @property
+    def denied(self) -> list[Denial]:
+        """What the broker refuses: to count queues, if it does."""
+        queues = self._counter.refused
+        return [Denial(DECLARE, self.grant(queues), queues)] if queues else []
+
     def failure(self, error: SourceError) -> list[Sample]:
         """Give what is shown of a broker that could not be read: that it is down, and why."""
         return [
@@ -95,6 +109,9 @@ class KombuBroker:
         self.counter = QueueCounter(KombuEndpoint(address, timeout=deadline), clock)
         scrape = QueuesScrape(self.counter, events.driver, queues, store, clock)
         scrape.backlog = lambda: stream.backlog
+        scrape.grant = lambda queues: permissions(
+            f"{settings.control_exchange}.pidbox", [settings.event_exchange, *queues]
+        )
         self.scrape: Target = scrape
         self.postbox: Postbox = KombuMailbox(
             KombuEndpoint(address, timeout=deadline), settings.control_exchange, settings.event_exchange

@@ -64,7 +64,7 @@ SCRAPE_ERROR = Label(
 )
 PYTHON_VERSION = Label("python_version", "Version of Python.")
 REDIS_PY_VERSION = Label("redis_py_version", "Version of the redis client library.")
-REDIS_COMMAND = Label("command", "Redis command as an ACL grants it, e.g. `slowlog|get`.")
+REDIS_COMMAND = Label("command", "Redis command as an ACL grants it, e.g. `slowlog|get`; on RabbitMQ `queue.declare`.")
 MASTER_NAME = Label("master_name", "Name under which sentinels know a master.")
 MASTER_ADDRESS = Label("master_address", "Address of a master as a sentinel sees it.")
 MASTER_STATUS = Label("master_status", "State of a master as a sentinel sees it: ok, sdown or odown.", closed=True)

@@ -14,6 +14,7 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.sources import redis_server as source
 from celery_redis_exporter.sources.redis_server import RedisServer, ServerReading
+from celery_redis_exporter.sources.refusals import Denial
 from celery_redis_exporter.sources.wire import Command
 
 MOST_DATABASES = 1_000
@@ -53,6 +54,11 @@ class ServerScrape:
     def name(self) -> str:
         """The server's name in the settings."""
         return self.server.name
+
+    @property
+    def denied(self) -> list[Denial]:
+        """What the server refuses."""
+        return [Denial(right, f"ACL SETUSER <user> +{right}") for right in self.server.session.refused]
 
     def failure(self, error: SourceError) -> list[Sample]:
         """Give what is shown of a server that could not be read: that it is down, and why."""

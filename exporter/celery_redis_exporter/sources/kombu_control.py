@@ -16,7 +16,14 @@ from uuid import uuid4
 
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.control import Request, request_body
-from celery_redis_exporter.sources.kombu_link import QUEUE_PREFIX, KombuEndpoint, Link, is_missing, source_error
+from celery_redis_exporter.sources.kombu_link import (
+    QUEUE_PREFIX,
+    KombuEndpoint,
+    Link,
+    is_missing,
+    permissions,
+    source_error,
+)
 
 READ_AT_ONCE = 8
 ANSWER_SECONDS = 60.0
@@ -39,9 +46,7 @@ class KombuMailbox:
     @property
     def rights(self) -> str:
         """The command that grants what it needs, and what the event queue needs."""
-        own = QUEUE_PREFIX.replace(".", r"\.")
-        written, heard = (name.replace(".", r"\.") for name in (self._exchange, self._event_exchange))
-        return f"rabbitmqctl set_permissions <user> '^{own}' '^({own}|{written}$)' '^({own}|{heard}$)'"
+        return permissions(self._exchange, [self._event_exchange])
 
     def open(self) -> None:
         """Get ready for answers to what is sent next; raise SourceError."""

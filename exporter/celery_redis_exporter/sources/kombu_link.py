@@ -6,7 +6,9 @@ configured, because kombu costs memory. One thread at a time uses a link. A fail
 """
 
 import contextlib
+import re
 import select
+import shlex
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -167,7 +169,7 @@ class Link:
 
 def source_error(error: BaseException, *, connecting: bool = False) -> SourceError:
     """Turn an error of kombu's into a SourceError with its reason."""
-    code = _code(error)
+    code = reply_code(error)
     if code == 403 and connecting:
         return SourceError("auth", str(error))
     link: BaseException | None = error
@@ -181,12 +183,24 @@ def source_error(error: BaseException, *, connecting: bool = False) -> SourceErr
 
 def is_missing(error: BaseException) -> bool:
     """Whether an error says that a queue or an exchange is not there."""
-    return _code(error) == 404
+    return reply_code(error) == 404
 
 
-def _code(error: BaseException) -> int:
-    """AMQP's reply code, which kombu's own transports give as text; 0 where there is none."""
+def permissions(written: str, read: Sequence[str]) -> str:
+    """Return the command that lets a user have queues of the exporter, write to one exchange and read what is named."""
+    own = _pattern(QUEUE_PREFIX)
+    readable = "|".join([own, *(f"{_pattern(name)}$" for name in read)])
+    words = f"^{own}", f"^({own}|{_pattern(written)}$)", f"^({readable})"
+    return " ".join(["rabbitmqctl set_permissions <user>", *map(shlex.quote, words)])
+
+
+def reply_code(error: BaseException) -> int:
+    """Return AMQP's reply code, which kombu's own transports give as text; 0 where there is none."""
     return int(getattr(error, "reply_code", 0) or 0)
+
+
+def _pattern(name: str) -> str:
+    return re.escape(name).replace(r"\-", "-")  # a dash means nothing outside of brackets
 
 
 def _amqp_tls(tls: Mapping[str, str], url: str) -> dict[str, Any]:

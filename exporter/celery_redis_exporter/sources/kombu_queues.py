@@ -1,8 +1,12 @@
 """Queues as a broker other than Redis counts them: a passive queue.declare each, on one channel.
 
-A queue that is not there, or not for us to see, is left out; RabbitMQ closes the channel then, and py-amqp opens it
-again. Counts messages that are ready, not those that workers hold. Costs the broker next to nothing, and a round trip
-per queue; needs no right on RabbitMQ. Lives in its caller's thread. A failure raises SourceError.
+A queue that is missing, or is another connection's exclusive one, is left out; RabbitMQ closes the channel then, and
+py-amqp opens it again. Counts messages that are ready, not those that workers hold. Costs the broker next to nothing,
+and a round trip per queue. Lives in its caller's thread. A failure raises SourceError.
+
+RabbitMQ up to 4.2.5 answers a passive declare to every user. 4.2.6 and 4.3.0 want the permission to configure the
+queue, 4.3.1 any permission on it (rabbitmq-server pull requests 16085 and 16272). Each refusal is logged there.
+Therefore a refused queue is declared again after RETRY_SECONDS, not at the next scrape.
 """
 
 import threading
@@ -12,7 +16,12 @@ from typing import Any
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.replies import QueueCount
-from celery_redis_exporter.sources.kombu_link import KombuEndpoint, Link, source_error
+from celery_redis_exporter.sources.kombu_link import KombuEndpoint, Link, reply_code, source_error
+from celery_redis_exporter.sources.refusals import RETRY_SECONDS
+
+MISSING = frozenset({404, 405})
+"""Reply codes of a queue that is not there (NOT_FOUND), or that only its own connection may see (RESOURCE_LOCKED)."""
+REFUSED = 403
 
 
 class QueueCounter:
@@ -23,8 +32,14 @@ class QueueCounter:
         self._clock = clock
         self._link: Link | None = None
         self._channel: Any = None
+        self._refused: dict[str, float] = {}
         self._busy = threading.Lock()
         self._closing = False
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Queues that the user may not look at, in order."""
+        return tuple(sorted(self._refused))
 
     def count(self, queues: Sequence[str], deadline: float) -> list[QueueCount]:
         """Count the queues that are there, within ``deadline`` seconds; raise SourceError."""
@@ -56,9 +71,11 @@ class QueueCounter:
             self._wait_until(link, until)
             self._channel.basic_qos(0, 1, False)  # noqa: FBT003 -- as in AMQP. Without queues, too, the broker must answer
             counts = []
+            self._refused = {queue: self._refused[queue] for queue in queues if queue in self._refused}
             for queue in queues:
-                self._wait_until(link, until)
-                counts += self._look(queue)
+                if self._clock.monotonic() - self._refused.get(queue, -RETRY_SECONDS) >= RETRY_SECONDS:
+                    self._wait_until(link, until)
+                    counts += self._look(queue)
         except link.errors as error:
             raise source_error(error) from None
         return counts
@@ -66,8 +83,14 @@ class QueueCounter:
     def _look(self, queue: str) -> list[QueueCount]:
         try:
             _, messages, consumers = self._channel.queue_declare(queue=queue, passive=True)
-        except self._channel.connection.channel_errors:
+        except self._channel.connection.channel_errors as error:
+            code = reply_code(error)
+            if code == REFUSED:
+                self._refused[queue] = self._clock.monotonic()
+            elif code not in MISSING:
+                raise
             return []
+        self._refused.pop(queue, None)
         # kombu's own transports know of no consumers but their own.
         return [QueueCount(queue, messages, consumers if self._endpoint.is_amqp else None)]
 

@@ -6,6 +6,7 @@ nothing.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
@@ -55,6 +56,14 @@ class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never r
     def as_error(self, command: str) -> SourceError:
         """Give what is raised where nothing can be done without the command."""
         return SourceError(self.reason, f"{command}: {self}")
+
+
+class Denial(NamedTuple):
+    """A command that a server refuses, the line that grants it, and the queues that it was refused for, if any."""
+
+    command: str
+    cure: str
+    queues: tuple[str, ...] = ()
 
 
 class Refusals:

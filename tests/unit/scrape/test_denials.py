@@ -10,9 +10,10 @@ from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.denials import Denials
 from celery_redis_exporter.scrape.redis_server import ServerScrape
 from celery_redis_exporter.scrape.scrape import Target
+from celery_redis_exporter.sources.refusals import Denial
 
 
-class Refusing(ServerScrape):
+class RefusingServer(ServerScrape):
     """A server of which only the name and the refusals are known."""
 
     def __init__(self, name: str, *refused: str) -> None:
@@ -21,7 +22,7 @@ class Refusing(ServerScrape):
 
 def test_each_refusal_is_shown_and_said_once() -> None:
     """Every scrape shows what is refused; the log has a line for each, with the right to grant, when it is new."""
-    targets: list[Target] = [Refusing("broker", "llen", "slowlog|get"), Refusing("cache")]
+    targets: list[Target] = [RefusingServer("broker", "llen", "slowlog|get"), RefusingServer("cache")]
     denials = Denials(lambda: targets)
     expected = [Sample(internals.COMMAND_DENIED, ("broker", right), 1) for right in ("llen", "slowlog|get")]
     with capture_logs() as lines:
@@ -34,12 +35,21 @@ def test_each_refusal_is_shown_and_said_once() -> None:
 
 def test_what_was_granted_is_shown_no_more() -> None:
     """A right that was granted is gone at once, and said again if it is taken away again."""
-    targets: list[Target] = [Refusing("broker", "llen")]
+    targets: list[Target] = [RefusingServer("broker", "llen")]
     denials = Denials(lambda: targets)
     with capture_logs() as lines:
         denials.samples()
-        targets[:] = [Refusing("broker")]
+        targets[:] = [RefusingServer("broker")]
         assert [] == denials.samples()
-        targets[:] = [Refusing("broker", "llen")]
+        targets[:] = [RefusingServer("broker", "llen")]
         denials.samples()
     assert 2 == len(lines)
+
+
+def test_another_broker_refuses_too() -> None:
+    """Whatever target knows of refusals is reported, with its own way to grant; one that knows of none is not asked."""
+    rabbit = SimpleNamespace(name="broker", denied=[Denial("queue.declare", "rabbitmqctl ...", ("celery", "other"))])
+    targets = cast("list[Target]", [rabbit, SimpleNamespace(name="odd")])
+    with capture_logs() as lines:
+        assert [Sample(internals.COMMAND_DENIED, ("broker", "queue.declare"), 1)] == Denials(lambda: targets).samples()
+    assert [("queue.declare", "rabbitmqctl ...")] == [(line["command"], line["cure"]) for line in lines]

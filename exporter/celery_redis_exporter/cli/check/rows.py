@@ -40,6 +40,11 @@ BROKER_QUEUE_ABSENT = Row(
     "broker-queue-absent", "note", "a queue of the settings is not there",
     "no worker has declared it yet, or its name is written differently",
 )  # fmt: skip
+BROKER_QUEUE_DENIED = Row(
+    "broker-queue-denied", "warn", "the broker refuses to count queues, and their metrics are missing",
+    "RabbitMQ 4.3.1 and later count a queue for users with any permission on it; 4.2.6 and 4.3.0 require the permission"
+    " to configure it, so that an upgrade is better there",
+)  # fmt: skip
 RIGHTS_GRANTED = Row("redis-rights-granted", "ok", "all commands of a scrape and of the background are allowed")
 RIGHTS_MISSING = Row(
     "redis-rights-missing", "warn", "commands are refused, and their metrics stay empty",
@@ -174,7 +179,7 @@ CONSUMERS_UNKNOWN = Row(
 ROWS: tuple[Row, ...] = (
     SETTINGS_READ, SETTINGS_NOTED, SETTINGS_WRONG,
     WEB_FREE, WEB_TAKEN, WEB_DENIED, CERTIFICATE_VALID, CERTIFICATE_ENDS, CERTIFICATE_INVALID,
-    REDIS_ANSWERS, BROKER_ANSWERS, *REASON_ROWS, BROKER_QUEUE_ABSENT,
+    REDIS_ANSWERS, BROKER_ANSWERS, *REASON_ROWS, BROKER_QUEUE_ABSENT, BROKER_QUEUE_DENIED,
     RIGHTS_GRANTED, RIGHTS_MISSING, INFO_DENIED, REPLY_ODD, VERSION_OLD, VERSION_UNKNOWN, REPLICA, SLOW,
     EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, PERSISTENCE, BUFFERS, FRAGMENTED, QUORUM,
     SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX, EXPORTERS,

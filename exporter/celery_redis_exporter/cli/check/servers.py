@@ -3,6 +3,7 @@
 Takes a checkup, gives findings server by server. Sends each what a scrape and the background send, and PING.
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,9 +17,11 @@ from celery_redis_exporter.cli.check.place import Place
 from celery_redis_exporter.cli.check.reasons import unusable
 from celery_redis_exporter.cli.check.rights import right_findings
 from celery_redis_exporter.cli.check.server_state import MODERN, read_version, state_findings
+from celery_redis_exporter.cli.check.workers import name_some
 from celery_redis_exporter.decode.redis_server import decode_config, parse_info
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.scrape.denials import denials_of
 from celery_redis_exporter.scrape.redis_server import ServerScrape
 from celery_redis_exporter.settings import KombuTarget, RedisTarget
 from celery_redis_exporter.sources.queues import QueueKeys
@@ -53,13 +56,19 @@ def _broker_findings(checkup: Checkup) -> Iterator[Finding]:
         yield unusable("broker", place, error)
         return
     there = {sample.labels[0] for sample in samples if sample.metric is QUEUE_LENGTH}
-    named = app.settings.queues.names
-    absent = [name for name in named if app.queues.shown(name) not in there]
-    queues = f"; {len(named) - len(absent)} of {len(named)} queues of the settings are there" if named else ""
+    denials, named = denials_of(app.broker.scrape), app.settings.queues.names
+    refused = {queue for denial in denials for queue in denial.queues}
+    known = [name for name in named if name not in refused]
+    absent = [name for name in known if app.queues.shown(name) not in there]
+    queues = f"; {len(known) - len(absent)} of {len(named)} queues of the settings are there" if named else ""
     yield rows.BROKER_ANSWERS.found("broker", f"{place.shown} answers{queues}")
     if absent:
         lines = ["rabbitmqctl list_queues name messages consumers"] if place.port else []
         yield rows.BROKER_QUEUE_ABSENT.found("broker", f"not there: {', '.join(absent)}", *lines)
+    for denial in denials:
+        text = f"{denial.command} is refused for {name_some(denial.queues)}; empty: celery_queue_length and"
+        line = denial.cure.replace("<user>", shlex.quote(place.user))
+        yield rows.BROKER_QUEUE_DENIED.found("broker", f"{text} celery_queue_consumers of these", line)
 
 
 def _redis_findings(checkup: Checkup, scrape: ServerScrape) -> Iterator[Finding]:

@@ -1,0 +1,33 @@
+"""Which permission a queue that RabbitMQ refuses to count needs."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from celery_redis_exporter.brokers.kombu_broker import KombuBroker, QueuesScrape
+from celery_redis_exporter.scrape.denials import denials_of
+from celery_redis_exporter.settings import KombuTarget, load
+from celery_redis_exporter.state.queues import Queues
+from tests.lab import Lab
+
+OURS = r"rabbitmqctl set_permissions <user> '^celery-redis-exporter\.' '^(celery-redis-exporter\.|celery\.pidbox$)' "
+
+
+@pytest.mark.parametrize(
+    ("refused", "cures"),
+    [
+        ((), []),
+        (("a.b", "it's"), [OURS + r"""'^(celery-redis-exporter\.|celeryev$|a\.b$|it'"'"'s$)'"""]),
+    ],
+)
+def test_the_permission_of_refused_queues(refused: tuple[str, ...], cures: list[str]) -> None:
+    """The command keeps the permissions that the exporter needs anyway, and quotes names for RabbitMQ and the shell."""
+    lab = Lab()
+    settings = load(["--broker-url", "amqp://rabbit//"], {})
+    queues = Queues(lab.tasks, [], 10)
+    broker = KombuBroker(settings, cast("KombuTarget", settings.broker), queues, lab.store, lab.clock)
+    scrape = cast("QueuesScrape", broker.scrape)
+    scrape._counter = SimpleNamespace(refused=refused)  # type: ignore[assignment]  # the broker's own one connects
+    assert cures == [denial.cure for denial in denials_of(scrape)]
+    assert [refused] * len(cures) == [denial.queues for denial in denials_of(scrape)]

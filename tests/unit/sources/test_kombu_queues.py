@@ -1,0 +1,117 @@
+"""What a passive declare that fails says of its queue.
+
+RabbitMQ up to 4.2.5, as the integration tests have it, answers a passive declare to everyone. From 4.2.6 it refuses
+users without a permission on the queue, which is why the channel is a fake here.
+"""
+
+from typing import cast
+
+import pytest
+from amqp.exceptions import AccessRefused, ChannelError, InternalError, NotFound, PreconditionFailed, ResourceLocked
+
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records.replies import QueueCount
+from celery_redis_exporter.sources.kombu_link import KombuEndpoint
+from celery_redis_exporter.sources.kombu_queues import QueueCounter
+from celery_redis_exporter.sources.refusals import RETRY_SECONDS
+from tests.fakes import FakeClock
+
+
+class FakeRabbit:
+    """An endpoint, its link, its channel and the broker behind them; ``faults`` are raised by queue."""
+
+    is_amqp = True
+    errors = (ChannelError, InternalError)
+    channel_errors = (ChannelError,)
+
+    def __init__(self, **faults: Exception) -> None:
+        self.faults = faults
+        self.declared: list[str] = []
+        self.closed = False
+        self.connection = self
+
+    def open(self) -> "FakeRabbit":
+        """Connect."""
+        return self
+
+    def channel(self) -> "FakeRabbit":
+        """Open a channel."""
+        return self
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+    def wait_at_most(self, _seconds: float) -> None:
+        """Accept every time."""
+
+    def basic_qos(self, *_: object) -> None:
+        """Accept everything."""
+
+    def queue_declare(self, queue: str, *, passive: bool) -> tuple[str, int, int]:
+        """Count a queue."""
+        assert passive
+        self.declared.append(queue)
+        if queue in self.faults:
+            raise self.faults[queue]
+        return queue, 3, 1
+
+
+def counter_of(rabbit: FakeRabbit, clock: FakeClock | None = None) -> QueueCounter:
+    """Return what counts there."""
+    return QueueCounter(cast("KombuEndpoint", rabbit), clock or FakeClock())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        NotFound("NOT_FOUND - no queue 'other'", (50, 10), "Queue.declare"),
+        ResourceLocked("RESOURCE_LOCKED - exclusive queue", (50, 10), "Queue.declare"),
+        ChannelError("NOT_FOUND - as kombu's own transports raise it", (50, 10), "Channel.queue_declare", "404"),
+    ],
+    ids=["missing", "exclusive", "missing elsewhere"],
+)
+def test_a_queue_that_is_missing_is_left_out(fault: Exception) -> None:
+    """A queue that is not there, or is another connection's own, costs no other one and is no refusal."""
+    counter = counter_of(FakeRabbit(other=fault))
+    assert [QueueCount("celery", 3, 1)] == counter.count(["other", "celery"], 1.0)
+    assert not counter.refused
+
+
+def test_a_queue_that_is_refused_is_not_missing() -> None:
+    """A queue that the user may not look at is known as refused, and costs no other one."""
+    counter = counter_of(FakeRabbit(other=AccessRefused("ACCESS_REFUSED - access to queue", (50, 10), "Queue.declare")))
+    assert [QueueCount("celery", 3, 1)] == counter.count(["other", "celery"], 1.0)
+    assert ("other",) == counter.refused
+
+
+def test_a_refused_queue_is_asked_for_again_after_a_while() -> None:
+    """RabbitMQ logs each refusal, so a refused queue is left alone for ten minutes, as commands of Redis are."""
+    rabbit, clock = FakeRabbit(other=AccessRefused()), FakeClock()
+    counter = counter_of(rabbit, clock)
+    for _ in range(3):
+        counter.count(["other", "celery"], 1.0)
+    assert 1 == rabbit.declared.count("other")
+    assert ("other",) == counter.refused
+    clock.advance(RETRY_SECONDS)
+    rabbit.faults.clear()
+    assert {"other", "celery"} == {count.queue for count in counter.count(["other", "celery"], 1.0)}
+    assert not counter.refused
+
+
+def test_a_refusal_is_forgotten_with_its_queue() -> None:
+    """Refusals of queues that are known no more take no memory."""
+    counter = counter_of(FakeRabbit(other=AccessRefused()))
+    counter.count(["other"], 1.0)
+    counter.count(["celery"], 1.0)
+    assert not counter.refused
+
+
+@pytest.mark.parametrize("fault", [PreconditionFailed(), ChannelError("odd"), InternalError()])
+def test_other_failures_are_failures_of_the_broker(fault: Exception) -> None:
+    """What says nothing of the queue is not taken for a missing one: the read fails, and connects again."""
+    rabbit = FakeRabbit(other=fault)
+    counter = counter_of(rabbit)
+    with pytest.raises(SourceError):
+        counter.count(["other"], 1.0)
+    assert rabbit.closed
