@@ -9,7 +9,7 @@ from typing import Any
 
 from celery_redis_exporter.analysis.advice import Advice, show_bytes
 from celery_redis_exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
-from celery_redis_exporter.server_fields import product_of, read_field
+from celery_redis_exporter.catalog.server_fields import product_of, read_field
 
 COLUMNS = ("group", "type", "keys", "bytes", "share", "mean", "no ttl")
 LEFT = 2

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 
 from celery_redis_exporter.catalog import redis_replication
 from celery_redis_exporter.catalog import redis_server as rows
+from celery_redis_exporter.catalog.server_fields import OTHER_NAMES, read_field
 from celery_redis_exporter.decode.redis_fields import read_whole, row_of
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.server_fields import OTHER_NAMES, read_field
 
 # An active replica of KeyDB has several masters: master_host, master_1_host and so on.
 _MASTER = re.compile(r"master(?:_\d+)?_(host|port|link_status|last_io_seconds_ago|sync_in_progress)|slave_repl_offset")

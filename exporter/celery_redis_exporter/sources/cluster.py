@@ -5,8 +5,8 @@ Needs ``+info +cluster|nodes``. Over TLS the answer names TLS ports. Lives in it
 SourceError.
 """
 
+from celery_redis_exporter.catalog.server_fields import mode_of
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.server_fields import mode_of
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command

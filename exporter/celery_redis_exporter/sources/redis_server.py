@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from celery_redis_exporter.catalog.server_fields import mode_of
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.server_fields import mode_of
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import CLIENT_NAME, Command

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 
 from celery_redis_exporter.analysis.advice import Advice, advise
 from celery_redis_exporter.analysis.facts import ServerFacts
+from celery_redis_exporter.catalog.server_fields import product_of, read_field
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.finding import Finding, Row
 from celery_redis_exporter.cli.check.place import Place
-from celery_redis_exporter.server_fields import product_of, read_field
 
 MODERN, OLDEST = (7, 0), (6, 2)
 _COMMAND = re.compile(r"(?:CONFIG SET|MEMORY PURGE)(?: [\w-]+ (?:\"[^\"]*\"|[\w.]+))?(?=,| now|$)")
