@@ -59,14 +59,12 @@ class Stream(Protocol):
 class EventPipeline:
     """Folds messages into tasks and workers, and keeps account of the subscription.
 
-    ``decode`` is for what the stream reads; ``give_way`` is called where a batch
-    may wait for something else.
+    ``decode`` is for what the stream reads.
     """
 
     def __init__(self, store: Store, tasks: Tasks, workers: Workers, clock: Clock) -> None:
         self.listening = False
         self.decode: Decode = decode_message
-        self.give_way: Callable[[], None] = lambda: None
         self._store = store
         self._tasks = tasks
         self._workers = workers
@@ -100,7 +98,6 @@ class EventPipeline:
 
     def fold(self, payloads: list[Any]) -> None:
         """Decode and fold what one read brought."""
-        self.give_way()
         decoded, refused = [], []
         decode = self.decode
         for payload in payloads:
@@ -108,7 +105,6 @@ class EventPipeline:
                 decoded.append(decode(payload))
             except DecodeError as error:
                 refused.append(error.reason)
-        self.give_way()
         with self._store.lock:
             self._tasks.now = self._clock.monotonic()
             now = self._clock.now()

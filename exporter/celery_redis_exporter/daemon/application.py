@@ -32,7 +32,6 @@ from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.scrape.answer import Answerer
 from celery_redis_exporter.scrape.denials import Denials
 from celery_redis_exporter.scrape.duplicate_servers import Twins
-from celery_redis_exporter.scrape.precedence import Precedence
 from celery_redis_exporter.scrape.scrape import Scrape
 from celery_redis_exporter.settings import KombuTarget, Settings
 from celery_redis_exporter.settings.targets import named_redis_targets
@@ -78,9 +77,7 @@ class App:
         shown = settings.metrics
         dropped = options.dropped_metrics(settings)
         renderer = Renderer(ProcessMetrics(shown.labels), created=shown.created, dropped=dropped)
-        self.precedence = Precedence(clock)
-        self.pipeline.give_way = self.precedence.give_way
-        self.answerer = Answerer(self.scrape, self.pipeline, self.tasks, renderer, self.precedence)
+        self.answerer = Answerer(self.scrape, self.pipeline, self.tasks, renderer)
         versions = (__version__, platform.python_version(), LIBRARY_VERSION)
         self.store.scalar(internals.BUILD_INFO, *versions).value = 1
         self._scrape_duration = self.store.histogram(internals.SCRAPE_DURATION)

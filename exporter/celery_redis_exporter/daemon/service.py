@@ -44,7 +44,7 @@ class Service:
         tls = open_tls(security, self.app.clock)
         listener = bind(settings.web.listen_address)
         app = self.app
-        handlers = Handlers(app.metrics, app.healthy, app.ready, app.home, app.show_status, app.precedence)
+        handlers = Handlers(app.metrics, app.healthy, app.ready, app.home, app.show_status)
         routes = build_app(handlers, settings.web.telemetry_path)
         open_paths = (HEALTHY_PATH,) if settings.web.open_health else ()
         self._web = WebServer(listener, guard(routes, security, open_paths), tls)

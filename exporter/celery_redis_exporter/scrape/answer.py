@@ -12,7 +12,6 @@ from itertools import chain
 
 from celery_redis_exporter.collectors.events import EventPipeline
 from celery_redis_exporter.exposition import Format, Renderer
-from celery_redis_exporter.scrape.precedence import Precedence
 from celery_redis_exporter.scrape.scrape import Scrape
 from celery_redis_exporter.state.tasks import Tasks
 
@@ -25,12 +24,9 @@ SMALL = 2000
 class Answerer:
     """Makes answers, several at a time; ``after_large`` is called after each large one."""
 
-    def __init__(
-        self, scrape: Scrape, pipeline: EventPipeline, tasks: Tasks, renderer: Renderer, precedence: Precedence
-    ) -> None:
+    def __init__(self, scrape: Scrape, pipeline: EventPipeline, tasks: Tasks, renderer: Renderer) -> None:
         self.scrape = scrape
         self.renderer = renderer
-        self.precedence = precedence
         self.size = 0
         self.after_large: Callable[[], None] = lambda: None
         self._pipeline = pipeline
@@ -68,8 +64,7 @@ class Answer:
         """Make the body, however long that takes; the servers' deadline bounds it."""
         if self._begun is not None:
             self._collection.wait()
-            with self._answerer.precedence:
-                return self._finish(*self._begun)
+            return self._finish(*self._begun)
         with _uncollected():
             body = self._finish(self._answerer.render_events(self._format), self._render_process())
         self._answerer.after_large()

@@ -10,8 +10,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeVar, cast
 
@@ -56,8 +55,7 @@ class Handlers:
     ``metrics`` takes the values of Accept and Accept-Encoding (empty if absent), and the seconds after which
     Prometheus gives up on the scrape, or None. It is called in the event loop and gives the answer if that holds up
     nothing else, or what will give it when called in a thread. ``healthy`` and ``ready`` give the verdict and its
-    reason in words. ``home`` takes the parameters of the query and gives HTML, ``status`` gives JSON. ``first`` is held
-    while an answer to a scrape is made and written in the event loop.
+    reason in words. ``home`` takes the parameters of the query and gives HTML, ``status`` gives JSON.
     """
 
     metrics: Callable[[str, str, float | None], MetricsReply | Callable[[], MetricsReply]]
@@ -65,7 +63,6 @@ class Handlers:
     ready: Callable[[], tuple[bool, str]]
     home: Callable[[Mapping[str, str]], str]
     status: Callable[[], bytes]
-    first: AbstractContextManager[object] = field(default_factory=nullcontext)
 
 
 class OverloadError(ExporterError):
@@ -137,21 +134,19 @@ class Metrics:
 
     def __init__(self, handlers: Handlers, pool: Pool) -> None:
         self._answer = handlers.metrics
-        self._first = handlers.first
         self._pool = pool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one."""
         accept, accept_encoding, timeout = read_headers(scope["headers"])
-        with self._first:
-            try:
-                reply = self._answer(accept, accept_encoding, timeout)
-            except ExporterError as error:
-                await _refuse(error)(scope, receive, send)
-                return
-            if isinstance(reply, MetricsReply):
-                await _send_reply(reply, send)
-                return
+        try:
+            reply = self._answer(accept, accept_encoding, timeout)
+        except ExporterError as error:
+            await _refuse(error)(scope, receive, send)
+            return
+        if isinstance(reply, MetricsReply):
+            await _send_reply(reply, send)
+            return
         try:
             made = await self._pool.run(reply)
         except (ExporterError, asyncio.CancelledError) as error:

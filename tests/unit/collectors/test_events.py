@@ -48,15 +48,6 @@ def test_one_read(lab: Lab, pipeline: EventPipeline) -> None:
     assert 1 == lab.value(worker_rows.WORKER_UP, W1.replace("host", "host1"))
 
 
-def test_a_batch_gives_way_where_nobody_waits_for_it(lab: Lab, pipeline: EventPipeline) -> None:
-    """Before it decodes and before it folds a batch lets others go first, and never while it holds the state."""
-    gave: list[tuple[bool, float | None]] = []
-    pipeline.give_way = lambda: gave.append((lab.store.lock.locked(), lab.value(internals.EVENTS, "task-sent")))
-    pipeline.fold([load("task-sent")])
-    assert [(False, 0), (False, 0)] == gave
-    assert 1 == lab.value(internals.EVENTS, "task-sent")
-
-
 def test_losses_have_reasons(lab: Lab, pipeline: EventPipeline) -> None:
     """Every message that can't be used is counted by its reason, and costs no other one."""
     pipeline.fold([b"junk", load("serializer-pickle"), load("pidbox-hello"), load("task-progress"), load("task-sent")])

@@ -1,7 +1,6 @@
-"""One answer to a scrape: what goes first, and what is done after a large one. No server answers here."""
+"""One answer to a scrape: what is done during and after a large one. No server answers here."""
 
 import gc
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,6 @@ from celery_redis_exporter.daemon.application import App
 from celery_redis_exporter.exposition import negotiate
 from celery_redis_exporter.scrape.answer import SMALL
 from celery_redis_exporter.settings import load
-from tests.waiting import eventually
 
 DEADLINE = 0.05
 """Seconds after which a server that is not there has not answered."""
@@ -25,51 +23,14 @@ def app() -> App:
     return App(load([], {}), SystemClock())
 
 
-def noted(app: App, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Note whether somebody goes first when what the servers answered is put together."""
-    held: list[bool] = []
-    group: Callable[..., Any] = app.scrape.group
-
-    def watched(found: Any) -> Any:  # noqa: ANN401 -- handed through
-        held.append(app.precedence.is_held)
-        return group(found)
-
-    monkeypatch.setattr(app.scrape, "group", watched)
-    return held
-
-
-def test_events_let_answers_go_first(app: App) -> None:
-    """The exporter's events wait while somebody goes first, and are folded afterwards."""
-    app.precedence.longest = 60.0
-    with app.precedence:
-        thread = threading.Thread(target=app.pipeline.fold, args=([b"junk"],), daemon=True)
-        thread.start()
-        thread.join(DEADLINE)
-        assert thread.is_alive()
-    eventually(lambda: not thread.is_alive())
-
-
-def test_a_small_answer_in_a_thread_goes_first_when_it_waits_no_more(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer whose server let it wait goes first while it is put together; it is none of the large ones."""
-    held, large = noted(app, monkeypatch), list[None]()
-    app.answerer.after_large = lambda: large.append(None)
-    answer = app.answerer.begin(TEXT, DEADLINE)
-    assert answer.at_once() is None
-    assert b"redis_up" in answer.wait()
-    assert [True] == held
-    assert not app.precedence.is_held
-    assert [] == large
-
-
-def test_a_large_answer_holds_up_no_events(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large answer is made in a thread, beside the events, and what it took is given back after it."""
-    held, large = noted(app, monkeypatch), list[None]()
+def test_a_large_answer_gives_memory_back(app: App) -> None:
+    """A large answer is made in a thread, and what it took is given back after it."""
+    large = list[None]()
     app.answerer.after_large = lambda: large.append(None)
     app.answerer.size = SMALL + 1
     answer = app.answerer.begin(TEXT, DEADLINE)
     assert answer.at_once() is None
     assert b"redis_up" in answer.wait()
-    assert [False] == held
     assert [None] == large
 
 

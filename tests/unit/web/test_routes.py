@@ -8,9 +8,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import ConfigError, SourceError
-from celery_redis_exporter.scrape.precedence import Precedence
 from celery_redis_exporter.web.routes import (
     HEALTH_THREADS,
     PAGE_THREADS,
@@ -57,8 +55,6 @@ class Answers:
         self.encoding: str | None = None
         self.error: Exception | None = None
         self.at_once = False
-        self.precedence = Precedence(SystemClock())
-        self.went_first: list[bool] = []
 
     def metrics(
         self, accept: str, accept_encoding: str, timeout: float | None
@@ -70,7 +66,6 @@ class Answers:
     def reply(self) -> MetricsReply:
         """Answer a scrape."""
         self.threads.append(threading.current_thread().name)
-        self.went_first.append(self.precedence.is_held)
         if self.error is not None:
             raise self.error
         return MetricsReply(BODY, CONTENT_TYPE, self.encoding)
@@ -90,7 +85,7 @@ class Answers:
 
     def open_client(self, telemetry_path: str = "/metrics") -> Client:
         """Give a client of an application with these handlers."""
-        handlers = Handlers(self.metrics, self.judge, self.judge, self.home, self.status, self.precedence)
+        handlers = Handlers(self.metrics, self.judge, self.judge, self.home, self.status)
         return Client(build_app(handlers, telemetry_path))
 
 
@@ -226,18 +221,6 @@ def test_an_answer_at_once(answers: Answers) -> None:
     assert ["web-scrape_0", "MainThread"] == answers.threads
     answers.error = SourceError("refused", "broker: refused")
     assert (503, "broker: refused\n") == (client.get("/metrics").status_code, client.get("/metrics").text)
-
-
-def test_an_answer_at_once_goes_first(answers: Answers) -> None:
-    """An answer made at once goes before events until it is written or has failed; one in a thread does not."""
-    client = answers.open_client()
-    client.get("/metrics")
-    answers.at_once = True
-    client.get("/metrics")
-    answers.error = SourceError("refused", "broker: refused")
-    client.get("/metrics")
-    assert [False, True, True] == answers.went_first
-    assert not answers.precedence.is_held
 
 
 def test_handlers_run_in_threads_of_their_own(answers: Answers) -> None:
