@@ -17,7 +17,7 @@ from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.application import STOP_SECONDS, App
 from celery_redis_exporter.daemon.log_stream import open_log_stream
-from celery_redis_exporter.daemon.tuning import give_back_memory, keep_little_memory, keep_pauses_short
+from celery_redis_exporter.daemon.tuning import keep_little_memory, keep_pauses_short
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.headroom import HEADROOM
@@ -80,7 +80,6 @@ def run(settings: Settings) -> int:
     keep_little_memory()
     HEADROOM.enable()
     service = Service(settings)
-    service.app.answerer.after_large = give_back_memory
     service.app.scrape.background.append(lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)])
     wakes = _stop_on_signals(service.app.stop)
     keep_pauses_short()

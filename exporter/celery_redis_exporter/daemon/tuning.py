@@ -1,7 +1,6 @@
 """The interpreter and the C library's allocator, set up for a daemon that must not pause and runs for months.
 
-Takes nothing, changes the process; all but ``give_back_memory`` is called once, before threads start. What can't be set
-is left as it is.
+Takes nothing, changes the process; called once, before threads start. What can't be set is left as it is.
 """
 
 import ctypes
@@ -28,16 +27,6 @@ def keep_little_memory() -> None:
         mallopt(M_ARENA_MAX, 1)
         mallopt(M_MMAP_THRESHOLD, LARGE)
         mallopt(M_TRIM_THRESHOLD, 2 * LARGE)
-
-
-def give_back_memory() -> None:
-    """Give back what is free between things in use, after so much was made and dropped that it is worth it.
-
-    glibc does that at the end of its heap only. Takes some 0.4 ms, in which other threads may run.
-    """
-    malloc_trim = getattr(_LIBC, "malloc_trim", None)
-    if malloc_trim is not None:  # glibc
-        malloc_trim(0)
 
 
 def keep_pauses_short() -> None:

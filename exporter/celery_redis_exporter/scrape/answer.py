@@ -6,7 +6,7 @@ may be held.
 """
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 
@@ -22,13 +22,12 @@ SMALL = 2000
 
 
 class Answerer:
-    """Makes answers, several at a time; ``after_large`` is called after each large one."""
+    """Makes answers, several at a time."""
 
     def __init__(self, scrape: Scrape, pipeline: EventPipeline, tasks: Tasks, renderer: Renderer) -> None:
         self.scrape = scrape
         self.renderer = renderer
         self.size = 0
-        self.after_large: Callable[[], None] = lambda: None
         self._pipeline = pipeline
         self._tasks = tasks
 
@@ -66,9 +65,7 @@ class Answer:
             self._collection.wait()
             return self._finish(*self._begun)
         with _uncollected():
-            body = self._finish(self._answerer.render_events(self._format), self._render_process())
-        self._answerer.after_large()
-        return body
+            return self._finish(self._answerer.render_events(self._format), self._render_process())
 
     def _finish(self, events: Iterable[bytes], process: bytes) -> bytes:
         return self._answerer.renderer.finish(chain(events, self._servers()), process, self._format)

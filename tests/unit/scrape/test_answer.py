@@ -23,17 +23,6 @@ def app() -> App:
     return App(load([], {}), SystemClock())
 
 
-def test_a_large_answer_gives_memory_back(app: App) -> None:
-    """A large answer is made in a thread, and what it took is given back after it."""
-    large = list[None]()
-    app.answerer.after_large = lambda: large.append(None)
-    app.answerer.size = SMALL + 1
-    answer = app.answerer.begin(TEXT, DEADLINE)
-    assert answer.at_once() is None
-    assert b"redis_up" in answer.wait()
-    assert [None] == large
-
-
 @pytest.mark.parametrize("switch", [gc.enable, gc.disable])
 def test_a_large_answer_is_not_collected(app: App, monkeypatch: pytest.MonkeyPatch, switch: Callable[[], None]) -> None:
     """The garbage collector is off while one is made, and afterwards as it was, also after an answer that failed."""
