@@ -1,8 +1,12 @@
 """State under test: folds events given in a line each, and reads series back by metric and labels."""
 
+from typing import cast
+
 from celery_redis_exporter.catalog import CATALOG, Metric
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.collectors.events import Decode, EventCollector, EventState, Stream
+from celery_redis_exporter.decode.event_stream import decode_message
 from celery_redis_exporter.records.events import (
     TaskCancelled,
     TaskFailed,
@@ -18,6 +22,8 @@ from celery_redis_exporter.records.events import (
     WorkerOnline,
 )
 from celery_redis_exporter.records.samples import Distribution
+from celery_redis_exporter.state.consumers import Consumers
+from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import NewSeries, Store
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.tracking import TaskLimits
@@ -46,6 +52,13 @@ class Lab:
         self.tasks.now = self.clock.monotonic()
         # As after the first second, in which it was waited for in vain.
         self.tasks._holding.sent_seen = False
+
+    def collector(self, decode: Decode = decode_message, stream: Stream | None = None) -> EventCollector:
+        """Return a collector of events into this state; without a ``stream`` only messages are folded."""
+        queues = Queues(self.tasks, [], 1000)
+        consumers = Consumers(self.store, self.workers, queues, self.clock, 30.0)
+        state = EventState(self.store, self.tasks, self.workers, consumers)
+        return EventCollector(cast("Stream", stream), decode, state, self.clock)
 
     def advance(self, seconds: float, *, listening: bool = True) -> None:
         """Let time pass, then tick."""

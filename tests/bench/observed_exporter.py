@@ -16,7 +16,7 @@ from typing import Any
 
 from celery_redis_exporter.cli import main
 from celery_redis_exporter.clock import SystemClock
-from celery_redis_exporter.collectors.events import EventPipeline
+from celery_redis_exporter.collectors.events import EventCollector
 
 _STAMP = re.compile(rb'"timestamp": ([0-9.]+)')
 
@@ -30,13 +30,13 @@ class FoldLog:
 
     def watch(self) -> None:
         """Let every fold of this process be noted; costs it less than a microsecond each."""
-        fold, folds, now = EventPipeline.fold, self._folds, SystemClock.now
+        fold, folds, now = EventCollector.fold, self._folds, SystemClock.now
 
-        def watched(pipeline: EventPipeline, payloads: list[bytes]) -> None:
-            fold(pipeline, payloads)
+        def watched(collector: EventCollector, payloads: list[bytes]) -> None:
+            fold(collector, payloads)
             folds.append((now(), payloads[:2]))
 
-        EventPipeline.fold = watched  # type: ignore[assignment, method-assign]  # the point of this module
+        EventCollector.fold = watched  # type: ignore[assignment, method-assign]  # the point of this module
 
     def write(self, *_: object) -> None:
         """Write the folds and forget them; the file appears at once and whole."""

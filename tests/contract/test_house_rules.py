@@ -43,10 +43,10 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
-def test_files_have_300_lines_at_most() -> None:
-    """A longer file hides a second room."""
+def test_files_have_500_lines_at_most() -> None:
+    """A longer file has a second subject; a file is split where its subject changes, never because of a number."""
     lines = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in CODE}
-    assert {path: count for path, count in lines.items() if count > 300} == {}
+    assert {path: count for path, count in lines.items() if count > 500} == {}
 
 
 def test_functions_have_40_lines_at_most() -> None:

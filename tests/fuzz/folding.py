@@ -13,7 +13,6 @@ import msgspec
 from celery_redis_exporter.catalog import Kind
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
-from celery_redis_exporter.collectors.events import EventPipeline
 from celery_redis_exporter.decode.event_stream import decode_event_message
 from celery_redis_exporter.records.events import EVENT_CLASSES, EventMessage
 from celery_redis_exporter.records.samples import Distribution, Family
@@ -56,8 +55,7 @@ def check_fold(data: bytes) -> None:
         NewSeries(by_worker=rows.BY_WORKER if split else frozenset()),
     )
     lab.workers.seeding = 5.0
-    pipeline = EventPipeline(lab.store, lab.tasks, lab.workers, lab.clock)
-    pipeline.decode = decode_event_message
+    collector = lab.collector(decode_event_message)
     before: dict[tuple[str, tuple[str, ...]], float] = {}
     for _ in range(MOST_STEPS):
         step = next(choices, None)
@@ -65,12 +63,12 @@ def check_fold(data: bytes) -> None:
             break
         if step >= 240:
             lab.clock.advance(SPANS[step % 6])
-            pipeline.tick()
+            collector.tick()
             if step % 16 == 15:
                 lab.tasks.sweep(lab.clock.monotonic())
         else:
             body = msgspec.msgpack.encode(_event(TYPES[step % len(TYPES)], choices))
-            pipeline.fold([EventMessage(body, "application/x-msgpack")])
+            collector.fold([EventMessage(body, "application/x-msgpack")])
         before = _check(lab, before)
 
 

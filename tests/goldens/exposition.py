@@ -8,13 +8,13 @@ differs between two machines.
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from celery_redis_exporter.collectors.control import Control
-from celery_redis_exporter.daemon.application import App
+from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.daemon.options import control_options
 from celery_redis_exporter.settings import load_tree
 from celery_redis_exporter.sources.control import Request
@@ -88,19 +88,23 @@ class Story:
             "result_backend_url": f"redis://127.0.0.1:{results.port}/1",
         }
         settings = load_tree(tree)
-        self.app = App(settings, self.clock)
-        interview = self.app.control._interview
+        self.exporter = Exporter(settings, self.clock)
+        application = self.exporter.application
         replies = json.loads(INSPECT.read_text(encoding="utf-8"))
         self.control = Control(
-            RecordedWorker(replies, self.clock), interview, self.app.store, self.clock, control_options(settings)
+            RecordedWorker(replies, self.clock),
+            application.interview,
+            application.store,
+            self.clock,
+            control_options(settings),
         )
 
     def run(self) -> None:
         """Fold the captured messages, then a load of which some tasks stay unfinished."""
-        self.app.scrape.start()
-        self.app.pipeline.opened()
+        self.exporter.reads.start()
+        self.exporter.application.events.opened()
         for message in captured_messages():
-            self.app.pipeline.fold([message])
+            self.exporter.application.events.fold([message])
         self._pass(1)
         self._load(Shape(tasks=400, names=6, workers=6, queues=3, failures=0.1, tasks_per_batch=4))
         self._inspect()
@@ -110,24 +114,23 @@ class Story:
 
     def close(self) -> None:
         """End every thread."""
-        self.app.close()
+        self.exporter.close()
 
     def metrics(self, accept: str) -> str:
         """Return a body of /metrics, without the machine's own lines."""
-        reply = self.app.metrics(accept, "", None)
-        body = (reply if not callable(reply) else cast("Callable[[], Any]", reply)()).body.decode()
+        body = self.exporter.metrics(accept, "", None).body.decode()
         return self._neutral(_sorted(line for line in body.splitlines() if not MACHINE.match(line)))
 
     def status(self) -> str:
         """Return the body of /api/v1/status, indented."""
-        return self._neutral(json.dumps(json.loads(self.app.show_status()), indent=1) + "\n")
+        return self._neutral(json.dumps(json.loads(self.exporter.show_status()), indent=1) + "\n")
 
     def _load(self, shape: Shape) -> None:
         stream = Stream(shape, self.clock)
         while stream.left:
-            self.app.pipeline.fold([message.payload for message in stream.render(40)])
+            self.exporter.application.events.fold([message.payload for message in stream.render(40)])
             self._pass(0.5)
-        self.app.pipeline.fold([message.payload for message in stream.beat()])
+        self.exporter.application.events.fold([message.payload for message in stream.beat()])
         self._pass(1)
 
     def _inspect(self) -> None:
@@ -135,7 +138,7 @@ class Story:
 
     def _pass(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.app.pipeline.tick()
+        self.exporter.application.events.tick()
 
     def _neutral(self, text: str) -> str:
         for port, shown in self._ports.items():

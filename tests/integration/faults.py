@@ -131,7 +131,7 @@ def shifted(folder: Path) -> tuple[dict[str, str], Path]:
 
 def with_few_descriptors(programs: Programs, server: RedisServer) -> Exporter:
     """Start an exporter that listens and has no more than 64 descriptors."""
-    limited = 'ulimit -n 64; exec "$0" -m exporter "$@"'
+    limited = 'ulimit -n 64; exec "$0" -m celery_redis_exporter "$@"'
     flags = ("--broker-url", server.url(), "--celery.inspect-interval", "0", *LISTEN)
     environment = {"EXPORTER_SERIES__ZERO_FIRST": "0"}
     process = programs.run("bash", "-c", limited, sys.executable, *flags, environment=environment)

@@ -120,7 +120,7 @@ def test_a_terminal_gets_colour_and_its_width(programs: Programs) -> None:
     """In a terminal of 80 columns no line is longer, and levels are coloured unless NO_COLOR is set."""
     server = programs.redis()
     for environment, colored in (({}, True), ({"NO_COLOR": "1"}, False)):
-        check = f"{sys.executable} -m exporter check --broker-url {server.url()} --listen 0"
+        check = f"{sys.executable} -m celery_redis_exporter check --broker-url {server.url()} --listen 0"
         command = ("script", "--quiet", "--return", "--command", f"stty cols 80; {check}", "/dev/null")
         process = programs.run(*command, environment={**environment, "TERM": "xterm"})
         assert process.ended() == 0

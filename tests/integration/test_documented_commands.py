@@ -29,7 +29,7 @@ def programs_on_path(tmp_path: Path) -> dict[str, str]:
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, script in (
-        ("celery-redis-exporter", f'exec {sys.executable} -m exporter "$@"'),
+        ("celery-redis-exporter", f'exec {sys.executable} -m celery_redis_exporter "$@"'),
         ("kubectl", f"cat >{tmp_path / 'applied'}"),
     ):
         (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")

@@ -187,5 +187,5 @@ def test_one_server_by_two_ways_is_read_once(programs: Programs) -> None:
     tcp = f"redis://127.0.0.1:{server.port}/0"
     exporter = programs.exporter("--broker-url", tcp, "--result-backend-url", server.url(db=1))
     eventually(lambda: exporter.labels("redis_up") == [{"redis": "broker"}])
-    (line,) = exporter.lines("twins.server_is_another")
+    (line,) = exporter.lines("duplicate_servers.server_is_another")
     assert ("results", "broker", "take results out of the settings") == (line["redis"], line["same_as"], line["cure"])

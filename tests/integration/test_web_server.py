@@ -32,11 +32,15 @@ class Site:
         listener = bind("127.0.0.1:0")
         self.port: int = listener.getsockname()[1]
         handlers = Handlers(
-            lambda *_: self._answer, lambda: (True, "ok"), lambda: (True, "ok"), lambda _: "<p>home</p>", lambda: b"{}"
+            lambda *_: self._answer(),
+            lambda: (True, "ok"),
+            lambda: (True, "ok"),
+            lambda _: "<p>home</p>",
+            lambda: b"{}",
         )
         self.server = WebServer(listener, build_app(handlers, "/metrics"), tls, request_timeout)
 
-    def _answer(self) -> MetricsReply:
+    def _answer(self, *_: object) -> MetricsReply:
         self.entered.release()
         self.release.wait(20)
         return MetricsReply(BODY, "text/plain; version=0.0.4", None)

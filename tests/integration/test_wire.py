@@ -11,7 +11,7 @@ from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.event_stream import EventStream, Topic
 from celery_redis_exporter.sources.refusals import Refusal
-from celery_redis_exporter.sources.session import INSTANT_BYTES, Session
+from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command, Endpoint, Wire, pack
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
@@ -159,43 +159,6 @@ def test_sessions_forget_refusals_with_their_connection(programs: Programs) -> N
     session.close()
 
 
-def test_an_exchange_in_two_halves(programs: Programs) -> None:
-    """What was begun is ended later with the same replies; gathering tells whether that will wait."""
-    server = programs.redis()
-    session = Session(Endpoint(server.url(), timeout=SECONDS), SystemClock())
-    asked: list[Command] = [("PING",), ("LLEN", "q")]
-    assert not session.begin(asked, SECONDS)  # not connected yet, which may take long
-    assert [b"PONG", 0] == session.exchange(asked, SECONDS)
-    assert session.begin(asked, SECONDS)
-    assert eventually(lambda: session.gather(0.1))
-    assert [b"PONG", 0] == session.end()
-    assert not session.begin([("ECHO", "x" * INSTANT_BYTES)], SECONDS)  # might not fit into the socket's buffer
-    assert [b"PONG", 0] == session.exchange(asked, SECONDS)
-    session.close()
-
-
-def test_half_an_exchange_with_a_silent_server(programs: Programs) -> None:
-    """Beginning does not wait for a server that hangs, gathering waits as long as it is told, ending until its time."""
-    server = programs.redis()
-    session = Session(Endpoint(server.url(), timeout=SECONDS), SystemClock())
-    assert [b"PONG"] == session.exchange([("PING",)], SECONDS)
-    server.freeze()
-    assert session.begin([("PING",)], 0.2)
-    assert not session.gather(0.01)
-    with pytest.raises(SourceError) as caught:
-        session.end()
-    assert caught.value.reason == "timeout"
-    server.thaw()
-    assert not session.begin([("PING",)], SECONDS)  # it was closed: late replies would answer other questions
-    assert [b"PONG"] == session.exchange([("PING",)], SECONDS)
-    server.freeze()
-    session.begin([("PING",)], SECONDS)
-    server.process.kill()
-    assert eventually(lambda: not session.gather(0.1))  # connecting again may take long
-    with pytest.raises(SourceError):
-        session.end()
-
-
 def test_a_silent_subscription_is_tested_and_given_up(programs: Programs) -> None:
     """After silence the stream asks for a sign of life, and without one it is a timeout."""
     server = programs.redis()
@@ -242,11 +205,7 @@ def test_a_connection_that_was_closed_while_idle_is_opened_again(programs: Progr
     (second,) = session.exchange(asked, SECONDS)
     assert first != second
     assert 1 == server.command("CLIENT", "KILL", "ID", second)
-    if session.begin(asked, SECONDS):
-        assert eventually(lambda: not session.gather(0.01))  # it is known that the answer will take longer
-        (third,) = session.end()
-    else:  # the reset had arrived already
-        (third,) = session.ask(asked, SECONDS)
+    (third,) = session.ask(asked, SECONDS)
     assert third not in {first, second}
     assert 3 == session.opened
     session.close()

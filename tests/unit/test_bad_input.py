@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as rows
-from celery_redis_exporter.collectors.events import EventPipeline
+from celery_redis_exporter.collectors.events import EventCollector
 from celery_redis_exporter.decode.event_stream import decode_event_message, decode_message
 from celery_redis_exporter.decode.schedules import decode_redbeat_definition
 from celery_redis_exporter.errors import DecodeError
@@ -66,11 +66,9 @@ def test_any_name_can_be_read_back(task: str, queue: str) -> None:
     check_values(task, queue)
 
 
-def pipeline_of(lab: Lab) -> EventPipeline:
+def pipeline_of(lab: Lab) -> EventCollector:
     """A pipeline into a lab, for bodies without envelope."""
-    pipeline = EventPipeline(lab.store, lab.tasks, lab.workers, lab.clock)
-    pipeline.decode = decode_event_message
-    return pipeline
+    return lab.collector(decode_event_message)
 
 
 def message(*events: dict[str, object]) -> EventMessage:

@@ -11,7 +11,7 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.control import Postbox
 from celery_redis_exporter.collectors.events import Decode, Stream
 from celery_redis_exporter.collectors.queue_discovery import Discovery
-from celery_redis_exporter.scrape.scrape import Target
+from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store

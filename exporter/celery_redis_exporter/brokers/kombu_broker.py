@@ -4,6 +4,7 @@ Imported only where such a broker is configured.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import Clock
@@ -13,7 +14,7 @@ from celery_redis_exporter.collectors.queue_discovery import Discovery
 from celery_redis_exporter.decode.event_stream import decode_event_message
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.scrape.scrape import Target
+from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import KombuTarget, Settings
 from celery_redis_exporter.sources.kombu_control import KombuMailbox
 from celery_redis_exporter.sources.kombu_events import EventQueue, Subscription
@@ -27,32 +28,39 @@ DECLARE = "queue.declare"
 """AMQP's command that counts a queue, as the metric of refusals shows it."""
 
 
-class QueuesScrape:
-    """Counts the known queues when a scrape asks: a ``Target``.
+Grant = Callable[[Sequence[str]], str]
+"""Returns the command that allows a user to look at queues, by their names."""
 
-    ``backlog`` returns what waits in our own queue, ``grant`` the command that lets the user look at queues.
+
+class QueuesScrape:
+    """Counts the known queues during a scrape: a ``Target``.
+
+    ``stream`` is the exporter's own queue of events, whose length is counted too. ``grant`` returns the command that
+    allows the user to look at queues.
     """
 
     name = "broker"
 
-    def __init__(self, counter: QueueCounter, transport: str, queues: Queues, store: Store, clock: Clock) -> None:
-        self.backlog: Callable[[], int | None] = lambda: None
-        self.grant: Callable[[Sequence[str]], str] = lambda _: ""
+    def __init__(  # noqa: PLR0913, PLR0917 -- it joins that much
+        self, counter: QueueCounter, stream: EventQueue, grant: Grant, queues: Queues, store: Store, clock: Clock
+    ) -> None:
         self._counter = counter
-        self._transport = transport
+        self._stream = stream
+        self._grant = grant
+        self._transport = stream.transport
         self._queues = queues
         self._store = store
         self._clock = clock
 
-    def run(self, deadline: float) -> list[Sample]:
-        """Give every sample of the broker, within about ``deadline`` seconds; raise SourceError."""
+    def read(self, deadline: float) -> list[Sample]:
+        """Return every sample of the broker, within about ``deadline`` seconds; raise SourceError."""
         started = self._clock.monotonic()
         with self._store.lock:
             names = self._queues.names()
         counts = self._counter.count(names, deadline)
         with self._store.lock:
             samples = self._queues.fold_counts(counts)
-        backlog = self.backlog()
+        backlog = self._stream.backlog
         transport = self._transport
         return [
             *samples,
@@ -62,23 +70,11 @@ class QueuesScrape:
             Sample(internals.BROKER_LAST_SCRAPE_DURATION, (transport,), self._clock.monotonic() - started),
         ]
 
-    def begin(self, deadline: float) -> bool:  # noqa: ARG002 -- as Work has it
-        """Nothing can be begun: each queue is asked for when the one before was told."""
-        return False
-
-    def gather(self, patience: float) -> bool:  # noqa: ARG002 -- as Work has it
-        """Nothing was begun."""
-        return True
-
-    def end(self) -> list[Sample]:
-        """Nothing was begun."""
-        raise SourceError("protocol", "nothing was begun")
-
     @property
     def denied(self) -> list[Denial]:
         """What the broker refuses: to count queues, if it does."""
         queues = self._counter.refused
-        return [Denial(DECLARE, self.grant(queues), queues)] if queues else []
+        return [Denial(DECLARE, self._grant(queues), queues)] if queues else []
 
     def failure(self, error: SourceError) -> list[Sample]:
         """Give what is shown of a broker that could not be read: that it is down, and why."""
@@ -107,12 +103,8 @@ class KombuBroker:
         self.decode: Decode = decode_event_message
         self.subscription = f"exchange {settings.event_exchange}"
         self.counter = QueueCounter(KombuEndpoint(address, timeout=deadline), clock)
-        scrape = QueuesScrape(self.counter, events.driver, queues, store, clock)
-        scrape.backlog = lambda: stream.backlog
-        scrape.grant = lambda queues: permissions(
-            f"{settings.control_exchange}.pidbox", [settings.event_exchange, *queues]
-        )
-        self.scrape: Target = scrape
+        grant = partial(_permissions, settings)
+        self.scrape: Target = QueuesScrape(self.counter, stream, grant, queues, store, clock)
         self.postbox: Postbox = KombuMailbox(
             KombuEndpoint(address, timeout=deadline), settings.control_exchange, settings.event_exchange
         )
@@ -123,3 +115,7 @@ class KombuBroker:
     def close(self) -> None:
         """Close every connection that nobody else closes; safe from any thread."""
         self.stream.close()
+
+
+def _permissions(settings: Settings, queues: Sequence[str]) -> str:
+    return permissions(f"{settings.control_exchange}.pidbox", [settings.event_exchange, *queues])

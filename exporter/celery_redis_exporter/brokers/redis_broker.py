@@ -11,7 +11,7 @@ from celery_redis_exporter.collectors.events import Decode, Stream
 from celery_redis_exporter.collectors.queue_discovery import Discovery
 from celery_redis_exporter.decode.event_stream import decode_message
 from celery_redis_exporter.scrape.redis_server import Part
-from celery_redis_exporter.scrape.scrape import Target
+from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.sources.control import Mailbox
 from celery_redis_exporter.sources.event_stream import EventStream, Topic

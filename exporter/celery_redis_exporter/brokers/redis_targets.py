@@ -12,8 +12,8 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.cluster_nodes import Cluster
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.scrape.redis_server import Part, ServerScrape
-from celery_redis_exporter.scrape.scrape import Target
 from celery_redis_exporter.scrape.sentinel import SentinelPart
+from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.redis_server import RedisServer, Wanted
 from celery_redis_exporter.sources.session import Session

@@ -17,7 +17,8 @@ from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
 from celery_redis_exporter.decode.cluster import decode_cluster_nodes
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.replies import Address
-from celery_redis_exporter.scrape.scrape import Scrape, Target
+from celery_redis_exporter.scrape.server_reads import ServerReads
+from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.sources.cluster import read_nodes
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.state.series import Store
@@ -43,7 +44,24 @@ class Cluster:
     session: Callable[[Address | None], Session]
     node: Callable[[str, Address], Target]
     nodes: dict[str, Address] = field(default_factory=dict)
-    asked: Session | None = None
+    _connection: Session | None = None
+
+    def connect(self, address: Address | None) -> Session:
+        """Return the connection for queries; a new one goes to ``address``, or to the seed without one."""
+        if self._connection is None:
+            self._connection = self.session(address)
+        return self._connection
+
+    def hang_up(self) -> None:
+        """Close that connection; safe from any thread."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def replace_nodes(self, nodes: dict[str, Address]) -> dict[str, Address]:
+        """Take over the nodes that the cluster reports; return those that were known before."""
+        before, self.nodes = self.nodes, nodes
+        return before
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +74,13 @@ class TopologyOptions:
 
 
 class Topology:
-    """Keeps a scrape in step with ``clusters``."""
+    """Keeps the servers that scrapes read in step with ``clusters``."""
 
     def __init__(
-        self, clusters: Sequence[Cluster], scrape: Scrape, store: Store, clock: Clock, options: TopologyOptions
+        self, clusters: Sequence[Cluster], reads: ServerReads, store: Store, clock: Clock, options: TopologyOptions
     ) -> None:
         self._clusters = clusters
-        self._scrape = scrape
+        self._reads = reads
         self._store = store
         self._clock = clock
         self._options = options
@@ -84,8 +102,7 @@ class Topology:
     def close(self) -> None:
         """Close the connections; safe from any thread."""
         for cluster in self._clusters:
-            if cluster.asked is not None:
-                cluster.asked.close()
+            cluster.hang_up()
 
     def look(self) -> None:
         """Ask each cluster for its nodes; raise the SourceError of the last that does not tell."""
@@ -112,33 +129,26 @@ class Topology:
                 return self._ask_one(cluster, address)
             except SourceError as error:
                 failure = failure or SourceError(error.reason, f"{cluster.seed.name}: {error}")
-                self._hang_up(cluster)
+                cluster.hang_up()
         raise failure or SourceError("closed", "there is nobody to ask")
 
     def _ask_one(self, cluster: Cluster, address: Address | None) -> list[Address]:
-        if cluster.asked is None:
-            cluster.asked = cluster.session(address)
-        text = read_nodes(cluster.asked, self._options.deadline)
+        text = read_nodes(cluster.connect(address), self._options.deadline)
         try:
             return [] if text is None else decode_cluster_nodes(text, address or cluster.address)
         except DecodeError as error:
             raise SourceError("protocol", str(error)) from None
 
-    def _hang_up(self, cluster: Cluster) -> None:
-        if cluster.asked is not None:
-            cluster.asked.close()
-            cluster.asked = None
-
     def _follow(self, cluster: Cluster, addresses: list[Address]) -> None:
         name = cluster.seed.name
         kept = addresses[: self._options.max_nodes]
         nodes = {f"{name}/{address}": address for address in kept}
-        before, cluster.nodes = cluster.nodes, nodes
+        before = cluster.replace_nodes(nodes)
         come, gone = nodes.keys() - before.keys(), before.keys() - nodes.keys()
         if come or gone:
             # In one step: the seed and its node are one server, which no scrape may meet twice.
             seed_comes, seed_goes = before and not nodes, nodes and not before
-            self._scrape.change(
+            self._reads.change(
                 [*(cluster.node(node, nodes[node]) for node in sorted(come)), *([cluster.seed] if seed_comes else [])],
                 [*sorted(gone), *([name] if seed_goes else [])],
             )

@@ -218,7 +218,7 @@ class Control:
                 self._invalid["stranger"].value += 1
             return
         target, answers = batch[reply.worker]
-        setattr(answers, reply.command, reply.answer)
+        answers.add(reply.command, reply.answer)
         if all(getattr(answers, command) is not None for command in target.commands):
             del batch[reply.worker]
             self._fold(target, answers)

@@ -6,13 +6,14 @@ formats and never waits.
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.decode.event_stream import decode_message
 from celery_redis_exporter.decode.exceptions import exception_class, unregistered_name
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.events import (
@@ -32,6 +33,7 @@ from celery_redis_exporter.records.events import (
     WorkerOffline,
     WorkerOnline,
 )
+from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.series import Series, Store
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.workers import Workers
@@ -41,6 +43,7 @@ Decode = Callable[[Any], Sequence[Part]]
 TICK_SECONDS = 1
 SWEEP_SECONDS = 60
 _NO_TRACEBACK = Raw()
+Ended = TypeVar("Ended", TaskFailed, TaskRetried)
 
 
 class Stream(Protocol):
@@ -56,18 +59,27 @@ class Stream(Protocol):
         """End the subscription; safe from any thread."""
 
 
-class EventPipeline:
-    """Folds messages into tasks and workers, and keeps account of the subscription.
+@dataclass(frozen=True, slots=True)
+class EventState:
+    """What events are folded into: ``consumers`` follow from the workers and are brought up to date at each tick."""
 
-    ``decode`` is for what the stream reads.
-    """
+    store: Store
+    tasks: Tasks
+    workers: Workers
+    consumers: Consumers
 
-    def __init__(self, store: Store, tasks: Tasks, workers: Workers, clock: Clock) -> None:
+
+class EventCollector:
+    """Reads messages from ``stream``, decodes and folds them, and keeps account of losses and gaps."""
+
+    def __init__(self, stream: Stream, decode: Decode, state: EventState, clock: Clock) -> None:
         self.listening = False
-        self.decode: Decode = decode_message
-        self._store = store
-        self._tasks = tasks
-        self._workers = workers
+        self._stream = stream
+        self._decode = decode
+        store = self._store = state.store
+        self._tasks = state.tasks
+        self._workers = state.workers
+        self._consumers = state.consumers
         self._clock = clock
         self._deaf_since: float | None = None
         self._swept = clock.monotonic()
@@ -76,8 +88,9 @@ class EventPipeline:
         self._lag = store.histogram(internals.EVENT_LAG)
         self._table = self._fold_table()
 
-    def listen(self, stream: Stream, stop: threading.Event, works: Callable[[], None]) -> None:
-        """Read and fold events until stopped, ticking every second; raises SourceError, noted as a loss."""
+    def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
+        """Read and fold events until stopped, ticking every second; raise SourceError, noted as a loss."""
+        stream = self._stream
         try:
             stream.open()
             self.opened()
@@ -99,14 +112,14 @@ class EventPipeline:
     def fold(self, payloads: list[Any]) -> None:
         """Decode and fold what one read brought."""
         decoded, refused = [], []
-        decode = self.decode
+        decode = self._decode
         for payload in payloads:
             try:
                 decoded.append(decode(payload))
             except DecodeError as error:
                 refused.append(error.reason)
         with self._store.lock:
-            self._tasks.now = self._clock.monotonic()
+            self._tasks.set_time(self._clock.monotonic())
             now = self._clock.now()
             for reason in refused:
                 self._store.scalar(internals.EVENTS_INVALID, reason).value += 1
@@ -150,6 +163,7 @@ class EventPipeline:
         now = self._clock.monotonic()
         self._tasks.tick(now)
         self._workers.tick(listening=self.listening)
+        self._consumers.refresh()
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now
             self._tasks.sweep(now)
@@ -190,15 +204,14 @@ class EventPipeline:
         self._store.scalar(internals.EVENTS_INVALID, part.reason).value += 1
 
     def _fold_failed(self, event: TaskFailed) -> None:
-        name, exception = unregistered_name(event.exception), _take_exception(event)
-        self._tasks.fold_failed(event, exception, name)
+        name, exception = unregistered_name(event.exception), exception_class(event.exception, event.traceback)
+        self._tasks.fold_failed(_without_texts(event), exception, name)
 
     def _fold_retried(self, event: TaskRetried) -> None:
-        self._tasks.fold_retried(event, _take_exception(event))
+        exception = exception_class(event.exception, event.traceback)
+        self._tasks.fold_retried(_without_texts(event), exception)
 
 
-def _take_exception(event: TaskFailed | TaskRetried) -> str:
-    """Give the class, and drop what it was read from: an event may be held, and its traceback holds the message."""
-    found = exception_class(event.exception, event.traceback)
-    event.exception, event.traceback = None, _NO_TRACEBACK
-    return found
+def _without_texts(event: Ended) -> Ended:
+    """Return the event without exception and traceback: it may be deferred, and they keep the whole message alive."""
+    return replace(event, exception=None, traceback=_NO_TRACEBACK)

@@ -129,11 +129,13 @@ class KeySweep:
             read += measured
             self.busy += busy
         known = any(each.size is not None or each.ttl is not None for each in read)
-        self.groups.census = [
-            _reading(self._classify(name), name, measured)
-            for name, measured in zip(self._census, read, strict=True)
-            if measured.exists
-        ]
+        self.groups.replace_census(
+            [
+                _reading(self._classify(name), name, measured)
+                for name, measured in zip(self._census, read, strict=True)
+                if measured.exists
+            ]
+        )
         return frozenset(self._census) if known else frozenset()
 
     def _count(self, segment: Segment, batch: Batch, census: frozenset[bytes]) -> dict[str, list[bytes]]:

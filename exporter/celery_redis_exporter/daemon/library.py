@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from celery_redis_exporter.catalog import CATALOG
 from celery_redis_exporter.clock import SystemClock
-from celery_redis_exporter.daemon.application import App
+from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.daemon.options import dropped_metrics
 from celery_redis_exporter.exposition.collector import Collector as FamilyCollector
 from celery_redis_exporter.records.samples import Family
@@ -31,7 +31,7 @@ class Collector(FamilyCollector):
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 -- as various as a file's
         read = load_tree(settings)
-        self._app = App(read, SystemClock())
+        self._exporter = Exporter(read, SystemClock())
         self._dropped = dropped_metrics(read)
         self._grouping = threading.Lock()
         self._running = False
@@ -40,15 +40,15 @@ class Collector(FamilyCollector):
 
     def start(self) -> None:
         """Start the threads that listen and read; raise RuntimeError if they were started before."""
-        if self._running or self._app.stop.is_set():
+        if self._running or self._exporter.stop.is_set():
             raise RuntimeError("a Collector can be started once")
         self._running = True
-        self._app.start()
+        self._exporter.start()
 
     def close(self) -> None:
         """Stop the threads and close every connection, within a second; again, or before ``start``, does no harm."""
         self._running = False
-        self._app.close()
+        self._exporter.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -62,10 +62,10 @@ class Collector(FamilyCollector):
     def _families(self) -> Iterator[Family]:
         if not self._running:
             return
-        app = self._app
-        reading = app.scrape.begin(app.settings.scrape.deadline)
-        families = app.scrape.events(app.pipeline, app.tasks)  # the servers answer meanwhile
-        found = reading.wait()
+        exporter = self._exporter
+        pending = exporter.scrape.request(exporter.settings.scrape.deadline)
+        families = exporter.application.families()  # the servers answer meanwhile
+        found = pending.wait()
         with self._grouping:
-            families += app.scrape.group(found)
+            families += exporter.scrape.group(found)
         yield from (family for family in families if family.metric.name not in self._dropped)

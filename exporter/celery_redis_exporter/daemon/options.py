@@ -10,11 +10,9 @@ from celery_redis_exporter.collectors.cluster_nodes import TopologyOptions
 from celery_redis_exporter.collectors.control import ControlOptions
 from celery_redis_exporter.collectors.memory_guard import GuardOptions
 from celery_redis_exporter.records.static_labels import StaticLabels
-from celery_redis_exporter.scrape.scrape import ScrapeOptions
 from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.settings.schema.patterns import read_replacement
 from celery_redis_exporter.state.expectations import Plan
-from celery_redis_exporter.state.merging import Merging
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.series import NewSeries
 from celery_redis_exporter.state.task_series import STATES
@@ -68,13 +66,12 @@ def naming(settings: Settings) -> Naming:
 def new_series(settings: Settings, clock: Clock) -> NewSeries:
     """What new series are like."""
     by_worker: frozenset[Metric] = task_rows.BY_WORKER if settings.metrics.worker_label else frozenset()
-    labels = StaticLabels(settings.metrics.labels)
-    return NewSeries(clock, settings.series.zero_first, settings.events.exemplars, labels, by_worker)
+    return NewSeries(clock, settings.series.zero_first, settings.events.exemplars, static_labels(settings), by_worker)
 
 
-def scrape_options(settings: Settings, merging: Merging) -> ScrapeOptions:
-    """How servers are read on a scrape, and what of it is shown."""
-    return ScrapeOptions(settings.scrape.freshness, StaticLabels(settings.metrics.labels), merging)
+def static_labels(settings: Settings) -> StaticLabels:
+    """Return the labels that every series carries."""
+    return StaticLabels(settings.metrics.labels)
 
 
 def dropped_metrics(settings: Settings) -> set[str]:

@@ -6,6 +6,7 @@ Takes settings, runs the exporter until SIGTERM or SIGINT, gives the process's e
 import os
 import signal
 import threading
+from collections.abc import Iterable
 from types import FrameType
 from typing import TextIO, cast
 
@@ -15,10 +16,11 @@ from celery_redis_exporter import __version__
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon import logs
-from celery_redis_exporter.daemon.application import STOP_SECONDS, App
+from celery_redis_exporter.daemon.exporter import STOP_SECONDS, Exporter
 from celery_redis_exporter.daemon.log_stream import open_log_stream
 from celery_redis_exporter.daemon.tuning import keep_little_memory, keep_pauses_short
 from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.scrape.scrape import Background
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.headroom import HEADROOM
 from celery_redis_exporter.web.routes import HEALTHY_PATH, Handlers, build_app
@@ -38,13 +40,12 @@ class Service:
     ``scheme`` http or https.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.app = App(settings, SystemClock())
+    def __init__(self, settings: Settings, own_samples: Iterable[Background] = ()) -> None:
+        exporter = self.exporter = Exporter(settings, SystemClock(), own_samples)
         security = settings.web_config
-        tls = open_tls(security, self.app.clock)
+        tls = open_tls(security, exporter.clock)
         listener = bind(settings.web.listen_address)
-        app = self.app
-        handlers = Handlers(app.metrics, app.healthy, app.ready, app.home, app.show_status)
+        handlers = Handlers(exporter.metrics, exporter.healthy, exporter.ready, exporter.home, exporter.show_status)
         routes = build_app(handlers, settings.web.telemetry_path)
         open_paths = (HEALTHY_PATH,) if settings.web.open_health else ()
         self._web = WebServer(listener, guard(routes, security, open_paths), tls)
@@ -54,7 +55,7 @@ class Service:
 
     def start(self) -> None:
         """Start every thread."""
-        settings = self.app.settings
+        settings = self.exporter.settings
         path = settings.web.telemetry_path
         log.info("app.started", version=__version__, scheme=self.scheme, listen=self.address, path=path)
         for target in settings.targets:
@@ -62,13 +63,13 @@ class Service:
             log.info("app.server_configured", **named, url=target.redacted)
         for note in settings.notes:
             log.warning("app.configuration_noted", note=note)
-        self.app.start()
+        self.exporter.start()
         self._web.start()
 
     def close(self) -> None:
         """Stop every thread, within twice STOP_SECONDS."""
         log.info("app.stopping")
-        left = self.app.close()
+        left = self.exporter.close()
         served = self._web.stop(STOP_SECONDS)
         log.info("app.stopped", left_behind=left, requests_cut_off=not served)
 
@@ -79,12 +80,11 @@ def run(settings: Settings) -> int:
     logs.configure(settings.log.level, settings.log.format, cast("TextIO", stream), secrets=lambda: settings.secrets)
     keep_little_memory()
     HEADROOM.enable()
-    service = Service(settings)
-    service.app.scrape.background.append(lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)])
-    wakes = _stop_on_signals(service.app.stop)
+    service = Service(settings, [lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)]])
+    wakes = _stop_on_signals(service.exporter.stop)
     keep_pauses_short()
     service.start()
-    while not service.app.stop.is_set():
+    while not service.exporter.stop.is_set():
         os.read(wakes, 1)
     service.close()
     stream.drain(LAST_LINES_SECONDS)

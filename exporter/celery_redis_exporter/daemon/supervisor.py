@@ -8,7 +8,7 @@ The same boundary is lent to those who do the work of a thread for it (``attempt
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -19,6 +19,9 @@ from celery_redis_exporter.errors import SourceError
 Work = Callable[[Callable[[], None]], None]
 """Called with a function that it calls once it works; returns when stopped, raises when it fails."""
 
+Attempt = Callable[[Callable[[], None]], None]
+"""Calls, and turns an unexpected exception into a SourceError."""
+
 T = TypeVar("T")
 
 FIRST_PAUSE = 0.1
@@ -28,16 +31,57 @@ LONGEST_PAUSE = 2.0
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class Task:
-    """One piece of work, and how it is doing: ``trouble`` is empty while it works."""
+class SupervisedThread:
+    """A thread that keeps ``work`` going until ``stop`` is set; ``trouble`` is a reason, empty while the work works."""
 
-    name: str
-    work: Work
-    thread: threading.Thread | None = None
-    trouble: str = "starting"
-    pause: float = field(default=FIRST_PAUSE)
-    forgotten: bool = False
+    def __init__(
+        self, name: str, work: Work, attempt: Callable[[Callable[[], None]], None], stop: threading.Event
+    ) -> None:
+        self.name = name
+        self.trouble = "starting"
+        self._work = work
+        self._attempt = attempt
+        self._stop = stop
+        self._pause = FIRST_PAUSE
+        self._forgotten = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def forget(self) -> None:
+        """Let the thread end when the work returns."""
+        self._forgotten = True
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread to end, at most ``timeout`` seconds."""
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stop.is_set() and not self._forgotten:
+            try:
+                self._attempt(partial(self._work, self._works))
+            except SourceError as error:
+                if self._stop.is_set():
+                    return
+                if error.reason not in {self.trouble, "bug"}:
+                    log.warning("supervisor.source_failed", source=self.name, reason=error.reason, error=str(error))
+                self.trouble = error.reason
+            # Jitter, so that many exporters do not connect to a recovering server together.
+            self._stop.wait(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret depends on it
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _works(self) -> None:
+        self._pause = FIRST_PAUSE
+        if self.trouble:
+            log.info("supervisor.source_works", source=self.name, after=self.trouble)
+            self.trouble = ""
 
 
 class Supervisor:
@@ -47,39 +91,38 @@ class Supervisor:
         self.clock = clock
         self._stop = stop
         self._on_bug = on_bug
-        self._tasks: list[Task] = []
+        self._threads: list[SupervisedThread] = []
 
     def start(self, name: str, work: Work) -> None:
         """Start a thread that keeps ``work`` going."""
-        task = Task(name, work)
-        task.thread = threading.Thread(target=self._keep_going, args=(task,), name=name, daemon=True)
-        self._tasks.append(task)
-        task.thread.start()
+        thread = SupervisedThread(name, work, partial(self.attempt, name), self._stop)
+        self._threads.append(thread)
+        thread.start()
 
     def forget(self, name: str) -> None:
         """Let work that is about to return end for good, without waiting for it."""
-        for task in self._tasks:
-            task.forgotten = task.forgotten or task.name == name
-        self._tasks = [task for task in self._tasks if not task.forgotten]
+        for thread in self._threads:
+            if thread.name == name:
+                thread.forget()
+        self._threads = [thread for thread in self._threads if thread.name != name]
 
     def trouble(self) -> dict[str, str]:
-        """What does not work at the moment, by name, with the reason."""
-        return {task.name: task.trouble for task in self._tasks if task.trouble}
+        """Return what does not work at the moment, by name, with the reason."""
+        return {thread.name: thread.trouble for thread in self._threads if thread.trouble}
 
     def dead(self) -> list[str]:
-        """Names of threads that ended although nobody stopped them."""
-        return [task.name for task in self._tasks if task.thread is not None and not task.thread.is_alive()]
+        """Return the names of threads that ended although nothing stopped them."""
+        return [thread.name for thread in self._threads if not thread.alive]
 
     def join(self, timeout: float) -> list[str]:
-        """Wait for the threads to end, all together at most ``timeout`` seconds; give those that did not."""
+        """Wait for the threads to end, together at most ``timeout`` seconds; return the names of those that did not."""
         until = self.clock.monotonic() + timeout
-        for task in self._tasks:
-            if task.thread is not None:
-                task.thread.join(max(0.0, until - self.clock.monotonic()))
-        return [task.name for task in self._tasks if task.thread is not None and task.thread.is_alive()]
+        for thread in self._threads:
+            thread.join(max(0.0, until - self.clock.monotonic()))
+        return [thread.name for thread in self._threads if thread.alive]
 
     def attempt(self, name: str, call: Callable[[], T]) -> T:
-        """Call; raise SourceError, also in the place of a bug, which is logged and counted for ``name``."""
+        """Call; raise SourceError, also for a bug, which is logged and counted for ``name``."""
         try:
             return call()
         except SourceError:
@@ -88,23 +131,3 @@ class Supervisor:
             log.exception("supervisor.bug_met", source=name)
             self._on_bug(name)
         raise SourceError("bug", "failed in a way that nobody expected; see the log")
-
-    def _keep_going(self, task: Task) -> None:
-        while not self._stop.is_set() and not task.forgotten:
-            try:
-                self.attempt(task.name, lambda: task.work(lambda: self._works(task)))
-            except SourceError as error:
-                if self._stop.is_set():
-                    return
-                if error.reason not in {task.trouble, "bug"}:
-                    log.warning("supervisor.source_failed", source=task.name, reason=error.reason, error=str(error))
-                task.trouble = error.reason
-            # Jitter, so that many exporters do not knock at a recovering server together.
-            self._stop.wait(task.pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret depends on it
-            task.pause = min(task.pause * 2, LONGEST_PAUSE)
-
-    def _works(self, task: Task) -> None:
-        task.pause = FIRST_PAUSE
-        if task.trouble:
-            log.info("supervisor.source_works", source=task.name, after=task.trouble)
-            task.trouble = ""

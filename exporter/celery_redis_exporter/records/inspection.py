@@ -46,6 +46,10 @@ class Answers(Struct):
     active: list[HeldTask] | None = None
     registered: list[str] | None = None
 
+    def add(self, command: str, answer: object) -> None:
+        """Add the answer to one command; ``answer`` has the type of the field called ``command``."""
+        setattr(self, command, answer)
+
 
 class ControlReply(NamedTuple):
     """One worker's answer to one command; ``answer`` is of the type of the field of Answers called ``command``."""

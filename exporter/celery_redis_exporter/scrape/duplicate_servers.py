@@ -13,7 +13,8 @@ import structlog
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.scrape.scrape import Scrape, Target
+from celery_redis_exporter.scrape.server_reads import ServerReads
+from celery_redis_exporter.scrape.shared_read import Target
 
 AGAIN_SECONDS = 600.0
 _RUN_ID = rows.INSTANCE_INFO.label_names.index("run_id")
@@ -21,11 +22,11 @@ _RUN_ID = rows.INSTANCE_INFO.label_names.index("run_id")
 log = structlog.get_logger(__name__)
 
 
-class Twins:
-    """Keeps twins out of ``scrape``."""
+class DuplicateServers:
+    """Keeps duplicate servers out of ``reads``."""
 
-    def __init__(self, scrape: Scrape, clock: Clock) -> None:
-        self._scrape = scrape
+    def __init__(self, reads: ServerReads, clock: Clock) -> None:
+        self._reads = reads
         self._clock = clock
         self._out: dict[str, tuple[float, Target]] = {}
         self._told: set[tuple[str, str]] = set()
@@ -44,16 +45,21 @@ class Twins:
                     self._keep_out(name, known[run_id])
 
     def _keep_out(self, name: str, first: str) -> None:
-        target = next((target for target in self._scrape.targets if target.name == name), None)
+        target = next((target for target in self._reads.targets if target.name == name), None)
         if target is None:
             return
         self._out[name] = (self._clock.monotonic() + AGAIN_SECONDS, target)
-        self._scrape.remove(name)
+        self._reads.remove(name)
         if (name, first) not in self._told:
             self._told.add((name, first))
-            log.warning("twins.server_is_another", redis=name, same_as=first, cure=f"take {name} out of the settings")
+            log.warning(
+                "duplicate_servers.server_is_another",
+                redis=name,
+                same_as=first,
+                cure=f"take {name} out of the settings",
+            )
 
     def _let_in(self, now: float) -> None:
         for name in [name for name, (until, _) in self._out.items() if now >= until]:
             _, target = self._out.pop(name)
-            self._scrape.add(target)
+            self._reads.add(target)

@@ -32,7 +32,7 @@ class Part(Protocol):
 
 
 class ServerScrape:
-    """Reads one server and its parts, all at once or begun and ended.
+    """Reads one server and its parts.
 
     ``db`` is the database that Celery uses there, None on a server that has none (a sentinel).
     """
@@ -48,7 +48,6 @@ class ServerScrape:
         self._databases: tuple[int, ...] = () if db is None else (db,)
         self._scrapes = 0
         self._asked: list[list[Command]] = []
-        self._spent = 0.0
 
     @property
     def name(self) -> str:
@@ -68,33 +67,12 @@ class ServerScrape:
         """Close the connection; safe from any thread."""
         self.server.close()
 
-    def run(self, deadline: float) -> list[Sample]:
-        """Give every sample of the server, within ``deadline`` seconds; raise SourceError."""
+    def read(self, deadline: float) -> list[Sample]:
+        """Return every sample of the server, within ``deadline`` seconds; raise SourceError."""
         started = self._clock.monotonic()
         self._scrapes += 1
         reading = self.server.read(self._ask(), deadline)
         return self._decode(reading, started)
-
-    def begin(self, deadline: float) -> bool:
-        """Begin to, without waiting; False, with nothing sent, if that can't be; raise SourceError."""
-        started = self._clock.monotonic()
-        begun = self.server.begin(self._ask(), deadline)
-        self._scrapes += begun
-        self._spent = self._clock.monotonic() - started
-        return begun
-
-    def gather(self, patience: float) -> bool:
-        """Wait at most ``patience`` seconds for the replies; tell whether ``end`` will not have to."""
-        started = self._clock.monotonic()
-        gathered = self.server.gather(patience)
-        self._spent += self._clock.monotonic() - started
-        return gathered
-
-    def end(self) -> list[Sample]:
-        """Give the samples of what was begun; raise SourceError."""
-        # What others did in the meantime is no time of the server's.
-        started = self._clock.monotonic() - self._spent
-        return self._decode(self.server.end(), started)
 
     def _ask(self) -> list[Command]:
         self._asked = [part.commands() for part in self._parts]

@@ -38,10 +38,14 @@ class Subscription:
 
 
 class EventQueue:
-    """One subscription at a time; ``backlog`` is the number of messages that wait on the broker, None if unknown."""
+    """One subscription at a time.
+
+    ``backlog`` is the number of messages that wait on the broker, None if unknown; ``transport`` is its name in kombu.
+    """
 
     def __init__(self, endpoint: KombuEndpoint, subscription: Subscription, clock: Clock) -> None:
         self.backlog: int | None = None
+        self.transport = endpoint.driver
         self._endpoint = endpoint
         self._subscription = subscription
         self._clock = clock

@@ -100,19 +100,6 @@ class RedisServer:
             self._learn(deadline)
         return self._reading(self.session.ask(self._ask(commands), deadline))
 
-    def begin(self, commands: Sequence[Command], deadline: float) -> bool:
-        """Begin such a read without waiting; False, with nothing sent, if that can't be; raise SourceError."""
-        known = self._known != 0 and self._known == self.session.opened
-        return known and self.session.begin(self._ask(commands), deadline)
-
-    def gather(self, patience: float) -> bool:
-        """Wait at most ``patience`` seconds for the replies; tell whether ``end`` will not have to."""
-        return self.session.gather(patience)
-
-    def end(self) -> ServerReading:
-        """Give the replies to what was begun; raise SourceError."""
-        return self._reading(self.session.end())
-
     def close(self) -> None:
         """Close the connection; safe from any thread."""
         self.session.close()

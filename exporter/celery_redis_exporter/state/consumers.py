@@ -6,33 +6,41 @@ thread-safe: see state.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.state.queues import CONSUMERS, Queues
 from celery_redis_exporter.state.series import Store
-from celery_redis_exporter.state.worker import Worker
+from celery_redis_exporter.state.task import Worker
 from celery_redis_exporter.state.workers import Workers
 
 
 class Consumers:
-    """Keeps the queues' gauges in step with the workers; ``patience`` is the time in seconds to hear them all."""
+    """Keeps the queues' gauges in step with the workers.
 
-    def __init__(self, store: Store, workers: Workers, queues: Queues, clock: Clock, patience: float) -> None:
+    ``patience`` is the time in seconds within which every worker sends an event. The metrics in ``elsewhere`` are
+    counted by the broker and are not shown here.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 -- it joins that much
+        self,
+        store: Store,
+        workers: Workers,
+        queues: Queues,
+        clock: Clock,
+        patience: float,
+        elsewhere: Collection[Metric] = (),
+    ) -> None:
         self._store = store
         self._workers = workers
         self._queues = queues
         self._clock = clock
         self._patience = patience
-        self._shown: dict[Metric, set[str]] = {rows.QUEUE_CONSUMERS: set(), rows.QUEUE_CONCURRENCY: set()}
+        gauges = (rows.QUEUE_CONSUMERS, rows.QUEUE_CONCURRENCY)
+        self._shown: dict[Metric, set[str]] = {metric: set() for metric in gauges if metric not in elsewhere}
         self._seen: tuple[int, int, bool] | None = None
-        workers.settle = self.refresh
-
-    def leave_to_broker(self, metric: Metric) -> None:
-        """Show nothing of one of the gauges, which the broker itself counts."""
-        del self._shown[metric]
 
     def refresh(self) -> None:
         """Bring the gauges up to date, if anything changed."""

@@ -12,8 +12,9 @@ from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.inspection import Answers, HeldTask, WorkerStats
 from celery_redis_exporter.state.beats import Beats
+from celery_redis_exporter.state.task import Worker
 from celery_redis_exporter.state.tasks import Tasks
-from celery_redis_exporter.state.worker import UNTOLD, Presence, Setup, Worker
+from celery_redis_exporter.state.worker import UNTOLD, Presence, Setup
 from celery_redis_exporter.state.workers import Workers
 
 ROUTINE = ("stats", "active_queues", "scheduled", "reserved")

@@ -6,9 +6,8 @@ state of its own.
 
 from collections.abc import Iterable, Iterator
 
-from celery_redis_exporter.state.task import Task
+from celery_redis_exporter.state.task import Task, Worker
 from celery_redis_exporter.state.task_series import TaskSeries
-from celery_redis_exporter.state.worker import Worker
 
 MOST_AT_ONCE = 10
 """Executions of one task id that are told apart; nobody ends all of more."""

@@ -26,10 +26,10 @@ from celery_redis_exporter.state.failures import Failures
 from celery_redis_exporter.state.holding import Held, Holding, Waiting
 from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.series import Store
-from celery_redis_exporter.state.task import Publication, Task, eta_seconds
+from celery_redis_exporter.state.task import Publication, Task, Worker, eta_seconds
 from celery_redis_exporter.state.task_series import TaskSeries
 from celery_redis_exporter.state.tracking import TaskLimits, Tracking
-from celery_redis_exporter.state.worker import ONLINE, Worker
+from celery_redis_exporter.state.worker import ONLINE
 from celery_redis_exporter.state.workers import Workers
 
 E = TypeVar("E", TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked)
@@ -215,6 +215,10 @@ class Tasks:
         for uuid in closed:
             self.tracked.retire(uuid)
         self._evicted(reason, len(closed))
+
+    def set_time(self, now: float) -> None:
+        """Set the monotonic time at which the next events are folded."""
+        self.now = now
 
     def tick(self, now: float) -> None:
         """Release what waited long enough for its task-sent."""

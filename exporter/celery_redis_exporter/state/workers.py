@@ -19,7 +19,8 @@ from celery_redis_exporter.state.merging import Merging
 from celery_redis_exporter.state.rules import Naming
 from celery_redis_exporter.state.runs import running_on
 from celery_redis_exporter.state.series import Series, Store
-from celery_redis_exporter.state.worker import UNTOLD, Presence, Questions, Setup, Worker
+from celery_redis_exporter.state.task import Worker
+from celery_redis_exporter.state.worker import UNTOLD, Presence, Questions, Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,13 @@ class Workers:
     ``close_runs`` is called with a worker, a reason and a time (the worker's clock) when executions that the
     worker began before then can't be running any more. ``seeding`` is the time in seconds for which a worker is
     waited for to tell what it holds; 0 where nobody asks. ``revision`` changes whenever a worker comes, goes or
-    tells another setup; ``settle`` is called at each tick, ``forgotten`` with the name of a worker that is shown no
-    more.
+    tells another setup; ``forgotten`` is called with the name of a worker that is shown no more.
     """
 
     def __init__(self, store: Store, clock: Clock, limits: WorkerLimits) -> None:
         self.by_name: dict[str, Worker] = {}
         self.close_runs: Callable[[Worker, str, float], None] = lambda _worker, _reason, _until: None
         self.merging = Merging(limits.naming)
-        self.settle: Callable[[], None] = lambda: None
         self.forgotten: Callable[[str], None] = lambda _name: None
         self.seeding = 0.0
         self.revision = 0
@@ -136,7 +135,6 @@ class Workers:
             tally[worker.presence] += 1
         for presence, count in tally.items():
             self._counts[presence].value = count
-        self.settle()
 
     def learn(self, worker: Worker, announced: Setup, answered: Setup) -> None:
         """Take note of the setup that heartbeats announce, and of the one that inspect answers."""

@@ -40,14 +40,14 @@ class Found(NamedTuple):
 class Status:
     """What people are shown, and the past that it needs.
 
-    ``version`` is the exporter's, ``assumed`` the limit in bytes of a Redis without maxmemory, 0 for none.
+    ``version`` is the exporter's; ``servers`` remember what scrapes found.
 
     Safe from any thread.
     """
 
-    def __init__(self, version: str, clock: Clock, assumed: int) -> None:
+    def __init__(self, version: str, clock: Clock, servers: Servers) -> None:
         self._version = version
-        self.servers = Servers(clock, assumed)
+        self._servers = servers
         self._clock = clock
         self._started = clock.monotonic()
         self._marks = Marks(self._started)
@@ -73,7 +73,7 @@ class Status:
         """Give the report of this moment."""
         read = [sample for samples in found.servers.values() for sample in samples]
         numbers = Numbers(found.families, [*read, *found.background])
-        servers = self.servers.read(found.servers, numbers)
+        servers = self._servers.read(found.servers, numbers)
         workers, unacked = read_workers(numbers), read_unacked(numbers)
         now, at = self._clock.now(), self._clock.monotonic()
         with self._lock:

@@ -2,8 +2,7 @@
 
 Takes plain callables that may block, and runs them in threads of its own: scrapes in one pool, what else asks servers
 (readiness, the page, the status) in another, and whether the process lives in a third, which nothing holds up. The
-event loop passes bytes, and makes a scrape's answer where that takes no longer than handing it to a thread. Never knows
-what a metric is.
+event loop only passes bytes. Never knows what a metric is.
 """
 
 import asyncio
@@ -50,15 +49,14 @@ class MetricsReply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What answers; each but ``metrics`` is called in a thread. An ExporterError becomes a 503 with its message.
+    """What answers; each is called in a thread. An ExporterError becomes a 503 with its message.
 
     ``metrics`` takes the values of Accept and Accept-Encoding (empty if absent), and the seconds after which
-    Prometheus gives up on the scrape, or None. It is called in the event loop and gives the answer if that holds up
-    nothing else, or what will give it when called in a thread. ``healthy`` and ``ready`` give the verdict and its
+    Prometheus gives up on the scrape, or None. ``healthy`` and ``ready`` give the verdict and its
     reason in words. ``home`` takes the parameters of the query and gives HTML, ``status`` gives JSON.
     """
 
-    metrics: Callable[[str, str, float | None], MetricsReply | Callable[[], MetricsReply]]
+    metrics: Callable[[str, str, float | None], MetricsReply]
     healthy: Callable[[], tuple[bool, str]]
     ready: Callable[[], tuple[bool, str]]
     home: Callable[[Mapping[str, str]], str]
@@ -140,19 +138,11 @@ class Metrics:
         """Answer one."""
         accept, accept_encoding, timeout = read_headers(scope["headers"])
         try:
-            reply = self._answer(accept, accept_encoding, timeout)
-        except ExporterError as error:
-            await _refuse(error)(scope, receive, send)
-            return
-        if isinstance(reply, MetricsReply):
-            await _send_reply(reply, send)
-            return
-        try:
-            made = await self._pool.run(reply)
+            reply = await self._pool.run(partial(self._answer, accept, accept_encoding, timeout))
         except (ExporterError, asyncio.CancelledError) as error:
             await _refuse(error)(scope, receive, send)
             return
-        await _send_reply(made, send)
+        await _send_reply(reply, send)
 
 
 async def _send_reply(reply: MetricsReply, send: Send) -> None:

@@ -165,6 +165,16 @@ class _Flow(FlowControl):
 
     held = False
 
+    def hold(self) -> None:
+        """Pause reading until ``release``: parsed requests wait."""
+        self.held = True
+        self.pause_reading()
+
+    def release(self) -> None:
+        """Resume reading."""
+        self.held = False
+        self.resume_reading()
+
     def resume_reading(self) -> None:
         """Resume, unless parsed requests wait."""
         if not self.held:
@@ -220,16 +230,14 @@ class _Protocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Parse line by line until too many requests wait, or the head of a request has grown too long."""
         while self._unparsed and not self.transport.is_closing():
             if len(self.pipeline) >= MAX_PIPELINED:
-                self.flow.held = True
-                self.flow.pause_reading()
+                self.flow.hold()
                 return
             line, end, self._unparsed = self._unparsed.partition(b"\n")
             self._head_bytes += len(line) + len(end)
             self.data_received(line + end)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("the head of the request is too long")
-        self.flow.held = False
-        self.flow.resume_reading()
+        self.flow.release()
 
     def on_headers_complete(self) -> None:
         """Begin to answer; the head was short enough."""

@@ -6,7 +6,6 @@ from typing import cast
 import pytest
 
 from celery_redis_exporter.brokers.kombu_broker import KombuBroker, QueuesScrape
-from celery_redis_exporter.scrape.denials import denials_of
 from celery_redis_exporter.settings import KombuTarget, load
 from celery_redis_exporter.state.queues import Queues
 from tests.lab import Lab
@@ -29,5 +28,5 @@ def test_the_permission_of_refused_queues(refused: tuple[str, ...], cures: list[
     broker = KombuBroker(settings, cast("KombuTarget", settings.broker), queues, lab.store, lab.clock)
     scrape = cast("QueuesScrape", broker.scrape)
     scrape._counter = SimpleNamespace(refused=refused)  # type: ignore[assignment]  # the broker's own one connects
-    assert cures == [denial.cure for denial in denials_of(scrape)]
-    assert [refused] * len(cures) == [denial.queues for denial in denials_of(scrape)]
+    assert cures == [denial.cure for denial in scrape.denied]
+    assert [refused] * len(cures) == [denial.queues for denial in scrape.denied]

@@ -9,7 +9,8 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.collectors.cluster_nodes import COLLECTOR, Cluster, Topology, TopologyOptions
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.replies import Address
-from celery_redis_exporter.scrape.scrape import Scrape, Target
+from celery_redis_exporter.scrape.server_reads import ServerReads
+from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
 from tests.lab import Lab
@@ -25,7 +26,7 @@ class Named:
         self.name = name
 
 
-class FakeScrape:
+class FakeReads:
     """Notes which servers are read, and were after each step."""
 
     def __init__(self) -> None:
@@ -85,7 +86,7 @@ class Trial:
 
     def __init__(self, cluster: FakeCluster, max_nodes: int = 10) -> None:
         self.lab = Lab()
-        self.scrape = FakeScrape()
+        self.reads = FakeReads()
         self.cluster = Cluster(
             cast("Target", Named("cache")),
             SEED,
@@ -94,8 +95,8 @@ class Trial:
             lambda name, _: cast("Target", Named(name)),
         )
         options = TopologyOptions(30, max_nodes, 1)
-        scrape = cast("Scrape", self.scrape)
-        self.topology = Topology([self.cluster], scrape, self.lab.store, self.lab.clock, options)
+        reads = cast("ServerReads", self.reads)
+        self.topology = Topology([self.cluster], reads, self.lab.store, self.lab.clock, options)
 
 
 def names(*ports: int) -> set[str]:
@@ -108,10 +109,10 @@ def test_a_cluster_takes_the_place_of_its_seed() -> None:
     fake = FakeCluster(1, 2)
     trial = Trial(fake)
     trial.topology.look()
-    assert names(1, 2) == trial.scrape.read
+    assert names(1, 2) == trial.reads.read
     fake.nodes = (2, 3)
     trial.topology.look()
-    assert names(2, 3) == trial.scrape.read
+    assert names(2, 3) == trial.reads.read
     assert 2 == trial.lab.value(internals.REDIS_NODES, "cache")
     assert 1 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
 
@@ -123,7 +124,7 @@ def test_the_seed_and_its_node_are_never_read_together() -> None:
     trial.topology.look()
     fake.nodes = None
     trial.topology.look()
-    assert [names(1, 2), {"cache"}] == trial.scrape.steps
+    assert [names(1, 2), {"cache"}] == trial.reads.steps
 
 
 def test_a_single_server_stays_as_it_is() -> None:
@@ -133,7 +134,7 @@ def test_a_single_server_stays_as_it_is() -> None:
         fake.met = met
         trial = Trial(fake)
         trial.topology.look()
-        assert ({"cache"}, []) == (trial.scrape.read, fake.asked)
+        assert ({"cache"}, []) == (trial.reads.read, fake.asked)
         assert trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR) is None
 
 
@@ -146,7 +147,7 @@ def test_any_node_tells_the_nodes() -> None:
     fake.nodes = (2,)
     trial.topology.look()
     trial.topology.look()
-    assert names(2) == trial.scrape.read
+    assert names(2) == trial.reads.read
     assert [SEED, Address("10.0.0.1", 1), Address("10.0.0.1", 1)] == fake.asked
 
 
@@ -158,7 +159,7 @@ def test_a_cluster_that_is_away_keeps_its_nodes() -> None:
     fake.away = {SEED, Address("10.0.0.1", 1), Address("10.0.0.1", 2)}
     with pytest.raises(SourceError, match="cache: connection refused"):
         trial.topology.look()
-    assert names(1, 2) == trial.scrape.read
+    assert names(1, 2) == trial.reads.read
     assert 0 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
 
 
@@ -166,7 +167,7 @@ def test_nodes_are_bounded() -> None:
     """No more nodes are read than the settings allow, and the rest is counted."""
     trial = Trial(FakeCluster(1, 2, 3), max_nodes=2)
     trial.topology.look()
-    assert names(1, 2) == trial.scrape.read
+    assert names(1, 2) == trial.reads.read
     dropped = (trial.lab.value(internals.REDIS_NODES, "cache"), trial.lab.value(internals.REDIS_NODES_DROPPED, "cache"))
     assert (3, 1) == dropped
 
@@ -178,4 +179,4 @@ def test_a_cluster_can_become_a_single_server() -> None:
     trial.topology.look()
     fake.nodes = None
     trial.topology.look()
-    assert {"cache"} == trial.scrape.read
+    assert {"cache"} == trial.reads.read

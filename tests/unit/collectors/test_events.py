@@ -3,16 +3,14 @@
 import json
 import threading
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
-from celery_redis_exporter.collectors.events import EventPipeline
+from celery_redis_exporter.collectors.events import EventCollector
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.sources.event_stream import EventStream
 from tests.lab import W1, Lab
 
 SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
@@ -31,14 +29,14 @@ def lab() -> Lab:
 
 
 @pytest.fixture
-def pipeline(lab: Lab) -> EventPipeline:
-    """A pipeline into that state."""
-    return EventPipeline(lab.store, lab.tasks, lab.workers, lab.clock)
+def collector(lab: Lab) -> EventCollector:
+    """Return a collector into that state."""
+    return lab.collector()
 
 
-def test_one_read(lab: Lab, pipeline: EventPipeline) -> None:
+def test_one_read(lab: Lab, collector: EventCollector) -> None:
     """What one read brought is folded whole, event by event, type by type."""
-    pipeline.fold([load("serializer-msgpack"), load("task-sent"), load("worker-heartbeat")])
+    collector.fold([load("serializer-msgpack"), load("task-sent"), load("worker-heartbeat")])
     assert 1 == lab.value(rows.TASKS, "wapp.add", "unknown", "success")
     assert 1 == lab.value(internals.EVENTS, "task-received")
     assert 1 == lab.value(internals.EVENTS, "task-sent")
@@ -48,68 +46,68 @@ def test_one_read(lab: Lab, pipeline: EventPipeline) -> None:
     assert 1 == lab.value(worker_rows.WORKER_UP, W1.replace("host", "host1"))
 
 
-def test_losses_have_reasons(lab: Lab, pipeline: EventPipeline) -> None:
+def test_losses_have_reasons(lab: Lab, collector: EventCollector) -> None:
     """Every message that can't be used is counted by its reason, and costs no other one."""
-    pipeline.fold([b"junk", load("serializer-pickle"), load("pidbox-hello"), load("task-progress"), load("task-sent")])
+    collector.fold([b"junk", load("serializer-pickle"), load("pidbox-hello"), load("task-progress"), load("task-sent")])
     for reason in ("envelope", "serializer", "body"):
         assert 1 == lab.value(internals.EVENTS_INVALID, reason)
     assert 1 == lab.value(internals.EVENTS, "other")
     assert 1 == lab.value(rows.TASKS_SENT, "wapp.add", "celery")
 
 
-def test_reject_and_wrappers_are_told_apart(lab: Lab, pipeline: EventPipeline) -> None:
+def test_reject_and_wrappers_are_told_apart(lab: Lab, collector: EventCollector) -> None:
     """A captured Reject, sent as failed and rejected, is one rejected execution."""
     lab.sent("011e4d8d-24ca-494e-bb4d-9a2eeb465f13", 0)
-    pipeline.fold([load("task-rejected")])
+    collector.fold([load("task-rejected")])
     assert {"rejected": 1} == lab.ends()
 
 
-def test_lag(lab: Lab, pipeline: EventPipeline) -> None:
+def test_lag(lab: Lab, collector: EventCollector) -> None:
     """The lag of a message is counted once, and is not negative for a sender whose clock is ahead."""
     lab.clock.epoch = 1_795_319_335.2067745 + 0.5
-    pipeline.fold([load("worker-heartbeat")])
+    collector.fold([load("worker-heartbeat")])
     assert (1, 0.5) == lab.observations(internals.EVENT_LAG)
     lab.clock.epoch -= 100
-    pipeline.fold([load("worker-heartbeat")])
+    collector.fold([load("worker-heartbeat")])
     assert (2, 0.5) == lab.observations(internals.EVENT_LAG)
 
 
-def test_gap(lab: Lab, pipeline: EventPipeline) -> None:
+def test_gap(lab: Lab, collector: EventCollector) -> None:
     """The time without a subscription is counted while it lasts, from the first subscription on."""
-    pipeline.lost("refused")
+    collector.lost("refused")
     lab.clock.advance(100)
-    pipeline.tick()
+    collector.tick()
     assert 0 == lab.value(internals.STREAM_GAP)
-    pipeline.opened()
+    collector.opened()
     assert 1 == lab.value(internals.STREAM_UP)
-    pipeline.lost("closed")
+    collector.lost("closed")
     lab.clock.advance(7)
-    pipeline.lost("refused")
-    pipeline.tick()
+    collector.lost("refused")
+    collector.tick()
     assert 7 == lab.value(internals.STREAM_GAP)
     assert 0 == lab.value(internals.STREAM_UP)
     lab.clock.advance(1)
-    pipeline.opened()
+    collector.opened()
     lab.clock.advance(50)
-    pipeline.tick()
+    collector.tick()
     assert 8 == lab.value(internals.STREAM_GAP)
     assert 1 == lab.value(internals.STREAM_RECONNECTS, "closed")
     assert 2 == lab.value(internals.STREAM_RECONNECTS, "refused")
 
 
-def test_deaf_exporter_loses_no_worker(lab: Lab, pipeline: EventPipeline) -> None:
+def test_deaf_exporter_loses_no_worker(lab: Lab, collector: EventCollector) -> None:
     """While the subscription is down, silent workers stay up: it is the exporter that does not hear them."""
-    pipeline.opened()
+    collector.opened()
     lab.beat()
-    pipeline.lost("closed")
+    collector.lost("closed")
     lab.clock.advance(1000)
-    pipeline.tick()
+    collector.tick()
     assert 1 == lab.value(worker_rows.WORKER_UP, W1)
-    pipeline.opened()
-    pipeline.tick()
+    collector.opened()
+    collector.tick()
     assert 1 == lab.value(worker_rows.WORKER_UP, W1)
     lab.clock.advance(31)
-    pipeline.tick()
+    collector.tick()
     assert 0 == lab.value(worker_rows.WORKER_UP, W1)
 
 
@@ -137,22 +135,23 @@ class ScriptedStream:
         self.is_open = False
 
 
-def test_listening(lab: Lab, pipeline: EventPipeline) -> None:
+def test_listening(lab: Lab) -> None:
     """Listening folds until stopped, tells that it works, and leaves the stream closed."""
     stop, works = threading.Event(), threading.Event()
     stream = ScriptedStream(stop, [[load("task-sent")], [], [load("task-sent")]])
-    pipeline.listen(cast("EventStream", stream), stop, works.set)
+    lab.collector(stream=stream).run(stop, works.set)
     assert 2 == lab.value(rows.TASKS_SENT, "wapp.add", "celery")
     assert works.is_set()
     assert not stream.is_open
 
 
-def test_loss_while_listening(lab: Lab, pipeline: EventPipeline) -> None:
+def test_loss_while_listening(lab: Lab) -> None:
     """A loss of the stream is counted by its reason and handed on."""
     stop = threading.Event()
     stream = ScriptedStream(stop, [[load("task-sent")], SourceError("closed", "gone"), []])
+    collector = lab.collector(stream=stream)
     with pytest.raises(SourceError):
-        pipeline.listen(cast("EventStream", stream), stop, lambda: None)
+        collector.run(stop, lambda: None)
     assert 1 == lab.value(internals.STREAM_RECONNECTS, "closed")
     assert not stream.is_open
-    assert not pipeline.listening
+    assert not collector.listening

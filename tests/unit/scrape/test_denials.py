@@ -9,7 +9,8 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.denials import Denials
 from celery_redis_exporter.scrape.redis_server import ServerScrape
-from celery_redis_exporter.scrape.scrape import Target
+from celery_redis_exporter.scrape.server_reads import ServerReads
+from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.sources.refusals import Denial
 
 
@@ -20,10 +21,15 @@ class RefusingServer(ServerScrape):
         self.server = cast("object", SimpleNamespace(name=name, session=SimpleNamespace(refused=refused)))  # type: ignore[assignment]
 
 
+def reads(targets: list[Target]) -> ServerReads:
+    """Reads of these servers."""
+    return cast("ServerReads", SimpleNamespace(targets=targets))
+
+
 def test_each_refusal_is_shown_and_said_once() -> None:
     """Every scrape shows what is refused; the log has a line for each, with the right to grant, when it is new."""
     targets: list[Target] = [RefusingServer("broker", "llen", "slowlog|get"), RefusingServer("cache")]
-    denials = Denials(lambda: targets)
+    denials = Denials(reads(targets))
     expected = [Sample(internals.COMMAND_DENIED, ("broker", right), 1) for right in ("llen", "slowlog|get")]
     with capture_logs() as lines:
         for _ in range(3):
@@ -36,7 +42,7 @@ def test_each_refusal_is_shown_and_said_once() -> None:
 def test_what_was_granted_is_shown_no_more() -> None:
     """A right that was granted is gone at once, and said again if it is taken away again."""
     targets: list[Target] = [RefusingServer("broker", "llen")]
-    denials = Denials(lambda: targets)
+    denials = Denials(reads(targets))
     with capture_logs() as lines:
         denials.samples()
         targets[:] = [RefusingServer("broker")]
@@ -47,9 +53,9 @@ def test_what_was_granted_is_shown_no_more() -> None:
 
 
 def test_another_broker_refuses_too() -> None:
-    """Whatever target knows of refusals is reported, with its own way to grant; one that knows of none is not asked."""
+    """The refusals of a broker other than Redis are reported, with its own way to grant."""
     rabbit = SimpleNamespace(name="broker", denied=[Denial("queue.declare", "rabbitmqctl ...", ("celery", "other"))])
-    targets = cast("list[Target]", [rabbit, SimpleNamespace(name="odd")])
+    targets = [cast("Target", rabbit)]
     with capture_logs() as lines:
-        assert [Sample(internals.COMMAND_DENIED, ("broker", "queue.declare"), 1)] == Denials(lambda: targets).samples()
+        assert [Sample(internals.COMMAND_DENIED, ("broker", "queue.declare"), 1)] == Denials(reads(targets)).samples()
     assert [("queue.declare", "rabbitmqctl ...")] == [(line["command"], line["cure"]) for line in lines]

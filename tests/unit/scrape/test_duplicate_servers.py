@@ -6,8 +6,9 @@ from structlog.testing import capture_logs
 
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.scrape.duplicate_servers import AGAIN_SECONDS, Twins
-from celery_redis_exporter.scrape.scrape import Scrape, Target
+from celery_redis_exporter.scrape.duplicate_servers import AGAIN_SECONDS, DuplicateServers
+from celery_redis_exporter.scrape.server_reads import ServerReads
+from celery_redis_exporter.scrape.shared_read import Target
 from tests.fakes import FakeClock
 
 
@@ -18,7 +19,7 @@ class Named:
         self.name = name
 
 
-class FakeScrape:
+class FakeReads:
     """Notes which servers are read, and what they say they are."""
 
     def __init__(self, **run_ids: str) -> None:
@@ -49,32 +50,32 @@ class FakeScrape:
 
 def test_the_second_name_is_not_read() -> None:
     """Of two names of one process the first stays, which is said once; names without a run id are let be."""
-    scrape = FakeScrape(broker="a", results="a", cache="b", first="", second="")
-    twins = Twins(cast("Scrape", scrape), FakeClock())
+    reads = FakeReads(broker="a", results="a", cache="b", first="", second="")
+    duplicates = DuplicateServers(cast("ServerReads", reads), FakeClock())
     with capture_logs() as lines:
         for _ in range(3):
-            twins.note(scrape.found())
-    assert ["broker", "cache", "first", "second"] == scrape.read
+            duplicates.note(reads.found())
+    assert ["broker", "cache", "first", "second"] == reads.read
     assert [("results", "broker")] == [(line["redis"], line["same_as"]) for line in lines]
 
 
 def test_a_name_that_leads_elsewhere_comes_back() -> None:
     """After a while the name is looked at again, and stays where it is another server by then."""
-    clock, scrape = FakeClock(), FakeScrape(broker="a", results="a")
-    twins = Twins(cast("Scrape", scrape), clock)
-    twins.note(scrape.found())
-    assert ["broker"] == scrape.read
-    scrape.run_ids["results"] = "c"
+    clock, reads = FakeClock(), FakeReads(broker="a", results="a")
+    duplicates = DuplicateServers(cast("ServerReads", reads), clock)
+    duplicates.note(reads.found())
+    assert ["broker"] == reads.read
+    reads.run_ids["results"] = "c"
     clock.advance(AGAIN_SECONDS - 1)
-    twins.note(scrape.found())
-    assert ["broker"] == scrape.read, "not before its time"
-    scrape.run_ids["results"] = "a"
+    duplicates.note(reads.found())
+    assert ["broker"] == reads.read, "not before its time"
+    reads.run_ids["results"] = "a"
     clock.advance(1)
-    twins.note(scrape.found())
-    twins.note(scrape.found())
-    assert ["broker"] == scrape.read
-    scrape.run_ids["results"] = "c"
+    duplicates.note(reads.found())
+    duplicates.note(reads.found())
+    assert ["broker"] == reads.read
+    reads.run_ids["results"] = "c"
     clock.advance(AGAIN_SECONDS)
     for _ in range(3):
-        twins.note(scrape.found())
-    assert ["broker", "results"] == scrape.read
+        duplicates.note(reads.found())
+    assert ["broker", "results"] == reads.read

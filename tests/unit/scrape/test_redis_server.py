@@ -62,7 +62,7 @@ def by_name(samples: list[Sample]) -> dict[tuple[str, ...], Reading]:
 
 def test_refusals_cost_their_own_metrics() -> None:
     """A server that refuses everything but INFO shows all that INFO tells, its parts, and that it is up."""
-    found = by_name(scrape({"INFO": INFO, "LLEN": 7}).run(1))
+    found = by_name(scrape({"INFO": INFO, "LLEN": 7}).read(1))
     assert 1 == found["redis_up", "r"]
     assert 0 == found["redis_exporter_last_scrape_error", "r", ""]
     assert 9 == found["redis_config_maxclients", "r"]
@@ -79,12 +79,12 @@ def test_refused_info_leaves_the_parts() -> None:
             ("redis_up", "r"): 0, ("redis_exporter_last_scrape_error", "r", "noperm"): 1,
             ("redis_exporter_scrapes_total", "r"): reads, ("celery_queue_length", "q"): 7,
         }  # fmt: skip
-        assert expected == by_name(server.run(1))
+        assert expected == by_name(server.read(1))
 
 
 def test_without_info() -> None:
     """Where no metric of the server is wanted its state is known all the same, for the checks."""
-    found = by_name(scrape({"INFO": INFO, "LLEN": 7, "PING": b"PONG"}, Wanted("off")).run(1))
+    found = by_name(scrape({"INFO": INFO, "LLEN": 7, "PING": b"PONG"}, Wanted("off")).read(1))
     assert 0 == found["redis_exporter_last_scrape_error", "r", ""]
     assert 7 == found["celery_queue_length", "q"]
     assert "redis_config_maxclients" not in {name[0] for name in found}
@@ -94,22 +94,22 @@ def test_settings_stay_between_two_looks_at_them() -> None:
     """What CONFIG told is shown until it is asked again, and all databases with it."""
     server = scrape({"INFO": INFO, "LLEN": 7, "CONFIG": [b"databases", b"2", b"io-threads", b"4"]})
     for _ in range(2):
-        found = by_name(server.run(1))
+        found = by_name(server.read(1))
         assert 4 == found["redis_config_io_threads", "r"]
         assert {"db0", "db1", "db3"} == {labels[1] for (name, *labels) in found if name == "redis_db_keys"}
 
 
 def test_a_server_without_databases() -> None:
     """A sentinel has no database to show."""
-    assert "db3" in str(by_name(scrape({"INFO": INFO, "LLEN": 7}, db=None).run(1)))
+    assert "db3" in str(by_name(scrape({"INFO": INFO, "LLEN": 7}, db=None).read(1)))
     bare = INFO.partition(b"# Keyspace")[0]
-    assert "redis_db_keys" not in str(by_name(scrape({"INFO": bare, "LLEN": 7}, db=None).run(1)))
+    assert "redis_db_keys" not in str(by_name(scrape({"INFO": bare, "LLEN": 7}, db=None).read(1)))
 
 
 def test_failure() -> None:
     """A server that could not be read is down, with the reason, and the read counts."""
     server = scrape({"INFO": INFO, "LLEN": 7})
-    server.run(1)
+    server.read(1)
     assert {
         ("redis_up", "r"): 0, ("redis_exporter_last_scrape_error", "r", "timeout"): 1,
         ("redis_exporter_scrapes_total", "r"): 1,

@@ -8,7 +8,7 @@ import pytest
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import SystemClock
-from celery_redis_exporter.daemon.application import App
+from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import UsageRequested, changed, load
 from celery_redis_exporter.settings.read.web_config import read_web_config
@@ -44,7 +44,7 @@ def test_no_object_shows_a_secret(tmp_path: Path) -> None:
     endpoints = Endpoints(settings, SystemClock())
     shown = [
         settings, str(settings), settings.web_config, settings.redis, settings.broker_transport_options, endpoints,
-        App(settings, SystemClock()), read_web_config(str(web), "--web.config.file"), settings.notes,
+        Exporter(settings, SystemClock()), read_web_config(str(web), "--web.config.file"), settings.notes,
     ]  # fmt: skip
     for target in settings.redis_targets:
         endpoint = endpoints.to(target, timeout=1.0)

@@ -65,11 +65,11 @@ def test_certificates_are_verified() -> None:
 def test_kombu_is_imported_only_for_who_needs_it() -> None:
     """An exporter for Redis has no kombu in memory."""
     code = (
-        "import sys\nfrom celery_redis_exporter.daemon.application import App\n"
+        "import sys\nfrom celery_redis_exporter.daemon.exporter import Exporter\n"
         "from celery_redis_exporter.clock import SystemClock\n"
         "from celery_redis_exporter.settings import load\nimport celery_redis_exporter.daemon.service\n"
-        "App(load([], {}), SystemClock())\nassert not {'amqp', 'kombu', 'celery'} & set(sys.modules)\n"
-        "App(load(['--broker-url=amqp://'], {}), SystemClock())\nassert {'amqp', 'kombu'} <= set(sys.modules)\n"
+        "Exporter(load([], {}), SystemClock())\nassert not {'amqp', 'kombu', 'celery'} & set(sys.modules)\n"
+        "Exporter(load(['--broker-url=amqp://'], {}), SystemClock())\nassert {'amqp', 'kombu'} <= set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

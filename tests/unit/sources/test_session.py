@@ -2,10 +2,10 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -65,19 +65,32 @@ def server() -> Iterator[Server]:
         end.close()
 
 
-def test_a_batch_that_failed_holds_nothing_of_who_waited() -> None:
-    """A server that ends within its answer is reported by ``end``, and all who waited are freed at once."""
+def hang_up_while_waiting(session: Session, server: Server, meanwhile: Callable[[], None]) -> None:
+    """Let the server close the connection when the next batch was sent, and something happen meanwhile."""
+    wire = session._wire
+    assert wire is not None
+    receive = wire.receive
+
+    def fail(timeout: float) -> list[Any]:
+        server.hang_up()
+        meanwhile()
+        return receive(timeout)
+
+    wire.receive = fail  # type: ignore[method-assign]  # for one batch
+
+
+def test_a_batch_that_failed_holds_nothing_of_its_caller() -> None:
+    """A server that ends within its answer is reported, and what the caller held is freed at once."""
     session = Session(Endpoint("redis://127.0.0.1:1", timeout=1.0), SystemClock())
 
     def scrape(_body: Body) -> None:
         ours, theirs = socket.socketpair()
         session._wire = Wire(Connection(ours))
         with closing(theirs):
-            assert session.begin(PING, 1.0)
             theirs.sendall(b"+PO")
-        assert session.gather(1.0)
-        with pytest.raises(SourceError) as caught:
-            session.end()
+            theirs.shutdown(socket.SHUT_WR)
+            with pytest.raises(SourceError) as caught:
+                session.ask(PING, 1.0)
         assert "closed" == caught.value.reason
         del caught
 
@@ -95,25 +108,10 @@ def test_a_batch_is_sent_again_if_its_connection_was_closed_while_idle(server: S
 
 
 def test_a_batch_is_sent_again_if_its_connection_is_reset_while_it_is_sent(server: Server) -> None:
-    """A broken pipe is no failure of ``ask``, and ``begin`` leaves the batch to it."""
+    """A broken pipe on a connection that was used before is no failure."""
     session = connected(server)
     server.ends[-1].close()
-    assert not session.begin(PING, 1.0)
-    assert 1 == session.opened, "connecting may take long, so begin leaves it to ask"
     assert [b"PONG"] == session.ask(PING, 1.0)
-    assert 2 == session.opened
-    session.close()
-
-
-def test_only_the_end_of_a_batch_connects_again(server: Server) -> None:
-    """``gather`` runs in the event loop, so it returns that ``end`` has to wait, each time that it is called."""
-    session = connected(server)
-    assert session.begin(PING, 1.0)
-    server.hang_up()
-    assert not session.gather(1.0)
-    assert not session.gather(1.0)
-    assert 1 == session.opened
-    assert [b"PONG"] == session.end()
     assert 2 == session.opened
     session.close()
 
@@ -174,16 +172,12 @@ def test_connecting_again_has_what_is_left_of_the_deadline(server: Server) -> No
     """The second attempt does not get a deadline of its own."""
     clock = FakeClock()
     session = connected(server, clock)
-    assert session.begin(PING, 10.0)
-    server.hang_up()
-    clock.advance(4.0)
-    assert [b"PONG"] == session.end()
+    hang_up_while_waiting(session, server, lambda: clock.advance(4.0))
+    assert [b"PONG"] == session.ask(PING, 10.0)
     assert 6.0 == server.within[-1]
-    assert session.begin(PING, 10.0)
-    server.hang_up()
-    clock.advance(11.0)
+    hang_up_while_waiting(session, server, lambda: clock.advance(11.0))
     with pytest.raises(SourceError) as caught:
-        session.end()
+        session.ask(PING, 10.0)
     assert "timeout" == caught.value.reason
     assert 2 == session.opened
 
@@ -191,10 +185,9 @@ def test_connecting_again_has_what_is_left_of_the_deadline(server: Server) -> No
 def test_a_session_that_was_closed_stays_closed(server: Server) -> None:
     """A batch whose session another thread closed, as at the end of the program, does not open it again."""
     session = connected(server)
-    assert session.begin(PING, 1.0)
-    session.close()
+    hang_up_while_waiting(session, server, session.close)
     with pytest.raises(SourceError) as caught:
-        session.end()
+        session.ask(PING, 1.0)
     assert "closed" == caught.value.reason
     assert 1 == session.opened
 

@@ -38,6 +38,7 @@ class Site(Lab):
         """Let time pass as in the exporter: a tick, a sweep, a search for bindings and a scrape each minute."""
         for _ in range(int(seconds // 60)):
             self.advance(60)
+            self.consumers.refresh()
             self.tasks.sweep(self.clock.monotonic())
             self.search()
             self.scrape()
@@ -69,6 +70,7 @@ class Site(Lab):
         beat = WorkerHeartbeat(W1, self.clock.epoch, 1, 2.0, 0, 0, queues=list(queues), concurrency=1)
         self.workers.fold_heartbeat(beat)
         self.advance(0)
+        self.consumers.refresh()
 
 
 def test_a_queue_that_nothing_is_heard_of_is_forgotten() -> None:

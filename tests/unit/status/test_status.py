@@ -18,6 +18,7 @@ from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.state.series import NewSeries, Store
 from celery_redis_exporter.status import MARKED, Found, Status
 from celery_redis_exporter.status.schema import build_schema
+from celery_redis_exporter.status.servers import Servers
 from celery_redis_exporter.status.thresholds import threshold
 from tests.fakes import FakeClock
 
@@ -32,7 +33,7 @@ class Scene:
         self.clock = FakeClock()
         self.store = Store([*rows.METRICS, *worker_rows.METRICS, *queues.METRICS, *internals.METRICS], 1000, {},
                            NewSeries(self.clock, zero_first=30, **new))  # fmt: skip
-        self.status = Status("1.2.3", self.clock, 0)
+        self.status = Status("1.2.3", self.clock, Servers(self.clock, 0))
         self.samples: list[Sample] = list(UP)
         self.failures: list[Failure] | None = None
         self.stream = Check("Event stream", "ok", "connected")

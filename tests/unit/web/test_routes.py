@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import httpx
 import pytest
@@ -54,17 +54,10 @@ class Answers:
         self.verdict = (True, "all is well")
         self.encoding: str | None = None
         self.error: Exception | None = None
-        self.at_once = False
 
-    def metrics(
-        self, accept: str, accept_encoding: str, timeout: float | None
-    ) -> MetricsReply | Callable[[], MetricsReply]:
-        """Answer a scrape, or give what will."""
-        self.asked.append((accept, accept_encoding, timeout))
-        return self.reply() if self.at_once else self.reply
-
-    def reply(self) -> MetricsReply:
+    def metrics(self, accept: str, accept_encoding: str, timeout: float | None) -> MetricsReply:
         """Answer a scrape."""
+        self.asked.append((accept, accept_encoding, timeout))
         self.threads.append(threading.current_thread().name)
         if self.error is not None:
             raise self.error
@@ -209,18 +202,6 @@ def test_a_bug(answers: Answers) -> None:
     reply = answers.open_client().get("/metrics")
     assert 500 == reply.status_code  # its text is the server's own
     assert "a secret" not in reply.text
-
-
-def test_an_answer_at_once(answers: Answers) -> None:
-    """A scrape that is answered at once is the same, fails the same, and needs no thread."""
-    client = answers.open_client()
-    slow = client.get("/metrics")
-    answers.at_once = True
-    quick = client.get("/metrics")
-    assert (slow.status_code, slow.content, slow.headers) == (quick.status_code, quick.content, quick.headers)
-    assert ["web-scrape_0", "MainThread"] == answers.threads
-    answers.error = SourceError("refused", "broker: refused")
-    assert (503, "broker: refused\n") == (client.get("/metrics").status_code, client.get("/metrics").text)
 
 
 def test_handlers_run_in_threads_of_their_own(answers: Answers) -> None:

@@ -23,7 +23,7 @@ from celery_redis_exporter.cli.check.servers import server_findings
 from celery_redis_exporter.cli.interrupt import stop_on_interrupt
 from celery_redis_exporter.clock import Clock, SystemClock
 from celery_redis_exporter.daemon import logs
-from celery_redis_exporter.daemon.application import App
+from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import Settings, UsageRequested, load
 from celery_redis_exporter.settings.schema.values import parse_seconds
@@ -66,7 +66,7 @@ def run(argv: list[str]) -> int:
         settings = load(rest, os.environ, PROGRAM)
         logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
         open_tls(settings.web_config, clock)
-        checkup = Checkup(App(settings, clock), flags.listen, stop)
+        checkup = Checkup(Exporter(settings, clock), flags.listen, stop)
     except UsageRequested as usage:
         sys.stdout.write(HELP + "\n".join(str(usage).splitlines()[3:]) + "\n")
         return FINE
@@ -81,10 +81,9 @@ def run(argv: list[str]) -> int:
 
 def findings(checkup: Checkup) -> Iterator[Finding]:
     """Give the findings, in the order in which the data flows, free of secrets, until the check is stopped."""
-    app = checkup.app
-    hide = _masked(app.settings)
+    hide = _masked(checkup.settings)
     parts: tuple[Callable[[], Iterator[Finding]], ...] = (
-        partial(local_findings, app.settings, app.clock),
+        partial(local_findings, checkup.settings, checkup.clock),
         partial(server_findings, checkup),
         partial(event_findings, checkup),
     )
@@ -94,7 +93,7 @@ def findings(checkup: Checkup) -> Iterator[Finding]:
                 return
             yield from map(hide, part())
     finally:
-        app.close()
+        checkup.exporter.close()
 
 
 def _show(checkup: Checkup, flags: argparse.Namespace) -> int:
@@ -108,7 +107,7 @@ def _show(checkup: Checkup, flags: argparse.Namespace) -> int:
     bad = {"fail", "warn"} if flags.strict else {"fail"}
     code = INTERRUPTED if interrupted else FAILED if any(finding.level in bad for finding in found) else FINE
     if flags.json:
-        _print_json(found, checkup.app.clock, code, interrupted=interrupted)
+        _print_json(found, checkup.clock, code, interrupted=interrupted)
     else:
         sys.stdout.write(style.conclude(found, code, interrupted=interrupted))
     return code

@@ -7,9 +7,12 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from celery_redis_exporter.brokers.broker import Broker
 from celery_redis_exporter.cli.check.place import Place, place_of
-from celery_redis_exporter.daemon.application import App
-from celery_redis_exporter.settings import RedisTarget
+from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.daemon.application import Application
+from celery_redis_exporter.daemon.exporter import Exporter
+from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
 
@@ -21,20 +24,40 @@ class Checkup:
     ``old`` has the names of servers that are older than Redis 7, as far as they were met.
     """
 
-    app: App
+    exporter: Exporter
     listen: float
     stop: threading.Event = field(default_factory=threading.Event)
     old: set[str] = field(default_factory=set)
 
     @property
+    def settings(self) -> Settings:
+        """The settings."""
+        return self.exporter.settings
+
+    @property
+    def clock(self) -> Clock:
+        """The clock."""
+        return self.exporter.clock
+
+    @property
+    def application(self) -> Application:
+        """The Celery application."""
+        return self.exporter.application
+
+    @property
+    def broker(self) -> Broker:
+        """The broker of the application."""
+        return self.exporter.application.broker
+
+    @property
     def broker_on_redis(self) -> RedisTarget | None:
         """The broker, if it is Redis."""
-        target = self.app.settings.broker
-        return self.app.settings.redis_targets[0] if isinstance(target, RedisTarget) else None
+        target = self.settings.broker
+        return self.settings.redis_targets[0] if isinstance(target, RedisTarget) else None
 
     def place(self, name: str) -> Place:
         """Give the place of the broker, or of a server of the settings; of a sentinel that of its server."""
-        settings = self.app.settings
+        settings = self.settings
         found = next((one for one in settings.redis_targets if one.name == name.partition("/")[0]), settings.broker)
         place = replace(place_of(found, settings.secrets), modern=name not in self.old)
         _, sentinel, address = name.partition("/sentinel/")
@@ -48,8 +71,8 @@ class Checkup:
         target = self.broker_on_redis
         if target is None:
             return []
-        deadline = self.app.settings.scrape.deadline
-        session: Session = self.app.endpoints.session(target, timeout=deadline)
+        deadline = self.settings.scrape.deadline
+        session: Session = self.exporter.endpoints.session(target, timeout=deadline)
         try:
             return list(session.ask(commands, deadline))
         finally:

@@ -27,7 +27,7 @@ MANY = 2
 
 def elsewhere_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
     """Give the findings about who else uses the broker's Redis."""
-    target, broker = checkup.broker_on_redis, checkup.app.broker
+    target, broker = checkup.broker_on_redis, checkup.broker
     if target is None or not isinstance(broker, RedisBroker):
         return
     with suppress(SourceError):

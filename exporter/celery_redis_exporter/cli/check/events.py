@@ -18,7 +18,7 @@ from celery_redis_exporter.errors import DecodeError, SourceError
 
 def event_findings(checkup: Checkup) -> Iterator[Finding]:
     """Give the findings about events, and about the workers that send them."""
-    broker = checkup.app.broker
+    broker = checkup.broker
     place = checkup.place("broker")
     try:
         broker.stream.open()
@@ -50,13 +50,13 @@ def event_findings(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _listen(checkup: Checkup, heard: Heard) -> None:
-    app, stop = checkup.app, checkup.stop
-    until = app.clock.monotonic() + checkup.listen
-    while app.clock.monotonic() < until and not stop.is_set():
-        for payload in app.broker.stream.read():
+    stop = checkup.stop
+    until = checkup.clock.monotonic() + checkup.listen
+    while checkup.clock.monotonic() < until and not stop.is_set():
+        for payload in checkup.broker.stream.read():
             heard.messages += 1
             try:
-                for event in app.broker.decode(payload):
-                    heard.fold(event, app.clock.now())
+                for event in checkup.broker.decode(payload):
+                    heard.fold(event, checkup.clock.now())
             except DecodeError:
                 heard.undecodable += 1

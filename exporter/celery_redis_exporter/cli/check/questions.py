@@ -27,7 +27,7 @@ COMMAND = "active_queues"
 def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
     """Give the findings of what workers answer."""
     queues = {name: worker.queues for name, worker in heard.workers.items()}
-    if not checkup.app.settings.celery.inspect_interval:
+    if not checkup.settings.celery.inspect_interval:
         yield rows.CONTROL_OFF.found("control", "nobody is asked", "--celery.inspect-interval=60s")
     elif heard.workers:
         try:
@@ -47,7 +47,7 @@ def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
 
 
 def _refused(checkup: Checkup, error: SourceError) -> Finding:
-    place, postbox = checkup.place("broker"), checkup.app.broker.postbox
+    place, postbox = checkup.place("broker"), checkup.broker.postbox
     if error.reason != "noperm":
         return rows.CONTROL_BROKEN.found("control", f"{error.reason}: {error}", *filter(None, [place.probe()]))
     rights = postbox.rights.partition("<user> ")[2]
@@ -57,7 +57,7 @@ def _refused(checkup: Checkup, error: SourceError) -> Finding:
 
 def _ask_all(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str] | None]:
     """Give the queues of those who answered; raise SourceError."""
-    postbox, answered = checkup.app.broker.postbox, dict[str, frozenset[str] | None]()
+    postbox, answered = checkup.broker.postbox, dict[str, frozenset[str] | None]()
     try:
         for first in range(0, len(names), BATCH):
             batch = names[first : first + BATCH]
@@ -71,10 +71,10 @@ def _ask_all(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str]
 
 
 def _gather(checkup: Checkup, missing: set[str]) -> dict[str, frozenset[str] | None]:
-    app, pause, found = checkup.app, FIRST_PAUSE, dict[str, frozenset[str] | None]()
-    until = app.clock.monotonic() + app.settings.celery.inspect_timeout
-    while missing and app.clock.monotonic() < until and not checkup.stop.is_set():
-        payloads = app.broker.postbox.receive()
+    pause, found = FIRST_PAUSE, dict[str, frozenset[str] | None]()
+    until = checkup.clock.monotonic() + checkup.settings.celery.inspect_timeout
+    while missing and checkup.clock.monotonic() < until and not checkup.stop.is_set():
+        payloads = checkup.broker.postbox.receive()
         for payload in payloads:
             with suppress(DecodeError):
                 reply = decode_reply(payload)
@@ -92,7 +92,7 @@ def _queue_findings(checkup: Checkup, told: dict[str, frozenset[str] | None]) ->
     waiting, counted = _read_queues(checkup)
     if not waiting or (counted is None and not told):
         return
-    shown = checkup.app.queues.shown
+    shown = checkup.application.queues.shown
     consumed = counted if counted is not None else {shown(queue) for queues in told.values() for queue in queues or ()}
     left = sorted(queue for queue in waiting if queue not in consumed)
     if not left:
@@ -109,17 +109,16 @@ def _queue_findings(checkup: Checkup, told: dict[str, frozenset[str] | None]) ->
 
 def _read_queues(checkup: Checkup) -> tuple[dict[str, float], set[str] | None]:
     """Give the queues that hold messages, and those that are consumed, None where the broker does not tell."""
-    app = checkup.app
-    discovery, once = app.broker.discovery, threading.Event()
+    discovery, once = checkup.broker.discovery, threading.Event()
     try:
         if discovery is not None:
             with suppress(SourceError):  # a right less; the queues of the settings are known all the same
-                discovery.run(once, 1, app.settings.queues.discovery_max_keys, once.set)
-        samples = app.broker.scrape.run(app.settings.scrape.deadline)
+                discovery.run(once, 1, checkup.settings.queues.discovery_max_keys, once.set)
+        samples = checkup.broker.scrape.read(checkup.settings.scrape.deadline)
     except SourceError:  # said before, of the server
         return {}, None
     numbers = [(s.metric, s.labels[0], s.value) for s in samples if isinstance(s.value, int | float) and s.labels]
     waiting = {queue: number for metric, queue, number in numbers if metric is QUEUE_LENGTH and number}
-    if not app.broker.counts_consumers:
+    if not checkup.broker.counts_consumers:
         return waiting, None
     return waiting, {queue for metric, queue, number in numbers if metric is QUEUE_CONSUMERS and number}

@@ -21,7 +21,6 @@ from celery_redis_exporter.cli.check.workers import name_some
 from celery_redis_exporter.decode.redis_server import decode_config, parse_info
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.scrape.denials import denials_of
 from celery_redis_exporter.scrape.redis_server import ServerScrape
 from celery_redis_exporter.settings import KombuTarget, RedisTarget
 from celery_redis_exporter.sources.queues import QueueKeys
@@ -38,9 +37,9 @@ SLOW = 0.05
 
 def server_findings(checkup: Checkup) -> Iterator[Finding]:
     """Give the findings about every server of the settings, and about sentinels."""
-    if isinstance(checkup.app.settings.broker, KombuTarget):
+    if isinstance(checkup.settings.broker, KombuTarget):
         yield from _broker_findings(checkup)
-    for scrape in checkup.app.scrape.targets:
+    for scrape in checkup.exporter.reads.targets:
         if checkup.stop.is_set():
             return
         if isinstance(scrape, ServerScrape):
@@ -49,17 +48,17 @@ def server_findings(checkup: Checkup) -> Iterator[Finding]:
 
 def _broker_findings(checkup: Checkup) -> Iterator[Finding]:
     """Ask a broker other than Redis for the queues of the settings."""
-    app, place = checkup.app, checkup.place("broker")
+    place = checkup.place("broker")
     try:
-        samples = app.broker.scrape.run(app.settings.scrape.deadline)
+        samples = checkup.broker.scrape.read(checkup.settings.scrape.deadline)
     except SourceError as error:
         yield unusable("broker", place, error)
         return
     there = {sample.labels[0] for sample in samples if sample.metric is QUEUE_LENGTH}
-    denials, named = denials_of(app.broker.scrape), app.settings.queues.names
+    denials, named = checkup.broker.scrape.denied, checkup.settings.queues.names
     refused = {queue for denial in denials for queue in denial.queues}
     known = [name for name in named if name not in refused]
-    absent = [name for name in known if app.queues.shown(name) not in there]
+    absent = [name for name in known if checkup.application.queues.shown(name) not in there]
     queues = f"; {len(known) - len(absent)} of {len(named)} queues of the settings are there" if named else ""
     yield rows.BROKER_ANSWERS.found("broker", f"{place.shown} answers{queues}")
     if absent:
@@ -72,12 +71,12 @@ def _broker_findings(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _redis_findings(checkup: Checkup, scrape: ServerScrape) -> Iterator[Finding]:
-    settings, subject = checkup.app.settings, f"redis {scrape.name}"
+    settings, subject = checkup.settings, f"redis {scrape.name}"
     target = next((target for target in settings.redis_targets if target.name == scrape.name), None)
     session, deadline = scrape.server.session, settings.scrape.deadline
     try:
-        scrape.run(deadline)  # a sentinel tells its masters' names first
-        samples = scrape.run(deadline)
+        scrape.read(deadline)  # a sentinel tells its masters' names first
+        samples = scrape.read(deadline)
         replies = session.ask([("INFO",), *_config(target), *_commands(checkup, target)], deadline)
         seconds = _fastest_ping(checkup, session) if target is not None else 0.0
     except SourceError as error:
@@ -115,26 +114,25 @@ def _config(target: RedisTarget | None) -> list[Command]:
 
 def _commands(checkup: Checkup, target: RedisTarget | None) -> list[Command]:
     """What else is sent to this server, in the background."""
-    app = checkup.app
     if target is None:  # a sentinel
         return []
-    queue, keys = next(iter(app.settings.queues.names), "celery"), QueueKeys()
+    queue, keys = next(iter(checkup.settings.queues.names), "celery"), QueueKeys()
     commands: list[Command] = [("SCAN", 0, "COUNT", 1)]
-    if isinstance(app.broker, RedisBroker) and target.name == "broker":
-        keys = app.broker.keys
+    if isinstance(checkup.broker, RedisBroker) and target.name == "broker":
+        keys = checkup.broker.keys
         commands += [*keys.length_commands(queue)[:1], *keys.oldest_commands(queue, (0,))]
         commands += [("CLIENT", "ID"), ("CLIENT", "LIST", "ID", 1), ("SMEMBERS", keys.binding_of(queue))]
-    if app.settings.redis.key_space.interval:
+    if checkup.settings.redis.key_space.interval:
         commands += [("MEMORY", "USAGE", keys.binding_of(queue), "SAMPLES", 5), ("PTTL", keys.binding_of(queue))]
     return commands
 
 
 def _fastest_ping(checkup: Checkup, session: Session) -> float:
     """Give the shortest time of some PINGs in seconds: one may be late by accident."""
-    clock, times = checkup.app.clock, []
+    clock, times = checkup.clock, []
     for _ in range(PINGS):
         started = clock.monotonic()
-        session.ask([PING], checkup.app.settings.scrape.deadline)
+        session.ask([PING], checkup.settings.scrape.deadline)
         times.append(clock.monotonic() - started)
     return min(times)
 

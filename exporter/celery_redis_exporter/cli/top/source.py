@@ -16,7 +16,7 @@ import msgspec
 
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon import logs
-from celery_redis_exporter.daemon.application import App
+from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.errors import ConfigError, SourceError
 from celery_redis_exporter.records.report import Report
 from celery_redis_exporter.settings import Settings, changed, load
@@ -113,21 +113,21 @@ class LocalSource:
         settings = _watching(load(arguments, environ, program))
         self._log = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- closed by close()
         logs.configure("error", "json", self._log, secrets=lambda: settings.secrets)
-        self._app = App(settings, SystemClock())
+        self._exporter = Exporter(settings, SystemClock())
         self.name = next(iter(settings.targets)).redacted
         self._listen = listen
-        self._app.start()
+        self._exporter.start()
 
     def read(self) -> Report:
         """Give the report."""
         if self._listen:
-            self._app.stop.wait(self._listen)
+            self._exporter.stop.wait(self._listen)
             self._listen = 0.0
-        return self._app.report()
+        return self._exporter.report()
 
     def close(self) -> None:
         """Stop every thread and close the connections."""
-        self._app.close()
+        self._exporter.close()
         self._log.close()
 
 

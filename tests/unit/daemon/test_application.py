@@ -1,12 +1,13 @@
-"""What a scrape, the status page and the marks behind it show of one and the same state."""
+"""What /metrics, the status page and the marks behind it show of one and the same state."""
 
 import random
 
 import pytest
 
+from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.catalog import workers as rows
-from celery_redis_exporter.daemon.application import App
+from celery_redis_exporter.daemon.application import Application
 from celery_redis_exporter.records.events import WorkerHeartbeat, WorkerOffline, WorkerOnline
 from celery_redis_exporter.settings import load
 from tests.fakes import FakeClock
@@ -20,11 +21,12 @@ class Shown:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.app = App(load([REWRITE, "--series.zero-first=60s"], {}), self.clock)
+        settings = load([REWRITE, "--series.zero-first=60s"], {})
+        self.application = Application(settings, Endpoints(settings, self.clock), self.clock)
 
     def act(self, action: str, worker: str, number: int) -> None:
         """Let something happen to a worker: ``number`` is its process or what the process counts."""
-        workers, now = self.app.workers, self.clock.epoch
+        workers, now = self.application.workers, self.clock.epoch
         if action == "online":
             workers.fold_online(WorkerOnline(worker, now, number, 2.0, 0, 0, None))
         elif action == "heartbeat":
@@ -44,8 +46,7 @@ class Shown:
         return self._values(metric, whole=False, only=None)
 
     def _values(self, metric: Metric, *, whole: bool, only: frozenset[Metric] | None) -> dict[str, object]:
-        app = self.app
-        for family in app.scrape.events(app.pipeline, app.tasks, whole=whole, only=only):
+        for family in self.application.families(whole=whole, only=only):
             if family.metric.name == metric.name:
                 return {series.labels[0]: value for series, value in zip(family.series, family.values, strict=True)}
         return {}

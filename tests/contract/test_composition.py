@@ -1,0 +1,73 @@
+"""Objects are complete when their constructor returns, names mean one thing, and modules depend in one direction."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.test_house_rules import PACKAGE, ROOT, parse
+
+FOLDER = ROOT / "exporter" / "celery_redis_exporter"
+COMPOSED = ("brokers", "collectors", "daemon", "scrape", "web")
+FOREIGN = (
+    "logging.", "sys.", "threading.", "logging.getLogger(", "record.", "config.", "self._server.", "context.",
+    "others.router.",
+)  # fmt: skip
+"""Objects of the standard library and of other libraries, which are set up by their attributes."""
+BEFORE = """
+self.pipeline.give_way = self.precedence.give_way
+self.pipeline.decode = broker.decode
+self.scrape.watchers += [self.status.servers.note]
+service.app.answerer.after_large = give_back_memory
+scrape.backlog = lambda: stream.backlog
+before, cluster.nodes = cluster.nodes, nodes
+cluster.asked = cluster.session(address)
+read.removed = True
+event.exception, event.traceback = None, _NO_TRACEBACK
+setattr(answers, reply.command, reply.answer)
+"""
+"""Ten places where objects were completed, or changed, by other modules than their own."""
+
+
+def stores(tree: ast.AST) -> Iterator[str]:
+    """Yield each store to an attribute of another object than ``self``; values of series are meant to be written."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
+            yield ast.unparse(node)
+        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store) or node.attr == "value":
+            continue
+        if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+            yield ast.unparse(node)
+
+
+def test_nothing_is_attached_from_outside() -> None:
+    """In the folders that connect layers no module stores to an attribute of an object that is not its own."""
+    found = {
+        f"{path.relative_to(FOLDER)}:{store}"
+        for path in PACKAGE
+        if path.relative_to(FOLDER).parts[0] in COMPOSED
+        for store in stores(parse(path))
+        if not store.startswith(FOREIGN)
+    }
+    assert set() == found
+
+
+@pytest.mark.parametrize("line", BEFORE.strip().splitlines())
+def test_attachments_are_found(line: str) -> None:
+    """The check above finds each of the ten places that the package once had."""
+    found = [store for store in stores(ast.parse(line)) if not store.startswith(FOREIGN)]
+    assert len(found) >= 1
+
+
+def test_the_top_of_the_package_has_four_modules() -> None:
+    """Everything else is in a folder that is named for what it does."""
+    assert {"__init__.py", "__main__.py", "clock.py", "errors.py"} == {path.name for path in FOLDER.glob("*.py")}
+
+
+def test_folders_mirror_the_package() -> None:
+    """Each unit test of a layer is named for a module of that layer, or for what several of its modules do together."""
+    modules = {path.relative_to(FOLDER).with_suffix("") for path in PACKAGE}
+    tests = [path for path in (ROOT / "tests" / "unit").rglob("test_*.py") if path.parent != ROOT / "tests" / "unit"]
+    folders = {Path(*module.parts[:-1]) for module in modules}
+    assert set() == {path.parent.relative_to(ROOT / "tests" / "unit") for path in tests} - folders
