@@ -28,6 +28,12 @@ def names(url: str) -> list[str]:
         registry.register(collector)
         return [metric.name for metric in collector.describe()] + [__version__]
 """
+PROJECT = """\
+from celery import Celery
+
+app = Celery("shop", broker="redis://127.0.0.1:1/0")
+app.conf.beat_schedule = {"report": {"task": "exporter.report", "schedule": 600.0}}
+"""
 WRONG = USER + '\n\nnumber: int = names("")\nCollector().strat()\n'
 
 
@@ -103,6 +109,27 @@ def test_an_installation_is_scraped(installed: Installation, programs: Programs)
     eventually(exporter.hears)
     assert exporter.value("redis_up", redis="broker") == 1
     assert exporter.labels("celery_exporter_build_info")[0]["version"] == __version__
+
+
+def test_a_project_with_a_package_called_exporter(installed: Installation, tmp_path: Path) -> None:
+    """Script, ``schedule --app`` and library work in a project whose own package is called ``exporter``."""
+    package = tmp_path / "exporter"
+    package.mkdir()
+    (package / "__init__.py").write_text("OWN = 'own'\n", encoding="utf-8")
+    (package / "celery.py").write_text(PROJECT, encoding="utf-8")
+
+    def run(*command: str | Path) -> str:
+        environment = installed.environment | {"PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert f"celery-redis-exporter {__version__}\n" == run(installed.program, "--version")
+    schedule = run(installed.program, "schedule", "--app=exporter.celery")
+    assert 'tasks:\n  "exporter.report":\n    expected_interval: 10m\n' == schedule
+    library = "import exporter; from celery_redis_exporter import Collector; print(exporter.OWN, Collector.__name__)"
+    assert "own Collector\n" == run(installed.python, "-c", library)
+    assert "usage: celery-redis-exporter" in run(installed.python, "-m", "celery_redis_exporter", "--help")
 
 
 def test_a_user_of_the_library_is_type_checked(installed: Installation, tmp_path: Path) -> None:

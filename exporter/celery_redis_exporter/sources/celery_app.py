@@ -40,7 +40,7 @@ def _find(app: str) -> Any:  # noqa: ANN401 -- celery ships no types
 
     try:
         return find_app(app)
-    except (ImportError, AttributeError, TypeError, ValueError, CeleryError) as error:
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError, CeleryError) as error:
         raise ConfigError(
             f"--app {app}: can't be imported ({error}); run this where the application can be, "
             "and name it as for celery --app, as in proj.celery"
