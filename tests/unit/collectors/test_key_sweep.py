@@ -1,27 +1,23 @@
 """A pass over one database, and what it may cost."""
 
 import threading
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import pytest
 
-from celery_redis_exporter.collectors.key_sweep import (
-    MOST_CENSUS,
-    MOST_COMMON,
-    SLOW_SECONDS,
-    KeyBudget,
-    KeyNames,
-    KeySweep,
-)
+from celery_redis_exporter.collectors.key_sweep import SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
 from celery_redis_exporter.decode.key_groups import CeleryNames
-from celery_redis_exporter.sources.key_space import MOST_MEASURED, KeySpaceReader
+from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 from celery_redis_exporter.state.key_groups import KeyGroups
 from celery_redis_exporter.state.key_tallies import Estimate
 from tests.fakes import FakeClock
 from tests.key_server import KeyServer
 
 KEYS = {b"user:%d" % number: (100, -1 if number % 4 else 5000) for number in range(3000)}
+GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")
 QUEUES = CeleryNames(queues={"orders": "orders"})
 NAMES = KeyNames(QUEUES, {}, ("orders", "orders\x06\x163", "unacked"))
 
@@ -95,11 +91,96 @@ def test_no_more_keys_are_measured_than_the_budget_has() -> None:
 
 
 def test_round_trips_are_bounded() -> None:
-    """No round trip measures more than a bound of keys, and common groups leave room for rare ones."""
-    lane = Lane(KEYS | {b"%s-%d" % (kind, n): (50 * n, -1) for kind in (b"a", b"b", b"c") for n in range(500)})
+    """No round trip measures more than a hundred keys, the census included."""
+    queues = {b"queue-%d" % number: (70, -1) for number in range(150)}
+    names = KeyNames(CeleryNames(), {}, tuple(name.decode() for name in queues))
+    sizes = {b"%s-%d" % (kind, n): (50 * n, -1) for kind in (b"a", b"b", b"c") for n in range(500)}
+    lane = Lane(KEYS | sizes | queues, names)
+    trips: list[int] = []
+    exchange = lane.server.exchange
+
+    def counted(commands: Sequence[Command], deadline: float) -> list[Any]:
+        trips.append(sum(command[0] == "MEMORY" for command in commands))
+        return exchange(commands, deadline)
+
+    lane.server.exchange = counted  # type: ignore[method-assign]
     lane.go_on(measured=100_000)
-    kinds = "".join("S" if command[0] == "SCAN" else "m" for command in lane.server.sent if command[0] != "PTTL")
-    assert MOST_COMMON <= max(map(len, kinds.split("S"))) <= MOST_MEASURED
+    assert [1, 100, 50] == trips[:3], "one key is tried, then the census is read"
+    assert 70 <= max(trips[3:]) <= 100
+
+
+def test_common_groups_leave_room_for_rare_ones() -> None:
+    """A round trip measures at most 70 keys of groups with enough measurements, and leaves the rest to rare groups."""
+    common = {b"common:%d" % number: (number**2, -1) for number in range(3000)}
+    lane = Lane(dict(common))
+    lane.go_on(measured=100_000)
+    lane.server.databases[0] |= {b"rare:%d" % number: (50, -1) for number in range(60)}
+    lane.server.sent.clear()
+    lane.go_on(measured=100_000)
+    trips, measured = [0], set()
+    for command in lane.server.sent:
+        if command[0] == "SCAN":
+            trips.append(0)
+        elif command[0] == "MEMORY":
+            trips[-1] += command[2] in common
+            measured.add(command[2])
+    assert 70 == max(trips)
+    assert {b"rare:%d" % number for number in range(60)} <= measured
+
+
+def test_part_of_the_budget_is_reserved_for_rare_groups() -> None:
+    """Groups with few measurements may use 30 % of the budget at once; the rest is spread over the pass."""
+    lane = Lane(KEYS)
+    lane.go_on(measured=100)
+    scans = [place for place, command in enumerate(lane.server.sent) if command[0] == "SCAN"]
+    first = [command for command in lane.server.sent[scans[0] : scans[1]] if command[0] == "MEMORY"]
+    assert 30 <= len(set(first)) <= 33  # the reserved keys, and the first of the others
+
+
+def test_a_crowd_of_rare_groups_does_not_use_the_whole_budget() -> None:
+    """However many groups are new, a group with enough measurements gets its part of the budget."""
+    users = {b"user:%d" % number: (100, -1) for number in range(38)}
+    lane = Lane(dict(users))
+    lane.go_on()
+    lane.server.databases[0] |= {name.encode(): (50, -1) for name in GREEK}
+    lane.server.sent.clear()
+    lane.go_on(measured=10)
+    measured = [command[2] in users for command in lane.server.commands("MEMORY")]
+    assert (7, 3) == (measured.count(True), measured.count(False))
+
+
+def test_a_single_key_is_measured_before_a_large_new_group() -> None:
+    """Of groups with few measurements the smallest are measured first, because a single key is scanned once a sweep."""
+    lane = Lane({b"user:%d" % number: (100, -1) for number in range(40)} | {name.encode(): (9, -1) for name in GREEK})
+    lane.go_on(measured=30)
+    assert {9} == {lane.estimates()[name].memory for name in GREEK}
+
+
+def test_busy_time_is_the_sum_of_all_round_trips() -> None:
+    """The busy time is the sum of the server's time for scans, the census and measured keys."""
+    lane = Lane(KEYS | {b"orders": (10**6, -1)}, NAMES)
+    lane.server.slowness |= {"SCAN": 0.003, "MEMORY": 0.0002}
+    lane.go_on(names=150)
+    assert "SCAN" != lane.server.sent[-1][0], "the last names are measured after the last scan"
+    scans, measured = len(lane.server.commands("SCAN")), len(lane.server.commands("MEMORY")) - 1  # the first is a trial
+    assert measured > 3
+    assert 0.003 * scans + 0.0002 * measured == pytest.approx(lane.sweep.busy)
+
+
+def test_pauses_end_with_the_pass() -> None:
+    """The pauses between batches do not exceed the wall clock time of the pass."""
+    lane = Lane(KEYS)
+    rests: list[float] = []
+
+    def wait(timeout: float | None = None) -> bool:
+        rests.append(timeout or 0.0)
+        lane.server.clock.advance(timeout or 0.0)
+        return False
+
+    lane.stop.wait = wait  # type: ignore[method-assign]
+    lane.server.slowness["SCAN"] = 0.01
+    assert "wall" == lane.go_on(wall=1.0, duty=0.001)
+    assert 0 < sum(rests) <= 1.0
 
 
 def test_the_server_is_left_alone_between_batches() -> None:
@@ -169,14 +250,14 @@ def test_a_flood_of_keys_shows_at_once() -> None:
 
 
 def test_the_census_is_bounded() -> None:
-    """With more queues than the bound, those beyond it are part of the sample."""
-    queues = [f"queue-{number}x" for number in range(MOST_CENSUS + 5)]
+    """Of a thousand queues the keys are read in each pass; those of further queues are part of the sample."""
+    queues = [f"queue-{number}x" for number in range(1005)]
     names = KeyNames(CeleryNames(queues={queue: queue for queue in queues}), {}, tuple(queues))
     lane = Lane({queue.encode(): (70, -1) for queue in queues}, names)
     lane.go_on()
-    assert MOST_CENSUS == len(lane.sweep.groups.census)
+    assert 1000 == len(lane.sweep.groups.census)
     assert {1} == {lane.estimates()[queue].keys for queue in queues[:150] if queue in lane.estimates()}
-    assert MOST_CENSUS + 5 == sum(each.keys for each in lane.estimates().values())
+    assert 1005 == sum(each.keys for each in lane.estimates().values())
 
 
 def test_without_the_right_to_measure_counts_are_given() -> None:

@@ -1,6 +1,7 @@
 """Which databases of which servers are looked at, and by which names."""
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
+from celery_redis_exporter.collectors.key_sweep import KeyBudget
 from celery_redis_exporter.daemon.key_spaces import KeySpaces
 from celery_redis_exporter.daemon.options import task_limits
 from celery_redis_exporter.settings import load
@@ -33,6 +34,13 @@ def test_databases_of_one_server_are_read_together() -> None:
     both = databases(*HERE, "--result-backend-url", "redis://two:6379/1", *further)
     assert {"broker": {0, 2, 5}, "results": {1, 2, 5}} == both
     assert {"results": {1}} == databases("--broker-url", "amqp://x", "--result-backend-url", "redis://two:6379/1")
+
+
+def test_default_budget_of_a_cycle() -> None:
+    """By default a cycle reads 20,000 names and 1,000 sizes, and takes 50 ms of the server, 5 s and a duty of 2 %."""
+    (sampler,) = build(*HERE).samplers
+    assert KeyBudget(names=20_000, measured=1000, busy=0.05, wall=5.0, duty=0.02) == sampler._options.budget
+    assert KeyBudget() == sampler._options.budget
 
 
 def test_no_interval_looks_at_nothing() -> None:

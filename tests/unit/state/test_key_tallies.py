@@ -164,3 +164,16 @@ def test_the_rest_is_added_up() -> None:
     assert (40, 200, 0.5) == (rest.keys, rest.memory, rest.without_ttl)
     assert pytest.approx((2**0.5 / 40, 20 * 2**0.5 / 200)) == (rest.keys_error, rest.memory_error)
     assert groups[:2] == fold_rest(groups[:2], 2)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [([72] * 1000, 200), ([50, 150] * 500, 1539), ([*[1] * 999, 10**6], 5000), ([72] * 29, 5000)],
+    ids=["equal", "spread", "wild", "too few to estimate a spread"],
+)
+def test_number_of_keys_to_measure(sizes: list[int], expected: int) -> None:
+    """Of a group 200 to 5,000 keys are measured: as many as an error of 2.5 % of the mean size requires."""
+    tally = Tally()
+    for size in sizes:
+        tally.measure(reading(size), 0)
+    assert expected == tally.target

@@ -45,3 +45,28 @@ def test_clock_of_the_worker_set_back() -> None:
     for number in range(3):
         total += ledger.heartbeat(5, 6_410.0 + number)[0]
     assert 0 == total
+
+
+def test_a_start_with_the_timestamp_of_a_heartbeat_is_not_missing() -> None:
+    """A start that has the timestamp of a heartbeat and arrives after it is not reported missing, now or later."""
+    ledger = StartsLedger()
+    ledger.started(1.0)
+    ledger.heartbeat(1, 2.0)
+    ledger.heartbeat(2, 3.0)
+    ledger.started(3.0)
+    assert [(0, False)] * 3 == [ledger.heartbeat(2, 4.0 + number) for number in range(3)]
+
+
+def test_an_idle_worker_is_not_silent() -> None:
+    """A worker that executed nothing is not reported as one that sends no task events."""
+    ledger = StartsLedger()
+    assert [(0, False)] * 4 == [ledger.heartbeat(7, float(number)) for number in range(4)]
+
+
+def test_silence_is_reported_again_after_an_interruption() -> None:
+    """After an interruption missing starts are losses for two heartbeats; from the third on, the worker is silent."""
+    ledger = StartsLedger()
+    ledger.heartbeat(0, 1.0)
+    ledger.gap()
+    settled = [ledger.heartbeat(number, 1.0 + number) for number in range(1, 4)]
+    assert [(0, False), (1, False), (0, True)] == settled

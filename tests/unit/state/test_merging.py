@@ -61,6 +61,7 @@ def test_counters_never_fall(shown: Shown) -> None:
         (lambda: lab.beat(10, worker="web-1"), 10),
         (lambda: lab.beat(5, worker="web-2"), 15),
         (lambda: lab.beat(12, worker="web-1"), 17),
+        (lambda: lab.beat(12, worker="web-1"), 17),  # it executed nothing
         (lambda: lab.offline("web-2"), 17),
         (lambda: lab.beat(4, worker="web-3"), 21),
         (lambda: lab.beat(1, worker="web-1", pid=2), 22),  # it started anew

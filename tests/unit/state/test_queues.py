@@ -1,10 +1,16 @@
 """Known queues and the age of their next message."""
 
+import re
+
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, QueueReading
 from celery_redis_exporter.records.samples import Reading, Sample
 from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
+from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import Lab
+
+TENANTS = Naming(queue=NameRules(rewrites=[Rewrite(re.compile(r"tenant-.+"), "tenants")]))
 
 
 def values(samples: list[Sample]) -> dict[tuple[str, tuple[str, ...]], Reading]:
@@ -105,3 +111,36 @@ def test_what_a_broker_counts() -> None:
     found = values(queues.fold_counts([QueueCount("q", 3, 0), QueueCount("r", 0, None)]))
     lengths = {(rows.QUEUE_LENGTH.name, ("q",)): 3, (rows.QUEUE_LENGTH.name, ("r",)): 0}
     assert {**lengths, (rows.QUEUE_CONSUMERS.name, ("q",)): 0} == found
+
+
+def test_age_of_queues_shown_under_one_name() -> None:
+    """The age of queues that are shown under one name is that of the oldest message in any of them."""
+    lab = Lab(TaskLimits(naming=TENANTS))
+    queues = Queues(lab.tasks, ["tenant-a", "tenant-b"], 10)
+    young = QueueReading("tenant-a", {0: 1}, {0: QueuedMessage("a", lab.start + 20)})
+    old = QueueReading("tenant-b", {0: 2}, {0: QueuedMessage("b", lab.start)})
+    for readings in ([young, old], [old, young]):
+        found = values(queues.fold_all(readings, lab.start + 30))
+        assert {(rows.QUEUE_LENGTH.name, ("tenants",)): 3, (rows.QUEUE_OLDEST_AGE.name, ("tenants",)): 30} == found
+
+
+def test_broker_counts_of_queues_shown_under_one_name() -> None:
+    """Messages and consumers of queues that are shown under one name are summed."""
+    queues = Queues(Lab(TaskLimits(naming=TENANTS)).tasks, ["tenant-a", "tenant-b"], 10)
+    found = values(queues.fold_counts([QueueCount("tenant-a", 3, 1), QueueCount("tenant-b", 4, 2)]))
+    assert {(rows.QUEUE_LENGTH.name, ("tenants",)): 7, (rows.QUEUE_CONSUMERS.name, ("tenants",)): 3} == found
+
+
+def test_age_is_never_negative() -> None:
+    """A message whose publisher's clock is ahead is 0 s old."""
+    lab = Lab()
+    queues = Queues(lab.tasks, [], 10)
+    found = values(queues.fold(QueueReading("q", {0: 1}, {0: QueuedMessage("a", lab.start + 5)}), lab.start))
+    assert 0 == found[rows.QUEUE_OLDEST_AGE.name, ("q",)]
+
+
+def test_names_of_refused_queues_are_bounded() -> None:
+    """At most ten thousand names of queues over the limit are kept."""
+    queues = Queues(Lab().tasks, ["a"], 1)
+    queues.add(f"bcast.{number}" for number in range(10_001))
+    assert len(queues._refused) <= 10_000

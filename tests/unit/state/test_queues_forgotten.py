@@ -128,6 +128,21 @@ def test_a_forgotten_queue_makes_room() -> None:
     assert 1 == site.value(*dropped)
 
 
+def test_a_queue_that_is_refused_again_is_counted_again() -> None:
+    """A queue that was refused, then shown, then forgotten, counts as dropped once more when it is refused again."""
+    site = Site(limit=1)
+    dropped = (internals.SERIES_DROPPED, rows.QUEUE_LENGTH.name)
+    site.queues.add(["first"])
+    site.queues.add(["again"])
+    site.wait()
+    site.queues.add(["again"])
+    assert (("again",), 1) == (site.queues.known(), site.value(*dropped))
+    site.wait()
+    site.queues.add(["last"])
+    site.queues.add(["again"])
+    assert (("last",), 2) == (site.queues.known(), site.value(*dropped))
+
+
 def test_a_queue_refused_by_its_events_is_shown_when_there_is_room() -> None:
     """A queue that only events name, and consumers, is taken in too as soon as another one is forgotten."""
     site = Site(limit=1)

@@ -1,10 +1,13 @@
 """Several executions of one task id at the same time."""
 
+from math import inf
+
 import pytest
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.events import TaskCancelled
+from celery_redis_exporter.state.runs import running_on
 from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER, TaskLimits
 from tests.lab import W1, W2, Lab
 
@@ -87,3 +90,63 @@ def test_a_heartbeat_counts_both_executions_of_an_id() -> None:
         lab.beat(active=1, processed=2)
         lab.clock.advance(2)
     assert (1, lab.start + 60) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+
+
+def test_executions_of_one_id_have_a_bound() -> None:
+    """The eleventh execution of one task id ends the oldest one, which is counted as evicted."""
+    lab = Lab()
+    lab.sent("a", 0)
+    for number in range(1, 12):
+        lab.started("a", number, worker=f"w{number}@host")
+    assert (10, lab.start + 2) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+    assert 1 == lab.value(internals.TASKS_EVICTED, "count")
+
+
+def test_a_retry_ends_the_oldest_execution() -> None:
+    """Of three executions of one id on one worker a retry ends the oldest, whose retry the others are."""
+    lab = Lab()
+    lab.sent("a", 0)
+    for at in (1, 10, 20):
+        lab.started("a", at)
+    lab.retried("a", 30)
+    assert (1, 29.0) == lab.observations(rows.TASK_RUNTIME, *TQ, "retry")
+    assert (2, lab.start + 10) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+
+
+def test_a_cancellation_ends_the_latest_execution() -> None:
+    """Of two executions of one id on one worker a task-cancelled ends the one that started last."""
+    lab = Lab()
+    lab.sent("a", 0)
+    for at, worker in ((1, W1), (10, W1), (20, W2)):
+        lab.started("a", at, worker=worker)
+    lab.cancelled("a", 30)
+    assert [lab.start + 1, lab.start + 20] == sorted(
+        started_at for worker in lab.workers.by_name.values() for _, started_at in running_on(worker)
+    )
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["ended", "closed before"])
+def test_a_run_without_a_start_has_no_runtime(lost: bool) -> None:  # noqa: FBT001 -- a parameter
+    """If the task-started of a retry is lost, its runtime is unknown: the start of the previous run is not used."""
+    lab = Lab()
+    lab.sent("a", 0)
+    lab.started("a", 1)
+    if lost:
+        lab.tasks.close_runs(lab.workers.by_name[W1], "lost", inf)
+    lab.retried("a", 2)
+    lab.received("a", 3, retries=1)
+    lab.failed("a", 10)
+    assert {"retry": 1, "failure": 1} == lab.ends()
+    assert (0, 0) == lab.observations(rows.TASK_RUNTIME, *TQ, "failure")
+
+
+def test_age_ends_a_second_execution_too() -> None:
+    """An execution that starts after another one ended, without a task-received, stops running at the age limit."""
+    lab = Lab(TaskLimits(age=100))
+    lab.sent("a", 0)
+    lab.started("a", 1)
+    lab.rejected("a", 2, requeue=True)
+    lab.started("a", 3)
+    lab.clock.advance(101)
+    lab.tasks.sweep(lab.clock.monotonic())
+    assert (0, 1) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(internals.TASKS_EVICTED, "age"))

@@ -5,8 +5,9 @@ import pytest
 from celery_redis_exporter.catalog import OVERFLOW, Metric, internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
+from celery_redis_exporter.catalog.labels import WORKER
 from celery_redis_exporter.records.samples import Distribution, Value
-from celery_redis_exporter.state.series import NewSeries, Store
+from celery_redis_exporter.state.series import ExemplarHistogram, Histogram, NewSeries, Store
 from tests.fakes import FakeClock
 
 METRICS = (rows.TASKS, rows.TASK_WAIT, worker_rows.WORKER_UP, *internals.METRICS)
@@ -97,6 +98,39 @@ def test_buckets_count_bounds_as_inside() -> None:
     assert [2, 2, 1] == histogram.counts
 
 
+def test_many_observations_count_like_single_ones() -> None:
+    """Observations that are added together are counted in the same buckets as single ones."""
+    values = (0.5, 1.0, 1.5, 2.0, 99.0)
+    together, single = (Histogram((), (1.0, 2.0)) for _ in range(2))
+    together.observe_all(values)
+    together.observe_all(values)
+    for value in values * 2:
+        single.observe(value)
+    assert single.counted() == together.counted() == Distribution([4, 4, 2], 208.0)
+
+
+@pytest.mark.parametrize("kind", [Histogram, ExemplarHistogram])
+@pytest.mark.parametrize(
+    ("since", "eta", "expected"),
+    [(4.0, None, 6.0), (4.0, 8.0, 2.0), (4.0, 3.0, 6.0), (12.0, None, 0.0), (4.0, 12.0, 0.0)],
+    ids=["no eta", "eta", "eta before", "clock ahead", "start before eta"],
+)
+def test_delays(kind: type[Histogram], since: float, eta: float | None, expected: float) -> None:
+    """A delay starts at the publication or at a later eta, and is never negative, with exemplars or without."""
+    histogram, plain = kind((), (2.0, 5.0)), Histogram((), (2.0, 5.0))
+    histogram.observe_delay(10.0, since, eta, "id")
+    plain.observe(expected)
+    assert (plain.counts, expected) == (histogram.counts, histogram.total)
+
+
+def test_whole_values_have_no_exemplars() -> None:
+    """Values that include new series contain no exemplars."""
+    store = Store(METRICS, 10, {rows.TASK_WAIT.name: (1.0,)}, NewSeries(FakeClock(), zero_first=30))
+    store.histogram(rows.TASK_WAIT, "t", "q").observe_task(0.5, "id", 1.0)
+    (family,) = store.collect(whole=True, only=frozenset((rows.TASK_WAIT,)))
+    assert [Distribution([1, 0], 0.5)] == list(family.values)
+
+
 def test_discard_and_expire() -> None:
     """A removed series is gone, an expired one is counted too, and removing nothing counts nothing."""
     store = Store(METRICS, 10, {})
@@ -105,6 +139,27 @@ def test_discard_and_expire() -> None:
     store.expire(worker_rows.WORKER_UP, ("w",))
     assert 1 == store.scalar(internals.SERIES_EXPIRED, worker_rows.WORKER_UP.name).value
     assert not store.discard(worker_rows.WORKER_UP, ("w",))
+
+
+def test_number_of_series_decreases() -> None:
+    """The number of series of a metric decreases when a series is removed."""
+    store = Store(METRICS, 10, {})
+    for worker in ("w1", "w2"):
+        store.scalar(worker_rows.WORKER_UP, worker)
+    numbers = []
+    for _ in range(2):
+        store.collect()
+        numbers.append(store.scalar(internals.SERIES, worker_rows.WORKER_UP.name).value)
+        store.discard(worker_rows.WORKER_UP, ("w2",))
+    assert [2, 1] == numbers
+
+
+def test_metrics_with_an_added_worker_label_can_be_selected() -> None:
+    """A metric that is extended by the label of the worker can be collected by its catalogue entry."""
+    store = Store(METRICS, 10, {}, NewSeries(by_worker=frozenset((rows.TASKS,))))
+    store.scalar(rows.TASKS, "t", "q", "success", "w").value = 3
+    (family,) = store.collect(only=frozenset((rows.TASKS,)))
+    assert ([3], (*rows.TASKS.labels, WORKER)) == (list(family.values), family.metric.labels)
 
 
 def test_undeclared_metric() -> None:

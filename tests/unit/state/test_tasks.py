@@ -7,7 +7,7 @@ import pytest
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.events import TaskFailed
-from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER, TaskLimits
 from celery_redis_exporter.state.worker import Setup
 from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import W1, W2, Lab
@@ -362,6 +362,23 @@ def test_late_task_sent_of_a_running_task(lab: Lab) -> None:
     assert {"success": 1} == lab.ends(queue=UNKNOWN)
 
 
+@pytest.mark.parametrize(
+    ("late", "first", "second"), [(1.0, (1, 0.0), (0, 0.0)), (1.5, (0, 0.0), (1, 4.5))], ids=["its own", "the next"]
+)
+def test_task_sent_with_a_later_timestamp_than_a_start(
+    lab: Lab, late: float, first: tuple[int, float], second: tuple[int, float]
+) -> None:
+    """A task-sent stamped up to one second after a start belongs to that run, one stamped later to the next run."""
+    lab.received("a", 1)
+    lab.started("a", 2)
+    lab.sent("a", 2 + late)
+    lab.succeeded("a", 4)
+    assert first == lab.observations(rows.TASK_WAIT, "t", UNKNOWN)
+    lab.received("a", 5)
+    lab.started("a", 8)
+    assert second == lab.observations(rows.TASK_WAIT, *TQ)
+
+
 def test_queue_of_the_only_consumed_one(lab: Lab) -> None:
     """Without task-sent the queue is that of the worker, where it is known to consume a single one."""
     lab.workers.meet(W1).setup = Setup(("emails",))
@@ -518,6 +535,49 @@ def test_ended_tasks_do_not_pile_up(lab: Lab) -> None:
     assert {"success": 100_000} == lab.ends()
     assert 5_000 <= len(lab.tasks.tracked) <= 5_500
     assert "95000" in lab.tasks.tracked
+
+
+@pytest.mark.parametrize("state", ["waiting", "running"])
+def test_a_requeued_task_is_not_forgotten(lab: Lab, state: str) -> None:
+    """A rejected task that waits or runs again is counted when it ends, however many other tasks end meanwhile."""
+    lab.sent("a", 0)
+    lab.received("a", 1)
+    lab.started("a", 2)
+    lab.rejected("a", 3, requeue=True)
+    lab.received("a", 4)
+    if state == "running":
+        lab.started("a", 5)
+    for number in range(ENDED_KEPT + 2 * TOGETHER):
+        lab.sent(str(number), 5)
+        lab.revoked(str(number), 6)
+    if state == "waiting":
+        lab.started("a", 5)
+    assert 1 == lab.value(rows.TASKS_RUNNING, *TQ)
+    lab.succeeded("a", 8)
+    assert {"rejected": 1, "success": 1, "revoked": ENDED_KEPT + 2 * TOGETHER} == lab.ends()
+
+
+def test_ended_tasks_are_not_evicted_for_their_age() -> None:
+    """A task that ended is not counted as evicted, however long its record is kept."""
+    lab = Lab(TaskLimits(age=100))
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    lab.failed("a", 2)
+    lab.advance(101)
+    lab.tasks.sweep(lab.clock.monotonic())
+    assert lab.value(internals.TASKS_EVICTED, "age") is None
+    lab.failed("a", 2)
+    assert {"failure": 1} == lab.ends()
+
+
+def test_a_twentieth_is_evicted_at_once() -> None:
+    """The task that exceeds the limit evicts the oldest twentieth, and no more."""
+    lab = Lab(TaskLimits(tracked=100))
+    for number in range(101):
+        lab.sent(str(number), 0)
+    assert 5 == lab.value(internals.TASKS_EVICTED, "count")
+    assert ("4" in lab.tasks.tracked, "5" in lab.tasks.tracked) == (False, True)
 
 
 def test_exemplars_carry_the_task_id(lab: Lab) -> None:
