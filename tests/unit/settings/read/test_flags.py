@@ -47,7 +47,12 @@ def test_text_arrives_as_it_was_written(text: str) -> None:
 
 
 def test_every_row_is_a_flag() -> None:
-    """Each flag in the help is one that the parser knows."""
+    """The parser reads every setting from its flag in the help, and a group of settings from its JSON object."""
     for row in describe():
-        argument = row.flag if row.kind == "boolean" else f"{row.flag}={{}}"
-        assert read_flags([argument]) is not None
+        argument, path = f"{row.flag}=word", row.path
+        value: object = "word"
+        if row.kind == "boolean":
+            argument, value = row.flag, True
+        elif row.kind == "JSON":
+            argument, path = f'{row.flag}={{"global_keyprefix": "word"}}', (*row.path, "global_keyprefix")
+        assert {path: value} == {read: given.value for read, given in read_flags([argument]).items()}
