@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from celery_redis_exporter.catalog import Kind, Metric
-from celery_redis_exporter.exposition.compression import Compressor
+from celery_redis_exporter.exposition.compression import compress
 from celery_redis_exporter.exposition.negotiate import Format, negotiate
 from celery_redis_exporter.exposition.process import ProcessMetrics
 from celery_redis_exporter.exposition.text import has_exemplars, render_family
@@ -52,7 +52,6 @@ class Renderer:
         self._dropped = frozenset(dropped)
         self._created = created
         self._kept: dict[bool, dict[Metric, _Text]] = {False: {}, True: {}}
-        self._compressors = {False: Compressor(), True: Compressor()}
 
     def render(self, families: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
         """Render a part of a body, piece by piece; each metric must come in one family at most.
@@ -79,7 +78,7 @@ class Renderer:
         """Put a body together from its pieces and the process's own metrics, compressed if the format says so."""
         end = b"# EOF\n" if reply_format.openmetrics else b""
         body = chain(texts, (process, end))
-        return self._compressors[reply_format.openmetrics].compress(body) if reply_format.gzip else b"".join(body)
+        return compress(body) if reply_format.gzip else b"".join(body)
 
     def _render_small(self, family: Family, kept: _Text | None, *, openmetrics: bool) -> bytes:
         """Render, or give the text of the last time if nothing has changed (0.0 and -0.0 count as the same here)."""
