@@ -1,10 +1,10 @@
-"""How rows of the catalogue are read from fields of INFO-like replies.
+"""Read fields of INFO-like replies by the catalogue's rows.
 
-Takes rows and the texts of fields, gives numbers in the metric's unit, or none where there is none. Keeps nothing.
+Texts of fields go in, samples come out, with numbers in the metric's unit. Nothing is kept.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from celery_redis_exporter.catalog import Metric
@@ -13,14 +13,12 @@ from celery_redis_exporter.records.samples import Sample
 
 MAX_DIGITS = 20
 
-
-def read_whole(value: str) -> int | None:
-    """Give a whole number that 64 bits may hold; None for anything else, as Python refuses to read endless ones."""
-    return int(value) if value.isdecimal() and len(value) < MAX_DIGITS else None
+Fields = Sequence[tuple[str, str]]
+"""Names and values in the order of the reply. A name may come more than once."""
 
 
 class FieldRow(NamedTuple):
-    """How one metric is read from its field; see ``catalog.metric.Info``."""
+    """How one metric is read from its field. The attributes are those of ``catalog.metric.Info``."""
 
     metric: Metric
     part: str
@@ -28,59 +26,76 @@ class FieldRow(NamedTuple):
     divisor: float
     words: dict[str, float]
 
-    def read(self, value: str | None) -> float | None:
-        """Give the value in the metric's unit; None if it is missing or no number."""
-        if value is None:
-            return None
-        try:
-            whole = read_whole(value)
-            number = float(value) if whole is None else whole
-        except ValueError:
+    def read(self, value: str) -> float | None:
+        """Return the value in the metric's unit, None if it is not a number."""
+        number = read_number(value)
+        if number is None:
             return self.words.get(value)
         return number if self.divisor == 1 else number / self.divisor
 
 
+def read_whole(value: str) -> int | None:
+    """Return a whole number of at most 19 digits, None for anything else. Python refuses to parse very long ones."""
+    return int(value) if value.isdecimal() and len(value) < MAX_DIGITS else None
+
+
+def read_number(value: str) -> float | None:
+    """Return a number, None if the text is not one."""
+    if value.isdecimal() and len(value) < MAX_DIGITS:
+        return int(value)
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def read_fields(text: str) -> list[tuple[str, str]]:
+    """Split an INFO-like reply into its fields."""
+    lines = [line.partition(":") for line in text.split("\r\n")]
+    return [(name, value) for name, colon, value in lines if colon and not name.startswith("#")]
+
+
 def row_of(metric: Metric) -> FieldRow:
-    """Give how a metric is read; raise TypeError if it does not come from INFO."""
+    """Return how a metric is read; raise TypeError if it does not come from INFO."""
     origin = metric.origin
     if not isinstance(origin, Info):
         raise TypeError(f"{metric.name} does not come from INFO")
     return FieldRow(metric, origin.part, origin.part_elsewhere, origin.divisor, dict(origin.words))
 
 
-def is_numbered(metric: Metric) -> bool:
-    """Whether a metric comes from fields of which there are several, as db0 and db1."""
-    return isinstance(metric.origin, Info) and metric.origin.fieldname.endswith("*")
-
-
 def index_rows(metrics: Iterable[Metric]) -> dict[str, list[FieldRow]]:
-    """Map fields, or their prefixes (the field without its star), to the rows that read them."""
+    """Return the rows by field, as the catalogue names it: ``used_memory``, or ``cmdstat_*`` for a group of fields."""
     rows_by_field: dict[str, list[FieldRow]] = defaultdict(list)
     for metric in metrics:
         row = row_of(metric)
         if isinstance(metric.origin, Info):
-            rows_by_field[metric.origin.fieldname.rstrip("*")].append(row)
+            rows_by_field[metric.origin.fieldname].append(row)
     return dict(rows_by_field)
 
 
 def decode_value(rows: Iterable[FieldRow], labels: tuple[str, ...], value: str) -> list[Sample]:
-    """Give the samples of rows that read the whole of a field."""
-    read = ((row, row.read(value)) for row in rows)
-    return [Sample(row.metric, labels, number) for row, number in read if number is not None]
+    """Return the samples of rows that read the whole value of a field."""
+    samples = []
+    for row in rows:
+        number = row.read(value)
+        if number is not None:
+            samples.append(Sample(row.metric, labels, number))
+    return samples
 
 
 def decode_parts(rows: Iterable[FieldRow], labels: tuple[str, ...], parts: dict[str, str]) -> list[Sample]:
-    """Give the samples of rows that read a part of a field."""
+    """Return the samples of rows that read one part of a field's value."""
     samples = []
     for row in rows:
-        number = row.read(parts.get(row.part) or parts.get(row.part_elsewhere))
+        value = parts.get(row.part) or parts.get(row.part_elsewhere)
+        number = row.read(value) if value else None
         if number is not None:
             samples.append(Sample(row.metric, labels, number))
     return samples
 
 
 def read_keys(value: str) -> int | None:
-    """Give the keys of a database from its line in INFO, ``keys=3,expires=1``; None where it does not tell them."""
+    """Return the keys of a database from its field in INFO, ``keys=3,expires=1``; None if they are missing."""
     return read_whole(split_parts(value).get("keys", ""))
 
 

@@ -1,15 +1,15 @@
-"""Fields of INFO that say something together: who the server is, and what its masters are.
+"""Decode fields of INFO that make a sample only together: the server's identity and its masters.
 
-Takes fields, gives samples. Keeps nothing.
+Fields go in, samples come out. Nothing is kept.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
 from celery_redis_exporter.catalog import redis_replication
 from celery_redis_exporter.catalog import redis_server as rows
-from celery_redis_exporter.catalog.server_fields import OTHER_NAMES, read_field
-from celery_redis_exporter.decode.redis_fields import read_whole, row_of
+from celery_redis_exporter.catalog.server_fields import read_field
+from celery_redis_exporter.decode.redis_fields import Fields, read_whole, row_of
 from celery_redis_exporter.records.samples import Sample
 
 # An active replica of KeyDB has several masters: master_host, master_1_host and so on.
@@ -20,18 +20,10 @@ _MASTER_ROWS = {
     None: row_of(redis_replication.SLAVE_REPL_OFFSET),
 }
 _IDENTITY = rows.INSTANCE_INFO.label_names[1:]
-_TOGETHER = frozenset((
-    *_IDENTITY, *OTHER_NAMES.values(), "server_time_usec", "uptime_in_seconds", "slave_read_only", "slave_repl_offset",
-))  # fmt: skip
 
 
-def says_more_together(name: str) -> bool:
-    """Whether a field is one of those that are read here."""
-    return name in _TOGETHER or (name.startswith("master") and _MASTER.fullmatch(name) is not None)
-
-
-def decode_identity(redis: str, fields: dict[str, str], now: float) -> Iterator[Sample]:
-    """Give who the server is, since when, and whose replica; ``now`` is for servers that do not tell their time."""
+def decode_identity(redis: str, fields: Mapping[str, str], now: float) -> Iterator[Sample]:
+    """Yield who the server is, since when, and whose replica. ``now`` is for servers that do not report their time."""
     if "redis_version" in fields:
         labels = (read_field(fields, label) or "" for label in _IDENTITY)
         yield Sample(rows.INSTANCE_INFO, (redis, *labels), 1)
@@ -44,8 +36,8 @@ def decode_identity(redis: str, fields: dict[str, str], now: float) -> Iterator[
         yield Sample(redis_replication.SLAVE_INFO, (redis, *labels), 1)
 
 
-def decode_masters(redis: str, fields: Iterable[tuple[str, str]]) -> Iterator[Sample]:
-    """Give the links to masters; host and port of each come before what is said of it."""
+def decode_masters(redis: str, fields: Fields) -> Iterator[Sample]:
+    """Yield the links to masters. INFO has the host and the port of each before its other fields."""
     host = port = ""
     for name, value in fields:
         found = _MASTER.fullmatch(name) if name.startswith(("master", "slave")) else None

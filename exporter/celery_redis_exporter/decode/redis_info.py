@@ -1,213 +1,151 @@
-"""INFO, turned into samples by walking the catalogue's rows.
+"""Decode the text of INFO into samples.
 
-A field that the server does not send gives no sample; a value that is no number gives none either. Keeps nothing but
-what the last INFO's lines gave.
+Three kinds of fields are read, each from a table:
+
+- ``used_memory:1048576``: the whole value is one number. The catalogue has the row (``_ROWS``).
+- ``db0:keys=5,expires=2``: there is one such field per database, command, replica and so on. ``_GROUPS`` has the
+  pattern of its name and the function that decodes it.
+- Fields that make a sample only together: the server's identity, its masters (``redis_identity``), percentiles.
+
+A field that the server does not send yields no sample, and neither does a value that is not a number. Nothing is kept
+between two calls.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from celery_redis_exporter.catalog import redis_commands, redis_keyspace, redis_replication
 from celery_redis_exporter.catalog import redis_server as rows
-from celery_redis_exporter.decode.redis_commandstats import Usage, decode_command, plan
 from celery_redis_exporter.decode.redis_fields import (
-    FieldRow,
+    Fields,
     decode_parts,
     decode_value,
     index_rows,
-    is_numbered,
-    read_whole,
+    read_fields,
     row_of,
     split_parts,
 )
-from celery_redis_exporter.decode.redis_identity import decode_identity, decode_masters, says_more_together
+from celery_redis_exporter.decode.redis_identity import decode_identity, decode_masters
 from celery_redis_exporter.records.samples import Quantiles, Sample
 
-_ROWS, _ROWS_BY_PREFIX = (
-    index_rows(metric for metric in rows.INFO_ROWS if is_numbered(metric) is numbered) for numbered in (False, True)
-)
-_REPLICA_ROWS = [
-    row_of(metric) for metric in (redis_replication.CONNECTED_SLAVE_OFFSET, redis_replication.CONNECTED_SLAVE_LAG)
-]
+Usage = tuple[int, int]
+"""Calls of a command, and the microseconds that they took together."""
+
+_ALL_ROWS = index_rows(rows.INFO_ROWS)
+_ROWS = {field: found for field, found in _ALL_ROWS.items() if not field.endswith("*")}
+_REPLICA_ROWS = [row_of(redis_replication.CONNECTED_SLAVE_OFFSET), row_of(redis_replication.CONNECTED_SLAVE_LAG)]
 _ENGINE_ROWS = [row_of(metric) for metric in rows.ENGINE_ROWS]
-_CERTIFICATE = re.compile(r"tls_(server|client|ca)_cert_serial")
-_NUMBERED = re.compile(
-    r"(cmdstat_|errorstat_|latency_percentiles_usec_|db(?=\d+$)|slave(?=\d+$)|engine_(?=\d+$)"
-    r"|used_active_time_io_thread_)(.+)"
-)
-_COMMANDSTATS = plan(_ROWS_BY_PREFIX["cmdstat_"])
+_COMMAND, _SUMMARY = "cmdstat_", "latency_percentiles_usec_"
+_USAGE = re.compile(r"calls=(\d{1,19}),usec=(\d{1,19})(?:,|$)", re.ASCII).match
+_PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)=(\d+(?:\.\d+)?)(?:,|$)", re.ASCII).findall
 
 
-class _More(NamedTuple):
-    """What a line says only together with other lines."""
+class InfoReading(NamedTuple):
+    """What one INFO contains: the samples, and the usage of each command."""
 
-    field: tuple[str, str] | None = None
-    usage: tuple[str, Usage] | None = None
-    percentiles: tuple[str, tuple[tuple[str, float], ...]] | None = None
-    database: int | None = None
-
-
-class _Line(NamedTuple):
-    """What a line of INFO gave."""
-
-    samples: Sequence[Sample] = ()
-    more: _More | None = None
-
-
-_NOTHING = _Line()
-
-
-class _Summary(NamedTuple):
-    """A summary of a command's times, and what it was made from: percentiles, and how often it was called."""
-
-    values: tuple[tuple[str, float], ...]
-    used: Usage
-    sample: Sample
-
-
-class _Section(NamedTuple):
-    """A section of INFO: its text, its lines with what each gave, and all of that together."""
-
-    text: bytes
-    lines: list[bytes]
-    gave: list[_Line]
     samples: list[Sample]
-    more: list[_More]
+    usage: dict[str, Usage]
 
 
-class InfoDecoder:
-    """Turns the INFO of the server called ``redis`` into samples, one read after the other.
+def decode_info(redis: str, reply: bytes, databases: Iterable[int], now: float) -> InfoReading:
+    """Decode the INFO of the server called ``redis``, read at ``now`` (seconds since the epoch).
 
-    Half of the sections and nine of ten lines say what they said at the last read: what each one gave is kept until the
-    next, and no longer. So are the zeros of empty databases, for good. ``usage`` is how much each command was used,
-    from the last read.
+    INFO leaves out empty databases. Those of ``databases`` that it leaves out are reported with 0 keys. Bytes that are
+    not UTF-8 are replaced.
     """
-
-    def __init__(self, redis: str) -> None:
-        self.usage: dict[str, Usage] = {}
-        self._redis = redis
-        self._sections: list[_Section] = []
-        self._summaries: dict[str, _Summary] = {}
-        self._zeros_known: dict[int, tuple[Sample, ...]] = {}
-
-    def decode(self, text: bytes, databases: Iterable[int], now: float) -> list[Sample]:
-        """Give every sample that INFO holds at ``now``, in seconds since the epoch.
-
-        Of ``databases`` those are shown as empty that INFO leaves out.
-        """
-        redis, texts, before = self._redis, text.split(b"\r\n\r\n"), self._sections
-        known = before if len(texts) == len(before) else [None] * len(texts)
-        self._sections = sections = [
-            section if section is not None and section.text == told else _decode_section(redis, told, section)
-            for told, section in zip(texts, known, strict=True)
-        ]
-        samples = [sample for section in sections for sample in section.samples]
-        more = [line for section in sections for line in section.more]
-        fields = [line.field for line in more if line.field is not None]
-        self.usage = dict([line.usage for line in more if line.usage is not None])
-        samples += decode_identity(redis, dict(fields), now)
-        samples += decode_masters(redis, fields)
-        samples += self._summarize([line.percentiles for line in more if line.percentiles is not None])
-        told = {line.database for line in more if line.database is not None}
-        for number in databases:
-            if number not in told:
-                samples += self._zeros(number)
-        return samples
-
-    def _summarize(self, percentiles: list[tuple[str, tuple[tuple[str, float], ...]]]) -> list[Sample]:
-        metric, redis, usage, before = redis_commands.LATENCY_PERCENTILES, self._redis, self.usage, self._summaries
-        self._summaries = found = {}
-        for command, values in percentiles:
-            used, known = usage.get(command), before.get(command)
-            if known is not None and known.values is values and known.used == used:
-                found[command] = known
-            elif used is not None:
-                sample = Sample(metric, (redis, command), Quantiles(values, *used))
-                found[command] = _Summary(values, used, sample)
-        return [summary.sample for summary in found.values()]
-
-    def _zeros(self, number: int) -> tuple[Sample, ...]:
-        found = self._zeros_known.get(number)
-        if found is None:
-            labels = (self._redis, f"db{number}")
-            found = tuple(Sample(metric, labels, 0) for metric in redis_keyspace.OF_EMPTY_DATABASES)
-            self._zeros_known[number] = found
-        return found
+    fields = read_fields(reply.decode("utf-8", "replace"))
+    by_name = dict(fields)
+    usage = dict(_read_usage(fields))
+    samples: list[Sample] = []
+    for name, value in fields:
+        samples += _decode_field(redis, name, value)
+    samples += decode_identity(redis, by_name, now)
+    samples += decode_masters(redis, fields)
+    samples += _decode_percentiles(redis, fields, usage)
+    samples += _decode_empty_databases(redis, (f"db{number}" for number in databases if f"db{number}" not in by_name))
+    return InfoReading(samples, usage)
 
 
-def _decode_section(redis: str, text: bytes, known: _Section | None) -> _Section:
-    """Decode a section, of its lines those that are not the ones of ``known``."""
-    lines = text.split(b"\r\n")
-    if known is not None and len(lines) == len(known.lines):
-        gave = [
-            given if line == before else _decode_line(redis, line)
-            for line, before, given in zip(lines, known.lines, known.gave, strict=True)
-        ]
-    else:
-        gave = [_decode_line(redis, line) for line in lines]
-    samples = [sample for given in gave for sample in given.samples]
-    return _Section(text, lines, gave, samples, [given.more for given in gave if given.more is not None])
-
-
-def _decode_line(redis: str, line: bytes) -> _Line:
-    if line.startswith(b"cmdstat_"):
-        told = decode_command(redis, line, _COMMANDSTATS)
-        if told is not None:
-            samples, command, usage = told
-            return _Line(samples, _More(usage=(command, usage)))
-    name, colon, value = line.decode("utf-8", "replace").partition(":")
-    if not colon or name.startswith("#"):
-        return _NOTHING
-    found = _decode_field(redis, name, value)
-    return _Line(found.samples, _More((name, value))) if says_more_together(name) else found
-
-
-def _decode_field(redis: str, name: str, value: str) -> _Line:
-    """Give what one field says by itself."""
+def _decode_field(redis: str, name: str, value: str) -> list[Sample]:
+    """Return the samples that one field makes by itself."""
     rows_of_field = _ROWS.get(name)
     if rows_of_field is not None:
-        return _Line(decode_value(rows_of_field, (redis,), value))
-    found = _NUMBERED.match(name)
-    if found is not None:
-        return _decode_numbered(redis, found.group(1), found.group(2), value)
-    certificate = _CERTIFICATE.fullmatch(name)
-    if certificate is not None:
-        return _Line((Sample(rows.TLS_CERTIFICATE, (redis, certificate.group(1), value), 1),))
-    return _NOTHING
+        return decode_value(rows_of_field, (redis,), value)
+    found = _GROUP(name)
+    if found is None or found.lastindex is None:
+        return []
+    return _GROUPS[found.lastindex - 1][1](redis, found[found.lastindex], value)
 
 
-def _decode_numbered(redis: str, kind: str, rest: str, value: str) -> _Line:
-    """Give what a field says that exists once per command, error, database, replica and so on."""
+def _decode_command(redis: str, command: str, value: str) -> list[Sample]:
+    return decode_parts(_ALL_ROWS["cmdstat_*"], (redis, command), split_parts(value))
+
+
+def _decode_error(redis: str, error: str, value: str) -> list[Sample]:
+    return decode_parts(_ALL_ROWS["errorstat_*"], (redis, error), split_parts(value))
+
+
+def _decode_database(redis: str, name: str, value: str) -> list[Sample]:
+    return decode_parts(_ALL_ROWS["db*"], (redis, name), split_parts(value))
+
+
+def _decode_io_thread(redis: str, thread: str, value: str) -> list[Sample]:
+    return decode_value(_ALL_ROWS["used_active_time_io_thread_*"], (redis, thread), value)
+
+
+def _decode_replica(redis: str, _number: str, value: str) -> list[Sample]:
     parts = split_parts(value)
-    match kind:
-        case "slave":
-            replica = (redis, parts.get("ip", ""), parts.get("port", ""), parts.get("state", ""))
-            return _Line(decode_parts(_REPLICA_ROWS, replica, parts))
-        case "engine_":
-            engine = (redis, parts.get("name", ""), parts.get("module", ""), parts.get("abi_version", ""))
-            return _Line((Sample(rows.ENGINE_INFO, engine, 1), *decode_parts(_ENGINE_ROWS, engine, parts)))
-        case "latency_percentiles_usec_":
-            return _Line((), _More(percentiles=(rest, tuple(_percentiles(parts)))))
-        case "used_active_time_io_thread_":
-            return _Line(decode_value(_ROWS_BY_PREFIX[kind], (redis, rest), value))
-    # redis_exporter keeps the prefix in the label of databases.
-    labels = (redis, f"db{rest}" if kind == "db" else rest)
-    more = _More(database=read_whole(rest)) if kind == "db" else _usage(rest, parts)
-    return _Line(decode_parts(_ROWS_BY_PREFIX[kind], labels, parts), more)
+    labels = (redis, parts.get("ip", ""), parts.get("port", ""), parts.get("state", ""))
+    return decode_parts(_REPLICA_ROWS, labels, parts)
 
 
-def _usage(command: str, parts: dict[str, str]) -> _More | None:
-    calls, microseconds = read_whole(parts.get("calls", "")), read_whole(parts.get("usec", ""))
-    return None if calls is None or microseconds is None else _More(usage=(command, (calls, microseconds)))
+def _decode_engine(redis: str, _number: str, value: str) -> list[Sample]:
+    parts = split_parts(value)
+    labels = (redis, parts.get("name", ""), parts.get("module", ""), parts.get("abi_version", ""))
+    return [Sample(rows.ENGINE_INFO, labels, 1), *decode_parts(_ENGINE_ROWS, labels, parts)]
 
 
-def _percentiles(parts: dict[str, str]) -> Iterable[tuple[str, float]]:
-    """Give ``p99.9=4.015`` as 99.9, a percentile as redis_exporter has it, and its value."""
-    for name, value in parts.items():
-        percentile, number = name.removeprefix("p"), _PLAIN.read(value)
-        if number is not None and _PLAIN.read(percentile) is not None:
-            yield percentile, number
+def _decode_certificate(redis: str, owner: str, serial: str) -> list[Sample]:
+    return [Sample(rows.TLS_CERTIFICATE, (redis, owner, serial), 1)]
 
 
-_PLAIN = FieldRow(redis_commands.LATENCY_PERCENTILES, "", "", 1, {})
+_GROUPS: tuple[tuple[str, Callable[[str, str, str], list[Sample]]], ...] = (
+    (r"cmdstat_(.+)", _decode_command),
+    (r"errorstat_(.+)", _decode_error),
+    (r"(db\d+)", _decode_database),  # redis_exporter keeps the prefix in the label
+    (r"slave(\d+)", _decode_replica),
+    (r"engine_(\d+)", _decode_engine),
+    (r"used_active_time_io_thread_(.+)", _decode_io_thread),
+    (r"tls_(server|client|ca)_cert_serial", _decode_certificate),
+)
+"""Names of fields that exist several times, and what decodes them. The group of the pattern becomes an argument."""
+_GROUP = re.compile("|".join(pattern for pattern, _ in _GROUPS), re.ASCII).fullmatch
+
+
+def _read_usage(fields: Fields) -> Iterator[tuple[str, Usage]]:
+    """Yield the usage of each command. A command without whole numbers has none.
+
+    Every server writes ``calls`` first and ``usec`` second (Redis: ``genRedisInfoString`` in server.c).
+    """
+    for name, value in fields:
+        if name.startswith(_COMMAND) and (found := _USAGE(value)):
+            yield name.removeprefix(_COMMAND), (int(found[1]), int(found[2]))
+
+
+def _decode_percentiles(redis: str, fields: Fields, usage: dict[str, Usage]) -> Iterator[Sample]:
+    """Yield one summary per command. Its count and its sum are the command's usage, so both must be there.
+
+    The quantile of ``p99.9=4.015`` is "99.9", a percentile, as in redis_exporter.
+    """
+    for name, value in fields:
+        if name.startswith(_SUMMARY) and (used := usage.get(name.removeprefix(_SUMMARY))):
+            percentiles = tuple([(percentile, float(number)) for percentile, number in _PERCENTILE(value)])
+            labels = (redis, name.removeprefix(_SUMMARY))
+            yield Sample(redis_commands.LATENCY_PERCENTILES, labels, Quantiles(percentiles, *used))
+
+
+def _decode_empty_databases(redis: str, names: Iterable[str]) -> Iterator[Sample]:
+    for name in names:
+        for metric in redis_keyspace.OF_EMPTY_DATABASES:
+            yield Sample(metric, (redis, name), 0)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode import redis_server as decode
-from celery_redis_exporter.decode.redis_info import InfoDecoder
+from celery_redis_exporter.decode.redis_info import decode_info
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.sources import redis_server as source
@@ -42,8 +42,6 @@ class ServerScrape:
         self._db = db
         self._parts = parts
         self._clock = clock
-        self._info = InfoDecoder(server.name)
-        self._latency = decode.LatencyDecoder(server.name)
         self._settings: list[Sample] = []
         self._databases: tuple[int, ...] = () if db is None else (db,)
         self._scrapes = 0
@@ -96,13 +94,13 @@ class ServerScrape:
         if config is not None and self._db is not None:
             count = decode.count_databases(config, cluster=bool(self.server.in_cluster))
             self._databases = tuple({self._db, *range(min(count, MOST_DATABASES))})
-        samples = self._info.decode(info, self._databases, self._clock.now())
+        samples, usage = decode_info(name, info, self._databases, self._clock.now())
         if config is not None:
             self._settings = decode.decode_settings(name, config, samples)
         samples += self._settings
         samples += decode.decode_slowlog(name, told.get(source.SLOWLOG_LENGTH), told.get(source.SLOWLOG_NEWEST))
         samples += decode.decode_latency_latest(name, told.get(source.LATENCY_LATEST))
-        samples += self._latency.decode(told.get(source.LATENCY_HISTOGRAM), self._info.usage)
+        samples += decode.decode_latency_histogram(name, told.get(source.LATENCY_HISTOGRAM), usage)
         samples += decode.decode_command_logs(name, [told.get(command) for command in source.COMMAND_LOGS])
         samples += decode.decode_cluster_info(name, told.get(source.CLUSTER_INFO))
         return samples

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from celery_redis_exporter.catalog import CATALOG
-from celery_redis_exporter.decode.redis_info import InfoDecoder
+from celery_redis_exporter.decode.redis_info import decode_info
 from celery_redis_exporter.records.samples import Reading
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -80,7 +80,7 @@ def fields_of(text: str) -> dict[str, str]:
 
 def decode(text: str) -> dict[tuple[str, ...], Reading]:
     """Decode a text as the server sends it."""
-    samples = InfoDecoder("r").decode(text.replace("\n", "\r\n").encode(), (), 1.8e9)
+    samples = decode_info("r", text.replace("\n", "\r\n").encode(), (), 1.8e9).samples
     return {(sample.metric.name, *sample.labels): sample.value for sample in samples}
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_redis_exporter.catalog import redis_server as rows
-from celery_redis_exporter.decode.redis_info import InfoDecoder
+from celery_redis_exporter.decode import redis_info
 from celery_redis_exporter.records.samples import Quantiles, Reading, Sample
 
 NOW = 1_900_000_000.5
@@ -55,31 +55,41 @@ def by_name(samples: list[Sample]) -> dict[tuple[str, ...], Reading]:
 
 
 def decode_info(redis: str, text: bytes) -> list[Sample]:
-    """What a first read of INFO gives; database 0 is the one in use."""
-    return InfoDecoder(redis).decode(text, (0,), NOW)
+    """Return the samples of INFO; database 0 is the one in use."""
+    return redis_info.decode_info(redis, text, (0,), NOW).samples
 
 
 FOUND = by_name(decode_info("broker", INFO))
 
 
-def test_second_read() -> None:
-    """What has changed since the last read is told anew, what has not is told again, and what is gone is not."""
-    decoder = InfoDecoder("broker")
-    decoder.decode(
-        b"connected_clients:3\r\nuptime_in_seconds:8\r\nmaxclients:10\r\ncmdstat_get:calls=1,usec=2\r\n", (), NOW
+def test_usage() -> None:
+    """The usage of a command is its calls and microseconds; a command without whole numbers has none."""
+    text = (
+        b"cmdstat_get:calls=1,usec=2\r\ncmdstat_config|get:calls=3,usec=9,usec_per_call=3.00\r\n"
+        b"cmdstat_a:calls=1\r\ncmdstat_b:calls=-1,usec=2\r\ncmdstat_c:calls=1,usec=1.5\r\ncmdstat_d\r\n"
+        b"cmdstat_e:calls=" + b"1" * 20 + b",usec=2\r\n"
     )
-    assert {"get": (1, 2)} == decoder.usage
-    found = by_name(decoder.decode(b"connected_clients:4\r\nmaxclients:10\r\n", (), NOW))
-    assert 4 == found["redis_connected_clients", "broker"]
-    assert 10 == found["redis_config_maxclients", "broker"]
-    assert ("redis_uptime_in_seconds", "broker") not in found
-    assert {} == decoder.usage
+    assert {"get": (1, 2), "config|get": (3, 9)} == redis_info.decode_info("r", text, (), NOW).usage
+
+
+def test_a_command_that_was_not_read_in_whole() -> None:
+    """A part of a command's line that is missing or not a number costs its own sample only."""
+    found = by_name(decode_info("r", b"cmdstat_get:calls=x,usec=2000000,failed_calls=1\r\ncmdstat_:calls=1\r\n"))
+    assert 2 == found["redis_commands_duration_seconds_total", "r", "get"]
+    assert 1 == found["redis_commands_failed_calls_total", "r", "get"]
+    assert {"get"} == {labels[1] for (name, *labels) in found if name.startswith("redis_commands_")}
+    assert ("redis_commands_total", "r", "get") not in found
+
+
+def test_fields_named_like_a_group() -> None:
+    """A field that is called as the catalogue calls a group of fields yields nothing."""
+    assert [] == redis_info.decode_info("r", b"db*:3\r\ncmdstat_*:3\r\nslave*:3\r\n", (), NOW).samples[1:]
 
 
 def test_empty_databases() -> None:
     """Of the databases asked for those are shown with 0 keys that INFO leaves out, without a mean time to live."""
     text = b"# Keyspace\r\ndb1:keys=5,expires=1,avg_ttl=0\r\ndb11:keys=1,expires=0,avg_ttl=0\r\n"
-    found = by_name(InfoDecoder("r").decode(text, range(3), NOW))
+    found = by_name(redis_info.decode_info("r", text, range(3), NOW).samples)
     assert {"db0": 0, "db1": 5, "db2": 0, "db11": 1} == {
         labels[1]: value for (name, *labels), value in found.items() if name == "redis_db_keys"
     }
@@ -132,7 +142,7 @@ def test_labelled_fields() -> None:
 def test_parts_are_found_by_name() -> None:
     """A part of a database's line keeps its meaning wherever it stands, and under Valkey's name for it."""
     text = b"db0:subexpiry=3,expires=1,keys=7\r\ndb1:keys=1,expires=0,avg_ttl=0,keys_with_volatile_items=4\r\n"
-    found = by_name(InfoDecoder("r").decode(text + b"db2:keys=1,expires=0,avg_ttl=0,cached_keys=6\r\n", (), NOW))
+    found = by_name(decode_info("r", text + b"db2:keys=1,expires=0,avg_ttl=0,cached_keys=6\r\n"))
     assert 7 == found["redis_db_keys", "r", "db0"]
     assert 3 == found["redis_db_keys_with_expiring_items", "r", "db0"]
     assert 4 == found["redis_db_keys_with_expiring_items", "r", "db1"]
@@ -274,25 +284,3 @@ def test_any_info(fields: dict[str, str], text: bytes) -> None:
         for sample in decode_info("r", given_text):
             assert isinstance(sample.value, int | float | Quantiles)
             assert len(sample.metric.labels) == len(sample.labels)
-
-
-OTHER_INFOS = (
-    INFO,
-    INFO.replace(b"connected_clients:3", b"connected_clients:4"),
-    INFO.replace(b"redis_mode:standalone", b"uptime_in_days:0"),  # a line that said more than a sample
-    INFO.replace(b"used_memory:1048576", b"role:slave"),  # one that begins to
-    INFO.replace(b"uptime_in_seconds:100\r\n", b""),
-    INFO.replace(b"maxclients:10000", b"cmdstat_get:calls=2,usec=8,usec_per_call=4.00"),
-    INFO.replace(b"maxclients:10000", b"cmdstat_get:calls=3,usec=9,usec_per_call=3.00"),
-    b"",
-)
-
-
-@given(st.lists(st.sampled_from(OTHER_INFOS), max_size=6))
-def test_reads_leave_nothing_behind(texts: list[bytes]) -> None:
-    """Whatever INFO said before, it gives what it gives to somebody who reads it for the first time."""
-    decoder = InfoDecoder("r")
-    for text in texts:
-        fresh = InfoDecoder("r")
-        assert fresh.decode(text, (0, 1), NOW) == decoder.decode(text, (0, 1), NOW)
-        assert fresh.usage == decoder.usage

@@ -1,12 +1,12 @@
 """What a Redis server tells besides INFO as samples."""
 
-from celery_redis_exporter.decode.redis_info import InfoDecoder
+from celery_redis_exporter.decode.redis_info import decode_info
 from celery_redis_exporter.decode.redis_server import (
-    LatencyDecoder,
     count_databases,
     decode_cluster_info,
     decode_command_logs,
     decode_config,
+    decode_latency_histogram,
     decode_latency_latest,
     decode_output_buffer,
     decode_settings,
@@ -82,22 +82,12 @@ HISTOGRAM = [
 def test_latency_histogram() -> None:
     """A command's buckets are those that Redis names, its sum is INFO's; without a sum there is no histogram."""
     usage = {"get": (5, 9), "config|get": (1, 30), "odd": (1, 1)}
-    found = by_name(LatencyDecoder("r").decode(HISTOGRAM, usage))
+    found = by_name(decode_latency_histogram("r", HISTOGRAM, usage))
     assert {
         ("redis_commands_latencies_usec", "r", "get"): Buckets((("1", 2), ("4", 5)), 5, 9),
         ("redis_commands_latencies_usec", "r", "config|get"): Buckets((("33", 1),), 1, 30),
     } == found
-    assert [] == LatencyDecoder("r").decode(RuntimeError("refused"), usage)
-
-
-def test_latency_histogram_of_the_second_read() -> None:
-    """A command that was called since is told anew, one that was not is told again, one that is gone is not."""
-    decoder = LatencyDecoder("r")
-    decoder.decode(HISTOGRAM, {"get": (5, 9), "config|get": (1, 30)})
-    again = [b"get", [b"calls", 6, b"histogram_usec", [1, 2, 4, 6]]]
-    found = by_name(decoder.decode(again, {"get": (6, 12), "config|get": (1, 30)}))
-    assert {("redis_commands_latencies_usec", "r", "get"): Buckets((("1", 2), ("4", 6)), 6, 12)} == found
-    assert 13 == decoder.decode(again, {"get": (6, 13)})[0].value.total  # type: ignore[union-attr]  # of Buckets
+    assert [] == decode_latency_histogram("r", RuntimeError("refused"), usage)
 
 
 CONFIG = [
@@ -114,7 +104,7 @@ def test_config() -> None:
 
 def test_settings() -> None:
     """Settings are shown as redis_exporter shows them, limits only if INFO did not tell them."""
-    told = InfoDecoder("r").decode(b"maxclients:10000\r\n", (), 0)
+    told = decode_info("r", b"maxclients:10000\r\n", (), 0).samples
     found = by_name(decode_settings("r", decode_config([CONFIG]), told))
     limits = "redis_config_client_output_buffer_limit_bytes"
     seconds = "redis_config_client_output_buffer_limit_overcome_seconds"
