@@ -1,6 +1,7 @@
-"""For every test: no connection leaves this machine. For those that ask: memory has a bound while bytes are parsed."""
+"""For every test: no connection leaves this machine. For those that request it: the process has a memory limit."""
 
 import ipaddress
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,8 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from celery_redis_exporter.sources import wire as wires
-from celery_redis_exporter.sources.headroom import Headroom
+from celery_redis_exporter.daemon.tuning import limit_memory
 
 # Hypothesis would fail an example that takes 0.2 s, as one may on a machine that does something else.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -42,10 +42,9 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def limited_parsing() -> Iterator[None]:
-    """Limit memory while bytes are parsed, as in a process of the exporter's own."""
-    room = Headroom()
-    room.enable()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wires, "HEADROOM", room)
-        yield
+def limited_memory() -> Iterator[None]:
+    """Limit the memory of this process as the exporter limits its own."""
+    usual = resource.getrlimit(resource.RLIMIT_AS)
+    limit_memory()
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, usual)

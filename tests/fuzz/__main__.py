@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from celery_redis_exporter.daemon.tuning import limit_memory
 from tests.fuzz.seeds import FOUND, write_seeds
 
 SECONDS_PER_INPUT = 10
@@ -79,6 +80,7 @@ def search() -> None:
             (found / sha256(data).hexdigest()[:12]).write_bytes(data)
             raise
 
+    limit_memory()
     atheris.Setup(sys.argv, check)
     atheris.Fuzz()
 

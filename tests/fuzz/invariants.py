@@ -36,7 +36,6 @@ from celery_redis_exporter.settings import Settings, load
 from celery_redis_exporter.settings.read.file import read_file
 from celery_redis_exporter.settings.read.flags import read_flags
 from celery_redis_exporter.settings.read.web_config import read_web_config
-from celery_redis_exporter.sources.headroom import Headroom
 from celery_redis_exporter.sources.wire import UNREADABLE
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.servers import Servers
@@ -255,18 +254,14 @@ def _check_samples(samples: Iterable[Sample]) -> None:
 
 def _replies(data: bytes) -> list[object]:
     """What stands in ``data`` in the protocol of Redis, up to the first fault, read as the exporter reads it."""
-    reader, headroom = hiredis.Reader(), Headroom()
+    reader = hiredis.Reader()
     found: list[object] = []
     reader.feed(data)
-    headroom.enable()
-    headroom.begin()
     try:
         while len(found) < 10 and (reply := reader.gets()) is not False:
             found.append(reply)
     except UNREADABLE:
         pass
-    finally:
-        headroom.end()
     return found
 
 

@@ -18,11 +18,10 @@ from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.exporter import STOP_SECONDS, Exporter
 from celery_redis_exporter.daemon.log_stream import open_log_stream
-from celery_redis_exporter.daemon.tuning import keep_little_memory, keep_pauses_short
+from celery_redis_exporter.daemon.tuning import keep_little_memory, keep_pauses_short, limit_memory
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.scrape import Background
 from celery_redis_exporter.settings import RedisTarget, Settings
-from celery_redis_exporter.sources.headroom import HEADROOM
 from celery_redis_exporter.web.routes import HEALTHY_PATH, Handlers, build_app
 from celery_redis_exporter.web.security import guard, open_tls
 from celery_redis_exporter.web.server import WebServer, bind
@@ -79,11 +78,11 @@ def run(settings: Settings) -> int:
     stream = open_log_stream()
     logs.configure(settings.log.level, settings.log.format, cast("TextIO", stream), secrets=lambda: settings.secrets)
     keep_little_memory()
-    HEADROOM.enable()
     service = Service(settings, [lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)]])
     wakes = _stop_on_signals(service.exporter.stop)
     keep_pauses_short()
     service.start()
+    limit_memory()
     while not service.exporter.stop.is_set():
         os.read(wakes, 1)
     service.close()

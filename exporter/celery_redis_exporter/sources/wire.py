@@ -22,7 +22,6 @@ from redis.retry import Retry
 
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import ConfigError, SourceError
-from celery_redis_exporter.sources.headroom import HEADROOM
 
 Command = tuple[str | bytes | int | float, ...]
 LIBRARY_VERSION = redis.__version__
@@ -35,7 +34,8 @@ MOST_REPLY = 128 * 1024 * 1024
 """Bytes of one reply; four times what Redis keeps for a subscriber by default."""
 TOO_LONG = "a list too long to be one"
 UNREADABLE = (hiredis.ProtocolError, TypeError, MemoryError)
-"""What the parser raises: besides its own error, for a map of RESP3 with a list as key, and for endless lengths."""
+"""What hiredis raises: its own error, TypeError for a RESP3 map with a list as a key, and MemoryError for a list whose
+header claims more elements than the process may have memory for (see ``daemon.tuning.limit_memory``)."""
 
 _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that never blocks says when it has nothing yet."""
@@ -144,21 +144,17 @@ class Endpoint:
             connection.username, connection.password = self._read_credentials(self._credentials)
         if self._master is not None:
             connection.host, connection.port = self._master.locate()
-        HEADROOM.measure()
-        HEADROOM.begin()  # redis-py parses the answers to AUTH and SELECT
         try:
             connection.connect()
         except (redis.RedisError, OSError) as error:
             connection.disconnect()
             raise source_error(error) from None
-        except MemoryError:
+        except MemoryError:  # in the reply to AUTH or SELECT, which redis-py parses
             connection.disconnect()
             raise SourceError("protocol", TOO_LONG) from None
         except (TypeError, ValueError) as error:  # a key without certificate, a file that holds neither
             connection.disconnect()
             raise SourceError("tls", str(error)) from None
-        finally:
-            HEADROOM.end()
         wire = Wire(connection)
         if self._master is not None:
             self._master.follow(wire, (connection.host, connection.port))
@@ -197,7 +193,6 @@ class Wire:
         self._writable.register(self._socket, select.POLLOUT)
         self._reader = hiredis.Reader()
         self._unfinished = 0
-        HEADROOM.measure()
         self._buffer = bytearray(RECEIVE_BYTES)
         self._closing = threading.Lock()
 
@@ -266,7 +261,6 @@ class Wire:
     def _replies(self, size: int) -> list[Any]:
         replies = []
         feed, gets = self._reader.feed, self._reader.gets
-        HEADROOM.begin()
         try:
             for start in range(0, size, FEED_BYTES):
                 feed(self._buffer, start, min(FEED_BYTES, size - start))  # type: ignore[arg-type]  # takes any buffer, its stub says bytes
@@ -276,8 +270,6 @@ class Wire:
                     reply = gets()
         except UNREADABLE as error:
             raise SourceError("protocol", str(error) or TOO_LONG) from None
-        finally:
-            HEADROOM.end()
         self._unfinished = 0 if replies else self._unfinished + size
         if self._unfinished > MOST_REPLY:
             raise SourceError("protocol", f"a reply of more than {MOST_REPLY:,} bytes")

@@ -1,6 +1,5 @@
 """What a server may send that is no reply, on a pair of sockets in this process; and reconnecting without end."""
 
-import resource
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,7 +15,7 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources import wire as wires
 from celery_redis_exporter.sources.wire import Endpoint, Wire
 
-pytestmark = pytest.mark.usefixtures("limited_parsing")
+pytestmark = pytest.mark.usefixtures("limited_memory")
 
 CLOCK = SystemClock()
 MOST_SECONDS, MOST_MEMORY = 1.0, 50 * 2**20
@@ -82,7 +81,7 @@ def hear(sent: bytes) -> tuple[str, float, int]:
 
 
 @pytest.mark.parametrize("before", [b"", b"+OK\r\n", b"*4\r\n$8\r\npmessage\r\n", b"*1\r\n" * 7], ids=len)
-@pytest.mark.parametrize("claim", [b"*2999999999", b"~2999999999", b">2999999999", b"*4294967295", b"*200000000"])
+@pytest.mark.parametrize("claim", [b"*2999999999", b"~2999999999", b">2999999999", b"*4294967295", b"*300000000"])
 def test_the_claim_to_be_long_is_a_fault(before: bytes, claim: bytes) -> None:
     """A list whose header claims gigabytes, on top or in another one, is refused in no time and takes no memory."""
     reason, seconds, memory = hear(before + claim + b"\r\n")
@@ -102,13 +101,12 @@ def test_the_claim_to_be_long_is_a_fault(before: bytes, claim: bytes) -> None:
     st.integers(0, 25),
 )
 def test_no_claim_costs_time_or_memory(before: list[bytes], kind: str, length: str, cut: int) -> None:
-    """Whatever a header claims, of any kind and anywhere, is waited for or refused, cheaply, and limits go back."""
+    """Whatever a header claims, of any kind and anywhere, is waited for or refused, cheaply."""
     sent = b"".join(before) + f"{kind}{length}\r\n".encode()
     reason, seconds, memory = hear(sent[: len(sent) - cut] or b"+OK\r\n")
     assert reason in {"", "protocol"}
     assert seconds < MOST_SECONDS
     assert memory < MOST_MEMORY
-    assert resource.RLIM_INFINITY == resource.getrlimit(resource.RLIMIT_AS)[0]
 
 
 def test_a_reply_without_an_end_is_given_up(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
