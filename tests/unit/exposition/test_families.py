@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from celery_redis_exporter.catalog import Label
 from celery_redis_exporter.catalog.metric import gauge, histogram
-from celery_redis_exporter.exposition.families import SampleGrouper, group_samples
+from celery_redis_exporter.exposition.families import SampleGrouper
 from celery_redis_exporter.exposition.text import render_families
 from celery_redis_exporter.records.samples import Buckets, Family, Sample
 
@@ -23,14 +23,13 @@ def test_samples_of_a_metric_come_together() -> None:
     """Metrics and series keep the order in which they first came, however the servers' samples are mixed."""
     samples = [Sample(UP, ("b",), 1), Sample(KEYS, ("b",), 7), Sample(UP, ("a",), 0), Sample(KEYS, ("a",), 3)]
     expected = [("test_up", [("b",), ("a",)], [1, 0]), ("test_keys", [("b",), ("a",)], [7, 3])]
-    assert expected == read_families(group_samples(samples))
     assert expected == read_families(SampleGrouper().group(samples))
 
 
 def test_a_series_given_twice_counts_once() -> None:
     """Two samples of one series give one line with the later value: Prometheus refuses duplicates."""
     samples = [Sample(UP, ("a",), 1), Sample(UP, ("a",), 0)]
-    assert [("test_up", [("a",)], [0])] == read_families(group_samples(samples))
+    assert [("test_up", [("a",)], [0])] == read_families(SampleGrouper().group(samples))
 
 
 def test_series_are_kept_between_scrapes() -> None:
@@ -79,21 +78,8 @@ def test_distributions_of_servers_are_grouped() -> None:
             ]
 
 
-def test_a_family_of_the_same_samples_is_the_same() -> None:
-    """Where every sample is the object of the last time, so is the family; any other sample makes a new one."""
-    grouper = SampleGrouper()
-    one, two = Sample(UP, ("a",), 1), Sample(UP, ("b",), 1)
-    (first,) = grouper.group([one, two])
-    assert first is grouper.group([one, two])[0]
-    for samples in ([one], [one, Sample(UP, ("b",), 0)], [two, one], [one, two, Sample(UP, ("c",), 1)]):
-        (family,) = grouper.group(samples)
-        assert family is not first
-        assert [sample.value for sample in samples] == list(family.values)
-        assert [sample.labels for sample in samples] == [series.labels for series in family.series]
-
-
-def test_what_changed_is_what_differs() -> None:
-    """Whatever comes, goes, moves or changes between two scrapes, the families are those of somebody who keeps none."""
+def test_scrapes_leave_nothing_behind() -> None:
+    """Whatever comes, goes, moves or changes between two scrapes, the families are those of a new grouper."""
     up, keys = Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 5)
     stories = [
         [up, keys],
@@ -110,7 +96,7 @@ def test_what_changed_is_what_differs() -> None:
     ]
     grouper = SampleGrouper()
     for samples in stories:
-        assert read_families(group_samples(samples)) == read_families(grouper.group(samples))
+        assert read_families(SampleGrouper().group(samples)) == read_families(grouper.group(samples))
 
 
 def test_what_was_given_stays_as_it_was() -> None:
@@ -120,4 +106,3 @@ def test_what_was_given_stays_as_it_was() -> None:
     second = grouper.group([Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 2)])
     assert [[1], [1]] == [list(family.values) for family in first]
     assert [[1], [2]] == [list(family.values) for family in second]
-    assert first[0] is second[0]

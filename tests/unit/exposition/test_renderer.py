@@ -8,7 +8,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from celery_redis_exporter.catalog import labels as lb
 from celery_redis_exporter.catalog.metric import counter, gauge, histogram
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
-from celery_redis_exporter.exposition.families import SampleSeries, group_samples
+from celery_redis_exporter.exposition.families import SampleGrouper, SampleSeries
 from celery_redis_exporter.records.samples import Distribution, Family, Sample
 
 UP = gauge("test_up", "Up.")
@@ -26,7 +26,7 @@ def renderer() -> Renderer:
 @pytest.fixture
 def families() -> list[Family]:
     """Give one family with one value."""
-    return group_samples([Sample(UP, (), 1)])
+    return SampleGrouper().group([Sample(UP, (), 1)])
 
 
 def render(renderer: Renderer, families: list[Family], accept: str = "", accept_encoding: str = "") -> bytes:
