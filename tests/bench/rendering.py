@@ -14,12 +14,12 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from celery_redis_exporter.catalog import internals, tasks
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.exposition.collector import Collector
-from celery_redis_exporter.exposition.text import render_families
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.tracking import TaskLimits
 from tests.bench.table import Effort, Report, Row, Spread, render_table, spread
+from tests.rendering import render_families
 
 METRICS = (*tasks.METRICS, *internals.METRICS)
 LINES_PER_PAIR = 78

@@ -2,7 +2,6 @@
 
 from celery_redis_exporter.catalog.metric import histogram, summary
 from celery_redis_exporter.exposition.collector import Collector
-from celery_redis_exporter.exposition.text import render_families
 from celery_redis_exporter.records.samples import Buckets, Family, Quantiles
 from tests.contract.test_exposition_equality import (
     ALPHA,
@@ -16,6 +15,7 @@ from tests.contract.test_exposition_equality import (
     read_samples,
     render_by_client,
 )
+from tests.rendering import render_families
 
 SERVED_HISTOGRAM = histogram("test_served_usec", "Buckets of a server.", (ZULU, ALPHA))
 SERVED_SUMMARY = summary("test_served_percentiles_usec", "Quantiles of a server.", (ZULU, ALPHA))

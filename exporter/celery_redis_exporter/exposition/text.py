@@ -6,7 +6,7 @@ socket or the state: the values come in with the families. Any number of threads
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, cast
@@ -31,12 +31,6 @@ MAX_EXEMPLAR_LENGTH = 128
 _ODD = re.compile(r'["\\\n{}#]').search
 _LABELS = "\0"
 """Stands for the labels in a template."""
-
-
-def render_families(families: Iterable[Family], *, openmetrics: bool, created: bool = False) -> bytes:
-    """Render ``families`` in their order, each metric at most once; see ``render_family``."""
-    pieces = (render_family(family, openmetrics=openmetrics, created=created) for family in families)
-    return "".join([text for family in pieces for text in family]).encode("utf-8", "replace")
 
 
 def render_family(family: Family, *, openmetrics: bool, created: bool = False) -> list[str]:

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from celery_redis_exporter.catalog import Label
 from celery_redis_exporter.catalog.metric import gauge, histogram
 from celery_redis_exporter.exposition.families import SampleGrouper
-from celery_redis_exporter.exposition.text import render_families
 from celery_redis_exporter.records.samples import Buckets, Family, Sample
+from tests.rendering import render_families
 
 REDIS = Label("redis", "Server.")
 UP = gauge("test_up", "Up.", (REDIS,))

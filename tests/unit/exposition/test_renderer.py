@@ -60,8 +60,8 @@ def test_gzip(renderer: Renderer, families: list[Family]) -> None:
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
-def test_kept_text_follows_its_family(renderer: Renderer, accept: str) -> None:
-    """A small family's text is given again only while neither a value nor a series has changed."""
+def test_a_renderer_keeps_no_text(renderer: Renderer, accept: str) -> None:
+    """Whatever comes, goes or changes between two bodies, each is the body of a new renderer."""
     one, other = SampleSeries(("a",)), SampleSeries(("b",))
     stories: list[tuple[list[SampleSeries], list[float | None]]] = [
         ([one], [1.0]),

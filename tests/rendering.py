@@ -1,0 +1,17 @@
+"""Render families as the exporter renders them, without the metrics of the process.
+
+Families go in, the text of one format comes out. Each call uses a new ``Renderer``, so that only the series' own caches
+last from call to call.
+"""
+
+from collections.abc import Iterable
+
+from celery_redis_exporter.exposition import ProcessMetrics, Renderer
+from celery_redis_exporter.records.samples import Family
+
+_PROCESS = ProcessMetrics()
+
+
+def render_families(families: Iterable[Family], *, openmetrics: bool, created: bool = False) -> bytes:
+    """Return the text of the families, in their order, without ``# EOF``."""
+    return b"".join(Renderer(_PROCESS, created=created).render(families, openmetrics=openmetrics))
