@@ -19,9 +19,13 @@ from prometheus_client.registry import Collector as ClientCollector
 from prometheus_client.samples import Exemplar as ClientExemplar
 
 from celery_redis_exporter.catalog import CATALOG, Kind, Metric
-from celery_redis_exporter.exposition.lines import render_number
-from celery_redis_exporter.exposition.served import SUMMARY_PARTS
-from celery_redis_exporter.exposition.text import EXEMPLAR_LABEL, exemplar_fits, has_exemplars
+from celery_redis_exporter.exposition.text import (
+    EXEMPLAR_LABEL,
+    SUMMARY_PARTS,
+    exemplar_fits,
+    has_exemplars,
+    render_number,
+)
 from celery_redis_exporter.records.samples import Buckets, Distribution, Exemplar, Family, Quantiles, SeriesView
 
 

@@ -18,7 +18,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
-from celery_redis_exporter.exposition.lines import render_number, render_pairs
+from celery_redis_exporter.exposition.text import render_number, render_pairs
 
 _DESCRIPTORS = "/proc/self/fd"
 _CONSTANT = frozenset(("python_info", "process_start_time_seconds", "process_max_fds"))

@@ -1,150 +1,188 @@
-"""Families in, the body of a scrape out: text format 0.0.4 or OpenMetrics 1.0, without ``# EOF``.
+"""Render families as text: format 0.0.4 or OpenMetrics 1.0, without ``# EOF``.
 
-Gives the bytes that prometheus_client's ``generate_latest`` gives for the same values (a contract test holds it to
-that), many times faster; the exceptions are named at ``lines.render_head`` and in ``served``. Never reads a clock, a
-socket or the state: the values come in with the families. Any number of threads may render the same series at once.
+Families go in, lines come out. The bytes are those that prometheus_client's ``generate_latest`` writes for the same
+values, which a contract test checks. ``render_head`` and ``SUMMARY_PARTS`` name the two exceptions.
+
+Each series keeps what is expensive to make in ``series.cache``: labels, and the text of a distribution. A cached object
+is never changed, only replaced, so any number of threads may render the same series.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 from itertools import accumulate
-from typing import Any, cast
+from typing import NamedTuple, cast
+
+from prometheus_client.utils import floatToGoString
 
 from celery_redis_exporter.catalog import Kind, Metric
-from celery_redis_exporter.exposition.lines import (
-    GO_EXPONENTS,
-    SMALL_NUMBERS,
-    pairs_of,
-    render_head,
-    render_number,
-    render_pairs,
-    render_prefix,
-)
-from celery_redis_exporter.exposition.served import add_buckets, render_summary
-from celery_redis_exporter.records.samples import Distribution, Exemplar, Family, SeriesView
+from celery_redis_exporter.records.samples import Buckets, Distribution, Exemplar, Family, Quantiles, SeriesView
 
 EXEMPLAR_LABEL = "task_id"
 MAX_EXEMPLAR_LENGTH = 128
 """Characters of an exemplar's label names and values together, by the OpenMetrics specification."""
+SUMMARY_PARTS = (("", "gauge"), ("_count", "unknown"), ("_sum", "unknown"))
+"""Endings and types of the metrics of which a summary consists in OpenMetrics. Redis's quantiles are percentiles, and
+OpenMetrics allows no quantile above 1."""
+GO_EXPONENTS = 1_000_000
+"""From here on, and for what is not finite, Go's format differs from Python's repr."""
 
+# A dictionary finds 7 and 7.0 alike, faster than either is formatted. 0 is left out because it would find -0.0 too.
+_SMALL_NUMBERS: dict[float, str] = {number: f"{number}.0" for number in range(1, 1024)}
 _ODD = re.compile(r'["\\\n{}#]').search
 _LABELS = "\0"
 """Stands for the labels in a template."""
 
 
 def render_family(family: Family, *, openmetrics: bool, created: bool = False) -> list[str]:
-    """Render one metric, as pieces to join; values that are None leave no sample, and no piece if there is no other.
+    """Return the text of one metric in pieces: the head, then one piece per series.
 
-    ``created`` adds to OpenMetrics when each counter and histogram began at 0.
+    A value of None yields no piece. Without any value there is no head either. ``created`` adds to OpenMetrics when
+    each counter and histogram began at 0.
     """
     metric = family.metric
     if metric.kind is Kind.SUMMARY:
-        return render_summary(family, openmetrics=openmetrics)
-    lines: list[str] = [""]
+        return _render_summaries(family, openmetrics=openmetrics)
     if metric.kind is not Kind.HISTOGRAM:
-        _add_numbers(lines, family, openmetrics=openmetrics)
+        pieces = _render_numbers(family, openmetrics=openmetrics)
     elif metric.buckets:
-        _add_histograms(lines, family, openmetrics=openmetrics)
+        pieces = _render_histograms(family, openmetrics=openmetrics)
     else:
-        add_buckets(lines, family)
-    if len(lines) == 1:
+        pieces = ["".join(parts) for parts in _render_served(family)]
+    if not pieces:
         return []
     if created and openmetrics:
-        lines = [lines[0], *_with_births(lines[1:], family)]
-    lines[0] = render_head(metric, openmetrics=openmetrics)
+        pieces = list(_add_created(pieces, family))
+    return [render_head(metric, openmetrics=openmetrics), *pieces]
+
+
+# --- Heads, labels, numbers
+
+
+@cache
+def render_head(metric: Metric, *, openmetrics: bool) -> str:
+    """Return HELP and TYPE.
+
+    OpenMetrics requires that the name of a counter ends with ``_total``. The type of another counter is ``unknown``
+    there. In the text format it remains a counter, where prometheus_client, which handles both formats alike, writes
+    ``untyped``.
+    """
+    name, kind = metric.name, str(metric.kind)
+    if openmetrics and metric.kind is Kind.COUNTER:
+        kind = "counter" if name.endswith("_total") else "unknown"
+        name = name.removesuffix("_total")
+    return _head(name, kind, metric.help, openmetrics=openmetrics)
+
+
+def render_number(value: float) -> str:
+    """Format a number as Go does, and so prometheus_client: ``1.0``, ``1e+06``, ``+Inf``, ``NaN``."""
+    value = float(value)
+    if -1e300 < value < GO_EXPONENTS:
+        return repr(value)
+    return cast("str", floatToGoString(value))  # type: ignore[no-untyped-call]
+
+
+def render_pairs(pairs: dict[str, str]) -> str:
+    """Return the labels in the order of their names, without braces."""
+    return ",".join([f'{label}="{_escape(value)}"' for label, value in sorted(pairs.items())])
+
+
+def _head(name: str, kind: str, text: str, *, openmetrics: bool) -> str:
+    text = text.replace("\\", r"\\").replace("\n", r"\n")
+    if openmetrics:
+        text = text.replace('"', r"\"")
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _pairs(metric: Metric, series: SeriesView) -> dict[str, str]:
+    return dict(zip(metric.label_names, series.labels, strict=True))
+
+
+def _prefix(name: str, pairs: dict[str, str]) -> str:
+    """Return what precedes the number of a sample, without the space."""
+    return f"{name}{{{render_pairs(pairs)}}}" if pairs else name
+
+
+# --- Counters and gauges
+
+
+def _render_numbers(family: Family, *, openmetrics: bool) -> list[str]:
+    """Return one line per series. ``series.cache`` is the text before the number."""
+    metric = family.metric
+    exemplars = openmetrics and has_exemplars(metric)
+    lines = []
+    for series, value in zip(family.series, cast("Sequence[float | None]", family.values), strict=True):
+        if value is None:
+            continue
+        prefix = series.cache
+        if prefix is None:
+            prefix = series.cache = _prefix(metric.name, _pairs(metric, series))
+        exemplar = _render_exemplar(series.exemplar) if exemplars and series.exemplar else ""
+        lines.append(f"{prefix} {_SMALL_NUMBERS.get(value) or render_number(value)}{exemplar}\n")
     return lines
 
 
-def exemplar_fits(exemplar: Exemplar) -> bool:
-    """Whether OpenMetrics allows the exemplar, which has a limit of 128 characters, and every parser reads it.
-
-    prometheus_client's refuses a whole body for an exemplar with a quote or a brace in it, which no id of Celery's has.
-    What fits needs no escaping.
-    """
-    task_id = exemplar[0]
-    return len(EXEMPLAR_LABEL) + len(task_id) <= MAX_EXEMPLAR_LENGTH and _ODD(task_id) is None
+# --- Histograms of events
 
 
-def has_exemplars(metric: Metric) -> bool:
-    """Whether OpenMetrics allows exemplars on the metric: histograms, and counters that are named as such."""
-    return metric.kind is Kind.HISTOGRAM or (metric.kind is Kind.COUNTER and metric.name.endswith("_total"))
+class _HistogramText(NamedTuple):
+    """The text of a histogram and what it was made from. Both formats share it where there are no exemplars."""
+
+    counts: list[int]
+    total: float
+    exemplars: list[Exemplar | None] | None
+    labels: str
+    text: str
 
 
-def _add_numbers(lines: list[str], family: Family, *, openmetrics: bool) -> None:
-    """Add the lines of counters or gauges.
+def _render_histograms(family: Family, *, openmetrics: bool) -> list[str]:
+    """Return the lines of each series as one piece.
 
-    ``series.cache`` is (value, line) of the last rendering, without an exemplar and so the same in both formats. It is
-    replaced as a whole: another thread sees the old pair or the new one, never half of each.
+    Most tasks are idle between two scrapes. Comparing the counts is much cheaper than formatting them.
     """
     metric = family.metric
-    values = cast("Sequence[float | None]", family.values)
-    exemplars = openmetrics and has_exemplars(metric)
-    for series, value in zip(family.series, values, strict=True):
-        if value is None:
-            continue
-        cached: Any = series.cache
-        # `and value`, because 0.0 == -0.0, which are two different lines.
-        if cached is None or not (value is cached[0] or (value == cached[0] and value)):
-            # The prefix is taken back from the old line, so that nothing is kept twice: a number has no space.
-            prefix = (
-                render_prefix(metric.name, pairs_of(metric, series)) if cached is None else cached[1].rpartition(" ")[0]
-            )
-            number = SMALL_NUMBERS.get(value) or render_number(value)
-            cached = series.cache = (value, f"{prefix} {number}\n")
-        exemplar = series.exemplar if exemplars else None
-        lines.append(cached[1] if exemplar is None else f"{cached[1][:-1]}{_render_exemplar(exemplar)}\n")
-
-
-def _add_histograms(lines: list[str], family: Family, *, openmetrics: bool) -> None:
-    """Add the lines of histograms, those of one series as one string.
-
-    ``series.cache`` is (counts, total, exemplars, that string, its labels) of the last rendering, in the format of that
-    one: of two formats in turn each is made anew. Most tasks are idle between two scrapes, and comparing two lists of
-    numbers is far cheaper than formatting one.
-    """
-    metric = family.metric
+    pieces = []
     for series, value in zip(family.series, cast("Sequence[Distribution | None]", family.values), strict=True):
         if value is None:
             continue
-        cached: Any = series.cache
         exemplars = value.exemplars if openmetrics else None
-        if (
-            cached is None
-            or value.counts != cached[0]
-            or value.total is not cached[1]
-            or (exemplars is not cached[2] and exemplars != cached[2])
+        kept = cast("_HistogramText | None", series.cache)
+        if kept is None or not (
+            kept.counts == value.counts and kept.total == value.total and kept.exemplars == exemplars
         ):
-            labels = render_pairs(pairs_of(metric, series)) if cached is None else cached[4]
+            labels = render_pairs(_pairs(metric, series)) if kept is None else kept.labels
             text = _render_histogram(metric, series, value, labels)
             if exemplars is not None:
-                text = _with_exemplars(text, exemplars)
-            cached = series.cache = (value.counts, value.total, exemplars, text, labels)
-        lines.append(cached[3])
+                text = _add_exemplars(text, exemplars)
+            kept = series.cache = _HistogramText(value.counts, value.total, exemplars, labels, text)
+        pieces.append(kept.text)
+    return pieces
 
 
 def _render_histogram(metric: Metric, series: SeriesView, value: Distribution, labels: str) -> str:
     counts = [*accumulate(value.counts)]
     counts.append(counts[-1])
-    # Formatting whole numbers takes no step of Python's for each.
-    whole = counts[-1] < GO_EXPONENTS
+    whole = counts[-1] < GO_EXPONENTS  # then one format operation writes all counts
     template = _histogram_template(metric, series.bounds, "%d.0" if whole else "%s")
     total = render_number(value.total)
     if template is None:
         numbers = [*map(render_number, counts), total]
         prefixes = _histogram_prefixes(metric, series)
         return "".join([f"{prefix} {number}\n" for prefix, number in zip(prefixes, numbers, strict=True)])
-    # Labels come last, and in one step, since they may hold anything.
+    # Labels are inserted last, in one step, because they may contain anything.
     return (template % (*(counts if whole else map(render_number, counts)), total)).replace(_LABELS, labels)
 
 
 @lru_cache(maxsize=256)
 def _histogram_template(metric: Metric, bounds: tuple[float, ...], count: str) -> str | None:
-    """All lines of a histogram with these bounds, ``_LABELS`` in the place of labels.
+    """Return all lines of a histogram with these bounds, with ``_LABELS`` in the place of its labels.
 
-    ``count`` is how counts are formatted; the sum comes as text.
-
-    None if a label's name sorts before ``le``, so that labels do not stand in one place.
+    ``count`` is the format of counts. The format of the sum is ``%s``. Return None if the name of a label precedes
+    ``le``: then the labels of a bucket are not in one place.
     """
     if any(name < "le" for name in metric.label_names):
         return None
@@ -155,32 +193,106 @@ def _histogram_template(metric: Metric, bounds: tuple[float, ...], count: str) -
 
 
 def _histogram_prefixes(metric: Metric, series: SeriesView) -> list[str]:
-    pairs = pairs_of(metric, series)
+    pairs = _pairs(metric, series)
     return [
-        *(render_prefix(f"{metric.name}_bucket", pairs | {"le": render_number(bound)}) for bound in series.bounds),
-        render_prefix(f"{metric.name}_bucket", pairs | {"le": "+Inf"}),
-        render_prefix(f"{metric.name}_count", pairs),
-        render_prefix(f"{metric.name}_sum", pairs),
+        *(_prefix(f"{metric.name}_bucket", pairs | {"le": render_number(bound)}) for bound in series.bounds),
+        _prefix(f"{metric.name}_bucket", pairs | {"le": "+Inf"}),
+        _prefix(f"{metric.name}_count", pairs),
+        _prefix(f"{metric.name}_sum", pairs),
     ]
 
 
-def _with_births(lines: list[str], family: Family) -> Iterator[str]:
-    """Put ``_created`` behind the lines of each series."""
+# --- Distributions that servers keep, with bounds and quantiles as the server writes them: ``le="16"``
+
+
+class _ServedText(NamedTuple):
+    """The value of a distribution, its lines (buckets or quantiles, count, sum), and what precedes the numbers."""
+
+    value: Buckets | Quantiles
+    parts: tuple[str, str, str]
+    prefixes: "_ServedPrefixes"
+
+
+class _ServedPrefixes(NamedTuple):
+    """Text around a bound or quantile, and before the count and the sum."""
+
+    before: str
+    behind: str
+    before_count: str
+    before_sum: str
+
+
+def _render_summaries(family: Family, *, openmetrics: bool) -> list[str]:
+    """Return a summary in pieces. In OpenMetrics it is three metrics, see ``SUMMARY_PARTS``."""
     metric = family.metric
-    name = f"{metric.name.removesuffix('_total')}_created"
-    shown = [series for series, value in zip(family.series, family.values, strict=True) if value is not None]
-    for line, series in zip(lines, shown, strict=True):
-        yield line
-        if series.born is not None:
-            yield f"{render_prefix(name, pairs_of(metric, series))} {render_number(series.born)}\n"
+    found = _render_served(family)
+    if not found:
+        return []
+    if not openmetrics:
+        return [render_head(metric, openmetrics=False), *map("".join, found)]
+    pieces = []
+    for (ending, kind), texts in zip(SUMMARY_PARTS, zip(*found, strict=True), strict=True):
+        pieces += [_head(f"{metric.name}{ending}", kind, metric.help, openmetrics=True), *texts]
+    return pieces
 
 
-def _with_exemplars(text: str, exemplars: list[Exemplar | None]) -> str:
-    lines = text.split("\n")
-    for position, exemplar in enumerate(exemplars):
-        if exemplar is not None:
-            lines[position] += _render_exemplar(exemplar)
-    return "\n".join(lines)
+def _render_served(family: Family) -> list[tuple[str, str, str]]:
+    """Return the lines of each series: buckets or quantiles, count, sum. Most commands are idle between two scrapes."""
+    found = []
+    values = cast("Sequence[Buckets | Quantiles | None]", family.values)
+    for series, value in zip(family.series, values, strict=True):
+        if value is None:
+            continue
+        kept = cast("_ServedText | None", series.cache)
+        if kept is None or kept.value != value:
+            prefixes = _served_prefixes(family.metric, series) if kept is None else kept.prefixes
+            kept = series.cache = _ServedText(value, _served_parts(value, prefixes), prefixes)
+        found.append(kept.parts)
+    return found
+
+
+def _served_prefixes(metric: Metric, series: SeriesView) -> _ServedPrefixes:
+    """Return the prefixes of a series. Labels are sorted, so some may precede ``le`` or ``quantile``."""
+    name, label = (f"{metric.name}_bucket", "le") if metric.kind is Kind.HISTOGRAM else (metric.name, "quantile")
+    pairs = _pairs(metric, series)
+    before = render_pairs({other: value for other, value in pairs.items() if other < label})
+    behind = render_pairs({other: value for other, value in pairs.items() if other > label})
+    return _ServedPrefixes(
+        f'{name}{{{before}{"," if before else ""}{label}="',
+        f'"{"," if behind else ""}{behind}}} ',
+        _prefix(f"{metric.name}_count", pairs),
+        _prefix(f"{metric.name}_sum", pairs),
+    )
+
+
+def _served_parts(value: Buckets | Quantiles, prefixes: _ServedPrefixes) -> tuple[str, str, str]:
+    before, behind, before_count, before_sum = prefixes
+    lines: Iterable[tuple[str, float]] = value[0]
+    if isinstance(value, Buckets):
+        lines = (*lines, ("+Inf", value.observed))
+    return (
+        "".join([f"{before}{bound}{behind}{render_number(number)}\n" for bound, number in lines]),
+        f"{before_count} {render_number(value.observed)}\n",
+        f"{before_sum} {render_number(value.total)}\n",
+    )
+
+
+# --- What OpenMetrics adds: exemplars, and when series began
+
+
+def has_exemplars(metric: Metric) -> bool:
+    """Return whether OpenMetrics allows exemplars: on histograms, and on counters whose name ends with ``_total``."""
+    return metric.kind is Kind.HISTOGRAM or (metric.kind is Kind.COUNTER and metric.name.endswith("_total"))
+
+
+def exemplar_fits(exemplar: Exemplar) -> bool:
+    """Return whether an exemplar is within OpenMetrics's limit, and every parser reads it.
+
+    prometheus_client's parser refuses a whole body for an exemplar that contains a quote or a brace. No task id of
+    Celery's does. An exemplar that fits needs no escaping.
+    """
+    task_id = exemplar[0]
+    return len(EXEMPLAR_LABEL) + len(task_id) <= MAX_EXEMPLAR_LENGTH and _ODD(task_id) is None
 
 
 def _render_exemplar(exemplar: Exemplar) -> str:
@@ -188,3 +300,23 @@ def _render_exemplar(exemplar: Exemplar) -> str:
         return ""
     task_id, value, timestamp = exemplar
     return f' # {{{EXEMPLAR_LABEL}="{task_id}"}} {render_number(value)} {timestamp}'
+
+
+def _add_exemplars(text: str, exemplars: list[Exemplar | None]) -> str:
+    """Append each exemplar to the line of its bucket."""
+    lines = text.split("\n")
+    for position, exemplar in enumerate(exemplars):
+        if exemplar is not None:
+            lines[position] += _render_exemplar(exemplar)
+    return "\n".join(lines)
+
+
+def _add_created(pieces: list[str], family: Family) -> Iterator[str]:
+    """Yield each piece, followed by the ``_created`` of its series."""
+    metric = family.metric
+    name = f"{metric.name.removesuffix('_total')}_created"
+    shown = [series for series, value in zip(family.series, family.values, strict=True) if value is not None]
+    for piece, series in zip(pieces, shown, strict=True):
+        yield piece
+        if series.born is not None:
+            yield f"{_prefix(name, _pairs(metric, series))} {render_number(series.born)}\n"

@@ -8,7 +8,7 @@ import pytest
 from celery_redis_exporter.catalog import Label
 from celery_redis_exporter.catalog.metric import counter, gauge, histogram, summary
 from celery_redis_exporter.exposition.families import SampleSeries
-from celery_redis_exporter.exposition.lines import render_number
+from celery_redis_exporter.exposition.text import render_number
 from celery_redis_exporter.records.samples import Buckets, Distribution, Family, Quantiles
 from tests.rendering import render_families
 
