@@ -176,9 +176,10 @@ class Children(Generic[S]):
         return gone
 
     def copied(self, *, whole: bool) -> Family:
-        """The series with their values at this moment; the family of the last time if nothing has changed since.
+        """Return the series with their values at this moment.
 
-        ``whole`` takes new ones for what they are, too, and leaves exemplars out.
+        A histogram without new observations has the value object of the last time, since copying it takes longer than
+        comparing it. ``whole`` takes new series for what they are, too, and leaves exemplars out.
         """
         if self._outdated:
             self._outdated = False  # before they are listed: what comes meanwhile is listed next time
@@ -188,8 +189,7 @@ class Children(Generic[S]):
         if whole:
             return Family(self._shown, rows, [row.counted() if is_histogram else row.value for row in rows])
         last, young = self._last, self._young and self._still_young()
-        same_rows = rows is last.series
-        known = last.values if same_rows else [None] * len(rows)
+        known = last.values if rows is last.series else [None] * len(rows)
         values: list[Value | None]
         if is_histogram:
             # Whatever is observed is counted: with the same counts nothing else has changed either.
@@ -201,9 +201,8 @@ class Children(Generic[S]):
             values = [0 if row in young else row.value for row in rows]
         else:
             values = [row.value for row in rows]
-        if not same_rows or values != known:
-            self._last = last = Family(self._shown, rows, values)
-        return last
+        self._last = Family(self._shown, rows, values)
+        return self._last
 
     def _bear(self, labels: tuple[str, ...], make: Callable[[tuple[str, ...]], S]) -> S:
         series = make((*labels, *self._new.labels.values))
