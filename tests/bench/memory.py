@@ -18,7 +18,7 @@ RATE = 100_000
 """Events per second; about a third of what the exporter can do."""
 SCRAPE_SECONDS = 2.0
 MEGABYTE = 1_000_000
-MOST_MEGABYTES = 64
+MOST_MEGABYTES = 80
 MOST_GROWTH = 1
 MOST_BACKLOG = 8_000_000
 """Bytes of output buffer above which a run measures bursts instead of the exporter."""

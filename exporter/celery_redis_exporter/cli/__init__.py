@@ -19,19 +19,24 @@ DONE, FAILED, WRONG = 0, 1, 2
 
 
 class Command(NamedTuple):
-    """A command: the module whose ``run`` does it, and what the help says of it.
+    """A command: the module whose ``run`` does it, and its line in the help.
 
-    ``run`` is given the settings, or the arguments; ``adds_settings`` tells that it reads the settings from these.
+    ``run`` receives the settings, or the arguments; ``adds_settings``: it reads the settings from these. ``unused``
+    names packages that a library imports if they are installed and that the command does not use.
     """
 
     module: str
     help: str
     takes_settings: bool
     adds_settings: bool = False
+    unused: tuple[str, ...] = ()
 
 
 COMMANDS = MappingProxyType({
-    "run": Command("celery_redis_exporter.daemon.service", "serve the metrics (the default)", takes_settings=True),
+    "run": Command(
+        "celery_redis_exporter.daemon.service", "serve the metrics (the default)",
+        takes_settings=True, unused=("rich",),  # structlog imports it, 4 MB
+    ),
     "check": Command(
         f"{__name__}.check", "test settings, servers, Celery; say what mends it",
         takes_settings=False, adds_settings=True,
@@ -97,21 +102,26 @@ def _command(arguments: list[str]) -> int:
     command = COMMANDS[name]
     if not command.takes_settings:
         return _runner(command)(rest)
-    # The other commands need not wait for them.
-    from celery_redis_exporter.settings import UsageRequested  # noqa: PLC0415 -- as above
-    from celery_redis_exporter.settings.read.apart import Reading  # noqa: PLC0415 -- as above
+    # The settings bring pydantic, which the other commands need not wait for.
+    from celery_redis_exporter.settings import UsageRequested, load  # noqa: PLC0415 -- as above
 
     try:
-        reading = Reading(rest, os.environ, f"{PROGRAM} {name}")
+        settings = load(rest, os.environ, f"{PROGRAM} {name}")
     except UsageRequested as usage:
         sys.stdout.write(f"{usage}\n")
         return DONE
-    runner = _runner(command)  # imported while the settings are read
-    return runner(reading.result())
+    return _runner(command)(settings)
 
 
 def _runner(command: Command) -> Callable[[Any], int]:
-    runner: Callable[[Any], int] = import_module(command.module).run
+    """Import the command. A package whose entry in ``sys.modules`` is None is reported as not installed."""
+    hidden = [name for name in command.unused if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is documented, but not typed
+    try:
+        runner: Callable[[Any], int] = import_module(command.module).run
+    finally:
+        for name in hidden:
+            del sys.modules[name]
     return runner
 
 

@@ -1,8 +1,8 @@
 """Settings: the only reader of environment, files and flags.
 
 ``load`` takes arguments and an environment, gives frozen ``Settings`` or a ConfigError of one line. The order is
-flag, environment, file, Celery's own variables, default. pydantic lives in this room alone, and is imported when
-settings are read: ``held`` is what is left of them then, and ``apart`` reads them in a process that ends.
+flag, environment, file, Celery's own variables, default. pydantic is imported in this package only, and only when
+settings are read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery
     from celery_redis_exporter.settings.read import reader  # noqa: PLC0415 -- they bring pydantic
     from celery_redis_exporter.settings.schema import rows  # noqa: PLC0415 -- they bring pydantic
 
-    if asks_for_help(argv):
+    if not {"-h", "--help"}.isdisjoint(argv):
         raise UsageRequested(rows.render_help(program))
     return reader.read(argv, environ)
 
@@ -34,8 +34,3 @@ def load_tree(tree: Mapping[str, Any]) -> Settings:
     from celery_redis_exporter.settings.read import reader  # noqa: PLC0415 -- brings pydantic
 
     return reader.read_tree(tree)
-
-
-def asks_for_help(argv: Sequence[str]) -> bool:
-    """Tell whether ``--help`` is among the arguments."""
-    return any(argument in {"-h", "--help"} for argument in argv)
