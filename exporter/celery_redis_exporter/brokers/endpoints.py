@@ -7,8 +7,13 @@ from urllib.parse import quote, urlencode
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.replies import Address
-from celery_redis_exporter.settings import RedisTarget, Settings
-from celery_redis_exporter.settings.targets import MasterOptions, master_options, named_redis_targets
+from celery_redis_exporter.settings import (
+    MasterOptions,
+    RedisTarget,
+    Settings,
+    master_options,
+    named_redis_targets,
+)
 from celery_redis_exporter.sources.refusals import Refusals
 from celery_redis_exporter.sources.sentinel import PATIENCE, MasterFinder, Sentinel
 from celery_redis_exporter.sources.session import Session

@@ -17,7 +17,6 @@ from celery_redis_exporter.alerts.grafana import render_grafana
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from celery_redis_exporter.cli.arguments import Parser
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings.yaml_file import read_yaml
 
 HELP = """\
 usage: celery-redis-exporter render alerts [flags]
@@ -104,6 +103,8 @@ def _options(flags: argparse.Namespace, tree: Mapping[str, Any]) -> Options:
 
 
 def _read_config(name: str) -> dict[str, Any]:
+    from celery_redis_exporter.settings.yaml_file import read_yaml  # noqa: PLC0415 -- brings pydantic
+
     tree = read_yaml(name, "--config")
     if not isinstance(tree, dict) or not all(isinstance(tree.get(key, {}), dict) for key in ("labels", "alerts")):
         raise ConfigError(f"--config {name}: must be a mapping with any of {', '.join(KEYS)}; labels and alerts too")

@@ -20,8 +20,7 @@ from celery_redis_exporter.daemon import options
 from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.records.report import Failure
 from celery_redis_exporter.records.samples import Family
-from celery_redis_exporter.settings import Settings
-from celery_redis_exporter.settings.targets import named_redis_targets
+from celery_redis_exporter.settings import Settings, named_redis_targets
 from celery_redis_exporter.sources.redbeat import RedBeat
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.consumers import Consumers

@@ -15,8 +15,7 @@ from celery_redis_exporter.collectors.key_sweep import KeyBudget, KeyNames
 from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.records.samples import Sample
-from celery_redis_exporter.settings import RedisTarget, Settings
-from celery_redis_exporter.settings.targets import master_options, named_redis_targets
+from celery_redis_exporter.settings import RedisTarget, Settings, master_options, named_redis_targets
 from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.state.queues import Queues

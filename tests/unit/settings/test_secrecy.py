@@ -10,7 +10,7 @@ from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings import UsageRequested, changed, load
+from celery_redis_exporter.settings import UsageRequested, load
 from celery_redis_exporter.settings.read.web_config import read_web_config
 from celery_redis_exporter.sources.kombu_link import KombuAddress, KombuEndpoint
 
@@ -61,7 +61,8 @@ def test_no_object_of_kombu_shows_a_secret() -> None:
     address = KombuAddress([f"amqp://user:{IN_URL}@h//"], options=options)
     shown = [settings, target, target.redacted, address, KombuEndpoint(address, timeout=1.0)]
     assert [] == [text for text in map(repr, shown) if WORD in text]
-    foreign = changed(settings, _foreign={"confirm_publish": True, "deep": {"client_secret": SECRET, "port": 1}})
+    options_of_kombu = {"confirm_publish": True, "deep": {"client_secret": SECRET, "port": 1}}
+    foreign = settings.model_copy(update={"kombu_options": options_of_kombu})
     assert SECRET in foreign.secrets
     assert WORD not in repr(foreign)
 

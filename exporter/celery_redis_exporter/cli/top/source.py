@@ -19,7 +19,7 @@ from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.errors import ConfigError, SourceError
 from celery_redis_exporter.records.report import Report
-from celery_redis_exporter.settings import Settings, changed, load
+from celery_redis_exporter.settings import Settings, load
 from celery_redis_exporter.settings.read.text_file import read_text
 
 PATH = "/api/v1/status"
@@ -133,8 +133,10 @@ class LocalSource:
 
 def _watching(settings: Settings) -> Settings:
     """The same settings without what changes servers and workers; workers are asked all the same."""
-    redis = changed(settings.redis, memory_guard=changed(settings.redis.memory_guard, enabled=False))
-    return changed(settings, redis=redis, celery=changed(settings.celery, enable_events=False))
+    guard = settings.redis.memory_guard.model_copy(update={"enabled": False})
+    redis = settings.redis.model_copy(update={"memory_guard": guard})
+    celery = settings.celery.model_copy(update={"enable_events": False})
+    return settings.model_copy(update={"redis": redis, "celery": celery})
 
 
 def _split(url: str) -> SplitResult:

@@ -1,15 +1,15 @@
-"""Reads the settings from all their places, has the models check them, and checks what concerns several.
+"""Reads the settings from all their places, validates them by the models, and checks what concerns several.
 
-Takes arguments, an environment or a tree; gives what is held of them. Brings pydantic, which nobody needs afterwards.
+Input: arguments, an environment or a tree. Output: Settings, or ConfigError.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import ValidationError
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings.held import Secret, Settings, Values, changed
+from celery_redis_exporter.records.web_config import WebConfig
 from celery_redis_exporter.settings.read.environment import read_celery, read_environment
 from celery_redis_exporter.settings.read.faults import explain
 from celery_redis_exporter.settings.read.file import CONFIG_FILE, read_file
@@ -19,7 +19,7 @@ from celery_redis_exporter.settings.read.web_config import read_web_config
 from celery_redis_exporter.settings.schema.foreign import BROKER_GROUP
 from celery_redis_exporter.settings.schema.model import Declared
 from celery_redis_exporter.settings.schema.rows import describe
-from celery_redis_exporter.settings.targets import find_repeated, master_options, named_redis_targets
+from celery_redis_exporter.settings.settings import Settings, find_repeated, master_options, named_redis_targets
 from celery_redis_exporter.settings.urls.broker_urls import KombuTarget
 from celery_redis_exporter.settings.urls.credentials import UrlFile
 
@@ -50,31 +50,17 @@ def _build(given: dict[Path, Given], environ: Mapping[str, str], notes: tuple[st
         declared = Declared(**nest({path: value for path, value in given.items() if path not in foreign}))
     except ValidationError as error:
         raise explain(error, given) from None
-    settings = changed(Settings(**_values(declared)), url_files=_url_files(given, environ))
+    kombu_options = {path[-1]: value for path, (value, _) in foreign.items() if path[:-1] == BROKER_GROUP}
+    settings = Settings.model_construct(
+        **dict(declared), url_files=_url_files(given, environ), kombu_options=kombu_options
+    )
     _check_masters(settings)
     _check_redbeat(settings, given)
     _check_files(settings)
-    for_kombu = {path[-1]: value for path, (value, _) in foreign.items() if path[:-1] == BROKER_GROUP}
-    settings = changed(settings, _foreign=for_kombu)
     found = (*_unused_parameters(settings), *_unused_options(settings, foreign), *_repeated(settings))
-    settings = changed(settings, notes=(*notes, *found))
     web_file = settings.web.config.file
-    if not web_file:
-        return settings
-    return changed(settings, web_config=read_web_config(web_file, given[WEB_CONFIG_FILE].written))
-
-
-def _values(model: BaseModel) -> dict[str, Any]:
-    return {name: _hold(getattr(model, name)) for name in type(model).model_fields}
-
-
-def _hold(value: Any) -> Any:  # noqa: ANN401 -- whatever the models declare
-    """Give what is held of a value of the models: the same, without pydantic."""
-    if isinstance(value, BaseModel):
-        return Values(**_values(value))
-    if isinstance(value, SecretStr):
-        return Secret(value.get_secret_value())
-    return {name: _hold(one) for name, one in value.items()} if isinstance(value, dict) else value
+    web_config = read_web_config(web_file, given[WEB_CONFIG_FILE].written) if web_file else WebConfig()
+    return settings.model_copy(update={"notes": (*notes, *found), "web_config": web_config})
 
 
 def _check_masters(settings: Settings) -> None:

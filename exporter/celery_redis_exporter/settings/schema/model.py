@@ -90,7 +90,7 @@ class ConfigOptions(Group):
 
 
 class Declared(BaseSettings):
-    """Everything that can be set; ``held.Settings`` has the same attributes."""
+    """Everything that can be set."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, enable_decoding=False)
 

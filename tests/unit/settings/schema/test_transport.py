@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings import KombuTarget, load
+from celery_redis_exporter.settings import KombuTarget, load, master_options
 from celery_redis_exporter.settings.schema.foreign import FOREIGN_BY_GROUP
-from celery_redis_exporter.settings.targets import master_options
 
 SENTINEL = "--broker-url=sentinel://a:1;sentinel://b:2/0"
 GROUP = "--broker-transport-options"
