@@ -29,6 +29,7 @@ from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.workers import WorkerLimits, Workers
 from tests.fakes import FakeClock
+from tests.options import task_limits, worker_limits
 
 EVENT_METRICS = [metric for metric in CATALOG.values() if metric not in redis_rows.METRICS]
 W1, W2 = "w1@host", "w2@host"
@@ -46,9 +47,9 @@ class Lab:
     ) -> None:
         self.clock = FakeClock()
         self.start = self.clock.epoch
-        self.store = Store(EVENT_METRICS, series, {}, new or NewSeries())
-        self.workers = Workers(self.store, self.clock, workers or WorkerLimits())
-        self.tasks = Tasks(self.store, self.workers, tasks or TaskLimits())
+        self.store = Store(EVENT_METRICS, series, {}, new or NewSeries(exemplars=True))
+        self.workers = Workers(self.store, self.clock, workers or worker_limits())
+        self.tasks = Tasks(self.store, self.workers, tasks or task_limits(), exemplars=True)
         self.tasks.now = self.clock.monotonic()
         # As after the first second, in which it was waited for in vain.
         self.tasks._holding.sent_seen = False

@@ -16,9 +16,9 @@ from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.exposition.collector import Collector
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.state.names import Names
-from celery_redis_exporter.state.series import Store
-from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.series import NewSeries, Store
 from tests.bench.table import Effort, Report, Row, Spread, render_table, spread
+from tests.options import task_limits
 from tests.rendering import render_families
 
 METRICS = (*tasks.METRICS, *internals.METRICS)
@@ -50,8 +50,8 @@ def against_prometheus_client(effort: Effort) -> Report:
 
 def make_store(pairs: int) -> tuple[Store, Names]:
     """A store with so many (task, queue), as a large application has them."""
-    store = Store(METRICS, 1_000_000, {})
-    names = Names(store, TaskLimits(pairs=1_000_000))
+    store = Store(METRICS, 1_000_000, {}, NewSeries(exemplars=True))
+    names = Names(store, task_limits(pairs=1_000_000))
     for number in range(pairs):
         touch(names, number, number)
     return store, names

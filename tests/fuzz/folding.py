@@ -18,9 +18,8 @@ from celery_redis_exporter.records.events import EVENT_CLASSES, EventMessage
 from celery_redis_exporter.records.samples import Distribution, Family
 from celery_redis_exporter.state.rules import Naming
 from celery_redis_exporter.state.series import NewSeries
-from celery_redis_exporter.state.tracking import TaskLimits
-from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import EVENT_METRICS, Lab
+from tests.options import task_limits, worker_limits
 
 MOST_TRACKED = 12
 BOUNDS: dict[str, Any] = {"tracked": MOST_TRACKED, "age": 100, "pairs": 6, "idle": 50, "exceptions": 3}
@@ -49,8 +48,8 @@ def check_fold(data: bytes) -> None:
     choices = iter(data)
     split = next(choices, 0) % 2 == 1
     lab = Lab(
-        TaskLimits(**BOUNDS, naming=Naming(worker_label=split)),
-        WorkerLimits(count=MOST_WORKERS, retention=20),
+        task_limits(**BOUNDS, naming=Naming(worker_label=split)),
+        worker_limits(count=MOST_WORKERS, retention=20),
         MOST_SERIES,
         NewSeries(by_worker=rows.BY_WORKER if split else frozenset()),
     )

@@ -14,7 +14,7 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
 from celery_redis_exporter.exposition.text import exemplar_fits
 from celery_redis_exporter.records.samples import Family
-from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.state.series import NewSeries, Store
 from tests.lab import EVENT_METRICS
 
 _PROCESS = ProcessMetrics()
@@ -32,7 +32,7 @@ def check_values(task: str, queue: str) -> None:
 
     Half pairs of surrogates are read back as question marks.
     """
-    store = Store(EVENT_METRICS, 10, {})
+    store = Store(EVENT_METRICS, 10, {}, NewSeries(exemplars=True))
     store.scalar(rows.TASKS_SENT, task, queue).value = 3
     store.scalar(rows.TASKS_RUNNING, task, queue).value = 1
     store.histogram(rows.TASK_WAIT, task, queue).observe_task(0.5, queue, 1.8e9)

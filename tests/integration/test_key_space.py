@@ -10,7 +10,7 @@ import pytest
 from celery_redis_exporter.catalog import key_space as rows
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.collectors.key_space import KeySpace, KeySpaceOptions
-from celery_redis_exporter.collectors.key_sweep import KeyBudget, KeyNames
+from celery_redis_exporter.collectors.key_sweep import KeyNames
 from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.key_space import KeySpaceReader
@@ -22,6 +22,7 @@ from tests.integration.conftest import Programs
 from tests.integration.key_loads import Truth, load, mixture, truths
 from tests.integration.redis_servers import RedisServer
 from tests.lab import Lab
+from tests.options import key_budget
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -45,10 +46,10 @@ Truths = dict[str, Truth]
 class Sampler:
     """The sampler of a server's database 0 as the exporter builds it, its cycles made one after the other."""
 
-    def __init__(self, url: str, **budget: Any) -> None:  # noqa: ANN401 -- KeyBudget checks
+    def __init__(self, url: str, **budget: Any) -> None:  # noqa: ANN401 -- the fields of KeyBudget
         clock = SystemClock()
         reader = KeySpaceReader(Session(Endpoint(url, timeout=5), clock), clock, 5, select=False)
-        options = KeySpaceOptions({0: lambda: NAMES}, 60, KeyBudget(**({"duty": 1.0} | budget)), 50)
+        options = KeySpaceOptions({0: lambda: NAMES}, 60, key_budget(**({"duty": 1.0} | budget)), 50)
         self.key_space = KeySpace("broker", reader, options, Lab().store, clock)
         self._stop = threading.Event()
 

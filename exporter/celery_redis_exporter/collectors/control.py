@@ -73,10 +73,10 @@ class Postbox(Protocol):
 class ControlOptions:
     """Seconds between rounds (0: none), seconds for the answers of a batch, bytes of an answer, whether to nudge."""
 
-    interval: float = 60.0
-    timeout: float = 5.0
-    max_bytes: int = 4 * 1024 * 1024
-    enable_events: bool = False
+    interval: float
+    timeout: float
+    max_bytes: int
+    enable_events: bool
 
     @property
     def is_needed(self) -> bool:

@@ -22,6 +22,8 @@ RARE_SHARE = 0.3
 """What is kept of the keys to be measured for groups of which little is known, whenever they are met; the rest is given
 out little by little, so that it lasts for the whole pass."""
 MOST_COMMON = int(MOST_MEASURED * (1 - RARE_SHARE))
+MOST_SECONDS = 5.0
+"""For one pass, by the wall clock."""
 SLOW_SECONDS = 0.05
 """A round trip that is so much longer than the shortest one ends the pass."""
 
@@ -34,11 +36,11 @@ class KeyBudget:
     part of that which the server may be kept busy (``duty``, 0 to 1).
     """
 
-    names: int = 20_000
-    measured: int = 1000
-    busy: float = 0.05
-    wall: float = 5.0
-    duty: float = 0.02
+    names: int
+    measured: int
+    busy: float
+    duty: float
+    wall: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from functools import partial
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.key_space import KeySpace, KeySpaceOptions
-from celery_redis_exporter.collectors.key_sweep import KeyBudget, KeyNames
+from celery_redis_exporter.collectors.key_sweep import KeyNames
+from celery_redis_exporter.daemon.options import key_budget
 from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.records.samples import Sample
@@ -28,7 +29,6 @@ class KeySpaces:
     def __init__(self, settings: Settings, endpoints: Endpoints, queues: Queues, store: Store, clock: Clock) -> None:
         wanted = settings.redis.key_space
         self.samplers: list[KeySpace] = []
-        budget = KeyBudget(wanted.max_keys, wanted.max_measured, wanted.max_busy, duty=wanted.duty)
         for target in settings.redis_targets if wanted.interval else ():
             databases = {
                 db: partial(_names, settings, queues if is_broker else None, store)
@@ -36,7 +36,7 @@ class KeySpaces:
             }
             session = endpoints.session(target, timeout=settings.scrape.deadline)
             reader = KeySpaceReader(session, clock, settings.scrape.deadline, select=len(databases) > 1)
-            options = KeySpaceOptions(databases, wanted.interval, budget, wanted.max_groups)
+            options = KeySpaceOptions(databases, wanted.interval, key_budget(settings), wanted.max_groups)
             self.samplers.append(KeySpace(target.name, reader, options, store, clock))
 
     def start(self, supervisor: Supervisor, stop: threading.Event) -> None:

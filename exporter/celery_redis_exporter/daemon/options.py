@@ -1,16 +1,17 @@
 """Settings in, what each room is built with out."""
 
 import re
-from typing import TYPE_CHECKING
 
 from celery_redis_exporter.catalog import Metric, redis_core, redis_server
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.cluster_nodes import TopologyOptions
 from celery_redis_exporter.collectors.control import ControlOptions
+from celery_redis_exporter.collectors.key_sweep import MOST_SECONDS, KeyBudget
 from celery_redis_exporter.collectors.memory_guard import GuardOptions
 from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.settings import Settings
+from celery_redis_exporter.settings.schema.names import NameOptions
 from celery_redis_exporter.settings.schema.patterns import read_replacement
 from celery_redis_exporter.state.expectations import Plan
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
@@ -18,9 +19,6 @@ from celery_redis_exporter.state.series import NewSeries
 from celery_redis_exporter.state.task_series import STATES
 from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.workers import WorkerLimits
-
-if TYPE_CHECKING:
-    from celery_redis_exporter.settings.schema.names import NameOptions
 
 
 def task_limits(settings: Settings) -> TaskLimits:
@@ -94,7 +92,13 @@ def guard_options(settings: Settings) -> GuardOptions:
     )
 
 
-def _rules(options: "NameOptions") -> NameRules:
+def key_budget(settings: Settings) -> KeyBudget:
+    """Return what one pass over the keys of a server may cost."""
+    wanted = settings.redis.key_space
+    return KeyBudget(wanted.max_keys, wanted.max_measured, wanted.max_busy, wanted.duty, MOST_SECONDS)
+
+
+def _rules(options: NameOptions) -> NameRules:
     rewrites = []
     for text, replacement in options.rewrite.items():
         pattern = re.compile(text)

@@ -39,7 +39,7 @@ class Names:
         self._renames = naming.renames_tasks
         # By their real names, where names are rewritten: when each was last seen, None if since the last sweep.
         self._queues: dict[str, float | None] = {}
-        self._hidden_store = Store(rows.METRICS, 1, {}, NewSeries(exemplars=False))
+        self._hidden_store = Store(rows.METRICS, 1, {}, NewSeries())
         self.hidden = TaskSeries(self._hidden_store, TaskName(OVERFLOW), OVERFLOW)
 
     def series(self, name: str, queue: str) -> TaskSeries:

@@ -32,7 +32,7 @@ class NewSeries:
 
     clock: Clock = field(default_factory=SystemClock)
     zero_first: float = 0.0
-    exemplars: bool = True
+    exemplars: bool = False
     labels: StaticLabels = field(default_factory=StaticLabels)
     by_worker: frozenset[Metric] = frozenset()
 

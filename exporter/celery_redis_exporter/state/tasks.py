@@ -41,7 +41,7 @@ class Tasks:
     ``now`` (monotonic seconds) is set by the caller for each batch, so that one event needs no clock.
     """
 
-    def __init__(self, store: Store, workers: Workers, limits: TaskLimits, *, exemplars: bool = True) -> None:
+    def __init__(self, store: Store, workers: Workers, limits: TaskLimits, *, exemplars: bool) -> None:
         self.now = 0.0
         self.naming = limits.naming
         self.names = Names(store, limits)

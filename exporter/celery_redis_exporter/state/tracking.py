@@ -5,7 +5,7 @@ Not thread-safe: see state.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 from celery_redis_exporter.state.expectations import Plan
@@ -25,14 +25,14 @@ class TaskLimits:
     Besides the number of failures kept to be shown, what tasks are shown as, and what is planned for them.
     """
 
-    tracked: int = 200_000
-    age: float = 172_800
-    pairs: int = 4_000
-    idle: float = 86_400
-    exceptions: int = 50
-    failures: int = 0
-    naming: Naming = field(default_factory=Naming)
-    plans: Mapping[str, Plan] = field(default_factory=dict)
+    tracked: int
+    age: float
+    pairs: int
+    idle: float
+    exceptions: int
+    failures: int
+    naming: Naming
+    plans: Mapping[str, Plan]
 
 
 class Tracking(dict[str, Task]):

@@ -6,7 +6,7 @@ thread-safe: see state.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import inf, nextafter
 
@@ -30,11 +30,11 @@ class WorkerLimits:
     ``lost_after_by_worker`` maps shell patterns of worker names to their own ``lost_after``.
     """
 
-    lost_after: float = 30
-    lost_after_by_worker: tuple[tuple[str, float], ...] = ()
-    retention: float = 3600
-    count: int = 10_000
-    naming: Naming = field(default_factory=Naming)
+    lost_after: float
+    lost_after_by_worker: tuple[tuple[str, float], ...]
+    retention: float
+    count: int
+    naming: Naming
 
 
 class Workers:

@@ -16,6 +16,7 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.control import MAT_SECONDS, Request
 from celery_redis_exporter.state.control import COMMANDS, SEEDING_SECONDS, Interview
 from tests.lab import W1, W2, Lab
+from tests.options import control_options
 
 ANSWERS: dict[str, object] = {
     "stats": {"pool": {"implementation": "celery.concurrency.solo:TaskPool", "max-concurrency": 1}},
@@ -107,7 +108,7 @@ class Round:
         self.lab = Lab()
         self.postbox = ScriptedPostbox()
         self.interview = Interview(self.lab.workers, self.lab.tasks, self.lab.clock)
-        options = options or ControlOptions(60, 5)
+        options = options or control_options()
         self.control = Control(self.postbox, self.interview, self.lab.store, self.lab.clock, options)
         for worker in workers:
             self.lab.beat(worker=worker)
@@ -210,7 +211,7 @@ def test_answers_that_are_due_find_a_place() -> None:
 
 def test_rubbish_is_counted() -> None:
     """What is no answer, too large, late or a stranger's is counted by its reason, and costs no other answer."""
-    trial = Round(W1, options=ControlOptions(60, 5, max_bytes=1000))
+    trial = Round(W1, options=control_options(max_bytes=1000))
     rubbish = [
         b"", payload(W1, "1/reserved", ["x" * 1000]), payload(W1, "0/stats", ANSWERS["stats"]),
         payload("stranger@host", "1/reserved", []), payload(W1, "1/stats", {"error": "x"}),
@@ -297,19 +298,19 @@ def test_events_wait_for_answers_where_some_are_asked_for() -> None:
 
 def test_off() -> None:
     """With an interval of 0 nobody is asked, that is shown, and no event waits for an answer."""
-    trial = Round(W1, options=ControlOptions(0))
+    trial = Round(W1, options=control_options(interval=0))
     trial.run()
     assert [] == trial.postbox.calls
     assert 0 == trial.lab.value(internals.CONTROL_ENABLED)
     assert 0 == trial.lab.workers.seeding
-    assert not ControlOptions(0).is_needed
-    assert ControlOptions(0, enable_events=True).is_needed
+    assert not control_options(interval=0).is_needed
+    assert control_options(interval=0, enable_events=True).is_needed
 
 
 def test_events_are_enabled() -> None:
     """A worker that works without task events is told to send them, by name, where the options say so."""
     for enable in (True, False):
-        trial = Round(W1, W2, options=ControlOptions(0, enable_events=enable))
+        trial = Round(W1, W2, options=control_options(interval=0, enable_events=enable))
         for processed in (1, 2, 3):
             trial.lab.beat(processed)
         trial.run(5)

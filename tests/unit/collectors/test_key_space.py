@@ -9,13 +9,14 @@ import pytest
 from celery_redis_exporter.catalog import Metric, internals
 from celery_redis_exporter.catalog import key_space as rows
 from celery_redis_exporter.collectors.key_space import KEPT_SECONDS, OUTCOMES, KeySpace, KeySpaceOptions, pause
-from celery_redis_exporter.collectors.key_sweep import KeyBudget, KeyNames
+from celery_redis_exporter.collectors.key_sweep import KeyNames
 from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.sources.session import Session
 from tests.key_server import KeyServer
 from tests.lab import Lab
+from tests.options import key_budget
 
 USERS = {b"user:%d" % number: (100, -1) for number in range(100)}
 CARTS = {b"cart:%d" % number: (1000, 60_000) for number in range(30)}
@@ -30,7 +31,7 @@ class Site:
         self.server = KeyServer(self.lab.clock, db0=dict(USERS), db2=dict(CARTS))
         reader = KeySpaceReader(cast("Session", self.server), self.lab.clock, 1.0, select=True)
         databases = {0: lambda: NAMES, 2: lambda: NAMES}
-        budget = KeyBudget(names=names, duty=1.0)
+        budget = key_budget(names=names, duty=1.0)
         options = KeySpaceOptions(databases, 60.0, budget, max_groups)
         self.key_space = KeySpace("broker", reader, options, self.lab.store, self.lab.clock)
         self.stop = threading.Event()

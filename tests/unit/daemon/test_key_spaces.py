@@ -40,7 +40,6 @@ def test_default_budget_of_a_cycle() -> None:
     """By default a cycle reads 20,000 names and 1,000 sizes, and takes 50 ms of the server, 5 s and a duty of 2 %."""
     (sampler,) = build(*HERE).samplers
     assert KeyBudget(names=20_000, measured=1000, busy=0.05, wall=5.0, duty=0.02) == sampler._options.budget
-    assert KeyBudget() == sampler._options.budget
 
 
 def test_no_interval_looks_at_nothing() -> None:

@@ -10,6 +10,7 @@ from celery_redis_exporter.records.inspection import Answers, ConsumedQueue, Hel
 from celery_redis_exporter.state.control import COMMANDS, NUDGE_SECONDS, ROUTINE, SEEDING_SECONDS, Interview, Target
 from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import W1, W2, Lab
+from tests.options import task_limits
 
 STATS = WorkerStats("prefork", 2, 8, 7.0, 1000)
 MAIL = ConsumedQueue("mail", "mail", "mail")
@@ -316,7 +317,7 @@ def test_known_tasks_keep_their_counters(lab: Asking) -> None:
 
 def test_what_is_foreseen_leaves_room() -> None:
     """Registered tasks take half of the (task, queue) bound at most, so that those that run have theirs."""
-    lab = Asking(TaskLimits(pairs=10))
+    lab = Asking(task_limits(pairs=10))
     lab.beat()
     lab.answers(registered=[f"t{number}" for number in range(20)])
     lab.interview.foresee()

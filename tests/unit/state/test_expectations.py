@@ -6,8 +6,8 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.replies import PeriodicTask
 from celery_redis_exporter.state.expectations import Plan
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
-from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import Lab
+from tests.options import task_limits
 
 PLANS = {
     "nightly": Plan(expected_interval=86_400, runtime_threshold=60),
@@ -29,7 +29,7 @@ def shown(lab: Lab) -> dict[tuple[str, str], float]:
 
 def test_named_tasks_are_expected_before_they_run() -> None:
     """A task named in the settings has its gauges from the start; one that a pattern fits, when it is seen."""
-    lab = Lab(TaskLimits(plans=PLANS))
+    lab = Lab(task_limits(plans=PLANS))
     start = {("interval", "nightly"): 86_400, ("threshold", "nightly"): 60}
     assert start == shown(lab)
     lab.sent("a", 0, "proj.add")
@@ -40,7 +40,7 @@ def test_named_tasks_are_expected_before_they_run() -> None:
 
 def test_buckets_of_a_task() -> None:
     """A task's own buckets hold for its times, and only for its."""
-    lab = Lab(TaskLimits(plans=PLANS))
+    lab = Lab(task_limits(plans=PLANS))
     for uuid, name in (("a", "proj.add"), ("b", "proj.slow"), ("c", "other")):
         lab.sent(uuid, 0, name)
         lab.received(uuid, 1, name)
@@ -58,7 +58,7 @@ def test_buckets_of_a_task() -> None:
 
 def test_a_schedule_is_taken_over_whole() -> None:
     """Of several entries the shortest counts, the settings count for more, and what is gone from it goes."""
-    lab = Lab(TaskLimits(plans={"nightly": Plan(expected_interval=86_400)}))
+    lab = Lab(task_limits(plans={"nightly": Plan(expected_interval=86_400)}))
     expectations = lab.tasks.names.expectations
     expectations.learn([PeriodicTask(*plan) for plan in (("a", 60), ("a", 30), ("a", 45), ("nightly", 5), ("b", 9))])
     assert {("interval", "a"): 30, ("interval", "b"): 9, ("interval", "nightly"): 86_400} == shown(lab)
@@ -69,14 +69,14 @@ def test_a_schedule_is_taken_over_whole() -> None:
 def test_names_of_a_schedule_follow_the_rules() -> None:
     """A schedule's tasks are expected under the names they are shown by; those that are not shown are not expected."""
     rules = NameRules([], [re.compile("celery.*")], [Rewrite(re.compile("proj[.](.+)"), r"\g<1>")])
-    lab = Lab(TaskLimits(naming=Naming(task=rules)))
+    lab = Lab(task_limits(naming=Naming(task=rules)))
     lab.tasks.names.expectations.learn([PeriodicTask("proj.a", 60), PeriodicTask("celery.cleanup", 60)])
     assert {("interval", "a"): 60} == shown(lab)
 
 
 def test_what_is_expected_rarely_is_remembered_for_longer() -> None:
     """A task's series outlive the usual time if it is expected less often than that, and go after three intervals."""
-    lab = Lab(TaskLimits(idle=100, plans={"weekly": Plan(expected_interval=1000)}))
+    lab = Lab(task_limits(idle=100, plans={"weekly": Plan(expected_interval=1000)}))
     for uuid, name in (("a", "weekly"), ("b", "once")):
         lab.sent(uuid, 0, name)
         lab.received(uuid, 0, name)

@@ -6,8 +6,8 @@ import pytest
 
 from celery_redis_exporter.records.report import Failure
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
-from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import W1, W2, Lab
+from tests.options import task_limits
 
 RULES = Naming(
     task=NameRules(exclude=[re.compile("secret")]),
@@ -28,7 +28,7 @@ def fail(lab: Lab, *uuids: str, name: str = "t", worker: str = W1) -> None:
 @pytest.mark.parametrize(("limit", "kept"), [(0, None), (2, ["c", "b"]), (9, ["c", "b", "a"])])
 def test_the_newest_are_kept(limit: int, kept: list[str] | None) -> None:
     """As many as the settings say, the newest first; none at all where they want none."""
-    lab = Lab(TaskLimits(failures=limit))
+    lab = Lab(task_limits(failures=limit))
     fail(lab, "a", "b", "c")
     found = lab.tasks.failures.newest()
     assert kept == (None if found is None else [failure.task_id for failure in found])
@@ -36,7 +36,7 @@ def test_the_newest_are_kept(limit: int, kept: list[str] | None) -> None:
 
 def test_names_are_those_of_the_metrics() -> None:
     """A task that is not shown is not among them, and a worker has the name that it is shown by."""
-    lab = Lab(TaskLimits(failures=5, naming=RULES))
+    lab = Lab(task_limits(failures=5, naming=RULES))
     fail(lab, "a", name="secret")
     fail(lab, "b", worker=W2)
     (failure,) = lab.tasks.failures.newest() or []

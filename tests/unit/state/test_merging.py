@@ -11,8 +11,8 @@ from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.series import NewSeries
-from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import Lab
+from tests.options import worker_limits
 
 PODS = NameRules([], [re.compile("debug@.*")], [Rewrite(re.compile(r"(.+)-[0-9]+"), r"\g<1>")])
 QUEUES = NameRules([], [re.compile("secret")], [Rewrite(re.compile(r"reply\..*"), "reply")])
@@ -23,7 +23,7 @@ class Shown:
 
     def __init__(self) -> None:
         new = NewSeries(labels=StaticLabels({"env": "prod"}))
-        self.lab = Lab(workers=WorkerLimits(naming=Naming(worker=PODS, queue=QUEUES)), new=new)
+        self.lab = Lab(workers=worker_limits(naming=Naming(worker=PODS, queue=QUEUES)), new=new)
         self.store, self.merging = self.lab.store, self.lab.workers.merging
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:

@@ -14,9 +14,8 @@ from celery_redis_exporter.records.replies import QueueReading
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.series import NewSeries
-from celery_redis_exporter.state.tracking import TaskLimits
-from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import W1, W2, Lab
+from tests.options import task_limits, worker_limits
 
 RULES = Naming(
     task=NameRules([], [re.compile(r"celery\..*")], [Rewrite(re.compile(r"proj\.(.+)_v[0-9]+"), r"\g<1>")]),
@@ -41,7 +40,7 @@ def counts(lab: Lab) -> dict[tuple[str, ...], float]:
 
 def test_rewritten_names_are_counted_together() -> None:
     """Tasks and queues shown under one name share their series, exactly, and what is left out leaves nothing."""
-    lab = Lab(TaskLimits(naming=RULES))
+    lab = Lab(task_limits(naming=RULES))
     for number, (name, queue) in enumerate(
         [
             ("proj.add_v1", "mail"), ("proj.add_v2", "mail"), ("proj.add_v1", "tenant-a"), ("proj.add_v3", "tenant-b"),
@@ -63,7 +62,7 @@ def _labels(lab: Lab, metric: object) -> list[tuple[str, ...]]:
 
 def test_failures_of_what_is_left_out() -> None:
     """Exceptions, revocations and last times of a task that is left out are not shown either."""
-    lab = Lab(TaskLimits(naming=RULES))
+    lab = Lab(task_limits(naming=RULES))
     lab.sent("a", 0, "celery.chord_unlock", "mail")
     lab.received("a", 1, "celery.chord_unlock")
     lab.started("a", 2)
@@ -75,7 +74,7 @@ def test_failures_of_what_is_left_out() -> None:
 
 def test_queues_are_read_by_their_own_names_and_shown_together() -> None:
     """Redis is asked for each queue, except those left out; lengths add up and of ages the largest is shown."""
-    lab = Lab(TaskLimits(naming=RULES))
+    lab = Lab(task_limits(naming=RULES))
     for number, queue in enumerate(("tenant-a", "tenant-b", "mail", "private")):
         run(lab, f"id{number}", "plain", queue)
     queues = Queues(lab.tasks, ["private", "configured"], 10)
@@ -88,7 +87,7 @@ def test_queues_are_read_by_their_own_names_and_shown_together() -> None:
 def by_worker_lab(pairs: int = 100) -> Lab:
     """A lab whose task series are told apart by worker."""
     new = NewSeries(by_worker=rows.BY_WORKER)
-    return Lab(TaskLimits(naming=BY_WORKER, pairs=pairs), WorkerLimits(retention=60), new=new)
+    return Lab(task_limits(naming=BY_WORKER, pairs=pairs), worker_limits(retention=60), new=new)
 
 
 def test_worker_label() -> None:
@@ -125,9 +124,9 @@ def test_series_of_a_worker_go_with_it() -> None:
 @pytest.mark.parametrize("naming", [Naming(), BY_WORKER], ids=["by task", "by task and worker"])
 def test_a_flood_of_names_stays_inside_the_bounds(naming: Naming) -> None:
     """10,000 workers and 5,000 tasks stay inside the caps and bounded memory, every execution counted once."""
-    limits = TaskLimits(pairs=1_000, naming=naming, exceptions=10)
+    limits = task_limits(pairs=1_000, naming=naming, exceptions=10)
     new = NewSeries(by_worker=rows.BY_WORKER if naming.worker_label else frozenset())
-    lab = Lab(limits, WorkerLimits(count=2_000), series=5_000, new=new)
+    lab = Lab(limits, worker_limits(count=2_000), series=5_000, new=new)
     tracemalloc.start()
     try:
         for number in range(10_000):
@@ -153,7 +152,7 @@ def _body(lab: Lab) -> bytes:
 
 def test_a_hidden_queue_hides_its_tasks_whole() -> None:
     """A task that is shown on other queues leaves nothing of its executions on one that is left out."""
-    lab = Lab(TaskLimits(naming=RULES))
+    lab = Lab(task_limits(naming=RULES))
     run(lab, "a", "plain", "private")
     assert {} == counts(lab)
     run(lab, "b", "plain", "mail")
@@ -164,7 +163,7 @@ def test_a_hidden_queue_hides_its_tasks_whole() -> None:
 
 def test_a_task_called_like_the_overflow_breaks_nothing() -> None:
     """A task whose name is that of the overflow, on a queue of its own, leaves the overflow where it belongs."""
-    lab = Lab(TaskLimits(pairs=2))
+    lab = Lab(task_limits(pairs=2))
     for number, (name, queue) in enumerate([(OVERFLOW, "q"), ("a", "q"), ("b", "q"), ("c", "q")]):
         run(lab, f"id{number}", name, queue)
     assert {

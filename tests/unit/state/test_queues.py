@@ -7,8 +7,8 @@ from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, Que
 from celery_redis_exporter.records.samples import Reading, Sample
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
-from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import Lab
+from tests.options import task_limits
 
 TENANTS = Naming(queue=NameRules(rewrites=[Rewrite(re.compile(r"tenant-.+"), "tenants")]))
 
@@ -115,7 +115,7 @@ def test_what_a_broker_counts() -> None:
 
 def test_age_of_queues_shown_under_one_name() -> None:
     """The age of queues that are shown under one name is that of the oldest message in any of them."""
-    lab = Lab(TaskLimits(naming=TENANTS))
+    lab = Lab(task_limits(naming=TENANTS))
     queues = Queues(lab.tasks, ["tenant-a", "tenant-b"], 10)
     young = QueueReading("tenant-a", {0: 1}, {0: QueuedMessage("a", lab.start + 20)})
     old = QueueReading("tenant-b", {0: 2}, {0: QueuedMessage("b", lab.start)})
@@ -126,7 +126,7 @@ def test_age_of_queues_shown_under_one_name() -> None:
 
 def test_broker_counts_of_queues_shown_under_one_name() -> None:
     """Messages and consumers of queues that are shown under one name are summed."""
-    queues = Queues(Lab(TaskLimits(naming=TENANTS)).tasks, ["tenant-a", "tenant-b"], 10)
+    queues = Queues(Lab(task_limits(naming=TENANTS)).tasks, ["tenant-a", "tenant-b"], 10)
     found = values(queues.fold_counts([QueueCount("tenant-a", 3, 1), QueueCount("tenant-b", 4, 2)]))
     assert {(rows.QUEUE_LENGTH.name, ("tenants",)): 7, (rows.QUEUE_CONSUMERS.name, ("tenants",)): 3} == found
 

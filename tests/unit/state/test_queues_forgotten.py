@@ -16,9 +16,8 @@ from celery_redis_exporter.sources.queues import Found, QueueKeys, QueueScan
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
-from celery_redis_exporter.state.tracking import TaskLimits
-from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import W1, Lab
+from tests.options import task_limits, worker_limits
 
 TTL = 3600.0
 DAY = 86_400.0
@@ -28,7 +27,7 @@ class Site(Lab):
     """State with queues, of which ``limit`` are known; those of the settings are ``named``."""
 
     def __init__(self, *named: str, limit: int = 3, naming: Naming | None = None) -> None:
-        super().__init__(TaskLimits(idle=TTL, naming=naming or Naming()), WorkerLimits(lost_after=DAY))
+        super().__init__(task_limits(idle=TTL, naming=naming or Naming()), worker_limits(lost_after=DAY))
         self.queues = Queues(self.tasks, named, limit, lambda: self.store.refuse(rows.QUEUE_LENGTH), TTL)
         self.consumers = Consumers(self.store, self.workers, self.queues, self.clock, 0)
         self.lengths: dict[str, int] = {}

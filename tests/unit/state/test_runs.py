@@ -8,8 +8,9 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.events import TaskCancelled
 from celery_redis_exporter.state.runs import running_on
-from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER, TaskLimits
+from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER
 from tests.lab import W1, W2, Lab
+from tests.options import task_limits
 
 TQ = ("t", "q")
 
@@ -50,7 +51,7 @@ def test_an_end_forgets_no_execution_that_still_runs() -> None:
 
 def test_age_ends_the_first_execution_too() -> None:
     """An execution whose end is never reported stops running at the age limit, even if another one of its id ended."""
-    lab = Lab(TaskLimits(age=100))
+    lab = Lab(task_limits(age=100))
     redelivered(lab, 1, 2)
     lab.succeeded("a", 3, worker=W2)
     lab.clock.advance(101)
@@ -142,7 +143,7 @@ def test_a_run_without_a_start_has_no_runtime(lost: bool) -> None:  # noqa: FBT0
 
 def test_age_ends_a_second_execution_too() -> None:
     """An execution that starts after another one ended, without a task-received, stops running at the age limit."""
-    lab = Lab(TaskLimits(age=100))
+    lab = Lab(task_limits(age=100))
     lab.sent("a", 0)
     lab.started("a", 1)
     lab.rejected("a", 2, requeue=True)

@@ -170,7 +170,10 @@ def test_undeclared_metric() -> None:
 
 def test_a_histogram_is_copied_when_it_was_observed() -> None:
     """A histogram without new observations has the same value object again; values of counters are those of now."""
-    store, only = Store(METRICS, 10, {rows.TASK_WAIT.name: (1.0,)}), frozenset((rows.TASKS, rows.TASK_WAIT))
+    store, only = (
+        Store(METRICS, 10, {rows.TASK_WAIT.name: (1.0,)}, NewSeries(exemplars=True)),
+        frozenset((rows.TASKS, rows.TASK_WAIT)),
+    )
     count, wait = store.scalar(rows.TASKS, "t", "q", "success"), store.histogram(rows.TASK_WAIT, "t", "q")
     counts, waits = store.collect(only=only)
     count.value += 1

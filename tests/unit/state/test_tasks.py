@@ -7,10 +7,10 @@ import pytest
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.events import TaskFailed
-from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER, TaskLimits
+from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER
 from celery_redis_exporter.state.worker import Setup
-from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import W1, W2, Lab
+from tests.options import task_limits, worker_limits
 
 TQ = ("t", "q")
 
@@ -450,7 +450,7 @@ def test_success_without_runtime(lab: Lab) -> None:
 
 def test_exception_classes_have_a_bound() -> None:
     """Exception classes beyond the limit of a task are folded into the overflow label and counted."""
-    lab = Lab(TaskLimits(exceptions=2))
+    lab = Lab(task_limits(exceptions=2))
     for number in range(4):
         lab.sent(str(number), 0)
         lab.received(str(number), 0)
@@ -461,7 +461,7 @@ def test_exception_classes_have_a_bound() -> None:
 
 def test_task_names_have_a_bound() -> None:
     """(task, queue) pairs beyond the limit are folded into the overflow label, their states kept apart."""
-    lab = Lab(TaskLimits(pairs=2))
+    lab = Lab(task_limits(pairs=2))
     for number in range(5):
         lab.sent(str(number), 0, name=f"t{number}")
         lab.received(str(number), 0, name=f"t{number}")
@@ -473,7 +473,7 @@ def test_task_names_have_a_bound() -> None:
 
 def test_tracked_tasks_have_a_bound() -> None:
     """Beyond the limit of tracked tasks the oldest are forgotten and counted, and their runs do not run on."""
-    lab = Lab(TaskLimits(tracked=20))
+    lab = Lab(task_limits(tracked=20))
     for number in range(30):
         lab.sent(str(number), 0)
         lab.received(str(number), 0)
@@ -485,7 +485,7 @@ def test_tracked_tasks_have_a_bound() -> None:
 
 def test_old_tasks_are_forgotten() -> None:
     """An unfinished task is forgotten after its age limit."""
-    lab = Lab(TaskLimits(age=100))
+    lab = Lab(task_limits(age=100))
     lab.sent("a", 0)
     lab.received("a", 0)
     lab.started("a", 1)
@@ -498,7 +498,7 @@ def test_old_tasks_are_forgotten() -> None:
 
 def test_idle_series_expire() -> None:
     """The series of a (task, queue) without events go after their time, all of them, and are counted."""
-    lab = Lab(TaskLimits(idle=100))
+    lab = Lab(task_limits(idle=100))
     lab.sent("a", 0)
     lab.received("a", 0)
     lab.failed("a", 1)
@@ -514,7 +514,7 @@ def test_idle_series_expire() -> None:
 
 def test_series_of_a_long_task_stay() -> None:
     """A (task, queue) without events does not expire while one of its executions runs."""
-    lab = Lab(TaskLimits(idle=100), WorkerLimits(lost_after=1000))
+    lab = Lab(task_limits(idle=100), worker_limits(lost_after=1000))
     lab.sent("a", 0)
     lab.received("a", 0)
     lab.started("a", 1)
@@ -559,7 +559,7 @@ def test_a_requeued_task_is_not_forgotten(lab: Lab, state: str) -> None:
 
 def test_ended_tasks_are_not_evicted_for_their_age() -> None:
     """A task that ended is not counted as evicted, however long its record is kept."""
-    lab = Lab(TaskLimits(age=100))
+    lab = Lab(task_limits(age=100))
     lab.sent("a", 0)
     lab.received("a", 0)
     lab.started("a", 1)
@@ -573,7 +573,7 @@ def test_ended_tasks_are_not_evicted_for_their_age() -> None:
 
 def test_a_twentieth_is_evicted_at_once() -> None:
     """The task that exceeds the limit evicts the oldest twentieth, and no more."""
-    lab = Lab(TaskLimits(tracked=100))
+    lab = Lab(task_limits(tracked=100))
     for number in range(101):
         lab.sent(str(number), 0)
     assert 5 == lab.value(internals.TASKS_EVICTED, "count")

@@ -6,8 +6,8 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.events import WorkerHeartbeat
-from celery_redis_exporter.state.workers import WorkerLimits
 from tests.lab import W1, W2, Lab
+from tests.options import worker_limits
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_any_event_is_a_sign_of_life(lab: Lab) -> None:
 
 def test_patience_of_three_intervals() -> None:
     """A worker that announces a long interval is lost only after three of them."""
-    lab = Lab(workers=WorkerLimits(lost_after=1))
+    lab = Lab(workers=worker_limits(lost_after=1))
     lab.beat()
     lab.advance(5.9)
     assert 1 == lab.value(rows.WORKER_UP, W1)
@@ -84,7 +84,7 @@ def test_patience_of_three_intervals() -> None:
 
 def test_patience_by_worker() -> None:
     """lost_after can be set for workers by a pattern of their names."""
-    lab = Lab(workers=WorkerLimits(lost_after_by_worker=(("w2@*", 100.0),)))
+    lab = Lab(workers=worker_limits(lost_after_by_worker=(("w2@*", 100.0),)))
     lab.beat(worker=W1)
     lab.beat(worker=W2)
     lab.advance(50)
@@ -309,7 +309,7 @@ def test_busy_worker_keeps_its_tasks(lab: Lab) -> None:
 
 def test_workers_have_a_bound() -> None:
     """Worker names beyond the limit give no series and do no harm."""
-    lab = Lab(workers=WorkerLimits(count=2))
+    lab = Lab(workers=worker_limits(count=2))
     for number in range(5):
         lab.online(f"w{number}@host")
         lab.beat(worker=f"w{number}@host")

@@ -1,0 +1,33 @@
+"""The options of collectors and state as the default settings make them, for tests that change a few of them."""
+
+from dataclasses import replace
+from typing import Any
+
+from celery_redis_exporter.collectors.control import ControlOptions
+from celery_redis_exporter.collectors.key_sweep import KeyBudget
+from celery_redis_exporter.daemon import options
+from celery_redis_exporter.settings import load
+from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.workers import WorkerLimits
+
+DEFAULTS = load([], {})
+
+
+def task_limits(**changes: Any) -> TaskLimits:  # noqa: ANN401 -- the fields of TaskLimits
+    """Return the default bounds on tasks, but for ``changes``."""
+    return replace(options.task_limits(DEFAULTS), **changes)
+
+
+def worker_limits(**changes: Any) -> WorkerLimits:  # noqa: ANN401 -- the fields of WorkerLimits
+    """Return the default bounds on workers, but for ``changes``."""
+    return replace(options.worker_limits(DEFAULTS), **changes)
+
+
+def control_options(**changes: Any) -> ControlOptions:  # noqa: ANN401 -- the fields of ControlOptions
+    """Return the default control options, but for ``changes``."""
+    return replace(options.control_options(DEFAULTS), **changes)
+
+
+def key_budget(**changes: Any) -> KeyBudget:  # noqa: ANN401 -- the fields of KeyBudget
+    """Return the default budget of a pass over keys, but for ``changes``."""
+    return replace(options.key_budget(DEFAULTS), **changes)
