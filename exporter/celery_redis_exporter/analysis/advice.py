@@ -7,19 +7,17 @@ severity is shown. A rule says nothing where its facts are not known.
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
 from celery_redis_exporter.decode.key_groups import PIDBOX_REPLIES, TASK_META, TASKSET_META, UNACKED
 from celery_redis_exporter.decode.redis_fields import read_whole
 
 SEVERITIES = ("critical", "warning", "note")
 KB, MB = 1024, 1024**2
-NEAR, FULL = 0.75, 0.9
-"""Shares of maxmemory, as in the alerts RedisMemoryHigh and RedisMemoryCritical."""
 MOST_REPLY_BINDINGS = 50
 """Clients that ask workers at the same time; each leaves a binding that kombu removes when it ends properly."""
 BIG_MEAN, BIG_KEY = 10 * KB, MB
 BIG_MESSAGE = 100 * KB
-FRAGMENTED, WORTH_IT = 1.5, 100 * MB
 LONG_LASTING = 0.01
 """Share of result keys without a time to live above which it is no accident."""
 PUBSUB_HARD_LIMIT = 32 * MB
@@ -82,9 +80,9 @@ def _memory_limit(facts: ServerFacts) -> Iterator[Advice]:
             "without a limit Redis grows until the system ends it, which loses what is not on disk",
             f"CONFIG SET maxmemory {size}, and the same in redis.conf",
         )  # fmt: skip
-    elif used > NEAR * limit:
+    elif used > threshold("RedisMemoryHigh", "ratio") * limit:
         yield Advice(
-            "critical" if used > FULL * limit else "warning", "maxmemory",
+            "critical" if used > threshold("RedisMemoryCritical", "ratio") * limit else "warning", "maxmemory",
             f"{used / limit:.0%} of maxmemory is used ({show_bytes(used)} of {show_bytes(limit)})",
             "at the limit no task can be published" if facts.is_broker else "at the limit writes fail or keys go",
             f"CONFIG SET maxmemory {int(limit * 1.5) // MB}mb, or remove what the table shows at the top",
@@ -161,7 +159,8 @@ def _stale_bindings(facts: ServerFacts) -> Iterator[Advice]:
 
 def _fragmentation(facts: ServerFacts) -> Iterator[Advice]:
     ratio, used = facts.number("mem_fragmentation_ratio"), facts.number("used_memory")
-    if ratio > FRAGMENTED and used > WORTH_IT:
+    limit, least = (threshold("RedisFragmentationHigh", parameter) for parameter in ("ratio", "least_bytes"))
+    if ratio > limit and used > least:
         wasted = facts.number("used_memory_rss") - used
         jemalloc = facts.info.get("mem_allocator", "").startswith("jemalloc")
         yield Advice(

@@ -7,11 +7,11 @@ before it fires, and this does not.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.records.report import Check, Health, Queue, Server, State, Task, Unacked, Worker
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.queues import is_long, is_old
-from celery_redis_exporter.status.thresholds import threshold
 
 NAMED = 3
 """Names that a reason has."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Hashable
 
+from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.records.report import Queue, Unacked
 from celery_redis_exporter.status.marks import SPACING, Counters, Marks
 from celery_redis_exporter.status.numbers import Numbers
-from celery_redis_exporter.status.thresholds import threshold
 
 IN, OUT = range(2)
 """Places in a queue's counters."""

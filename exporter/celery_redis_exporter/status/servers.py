@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import CATALOG, Metric, internals, key_space
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.clock import Clock
@@ -14,7 +15,6 @@ from celery_redis_exporter.records.report import Clients, KeyGroup, Memory, Serv
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.state.trends import Counts, Trends
 from celery_redis_exporter.status.numbers import Numbers
-from celery_redis_exporter.status.thresholds import threshold
 
 NUMBERS: Mapping[str, Metric] = {
     name: CATALOG[f"redis_{row}"]

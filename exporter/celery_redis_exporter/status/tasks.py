@@ -3,11 +3,11 @@
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
+from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.report import Recent, State, Task
 from celery_redis_exporter.status.marks import SPACING, Counters, Growth, Marks, quantile
 from celery_redis_exporter.status.numbers import Numbers
-from celery_redis_exporter.status.thresholds import threshold
 
 OUTCOMES = ("success", "failure", "retry", "revoked", "rejected")
 SENT, STARTED, SUCCESS, FAILURE, RETRY, _, _, BUCKETS = range(len(OUTCOMES) + 3)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import Metric, internals, key_space, queues
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.catalog import tasks as rows
@@ -19,7 +20,6 @@ from celery_redis_exporter.state.series import NewSeries, Store
 from celery_redis_exporter.status import MARKED, Found, Status
 from celery_redis_exporter.status.schema import build_schema
 from celery_redis_exporter.status.servers import Servers
-from celery_redis_exporter.status.thresholds import threshold
 from tests.fakes import FakeClock
 
 STATES = ("success", "failure", "retry", "revoked", "rejected")

@@ -3,6 +3,7 @@
 Data only. ``reference`` writes the table in README.md from here.
 """
 
+from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.cli.check.finding import Row
 from celery_redis_exporter.cli.check.reasons import ROWS as REASON_ROWS
 
@@ -81,7 +82,10 @@ MEMORY_UNLIMITED = Row(
     "redis-memory-unlimited", "note", "maxmemory is not set",
     "Redis grows until the system ends it, which loses what is not on disk",
 )  # fmt: skip
-MEMORY_FULL = Row("redis-memory-full", "warn", "more than 75 % of maxmemory is used", "at the limit writes fail")
+MEMORY_FULL = Row(
+    "redis-memory-full", "warn", f"more than {100 * threshold('RedisMemoryHigh', 'ratio'):.0f} % of maxmemory is used",
+    "at the limit writes fail",
+)  # fmt: skip
 PERSISTENCE = Row(
     "redis-persistence", "warn", "nothing is written to disk, or the last dump failed",
     "a restart of Redis loses every waiting task",
