@@ -3,6 +3,17 @@
 A pass first reads the census: the few keys that may be big and whose names are known, of queues and their bookkeeping.
 Then it goes on with the sweep where the last pass left it, until a budget is used up, and measures some of the names
 that it meets. What it met stays with it; the server keeps nothing. Lives in its caller's thread.
+
+A pass is limited in four ways. By default it looks at 20,000 names, measures 1,000 keys, keeps the server busy for
+0.05 s, and lasts 5 s. Three further rules spread that over the pass:
+
+- *Pause after a batch.* The server may be busy for 2 % of the time (``duty``). After a batch that took it 1 ms the
+  sweep waits 1 ms * (1 / 0.02 - 1) = 49 ms. 0.05 s of the server's time therefore take 2.5 s.
+- *Measurements follow the names.* 30 % of the 1,000 measurements are the reserve (300). The other 700 are released in
+  proportion to the names seen: after 5,000 of 20,000 names 700 * 0.25 = 175 may have been used, so that names at the
+  end of the pass are measured too.
+- *Rare groups.* A group is rare while fewer than 30 of its keys are measured. It may use the reserve at any time, and
+  then what is released. One round trip measures at most 100 keys, at most 70 of them of common groups.
 """
 
 import threading
@@ -19,9 +30,9 @@ from celery_redis_exporter.state.key_tallies import KeyReading
 MOST_CENSUS = 1000
 """Keys read in every pass; queues beyond that are part of the sample."""
 RARE_SHARE = 0.3
-"""What is kept of the keys to be measured for groups of which little is known, whenever they are met; the rest is given
-out little by little, so that it lasts for the whole pass."""
+"""Share of the measurements, of a pass and of a round trip, that is reserved for rare groups."""
 MOST_COMMON = int(MOST_MEASURED * (1 - RARE_SHARE))
+"""Keys of common groups that one round trip measures."""
 MOST_SECONDS = 5.0
 """For one pass, by the wall clock."""
 SLOW_SECONDS = 0.05
@@ -156,6 +167,26 @@ class KeySweep:
             self.groups.measure(segment, _reading(group, name, found))
 
 
+class _Measurements:
+    """The measurements that a pass has left: the reserve for rare groups, and what is released as the pass goes on."""
+
+    def __init__(self, measured: int) -> None:
+        self._reserve = int(measured * RARE_SHARE)
+        self._common = measured - self._reserve
+        self._used = 0
+
+    def left(self, progress: float, *, rare: bool) -> int:
+        """Return how many keys of a group may be measured when ``progress`` of the pass (0 to 1) is done."""
+        released = int(self._common * progress)
+        return max(released - self._used, 0) + (self._reserve if rare else 0)
+
+    def take(self, keys: int, *, rare: bool) -> None:
+        """Use up measurements; those of a rare group come from the reserve first."""
+        reserved = min(keys, self._reserve) if rare else 0
+        self._reserve -= reserved
+        self._used += keys - reserved
+
+
 class _Pass:
     """What one pass has used of its budget."""
 
@@ -164,32 +195,32 @@ class _Pass:
         self._budget = budget
         self._clock = clock
         self._until = clock.monotonic() + budget.wall
-        self._busy = sweep.busy
-        self._scanned = sweep.scanned
-        self._rare = int(budget.measured * RARE_SHARE)
-        self._measured = 0
+        self._busy_before = sweep.busy
+        self._scanned_before = sweep.scanned
+        self._measurements = _Measurements(budget.measured)
+
+    @property
+    def _scanned(self) -> int:
+        return self._sweep.scanned - self._scanned_before
 
     def choose(
         self, segment: Segment, names: Mapping[str, list[bytes]], total: int
     ) -> list[tuple[Segment, str, bytes]]:
-        """Choose keys to measure, in the next round trip."""
+        """Choose keys to measure, in the next round trip; ``names`` are those of the last batch by group."""
         groups = self._sweep.groups
-        looked = (self._sweep.scanned - self._scanned) / max(min(self._budget.names, total), 1)
-        room = int((self._budget.measured - int(self._budget.measured * RARE_SHARE)) * min(looked, 1.0))
+        progress = min(self._scanned / max(min(self._budget.names, total), 1), 1.0)
         wishes = {group: groups.wanted(segment, group) for group in names if not self._sweep.bars(group)}
         chosen: list[tuple[Segment, str, bytes]] = []
-        # Those of which little is known come last, so that no crowd of them takes everything, the smallest first.
+        # Common groups come first and leave 30 of 100 places, so that many rare groups can't take every place. Small
+        # groups come before large ones.
         for group in sorted(wishes, key=lambda group: (wishes[group][1], len(names[group]))):
             wanted, rare = wishes[group]
-            found = names[group]
-            left = max(room - self._measured, 0) + (self._rare if rare else 0)
-            most = MOST_MEASURED if rare else MOST_COMMON
-            keys = max(min(wanted, left, most - len(chosen), len(found)), 0)
-            chosen += [(segment, group, name) for name in found[:keys]]
-            reserved = min(keys, self._rare) if rare else 0
-            self._rare -= reserved
-            self._measured += keys - reserved
+            places = (MOST_MEASURED if rare else MOST_COMMON) - len(chosen)
+            left = self._measurements.left(progress, rare=rare)
+            keys = max(min(wanted, len(names[group]), left, places), 0)
+            self._measurements.take(keys, rare=rare)
             groups.ask(segment, group, keys)
+            chosen += [(segment, group, name) for name in names[group][:keys]]
         return chosen
 
     def outcome(self, batch: Batch) -> str:
@@ -197,11 +228,11 @@ class _Pass:
         sweep, budget = self._sweep, self._budget
         if batch.complete:
             return "complete"
-        if sweep.scanned - self._scanned >= budget.names:
+        if self._scanned >= budget.names:
             return "keys"
         if batch.busy > SLOW_SECONDS:
             return "slow"
-        if sweep.busy - self._busy >= budget.busy:
+        if sweep.busy - self._busy_before >= budget.busy:
             return "busy"
         return "wall" if self._clock.monotonic() >= self._until else ""
 
