@@ -8,7 +8,7 @@ so is told once, and asking is tried again an hour later.
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
@@ -170,17 +170,11 @@ class Control:
         """Ask some workers; fold each one's answers when it has given all, or at the deadline what there is."""
         token = str(next(self._tokens))
         batch = {target.worker: (target, Answers()) for target in targets}
-        self._postbox.open()
-        self._postbox.send(_requests(targets, token))
-        until = self._clock.monotonic() + self._options.timeout
-        pause = FIRST_PAUSE
-        while batch and not stop.is_set() and self._clock.monotonic() < until:
-            payloads = self._postbox.receive()
+        for payloads in ask(self._postbox, _requests(targets, token), self._options.timeout, self._clock, stop):
             for payload in payloads:
                 self._enter(payload, token, batch)
-            if not payloads:
-                stop.wait(pause)
-                pause = min(pause * 1.5, LONGEST_PAUSE)
+            if not batch:
+                break
         if batch and not stop.is_set():
             self._owed_until = self._clock.monotonic() + MAT_SECONDS
             for target, answers in batch.values():
@@ -189,17 +183,15 @@ class Control:
     def _ask_beats(self, beats: Beats, stop: threading.Event) -> None:
         """Ping schedulers, whose names nobody tells; those that answered before are waited for longer than others."""
         token = str(next(self._tokens))
-        self._postbox.open()
-        self._postbox.send([Request(PING, (), f"{token}/{PING}", pattern=BEATS)])
+        ping = Request(PING, (), f"{token}/{PING}", pattern=BEATS)
         started, answered = self._clock.monotonic(), set[str]()
         with self._store.lock:
             known = beats.known()
-        while not stop.wait(LONGEST_PAUSE):
-            for payload in self._postbox.receive():
+        for payloads in ask(self._postbox, [ping], self._options.timeout, self._clock, stop):
+            for payload in payloads:
                 with contextlib.suppress(DecodeError):
-                    answered.add(self._read(payload, token).worker)
-            patience = BEAT_SECONDS if known <= answered else self._options.timeout
-            if self._clock.monotonic() - started >= patience:
+                    answered.add(read_answer(payload, token, self._options.max_bytes).worker)
+            if known <= answered and self._clock.monotonic() - started >= BEAT_SECONDS:
                 break
         self._postbox.settle(complete=known <= answered and self._clock.monotonic() >= self._owed_until)
         with self._store.lock:
@@ -208,7 +200,7 @@ class Control:
     def _enter(self, payload: bytes, token: str, batch: dict[str, tuple[Target, Answers]]) -> None:
         """Enter an answer; a worker that has given all of them leaves the batch."""
         try:
-            reply = self._read(payload, token)
+            reply = read_answer(payload, token, self._options.max_bytes)
         except DecodeError as error:
             with self._store.lock:
                 self._invalid[error.reason].value += 1
@@ -222,14 +214,6 @@ class Control:
         if all(getattr(answers, command) is not None for command in target.commands):
             del batch[reply.worker]
             self._fold(target, answers)
-
-    def _read(self, payload: bytes, token: str) -> ControlReply:
-        if len(payload) > self._options.max_bytes:
-            raise DecodeError("size", "a larger answer than is read")
-        reply = decode_reply(payload)
-        if reply.ticket.partition("/")[0] != token:
-            raise DecodeError("late", "an answer to an earlier question")
-        return reply
 
     def _fold(self, target: Target, answers: Answers) -> None:
         with self._store.lock:
@@ -276,6 +260,35 @@ class Control:
         with self._store.lock:
             self._enabled.value = float(on)
             self._interview.expect(answers=on)
+
+
+def ask(
+    postbox: Postbox, requests: Sequence[Request], timeout: float, clock: Clock, stop: threading.Event
+) -> Iterator[list[bytes]]:
+    """Send requests, and yield the answers of each look, none of them if need be, for ``timeout`` seconds.
+
+    Ends earlier when ``stop`` is set. The caller leaves the loop when it has every answer, and settles afterwards.
+    """
+    postbox.open()
+    postbox.send(requests)
+    until = clock.monotonic() + timeout
+    pause = FIRST_PAUSE
+    while not stop.is_set() and clock.monotonic() < until:
+        payloads = postbox.receive()
+        yield payloads
+        if not payloads:
+            stop.wait(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def read_answer(payload: bytes, token: str, max_bytes: int) -> ControlReply:
+    """Return the answer to a request whose ticket begins with ``token``; raise DecodeError for any other payload."""
+    if len(payload) > max_bytes:
+        raise DecodeError("size", "a larger answer than is read")
+    reply = decode_reply(payload)
+    if reply.ticket.partition("/")[0] != token:
+        raise DecodeError("late", "an answer to an earlier question")
+    return reply
 
 
 def _requests(targets: Sequence[Target], token: str) -> list[Request]:

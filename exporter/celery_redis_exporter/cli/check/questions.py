@@ -15,13 +15,12 @@ from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.heard import Heard
 from celery_redis_exporter.cli.check.workers import name_some
-from celery_redis_exporter.collectors.control import BATCH, FIRST_PAUSE, LONGEST_PAUSE
-from celery_redis_exporter.decode.control import decode_reply
+from celery_redis_exporter.collectors.control import BATCH, ask, read_answer
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.inspection import ConsumedQueue
 from celery_redis_exporter.sources.control import Request
 
-COMMAND = "active_queues"
+TOKEN, COMMAND = "check", "active_queues"
 
 
 def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
@@ -56,34 +55,28 @@ def _refused(checkup: Checkup, error: SourceError) -> Finding:
 
 
 def _ask_all(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str] | None]:
-    """Give the queues of those who answered; raise SourceError."""
+    """Return the queues of the workers that answered; raise SourceError."""
     postbox, answered = checkup.broker.postbox, dict[str, frozenset[str] | None]()
     try:
         for first in range(0, len(names), BATCH):
-            batch = names[first : first + BATCH]
-            postbox.open()
-            postbox.send([Request(COMMAND, batch, f"check/{COMMAND}")])
-            answered |= _gather(checkup, set(batch))
+            answered |= _ask(checkup, names[first : first + BATCH])
         postbox.settle(complete=len(answered) == len(names))
     finally:
         postbox.close()
     return answered
 
 
-def _gather(checkup: Checkup, missing: set[str]) -> dict[str, frozenset[str] | None]:
-    pause, found = FIRST_PAUSE, dict[str, frozenset[str] | None]()
-    until = checkup.clock.monotonic() + checkup.settings.celery.inspect_timeout
-    while missing and checkup.clock.monotonic() < until and not checkup.stop.is_set():
-        payloads = checkup.broker.postbox.receive()
+def _ask(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str] | None]:
+    celery, found = checkup.settings.celery, dict[str, frozenset[str] | None]()
+    request = Request(COMMAND, names, f"{TOKEN}/{COMMAND}")
+    for payloads in ask(checkup.broker.postbox, [request], celery.inspect_timeout, checkup.clock, checkup.stop):
         for payload in payloads:
             with suppress(DecodeError):
-                reply = decode_reply(payload)
+                reply = read_answer(payload, TOKEN, celery.inspect_max_bytes)
                 queues = reply.answer if isinstance(reply.answer, list) else []
                 found[reply.worker] = frozenset(queue.name for queue in queues if isinstance(queue, ConsumedQueue))
-                missing.discard(reply.worker)
-        if not payloads:
-            checkup.stop.wait(pause)
-            pause = min(pause * 1.5, LONGEST_PAUSE)
+        if found.keys() >= set(names):
+            break
     return found
 
 
