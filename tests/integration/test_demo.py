@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.json import decode
 
-from celery_redis_exporter.catalog import UNKNOWN, queues, tasks, workers
-from celery_redis_exporter.demo.figures import Page
+from celery_redis_exporter.catalog import UNKNOWN
+from celery_redis_exporter.records.report import Report
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
@@ -51,11 +52,15 @@ class Running:
         found = eventually(lambda: ADDRESS.findall(self.text()), within=20)
         return str(found[0])
 
-    def page(self) -> Page:
-        """Read the metrics page."""
+    def report(self) -> Report:
+        """Read the report."""
         with closing(http.client.HTTPConnection(self.address(), timeout=5)) as connection:
-            connection.request("GET", "/metrics")
-            return Page(connection.getresponse().read().decode())
+            connection.request("GET", "/api/v1/status")
+            return decode(connection.getresponse().read(), type=Report)
+
+    def online(self) -> int:
+        """Return the number of workers that are online."""
+        return sum(worker.state == "online" for worker in self.report().workers)
 
     def record_children(self) -> list[str]:
         """Note every process below the demo; give their command lines."""
@@ -88,22 +93,19 @@ def start(tmp_path: Path) -> Iterator[Demo]:
         demo.process.wait(15)
 
 
-def shows_everything(page: Page) -> bool:
-    """Tell whether two workers, every outcome and all queues are on the page."""
-    counts = [page.total(tasks.TASKS, state=state) for state in ("success", "failure", "retry")]
-    lengths = page.by(queues.QUEUE_LENGTH, "queue")
-    return (
-        page.total(workers.WORKERS, state="online") == 2
-        and all(counts)
-        and {"default", "payments", "reports"} == set(lengths)
-    )
+def shows_everything(demo: Running) -> bool:
+    """Tell whether two workers, every outcome and all queues are in the report."""
+    report = demo.report()
+    counts = [sum(getattr(task, state) for task in report.tasks) for state in ("success", "failure", "retry")]
+    lengths = {queue.name for queue in report.queues if queue.length is not None}
+    return demo.online() == 2 and all(counts) and {"default", "payments", "reports"} == lengths
 
 
 def test_demo_shows_live_figures_and_leaves_nothing(start: Demo) -> None:
     """One SIGINT ends a demo with two workers, every outcome and three queues, within seconds and without a trace."""
     demo = start("--port=0", "--seconds=90")
-    eventually(lambda: shows_everything(demo.page()), within=40)
-    assert UNKNOWN not in demo.page().by(tasks.TASKS_STARTED, "queue")
+    eventually(lambda: shows_everything(demo), within=40)
+    assert UNKNOWN not in {queue for task in demo.report().tasks for queue in task.queues}
     assert "workers 2 online" in eventually(lambda: demo.text() if "2 online" in demo.text() else "", within=10)
     commands = demo.record_children()
     names = (
@@ -130,7 +132,7 @@ def test_a_taken_port_is_left_alone(start: Demo) -> None:
         demo = start("--seconds=8")
         assert not demo.address().endswith(":9808")
         assert "(port 9808 is taken)" in demo.text()
-        assert eventually(lambda: demo.page().total(workers.WORKERS, state="online"), within=15)
+        assert eventually(demo.online, within=15)
     demo.record_children()
     assert demo.process.wait(20) == 0
     assert demo.left() == []
@@ -139,7 +141,7 @@ def test_a_taken_port_is_left_alone(start: Demo) -> None:
 def test_a_dead_worker_ends_the_demo_with_its_name(start: Demo) -> None:
     """When a part of the demo dies, exit code 1, its name and its log say which."""
     demo = start("--port=0", "--seconds=90")
-    assert eventually(lambda: demo.page().total(workers.WORKERS, state="online") == 2, within=20)
+    assert eventually(lambda: demo.online() == 2, within=20)
     demo.record_children()
     next(child for child in demo.children if "--hostname=payments@%h" in child.cmdline()).kill()
     assert demo.process.wait(15) == 1
@@ -151,7 +153,7 @@ def test_a_dead_worker_ends_the_demo_with_its_name(start: Demo) -> None:
 def test_a_killed_demo_leaves_nothing_either(start: Demo) -> None:
     """After SIGKILL, which nobody can handle, the guard ends the processes and removes the files."""
     demo = start("--port=0", "--seconds=90")
-    assert eventually(lambda: demo.page().total(workers.WORKERS, state="online") == 2, within=20)
+    assert eventually(lambda: demo.online() == 2, within=20)
     demo.record_children()
     demo.process.kill()
     assert demo.process.wait(5) == -signal.SIGKILL

@@ -8,6 +8,7 @@ import platform
 import threading
 from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import chain
 
 from msgspec.json import encode
 
@@ -33,6 +34,7 @@ from celery_redis_exporter.scrape.server_reads import ServerReads
 from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.sources.wire import LIBRARY_VERSION
 from celery_redis_exporter.status import MARKED, Found, Status
+from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.servers import Servers
 from celery_redis_exporter.web.page import render_page
 from celery_redis_exporter.web.routes import MetricsReply
@@ -138,6 +140,12 @@ class Exporter:
         checks = [*background_checks(self.application, self.supervisor), *server_checks(self.settings, found)]
         families, failures = self.application.families(whole=True), self.application.failures()
         return self.status.report(Found(families, found, self.scrape.background(), checks, failures))
+
+    def numbers(self) -> Numbers:
+        """Return every value of the moment, to look up by metric and labels. Waits for the servers."""
+        found = self.scrape.request(self.settings.scrape.deadline).wait()
+        samples = [*chain.from_iterable(found.values()), *self.scrape.background()]
+        return Numbers(self.application.families(whole=True), samples)
 
     def show_status(self) -> bytes:
         """Return the report as JSON."""

@@ -5,7 +5,6 @@ workers, beat and customers are processes of their own. Whatever ends it (SIGINT
 process, a failed start), no process and no file is left; after SIGKILL the guard sees to that.
 """
 
-import http.client
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon import logs
+from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.daemon.service import Service
 from celery_redis_exporter.demo.figures import render_figures
 from celery_redis_exporter.demo.options import HELP, Options, read_options
@@ -29,7 +29,6 @@ CLOCK = SystemClock()
 PORT = 9808
 REDIS_SECONDS = 10.0
 """Time that Redis gets to answer."""
-SCRAPE_SECONDS = 5.0
 PAUSE = 0.2
 """Seconds between two looks at the processes."""
 
@@ -47,11 +46,11 @@ def demonstrate(argv: list[str]) -> int:
     processes = Processes()
     try:
         if _start_redis(processes, redis_command(program, redis_port, processes.folder), redis_port, stop):
-            with _exporter(processes.folder, redis_port, port) as address:
+            with _exporter(processes.folder, redis_port, port) as service:
                 _start_shop(processes, redis_port)
                 screen = Screen(sys.stdout)
-                screen.say(_welcome(address, redis_port, processes.folder, options))
-                _watch(processes, screen, address, (stop, until))
+                screen.say(_welcome(service.address, redis_port, processes.folder, options))
+                _watch(processes, screen, service.exporter, (stop, until))
                 screen.say("\nEnding everything.")
     finally:
         processes.close()
@@ -99,8 +98,8 @@ def _start_redis(processes: Processes, command: list[str], port: int, stop: thre
 
 
 @contextmanager
-def _exporter(folder: Path, redis_port: int, port: int) -> Iterator[str]:
-    """Run the exporter; give the HOST:PORT it listens on. Its log goes to a file, away from the figures."""
+def _exporter(folder: Path, redis_port: int, port: int) -> Iterator[Service]:
+    """Run the exporter. Its log goes to a file, so that it does not mix with the figures."""
     broker, results = _redis_urls(redis_port)
     flags = [f"--broker-url={broker}", f"--result-backend-url={results}", f"--web.listen-address={HOST}:{port}"]
     # No environment: its variables are about the user's own application. Whoever watches a demo does not want
@@ -111,7 +110,7 @@ def _exporter(folder: Path, redis_port: int, port: int) -> Iterator[str]:
         service = Service(settings)
         service.start()
         try:
-            yield service.address
+            yield service
         finally:
             service.close()
 
@@ -144,7 +143,7 @@ def _welcome(address: str, redis_port: int, folder: Path, options: Options) -> s
     taken = f"   (port {PORT} is taken)" if options.port is None and not address.endswith(f":{PORT}") else ""
     return f"""\
 A sample web shop on Celery with its own Redis, two workers and beat; watched by
-celery-redis-exporter. The figures below are read from its metrics page.
+celery-redis-exporter. The figures below are those of its metrics page.
 
   metrics    http://{address}/metrics{taken}
   health     http://{address}/-/healthy   http://{address}/-/ready
@@ -156,7 +155,7 @@ Ctrl-C ends everything and leaves no process and no file.
 """
 
 
-def _watch(processes: Processes, screen: Screen, address: str, end: tuple[threading.Event, float]) -> None:
+def _watch(processes: Processes, screen: Screen, exporter: Exporter, end: tuple[threading.Event, float]) -> None:
     """Show the figures until stopped or until the given time; raise ExporterError when a process ends."""
     stop, until = end
     started = due = CLOCK.monotonic()
@@ -165,18 +164,7 @@ def _watch(processes: Processes, screen: Screen, address: str, end: tuple[thread
         now = CLOCK.monotonic()
         if now >= due:
             due = now + screen.seconds
-            screen.draw(_figures(address, now - started))
-
-
-def _figures(address: str, seconds: float) -> list[str]:
-    connection = http.client.HTTPConnection(address, timeout=SCRAPE_SECONDS)
-    try:
-        connection.request("GET", "/metrics")
-        return render_figures(connection.getresponse().read().decode(), seconds)
-    except (OSError, http.client.HTTPException) as error:
-        return [f"the metrics page does not answer: {str(error) or type(error).__name__}"]
-    finally:
-        connection.close()
+            screen.draw(render_figures(exporter.numbers(), now - started))
 
 
 def _check(processes: Processes) -> None:

@@ -1,113 +1,82 @@
-"""The live figures: a few numbers of a /metrics page, as text for a terminal of 80 columns.
+"""The live figures: a few of the exporter's numbers, as text for a terminal of 80 columns.
 
-Takes the exporter's text format, gives lines. What the page does not show is shown as ``-``, never as 0.
+Input: numbers by metric and labels. Output: lines. A number that is not known is ``-``, never 0.
 """
 
-import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
-from itertools import pairwise
-from math import inf
+from typing import cast
 
 from celery_redis_exporter.catalog import CATALOG, Metric, queues, tasks, workers
+from celery_redis_exporter.records.samples import Distribution
+from celery_redis_exporter.status.marks import quantile
+from celery_redis_exporter.status.numbers import Numbers
 
 MEMORY_USED, MEMORY_MAX = CATALOG["redis_memory_used_bytes"], CATALOG["redis_memory_max_bytes"]
 CLIENTS = CATALOG["redis_connected_clients"]
 MEBIBYTE = 2**20
-COLUMNS = ("waiting", "running", "started", "success", "failure", "retry", "revoked")
+OUTCOMES = ("success", "failure", "retry", "revoked")
+COLUMNS = ("waiting", "running", "started", *OUTCOMES)
 WIDTH = 79
 
-LINE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
-LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
-
-class Page:
-    """A /metrics page; every look-up sums the series that match, None when there is none."""
-
-    def __init__(self, text: str) -> None:
-        self._series: dict[str, list[tuple[dict[str, str], float]]] = {}
-        for match in filter(None, map(LINE.fullmatch, text.splitlines())):
-            labels = dict(LABEL.findall(match["labels"] or ""))
-            self._series.setdefault(match["name"], []).append((labels, float(match["value"])))
-
-    def total(self, metric: Metric, suffix: str = "", **labels: str) -> float | None:
-        """Sum the series of a metric that carry these labels."""
-        found = [
-            value for given, value in self._series.get(metric.name + suffix, ()) if labels.items() <= given.items()
-        ]
-        return sum(found) if found else None
-
-    def by(self, metric: Metric, label: str) -> Counter[str]:
-        """Sum the series of a metric by the values of a label."""
-        sums: Counter[str] = Counter()
-        for given, value in self._series.get(metric.name, ()):
-            sums[given[label]] += int(value)
-        return sums
-
-    def quantile(self, metric: Metric, share: float, **labels: str) -> float | None:
-        """Estimate a quantile of a histogram, as PromQL's histogram_quantile does."""
-        counts: Counter[float] = Counter()
-        for given, value in self._series.get(f"{metric.name}_bucket", ()):
-            if labels.items() <= given.items():
-                counts[float(given["le"])] += int(value)
-        bounds = sorted(counts)
-        if not bounds or not counts[inf]:
-            return None
-        rank = share * counts[inf]
-        upper = bounds[bisect_left([counts[bound] for bound in bounds], rank)]
-        edges = {high: low for low, high in pairwise([0.0, *bounds])}
-        lower = edges[upper]
-        if upper == inf:
-            return lower
-        below = counts[lower] if lower else 0
-        return lower + (upper - lower) * (rank - below) / (counts[upper] - below)
-
-
-def render_figures(text: str, seconds: float) -> list[str]:
-    """Render the figures of a /metrics page, ``seconds`` after the start."""
-    page = Page(text)
-    names = sorted({*page.by(queues.QUEUE_LENGTH, "queue"), *page.by(tasks.TASKS_STARTED, "queue")})
-    rows = [_row(page, name, queue=name) for name in names] + [_row(page, "all")]
+def render_figures(numbers: Numbers, seconds: float) -> list[str]:
+    """Render the figures ``seconds`` after the start."""
+    names = sorted({*numbers.by(queues.QUEUE_LENGTH), *numbers.by(tasks.TASKS_STARTED, 1)})
+    rows = [_row(numbers, name, name) for name in names] + [_row(numbers, "all", "")]
     titles = f"{'queue':<9}" + "".join(f"{title:>8}" for title in COLUMNS) + f"{'wait':>7}{'p95':>7}"
-    return [line[:WIDTH] for line in (_first_line(page, seconds), titles, *rows, *_exceptions(page))]
+    return [line[:WIDTH] for line in (_first_line(numbers, seconds), titles, *rows, *_last_lines(numbers))]
 
 
-def _first_line(page: Page, seconds: float) -> str:
-    online, lost = (page.total(workers.WORKERS, state=state) for state in ("online", "lost"))
-    memory = f"{_mebibytes(page.total(MEMORY_USED))} of {_mebibytes(page.total(MEMORY_MAX))} MiB"
+def _first_line(numbers: Numbers, seconds: float) -> str:
+    online, lost = (_total(numbers, workers.WORKERS, state) for state in ("online", "lost"))
+    memory = f"{_mebibytes(_total(numbers, MEMORY_USED))} of {_mebibytes(_total(numbers, MEMORY_MAX))} MiB"
     minutes, rest = divmod(int(seconds), 60)
     return (
         f"{minutes:>3}:{rest:02}   workers {_count(online)} online, {_count(lost)} lost   "
-        f"Redis {memory}, {_count(page.total(CLIENTS))} clients"
+        f"Redis {memory}, {_count(_total(numbers, CLIENTS))} clients"
     )
 
 
-def _row(page: Page, title: str, **queue: str) -> str:
+def _row(numbers: Numbers, title: str, queue: str) -> str:
+    """Return the line of a queue, or of all if it is empty."""
+    chosen = [queue] if queue else []
     counts = [
-        page.total(queues.QUEUE_LENGTH, **queue),
-        page.total(tasks.TASKS_RUNNING, **queue),
-        page.total(tasks.TASKS_STARTED, **queue),
-        *(page.total(tasks.TASKS, state=state, **queue) for state in COLUMNS[3:]),
+        *(_total(numbers, metric, *chosen) for metric in (queues.QUEUE_LENGTH, tasks.TASKS_RUNNING)),
+        _total(numbers, tasks.TASKS_STARTED, *chosen),
+        *(_total(numbers, tasks.TASKS, state, *chosen) for state in OUTCOMES),
     ]
-    spent, started = (page.total(tasks.TASK_WAIT, suffix, **queue) for suffix in ("_sum", "_count"))
-    mean = spent / started if spent is not None and started else None
-    waits = [mean, page.quantile(tasks.TASK_WAIT, 0.95, **queue)]
     return (
         f"{title[:8]:<9}"
         + "".join(f"{_count(count):>8}" for count in counts)
-        + "".join(f"{'-' if wait is None else f'{wait:.2f}s':>7}" for wait in waits)
+        + "".join(f"{'-' if wait is None else f'{wait:.2f}s':>7}" for wait in _waits(numbers, queue))
     )
 
 
-def _exceptions(page: Page) -> Iterable[str]:
-    counts = page.by(tasks.TASK_EXCEPTIONS, "exception")
+def _waits(numbers: Numbers, queue: str) -> tuple[float | None, float | None]:
+    """Return the mean and the 95th percentile of the waiting times of a queue, or of all if it is empty."""
+    found = [row for row in numbers.rows(tasks.TASK_WAIT) if queue in {"", row.labels[1]}]
+    waits = [cast("Distribution", row.value) for row in found]
+    counts = tuple(map(sum, zip(*(wait.counts for wait in waits), strict=True)))
+    if not sum(counts):
+        return None, None
+    return sum(wait.total for wait in waits) / sum(counts), quantile(0.95, found[0].bounds, counts)
+
+
+def _last_lines(numbers: Numbers) -> Iterable[str]:
+    counts = Counter(numbers.by(tasks.TASK_EXCEPTIONS, 1))
     if counts:
-        line = "raised   " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
+        line = "raised   " + ", ".join(f"{count:.0f} {name}" for name, count in counts.most_common())
         yield line if len(line) <= WIDTH else line[: line.rindex(",", 0, WIDTH - 4)] + ", ..."
-    unacked = page.total(queues.UNACKED)
+    unacked = _total(numbers, queues.UNACKED)
     if unacked is not None:
         yield f"unacked  {_count(unacked)} (scheduled, prefetched, or running with acks_late)"
+
+
+def _total(numbers: Numbers, metric: Metric, *labels: str) -> float | None:
+    """Return the sum over the series that have all these label values; None without any."""
+    found = [value for given, value in numbers.values(metric) if set(labels) <= set(given)]
+    return sum(found) if found else None
 
 
 def _count(value: float | None) -> str:

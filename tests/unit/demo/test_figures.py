@@ -1,43 +1,50 @@
-"""The live block, from the text of a metrics page."""
+"""The live block, from the exporter's numbers."""
 
-import pytest
+from celery_redis_exporter.catalog import CATALOG, queues, tasks, workers
+from celery_redis_exporter.demo.figures import WIDTH, render_figures
+from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.status.numbers import Numbers
+from tests.lab import EVENT_METRICS
 
-from celery_redis_exporter.catalog import tasks
-from celery_redis_exporter.demo.figures import WIDTH, Page, render_figures
-
-PAGE = """\
-# HELP celery_workers Workers by state.
-# TYPE celery_workers gauge
-celery_workers{state="online"} 2.0
-celery_workers{state="lost"} 1.0
-celery_queue_length{queue="payments"} 12.0
-celery_queue_length{queue="reports"} 0.0
-celery_tasks_running{queue="payments",task="shop.charge_card"} 2.0
-celery_tasks_started_total{queue="payments",task="shop.charge_card"} 40.0
-celery_tasks_started_total{queue="payments",task="shop.refund_card"} 5.0
-celery_tasks_total{queue="payments",state="success",task="shop.charge_card"} 30.0
-celery_tasks_total{queue="payments",state="success",task="shop.refund_card"} 5.0
-celery_tasks_total{queue="payments",state="failure",task="shop.charge_card"} 3.0
-celery_tasks_total{queue="payments",state="retry",task="shop.charge_card"} 4.0
-celery_tasks_total{queue="payments",state="revoked",task="shop.charge_card"} 1.0
-celery_task_exceptions_total{exception="GatewayTimeoutError",task="shop.charge_card"} 4.0
-celery_task_exceptions_total{exception="CardDeclinedError",task="shop.charge_card"} 3.0
-celery_task_wait_seconds_bucket{le="0.1",queue="payments",task="shop.charge_card"} 10.0
-celery_task_wait_seconds_bucket{le="0.5",queue="payments",task="shop.charge_card"} 30.0
-celery_task_wait_seconds_bucket{le="1.0",queue="payments",task="shop.charge_card"} 40.0
-celery_task_wait_seconds_bucket{le="+Inf",queue="payments",task="shop.charge_card"} 40.0
-celery_task_wait_seconds_count{queue="payments",task="shop.charge_card"} 40.0
-celery_task_wait_seconds_sum{queue="payments",task="shop.charge_card"} 14.0
-celery_unacked_messages 6.0
-redis_memory_used_bytes{redis="broker"} 2.097152e+06
-redis_memory_max_bytes{redis="broker"} 6.7108864e+07
-redis_connected_clients{redis="broker"} 21.0
-"""
+CHARGE, REFUND = ("shop.charge_card", "payments"), ("shop.refund_card", "payments")
+COUNTS = [
+    (workers.WORKERS, ("online",), 2), (workers.WORKERS, ("lost",), 1),
+    (tasks.TASKS_RUNNING, CHARGE, 2), (tasks.TASKS_STARTED, CHARGE, 40), (tasks.TASKS_STARTED, REFUND, 5),
+    (tasks.TASKS, (*CHARGE, "success"), 30), (tasks.TASKS, (*REFUND, "success"), 5),
+    (tasks.TASKS, (*CHARGE, "failure"), 3), (tasks.TASKS, (*CHARGE, "retry"), 4),
+    (tasks.TASKS, (*CHARGE, "revoked"), 1),
+    (tasks.TASK_EXCEPTIONS, (CHARGE[0], "GatewayTimeoutError"), 4),
+    (tasks.TASK_EXCEPTIONS, (CHARGE[0], "CardDeclinedError"), 3),
+]  # fmt: skip
+SAMPLES = [
+    Sample(queues.QUEUE_LENGTH, ("payments",), 12), Sample(queues.QUEUE_LENGTH, ("reports",), 0),
+    Sample(queues.UNACKED, (), 6), Sample(CATALOG["redis_memory_used_bytes"], ("broker",), 2 * 2**20),
+    Sample(CATALOG["redis_memory_max_bytes"], ("broker",), 64 * 2**20),
+    Sample(CATALOG["redis_connected_clients"], ("broker",), 21),
+]  # fmt: skip
 
 
-def test_block_shows_the_pages_figures() -> None:
-    """Each figure is the sum of the page's series for its queue."""
-    first, _, payments, reports, total, raised, unacked = render_figures(PAGE, 65.9)
+def store() -> Store:
+    """Return series of two tasks of one queue."""
+    found = Store(EVENT_METRICS, 100, {tasks.TASK_WAIT.name: (0.1, 0.5, 1.0)})
+    for metric, labels, value in COUNTS:
+        found.scalar(metric, *labels).value = value
+    waits = found.histogram(tasks.TASK_WAIT, *CHARGE)
+    for seconds, times in ((0.05, 10), (0.3, 20), (0.75, 10)):
+        for _ in range(times):
+            waits.observe(seconds)
+    return found
+
+
+def numbers(events: Store, samples: list[Sample] = SAMPLES) -> Numbers:
+    """Return what the exporter has of these series and samples."""
+    return Numbers(events.collect(), samples)
+
+
+def test_block_shows_the_figures() -> None:
+    """Each figure is the sum of the series of its queue."""
+    first, _, payments, reports, total, raised, unacked = render_figures(numbers(store()), 65.9)
     assert "  1:05   workers 2 online, 1 lost   Redis 2.0 of 64.0 MiB, 21 clients" == first
     assert ["payments", "12", "2", "45", "35", "3", "4", "1", "0.35s", "0.90s"] == payments.split()
     assert ["reports", "0", *["-"] * 8] == reports.split()
@@ -48,41 +55,22 @@ def test_block_shows_the_pages_figures() -> None:
 
 def test_titles_stand_over_their_columns() -> None:
     """Right-aligned figures end where their titles end."""
-    _, titles, payments, *_ = render_figures(PAGE, 0)
+    _, titles, payments, *_ = render_figures(numbers(store()), 0)
     assert len(titles) == len(payments) == WIDTH
 
 
-def test_what_the_page_lacks_is_no_zero() -> None:
-    """An empty page gives dashes, not numbers."""
-    first, _, total = render_figures("", 0)
+def test_what_is_not_known_is_no_zero() -> None:
+    """Without series there are dashes, not numbers."""
+    first, _, total = render_figures(Numbers(), 0)
     assert "workers - online, - lost   Redis - of - MiB, - clients" in first
     assert ["all", *["-"] * 9] == total.split()
 
 
 def test_lines_fit_an_80_column_terminal() -> None:
     """Long names of queues and exceptions are cut, never wrapped."""
-    page = f'{PAGE}celery_queue_length{{queue="{"q" * 99}"}} 7\n' + "".join(
-        f'celery_task_exceptions_total{{exception="{"Very" * 4}LongNamedError{number}",task="t"}} 1\n'
-        for number in range(9)
-    )
-    lines = render_figures(page, 0)
+    events = store()
+    for number in range(9):
+        events.scalar(tasks.TASK_EXCEPTIONS, "t", f"{'Very' * 4}LongNamedError{number}").value = 1
+    lines = render_figures(numbers(events, [*SAMPLES, Sample(queues.QUEUE_LENGTH, ("q" * 99,), 7)]), 0)
     assert max(len(line) for line in lines) <= WIDTH
     assert "raised   4 GatewayTimeoutError, 3 CardDeclinedError, ..." in lines
-
-
-@pytest.mark.parametrize(
-    ("share", "expected"),
-    [(0.125, 0.05), (0.25, 0.1), (0.5, 0.3), (0.75, 0.5), (1.0, 1.0)],
-)
-def test_quantile_interpolates_within_its_bucket(share: float, expected: float) -> None:
-    """The estimate is PromQL's histogram_quantile."""
-    assert Page(PAGE).quantile(tasks.TASK_WAIT, share, queue="payments") == pytest.approx(expected)
-
-
-def test_quantile_beyond_the_last_bound_is_that_bound() -> None:
-    """Where only +Inf holds the rank, PromQL gives the highest finite bound."""
-    page = Page(
-        'celery_task_wait_seconds_bucket{le="0.1",queue="q",task="t"} 1\n'
-        'celery_task_wait_seconds_bucket{le="+Inf",queue="q",task="t"} 9\n'
-    )
-    assert page.quantile(tasks.TASK_WAIT, 0.95) == pytest.approx(0.1)
