@@ -85,9 +85,10 @@ class _Axis:
 
 
 def _round_down(value: float) -> float:
-    """The next 1, 2 or 5 times a power of ten at or below a value, so that an axis ends at a line."""
+    """Return the next 1, 2 or 5 times a power of ten at or below a value, so that an axis ends at a line."""
     power = 10.0 ** math.floor(math.log10(value))
-    return power * max(step for step in STEPS if step * power <= value)
+    # The logarithm of a value just below a power of ten can be rounded up to that power.
+    return power * max(step for step in STEPS if step * power <= value * (1 + ROUNDING))
 
 
 def _grid(x_axis: _Axis, y_axis: _Axis) -> Iterator[str]:

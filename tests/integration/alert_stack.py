@@ -25,7 +25,7 @@ from tests.integration.exporters import Exporter
 from tests.integration.processes import ROOT, free_port
 from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.waiting import NEVER, eventually
 
 BEATING = WorkerOptions(arguments=(*QUICK, "--heartbeat-interval", "1"))
 LOST_AFTER = "3s"
@@ -142,10 +142,10 @@ class Stack:
 
     def settle(self) -> None:
         """Wait until nothing but the watchdog fires or is pending, all workers are up, and all pages are over."""
-        eventually(lambda: self.prometheus.value('celery_workers{state="online"}') == 2, within=30)
-        eventually(lambda: self.alerts() == set(), within=30)
-        eventually(lambda: set(self.alertmanager.states()) <= {WATCHDOG}, within=30)
-        eventually(lambda: not self.open_pages(), within=10)
+        eventually(lambda: self.prometheus.value('celery_workers{state="online"}') == 2)
+        eventually(lambda: self.alerts() == set())
+        eventually(lambda: set(self.alertmanager.states()) <= {WATCHDOG})
+        eventually(lambda: not self.open_pages())
 
     def alerts(self, state: str = "firing|pending") -> set[str]:
         """Give the alerts that Prometheus holds, the watchdog left out."""
@@ -165,7 +165,7 @@ class Stack:
         last = {page.name: page.status for page in self._all_pages() if page.name != WATCHDOG}
         return {name for name, status in last.items() if status == "firing"}
 
-    def page(self, name: str, status: str = "firing", within: float = 25) -> Page:
+    def page(self, name: str, status: str = "firing", within: float = NEVER) -> Page:
         """Wait for a notification of this story; give the first."""
         eventually(lambda: name in self.names(status), within)
         return next(page for page in self.pages(status) if page.name == name)
@@ -174,7 +174,7 @@ class Stack:
         """Wait until Prometheus has scraped this many times again, once a second: what was to come has come."""
         scrapes = 'count_over_time(up{job="celery"}[1h])'
         before = self.prometheus.value(scrapes) or 0
-        eventually(lambda: (self.prometheus.value(scrapes) or 0) >= before + seconds, 5 * seconds)
+        eventually(lambda: (self.prometheus.value(scrapes) or 0) >= before + seconds, NEVER + 5 * seconds)
 
     def _all_pages(self) -> list[Page]:
         """Give every notification since the start."""

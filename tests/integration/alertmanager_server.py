@@ -88,7 +88,7 @@ class AlertmanagerServer:
         command += [f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address=", "--log.level=warn"]
         self.process = Process(command, folder / "alertmanager.log")
         try:
-            eventually(lambda: self.process.exit_code is not None or self._is_ready(), within=30)
+            eventually(lambda: self.process.exit_code is not None or self._is_ready())
             assert self.process.exit_code is None, self.process.tail()
         except AssertionError:
             self.process.kill()

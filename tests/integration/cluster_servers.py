@@ -30,7 +30,7 @@ class RedisCluster:
         for node in nodes:
             if node not in self.nodes:
                 self.nodes.append(node)
-        eventually(lambda: all(self._sees(node, len(self.nodes)) for node in self.nodes), within=20)
+        eventually(lambda: all(self._sees(node, len(self.nodes)) for node in self.nodes))
 
     def forget(self, gone: RedisServer) -> None:
         """Take a node that was stopped out of the cluster."""

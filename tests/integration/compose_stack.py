@@ -124,5 +124,5 @@ class ComposeStack:
             done = subprocess.run(command, env=environment, capture_output=True, check=False)
             return done.returncode == 0 or self.processes[-1].exit_code is not None
 
-        eventually(settled, within=30)
+        eventually(settled)
         assert self.processes[-1].exit_code is None, self.processes[-1].tail()

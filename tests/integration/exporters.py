@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.processes import Process
-from tests.waiting import eventually
+from tests.waiting import NEVER, eventually
 
 LISTEN = ("--web.listen-address", "127.0.0.1:0")
 ONE_RUN: Mapping[str, float] = MappingProxyType({"sent": 1, "received": 1, "started": 1, "wait": 1, "prefetch": 1})
@@ -134,7 +134,7 @@ class Exporter:
         counted = [dict(labels) for (name, labels), value in found if value and name.endswith("_total")]
         return {labels["queue"] for labels in counted if "queue" in labels}
 
-    def agrees(self, task: str, expected: Mapping[str, float], within: float = 15.0) -> None:
+    def agrees(self, task: str, expected: Mapping[str, float], within: float = NEVER) -> None:
         """Wait until the account of a task is exactly ``expected``."""
 
         def agreed() -> bool:

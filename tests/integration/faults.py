@@ -21,6 +21,8 @@ from tests.waiting import eventually
 
 BACK_SECONDS = 5.0
 """Within which all is well after a fault's end."""
+NOTICE_SECONDS = 10.0
+"""Within which a fault is noticed; the idle timeouts and deadlines of the tests are much shorter."""
 STOP_SECONDS = 5.0
 """Within which the exporter ends, whatever happens around it."""
 PAUSE = 0.1

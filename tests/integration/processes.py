@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.waiting import eventually
+from tests.waiting import NEVER, eventually
 
 ROOT = Path(__file__).parents[2]
 FOREIGN_PREFIXES = ("EXPORTER_", "CELERY_", "APPLICATION_", "PROMETHEUS_")
@@ -102,14 +102,14 @@ class Process:
             self.kill()  # children that outlived it, too
         return self._popen.wait(10)
 
-    def ended(self, within: float = 10.0) -> int:
+    def ended(self, within: float = NEVER) -> int:
         """Wait until the program ended by itself; give its exit code."""
         try:
             return self._popen.wait(within)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {within:g} s\n{self.tail()}") from None
 
-    def wait_for(self, text: str, within: float = 20.0) -> None:
+    def wait_for(self, text: str, within: float = NEVER) -> None:
         """Wait until the program wrote ``text``; fail with its last lines if it ends before."""
 
         def settled() -> bool:

@@ -40,7 +40,7 @@ class PrometheusServer:
         command += flags
         self.process = Process(command, folder / "prometheus.log")
         try:
-            eventually(self._is_ready, within=30)
+            eventually(self._is_ready)
         except AssertionError:
             self.process.kill()
             raise

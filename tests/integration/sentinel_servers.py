@@ -52,7 +52,7 @@ class SentinelSet:
         self.servers = list(servers)
         quorum = count // 2 + 1
         self.sentinels = [Sentinel(folder / f"sentinel-{number}", servers[0], quorum) for number in range(count)]
-        eventually(self._know_each_other, within=15)
+        eventually(self._know_each_other)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class SentinelSet:
         """Have a replica take over, the master being well."""
         before = self.master
         self.begin_fail_over()
-        eventually(lambda: self.master is not before, within=20)
+        eventually(lambda: self.master is not before)
 
     def begin_fail_over(self) -> None:
         """Have a replica take over, without waiting until it did."""

@@ -9,7 +9,7 @@ from tests.integration.conftest import Shared
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, times
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 
 def test_successes_are_counted(shared: Shared) -> None:

@@ -96,3 +96,10 @@ def test_plots_are_small_and_their_exponent_is_that_of_the_points() -> None:
     drawn = render_plot(Plot("Squares", "x", "y", points))
     assert 4 == drawn.count("<circle")
     assert len(drawn) < 10_000
+
+
+def test_plots_whose_axis_ends_just_below_a_power_of_ten() -> None:
+    """Values close to each other are drawn on an axis of one decade, also where its end is rounded down."""
+    drawn = render_plot(Plot("Rates", "x", "y", [(1.0, 44_315.0), (10.0, 70_547.0)]))
+    assert 2 == drawn.count("<circle")
+    assert all(f">{label}</text>" in drawn for label in ("10k", "20k", "50k", "100k"))

@@ -36,7 +36,7 @@ def test_workers_without_task_events_fail(programs: Programs) -> None:
     worker = programs.worker(server, options=WorkerOptions(events=False, arguments=BEATING))
     process = start_check(programs, server.url(), "--json")
     app = programs.publisher(server)
-    eventually(lambda: app.send_task("plain") and process.exit_code is not None, within=30)
+    eventually(lambda: app.send_task("plain") and process.exit_code is not None)
     found = findings_of(process)
     assert process.exit_code == 1
     assert worker.name in found["task-events-off"]["found"]

@@ -19,7 +19,7 @@ def test_task_sent_is_missed(programs: Programs) -> None:
     programs.worker(server, options=LIVELY)
     process = start_check(programs, server.url(), "--json")
     app = programs.publisher(server, task_send_sent_event=False)
-    eventually(lambda: app.send_task("plain") and process.exit_code is not None, within=30)
+    eventually(lambda: app.send_task("plain") and process.exit_code is not None)
     found = findings_of(process)
     assert ["task_send_sent_event = True"] == found["task-sent-off"]["mend"]
     assert "task-events-on" in found

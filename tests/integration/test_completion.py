@@ -177,7 +177,7 @@ def test_the_key_completes(shell: str, scripts: dict[str, Path], tmp_path: Path)
         define = 'function {}; echo "got:$argv"; end' if shell == "fish" else "{}() {{ echo got:$*; }}"
         prepare = f"{SOURCE[shell].format(scripts[shell])}; {define.format(NAME)}; echo rea''dy"
         os.write(typed, f"{prepare}\n".encode())
-        eventually(lambda: shows("ready"), within=20)
+        eventually(lambda: shows("ready"))
         os.write(typed, f"{NAME} anal\t--larg\t7\n".encode())
         # fish writes a value behind a space.
         eventually(lambda: shows("got:analyze --largest=7") or shows("got:analyze --largest 7"))

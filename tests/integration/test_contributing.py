@@ -21,7 +21,7 @@ from tests.integration.redis_servers import RedisServer
 from tests.project_files import project_files
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 METRIC, ALERT, PANEL = "Add a Redis metric", "Add an alert", "Add a panel"

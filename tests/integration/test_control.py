@@ -207,7 +207,7 @@ def test_a_broker_that_goes_takes_answers_with_it(programs: Programs) -> None:
     eventually(lambda: exporter.value("celery_exporter_collector_success", **CONTROL) == 0)
     assert exporter.value(CONCURRENCY, worker=worker.name) is None
     server.start()
-    eventually(lambda: exporter.value(CONCURRENCY, worker=worker.name) == 2, 20)
+    eventually(lambda: exporter.value(CONCURRENCY, worker=worker.name) == 2)
     assert exporter.value("celery_exporter_collector_success", **CONTROL) == 1
     assert exporter.value("celery_exporter_unexpected_errors_total", collector="control") is None
 

@@ -15,7 +15,7 @@ from tests.integration.conftest import Programs
 from tests.integration.dashboard_data import Data, real_run, six_hours
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 POINTS = 60
 """Samples of a graph."""

@@ -19,7 +19,7 @@ from celery_redis_exporter.catalog import UNKNOWN
 from celery_redis_exporter.records.report import Report
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 ADDRESS = re.compile(r"metrics +http://(\S+)/metrics")
 Demo = Callable[..., "Running"]
@@ -49,7 +49,7 @@ class Running:
 
     def address(self) -> str:
         """Give HOST:PORT of the metrics page, once it is told."""
-        found = eventually(lambda: ADDRESS.findall(self.text()), within=20)
+        found = eventually(lambda: ADDRESS.findall(self.text()))
         return str(found[0])
 
     def report(self) -> Report:
@@ -132,7 +132,7 @@ def test_a_taken_port_is_left_alone(start: Demo) -> None:
         demo = start("--seconds=8")
         assert not demo.address().endswith(":9808")
         assert "(port 9808 is taken)" in demo.text()
-        assert eventually(demo.online, within=15)
+        assert eventually(demo.online)
     demo.record_children()
     assert demo.process.wait(20) == 0
     assert demo.left() == []
@@ -141,7 +141,7 @@ def test_a_taken_port_is_left_alone(start: Demo) -> None:
 def test_a_dead_worker_ends_the_demo_with_its_name(start: Demo) -> None:
     """When a part of the demo dies, exit code 1, its name and its log say which."""
     demo = start("--port=0", "--seconds=90")
-    assert eventually(lambda: demo.online() == 2, within=20)
+    assert eventually(lambda: demo.online() == 2)
     demo.record_children()
     next(child for child in demo.children if "--hostname=payments@%h" in child.cmdline()).kill()
     assert demo.process.wait(15) == 1
@@ -153,7 +153,7 @@ def test_a_dead_worker_ends_the_demo_with_its_name(start: Demo) -> None:
 def test_a_killed_demo_leaves_nothing_either(start: Demo) -> None:
     """After SIGKILL, which nobody can handle, the guard ends the processes and removes the files."""
     demo = start("--port=0", "--seconds=90")
-    assert eventually(lambda: demo.online() == 2, within=20)
+    assert eventually(lambda: demo.online() == 2)
     demo.record_children()
     demo.process.kill()
     assert demo.process.wait(5) == -signal.SIGKILL

@@ -9,7 +9,7 @@ from celery import Celery
 
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
-from tests.integration.faults import BACK_SECONDS, ends_politely, recovers, watched
+from tests.integration.faults import BACK_SECONDS, NOTICE_SECONDS, ends_politely, recovers, watched
 from tests.integration.faulty_network import FaultyNetwork, faulty_network
 from tests.waiting import eventually
 
@@ -90,7 +90,7 @@ def test_packets_that_vanish(line: Line) -> None:
     """A network that swallows everything is noticed within the idle timeout, and found again afterwards."""
     with watched(line.exporter):
         line.network.hole = True
-        eventually(lambda: line.exporter.value("celery_exporter_event_stream_up") == 0)
+        eventually(lambda: line.exporter.value("celery_exporter_event_stream_up") == 0, NOTICE_SECONDS)
         assert line.exporter.value("redis_up", redis="broker") == 0
         assert line.exporter.value("redis_exporter_last_scrape_error", redis="broker", err="timeout") == 1
         assert {"sent": 3} == line.exporter.account("counted")

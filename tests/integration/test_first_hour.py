@@ -19,7 +19,7 @@ from tests.waiting import eventually
 NEEDED = ("prometheus", "prometheus-alertmanager", "amtool")
 pytestmark = [
     pytest.mark.servers,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(any(shutil.which(name) is None for name in NEEDED), reason="Prometheus is not on PATH"),
 ]
 ENDLESS = ("bash", "prometheus", "prometheus-alertmanager")

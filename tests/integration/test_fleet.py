@@ -23,7 +23,7 @@ from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
 
 # Alone: a step that Prometheus is late to evaluate is missing, and a second is soon over beside other tests.
-pytestmark = [pytest.mark.servers, pytest.mark.alone, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.servers, pytest.mark.alone, pytest.mark.timeout(300)]
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 ENDED = 'celery_tasks_total{task="plain", state="success"}'
@@ -90,7 +90,7 @@ class Shop:
         for number in range(tasks):
             self.app.send_task("plain", (number,))
         for exporter, total in exporters:
-            eventually(lambda exporter=exporter, total=total: exporter.account("plain").get("success") == total, 20)  # type: ignore[misc]  # a lambda's default has no type
+            eventually(lambda exporter=exporter, total=total: exporter.account("plain").get("success") == total)  # type: ignore[misc]  # a lambda's default has no type
             self.sees(f'{ENDED} and on (instance) up{{instance="127.0.0.1:{exporter.port}"}}', total)
 
     def sees(self, query: str, value: float) -> None:
@@ -106,7 +106,7 @@ class Shop:
             assert value == found, query
             return True
 
-        eventually(seen, 20)
+        eventually(seen)
 
 
 def open_shop(programs: Programs, **changes: Any) -> Shop:  # noqa: ANN401 -- fields of YAML

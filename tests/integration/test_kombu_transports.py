@@ -29,8 +29,8 @@ def test_tasks_count_over_any_transport_with_fanout(programs: Programs, tmp_path
         app.send_task("plain", (number,))
     counts = {"sent": 3, "received": 3, "started": 3, "success": 3}
     # Files come in no order, so waiting times, which need one, are not all there.
-    eventually(lambda: counts.items() <= exporter.account("plain").items(), within=30)
+    eventually(lambda: counts.items() <= exporter.account("plain").items())
     app.send_task("kept", queue="parked")
     eventually(lambda: exporter.value("celery_queue_length", queue="parked") == 1)
     assert exporter.value("celery_exporter_broker_up", transport="filesystem") == 1
-    eventually(lambda: exporter.value("celery_worker_concurrency", worker=worker.name) == 2, within=30)
+    eventually(lambda: exporter.value("celery_worker_concurrency", worker=worker.name) == 2)

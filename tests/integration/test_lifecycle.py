@@ -22,7 +22,7 @@ def test_signals_end_it_politely(programs: Programs, number: signal.Signals) -> 
     exporter = programs.listening(server)
     exporter.metrics()
     exporter.process.signal(number)
-    assert exporter.process.ended() == 0
+    assert exporter.process.ended(10) == 0
     last = exporter.lines()[-1]
     assert ("app.stopped", [], False) == (last["event"], last["left_behind"], last["requests_cut_off"])
     assert [] == server.command("CLIENT", "LIST", "TYPE", "pubsub").split()
@@ -36,7 +36,7 @@ def test_signals_end_it_while_redis_hangs(programs: Programs, number: signal.Sig
     server.freeze()
     assert exporter.value("redis_up", redis="broker") == 0
     exporter.process.signal(number)
-    assert exporter.process.ended() == 0
+    assert exporter.process.ended(10) == 0
     assert exporter.lines()[-1]["event"] == "app.stopped"
 
 
@@ -48,7 +48,7 @@ def test_signals_end_it_while_redis_is_away(programs: Programs, number: signal.S
     exporter = programs.exporter("--broker-url", server.url())
     eventually(lambda: exporter.lines("supervisor.source_failed"))
     exporter.process.signal(number)
-    assert exporter.process.ended() == 0
+    assert exporter.process.ended(10) == 0
     last = exporter.lines()[-1]
     assert ("app.stopped", []) == (last["event"], last["left_behind"])
 

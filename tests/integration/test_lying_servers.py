@@ -114,7 +114,7 @@ def test_the_exporter_before_a_liar(programs: Programs) -> None:
             assert CLOCK.monotonic() - started < SECONDS
             return liar.answered >= 30
 
-        eventually(lied_to_often, 30)
+        eventually(lied_to_often)
         assert process.memory_info().rss - memory < MEMORY
         refused = "celery_exporter_event_stream_reconnects_total"
         eventually(lambda: (exporter.value(refused, reason="protocol") or 0) >= 2)

@@ -17,7 +17,7 @@ from tests.waiting import eventually
 pytestmark = [
     pytest.mark.servers,
     pytest.mark.slow,  # Flower is installed by pip, into .peers/
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(not is_installed(), reason="prometheus is not on PATH"),
 ]
 
@@ -89,10 +89,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                 app.send_task(task, expires=-1 if task == "expired" else None)
         ended = 'flower_events_total{JOB, type=~"task-(succeeded|failed|revoked)", task!="reject"}'
         # Of the two retried ones the success; of rejected ones Flower counts what it is told.
-        eventually(lambda: scene.total(ended, "flower") == sum(SENT.values()) - SENT["reject"], 30)
+        eventually(lambda: scene.total(ended, "flower") == sum(SENT.values()) - SENT["reject"])
         for _ in range(HELD):
             app.send_task("hold", (str(gate),))
-        eventually(lambda: exporter.value("celery_worker_tasks_active", worker=worker.name) == HELD, 15)
+        eventually(lambda: exporter.value("celery_worker_tasks_active", worker=worker.name) == HELD)
         for _ in range(WAITING):
             app.send_task("waiting")
         yield scene
@@ -108,7 +108,7 @@ def test_the_rules_give_flower_s_values(watched: Scene, query: str) -> None:
         assert theirs == watched.values(query, "ours")
         return True
 
-    eventually(agreed, 15)
+    eventually(agreed)
 
 
 def test_what_was_sent_is_what_is_counted(watched: Scene) -> None:
@@ -116,22 +116,22 @@ def test_what_was_sent_is_what_is_counted(watched: Scene) -> None:
     succeeded = 'sum by (task) (flower_events_total{JOB, type="task-succeeded"})'
     tasks = {"plain": 3, "retry_once": 2, "late": 2, "quiet": 2}
     expected = {frozenset({("task", task)}): number for task, number in tasks.items()}
-    eventually(lambda: watched.values(succeeded, "ours") == expected, 15)
+    eventually(lambda: watched.values(succeeded, "ours") == expected)
     prefetched = "sum by (worker) (flower_worker_prefetched_tasks{JOB})"
-    eventually(lambda: watched.total(prefetched, "ours") == WAITING, 15)
+    eventually(lambda: watched.total(prefetched, "ours") == WAITING)
 
 
 def test_an_execution_told_twice_counts_once(watched: Scene) -> None:
     """Of a rejected execution Celery 5.7 tells two ends: Flower counts both, the rules one."""
     ends = 'flower_events_total{JOB, task="reject", type=~"task-(failed|rejected)"}'
-    eventually(lambda: watched.total(ends, "flower") == 2 * SENT["reject"], 15)
-    eventually(lambda: watched.total(ends, "ours") == SENT["reject"], 15)
+    eventually(lambda: watched.total(ends, "flower") == 2 * SENT["reject"])
+    eventually(lambda: watched.total(ends, "ours") == SENT["reject"])
 
 
 def test_the_mean_time_in_the_worker_is_recorded(watched: Scene) -> None:
     """The prefetch time is a mean, by worker and task; Flower shows the last one, and 0 when the task is over."""
     query = 'flower_task_prefetch_time_seconds{JOB, task="plain"}'
-    (labels,) = eventually(lambda: watched.values(query, "ours"), 15)
+    (labels,) = eventually(lambda: watched.values(query, "ours"))
     assert {"worker": watched.worker, "task": "plain", "__name__": "flower_task_prefetch_time_seconds"} == dict(labels)
     assert {} == watched.values(query, "flower")
 

@@ -72,7 +72,7 @@ def test_a_hanging_redis_costs_its_own_metrics_only(programs: Programs) -> None:
     assert samples["celery_tasks_sent_total", frozenset({("task", "counted"), ("queue", "celery")})] == 1
     assert not [name for name, _ in samples if name.startswith(("celery_queue_", "redis_memory_"))]
     assert exporter.get("/-/healthy").status == 200
-    eventually(lambda: exporter.value("celery_exporter_event_stream_up") == 0)
+    eventually(lambda: exporter.value("celery_exporter_event_stream_up") == 0, 10)
     server.thaw()
     eventually(lambda: exporter.value("redis_up", redis="broker") == 1, BACK_SECONDS)
     eventually(exporter.hears, BACK_SECONDS)
@@ -90,7 +90,7 @@ def test_prometheus_own_timeout_bounds_a_scrape(programs: Programs) -> None:
     assert clock.monotonic() - started < 1
     assert 'redis_up{redis="broker"} 0.0' in answer.text
     exporter.process.signal(signal.SIGTERM)
-    assert exporter.process.ended() == 0
+    assert exporter.process.ended(10) == 0
 
 
 def test_starts_while_redis_hangs(programs: Programs) -> None:

@@ -124,7 +124,7 @@ def test_beat_answers(programs: Programs) -> None:
     programs.worker(server)
     flags = ("--celery.inspect-interval", "1s", "--celery.inspect-timeout", "1s")
     exporter = programs.listening(server, *flags)
-    (labels,) = eventually(lambda: exporter.labels("celery_beat_up"), within=30)
+    (labels,) = eventually(lambda: exporter.labels("celery_beat_up"))
     assert labels["beat"].startswith("celerybeat@")
     assert 1 == exporter.value("celery_beat_up", **labels)
     beat.kill()

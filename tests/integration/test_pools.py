@@ -11,7 +11,7 @@ from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, times
 from tests.integration.pools import CASES, NOWHERE, Case, Fleet, assemble, failed, worker_options
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 POOLS = ("prefork", "threads", "gevent", "eventlet", "solo")
 COMMANDED = ("prefork", "threads", "gevent", "eventlet")
@@ -34,7 +34,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         fleet = assemble(tmp_path_factory.mktemp("pool"), ending, request.param)
         for case in (*CASES, *LIMITS):
             fleet.publish(case)
-        eventually(fleet.is_idle, 20)
+        eventually(fleet.is_idle)
         yield fleet
 
 
@@ -100,7 +100,7 @@ def test_terminated_tasks_are_counted(fleet: Fleet, tmp_path: Path) -> None:
 
 def test_tasks_of_killed_workers_run_again(fleet: Fleet, tmp_path: Path) -> None:
     """A task whose worker is killed while it runs is a second execution of one publication when another takes it."""
-    eventually(fleet.is_idle, 20)
+    eventually(fleet.is_idle)
     options = worker_options(fleet.redis, fleet.pool, queues="risky")
     first = fleet.programs.worker(fleet.redis, "mortal", options)
     gate = tmp_path / "gate"
@@ -122,7 +122,7 @@ def test_nothing_is_left_unexplained(fleet: Fleet) -> None:
     """After all that nothing runs, nothing is missed, and no event was unreadable, unmatched or without its queue."""
     for case in CASES:
         fleet.exporter.agrees(case.task, case.account)
-    eventually(fleet.is_idle, 20)
+    eventually(fleet.is_idle)
     assert {} == fleet.unexplained()
     repeated = "celery_exporter_tasks_duplicate_total"
     counts = {

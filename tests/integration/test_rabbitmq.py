@@ -22,7 +22,7 @@ from tests.integration.prometheus_server import scraping
 from tests.integration.rabbitmq_server import RabbitServer, is_installed
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 RIGHTS = (
     r"^celery-redis-exporter\.",
@@ -207,10 +207,10 @@ def test_a_stall_loses_nothing(rabbit: Rabbit, programs: Programs) -> None:
     try:
         end = clock.monotonic() + STALL_SECONDS
         eventually(lambda: send_until(end), STALL_SECONDS + 5)
-        rabbit.exporter.agrees("again", times(sent, ONE_SUCCESS), within=20)
+        rabbit.exporter.agrees("again", times(sent, ONE_SUCCESS))
     finally:
         exporter.process.signal(signal.SIGCONT)
-    exporter.agrees("again", times(sent, ONE_SUCCESS), within=20)
+    exporter.agrees("again", times(sent, ONE_SUCCESS))
     assert exporter.value("celery_exporter_event_stream_gap_seconds_total") == 0
     assert [] == exporter.labels("celery_exporter_event_stream_reconnects_total")
     eventually(lambda: exporter.value("celery_exporter_event_backlog_messages") == 0)

@@ -24,7 +24,7 @@ from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.servers,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(not redis_exporters.is_installed(), reason="prometheus-redis-exporter is not on PATH"),
     pytest.mark.skipif(not prometheus_server.is_installed(), reason="prometheus is not on PATH"),
 ]
@@ -103,7 +103,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
         theirs.append(RedisExporter(programs, dead, up=0))
         prometheus = programs.prometheus(configure([first, second, third], theirs))
         scrapes = 'min(count_over_time(up{job=~"ours|theirs"}[1m]))'
-        eventually(lambda: _keep_busy(master) and (prometheus.value(scrapes) or 0) >= ENOUGH_SCRAPES, within=30)
+        eventually(lambda: _keep_busy(master) and (prometheus.value(scrapes) or 0) >= ENOUGH_SCRAPES)
         assert prometheus.value("min(up)") == 1
         yield Setting(prometheus, first)
 

@@ -19,7 +19,7 @@ from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.servers,
-    pytest.mark.timeout(90),
+    pytest.mark.timeout(300),
     pytest.mark.skipif(not is_installed(), reason="prometheus-redis-exporter is not on PATH"),
 ]
 

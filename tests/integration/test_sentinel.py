@@ -16,7 +16,7 @@ from tests.integration.processes import Process
 from tests.integration.sentinel_servers import NAME, PASSWORD, SentinelSet
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 UP = "redis_up"
 REDIS_PASSWORD = "redis-PASSWORD"
@@ -121,7 +121,7 @@ def test_a_failover_is_followed(watched: Watched) -> None:
     _count_again(watched, 3)
     killed = sentinels.master
     killed.process.kill()
-    eventually(lambda: sentinels.master is not killed, within=20)
+    eventually(lambda: sentinels.master is not killed)
     _wait_until_followed(watched)
     _count_again(watched, 6)
     assert exporter.value("celery_exporter_event_stream_gap_seconds_total")
@@ -205,14 +205,14 @@ def _wait_until_followed(watched: Watched) -> None:
     eventually(followed, FOLLOW_SECONDS)
     beats = exporter.value("celery_worker_last_heartbeat_timestamp_seconds", worker=watched.worker.name) or 0
     heard = "celery_worker_last_heartbeat_timestamp_seconds"
-    eventually(lambda: (exporter.value(heard, worker=watched.worker.name) or 0) > beats, 30)
+    eventually(lambda: (exporter.value(heard, worker=watched.worker.name) or 0) > beats)
 
 
 def _count_again(watched: Watched, total: int) -> None:
     """Send three tasks more; they count exactly."""
     for number in range(3):
         watched.app.send_task("again", (number,))
-    watched.exporter.agrees("again", times(total, ONE_SUCCESS), within=30)
+    watched.exporter.agrees("again", times(total, ONE_SUCCESS))
 
 
 def _trouble(watched: Watched, programs: Programs, reason: str, *arguments: str) -> str:

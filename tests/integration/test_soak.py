@@ -5,7 +5,7 @@ import pytest
 from tests.integration.conftest import Programs
 from tests.soak import judge, soak
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 SECONDS, RATE, EVERY = 28.0, 2000.0, 3.5
 

@@ -14,7 +14,7 @@ from tests.integration.processes import free_port
 from tests.integration.redis_servers import RedisServer
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 NODES = "celery_exporter_redis_nodes"
 SLOW = 20.0

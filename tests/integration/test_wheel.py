@@ -72,13 +72,17 @@ def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Pa
     assert contents(wheel) == contents(build(tree, "wheel", tmp_path / "wheel"))
 
 
-def test_an_installation_says_its_version_and_helps(installed: Installation) -> None:
-    """The console script is there, and each command tells its flags."""
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_of_an_installation_have_a_help(installed: Installation, name: str) -> None:
+    """Each command prints its flags."""
+    done = installed.run(name, "--help")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.startswith(f"usage: celery-redis-exporter {name}")
+
+
+def test_an_installation_has_its_version(installed: Installation) -> None:
+    """The console script prints the version, and runs what was installed."""
     assert f"celery-redis-exporter {__version__}\n" == installed.run("--version").stdout
-    for name in COMMANDS:
-        done = installed.run(name, "--help")
-        assert (0, "") == (done.returncode, done.stderr), name
-        assert done.stdout.startswith(f"usage: celery-redis-exporter {name}")
     where = subprocess.run(
         [installed.python, "-c", "import celery_redis_exporter as package; print(package.__file__)"],
         cwd=installed.folder, env=installed.environment, capture_output=True, text=True, check=True,
@@ -133,16 +137,18 @@ def test_a_project_with_a_package_called_exporter(installed: Installation, tmp_p
 
 
 def test_a_user_of_the_library_is_type_checked(installed: Installation, tmp_path: Path) -> None:
-    """Under mypy --strict a right use passes against the installed wheel, and a wrong one is told."""
-    found = {}
-    for name, text in (("right", USER), ("wrong", WRONG)):
-        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(installed.python), f"{name}.py"]
-        done = subprocess.run(
-            [*command, "--cache-dir", str(tmp_path / "cache")],
-            cwd=tmp_path, env=installed.environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        found[name] = done.stdout
-    assert found["right"].startswith("Success"), found
-    assert 'has type "list[str]", variable has type "int"' in found["wrong"]
-    assert '"Collector" has no attribute "strat"' in found["wrong"]
+    """Under mypy --strict a right use passes against the installed wheel, and a wrong one is reported."""
+    files = {"right.py": USER, "wrong.py": WRONG}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(installed.python)]
+    done = subprocess.run(
+        [*command, "--cache-dir", str(tmp_path / "cache"), *files],
+        cwd=tmp_path, env=installed.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    *errors, summary = done.stdout.splitlines()
+    assert summary.startswith("Found ")
+    assert summary.endswith(" in 1 file (checked 2 source files)")
+    assert [] == [error for error in errors if not error.startswith("wrong.py:")]
+    assert 'has type "list[str]", variable has type "int"' in done.stdout
+    assert '"Collector" has no attribute "strat"' in done.stdout
