@@ -18,7 +18,7 @@ CHART = "tests/contract/test_deployment_chart.py::test_the_pod_is_that_of_the_ku
 
 RUN = {
     "bash deploy/demo.sh": "tests/integration/test_documented_commands.py::test_the_demo_installs_itself",
-    "pip install .": "tests/integration/test_wheel.py::test_an_installation_says_its_version_and_helps",
+    "pip install .": "tests/integration/test_wheel.py::test_an_installation_has_its_version",
     "celery-redis-exporter --broker-url": "tests/integration/test_wheel.py::test_an_installation_is_scraped",
     "celery-redis-exporter check": "tests/integration/test_check.py::test_a_healthy_set_up_passes",
     "celery-redis-exporter render": RENDERED,

@@ -1,25 +1,25 @@
 """Reports for tests: one with these parts and nothing else."""
 
-from celery_redis_exporter.records.report import Clients, Exporter, Memory, Report, Server, Task
+from celery_redis_exporter.records.report import Clients, ExporterStatus, Memory, Report, ServerStatus, TaskStatus
 
 
 def make_report(**parts: object) -> Report:
     """A report with these parts."""
     empty: dict[str, object] = {
         "version": "1.2.3", "time": 1795356000.0, "uptime_seconds": 90.0, "window_seconds": 90.0, "health": [],
-        "checks": [], "workers": [], "queues": [], "tasks": [], "redis": [], "exporter": Exporter(),
+        "checks": [], "workers": [], "queues": [], "tasks": [], "redis": [], "exporter": ExporterStatus(),
     }  # fmt: skip
     return Report(**(empty | parts))  # type: ignore[arg-type]  # by name
 
 
-def make_task(name: str, rate: float | None = None, **parts: object) -> Task:
+def make_task(name: str, rate: float | None = None, **parts: object) -> TaskStatus:
     """A task that was published once."""
     counts = dict.fromkeys(("started", "success", "failure", "retry", "revoked", "rejected", "running"), 0.0)
     given: dict[str, object] = {"queues": ["q"], "rate": rate, "sent": 1.0, **counts, **parts}
-    return Task(name=name, **given)  # type: ignore[arg-type]  # by name
+    return TaskStatus(name=name, **given)  # type: ignore[arg-type]  # by name
 
 
-def make_server(name: str, **parts: object) -> Server:
+def make_server(name: str, **parts: object) -> ServerStatus:
     """A server that answers."""
     given: dict[str, object] = {"up": True, "memory": Memory(), "clients": Clients(), **parts}
-    return Server(name=name, **given)  # type: ignore[arg-type]  # by name
+    return ServerStatus(name=name, **given)  # type: ignore[arg-type]  # by name

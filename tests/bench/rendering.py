@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from celery_redis_exporter.catalog import internals, tasks
 from celery_redis_exporter.clock import SystemClock
-from celery_redis_exporter.exposition.collector import Collector
+from celery_redis_exporter.exposition.collector import RegistryCollector
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.series import NewSeries, Store
@@ -82,7 +82,7 @@ def _their_renderer(families: Iterable[Family], *, openmetrics: bool) -> Callabl
     """prometheus_client's rendering of the same values."""
     kept = list(families)
     registry = CollectorRegistry()
-    registry.register(Collector(lambda: kept, METRICS))
+    registry.register(RegistryCollector(lambda: kept, METRICS))
     # prometheus_client ships no types for these two.
     generate: Any = generate_openmetrics if openmetrics else generate_latest
     return lambda: generate(registry)

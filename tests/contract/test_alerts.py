@@ -11,7 +11,7 @@ import promql_parser as promql
 import pytest
 
 from celery_redis_exporter.alerts import GROUPS, Alert
-from celery_redis_exporter.alerts.files import RUNBOOKS, Options, build_groups, files, select
+from celery_redis_exporter.alerts.files import RUNBOOKS, RenderOptions, build_groups, files, select
 from celery_redis_exporter.alerts.rule import Parametrised, fill
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from celery_redis_exporter.catalog import CATALOG, Kind
@@ -171,7 +171,7 @@ def test_severity_and_texts(alert: Alert) -> None:
 
 def test_links_are_on_every_rule() -> None:
     """Every rendered alert links its own heading of the runbooks and a dashboard."""
-    for group in build_groups(ALL_GROUPS, Options()):
+    for group in build_groups(ALL_GROUPS, RenderOptions()):
         for rule in group["rules"]:
             if "alert" in rule:
                 annotations = rule["annotations"]

@@ -1,9 +1,12 @@
 """Objects are complete when their constructor returns, names mean one thing, and modules depend in one direction."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from tests.contract.test_house_rules import PACKAGE, ROOT, parse
@@ -58,6 +61,24 @@ def test_attachments_are_found(line: str) -> None:
     """The check above finds each of the ten places that the package once had."""
     found = [store for store in stores(ast.parse(line)) if not store.startswith(FOREIGN)]
     assert len(found) >= 1
+
+
+def test_class_names_are_unique() -> None:
+    """No two modules of the package define a class of the same name."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in PACKAGE:
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(path.relative_to(FOLDER)))
+    assert {} == {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_there_is_no_import_cycle() -> None:
+    """No module imports itself by way of others, annotations included; the package's public names are lazy."""
+    graph = grimp.build_graph("celery_redis_exporter")
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    imports["celery_redis_exporter"] = set()
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the modules
 
 
 def test_the_top_of_the_package_has_four_modules() -> None:

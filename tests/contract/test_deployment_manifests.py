@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from celery_redis_exporter.alerts import GROUPS
-from celery_redis_exporter.alerts.files import Options, render_prometheus_rule
+from celery_redis_exporter.alerts.files import RenderOptions, render_prometheus_rule
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.web.routes import Handlers, MetricsReply, build_app
 from tests.deployment import manifests, schemas
@@ -155,7 +155,7 @@ def test_what_is_connected_to_may_be(name: str) -> None:
 
 def test_the_prometheus_rule_is_what_the_generator_writes() -> None:
     """The alerts that the operator gets are those of exporter/celery_redis_exporter/alerts."""
-    written = render_prometheus_rule(GROUPS, Options(), "celery-redis-exporter")
+    written = render_prometheus_rule(GROUPS, RenderOptions(), "celery-redis-exporter")
     command = "celery-redis-exporter render alerts --format=prometheusrule"
     assert written == RULES.read_text(encoding="utf-8"), f"run: {command} >{RULES.relative_to(manifests.ROOT)}"
 

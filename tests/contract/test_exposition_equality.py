@@ -16,7 +16,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from celery_redis_exporter.catalog import CATALOG, Kind, Label, Metric
 from celery_redis_exporter.catalog.metric import counter, gauge, histogram
-from celery_redis_exporter.exposition.collector import Collector
+from celery_redis_exporter.exposition.collector import RegistryCollector
 from celery_redis_exporter.exposition.families import SampleSeries
 from celery_redis_exporter.records.samples import Buckets, Distribution, Exemplar, Family, Quantiles, Value
 from tests.rendering import render_families
@@ -75,7 +75,7 @@ def render_by_client(families: list[Family], *, openmetrics: bool, created: bool
     """Render as prometheus_client does it, through the collector."""
     registry = CollectorRegistry()
     metrics = tuple(family.metric for family in families)
-    registry.register(Collector(lambda: families, metrics, created=created))
+    registry.register(RegistryCollector(lambda: families, metrics, created=created))
     if openmetrics:
         return bytes(openmetrics_exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
     return exposition.generate_latest(registry)
@@ -285,7 +285,7 @@ def read_samples(metrics: list[ClientMetric]) -> list[tuple[str, tuple[tuple[str
 def test_hostile_labels_come_back(openmetrics: bool) -> None:  # noqa: FBT001 -- a table
     """No label value is lost or changed on its way through the text and a parser."""
     families = [make_family(GAUGE, {(one, other): 1.0 for one in HOSTILE for other in HOSTILE})]
-    expected = read_samples(list(Collector(lambda: families).collect()))
+    expected = read_samples(list(RegistryCollector(lambda: families).collect()))
     assert expected == read_samples(parse_back(families, openmetrics=openmetrics))
 
 
@@ -306,5 +306,5 @@ def test_parsers_give_the_values_back(
 ) -> None:
     """What prometheus_client's parsers read from our bytes is what its collectors hold."""
     families = [make_family(COUNTER, numbers), make_family(HISTOGRAM, distributions)]
-    expected = read_samples(list(Collector(lambda: families).collect()))
+    expected = read_samples(list(RegistryCollector(lambda: families).collect()))
     assert expected == read_samples(parse_back(families, openmetrics=openmetrics))

@@ -29,7 +29,7 @@ OPTIONS = sorted(filter(dataclasses.is_dataclass, BUILT | NAMED), key=lambda kin
 
 def test_the_option_classes_are_found() -> None:
     """The search finds the classes that are built from the settings."""
-    assert {"ControlOptions", "KeyBudget", "KeySpaceOptions", "NewSeries", "TaskLimits", "WorkerLimits"} <= {
+    assert {"ControlOptions", "KeyBudget", "KeySamplingOptions", "NewSeries", "TaskLimits", "WorkerLimits"} <= {
         kind.__name__ for kind in OPTIONS
     }
 

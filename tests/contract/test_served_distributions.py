@@ -1,7 +1,7 @@
 """Distributions that servers keep against prometheus_client's rendering, byte by byte, and back through its parsers."""
 
 from celery_redis_exporter.catalog.metric import histogram, summary
-from celery_redis_exporter.exposition.collector import Collector
+from celery_redis_exporter.exposition.collector import RegistryCollector
 from celery_redis_exporter.records.samples import Buckets, Family, Quantiles
 from tests.contract.test_exposition_equality import (
     ALPHA,
@@ -61,5 +61,7 @@ def test_a_summary_of_percentiles() -> None:
     (parsed,) = parse_back(families, openmetrics=False)
     assert "summary" == parsed.type
     text, openmetrics = (read_samples(parse_back(families, openmetrics=flag)) for flag in (False, True))
-    assert sorted(text) == sorted(openmetrics) == sorted(read_samples(list(Collector(lambda: families).collect())))
+    assert (
+        sorted(text) == sorted(openmetrics) == sorted(read_samples(list(RegistryCollector(lambda: families).collect())))
+    )
     assert 4 * len(HOSTILE) == len(text)

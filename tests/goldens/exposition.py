@@ -93,7 +93,7 @@ class Story:
         replies = json.loads(INSPECT.read_text(encoding="utf-8"))
         self.control = Control(
             RecordedWorker(replies, self.clock),
-            application.interview,
+            application.inspection,
             application.store,
             self.clock,
             control_options(settings),

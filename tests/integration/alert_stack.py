@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import yaml
 from celery import Celery
 
-from celery_redis_exporter.alerts import GROUPS, Alert, Group
-from celery_redis_exporter.alerts.files import Change, Options, render_rules
+from celery_redis_exporter.alerts import GROUPS, Alert, RuleGroup
+from celery_redis_exporter.alerts.files import Change, RenderOptions, render_rules
 from tests import yaml_text
 from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
 from tests.integration.application import build
@@ -69,14 +69,14 @@ def shorten_rules() -> str:
         return dataclasses.replace(row, wait=shorten_wait(row.wait), keep=shorten_wait(row.keep))
 
     groups = [
-        Group(
+        RuleGroup(
             group.name,
             tuple(dataclasses.replace(row, expr=shorten_windows(row.expr)) for row in group.recordings),
             tuple(alert(row) for row in group.alerts),
         )
         for group in GROUPS
     ]
-    return render_rules(groups, Options(changes=CHANGES))
+    return render_rules(groups, RenderOptions(changes=CHANGES))
 
 
 def alertmanager_config(inbox: Inbox) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from celery_redis_exporter.alerts import GROUPS
-from celery_redis_exporter.alerts.files import Change, Options, render_rules
+from celery_redis_exporter.alerts.files import Change, RenderOptions, render_rules
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from tests import yaml_text
 from tests.integration.conftest import Programs
@@ -92,7 +92,7 @@ def test_rules_pass_their_tests(path: Path) -> None:
 
 def test_a_test_that_expects_something_else_fails(tmp_path: Path) -> None:
     """The tests can fail: with a threshold that is one message higher the queue's case is refused."""
-    rules = render_rules(GROUPS, Options(changes={"CeleryQueueLong": Change(parameters={"messages": 51})}))
+    rules = render_rules(GROUPS, RenderOptions(changes={"CeleryQueueLong": Change(parameters={"messages": 51})}))
     text = (FOLDER / "tests" / "celery-queues.yml").read_text(encoding="utf-8")
     (tmp_path / "rules.yml").write_text(rules, encoding="utf-8")
     (tmp_path / "test.yml").write_text(text.replace("../celery-queues.yml", "rules.yml"), encoding="utf-8")
@@ -102,7 +102,7 @@ def test_a_test_that_expects_something_else_fails(tmp_path: Path) -> None:
 
 def test_p95_over_two_seconds_is_a_parameter(tmp_path: Path) -> None:
     """With seconds=2 an alert says that one in twenty executions takes longer than two seconds."""
-    rules = render_rules(GROUPS, Options(changes={"CeleryTaskSlowest": Change(parameters={"seconds": 2})}))
+    rules = render_rules(GROUPS, RenderOptions(changes={"CeleryTaskSlowest": Change(parameters={"seconds": 2})}))
     bucket = f'celery_task_runtime_seconds_bucket{{{WHERE}, state="success", le='
     count = f'celery_task_runtime_seconds_count{{{WHERE}, state="success"}}'
     series = {
@@ -112,12 +112,12 @@ def test_p95_over_two_seconds_is_a_parameter(tmp_path: Path) -> None:
     labels = {"severity": "info", "job": "celery", "namespace": "shop", "task": "shop.pay", "queue": "payments"}
     checks: list[Check] = [("CeleryTaskSlowest", "30m", []), ("CeleryTaskSlowest", "60m", [labels])]
     judge(tmp_path, without_texts(rules), series, checks)
-    judge(tmp_path, without_texts(render_rules(GROUPS, Options())), series, [("CeleryTaskSlowest", "60m", [])])
+    judge(tmp_path, without_texts(render_rules(GROUPS, RenderOptions())), series, [("CeleryTaskSlowest", "60m", [])])
 
 
 def test_redis_memory_at_80_percent_is_a_parameter(tmp_path: Path) -> None:
     """With ratio=0.8 the warning about memory begins at 80 % instead of 75 %."""
-    rules = render_rules(GROUPS, Options(changes={"RedisMemoryHigh": Change(parameters={"ratio": 0.8})}))
+    rules = render_rules(GROUPS, RenderOptions(changes={"RedisMemoryHigh": Change(parameters={"ratio": 0.8})}))
     redis = 'job="celery", namespace="shop", instance="exporter:9808", redis="broker"'
     series = {
         f"redis_memory_used_bytes{{{redis}}}": "80x9 81x20",
@@ -129,7 +129,7 @@ def test_redis_memory_at_80_percent_is_a_parameter(tmp_path: Path) -> None:
 
 def test_a_selector_leaves_others_alone(tmp_path: Path) -> None:
     """With a selector only the series that it picks make alerts."""
-    rules = without_texts(render_rules(GROUPS, Options(selector='job="celery"')))
+    rules = without_texts(render_rules(GROUPS, RenderOptions(selector='job="celery"')))
     series = {
         'celery_queue_length{job="celery", queue="a"}': "60x30",
         'celery_queue_length{job="x", queue="b"}': "60x30",
@@ -141,7 +141,7 @@ def test_a_selector_leaves_others_alone(tmp_path: Path) -> None:
 def test_an_objective_burns(tmp_path: Path) -> None:
     """A task that fails 20 times as often as promised fires the fast burn alert, one that keeps its promise none."""
     groups = [build_group((Objective("shop.pay", 0.99), Objective("shop.mail", 0.99)))]
-    rules = without_texts(render_rules(groups, Options()))
+    rules = without_texts(render_rules(groups, RenderOptions()))
     mail = WHERE.replace("shop.pay", "shop.mail")
     series = {
         f'celery_tasks_total{{{WHERE}, state="success"}}': "0+99x120 11960+80x60 16760+100x420",
@@ -157,7 +157,7 @@ def test_an_objective_burns(tmp_path: Path) -> None:
 
 def test_an_objective_about_starts_burns(tmp_path: Path) -> None:
     """When all start later than promised the fast burn alert fires, and it ends with the cause."""
-    rules = without_texts(render_rules([build_group((Objective("shop.pay", 0.95, 30.0),))], Options()))
+    rules = without_texts(render_rules([build_group((Objective("shop.pay", 0.95, 30.0),))], RenderOptions()))
     series = {
         f'celery_task_wait_seconds_bucket{{{WHERE}, le="30.0"}}': "0+99x120 11880x60 11980+100x420",
         f"celery_task_wait_seconds_count{{{WHERE}}}": "0+100x600",

@@ -9,7 +9,7 @@ import pytest
 
 from celery_redis_exporter.catalog import key_space as rows
 from celery_redis_exporter.clock import SystemClock
-from celery_redis_exporter.collectors.key_space import KeySpace, KeySpaceOptions
+from celery_redis_exporter.collectors.key_space import KeySamplingOptions, KeySpace
 from celery_redis_exporter.collectors.key_sweep import KeyNames
 from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.errors import SourceError
@@ -49,7 +49,7 @@ class Sampler:
     def __init__(self, url: str, **budget: Any) -> None:  # noqa: ANN401 -- the fields of KeyBudget
         clock = SystemClock()
         reader = KeySpaceReader(Session(Endpoint(url, timeout=5), clock), clock, 5, select=False)
-        options = KeySpaceOptions({0: lambda: NAMES}, 60, key_budget(**({"duty": 1.0} | budget)), 50)
+        options = KeySamplingOptions({0: lambda: NAMES}, 60, key_budget(**({"duty": 1.0} | budget)), 50)
         self.key_space = KeySpace("broker", reader, options, Lab().store, clock)
         self._stop = threading.Event()
 

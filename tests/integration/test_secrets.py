@@ -36,14 +36,14 @@ CRASHING = """
 import sys, threading
 from pathlib import Path
 from celery_redis_exporter.cli import main
-from celery_redis_exporter.collectors.events import EventPipeline
+from celery_redis_exporter.collectors.events import EventCollector
 
 def fail(*_):
     text = Path(sys.argv[1]).read_text()
     threading.Thread(target=int, args=(text,), name="crash").start()
     raise RuntimeError(text, text.encode(), {"connection": text.splitlines()})
 
-EventPipeline.listen = fail
+EventCollector.run = fail
 raise SystemExit(main(sys.argv[2:]))
 """
 

@@ -5,11 +5,11 @@ of them.
 """
 
 from celery_redis_exporter.alerts import celery_queues, celery_tasks, celery_workers, exporter, redis
-from celery_redis_exporter.alerts.rule import Alert, Group, Recording
+from celery_redis_exporter.alerts.rule import Alert, Recording, RuleGroup
 
-__all__ = ["GROUPS", "Alert", "Group", "Recording"]
+__all__ = ["GROUPS", "Alert", "Recording", "RuleGroup"]
 
-GROUPS: tuple[Group, ...] = (
+GROUPS: tuple[RuleGroup, ...] = (
     exporter.GROUP,
     celery_workers.GROUP,
     celery_tasks.GROUP,

@@ -1,6 +1,6 @@
 """Rules about queues: the broker down; long, growing, standing, without consumers; messages delivered twice."""
 
-from celery_redis_exporter.alerts.rule import Alert, Group
+from celery_redis_exporter.alerts.rule import Alert, RuleGroup
 
 LENGTH = "max by (job, namespace, queue) (celery_queue_length)"
 CONSUMERS = "max by (job, namespace, queue) (celery_queue_consumers)"
@@ -73,4 +73,4 @@ ALERTS = (
     ),
 )  # fmt: skip
 
-GROUP = Group("celery-queues", (), ALERTS)
+GROUP = RuleGroup("celery-queues", (), ALERTS)

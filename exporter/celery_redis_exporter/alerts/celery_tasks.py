@@ -1,6 +1,6 @@
 """Rules about tasks: failures, retries, times, periodic tasks."""
 
-from celery_redis_exporter.alerts.rule import Alert, Group, Recording
+from celery_redis_exporter.alerts.rule import Alert, Recording, RuleGroup
 
 BY_TASK = "job, namespace, task, queue"
 
@@ -122,4 +122,4 @@ ALERTS = (
     ),
 )  # fmt: skip
 
-GROUP = Group("celery-tasks", RECORDINGS, ALERTS)
+GROUP = RuleGroup("celery-tasks", RECORDINGS, ALERTS)

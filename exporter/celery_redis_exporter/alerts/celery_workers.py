@@ -1,6 +1,6 @@
 """Rules about workers: gone, flapping, full, silent."""
 
-from celery_redis_exporter.alerts.rule import Alert, Group
+from celery_redis_exporter.alerts.rule import Alert, RuleGroup
 
 ONLINE = 'max by (job, namespace) (celery_workers{state="online"})'
 HEARING = "on (job, namespace) max by (job, namespace) (celery_exporter_event_stream_up) == 1"
@@ -61,4 +61,4 @@ ALERTS = (
     ),
 )  # fmt: skip
 
-GROUP = Group("celery-workers", (), ALERTS)
+GROUP = RuleGroup("celery-workers", (), ALERTS)

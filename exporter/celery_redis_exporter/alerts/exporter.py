@@ -1,6 +1,6 @@
 """Rules about the exporter itself: that it lives, hears and sees everything."""
 
-from celery_redis_exporter.alerts.rule import Alert, Group
+from celery_redis_exporter.alerts.rule import Alert, RuleGroup
 
 GONE = "up == 0 and on (job, instance) last_over_time(celery_exporter_build_info[1d])"
 # A broker that is down says so itself; what follows from it must not fire for a moment when it returns.
@@ -102,4 +102,4 @@ ALERTS = (
     ),
 )  # fmt: skip
 
-GROUP = Group("celery-exporter", (), ALERTS)
+GROUP = RuleGroup("celery-exporter", (), ALERTS)

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from celery_redis_exporter.alerts import GROUPS
-from celery_redis_exporter.alerts.rule import Alert, Group, fill
+from celery_redis_exporter.alerts.rule import Alert, RuleGroup, fill
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.errors import ConfigError
 
@@ -37,7 +37,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RenderOptions:
     """How rules are written.
 
     ``selector`` is put into every selector of the exporter's metrics, as in ``job="celery"``; ``labels`` come on every
@@ -52,7 +52,7 @@ class Options:
     dashboards: str = "/d"
 
 
-def adjust(groups: Iterable[Group], options: Options) -> list[Group]:
+def adjust(groups: Iterable[RuleGroup], options: RenderOptions) -> list[RuleGroup]:
     """Give the groups as the options want them; raise ConfigError for names that do not exist."""
     alerts = {alert.name: alert for group in groups for alert in group.alerts}
     for name in (*options.changes, *options.disabled):
@@ -66,7 +66,7 @@ def adjust(groups: Iterable[Group], options: Options) -> list[Group]:
     return adjusted
 
 
-def build_groups(groups: Iterable[Group], options: Options) -> list[dict[str, Any]]:
+def build_groups(groups: Iterable[RuleGroup], options: RenderOptions) -> list[dict[str, Any]]:
     """Give the groups as Prometheus's rules file has them."""
     return [
         {
@@ -81,12 +81,14 @@ def build_groups(groups: Iterable[Group], options: Options) -> list[dict[str, An
     ]
 
 
-def render_rules(groups: Sequence[Group], options: Options) -> str:
+def render_rules(groups: Sequence[RuleGroup], options: RenderOptions) -> str:
     """Render a rules file."""
     return dump({"groups": build_groups(groups, options)})
 
 
-def render_prometheus_rule(groups: Sequence[Group], options: Options, name: str = "celery-redis-exporter") -> str:
+def render_prometheus_rule(
+    groups: Sequence[RuleGroup], options: RenderOptions, name: str = "celery-redis-exporter"
+) -> str:
     """Render a PrometheusRule of the Prometheus operator."""
     return dump({
         "apiVersion": "monitoring.coreos.com/v1",
@@ -121,7 +123,7 @@ def _change(alert: Alert, change: Change) -> Alert:
     )
 
 
-def _build_alert(alert: Alert, options: Options) -> dict[str, Any]:
+def _build_alert(alert: Alert, options: RenderOptions) -> dict[str, Any]:
     rule: dict[str, Any] = {
         "alert": alert.name,
         "expr": select(fill(alert.expr, alert.parameters), options.selector),
@@ -175,7 +177,7 @@ HEAD = f"# Written by `{COMMAND}`; change alerts/ in the package, or `render ale
 
 def files() -> dict[str, str]:
     """Give every file of ``alerts/`` that is made here, by name."""
-    return {f"{group.name}.yml": HEAD + render_rules([group], Options()) for group in GROUPS}
+    return {f"{group.name}.yml": HEAD + render_rules([group], RenderOptions()) for group in GROUPS}
 
 
 if __name__ == "__main__":

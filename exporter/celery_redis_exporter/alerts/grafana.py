@@ -7,8 +7,8 @@ between turns every series that is there, also one with the value 0, into 1.
 from collections.abc import Sequence
 from typing import Any
 
-from celery_redis_exporter.alerts.files import Options, build_groups, dump
-from celery_redis_exporter.alerts.rule import Group
+from celery_redis_exporter.alerts.files import RenderOptions, build_groups, dump
+from celery_redis_exporter.alerts.rule import RuleGroup
 
 EXPRESSIONS = "__expr__"
 """Grafana's name for its own expressions, in the place of a data source."""
@@ -17,7 +17,7 @@ INTERVAL = "1m"
 UID_LENGTH = 40
 
 
-def render_grafana(groups: Sequence[Group], options: Options, datasource: str, folder: str) -> str:
+def render_grafana(groups: Sequence[RuleGroup], options: RenderOptions, datasource: str, folder: str) -> str:
     """Render a provisioning file; ``datasource`` is the uid of the Prometheus that has the metrics."""
     return dump({
         "apiVersion": 1,

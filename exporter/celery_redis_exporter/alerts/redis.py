@@ -1,6 +1,6 @@
 """Rules about Redis: down, full, refusing, failing to save, losing keys."""
 
-from celery_redis_exporter.alerts.rule import Alert, Group, Recording
+from celery_redis_exporter.alerts.rule import Alert, Recording, RuleGroup
 
 BY = "job, namespace, redis"
 SENTINELS = ".+/sentinel/.+"
@@ -162,4 +162,4 @@ ALERTS = (
     ),
 )  # fmt: skip
 
-GROUP = Group("redis", RECORDINGS, ALERTS)
+GROUP = RuleGroup("redis", RECORDINGS, ALERTS)

@@ -6,7 +6,7 @@ allowed the budget of 30 days is spent, over a long window, and over a short one
 
 from dataclasses import dataclass
 
-from celery_redis_exporter.alerts.rule import Alert, Group, Recording
+from celery_redis_exporter.alerts.rule import Alert, Recording, RuleGroup
 from celery_redis_exporter.catalog.tasks import DURATION_BUCKETS
 from celery_redis_exporter.errors import ConfigError
 
@@ -42,14 +42,14 @@ class Objective:
         return "success" if self.within is None else "start"
 
 
-def build_group(objectives: tuple[Objective, ...]) -> Group:
+def build_group(objectives: tuple[Objective, ...]) -> RuleGroup:
     """Give the rules of all objectives; none, for none."""
     recordings: list[Recording] = []
     alerts: list[Alert] = []
     for objective in objectives:
         recordings += _recordings(objective)
         alerts += _alerts(objective)
-    return Group("celery-slo", tuple(recordings), tuple(alerts))
+    return RuleGroup("celery-slo", tuple(recordings), tuple(alerts))
 
 
 def _recordings(objective: Objective) -> list[Recording]:

@@ -8,9 +8,9 @@ from typing import Protocol
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.brokers.redis_broker import RedisBroker
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collectors.control import Postbox
+from celery_redis_exporter.collectors.control import ControlClient
 from celery_redis_exporter.collectors.events import Decode, Stream
-from celery_redis_exporter.collectors.queue_discovery import Discovery
+from celery_redis_exporter.collectors.queue_discovery import QueueDiscovery
 from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.state.queues import Queues
@@ -30,8 +30,8 @@ class Broker(Protocol):
     subscription: str
     rights: str
     scrape: Target
-    postbox: Postbox
-    discovery: Discovery | None
+    control_client: ControlClient
+    discovery: QueueDiscovery | None
     counts_consumers: bool
 
     def close(self) -> None:

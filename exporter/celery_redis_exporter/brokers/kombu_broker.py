@@ -8,15 +8,15 @@ from functools import partial
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collectors.control import Postbox
+from celery_redis_exporter.collectors.control import ControlClient
 from celery_redis_exporter.collectors.events import Decode, Stream
-from celery_redis_exporter.collectors.queue_discovery import Discovery
+from celery_redis_exporter.collectors.queue_discovery import QueueDiscovery
 from celery_redis_exporter.decode.event_stream import decode_event_message
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import KombuTarget, Settings
-from celery_redis_exporter.sources.kombu_control import KombuMailbox
+from celery_redis_exporter.sources.kombu_control import KombuControlClient
 from celery_redis_exporter.sources.kombu_events import EventQueue, Subscription
 from celery_redis_exporter.sources.kombu_link import KombuAddress, KombuEndpoint, permissions
 from celery_redis_exporter.sources.kombu_queues import QueueCounter
@@ -105,11 +105,11 @@ class KombuBroker:
         self.counter = QueueCounter(KombuEndpoint(address, timeout=deadline), clock)
         grant = partial(_permissions, settings)
         self.scrape: Target = QueuesScrape(self.counter, stream, grant, queues, store, clock)
-        self.postbox: Postbox = KombuMailbox(
+        self.control_client: ControlClient = KombuControlClient(
             KombuEndpoint(address, timeout=deadline), settings.control_exchange, settings.event_exchange
         )
-        self.rights = self.postbox.rights
-        self.discovery: Discovery | None = None
+        self.rights = self.control_client.rights
+        self.discovery: QueueDiscovery | None = None
         self.counts_consumers = events.is_amqp
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ LIGHT_BYTES = 2 * 1024
 """A next message up to so many bytes is kept until the next scrape, to see whether it is the same."""
 
 
-class QueuesPart:
+class QueuesRead:
     """Lengths of all known queues, and the age of their next message."""
 
     def __init__(self, queues: Queues, keys: QueueKeys, store: Store, clock: Clock, *, oldest: bool) -> None:
@@ -125,7 +125,7 @@ class QueuesPart:
         return found
 
 
-class UnackedPart:
+class UnackedRead:
     """Messages delivered and not acknowledged, against the visibility timeout (seconds)."""
 
     def __init__(self, keys: QueueKeys, visibility_timeout: float, clock: Clock) -> None:
@@ -152,7 +152,7 @@ class UnackedPart:
         return samples
 
 
-class BacklogPart:
+class BacklogRead:
     """Output buffer that the server holds for the event subscription."""
 
     def __init__(self, client_id: Callable[[], int | None]) -> None:

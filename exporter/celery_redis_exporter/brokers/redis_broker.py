@@ -3,17 +3,17 @@
 from dataclasses import replace
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
-from celery_redis_exporter.brokers.queue_reads import BacklogPart, QueuesPart, UnackedPart
+from celery_redis_exporter.brokers.queue_reads import BacklogRead, QueuesRead, UnackedRead
 from celery_redis_exporter.brokers.redis_targets import RedisTargets
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collectors.control import Postbox
+from celery_redis_exporter.collectors.control import ControlClient
 from celery_redis_exporter.collectors.events import Decode, Stream
-from celery_redis_exporter.collectors.queue_discovery import Discovery
+from celery_redis_exporter.collectors.queue_discovery import QueueDiscovery
 from celery_redis_exporter.decode.event_stream import decode_message
-from celery_redis_exporter.scrape.redis_server import Part
+from celery_redis_exporter.scrape.redis_server import ServerRead
 from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import Settings
-from celery_redis_exporter.sources.control import Mailbox
+from celery_redis_exporter.sources.control import RedisControlClient
 from celery_redis_exporter.sources.event_stream import EventStream, Topic
 from celery_redis_exporter.sources.queues import QueueKeys, QueueScan
 from celery_redis_exporter.sources.session import Session
@@ -40,17 +40,19 @@ class RedisBroker:
         self.decode: Decode = decode_message
         self.subscription = self.topic.pattern
         self.rights = f"ACL SETUSER <user> +psubscribe +ping &{self.topic.pattern}"
-        parts: list[Part] = [
-            QueuesPart(queues, self.keys, store, clock, oldest=settings.queues.oldest_message),
-            UnackedPart(self.keys, options.visibility_timeout, clock),
-            BacklogPart(lambda: stream.client_id),
+        parts: list[ServerRead] = [
+            QueuesRead(queues, self.keys, store, clock, oldest=settings.queues.oldest_message),
+            UnackedRead(self.keys, options.visibility_timeout, clock),
+            BacklogRead(lambda: stream.client_id),
         ]
         self.scrape: Target = RedisTargets(settings, endpoints, clock).server(target, parts)
         self._scan = QueueScan(endpoints.session(target, timeout=deadline), self.keys, deadline)
-        self.discovery: Discovery | None = Discovery(self._scan, queues, store, clock, settings.event_exchange)
+        self.discovery: QueueDiscovery | None = QueueDiscovery(
+            self._scan, queues, store, clock, settings.event_exchange
+        )
         control = replace(self.topic, event_exchange=f"{settings.control_exchange}.pidbox")
         session = Session(endpoints.to(target, timeout=deadline), clock)
-        self.postbox: Postbox = Mailbox(session, self.keys, control, deadline)
+        self.control_client: ControlClient = RedisControlClient(session, self.keys, control, deadline)
         self.counts_consumers = False
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.cluster_nodes import Cluster
 from celery_redis_exporter.records.replies import Address
-from celery_redis_exporter.scrape.redis_server import Part, ServerScrape
-from celery_redis_exporter.scrape.sentinel import SentinelPart
+from celery_redis_exporter.scrape.redis_server import ServerRead, ServerScrape
+from celery_redis_exporter.scrape.sentinel import SentinelRead
 from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.redis_server import RedisServer, Wanted
@@ -29,7 +29,7 @@ class RedisTargets:
         self._deadline = settings.scrape.deadline
         self._wanted = Wanted(settings.redis.metrics, latency_histogram=settings.redis.latency_histogram)
 
-    def server(self, target: RedisTarget, parts: Sequence[Part] = ()) -> ServerScrape:
+    def server(self, target: RedisTarget, parts: Sequence[ServerRead] = ()) -> ServerScrape:
         """Give what reads a server of the settings, on a connection of its own."""
         session = self._endpoints.session(target, timeout=self._deadline)
         return ServerScrape(self._reader(target.name, session), target.db, parts, self._clock)
@@ -41,7 +41,7 @@ class RedisTargets:
             for sentinel in self._endpoints.sentinels.get(target.name, ()):
                 name = f"{target.name}/sentinel/{sentinel.shown}"
                 server = self._reader(name, Session(sentinel.endpoint, self._clock))
-                found.append(ServerScrape(server, None, [SentinelPart(server.name)], self._clock))
+                found.append(ServerScrape(server, None, [SentinelRead(server.name)], self._clock))
         return found
 
     def cluster(self, target: RedisTarget, seed: ServerScrape) -> Cluster:

@@ -15,7 +15,7 @@ from celery_redis_exporter.catalog.labels import (
     TYPE,
     VERSION,
 )
-from celery_redis_exporter.catalog.metric import Command, Event, Metric, Own, counter, gauge, histogram
+from celery_redis_exporter.catalog.metric import CommandOrigin, EventOrigin, Metric, Own, counter, gauge, histogram
 
 PASSIVE = "AMQP queue.declare (passive)"
 
@@ -39,49 +39,49 @@ LAST_EVENT = gauge(
     "celery_exporter_last_event_timestamp_seconds",
     "Arrival of the last event of any type; absent until the first.",
 )
-EVENTS = counter("celery_exporter_events_total", "Events folded, by type.", (TYPE,), Event(("all",)))
+EVENTS = counter("celery_exporter_events_total", "Events folded, by type.", (TYPE,), EventOrigin(("all",)))
 EVENTS_INVALID = counter(
     "celery_exporter_events_invalid_total",
     "Messages or events skipped, by reason: envelope, serializer (pickle is never read), body, schema.",
     (REASON,),
-    Event(("all",)),
+    EventOrigin(("all",)),
 )
 EVENT_LAG = histogram(
     "celery_exporter_event_lag_seconds",
     "Time from the stamp of a message's last event to its folding; clock skew of the sender included, below 0 is 0.",
     (),
-    Event(("all",)),
+    EventOrigin(("all",)),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 EVENT_BACKLOG = gauge(
     "celery_exporter_event_backlog_bytes",
     "Output buffer that the broker holds for the event subscription; it cuts the subscription at its limit.",
     (),
-    Command("CLIENT LIST ID"),
+    CommandOrigin("CLIENT LIST ID"),
 )
 EVENT_BACKLOG_MESSAGES = gauge(
     "celery_exporter_event_backlog_messages",
     "Messages that wait in the exporter's own queue on RabbitMQ; the oldest go beyond events.queue_max_length.",
     (),
-    Command(PASSIVE),
+    CommandOrigin(PASSIVE),
 )
 BROKER_UP = gauge(
     "celery_exporter_broker_up",
     "1 if the broker answered this scrape; for brokers other than Redis, which has redis_up.",
     (TRANSPORT,),
-    Command(PASSIVE),
+    CommandOrigin(PASSIVE),
 )
 BROKER_LAST_SCRAPE_ERROR = gauge(
     "celery_exporter_broker_last_scrape_error",
     "1 with the reason why the broker could not be read; 0, with an empty err, if it could.",
     (TRANSPORT, SCRAPE_ERROR),
-    Command(PASSIVE),
+    CommandOrigin(PASSIVE),
 )
 BROKER_LAST_SCRAPE_DURATION = gauge(
     "celery_exporter_broker_last_scrape_duration_seconds",
     "Time to read the broker; absent if that failed.",
     (TRANSPORT,),
-    Command(PASSIVE),
+    CommandOrigin(PASSIVE),
 )
 TASKS_TRACKED = gauge("celery_exporter_tasks_tracked", "Tasks held in memory to join their events.")
 TASKS_EVICTED = counter(
@@ -148,12 +148,14 @@ COMMAND_DENIED = gauge(
     "1 for each command that a server refuses for want of a right, or does not know; asked again every 10 minutes.",
     (REDIS, REDIS_COMMAND),
 )
-REDIS_NODES = gauge("celery_exporter_redis_nodes", "Nodes of a Redis Cluster.", (REDIS,), Command("CLUSTER NODES"))
+REDIS_NODES = gauge(
+    "celery_exporter_redis_nodes", "Nodes of a Redis Cluster.", (REDIS,), CommandOrigin("CLUSTER NODES")
+)
 REDIS_NODES_DROPPED = gauge(
     "celery_exporter_redis_nodes_dropped",
     "Nodes of a Redis Cluster that are not read, because there are more than redis.max_nodes.",
     (REDIS,),
-    Command("CLUSTER NODES"),
+    CommandOrigin("CLUSTER NODES"),
 )
 MEMORY_LIMIT = gauge(
     "celery_exporter_redis_memory_limit_bytes",

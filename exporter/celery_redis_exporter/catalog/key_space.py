@@ -1,10 +1,10 @@
 """What fills a Redis database, by groups of keys: sampled in the background. Names as redis_exporter has them."""
 
 from celery_redis_exporter.catalog.labels import CYCLE_OUTCOME, DB, ESTIMATE, KEY_GROUP, REDIS
-from celery_redis_exporter.catalog.metric import Command, Metric, Own, counter, gauge
+from celery_redis_exporter.catalog.metric import CommandOrigin, Metric, Own, counter, gauge
 
-SCAN = Command("SCAN")
-SIZES = Command("SCAN, MEMORY USAGE")
+SCAN = CommandOrigin("SCAN")
+SIZES = CommandOrigin("SCAN, MEMORY USAGE")
 GROUP = (REDIS, DB, KEY_GROUP)
 
 GROUP_COUNT = gauge(
@@ -40,7 +40,7 @@ GROUP_WITHOUT_TTL = gauge(
     "celery_exporter_key_group_without_ttl_ratio",
     "Share of the group's measured keys that never expire.",
     GROUP,
-    Command("PTTL"),
+    CommandOrigin("PTTL"),
 )
 COVERAGE = gauge(
     "celery_exporter_key_space_coverage_ratio",

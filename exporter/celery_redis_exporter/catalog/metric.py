@@ -37,7 +37,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class EventOrigin:
     """Comes from Celery events: their types, and the Celery setting without which the metric stays empty."""
 
     types: tuple[str, ...]
@@ -68,7 +68,7 @@ class Info:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandOrigin:
     """Comes from a Redis command other than INFO."""
 
     command: str
@@ -98,7 +98,7 @@ class Own:
         return self.source
 
 
-Origin = Event | Info | Command | Inspect | Own
+Origin = EventOrigin | Info | CommandOrigin | Inspect | Own
 
 
 @dataclass(frozen=True, slots=True, eq=False)

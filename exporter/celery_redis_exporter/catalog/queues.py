@@ -1,7 +1,7 @@
 """Queue metrics: read from the broker during a scrape, or derived from what workers tell."""
 
 from celery_redis_exporter.catalog.labels import PRIORITY, QUEUE
-from celery_redis_exporter.catalog.metric import Command, Inspect, Metric, Own, gauge
+from celery_redis_exporter.catalog.metric import CommandOrigin, Inspect, Metric, Own, gauge
 from celery_redis_exporter.catalog.workers import SNIPPET
 
 QUEUE_LENGTH = gauge(
@@ -9,20 +9,20 @@ QUEUE_LENGTH = gauge(
     "Messages waiting in the queue, all priorities together; 0 for a known queue that is empty. On RabbitMQ those that "
     "are ready, without those that workers hold; absent for a queue that is not there.",
     (QUEUE,),
-    Command("LLEN; on RabbitMQ queue.declare (passive)"),
+    CommandOrigin("LLEN; on RabbitMQ queue.declare (passive)"),
 )
 QUEUE_PRIORITY_LENGTH = gauge(
     "celery_queue_priority_length",
     "Messages waiting in the queue by priority step; only for queues that have used a step other than 0.",
     (QUEUE, PRIORITY),
-    Command("LLEN"),
+    CommandOrigin("LLEN"),
 )
 QUEUE_OLDEST_AGE = gauge(
     "celery_queue_oldest_message_age_seconds",
     "Age of the next message to be served: since its publishing as its header (deploy/celery_events.py) or its "
     "task-sent tells, else since it was first seen there (a lower bound).",
     (QUEUE,),
-    Command("LINDEX"),
+    CommandOrigin("LINDEX"),
 )
 QUEUE_CONSUMERS = gauge(
     "celery_queue_consumers",
@@ -42,19 +42,19 @@ UNACKED = gauge(
     "celery_unacked_messages",
     "Messages delivered to workers and not acknowledged: prefetched, waiting for their eta, running with acks_late.",
     (),
-    Command("HLEN unacked"),
+    CommandOrigin("HLEN unacked"),
 )
 UNACKED_OLDEST_AGE = gauge(
     "celery_unacked_oldest_age_seconds",
     "Time since the delivery of the longest unacknowledged message; 0 when there is none.",
     (),
-    Command("ZRANGE unacked_index"),
+    CommandOrigin("ZRANGE unacked_index"),
 )
 UNACKED_OVERDUE = gauge(
     "celery_unacked_overdue_messages",
     "Unacknowledged messages past the visibility timeout: about to be delivered, and run, a second time.",
     (),
-    Command("ZCOUNT unacked_index"),
+    CommandOrigin("ZCOUNT unacked_index"),
 )
 VISIBILITY_TIMEOUT = gauge(
     "celery_broker_visibility_timeout_seconds",
@@ -66,7 +66,7 @@ REPLY_QUEUES = gauge(
     "celery_reply_queues",
     "Reply queues of control commands (*.reply.celery.pidbox) at the last full pass; orphans pile up here.",
     (),
-    Command("SCAN"),
+    CommandOrigin("SCAN"),
 )
 
 METRICS: tuple[Metric, ...] = (

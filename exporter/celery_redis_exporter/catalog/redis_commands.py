@@ -4,7 +4,7 @@ From INFO commandstats, errorstats and latencystats, LATENCY, SLOWLOG, and COMMA
 """
 
 from celery_redis_exporter.catalog import labels as lb
-from celery_redis_exporter.catalog.metric import Command, Info, Metric, counter, gauge, histogram, summary
+from celery_redis_exporter.catalog.metric import CommandOrigin, Info, Metric, counter, gauge, histogram, summary
 
 _CMD = (lb.REDIS, lb.CMD)
 _EVENT = (lb.REDIS, lb.EVENT_NAME)
@@ -37,29 +37,31 @@ LATENCY_HISTOGRAM = histogram(
     "redis_commands_latencies_usec",
     "Time of a command in microseconds, in the buckets that Redis has.",
     _CMD,
-    Command("LATENCY HISTOGRAM"),
+    CommandOrigin("LATENCY HISTOGRAM"),
 )
 LATENCY_LAST = gauge(
     "redis_latency_spike_last",
     "When the latency spike last occurred (epoch seconds).",
     _EVENT,
-    Command("LATENCY LATEST"),
+    CommandOrigin("LATENCY LATEST"),
 )
 LATENCY_DURATION = gauge(
-    "redis_latency_spike_duration_seconds", "Length of the last latency spike.", _EVENT, Command("LATENCY LATEST")
+    "redis_latency_spike_duration_seconds", "Length of the last latency spike.", _EVENT, CommandOrigin("LATENCY LATEST")
 )
-SLOWLOG_LENGTH = gauge("redis_slowlog_length", "Entries in the slow log.", (lb.REDIS,), Command("SLOWLOG LEN"))
+SLOWLOG_LENGTH = gauge("redis_slowlog_length", "Entries in the slow log.", (lb.REDIS,), CommandOrigin("SLOWLOG LEN"))
 SLOWLOG_LAST_ID = gauge(
-    "redis_slowlog_last_id", "Id of the newest entry of the slow log.", (lb.REDIS,), Command("SLOWLOG GET 1")
+    "redis_slowlog_last_id", "Id of the newest entry of the slow log.", (lb.REDIS,), CommandOrigin("SLOWLOG GET 1")
 )
 SLOWLOG_LAST_DURATION = gauge(
     "redis_last_slow_execution_duration_seconds",
     "Duration of the newest command in the slow log; 0 when it is empty.",
     (lb.REDIS,),
-    Command("SLOWLOG GET 1"),
+    CommandOrigin("SLOWLOG GET 1"),
 )
 COMMANDLOG_LENGTHS: tuple[Metric, ...] = tuple(
-    gauge(f"redis_commandlog_{kind.replace('-', '_')}_length", text, (lb.REDIS,), Command(f"COMMANDLOG LEN {kind}"))
+    gauge(
+        f"redis_commandlog_{kind.replace('-', '_')}_length", text, (lb.REDIS,), CommandOrigin(f"COMMANDLOG LEN {kind}")
+    )
     for kind, text in (
         ("slow", "Entries in Valkey's log of slow commands."),
         ("large-request", "Entries in Valkey's log of large requests."),

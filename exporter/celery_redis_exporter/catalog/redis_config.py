@@ -4,11 +4,11 @@
 """
 
 from celery_redis_exporter.catalog import labels as lb
-from celery_redis_exporter.catalog.metric import Command, Metric, gauge
+from celery_redis_exporter.catalog.metric import CommandOrigin, Metric, gauge
 
 
-def _from(parameter: str) -> Command:
-    return Command(f"CONFIG GET {parameter}")
+def _from(parameter: str) -> CommandOrigin:
+    return CommandOrigin(f"CONFIG GET {parameter}")
 
 
 BUFFER_LIMIT = gauge(

@@ -27,10 +27,12 @@ from celery_redis_exporter.catalog import (
     redis_replication,
     redis_stats,
 )
-from celery_redis_exporter.catalog.metric import Command, Info, Metric, Own, counter, gauge
+from celery_redis_exporter.catalog.metric import CommandOrigin, Info, Metric, Own, counter, gauge
 from celery_redis_exporter.catalog.redis_fields import info_gauges
 
-UP = gauge("redis_up", "1 if the last read of the server succeeded within its deadline.", (lb.REDIS,), Command("INFO"))
+UP = gauge(
+    "redis_up", "1 if the last read of the server succeeded within its deadline.", (lb.REDIS,), CommandOrigin("INFO")
+)
 INSTANCE_INFO = gauge(
     "redis_instance_info",
     "1, with the server's identity in the labels.",

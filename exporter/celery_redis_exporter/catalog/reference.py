@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from celery_redis_exporter.catalog import CATALOG, internals, key_space, queues, redis_server, sentinel, tasks, workers
 from celery_redis_exporter.catalog.generated import print_or_write
-from celery_redis_exporter.catalog.metric import Event, Label, Metric
+from celery_redis_exporter.catalog.metric import EventOrigin, Label, Metric
 
 TARGET = Path(__file__).with_name("README.md")
 
@@ -91,7 +91,7 @@ RENDERERS: MappingProxyType[str, Callable[[], str]] = MappingProxyType(
 
 
 def _needs(metric: Metric) -> str:
-    return metric.origin.requires if isinstance(metric.origin, Event) else ""
+    return metric.origin.requires if isinstance(metric.origin, EventOrigin) else ""
 
 
 def _markdown_row(metric: Metric) -> str:

@@ -4,7 +4,7 @@ Their rows are read by ``decode/sentinel.py``: the plain ones from INFO, those o
 """
 
 from celery_redis_exporter.catalog import labels as lb
-from celery_redis_exporter.catalog.metric import Command, Info, Label, Metric, gauge
+from celery_redis_exporter.catalog.metric import CommandOrigin, Info, Label, Metric, gauge
 
 MASTERS = "SENTINEL MASTERS"
 OF_MASTER: tuple[Label, ...] = (lb.REDIS, lb.MASTER_NAME, lb.MASTER_ADDRESS)
@@ -47,19 +47,19 @@ CKQUORUM_STATUS = gauge(
     "redis_sentinel_master_ckquorum_status",
     "1 if enough sentinels are there to declare the master down and elect another.",
     (lb.REDIS, lb.MASTER_NAME, lb.MESSAGE),
-    Command("SENTINEL CKQUORUM"),
+    CommandOrigin("SENTINEL CKQUORUM"),
 )
 OK_SENTINELS = gauge(
     "redis_sentinel_master_ok_sentinels",
     "Sentinels of the master that are not taken to be down, this one included.",
     OF_MASTER,
-    Command("SENTINEL SENTINELS"),
+    CommandOrigin("SENTINEL SENTINELS"),
 )
 OK_SLAVES = gauge(
     "redis_sentinel_master_ok_slaves",
     "Replicas of the master that are not taken to be down.",
     OF_MASTER,
-    Command("SENTINEL SLAVES"),
+    CommandOrigin("SENTINEL SLAVES"),
 )
 MASTER_ROWS: tuple[Metric, ...] = (
     _setting("setting_ckquorum", "quorum", "Sentinels that must agree that the master is down."),

@@ -1,7 +1,7 @@
 """Task metrics, folded from Celery's task events."""
 
 from celery_redis_exporter.catalog.labels import EXCEPTION, QUEUE, REVOCATION, STATE, TASK
-from celery_redis_exporter.catalog.metric import Event, Metric, Own, counter, gauge, histogram
+from celery_redis_exporter.catalog.metric import EventOrigin, Metric, Own, counter, gauge, histogram
 
 SENT_SETTING = "task_send_sent_event"
 TASK_EVENTS = "worker -E"
@@ -18,89 +18,89 @@ TASKS_SENT = counter(
     "celery_tasks_sent_total",
     "Tasks published, retries included (task-sent events).",
     TASK_QUEUE,
-    Event(("task-sent",), SENT_SETTING),
+    EventOrigin(("task-sent",), SENT_SETTING),
 )
 TASKS_RECEIVED = counter(
     "celery_tasks_received_total",
     "Tasks received by a worker (task-received events).",
     TASK_QUEUE,
-    Event(("task-received",), TASK_EVENTS),
+    EventOrigin(("task-received",), TASK_EVENTS),
 )
 TASKS_STARTED = counter(
     "celery_tasks_started_total",
     "Executions started (task-started events).",
     TASK_QUEUE,
-    Event(("task-started",), TASK_EVENTS),
+    EventOrigin(("task-started",), TASK_EVENTS),
 )
 TASKS = counter(
     "celery_tasks_total",
     "Executions that ended, by outcome; an execution reported twice counts once. All outcomes start at 0 together: "
     "with the first event, or before it for a registered task whose workers all consume one and the same queue.",
     (TASK, QUEUE, STATE),
-    Event(ENDS, TASK_EVENTS),
+    EventOrigin(ENDS, TASK_EVENTS),
 )
 TASK_EXCEPTIONS = counter(
     "celery_task_exceptions_total",
     "Failures and retries by exception class; classes over the limit of a task are folded into __overflow__.",
     (TASK, EXCEPTION),
-    Event(("task-failed", "task-retried"), TASK_EVENTS),
+    EventOrigin(("task-failed", "task-retried"), TASK_EVENTS),
 )
 TASK_REVOCATIONS = counter(
     "celery_task_revocations_total",
     "Revoked executions by reason: terminated, expired or revoked.",
     (TASK, REVOCATION),
-    Event(("task-revoked",), TASK_EVENTS),
+    EventOrigin(("task-revoked",), TASK_EVENTS),
 )
 TASK_RUNTIME = histogram(
     "celery_task_runtime_seconds",
     "Execution time: Celery's own figure for success, end minus start for failure and retry.",
     (TASK, QUEUE, STATE),
-    Event(("task-succeeded", "task-failed", "task-retried"), TASK_EVENTS),
+    EventOrigin(("task-succeeded", "task-failed", "task-retried"), TASK_EVENTS),
     buckets=DURATION_BUCKETS,
 )
 TASK_WAIT = histogram(
     "celery_task_wait_seconds",
     "Time from publishing a task (or its eta, if later) to the start of its execution.",
     TASK_QUEUE,
-    Event(("task-sent", "task-started"), SENT_SETTING),
+    EventOrigin(("task-sent", "task-started"), SENT_SETTING),
     buckets=DURATION_BUCKETS,
 )
 TASK_PREFETCH = histogram(
     "celery_task_prefetch_seconds",
     "Time from the arrival of a task at the worker (or its eta, if later) to the start of its execution.",
     TASK_QUEUE,
-    Event(("task-received", "task-started"), TASK_EVENTS),
+    EventOrigin(("task-received", "task-started"), TASK_EVENTS),
     buckets=DURATION_BUCKETS,
 )
 TASKS_RUNNING = gauge(
     "celery_tasks_running",
     "Executions started and not ended.",
     TASK_QUEUE,
-    Event(("task-started", *ENDS), TASK_EVENTS),
+    EventOrigin(("task-started", *ENDS), TASK_EVENTS),
 )
 TASK_OLDEST_STARTED = gauge(
     "celery_task_oldest_started_timestamp_seconds",
     "Start of the execution that has been running longest; absent while none runs.",
     (TASK,),
-    Event(("task-started", *ENDS), TASK_EVENTS),
+    EventOrigin(("task-started", *ENDS), TASK_EVENTS),
 )
 TASK_LAST_SENT = gauge(
     "celery_task_last_sent_timestamp_seconds",
     "When the task was last published, by the publisher's clock.",
     (TASK,),
-    Event(("task-sent",), SENT_SETTING),
+    EventOrigin(("task-sent",), SENT_SETTING),
 )
 TASK_LAST_SUCCESS = gauge(
     "celery_task_last_success_timestamp_seconds",
     "When the task last succeeded, by the worker's clock.",
     (TASK,),
-    Event(("task-succeeded",), TASK_EVENTS),
+    EventOrigin(("task-succeeded",), TASK_EVENTS),
 )
 TASK_LAST_FAILURE = gauge(
     "celery_task_last_failure_timestamp_seconds",
     "When the task last failed, by the worker's clock.",
     (TASK,),
-    Event(("task-failed",), TASK_EVENTS),
+    EventOrigin(("task-failed",), TASK_EVENTS),
 )
 TASK_EXPECTED_INTERVAL = gauge(
     "celery_task_expected_interval_seconds",

@@ -15,9 +15,9 @@ from celery_redis_exporter.catalog.labels import (
     WORKER,
     WORKER_STATE,
 )
-from celery_redis_exporter.catalog.metric import Event, Inspect, Metric, counter, gauge
+from celery_redis_exporter.catalog.metric import EventOrigin, Inspect, Metric, counter, gauge
 
-HEARTBEAT = Event(("worker-online", "worker-heartbeat", "worker-offline"))
+HEARTBEAT = EventOrigin(("worker-online", "worker-heartbeat", "worker-offline"))
 SNIPPET = "heartbeats with deploy/celery_events.py"
 
 WORKER_UP = gauge(
@@ -61,13 +61,13 @@ WORKER_EVENTS_MISSED = counter(
     "celery_worker_events_missed_total",
     "Executions that the worker counted and whose task-started event never arrived.",
     (WORKER,),
-    Event(("worker-heartbeat", "task-started")),
+    EventOrigin(("worker-heartbeat", "task-started")),
 )
 WORKER_TASK_EVENTS = gauge(
     "celery_worker_task_events_enabled",
     "0 when the worker processes tasks and sends no task events (start it with -E); absent until it shows.",
     (WORKER,),
-    Event(("worker-heartbeat", "task-started")),
+    EventOrigin(("worker-heartbeat", "task-started")),
 )
 WORKER_LOAD = gauge(
     "celery_worker_load_average",
@@ -85,7 +85,7 @@ WORKER_STARTS = counter(
     "celery_worker_starts_total",
     "Times the worker came online (worker-online events), for flapping.",
     (WORKER,),
-    Event(("worker-online",)),
+    EventOrigin(("worker-online",)),
 )
 WORKER_INFO = gauge(
     "celery_worker_info",

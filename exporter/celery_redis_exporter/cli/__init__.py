@@ -18,7 +18,7 @@ PROGRAM = "celery-redis-exporter"
 DONE, FAILED, WRONG = 0, 1, 2
 
 
-class Command(NamedTuple):
+class Subcommand(NamedTuple):
     """A command: the module whose ``run`` does it, and its line in the help.
 
     ``run`` receives the settings, or the arguments; ``adds_settings``: it reads the settings from these. ``unused``
@@ -33,28 +33,30 @@ class Command(NamedTuple):
 
 
 COMMANDS = MappingProxyType({
-    "run": Command(
+    "run": Subcommand(
         "celery_redis_exporter.daemon.service", "serve the metrics (the default)",
         takes_settings=True, unused=("rich",),  # structlog imports it, 4 MB
     ),
-    "check": Command(
+    "check": Subcommand(
         f"{__name__}.check", "test settings, servers, Celery; say what mends it",
         takes_settings=False, adds_settings=True,
     ),
-    "top": Command(
+    "top": Subcommand(
         f"{__name__}.top", "watch workers, queues, tasks and Redis live", takes_settings=False, adds_settings=True
     ),
-    "analyze": Command(
+    "analyze": Subcommand(
         f"{__name__}.analyze", "say what fills Redis, and what to do about it",
         takes_settings=False, adds_settings=True,
     ),
-    "metrics": Command(f"{__name__}.metrics", "print every metric with its meaning", takes_settings=False),
-    "render": Command(f"{__name__}.render", "print alert rules and dashboards as you want them", takes_settings=False),
-    "schedule": Command(f"{__name__}.schedule", "turn beat_schedule into settings", takes_settings=False),
-    "demo": Command(
+    "metrics": Subcommand(f"{__name__}.metrics", "print every metric with its meaning", takes_settings=False),
+    "render": Subcommand(
+        f"{__name__}.render", "print alert rules and dashboards as you want them", takes_settings=False
+    ),
+    "schedule": Subcommand(f"{__name__}.schedule", "turn beat_schedule into settings", takes_settings=False),
+    "demo": Subcommand(
         "celery_redis_exporter.demo", "run a sample application with Redis and this exporter", takes_settings=False
     ),
-    "completion": Command(f"{__name__}.completion", "print a completion script for a shell", takes_settings=False),
+    "completion": Subcommand(f"{__name__}.completion", "print a completion script for a shell", takes_settings=False),
 })  # fmt: skip
 
 HELP = f"""\
@@ -113,7 +115,7 @@ def _command(arguments: list[str]) -> int:
     return _runner(command)(settings)
 
 
-def _runner(command: Command) -> Callable[[Any], int]:
+def _runner(command: Subcommand) -> Callable[[Any], int]:
     """Import the command. A package whose entry in ``sys.modules`` is None is reported as not installed."""
     hidden = [name for name in command.unused if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is documented, but not typed

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from celery_redis_exporter.alerts import GROUPS
-from celery_redis_exporter.alerts.files import Change, Options, render_prometheus_rule, render_rules
+from celery_redis_exporter.alerts.files import Change, RenderOptions, render_prometheus_rule, render_rules
 from celery_redis_exporter.alerts.grafana import render_grafana
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from celery_redis_exporter.cli.arguments import Parser
@@ -78,7 +78,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _options(flags: argparse.Namespace, tree: Mapping[str, Any]) -> Options:
+def _options(flags: argparse.Namespace, tree: Mapping[str, Any]) -> RenderOptions:
     changes = {name: _change(name, values) for name, values in tree.get("alerts", {}).items()}
     for text in flags.set:
         target, value = _pair("--set", text)
@@ -94,7 +94,7 @@ def _options(flags: argparse.Namespace, tree: Mapping[str, Any]) -> Options:
             changed: Any = {key: check(f"--{flag} {text}", value)}
             changes[name] = replace(changes.get(name, Change()), **changed)
     given = {key: getattr(flags, key) or tree.get(key) for key in ("selector", "runbooks", "dashboards")}
-    return Options(
+    return RenderOptions(
         labels={**tree.get("labels", {}), **dict(_pair("--label", text) for text in flags.label)},
         changes=changes,
         disabled=frozenset([*tree.get("disable", ()), *flags.disable]),

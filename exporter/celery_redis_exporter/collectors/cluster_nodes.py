@@ -65,7 +65,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class TopologyOptions:
+class ClusterNodesOptions:
     """Seconds between looks, nodes read of one cluster, and seconds that an answer may take."""
 
     interval: float
@@ -73,11 +73,11 @@ class TopologyOptions:
     deadline: float
 
 
-class Topology:
+class ClusterNodes:
     """Keeps the servers that scrapes read in step with ``clusters``."""
 
     def __init__(
-        self, clusters: Sequence[Cluster], reads: ServerReads, store: Store, clock: Clock, options: TopologyOptions
+        self, clusters: Sequence[Cluster], reads: ServerReads, store: Store, clock: Clock, options: ClusterNodesOptions
     ) -> None:
         self._clusters = clusters
         self._reads = reads

@@ -23,7 +23,7 @@ from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.inspection import Answers, ControlReply
 from celery_redis_exporter.sources.control import MAT_SECONDS, Request
 from celery_redis_exporter.state.beats import Beats
-from celery_redis_exporter.state.control import COMMANDS, Interview, Target
+from celery_redis_exporter.state.control import COMMANDS, Inspection, InspectionTarget
 from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "control"
@@ -43,7 +43,7 @@ INVALID_REASONS = ("envelope", "serializer", "body", "schema", "size", "late", "
 log = structlog.get_logger(__name__)
 
 
-class Postbox(Protocol):
+class ControlClient(Protocol):
     """How workers are reached: on Redis ``sources.control.Mailbox``, elsewhere ``sources.kombu_control.KombuMailbox``.
 
     All but ``rights`` and ``close`` raise SourceError. What ``receive`` gives are kombu's envelopes, as in Redis.
@@ -91,11 +91,11 @@ class Control:
     """
 
     def __init__(
-        self, postbox: Postbox, interview: Interview, store: Store, clock: Clock, options: ControlOptions
+        self, control_client: ControlClient, inspection: Inspection, store: Store, clock: Clock, options: ControlOptions
     ) -> None:
         self.refused = ""
-        self._postbox = postbox
-        self._interview = interview
+        self._control_client = control_client
+        self._inspection = inspection
         self._store = store
         self._clock = clock
         self._options = options
@@ -123,7 +123,7 @@ class Control:
     def close(self) -> None:
         """Close the connection, after a moment in which ``run`` may tidy up; safe from any thread."""
         self._ended.wait(TIDY_SECONDS)
-        self._postbox.close()
+        self._control_client.close()
 
     def _try_turn(self, stop: threading.Event, works: Callable[[], None]) -> None:
         try:
@@ -144,33 +144,33 @@ class Control:
             if everyone:
                 self._due = self._clock.monotonic() + self._options.interval
             with self._store.lock:
-                targets = self._interview.targets(everyone=everyone)
+                targets = self._inspection.targets(everyone=everyone)
             if targets:
                 self._ask_all(targets, stop)
-            beats = self._interview.beats
+            beats = self._inspection.beats
             # Where no worker was heard nothing is written, and a beat would schedule for nobody.
             if everyone and beats is not None and (targets or beats.known()):
                 self._ask_beats(beats, stop)
         if self._options.enable_events:
             self._enable_events()
 
-    def _ask_all(self, targets: list[Target], stop: threading.Event) -> None:
+    def _ask_all(self, targets: list[InspectionTarget], stop: threading.Event) -> None:
         started = self._clock.monotonic()
         for first in range(0, len(targets), BATCH):
             if stop.is_set():
                 return
             self._ask(targets[first : first + BATCH], stop)
-        self._postbox.settle(complete=self._clock.monotonic() >= self._owed_until)
+        self._control_client.settle(complete=self._clock.monotonic() >= self._owed_until)
         self.refused = ""
         with self._store.lock:
-            self._interview.foresee()
+            self._inspection.foresee()
             self._metrics.succeeded(started)
 
-    def _ask(self, targets: list[Target], stop: threading.Event) -> None:
+    def _ask(self, targets: list[InspectionTarget], stop: threading.Event) -> None:
         """Ask some workers; fold each one's answers when it has given all, or at the deadline what there is."""
         token = str(next(self._tokens))
         batch = {target.worker: (target, Answers()) for target in targets}
-        for payloads in ask(self._postbox, _requests(targets, token), self._options.timeout, self._clock, stop):
+        for payloads in ask(self._control_client, _requests(targets, token), self._options.timeout, self._clock, stop):
             for payload in payloads:
                 self._enter(payload, token, batch)
             if not batch:
@@ -187,17 +187,17 @@ class Control:
         started, answered = self._clock.monotonic(), set[str]()
         with self._store.lock:
             known = beats.known()
-        for payloads in ask(self._postbox, [ping], self._options.timeout, self._clock, stop):
+        for payloads in ask(self._control_client, [ping], self._options.timeout, self._clock, stop):
             for payload in payloads:
                 with contextlib.suppress(DecodeError):
                     answered.add(read_answer(payload, token, self._options.max_bytes).worker)
             if known <= answered and self._clock.monotonic() - started >= BEAT_SECONDS:
                 break
-        self._postbox.settle(complete=known <= answered and self._clock.monotonic() >= self._owed_until)
+        self._control_client.settle(complete=known <= answered and self._clock.monotonic() >= self._owed_until)
         with self._store.lock:
             beats.note(answered)
 
-    def _enter(self, payload: bytes, token: str, batch: dict[str, tuple[Target, Answers]]) -> None:
+    def _enter(self, payload: bytes, token: str, batch: dict[str, tuple[InspectionTarget, Answers]]) -> None:
         """Enter an answer; a worker that has given all of them leaves the batch."""
         try:
             reply = read_answer(payload, token, self._options.max_bytes)
@@ -215,19 +215,19 @@ class Control:
             del batch[reply.worker]
             self._fold(target, answers)
 
-    def _fold(self, target: Target, answers: Answers) -> None:
+    def _fold(self, target: InspectionTarget, answers: Answers) -> None:
         with self._store.lock:
-            self._interview.fold(target, answers)
+            self._inspection.fold(target, answers)
             for command in target.commands:
                 if getattr(answers, command) is None:
                     self._missing[command].value += 1
 
     def _enable_events(self) -> None:
         with self._store.lock:
-            names = self._interview.silent()
+            names = self._inspection.silent()
         for first in range(0, len(names), BATCH):
             batch = names[first : first + BATCH]
-            self._postbox.send([Request("enable_events", batch)])
+            self._control_client.send([Request("enable_events", batch)])
             log.info("control.events_enabled", workers=batch)
             with self._store.lock:
                 self._nudged.value += len(batch)
@@ -235,7 +235,7 @@ class Control:
     def _note_failure(self) -> None:
         self._due = 0.0
         with self._store.lock:
-            self._interview.forget()
+            self._inspection.forget()
             self._metrics.failed()
 
     def _wait_for_rights(self, stop: threading.Event, error: SourceError) -> None:
@@ -244,37 +244,37 @@ class Control:
             log.warning(
                 "control.switched_off",
                 refused=str(error),
-                grant=self._postbox.rights,
+                grant=self._control_client.rights,
                 instead="--celery.inspect-interval 0 asks nobody, and all but the answers of workers is shown",
                 again_in_seconds=REFUSED_SECONDS,
             )
         self.refused = str(error)
         self._switch(on=False)
         with contextlib.suppress(SourceError):
-            self._postbox.settle(complete=True)
-        self._postbox.close()  # what was refused on a connection is not sent again on it
+            self._control_client.settle(complete=True)
+        self._control_client.close()  # what was refused on a connection is not sent again on it
         if not stop.wait(REFUSED_SECONDS):
             self._switch(on=bool(self._options.interval))
 
     def _switch(self, *, on: bool) -> None:
         with self._store.lock:
             self._enabled.value = float(on)
-            self._interview.expect(answers=on)
+            self._inspection.expect(answers=on)
 
 
 def ask(
-    postbox: Postbox, requests: Sequence[Request], timeout: float, clock: Clock, stop: threading.Event
+    control_client: ControlClient, requests: Sequence[Request], timeout: float, clock: Clock, stop: threading.Event
 ) -> Iterator[list[bytes]]:
     """Send requests, and yield the answers of each look, none of them if need be, for ``timeout`` seconds.
 
     Ends earlier when ``stop`` is set. The caller leaves the loop when it has every answer, and settles afterwards.
     """
-    postbox.open()
-    postbox.send(requests)
+    control_client.open()
+    control_client.send(requests)
     until = clock.monotonic() + timeout
     pause = FIRST_PAUSE
     while not stop.is_set() and clock.monotonic() < until:
-        payloads = postbox.receive()
+        payloads = control_client.receive()
         yield payloads
         if not payloads:
             stop.wait(pause)
@@ -291,7 +291,7 @@ def read_answer(payload: bytes, token: str, max_bytes: int) -> ControlReply:
     return reply
 
 
-def _requests(targets: Sequence[Target], token: str) -> list[Request]:
+def _requests(targets: Sequence[InspectionTarget], token: str) -> list[Request]:
     """One request per command, in order, to those who are asked it."""
     asked = {
         command: [target.worker for target in targets if command in target.commands] for command in COMMANDS

@@ -19,7 +19,6 @@ from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.events import (
     Broken,
     Part,
-    Stranger,
     TaskCancelled,
     TaskFailed,
     TaskReceived,
@@ -29,6 +28,7 @@ from celery_redis_exporter.records.events import (
     TaskSent,
     TaskStarted,
     TaskSucceeded,
+    UnknownEvent,
     WorkerHeartbeat,
     WorkerOffline,
     WorkerOnline,
@@ -198,7 +198,7 @@ class EventCollector:
         }
         uncounted = Series(())  # broken parts are counted by their reason
         others = self._store.scalar(internals.EVENTS, "other")
-        return counted | {Stranger: (lambda _: None, others), Broken: (self._fold_broken, uncounted)}
+        return counted | {UnknownEvent: (lambda _: None, others), Broken: (self._fold_broken, uncounted)}
 
     def _fold_broken(self, part: Broken) -> None:
         self._store.scalar(internals.EVENTS_INVALID, part.reason).value += 1

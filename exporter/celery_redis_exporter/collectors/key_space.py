@@ -39,7 +39,7 @@ TRACKED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class KeySpaceOptions:
+class KeySamplingOptions:
     """Seconds between cycles, what one may cost, and how many groups are shown of each of the ``databases``.
 
     Each database comes with what gives its keys' names.
@@ -54,7 +54,9 @@ class KeySpaceOptions:
 class KeySpace:
     """Samples the databases of the server called ``name``."""
 
-    def __init__(self, name: str, reader: KeySpaceReader, options: KeySpaceOptions, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, name: str, reader: KeySpaceReader, options: KeySamplingOptions, store: Store, clock: Clock
+    ) -> None:
         self.name = name
         self._reader = reader
         self._options = options
@@ -191,7 +193,7 @@ def pause(fields: Mapping[str, str], delay: float) -> str:
     return "slow" if delay > SLOW_SECONDS else ""
 
 
-def _share(options: KeySpaceOptions) -> KeyBudget:
+def _share(options: KeySamplingOptions) -> KeyBudget:
     whole, databases = options.budget, len(options.databases)
     names, measured = (max(number // databases, 1) for number in (whole.names, whole.measured))
     wall = min(whole.wall, options.interval) if options.interval else whole.wall

@@ -20,7 +20,7 @@ FIRST_INTERVAL = 5.0
 """Seconds between passes at most, until the first queue is found: an application may be starting beside us."""
 
 
-class Discovery:
+class QueueDiscovery:
     """Looks for bindings and reply queues every ``interval`` seconds, ``max_keys`` keys at a time."""
 
     def __init__(self, scan: QueueScan, queues: Queues, store: Store, clock: Clock, event_exchange: str) -> None:

@@ -24,7 +24,7 @@ from celery_redis_exporter.settings import Settings, named_redis_targets
 from celery_redis_exporter.sources.redbeat import RedBeat
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.consumers import Consumers
-from celery_redis_exporter.state.control import Interview
+from celery_redis_exporter.state.control import Inspection
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.tasks import Tasks
@@ -51,9 +51,9 @@ class Application:
         state = EventState(self.store, self.tasks, self.workers, consumers)
         self.events = EventCollector(self.broker.stream, self.broker.decode, state, clock)
         beats = Beats(self.store, clock, settings.workers.retention)
-        self.interview = Interview(self.workers, self.tasks, clock, beats)
+        self.inspection = Inspection(self.workers, self.tasks, clock, beats)
         control_options = options.control_options(settings)
-        self.control = Control(self.broker.postbox, self.interview, self.store, clock, control_options)
+        self.control = Control(self.broker.control_client, self.inspection, self.store, clock, control_options)
         self.schedules = self._build_schedules(endpoints, clock) if settings.redbeat.interval else None
 
     def start(self, supervisor: Supervisor, stop: threading.Event) -> None:

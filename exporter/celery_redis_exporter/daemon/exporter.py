@@ -17,7 +17,7 @@ from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.brokers.redis_targets import RedisTargets
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collectors.cluster_nodes import Topology
+from celery_redis_exporter.collectors.cluster_nodes import ClusterNodes
 from celery_redis_exporter.collectors.memory_guard import MemoryGuard
 from celery_redis_exporter.daemon import options
 from celery_redis_exporter.daemon.application import Application
@@ -33,7 +33,7 @@ from celery_redis_exporter.scrape.scrape import Background, Scrape
 from celery_redis_exporter.scrape.server_reads import ServerReads
 from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.sources.wire import LIBRARY_VERSION
-from celery_redis_exporter.status import MARKED, Found, Status
+from celery_redis_exporter.status import MARKED, Snapshot, Status
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.servers import Servers
 from celery_redis_exporter.web.page import render_page
@@ -72,7 +72,7 @@ class Exporter:
         )
         self.status = Status(__version__, clock, servers)
         clusters = [redis.cluster(target, seed) for target, seed in others.items() if redis.may_be_cluster(target)]
-        self.cluster_nodes = Topology(clusters, self.reads, store, clock, options.topology_options(settings))
+        self.cluster_nodes = ClusterNodes(clusters, self.reads, store, clock, options.topology_options(settings))
         self.guards = self._build_guards() if settings.redis.memory_guard.enabled else {}
         shown, dropped = settings.metrics, options.dropped_metrics(settings)
         renderer = Renderer(ProcessMetrics(shown.labels), created=shown.created, dropped=dropped)
@@ -139,7 +139,7 @@ class Exporter:
         found = self.scrape.request(self.settings.scrape.deadline).wait()
         checks = [*background_checks(self.application, self.supervisor), *server_checks(self.settings, found)]
         families, failures = self.application.families(whole=True), self.application.failures()
-        return self.status.report(Found(families, found, self.scrape.background(), checks, failures))
+        return self.status.report(Snapshot(families, found, self.scrape.background(), checks, failures))
 
     def numbers(self) -> Numbers:
         """Return every value of the moment, to look up by metric and labels. Waits for the servers."""

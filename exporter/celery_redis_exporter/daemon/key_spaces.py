@@ -10,7 +10,7 @@ from functools import partial
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collectors.key_space import KeySpace, KeySpaceOptions
+from celery_redis_exporter.collectors.key_space import KeySamplingOptions, KeySpace
 from celery_redis_exporter.collectors.key_sweep import KeyNames
 from celery_redis_exporter.daemon.options import key_budget
 from celery_redis_exporter.daemon.supervisor import Supervisor
@@ -36,7 +36,7 @@ class KeySpaces:
             }
             session = endpoints.session(target, timeout=settings.scrape.deadline)
             reader = KeySpaceReader(session, clock, settings.scrape.deadline, select=len(databases) > 1)
-            options = KeySpaceOptions(databases, wanted.interval, key_budget(settings), wanted.max_groups)
+            options = KeySamplingOptions(databases, wanted.interval, key_budget(settings), wanted.max_groups)
             self.samplers.append(KeySpace(target.name, reader, options, store, clock))
 
     def start(self, supervisor: Supervisor, stop: threading.Event) -> None:

@@ -14,7 +14,7 @@ from celery_redis_exporter.catalog import CATALOG
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.daemon.options import dropped_metrics
-from celery_redis_exporter.exposition.collector import Collector as FamilyCollector
+from celery_redis_exporter.exposition.collector import RegistryCollector as FamilyCollector
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.settings import load_tree
 

@@ -5,7 +5,7 @@ import re
 from celery_redis_exporter.catalog import Metric, redis_core, redis_server
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collectors.cluster_nodes import TopologyOptions
+from celery_redis_exporter.collectors.cluster_nodes import ClusterNodesOptions
 from celery_redis_exporter.collectors.control import ControlOptions
 from celery_redis_exporter.collectors.key_sweep import MOST_SECONDS, KeyBudget
 from celery_redis_exporter.collectors.memory_guard import GuardOptions
@@ -78,10 +78,10 @@ def dropped_metrics(settings: Settings) -> set[str]:
     return {*settings.metrics.drop, *(metric.name for metric in left_out)}
 
 
-def topology_options(settings: Settings) -> TopologyOptions:
+def topology_options(settings: Settings) -> ClusterNodesOptions:
     """How the nodes of clusters are looked for."""
     wanted = settings.redis
-    return TopologyOptions(wanted.discovery_interval, wanted.max_nodes, settings.scrape.deadline)
+    return ClusterNodesOptions(wanted.discovery_interval, wanted.max_nodes, settings.scrape.deadline)
 
 
 def guard_options(settings: Settings) -> GuardOptions:

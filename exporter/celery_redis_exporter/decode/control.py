@@ -27,15 +27,15 @@ POOLS = {
 """Celery's pools by their implementation, under the names of its ``--pool``."""
 
 
-class _Headers(msgspec.Struct, gc=False):
+class _ReplyHeaders(msgspec.Struct, gc=False):
     ticket: str
 
 
-class _Envelope(msgspec.Struct, gc=False):
+class _ReplyEnvelope(msgspec.Struct, gc=False):
     """``body`` is base64, or plain text where the transport option body_encoding is off."""
 
     body: str
-    headers: _Headers
+    headers: _ReplyHeaders
     content_type: str = msgspec.field(name="content-type", default="application/json")
 
 
@@ -183,6 +183,6 @@ _DECODERS: Mapping[str, Mapping[str, Callable[[bytes], dict[str, Any]]]] = {
     }
     for command, (form, _) in _FORMS.items()
 }
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_envelope = msgspec.json.Decoder(_ReplyEnvelope).decode
 # What a message can raise: not the serializer's syntax, not UTF-8, nested too deeply.
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -12,7 +12,7 @@ import msgspec
 
 from celery_redis_exporter.decode.envelope import JSON, MALFORMED, open_envelope
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records.events import EVENT_CLASSES, Broken, Event, EventMessage, Part, Stranger
+from celery_redis_exporter.records.events import EVENT_CLASSES, Broken, Event, EventMessage, Part, UnknownEvent
 
 
 class _Typed(msgspec.Struct):
@@ -76,7 +76,7 @@ def _decode_part(serializer: _Serializer, part: bytes | msgspec.Raw) -> Part:
     try:
         return serializer.one(part)
     except MALFORMED:
-        return Stranger() if _is_stranger(serializer, part) else Broken("schema")
+        return UnknownEvent() if _is_stranger(serializer, part) else Broken("schema")
 
 
 def _is_stranger(serializer: _Serializer, part: bytes | msgspec.Raw) -> bool:

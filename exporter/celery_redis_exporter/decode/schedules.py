@@ -27,18 +27,18 @@ _NAMES: Mapping[str, int] = MappingProxyType(
 )
 
 
-Numbers = Annotated[str, msgspec.Meta(max_length=1000)]
+CronNumbers = Annotated[str, msgspec.Meta(max_length=1000)]
 """A field; all minutes, with commas between, take 170 characters."""
 
 
 class Crontab(msgspec.Struct):
     """Celery's ``crontab``, its fields as they were written; a run needs all of them to match."""
 
-    minute: Numbers | int = "*"
-    hour: Numbers | int = "*"
-    day_of_week: Numbers | int = "*"
-    day_of_month: Numbers | int = "*"
-    month_of_year: Numbers | int = "*"
+    minute: CronNumbers | int = "*"
+    hour: CronNumbers | int = "*"
+    day_of_week: CronNumbers | int = "*"
+    day_of_month: CronNumbers | int = "*"
+    month_of_year: CronNumbers | int = "*"
 
 
 class _Schedule(Crontab):

@@ -18,7 +18,7 @@ from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.daemon.service import Service
 from celery_redis_exporter.demo.figures import render_figures
-from celery_redis_exporter.demo.options import HELP, Options, read_options
+from celery_redis_exporter.demo.options import HELP, DemoOptions, read_options
 from celery_redis_exporter.demo.processes import Process, Processes
 from celery_redis_exporter.demo.redis_server import HOST, answers_as, find_redis_server, free_port, redis_command
 from celery_redis_exporter.demo.screen import Screen
@@ -64,14 +64,14 @@ def _stop_on_signals(stop: threading.Event) -> None:
             signal.signal(number, lambda *_: stop.set())
 
 
-def _redis_port(options: Options) -> int:
+def _redis_port(options: DemoOptions) -> int:
     try:
         return free_port(options.redis_port)
     except OSError as error:
         raise ConfigError(_taken("--redis-port", options.redis_port, error)) from error
 
 
-def _exporter_port(options: Options) -> int:
+def _exporter_port(options: DemoOptions) -> int:
     try:
         return free_port(PORT if options.port is None else options.port)
     except OSError as error:
@@ -139,7 +139,7 @@ def _redis_urls(port: int) -> tuple[str, str]:
     return f"redis://{HOST}:{port}/0", f"redis://{HOST}:{port}/1"
 
 
-def _welcome(address: str, redis_port: int, folder: Path, options: Options) -> str:
+def _welcome(address: str, redis_port: int, folder: Path, options: DemoOptions) -> str:
     taken = f"   (port {PORT} is taken)" if options.port is None and not address.endswith(f":{PORT}") else ""
     return f"""\
 A sample web shop on Celery with its own Redis, two workers and beat; watched by

@@ -1,6 +1,6 @@
 """The demo's flags.
 
-Takes arguments, gives ``Options`` or a ConfigError of one line. Never reads the environment.
+Takes arguments, gives ``DemoOptions`` or a ConfigError of one line. Never reads the environment.
 """
 
 import argparse
@@ -23,7 +23,7 @@ and show a few of the exporter's figures. Ctrl-C ends everything and leaves no p
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DemoOptions:
     """What the demo was asked for.
 
     ``port`` is None for the usual one or, if that is taken, a free one; a port of 0 is a free one. ``seconds`` is
@@ -35,20 +35,20 @@ class Options:
     seconds: float | None = None
 
 
-class _Parser(argparse.ArgumentParser):
+class _DemoParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message.removeprefix('argument ')}; see demo --help")
 
 
-def read_options(argv: list[str]) -> Options | None:
+def read_options(argv: list[str]) -> DemoOptions | None:
     """Read the flags; None when help was asked for. Raises ConfigError for an unknown flag or a wrong value."""
     if any(argument in {"-h", "--help"} for argument in argv):
         return None
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = _DemoParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--port", type=_port)
     parser.add_argument("--redis-port", type=_port, default=0)
     parser.add_argument("--seconds", type=_seconds)
-    return Options(**vars(parser.parse_args(argv)))
+    return DemoOptions(**vars(parser.parse_args(argv)))
 
 
 def _port(text: str) -> int:

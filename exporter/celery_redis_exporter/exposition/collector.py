@@ -29,7 +29,7 @@ from celery_redis_exporter.exposition.text import (
 from celery_redis_exporter.records.samples import Buckets, Distribution, Exemplar, Family, Quantiles, SeriesView
 
 
-class Collector(ClientCollector):
+class RegistryCollector(ClientCollector):
     """A collector for prometheus_client's ``CollectorRegistry.register``.
 
     ``collect`` gives the families of this moment, in the order in which they are to appear. ``metrics`` are the ones

@@ -31,7 +31,7 @@ _COLLECTIONS = [
 ]  # fmt: skip
 """Samples of each generation, with what ``gc.get_stats`` calls them."""
 
-Values = dict[str, float]
+ProcessValues = dict[str, float]
 """Values by sample name and rendered labels."""
 
 
@@ -69,7 +69,7 @@ class ProcessMetrics:
             PlatformCollector(registry=self.registry),
         )
         metrics = [metric for collector in collectors for metric in collector.collect()]
-        self._constant: Values = {
+        self._constant: ProcessValues = {
             sample.name + _labels(sample.labels): sample.value
             for metric in metrics
             for sample in metric.samples
@@ -106,13 +106,13 @@ def _labels(labels: dict[str, str]) -> str:
     return f"{{{render_pairs(labels)}}}" if labels else ""
 
 
-def _read_collections() -> Values:
+def _read_collections() -> ProcessValues:
     return {name: stats[key] for names, stats in zip(_COLLECTIONS, gc.get_stats(), strict=False) for name, key in names}
 
 
-def _read_process() -> Values:
+def _read_process() -> ProcessValues:
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    values: Values = {"process_cpu_seconds_total": usage.ru_utime + usage.ru_stime}
+    values: ProcessValues = {"process_cpu_seconds_total": usage.ru_utime + usage.ru_stime}
     try:
         # A file that the kernel has ready, unlike `stat`, for which it goes through all threads.
         descriptor = os.open("/proc/self/statm", os.O_RDONLY)

@@ -136,7 +136,7 @@ class WorkerOffline(WorkerEvent, tag_field="type", tag="worker-offline", gc=Fals
     """The worker leaves on purpose, or lost its connection and could still say so."""
 
 
-class Stranger(Struct, gc=False):
+class UnknownEvent(Struct, gc=False):
     """A well-formed event of a type that is not folded: a custom event, gossip."""
 
     timestamp: ClassVar[float | None] = None
@@ -161,7 +161,7 @@ TaskEvent = (
     | TaskCancelled
 )
 Event = TaskEvent | WorkerOnline | WorkerHeartbeat | WorkerOffline
-Part = Event | Stranger | Broken
+Part = Event | UnknownEvent | Broken
 
 EVENT_CLASSES: tuple[type[Struct], ...] = (
     TaskSent, TaskReceived, TaskStarted, TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked,

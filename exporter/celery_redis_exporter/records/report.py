@@ -32,7 +32,7 @@ class Check(Struct, frozen=True):
     detail: str
 
 
-class Worker(Struct, frozen=True, kw_only=True):
+class WorkerStatus(Struct, frozen=True, kw_only=True):
     """A worker, as heartbeats and its answers to inspect tell.
 
     ``lost`` is one that fell silent without a goodbye. ``load`` are the averages of its machine over 1, 5 and 15
@@ -58,7 +58,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     version: str | None = None
 
 
-class Queue(Struct, frozen=True, kw_only=True):
+class QueueStatus(Struct, frozen=True, kw_only=True):
     """A queue: what waits, by priority step where steps are used, and how it moves.
 
     ``incoming`` are tasks published to it, ``outgoing`` executions begun, over the last minute or two. The ``verdict``
@@ -98,7 +98,7 @@ class Recent(Struct, frozen=True, kw_only=True):
     p95_seconds: Seconds | None = None
 
 
-class Task(Struct, frozen=True, kw_only=True):
+class TaskStatus(Struct, frozen=True, kw_only=True):
     """A task by name, all queues together; counts are since the exporter started.
 
     ``rate`` are executions ended per second over the last minute or two. Percentiles are of all executions, whatever
@@ -153,7 +153,7 @@ class Clients(Struct, frozen=True, kw_only=True):
     max_clients: float | None = None
 
 
-class Reading(Struct, frozen=True):
+class TrendReading(Struct, frozen=True):
     """A server at one moment; hits and operations are those since the reading before."""
 
     at: Epoch
@@ -162,7 +162,7 @@ class Reading(Struct, frozen=True):
     operations: PerSecond | None = None
 
 
-class Server(Struct, frozen=True, kw_only=True):
+class ServerStatus(Struct, frozen=True, kw_only=True):
     """A Redis server; ``trend`` are its last readings, the oldest first."""
 
     name: str
@@ -178,7 +178,7 @@ class Server(Struct, frozen=True, kw_only=True):
     operations_per_second: PerSecond | None = None
     evicted_keys: float | None = None
     key_groups: list[KeyGroup] = []
-    trend: list[Reading] = []
+    trend: list[TrendReading] = []
 
 
 class Failure(Struct, frozen=True):
@@ -191,7 +191,7 @@ class Failure(Struct, frozen=True):
     task_id: str
 
 
-class Exporter(Struct, frozen=True, kw_only=True):
+class ExporterStatus(Struct, frozen=True, kw_only=True):
     """The exporter itself; ``events_missed`` and ``gap_seconds`` are what it knows that it did not hear.
 
     ``lag_p95_seconds`` is the time from an event's stamp to its count, within the window.
@@ -222,10 +222,10 @@ class Report(Struct, frozen=True, kw_only=True):
     window_seconds: Seconds
     health: list[Health]
     checks: list[Check]
-    workers: list[Worker]
-    queues: list[Queue]
+    workers: list[WorkerStatus]
+    queues: list[QueueStatus]
     unacked: Unacked | None = None
-    tasks: list[Task]
-    redis: list[Server]
+    tasks: list[TaskStatus]
+    redis: list[ServerStatus]
     failures: list[Failure] | None = None
-    exporter: Exporter
+    exporter: ExporterStatus

@@ -21,7 +21,7 @@ MOST_DATABASES = 1_000
 """Databases of a server that are shown although nothing is in them."""
 
 
-class Part(Protocol):
+class ServerRead(Protocol):
     """Something that is read along with a server, in the same round trip."""
 
     def commands(self) -> list[Command]:
@@ -37,7 +37,7 @@ class ServerScrape:
     ``db`` is the database that Celery uses there, None on a server that has none (a sentinel).
     """
 
-    def __init__(self, server: RedisServer, db: int | None, parts: Sequence[Part], clock: Clock) -> None:
+    def __init__(self, server: RedisServer, db: int | None, parts: Sequence[ServerRead], clock: Clock) -> None:
         self.server = server
         self._db = db
         self._parts = parts

@@ -16,7 +16,7 @@ MOST_MASTERS = 100
 """Masters of one sentinel that are asked about; the plain numbers of all come with INFO."""
 
 
-class SentinelPart:
+class SentinelRead:
     """Reads the sentinel called ``redis``."""
 
     def __init__(self, redis: str) -> None:

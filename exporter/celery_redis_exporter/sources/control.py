@@ -66,7 +66,7 @@ def request_body(request: Request, queue: str) -> dict[str, Any]:
     return body
 
 
-class Mailbox:
+class RedisControlClient:
     """Asks workers; ``topic`` is the one of the control exchange, ``deadline`` bounds each exchange in seconds."""
 
     def __init__(self, session: Session, keys: QueueKeys, topic: Topic, deadline: float) -> None:

@@ -30,7 +30,7 @@ ANSWER_SECONDS = 60.0
 """How long an answer may wait for us."""
 
 
-class KombuMailbox:
+class KombuControlClient:
     """Asks workers; ``exchange`` is Celery's control exchange without the suffix."""
 
     def __init__(self, endpoint: KombuEndpoint, exchange: str, event_exchange: str) -> None:

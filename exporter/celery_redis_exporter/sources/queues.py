@@ -56,7 +56,7 @@ class QueueKeys:
         ]
 
 
-class Found(NamedTuple):
+class ScanBatch(NamedTuple):
     """What one batch of a pass found; ``complete`` when it was the last of a full pass."""
 
     bindings: list[bytes]
@@ -75,7 +75,7 @@ class QueueScan:
         self._patterns = (f"{prefix}_kombu.binding.*", f"{prefix}*.reply.celery.pidbox")
         self._cursors: list[bytes | None] = [b"0", b"0"]
 
-    def next_batch(self) -> Found:
+    def next_batch(self) -> ScanBatch:
         """Look at about SCAN_COUNT keys more; raises SourceError, after which the pass starts again."""
         try:
             return self._next_batch()
@@ -87,7 +87,7 @@ class QueueScan:
         """Close the connection; safe from any thread."""
         self._session.close()
 
-    def _next_batch(self) -> Found:
+    def _next_batch(self) -> ScanBatch:
         walks = [(walk, cursor) for walk, cursor in enumerate(self._cursors) if cursor is not None]
         commands: list[Command] = [
             ("SCAN", cursor, "MATCH", self._patterns[walk], "COUNT", SCAN_COUNT) for walk, cursor in walks
@@ -102,7 +102,7 @@ class QueueScan:
         complete = self._cursors == [None, None]
         if complete:
             self._cursors = [b"0", b"0"]
-        return Found(bindings, set(keys[1]), complete)
+        return ScanBatch(bindings, set(keys[1]), complete)
 
     def _members(self, keys: list[bytes]) -> list[bytes]:
         if not keys:

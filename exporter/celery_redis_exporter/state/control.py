@@ -28,14 +28,14 @@ NUDGE_SECONDS = 60.0
 _LINUX_UNIT, _MACOS_UNIT = 1024, 1
 
 
-class Target(NamedTuple):
+class InspectionTarget(NamedTuple):
     """A worker to be asked ``commands``."""
 
     worker: str
     commands: tuple[str, ...]
 
 
-class Interview:
+class Inspection:
     """Asks workers what their events do not tell, and ``beats`` whether they live."""
 
     def __init__(self, workers: Workers, tasks: Tasks, clock: Clock, beats: Beats | None = None) -> None:
@@ -50,15 +50,15 @@ class Interview:
         """Note whether workers will be asked: only then events of unknown tasks wait for what they answer."""
         self._workers.seeding = SEEDING_SECONDS if answers else 0.0
 
-    def targets(self, *, everyone: bool) -> list[Target]:
+    def targets(self, *, everyone: bool) -> list[InspectionTarget]:
         """Give online workers and what to ask them: ``everyone``, or those whose process was not asked yet."""
         return [
-            Target(worker.name, ROUTINE if worker.questions.registered is not None else COMMANDS)
+            InspectionTarget(worker.name, ROUTINE if worker.questions.registered is not None else COMMANDS)
             for worker in self._workers.online()
             if everyone or not worker.questions.asked
         ]
 
-    def fold(self, target: Target, answers: Answers) -> None:
+    def fold(self, target: InspectionTarget, answers: Answers) -> None:
         """Fold one worker's answers; what it did not answer is taken off."""
         worker = self._workers.by_name.get(target.worker)
         if worker is None or worker.presence is not Presence.ONLINE:

@@ -15,21 +15,30 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from celery_redis_exporter.state.key_tallies import FEWEST, OVERFLOW, RARE, Estimate, KeyReading, Scale, Tally, estimate
+from celery_redis_exporter.state.key_tallies import (
+    FEWEST,
+    OVERFLOW,
+    RARE,
+    Estimate,
+    KeyReading,
+    KeyTally,
+    Scale,
+    estimate,
+)
 
 SEGMENTS = 16
 WIDE = 4
 """While a segment is open it may hold that many times the groups that it keeps."""
 OUTGROWN = 0.25
 """Share of the keys."""
-NOTHING = Tally()
+NOTHING = KeyTally()
 
 
 class Segment:
     """A part of the key space, looked at once: groups and what was seen of them, ``limit`` of them in the end."""
 
     def __init__(self, limit: int, largest: int) -> None:
-        self.tallies: dict[str, Tally] = {}
+        self.tallies: dict[str, KeyTally] = {}
         self.asked: Counter[str] = Counter()
         self._limit = limit
         self._largest = largest
@@ -39,7 +48,7 @@ class Segment:
         if group not in self.tallies:
             if len(self.tallies) >= self._limit * WIDE:
                 group = OVERFLOW
-            self.tallies.setdefault(group, Tally())
+            self.tallies.setdefault(group, KeyTally())
         return group
 
     def close(self) -> None:
@@ -47,7 +56,7 @@ class Segment:
         self.asked.clear()
         if len(self.tallies) <= self._limit:
             return
-        rest = self.tallies.pop(OVERFLOW, None) or Tally()
+        rest = self.tallies.pop(OVERFLOW, None) or KeyTally()
         for group in sorted(self.tallies, key=self._weight, reverse=True)[self._limit :]:
             rest.merge(self.tallies.pop(group), self._largest)
         self.tallies[OVERFLOW] = rest
@@ -140,11 +149,11 @@ class KeyGroups:
 
     def refresh(self) -> None:
         """Add up all segments."""
-        self._seen: dict[str, Tally] = {}
+        self._seen: dict[str, KeyTally] = {}
         self._asked.clear()
         for segment in (*self._slots, *(() if self.swept else (self._open,))):
             for group, tally in segment.tallies.items() if segment is not None else ():
-                self._seen.setdefault(group, Tally()).merge(tally, self._largest)
+                self._seen.setdefault(group, KeyTally()).merge(tally, self._largest)
         self._names = sum(tally.names for tally in self._seen.values())
 
     def outgrown(self, total: int) -> bool:

@@ -48,7 +48,7 @@ class Estimate(NamedTuple):
     largest: tuple[tuple[int, bytes], ...] = ()
 
 
-class Tally:
+class KeyTally:
     """Names of a group, and of those measured their number, mean size, squares of the differences, times to live.
 
     ``behind`` is the number of names that the mean stands for.
@@ -87,7 +87,7 @@ class Tally:
             push = heapq.heappush if len(self.largest) < kept else heapq.heappushpop
             push(self.largest, (reading.size, reading.name))
 
-    def merge(self, other: "Tally", kept: int) -> None:
+    def merge(self, other: "KeyTally", kept: int) -> None:
         """Add what was seen elsewhere; means weigh as much as the names that they stand for."""
         if other.measured:
             mine = (self.behind or self.names) if self.measured else 0
@@ -129,13 +129,13 @@ class Scale:
         return self.total**2 * share * (1 - share) / (self.names + 4) * (1 - self.names / self.total)
 
 
-def estimate(group: str, tally: Tally, census: Iterable[KeyReading], scale: Scale, kept: int = 0) -> Estimate:
+def estimate(group: str, tally: KeyTally, census: Iterable[KeyReading], scale: Scale, kept: int = 0) -> Estimate:
     """Estimate one group from what was seen of it, and from keys of it that were all read (``census``).
 
     ``kept`` is the number of its largest keys that are given.
     """
     count, count_variance = scale.count(tally.names), scale.variance(tally.names)
-    whole = Tally()
+    whole = KeyTally()
     for reading in census:
         whole.names += 1
         whole.measure(reading, kept)
@@ -172,7 +172,7 @@ def fold_rest(estimates: list[Estimate], shown: int) -> list[Estimate]:
     )]  # fmt: skip
 
 
-def _error_of_mean(tally: Tally, count: float) -> float:
+def _error_of_mean(tally: KeyTally, count: float) -> float:
     """Half the width of the 95 % interval of the mean size, in bytes, in a group of ``count`` keys."""
     if not tally.measured or not count:
         return 0.0

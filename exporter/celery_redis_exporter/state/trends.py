@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from celery_redis_exporter.records.report import Reading
+from celery_redis_exporter.records.report import TrendReading
 
 READINGS = 100
 SPACING = 5.0
@@ -26,7 +26,7 @@ class Trends:
     """Readings by server."""
 
     def __init__(self) -> None:
-        self._readings: dict[str, deque[Reading]] = {}
+        self._readings: dict[str, deque[TrendReading]] = {}
         self._counts: dict[str, Counts] = {}
 
     def wants(self, server: str, at: float) -> bool:
@@ -45,9 +45,9 @@ class Trends:
             hit_ratio = hits / (hits + misses) if hits + misses else None
             elapsed = at - readings[-1].at
             operations = commands / elapsed if elapsed > 0 else None
-        readings.append(Reading(at, used_bytes, hit_ratio, operations))
+        readings.append(TrendReading(at, used_bytes, hit_ratio, operations))
 
-    def of(self, server: str) -> list[Reading]:
+    def of(self, server: str) -> list[TrendReading]:
         """Give a server's readings, the oldest first."""
         return list(self._readings.get(server, ()))
 

@@ -4,6 +4,6 @@ Takes the families of events, the samples of servers and their past, gives a ``R
 that /metrics does not have.
 """
 
-from celery_redis_exporter.status.status import MARKED, Found, Status
+from celery_redis_exporter.status.status import MARKED, Snapshot, Status
 
-__all__ = ["MARKED", "Found", "Status"]
+__all__ = ["MARKED", "Snapshot", "Status"]

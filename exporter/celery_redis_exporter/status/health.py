@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import internals
-from celery_redis_exporter.records.report import Check, Health, Queue, Server, State, Task, Unacked, Worker
+from celery_redis_exporter.records.report import (
+    Check,
+    Health,
+    QueueStatus,
+    ServerStatus,
+    State,
+    TaskStatus,
+    Unacked,
+    WorkerStatus,
+)
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.queues import is_long, is_old
 
@@ -37,11 +46,11 @@ class Scene:
     numbers: Numbers
     counted: Counted
     checks: Sequence[Check]
-    servers: Sequence[Server]
-    workers: Sequence[Worker]
-    queues: Sequence[Queue]
+    servers: Sequence[ServerStatus]
+    workers: Sequence[WorkerStatus]
+    queues: Sequence[QueueStatus]
     unacked: Unacked | None
-    tasks: Sequence[Task]
+    tasks: Sequence[TaskStatus]
 
 
 class _Verdict:
@@ -155,5 +164,5 @@ def _online(scene: Scene) -> bool:
     return any(worker.state == "online" for worker in scene.workers)
 
 
-def _why(server: Server) -> str:
+def _why(server: ServerStatus) -> str:
     return f"{server.name} ({server.error or 'unknown'})"

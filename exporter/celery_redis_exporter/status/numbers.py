@@ -10,7 +10,7 @@ from celery_redis_exporter.catalog import CATALOG, Metric
 from celery_redis_exporter.records.samples import Distribution, Family, Sample
 
 
-class Row(NamedTuple):
+class NumberRow(NamedTuple):
     """A series: its labels in the metric's declared order, its value, and its bounds if it is a histogram."""
 
     labels: tuple[str, ...]
@@ -27,16 +27,16 @@ class Numbers:
         for sample in samples:
             self._samples.setdefault(sample.metric.name, []).append(sample)
 
-    def rows(self, metric: Metric) -> Iterator[Row]:
+    def rows(self, metric: Metric) -> Iterator[NumberRow]:
         """Every series of a metric."""
         family = self._families.get(metric.name)
         if family is not None:
             length = len(CATALOG[metric.name].labels)
             for series, value in zip(family.series, family.values, strict=True):
                 if value is not None:
-                    yield Row(series.labels[:length], value, series.bounds)
+                    yield NumberRow(series.labels[:length], value, series.bounds)
         for sample in self._samples.get(metric.name, ()):
-            yield Row(sample.labels, sample.value)
+            yield NumberRow(sample.labels, sample.value)
 
     def values(self, metric: Metric) -> list[tuple[tuple[str, ...], float]]:
         """Labels and value of every series of a counter or a gauge."""

@@ -6,7 +6,7 @@ from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.catalog import tasks as task_rows
-from celery_redis_exporter.records.report import Queue, Unacked
+from celery_redis_exporter.records.report import QueueStatus, Unacked
 from celery_redis_exporter.status.marks import SPACING, Counters, Marks
 from celery_redis_exporter.status.numbers import Numbers
 
@@ -25,7 +25,7 @@ def marks_of_queues(numbers: Numbers) -> dict[Hashable, Counters]:
     return {("queue", name): counters for name, counters in tally_queues(numbers).items()}
 
 
-def read_queues(numbers: Numbers, marks: Marks, at: float, *, staffed: bool) -> list[Queue]:
+def read_queues(numbers: Numbers, marks: Marks, at: float, *, staffed: bool) -> list[QueueStatus]:
     """Give every queue at the monotonic time ``at``, by name; ``staffed`` while any worker is online."""
     tallies = tally_queues(numbers)
     lengths, ages = numbers.by(rows.QUEUE_LENGTH), numbers.by(rows.QUEUE_OLDEST_AGE)
@@ -39,7 +39,7 @@ def read_queues(numbers: Numbers, marks: Marks, at: float, *, staffed: bool) -> 
         length, age, consuming = lengths.get(name), ages.get(name), consumers.get(name)
         alone = bool(staffed and length and consuming == 0)
         queues.append(
-            Queue(
+            QueueStatus(
                 name=name, length=length, priorities=priorities.get(name, {}),
                 oldest_age_seconds=age, consumers=consuming, concurrency=slots.get(name),
                 incoming=growth and growth.rate(IN), outgoing=growth and growth.rate(OUT),

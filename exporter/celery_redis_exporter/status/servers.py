@@ -11,7 +11,7 @@ from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import CATALOG, Metric, internals, key_space
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records.report import Clients, KeyGroup, Memory, Server, State
+from celery_redis_exporter.records.report import Clients, KeyGroup, Memory, ServerStatus, State
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.state.trends import Counts, Trends
 from celery_redis_exporter.status.numbers import Numbers
@@ -74,7 +74,7 @@ class Servers:
         with self._lock:
             return [Sample(internals.MEMORY_LIMIT, (server,), limit) for server, limit in self._limits.items()]
 
-    def read(self, found: Mapping[str, Sequence[Sample]], background: Numbers) -> list[Server]:
+    def read(self, found: Mapping[str, Sequence[Sample]], background: Numbers) -> list[ServerStatus]:
         """Give every Redis server of what a scrape found, and its groups of keys; the others are left out."""
         self.note(found)
         groups = _key_groups(background)
@@ -98,7 +98,7 @@ class Servers:
         )
         return next((limit for limit in choices if limit.bytes >= 1), None)
 
-    def _server(self, name: str, samples: Sequence[Sample], groups: Mapping[str, list[KeyGroup]]) -> Server:
+    def _server(self, name: str, samples: Sequence[Sample], groups: Mapping[str, list[KeyGroup]]) -> ServerStatus:
         numbers = _numbers(samples)
         told = next((sample.labels for sample in samples if sample.metric is rows.INSTANCE_INFO), None)
         labels = dict(zip(rows.INSTANCE_INFO.label_names, told, strict=True)) if told else {}
@@ -107,7 +107,7 @@ class Servers:
         with self._lock:
             trend = self._trends.of(name)
         last = trend[-1] if trend and up else None
-        return Server(
+        return ServerStatus(
             name=name,
             up=up,
             error=error or None,

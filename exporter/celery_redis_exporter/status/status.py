@@ -8,7 +8,7 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records.report import Check, Exporter, Failure, Report
+from celery_redis_exporter.records.report import Check, ExporterStatus, Failure, Report
 from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.status.health import Counted, Scene, judge
 from celery_redis_exporter.status.marks import SPACING, WINDOW, Counters, Marks, quantile
@@ -27,7 +27,7 @@ EVENTS, INVALID, BUCKETS = range(3)
 """Places in the exporter's own counters; the last is the first bucket's of the lag."""
 
 
-class Found(NamedTuple):
+class Snapshot(NamedTuple):
     """What is there at this moment: what events left, what each server and the background gave, the last failures."""
 
     families: Sequence[Family]
@@ -69,7 +69,7 @@ class Status:
         with self._lock:
             self._marks.note(self._clock.monotonic(), marks)
 
-    def report(self, found: Found) -> Report:
+    def report(self, found: Snapshot) -> Report:
         """Give the report of this moment."""
         read = [sample for samples in found.servers.values() for sample in samples]
         numbers = Numbers(found.families, [*read, *found.background])
@@ -98,14 +98,14 @@ class Status:
             exporter=exporter,
         )
 
-    def _own(self, numbers: Numbers, at: float) -> tuple[Exporter, Counted]:
+    def _own(self, numbers: Numbers, at: float) -> tuple[ExporterStatus, Counted]:
         counters, bounds = _own_counters(numbers)
         lately = self._marks.growth("exporter", counters, at, SPACING)
         window = self._marks.growth("exporter", counters, at)
         missed = numbers.by(worker_rows.WORKER_EVENTS_MISSED)
         # By worker: the count of one that left is gone, and must not make the sum look as if it began anew.
         grown = [self._marks.growth(("worker", name), (count,), at) for name, count in missed.items()]
-        exporter = Exporter(
+        exporter = ExporterStatus(
             events_per_second=lately and lately.rate(EVENTS),
             lag_p95_seconds=window and quantile(0.95, bounds, window.added[BUCKETS:]),
             backlog_bytes=numbers.one(internals.EVENT_BACKLOG),

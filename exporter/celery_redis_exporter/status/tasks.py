@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import tasks as rows
-from celery_redis_exporter.records.report import Recent, State, Task
+from celery_redis_exporter.records.report import Recent, State, TaskStatus
 from celery_redis_exporter.status.marks import SPACING, Counters, Growth, Marks, quantile
 from celery_redis_exporter.status.numbers import Numbers
 
@@ -14,14 +14,14 @@ SENT, STARTED, SUCCESS, FAILURE, RETRY, _, _, BUCKETS = range(len(OUTCOMES) + 3)
 """Places in a task's counters; the last is the first bucket's."""
 
 
-class Tally(NamedTuple):
+class TaskTally(NamedTuple):
     """What is counted of a task, all queues together, and the bounds of its runtime buckets."""
 
     counters: Counters
     bounds: tuple[float, ...]
 
 
-def tally_tasks(numbers: Numbers) -> dict[str, Tally]:
+def tally_tasks(numbers: Numbers) -> dict[str, TaskTally]:
     """Add up every task's counters."""
     sent, started = numbers.by(rows.TASKS_SENT), numbers.by(rows.TASKS_STARTED)
     outcomes: dict[str, dict[str, float]] = {}
@@ -34,16 +34,16 @@ def tally_tasks(numbers: Numbers) -> dict[str, Tally]:
         bounds, counts = runtimes.get(task, ((), []))
         ends = outcomes.get(task, {})
         counters = (sent.get(task, 0), started.get(task, 0), *(ends.get(state, 0) for state in OUTCOMES), *counts)
-        tallies[task] = Tally(counters, bounds)
+        tallies[task] = TaskTally(counters, bounds)
     return tallies
 
 
-def marks_of_tasks(tallies: Mapping[str, Tally]) -> dict[Hashable, Counters]:
+def marks_of_tasks(tallies: Mapping[str, TaskTally]) -> dict[Hashable, Counters]:
     """What is to be kept of them."""
     return {("task", name): tally.counters for name, tally in tallies.items()}
 
 
-def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[Task]:
+def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
     """Give every task at the monotonic time ``at``, by name."""
     queues: dict[str, set[str]] = {}
     for metric in (rows.TASKS_SENT, rows.TASKS):
@@ -61,7 +61,7 @@ def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[Task]:
         window = marks.growth(("task", name), tally.counters, at)
         recent = window and _recent(window, tally.bounds)
         tasks.append(
-            Task(
+            TaskStatus(
                 name=name, queues=sorted(queues.get(name, ())),
                 sent=sent, started=started, running=running.get(name, 0),
                 success=success, failure=failure, retry=retry, revoked=revoked, rejected=rejected,

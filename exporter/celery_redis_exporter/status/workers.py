@@ -2,13 +2,13 @@
 
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
 from celery_redis_exporter.catalog import workers as rows
-from celery_redis_exporter.records.report import Worker
+from celery_redis_exporter.records.report import WorkerStatus
 from celery_redis_exporter.status.numbers import Numbers
 
 PERIODS = ("1m", "5m", "15m")
 
 
-def read_workers(numbers: Numbers) -> list[Worker]:
+def read_workers(numbers: Numbers) -> list[WorkerStatus]:
     """Give every worker that is online or lost, by name."""
     up = numbers.by(rows.WORKER_UP)
     values = {
@@ -32,7 +32,7 @@ def read_workers(numbers: Numbers) -> list[Worker]:
     versions = numbers.listed(rows.WORKER_INFO)
     events, missed = numbers.by(rows.WORKER_TASK_EVENTS), numbers.by(rows.WORKER_EVENTS_MISSED)
     return [
-        Worker(
+        WorkerStatus(
             name=name,
             state="online" if up[name] else "lost",
             pool=", ".join(pools[name]) if name in pools else None,

@@ -9,7 +9,7 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
-from celery_redis_exporter.records.report import Exporter, Health, Report, Unacked
+from celery_redis_exporter.records.report import ExporterStatus, Health, Report, Unacked
 from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_moment, say_rate
 from celery_redis_exporter.status.tables import QUEUES, SERVERS, Table, tables_of
 from celery_redis_exporter.web.tables import render_facts, render_servers, render_table
@@ -107,7 +107,7 @@ def _unacked(unacked: Unacked) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _facts(exporter: Exporter, report: Report) -> list[tuple[str, str, bool]]:
+def _facts(exporter: ExporterStatus, report: Report) -> list[tuple[str, str, bool]]:
     """Names, values, and whether the value is a reason to look."""
     return [
         ("Events", say_rate(exporter.events_per_second), False),

@@ -36,7 +36,7 @@ METRICS_HEADERS = (
 )  # fmt: skip
 
 T = TypeVar("T")
-Endpoint = Callable[[Request], Awaitable[Response]]
+RouteHandler = Callable[[Request], Awaitable[Response]]
 
 
 class MetricsReply(NamedTuple):
@@ -174,7 +174,7 @@ async def _answer_refusal(_: Request, error: Exception) -> Response:
     return PlainTextResponse(f"{found.detail}\n", found.status_code, NO_STORE | dict(found.headers or {}))
 
 
-def _answer_verdict(judge: Callable[[], tuple[bool, str]], pool: Pool) -> Endpoint:
+def _answer_verdict(judge: Callable[[], tuple[bool, str]], pool: Pool) -> RouteHandler:
     async def answer(_: Request) -> Response:
         good, reason = await pool.run(judge)
         return PlainTextResponse(f"{reason}\n", 200 if good else 503, NO_STORE)
@@ -182,7 +182,7 @@ def _answer_verdict(judge: Callable[[], tuple[bool, str]], pool: Pool) -> Endpoi
     return _guard(answer)
 
 
-def _answer_home(handlers: Handlers, pool: Pool) -> Endpoint:
+def _answer_home(handlers: Handlers, pool: Pool) -> RouteHandler:
     headers = NO_STORE | {"Content-Security-Policy": content_security_policy(), "Referrer-Policy": "no-referrer"}
 
     async def answer(request: Request) -> Response:
@@ -192,14 +192,14 @@ def _answer_home(handlers: Handlers, pool: Pool) -> Endpoint:
     return _guard(answer)
 
 
-def _answer_status(handlers: Handlers, pool: Pool) -> Endpoint:
+def _answer_status(handlers: Handlers, pool: Pool) -> RouteHandler:
     async def answer(_: Request) -> Response:
         return Response(await pool.run(handlers.status), headers=NO_STORE, media_type="application/json")
 
     return _guard(answer)
 
 
-def _guard(answer: Endpoint) -> Endpoint:
+def _guard(answer: RouteHandler) -> RouteHandler:
     async def guarded(request: Request) -> Response:
         try:
             return await answer(request)

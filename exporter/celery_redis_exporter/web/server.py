@@ -82,7 +82,7 @@ class WebServer:
         self._listener = listener
         config = Config(
             app,
-            http=cast("Any", partial(_Protocol, _Door(request_timeout))),  # uvicorn only ever calls it
+            http=cast("Any", partial(_Protocol, ConnectionLimit(request_timeout))),  # uvicorn only ever calls it
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -138,26 +138,26 @@ class _Loop(asyncio.SelectorEventLoop):
         return await super().create_server(*arguments, **keywords)
 
 
-class _Door:
-    """Who is inside: connections in the order in which they were last busy; in one event loop."""
+class ConnectionLimit:
+    """Limits the open connections, which it keeps in the order in which they were last busy; in one event loop."""
 
     def __init__(self, request_timeout: float) -> None:
         self.request_timeout = request_timeout
         self.buffer = bytearray(READ_BYTES)  # of all connections: what was read is taken out before the next read
-        self._inside: dict[_Protocol, None] = {}
+        self._open: dict[_Protocol, None] = {}
 
     def enter(self, protocol: "_Protocol") -> None:
-        """Let one in, or note that it was busy; one who is idle has to go if there are too many."""
-        self._inside.pop(protocol, None)
-        self._inside[protocol] = None
-        if len(self._inside) > MAX_CONNECTIONS:
-            idle = next((one for one in self._inside if not one.is_answering), protocol)
+        """Add a connection, or note that it was busy; an idle one is closed if there are too many."""
+        self._open.pop(protocol, None)
+        self._open[protocol] = None
+        if len(self._open) > MAX_CONNECTIONS:
+            idle = next((one for one in self._open if not one.is_answering), protocol)
             self.leave(idle)
             idle.transport.abort()
 
     def leave(self, protocol: "_Protocol") -> None:
-        """Forget one."""
-        self._inside.pop(protocol, None)
+        """Forget a connection."""
+        self._open.pop(protocol, None)
 
 
 class _Flow(FlowControl):
@@ -189,9 +189,9 @@ class _Protocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     ``MAX_PIPELINED`` requests wait.
     """
 
-    def __init__(self, door: _Door, **arguments: Any) -> None:  # noqa: ANN401 -- uvicorn's own arguments, handed through
+    def __init__(self, limit: ConnectionLimit, **arguments: Any) -> None:  # noqa: ANN401 -- uvicorn's own arguments, handed through
         super().__init__(**arguments)
-        self._door = door
+        self._limit = limit
         self._head_bytes = 0
         self._unparsed = b""
 
@@ -204,21 +204,21 @@ class _Protocol(HttpToolsProtocol, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         self.flow: _Flow = _Flow(transport)
-        self._door.enter(self)
-        self.loop.call_later(self._door.request_timeout, _close_if_stalled, self, self._door.request_timeout, None)
+        self._limit.enter(self)
+        self.loop.call_later(self._limit.request_timeout, _close_if_stalled, self, self._limit.request_timeout, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         super().connection_lost(exc)
-        self._door.leave(self)
+        self._limit.leave(self)
 
     def get_buffer(self, _sizehint: int) -> bytearray:
         """Return the buffer to read into."""
-        return self._door.buffer
+        return self._limit.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what was read, as far as requests may wait."""
-        self._unparsed += self._door.buffer[:nbytes]
+        self._unparsed += self._limit.buffer[:nbytes]
         self._parse()
 
     def on_response_complete(self) -> None:
@@ -243,7 +243,7 @@ class _Protocol(HttpToolsProtocol, asyncio.BufferedProtocol):
         """Begin to answer; the head was short enough."""
         super().on_headers_complete()
         self._head_bytes = 0
-        self._door.enter(self)
+        self._limit.enter(self)
 
     def on_body(self, _body: bytes) -> None:
         """Drop it: no path takes one."""

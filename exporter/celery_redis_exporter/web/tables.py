@@ -6,7 +6,7 @@ Takes tables and readings, gives HTML; everything that comes in is escaped.
 from collections.abc import Sequence
 from html import escape
 
-from celery_redis_exporter.records.report import KeyGroup, Report, Server
+from celery_redis_exporter.records.report import KeyGroup, Report, ServerStatus
 from celery_redis_exporter.status.format import say_bytes, say_count, say_rate, say_share
 from celery_redis_exporter.status.tables import SERVERS, Cell, Column, Order, Table, arrange
 from celery_redis_exporter.web.view import View
@@ -97,7 +97,7 @@ def _more(table: Table, count: int, view: View) -> str:
     return f'<p class="more"><a href="{escape(view.toggled(table.name).address)}#{table.name}">{text}</a></p>'
 
 
-def _card(server: Server) -> str:
+def _card(server: ServerStatus) -> str:
     trend = server.trend
     figures = (
         _figure("Memory", say_bytes(server.memory.used_bytes), [reading.used_bytes for reading in trend], 0.0)

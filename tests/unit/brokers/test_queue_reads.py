@@ -1,6 +1,6 @@
 """What a scrape asks of the broker, and what it makes of the answers."""
 
-from celery_redis_exporter.brokers.queue_reads import HEAVY_BYTES, LIGHT_BYTES, BacklogPart, QueuesPart, UnackedPart
+from celery_redis_exporter.brokers.queue_reads import HEAVY_BYTES, LIGHT_BYTES, BacklogRead, QueuesRead, UnackedRead
 from celery_redis_exporter.records.samples import Reading
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.sources.refusals import Refusal
@@ -11,12 +11,12 @@ KEYS = QueueKeys(priority_steps=(0, 3))
 MESSAGE = b'{"body": "", "headers": {"id": "a"}}'
 
 
-def make(lab: Lab, names: list[str], keys: QueueKeys = KEYS) -> QueuesPart:
+def make(lab: Lab, names: list[str], keys: QueueKeys = KEYS) -> QueuesRead:
     """The part for these queues."""
-    return QueuesPart(Queues(lab.tasks, names, 10), keys, lab.store, lab.clock, oldest=True)
+    return QueuesRead(Queues(lab.tasks, names, 10), keys, lab.store, lab.clock, oldest=True)
 
 
-def found(part: QueuesPart, replies: list[object]) -> dict[tuple[str, ...], Reading]:
+def found(part: QueuesRead, replies: list[object]) -> dict[tuple[str, ...], Reading]:
     """Samples by metric name and labels."""
     return {(sample.metric.name, *sample.labels): sample.value for sample in part.samples(replies)}
 
@@ -105,7 +105,7 @@ def test_a_queue_is_asked_for_as_soon_as_a_task_names_it() -> None:
 def test_unacked() -> None:
     """Unacknowledged messages: count, age of the oldest, overdue ones; asked against the visibility timeout."""
     lab = Lab()
-    part = UnackedPart(KEYS, 3600, lab.clock)
+    part = UnackedRead(KEYS, 3600, lab.clock)
     cutoff = lab.clock.epoch - 3600
     assert ("ZCOUNT", "unacked_index", "-inf", cutoff) == part.commands()[2]
     oldest = [b"tag", str(lab.clock.epoch - 90).encode()]
@@ -118,7 +118,7 @@ def test_unacked() -> None:
 
 def test_unacked_none_and_refused() -> None:
     """Nothing unacknowledged is age 0; what is refused has no sample."""
-    part = UnackedPart(KEYS, 3600, Lab().clock)
+    part = UnackedRead(KEYS, 3600, Lab().clock)
     empty = {sample.metric.name: sample.value for sample in part.samples([0, [], 0])}
     assert 0 == empty["celery_unacked_oldest_age_seconds"]
     refused = {sample.metric.name for sample in part.samples([Refusal("NOPERM")] * 3)}
@@ -127,8 +127,8 @@ def test_unacked_none_and_refused() -> None:
 
 def test_backlog() -> None:
     """The backlog is asked for while a subscription stands, and left out otherwise."""
-    assert [] == BacklogPart(lambda: None).commands()
-    assert [] == BacklogPart(lambda: None).samples([])
-    part = BacklogPart(lambda: 7)
+    assert [] == BacklogRead(lambda: None).commands()
+    assert [] == BacklogRead(lambda: None).samples([])
+    part = BacklogRead(lambda: 7)
     assert [("CLIENT", "LIST", "ID", 7)] == part.commands()
     assert [12] == [sample.value for sample in part.samples([b"id=7 omem=12 cmd=psubscribe"])]

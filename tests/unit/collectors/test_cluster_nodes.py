@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from celery_redis_exporter.catalog import internals
-from celery_redis_exporter.collectors.cluster_nodes import COLLECTOR, Cluster, Topology, TopologyOptions
+from celery_redis_exporter.collectors.cluster_nodes import COLLECTOR, Cluster, ClusterNodes, ClusterNodesOptions
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.scrape.server_reads import ServerReads
@@ -94,9 +94,9 @@ class Trial:
             cluster.session,
             lambda name, _: cast("Target", Named(name)),
         )
-        options = TopologyOptions(30, max_nodes, 1)
+        options = ClusterNodesOptions(30, max_nodes, 1)
         reads = cast("ServerReads", self.reads)
-        self.topology = Topology([self.cluster], reads, self.lab.store, self.lab.clock, options)
+        self.topology = ClusterNodes([self.cluster], reads, self.lab.store, self.lab.clock, options)
 
 
 def names(*ports: int) -> set[str]:

@@ -14,7 +14,7 @@ from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.collectors.control import BATCH, COLLECTOR, REFUSED_SECONDS, Control, ControlOptions
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.control import MAT_SECONDS, Request
-from celery_redis_exporter.state.control import COMMANDS, SEEDING_SECONDS, Interview
+from celery_redis_exporter.state.control import COMMANDS, SEEDING_SECONDS, Inspection
 from tests.lab import W1, W2, Lab
 from tests.options import control_options
 
@@ -106,10 +106,10 @@ class Round:
 
     def __init__(self, *workers: str, options: ControlOptions | None = None) -> None:
         self.lab = Lab()
-        self.postbox = ScriptedPostbox()
-        self.interview = Interview(self.lab.workers, self.lab.tasks, self.lab.clock)
+        self.control_client = ScriptedPostbox()
+        self.inspection = Inspection(self.lab.workers, self.lab.tasks, self.lab.clock)
         options = options or control_options()
-        self.control = Control(self.postbox, self.interview, self.lab.store, self.lab.clock, options)
+        self.control = Control(self.control_client, self.inspection, self.lab.store, self.lab.clock, options)
         for worker in workers:
             self.lab.beat(worker=worker)
 
@@ -135,10 +135,10 @@ def test_a_round() -> None:
     began = trial.lab.clock.monotonic()
     stop = trial.run()
     assert [(command, [W1, W2]) for command in COMMANDS] == [
-        (sent.command, sent.destination) for sent in trial.postbox.sent
+        (sent.command, sent.destination) for sent in trial.control_client.sent
     ]
     assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1) == trial.lab.value(rows.WORKER_CONCURRENCY, W2)
-    assert ["open", "send", *["receive"] * 6, "settle"] == trial.postbox.calls
+    assert ["open", "send", *["receive"] * 6, "settle"] == trial.control_client.calls
     assert trial.lab.clock.monotonic() - began == sum(stop.waited)
     assert {0} == trial.missing()
     assert 0 == trial.lab.value(task_rows.TASKS, "t", "mail", "failure")
@@ -150,21 +150,21 @@ def test_nobody_is_asked_where_there_is_nobody() -> None:
     """Without workers nothing is sent to the server."""
     trial = Round()
     trial.run(3)
-    assert [] == trial.postbox.calls
+    assert [] == trial.control_client.calls
 
 
 def test_rounds_come_at_their_interval() -> None:
     """All workers are asked once in an interval, the routine only after the first time."""
     trial = Round(W1)
     trial.run(61, lambda: trial.lab.beat(worker=W1))
-    assert 2 * len(COMMANDS) - 2 == len(trial.postbox.sent)
+    assert 2 * len(COMMANDS) - 2 == len(trial.control_client.sent)
 
 
 def test_new_workers_are_asked_between_rounds() -> None:
     """A worker that comes is asked within a second, alone."""
     trial = Round(W1)
     trial.run(3, lambda: trial.lab.beat(worker=W2))
-    assert [[W1], [W2]] == [sent.destination for sent in trial.postbox.sent if sent.command == "stats"]
+    assert [[W1], [W2]] == [sent.destination for sent in trial.control_client.sent if sent.command == "stats"]
 
 
 def test_large_fleets_are_asked_in_batches() -> None:
@@ -172,21 +172,21 @@ def test_large_fleets_are_asked_in_batches() -> None:
     names = [f"w{number}@host" for number in range(2 * BATCH + 1)]
     trial = Round(*names)
     trial.run()
-    asked = [sent.destination for sent in trial.postbox.sent if sent.command == "stats"]
+    asked = [sent.destination for sent in trial.control_client.sent if sent.command == "stats"]
     assert [BATCH, BATCH, 1] == [len(batch) for batch in asked]
     assert names == [name for batch in asked for name in batch]
-    assert 3 == trial.postbox.calls.count("open")
+    assert 3 == trial.control_client.calls.count("open")
     assert all(trial.lab.value(rows.WORKER_CONCURRENCY, name) == 1 for name in names)
 
 
 def test_missing_answers() -> None:
     """A worker that does not answer by the deadline is counted and shows nothing; the others are not affected."""
     trial = Round(W1, W2)
-    trial.postbox.mute = {W2}
+    trial.control_client.mute = {W2}
     began = trial.lab.clock.monotonic()
     stop = trial.run()
     assert 5 <= trial.lab.clock.monotonic() - began - sum(stop.waited) < 5.2
-    assert trial.postbox.calls.count("receive") < 80
+    assert trial.control_client.calls.count("receive") < 80
     assert {1} == trial.missing()
     assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1)
     assert trial.lab.value(rows.WORKER_CONCURRENCY, W2) is None
@@ -196,14 +196,14 @@ def test_missing_answers() -> None:
 def test_answers_that_are_due_find_a_place() -> None:
     """As long as an answer may come late, rounds leave what lets it vanish; afterwards they leave nothing."""
     trial = Round(W1)
-    trial.postbox.mute = {W1}
+    trial.control_client.mute = {W1}
 
     def live() -> None:
-        trial.postbox.mute = set()
+        trial.control_client.mute = set()
         trial.lab.beat(worker=W1)
 
     trial.run(int(MAT_SECONDS) + 120, live)
-    ends = [call for call in trial.postbox.calls if call in {"leave", "settle"}]
+    ends = [call for call in trial.control_client.calls if call in {"leave", "settle"}]
     assert ["leave", "settle"] == sorted(set(ends))
     assert sorted(ends) == ends
     assert 59 <= ends.count("leave") <= 61
@@ -216,13 +216,13 @@ def test_rubbish_is_counted() -> None:
         b"", payload(W1, "1/reserved", ["x" * 1000]), payload(W1, "0/stats", ANSWERS["stats"]),
         payload("stranger@host", "1/reserved", []), payload(W1, "1/stats", {"error": "x"}),
     ]  # fmt: skip
-    send = trial.postbox.send
+    send = trial.control_client.send
 
     def send_among_rubbish(requests: Sequence[Request]) -> None:
-        trial.postbox.answers += rubbish
+        trial.control_client.answers += rubbish
         send(requests)
 
-    trial.postbox.send = send_among_rubbish  # type: ignore[method-assign]
+    trial.control_client.send = send_among_rubbish  # type: ignore[method-assign]
     trial.run()
     reasons = ("envelope", "size", "late", "stranger", "schema", "body", "serializer")
     assert [1, 1, 1, 1, 1, 0, 0] == [trial.invalid(reason) for reason in reasons]
@@ -237,12 +237,12 @@ def test_failures_are_handed_on(step: str) -> None:
     trial.run()
     trial.lab.clock.advance(60)
     trial.lab.beat(worker=W1)
-    trial.postbox.failures = {step: SourceError("closed", "gone")}
+    trial.control_client.failures = {step: SourceError("closed", "gone")}
     with pytest.raises(SourceError):
         trial.run()
     assert trial.lab.value(rows.WORKER_CONCURRENCY, W1) is None
     assert 0 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
-    trial.postbox.failures = {}
+    trial.control_client.failures = {}
     trial.run()
     assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1)
     assert 1 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
@@ -252,7 +252,7 @@ def test_failures_are_handed_on(step: str) -> None:
 def test_a_user_without_rights_switches_it_off() -> None:
     """Want of rights is said in one line with its cure, shown, tried again after an hour, and no failure."""
     trial = Round(W1)
-    trial.postbox.failures = {"send": SourceError("noperm", "PUBLISH: NOPERM")}
+    trial.control_client.failures = {"send": SourceError("noperm", "PUBLISH: NOPERM")}
     seen: list[float | None] = []
 
     def look() -> None:
@@ -267,9 +267,9 @@ def test_a_user_without_rights_switches_it_off() -> None:
     assert [0, 0] == seen
     assert "PUBLISH: NOPERM" == trial.control.refused
     assert 0 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
-    assert "close" in trial.postbox.calls
+    assert "close" in trial.control_client.calls
     assert 0 == trial.lab.workers.seeding
-    trial.postbox.failures = {}
+    trial.control_client.failures = {}
     trial.lab.beat()
     trial.run()
     assert (1, "") == (trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR), trial.control.refused)
@@ -278,15 +278,15 @@ def test_a_user_without_rights_switches_it_off() -> None:
 def test_a_stop_ends_a_round() -> None:
     """A stop does not wait for answers, and counts none as missing."""
     trial = Round(W1)
-    trial.postbox.mute = {W1}
+    trial.control_client.mute = {W1}
     stop = threading.Event()
-    send = trial.postbox.send
+    send = trial.control_client.send
 
     def send_and_stop(requests: Sequence[Request]) -> None:
         send(requests)
         stop.set()
 
-    trial.postbox.send = send_and_stop  # type: ignore[method-assign]
+    trial.control_client.send = send_and_stop  # type: ignore[method-assign]
     trial.control.run(stop, lambda: None)
     assert {0} == trial.missing()
 
@@ -300,7 +300,7 @@ def test_off() -> None:
     """With an interval of 0 nobody is asked, that is shown, and no event waits for an answer."""
     trial = Round(W1, options=control_options(interval=0))
     trial.run()
-    assert [] == trial.postbox.calls
+    assert [] == trial.control_client.calls
     assert 0 == trial.lab.value(internals.CONTROL_ENABLED)
     assert 0 == trial.lab.workers.seeding
     assert not control_options(interval=0).is_needed
@@ -315,5 +315,5 @@ def test_events_are_enabled() -> None:
             trial.lab.beat(processed)
         trial.run(5)
         expected = [("enable_events", [W1], "")] if enable else []
-        assert expected == [(sent.command, sent.destination, sent.ticket) for sent in trial.postbox.sent]
+        assert expected == [(sent.command, sent.destination, sent.ticket) for sent in trial.control_client.sent]
         assert float(enable) == trial.lab.value(internals.EVENTS_ENABLED)

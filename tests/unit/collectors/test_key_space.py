@@ -8,7 +8,7 @@ import pytest
 
 from celery_redis_exporter.catalog import Metric, internals
 from celery_redis_exporter.catalog import key_space as rows
-from celery_redis_exporter.collectors.key_space import KEPT_SECONDS, OUTCOMES, KeySpace, KeySpaceOptions, pause
+from celery_redis_exporter.collectors.key_space import KEPT_SECONDS, OUTCOMES, KeySamplingOptions, KeySpace, pause
 from celery_redis_exporter.collectors.key_sweep import KeyNames
 from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.errors import SourceError
@@ -32,7 +32,7 @@ class Site:
         reader = KeySpaceReader(cast("Session", self.server), self.lab.clock, 1.0, select=True)
         databases = {0: lambda: NAMES, 2: lambda: NAMES}
         budget = key_budget(names=names, duty=1.0)
-        options = KeySpaceOptions(databases, 60.0, budget, max_groups)
+        options = KeySamplingOptions(databases, 60.0, budget, max_groups)
         self.key_space = KeySpace("broker", reader, options, self.lab.store, self.lab.clock)
         self.stop = threading.Event()
 

@@ -7,9 +7,9 @@ import pytest
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
-from celery_redis_exporter.collectors.queue_discovery import COLLECTOR, Discovery
+from celery_redis_exporter.collectors.queue_discovery import COLLECTOR, QueueDiscovery
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.sources.queues import Found, QueueScan
+from celery_redis_exporter.sources.queues import QueueScan, ScanBatch
 from celery_redis_exporter.state.queues import Queues
 from tests.lab import Lab
 
@@ -17,10 +17,10 @@ from tests.lab import Lab
 class ScriptedScan:
     """Gives batches, or raises, as told."""
 
-    def __init__(self, *script: Found | SourceError) -> None:
+    def __init__(self, *script: ScanBatch | SourceError) -> None:
         self.script = list(script)
 
-    def next_batch(self) -> Found:
+    def next_batch(self) -> ScanBatch:
         """The next step."""
         step = self.script.pop(0)
         if isinstance(step, SourceError):
@@ -33,10 +33,10 @@ def binding(queue: str) -> bytes:
     return f"\x06\x16\x06\x16{queue}".encode()
 
 
-def search(lab: Lab, queues: Queues, *script: Found | SourceError, max_keys: int = 10_000) -> None:
+def search(lab: Lab, queues: Queues, *script: ScanBatch | SourceError, max_keys: int = 10_000) -> None:
     """One pass."""
     stop = threading.Event()
-    discovery = Discovery(cast("QueueScan", ScriptedScan(*script)), queues, lab.store, lab.clock, "celeryev")
+    discovery = QueueDiscovery(cast("QueueScan", ScriptedScan(*script)), queues, lab.store, lab.clock, "celeryev")
     discovery.run(stop, 0.0, max_keys, stop.set)
 
 
@@ -46,8 +46,8 @@ def test_pass() -> None:
     queues = Queues(lab.tasks, [], 10)
     search(
         lab, queues,
-        Found([binding("b"), binding("w@h.celery.pidbox")], {b"1.reply", b"2.reply"}, complete=False),
-        Found([binding("a"), b"junk"], {b"2.reply"}, complete=True),
+        ScanBatch([binding("b"), binding("w@h.celery.pidbox")], {b"1.reply", b"2.reply"}, complete=False),
+        ScanBatch([binding("a"), b"junk"], {b"2.reply"}, complete=True),
     )  # fmt: skip
     assert ("b", "a") == queues.names()
     assert 2 == lab.value(rows.REPLY_QUEUES)
@@ -60,7 +60,9 @@ def test_pass_is_bounded() -> None:
     """A pass looks at no more keys than it may, and does not count what it did not see whole."""
     lab = Lab()
     queues = Queues(lab.tasks, [], 10)
-    search(lab, queues, *(Found([binding(f"q{number}")], set(), complete=False) for number in range(9)), max_keys=2000)
+    search(
+        lab, queues, *(ScanBatch([binding(f"q{number}")], set(), complete=False) for number in range(9)), max_keys=2000
+    )
     assert ("q0", "q1") == queues.names()
     assert lab.value(rows.REPLY_QUEUES) is None
 

@@ -17,12 +17,12 @@ from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.events import (
     Broken,
     EventMessage,
-    Stranger,
     TaskFailed,
     TaskReceived,
     TaskSent,
     TaskStarted,
     TaskSucceeded,
+    UnknownEvent,
     WorkerHeartbeat,
 )
 
@@ -54,10 +54,10 @@ def test_captured_messages(name: str) -> None:
     sent = body if isinstance(body, list) else [body]
     known = [event for event in sent if event["type"] != "task-progress"]
     decoded = decode_message(sample["raw_payload"].encode())
-    events = [part for part in decoded if not isinstance(part, Stranger | Broken)]
+    events = [part for part in decoded if not isinstance(part, UnknownEvent | Broken)]
     assert [event["type"] for event in known] == [type(event).__struct_config__.tag for event in events]
     assert [event["timestamp"] for event in known] == [event.timestamp for event in events]
-    assert [Stranger()] * (len(sent) - len(known)) == [part for part in decoded if part not in events]
+    assert [UnknownEvent()] * (len(sent) - len(known)) == [part for part in decoded if part not in events]
 
 
 def test_fields_of_a_life() -> None:
@@ -152,7 +152,7 @@ def test_unknown_types_are_no_errors() -> None:
     """Events of other types (custom events, gossip) are counted apart, next to the known ones."""
     batch = [started(), {"type": "task-progress", "percent": 50}, {"type": "worker-elect"}]
     decoded = decode_message(envelope(json.dumps(batch).encode()))
-    assert [TaskStarted, Stranger, Stranger] == [type(part) for part in decoded]
+    assert [TaskStarted, UnknownEvent, UnknownEvent] == [type(part) for part in decoded]
 
 
 def test_body_without_base64() -> None:

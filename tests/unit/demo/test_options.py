@@ -3,19 +3,19 @@
 import pytest
 
 from celery_redis_exporter.cli import main
-from celery_redis_exporter.demo.options import Options, read_options
+from celery_redis_exporter.demo.options import DemoOptions, read_options
 from celery_redis_exporter.errors import ConfigError
 
 
 def test_without_flags_ports_are_chosen_and_nothing_ends_it() -> None:
     """The plain command takes what is free and runs until it is stopped."""
-    assert Options(port=None, redis_port=0, seconds=None) == read_options([])
+    assert DemoOptions(port=None, redis_port=0, seconds=None) == read_options([])
 
 
 def test_equals_sign_and_space_are_the_same() -> None:
     """Flags are written as those of every other command."""
     spaced = read_options(["--port", "9900", "--redis-port", "6390", "--seconds", "2.5"])
-    assert Options(9900, 6390, 2.5) == spaced == read_options(["--port=9900", "--redis-port=6390", "--seconds=2.5"])
+    assert DemoOptions(9900, 6390, 2.5) == spaced == read_options(["--port=9900", "--redis-port=6390", "--seconds=2.5"])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.catalog.metric import counter, gauge, histogram, summary
-from celery_redis_exporter.exposition.collector import Collector
+from celery_redis_exporter.exposition.collector import RegistryCollector
 from celery_redis_exporter.exposition.families import SampleSeries
 from celery_redis_exporter.records.samples import Distribution, Family
 
@@ -24,14 +24,14 @@ def refuse() -> list[Family]:
 def test_registering_does_not_collect() -> None:
     """A registry learns the names from the catalogue, and refuses the same collector's names a second time."""
     registry = CollectorRegistry(auto_describe=True)
-    registry.register(Collector(refuse))
+    registry.register(RegistryCollector(refuse))
     with pytest.raises(ValueError, match="celery_tasks"):
-        registry.register(Collector(refuse))
+        registry.register(RegistryCollector(refuse))
 
 
 def test_describe_gives_the_whole_catalogue() -> None:
     """Every metric of the catalogue is described, once (a summary by its parts) and without a sample."""
-    described = list(Collector(refuse).describe())
+    described = list(RegistryCollector(refuse).describe())
     summaries = sum(metric.kind is Kind.SUMMARY for metric in CATALOG.values())
     assert len(CATALOG) + 2 * summaries == len(described)
     assert [] == [sample for metric in described for sample in metric.samples]
@@ -39,7 +39,7 @@ def test_describe_gives_the_whole_catalogue() -> None:
 
 def test_types() -> None:
     """Each kind is prometheus_client's of that name, but counters without ``_total`` and what makes up a summary."""
-    described = Collector(refuse, (COUNTER, PLAIN, GAUGE, HISTOGRAM, SUMMARY)).describe()
+    described = RegistryCollector(refuse, (COUNTER, PLAIN, GAUGE, HISTOGRAM, SUMMARY)).describe()
     expected = [
         ("test", "counter"), ("test_plain", "unknown"), ("test_level", "gauge"), ("test_seconds", "histogram"),
         ("test_usec", "gauge"), ("test_usec_count", "unknown"), ("test_usec_sum", "unknown"),
@@ -52,7 +52,7 @@ def test_collect_reads_anew_and_leaves_out_what_is_absent() -> None:
     level = iter([1.0, None, 2.0])
     spread = SampleSeries(())
     spread.bounds = (1.0,)
-    collector = Collector(
+    collector = RegistryCollector(
         lambda: [
             Family(GAUGE, [SampleSeries(())], [next(level)]),
             Family(HISTOGRAM, [spread], [Distribution([1, 1], 3.0)]),

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.sources.control import MAT_SECONDS, READ_AT_ONCE, Mailbox, Request
+from celery_redis_exporter.sources.control import MAT_SECONDS, READ_AT_ONCE, RedisControlClient, Request
 from celery_redis_exporter.sources.event_stream import Topic
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.sources.refusals import Refusal
@@ -44,10 +44,10 @@ class ScriptedSession:
         return 1
 
 
-def make(session: ScriptedSession, keys: QueueKeys | None = None) -> Mailbox:
+def make(session: ScriptedSession, keys: QueueKeys | None = None) -> RedisControlClient:
     """The mailbox on such a session."""
     keys = keys or QueueKeys(global_keyprefix="app:")
-    return Mailbox(cast("Session", session), keys, TOPIC, 2)
+    return RedisControlClient(cast("Session", session), keys, TOPIC, 2)
 
 
 def test_a_mat_is_laid_before_anything_is_asked() -> None:
@@ -136,5 +136,5 @@ def test_refusals(command: str, text: str, reason: str) -> None:
 
 def test_rights() -> None:
     """The rights that it names are those that are tested on a real server."""
-    mailbox = Mailbox(cast("Session", ScriptedSession()), QueueKeys(), Topic("celery.pidbox"), 2)
+    mailbox = RedisControlClient(cast("Session", ScriptedSession()), QueueKeys(), Topic("celery.pidbox"), 2)
     assert f"ACL SETUSER <user> {' '.join(CONTROL_RIGHTS)}" == mailbox.rights

@@ -7,7 +7,14 @@ from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.events import WorkerHeartbeat
 from celery_redis_exporter.records.inspection import Answers, ConsumedQueue, HeldTask, WorkerStats
-from celery_redis_exporter.state.control import COMMANDS, NUDGE_SECONDS, ROUTINE, SEEDING_SECONDS, Interview, Target
+from celery_redis_exporter.state.control import (
+    COMMANDS,
+    NUDGE_SECONDS,
+    ROUTINE,
+    SEEDING_SECONDS,
+    Inspection,
+    InspectionTarget,
+)
 from celery_redis_exporter.state.tracking import TaskLimits
 from tests.lab import W1, W2, Lab
 from tests.options import task_limits
@@ -26,15 +33,15 @@ class Asking(Lab):
 
     def __init__(self, tasks: TaskLimits | None = None) -> None:
         super().__init__(tasks)
-        self.interview = Interview(self.workers, self.tasks, self.clock)
-        self.interview.expect(answers=True)
+        self.inspection = Inspection(self.workers, self.tasks, self.clock)
+        self.inspection.expect(answers=True)
 
     def answers(self, worker: str = W1, **given: object) -> None:
         """Fold a worker's answers to all commands; an unnamed one is as of an idle worker."""
         idle: dict[str, object] = {
             "stats": STATS, "active_queues": [MAIL], "scheduled": [], "reserved": [], "active": [], "registered": [],
         }  # fmt: skip
-        self.interview.fold(Target(worker, COMMANDS), Answers(**{**idle, **given}))  # type: ignore[arg-type]
+        self.inspection.fold(InspectionTarget(worker, COMMANDS), Answers(**{**idle, **given}))  # type: ignore[arg-type]
 
     def shown(self, metrics: tuple[Metric, ...] = GAUGES, worker: str = W1) -> list[float | None]:
         """The values of a worker's gauges."""
@@ -67,7 +74,7 @@ def test_what_is_not_answered_is_absent(lab: Asking) -> None:
     lab.answers()
     lab.answers(stats=STATS._replace(prefetch_count=0, max_rss=None), reserved=None)
     assert [2, 0, 7, None, None, 0] == lab.shown()
-    lab.interview.fold(Target(W1, ROUTINE), Answers())
+    lab.inspection.fold(InspectionTarget(W1, ROUTINE), Answers())
     assert [None] * len(GAUGES) == lab.shown()
     assert lab.value(rows.WORKER_POOL_INFO, W1, "prefork") is None
     assert lab.value(rows.WORKER_QUEUE_INFO, W1, "mail") is None
@@ -103,7 +110,7 @@ def test_answers_go_with_who_gave_them(lab: Asking, end: str) -> None:
         case "new process":
             lab.beat(pid=2)
         case _:
-            lab.interview.forget()
+            lab.inspection.forget()
     assert [None] * len(GAUGES) == lab.shown()
     assert lab.value(rows.WORKER_QUEUE_INFO, W1, "mail") is None
     assert lab.value(rows.WORKER_POOL_INFO, W1, "prefork") is None
@@ -125,7 +132,7 @@ def test_heartbeats_come_before_answers(lab: Asking) -> None:
     lab.answers()
     assert 5 == lab.value(rows.WORKER_CONCURRENCY, W1)
     assert lab.value(rows.WORKER_QUEUE_INFO, W1, "mail") is None
-    lab.interview.forget()
+    lab.inspection.forget()
     assert (5, 1) == (lab.value(rows.WORKER_CONCURRENCY, W1), lab.value(rows.WORKER_QUEUE_INFO, W1, "a"))
     lab.workers.fold_heartbeat(WorkerHeartbeat(W1, lab.clock.epoch, 1, queues=["a"], concurrency=4))
     assert (4, None) == (lab.value(rows.WORKER_CONCURRENCY, W1), lab.value(rows.WORKER_QUEUE_INFO, W1, "b"))
@@ -133,21 +140,21 @@ def test_heartbeats_come_before_answers(lab: Asking) -> None:
 
 def test_who_is_asked_what(lab: Asking) -> None:
     """New workers are asked everything once, at once; the others the routine, in the rounds; the absent nothing."""
-    assert [Target(W1, COMMANDS)] == lab.interview.targets(everyone=False)
+    assert [InspectionTarget(W1, COMMANDS)] == lab.inspection.targets(everyone=False)
     lab.answers()
-    assert [] == lab.interview.targets(everyone=False)
+    assert [] == lab.inspection.targets(everyone=False)
     lab.beat(worker=W2)
-    assert [Target(W2, COMMANDS)] == lab.interview.targets(everyone=False)
-    assert [Target(W1, ROUTINE), Target(W2, COMMANDS)] == lab.interview.targets(everyone=True)
+    assert [InspectionTarget(W2, COMMANDS)] == lab.inspection.targets(everyone=False)
+    assert [InspectionTarget(W1, ROUTINE), InspectionTarget(W2, COMMANDS)] == lab.inspection.targets(everyone=True)
     lab.offline(W2)
-    assert [Target(W1, ROUTINE)] == lab.interview.targets(everyone=True)
+    assert [InspectionTarget(W1, ROUTINE)] == lab.inspection.targets(everyone=True)
 
 
 def test_the_unanswered_is_asked_again_in_the_next_round(lab: Asking) -> None:
     """A worker that did not answer at first is not asked every second, but everything in the next round."""
-    lab.interview.fold(Target(W1, COMMANDS), Answers())
-    assert [] == lab.interview.targets(everyone=False)
-    assert [Target(W1, COMMANDS)] == lab.interview.targets(everyone=True)
+    lab.inspection.fold(InspectionTarget(W1, COMMANDS), Answers())
+    assert [] == lab.inspection.targets(everyone=False)
+    assert [InspectionTarget(W1, COMMANDS)] == lab.inspection.targets(everyone=True)
 
 
 @pytest.mark.parametrize("change", ["process", "gap", "return"])
@@ -162,7 +169,7 @@ def test_who_is_asked_anew(lab: Asking, change: str) -> None:
         case _:
             lab.advance(60)
             lab.beat()
-    assert [Target(W1, COMMANDS)] == lab.interview.targets(everyone=False)
+    assert [InspectionTarget(W1, COMMANDS)] == lab.inspection.targets(everyone=False)
 
 
 def test_a_task_never_slips_between_two_questions() -> None:
@@ -188,7 +195,7 @@ def test_held_tasks_are_taken_over(lab: Asking) -> None:
 
 def test_held_tasks_are_taken_over_once(lab: Asking) -> None:
     """After its introduction a worker's events tell what it holds: later answers are counted, not taken over."""
-    lab.interview.fold(Target(W1, ROUTINE), Answers(reserved=[held("a", "later")]))
+    lab.inspection.fold(InspectionTarget(W1, ROUTINE), Answers(reserved=[held("a", "later")]))
     assert 1 == lab.value(rows.WORKER_RESERVED, W1)
     assert "later" not in lab.tasks.names.by_name
 
@@ -251,7 +258,7 @@ def test_events_do_not_wait_for_ever(lab: Asking) -> None:
     lab.answers("told@host")
     lab.succeeded("c", 1, worker="told@host")
     assert 3 == lab.value(internals.TASKS_UNMATCHED, "task-succeeded")
-    lab.interview.expect(answers=False)
+    lab.inspection.expect(answers=False)
     lab.beat(worker=W2)
     lab.succeeded("d", 1, worker=W2)
     assert 4 == lab.value(internals.TASKS_UNMATCHED, "task-succeeded")
@@ -278,7 +285,7 @@ def test_queue_of_a_held_task(
 
 def zeros(lab: Asking, name: str, *queues: str) -> list[float | None]:
     """The failures of a task on these queues."""
-    lab.interview.foresee()
+    lab.inspection.foresee()
     return [lab.value(task_rows.TASKS, name, queue, "failure") for queue in queues]
 
 
@@ -320,14 +327,14 @@ def test_what_is_foreseen_leaves_room() -> None:
     lab = Asking(task_limits(pairs=10))
     lab.beat()
     lab.answers(registered=[f"t{number}" for number in range(20)])
-    lab.interview.foresee()
+    lab.inspection.foresee()
     assert 5 == len(lab.tasks.names.by_name)
 
 
 def test_idle_counters_are_not_made_again(lab: Asking) -> None:
     """Counters of a registered task that expired stay away until the fleet changes."""
     lab.answers(registered=["new"])
-    lab.interview.foresee()
+    lab.inspection.foresee()
     lab.tasks.sweep(0)
     lab.tasks.sweep(1e9)
     assert [None] == zeros(lab, "new", "mail")
@@ -335,16 +342,16 @@ def test_idle_counters_are_not_made_again(lab: Asking) -> None:
 
 def test_silent_workers_are_found_once_a_minute(lab: Asking) -> None:
     """A worker that processes tasks without task events is named, once a minute; others never."""
-    assert [] == lab.interview.silent()
+    assert [] == lab.inspection.silent()
     for processed in (1, 2, 3):
         lab.beat(processed)
     assert 0 == lab.value(rows.WORKER_TASK_EVENTS, W1)
-    assert [W1] == lab.interview.silent()
-    assert [] == lab.interview.silent()
+    assert [W1] == lab.inspection.silent()
+    assert [] == lab.inspection.silent()
     for _ in range(4):
         lab.clock.advance(NUDGE_SECONDS / 4)
         lab.beat(3)
-    assert [W1] == lab.interview.silent()
+    assert [W1] == lab.inspection.silent()
     lab.started("a", 1)
     lab.clock.advance(NUDGE_SECONDS)
-    assert [] == lab.interview.silent()
+    assert [] == lab.inspection.silent()

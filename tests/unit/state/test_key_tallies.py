@@ -11,8 +11,8 @@ from celery_redis_exporter.state.key_tallies import (
     OVERFLOW,
     Estimate,
     KeyReading,
+    KeyTally,
     Scale,
-    Tally,
     estimate,
     fold_rest,
 )
@@ -39,9 +39,9 @@ def reading(size: int | None, *, lasts: bool | None = True, name: bytes = b"k") 
     return KeyReading("g", name, size, lasts)
 
 
-def tally_of(sizes: Sequence[int], names: int | None = None, kept: int = 0) -> Tally:
+def tally_of(sizes: Sequence[int], names: int | None = None, kept: int = 0) -> KeyTally:
     """A tally of measured keys among ``names``."""
-    tally = Tally()
+    tally = KeyTally()
     tally.names = len(sizes) if names is None else names
     for number, size in enumerate(sizes):
         tally.measure(reading(size, name=b"%d" % number), kept)
@@ -92,7 +92,7 @@ def test_errors_of_rare_groups_are_honest(keys: int) -> None:
 
 def test_merged_tallies_weigh_by_names() -> None:
     """A mean that stands for many names outweighs one that stands for few, however many of those were measured."""
-    both = Tally()
+    both = KeyTally()
     both.merge(tally_of([100] * 5, names=900), 0)
     both.merge(tally_of([1100] * 50, names=100), 0)
     assert (1000, 55, 200.0) == (both.names, both.measured, both.mean)
@@ -103,7 +103,7 @@ def test_merging_parts_gives_the_whole() -> None:
     """Parts that were measured alike give what all of them together give."""
     chance = dice(5)
     sizes = [chance.randint(50, 5000) for _ in range(400)]
-    whole, parts = tally_of(sizes), Tally()
+    whole, parts = tally_of(sizes), KeyTally()
     for start in range(0, 400, 50):
         parts.merge(tally_of(sizes[start : start + 50]), 0)
     assert pytest.approx((whole.mean, whole.variance)) == (parts.mean, parts.variance)
@@ -111,7 +111,7 @@ def test_merging_parts_gives_the_whole() -> None:
 
 def test_times_to_live_are_told_as_a_share() -> None:
     """The share without a time to live is that of the keys whose time to live is known."""
-    tally = Tally()
+    tally = KeyTally()
     tally.names = 4
     for lasts in (True, False, False, None):
         tally.measure(reading(10, lasts=lasts), 0)
@@ -125,20 +125,20 @@ def test_census_is_added_exactly() -> None:
     found = estimate("g", tally_of([100] * 10), census, Scale(50, 100, exact=False))
     assert (22, 10_000) == (found.keys, found.memory)
     assert pytest.approx(21 / 22) == found.without_ttl
-    assert Estimate("g", 2, 0.0, 8000, 0.0, 0.5) == estimate("g", Tally(), census, Scale(50, 100, exact=False))
+    assert Estimate("g", 2, 0.0, 8000, 0.0, 0.5) == estimate("g", KeyTally(), census, Scale(50, 100, exact=False))
 
 
 def test_unmeasured_memory_is_absent() -> None:
     """Where no key of a group could be measured its memory is unknown, and its count is told."""
     found = estimate("g", tally_of([], names=5), (), Scale(10, 20, exact=False))
     assert (10, None, None) == (found.keys, found.memory, found.memory_error)
-    assert estimate("g", Tally(), [reading(None)], Scale(10, 20, exact=False)).memory is None
+    assert estimate("g", KeyTally(), [reading(None)], Scale(10, 20, exact=False)).memory is None
 
 
 def test_the_largest_keys_are_kept() -> None:
     """Of each group so many of the largest measured keys are kept as are asked for, over merges and the census too."""
     assert [(20, b"2"), (900, b"1")] == sorted(tally_of([5, 900, 20], kept=2).largest)
-    both = Tally()
+    both = KeyTally()
     both.merge(tally_of([5, 900, 20], kept=2), 2)
     both.merge(tally_of([700, 1, 30], kept=2), 2)
     both.merge(tally_of([], kept=2), 2)
@@ -173,7 +173,7 @@ def test_the_rest_is_added_up() -> None:
 )
 def test_number_of_keys_to_measure(sizes: list[int], expected: int) -> None:
     """Of a group 200 to 5,000 keys are measured: as many as an error of 2.5 % of the mean size requires."""
-    tally = Tally()
+    tally = KeyTally()
     for size in sizes:
         tally.measure(reading(size), 0)
     assert expected == tally.target

@@ -6,13 +6,13 @@ from typing import cast
 
 import pytest
 
-from celery_redis_exporter.brokers.queue_reads import QueuesPart
+from celery_redis_exporter.brokers.queue_reads import QueuesRead
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
-from celery_redis_exporter.collectors.queue_discovery import Discovery
+from celery_redis_exporter.collectors.queue_discovery import QueueDiscovery
 from celery_redis_exporter.records.events import WorkerHeartbeat
 from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, QueueReading
-from celery_redis_exporter.sources.queues import Found, QueueKeys, QueueScan
+from celery_redis_exporter.sources.queues import QueueKeys, QueueScan, ScanBatch
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
@@ -48,11 +48,11 @@ class Site(Lab):
         stop = threading.Event()
 
         class Scan:
-            def next_batch(self) -> Found:
-                return Found(members, set(), complete=True)
+            def next_batch(self) -> ScanBatch:
+                return ScanBatch(members, set(), complete=True)
 
         if self.bound or self.queues.known():
-            discovery = Discovery(cast("QueueScan", Scan()), self.queues, self.store, self.clock, "celeryev")
+            discovery = QueueDiscovery(cast("QueueScan", Scan()), self.queues, self.store, self.clock, "celeryev")
             discovery.run(stop, 0.0, 1000, stop.set)
 
     def scrape(self) -> set[str]:
@@ -213,7 +213,7 @@ def test_rewritten_queues_are_forgotten_too() -> None:
 def test_nothing_is_kept_of_forgotten_queues() -> None:
     """A thousand queues that come and go leave nothing behind in what reads them."""
     site = Site(limit=1000)
-    part = QueuesPart(site.queues, QueueKeys(priority_steps=(0,)), site.store, site.clock, oldest=True)
+    part = QueuesRead(site.queues, QueueKeys(priority_steps=(0,)), site.store, site.clock, oldest=True)
     site.queues.add(f"bcast.{number}" for number in range(1000))
     assert 2000 == len(part.commands())
     part.samples([0, None] * 1000)

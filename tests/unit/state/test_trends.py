@@ -1,6 +1,6 @@
 """The last readings of each server."""
 
-from celery_redis_exporter.records.report import Reading
+from celery_redis_exporter.records.report import TrendReading
 from celery_redis_exporter.state.trends import READINGS, SPACING, Counts, Trends
 
 
@@ -11,7 +11,7 @@ def test_readings() -> None:
     trends.note("a", 110.0, 6.0, Counts(13, 11, 300))
     trends.note("a", 120.0, 7.0, Counts(13, 11, 300))
     assert trends.of("a") == [
-        Reading(100.0, 5.0, None, None), Reading(110.0, 6.0, 0.75, 20.0), Reading(120.0, 7.0, None, 0.0),
+        TrendReading(100.0, 5.0, None, None), TrendReading(110.0, 6.0, 0.75, 20.0), TrendReading(120.0, 7.0, None, 0.0),
     ]  # fmt: skip
     assert [] == trends.of("b")
 
@@ -21,7 +21,7 @@ def test_a_restarted_server_has_no_pace_across_its_restart() -> None:
     trends = Trends()
     trends.note("a", 100.0, 5.0, Counts(10, 10, 100))
     trends.note("a", 110.0, 6.0, Counts(1, 1, 5))
-    assert Reading(110.0, 6.0, None, None) == trends.of("a")[-1]
+    assert TrendReading(110.0, 6.0, None, None) == trends.of("a")[-1]
 
 
 def test_readings_are_bounded_and_spaced() -> None:

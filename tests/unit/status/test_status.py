@@ -17,7 +17,7 @@ from celery_redis_exporter.records.report import Check, Failure, Health, Report
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.state.series import NewSeries, Store
-from celery_redis_exporter.status import MARKED, Found, Status
+from celery_redis_exporter.status import MARKED, Snapshot, Status
 from celery_redis_exporter.status.schema import build_schema
 from celery_redis_exporter.status.servers import Servers
 from tests.fakes import FakeClock
@@ -62,7 +62,7 @@ class Scene:
 
     def report(self) -> Report:
         """Give the report, which must fit its schema."""
-        found = Found(self.store.collect(whole=True), {"broker": self.samples}, [], [self.stream], self.failures)
+        found = Snapshot(self.store.collect(whole=True), {"broker": self.samples}, [], [self.stream], self.failures)
         report = self.status.report(found)
         jsonschema.validate(json.loads(msgspec.json.encode(report)), build_schema())
         return report
@@ -229,7 +229,7 @@ def test_servers(scene: Scene) -> None:
     scene.samples = away
     assert ("critical", "no answer: broker (refused)") == _told(scene.health("Redis"))
     found = {"broker": UP, "broker/sentinel/1": [Sample(redis_rows.UP, ("broker/sentinel/1",), 0)]}
-    report = scene.status.report(Found([], found, [], [], None))
+    report = scene.status.report(Snapshot([], found, [], [], None))
     assert ("warning", "no answer of sentinels: broker/sentinel/1 (unknown)") == _told(report.health[1])
     for used, state in ((74, "ok"), (76, "warning"), (91, "critical")):
         scene.samples = [*UP, *_memory(used, 100)]

@@ -9,12 +9,12 @@ from celery_redis_exporter.records.report import (
     Failure,
     Health,
     KeyGroup,
-    Queue,
-    Reading,
+    QueueStatus,
     Recent,
     Report,
+    TrendReading,
     Unacked,
-    Worker,
+    WorkerStatus,
 )  # fmt: skip
 from celery_redis_exporter.web.page import content_security_policy, read_asset, render_page
 from celery_redis_exporter.web.tables import SHOWN, draw_trend
@@ -82,12 +82,12 @@ def test_everything_is_escaped() -> None:
     """Nothing that comes in can become markup."""
     server = make_server(
         EVIL, up=False, error=EVIL, version=EVIL, role=EVIL,
-        key_groups=[KeyGroup(db="db0", name=EVIL, keys=1)], trend=[Reading(1.0, 1.0), Reading(2.0, 2.0)],
+        key_groups=[KeyGroup(db="db0", name=EVIL, keys=1)], trend=[TrendReading(1.0, 1.0), TrendReading(2.0, 2.0)],
     )  # fmt: skip
     page = render_page(
         make_report(
             version=EVIL, health=[Health(EVIL, "warning", EVIL)], tasks=[make_task(EVIL, queues=[EVIL])],
-            workers=[Worker(name=EVIL, state="lost", pool=EVIL, queues=[EVIL])], queues=[Queue(name=EVIL)],
+            workers=[WorkerStatus(name=EVIL, state="lost", pool=EVIL, queues=[EVIL])], queues=[QueueStatus(name=EVIL)],
             redis=[server], failures=[Failure(1.0, EVIL, EVIL, EVIL, EVIL)], unacked=Unacked(messages=1.0),
         ),
         View.of({"q": EVIL, "tasks": EVIL, "all": EVIL, "refresh": EVIL}), f"/{EVIL}",
@@ -141,7 +141,7 @@ def test_filter() -> None:
     """Rows stay whose name or queue has the text, whatever its case; how many were left out is said."""
     given = make_report(
         tasks=[make_task("shop.Pay", queues=["x"]), make_task("shop.mail", queues=["payments"]), make_task("other")],
-        workers=[Worker(name="w", state="online", queues=["payments"]), Worker(name="v", state="online")],
+        workers=[WorkerStatus(name="w", state="online", queues=["payments"]), WorkerStatus(name="v", state="online")],
     )
     page = show(given, q=" PAY ")
     assert ["shop.Pay", "shop.mail"] == sorted(page.column("Task"))
@@ -173,8 +173,8 @@ def test_what_is_wrong_has_a_colour_and_a_word() -> None:
     recent = Recent(ended=50, failure_ratio=0.4)
     page = render_page(
         make_report(
-            workers=[Worker(name="w", state="lost")],
-            queues=[Queue(name="q", length=5, consumers=0, verdict="critical")],
+            workers=[WorkerStatus(name="w", state="lost")],
+            queues=[QueueStatus(name="q", length=5, consumers=0, verdict="critical")],
             tasks=[make_task("t", recent=recent, verdict="critical")],
         ),
         View(), "/metrics",

@@ -24,7 +24,7 @@ class Finding(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
-class Row(NamedTuple):
+class FindingRow(NamedTuple):
     """A kind of finding: its stable ``code``, its level, what it means, and its cause (empty where all is well)."""
 
     code: str

@@ -46,30 +46,30 @@ def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
 
 
 def _refused(checkup: Checkup, error: SourceError) -> Finding:
-    place, postbox = checkup.place("broker"), checkup.broker.postbox
+    place, control_client = checkup.place("broker"), checkup.broker.control_client
     if error.reason != "noperm":
         return rows.CONTROL_BROKEN.found("control", f"{error.reason}: {error}", *filter(None, [place.probe()]))
-    rights = postbox.rights.partition("<user> ")[2]
-    line = place.grant(rights) or postbox.rights.replace("<user>", place.user)
+    rights = control_client.rights.partition("<user> ")[2]
+    line = place.grant(rights) or control_client.rights.replace("<user>", place.user)
     return rows.CONTROL_DENIED.found("control", str(error), line)
 
 
 def _ask_all(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str] | None]:
     """Return the queues of the workers that answered; raise SourceError."""
-    postbox, answered = checkup.broker.postbox, dict[str, frozenset[str] | None]()
+    control_client, answered = checkup.broker.control_client, dict[str, frozenset[str] | None]()
     try:
         for first in range(0, len(names), BATCH):
             answered |= _ask(checkup, names[first : first + BATCH])
-        postbox.settle(complete=len(answered) == len(names))
+        control_client.settle(complete=len(answered) == len(names))
     finally:
-        postbox.close()
+        control_client.close()
     return answered
 
 
 def _ask(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str] | None]:
     celery, found = checkup.settings.celery, dict[str, frozenset[str] | None]()
     request = Request(COMMAND, names, f"{TOKEN}/{COMMAND}")
-    for payloads in ask(checkup.broker.postbox, [request], celery.inspect_timeout, checkup.clock, checkup.stop):
+    for payloads in ask(checkup.broker.control_client, [request], celery.inspect_timeout, checkup.clock, checkup.stop):
         for payload in payloads:
             with suppress(DecodeError):
                 reply = read_answer(payload, TOKEN, celery.inspect_max_bytes)

@@ -6,7 +6,7 @@ Takes a reason and the server's place, gives findings. Where TLS may be the matt
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from celery_redis_exporter.cli.check.finding import Finding, Row
+from celery_redis_exporter.cli.check.finding import Finding, FindingRow
 from celery_redis_exporter.cli.check.place import Place
 from celery_redis_exporter.cli.check.probe import Spoken, listen_to
 from celery_redis_exporter.errors import SourceError
@@ -86,15 +86,15 @@ _REASONS: Mapping[str, _Reason] = {
 }  # fmt: skip
 
 
-def _row(kind: str, reason: str) -> Row:
+def _row(kind: str, reason: str) -> FindingRow:
     found = _REASONS[reason]
-    return Row(f"{kind}-{reason}", "fail", found.meaning, found.cause)
+    return FindingRow(f"{kind}-{reason}", "fail", found.meaning, found.cause)
 
 
-TLS_MISSING = Row(
+TLS_MISSING = FindingRow(
     "redis-tls-missing", "fail", "the port speaks TLS, and the URL does not", "the URL begins with redis://"
 )
-TLS_UNSPOKEN = Row(
+TLS_UNSPOKEN = FindingRow(
     "redis-tls-unspoken", "fail", "the URL wants TLS, and the port speaks without", "the URL begins with rediss://"
 )
 OF_TLS = ("timeout", "closed", "tls", "protocol")

@@ -4,183 +4,189 @@ Data only. ``reference`` writes the table in README.md from here.
 """
 
 from celery_redis_exporter.alerts.thresholds import threshold
-from celery_redis_exporter.cli.check.finding import Row
+from celery_redis_exporter.cli.check.finding import FindingRow
 from celery_redis_exporter.cli.check.reasons import ROWS as REASON_ROWS
 
-SETTINGS_READ = Row("settings-read", "ok", "flags, environment and file make valid settings")
-SETTINGS_NOTED = Row(
+SETTINGS_READ = FindingRow("settings-read", "ok", "flags, environment and file make valid settings")
+SETTINGS_NOTED = FindingRow(
     "settings-noted", "note", "something in the settings has no effect, or not the one it seems to",
     "the exporter starts all the same, and says so in its log",
 )  # fmt: skip
-SETTINGS_WRONG = Row(
+SETTINGS_WRONG = FindingRow(
     "settings-wrong", "fail", "a setting, a flag or a file is wrong: exit code 2",
     "the exporter would not start with this",
 )  # fmt: skip
 
-WEB_FREE = Row("web-port-free", "ok", "the address of the metrics can be listened on")
-WEB_TAKEN = Row(
+WEB_FREE = FindingRow("web-port-free", "ok", "the address of the metrics can be listened on")
+WEB_TAKEN = FindingRow(
     "web-port-taken", "note", "something listens there already",
     "an exporter that runs already does so; another program would keep the exporter from starting",
 )  # fmt: skip
-WEB_DENIED = Row(
+WEB_DENIED = FindingRow(
     "web-port-denied", "fail", "the address of the metrics can't be listened on",
     "the port is below 1024 and needs a right, or the address is none of this machine's",
 )  # fmt: skip
-CERTIFICATE_VALID = Row("web-certificate-valid", "ok", "the certificate of the metrics is valid for 30 days and more")
-CERTIFICATE_ENDS = Row(
+CERTIFICATE_VALID = FindingRow(
+    "web-certificate-valid", "ok", "the certificate of the metrics is valid for 30 days and more"
+)
+CERTIFICATE_ENDS = FindingRow(
     "web-certificate-ends", "warn", "it ends in less than 30 days", "after that day Prometheus refuses every scrape"
 )
-CERTIFICATE_INVALID = Row(
+CERTIFICATE_INVALID = FindingRow(
     "web-certificate-invalid", "fail", "it ended, is not valid yet, or is not what it should be",
     "Prometheus refuses every scrape",
 )  # fmt: skip
 
-REDIS_ANSWERS = Row("redis-answers", "ok", "the server answers, to this user, over this way")
-BROKER_ANSWERS = Row("broker-answers", "ok", "the same of a broker other than Redis")
-BROKER_QUEUE_ABSENT = Row(
+REDIS_ANSWERS = FindingRow("redis-answers", "ok", "the server answers, to this user, over this way")
+BROKER_ANSWERS = FindingRow("broker-answers", "ok", "the same of a broker other than Redis")
+BROKER_QUEUE_ABSENT = FindingRow(
     "broker-queue-absent", "note", "a queue of the settings is not there",
     "no worker has declared it yet, or its name is written differently",
 )  # fmt: skip
-BROKER_QUEUE_DENIED = Row(
+BROKER_QUEUE_DENIED = FindingRow(
     "broker-queue-denied", "warn", "the broker refuses to count queues, and their metrics are missing",
     "RabbitMQ 4.3.1 and later count a queue for users with any permission on it; 4.2.6 and 4.3.0 require the permission"
     " to configure it, so that an upgrade is better there",
 )  # fmt: skip
-RIGHTS_GRANTED = Row("redis-rights-granted", "ok", "all commands of a scrape and of the background are allowed")
-RIGHTS_MISSING = Row(
+RIGHTS_GRANTED = FindingRow("redis-rights-granted", "ok", "all commands of a scrape and of the background are allowed")
+RIGHTS_MISSING = FindingRow(
     "redis-rights-missing", "warn", "commands are refused, and their metrics stay empty",
     "the user may not use them, or the server does not know them",
 )  # fmt: skip
-INFO_DENIED = Row(
+INFO_DENIED = FindingRow(
     "redis-info-denied", "fail", "INFO is refused: no metric of the server is shown", "the user may not use it"
 )
-REPLY_ODD = Row(
+REPLY_ODD = FindingRow(
     "redis-reply-odd", "warn", "a command is answered with an error",
     "a key of Celery's has another type than Celery gives it, or a proxy stands in the way",
 )  # fmt: skip
-VERSION_OLD = Row(
+VERSION_OLD = FindingRow(
     "redis-version-old", "warn", "the server is older than Redis 6.2",
     "it gets no security fixes any more, and can't tell celery_exporter_event_backlog_bytes (CLIENT LIST ID)",
 )  # fmt: skip
-VERSION_UNKNOWN = Row(
+VERSION_UNKNOWN = FindingRow(
     "redis-version-unknown", "note", "the server does not tell its version",
     "a proxy or a service that only speaks like Redis; some metrics may be missing",
 )  # fmt: skip
-REPLICA = Row(
+REPLICA = FindingRow(
     "redis-replica", "warn", "the server is a replica",
     "Celery can't write to it, and it lags: settings should name the master, or the sentinels that know it",
 )  # fmt: skip
-SLOW = Row(
+SLOW = FindingRow(
     "redis-slow", "warn", "the fastest of five PINGs took more than 50 ms",
     "a long way through the network, or a server that is held up by slow commands, swap or the start of a dump",
 )  # fmt: skip
-EVICTION = Row(
+EVICTION = FindingRow(
     "redis-eviction", "warn", "keys are evicted, or the broker may do so",
     "at its memory limit Redis throws away tasks, bindings and what is unacknowledged",
 )  # fmt: skip
-MEMORY_UNLIMITED = Row(
+MEMORY_UNLIMITED = FindingRow(
     "redis-memory-unlimited", "note", "maxmemory is not set",
     "Redis grows until the system ends it, which loses what is not on disk",
 )  # fmt: skip
-MEMORY_FULL = Row(
+MEMORY_FULL = FindingRow(
     "redis-memory-full", "warn", f"more than {100 * threshold('RedisMemoryHigh', 'ratio'):.0f} % of maxmemory is used",
     "at the limit writes fail",
 )  # fmt: skip
-PERSISTENCE = Row(
+PERSISTENCE = FindingRow(
     "redis-persistence", "warn", "nothing is written to disk, or the last dump failed",
     "a restart of Redis loses every waiting task",
 )  # fmt: skip
-BUFFERS = Row(
+BUFFERS = FindingRow(
     "redis-buffers", "warn", "the output buffer of subscribers is too small, without a limit, or ran over",
     "a subscriber that is cut off loses all events in its buffer",
 )  # fmt: skip
-FRAGMENTED = Row("redis-fragmented", "warn", "memory is fragmented", "the allocator holds pages with gaps in them")
-QUORUM = Row(
+FRAGMENTED = FindingRow(
+    "redis-fragmented", "warn", "memory is fragmented", "the allocator holds pages with gaps in them"
+)
+QUORUM = FindingRow(
     "sentinel-quorum", "warn", "the sentinels could not agree on another master",
     "too few of them reach each other: when the master dies nobody takes its place",
 )  # fmt: skip
 
-SUBSCRIBED = Row("events-subscribed", "ok", "the subscription to events was confirmed")
-EVENTS_DENIED = Row(
+SUBSCRIBED = FindingRow("events-subscribed", "ok", "the subscription to events was confirmed")
+EVENTS_DENIED = FindingRow(
     "events-denied", "fail", "the user may not subscribe to events", "its rights lack PSUBSCRIBE, or this channel"
 )
-EVENTS_BROKEN = Row(
+EVENTS_BROKEN = FindingRow(
     "events-broken", "fail", "there is no subscription to events, or it was lost",
     "the broker can't be reached, or cut us off; every celery_task metric stays empty",
 )  # fmt: skip
-EVENTS_UNREADABLE = Row(
+EVENTS_UNREADABLE = FindingRow(
     "events-unreadable", "warn", "messages on the channel can't be read",
     "Celery's event_serializer is neither json nor msgpack, or somebody else publishes there",
 )  # fmt: skip
-OTHER_DATABASE = Row(
+OTHER_DATABASE = FindingRow(
     "events-other-database", "fail", "nobody is heard here, and workers use another database of this server",
     "the number behind the last slash of the broker's URL is not the workers'",
 )  # fmt: skip
-OTHER_PREFIX = Row(
+OTHER_PREFIX = FindingRow(
     "events-other-prefix", "fail", "nobody is heard, and the database has Celery's keys under another prefix",
     "global_keyprefix is not as in the workers' broker_transport_options",
 )  # fmt: skip
-EXPORTERS = Row(
+EXPORTERS = FindingRow(
     "exporters-many", "note", "several exporters listen to this broker",
     "each of them asks all workers once a minute; one, or two for availability, are enough",
 )  # fmt: skip
 
-WORKERS_HEARD = Row("workers-heard", "ok", "heartbeats were heard")
-WORKERS_UNHEARD = Row(
+WORKERS_HEARD = FindingRow("workers-heard", "ok", "heartbeats were heard")
+WORKERS_UNHEARD = FindingRow(
     "workers-unheard", "warn", "no heartbeat was heard",
     "no worker runs; or workers send no heartbeats, or have another database, event_exchange or global_keyprefix",
 )  # fmt: skip
-NAME_TWICE = Row(
+NAME_TWICE = FindingRow(
     "worker-name-twice", "warn", "several workers have the same node name",
     "their heartbeats and counters are taken for one worker's that restarts all the time",
 )  # fmt: skip
-CLOCK_SKEW = Row(
+CLOCK_SKEW = FindingRow(
     "worker-clock-skew", "warn", "a worker's clock and this machine's differ by more than 5 s",
     "waiting times between machines are wrong by that; times within one worker are not",
 )  # fmt: skip
-CELERY_OLD = Row(
+CELERY_OLD = FindingRow(
     "worker-celery-old", "note", "a worker runs a Celery older than 5.3", "this exporter is tested with 5.3 to 5.7"
 )
-TASK_EVENTS_ON = Row("task-events-on", "ok", "task events were heard")
-TASK_EVENTS_OFF = Row(
+TASK_EVENTS_ON = FindingRow("task-events-on", "ok", "task events were heard")
+TASK_EVENTS_OFF = FindingRow(
     "task-events-off", "fail", "workers execute tasks and send no task events",
     "they run without -E: every celery_task metric of theirs stays empty",
 )  # fmt: skip
-TASK_EVENTS_UNKNOWN = Row(
+TASK_EVENTS_UNKNOWN = FindingRow(
     "task-events-unknown", "note", "no task ran while we listened", "workers need -E, which an idle one does not show"
 )
-TASK_SENT_ON = Row("task-sent-on", "ok", "task-sent events were heard")
-TASK_SENT_OFF = Row(
+TASK_SENT_ON = FindingRow("task-sent-on", "ok", "task-sent events were heard")
+TASK_SENT_OFF = FindingRow(
     "task-sent-off", "warn", "tasks arrive without task-sent",
     "publishers do not announce them: queue is unknown, celery_task_wait_seconds stays empty",
 )  # fmt: skip
-TASK_SENT_UNKNOWN = Row(
+TASK_SENT_UNKNOWN = FindingRow(
     "task-sent-unknown", "note", "no task was published while we listened", "publishers need task_send_sent_event"
 )
-CONTROL_ANSWERS = Row("control-answers", "ok", "all workers that were heard answer questions")
-CONTROL_SILENT = Row(
+CONTROL_ANSWERS = FindingRow("control-answers", "ok", "all workers that were heard answer questions")
+CONTROL_SILENT = FindingRow(
     "control-silent", "warn", "workers do not answer",
     "accept_content is without json, remote control is off, or the worker is busy (solo pool)",
 )  # fmt: skip
-CONTROL_DENIED = Row(
+CONTROL_DENIED = FindingRow(
     "control-denied", "note", "the user may not ask workers",
     "pool, concurrency, reserved tasks and queues of workers stay empty; all else works",
 )  # fmt: skip
-CONTROL_BROKEN = Row(
+CONTROL_BROKEN = FindingRow(
     "control-broken", "warn", "workers could not be asked", "the connection broke, or the server can't be written to"
 )
-CONTROL_OFF = Row("control-off", "note", "nobody is asked, as the settings want it", "celery.inspect_interval is 0")
-CONSUMED = Row("queues-consumed", "ok", "every queue with messages has a consumer")
-UNCONSUMED = Row(
+CONTROL_OFF = FindingRow(
+    "control-off", "note", "nobody is asked, as the settings want it", "celery.inspect_interval is 0"
+)
+CONSUMED = FindingRow("queues-consumed", "ok", "every queue with messages has a consumer")
+UNCONSUMED = FindingRow(
     "queue-unconsumed", "warn", "messages wait in a queue that no worker consumes",
     "the worker for it does not run, or runs without this queue in -Q",
 )  # fmt: skip
-CONSUMERS_UNKNOWN = Row(
+CONSUMERS_UNKNOWN = FindingRow(
     "queue-consumers-unknown", "note", "messages wait, and some workers do not tell which queues they consume",
     "they answer no questions, and their heartbeats carry no queues",
 )  # fmt: skip
 
-ROWS: tuple[Row, ...] = (
+ROWS: tuple[FindingRow, ...] = (
     SETTINGS_READ, SETTINGS_NOTED, SETTINGS_WRONG,
     WEB_FREE, WEB_TAKEN, WEB_DENIED, CERTIFICATE_VALID, CERTIFICATE_ENDS, CERTIFICATE_INVALID,
     REDIS_ANSWERS, BROKER_ANSWERS, *REASON_ROWS, BROKER_QUEUE_ABSENT, BROKER_QUEUE_DENIED,

@@ -11,12 +11,12 @@ from celery_redis_exporter.analysis.advice import Advice, advise
 from celery_redis_exporter.analysis.facts import ServerFacts
 from celery_redis_exporter.catalog.server_fields import product_of, read_field
 from celery_redis_exporter.cli.check import rows
-from celery_redis_exporter.cli.check.finding import Finding, Row
+from celery_redis_exporter.cli.check.finding import Finding, FindingRow
 from celery_redis_exporter.cli.check.place import Place
 
 MODERN, OLDEST = (7, 0), (6, 2)
 _COMMAND = re.compile(r"(?:CONFIG SET|MEMORY PURGE)(?: [\w-]+ (?:\"[^\"]*\"|[\w.]+))?(?=,| now|$)")
-_ROWS: Mapping[str, Row] = {
+_ROWS: Mapping[str, FindingRow] = {
     "eviction": rows.EVICTION,
     "persistence": rows.PERSISTENCE,
     "client-output-buffer-limit": rows.BUFFERS,
@@ -51,7 +51,7 @@ def read_version(info: Mapping[str, str]) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _row(advice: Advice, facts: ServerFacts) -> Row | None:
+def _row(advice: Advice, facts: ServerFacts) -> FindingRow | None:
     if advice.subject == "maxmemory":
         return rows.MEMORY_FULL if facts.number("maxmemory") else rows.MEMORY_UNLIMITED
     return _ROWS.get(advice.subject)

@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from celery_redis_exporter.cli.top.look import CHOICES, Look
-from celery_redis_exporter.records.report import Report, Server, State
+from celery_redis_exporter.records.report import Report, ServerStatus, State
 from celery_redis_exporter.status.format import say_bytes, say_count, say_moment, say_rate, say_share
 from celery_redis_exporter.status.tables import Cell, Column, Order, Table, Tone, arrange
 
@@ -124,7 +124,7 @@ def _servers(report: Report, frame: Frame) -> list[Text]:
     return [line for server in shown for line in _server(server, width, frame)]
 
 
-def _server(server: Server, width: int, frame: Frame) -> list[Text]:
+def _server(server: ServerStatus, width: int, frame: Frame) -> list[Text]:
     line = Text(set_cell_size(plain(server.name), width), "bold")
     if not server.up:
         return [line.append(f"  down: {plain(server.error or 'unknown')}", "bold red")]
@@ -138,7 +138,7 @@ def _server(server: Server, width: int, frame: Frame) -> list[Text]:
     return [line, *_key_groups(server, width, frame)]
 
 
-def _key_groups(server: Server, width: int, frame: Frame) -> list[Text]:
+def _key_groups(server: ServerStatus, width: int, frame: Frame) -> list[Text]:
     known = [group for group in server.key_groups if group.memory_bytes]
     total = sum(group.memory_bytes or 0 for group in known)
     if not total:

@@ -3,10 +3,10 @@
 from pydantic import Field
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.group import SettingsGroup
 
 
-class EventOptions(Group):
+class EventOptions(SettingsGroup):
     """The event stream."""
 
     idle_timeout: v.PositiveSeconds = Field(10, description="Silence after which the connection is tested.")
@@ -19,7 +19,7 @@ class EventOptions(Group):
     )
 
 
-class CeleryOptions(Group):
+class CeleryOptions(SettingsGroup):
     """What workers are asked and told, the one thing that writes to the broker."""
 
     inspect_interval: v.Interval = Field(60, description="Time between questions to all workers; 0 asks nobody.")
@@ -30,17 +30,17 @@ class CeleryOptions(Group):
     )
 
 
-class QueueOptions(Group):
+class QueueOptions(SettingsGroup):
     """Queues read from the broker."""
 
-    names: v.Names = Field((), description="Queues to show from the start, besides those found.")
+    names: v.NameList = Field((), description="Queues to show from the start, besides those found.")
     discovery_interval: v.Seconds = Field(60, description="Time between searches for queues; 0 turns them off.")
     discovery_max_keys: v.Count = Field(200_000, description="Keys that one search looks at.")
     oldest_message: bool = Field(default=True, description="Read the age of each queue's oldest message.")
     max: v.Count = Field(1000, description="Queues shown; further ones are counted as dropped.")
 
 
-class WorkerOptions(Group):
+class WorkerOptions(SettingsGroup):
     """Workers known from their events."""
 
     lost_after: v.PositiveSeconds = Field(30, description="Silence after which a worker counts as lost.")
@@ -51,7 +51,7 @@ class WorkerOptions(Group):
     max: v.Count = Field(10_000, description="Workers held.")
 
 
-class SeriesOptions(Group):
+class SeriesOptions(SettingsGroup):
     """Bounds of the series held in memory."""
 
     max_per_metric: v.Count = Field(20_000, description="Series per metric; the rest is folded into __overflow__.")
@@ -66,7 +66,7 @@ class SeriesOptions(Group):
     )
 
 
-class TrackingOptions(Group):
+class TrackingOptions(SettingsGroup):
     """Tasks in flight, held to join their events."""
 
     max_tasks: v.Count = Field(200_000, description="Tasks held.")

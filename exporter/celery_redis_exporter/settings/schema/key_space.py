@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.group import SettingsGroup
 
 MOST_PATTERNS = 100
 LONGEST = 100
@@ -54,7 +54,7 @@ Database = Annotated[int, Field(ge=0, le=999_999_999)]
 Databases = Annotated[tuple[Database, ...], BeforeValidator(v.parse_list), AfterValidator(_check_databases)]
 
 
-class KeySpaceOptions(Group):
+class KeySpaceOptions(SettingsGroup):
     """What fills Redis databases, by groups of keys."""
 
     interval: v.Interval = Field(60, description="Time between looks at the key space of each server; 0 never looks.")

@@ -19,7 +19,7 @@ from celery_redis_exporter.settings.schema.celery import (
     TrackingOptions,
     WorkerOptions,
 )
-from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.group import SettingsGroup
 from celery_redis_exporter.settings.schema.names import MetricOptions, NamesOptions
 from celery_redis_exporter.settings.schema.nearest import suggest
 from celery_redis_exporter.settings.schema.redis import RedisOptions
@@ -39,23 +39,23 @@ def _check_buckets(buckets: Mapping[str, tuple[float, ...]]) -> Mapping[str, tup
 
 
 Bounds = Annotated[tuple[float, ...], BeforeValidator(v.parse_list)]
-Buckets = Annotated[dict[str, Bounds], BeforeValidator(v.parse_object), AfterValidator(_check_buckets)]
+BucketsByMetric = Annotated[dict[str, Bounds], BeforeValidator(v.parse_object), AfterValidator(_check_buckets)]
 
 
-class ScrapeOptions(Group):
+class ScrapeOptions(SettingsGroup):
     """Reads that a scrape causes."""
 
     deadline: v.PositiveSeconds = Field(2, description="Time within which a scrape is answered, whatever hangs.")
     freshness: v.Seconds = Field(1, description="Age up to which Redis values are served again.")
 
 
-class WebConfigOptions(Group):
+class WebConfigOptions(SettingsGroup):
     """Where the security of the HTTP side comes from."""
 
     file: str | None = Field(None, description="YAML file with TLS and users, as for every Prometheus exporter.")
 
 
-class WebOptions(Group):
+class WebOptions(SettingsGroup):
     """The HTTP side."""
 
     listen_address: v.ListenAddress = Field(":9808", description="Address to listen on, HOST:PORT.")
@@ -64,15 +64,15 @@ class WebOptions(Group):
     config: WebConfigOptions = WebConfigOptions()
 
 
-class StatusOptions(Group):
+class StatusOptions(SettingsGroup):
     """The status page, ``top`` and /api/v1/status."""
 
-    failures: v.Failures = Field(
+    failures: v.FailureCount = Field(
         0, description="Last failures to show: task, exception class, worker, time, task id; 0 keeps none."
     )
 
 
-class LogOptions(Group):
+class LogOptions(SettingsGroup):
     """Logs on standard error."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(v.lower)] = Field(
@@ -83,7 +83,7 @@ class LogOptions(Group):
     )
 
 
-class ConfigOptions(Group):
+class ConfigOptions(SettingsGroup):
     """Where the settings come from."""
 
     file: str | None = Field(None, description="YAML file with settings.")
@@ -112,7 +112,7 @@ class Declared(BaseSettings):
     queues: QueueOptions = QueueOptions()
     workers: WorkerOptions = WorkerOptions()
     series: SeriesOptions = SeriesOptions()
-    buckets: Buckets = Field(
+    buckets: BucketsByMetric = Field(
         default_factory=dict, description='Histogram bounds by metric, as JSON: {"celery_task_wait_seconds": [1, 60]}.'
     )
     tasks: TasksByName = Field(default_factory=dict, description=TASKS_HELP)

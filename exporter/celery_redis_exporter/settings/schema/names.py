@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from celery_redis_exporter.catalog import CATALOG
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.group import SettingsGroup
 from celery_redis_exporter.settings.schema.nearest import suggest
 from celery_redis_exporter.settings.schema.patterns import compile_pattern, read_replacement
 
@@ -60,10 +60,10 @@ Rewrites = Annotated[dict[str, str], BeforeValidator(v.parse_object), AfterValid
 Labels = Annotated[
     dict[str, str], BeforeValidator(_text_values), BeforeValidator(v.parse_mapping), AfterValidator(_check_labels)
 ]
-Metrics = Annotated[v.Names, AfterValidator(_check_metrics)]
+Metrics = Annotated[v.NameList, AfterValidator(_check_metrics)]
 
 
-class NameOptions(Group):
+class NameOptions(SettingsGroup):
     """Names of one kind. Patterns match whole names."""
 
     include: Patterns = Field((), description="Patterns of the names to show; empty shows all.")
@@ -73,7 +73,7 @@ class NameOptions(Group):
     )
 
 
-class NamesOptions(Group):
+class NamesOptions(SettingsGroup):
     """Names of tasks, queues and workers."""
 
     task: NameOptions = NameOptions()
@@ -81,7 +81,7 @@ class NamesOptions(Group):
     worker: NameOptions = NameOptions()
 
 
-class MetricOptions(Group):
+class MetricOptions(SettingsGroup):
     """What metrics look like."""
 
     labels: Labels = Field(default_factory=dict, description="Labels that every metric gets, as in env=prod.")

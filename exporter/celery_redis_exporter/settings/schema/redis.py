@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.group import SettingsGroup
 from celery_redis_exporter.settings.schema.key_space import KeySpaceOptions
 from celery_redis_exporter.settings.schema.servers import SERVERS_HELP, ServersByName
 
 Level = Annotated[Literal["full", "core", "off"], BeforeValidator(v.lower)]
 
 
-class MemoryGuardOptions(Group):
+class MemoryGuardOptions(SettingsGroup):
     """MEMORY PURGE when memory runs out: the one command to Redis servers that is not a read."""
 
     enabled: bool = Field(
@@ -23,7 +23,7 @@ class MemoryGuardOptions(Group):
     pause: v.PositiveSeconds = Field(600, description="Least time between two purges of one server.")
 
 
-class RedisOptions(Group):
+class RedisOptions(SettingsGroup):
     """Redis servers."""
 
     metrics: Level = Field(

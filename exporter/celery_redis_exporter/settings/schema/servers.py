@@ -10,14 +10,14 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.group import SettingsGroup
 from celery_redis_exporter.settings.schema.transport import SentinelOptions
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 TAKEN = ("broker", "results")
 
 
-class ServerOptions(Group):
+class ServerOptions(SettingsGroup):
     """One more server; ``discover`` says whether the nodes of its cluster are looked for."""
 
     url: v.RedisUrl

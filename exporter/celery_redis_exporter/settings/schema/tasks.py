@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.group import SettingsGroup
 
 
-class TaskOptions(Group):
+class TaskOptions(SettingsGroup):
     """What is said of one task, or of all that a pattern fits."""
 
     expected_interval: v.PositiveSeconds | None = None
@@ -26,7 +26,7 @@ TASKS_HELP = (
 )
 
 
-class RedBeatOptions(Group):
+class RedBeatOptions(SettingsGroup):
     """RedBeat's schedule, which tells the expected intervals of its tasks."""
 
     interval: v.Interval = Field(0, description="Time between reads of RedBeat's schedule; 0 does not read it.")

@@ -5,10 +5,10 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import Group
+from celery_redis_exporter.settings.schema.group import SettingsGroup
 
 
-class SentinelOptions(Group):
+class SentinelOptions(SettingsGroup):
     """How sentinels are reached, not the Redis behind them; named as in redis-py."""
 
     username: str = Field("", description="User of the sentinels.")
@@ -23,7 +23,7 @@ class SentinelOptions(Group):
     ssl_check_hostname: bool = Field(default=True, description="Whether their names must stand in the certificates.")
 
 
-class TransportOptions(Group):
+class TransportOptions(SettingsGroup):
     """Celery's ``broker_transport_options``, under the same names."""
 
     global_keyprefix: str = Field("", description="Prefix that the application puts before every key.")
@@ -38,7 +38,7 @@ class TransportOptions(Group):
     sentinel_kwargs: SentinelOptions = SentinelOptions()
 
 
-class ResultTransportOptions(Group):
+class ResultTransportOptions(SettingsGroup):
     """Celery's ``result_backend_transport_options``, under the same names."""
 
     global_keyprefix: str = Field("", description="Prefix that the application puts before every result's key.")

@@ -2,7 +2,7 @@
 
 from operator import attrgetter
 
-from celery_redis_exporter.records.report import Queue, Report, Server, State, Task, Worker
+from celery_redis_exporter.records.report import QueueStatus, Report, ServerStatus, State, TaskStatus, WorkerStatus
 from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_rate, say_share
 from celery_redis_exporter.status.tables.columns import Cell, Column, Table, Tone, moment, name, number, words
 
@@ -10,7 +10,7 @@ COUNTED = ("sent", "started", "success", "failure", "retry", "revoked", "rejecte
 LIMITS = {"maxmemory": "maxmemory", "assumed": "the assumed limit", "system": "the machine's memory"}
 
 
-def _worker_state(worker: Worker, _: float) -> Cell:
+def _worker_state(worker: WorkerStatus, _: float) -> Cell:
     if worker.state == "lost":
         return Cell("lost", "critical", hint="fell silent without a goodbye")
     if worker.sends_events is False:
@@ -18,45 +18,45 @@ def _worker_state(worker: Worker, _: float) -> Cell:
     return Cell("online", "ok")
 
 
-def _slots(worker: Worker, _: float) -> Cell:
+def _slots(worker: WorkerStatus, _: float) -> Cell:
     active, slots = worker.active, worker.concurrency
     share = active / slots if active is not None and slots else None
     text = say_count(active) if slots is None else f"{say_count(active)} / {say_count(slots)}"
     return Cell(text, share=share)
 
 
-def _load(worker: Worker, _: float) -> Cell:
+def _load(worker: WorkerStatus, _: float) -> Cell:
     if worker.load is None:
         return Cell(say_count(None))
     return Cell(f"{worker.load[0]:.2f}", hint=" ".join(f"{load:.2f}" for load in worker.load))
 
 
-def _missed(worker: Worker, _: float) -> Cell:
+def _missed(worker: WorkerStatus, _: float) -> Cell:
     return Cell(say_count(worker.events_missed), "warning" if worker.events_missed else "")
 
 
-def _waiting(queue: Queue, _: float) -> Cell:
+def _waiting(queue: QueueStatus, _: float) -> Cell:
     return Cell(say_count(queue.length), _tone(queue.verdict))
 
 
-def _priorities(queue: Queue) -> str:
+def _priorities(queue: QueueStatus) -> str:
     return "  ".join(f"{step}: {say_count(count)}" for step, count in queue.priorities.items() if count)
 
 
-def _failing(task: Task, _: float) -> Cell:
+def _failing(task: TaskStatus, _: float) -> Cell:
     return Cell(say_share(task.recent.failure_ratio if task.recent else None), _tone(task.verdict))
 
 
-def _seen_tasks(report: Report) -> list[Task]:
+def _seen_tasks(report: Report) -> list[TaskStatus]:
     """Tasks that something was heard of: those that workers only know fill the report of a large application."""
     return [task for task in report.tasks if any(getattr(task, field) for field in COUNTED)]
 
 
-def _server_state(server: Server, _: float) -> Cell:
+def _server_state(server: ServerStatus, _: float) -> Cell:
     return Cell("up", "ok") if server.up else Cell(server.error or "down", "critical")
 
 
-def _memory(server: Server, _: float) -> Cell:
+def _memory(server: ServerStatus, _: float) -> Cell:
     memory = server.memory
     if memory.limit_source is None:
         return Cell(say_bytes(memory.used_bytes))

@@ -4,7 +4,7 @@ import re
 
 from celery_redis_exporter.catalog import CATALOG
 from celery_redis_exporter.cli.check import rows
-from celery_redis_exporter.cli.check.finding import LEVELS, Row
+from celery_redis_exporter.cli.check.finding import LEVELS, FindingRow
 from celery_redis_exporter.cli.check.reasons import _REASONS
 from celery_redis_exporter.cli.check.rights import METRICS
 from celery_redis_exporter.errors import SourceError
@@ -20,7 +20,7 @@ def test_codes_are_unique_words() -> None:
 
 def test_every_row_is_listed() -> None:
     """A row that the code can use is one of ROWS, which the documents are made of."""
-    declared = {value for value in vars(rows).values() if isinstance(value, Row)}
+    declared = {value for value in vars(rows).values() if isinstance(value, FindingRow)}
     assert set() == declared - set(rows.ROWS)
 
 

@@ -5,7 +5,16 @@ from rich.cells import cell_len
 
 from celery_redis_exporter.cli.top.look import Look
 from celery_redis_exporter.cli.top.screen import Frame, draw, draw_bar, plain, shorten
-from celery_redis_exporter.records.report import Exporter, Health, KeyGroup, Memory, Queue, Recent, Report, Worker
+from celery_redis_exporter.records.report import (
+    ExporterStatus,
+    Health,
+    KeyGroup,
+    Memory,
+    QueueStatus,
+    Recent,
+    Report,
+    WorkerStatus,
+)
 from tests.reports import make_report, make_server, make_task
 
 SIZES = [(80, 24), (40, 12), (200, 60), (20, 5), (1, 1)]
@@ -24,10 +33,10 @@ def full() -> Report:
             Health("Event stream", "ok"), Health("Queues", "warning", "long: mail 51"), Health("Tasks", "critical"),
         ],
         tasks=[make_task(f"proj.task_{number:02}", float(number)) for number in range(30)],
-        queues=[Queue(name=f"queue_{number}", length=number) for number in range(8)],
-        workers=[Worker(name=f"w{number}@host", state="online", active=1, concurrency=2) for number in range(9)],
+        queues=[QueueStatus(name=f"queue_{number}", length=number) for number in range(8)],
+        workers=[WorkerStatus(name=f"w{number}@host", state="online", active=1, concurrency=2) for number in range(9)],
         redis=[make_server("broker", memory=memory, key_groups=groups, hit_ratio=0.5, operations_per_second=12.0)],
-        exporter=Exporter(events_per_second=3.5),
+        exporter=ExporterStatus(events_per_second=3.5),
     )  # fmt: skip
 
 
@@ -120,7 +129,7 @@ def test_names_command_no_terminal() -> None:
     """No name can move the cursor, set a title, turn the direction of writing or break a line."""
     report = make_report(
         version=EVIL, health=[Health("Redis", "critical", EVIL)], tasks=[make_task(EVIL, queues=[EVIL])],
-        queues=[Queue(name=EVIL)], workers=[Worker(name=EVIL, state="lost", pool=EVIL, queues=[EVIL])],
+        queues=[QueueStatus(name=EVIL)], workers=[WorkerStatus(name=EVIL, state="lost", pool=EVIL, queues=[EVIL])],
         redis=[make_server(EVIL, error=EVIL, up=False), make_server(EVIL, key_groups=[
             KeyGroup(db=EVIL, name=EVIL, keys=1, memory_bytes=1.0)])],
     )  # fmt: skip
