@@ -40,7 +40,7 @@ MACHINE = re.compile(
 
 
 class RecordedWorker:
-    """A ``Postbox`` whose workers answer every command as recorded; a command without a recorded answer gets none."""
+    """A ``ControlClient`` whose workers answer each command as recorded, and not at all where nothing is recorded."""
 
     rights = ""
 

@@ -11,6 +11,7 @@ from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
 from celery_redis_exporter.decode.key_groups import PIDBOX_REPLIES, TASK_META, TASKSET_META, UNACKED
 from celery_redis_exporter.decode.redis_fields import read_whole
+from celery_redis_exporter.status.format import say_bytes
 
 SEVERITIES = ("critical", "warning", "note")
 KB, MB = 1024, 1024**2
@@ -44,15 +45,6 @@ def advise(facts: ServerFacts) -> list[Advice]:
     return sorted(found, key=lambda advice: SEVERITIES.index(advice.severity))
 
 
-def show_bytes(count: float) -> str:
-    """Write bytes the way people do: ``17 B``, ``1.4 kB``, ``20 MB``; powers of 1024, as Redis has them."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1024 or unit == "TB":
-            return f"{count:.0f} {unit}" if count >= 100 or unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return ""
-
-
 def _eviction_policy(facts: ServerFacts) -> Iterator[Advice]:
     policy = facts.info.get("maxmemory_policy", "noeviction")
     if facts.is_broker and policy != "noeviction":
@@ -83,7 +75,7 @@ def _memory_limit(facts: ServerFacts) -> Iterator[Advice]:
     elif used > threshold("RedisMemoryHigh", "ratio") * limit:
         yield Advice(
             "critical" if used > threshold("RedisMemoryCritical", "ratio") * limit else "warning", "maxmemory",
-            f"{used / limit:.0%} of maxmemory is used ({show_bytes(used)} of {show_bytes(limit)})",
+            f"{used / limit:.0%} of maxmemory is used ({say_bytes(used)} of {say_bytes(limit)})",
             "at the limit no task can be published" if facts.is_broker else "at the limit writes fail or keys go",
             f"CONFIG SET maxmemory {int(limit * 1.5) // MB}mb, or remove what the table shows at the top",
         )  # fmt: skip
@@ -109,10 +101,10 @@ def _big_results(facts: ServerFacts) -> Iterator[Advice]:
     for database, group in _groups(facts, TASK_META):
         biggest = group.largest[0] if group.largest else None
         if (group.mean or 0) > BIG_MEAN or (biggest is not None and biggest.bytes > BIG_KEY):
-            top = f", the largest {show_bytes(biggest.bytes)} ({biggest.name})" if biggest else ""
+            top = f", the largest {say_bytes(biggest.bytes)} ({biggest.name})" if biggest else ""
             yield Advice(
                 "warning", f"db{database.db} {group.group}",
-                f"results have {show_bytes(group.mean or 0)} in the mean{top}",
+                f"results have {say_bytes(group.mean or 0)} in the mean{top}",
                 "each is written by a worker, and read by polling or pushed to whoever waits",
                 "ignore_result=True where nobody reads them; store large data elsewhere and return where it is;"
                 " result_compression = 'gzip'",
@@ -126,7 +118,7 @@ def _big_messages(facts: ServerFacts) -> Iterator[Advice]:
             if waiting and group.bytes is not None and group.bytes / waiting > BIG_MESSAGE:
                 yield Advice(
                     "warning", f"db{database.db} {group.group}",
-                    f"messages have {show_bytes(group.bytes / waiting)} in the mean",
+                    f"messages have {say_bytes(group.bytes / waiting)} in the mean",
                     "each is copied to the worker and kept a second time until it is acknowledged",
                     "pass references instead of data as arguments; task_compression = 'gzip'",
                 )  # fmt: skip
@@ -138,7 +130,7 @@ def _orphan_replies(facts: ServerFacts) -> Iterator[Advice]:
         if orphans:
             yield Advice(
                 "warning", f"db{database.db} {group.group}",
-                f"{orphans} lists of replies to inspect commands ({show_bytes(group.bytes or 0)}) that nobody reads",
+                f"{orphans} lists of replies to inspect commands ({say_bytes(group.bytes or 0)}) that nobody reads",
                 "a client that asked workers ended before they all answered; answers that come later stay",
                 f"run the command below{_password(facts)}, and give inspect a longer timeout",
                 facts.cli.for_each_key(database.db, PIDBOX_REPLIES, "UNLINK") if facts.cli else "",
@@ -164,7 +156,7 @@ def _fragmentation(facts: ServerFacts) -> Iterator[Advice]:
         wasted = facts.number("used_memory_rss") - used
         jemalloc = facts.info.get("mem_allocator", "").startswith("jemalloc")
         yield Advice(
-            "warning", "fragmentation", f"{ratio:.2f} times the memory used is occupied ({show_bytes(wasted)} more)",
+            "warning", "fragmentation", f"{ratio:.2f} times the memory used is occupied ({say_bytes(wasted)} more)",
             "the allocator holds pages with gaps in them",
             "MEMORY PURGE now" + (", CONFIG SET activedefrag yes for good" if jemalloc else ""),
         )  # fmt: skip
@@ -202,7 +194,7 @@ def _output_buffers(facts: ServerFacts) -> Iterator[Advice]:
         )  # fmt: skip
     elif hard is not None and 0 < hard < PUBSUB_HARD_LIMIT:
         yield Advice(
-            "note", "client-output-buffer-limit", f"subscribers are cut off when {show_bytes(hard)} wait for them",
+            "note", "client-output-buffer-limit", f"subscribers are cut off when {say_bytes(hard)} wait for them",
             "a burst of Celery's events may be more than that",
             f'CONFIG SET client-output-buffer-limit "pubsub {PUBSUB_HARD_LIMIT} {PUBSUB_HARD_LIMIT // 4} 60"',
         )  # fmt: skip
@@ -220,7 +212,7 @@ def _unacknowledged(facts: ServerFacts) -> Iterator[Advice]:
         if share > 0.5 and (group.bytes or 0) > 10 * MB:
             yield Advice(
                 "note", f"db{database.db} {group.group}",
-                f"{show_bytes(group.bytes or 0)}, {share:.0%} of the database, are messages that workers hold",
+                f"{say_bytes(group.bytes or 0)}, {share:.0%} of the database, are messages that workers hold",
                 "prefetched tasks wait in workers where others can't take them",
                 "worker_prefetch_multiplier = 1 for long tasks",
             )  # fmt: skip

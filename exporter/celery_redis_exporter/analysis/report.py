@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
-from celery_redis_exporter.analysis.advice import Advice, show_bytes
+from celery_redis_exporter.analysis.advice import Advice
 from celery_redis_exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
 from celery_redis_exporter.catalog.server_fields import product_of, read_field
+from celery_redis_exporter.status.format import say_bytes
 
 COLUMNS = ("group", "type", "keys", "bytes", "share", "mean", "no ttl")
 LEFT = 2
@@ -66,10 +67,10 @@ def _head(facts: ServerFacts) -> Iterator[str]:
     info, used, limit = facts.info, facts.number("used_memory"), facts.number("maxmemory")
     mode, role = (read_field(info, name) or "?" for name in ("redis_mode", "role"))
     yield f"{facts.url}: {product_of(info)}, {mode}, {role}, up {facts.number('uptime_in_days'):.0f} days"
-    memory = f"memory {show_bytes(used)}"
+    memory = f"memory {say_bytes(used)}"
     if limit:
         filled = min(round(BAR * used / limit), BAR)
-        memory += f" of {show_bytes(limit)} [{'#' * filled}{'.' * (BAR - filled)}] {used / limit:.0%}"
+        memory += f" of {say_bytes(limit)} [{'#' * filled}{'.' * (BAR - filled)}] {used / limit:.0%}"
     else:
         memory += ", no limit"
     yield f"{memory}, fragmentation {facts.number('mem_fragmentation_ratio'):.2f}"
@@ -77,7 +78,7 @@ def _head(facts: ServerFacts) -> Iterator[str]:
 
 def _database(database: DatabaseFacts, width: int) -> Iterator[str]:
     whole = "all" if database.looked_at >= database.total else f"{database.looked_at:,}"
-    yield f"db{database.db}: {database.total:,} keys, {show_bytes(database.bytes)}; {whole} looked at"
+    yield f"db{database.db}: {database.total:,} keys, {say_bytes(database.bytes)}; {whole} looked at"
     rows = [COLUMNS, *(_row(database, group) for group in database.groups)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS))]
     spare = width - sum(widths[1:]) - len(GAP) * (len(COLUMNS) - 1)
@@ -96,9 +97,9 @@ def _row(database: DatabaseFacts, group: GroupFacts) -> tuple[str, ...]:
         group.group,
         group.type or "?",
         _about(f"{group.keys:,}", group.keys_error),
-        "?" if group.bytes is None else _about(show_bytes(group.bytes), group.bytes_error or 0),
+        "?" if group.bytes is None else _about(say_bytes(group.bytes), group.bytes_error or 0),
         "?" if share is None else f"{share:.1%}",
-        "?" if group.mean is None else show_bytes(group.mean),
+        "?" if group.mean is None else say_bytes(group.mean),
         "?" if group.without_ttl is None else f"{group.without_ttl:.0%}",
     )
 
@@ -123,7 +124,7 @@ def _largest(facts: ServerFacts, shown: int) -> Iterator[str]:
         yield ""
         yield "largest keys"
         for size, db, name in found:
-            yield f"{show_bytes(size):>8}{GAP}db{db}{GAP}{name}"
+            yield f"{say_bytes(size):>8}{GAP}db{db}{GAP}{name}"
 
 
 def _advice(advice: Sequence[Advice], width: int) -> Iterator[str]:

@@ -100,11 +100,6 @@ class WebServer:
         self._server = Server(config)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
     def start(self) -> None:
         """Start the thread; clients that came before it wait in the socket's queue."""
         # Without a handler of its own or a root one, Python would print the warnings to stderr.

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from celery_redis_exporter.analysis.advice import SEVERITIES, advise, show_bytes
+from celery_redis_exporter.analysis.advice import SEVERITIES, advise
 from celery_redis_exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
 from celery_redis_exporter.analysis.redis_cli import RedisCli
 
@@ -102,15 +102,6 @@ def test_the_most_severe_comes_first() -> None:
         {"maxmemory": "0", "maxmemory_policy": "volatile-ttl"}, {"client-output-buffer-limit": "pubsub 0 0 0"}
     )
     assert list(SEVERITIES) == [advice.severity for advice in advise(facts)]
-
-
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 kB"), (200 * 1024, "200 kB"), (MB, "1.0 MB"), (5 * GB, "5.0 GB")],
-)
-def test_bytes_as_people_write_them(count: int, expected: str) -> None:
-    """Three digits are enough."""
-    assert expected == show_bytes(count)
 
 
 CLI = RedisCli(("redis-cli", "-h", "h", "-p", "7000"), has_password=True)

@@ -26,15 +26,15 @@ def test_report() -> None:
         render_report(FACTS, ADVICE, width=80, shown=3)
         == """\
 redis://h:6379/0: Redis 7.0.15, standalone, master, up 3 days
-memory 60.0 MB of 80.0 MB [###############.....] 75%, fragmentation 1.02
+memory 60 MiB of 80 MiB [###############.....] 75%, fragmentation 1.02
 
-db0: 10,000 keys, 40.0 MB; 5,000 looked at
-group                     type         keys        bytes   share    mean  no ttl
-celery-task-meta          string      9,000  40.0 MB ±3%  100.0%  4.6 kB     25%
-aaaaaaaaaaaaaaaaaaaaa...  ?       1,000 ±2%            ?       ?       ?       ?
+db0: 10,000 keys, 40 MiB; 5,000 looked at
+group                    type         keys       bytes   share      mean  no ttl
+celery-task-meta         string      9,000  40 MiB ±3%  100.0%  4.55 KiB     25%
+aaaaaaaaaaaaaaaaaaaa...  ?       1,000 ±2%           ?       ?         ?       ?
 
 largest keys
-  3.0 MB  db0  celery-task-meta-7
+   3 MiB  db0  celery-task-meta-7
 
 advice
 WARNING   maxmemory: is nearly reached
