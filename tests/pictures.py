@@ -20,7 +20,7 @@ from celery_redis_exporter.cli.top.source import Access, RemoteSource
 from tests.integration.browser import Browser
 from tests.integration.exporters import Exporter
 from tests.integration.processes import ROOT, Process, free_port
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SECONDS = 150.0
 """Of traffic, before the pictures are taken."""

@@ -27,8 +27,8 @@ from tests.integration.exporters import Exporter, parse
 from tests.integration.processes import ROOT, Process
 from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.redis_servers import RedisServer
-from tests.recorded_fleet import Recording, serving
-from tests.waiting import eventually
+from tests.support.recorded_fleet import Recording, serving
+from tests.support.waiting import eventually
 
 BEAT_SECONDS = 2.0
 NAMES, QUEUES, FLEET_WORKERS = 50, 10, 10

@@ -27,7 +27,7 @@ from tests.integration.exporters import Exporter
 from tests.integration.faults import Watch
 from tests.integration.faulty_network import FaultyNetwork, faulty_network
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 WORKERS, NAMES, BEAT_SECONDS = 20, 50, 1.0
 FAULT_LASTS = 3.0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.bench.subjects import Subject
 from tests.bench.workbench import Workbench
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class Fold(NamedTuple):

@@ -18,8 +18,8 @@ from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.series import NewSeries, Store
 from tests.bench.table import Effort, Report, Row, Spread, render_table, spread
-from tests.options import task_limits
-from tests.rendering import render_families
+from tests.support.options import task_limits
+from tests.support.rendering import render_families
 
 METRICS = (*tasks.METRICS, *internals.METRICS)
 LINES_PER_PAIR = 78

@@ -8,7 +8,7 @@ from tests.bench.subjects import start_exporter
 from tests.bench.table import Effort, Report, Row, render_table
 from tests.bench.tap import Tap, Traffic
 from tests.bench.workbench import open_workbench
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 QUEUES = ",".join(f"queue{number}" for number in range(10))
 SETTLED = 0.1

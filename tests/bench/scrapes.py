@@ -11,7 +11,7 @@ from tests.bench.subjects import REDIS_EXPORTER, Subject, start_redis_exporter
 from tests.bench.table import Effort, Report, Row, percentile, render_table, spread
 from tests.bench.workbench import Workbench, open_workbench
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 QUEUES = 10
 FRESH = ("--scrape.freshness", "0")

@@ -17,7 +17,7 @@ from tests.bench.streams import Shape
 from tests.bench.subjects import OBSERVED, OWN, STARTERS, Subject, install_alone, start_exporter
 from tests.integration.processes import Process
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 # A slow subscriber must not be cut off: the peers fall behind by the whole stream.
 UNLIMITED = ("--client-output-buffer-limit", "pubsub 0 0 0")

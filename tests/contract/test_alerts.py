@@ -17,9 +17,9 @@ from celery_redis_exporter.alerts.slo import Objective, build_group
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.cli.render_alerts import HELP
 from celery_redis_exporter.settings.schema.rows import describe
-from tests import yaml_text
 from tests.contract.test_prose import FOREIGN_FLAGS, FOREIGN_NAMES, names_of_samples
-from tests.promql import Labels, catalogued, every, matchers, mixed, result_labels, selectors
+from tests.support import yaml_text
+from tests.support.promql import Labels, catalogued, every, matchers, mixed, result_labels, selectors
 
 FOLDER = Path(__file__).parents[2] / "alerts"
 ALERTS = [alert for group in GROUPS for alert in group.alerts]

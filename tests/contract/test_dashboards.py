@@ -20,8 +20,8 @@ from grafana.generator.files import files
 from grafana.generator.panel import RUNBOOKS
 from grafana.generator.promql import ALERTS_WINDOW
 from grafana.generator.sdk import JSONEncoder, dashboard
-from tests import yaml_text
-from tests.dashboards import (
+from tests.support import yaml_text
+from tests.support.dashboards import (
     FOLDER,
     Tree,
     all_targets,
@@ -34,7 +34,7 @@ from tests.dashboards import (
     variables,
     with_rows,
 )
-from tests.promql import every, matchers, result_labels, scraped, selectors
+from tests.support.promql import every, matchers, result_labels, scraped, selectors
 
 UNITS = json.loads((Path(__file__).parents[1] / "fixtures" / "grafana-units.json").read_text(encoding="utf-8"))["units"]
 KINDS = {"stat", "timeseries", "heatmap", "table", "state-timeline", "bargauge"}

@@ -7,9 +7,9 @@ import jsonschema
 import pytest
 
 from celery_redis_exporter import __version__
-from tests import yaml_text
 from tests.deployment import chart, go_templates, manifests
 from tests.deployment.manifests import of_kind
+from tests.support import yaml_text
 
 DASHBOARDS = sorted(path.name for path in (chart.ROOT / "grafana").glob("*.json"))
 LINKS = [path for path in (chart.CHART / "files").rglob("*") if path.is_symlink()]

@@ -14,10 +14,10 @@ import pytest
 
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.settings.schema.rows import describe
-from tests import promql as labels
-from tests import yaml_text
 from tests.deployment import compose, dockerfile, schemas
 from tests.deployment.manifests import DEPLOY
+from tests.support import promql as labels
+from tests.support import yaml_text
 
 ROOT = DEPLOY.parent
 COMPOSED = compose.read()

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.documented_commands import NOT_RUN, PAGES, ROOT, RUN, Typed, commands
+from tests.support.documented_commands import NOT_RUN, PAGES, ROOT, RUN, Typed, commands
 
 TYPED = commands()
 each_command = pytest.mark.parametrize("typed", TYPED, ids=[f"{typed.page}: {typed.command}" for typed in TYPED])

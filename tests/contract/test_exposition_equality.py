@@ -19,7 +19,7 @@ from celery_redis_exporter.catalog.metric import counter, gauge, histogram
 from celery_redis_exporter.exposition.collector import RegistryCollector
 from celery_redis_exporter.exposition.families import SampleSeries
 from celery_redis_exporter.records.samples import Buckets, Distribution, Exemplar, Family, Quantiles, Value
-from tests.rendering import render_families
+from tests.support.rendering import render_families
 
 ZULU, ALPHA = Label("zulu", "Sorted last."), Label("alpha", "Sorted first.")
 COUNTER = counter("test_events_total", 'Help with a \\ a "quote"\nand a second line.', (ZULU, ALPHA))

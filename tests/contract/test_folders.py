@@ -7,7 +7,7 @@ import pytest
 
 from tests.contract.test_house_rules import ROOT
 from tests.fuzz.invariants import INVARIANTS
-from tests.project_files import project_files
+from tests.support.project_files import project_files
 
 PACKAGE = ROOT / "exporter" / "celery_redis_exporter"
 FLOOR_PLAN = (ROOT / "exporter" / "README.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.project_files import project_files
+from tests.support.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "exporter" / "celery_redis_exporter").rglob("*.py"))

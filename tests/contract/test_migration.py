@@ -5,8 +5,8 @@ from pathlib import Path
 import promql_parser as promql
 import pytest
 
-from tests import yaml_text
-from tests.promql import catalogued, result_labels, selectors
+from tests.support import yaml_text
+from tests.support.promql import catalogued, result_labels, selectors
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "flower-compat.rules.yml"
 ROWS = [rule for group in yaml_text.parse(RULES.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]

@@ -11,7 +11,7 @@ from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.cli import COMMANDS, analyze, check, render_alerts, render_dashboards, top
 from celery_redis_exporter.settings.schema.rows import describe
 from tests.integration import acl
-from tests.project_files import project_files
+from tests.support.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in (

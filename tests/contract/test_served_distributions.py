@@ -15,7 +15,7 @@ from tests.contract.test_exposition_equality import (
     read_samples,
     render_by_client,
 )
-from tests.rendering import render_families
+from tests.support.rendering import render_families
 
 SERVED_HISTOGRAM = histogram("test_served_usec", "Buckets of a server.", (ZULU, ALPHA))
 SERVED_SUMMARY = summary("test_served_percentiles_usec", "Quantiles of a server.", (ZULU, ALPHA))

@@ -14,8 +14,8 @@ from typing import Any
 
 import jsonschema
 
-from tests import yaml_text
 from tests.deployment.go_templates import Engine, Files
+from tests.support import yaml_text
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "celery-redis-exporter"

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from tests import yaml_text
+from tests.support import yaml_text
 
 ACTION = re.compile(r"(\{\{-?)\s*(.*?)\s*(-?\}\})", re.DOTALL)
 TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|-?\d+|\$?\w*(?:\.\w+)+|\$\w*|\.|\w+|:=|[|(),])')

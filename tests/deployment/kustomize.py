@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests import yaml_text
+from tests.support import yaml_text
 
 Manifest = dict[str, Any]
 KNOWN = {"apiVersion", "kind", "resources", "patches", "images"}

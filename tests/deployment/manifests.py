@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests import yaml_text
 from tests.deployment import chart, kustomize
+from tests.support import yaml_text
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -18,8 +18,8 @@ from celery_redis_exporter.records.events import EVENT_CLASSES, EventMessage
 from celery_redis_exporter.records.samples import Distribution, Family
 from celery_redis_exporter.state.rules import Naming
 from celery_redis_exporter.state.series import NewSeries
-from tests.lab import EVENT_METRICS, Lab
-from tests.options import task_limits, worker_limits
+from tests.support.lab import EVENT_METRICS, Lab
+from tests.support.options import task_limits, worker_limits
 
 MOST_TRACKED = 12
 BOUNDS: dict[str, Any] = {"tracked": MOST_TRACKED, "age": 100, "pairs": 6, "idle": 50, "exceptions": 3}

@@ -41,9 +41,9 @@ from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.servers import Servers
 from celery_redis_exporter.web.auth import read_credentials
 from celery_redis_exporter.web.routes import read_headers
-from tests.fakes import FakeClock
 from tests.fuzz.folding import check_fold
 from tests.fuzz.labels import check_labels
+from tests.support.fakes import FakeClock
 
 REASONS = frozenset({"envelope", "serializer", "body", "schema", "binding", "schedule"})
 SERIALIZERS = ("application/json", "application/x-msgpack", "application/x-python-serialize", "")

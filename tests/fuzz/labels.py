@@ -15,7 +15,7 @@ from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
 from celery_redis_exporter.exposition.text import exemplar_fits
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.state.series import NewSeries, Store
-from tests.lab import EVENT_METRICS
+from tests.support.lab import EVENT_METRICS
 
 _PROCESS = ProcessMetrics()
 FORMATS = ("text/plain", "application/openmetrics-text; version=1.0.0")

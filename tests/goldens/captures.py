@@ -14,11 +14,11 @@ from pathlib import Path
 from unittest import mock
 
 from celery_redis_exporter.cli import COMMANDS, main
-from tests import yaml_text
 from tests.deployment import chart, kustomize
 from tests.goldens.command_lines import COMMAND_LINES
 from tests.goldens.exposition import OPENMETRICS, TEXT, Story
 from tests.goldens.replay_server import Replies, replaying
+from tests.support import yaml_text
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).with_name("recorded")

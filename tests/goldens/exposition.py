@@ -19,8 +19,8 @@ from celery_redis_exporter.daemon.options import control_options
 from celery_redis_exporter.settings import load_tree
 from celery_redis_exporter.sources.control import Request
 from tests.bench.streams import Shape, Stream
-from tests.fakes import FakeClock
 from tests.goldens.replay_server import ReplayServer
+from tests.support.fakes import FakeClock
 
 EVENTS = Path(__file__).parents[1] / "fixtures" / "events" / "celery-5.7"
 INSPECT = Path(__file__).with_name("inspect.json")

@@ -17,7 +17,6 @@ from celery import Celery
 
 from celery_redis_exporter.alerts import GROUPS, Alert, RuleGroup
 from celery_redis_exporter.alerts.files import Change, RenderOptions, render_rules
-from tests import yaml_text
 from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
 from tests.integration.application import build
 from tests.integration.celery_workers import QUICK, Worker, WorkerOptions
@@ -25,7 +24,8 @@ from tests.integration.exporters import Exporter
 from tests.integration.processes import ROOT, free_port
 from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import NEVER, eventually
+from tests.support import yaml_text
+from tests.support.waiting import NEVER, eventually
 
 BEATING = WorkerOptions(arguments=(*QUICK, "--heartbeat-interval", "1"))
 LOST_AFTER = "3s"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.integration.processes import Process, free_port
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 NAMES = ("prometheus-alertmanager", "alertmanager")
 """What Debian and everybody else call it."""

@@ -13,7 +13,7 @@ from base64 import b64decode
 from pathlib import Path
 from typing import Any, Self
 
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 ANSWER_SECONDS = 20.0
 FLAGS = (

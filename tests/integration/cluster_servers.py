@@ -6,7 +6,7 @@ Takes what starts servers, gives the nodes. Never touches a server that was not 
 from collections.abc import Callable, Sequence
 
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SLOTS = 16_384
 OPTIONS = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")

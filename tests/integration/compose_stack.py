@@ -17,7 +17,7 @@ from typing import Any
 from tests.deployment import compose, dockerfile
 from tests.integration.alertmanager_server import program
 from tests.integration.processes import Process, free_port, system_program
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PORTS = {"redis": 6379, "exporter": 9808, "prometheus": 9090, "alertmanager": 9093}
 LEFT_OUT = {"grafana"}

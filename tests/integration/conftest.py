@@ -18,7 +18,7 @@ from tests.integration.exporters import LISTEN, Exporter
 from tests.integration.processes import Process
 from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.redis_servers import RedisServer, is_installed
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class Broker(Protocol):

@@ -30,7 +30,7 @@ from tests.integration.exporters import Exporter
 from tests.integration.processes import Process
 from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SECONDS_OF_TRAFFIC = 20
 """Long enough for the shop's first campaign to fill the queues, and for its late newsletters to expire."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.processes import Process
-from tests.waiting import NEVER, eventually
+from tests.support.waiting import NEVER, eventually
 
 LISTEN = ("--web.listen-address", "127.0.0.1:0")
 ONE_RUN: Mapping[str, float] = MappingProxyType({"sent": 1, "received": 1, "started": 1, "wait": 1, "prefetch": 1})

@@ -17,7 +17,7 @@ from tests.integration.conftest import Programs
 from tests.integration.exporters import LISTEN, Exporter, Samples
 from tests.integration.processes import ROOT, source_path
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 BACK_SECONDS = 5.0
 """Within which all is well after a fault's end."""

@@ -19,7 +19,7 @@ from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, Exporter, times
 from tests.integration.processes import Process
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)

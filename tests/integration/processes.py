@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.waiting import NEVER, eventually
+from tests.support.waiting import NEVER, eventually
 
 ROOT = Path(__file__).parents[2]
 FOREIGN_PREFIXES = ("EXPORTER_", "CELERY_", "APPLICATION_", "PROMETHEUS_")

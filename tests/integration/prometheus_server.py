@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from tests.integration.processes import Process, free_port
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 Vector = list[tuple[dict[str, str], float]]
 Matrix = list[tuple[dict[str, str], list[float]]]

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.certificates import Authority
 from tests.integration.processes import Process, clean_environment, free_port
+from tests.support.certificates import Authority
 
 # Debian's own wrapper in /usr/sbin changes the user, and with it the folders; the script behind it does not.
 FOLDERS = os.pathsep.join(("/usr/lib/rabbitmq/bin", *os.get_exec_path(), "/usr/sbin"))

@@ -9,7 +9,7 @@ from contextlib import closing
 
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PROGRAM = "prometheus-redis-exporter"
 

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from tests.integration.processes import Process, free_port, system_program
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 PROGRAM = system_program("redis-server")
 SUBSCRIBER = "celery-redis-exporter-events"

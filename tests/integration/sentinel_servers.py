@@ -13,7 +13,7 @@ import redis
 
 from tests.integration.processes import Process, free_port
 from tests.integration.redis_servers import PROGRAM, RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 NAME = "orders"
 PASSWORD = "sentinel-PASSWORD"

@@ -7,7 +7,7 @@ from celery import chain
 
 from tests.integration.conftest import Shared
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, times
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

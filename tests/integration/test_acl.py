@@ -12,7 +12,7 @@ from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.processes import ROOT
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

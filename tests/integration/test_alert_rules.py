@@ -10,9 +10,9 @@ import yaml
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.alerts.files import Change, RenderOptions, render_rules
 from celery_redis_exporter.alerts.slo import Objective, build_group
-from tests import yaml_text
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT
+from tests.support import yaml_text
 
 pytestmark = pytest.mark.servers
 

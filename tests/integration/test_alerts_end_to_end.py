@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.alert_stack import Stack, start_stack
-from tests.waiting import NEVER, eventually
+from tests.support.waiting import NEVER, eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests import yaml_text
 from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
 from tests.integration.processes import ROOT
 from tests.integration.test_alert_rules import said
-from tests.waiting import eventually
+from tests.support import yaml_text
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

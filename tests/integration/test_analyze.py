@@ -13,7 +13,7 @@ import pytest
 from tests.integration.conftest import Programs
 from tests.integration.processes import Process, free_port
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -13,7 +13,7 @@ from tests.integration.cluster_servers import RedisCluster
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.processes import free_port
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -12,7 +12,7 @@ from tests.bench.streams import Message, Shape, Stream, make_stream
 from tests.bench.table import README, replace_sections
 from tests.integration.conftest import Programs
 from tests.integration.processes import system_program
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 NEEDS_PYPI = {"celery-exporter", "flower"}

@@ -10,7 +10,7 @@ from tests.integration.acl import CONTROL_RIGHTS, RIGHTS, START, USER
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, findings_of, levels, mend, start_check
 from tests.integration.conftest import Programs
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority
 from tests.integration.acl import RIGHTS, START, USER
 from tests.integration.checks import ANY_PORT, SOUND, check_quickly, findings_of, mend, start_check
 from tests.integration.conftest import Programs
 from tests.integration.faulty_network import FaultyNetwork
 from tests.integration.processes import free_port
 from tests.integration.sentinel_servers import SentinelSet
-from tests.waiting import eventually
+from tests.support.certificates import Authority
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

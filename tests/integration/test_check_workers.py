@@ -8,7 +8,7 @@ from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, fi
 from tests.integration.conftest import Programs
 from tests.integration.faults import shifted
 from tests.integration.redis_servers import SUBSCRIBER
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -16,7 +16,7 @@ import pytest
 from celery_redis_exporter.cli import COMMANDS
 from celery_redis_exporter.settings.schema.rows import describe
 from tests.integration.processes import clean_environment
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 NAME = "celery-redis-exporter"
 SHELLS = ("bash", "zsh", "fish")

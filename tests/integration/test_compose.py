@@ -13,11 +13,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests import yaml_text
 from tests.deployment import compose
 from tests.integration.compose_stack import ComposeStack
 from tests.integration.processes import ROOT
-from tests.waiting import eventually
+from tests.support import yaml_text
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 PASSWORD = (compose.FOLDER / "redis-password.example").read_text(encoding="utf-8")

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests import yaml_text
 from tests.integration.conftest import Programs
 from tests.integration.exporters import LISTEN, Exporter
 from tests.integration.processes import ROOT, Process, clean_environment, source_path
 from tests.integration.redis_servers import RedisServer
-from tests.project_files import project_files
-from tests.waiting import eventually
+from tests.support import yaml_text
+from tests.support.project_files import project_files
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

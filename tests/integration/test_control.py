@@ -18,7 +18,7 @@ from tests.integration.celery_workers import QUICK, Worker, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

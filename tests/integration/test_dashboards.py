@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 import pytest
 import yaml
 
-from tests.dashboards import Target, boards, fill_times, queries_of_variables, substitute, targets
 from tests.integration.conftest import Programs
 from tests.integration.dashboard_data import Data, real_run, six_hours
-from tests.waiting import eventually
+from tests.support.dashboards import Target, boards, fill_times, queries_of_variables, substitute, targets
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

@@ -17,7 +17,7 @@ from msgspec.json import decode
 
 from celery_redis_exporter.catalog import UNKNOWN
 from celery_redis_exporter.records.report import Report
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

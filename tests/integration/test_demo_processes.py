@@ -10,7 +10,7 @@ import pytest
 from celery_redis_exporter.demo.guard import watch
 from celery_redis_exporter.demo.processes import Processes
 from celery_redis_exporter.errors import ExporterError
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 STUBBORN_PARENT = """
 import os, signal, sys, threading

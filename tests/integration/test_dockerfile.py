@@ -14,7 +14,7 @@ from tests.deployment import dockerfile
 from tests.deployment.replay import Replay, can_lock_down, locked_down
 from tests.integration.conftest import Programs
 from tests.integration.processes import Process, free_port
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 IMAGE = dockerfile.read()[-1]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.documented_commands import RENDERED, ROOT, RUN, commands
 from tests.integration.conftest import Programs
 from tests.integration.processes import clean_environment, free_port
-from tests.project_files import project_files
-from tests.waiting import eventually
+from tests.support.documented_commands import RENDERED, ROOT, RUN, commands
+from tests.support.project_files import project_files
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

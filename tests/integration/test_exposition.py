@@ -10,7 +10,7 @@ from celery_redis_exporter.catalog import CATALOG
 from tests.integration.conftest import Programs, Shared
 from tests.integration.exporters import parse
 from tests.integration.prometheus_server import is_installed
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

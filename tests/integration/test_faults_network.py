@@ -11,7 +11,7 @@ from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.faults import BACK_SECONDS, NOTICE_SECONDS, ends_politely, recovers, watched
 from tests.integration.faulty_network import FaultyNetwork, faulty_network
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -17,7 +17,7 @@ from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_SUCCESS, Exporter, times
 from tests.integration.faults import BACK_SECONDS, is_well, recovers, shifted, watched, with_few_descriptors
 from tests.integration.processes import clean_environment, free_port
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

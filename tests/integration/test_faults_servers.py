@@ -5,7 +5,7 @@ import pytest
 from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_SUCCESS, times
 from tests.integration.faults import NOTICE_SECONDS, recovers, stop_saving, watched
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -19,7 +19,7 @@ from tests.integration.faults import ended_politely, ends_politely, shifted, sto
 from tests.integration.processes import free_port
 from tests.integration.redis_servers import RedisServer
 from tests.integration.sentinel_servers import SentinelSet
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.processes import ROOT, Process, clean_environment, free_port, source_path
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 NEEDED = ("prometheus", "prometheus-alertmanager", "amtool")
 pytestmark = [

@@ -13,14 +13,14 @@ import pytest
 import yaml
 from celery import Celery
 
-from tests import yaml_text
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.processes import ROOT, free_port
 from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support import yaml_text
+from tests.support.waiting import eventually
 
 # Alone: a step that Prometheus is late to evaluate is missing, and a second is soon over beside other tests.
 pytestmark = [pytest.mark.servers, pytest.mark.alone, pytest.mark.timeout(300)]

@@ -21,9 +21,9 @@ from tests.integration.celery_workers import WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.key_loads import Truth, load, mixture, truths
 from tests.integration.redis_servers import RedisServer
-from tests.lab import Lab
-from tests.options import key_budget
-from tests.waiting import eventually
+from tests.support.lab import Lab
+from tests.support.options import key_budget
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

@@ -13,7 +13,7 @@ from prometheus_client.registry import CollectorRegistry
 from celery_redis_exporter import Collector
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.integration.conftest import Programs
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -14,7 +14,7 @@ from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import MOST_REPLY, Endpoint
 from tests.integration.conftest import Programs
 from tests.integration.lying_server import lying_server
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("limited_memory")]
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import yaml_text
 from tests.integration.exporters import ONE_RUN, Exporter
 from tests.integration.pools import CASES, Fleet, assemble
 from tests.integration.processes import ROOT, Process
 from tests.integration.prometheus_server import PrometheusServer, is_installed
-from tests.waiting import eventually
+from tests.support import yaml_text
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.servers,

@@ -12,7 +12,7 @@ from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT, Process
 from tests.integration.prometheus_server import PrometheusServer, is_installed, scraping
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.servers,

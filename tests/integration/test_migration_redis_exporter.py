@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests import yaml_text
 from tests.integration import prometheus_server, redis_exporters
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT
 from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.redis_exporters import RedisExporter
-from tests.waiting import eventually
+from tests.support import yaml_text
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.servers,

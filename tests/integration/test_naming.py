@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.celery_workers import WorkerOptions
 from tests.integration.conftest import Programs
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

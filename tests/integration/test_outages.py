@@ -6,7 +6,7 @@ import pytest
 
 from celery_redis_exporter.clock import SystemClock
 from tests.integration.conftest import Programs
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

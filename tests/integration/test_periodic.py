@@ -13,7 +13,7 @@ from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.processes import clean_environment
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.celery_workers import deliver_again
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, times
 from tests.integration.pools import CASES, NOWHERE, Case, Fleet, assemble, failed, worker_options
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

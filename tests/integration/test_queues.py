@@ -11,7 +11,7 @@ from celery_redis_exporter.clock import SystemClock
 from tests.integration.celery_workers import WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

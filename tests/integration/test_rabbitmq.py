@@ -20,7 +20,7 @@ from tests.integration.faults import ends_politely
 from tests.integration.processes import Process
 from tests.integration.prometheus_server import scraping
 from tests.integration.rabbitmq_server import RabbitServer, is_installed
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

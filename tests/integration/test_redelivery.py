@@ -7,7 +7,7 @@ import pytest
 from tests.integration.celery_workers import QUICK, WorkerOptions, deliver_again
 from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_RUN, times
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

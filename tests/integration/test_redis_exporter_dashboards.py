@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests import yaml_text
 from tests.integration import prometheus_server, redis_exporters
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
@@ -20,7 +19,8 @@ from tests.integration.processes import ROOT, free_port
 from tests.integration.prometheus_server import PrometheusServer
 from tests.integration.redis_exporters import RedisExporter
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support import yaml_text
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.servers,

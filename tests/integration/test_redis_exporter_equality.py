@@ -15,7 +15,7 @@ from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter, parse
 from tests.integration.redis_exporters import RedisExporter, is_installed
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.servers,

@@ -8,7 +8,7 @@ from celery_redis_exporter.catalog import redis_core, redis_server
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import yaml_text
 from tests.integration.processes import ROOT
+from tests.support import yaml_text
 
 pytestmark = pytest.mark.servers
 DEPLOY = ROOT / "deploy"

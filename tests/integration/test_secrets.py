@@ -22,7 +22,7 @@ from tests.integration.exporters import Exporter
 from tests.integration.processes import free_port
 from tests.integration.rabbitmq_server import RabbitServer
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -14,7 +14,7 @@ from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, Exporter, times
 from tests.integration.processes import Process
 from tests.integration.sentinel_servers import NAME, PASSWORD, SentinelSet
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

@@ -9,7 +9,7 @@ from tests.integration.celery_workers import QUICK, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, times
 from tests.integration.processes import ROOT
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

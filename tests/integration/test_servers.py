@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import CA, EXTENSIONS
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.certificates import CA, EXTENSIONS
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -16,7 +16,7 @@ from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.processes import clean_environment, free_port
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 COMMAND = (sys.executable, "-m", "celery_redis_exporter", "top")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority
 from tests.integration.cluster_servers import RedisCluster
 from tests.integration.conftest import Programs
 from tests.integration.faulty_network import faulty_network
 from tests.integration.processes import free_port
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.certificates import Authority
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority
 from tests.integration.celery_workers import WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS
 from tests.integration.processes import free_port
-from tests.waiting import eventually
+from tests.support.certificates import Authority
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

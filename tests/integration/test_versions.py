@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.celery_versions import VERSIONS, full_version, install, python_of
 from tests.integration.pools import CASES, NOWHERE, Case, Fleet, assemble, failed
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(300)]
 

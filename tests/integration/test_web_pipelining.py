@@ -19,10 +19,10 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from celery_redis_exporter.web.server import MAX_PIPELINED, WebServer, bind
-from tests.certificates import Authority
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
-from tests.waiting import eventually
+from tests.support.certificates import Authority
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

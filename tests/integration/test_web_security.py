@@ -23,11 +23,11 @@ import bcrypt
 import pytest
 
 from celery_redis_exporter.clock import SystemClock
-from tests.certificates import Authority
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Answer, Exporter
 from tests.integration.processes import free_port
-from tests.waiting import eventually
+from tests.support.certificates import Authority
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

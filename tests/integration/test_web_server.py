@@ -16,8 +16,8 @@ import pytest
 from celery_redis_exporter.web import server
 from celery_redis_exporter.web.routes import Handlers, MetricsReply, build_app
 from celery_redis_exporter.web.server import WebServer, bind
-from tests.certificates import Authority
-from tests.waiting import eventually
+from tests.support.certificates import Authority
+from tests.support.waiting import eventually
 
 BODY = b"a 1.0\n" * 20_000
 

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.web_config import TlsConfig
 from celery_redis_exporter.web.tls import CIPHERS, LOOK_INTERVAL, ReloadingContext, build_context
-from tests.certificates import Authority, encrypt
-from tests.fakes import FakeClock
+from tests.support.certificates import Authority, encrypt
+from tests.support.fakes import FakeClock
 
 GCM = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 

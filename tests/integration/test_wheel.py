@@ -9,12 +9,12 @@ import pytest
 
 from celery_redis_exporter import __version__
 from celery_redis_exporter.cli import COMMANDS
-from tests.dashboards import boards
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.installations import Installation, build, unpack
 from tests.integration.processes import ROOT
-from tests.waiting import eventually
+from tests.support.dashboards import boards
+from tests.support.waiting import eventually
 
 USER = """\
 from prometheus_client import CollectorRegistry

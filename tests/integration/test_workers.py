@@ -11,7 +11,7 @@ from tests.integration.celery_workers import QUICK, WorkerOptions
 from tests.integration.conftest import Programs, Shared
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS, Exporter, times
 from tests.integration.redis_servers import RedisServer
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 

@@ -22,7 +22,7 @@ from celery_redis_exporter.state.runs import MOST_AT_ONCE
 from tests.fuzz.invariants import INVARIANTS
 from tests.fuzz.labels import check_values
 from tests.fuzz.seeds import FOUND, seeds_of
-from tests.lab import W1, Lab
+from tests.support.lab import W1, Lab
 
 pytestmark = pytest.mark.usefixtures("limited_memory")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 def test_the_first_truthy_result_is_returned() -> None:

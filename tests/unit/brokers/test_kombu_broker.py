@@ -8,7 +8,7 @@ import pytest
 from celery_redis_exporter.brokers.kombu_broker import KombuBroker, QueuesScrape
 from celery_redis_exporter.settings import KombuTarget, load
 from celery_redis_exporter.state.queues import Queues
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 OURS = r"rabbitmqctl set_permissions <user> '^celery-redis-exporter\.' '^(celery-redis-exporter\.|celery\.pidbox$)' "
 

@@ -5,7 +5,7 @@ from celery_redis_exporter.records.samples import Reading
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.state.queues import Queues
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 KEYS = QueueKeys(priority_steps=(0, 3))
 MESSAGE = b'{"body": "", "headers": {"id": "a"}}'

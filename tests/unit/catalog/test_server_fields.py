@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from celery_redis_exporter.catalog.server_fields import mode_of, product_of, read_field
-from tests.project_files import ROOT
+from tests.support.project_files import ROOT
 
 RECORDED = sorted((ROOT / "tests" / "fixtures" / "redis").glob("*.txt"))
 

@@ -7,7 +7,7 @@ import pytest
 
 from celery_redis_exporter.cli.render import run
 from celery_redis_exporter.errors import ConfigError
-from tests import yaml_text
+from tests.support import yaml_text
 
 
 def render(capsys: pytest.CaptureFixture[str], *flags: str) -> Any:  # noqa: ANN401 -- YAML is anything

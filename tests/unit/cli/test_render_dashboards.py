@@ -9,8 +9,8 @@ import pytest
 from celery_redis_exporter.cli import render_dashboards
 from celery_redis_exporter.cli.render import run
 from celery_redis_exporter.errors import ConfigError
-from tests import yaml_text
-from tests.dashboards import boards
+from tests.support import yaml_text
+from tests.support.dashboards import boards
 
 KUBECTL_TAKES = 262_144
 """Bytes of an annotation, in which ``kubectl apply`` keeps what it applied."""

@@ -13,7 +13,7 @@ from celery_redis_exporter.scrape.server_reads import ServerReads
 from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 SEED = Address("seed", 7000)
 AWAY = SourceError("refused", "connection refused")

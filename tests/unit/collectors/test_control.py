@@ -15,8 +15,8 @@ from celery_redis_exporter.collectors.control import BATCH, COLLECTOR, REFUSED_S
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.control import MAT_SECONDS, Request
 from celery_redis_exporter.state.control import COMMANDS, SEEDING_SECONDS, Inspection
-from tests.lab import W1, W2, Lab
-from tests.options import control_options
+from tests.support.lab import W1, W2, Lab
+from tests.support.options import control_options
 
 ANSWERS: dict[str, object] = {
     "stats": {"pool": {"implementation": "celery.concurrency.solo:TaskPool", "max-concurrency": 1}},

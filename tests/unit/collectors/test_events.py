@@ -11,7 +11,7 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.collectors.events import EventCollector
 from celery_redis_exporter.errors import SourceError
-from tests.lab import W1, Lab
+from tests.support.lab import W1, Lab
 
 SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
 

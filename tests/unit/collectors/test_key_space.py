@@ -14,9 +14,9 @@ from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.sources.session import Session
-from tests.key_server import KeyServer
-from tests.lab import Lab
-from tests.options import key_budget
+from tests.support.key_server import KeyServer
+from tests.support.lab import Lab
+from tests.support.options import key_budget
 
 USERS = {b"user:%d" % number: (100, -1) for number in range(100)}
 CARTS = {b"cart:%d" % number: (1000, 60_000) for number in range(30)}

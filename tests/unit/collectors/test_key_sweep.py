@@ -13,8 +13,8 @@ from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
 from celery_redis_exporter.state.key_groups import KeyGroups
 from celery_redis_exporter.state.key_tallies import Estimate
-from tests.fakes import FakeClock
-from tests.key_server import KeyServer
+from tests.support.fakes import FakeClock
+from tests.support.key_server import KeyServer
 
 KEYS = {b"user:%d" % number: (100, -1 if number % 4 else 5000) for number in range(3000)}
 GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")

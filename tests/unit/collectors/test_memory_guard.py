@@ -12,7 +12,7 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 
 class FakeServer:

@@ -11,7 +11,7 @@ from celery_redis_exporter.collectors.queue_discovery import COLLECTOR, QueueDis
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.queues import QueueScan, ScanBatch
 from celery_redis_exporter.state.queues import Queues
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 
 class ScriptedScan:

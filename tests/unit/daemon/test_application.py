@@ -10,7 +10,7 @@ from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.daemon.application import Application
 from celery_redis_exporter.records.events import WorkerHeartbeat, WorkerOffline, WorkerOnline
 from celery_redis_exporter.settings import load
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 REWRITE = '--names.worker.rewrite={"celery@web-.*": "celery@web"}'
 COUNTERS = (rows.WORKER_STARTS, rows.WORKER_PROCESSED, rows.WORKER_EVENTS_MISSED)

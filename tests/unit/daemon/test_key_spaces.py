@@ -6,8 +6,8 @@ from celery_redis_exporter.daemon.key_spaces import KeySpaces
 from celery_redis_exporter.daemon.options import task_limits
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.state.queues import Queues
-from tests.fakes import FakeClock
-from tests.lab import Lab
+from tests.support.fakes import FakeClock
+from tests.support.lab import Lab
 
 HERE = ("--broker-url", "redis://one:6379/0")
 

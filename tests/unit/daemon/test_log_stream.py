@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from celery_redis_exporter.daemon.log_stream import LINES, LogStream
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

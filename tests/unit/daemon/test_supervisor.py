@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.errors import SourceError
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 def test_work_is_started_again() -> None:

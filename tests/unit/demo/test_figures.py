@@ -5,7 +5,7 @@ from celery_redis_exporter.demo.figures import WIDTH, render_figures
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.status.numbers import Numbers
-from tests.lab import EVENT_METRICS
+from tests.support.lab import EVENT_METRICS
 
 CHARGE, REFUND = ("shop.charge_card", "payments"), ("shop.refund_card", "payments")
 COUNTS = [

@@ -6,7 +6,7 @@ from celery_redis_exporter.catalog import Label
 from celery_redis_exporter.catalog.metric import gauge, histogram
 from celery_redis_exporter.exposition.families import SampleGrouper
 from celery_redis_exporter.records.samples import Buckets, Family, Sample
-from tests.rendering import render_families
+from tests.support.rendering import render_families
 
 REDIS = Label("redis", "Server.")
 UP = gauge("test_up", "Up.", (REDIS,))

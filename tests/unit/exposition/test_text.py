@@ -10,7 +10,7 @@ from celery_redis_exporter.catalog.metric import counter, gauge, histogram, summ
 from celery_redis_exporter.exposition.families import SampleSeries
 from celery_redis_exporter.exposition.text import render_number
 from celery_redis_exporter.records.samples import Buckets, Distribution, Family, Quantiles
-from tests.rendering import render_families
+from tests.support.rendering import render_families
 
 TASK, QUEUE = Label("task", "Task."), Label("queue", "Queue.")
 SENT = counter("test_sent_total", "Sent.", (TASK, QUEUE))

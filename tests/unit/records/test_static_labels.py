@@ -6,7 +6,7 @@ from celery_redis_exporter.exposition import ProcessMetrics
 from celery_redis_exporter.exposition.families import SampleGrouper
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.records.static_labels import StaticLabels
-from tests.rendering import render_families
+from tests.support.rendering import render_families
 
 LEVEL = gauge("test_level", "A level.", (lb.TASK,))
 

@@ -9,7 +9,7 @@ from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.duplicate_servers import AGAIN_SECONDS, DuplicateServers
 from celery_redis_exporter.scrape.server_reads import ServerReads
 from celery_redis_exporter.scrape.shared_read import Target
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 
 class Named:

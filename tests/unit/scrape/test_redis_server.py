@@ -11,7 +11,7 @@ from celery_redis_exporter.sources.redis_server import RedisServer, Wanted
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 INFO = (
     b"redis_version:7.0.15\r\nredis_mode:standalone\r\nmaxclients:9\r\n# Keyspace\r\ndb3:keys=2,expires=1,avg_ttl=0\r\n"

@@ -13,7 +13,7 @@ from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.server_reads import ServerReads
 from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.sources.refusals import Denial
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class Server:

@@ -12,8 +12,8 @@ from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.shared_read import Outcome, SharedRead, Target
-from tests.garbage import Body, frees_at_once
-from tests.waiting import eventually
+from tests.support.garbage import Body, frees_at_once
+from tests.support.waiting import eventually
 
 CLOCK = SystemClock()
 PATIENCE = 5.0

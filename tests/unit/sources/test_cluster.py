@@ -8,7 +8,7 @@ import pytest
 from celery_redis_exporter.sources.cluster import read_nodes
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
-from tests.project_files import ROOT
+from tests.support.project_files import ROOT
 
 NODES = b"id 10.0.0.1:7000@17000 myself,master - 0 0 1 connected\n"
 

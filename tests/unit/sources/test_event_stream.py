@@ -12,7 +12,7 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources import event_stream
 from celery_redis_exporter.sources.event_stream import EventStream, Topic
 from celery_redis_exporter.sources.wire import Endpoint, Wire
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 from tests.unit.sources.test_wire_faults import Connection
 
 IDLE = 1.0

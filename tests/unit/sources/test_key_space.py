@@ -15,8 +15,8 @@ from celery_redis_exporter.sources.key_space import (
     Walk,
 )
 from celery_redis_exporter.sources.session import Session
-from tests.fakes import FakeClock
-from tests.key_server import KeyServer
+from tests.support.fakes import FakeClock
+from tests.support.key_server import KeyServer
 
 KEYS = {b"key%d" % number: (60, -1) for number in range(2000)}
 TOTAL = len(KEYS)

@@ -10,7 +10,7 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.events import EventMessage
 from celery_redis_exporter.sources.kombu_events import MEASURE_SECONDS, EventQueue, Subscription
 from celery_redis_exporter.sources.kombu_link import KombuEndpoint
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 
 class FakeMessage:

@@ -14,7 +14,7 @@ from celery_redis_exporter.records.replies import QueueCount
 from celery_redis_exporter.sources.kombu_link import KombuEndpoint
 from celery_redis_exporter.sources.kombu_queues import QueueCounter
 from celery_redis_exporter.sources.refusals import RETRY_SECONDS
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 
 class FakeRabbit:

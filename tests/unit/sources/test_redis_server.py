@@ -9,7 +9,7 @@ from celery_redis_exporter.sources.redis_server import CONFIG_SECONDS, RedisServ
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 REDIS_7 = b"redis_version:7.0.15\r\nredis_mode:standalone\r\nrun_id:abc\r\n"
 REDIS_6 = b"redis_version:6.2.14\r\nredis_mode:standalone\r\nrun_id:abc\r\n"

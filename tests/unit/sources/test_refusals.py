@@ -4,7 +4,7 @@ import pytest
 
 from celery_redis_exporter.sources.refusals import RETRY_SECONDS, Refusal, Refusals, right
 from celery_redis_exporter.sources.wire import Command
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 NO_COMMAND = Refusal("NOPERM User x has no permissions to run the 'llen' command")
 NO_KEY = Refusal("NOPERM No permissions to access a key")

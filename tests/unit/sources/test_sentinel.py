@@ -9,7 +9,7 @@ import pytest
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.sentinel import MasterFinder, Sentinel
 from celery_redis_exporter.sources.wire import Endpoint, Wire
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 HERE, THERE = [b"10.0.0.1", b"6379"], [b"10.0.0.2", b"6380"]
 

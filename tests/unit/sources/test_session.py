@@ -13,8 +13,8 @@ from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Endpoint, Wire
-from tests.fakes import FakeClock
-from tests.garbage import Body, frees_at_once
+from tests.support.fakes import FakeClock
+from tests.support.garbage import Body, frees_at_once
 from tests.unit.sources.test_wire_faults import Connection
 
 PING = [("PING",)]

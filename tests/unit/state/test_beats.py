@@ -3,7 +3,7 @@
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.state.beats import Beats
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 
 def shown(lab: Lab) -> dict[str, float]:

@@ -7,7 +7,7 @@ from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.records.events import WorkerHeartbeat
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.queues import Queues
-from tests.lab import W1, W2, Lab
+from tests.support.lab import W1, W2, Lab
 
 PATIENCE = 30.0
 

@@ -16,8 +16,8 @@ from celery_redis_exporter.state.control import (
     InspectionTarget,
 )
 from celery_redis_exporter.state.tracking import TaskLimits
-from tests.lab import W1, W2, Lab
-from tests.options import task_limits
+from tests.support.lab import W1, W2, Lab
+from tests.support.options import task_limits
 
 STATS = WorkerStats("prefork", 2, 8, 7.0, 1000)
 MAIL = ConsumedQueue("mail", "mail", "mail")

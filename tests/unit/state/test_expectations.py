@@ -6,8 +6,8 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.replies import PeriodicTask
 from celery_redis_exporter.state.expectations import Plan
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
-from tests.lab import Lab
-from tests.options import task_limits
+from tests.support.lab import Lab
+from tests.support.options import task_limits
 
 PLANS = {
     "nightly": Plan(expected_interval=86_400, runtime_threshold=60),

@@ -6,8 +6,8 @@ import pytest
 
 from celery_redis_exporter.records.report import Failure
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
-from tests.lab import W1, W2, Lab
-from tests.options import task_limits
+from tests.support.lab import W1, W2, Lab
+from tests.support.options import task_limits
 
 RULES = Naming(
     task=NameRules(exclude=[re.compile("secret")]),

@@ -1,7 +1,7 @@
 """Events that are deferred until the task-sent of their task, or the answer of their worker, arrives."""
 
 from celery_redis_exporter.state.holding import Held, Holding
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 RECEIVED = Held("task-received", lambda: None)
 STARTED = Held("task-started", lambda: None)

@@ -11,8 +11,8 @@ from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.series import NewSeries
-from tests.lab import Lab
-from tests.options import worker_limits
+from tests.support.lab import Lab
+from tests.support.options import worker_limits
 
 PODS = NameRules([], [re.compile("debug@.*")], [Rewrite(re.compile(r"(.+)-[0-9]+"), r"\g<1>")])
 QUEUES = NameRules([], [re.compile("secret")], [Rewrite(re.compile(r"reply\..*"), "reply")])

@@ -14,8 +14,8 @@ from celery_redis_exporter.records.replies import QueueReading
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.series import NewSeries
-from tests.lab import W1, W2, Lab
-from tests.options import task_limits, worker_limits
+from tests.support.lab import W1, W2, Lab
+from tests.support.options import task_limits, worker_limits
 
 RULES = Naming(
     task=NameRules([], [re.compile(r"celery\..*")], [Rewrite(re.compile(r"proj\.(.+)_v[0-9]+"), r"\g<1>")]),

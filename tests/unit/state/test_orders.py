@@ -7,7 +7,7 @@ import pytest
 
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.state.worker import Setup
-from tests.lab import W1, Lab
+from tests.support.lab import W1, Lab
 
 # What happened, in order, with its time: two executions, the second a retry without delay.
 EVENTS = {

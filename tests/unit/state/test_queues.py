@@ -7,8 +7,8 @@ from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, Que
 from celery_redis_exporter.records.samples import Reading, Sample
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
-from tests.lab import Lab
-from tests.options import task_limits
+from tests.support.lab import Lab
+from tests.support.options import task_limits
 
 TENANTS = Naming(queue=NameRules(rewrites=[Rewrite(re.compile(r"tenant-.+"), "tenants")]))
 

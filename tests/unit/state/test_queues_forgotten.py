@@ -16,8 +16,8 @@ from celery_redis_exporter.sources.queues import QueueKeys, QueueScan, ScanBatch
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
-from tests.lab import W1, Lab
-from tests.options import task_limits, worker_limits
+from tests.support.lab import W1, Lab
+from tests.support.options import task_limits, worker_limits
 
 TTL = 3600.0
 DAY = 86_400.0

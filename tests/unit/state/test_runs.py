@@ -9,8 +9,8 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.events import TaskCancelled
 from celery_redis_exporter.state.runs import running_on
 from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER
-from tests.lab import W1, W2, Lab
-from tests.options import task_limits
+from tests.support.lab import W1, W2, Lab
+from tests.support.options import task_limits
 
 TQ = ("t", "q")
 

@@ -8,7 +8,7 @@ from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.catalog.labels import WORKER
 from celery_redis_exporter.records.samples import Distribution, Value
 from celery_redis_exporter.state.series import ExemplarHistogram, Histogram, NewSeries, Store
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 METRICS = (rows.TASKS, rows.TASK_WAIT, worker_rows.WORKER_UP, *internals.METRICS)
 

@@ -9,8 +9,8 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.events import TaskFailed
 from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER
 from celery_redis_exporter.state.worker import Setup
-from tests.lab import W1, W2, Lab
-from tests.options import task_limits, worker_limits
+from tests.support.lab import W1, W2, Lab
+from tests.support.options import task_limits, worker_limits
 
 TQ = ("t", "q")
 

@@ -6,8 +6,8 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.events import WorkerHeartbeat
-from tests.lab import W1, W2, Lab
-from tests.options import worker_limits
+from tests.support.lab import W1, W2, Lab
+from tests.support.options import worker_limits
 
 
 @pytest.fixture

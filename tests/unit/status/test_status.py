@@ -20,7 +20,7 @@ from celery_redis_exporter.state.series import NewSeries, Store
 from celery_redis_exporter.status import MARKED, Snapshot, Status
 from celery_redis_exporter.status.schema import build_schema
 from celery_redis_exporter.status.servers import Servers
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 STATES = ("success", "failure", "retry", "revoked", "rejected")
 UP = [Sample(redis_rows.UP, ("broker",), 1)]

@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from celery_redis_exporter.web.auth import MAX_CHECKS, MAX_CHECKS_PER_CLIENT, REMEMBERED, BasicAuth, read_credentials
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 LONG = "x" * 100
 PASSWORDS = {"prometheus": "right", "jörg": "grün: ja", "long": LONG, "empty": ""}

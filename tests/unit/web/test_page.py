@@ -19,7 +19,7 @@ from celery_redis_exporter.records.report import (
 from celery_redis_exporter.web.page import content_security_policy, read_asset, render_page
 from celery_redis_exporter.web.tables import SHOWN, draw_trend
 from celery_redis_exporter.web.view import View
-from tests.reports import make_report, make_server, make_task
+from tests.support.reports import make_report, make_server, make_task
 
 EVIL = """<script>"'&</script><b onload=x>"""
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from celery_redis_exporter.records.web_config import WebConfig
 from celery_redis_exporter.web.security import guard, open_tls
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 INSIDE = PlainTextResponse("inside", headers={"Content-Security-Policy": "default-src 'none'"})
 HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"

@@ -9,8 +9,8 @@ from celery_redis_exporter.cli.check.certificate import InvalidCertificateError,
 from celery_redis_exporter.cli.check.local import DAY, local_findings
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.settings import load
-from tests.certificates import Authority
-from tests.fakes import FakeClock
+from tests.support.certificates import Authority
+from tests.support.fakes import FakeClock
 
 
 def test_the_end_is_that_of_the_served_certificate(tmp_path: Path) -> None:

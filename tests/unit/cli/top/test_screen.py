@@ -15,7 +15,7 @@ from celery_redis_exporter.records.report import (
     Report,
     WorkerStatus,
 )
-from tests.reports import make_report, make_server, make_task
+from tests.support.reports import make_report, make_server, make_task
 
 SIZES = [(80, 24), (40, 12), (200, 60), (20, 5), (1, 1)]
 EVIL = "\x1b[2J\x1b]0;owned\x07\u202e\u200b\n\r\t名前" + "x" * 300

@@ -9,7 +9,7 @@ from typing import Any, cast
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.wire import Command
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 BITS = 10
 """The table has 2**BITS places; the cursor counts up from the highest bit, as Redis's does."""

@@ -28,8 +28,8 @@ from celery_redis_exporter.state.series import NewSeries, Store
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.workers import WorkerLimits, Workers
-from tests.fakes import FakeClock
-from tests.options import task_limits, worker_limits
+from tests.support.fakes import FakeClock
+from tests.support.options import task_limits, worker_limits
 
 EVENT_METRICS = [metric for metric in CATALOG.values() if metric not in redis_rows.METRICS]
 W1, W2 = "w1@host", "w2@host"

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FOLDER = Path(__file__).parents[1] / "grafana"
+FOLDER = Path(__file__).parents[2] / "grafana"
 VARIABLE = re.compile(r"\$(?!\{?__)(?:(\w+)|\{(\w+)(?::\w+)?\})")
 ALL = ".*"
 LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")

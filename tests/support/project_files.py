@@ -6,7 +6,7 @@ Takes nothing, gives absolute paths.
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _MADE = {
     ".git", ".venv", ".peers", ".demo", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
     ".import_linter_cache", "__pycache__", "build", "dist", "node_modules",
