@@ -1,4 +1,7 @@
-"""Every expected failure of the exporter; anything else is a bug and is treated as one."""
+"""Every expected failure of the exporter; anything else is a bug and is treated as one. Standard library only."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class ExporterError(Exception):
@@ -37,3 +40,9 @@ class DecodeError(ExporterError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean X?`` for a message about an unknown name, or an empty string if no known name is near."""
+    near = difflib.get_close_matches(name, list(known), 1, 0.6)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -6,10 +6,9 @@ Takes a mapping, gives values by path. Reads the files that ``*_FILE`` names. An
 import re
 from collections.abc import Mapping
 
-from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError, suggest
 from celery_redis_exporter.settings.read.given import Given, Path, split_group
 from celery_redis_exporter.settings.read.text_file import read_text
-from celery_redis_exporter.settings.schema.nearest import suggest
 from celery_redis_exporter.settings.schema.rows import ENVIRONMENT_PREFIX, JSON_GROUPS, by_path, describe
 from celery_redis_exporter.settings.urls.urls import SCHEMES, scheme_of
 

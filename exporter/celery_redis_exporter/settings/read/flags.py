@@ -10,10 +10,9 @@ from typing import Any, NoReturn
 
 from pydantic_settings import CliSettingsSource
 
-from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError, suggest
 from celery_redis_exporter.settings.read.given import Given, Path, split_group
 from celery_redis_exporter.settings.schema.model import Declared
-from celery_redis_exporter.settings.schema.nearest import suggest
 from celery_redis_exporter.settings.schema.rows import JSON_GROUPS, by_path, describe
 
 PLAIN = re.compile(r"--[A-Za-z0-9._-]+")

@@ -8,9 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError, suggest
 from celery_redis_exporter.settings.schema.foreign import FOREIGN_BY_GROUP
-from celery_redis_exporter.settings.schema.nearest import suggest
 from celery_redis_exporter.settings.schema.rows import JSON_GROUPS, by_path
 from celery_redis_exporter.settings.unique import DuplicateKeyError, unique
 

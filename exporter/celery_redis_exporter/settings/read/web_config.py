@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError, suggest
 from celery_redis_exporter.records.web_config import TlsConfig, WebConfig
-from celery_redis_exporter.settings.schema.nearest import suggest
 from celery_redis_exporter.settings.yaml_file import read_yaml
 
 TLS, HTTP, USERS = "tls_server_config", "http_server_config", "basic_auth_users"

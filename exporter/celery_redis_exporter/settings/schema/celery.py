@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import SettingsGroup
+from celery_redis_exporter.settings.schema.values import SettingsGroup
 
 
 class EventOptions(SettingsGroup):

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import SettingsGroup
+from celery_redis_exporter.settings.schema.values import SettingsGroup
 
 MOST_PATTERNS = 100
 LONGEST = 100

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.errors import suggest
 from celery_redis_exporter.settings.schema import values as v
 from celery_redis_exporter.settings.schema.celery import (
     CeleryOptions,
@@ -19,12 +20,11 @@ from celery_redis_exporter.settings.schema.celery import (
     TrackingOptions,
     WorkerOptions,
 )
-from celery_redis_exporter.settings.schema.group import SettingsGroup
 from celery_redis_exporter.settings.schema.names import MetricOptions, NamesOptions
-from celery_redis_exporter.settings.schema.nearest import suggest
 from celery_redis_exporter.settings.schema.redis import RedisOptions
 from celery_redis_exporter.settings.schema.tasks import TASKS_HELP, RedBeatOptions, TasksByName
 from celery_redis_exporter.settings.schema.transport import ResultTransportOptions, TransportOptions
+from celery_redis_exporter.settings.schema.values import SettingsGroup
 
 HISTOGRAMS = tuple(metric.name for metric in CATALOG.values() if metric.kind is Kind.HISTOGRAM and metric.buckets)
 

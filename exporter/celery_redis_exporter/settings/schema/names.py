@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.errors import suggest
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import SettingsGroup
-from celery_redis_exporter.settings.schema.nearest import suggest
 from celery_redis_exporter.settings.schema.patterns import compile_pattern, read_replacement
+from celery_redis_exporter.settings.schema.values import SettingsGroup
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 TAKEN = {label.name for metric in CATALOG.values() for label in metric.labels} | {"le", "generation"}

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import SettingsGroup
 from celery_redis_exporter.settings.schema.key_space import KeySpaceOptions
 from celery_redis_exporter.settings.schema.servers import SERVERS_HELP, ServersByName
+from celery_redis_exporter.settings.schema.values import SettingsGroup
 
 Level = Annotated[Literal["full", "core", "off"], BeforeValidator(v.lower)]
 

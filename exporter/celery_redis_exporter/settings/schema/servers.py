@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import SettingsGroup
 from celery_redis_exporter.settings.schema.transport import SentinelOptions
+from celery_redis_exporter.settings.schema.values import SettingsGroup
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 TAKEN = ("broker", "results")

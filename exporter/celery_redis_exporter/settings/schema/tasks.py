@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import SettingsGroup
+from celery_redis_exporter.settings.schema.values import SettingsGroup
 
 
 class TaskOptions(SettingsGroup):

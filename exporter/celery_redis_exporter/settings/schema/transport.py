@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from celery_redis_exporter.settings.schema import values as v
-from celery_redis_exporter.settings.schema.group import SettingsGroup
+from celery_redis_exporter.settings.schema.values import SettingsGroup
 
 
 class SentinelOptions(SettingsGroup):

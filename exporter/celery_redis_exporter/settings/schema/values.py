@@ -11,10 +11,17 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from celery_redis_exporter.settings.unique import DuplicateKeyError, unique
 from celery_redis_exporter.settings.urls.broker_urls import parse_broker_url, parse_result_url
+
+
+class SettingsGroup(BaseModel):
+    """A group of settings: frozen, closed to unknown names, without values in error messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote
 
-from celery_redis_exporter.settings.schema.nearest import suggest
+from celery_redis_exporter.errors import suggest
 from celery_redis_exporter.settings.urls.sentinel_urls import SEPARATOR, parse_sentinel_urls
 from celery_redis_exporter.settings.urls.urls import (
     SCHEMES,
