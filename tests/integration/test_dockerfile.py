@@ -71,8 +71,8 @@ def test_the_image_holds_the_program_and_nothing_to_install_with(image: Replay) 
 def test_the_image_has_every_dependency_that_is_declared(image: Replay) -> None:
     """The lock file holds what pyproject.toml asks for: modules are all importable, but for the screen of top."""
     code = (
-        "import importlib, pkgutil, exporter\n"
-        "for module in pkgutil.walk_packages(exporter.__path__, 'exporter.'):\n"
+        "import importlib, pkgutil, celery_redis_exporter as package\n"
+        "for module in pkgutil.walk_packages(package.__path__, 'celery_redis_exporter.'):\n"
         "    try:\n"
         "        if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
         "    except ModuleNotFoundError as error:\n"
