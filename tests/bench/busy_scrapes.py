@@ -19,7 +19,7 @@ from tests.bench.workbench import Workbench, check_counts, open_workbench, wait_
 QUEUES = 10
 PAUSE = 0.03
 """Seconds between two scrapes."""
-MOST = 5
+MOST = 6
 
 
 def measure_highest_rate(bench: Workbench, subject: Subject, shape: Shape) -> tuple[float, Replayed]:

@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 QUEUES = 10
 FRESH = ("--scrape.freshness", "0")
-MOST = 0.6
+MOST = 1.0
 WARM_UP = 5
 """Scrapes before the first that counts."""
 
