@@ -12,6 +12,7 @@ from itertools import chain
 from celery_redis_exporter.exposition import Format, Renderer
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.scrape.scrape import Scrape
+from celery_redis_exporter.scrape.server_reads import PendingReads
 
 
 class Responder:
@@ -29,12 +30,12 @@ class Responder:
         with _without_garbage_collection():
             events = self._renderer.render(self._events(), openmetrics=openmetrics)
             process = self._renderer.render_process(openmetrics=openmetrics)
-            servers = (
-                text
-                for found in (pending.wait,)
-                for text in self._renderer.render(self._scrape.group(found()), openmetrics=openmetrics)
-            )
+            servers = self._render_servers(pending, openmetrics=openmetrics)
             return self._renderer.finish(chain(events, servers), process, reply_format)
+
+    def _render_servers(self, pending: PendingReads, *, openmetrics: bool) -> Iterator[bytes]:
+        """Wait for the servers, once the first piece is needed, and yield their families as text."""
+        yield from self._renderer.render(self._scrape.group(pending.wait()), openmetrics=openmetrics)
 
 
 @contextmanager
