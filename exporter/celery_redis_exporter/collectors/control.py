@@ -240,6 +240,10 @@ class Control:
 
     def _wait_for_rights(self, stop: threading.Event, error: SourceError) -> None:
         """Switch off for a while; a user may be given rights, or another user be configured, meanwhile."""
+        # Before a word is said: whoever reads that asking is over finds no key that was left without an end.
+        with contextlib.suppress(SourceError):
+            self._control_client.settle(complete=True)
+        self._control_client.close()  # what was refused on a connection is not sent again on it
         if not self.refused:
             log.warning(
                 "control.switched_off",
@@ -250,9 +254,6 @@ class Control:
             )
         self.refused = str(error)
         self._switch(on=False)
-        with contextlib.suppress(SourceError):
-            self._control_client.settle(complete=True)
-        self._control_client.close()  # what was refused on a connection is not sent again on it
         if not stop.wait(REFUSED_SECONDS):
             self._switch(on=bool(self._options.interval))
 
