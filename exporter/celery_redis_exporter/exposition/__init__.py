@@ -5,15 +5,16 @@
 Never reads a server, a clock or the state. prometheus_client is used in this package only.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
+from typing import NamedTuple
 
 from celery_redis_exporter.catalog import Kind, Metric
 from celery_redis_exporter.exposition.compression import compress
 from celery_redis_exporter.exposition.negotiate import Format, negotiate
 from celery_redis_exporter.exposition.process import ProcessMetrics
 from celery_redis_exporter.exposition.text import render_family
-from celery_redis_exporter.records.samples import Family
+from celery_redis_exporter.records.samples import Exemplar, Family, SeriesView, Value
 
 __all__ = ["Format", "ProcessMetrics", "Renderer", "negotiate"]
 
@@ -22,6 +23,15 @@ SMALL_FAMILY = 128
 TOGETHER = 100
 """Series whose texts are joined at a time. No other thread runs while they are joined, and pieces of this size, some
 200 kB, stay below the size at which the allocator returns memory to the system."""
+
+
+class _Kept(NamedTuple):
+    """A family that was rendered, and its text."""
+
+    series: Sequence[SeriesView]
+    values: Sequence[Value | None]
+    exemplars: Sequence[Exemplar | None]
+    text: bytes
 
 
 class Renderer:
@@ -35,33 +45,33 @@ class Renderer:
         self._process = process
         self._dropped = frozenset(dropped)
         self._created = created
-        self._kept: dict[bool, dict[Metric, tuple[Family, str]]] = {False: {}, True: {}}
+        self._kept: dict[bool, dict[Metric, _Kept]] = {False: {}, True: {}}
 
     def render(self, families: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
         """Yield a part of a body, piece by piece. Each metric must come in one family at most.
 
         What can't be UTF-8 (half of a surrogate pair in a label) becomes ``?``: it must not cost a scrape.
         """
-        shown = (family for family in families if family.metric.name not in self._dropped)
-        texts = chain.from_iterable(self._render_family(family, openmetrics=openmetrics) for family in shown)
-        while piece := list(islice(texts, TOGETHER)):
-            yield "".join(piece).encode("utf-8", "replace")
+        for family in families:
+            if family.metric.name in self._dropped:
+                continue
+            if len(family.series) <= SMALL_FAMILY:
+                yield self._render_small(family, openmetrics=openmetrics)
+                continue
+            lines = iter(render_family(family, openmetrics=openmetrics, created=self._created))
+            while piece := list(islice(lines, TOGETHER)):
+                yield _encode(piece)
 
-    def _render_family(self, family: Family, *, openmetrics: bool) -> Iterable[str]:
-        """Render a family, or return its text of the last time if it is small and the same; most families are both.
-
-        Exemplars of histograms are in their values. Families of counters that have exemplars are always rendered.
-        """
-        is_kept = len(family.series) <= SMALL_FAMILY and not (
-            family.metric.kind is Kind.COUNTER and any(series.exemplar is not None for series in family.series)
-        )
-        kept = self._kept[openmetrics].get(family.metric) if is_kept else None
-        if kept is not None and kept[0].values == family.values and kept[0].series == family.series:
-            return (kept[1],)
-        lines = render_family(family, openmetrics=openmetrics, created=self._created)
-        if is_kept:
-            self._kept[openmetrics][family.metric] = (family, "".join(lines))
-        return lines
+    def _render_small(self, family: Family, *, openmetrics: bool) -> bytes:
+        """Render a family, or return its text of the last time if it is the same; most small families are."""
+        metric, series, values = family
+        # Those of histograms are in their values.
+        exemplars = [one.exemplar for one in series] if openmetrics and metric.kind is Kind.COUNTER else []
+        kept = self._kept[openmetrics].get(metric)
+        if kept is None or kept.values != values or kept.series != series or kept.exemplars != exemplars:
+            text = _encode(render_family(family, openmetrics=openmetrics, created=self._created))
+            kept = self._kept[openmetrics][metric] = _Kept(series, values, exemplars, text)
+        return kept.text
 
     def render_process(self, *, openmetrics: bool) -> bytes:
         """Return the process's own metrics, for ``finish``. It takes some system calls."""
@@ -72,3 +82,7 @@ class Renderer:
         end = b"# EOF\n" if reply_format.openmetrics else b""
         body = chain(texts, (process, end))
         return compress(body) if reply_format.gzip else b"".join(body)
+
+
+def _encode(lines: Iterable[str]) -> bytes:
+    return "".join(lines).encode("utf-8", "replace")

@@ -7,16 +7,16 @@ an event has no look-up by label. Gives copies of all values as families. Not th
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from celery_redis_exporter.catalog import OVERFLOW, Kind, Metric
 from celery_redis_exporter.catalog.internals import SERIES, SERIES_DROPPED, SERIES_EXPIRED
 from celery_redis_exporter.catalog.labels import WORKER
 from celery_redis_exporter.clock import Clock, SystemClock
-from celery_redis_exporter.records.samples import Distribution, Exemplar, Family, Value
+from celery_redis_exporter.records.samples import Distribution, Exemplar, Family
 from celery_redis_exporter.records.static_labels import StaticLabels
 
 
@@ -55,7 +55,7 @@ class Series:
 class Histogram:
     """Observations counted per bucket, in the metric's unit."""
 
-    __slots__ = ("born", "bounds", "cache", "counts", "exemplar", "labels", "total")
+    __slots__ = ("_copy", "born", "bounds", "cache", "counts", "exemplar", "labels", "total")
 
     def __init__(self, labels: tuple[str, ...], bounds: tuple[float, ...]) -> None:
         self.labels = labels
@@ -63,6 +63,7 @@ class Histogram:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self._copy: Distribution | None = None  # made at the last scrape; None once another observation is counted
         self.exemplar: Exemplar | None = None
         self.cache: object = None
 
@@ -70,6 +71,7 @@ class Histogram:
         """Count one observation."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+        self._copy = None
 
     def observe_all(self, values: Collection[float]) -> None:
         """Count one observation each."""
@@ -77,6 +79,7 @@ class Histogram:
         for value in values:
             counts[bisect_left(bounds, value)] += 1
         self.total += sum(values)
+        self._copy = None
 
     def observe_delay(self, start: float, since: float, eta: float | None, task_id: str) -> None:
         """Count the time from ``since``, or from the eta if that is later, to ``start``; clocks may disagree."""
@@ -89,8 +92,10 @@ class Histogram:
         self.observe(value)
 
     def copied(self) -> Distribution:
-        """The value at this moment."""
-        return self.counted()
+        """Return the value at this moment: the same object until another observation is counted."""
+        if self._copy is None:
+            self._copy = self._copied()
+        return self._copy
 
     def counted(self) -> Distribution:
         """The value at this moment, without exemplars."""
@@ -99,6 +104,9 @@ class Histogram:
     def nothing(self) -> Distribution:
         """The value that it was born with."""
         return Distribution([0] * len(self.counts), 0.0)
+
+    def _copied(self) -> Distribution:
+        return self.counted()
 
 
 class ExemplarHistogram(Histogram):
@@ -119,6 +127,7 @@ class ExemplarHistogram(Histogram):
         self.counts[bucket] += 1
         self.total += value
         self.exemplars[bucket] = (task_id, value, start)
+        self._copy = None
 
     def observe_task(self, value: float, task_id: str, timestamp: float) -> None:
         """Count one observation and keep the task as its bucket's exemplar."""
@@ -126,9 +135,9 @@ class ExemplarHistogram(Histogram):
         self.counts[bucket] += 1
         self.total += value
         self.exemplars[bucket] = (task_id, value, timestamp)
+        self._copy = None
 
-    def copied(self) -> Distribution:
-        """The value at this moment."""
+    def _copied(self) -> Distribution:
         return Distribution(self.counts.copy(), self.total, self.exemplars.copy())
 
 
@@ -152,7 +161,6 @@ class Children(Generic[S]):
         self._young: dict[S, float] = {}  # those still shown as 0, and since when; the oldest first
         self._rows: list[S] = []
         self._outdated = False  # the rows, because a series came or went
-        self._last = Family(self._shown, [], [])
 
     def child(self, labels: tuple[str, ...], make: Callable[[tuple[str, ...]], S] | None = None) -> S:
         """Give the series with these label values, made if need be, by ``make`` where it is unlike the others."""
@@ -178,8 +186,7 @@ class Children(Generic[S]):
     def copied(self, *, whole: bool) -> Family:
         """Return the series with their values at this moment.
 
-        A histogram without new observations has the value object of the last time, since copying it takes longer than
-        comparing it. ``whole`` takes new series for what they are, too, and leaves exemplars out.
+        ``whole`` takes new series for what they are, too, and leaves exemplars out.
         """
         if self._outdated:
             self._outdated = False  # before they are listed: what comes meanwhile is listed next time
@@ -188,21 +195,14 @@ class Children(Generic[S]):
         is_histogram = self.metric.kind is Kind.HISTOGRAM
         if whole:
             return Family(self._shown, rows, [row.counted() if is_histogram else row.value for row in rows])
-        last, young = self._last, self._young and self._still_young()
-        known = last.values if rows is last.series else [None] * len(rows)
-        values: list[Value | None]
+        young = self._young and self._still_young()
         if is_histogram:
-            # Whatever is observed is counted: with the same counts nothing else has changed either.
-            values = [
-                row.nothing() if row in young else value if value and value.counts == row.counts else row.copied()
-                for row, value in zip(rows, cast("Sequence[Distribution | None]", known), strict=True)
-            ]
+            values = [row.nothing() if row in young else row.copied() for row in rows]
         elif young:
             values = [0 if row in young else row.value for row in rows]
         else:
             values = [row.value for row in rows]
-        self._last = Family(self._shown, rows, values)
-        return self._last
+        return Family(self._shown, rows, values)
 
     def _bear(self, labels: tuple[str, ...], make: Callable[[tuple[str, ...]], S]) -> S:
         series = make((*labels, *self._new.labels.values))
