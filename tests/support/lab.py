@@ -23,10 +23,12 @@ from celery_redis_exporter.records.events import (
 )
 from celery_redis_exporter.records.samples import Distribution
 from celery_redis_exporter.state.consumers import Consumers
+from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.runs import Runs
 from celery_redis_exporter.state.series import NewSeries, Store
 from celery_redis_exporter.state.tasks import Tasks
-from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.tracking import TaskLimits, Tracking
 from celery_redis_exporter.state.workers import WorkerLimits, Workers
 from tests.support.fakes import FakeClock
 from tests.support.options import task_limits, worker_limits
@@ -48,8 +50,10 @@ class Lab:
         self.clock = FakeClock()
         self.start = self.clock.epoch
         self.store = Store(EVENT_METRICS, series, {}, new or NewSeries(exemplars=True))
-        self.workers = Workers(self.store, self.clock, workers or worker_limits())
-        self.tasks = Tasks(self.store, self.workers, tasks or task_limits(), exemplars=True)
+        limits = tasks or task_limits()
+        names, self.runs = Names(self.store, limits), Runs(self.store, Tracking(limits.tracked))
+        self.workers = Workers(self.store, self.clock, workers or worker_limits(), self.runs, names.forget_worker)
+        self.tasks = Tasks(self.store, self.workers, names, limits, exemplars=True)
         self.tasks.now = self.clock.monotonic()
         # As after the first second, in which it was waited for in vain.
         self.tasks._holding.sent_seen = False
@@ -95,13 +99,22 @@ class Lab:
         """Fold task-retried."""
         self.tasks.fold_retried(TaskRetried(uuid, self.start + at, worker), exception)
 
-    def rejected(self, uuid: str, at: float, *, requeue: bool = False) -> None:
+    def rejected(self, uuid: str, at: float, *, requeue: bool = False, worker: str = W1) -> None:
         """Fold task-rejected."""
-        self.tasks.fold_rejected(TaskRejected(uuid, self.start + at, W1, requeue))
+        self.tasks.fold_rejected(TaskRejected(uuid, self.start + at, worker, requeue))
 
-    def revoked(self, uuid: str, at: float, *, terminated: bool = False, expired: bool = False) -> None:
+    def revoked(  # noqa: PLR0913 -- the event has that many fields
+        self,
+        uuid: str,
+        at: float,
+        *,
+        terminated: bool = False,
+        expired: bool = False,
+        signum: int | str | None = None,
+        worker: str = W1,
+    ) -> None:
         """Fold task-revoked."""
-        self.tasks.fold_revoked(TaskRevoked(uuid, self.start + at, W1, terminated, expired))
+        self.tasks.fold_revoked(TaskRevoked(uuid, self.start + at, worker, terminated, expired, signum))
 
     def cancelled(self, uuid: str, at: float) -> None:
         """Fold task-cancelled."""

@@ -2,7 +2,7 @@
 
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from celery_redis_exporter.decode.schedules import decode_redbeat_definition
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.events import Broken, EventMessage, TaskStarted, WorkerHeartbeat
 from celery_redis_exporter.state.holding import Held, Holding
-from celery_redis_exporter.state.runs import MOST_AT_ONCE
+from celery_redis_exporter.state.task import MOST_AT_ONCE
 from tests.fuzz.invariants import INVARIANTS
 from tests.fuzz.labels import check_values
 from tests.fuzz.seeds import FOUND, seeds_of
@@ -114,9 +114,10 @@ def test_waiting_events_are_bounded() -> None:
     lab = Lab()
     holding = Holding(lab.tasks.names, limit=5)
     event = Held("task-received", lambda: None)
-    assert [True] * 5 + [False] * 3 == [holding.hold("u", "t", event, 0.0) for _ in range(8)]
+    assert holding.hold("u", "w", event, 0.0)
+    assert [True] * 4 + [False] * 3 == [holding.append("u", "w", event) for _ in range(7)]
     assert 5 == len(holding.release("u"))
-    assert holding.hold("u", "t", event, 0.0)
+    assert holding.hold("u", "w", event, 0.0)
     assert 1 == len(holding.give_up(60.0))
     assert 0 == holding.events
 
@@ -177,18 +178,18 @@ def test_the_last_second_of_9999_is_a_time() -> None:
 def test_a_heartbeat_without_surplus_looks_at_no_run() -> None:
     """A heartbeat that admits to everything that runs costs the same, however much that is."""
 
-    class Counted(dict[str, object]):
+    class Counted(dict[object, str]):
         looks = 0
 
-        def values(self) -> object:  # type: ignore[override]  # counts only
+        def __iter__(self) -> Iterator[object]:
             self.looks += 1
-            return super().values()
+            return super().__iter__()
 
     lab = Lab()
     lab.beat(processed=0, active=100)
     worker = lab.workers.by_name[W1]
-    counted = Counted({str(number): object() for number in range(100)})
-    worker.running, worker.executions = counted, 100  # type: ignore[assignment]  # stands in
+    counted = Counted({object(): str(number) for number in range(100)})
+    worker.runs = counted  # type: ignore[assignment]  # stands in
     lab.workers.fold_heartbeat(WorkerHeartbeat(W1, lab.clock.epoch + 1, 1, 2.0, 100, 0))
     assert 0 == counted.looks
 

@@ -78,6 +78,12 @@ TASKS_RUNNING = gauge(
     TASK_QUEUE,
     EventOrigin(("task-started", *ENDS), TASK_EVENTS),
 )
+TASKS_WAITING = gauge(
+    "celery_tasks_waiting",
+    "Tasks published and not yet started or ended, counted from the exporter's start. Needs task-sent events.",
+    TASK_QUEUE,
+    EventOrigin(("task-sent", "task-started", *ENDS), TASK_EVENTS),
+)
 TASK_OLDEST_STARTED = gauge(
     "celery_task_oldest_started_timestamp_seconds",
     "Start of the execution that has been running longest; absent while none runs.",
@@ -117,7 +123,7 @@ TASK_RUNTIME_THRESHOLD = gauge(
 
 METRICS: tuple[Metric, ...] = (
     TASKS_SENT, TASKS_RECEIVED, TASKS_STARTED, TASKS, TASK_EXCEPTIONS, TASK_REVOCATIONS,
-    TASK_RUNTIME, TASK_WAIT, TASK_PREFETCH, TASKS_RUNNING, TASK_OLDEST_STARTED,
+    TASK_RUNTIME, TASK_WAIT, TASK_PREFETCH, TASKS_RUNNING, TASKS_WAITING, TASK_OLDEST_STARTED,
     TASK_LAST_SENT, TASK_LAST_SUCCESS, TASK_LAST_FAILURE, TASK_EXPECTED_INTERVAL, TASK_RUNTIME_THRESHOLD,
 )  # fmt: skip
 BY_WORKER = frozenset((TASKS_RECEIVED, TASKS_STARTED, TASKS, TASKS_RUNNING, TASK_RUNTIME, TASK_WAIT, TASK_PREFETCH))

@@ -25,9 +25,12 @@ from celery_redis_exporter.sources.redbeat import RedBeat
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.control import Inspection
+from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.runs import Runs
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.tasks import Tasks
+from celery_redis_exporter.state.tracking import Tracking
 from celery_redis_exporter.state.workers import Workers
 
 EVENT_METRICS = tuple(metric for metric in CATALOG.values() if metric not in redis_rows.METRICS)
@@ -41,8 +44,10 @@ class Application:
         self.settings = settings
         new_series = options.new_series(settings, clock)
         self.store = Store(EVENT_METRICS, settings.series.max_per_metric, settings.buckets, new_series)
-        self.workers = Workers(self.store, clock, options.worker_limits(settings))
-        self.tasks = Tasks(self.store, self.workers, options.task_limits(settings), exemplars=settings.events.exemplars)
+        limits = options.task_limits(settings)
+        names, runs = Names(self.store, limits), Runs(self.store, Tracking(limits.tracked))
+        self.workers = Workers(self.store, clock, options.worker_limits(settings), runs, names.forget_worker)
+        self.tasks = Tasks(self.store, self.workers, names, limits, exemplars=settings.events.exemplars)
         refuse = partial(self.store.refuse, QUEUE_LENGTH)
         self.queues = Queues(self.tasks, settings.queues.names, settings.queues.max, refuse, settings.series.ttl)
         self.broker = build_broker(settings, endpoints, self.queues, self.store, clock)

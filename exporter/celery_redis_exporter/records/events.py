@@ -85,13 +85,14 @@ class TaskRejected(Struct, tag_field="type", tag="task-rejected", gc=False):
 
 
 class TaskRevoked(Struct, tag_field="type", tag="task-revoked", gc=False):
-    """The task will not run, or was ended: revoked, expired, or terminated."""
+    """The task will not run, or was ended: revoked, expired, or terminated by ``signum`` (a number or a name)."""
 
     uuid: Text
     timestamp: Timestamp
     hostname: Text
     terminated: bool | None = None
     expired: bool | None = None
+    signum: int | Text | None = None
 
 
 class TaskCancelled(Struct, tag_field="type", tag="task-cancelled", gc=False):

@@ -4,6 +4,7 @@ Takes answers, gives series; decides who is asked what. An answer that is missin
 zero. Not thread-safe: see state.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -25,6 +26,10 @@ COMMANDS = (*ROUTINE, *INTRODUCTION)
 SEEDING_SECONDS = 10.0
 """How long events of unknown tasks wait for their worker's introduction; longer than it takes where workers answer."""
 NUDGE_SECONDS = 60.0
+DOUBT = ("active",)
+"""Asked of a worker that reports fewer active tasks than it runs by its events."""
+DOUBT_INTERVAL = 5.0
+"""Seconds between two such questions to one worker."""
 _LINUX_UNIT, _MACOS_UNIT = 1024, 1
 
 
@@ -51,17 +56,25 @@ class Inspection:
         self._workers.seeding = SEEDING_SECONDS if answers else 0.0
 
     def targets(self, *, everyone: bool) -> list[InspectionTarget]:
-        """Give online workers and what to ask them: ``everyone``, or those whose process was not asked yet."""
-        return [
-            InspectionTarget(worker.name, ROUTINE if worker.questions.registered is not None else COMMANDS)
-            for worker in self._workers.online()
-            if everyone or not worker.questions.asked
-        ]
+        """Return workers and what to query: ``everyone``, or those not queried since they started or in doubt."""
+        now = self._clock.monotonic()
+        found = []
+        for worker in self._workers.online():
+            if everyone or not worker.questions.asked:
+                commands = ROUTINE if worker.questions.registered is not None else COMMANDS
+                found.append(InspectionTarget(worker.name, commands))
+            elif worker.doubt is not None and now - worker.questions.active_asked >= DOUBT_INTERVAL:
+                worker.questions.active_asked = now
+                found.append(InspectionTarget(worker.name, DOUBT))
+        return found
 
     def fold(self, target: InspectionTarget, answers: Answers) -> None:
         """Fold one worker's answers; what it did not answer is taken off."""
         worker = self._workers.by_name.get(target.worker)
         if worker is None or worker.presence is not Presence.ONLINE:
+            return
+        if target.commands == DOUBT:
+            self._settle_doubt(worker, answers)
             return
         worker.questions.asked = True
         stats = answers.stats
@@ -123,6 +136,13 @@ class Inspection:
         show(worker, rows.WORKER_UPTIME, told.uptime)
         show(worker, rows.WORKER_MAX_RSS, told.max_rss and told.max_rss * _rss_unit(worker))
         self._workers.show_only(worker, rows.WORKER_POOL_INFO, {(told.pool,)} if told.pool else ())
+
+    def _settle_doubt(self, worker: Worker, answers: Answers) -> None:
+        """Close the runs that the worker does not list; without an answer its next heartbeats decide."""
+        if answers.active is not None and worker.doubt is not None:
+            active = Counter(task.uuid for task in answers.active)
+            self._workers.runs.close_absent(worker, active, worker.doubt.before)
+            worker.doubt = None
 
     def _seed(self, worker: Worker, answers: Answers) -> None:
         """Take over the tasks that the worker holds, whose first events were before our time."""

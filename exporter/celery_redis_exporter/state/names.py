@@ -9,7 +9,6 @@ from celery_redis_exporter.catalog import OVERFLOW, Metric
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.state.expectations import Expectations
 from celery_redis_exporter.state.series import NewSeries, Series, Store
-from celery_redis_exporter.state.task import Task
 from celery_redis_exporter.state.task_series import TaskName, TaskSeries
 from celery_redis_exporter.state.tracking import TaskLimits
 
@@ -71,12 +70,15 @@ class Names:
         return found
 
     def forget_worker(self, worker: str) -> None:
-        """Remove the task series of a worker that will not be shown any more."""
+        """Remove the task series of a worker that will not be shown any more, where they have the worker's label."""
+        if not self._naming.worker_label:
+            return
         label = self._naming.worker_shown(worker)
         for task in self.by_name.values():
             for series in task.queues.values():
                 split = series.by_worker.pop(label, None) if series.by_worker else None
                 if split is not None:
+                    split.expired = True
                     self._triples_left += 1
                     for metric, labels in split.rows():
                         self._store.expire(metric, labels)
@@ -85,21 +87,6 @@ class Names:
         """Give what is known of a task by the name that events call it."""
         shown = self._naming.task.apply(name)
         return self.hidden.task if shown is None else self.by_name.get(shown)
-
-    def other(self, task: Task, name: str, queue: str) -> TaskSeries | None:
-        """Give the series of what took over the id of ``task``, on ``queue`` where its publishing did not tell.
-
-        None if ``name`` is only another word for the task's own, where names are rewritten, or the task is not shown.
-        """
-        if task.series is self.hidden:
-            return None
-        named = self.find(name)
-        if named is task.series.task:
-            return None
-        if task.later is not None and named is task.later.series.task:
-            return task.later.series
-        series = self.series(name, queue)
-        return None if series.task is task.series.task else series
 
     def foresee(self, name: str, queue: str) -> None:
         """Make the series of a task that was not seen yet; what is foreseen takes half of the bound at most."""
@@ -140,6 +127,7 @@ class Names:
             for series in list(task.queues.values()):
                 if self._is_stale(series, now, max(ttl, 3 * (self.expectations.interval(task.name) or 0))):
                     del task.queues[series.queue]
+                    series.expired = True
                     self._pairs_left += 1
                     self._triples_left += len((series.by_worker or {}).keys() - {OVERFLOW})  # which took no place
                     for metric, labels in series.rows():

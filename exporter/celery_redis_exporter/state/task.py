@@ -1,7 +1,15 @@
-"""The records of a task on its way and of a worker: publications, executions, and which worker runs what.
+"""The records of a task on its way and of a worker: publications, runs, and which worker runs what.
 
-Input: what events contain, in any order. Output: what belongs together. Counts nothing. A task refers to its worker and
-a worker to its tasks, which is why both are here.
+Input: what events contain, in any order. Output: which publication a worker received, which run a start or an end
+belongs to. Counts nothing but what is running. A run refers to its worker and a worker to its runs, which is why both
+are here.
+
+The order in which events of different senders arrive means nothing: a worker's child publishes a retry before its
+parent reports the start, and workers' connections overtake one another. So an event is matched by what it contains:
+
+- task-sent and task-received name the task and the number of retries: together they identify a publication.
+- task-started has neither. It belongs to the oldest publication that this worker received and has not started.
+- Ends have neither. They belong to a run of this worker.
 """
 
 from __future__ import annotations
@@ -14,12 +22,19 @@ from msgspec import Struct
 
 from celery_redis_exporter.catalog import UNKNOWN
 from celery_redis_exporter.state.ledger import StartsLedger
-from celery_redis_exporter.state.worker import UNTOLD, Presence, Questions, Setup
+from celery_redis_exporter.state.worker import UNTOLD, Doubt, Presence, Questions, Setup
 
 if TYPE_CHECKING:
     from celery_redis_exporter.catalog import Metric
     from celery_redis_exporter.state.series import Series
-    from celery_redis_exporter.state.task_series import TaskName, TaskSeries
+    from celery_redis_exporter.state.task_series import TaskSeries
+
+CLOCK_TOLERANCE = 1.0
+"""Seconds by which a task-sent may be stamped after the start of the run that it belongs to."""
+MOST_AT_ONCE = 10
+"""Runs of one task id that are executed at the same time; the oldest of more is closed."""
+MOST_PUBLICATIONS = MOST_AT_ONCE + 2
+"""Publications of one task id that are kept, for events that arrive late. A task can be retried without end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,8 +43,9 @@ class Worker:
 
     ``announced`` is the setup that heartbeats carry, ``answered`` the one of inspect; ``setup`` is what holds: the
     heartbeats', which are younger, before inspect's. Until ``seeding_until`` (monotonic) the worker is expected to
-    tell what tasks it holds, so events of unknown ones wait. ``running`` are the tasks that it executes by id, and
-    ``executions`` the number of their executions on it: a redelivered task can have several.
+    tell what tasks it holds, so events of unknown ones wait. ``runs`` are the runs that it executes, with their task
+    ids; a redelivered task can have several. ``doubt`` is not None while it reports fewer active tasks than ``runs``.
+    ``rejected`` are ends that wait for the task-failed that may follow. ``failed`` and ``retried`` are numbers of runs.
     """
 
     name: str
@@ -46,8 +62,11 @@ class Worker:
     seeding_until: float = 0.0
     last_beat: tuple[float, int] = (0.0, 0)  # its time stamp, and its count of active executions
     ledger: StartsLedger = field(default_factory=StartsLedger)
-    running: dict[str, Task] = field(default_factory=dict)
-    executions: int = 0
+    runs: dict[Run, str] = field(default_factory=dict)
+    doubt: Doubt | None = None
+    rejected: list[Rejection] = field(default_factory=list)
+    failed: int = 0
+    retried: int = 0
     series: dict[tuple[Metric, tuple[str, ...]], Series] = field(default_factory=dict)
 
     @property
@@ -57,205 +76,304 @@ class Worker:
         return queues[0] if queues is not None and len(queues) == 1 else UNKNOWN
 
 
-class Publication(Struct, gc=False):
-    """One publication of a task, the first or a retry: where it went, when it was sent and received, and its eta.
+class Publication(Struct, eq=False, gc=False):
+    """One publication of a task id: the first one, a retry, a replacement, or another one by a client.
 
-    Times are epoch seconds; None where the event was not seen.
+    ``name`` is the task's as events contain it, ``retries`` is None where no event contained it. ``known_at`` is the
+    time stamp of the first event about it, ``sent_at`` that of its task-sent, all in epoch seconds as ``eta``.
+    ``sent_at`` is None where the task-sent was not received, which ``awaits_sent`` expects to arrive late. ``taken`` is
+    True once a worker received it; ``ended`` once a run of it ended. ``waiting`` is the gauge that counts it while it
+    waits. ``unsent`` are starts whose waiting time needs the task-sent, with the series that count them.
     """
 
-    retries: int
+    name: str
+    retries: int | None
     series: TaskSeries
+    known_at: float
     sent_at: float | None = None
-    received_at: float | None = None
     eta: float | None = None
-
-    def is_one_with(self, other: Publication) -> bool:
-        """Whether both are the same publication of one task id."""
-        return self.retries == other.retries and self.series.task is other.series.task
-
-    def receive(self, received_at: float, eta: float | None) -> TaskSeries:
-        """Enter its task-received; give the series that count it."""
-        self.received_at = received_at
-        self.eta = eta or self.eta
-        return self.series
-
-
-class Run(Struct, gc=False):
-    """An execution whose task-sent was not seen: that of which task and retry, and when it started (epoch seconds)."""
-
-    series: TaskSeries
-    retries: int
-    started_at: float
-
-    def is_of(self, task: TaskName, retries: int, sent_at: float) -> bool:
-        """Whether a publication was this one's: it was told too late; its stamp tells, within a second."""
-        return self.series.task is task and self.retries == retries and sent_at <= self.started_at + 1.0
-
-
-class Task(Struct, gc=False):
-    """A task id on its way through publishing, waiting and executions.
-
-    ``sent_at``, ``received_at`` and ``eta`` belong to the publication number ``retries``, as in Publication, and to
-    its next start, which uses them up. ``later`` is a retry that was published or even received meanwhile: the worker's
-    child publishes it before the execution ends, often before the parent's task-started arrives. ``started_at``,
-    ``worker`` and ``run_series`` belong to the execution that is running, or ran last; ``waited`` says that its
-    task-sent is not awaited any more. ``overtaken`` is the one before the current publication, if its own task-sent is
-    yet to come. ``others`` are executions of the same id on other workers (redelivery), as (worker, start, series).
-    ``born`` is in monotonic seconds.
-
-    A msgspec Struct because one is made for every task: it is made in C, and the garbage collector leaves it alone
-    (``gc=False``: whoever ends a run takes the task off its worker, so that no cycle remains).
-    """
-
-    series: TaskSeries
-    born: float
-    run_series: TaskSeries
-    sent_at: float | None = None
-    received_at: float | None = None
-    eta: float | None = None
-    retries: int = 0
-    later: Publication | None = None
-    running: bool = False
-    waited: bool = False
+    awaits_sent: bool = False
+    taken: bool = False
     ended: bool = False
+    waiting: Series | None = None
+    unsent: tuple[tuple[TaskSeries, float], ...] = ()
+
+    def is_of(self, name: str, retries: int) -> bool:
+        """Return whether an event that contains this name and number of retries is about this publication."""
+        return self.name == name and (self.retries == retries or self.retries is None)
+
+    def publish(self) -> None:
+        """Count it as waiting."""
+        self.waiting = self.series.waiting or self.series.make_waiting()
+        self.waiting.value += 1
+
+    def stop_waiting(self) -> None:
+        """Count it as waiting no longer: it started, ended, or is forgotten."""
+        if self.waiting is not None:
+            self.waiting.value -= 1
+            self.waiting = None
+
+
+class Run(Struct, eq=False, gc=False):
+    """A publication at a worker, from its receipt on. ``received_at`` and ``started_at`` are epoch seconds.
+
+    ``series`` count it. ``received_at`` is None and ``started_at`` is 0 where the event was not received. ``running``
+    is False again once it ended, or was closed because its end can't be observed any more. A closed run whose end is
+    reported after all counts as ever. ``retried`` says that it ended in a retry.
+    """
+
+    worker: Worker
+    publication: Publication
+    series: TaskSeries
+    received_at: float | None = None
     started_at: float = 0.0
-    worker: Worker | None = None
-    others: tuple[tuple[Worker, float, TaskSeries], ...] = ()
-    overtaken: Run | None = None
+    running: bool = False
+    ended: bool = False
+    retried: bool = False
 
-    def publish(self, publication: Publication) -> None:
-        """Enter a task-sent: as what starts next, or behind what has not ended; its receipt may be known already.
+    def begin(self, uuid: str, at: float) -> None:
+        """Enter the start."""
+        self.started_at = at
+        self.running = True
+        self.series.running.value += 1
+        self.worker.runs[self] = uuid
 
-        A task that replaces itself, by another or by itself, publishes that under its own id, with as many retries.
+    def stop(self) -> None:
+        """Take it off what is running, whether it ended or its end can't be observed any more."""
+        if self.running:
+            self.running = False
+            self.series.running.value -= 1
+            self.worker.runs.pop(self, None)
+
+
+class Rejection(Struct, eq=False, gc=False):
+    """A run that ended with task-rejected at ``at`` (the worker's clock), received at ``since`` (monotonic)."""
+
+    uuid: str
+    run: Run
+    at: float
+    since: float
+
+
+class Task(Struct, eq=False, gc=False):
+    """A task id on its way: its publications and runs, in the order in which they became known.
+
+    ``born`` is in monotonic seconds; ``forgotten`` is the highest number of retries of the publications that are not
+    kept any more. A msgspec Struct because one is made for every task: it is made in C, and the
+    garbage collector ignores it (``gc=False``: a worker refers to running runs only, so that no cycle remains).
+    """
+
+    born: float
+    publications: tuple[Publication, ...]
+    runs: tuple[Run, ...] = ()
+    forgotten: int = -1
+
+    def claim(self, name: str, retries: int, sent_at: float) -> Publication | None:
+        """Return the publication whose task-sent this is, if a worker's event of it arrived earlier.
+
+        A task-sent that is stamped later than the start belongs to another publication, which follows.
         """
-        if self._is_past(publication):
-            return
-        if publication.retries < self.retries and self._is_untouched:
-            self._put_before(publication)
-        elif self._is_current(publication) and self.sent_at is None:
-            publication.received_at = self.received_at
-            self._take(publication)
-        elif self.later is not None and self.later.is_one_with(publication):
-            publication.received_at = self.later.received_at
-            self.later = publication
-        elif publication.retries >= self.retries and (self.running or self.is_awaiting):
-            self.later = publication
-        elif self.ended or publication.retries >= self.retries:  # else it comes after the retry that followed it
-            self._take(publication)
-
-    def receive(
-        self, retries: int, received_at: float, eta: float | None, replacement: TaskSeries | None = None
-    ) -> TaskSeries:
-        """Enter a task-received; give the series of the publication that it belongs to.
-
-        ``replacement`` are series of the task that it names, where that is another.
-        """
-        if self.later is not None or retries != self.retries or replacement is not None:
-            later = self._turn_to(Publication(retries, replacement or self.series), received_at)
-            if later is not None:
-                return later.receive(received_at, eta)
-        if self.started_at and not self.is_awaiting:
-            self._note_run()
-        self.received_at = received_at
-        if eta is not None:
-            self.eta = eta
-        return self.series
-
-    def _turn_to(self, received: Publication, received_at: float) -> Publication | None:
-        """Make what was received the current publication; give it if it is a later one, whose turn has not come."""
-        if received.retries < self.retries and self._is_untouched:
-            self._put_before(received)
-        elif received.series.task is not self.series.task and self._is_preceded(received_at):
-            self._put_before(self.later if self.later is not None and self.later.is_one_with(received) else received)
-        is_current = self._is_current(received)
-        if self.later is None or not self.later.is_one_with(received):
-            if is_current:
-                return None
-            self.later = received  # its task-sent was not seen
-        # The start of the current one is yet to be told; or one id was published twice, and both wait at a worker.
-        if self.received_at is not None if is_current else self.is_awaiting:
-            return self.later
-        self.turn()
+        for publication in self.publications:
+            if publication.awaits_sent and publication.is_of(name, retries):
+                started = publication.unsent
+                if not started or sent_at <= started[0][1] + CLOCK_TOLERANCE:
+                    return publication
         return None
 
-    def _is_current(self, publication: Publication) -> bool:
-        """Whether a publication is the one that starts next, or started last."""
-        return publication.retries == self.retries and publication.series.task is self.series.task
+    def add(self, publication: Publication) -> Publication:
+        """Add a publication; forget another one if there are too many."""
+        if len(self.publications) >= MOST_PUBLICATIONS:
+            self._forget_one()
+        self.publications = (*self.publications, publication)
+        return publication
 
-    @property
-    def _is_untouched(self) -> bool:
-        """Whether nothing was heard of it but its publication: one with fewer retries then comes before that."""
-        return not self.started_at and not self.ended and not self.waited and self.later is None
+    def replaces(self, publication: Publication, run: Run) -> bool:
+        """Return whether a run published another task in its own place: ``replace`` ends it without an event."""
+        replaced = run.publication
+        return (
+            publication.name != replaced.name
+            and publication.retries == replaced.retries
+            and replaced.known_at < publication.known_at
+        )
 
-    def _is_preceded(self, received_at: float) -> bool:
-        """Whether another task, received at that time under its id, came first: what replaced that was told sooner."""
-        unseen = not self.started_at and not self.ended and self.received_at is None
-        return unseen and self.sent_at is not None and received_at < self.sent_at
+    def stop_replaced(self) -> None:
+        """Take runs off what is running that published a replacement."""
+        for run in self.runs:
+            if not run.ended and any(self.replaces(publication, run) for publication in self.publications):
+                run.stop()
+                run.publication.ended = True
 
-    def _is_past(self, publication: Publication) -> bool:
-        """Whether a publication was of an execution before the last one, which nobody asks for any more."""
-        before = publication.retries < self.retries
-        return before and publication.sent_at is not None and publication.sent_at < self.started_at
+    def find(self, name: str, retries: int, worker: Worker) -> Publication | None:
+        """Return the publication that a worker received: one that no worker has, or this one has not started.
 
-    def _put_before(self, publication: Publication) -> None:
-        self.later = Publication(self.retries, self.series, self.sent_at, self.received_at, self.eta)
-        self._take(publication)
-
-    def turn(self) -> None:
-        """Turn to the later publication, once the one before has started."""
-        if self.later is not None and not self.is_awaiting:
-            self._take(self.later)
-            self.later = None
-
-    def skip(self) -> None:
-        """Give up waiting for the start of the current publication: it ended without one, or without our seeing it."""
-        self.sent_at = self.received_at = self.eta = None
-        self.waited = True  # whatever is still told of it is too late
-        self.turn()
-
-    @property
-    def is_awaiting(self) -> bool:
-        """Whether the current publication was seen and its start was not."""
-        return self.sent_at is not None or self.received_at is not None
-
-    def claim(self, task: TaskName, retries: int, sent_at: float) -> tuple[TaskSeries, float] | None:
-        """Give series and start of the execution whose start, or even end, a publication comes after; None if none.
-
-        It is claimed once.
+        None if it is unknown, or was delivered before: then it may also be another one, whose task-sent is late.
         """
-        run = self.overtaken
-        if run is not None and run.is_of(task, retries, sent_at):
-            self.overtaken = None
-            self.waited = self.waited or run.started_at == self.started_at
-            return run.series, run.started_at
-        if not self.started_at or self.waited or (run is not None and run.started_at == self.started_at):
+        received = None
+        if len(self.publications) == 1:  # the common case, without further calls
+            publication = self.publications[0]
+            if not publication.taken and publication.name == name and publication.retries == retries:
+                return publication
+        for publication in self.publications:
+            if publication.is_of(name, retries):
+                if not publication.taken:
+                    return publication
+                if self._waiting_run(worker, publication) is not None:
+                    received = publication
+        return received
+
+    def delivered_again(self, name: str, retries: int, worker: Worker) -> Publication | None:
+        """Return the publication that was received already: it was redelivered, or is a broadcast.
+
+        If its task-sent did not arrive and it was this worker that received it, it can as well be another one.
+        """
+        found = [publication for publication in self.publications if publication.is_of(name, retries)]
+        sent = [publication for publication in found if publication.sent_at is not None]
+        if sent or not found:
+            return sent[-1] if sent else None
+        mine = any(run.publication is found[-1] and run.worker is worker for run in self.runs)
+        return None if mine else found[-1]
+
+    def alias(self, name: str, retries: int) -> Publication | None:
+        """Return the publication that ``name`` may be the shadow of: one that no worker received under its own name."""
+        if any(publication.name == name for publication in self.publications):
             return None
-        run = Run(self.run_series, self.retries, self.started_at)
-        if not run.is_of(task, retries, sent_at):
-            return None
-        self.waited = True
-        return run.series, run.started_at
+        for publication in self.publications:
+            if not publication.taken and publication.sent_at is not None and publication.retries == retries:
+                return publication
+        return None
+
+    def receive(self, worker: Worker, publication: Publication, series: TaskSeries, at: float) -> None:
+        """Enter a task-received; a worker that reconnected receives again what it has not started."""
+        run = self._waiting_run(worker, publication) or self.add_run(worker, publication, series)
+        run.received_at = at
+
+    def return_to_queue(self, run: Run) -> None:
+        """Note that a worker put the message of a run back: some worker will receive it again, or did so already."""
+        began = max(run.received_at or 0.0, run.started_at)
+        run.publication.ended = False
+        run.publication.taken = any(
+            other.publication is run.publication and max(other.received_at or 0.0, other.started_at) > began
+            for other in self.runs
+        )
+
+    def to_start(self, worker: Worker, at: float) -> tuple[Run | None, Publication | None]:
+        """Return the run that a task-started belongs to, or without one the publication that no worker received.
+
+        Neither if the worker started something that no event announced. ``at`` is the worker's time stamp: what it
+        received later it did not start then.
+        """
+        for run in self.runs:
+            if run.worker is worker and not run.started_at and not run.ended and (run.received_at or 0.0) <= at:
+                return run, None
+        return None, self.untaken
+
+    def add_run(
+        self, worker: Worker, publication: Publication, series: TaskSeries, received_at: float | None = None
+    ) -> Run:
+        """Add a run."""
+        run = Run(worker, publication, series, received_at)
+        publication.taken = True
+        self.runs = (*self.runs, run)
+        return run
+
+    def to_end(self, worker: Worker, *, retried: bool = False, started_at: float | None = None) -> Run | None:
+        """Return the run of ``worker`` that an end belongs to; None if none is open.
+
+        ``started_at`` is when the run started, where its end contains that. Of several runs a retry ends the oldest of
+        those that were published again since. Another end belongs to one that was not; of these to the one that
+        started at that time, or last.
+        """
+        if len(self.runs) == 1 and self.runs[0].running and self.runs[0].worker is worker:  # the common case
+            return self.runs[0]
+        running = [run for run in self.runs if run.running and run.worker is worker]
+        if len(running) == 1:
+            return running[0]
+        if running:
+            superseded = [run for run in running if self._is_superseded(run)]
+            if retried:
+                return min(superseded or running, key=lambda run: run.started_at)
+            left = [run for run in running if run not in superseded] or running
+            if started_at is not None:
+                return min(left, key=lambda run: abs(run.started_at - started_at))
+            return max(left, key=lambda run: run.started_at)
+        mine = [run for run in self.runs if run.worker is worker and not run.ended]
+        return self.unstarted(worker) or (mine[-1] if mine else None)
+
+    def unstarted(self, worker: Worker) -> Run | None:
+        """Return the first run that ``worker`` received and neither started nor ended."""
+        for run in self.runs:
+            if run.worker is worker and not run.started_at and not run.ended:
+                return run
+        return None
+
+    def last_ended(self, worker: Worker) -> Run | None:
+        """Return the run whose end this worker reported last."""
+        return next((run for run in reversed(self.runs) if run.worker is worker and run.ended), None)
+
+    def has_ended_on(self, worker: Worker) -> bool:
+        """Return whether the last run that this worker ended was the last of the task as far as it could report."""
+        ended = self.last_ended(worker)
+        return ended is not None and not ended.retried
 
     @property
-    def over(self) -> bool:
-        """Whether the last execution ended and no earlier one of the same id still runs elsewhere."""
-        return self.ended and not self.others
+    def untaken(self) -> Publication | None:
+        """The first publication that no worker received: the fewest retries, then the earliest."""
+        untaken = [publication for publication in self.publications if not publication.taken]
+        if len(untaken) < 2:
+            return untaken[0] if untaken else None
+        return min(untaken, key=lambda publication: (publication.retries or 0, publication.sent_at or 0.0))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is executed."""
+        for run in self.runs:  # noqa: SIM110 -- half as long as any() and a generator, for every task that ends
+            if run.running:
+                return True
+        return False
 
     @property
     def pending(self) -> bool:
-        """Whether something of the task is still to come."""
-        return self.is_awaiting or self.later is not None
+        """Whether a publication waits for a worker, or at one."""
+        for publication in self.publications:
+            if not publication.taken:
+                return True
+        for run in self.runs:  # noqa: SIM110 -- as above
+            if not run.started_at and not run.ended and not run.publication.ended:
+                return True
+        return False
 
-    def _note_run(self) -> None:
-        """Keep the last execution if its task-sent is yet to come: what follows is about another one."""
-        is_noted = self.overtaken is not None and self.overtaken.started_at == self.started_at
-        if self.started_at and not self.waited and not is_noted:
-            self.overtaken = Run(self.run_series, self.retries, self.started_at)
+    @property
+    def has_ended(self) -> bool:
+        """Whether an end of every publication was reported."""
+        return all(publication.ended for publication in self.publications)
 
-    def _take(self, publication: Publication) -> None:
-        self._note_run()
-        self.retries, self.series = publication.retries, publication.series
-        self.sent_at, self.received_at, self.eta = publication.sent_at, publication.received_at, publication.eta
+    @property
+    def over(self) -> bool:
+        """Whether nothing of the task is expected any more."""
+        return not self.pending and not self.is_running
+
+    def _forget_one(self) -> None:
+        """Forget the oldest publication that ended, or else the oldest that no worker executes."""
+        busy = [run.publication for run in self.runs if run.running]
+        idle = [known for known in self.publications if known not in busy]
+        gone = next((known for known in idle if known.ended), idle[0])
+        gone.stop_waiting()
+        self.forgotten = max(self.forgotten, gone.retries or 0)
+        self.publications = tuple(known for known in self.publications if known is not gone)
+        self.runs = tuple(run for run in self.runs if run.publication is not gone)
+
+    def _waiting_run(self, worker: Worker, publication: Publication) -> Run | None:
+        for run in self.runs:
+            if run.worker is worker and run.publication is publication and not run.started_at and not run.ended:
+                return run
+        return None
+
+    def _is_superseded(self, run: Run) -> bool:
+        """Return whether the run published a retry, with which it must end."""
+        name, retries = run.publication.name, run.publication.retries
+        return retries is not None and any(
+            known.name == name and (known.retries or 0) > retries for known in self.publications
+        )
 
 
 def eta_seconds(eta: str) -> float | None:

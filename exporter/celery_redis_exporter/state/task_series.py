@@ -17,12 +17,14 @@ class TaskSeries:
     """The series of one (task, queue), created together so that their first increments can be seen.
 
     With ``hidden``, a store that is not shown, they are told apart by worker: here is what no worker did, and
-    ``by_worker`` has the rest, each in a record of the same kind.
+    ``by_worker`` has the rest, each in a record of the same kind. ``expired`` says that they are shown no more; what
+    belongs to them later needs new ones.
     """
 
     __slots__ = (
-        "activity", "by_worker", "failure", "idle_since", "prefetch", "queue", "received", "rejected", "retry",
-        "revoked", "running", "runtime", "sent", "started", "store", "success", "task", "wait", "worker",
+        "activity", "by_worker", "expired", "failure", "idle_since", "prefetch", "queue", "received", "rejected",
+        "retry", "revoked", "running", "runtime", "sent", "started", "store", "success", "task", "wait", "waiting",
+        "worker",
     )  # fmt: skip
 
     def __init__(self, store: Store, task: TaskName, queue: str, hidden: Store | None = None, worker: str = "") -> None:
@@ -41,6 +43,8 @@ class TaskSeries:
         self.prefetch = shown.histogram(rows.TASK_PREFETCH, *names, *workers, bounds=task.bounds)
         runtime = shown.histogram(rows.TASK_RUNTIME, *names, "success", *workers, bounds=task.bounds)
         self.runtime: dict[str, Histogram] = {"success": runtime}
+        self.waiting: Series | None = None
+        self.expired = False
         self.activity = -1.0
         self.idle_since = 0.0
 
@@ -50,6 +54,11 @@ class TaskSeries:
         if self.by_worker is not None:
             self.by_worker[worker] = made
         return made
+
+    def make_waiting(self) -> Series:
+        """Make the gauge of what waits, which exists once a task-sent was received."""
+        self.waiting = self.store.scalar(rows.TASKS_WAITING, self.task.name, self.queue)
+        return self.waiting
 
     def runtime_of(self, state: str) -> Histogram:
         """The runtime histogram of an outcome; failure and retry get theirs when they first occur."""
@@ -87,14 +96,16 @@ class TaskSeries:
         if worker:
             return own
         split = [row for series in (self.by_worker or {}).values() for row in series.rows()]
-        return [(rows.TASKS_SENT, names), *own, *split]
+        waiting = [] if self.waiting is None else [(rows.TASKS_WAITING, names)]
+        return [(rows.TASKS_SENT, names), *waiting, *own, *split]
 
 
 class TaskName:
     """What is kept per task name: its queues and the series that carry no queue.
 
     ``expects_sent`` says whether its publishers are known to send task-sent (None: not known yet); ``bounds`` are those
-    of its histograms, None for the usual ones.
+    of its histograms, None for the usual ones. ``shadowed`` says that it is published with ``shadow``, so that workers
+    report it under other names.
     """
 
     __slots__ = (
@@ -107,6 +118,7 @@ class TaskName:
         "name",
         "queues",
         "series",
+        "shadowed",
     )
 
     def __init__(self, name: str, bounds: tuple[float, ...] | None = None) -> None:
@@ -114,6 +126,7 @@ class TaskName:
         self.bounds = bounds
         self.queues: dict[str, TaskSeries] = {}
         self.expects_sent: bool | None = None
+        self.shadowed = False
         self.exceptions: dict[str, Series] = {}
         self.last_sent: Series | None = None
         self.last_success: Series | None = None

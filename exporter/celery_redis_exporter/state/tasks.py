@@ -23,16 +23,20 @@ from celery_redis_exporter.records.events import (
 )
 from celery_redis_exporter.state import runs
 from celery_redis_exporter.state.failures import Failures
-from celery_redis_exporter.state.holding import Held, Holding, Waiting
+from celery_redis_exporter.state.holding import FIRST_EVENTS, Held, Holding
+from celery_redis_exporter.state.matching import Matching
 from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.series import Store
-from celery_redis_exporter.state.task import Publication, Task, Worker, eta_seconds
-from celery_redis_exporter.state.task_series import TaskSeries
-from celery_redis_exporter.state.tracking import TaskLimits, Tracking
+from celery_redis_exporter.state.task import Publication, Rejection, Run, Task, Worker, eta_seconds
+from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.worker import ONLINE
 from celery_redis_exporter.state.workers import Workers
 
 E = TypeVar("E", TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked)
+W = TypeVar("W", TaskReceived, TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked, TaskCancelled)
+
+SOFT_SIGNALS = frozenset((10, 30, "10", "30", "SIGUSR1", "USR1"))
+"""What task-revoked calls SIGUSR1, the signal of the soft time limit: its number on Linux and macOS, or its name."""
 
 
 class Tasks:
@@ -41,20 +45,28 @@ class Tasks:
     ``now`` (monotonic seconds) is set by the caller for each batch, so that one event needs no clock.
     """
 
-    def __init__(self, store: Store, workers: Workers, limits: TaskLimits, *, exemplars: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        workers: Workers,
+        names: Names,
+        limits: TaskLimits,
+        *,
+        exemplars: bool,
+    ) -> None:
         self.now = 0.0
         self.naming = limits.naming
-        self.names = Names(store, limits)
-        self.tracked = Tracking(limits.tracked)
+        self.names = names
+        self.tracked = workers.runs.tracked
+        self._matching = Matching(workers.runs, names)
         self.failures = Failures(limits.failures, limits.naming)
         self._store = store
         self._workers, self._known_workers = workers, workers.by_name
+        self._runs = workers.runs
         self._limits = limits
-        self._holding = Holding(self.names)
+        self._holding = Holding(names)
+        self._patient = True
         self._exemplars = exemplars
-        workers.close_runs = self.close_runs
-        if limits.naming.worker_label:
-            workers.forgotten = self.names.forget_worker
 
     def fold_sent(self, event: TaskSent) -> None:
         """Fold task-sent: the only event that names the queue."""
@@ -68,11 +80,17 @@ class Tasks:
         eta = eta_seconds(event.eta) if event.eta is not None else None
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._track(event.uuid, series, event.timestamp, eta, event.retries)
-        elif (run := task.claim(name, event.retries, event.timestamp)) is not None:
-            run[0].wait.observe_delay(run[1], event.timestamp, eta, event.uuid)
-        else:
-            task.publish(Publication(event.retries, series, event.timestamp, None, eta))
+            publication = Publication(event.name, event.retries, series, event.timestamp, event.timestamp, eta)
+            self._matching.track(event.uuid, publication, self.now)
+            publication.publish()
+        elif (claimed := task.claim(event.name, event.retries, event.timestamp)) is not None:
+            self._complete(task, claimed, event, eta)
+        elif event.retries > task.forgotten:
+            publication = task.add(
+                Publication(event.name, event.retries, series, event.timestamp, event.timestamp, eta)
+            )
+            publication.publish()
+            task.stop_replaced()
         if self._holding.events:
             for held in self._holding.release(event.uuid):
                 held.fold()
@@ -80,52 +98,61 @@ class Tasks:
     def fold_received(self, event: TaskReceived) -> None:
         """Fold task-received."""
         worker = self._worker(event.hostname)
+        if self._holding.events and self._follows(event, "task-received", self.fold_received):
+            return
         task = self.tracked.get(event.uuid)
-        if task is None:
-            queue = worker.only_queue
-            fold = partial(self.fold_received, event)
-            if queue == UNKNOWN and self._holding.hold(event.uuid, event.name, Held("task-received", fold), self.now):
+        publication = None if task is None else task.find(event.name, event.retries, worker)
+        if task is None or publication is None:
+            found = self._identify(task, event, worker)
+            if found is None:
                 return
-            task = self._track(event.uuid, self.names.series(event.name, queue), retries=event.retries)
-        task.ended = False
-        eta = eta_seconds(event.eta) if event.eta is not None else None
-        other = None if event.name == task.series.task.name else self.names.other(task, event.name, worker.only_queue)
-        series = task.receive(event.retries, event.timestamp, eta, other)
-        (series if series.by_worker is None else self.names.at(series, worker.name)).received.value += 1
+            task, publication = found
+        series = publication.series
+        if series.expired:
+            series = publication.series = self.names.series(publication.name, series.queue)
+        if event.name != publication.name and self._limits.by_shadow:
+            series = self.names.series(event.name, series.queue)
+        if series.by_worker is not None:
+            series = self.names.at(series, worker.name)
+        series.received.value += 1
+        if publication.taken:
+            task.receive(worker, publication, series, event.timestamp)
+        else:
+            task.add_run(worker, publication, series, event.timestamp)
+        if len(task.publications) > 1:
+            task.stop_replaced()
+        if event.eta is not None:
+            publication.eta = eta_seconds(event.eta)
 
     def fold_started(self, event: TaskStarted, replayed: bool = False) -> None:  # noqa: FBT001, FBT002 -- hot
-        """Fold task-started; ``replayed`` when it was held and its worker knows it already."""
+        """Fold task-started; ``replayed`` when it waited and its worker's ledger has it already."""
         worker = self._worker(event.hostname)
         if not replayed:
             if not worker.ledger.seen_any:
                 self._workers.note_task_events(worker)
             worker.ledger.started(event.timestamp)
+        if self._holding.events:
+            again = Held("task-started", partial(self.fold_started, event, True))  # noqa: FBT003 -- hot
+            if self._holding.append(event.uuid, event.hostname, again):
+                return
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._hold_or_miss(event.uuid, "task-started", partial(self.fold_started, event, True), worker)  # noqa: FBT003 -- hot
+            again = Held("task-started", partial(self.fold_started, event, True))  # noqa: FBT003 -- hot
+            self._hold_or_miss(event.uuid, again, worker)
             return
-        if task.later is not None:
-            task.turn()
-        at = event.timestamp
-        series = task.series
-        if series.by_worker is not None:
-            series = self.names.at(series, worker.name)
-        if runs.begin(event.uuid, task, series, worker, at):
-            self._evicted("count", 1)
-        series.started.value += 1
-        task.waited = task.sent_at is not None
-        if task.sent_at is not None:
-            series.wait.observe_delay(at, task.sent_at, task.eta, event.uuid)
-        if task.received_at is not None:
-            series.prefetch.observe_delay(at, task.received_at, task.eta, event.uuid)
-        task.sent_at = task.received_at = task.eta = None
+        run = self._matching.run_to_start(task, worker, event.timestamp)
+        run.begin(event.uuid, event.timestamp)
+        self._count_start(run, event)
+        if len(task.publications) > 1:
+            task.stop_replaced()
 
     def fold_succeeded(self, event: TaskSucceeded) -> None:
         """Fold task-succeeded; the runtime is Celery's own."""
-        run = self._end(event, "task-succeeded", self.fold_succeeded)
+        started_at = None if event.runtime is None else event.timestamp - event.runtime
+        run = self._end(event, "task-succeeded", self.fold_succeeded, started_at)
         if run is None:
             return
-        series, _ = run
+        series = run.series
         series.success.value += 1
         if event.runtime is not None:
             series.runtime["success"].observe_task(event.runtime, event.uuid, event.timestamp)
@@ -135,27 +162,32 @@ class Tasks:
         name.last_success.value = event.timestamp
 
     def fold_failed(self, event: TaskFailed, exception: str, name: str | None = None) -> None:
-        """Fold task-failed; ``exception`` is the class, ``name`` the task's where the event itself tells it.
+        """Fold task-failed; ``exception`` is the class, ``name`` the task's where the event itself contains it.
 
-        Celery reports Reject as a failure and then as rejected: both mean one rejected execution.
+        Celery reports Reject as a failure and then as rejected: both mean one rejected execution. And it reports a
+        failure as rejected first, with ``acks_on_failure_or_timeout=False``: both mean one failed execution.
         """
         if name is not None and event.uuid not in self.tracked:
             queue = self._worker(event.hostname).only_queue
-            fold = partial(self.fold_failed, event, exception, name)
-            if queue == UNKNOWN and self._holding.hold(event.uuid, name, Held("task-failed", fold), self.now):
+            again = Held("task-failed", partial(self.fold_failed, event, exception, name))
+            if self._patient and queue == UNKNOWN and self._holding.is_expected(name) and self._hold(event, again):
                 return
-            self._track(event.uuid, self.names.series(name, queue))
-        run = self._end(event, "task-failed", lambda held: self.fold_failed(held, exception, name))
+            publication = Publication(name, 0, self.names.series(name, queue), event.timestamp, awaits_sent=True)
+            self._matching.track(event.uuid, publication, self.now)
+        run = self._take_rejected(event) if exception != "Reject" else None
+        if run is None:
+            run = self._end(event, "task-failed", lambda held: self.fold_failed(held, exception, name))
         if run is None:
             return
-        series, started_at = run
+        series = run.series
         if exception == "Reject":
             series.rejected.value += 1
             return
+        run.worker.failed += 1
         series.failure.value += 1
         if self._exemplars:
             series.failure.exemplar = (event.uuid, 1, event.timestamp)
-        series.observe_run("failure", started_at, event.timestamp, event.uuid)
+        series.observe_run("failure", run.started_at, event.timestamp, event.uuid)
         self.names.exception(series.task, exception).value += 1
         if self.failures.limit and series.task is not self.names.hidden.task:
             self.failures.note(event, series.task.name, exception)
@@ -168,70 +200,100 @@ class Tasks:
         run = self._end(event, "task-retried", lambda held: self.fold_retried(held, exception))
         if run is None:
             return
-        series, started_at = run
-        series.retry.value += 1
-        series.observe_run("retry", started_at, event.timestamp, event.uuid)
-        self.names.exception(series.task, exception).value += 1
+        run.worker.retried += 1
+        run.series.retry.value += 1
+        run.series.observe_run("retry", run.started_at, event.timestamp, event.uuid)
+        self.names.exception(run.series.task, exception).value += 1
 
     def fold_rejected(self, event: TaskRejected) -> None:
-        """Fold task-rejected."""
+        """Fold task-rejected; one that puts the message back is certain, another one may be followed by task-failed."""
+        if self._holding.events and self._follows(event, "task-rejected", self.fold_rejected):
+            return
         run = self._end(event, "task-rejected", self.fold_rejected)
-        if run is not None:
-            run[0].rejected.value += 1
-
-    def fold_revoked(self, event: TaskRevoked) -> None:
-        """Fold task-revoked, of a running task or of one that never started."""
-        run = self._end(event, "task-revoked", self.fold_revoked)
+        task = self.tracked.get(event.uuid)
+        if event.requeue and task is not None:
+            ended = run or task.last_ended(self._worker(event.hostname))
+            if ended is not None:
+                task.return_to_queue(ended)
         if run is None:
             return
-        series, _ = run
-        series.revoked.value += 1
+        if event.requeue:
+            run.series.rejected.value += 1
+        else:
+            run.worker.rejected.append(Rejection(event.uuid, run, event.timestamp, self.now))
+
+    def fold_revoked(self, event: TaskRevoked) -> None:
+        """Fold task-revoked, of a running task or of one that never started.
+
+        One that is terminated with the signal of the soft time limit goes on and has an end of its own.
+        """
+        if event.terminated and event.signum in SOFT_SIGNALS:
+            self._worker(event.hostname)
+            return
+        run = self._end_revoked(event)
+        if run is None:
+            return
+        run.series.revoked.value += 1
         reason = "terminated" if event.terminated else "expired" if event.expired else "revoked"
-        self.names.named(series.task, rows.TASK_REVOCATIONS, reason).value += 1
+        self.names.named(run.series.task, rows.TASK_REVOCATIONS, reason).value += 1
 
     def fold_cancelled(self, event: TaskCancelled) -> None:
         """Fold task-cancelled: the worker gave the message back, so the execution neither ended nor runs."""
         worker = self._worker(event.hostname)
+        if self._holding.events and self._follows(event, "task-cancelled", self.fold_cancelled):
+            return
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._hold_or_miss(event.uuid, "task-cancelled", partial(self.fold_cancelled, event), worker)
-        else:
-            runs.cancel(event.uuid, task, worker)
+            self._hold_or_miss(event.uuid, Held("task-cancelled", partial(self.fold_cancelled, event)), worker)
+            return
+        running = [run for run in task.runs if run.running and run.worker is worker]
+        if running:
+            run = max(running, key=lambda run: run.started_at)
+            run.stop()
+            task.return_to_queue(run)
 
     def adopt(self, uuid: str, name: str, queue: str, worker: Worker, started_at: float | None) -> None:
-        """Take over a task that a worker holds, running since ``started_at`` if not None; an event seen of it wins."""
-        if uuid in self.tracked:
+        """Take over a task that a worker reports, running since ``started_at`` if that is not None.
+
+        Events that arrived take precedence. A redelivered task can be running on several workers.
+        """
+        task = self.tracked.get(uuid)
+        if task is not None:
+            adopted = task.publications[0].retries is None and all(run.worker is not worker for run in task.runs)
+            if adopted and started_at is not None:
+                self._matching.add_run(task, worker, task.publications[0]).begin(uuid, started_at)
             return
         held = self._holding.release(uuid)
-        task = self._track(uuid, self.names.series(name, queue))
+        publication = Publication(name, None, self.names.series(name, queue), started_at or 0.0)
+        run = self._matching.add_run(self._matching.track(uuid, publication, self.now), worker, publication)
         if started_at is not None and all(event.kind != "task-started" for event in held):
-            runs.begin(uuid, task, self.names.at(task.series, worker.name), worker, started_at)
+            run.begin(uuid, started_at)
         for event in held:
             event.fold()
-
-    def close_runs(self, worker: Worker, reason: str, until: float) -> None:
-        """Close, uncounted, what ``worker`` began before ``until``; an end that still comes counts as ever."""
-        closed = runs.close(worker, until)
-        for uuid in closed:
-            self.tracked.retire(uuid)
-        self._evicted(reason, len(closed))
 
     def set_time(self, now: float) -> None:
         """Set the monotonic time at which the next events are folded."""
         self.now = now
 
     def tick(self, now: float) -> None:
-        """Release what waited long enough for its task-sent."""
+        """Fold what waited long enough for its task-sent, and settle rejections."""
         self.now = now
-        for waiting in self._holding.give_up(now):
-            self._fold_unsent(waiting)
+        for first, *behind in self._holding.give_up(now):
+            self._patient = False
+            first.fold()
+            self._patient = True
+            for held in behind:  # each of these may wait for a task-sent of its own
+                held.fold()
+        for worker in self._known_workers.values():
+            if worker.rejected:
+                self._runs.settle_rejections(worker, at=worker.last_beat[0], now=now)
 
     def sweep(self, now: float) -> None:
         """Forget tasks that are too old and names that are idle."""
         for uuid, task in self.tracked.older_than(now - self._limits.age):
-            runs.forget(uuid, task)
+            runs.forget(task)
             del self.tracked[uuid]
-            self._evicted("age", 1)
+            self._runs.count_evicted("age", not task.has_ended)
         self.names.expire(now, self._limits.idle)
 
     def refresh(self) -> None:
@@ -251,54 +313,142 @@ class Tasks:
             self._workers.revive(worker)
         return worker
 
-    def _track(
-        self, uuid: str, series: TaskSeries, sent_at: float | None = None, eta: float | None = None, retries: int = 0
-    ) -> Task:
-        if len(self.tracked) >= self.tracked.limit:
-            evicted = self.tracked.evict()
-            for old, gone in evicted:
-                runs.forget(old, gone)
-            self._evicted("count", sum(not gone.over for _, gone in evicted))
-        task = self.tracked[uuid] = Task(series, self.now, series, sent_at, None, eta, retries)
-        return task
+    def _count_start(self, run: Run, event: TaskStarted) -> None:
+        """Count a start and observe the times before it; a waiting time may become known with a late task-sent."""
+        publication, series, at = run.publication, run.series, event.timestamp
+        series.started.value += 1
+        if publication.waiting is not None:
+            publication.stop_waiting()
+        if publication.sent_at is not None:
+            series.wait.observe_delay(at, publication.sent_at, publication.eta, event.uuid)
+        elif publication.awaits_sent:
+            publication.unsent = (*publication.unsent, (series, at))
+        if run.received_at is not None:
+            series.prefetch.observe_delay(at, run.received_at, publication.eta, event.uuid)
 
-    def _hold_or_miss(self, uuid: str, kind: str, fold: Callable[[], object], worker: Worker) -> None:
-        if not self._holding.hold(uuid, None, Held(kind, fold), self.now, worker.seeding_until):
-            self._store.scalar(internals.TASKS_UNMATCHED, kind).value += 1
+    def _complete(self, task: Task, publication: Publication, event: TaskSent, eta: float | None) -> None:
+        """Enter a task-sent that arrived after its publication was received, or even started."""
+        publication.awaits_sent = False
+        publication.retries = event.retries
+        publication.sent_at = publication.known_at = event.timestamp
+        publication.eta = eta or publication.eta
+        for series, started_at in publication.unsent:
+            series.wait.observe_delay(started_at, event.timestamp, publication.eta, event.uuid)
+        if not publication.unsent and not publication.ended:
+            publication.publish()
+        publication.unsent = ()
+        task.stop_replaced()
 
-    def _fold_unsent(self, waiting: Waiting) -> None:
-        """Fold events whose task-sent did not come; without a name they can only be counted as unmatched."""
-        if waiting.uuid not in self.tracked:
-            if waiting.name is None:
-                for held in waiting.events:
-                    self._store.scalar(internals.TASKS_UNMATCHED, held.kind).value += 1
-                return
-            series = self.names.series(waiting.name, UNKNOWN)
-            series.task.expects_sent = False
-            self._track(waiting.uuid, series)
-        for held in waiting.events:
-            held.fold()
+    def _identify(self, task: Task | None, event: TaskReceived, worker: Worker) -> tuple[Task, Publication] | None:
+        """Return what a task-received belongs to whose publication is not known. None if it waits for its task-sent.
 
-    def _end(self, event: E, kind: str, refold: Callable[[E], None]) -> tuple[TaskSeries, float] | None:
-        """Enter the end of an execution; None if it can't be counted (yet), else its series and its start."""
+        The name can be another one than in the task-sent: the ``shadow`` of ``apply_async``. That it is not a
+        replacement's is certain once no second task-sent arrives.
+        """
+        alias = again = None
+        if task is not None:
+            alias = task.alias(event.name, event.retries)
+            again = task.delivered_again(event.name, event.retries, worker)
+            if alias is not None and alias.series.task.shadowed:
+                return task, alias
+        queue = worker.only_queue
+        is_certain = queue != UNKNOWN and alias is None and again is None
+        is_expected = alias is not None or self._holding.is_expected(event.name)
+        held = Held("task-received", partial(self.fold_received, event))
+        if self._patient and is_expected and not is_certain and self._hold(event, held):
+            return None
+        if task is not None and alias is not None:
+            alias.series.task.shadowed = True
+            return task, alias
+        if task is not None and again is not None:
+            return task, again
+        task, publication = self._matching.add_unsent(task, event, queue, self.now)
+        if not self._patient:
+            publication.series.task.expects_sent = False
+        return task, publication
+
+    def _follows(self, event: W, kind: str, fold: Callable[[W], None]) -> bool:
+        """Let an event wait behind earlier ones of its task id and worker. Return False if none wait."""
+        return self._holding.append(event.uuid, event.hostname, Held(kind, partial(fold, event)))
+
+    def _hold(self, event: TaskReceived | TaskFailed, held: Held) -> bool:
+        return self._holding.hold(event.uuid, event.hostname, held, self.now)
+
+    def _hold_or_miss(self, uuid: str, held: Held, worker: Worker) -> None:
+        """Let an event of an unknown task wait if more will be known of it, else count it as unmatched."""
+        promised = worker.seeding_until
+        is_expected = promised > self.now or (held.kind in FIRST_EVENTS and self._holding.is_expected(None))
+        if self._patient and is_expected and self._holding.hold(uuid, worker.name, held, self.now, promised):
+            return
+        self._store.scalar(internals.TASKS_UNMATCHED, held.kind).value += 1
+
+    def _take_rejected(self, event: TaskFailed) -> Run | None:
+        """Return the run that this worker reported as rejected a moment ago, which turns out to have failed."""
         worker = self._worker(event.hostname)
+        for rejection in worker.rejected:
+            if rejection.uuid == event.uuid:
+                worker.rejected.remove(rejection)
+                return rejection.run
+        return None
+
+    def _end(self, event: E, kind: str, fold: Callable[[E], None], started_at: float | None = None) -> Run | None:
+        """Enter the end of an execution; None if it can't be counted, or not yet."""
+        worker = self._worker(event.hostname)
+        task = self._known(event, kind, fold, worker)
+        if task is None:
+            return None
+        retried = kind == "task-retried"
+        run = task.to_end(worker, retried=retried, started_at=started_at)
+        return self._finish(event.uuid, kind, run or self._matching.unstarted_run(task, worker, kind), retried=retried)
+
+    def _known(self, event: E, kind: str, fold: Callable[[E], None], worker: Worker) -> Task | None:
+        """Return the task of an end. None if it is unknown, or if the event waits."""
+        if self._holding.events and self._follows(event, kind, fold):
+            return None
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._hold_or_miss(event.uuid, kind, partial(refold, event), worker)
-            return None
-        run = runs.end(event.uuid, task, worker, kind == "task-retried")
+            self._hold_or_miss(event.uuid, Held(kind, partial(fold, event)), worker)
+        return task
+
+    def _finish(self, uuid: str, kind: str, run: Run | None, *, retried: bool = False) -> Run | None:
+        """Enter the end of a run, and return it; None repeats an end, and is counted as that."""
         if run is None:
             self._store.scalar(internals.TASKS_DUPLICATE, kind).value += 1
             return None
-        if not run[1]:
-            task.skip()
-        if run[0].by_worker is not None:  # it never started
-            run = self.names.at(run[0], worker.name), run[1]
-        if kind != "task-retried":
-            task.ended = True
-            self.tracked.retire(event.uuid)
+        if run.running:
+            run.stop()
+        run.ended, run.retried = True, retried
+        publication = run.publication
+        publication.ended = True
+        if publication.waiting is not None:
+            publication.stop_waiting()
+        if not retried:
+            self.tracked.retire(uuid)
         return run
 
-    def _evicted(self, reason: str, count: int) -> None:
-        if count:
-            self._store.scalar(internals.TASKS_EVICTED, reason).value += count
+    def _end_revoked(self, event: TaskRevoked) -> Run | None:
+        """Enter the end of a task that was revoked. Unless it was terminated it never started."""
+        if event.terminated:
+            return self._end(event, "task-revoked", self.fold_revoked)
+        worker = self._worker(event.hostname)
+        task = self._known(event, "task-revoked", self.fold_revoked, worker)
+        if task is None:
+            return None
+        run = task.unstarted(worker)
+        if run is None and self._hold_revoked(task, event):
+            return None
+        return self._finish(
+            event.uuid, "task-revoked", run or self._matching.unstarted_run(task, worker, "task-revoked")
+        )
+
+    def _hold_revoked(self, task: Task, event: TaskRevoked) -> bool:
+        """Let a revocation that its worker did not receive before wait for other events of a task that was executed.
+
+        It has no name. What was revoked is what no worker received, which is known once every worker's events arrived.
+        Return False if that is known already.
+        """
+        is_first = len(task.publications) == 1 and not task.runs
+        if is_first or not self._patient or not self._holding.is_expected(task.publications[-1].name):
+            return False
+        held = Held("task-revoked", partial(self.fold_revoked, event))
+        return self._holding.hold(event.uuid, event.hostname, held, self.now)

@@ -22,7 +22,8 @@ TOGETHER = 500
 class TaskLimits:
     """Bounds: tasks held, seconds they are held, (task, queue) pairs, their idle seconds, exception classes per task.
 
-    Besides the number of failures kept to be shown, what tasks are shown as, and what is planned for them.
+    Besides the number of failures kept to be shown, what tasks are shown as, and what is planned for them. With
+    ``by_shadow`` a task that was published with ``shadow`` is counted under that name.
     """
 
     tracked: int
@@ -33,6 +34,7 @@ class TaskLimits:
     failures: int
     naming: Naming
     plans: Mapping[str, Plan]
+    by_shadow: bool = False
 
 
 class Tracking(dict[str, Task]):
@@ -50,17 +52,21 @@ class Tracking(dict[str, Task]):
     def sent_at(self, uuid: str) -> float | None:
         """When a task that waits in its queue was published (epoch seconds); None if its task-sent was not seen."""
         task = self.get(uuid)
-        if task is None:
-            return None
-        is_in_queue = task.sent_at is not None and task.received_at is None
-        return task.later.sent_at if task.later is not None and not is_in_queue else task.sent_at
+        waiting = task.untaken if task is not None else None
+        return None if waiting is None else waiting.sent_at
 
-    def evict(self) -> list[tuple[str, Task]]:
-        """Take out the oldest tasks, some at a time so that it is rarely done."""
-        evicted = list(islice(self.items(), max(1, self.limit // 20)))
+    def evict(self) -> list[Task]:
+        """Take out the oldest tasks that no worker executes, some at a time so that it is rarely done.
+
+        Tasks that are executed are taken only if there are no others: their ends are still to be counted.
+        """
+        count = max(1, self.limit // 20)
+        evicted = list(islice(((uuid, task) for uuid, task in self.items() if not task.is_running), count))
+        if not evicted:
+            evicted = list(islice(self.items(), count))
         for uuid, _ in evicted:
             del self[uuid]
-        return evicted
+        return [task for _, task in evicted]
 
     def retire(self, uuid: str) -> None:
         """Note that the task ended or vanished; it is forgotten after ENDED_KEPT others, unless it goes on."""
@@ -74,15 +80,14 @@ class Tracking(dict[str, Task]):
     def _forget(self, ended: Iterable[str]) -> None:
         for uuid in ended:
             task = self.get(uuid)
-            if task is not None and not task.running and not task.others and not task.pending:
+            if task is not None and task.over:
                 del self[uuid]
 
     def older_than(self, born: float) -> list[tuple[str, Task]]:
-        """Unfinished tasks tracked since before ``born`` (monotonic seconds)."""
+        """Return the tasks tracked since before ``born`` (monotonic seconds)."""
         found = []
         for uuid, task in self.items():
             if task.born > born:
                 break
-            if not task.over:
-                found.append((uuid, task))
+            found.append((uuid, task))
         return found

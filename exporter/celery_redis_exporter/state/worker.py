@@ -28,14 +28,25 @@ class Setup(NamedTuple):
 UNTOLD = Setup()
 
 
+class Doubt(NamedTuple):
+    """A worker reports fewer active tasks than it runs by its events.
+
+    ``since`` is in monotonic seconds; runs that started after ``before`` (the worker's clock) are not in doubt.
+    """
+
+    since: float
+    before: float
+
+
 @dataclass(slots=True)
 class Questions:
     """What one process of a worker was asked, and answered for good.
 
     ``registered`` are its tasks, None until it told; ``nudged`` is when it was last told to send task events
-    (monotonic).
+    (monotonic). ``active_asked`` is when it was last asked which tasks it executes, because of a doubt (monotonic).
     """
 
     asked: bool = False
     registered: frozenset[str] | None = None
     nudged: float = -inf
+    active_asked: float = -inf

@@ -8,7 +8,7 @@ thread-safe: see state.
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from math import inf, nextafter
+from math import inf
 
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, Metric
 from celery_redis_exporter.catalog import workers as rows
@@ -17,10 +17,13 @@ from celery_redis_exporter.records.events import WorkerEvent, WorkerOffline, Wor
 from celery_redis_exporter.state.ledger import StartsLedger
 from celery_redis_exporter.state.merging import Merging
 from celery_redis_exporter.state.rules import Naming
-from celery_redis_exporter.state.runs import running_on
+from celery_redis_exporter.state.runs import Runs
 from celery_redis_exporter.state.series import Series, Store
 from celery_redis_exporter.state.task import Worker
-from celery_redis_exporter.state.worker import UNTOLD, Presence, Questions, Setup
+from celery_redis_exporter.state.worker import UNTOLD, Doubt, Presence, Questions, Setup
+
+DOUBT_SECONDS = 10.0
+"""Time in which a worker can answer which tasks it executes, before its youngest runs are taken for the ended ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,23 @@ class WorkerLimits:
 class Workers:
     """All workers, by node name.
 
-    ``close_runs`` is called with a worker, a reason and a time (the worker's clock) when executions that the
-    worker began before then can't be running any more. ``seeding`` is the time in seconds for which a worker is
-    waited for to tell what it holds; 0 where nobody asks. ``revision`` changes whenever a worker comes, goes or
-    tells another setup; ``forgotten`` is called with the name of a worker that is shown no more.
+    ``runs`` closes what a worker can't be executing any more. ``forgotten`` is called with the name of a worker that
+    is shown no more. ``seeding`` is the time in seconds for which a worker is waited for to report what it holds; 0
+    where no one queries workers. ``revision`` changes whenever a worker comes, goes or reports another setup.
     """
 
-    def __init__(self, store: Store, clock: Clock, limits: WorkerLimits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        limits: WorkerLimits,
+        runs: Runs,
+        forgotten: Callable[[str], None] = lambda _name: None,
+    ) -> None:
         self.by_name: dict[str, Worker] = {}
-        self.close_runs: Callable[[Worker, str, float], None] = lambda _worker, _reason, _until: None
         self.merging = Merging(limits.naming)
-        self.forgotten: Callable[[str], None] = lambda _name: None
+        self.runs = runs
+        self._forgotten = forgotten
         self.seeding = 0.0
         self.revision = 0
         self.listening_since: float | None = None
@@ -100,7 +109,7 @@ class Workers:
         worker.presence = Presence.OFFLINE
         worker.since = self._clock.monotonic()
         self.forget_setup(worker)
-        self.close_runs(worker, Presence.OFFLINE.value, inf)
+        self._close_all(worker, Presence.OFFLINE.value)
         starts = (rows.WORKER_STARTS, ())
         for key in [key for key in worker.series if key != starts]:
             self._drop(worker, key)
@@ -124,12 +133,12 @@ class Workers:
                 worker.presence, worker.since = Presence.LOST, now
                 self._series(worker, rows.WORKER_UP).value = 0
                 self.forget_setup(worker)
-                self.close_runs(worker, Presence.LOST.value, inf)
+                self._close_all(worker, Presence.LOST.value)
             elif worker.presence is not Presence.ONLINE and now - worker.since >= self._limits.retention:
                 for key in list(worker.series):
                     self._drop(worker, key)
                 del self.by_name[worker.name]
-                self.forgotten(worker.name)
+                self._forgotten(worker.name)
         tally = dict.fromkeys(Presence, 0)
         for worker in self.by_name.values():
             tally[worker.presence] += 1
@@ -215,27 +224,36 @@ class Workers:
             self._series(worker, rows.WORKER_TASK_EVENTS).value = 0
         if event.active is not None:
             self._series(worker, rows.WORKER_ACTIVE).value = event.active
-            self._close_unseen(worker, event.active, event.timestamp)
+            self._compare_active(worker, event.active, event.timestamp)
 
-    def _close_unseen(self, worker: Worker, active: int, timestamp: float) -> None:
-        """Close executions that the worker itself does not count any more.
+    def _compare_active(self, worker: Worker, active: int, timestamp: float) -> None:
+        """Compare what the worker executes by its own count with its runs, and settle what it does not execute.
 
-        Ignore() ends without an event, and the event of an end can be lost. Heartbeats overtake buffered task events,
-        so each is settled at the next: of what began before the last heartbeat and still runs by its events, no more
-        than the ``active`` of that heartbeat can be running. The oldest go first: which they are can't be told.
+        Ignore() and replace() end without an event, and the event of an end can be lost. Heartbeats overtake buffered
+        task events, so each is settled at the next: of what began before the last heartbeat and still runs by its
+        events, no more than the ``active`` of that heartbeat can be running. Which runs ended the worker itself can
+        report; it is queried while it is in doubt (``Inspection.targets``), for DOUBT_SECONDS.
         """
         at, active_then = worker.last_beat
         worker.last_beat = (timestamp, active)
-        if worker.executions <= active_then:
+        if len(worker.runs) <= active_then or sum(run.started_at < at for run in worker.runs) <= active_then:
+            worker.doubt = None
             return
-        begun = sorted(started_at for _, started_at in running_on(worker) if started_at < at)
-        surplus = len(begun) - active_then
-        if surplus > 0:
-            self.close_runs(worker, "inactive", nextafter(begun[surplus - 1], inf))
+        now = self._clock.monotonic()
+        worker.doubt = Doubt(now if worker.doubt is None else worker.doubt.since, at)
+        if not self.seeding or now - worker.doubt.since >= DOUBT_SECONDS:
+            self.runs.close_surplus(worker, active_then, at)
+            worker.doubt = None
+
+    def _close_all(self, worker: Worker, reason: str) -> None:
+        """Close what a worker that is gone executed."""
+        self.runs.close_all(worker, reason)
+        self.runs.settle_rejections(worker, at=inf, now=inf)
+        worker.doubt = None
 
     def _new_process(self, worker: Worker, pid: int) -> None:
         if worker.pid:
-            self.close_runs(worker, "restarted", inf)
+            self._close_all(worker, "restarted")
             self.forget_setup(worker)
         worker.pid = pid
         worker.ledger = StartsLedger()

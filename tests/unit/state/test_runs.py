@@ -1,13 +1,10 @@
 """Several executions of one task id at the same time."""
 
-from math import inf
-
 import pytest
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.events import TaskCancelled
-from celery_redis_exporter.state.runs import running_on
 from celery_redis_exporter.state.tracking import ENDED_KEPT, TOGETHER
 from tests.support.lab import W1, W2, Lab
 from tests.support.options import task_limits
@@ -75,11 +72,11 @@ def test_a_heartbeat_counts_the_executions_of_its_worker() -> None:
     lab.started("b", 50)
     redelivered(lab, 1, 60)
     lab.clock.advance(70)
-    for _ in range(2):  # a's end was lost; b is running
+    for _ in range(2):
         lab.beat(active=1, processed=2)
         lab.clock.advance(2)
-    assert {"b"} == set(lab.workers.by_name[W1].running)
-    assert (2, lab.start + 50) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+    assert {"a"} == set(lab.workers.by_name[W1].runs.values())  # the one that runs longest is the last to be closed
+    assert (2, lab.start + 1) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
 
 
 def test_a_heartbeat_counts_both_executions_of_an_id() -> None:
@@ -90,7 +87,7 @@ def test_a_heartbeat_counts_both_executions_of_an_id() -> None:
     for _ in range(2):
         lab.beat(active=1, processed=2)
         lab.clock.advance(2)
-    assert (1, lab.start + 60) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
+    assert (1, lab.start + 1) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
 
 
 def test_executions_of_one_id_have_a_bound() -> None:
@@ -122,7 +119,7 @@ def test_a_cancellation_ends_the_latest_execution() -> None:
         lab.started("a", at, worker=worker)
     lab.cancelled("a", 30)
     assert [lab.start + 1, lab.start + 20] == sorted(
-        started_at for worker in lab.workers.by_name.values() for _, started_at in running_on(worker)
+        run.started_at for worker in lab.workers.by_name.values() for run in worker.runs
     )
 
 
@@ -133,10 +130,11 @@ def test_a_run_without_a_start_has_no_runtime(lost: bool) -> None:  # noqa: FBT0
     lab.sent("a", 0)
     lab.started("a", 1)
     if lost:
-        lab.tasks.close_runs(lab.workers.by_name[W1], "lost", inf)
+        lab.runs.close_all(lab.workers.by_name[W1], "lost")
     lab.retried("a", 2)
     lab.received("a", 3, retries=1)
     lab.failed("a", 10)
+    lab.advance(1.1)
     assert {"retry": 1, "failure": 1} == lab.ends()
     assert (0, 0) == lab.observations(rows.TASK_RUNTIME, *TQ, "failure")
 

@@ -79,6 +79,11 @@ class NamesOptions(SettingsGroup):
     task: NameOptions = NameOptions()
     queue: NameOptions = NameOptions()
     worker: NameOptions = NameOptions()
+    by_shadow: bool = Field(
+        default=False,
+        description="Count tasks that are published with shadow under that name instead of their own. It may contain "
+        "anything, so rewrite it if it contains ids.",
+    )
 
 
 class MetricOptions(SettingsGroup):
