@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TaskQueue = tuple[str, str]
+BROADCAST_SECONDS = 5.0
+"""Time within which several workers receive one publication if it is a broadcast."""
 
 
 @dataclass
@@ -52,6 +54,9 @@ class Story:
         self.events: list[Event] = []
         self.truth = Truth()
         self._published = 0
+        self._first: dict[int, float] = {}  # when each publication was received first
+        self._requeued: set[int] = set()
+        self._waits: set[tuple[int, str]] = set()
 
     def __repr__(self) -> str:
         return "\n".join(f"{event.at:.3f} {event.sender}: {event.kind} {event.fields}" for event in self.events)
@@ -72,6 +77,9 @@ class Story:
     def receive(self, at: float, publication: Publication, worker: str) -> None:
         """Let a worker receive a publication."""
         self._add(worker, at, "received", name=publication.name, retries=publication.retries)
+        number = publication.number
+        if number not in self._requeued and at - self._first.setdefault(number, at) <= BROADCAST_SECONDS:
+            self._waits.add((number, worker))
         self.truth.received[publication.name, publication.queue] += 1
 
     def start(self, at: float, publication: Publication, worker: str) -> None:
@@ -80,11 +88,15 @@ class Story:
         key = publication.name, publication.queue
         self.truth.started[key] += 1
         self.truth.running[key] += 1
-        self.truth.waits.append(at - publication.at)
+        if (publication.number, worker) in self._waits:  # a message that is delivered again did not wait in its queue
+            self._waits.remove((publication.number, worker))
+            self.truth.waits.append(at - publication.at)
 
     def end(self, at: float, publication: Publication, worker: str, state: str, started_at: float) -> None:
         """Let a worker report an end: succeeded, failed, retried or requeued (a rejection that puts it back)."""
         fields = {"runtime": at - started_at} if state == "succeeded" else {}
+        if state == "requeued":
+            self._requeued.add(publication.number)
         self._add(worker, at, state, **fields)
         key = publication.name, publication.queue
         shown = {"succeeded": "success", "failed": "failure", "retried": "retry", "requeued": "rejected"}[state]

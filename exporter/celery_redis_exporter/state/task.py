@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE = 1.0
 """Seconds by which a task-sent may be stamped after the start of the run that it belongs to."""
+BROADCAST_SECONDS = 5.0
+"""Time within which workers receive a broadcast. A message is redelivered later, past the visibility timeout."""
 MOST_AT_ONCE = 10
 """Runs of one task id that are executed at the same time; the oldest of more is closed."""
 MOST_PUBLICATIONS = MOST_AT_ONCE + 2
@@ -82,8 +84,9 @@ class Publication(Struct, eq=False, gc=False):
     ``name`` is the task's as events contain it, ``retries`` is None where no event contained it. ``known_at`` is the
     time stamp of the first event about it, ``sent_at`` that of its task-sent, all in epoch seconds as ``eta``.
     ``sent_at`` is None where the task-sent was not received, which ``awaits_sent`` expects to arrive late. ``taken`` is
-    True once a worker received it; ``ended`` once a run of it ended. ``waiting`` is the gauge that counts it while it
-    waits. ``unsent`` are starts whose waiting time needs the task-sent, with the series that count them.
+    True once a worker received it, until that puts it back; ``delivered`` stays True, ``returned`` says that one put it
+    back. ``ended`` is True once a run of it ended. ``waiting`` is the gauge that counts it while
+    it waits. ``unsent`` are starts whose waiting time needs the task-sent, with the series that count them.
     """
 
     name: str
@@ -94,6 +97,8 @@ class Publication(Struct, eq=False, gc=False):
     eta: float | None = None
     awaits_sent: bool = False
     taken: bool = False
+    delivered: bool = False
+    returned: bool = False
     ended: bool = False
     waiting: Series | None = None
     unsent: tuple[tuple[TaskSeries, float], ...] = ()
@@ -117,15 +122,17 @@ class Publication(Struct, eq=False, gc=False):
 class Run(Struct, eq=False, gc=False):
     """A publication at a worker, from its receipt on. ``received_at`` and ``started_at`` are epoch seconds.
 
-    ``series`` count it. ``received_at`` is None and ``started_at`` is 0 where the event was not received. ``running``
-    is False again once it ended, or was closed because its end can't be observed any more. A closed run whose end is
-    reported after all counts as ever. ``retried`` says that it ended in a retry.
+    ``series`` count it. ``waits`` says that it has a waiting time: a redelivered message did not wait in its queue
+    since it was published. ``received_at`` is None and ``started_at`` is 0 where the event was not received.
+    ``running`` is False again once it ended, or was closed because its end can't be observed any more. A closed run
+    whose end is reported after all counts as ever. ``retried`` says that it ended in a retry.
     """
 
     worker: Worker
     publication: Publication
     series: TaskSeries
     received_at: float | None = None
+    waits: bool = True
     started_at: float = 0.0
     running: bool = False
     ended: bool = False
@@ -244,13 +251,14 @@ class Task(Struct, eq=False, gc=False):
 
     def receive(self, worker: Worker, publication: Publication, series: TaskSeries, at: float) -> None:
         """Enter a task-received; a worker that reconnected receives again what it has not started."""
-        run = self._waiting_run(worker, publication) or self.add_run(worker, publication, series)
+        run = self._waiting_run(worker, publication) or self.add_run(worker, publication, series, at)
         run.received_at = at
 
     def return_to_queue(self, run: Run) -> None:
         """Note that a worker put the message of a run back: some worker will receive it again, or did so already."""
         began = max(run.received_at or 0.0, run.started_at)
         run.publication.ended = False
+        run.publication.returned = True
         run.publication.taken = any(
             other.publication is run.publication and max(other.received_at or 0.0, other.started_at) > began
             for other in self.runs
@@ -271,8 +279,9 @@ class Task(Struct, eq=False, gc=False):
         self, worker: Worker, publication: Publication, series: TaskSeries, received_at: float | None = None
     ) -> Run:
         """Add a run."""
-        run = Run(worker, publication, series, received_at)
-        publication.taken = True
+        waits = not publication.delivered or self._is_broadcast(worker, publication, received_at)
+        run = Run(worker, publication, series, received_at, waits)
+        publication.taken = publication.delivered = True
         self.runs = (*self.runs, run)
         return run
 
@@ -367,6 +376,16 @@ class Task(Struct, eq=False, gc=False):
             if run.worker is worker and run.publication is publication and not run.started_at and not run.ended:
                 return run
         return None
+
+    def _is_broadcast(self, worker: Worker, publication: Publication, received_at: float | None) -> bool:
+        """Return whether workers received one publication at about the same time: each has a waiting time then."""
+        others = [run for run in self.runs if run.publication is publication]
+        return (
+            not publication.returned
+            and received_at is not None
+            and all(run.worker is not worker for run in others)
+            and any(abs((run.received_at or 0.0) - received_at) <= BROADCAST_SECONDS for run in others)
+        )
 
     def _is_superseded(self, run: Run) -> bool:
         """Return whether the run published a retry, with which it must end."""

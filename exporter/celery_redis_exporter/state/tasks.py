@@ -319,7 +319,9 @@ class Tasks:
         series.started.value += 1
         if publication.waiting is not None:
             publication.stop_waiting()
-        if publication.sent_at is not None:
+        if not run.waits:
+            pass
+        elif publication.sent_at is not None:
             series.wait.observe_delay(at, publication.sent_at, publication.eta, event.uuid)
         elif publication.awaits_sent:
             publication.unsent = (*publication.unsent, (series, at))
