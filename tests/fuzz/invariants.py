@@ -29,7 +29,7 @@ from celery_redis_exporter.decode.redis_info import decode_info
 from celery_redis_exporter.decode.schedules import decode_redbeat_definition
 from celery_redis_exporter.errors import ConfigError, DecodeError
 from celery_redis_exporter.exposition import negotiate
-from celery_redis_exporter.records.events import Broken, EventMessage, Part, TaskFailed, TaskRetried
+from celery_redis_exporter.records.events import Broken, EventMessage, Part, Repaired, TaskFailed, TaskRetried
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import Settings, load
@@ -235,7 +235,7 @@ INVARIANTS: Mapping[str, Callable[[bytes], None]] = MappingProxyType({
 def _check_parts(parts: Iterable[Part], data: bytes) -> None:
     found = list(parts)
     assert len(found) <= len(data)
-    for part in found:
+    for part in (part.event if isinstance(part, Repaired) else part for part in found):
         if isinstance(part, Broken):
             assert part.reason in REASONS
         if isinstance(part, TaskFailed | TaskRetried):

@@ -70,7 +70,7 @@ def test_garbage_is_counted_by_its_reason(programs: Programs) -> None:
         ("envelope", "[" * 100_000),
         ("body", envelope("garbage")),
         ("schema", envelope('[{"type": "task-started", "uuid": "a"}]')),
-        ("schema", envelope('[{"type": "task-started", "uuid": 5, "hostname": "w", "timestamp": 1.0}]')),
+        ("schema", envelope('[{"type": "task-started", "uuid": null, "hostname": "w", "timestamp": 1.0}]')),
     ):
         before = exporter.value(INVALID, reason=reason) or 0
         server.command("PUBLISH", CHANNEL, garbage)

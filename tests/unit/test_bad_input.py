@@ -155,13 +155,10 @@ def test_a_large_message_costs_its_size() -> None:
 
 
 @pytest.mark.parametrize("event", [
-    started(uuid="u" * 1_000_000), started(hostname="h" * 1_000_000), started(timestamp=-62_135_596_800.0),
-    started(timestamp=253_402_300_800.0), {**started(), "type": "task-sent", "name": "n" * 1_000_000},
-    {**started(), "type": "worker-heartbeat", "queues": ["q"] * 1001},
-    {**started(), "type": "worker-heartbeat", "loadavg": [1e300, 0, 0]},
+    started(uuid="u" * 1_000_000), started(timestamp=-62_135_596_800.0), started(timestamp=253_402_300_800.0),
 ], ids=",".join)  # fmt: skip
 def test_what_is_too_much_is_refused(event: dict[str, object]) -> None:
-    """Names of 1 MB, years out of range, too many queues and loads that can't be cost their event alone."""
+    """Ids of 1 MB and years out of range cost their event alone."""
     refused, kept = decode_event_message(message(event, started()))
     assert Broken("schema") == refused
     assert isinstance(kept, TaskStarted)

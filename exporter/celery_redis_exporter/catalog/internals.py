@@ -2,6 +2,7 @@
 
 from celery_redis_exporter.catalog.labels import (
     COLLECTOR,
+    FIELD,
     INSPECTION,
     METRIC,
     PYTHON_VERSION,
@@ -45,6 +46,15 @@ EVENTS_INVALID = counter(
     "Messages or events skipped, by reason: envelope, serializer (pickle is never read), body, schema.",
     (REASON,),
     EventOrigin(("all",)),
+)
+NAMES_CUT = counter(
+    "celery_exporter_names_cut_total",
+    "Names above 512 characters in events and inspect replies, which were cut; a hash of the whole name is at the end.",
+)
+FIELDS_IGNORED = counter(
+    "celery_exporter_fields_ignored_total",
+    "Optional fields of events and inspect replies that were not of the expected type; the rest was used.",
+    (FIELD,),
 )
 EVENT_LAG = histogram(
     "celery_exporter_event_lag_seconds",
@@ -185,7 +195,8 @@ UNEXPECTED_ERRORS = counter(
 )
 
 METRICS: tuple[Metric, ...] = (
-    BUILD_INFO, STREAM_UP, STREAM_RECONNECTS, STREAM_GAP, LAST_EVENT, EVENTS, EVENTS_INVALID, EVENT_LAG,
+    BUILD_INFO, STREAM_UP, STREAM_RECONNECTS, STREAM_GAP, LAST_EVENT, EVENTS, EVENTS_INVALID, NAMES_CUT,
+    FIELDS_IGNORED, EVENT_LAG,
     EVENT_BACKLOG, EVENT_BACKLOG_MESSAGES, BROKER_UP, BROKER_LAST_SCRAPE_ERROR, BROKER_LAST_SCRAPE_DURATION,
     TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
     SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, CONTROL_ENABLED,

@@ -107,6 +107,7 @@ class Control:
         self._tokens = count(1)
         self._enabled = store.scalar(internals.CONTROL_ENABLED)
         self._nudged = store.scalar(internals.EVENTS_ENABLED)
+        self._names_cut = store.scalar(internals.NAMES_CUT)
         self._missing = {command: store.scalar(internals.CONTROL_MISSING, command) for command in COMMANDS}
         self._invalid = {reason: store.scalar(internals.CONTROL_INVALID, reason) for reason in INVALID_REASONS}
         self._switch(on=bool(options.interval))
@@ -205,10 +206,13 @@ class Control:
             with self._store.lock:
                 self._invalid[error.reason].value += 1
             return
-        if reply.worker not in batch:
-            with self._store.lock:
+        with self._store.lock:
+            self._names_cut.value += reply.cut
+            for name in reply.ignored:
+                self._store.scalar(internals.FIELDS_IGNORED, name).value += 1
+            if reply.worker not in batch:
                 self._invalid["stranger"].value += 1
-            return
+                return
         target, answers = batch[reply.worker]
         answers.add(reply.command, reply.answer)
         if all(getattr(answers, command) is not None for command in target.commands):

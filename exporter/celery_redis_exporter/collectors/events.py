@@ -19,6 +19,7 @@ from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.events import (
     Broken,
     Part,
+    Repaired,
     TaskCancelled,
     TaskFailed,
     TaskReceived,
@@ -86,6 +87,7 @@ class EventCollector:
         self._stream_up = store.scalar(internals.STREAM_UP)
         self._gap = store.scalar(internals.STREAM_GAP)
         self._lag = store.histogram(internals.EVENT_LAG)
+        self._names_cut = store.scalar(internals.NAMES_CUT)
         self._table = self._fold_table()
 
     def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
@@ -196,9 +198,22 @@ class EventCollector:
             kind: (fold, self._store.scalar(internals.EVENTS, kind.__struct_config__.tag))
             for kind, fold in table.items()
         }
-        uncounted = Series(())  # broken parts are counted by their reason
+        uncounted = Series(())  # these are counted by what they contain
         others = self._store.scalar(internals.EVENTS, "other")
-        return counted | {UnknownEvent: (lambda _: None, others), Broken: (self._fold_broken, uncounted)}
+        return counted | {
+            UnknownEvent: (lambda _: None, others),
+            Repaired: (self._fold_repaired, uncounted),
+            Broken: (self._fold_broken, uncounted),
+        }
+
+    def _fold_repaired(self, part: Repaired) -> None:
+        """Fold the event like any other, and count what had to be changed of it."""
+        self._names_cut.value += part.cut
+        for name in part.ignored:
+            self._store.scalar(internals.FIELDS_IGNORED, name).value += 1
+        fold, seen = self._table[type(part.event)]
+        seen.value += 1
+        fold(part.event)
 
     def _fold_broken(self, part: Broken) -> None:
         self._store.scalar(internals.EVENTS_INVALID, part.reason).value += 1

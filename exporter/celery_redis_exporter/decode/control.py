@@ -8,11 +8,13 @@ sent. Arguments of tasks are skipped unread, and pickle is never loaded.
 import base64
 import binascii
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Raw
 
+from celery_redis_exporter.decode.envelope import JSON, MALFORMED
+from celery_redis_exporter.decode.tolerance import Repairs, TolerantDecoder, mend_json
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.events import Count, Text, Timestamp
 from celery_redis_exporter.records.inspection import ConsumedQueue, ControlReply, HeldTask, WorkerStats
@@ -36,13 +38,16 @@ class _ReplyEnvelope(msgspec.Struct, gc=False):
 
     body: str
     headers: _ReplyHeaders
-    content_type: str = msgspec.field(name="content-type", default="application/json")
+    content_type: str = msgspec.field(name="content-type", default=JSON)
 
 
 class _Pool(msgspec.Struct, gc=False):
-    """``processes`` are there now; prefork's ``max-concurrency`` is what it started with."""
+    """``processes`` are there now; prefork's ``max-concurrency`` is what it started with.
 
-    implementation: Text
+    Celery reports ``implementation`` since 5.3.
+    """
+
+    implementation: Text | None = None
     limit: Count | None = msgspec.field(name="max-concurrency", default=None)
     processes: list[int] | None = None
 
@@ -56,7 +61,7 @@ class _Usage(msgspec.Struct, gc=False):
 
 
 class _Stats(msgspec.Struct, gc=False):
-    pool: _Pool
+    pool: _Pool | None = None
     prefetch_count: Count | None = None
     uptime: Annotated[float, Meta(ge=0, le=1e10)] | None = None
     rusage: _Usage | str | None = None
@@ -97,7 +102,7 @@ def decode_reply(payload: bytes) -> ControlReply:
     """
     try:
         envelope = _decode_envelope(payload)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise DecodeError("envelope", f"no answer of a worker: {error}") from None
     command = envelope.headers.ticket.rpartition("/")[2]
     decoders = _DECODERS.get(command)
@@ -107,15 +112,67 @@ def decode_reply(payload: bytes) -> ControlReply:
     if decode is None:
         raise DecodeError("serializer", f"answers in {envelope.content_type[:100]!r} are not read")
     try:
-        answers = decode(_body(envelope.body))
+        worker, answer, repairs = _decode_answer(command, decode, envelope)
     except msgspec.ValidationError as error:
         raise DecodeError("schema", f"{command}: {error}") from None
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise DecodeError("body", f"{command}: {error}") from None
+    return ControlReply(envelope.headers.ticket, command, worker, answer, repairs.cut, tuple(repairs.ignored))
+
+
+def _decode_answer(
+    command: str, decode: Callable[[bytes], dict[str, Any]], envelope: _ReplyEnvelope
+) -> tuple[str, object, Repairs]:
+    """Return the worker, its answer, and what had to be changed of it; raise one of MALFORMED."""
+    body = _body(envelope.body)
+    try:
+        answers = decode(body)
+    except msgspec.ValidationError:
+        return _decode_tolerantly(command, envelope.content_type, body)
+    except msgspec.DecodeError:
+        if envelope.content_type != JSON:
+            raise
+        return _decode_tolerantly(command, JSON, _mend(body))
     if len(answers) != 1:
-        raise DecodeError("schema", f"{command}: not one worker's answer")
+        raise msgspec.ValidationError("not one worker's answer")
     [(worker, answer)] = answers.items()
-    return ControlReply(envelope.headers.ticket, command, worker, _READERS[command](answer))
+    return worker, _READERS[command](answer), Repairs()
+
+
+def _decode_tolerantly(command: str, content_type: str, body: bytes) -> tuple[str, object, Repairs]:
+    """Return the same of an answer that the strict decoder refuses; raise one of MALFORMED."""
+    tolerant, repairs = _TOLERANT[content_type], Repairs()
+    answers = tolerant.fields(body)
+    if len(answers) != 1:
+        raise msgspec.ValidationError("not one worker's answer")
+    [(worker, raw)] = answers.items()
+    form, read = _FORMS[command]
+    kind = get_args(form)[0] if get_origin(form) is list else None
+    if kind is None:
+        answer = tolerant.read(form, raw, repairs)
+    elif kind is Text:
+        answer = [repairs.cut_name(_without_options(name)) for name in _texts(tolerant, raw, repairs)]
+    else:
+        answer = [tolerant.read(kind, item, repairs) for item in tolerant.items(raw)]
+    return repairs.cut_name(worker), read(answer), repairs
+
+
+def _texts(tolerant: TolerantDecoder, raw: Raw, repairs: Repairs) -> list[str]:
+    """Return the texts of a list; what else is in it is left out, and noted."""
+    found = []
+    for item in tolerant.items(raw):
+        try:
+            found.append(tolerant.text(item))
+        except MALFORMED:
+            repairs.ignored.append("name")
+    return found
+
+
+def _mend(body: bytes) -> bytes:
+    try:
+        return mend_json(body)
+    except ValueError as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def _body(text: str) -> bytes:
@@ -126,12 +183,15 @@ def _body(text: str) -> bytes:
 
 
 def _read_stats(stats: _Stats) -> WorkerStats:
-    pool = stats.pool
+    if stats == _Stats():
+        raise msgspec.ValidationError("nothing that a worker reports of itself")
+    pool = stats.pool or _Pool()
     concurrency = pool.limit if pool.processes is None else len(pool.processes)
     if stats.autoscaler is not None and stats.autoscaler.current is not None:
         concurrency = stats.autoscaler.current
     max_rss = stats.rusage.maxrss if isinstance(stats.rusage, _Usage) else None
-    name = POOLS.get(pool.implementation, pool.implementation)
+    implementation = pool.implementation or ""
+    name = POOLS.get(implementation, implementation)
     return WorkerStats(name, concurrency, stats.prefetch_count, stats.uptime, max_rss)
 
 
@@ -158,8 +218,12 @@ def _read_request(request: _Request) -> HeldTask:
 
 
 def _read_registered(tasks: list[str]) -> list[str]:
-    """Names without the ``[rate_limit=10/m]`` behind them."""
-    return [task.rpartition(" [")[0] if task.endswith("]") else task for task in tasks]
+    """Return the names without the ``[rate_limit=10/m]`` behind them."""
+    return [_without_options(task) for task in tasks]
+
+
+def _without_options(task: str) -> str:
+    return task.rpartition(" [")[0] if task.endswith("]") else task
 
 
 class _Pong(msgspec.Struct, gc=False):
@@ -178,11 +242,13 @@ _FORMS: Mapping[str, tuple[Any, Callable[[Any], object]]] = {
 _READERS = {command: read for command, (_, read) in _FORMS.items()}
 _DECODERS: Mapping[str, Mapping[str, Callable[[bytes], dict[str, Any]]]] = {
     command: {
-        "application/json": msgspec.json.Decoder(dict[Text, form]).decode,  # type: ignore[valid-type]  # forms are types
+        JSON: msgspec.json.Decoder(dict[Text, form]).decode,  # type: ignore[valid-type]  # forms are types
         "application/x-msgpack": msgspec.msgpack.Decoder(dict[Text, form]).decode,  # type: ignore[valid-type]  # as above
     }
     for command, (form, _) in _FORMS.items()
 }
+_TOLERANT = {
+    JSON: TolerantDecoder(msgspec.json.Decoder),
+    "application/x-msgpack": TolerantDecoder(msgspec.msgpack.Decoder),
+}
 _decode_envelope = msgspec.json.Decoder(_ReplyEnvelope).decode
-# What a message can raise: not the serializer's syntax, not UTF-8, nested too deeply.
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

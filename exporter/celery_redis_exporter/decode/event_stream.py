@@ -9,28 +9,33 @@ from collections.abc import Callable, Sequence
 from typing import Any, Union
 
 import msgspec
+from msgspec import Raw
 
 from celery_redis_exporter.decode.envelope import JSON, MALFORMED, open_envelope
+from celery_redis_exporter.decode.tolerance import Repairs, TolerantDecoder, mend_json
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records.events import EVENT_CLASSES, Broken, Event, EventMessage, Part, UnknownEvent
-
-
-class _Typed(msgspec.Struct):
-    type: str
-
+from celery_redis_exporter.records.events import (
+    EVENT_CLASSES,
+    Broken,
+    Event,
+    EventMessage,
+    Part,
+    Repaired,
+    UnknownEvent,
+)
 
 _ANY_EVENT: Any = Union[tuple(EVENT_CLASSES)]  # noqa: UP007 -- made from a list
-_KNOWN_TYPES = {kind.__struct_config__.tag for kind in EVENT_CLASSES}
+_KINDS = {kind.__struct_config__.tag: kind for kind in EVENT_CLASSES}
 
 
 class _Serializer:
-    """Decoders for one serializer: a body, one event, the parts of a broken list, the type of a part."""
+    """Decoders for one serializer: a body, one event, the parts of a list, any syntax, and the fields of an event."""
 
     def __init__(self, decoder: Any) -> None:  # noqa: ANN401 -- msgspec's two Decoders
         self.body: Callable[[bytes], list[Event] | Event] = decoder(list[_ANY_EVENT] | _ANY_EVENT).decode
-        self.one: Callable[[bytes | msgspec.Raw], Event] = decoder(_ANY_EVENT).decode
-        self.parts: Callable[[bytes], list[msgspec.Raw]] = decoder(list[msgspec.Raw]).decode
-        self.typed: Callable[[bytes | msgspec.Raw], _Typed] = decoder(_Typed).decode
+        self.one: Callable[[bytes | Raw], Event] = decoder(_ANY_EVENT).decode
+        self.syntax: Callable[[bytes], Raw] = decoder(Raw).decode
+        self.tolerant = TolerantDecoder(decoder)
 
 
 _SERIALIZERS = {
@@ -62,9 +67,19 @@ def decode_event_message(message: EventMessage) -> Sequence[Part]:
 
 
 def _salvage(serializer: _Serializer, body: bytes) -> list[Part]:
-    """Decode a body that is no clean list of known events: a single event, or a list with strangers in it."""
+    """Decode a body that is no clean list of known events: a single event, or a list with others among them."""
     try:
-        return [_decode_part(serializer, part) for part in serializer.parts(body)]
+        return _decode_parts(serializer, body)
+    except DecodeError:
+        mended = _mend(serializer, body)
+        if mended is None:
+            raise
+    return _decode_parts(serializer, mended)
+
+
+def _decode_parts(serializer: _Serializer, body: bytes) -> list[Part]:
+    try:
+        return [_decode_part(serializer, part) for part in serializer.tolerant.items(body)]
     except MALFORMED:
         part = _decode_part(serializer, body)
     if isinstance(part, Broken):
@@ -72,15 +87,32 @@ def _salvage(serializer: _Serializer, body: bytes) -> list[Part]:
     return [part]
 
 
-def _decode_part(serializer: _Serializer, part: bytes | msgspec.Raw) -> Part:
+def _decode_part(serializer: _Serializer, part: bytes | Raw) -> Part:
     try:
         return serializer.one(part)
     except MALFORMED:
-        return UnknownEvent() if _is_stranger(serializer, part) else Broken("schema")
-
-
-def _is_stranger(serializer: _Serializer, part: bytes | msgspec.Raw) -> bool:
+        pass
+    repairs = Repairs()
     try:
-        return serializer.typed(part).type not in _KNOWN_TYPES
+        fields = serializer.tolerant.fields(part)
+        kind = _KINDS.get(serializer.tolerant.text(fields.get("type", Raw())))
+        if kind is None:
+            return UnknownEvent()
+        event: Any = serializer.tolerant.build(kind, fields, repairs)
     except MALFORMED:
-        return False
+        return Broken("schema")
+    return Repaired(event, repairs.cut, tuple(repairs.ignored)) if repairs.cut or repairs.ignored else event
+
+
+def _mend(serializer: _Serializer, body: bytes) -> bytes | None:
+    """Return the body as JSON, if only its syntax is wrong and Python would read it."""
+    if serializer is not _SERIALIZERS[JSON]:
+        return None
+    try:
+        serializer.syntax(body)
+    except MALFORMED:
+        try:
+            return mend_json(body)
+        except (ValueError, RecursionError):
+            pass
+    return None

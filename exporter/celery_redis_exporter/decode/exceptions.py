@@ -9,11 +9,12 @@ import re
 from msgspec import Raw
 
 from celery_redis_exporter.catalog import UNKNOWN
+from celery_redis_exporter.decode.tolerance import cut_name
 
 _CLASS = re.compile(r"[A-Za-z_][\w.]{0,200}(?=\()")
 _LAST_LINE = re.compile(rb"([A-Za-z_][\w.]{0,200})(?::|$)")
 _RETRY_CAUSE = re.compile(r"Retry\((?:Retry\(\.\.\.\)|None|'[^']*'|\"[^\"]*\"), ([A-Za-z_][\w.]{0,200})\(")
-_UNREGISTERED = re.compile(r"NotRegistered\((['\"])(.{1,512}?)\1\)")
+_UNREGISTERED = re.compile(r"NotRegistered\((['\"])(.+?)\1\)")
 
 # Reprs that say nothing about the class: the pool's wrapper around a lost or killed process.
 _WRAPPERS = {"ExceptionWithTraceback", "ExceptionInfo"}
@@ -38,9 +39,9 @@ def exception_class(exception: str | None, traceback: Raw | bytes = b"") -> str:
 
 
 def unregistered_name(exception: str | None) -> str | None:
-    """Give the task name that a NotRegistered failure carries; None for any other exception."""
+    """Return the task name that a NotRegistered failure carries, cut if need be; None for any other exception."""
     found = _UNREGISTERED.fullmatch(exception or "")
-    return found.group(2) if found else None
+    return cut_name(found.group(2)) if found else None
 
 
 def _class_in_traceback(end: bytes) -> str:

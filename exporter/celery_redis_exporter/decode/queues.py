@@ -4,6 +4,8 @@ import math
 
 import msgspec
 
+from celery_redis_exporter.decode.envelope import MALFORMED
+from celery_redis_exporter.decode.tolerance import Repairs, TolerantDecoder
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.events import Text, Timestamp
 from celery_redis_exporter.records.replies import QueuedMessage
@@ -34,6 +36,7 @@ class _Message(msgspec.Struct):
     properties: _Properties | None = None
 
 
+_TOLERANT = TolerantDecoder(msgspec.json.Decoder)
 _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_timestamp = msgspec.json.Decoder(Timestamp).decode
 
@@ -64,8 +67,11 @@ def decode_queued(message: bytes) -> QueuedMessage:
     Raises DecodeError (``body``) when the message is no task of Celery's.
     """
     try:
-        decoded = _decode_message(message)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            decoded = _decode_message(message)
+        except msgspec.ValidationError:  # an id that is no text, for instance
+            decoded = _TOLERANT.read(_Message, message, Repairs())
+    except MALFORMED as error:
         raise DecodeError("body", f"not a task message: {error}") from None
     headers = decoded.headers or _Headers()
     found = headers.id or (decoded.properties and decoded.properties.correlation_id)

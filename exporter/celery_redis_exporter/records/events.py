@@ -24,7 +24,7 @@ class TaskSent(Struct, tag_field="type", tag="task-sent", gc=False):
     name: Text
     queue: Text | None = None
     eta: Text | None = None
-    retries: int = 0
+    retries: Count = 0
 
 
 class TaskReceived(Struct, tag_field="type", tag="task-received", gc=False):
@@ -35,7 +35,7 @@ class TaskReceived(Struct, tag_field="type", tag="task-received", gc=False):
     hostname: Text
     name: Text
     eta: Text | None = None
-    retries: int = 0
+    retries: Count = 0
 
 
 class TaskStarted(Struct, tag_field="type", tag="task-started", gc=False):
@@ -113,7 +113,7 @@ class WorkerEvent(Struct, gc=False):
 
     hostname: Text
     timestamp: Timestamp
-    pid: int = 0
+    pid: Count = 0
     freq: Annotated[float, Meta(ge=0, le=86_400)] | None = None
     active: Count | None = None
     processed: Count | None = None
@@ -162,7 +162,22 @@ TaskEvent = (
     | TaskCancelled
 )
 Event = TaskEvent | WorkerOnline | WorkerHeartbeat | WorkerOffline
-Part = Event | UnknownEvent | Broken
+
+
+class Repaired(Struct, gc=False):
+    """An event with names that had to be cut, or without optional fields that could not be read (``ignored``)."""
+
+    event: Event
+    cut: int
+    ignored: tuple[str, ...]
+
+    @property
+    def timestamp(self) -> float:
+        """The event's own."""
+        return self.event.timestamp
+
+
+Part = Event | Repaired | UnknownEvent | Broken
 
 EVENT_CLASSES: tuple[type[Struct], ...] = (
     TaskSent, TaskReceived, TaskStarted, TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked,

@@ -24,9 +24,10 @@ class HeldTask(NamedTuple):
 
 
 class WorkerStats(NamedTuple):
-    """What a worker tells of itself; None where it does not.
+    """What a worker reports of itself; None where it does not.
 
-    ``uptime`` in seconds; ``max_rss`` as its system counts it: kilobytes, bytes on macOS.
+    ``pool`` is empty where the worker does not report it (Celery 5.2 and earlier). ``uptime`` is in seconds.
+    ``max_rss`` is in the unit of the worker's system: kilobytes, bytes on macOS.
     """
 
     pool: str
@@ -52,9 +53,14 @@ class Answers(Struct):
 
 
 class ControlReply(NamedTuple):
-    """One worker's answer to one command; ``answer`` is of the type of the field of Answers called ``command``."""
+    """One worker's answer to one command; ``answer`` is of the type of the field of Answers called ``command``.
+
+    ``cut`` is the number of names that were too long, ``ignored`` the optional fields that could not be read.
+    """
 
     ticket: str
     command: str
     worker: str
     answer: object
+    cut: int = 0
+    ignored: tuple[str, ...] = ()

@@ -1,0 +1,162 @@
+"""The second, tolerant decoding of objects that the strict decoders refuse: one bad field costs that field alone.
+
+Input: the bytes of one object, and the struct that it should be. Output: the struct, and a ``Repairs`` that states what
+was changed. Optional fields of another shape become absent. Text is read as a number where a number is expected. A task
+id may be a number or one of the objects that kombu makes of a UUID. A name above LONGEST_NAME characters is cut.
+
+Only what the strict decoders refuse comes here, so that well-formed events cost nothing more. Fields that the struct
+does not have (arguments, results) are skipped and not decoded.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, TypeVar, get_args
+from uuid import UUID
+
+from msgspec import Raw, Struct, ValidationError, structs
+
+from celery_redis_exporter.decode.envelope import MALFORMED
+from celery_redis_exporter.records.events import MOST_QUEUES
+
+LONGEST_NAME = 512
+_HASH_BYTES = 8
+_LARGEST_ID = 2**128
+_IDS = frozenset({"uuid", "id", "correlation_id"})
+_NAMES = frozenset({"name", "hostname", "queue", "exchange", "routing_key"})
+_NULLS = (b"null", b"\xc0")
+S = TypeVar("S", bound=Struct)
+
+
+@dataclass(slots=True)
+class Repairs:
+    """What the tolerant decoding changed: how many names were cut, and the fields that could not be read."""
+
+    cut: int = 0
+    ignored: list[str] = field(default_factory=list)
+
+    def cut_name(self, name: str) -> str:
+        """Return the name with at most LONGEST_NAME characters, and count it if it had more."""
+        if len(name) > LONGEST_NAME:
+            self.cut += 1
+        return cut_name(name)
+
+
+_FieldReader = tuple[str, str, bool, Callable[[Raw, Repairs], Any]]
+"""A field's name, its name in the message, whether it may be absent, and the function that reads it."""
+
+
+def cut_name(name: str) -> str:
+    """Return a long name's beginning and a hash of all of it, so that two long names stay two names."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
+    return f"{name[: LONGEST_NAME - len(digest) - 1]}~{digest}"
+
+
+def mend_json(body: bytes) -> bytes:
+    """Return JSON that Python writes and no standard allows (NaN, half of a surrogate pair) as JSON.
+
+    NaN and infinite numbers become null, a half surrogate becomes a question mark. Raises ValueError or RecursionError
+    where the body is not even Python's JSON.
+    """
+    found = json.loads(body, parse_constant=lambda _: None)
+    return json.dumps(found, ensure_ascii=False).encode("utf-8", "replace")
+
+
+class TolerantDecoder:
+    """Decodes objects of one serializer; ``decoder`` is msgspec's class of decoders for it."""
+
+    def __init__(self, decoder: Any) -> None:  # noqa: ANN401 -- msgspec's two Decoders
+        self._decoder = decoder
+        self.fields: Callable[[bytes | Raw], dict[str, Raw]] = decoder(dict[str, Raw]).decode
+        self.items: Callable[[bytes | Raw], list[Raw]] = decoder(list[Raw]).decode
+        self.text: Callable[[bytes | Raw], str] = decoder(str).decode
+        self._plain: Callable[[bytes | Raw], object] = decoder().decode
+        self._readers: dict[type[Struct], list[_FieldReader]] = {}
+
+    def read(self, kind: type[S], raw: bytes | Raw, repairs: Repairs) -> S:
+        """Decode one object; raise one of MALFORMED if it is no object or a required field can't be read."""
+        return self.build(kind, self.fields(raw), repairs)
+
+    def build(self, kind: type[S], found: Mapping[str, Raw], repairs: Repairs) -> S:
+        """Decode the fields of one object; raise one of MALFORMED if a required field can't be read."""
+        values: dict[str, Any] = {}
+        for name, key, optional, read in self._readers.get(kind) or self._readers_of(kind):
+            raw = found.get(key)
+            if raw is None or (optional and bytes(raw) in _NULLS):
+                continue
+            try:
+                values[name] = read(raw, repairs)
+            except MALFORMED:
+                if not optional:
+                    raise
+                repairs.ignored.append(key)
+        try:
+            return kind(**values)
+        except TypeError as error:  # a required field is missing
+            raise ValidationError(str(error)) from None
+
+    def _readers_of(self, kind: type[Struct]) -> list[_FieldReader]:
+        made = self._readers[kind] = [
+            (info.name, info.encode_name, not info.required, self._reader(info)) for info in structs.fields(kind)
+        ]
+        return made
+
+    def _reader(self, info: structs.FieldInfo) -> Callable[[Raw, Repairs], Any]:
+        nested = _struct_in(info.type)
+        if nested is not None:
+            return lambda raw, repairs: self.read(nested, raw, repairs)
+        if info.name in _IDS:
+            return lambda raw, _repairs: _read_id(self._plain(raw))
+        if info.name in _NAMES:
+            return lambda raw, repairs: repairs.cut_name(self.text(raw))
+        if info.name == "queues":
+            return self._read_queues
+        decode = self._decoder(info.type, strict=False).decode
+        return lambda raw, _repairs: raw if info.type is Raw else decode(raw)
+
+    def _read_queues(self, raw: Raw, repairs: Repairs) -> list[str]:
+        """Read names of queues: a list, or text with commas between them."""
+        found = self._plain(raw)
+        match found:
+            case str():
+                names: list[object] = [name.strip() for name in found.split(",") if name.strip()]
+            case [*names]:
+                pass
+            case _:
+                raise ValidationError("not the names of queues")
+        texts = [repairs.cut_name(name) for name in names if isinstance(name, str)]
+        if len(texts) != len(names):
+            raise ValidationError("a queue's name is no text")
+        if len(texts) > MOST_QUEUES:
+            raise ValidationError("more queues than a worker may name")
+        return texts
+
+
+def _read_id(found: object) -> str:
+    """Read a task id: text, a whole number, or what kombu makes of a UUID.
+
+    kombu writes ``{"__type__": "uuid", "__value__": {"hex": ...}}``, with "version" beside "hex" in 5.3 and 5.4, and
+    ``{"uuid": ..., "__uuid__": true}`` in 5.3.0b2. Earlier versions write text.
+    """
+    match found:
+        case str() if len(found) <= LONGEST_NAME:
+            return found
+        case bool():
+            pass
+        case int() if abs(found) <= _LARGEST_ID:
+            return str(found)
+        case {"__type__": "uuid", "__value__": {"hex": str(digits)}} | {"__uuid__": True, "uuid": str(digits)}:
+            try:
+                return str(UUID(digits))
+            except ValueError:
+                pass
+    raise ValidationError("not the id of a task")
+
+
+def _struct_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401 -- any type
+    """Return the struct that a field may hold."""
+    candidates = (kind, *get_args(kind))
+    return next((found for found in candidates if isinstance(found, type) and issubclass(found, Struct)), None)
