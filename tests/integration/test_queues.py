@@ -9,6 +9,7 @@ import pytest
 
 from celery_redis_exporter.clock import SystemClock
 from tests.integration.celery_workers import WorkerOptions
+from tests.integration.checks import findings_of, start_check
 from tests.integration.conftest import Programs
 from tests.integration.redis_servers import RedisServer
 from tests.support.waiting import eventually
@@ -117,6 +118,38 @@ def test_other_priority_steps_are_summed(programs: Programs) -> None:
         app.send_task("kept", priority=priority)
     eventually(lambda: exporter.value(LENGTH, queue="celery") == 3)
     assert exporter.value("celery_queue_priority_length", queue="celery", priority="5") == 2
+
+
+def test_bindings_with_a_separator_of_the_settings(programs: Programs) -> None:
+    """Queues whose bindings have the application's separator are found by these alone, with no worker and no event."""
+    server = programs.redis()
+    options = {"priority_steps": list(range(10)), "sep": ":"}
+    app = programs.publisher(server, broker_transport_options=options, task_send_sent_event=False)
+    for priority in (0, 9):
+        app.send_task("kept", priority=priority)
+    exporter = programs.listening(server, "--broker-transport-options", json.dumps(options))
+    eventually(lambda: exporter.value(LENGTH, queue="celery") == 2)
+    assert exporter.value("celery_exporter_bindings_invalid_total") == 0
+
+
+def check(programs: Programs, url: str, *arguments: str) -> dict[str, dict[str, Any]]:
+    """Check a broker, listening for a moment; give the findings by code."""
+    return findings_of(start_check(programs, url, "--json", "--listen=0.2", *arguments))
+
+
+def test_bindings_with_another_separator_are_no_invalid_events(programs: Programs) -> None:
+    """Bindings with a separator that the exporter does not know have a counter of their own, and a finding of check."""
+    server = programs.redis()
+    options = {"sep": ":"}
+    app = programs.publisher(server, broker_transport_options=options, task_send_sent_event=False)
+    app.send_task("kept")
+    exporter = programs.listening(server)
+    eventually(lambda: exporter.value("celery_exporter_bindings_invalid_total") == 1)
+    assert not exporter.metrics("celery_exporter_events_invalid_total{")
+    finding = check(programs, server.url())["queues-other-separator"]
+    assert "':'" in finding["found"]
+    assert ["--broker-transport-options.sep=:"] == finding["mend"]
+    assert "queues-other-separator" not in check(programs, server.url(), "--broker-transport-options.sep=:")
 
 
 def test_queue_names_may_hold_anything(programs: Programs) -> None:

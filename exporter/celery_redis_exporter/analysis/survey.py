@@ -20,6 +20,7 @@ from celery_redis_exporter.decode.queues import decode_binding
 from celery_redis_exporter.decode.redis_fields import read_keys, read_whole
 from celery_redis_exporter.decode.redis_server import parse_info
 from celery_redis_exporter.errors import DecodeError, SourceError
+from celery_redis_exporter.records.replies import BoundMember
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Walk
 from celery_redis_exporter.sources.queues import QueueKeys, QueueScan
@@ -162,13 +163,15 @@ class _Database:
 
     def _find_queues(self, stop: threading.Event) -> None:
         scan = QueueScan(self.session, self._keys, DEADLINE)
-        bindings: list[bytes] = []
+        bindings: list[BoundMember] = []
         for _ in range(MOST_QUEUE_BATCHES):
             found = scan.next_batch()
             bindings += found.bindings
             if found.complete or stop.is_set():
                 break
-        queues = {queue for member in bindings if (queue := self._queue(member))} | set(self._settings.queues.names)
+        queues = {queue for bound in bindings if (queue := self._queue(bound.member))} | set(
+            self._settings.queues.names
+        )
         commands = [command for queue in sorted(queues) for command in self._keys.length_commands(queue)]
         commands.append(("SCARD", self._reply_bindings_key))
         replies = iter(self.session.exchange(commands, DEADLINE))
@@ -181,9 +184,10 @@ class _Database:
 
     def _queue(self, member: bytes) -> str | None:
         try:
-            return decode_binding(member, self._settings.event_exchange)
+            found = decode_binding(member, self._settings.event_exchange, self._keys.sep)
         except DecodeError:
             return None
+        return None if found is None else found.queue
 
     def _facts(self, estimate: Estimate) -> GroupFacts:
         kinds = [kind for kind, count in self._types[estimate.group].items() if count and kind]

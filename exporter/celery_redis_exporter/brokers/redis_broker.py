@@ -8,7 +8,7 @@ from celery_redis_exporter.brokers.redis_targets import RedisTargets
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.control import ControlClient
 from celery_redis_exporter.collectors.events import Decode, Stream
-from celery_redis_exporter.collectors.queue_discovery import QueueDiscovery
+from celery_redis_exporter.collectors.queue_discovery import BindingRules, QueueDiscovery
 from celery_redis_exporter.decode.event_stream import decode_message
 from celery_redis_exporter.scrape.redis_server import ServerRead
 from celery_redis_exporter.scrape.shared_read import Target
@@ -48,7 +48,7 @@ class RedisBroker:
         self.scrape: Target = RedisTargets(settings, endpoints, clock).server(target, parts)
         self._scan = QueueScan(endpoints.session(target, timeout=deadline), self.keys, deadline)
         self.discovery: QueueDiscovery | None = QueueDiscovery(
-            self._scan, queues, store, clock, settings.event_exchange
+            self._scan, queues, store, clock, BindingRules(settings.event_exchange, options.sep)
         )
         control = replace(self.topic, event_exchange=f"{settings.control_exchange}.pidbox")
         session = Session(endpoints.to(target, timeout=deadline), clock)

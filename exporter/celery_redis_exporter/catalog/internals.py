@@ -47,6 +47,13 @@ EVENTS_INVALID = counter(
     (REASON,),
     EventOrigin(("all",)),
 )
+BINDINGS_INVALID = counter(
+    "celery_exporter_bindings_invalid_total",
+    "Bindings of queues on Redis that could not be read, each once: they have another separator than "
+    "broker_transport_options.sep and kombu's own, or are none of kombu's.",
+    (),
+    CommandOrigin("SMEMBERS"),
+)
 NAMES_CUT = counter(
     "celery_exporter_names_cut_total",
     "Names above 512 characters in events and inspect replies, which were cut; a hash of the whole name is at the end.",
@@ -195,9 +202,9 @@ UNEXPECTED_ERRORS = counter(
 )
 
 METRICS: tuple[Metric, ...] = (
-    BUILD_INFO, STREAM_UP, STREAM_RECONNECTS, STREAM_GAP, LAST_EVENT, EVENTS, EVENTS_INVALID, NAMES_CUT,
-    FIELDS_IGNORED, EVENT_LAG,
-    EVENT_BACKLOG, EVENT_BACKLOG_MESSAGES, BROKER_UP, BROKER_LAST_SCRAPE_ERROR, BROKER_LAST_SCRAPE_DURATION,
+    BUILD_INFO, STREAM_UP, STREAM_RECONNECTS, STREAM_GAP, LAST_EVENT, EVENTS, EVENTS_INVALID, BINDINGS_INVALID,
+    NAMES_CUT, FIELDS_IGNORED, EVENT_LAG, EVENT_BACKLOG, EVENT_BACKLOG_MESSAGES,
+    BROKER_UP, BROKER_LAST_SCRAPE_ERROR, BROKER_LAST_SCRAPE_DURATION,
     TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
     SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, CONTROL_ENABLED,
     CONTROL_MISSING, CONTROL_INVALID, EVENTS_ENABLED, COMMAND_DENIED, REDIS_NODES,

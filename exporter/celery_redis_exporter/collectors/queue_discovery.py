@@ -1,14 +1,16 @@
-"""Binds the rooms for the search for queues: sources.queues -> decode.queues -> state.queues, in the background."""
+"""Connects the search for queues: sources.queues -> decode.queues -> state.queues, in the background."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
-from celery_redis_exporter.decode.queues import decode_binding
+from celery_redis_exporter.decode.queues import SEPARATOR, decode_binding, guess_separator
 from celery_redis_exporter.errors import DecodeError, SourceError
+from celery_redis_exporter.records.replies import BoundMember
 from celery_redis_exporter.sources.queues import SCAN_COUNT, QueueScan
 from celery_redis_exporter.state.queues import BINDINGS, Queues
 from celery_redis_exporter.state.series import Store
@@ -17,22 +19,39 @@ COLLECTOR = "queue_discovery"
 PAUSE = 0.005
 """Seconds between batches, so that a pass never fills the server's time."""
 FIRST_INTERVAL = 5.0
-"""Seconds between passes at most, until the first queue is found: an application may be starting beside us."""
+"""Seconds between searches at most, until the first pass is complete: a large database takes several searches."""
+INVALID_KEPT = 10_000
+"""Unreadable bindings that are remembered, so that each is counted once."""
+SEPARATORS_KEPT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class BindingRules:
+    """How the application writes bindings: its event exchange, and the transport option ``sep``."""
+
+    event_exchange: str
+    separator: str = SEPARATOR
 
 
 class QueueDiscovery:
-    """Looks for bindings and reply queues every ``interval`` seconds, ``max_keys`` keys at a time."""
+    """Looks for bindings and reply queues every ``interval`` seconds, ``max_keys`` keys at a time.
 
-    def __init__(self, scan: QueueScan, queues: Queues, store: Store, clock: Clock, event_exchange: str) -> None:
+    ``other_separators`` has the separators that bindings were written with and that are not the one of the settings.
+    """
+
+    def __init__(self, scan: QueueScan, queues: Queues, store: Store, clock: Clock, rules: BindingRules) -> None:
+        self.other_separators: set[str] = set()
         self._scan = scan
         self._queues = queues
         self._store = store
         self._clock = clock
-        self._event_exchange = event_exchange
+        self._rules = rules
         self._metrics = CollectorMetrics(store, clock, COLLECTOR)
+        self._invalid = store.scalar(internals.BINDINGS_INVALID)
+        self._known_invalid: set[bytes] = set()
         self._reply_queues: set[bytes] = set()
         self._bound: set[str] = set()  # of a pass under way, those that are known
-        self._found_any = False
+        self._passed = False
 
     def run(self, stop: threading.Event, interval: float, max_keys: int, works: Callable[[], None]) -> None:
         """Search until ``stop`` is set; raises SourceError. A pass cut off by ``max_keys`` goes on next time."""
@@ -47,7 +66,7 @@ class QueueDiscovery:
             with self._store.lock:
                 self._metrics.succeeded(started)
             works()
-            stop.wait(interval if self._found_any else min(interval, FIRST_INTERVAL))
+            stop.wait(interval if self._passed else min(interval, FIRST_INTERVAL))
 
     def _search(self, stop: threading.Event, max_keys: int) -> None:
         for _ in range(max(1, max_keys // SCAN_COUNT)):
@@ -55,26 +74,40 @@ class QueueDiscovery:
             self._reply_queues |= found.reply_queues
             with self._store.lock:
                 queues = self._decode(found.bindings)
-                self._found_any = self._found_any or bool(queues)
                 self._queues.add(sorted(queues))
                 self._bound |= queues.intersection(self._queues.known())
                 if found.complete:
                     self._queues.hold(BINDINGS, self._bound)
                     self._store.scalar(rows.REPLY_QUEUES).value = len(self._reply_queues)
             if found.complete:
+                self._passed = True
                 self._reply_queues, self._bound = set(), set()
                 return
             if stop.wait(PAUSE):
                 return
 
-    def _decode(self, bindings: list[bytes]) -> set[str]:
+    def _decode(self, bindings: Iterable[BoundMember]) -> set[str]:
         queues = set()
-        for member in bindings:
+        for bound in bindings:
             try:
-                queue = decode_binding(member, self._event_exchange)
-            except DecodeError as error:
-                self._store.scalar(internals.EVENTS_INVALID, error.reason).value += 1
+                binding = decode_binding(bound.member, self._rules.event_exchange, self._rules.separator)
+            except DecodeError:
+                self._note_invalid(bound.member)
                 continue
-            if queue is not None:
-                queues.add(queue)
+            if binding is not None:
+                queues.add(binding.queue)
+                self._note_separator(binding.separator)
         return queues
+
+    def _note_invalid(self, member: bytes) -> None:
+        """Count an unreadable binding, once as long as it is remembered."""
+        if member not in self._known_invalid:
+            if len(self._known_invalid) >= INVALID_KEPT:
+                self._known_invalid.clear()
+            self._known_invalid.add(member)
+            self._invalid.value += 1
+        self._note_separator(guess_separator(member))
+
+    def _note_separator(self, separator: str | None) -> None:
+        if separator not in {None, self._rules.separator} and len(self.other_separators) < SEPARATORS_KEPT:
+            self.other_separators.add(separator or "")

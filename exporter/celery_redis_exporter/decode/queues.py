@@ -1,6 +1,7 @@
 """Replies about Celery's queues on Redis: bindings, messages, delivery times."""
 
 import math
+import re
 
 import msgspec
 
@@ -8,9 +9,15 @@ from celery_redis_exporter.decode.envelope import MALFORMED
 from celery_redis_exporter.decode.tolerance import Repairs, TolerantDecoder
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.events import Text, Timestamp
-from celery_redis_exporter.records.replies import QueuedMessage
+from celery_redis_exporter.records.replies import Binding, QueuedMessage
 
-BINDING_SEPARATOR = b"\x06\x16"
+SEPARATOR = "\x06\x16"
+"""kombu's separator where the transport option ``sep`` is not set."""
+LONGEST_GUESS = 1024
+"""Bytes of a binding that are searched for its separator."""
+_PARTS = 3
+# A queue that is bound by its own name, as Celery binds it: "mail", separator, no pattern, separator, "mail".
+_OWN_NAME = re.compile(r"(.+?)([^\w\s]{1,4})\2\1", re.DOTALL)
 # Exchanges and queues of Celery's own traffic: remote control, its replies, events.
 INTERNAL_SUFFIXES = (".pidbox",)
 
@@ -41,19 +48,28 @@ _decode_message = msgspec.json.Decoder(_Message).decode
 _decode_timestamp = msgspec.json.Decoder(Timestamp).decode
 
 
-def decode_binding(member: bytes, event_exchange: str) -> str | None:
-    """Give the queue of one ``_kombu.binding`` member (routing key, pattern, queue); None for internal queues.
+def decode_binding(member: bytes, event_exchange: str, separator: str = SEPARATOR) -> Binding | None:
+    """Decode one member of ``_kombu.binding.EXCHANGE``: routing key, pattern, queue; None for internal queues.
 
-    Raises DecodeError (``binding``) when the member is none of kombu's.
+    It is split by kombu's own separator, or else by ``separator``, the transport option ``sep``: names contain the one
+    less often than the other. Raises DecodeError (``binding``) if neither gives three parts.
     """
-    parts = member.split(BINDING_SEPARATOR)
     try:
-        queue = parts[-1].decode()
+        text = member.decode()
     except UnicodeDecodeError as error:
-        raise DecodeError("binding", f"queue name is not UTF-8: {error}") from None
-    if len(parts) != 3 or not queue:
-        raise DecodeError("binding", "not a binding of kombu's")
-    return None if is_internal(queue, event_exchange) else queue
+        raise DecodeError("binding", f"not UTF-8: {error}") from None
+    for candidate in (SEPARATOR, separator):
+        parts = text.split(candidate)
+        if len(parts) == _PARTS and parts[-1]:
+            routing_key, pattern, queue = parts
+            return None if is_internal(queue, event_exchange) else Binding(routing_key, pattern, queue, candidate)
+    raise DecodeError("binding", "not a binding of kombu's with this separator")
+
+
+def guess_separator(member: bytes) -> str | None:
+    """Return the separator of a binding that ``decode_binding`` refuses, if its queue is bound by its own name."""
+    found = _OWN_NAME.fullmatch(member[:LONGEST_GUESS].decode("utf-8", "replace"))
+    return found.group(2) if found else None
 
 
 def is_internal(queue: str, event_exchange: str) -> bool:

@@ -6,6 +6,26 @@ Data only. Times are seconds since the epoch by the sender's clock.
 from typing import NamedTuple
 
 
+class BoundMember(NamedTuple):
+    """A member of the set that kombu keeps per exchange on Redis: one binding, not decoded."""
+
+    exchange: str
+    member: bytes
+
+
+class Binding(NamedTuple):
+    """A binding as kombu keeps it on Redis.
+
+    ``pattern`` is kombu's regular expression of a topic's routing key, empty for other types of exchange. ``separator``
+    is the text that the member is split by.
+    """
+
+    routing_key: str
+    pattern: str
+    queue: str
+    separator: str
+
+
 class QueueCount(NamedTuple):
     """A queue as its broker counts it: messages that wait, and consumers; None where the broker does not tell."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records.replies import BoundMember
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
@@ -59,7 +60,7 @@ class QueueKeys:
 class ScanBatch(NamedTuple):
     """What one batch of a pass found; ``complete`` when it was the last of a full pass."""
 
-    bindings: list[bytes]
+    bindings: list[BoundMember]
     reply_queues: set[bytes]
     complete: bool
 
@@ -73,6 +74,7 @@ class QueueScan:
         prefix = _GLOB.sub(r"\\\1", keys.global_keyprefix)
         # The same walk twice, because one pattern can't say both and names without pattern would be megabytes.
         self._patterns = (f"{prefix}_kombu.binding.*", f"{prefix}*.reply.celery.pidbox")
+        self._binding_prefix = keys.binding_of("").encode()
         self._cursors: list[bytes | None] = [b"0", b"0"]
 
     def next_batch(self) -> ScanBatch:
@@ -104,7 +106,7 @@ class QueueScan:
             self._cursors = [b"0", b"0"]
         return ScanBatch(bindings, set(keys[1]), complete)
 
-    def _members(self, keys: list[bytes]) -> list[bytes]:
+    def _members(self, keys: list[bytes]) -> list[BoundMember]:
         if not keys:
             return []
         commands: list[Command] = [("SMEMBERS", key) for key in keys]
@@ -112,4 +114,9 @@ class QueueScan:
         refused = next((reply for reply in replies if isinstance(reply, Refusal) and "NOPERM" in str(reply)), None)
         if refused is not None:
             raise SourceError("noperm", f"SMEMBERS: {refused}")
-        return [member for reply in replies if isinstance(reply, list) for member in reply]
+        return [
+            BoundMember(key[len(self._binding_prefix) :].decode("utf-8", "replace"), member)
+            for key, reply in zip(keys, replies, strict=True)
+            if isinstance(reply, list)
+            for member in reply
+        ]

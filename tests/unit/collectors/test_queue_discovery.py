@@ -7,8 +7,15 @@ import pytest
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
-from celery_redis_exporter.collectors.queue_discovery import COLLECTOR, QueueDiscovery
+from celery_redis_exporter.collectors.queue_discovery import (
+    COLLECTOR,
+    FIRST_INTERVAL,
+    PAUSE,
+    BindingRules,
+    QueueDiscovery,
+)
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records.replies import BoundMember
 from celery_redis_exporter.sources.queues import QueueScan, ScanBatch
 from celery_redis_exporter.state.queues import Queues
 from tests.support.lab import Lab
@@ -28,16 +35,26 @@ class ScriptedScan:
         return step
 
 
-def binding(queue: str) -> bytes:
+def binding(queue: str, sep: str = "\x06\x16") -> BoundMember:
     """A member of a binding set."""
-    return f"\x06\x16\x06\x16{queue}".encode()
+    return BoundMember(queue, f"{queue}{sep}{sep}{queue}".encode())
+
+
+def junk(member: bytes) -> BoundMember:
+    """A member that is no binding."""
+    return BoundMember("e", member)
+
+
+def discovery_of(lab: Lab, queues: Queues, *script: ScanBatch | SourceError, sep: str = "\x06\x16") -> QueueDiscovery:
+    """A discovery that reads these batches."""
+    rules = BindingRules("celeryev", sep)
+    return QueueDiscovery(cast("QueueScan", ScriptedScan(*script)), queues, lab.store, lab.clock, rules)
 
 
 def search(lab: Lab, queues: Queues, *script: ScanBatch | SourceError, max_keys: int = 10_000) -> None:
     """One pass."""
     stop = threading.Event()
-    discovery = QueueDiscovery(cast("QueueScan", ScriptedScan(*script)), queues, lab.store, lab.clock, "celeryev")
-    discovery.run(stop, 0.0, max_keys, stop.set)
+    discovery_of(lab, queues, *script).run(stop, 0.0, max_keys, stop.set)
 
 
 def test_pass() -> None:
@@ -47,11 +64,12 @@ def test_pass() -> None:
     search(
         lab, queues,
         ScanBatch([binding("b"), binding("w@h.celery.pidbox")], {b"1.reply", b"2.reply"}, complete=False),
-        ScanBatch([binding("a"), b"junk"], {b"2.reply"}, complete=True),
+        ScanBatch([binding("a"), junk(b"junk")], {b"2.reply"}, complete=True),
     )  # fmt: skip
     assert ("b", "a") == queues.names()
     assert 2 == lab.value(rows.REPLY_QUEUES)
-    assert 1 == lab.value(internals.EVENTS_INVALID, "binding")
+    assert 1 == lab.value(internals.BINDINGS_INVALID)
+    assert lab.value(internals.EVENTS_INVALID, "binding") is None
     assert 1 == lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
     assert lab.clock.epoch == lab.value(internals.COLLECTOR_LAST_SUCCESS, COLLECTOR)
 
@@ -75,3 +93,71 @@ def test_failure() -> None:
         search(lab, queues, SourceError("noperm", "SCAN"))
     assert 0 == lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
     assert ("known",) == queues.names()
+
+
+def test_bindings_with_the_separator_of_the_settings() -> None:
+    """Bindings are split by the separator of the settings and by kombu's own, whatever their names contain."""
+    lab = Lab()
+    queues = Queues(lab.tasks, [], 10)
+    members = [binding("celery", ":"), binding("old"), binding("a:b"), BoundMember("m", b"media.#:^media\\..*?$:vids")]
+    discovery = discovery_of(lab, queues, ScanBatch(members, set(), complete=True), sep=":")
+    stop = threading.Event()
+    discovery.run(stop, 0.0, 1000, stop.set)
+    assert {"celery", "old", "a:b", "vids"} == set(queues.names())
+    assert 0 == lab.value(internals.BINDINGS_INVALID)
+    assert {"\x06\x16"} == discovery.other_separators
+
+
+def test_an_unreadable_binding_is_counted_once() -> None:
+    """A binding with a separator that is not known is counted once, is no invalid event, and its separator is noted."""
+    lab = Lab()
+    queues = Queues(lab.tasks, [], 10)
+    batch = ScanBatch([binding("celery", ":"), binding("mail", ":"), junk(b"\xff")], set(), complete=True)
+    discovery = discovery_of(lab, queues, *[batch] * 3)
+    for _ in range(3):
+        stop = threading.Event()
+        discovery.run(stop, 0.0, 1000, stop.set)
+    assert () == queues.names()
+    assert 3 == lab.value(internals.BINDINGS_INVALID)
+    assert lab.value(internals.EVENTS_INVALID, "binding") is None
+    assert {":"} == discovery.other_separators
+
+
+class Waits(threading.Event):
+    """An event that notes how long it is waited for, and is set after ``count`` waits."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.waited: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return at once."""
+        if timeout != PAUSE:
+            self.waited.append(timeout or 0.0)
+            if len(self.waited) >= self.count:
+                self.set()
+        return self.is_set()
+
+
+@pytest.mark.parametrize("found", [[], [junk(b"junk")], [binding("q")]], ids=["nothing", "unreadable", "queue"])
+def test_the_interval_is_the_long_one_after_the_first_pass(found: list[BoundMember]) -> None:
+    """Searches follow each other quickly until the first pass is complete, whatever is found, and then no more."""
+    lab = Lab()
+    whole, part = ScanBatch(found, set(), complete=True), ScanBatch(found, set(), complete=False)
+    discovery = discovery_of(lab, Queues(lab.tasks, [], 10), part, part, whole, part, whole)
+    stop = Waits(5)
+    discovery.run(stop, 60.0, 1000, lambda: None)
+    assert [FIRST_INTERVAL, FIRST_INTERVAL, 60, 60, 60] == stop.waited
+
+
+def test_a_failed_pass_does_not_shorten_the_interval() -> None:
+    """After an error the interval is the one it was before."""
+    lab = Lab()
+    whole = ScanBatch([], set(), complete=True)
+    discovery = discovery_of(lab, Queues(lab.tasks, [], 10), whole, SourceError("closed", ""), whole)
+    with pytest.raises(SourceError):
+        discovery.run(Waits(2), 60.0, 1000, lambda: None)
+    stop = Waits(1)
+    discovery.run(stop, 60.0, 1000, lambda: None)
+    assert [60] == stop.waited

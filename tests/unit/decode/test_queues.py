@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_redis_exporter.decode.queues import decode_binding, decode_oldest_delivery, decode_queued
+from celery_redis_exporter.decode.queues import decode_binding, decode_oldest_delivery, decode_queued, guess_separator
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records.replies import QueuedMessage
+from celery_redis_exporter.records.replies import Binding, QueuedMessage
 
 SAMPLE = json.loads(
     (Path(__file__).parents[2] / "fixtures/events/celery-5.7/queue-message.json").read_text(encoding="utf-8")
@@ -20,7 +20,8 @@ SAMPLE = json.loads(
 def test_captured_message_and_binding() -> None:
     """A captured message gives its task id and publish time, a captured binding its queue."""
     assert QueuedMessage("dcf2af51-0915-476a-b138-9116517f4eca", 1.0) == decode_queued(SAMPLE["raw"].encode())
-    assert ["sampleq"] == [decode_binding(member.encode(), "celeryev") for member in SAMPLE["binding_members"]]
+    found = [decode_binding(member.encode(), "celeryev") for member in SAMPLE["binding_members"]]
+    assert [Binding("sampleq", "", "sampleq", "\x06\x16")] == found
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,8 @@ def test_captured_message_and_binding() -> None:
 )
 def test_own_traffic_of_celery_is_no_queue(queue: str, expected: str | None) -> None:
     """Queues of remote control, its replies and events are left out."""
-    assert expected == decode_binding(f"\x06\x16\x06\x16{queue}".encode(), "celeryev")
+    found = decode_binding(f"\x06\x16\x06\x16{queue}".encode(), "celeryev")
+    assert expected == (found and found.queue)
 
 
 @pytest.mark.parametrize("member", [b"", b"queue", b"\x06\x16\x06\x16", b"a\x06\x16b", b"\x06\x16\x06\x16\xff"])
@@ -44,6 +46,18 @@ def test_strange_bindings(member: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         decode_binding(member, "celeryev")
     assert "binding" == caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("member", "expected"),
+    [
+        (b"celery::celery", ":"), (b"a.b--a.b", "-"), (b"mail||||mail", "||"), (b"a:b::a:b", ":"),
+        (b"media.video::vids", None), (b"junk", None), (b"", None), (b"\xff", None), (b"x" * 5000 + b"::", None),
+    ],
+)  # fmt: skip
+def test_the_separator_of_a_binding_is_guessed(member: bytes, expected: str | None) -> None:
+    """The separator of an unreadable binding is the text around its empty pattern, where both names are the same."""
+    assert expected == guess_separator(member)
 
 
 def test_id_of_old_messages() -> None:

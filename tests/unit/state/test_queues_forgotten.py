@@ -9,9 +9,9 @@ import pytest
 from celery_redis_exporter.brokers.queue_reads import QueuesRead
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
-from celery_redis_exporter.collectors.queue_discovery import QueueDiscovery
+from celery_redis_exporter.collectors.queue_discovery import BindingRules, QueueDiscovery
 from celery_redis_exporter.records.events import WorkerHeartbeat
-from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, QueueReading
+from celery_redis_exporter.records.replies import BoundMember, QueueCount, QueuedMessage, QueueReading
 from celery_redis_exporter.sources.queues import QueueKeys, QueueScan, ScanBatch
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.queues import Queues
@@ -44,7 +44,7 @@ class Site(Lab):
 
     def search(self) -> None:
         """Search for bindings once."""
-        members = [f"\x06\x16\x06\x16{queue}".encode() for queue in sorted(self.bound)]
+        members = [BoundMember("", f"\x06\x16\x06\x16{queue}".encode()) for queue in sorted(self.bound)]
         stop = threading.Event()
 
         class Scan:
@@ -52,7 +52,8 @@ class Site(Lab):
                 return ScanBatch(members, set(), complete=True)
 
         if self.bound or self.queues.known():
-            discovery = QueueDiscovery(cast("QueueScan", Scan()), self.queues, self.store, self.clock, "celeryev")
+            scan, rules = cast("QueueScan", Scan()), BindingRules("celeryev")
+            discovery = QueueDiscovery(scan, self.queues, self.store, self.clock, rules)
             discovery.run(stop, 0.0, 1000, stop.set)
 
     def scrape(self) -> set[str]:

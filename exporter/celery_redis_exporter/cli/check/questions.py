@@ -5,6 +5,7 @@ that nobody is to be asked: the one thing of a check that writes (the question, 
 deleted, or expires).
 """
 
+import shlex
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -83,6 +84,7 @@ def _ask(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str] | N
 def _queue_findings(checkup: Checkup, told: dict[str, frozenset[str] | None]) -> Iterator[Finding]:
     """Compare what waits with who consumes; nothing is said where nobody was heard."""
     waiting, counted = _read_queues(checkup)
+    yield from _separator_findings(checkup)
     if not waiting or (counted is None and not told):
         return
     shown = checkup.application.queues.shown
@@ -98,6 +100,17 @@ def _queue_findings(checkup: Checkup, told: dict[str, frozenset[str] | None]) ->
         for queue in left:
             text = f"{waiting[queue]:g} messages wait in {queue}, and no worker consumes it"
             yield rows.UNCONSUMED.found("queues", text, f"celery --app=APP worker -E -Q {queue}")
+
+
+def _separator_findings(checkup: Checkup) -> Iterator[Finding]:
+    """Compare the separators of the bindings that were read with the one of the settings."""
+    discovery = checkup.broker.discovery
+    others = sorted(discovery.other_separators) if discovery is not None else []
+    if others:
+        own, shown = checkup.settings.broker_transport_options.sep, ", ".join(repr(other) for other in others)
+        line = f"--broker-transport-options.sep={shlex.quote(others[0])}"
+        text = f"bindings are written with {shown}; sep is {own!r} here"
+        yield rows.OTHER_SEPARATOR.found("queues", text, *([line] if others[0].isprintable() else []))
 
 
 def _read_queues(checkup: Checkup) -> tuple[dict[str, float], set[str] | None]:

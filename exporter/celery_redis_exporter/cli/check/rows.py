@@ -177,6 +177,11 @@ CONTROL_OFF = FindingRow(
     "control-off", "note", "nobody is asked, as the settings want it", "celery.inspect_interval is 0"
 )
 CONSUMED = FindingRow("queues-consumed", "ok", "every queue with messages has a consumer")
+OTHER_SEPARATOR = FindingRow(
+    "queues-other-separator", "warn", "bindings are written with another separator than the settings have",
+    "sep is not as in the broker_transport_options of all workers and publishers: messages with a priority are not"
+    " counted, and queues that only bindings name are not found",
+)  # fmt: skip
 UNCONSUMED = FindingRow(
     "queue-unconsumed", "warn", "messages wait in a queue that no worker consumes",
     "the worker for it does not run, or runs without this queue in -Q",
@@ -196,5 +201,5 @@ ROWS: tuple[FindingRow, ...] = (
     WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, CLOCK_SKEW, CELERY_OLD,
     TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_UNKNOWN, TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN,
     CONTROL_ANSWERS, CONTROL_SILENT, CONTROL_DENIED, CONTROL_BROKEN, CONTROL_OFF,
-    CONSUMED, UNCONSUMED, CONSUMERS_UNKNOWN,
+    CONSUMED, OTHER_SEPARATOR, UNCONSUMED, CONSUMERS_UNKNOWN,
 )  # fmt: skip
