@@ -10,9 +10,10 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
 from celery_redis_exporter.decode.queues import SEPARATOR, decode_binding, guess_separator
 from celery_redis_exporter.errors import DecodeError, SourceError
-from celery_redis_exporter.records.replies import BoundMember
+from celery_redis_exporter.records.replies import DIRECT, FANOUT, TOPIC, Binding, BoundMember, Route
 from celery_redis_exporter.sources.queues import SCAN_COUNT, QueueScan
 from celery_redis_exporter.state.queues import BINDINGS, Queues
+from celery_redis_exporter.state.routes import MOST_ROUTES
 from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "queue_discovery"
@@ -51,6 +52,7 @@ class QueueDiscovery:
         self._known_invalid: set[bytes] = set()
         self._reply_queues: set[bytes] = set()
         self._bound: set[str] = set()  # of a pass under way, those that are known
+        self._routes: set[Route] = set()  # of a pass under way
         self._passed = False
 
     def run(self, stop: threading.Event, interval: float, max_keys: int, works: Callable[[], None]) -> None:
@@ -74,6 +76,8 @@ class QueueDiscovery:
             self._reply_queues |= found.reply_queues
             with self._store.lock:
                 queues = self._decode(found.bindings)
+                if found.complete or not self._passed:
+                    self._queues.routes.hold(self._routes)
                 self._queues.add(sorted(queues))
                 self._bound |= queues.intersection(self._queues.known())
                 if found.complete:
@@ -81,7 +85,7 @@ class QueueDiscovery:
                     self._store.scalar(rows.REPLY_QUEUES).value = len(self._reply_queues)
             if found.complete:
                 self._passed = True
-                self._reply_queues, self._bound = set(), set()
+                self._reply_queues, self._bound, self._routes = set(), set(), set()
                 return
             if stop.wait(PAUSE):
                 return
@@ -96,6 +100,8 @@ class QueueDiscovery:
                 continue
             if binding is not None:
                 queues.add(binding.queue)
+                if len(self._routes) < MOST_ROUTES:
+                    self._routes.add(_route(bound.exchange, binding))
                 self._note_separator(binding.separator)
         return queues
 
@@ -111,3 +117,9 @@ class QueueDiscovery:
     def _note_separator(self, separator: str | None) -> None:
         if separator not in {None, self._rules.separator} and len(self.other_separators) < SEPARATORS_KEPT:
             self.other_separators.add(separator or "")
+
+
+def _route(exchange: str, binding: Binding) -> Route:
+    """Return the binding as a route. kombu keeps no type: a topic has a pattern, a fanout exchange no routing key."""
+    kind = TOPIC if binding.pattern else DIRECT if binding.routing_key else FANOUT
+    return Route(exchange, binding.routing_key, binding.queue, kind, virtual=True)

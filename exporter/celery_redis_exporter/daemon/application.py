@@ -58,7 +58,8 @@ class Application:
         beats = Beats(self.store, clock, settings.workers.retention)
         self.inspection = Inspection(self.workers, self.tasks, clock, beats)
         control_options = options.control_options(settings)
-        self.control = Control(self.broker.control_client, self.inspection, self.store, clock, control_options)
+        routes = self.tasks.routes
+        self.control = Control(self.broker.control_client, self.inspection, self.store, clock, control_options, routes)
         self.schedules = self._build_schedules(endpoints, clock) if settings.redbeat.interval else None
 
     def start(self, supervisor: Supervisor, stop: threading.Event) -> None:

@@ -70,6 +70,7 @@ class _Stats(msgspec.Struct, gc=False):
 
 class _Exchange(msgspec.Struct, gc=False):
     name: Text | None = None
+    type: Text | None = None
 
 
 class _Queue(msgspec.Struct, gc=False):
@@ -196,10 +197,11 @@ def _read_stats(stats: _Stats) -> WorkerStats:
 
 
 def _read_queues(queues: list[_Queue]) -> list[ConsumedQueue]:
-    return [
-        ConsumedQueue(queue.name, (queue.exchange and queue.exchange.name) or "", queue.routing_key or "")
-        for queue in queues
-    ]
+    return [_read_queue(queue, queue.exchange or _Exchange()) for queue in queues]
+
+
+def _read_queue(queue: _Queue, exchange: _Exchange) -> ConsumedQueue:
+    return ConsumedQueue(queue.name, exchange.name or "", queue.routing_key or "", exchange.type or "")
 
 
 def _read_requests(requests: list[_Request]) -> list[HeldTask]:

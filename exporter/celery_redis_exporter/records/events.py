@@ -17,7 +17,11 @@ MOST_QUEUES = 1000
 
 
 class TaskSent(Struct, tag_field="type", tag="task-sent", gc=False):
-    """A client published a task, or a worker its retry; ``eta`` is ISO 8601 or None, ``retries`` counts from 0."""
+    """A client published a task, or a worker its retry; ``eta`` is ISO 8601 or None, ``retries`` counts from 0.
+
+    ``queue`` is that of the client's settings. The message follows ``exchange`` and ``routing_key``; on the default
+    exchange, whose name is empty, the routing key is the queue's name.
+    """
 
     uuid: Text
     timestamp: Timestamp
@@ -25,6 +29,8 @@ class TaskSent(Struct, tag_field="type", tag="task-sent", gc=False):
     queue: Text | None = None
     eta: Text | None = None
     retries: Count = 0
+    exchange: Text | None = None
+    routing_key: Text | None = None
 
 
 class TaskReceived(Struct, tag_field="type", tag="task-received", gc=False):

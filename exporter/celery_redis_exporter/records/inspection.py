@@ -6,11 +6,12 @@ from msgspec import Struct
 
 
 class ConsumedQueue(NamedTuple):
-    """A queue that a worker consumes, and the exchange and routing key that it is bound to."""
+    """A queue that a worker consumes, and the exchange, of which type, and routing key that it is bound to."""
 
     name: str
     exchange: str
     routing_key: str
+    exchange_type: str = ""
 
 
 class HeldTask(NamedTuple):

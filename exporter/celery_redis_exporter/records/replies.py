@@ -5,12 +5,28 @@ Data only. Times are seconds since the epoch by the sender's clock.
 
 from typing import NamedTuple
 
+DIRECT, TOPIC, FANOUT = "direct", "topic", "fanout"
+"""Types of exchanges."""
+
 
 class BoundMember(NamedTuple):
     """A member of the set that kombu keeps per exchange on Redis: one binding, not decoded."""
 
     exchange: str
     member: bytes
+
+
+class Route(NamedTuple):
+    """A binding of a queue to an exchange, wherever it was read; ``kind`` is DIRECT, TOPIC or FANOUT.
+
+    ``virtual`` if kombu itself routes the messages, as on Redis, and not the broker.
+    """
+
+    exchange: str
+    routing_key: str
+    queue: str
+    kind: str
+    virtual: bool = False
 
 
 class Binding(NamedTuple):

@@ -41,6 +41,7 @@ class Queues:
         refuse: Callable[[], None] = lambda: None,
         ttl: float = inf,
     ) -> None:
+        self.routes = tasks.routes
         self._tasks = tasks
         self._naming = tasks.naming
         self._refuse = refuse

@@ -26,6 +26,7 @@ from celery_redis_exporter.state.failures import Failures
 from celery_redis_exporter.state.holding import FIRST_EVENTS, Held, Holding
 from celery_redis_exporter.state.matching import Matching
 from celery_redis_exporter.state.names import Names
+from celery_redis_exporter.state.routes import Routes
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.task import Publication, Rejection, Run, Task, Worker, eta_seconds
 from celery_redis_exporter.state.tracking import TaskLimits
@@ -53,7 +54,10 @@ class Tasks:
         limits: TaskLimits,
         *,
         exemplars: bool,
+        routes: Routes | None = None,
     ) -> None:
+        self.routes = routes or Routes()
+        self._destination = self.routes.destination
         self.now = 0.0
         self.naming = limits.naming
         self.names = names
@@ -70,7 +74,7 @@ class Tasks:
 
     def fold_sent(self, event: TaskSent) -> None:
         """Fold task-sent: the only event that names the queue."""
-        series = self.names.series(event.name, event.queue or UNKNOWN)
+        series = self.names.series(event.name, self._destination(event))
         series.sent.value += 1
         name = series.task
         name.expects_sent = self._holding.sent_seen = True

@@ -13,6 +13,7 @@ from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.collectors.control import BATCH, COLLECTOR, REFUSED_SECONDS, Control, ControlOptions
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records.events import TaskSent
 from celery_redis_exporter.sources.control import MAT_SECONDS, Request
 from celery_redis_exporter.state.control import COMMANDS, SEEDING_SECONDS, Inspection
 from tests.support.lab import W1, W2, Lab
@@ -20,7 +21,8 @@ from tests.support.options import control_options
 
 ANSWERS: dict[str, object] = {
     "stats": {"pool": {"implementation": "celery.concurrency.solo:TaskPool", "max-concurrency": 1}},
-    "active_queues": [{"name": "mail"}], "scheduled": [], "reserved": [], "active": [], "registered": ["t"],
+    "active_queues": [{"name": "mail", "exchange": {"name": "media", "type": "topic"}, "routing_key": "media.#"}],
+    "scheduled": [], "reserved": [], "active": [], "registered": ["t"],
 }  # fmt: skip
 
 
@@ -109,7 +111,9 @@ class Round:
         self.control_client = ScriptedPostbox()
         self.inspection = Inspection(self.lab.workers, self.lab.tasks, self.lab.clock)
         options = options or control_options()
-        self.control = Control(self.control_client, self.inspection, self.lab.store, self.lab.clock, options)
+        self.control = Control(
+            self.control_client, self.inspection, self.lab.store, self.lab.clock, options, self.lab.tasks.routes
+        )
         for worker in workers:
             self.lab.beat(worker=worker)
 
@@ -144,6 +148,15 @@ def test_a_round() -> None:
     assert 0 == trial.lab.value(task_rows.TASKS, "t", "mail", "failure")
     assert 1 == trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR)
     assert trial.lab.value(internals.COLLECTOR_LAST_SUCCESS, COLLECTOR) == trial.lab.clock.epoch - sum(stop.waited)
+
+
+def test_bindings_are_learned_from_answers() -> None:
+    """A round learns what the queues of workers are bound to, for tasks that are sent to these exchanges."""
+    trial = Round(W1)
+    trial.run()
+    event = TaskSent("u", trial.lab.start, "t", "celery", exchange="media", routing_key="media.video")
+    trial.lab.tasks.fold_sent(event)
+    assert 1 == trial.lab.value(task_rows.TASKS_SENT, "t", "mail")
 
 
 def test_nobody_is_asked_where_there_is_nobody() -> None:

@@ -78,7 +78,7 @@ def test_queues() -> None:
         {"name": "mail", "exchange": {"name": "mail", "type": "direct"}, "routing_key": "mail", "alias": None},
         {"name": "bare", "exchange": None, "routing_key": None},
     ]
-    expected = [ConsumedQueue("mail", "mail", "mail"), ConsumedQueue("bare", "", "")]
+    expected = [ConsumedQueue("mail", "mail", "mail", "direct"), ConsumedQueue("bare", "", "")]
     assert expected == decode_reply(answer("active_queues", queues)).answer
 
 

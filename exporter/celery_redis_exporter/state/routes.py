@@ -1,0 +1,157 @@
+"""Routes: which queue a message reaches, by its exchange and routing key.
+
+Takes bindings that collectors read on Redis, and those that workers report of the queues they consume. Gives the queue
+of a task-sent event, whose own field names the queue of the settings even where ``apply_async`` was given another
+exchange. Not thread-safe: see state.
+"""
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+
+from celery_redis_exporter.catalog import UNKNOWN
+from celery_redis_exporter.records.events import TaskSent
+from celery_redis_exporter.records.replies import DIRECT, FANOUT, TOPIC, Route
+
+BROADCAST = "bcast."
+"""How kombu begins the name of a Broadcast queue, which each worker has for itself: ``bcast.`` and a UUID."""
+MOST_ROUTES = 20_000
+ANSWERS_KEPT = 10_000
+_DELAYED = re.compile(r"(?:.+_)?celery_delayed_\d{1,2}")
+_DELAY = re.compile(r"(?:[01]\.){28}")
+_ANY_TOPIC = "\0any topic exchange"
+
+
+class Routes:
+    """Bindings of queues, at most MOST_ROUTES from each of both sources.
+
+    ``hold`` replaces what a search of the broker found. ``learn`` adds what a worker reported: it stays, as the binding
+    itself does, until there are too many.
+    """
+
+    def __init__(self) -> None:
+        self._held: frozenset[Route] = frozenset()
+        self._learned: dict[Route, None] = {}
+        self._direct: dict[tuple[str, str], list[Route]] = {}
+        self._others: dict[str, list[Route]] = {}
+        self._exchanges: set[str] = set()
+        self._bound: set[str] = set()
+        self._answers: dict[tuple[str, str], frozenset[str]] = {}
+        self._stale = False
+
+    def hold(self, routes: Iterable[Route]) -> None:
+        """Replace the bindings that the broker has."""
+        held = frozenset(islice(routes, MOST_ROUTES))
+        if held != self._held:
+            self._held, self._stale = held, True
+
+    def learn(self, routes: Iterable[Route]) -> None:
+        """Add bindings that a worker reported; the oldest go when there are too many."""
+        for route in routes:
+            if route not in self._learned:
+                self._learned[route] = None
+                self._stale = True
+        for route in list(islice(self._learned, max(len(self._learned) - MOST_ROUTES, 0))):
+            del self._learned[route]
+
+    def destination(self, event: TaskSent) -> str:
+        """Return the queue that a task was sent to, UNKNOWN where it can't be told.
+
+        The event's own queue counts where it is one of the message's destinations, and where no binding speaks against
+        it.
+        """
+        exchange, queue = event.exchange, event.queue
+        if not exchange:
+            return queue or (exchange is not None and event.routing_key) or UNKNOWN
+        if queue is not None and queue.startswith(BROADCAST):
+            return exchange
+        found = self._queues_of(exchange, event.routing_key or "")
+        if queue is not None and (queue in found or not (found or self._speaks_against(queue, exchange))):
+            return queue
+        return next(iter(found)) if len(found) == 1 else UNKNOWN
+
+    def queue_of(self, exchange: str, routing_key: str) -> str | None:
+        """Return the queue that such a message reaches; None if no binding is known, or it reaches several queues."""
+        found = self._queues_of(exchange, routing_key)
+        return next(iter(found)) if len(found) == 1 else None
+
+    def _speaks_against(self, queue: str, exchange: str) -> bool:
+        """Whether bindings are known of the exchange, or of the queue to other exchanges."""
+        self._rebuild()
+        return exchange in self._exchanges or queue in self._bound
+
+    def _queues_of(self, exchange: str, routing_key: str) -> frozenset[str]:
+        """Return every queue that such a message reaches; Broadcast queues under the name of their exchange."""
+        if not exchange:
+            return frozenset((routing_key,) if routing_key else ())
+        if _DELAYED.fullmatch(exchange):
+            return self._delayed(routing_key)
+        self._rebuild()
+        answer = self._answers.get((exchange, routing_key))
+        return self._find(exchange, routing_key) if answer is None else answer
+
+    def _delayed(self, routing_key: str) -> frozenset[str]:
+        """Return the destinations of a message with native delayed delivery (quorum queues on RabbitMQ).
+
+        It is published to ``[PREFIX_]celery_delayed_27`` with 28 bits of the delay before its own routing key. After
+        the delay it reaches its topic exchange, whose name is lost, so every one is tried. Celery's own queues are
+        bound by their names, which is taken for granted where no binding is known.
+        """
+        own = _DELAY.sub("", routing_key, count=1)
+        self._rebuild()
+        answer = self._answers.get((_ANY_TOPIC, own))
+        if answer is None:
+            answer = self._find(_ANY_TOPIC, own)
+        return answer or frozenset((own,) if own else ())
+
+    def _find(self, exchange: str, routing_key: str) -> frozenset[str]:
+        if len(self._answers) >= ANSWERS_KEPT:
+            self._answers.clear()
+        routes = [*self._direct.get((exchange, routing_key), ()), *self._others.get(exchange, ())]
+        answer = self._answers[exchange, routing_key] = frozenset(
+            route.exchange if route.queue.startswith(BROADCAST) else route.queue
+            for route in routes
+            if matches(route, routing_key)
+        )
+        return answer
+
+    def _rebuild(self) -> None:
+        if not self._stale:
+            return
+        self._stale = False
+        self._answers, self._direct, self._others, self._exchanges, self._bound = {}, {}, {}, set(), set()
+        for route in {**dict.fromkeys(self._held), **self._learned}:
+            if route.kind == DIRECT:
+                self._direct.setdefault((route.exchange, route.routing_key), []).append(route)
+            else:
+                self._others.setdefault(route.exchange, []).append(route)
+            if route.kind == TOPIC:
+                self._others.setdefault(_ANY_TOPIC, []).append(route)
+            self._exchanges.add(route.exchange)
+            self._bound.add(route.queue)
+
+
+def matches(route: Route, routing_key: str) -> bool:
+    """Whether a message with this routing key follows the route.
+
+    In a topic's key ``*`` is one word and ``#`` any number of words; kombu's own transports (``virtual``) want one word
+    at least.
+    """
+    if route.kind == FANOUT or route.routing_key == routing_key:
+        return True
+    if route.kind == DIRECT:
+        return False
+    words, least = routing_key.split("."), int(route.virtual)
+    places = {0}
+    for word in route.routing_key.split("."):
+        if word == "#":
+            places = set(range(min(places) + least, len(words) + 1))
+        else:
+            places = {
+                place + 1
+                for place in places
+                if place < len(words) and (words[place] == word or (word == "*" and words[place]))
+            }
+        if not places:
+            return False
+    return len(words) in places
