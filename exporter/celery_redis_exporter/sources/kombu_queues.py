@@ -6,11 +6,12 @@ and a round trip per queue. Lives in its caller's thread. A failure raises Sourc
 
 RabbitMQ up to 4.2.5 answers a passive declare to every user. 4.2.6 and 4.3.0 want the permission to configure the
 queue, 4.3.1 any permission on it (rabbitmq-server pull requests 16085 and 16272). Each refusal is logged there.
-Therefore a refused queue is declared again after RETRY_SECONDS, not at the next scrape.
+Therefore a refused queue is declared again after RETRY_SECONDS, not at the next scrape. A missing queue costs a new
+channel, and is declared again after MISSING_SECONDS, or later where many are missing.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from celery_redis_exporter.clock import Clock
@@ -22,6 +23,10 @@ from celery_redis_exporter.sources.refusals import RETRY_SECONDS
 MISSING = frozenset({404, 405})
 """Reply codes of a queue that is not there (NOT_FOUND), or that only its own connection may see (RESOURCE_LOCKED)."""
 REFUSED = 403
+MISSING_SECONDS = 10.0
+"""Seconds until a queue that is missing is looked for again."""
+MOST_MISSING = 20
+"""Missing queues that one count looks for again, those first that were not looked for the longest."""
 
 
 class QueueCounter:
@@ -33,6 +38,7 @@ class QueueCounter:
         self._link: Link | None = None
         self._channel: Any = None
         self._refused: dict[str, float] = {}
+        self._missing: dict[str, float] = {}  # when each was looked for
         self._busy = threading.Lock()
         self._closing = False
 
@@ -41,14 +47,17 @@ class QueueCounter:
         """Queues that the user may not look at, in order."""
         return tuple(sorted(self._refused))
 
-    def count(self, queues: Sequence[str], deadline: float) -> list[QueueCount]:
-        """Count the queues that are there, within ``deadline`` seconds; raise SourceError."""
+    def count(self, queues: Sequence[str], deadline: float, consumed: Collection[str] = ()) -> list[QueueCount]:
+        """Count the queues that are there, within ``deadline`` seconds; raise SourceError.
+
+        Those that are ``consumed`` are declared in any case: their workers have made them.
+        """
         until = self._clock.monotonic() + deadline
         with self._busy:
             if self._closing:
                 raise SourceError("closed", "the exporter is stopping")
             try:
-                return self._count(queues, until)
+                return self._count(self._due(queues, consumed), until)
             except SourceError:
                 self._drop()
                 raise
@@ -71,14 +80,26 @@ class QueueCounter:
             self._wait_until(link, until)
             self._channel.basic_qos(0, 1, False)  # noqa: FBT003 -- as in AMQP. Without queues, too, the broker must answer
             counts = []
-            self._refused = {queue: self._refused[queue] for queue in queues if queue in self._refused}
             for queue in queues:
-                if self._clock.monotonic() - self._refused.get(queue, -RETRY_SECONDS) >= RETRY_SECONDS:
-                    self._wait_until(link, until)
-                    counts += self._look(queue)
+                self._wait_until(link, until)
+                counts += self._look(queue)
         except link.errors as error:
             raise source_error(error) from None
         return counts
+
+    def _due(self, queues: Sequence[str], consumed: Collection[str]) -> list[str]:
+        """Return the queues to declare now; forget what is noted of others."""
+        self._refused = {queue: self._refused[queue] for queue in queues if queue in self._refused}
+        self._missing = {queue: self._missing[queue] for queue in queues if queue in self._missing}
+        now = self._clock.monotonic()
+        again = sorted(self._missing, key=self._missing.__getitem__)[:MOST_MISSING]
+        again = [queue for queue in again if now - self._missing[queue] >= MISSING_SECONDS]
+        waiting = self._missing.keys() - {*again, *consumed}
+        return [
+            queue
+            for queue in queues
+            if queue not in waiting and now - self._refused.get(queue, -RETRY_SECONDS) >= RETRY_SECONDS
+        ]
 
     def _look(self, queue: str) -> list[QueueCount]:
         try:
@@ -87,9 +108,12 @@ class QueueCounter:
             code = reply_code(error)
             if code == REFUSED:
                 self._refused[queue] = self._clock.monotonic()
-            elif code not in MISSING:
+            elif code in MISSING:
+                self._missing[queue] = self._clock.monotonic()
+            else:
                 raise
             return []
+        self._missing.pop(queue, None)
         self._refused.pop(queue, None)
         # kombu's own transports know of no consumers but their own.
         return [QueueCount(queue, messages, consumers if self._endpoint.is_amqp else None)]

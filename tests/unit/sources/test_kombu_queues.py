@@ -12,7 +12,7 @@ from amqp.exceptions import AccessRefused, ChannelError, InternalError, NotFound
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.replies import QueueCount
 from celery_redis_exporter.sources.kombu_link import KombuEndpoint
-from celery_redis_exporter.sources.kombu_queues import QueueCounter
+from celery_redis_exporter.sources.kombu_queues import MISSING_SECONDS, MOST_MISSING, QueueCounter
 from celery_redis_exporter.sources.refusals import RETRY_SECONDS
 from tests.support.fakes import FakeClock
 
@@ -115,3 +115,42 @@ def test_other_failures_are_failures_of_the_broker(fault: Exception) -> None:
     with pytest.raises(SourceError):
         counter.count(["other"], 1.0)
     assert rabbit.closed
+
+
+def test_a_missing_queue_is_not_asked_for_at_each_scrape() -> None:
+    """A queue that is not there is looked for every ten seconds, and shown at each count when it has come."""
+    rabbit, clock = FakeRabbit(dead=NotFound()), FakeClock()
+    counter = counter_of(rabbit, clock)
+    for _ in range(30):
+        counter.count(["dead", "celery"], 1.0)
+        clock.advance(1)
+    assert (3, 30) == (rabbit.declared.count("dead"), rabbit.declared.count("celery"))
+    rabbit.faults.clear()
+    for _ in range(2):
+        assert {"dead", "celery"} == {count.queue for count in counter.count(["dead", "celery"], 1.0)}
+
+
+def test_a_missing_queue_that_is_consumed_is_asked_for() -> None:
+    """A queue that a worker has begun to consume is counted at once, although it was missing a moment ago."""
+    rabbit = FakeRabbit(new=NotFound())
+    counter = counter_of(rabbit)
+    counter.count(["new"], 1.0)
+    rabbit.faults.clear()
+    assert [] == counter.count(["new"], 1.0)
+    assert [QueueCount("new", 3, 1)] == counter.count(["new"], 1.0, {"new"})
+
+
+def test_many_missing_queues_are_looked_for_in_turn() -> None:
+    """Of many dead names only some are looked for at once, all of them in time; none is kept that is not known."""
+    names = [f"bcast.{number}" for number in range(3 * MOST_MISSING)]
+    rabbit, clock = FakeRabbit(**{name: NotFound() for name in names}), FakeClock()
+    counter = counter_of(rabbit, clock)
+    counter.count(names, 1.0)
+    for _ in range(6):
+        clock.advance(MISSING_SECONDS)
+        before = len(rabbit.declared)
+        counter.count(names, 1.0)
+        assert MOST_MISSING == len(rabbit.declared) - before
+    assert {3} == {rabbit.declared.count(name) for name in names}
+    counter.count([], 1.0)
+    assert not counter._missing
