@@ -166,6 +166,7 @@ def test_queues_are_counted_by_the_broker(rabbit: Rabbit) -> None:
 
 def test_missing_queues_do_no_harm(rabbit: Rabbit) -> None:
     """A queue that is not there is left out, at every scrape, and costs no other one."""
+    eventually(lambda: rabbit.exporter.value(LENGTH, queue="celery") == 0)
     for _ in range(3):
         assert rabbit.exporter.value(LENGTH, queue="celery") == 0
         assert rabbit.exporter.value(LENGTH, queue="gone") is None
@@ -173,6 +174,25 @@ def test_missing_queues_do_no_harm(rabbit: Rabbit) -> None:
     assert rabbit.exporter.get("/-/ready").status == 200
     rabbit.send("kept", queue="gone")
     eventually(lambda: rabbit.exporter.value(LENGTH, queue="gone") == 1)
+
+
+def test_delayed_tasks_of_quorum_queues(rabbit: Rabbit, programs: Programs) -> None:
+    """Tasks with a countdown count under the quorum queue they will reach, and are scheduled messages until then."""
+    settings = SETTINGS | {
+        "task_default_queue": "jobs", "task_default_queue_type": "quorum", "worker_detect_quorum_queues": True,
+        "broker_transport_options": {"confirm_publish": True}, "task_default_exchange_type": "topic",
+    }  # fmt: skip
+    programs.worker(rabbit.server, "quorum", WorkerOptions("jobs", settings=settings))
+    app = programs.publisher(rabbit.server, **settings)
+    for countdown in (600, 600, 600, 1):
+        app.send_task("delayed", countdown=countdown)
+    exporter = rabbit.exporter
+    eventually(lambda: exporter.value("celery_tasks_total", task="delayed", queue="jobs", state="success") == 1)
+    assert {"jobs"} == exporter.queues_of("delayed")
+    assert exporter.value("celery_tasks_sent_total", task="delayed", queue="jobs") == 4
+    eventually(lambda: sum(exporter.metrics("celery_queue_scheduled_messages{").values()) == 3)
+    assert exporter.value(LENGTH, queue="celery_delayed_9") is None
+    assert exporter.value(LENGTH, queue="jobs") == 0
 
 
 def test_workers_are_asked(rabbit: Rabbit) -> None:

@@ -15,6 +15,7 @@ CELERY = {"celery": {"exchange": "celery", "exchange_type": "direct", "routing_k
 VIDS = {"vids": {"exchange": "media", "exchange_type": "direct", "routing_key": "media.video"}}
 SOUNDS = {"sounds": {"exchange": "audio", "exchange_type": "topic", "routing_key": "audio.#"}}
 kombu: Any = importlib.import_module("kombu")  # which has no types
+common: Any = importlib.import_module("kombu.common")
 SENT = "celery_tasks_sent_total"
 
 
@@ -41,3 +42,20 @@ def test_tasks_count_under_the_queue_that_they_reach(programs: Programs) -> None
     assert {"vids", "sounds", "unknown", "plain"} == exporter.queues_of("kept")
     assert [1, 1] == [exporter.value(SENT, task="kept", queue=queue) for queue in ("vids", "sounds")]
     eventually(lambda: exporter.value("celery_queue_length", queue="vids") == 1)
+
+
+def test_broadcast_queues_have_the_name_of_their_exchange(programs: Programs) -> None:
+    """Each publisher and worker has a Broadcast queue for itself; all are one name, and keep no real queue out."""
+    server = programs.redis()
+    app = programs.publisher(server)
+    exporter = programs.listening(server, "--queues.max", "3")
+    for _ in range(6):
+        queue = common.Broadcast("news")
+        with app.connection_for_write() as connection:
+            queue(connection.default_channel).declare()
+        app.send_task("kept", queue=queue)
+    app.send_task("kept", queue="mail")
+    eventually(lambda: exporter.value(SENT, task="kept", queue="news") == 6)
+    assert {"news", "mail"} == exporter.queues_of("kept")
+    eventually(lambda: exporter.value("celery_queue_length", queue="mail") == 1)
+    assert {"news", "mail"} == {labels["queue"] for labels in exporter.labels("celery_queue_length")}

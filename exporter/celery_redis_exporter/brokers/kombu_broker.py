@@ -56,8 +56,8 @@ class QueuesScrape:
         """Return every sample of the broker, within about ``deadline`` seconds; raise SourceError."""
         started = self._clock.monotonic()
         with self._store.lock:
-            names = self._queues.names()
-        counts = self._counter.count(names, deadline)
+            names, consumed = self._queues.names_to_count(), self._queues.consumed()
+        counts = self._counter.count(names, deadline, consumed)
         with self._store.lock:
             samples = self._queues.fold_counts(counts)
         backlog = self._stream.backlog

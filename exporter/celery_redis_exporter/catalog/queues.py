@@ -11,6 +11,14 @@ QUEUE_LENGTH = gauge(
     (QUEUE,),
     CommandOrigin("LLEN; on RabbitMQ queue.declare (passive)"),
 )
+QUEUE_SCHEDULED = gauge(
+    "celery_queue_scheduled_messages",
+    "Messages that RabbitMQ holds back for a later time (native delayed delivery of quorum queues), by the queue of "
+    "the delay, celery_delayed_0 to celery_delayed_27. Shown once a task-sent event was published there, or where "
+    "queues.names has its celery_delayed_27.",
+    (QUEUE,),
+    CommandOrigin("queue.declare (passive)"),
+)
 QUEUE_PRIORITY_LENGTH = gauge(
     "celery_queue_priority_length",
     "Messages waiting in the queue by priority step; only for queues that have used a step other than 0.",
@@ -70,6 +78,6 @@ REPLY_QUEUES = gauge(
 )
 
 METRICS: tuple[Metric, ...] = (
-    QUEUE_LENGTH, QUEUE_PRIORITY_LENGTH, QUEUE_OLDEST_AGE, QUEUE_CONSUMERS, QUEUE_CONCURRENCY,
+    QUEUE_LENGTH, QUEUE_SCHEDULED, QUEUE_PRIORITY_LENGTH, QUEUE_OLDEST_AGE, QUEUE_CONSUMERS, QUEUE_CONCURRENCY,
     UNACKED, UNACKED_OLDEST_AGE, UNACKED_OVERDUE, VISIBILITY_TIMEOUT, REPLY_QUEUES,
 )  # fmt: skip

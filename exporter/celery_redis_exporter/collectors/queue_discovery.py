@@ -13,7 +13,7 @@ from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.replies import DIRECT, FANOUT, TOPIC, Binding, BoundMember, Route
 from celery_redis_exporter.sources.queues import SCAN_COUNT, QueueScan
 from celery_redis_exporter.state.queues import BINDINGS, Queues
-from celery_redis_exporter.state.routes import MOST_ROUTES
+from celery_redis_exporter.state.routes import BROADCAST, MOST_ROUTES
 from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "queue_discovery"
@@ -78,7 +78,7 @@ class QueueDiscovery:
                 queues = self._decode(found.bindings)
                 if found.complete or not self._passed:
                     self._queues.routes.hold(self._routes)
-                self._queues.add(sorted(queues))
+                self._queues.add(sorted(queues), certain=True)
                 self._bound |= queues.intersection(self._queues.known())
                 if found.complete:
                     self._queues.hold(BINDINGS, self._bound)
@@ -99,7 +99,9 @@ class QueueDiscovery:
                 self._note_invalid(bound.member)
                 continue
             if binding is not None:
-                queues.add(binding.queue)
+                # A fanout queue has no list on Redis, and its binding stays there if its worker is killed.
+                if not binding.queue.startswith(BROADCAST):
+                    queues.add(binding.queue)
                 if len(self._routes) < MOST_ROUTES:
                     self._routes.add(_route(bound.exchange, binding))
                 self._note_separator(binding.separator)

@@ -14,10 +14,15 @@ from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, Metric
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, QueueReading
 from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.state.routes import ANY_BROADCAST, BROADCAST
 from celery_redis_exporter.state.tasks import Tasks
 
-_NOT_QUEUES = {UNKNOWN, OVERFLOW}
+_NOT_QUEUES = {UNKNOWN, OVERFLOW, ANY_BROADCAST}
 REFUSED_KEPT = 10_000
+MOST_BEHIND = 10
+"""Queues that may be known for each one that may be shown: several can have one shown name."""
+BROADCAST_SECONDS = 3600.0
+"""Time to live of Broadcast queues: each start of a worker makes another."""
 BINDINGS, CONSUMERS = "bindings", "consumers"
 """Where queues are held from, see ``Queues.hold``."""
 CHECK_SECONDS = 60.0
@@ -25,7 +30,7 @@ CHECK_SECONDS = 60.0
 
 
 class Queues:
-    """Known queues, at most ``limit``; a known queue is shown, with 0 when it is empty.
+    """Known queues, at most ``limit`` shown names; a known queue is shown, with 0 when it is empty.
 
     A queue is forgotten when it has had no binding, consumer, message and event for ``ttl`` seconds. The queues in
     ``names``, those of the settings, are never forgotten. ``refuse`` is called for each queue over the limit, once as
@@ -50,6 +55,8 @@ class Queues:
         self._ttl = ttl
         self._check_at = 0.0
         self._names: dict[str, float] = {}  # when each last had a sign of life, on the monotonic clock
+        self._places: dict[str, set[str]] = {}  # the queues behind each shown name
+        self._certain: set[str] = set()
         self._held: dict[str, AbstractSet[str]] = {}
         self._used_steps: dict[str, set[int]] = {}
         self._heads: dict[tuple[str, int], tuple[str, float]] = {}
@@ -57,31 +64,70 @@ class Queues:
         self._named = -1  # revision of the tasks' names when their queues were added
         self.revision = 0
         """Grows with each queue that comes or goes, and with each step that is found in use."""
-        self.add(names)
+        self.add(names, certain=True)
         self._held["settings"] = frozenset(self._names)
 
-    def add(self, names: Iterable[str]) -> None:
-        """Get to know queues; those over the limit are refused."""
+    def add(self, names: Iterable[str], *, certain: bool = False) -> None:
+        """Get to know queues; those over the limit are refused.
+
+        Queues that are ``certain`` (of the settings, of bindings, of workers) take the place of one that only events
+        name.
+        """
         for name in names:
-            if name in self._names or self._naming.queue_shown(name) is None:
+            if name not in self._names and not self._take(name, certain=certain):
                 continue
-            if len(self._names) < self._limit:
-                self._names[name] = self._tasks.now
-                self._refused.discard(name)
-                self.revision += 1
-                continue
-            if name in self._refused:
-                continue
-            if len(self._refused) >= REFUSED_KEPT:
-                self._refused.clear()
-            self._refused.add(name)
-            self._refuse()
+            if certain:
+                self._certain.add(name)
+
+    def _take(self, name: str, *, certain: bool) -> bool:
+        """Enter a new queue, if it is to be shown and there is room."""
+        if self._naming.queue_shown(name) is None:
+            return False
+        shown = self.shown(name)
+        is_full = len(self._places) >= self._limit and shown not in self._places
+        if (is_full and not (certain and self._make_room())) or len(self._names) >= MOST_BEHIND * self._limit:
+            self._count_refused(name)
+            return False
+        self._names[name] = self._tasks.now
+        self._places.setdefault(shown, set()).add(name)
+        self._refused.discard(name)
+        self.revision += 1
+        return True
+
+    def _make_room(self) -> bool:
+        """Forget the queues of a shown name that only events name; return whether there was one."""
+        for names in self._places.values():
+            if not names & self._certain:
+                for name in list(names):
+                    self._drop(name)
+                    self._count_refused(name)
+                return True
+        return False
+
+    def _drop(self, name: str) -> None:
+        del self._names[name]
+        self._certain.discard(name)
+        self._used_steps.pop(name, None)
+        self._told.pop(name, None)
+        for shown in [shown for shown, names in self._places.items() if name in names]:
+            self._places[shown].discard(name)
+            if not self._places[shown]:
+                del self._places[shown]
+
+    def _count_refused(self, name: str) -> None:
+        if name in self._refused:
+            return
+        if len(self._refused) >= REFUSED_KEPT:
+            self._refused.clear()
+        self._refused.add(name)
+        self._refuse()
 
     def hold(self, source: str, names: AbstractSet[str]) -> None:
         """Replace the queues that ``source`` has at this moment: they are not forgotten for as long as it has them."""
-        self.add(sorted(names))
+        self.add(sorted(names), certain=True)
         gone = self._held.get(source, frozenset()) - names
         self._held[source] = names & self._names.keys()
+        self._certain -= set(gone).difference(*self._held.values())
         self._note(gone)
 
     def names(self) -> tuple[str, ...]:
@@ -98,7 +144,8 @@ class Queues:
 
     def shown(self, queue: str) -> str:
         """The name under which a known queue is shown."""
-        return self._naming.queue_shown(queue) or queue
+        shown = self._naming.queue_shown(queue) or queue
+        return self.routes.shown(shown) if shown == queue else shown
 
     def used_steps(self, queue: str) -> tuple[int, ...]:
         """Priority steps whose next message is worth a look: the first, and those that have held one."""
@@ -112,7 +159,7 @@ class Queues:
         samples = [sample for reading in readings for sample in self.fold(reading, now)]
         self._note(reading.queue for reading in readings if any(reading.lengths.values()))
         self._forget()
-        if not self._naming.queue.needed:
+        if not self._naming.queue.needed and len(self._places) == len(self._names):
             return samples
         values: dict[tuple[Metric, tuple[str, ...]], float] = {}
         for metric, (queue, *labels), told in samples:
@@ -162,8 +209,12 @@ class Queues:
         """
         lengths: Counter[str] = Counter()
         consumers: Counter[str] = Counter()
+        scheduled: Counter[str] = Counter()
         for count in counts:
             name = self.shown(count.queue)
+            if self.routes.note_delayed(count.queue):
+                scheduled[name] += count.messages
+                continue
             lengths[name] += count.messages
             if count.consumers is not None:
                 consumers[name] += count.consumers
@@ -171,7 +222,17 @@ class Queues:
                 self._note([count.queue])
         self._forget()
         samples = [Sample(rows.QUEUE_LENGTH, (name,), length) for name, length in lengths.items()]
+        samples += [Sample(rows.QUEUE_SCHEDULED, (name,), number) for name, number in scheduled.items()]
         return [*samples, *(Sample(rows.QUEUE_CONSUMERS, (name,), number) for name, number in consumers.items())]
+
+    def names_to_count(self) -> list[str]:
+        """Return the queues whose broker counts them: the known ones, and those of native delayed delivery."""
+        known = [name for name in self.names() if not self.routes.note_delayed(name)]
+        return [*known, *self.routes.delayed_queues()]
+
+    def consumed(self) -> AbstractSet[str]:
+        """Return the queues that online workers consume."""
+        return self._held.get(CONSUMERS, frozenset())
 
     def _note(self, queues: Iterable[str]) -> None:
         """Note signs of life of queues."""
@@ -184,16 +245,17 @@ class Queues:
         if now < self._check_at:
             return
         self._check_at = now + CHECK_SECONDS
-        silent = {queue for queue, seen in self._names.items() if now - seen >= self._ttl}
+        silent = {queue for queue, seen in self._names.items() if now - seen >= self._time_to_live(queue)}
         gone = silent.difference(*self._held.values(), self._tasks.names.queues()) if silent else silent
         for queue in gone:
-            del self._names[queue]
-            self._used_steps.pop(queue, None)
-            self._told.pop(queue, None)
+            self._drop(queue)
         if gone:
             self._heads = {place: head for place, head in self._heads.items() if place[0] not in gone}
             self.revision += 1
             self._named = -1
+
+    def _time_to_live(self, queue: str) -> float:
+        return min(self._ttl, BROADCAST_SECONDS) if queue.startswith(BROADCAST) else self._ttl
 
     def _age(self, queue: str, step: int, message: QueuedMessage, now: float) -> float:
         """Seconds since the message was published, or since it was first seen in this place."""

@@ -15,9 +15,14 @@ from celery_redis_exporter.records.replies import DIRECT, FANOUT, TOPIC, Route
 
 BROADCAST = "bcast."
 """How kombu begins the name of a Broadcast queue, which each worker has for itself: ``bcast.`` and a UUID."""
+ANY_BROADCAST = "bcast.*"
+"""What Broadcast queues are shown as where their exchange is not known."""
 MOST_ROUTES = 20_000
 ANSWERS_KEPT = 10_000
-_DELAYED = re.compile(r"(?:.+_)?celery_delayed_\d{1,2}")
+LEVELS = 28
+"""Queues that kombu declares for native delayed delivery, one for each bit of the delay."""
+PREFIXES_KEPT = 10
+_DELAYED = re.compile(r"((?:.+_)?)celery_delayed_\d{1,2}")
 _DELAY = re.compile(r"(?:[01]\.){28}")
 _ANY_TOPIC = "\0any topic exchange"
 
@@ -35,9 +40,10 @@ class Routes:
         self._direct: dict[tuple[str, str], list[Route]] = {}
         self._others: dict[str, list[Route]] = {}
         self._exchanges: set[str] = set()
-        self._bound: set[str] = set()
+        self._bound: dict[str, str] = {}  # queues, and one of the exchanges of each
         self._answers: dict[tuple[str, str], frozenset[str]] = {}
         self._stale = False
+        self._prefixes: list[str] = []
 
     def hold(self, routes: Iterable[Route]) -> None:
         """Replace the bindings that the broker has."""
@@ -61,10 +67,10 @@ class Routes:
         it.
         """
         exchange, queue = event.exchange, event.queue
+        if queue is not None and queue.startswith(BROADCAST):
+            return exchange or self.shown(queue)
         if not exchange:
             return queue or (exchange is not None and event.routing_key) or UNKNOWN
-        if queue is not None and queue.startswith(BROADCAST):
-            return exchange
         found = self._queues_of(exchange, event.routing_key or "")
         if queue is not None and (queue in found or not (found or self._speaks_against(queue, exchange))):
             return queue
@@ -75,6 +81,26 @@ class Routes:
         found = self._queues_of(exchange, routing_key)
         return next(iter(found)) if len(found) == 1 else None
 
+    def shown(self, queue: str) -> str:
+        """Return the name that a queue has in metrics: of a Broadcast queue that of its exchange."""
+        if not queue.startswith(BROADCAST):
+            return queue
+        self._rebuild()
+        return self._bound.get(queue) or ANY_BROADCAST
+
+    def note_delayed(self, name: str) -> bool:
+        """Note a name of native delayed delivery, a queue's or an exchange's; return whether it is one."""
+        delayed = _DELAYED.fullmatch(name)
+        if delayed is None:
+            return False
+        if delayed.group(1) not in self._prefixes and len(self._prefixes) < PREFIXES_KEPT:
+            self._prefixes.append(delayed.group(1))
+        return True
+
+    def delayed_queues(self) -> list[str]:
+        """Return the queues of delays, of every prefix that was noted."""
+        return [f"{prefix}celery_delayed_{level}" for prefix in self._prefixes for level in reversed(range(LEVELS))]
+
     def _speaks_against(self, queue: str, exchange: str) -> bool:
         """Whether bindings are known of the exchange, or of the queue to other exchanges."""
         self._rebuild()
@@ -84,7 +110,7 @@ class Routes:
         """Return every queue that such a message reaches; Broadcast queues under the name of their exchange."""
         if not exchange:
             return frozenset((routing_key,) if routing_key else ())
-        if _DELAYED.fullmatch(exchange):
+        if self.note_delayed(exchange):
             return self._delayed(routing_key)
         self._rebuild()
         answer = self._answers.get((exchange, routing_key))
@@ -119,7 +145,7 @@ class Routes:
         if not self._stale:
             return
         self._stale = False
-        self._answers, self._direct, self._others, self._exchanges, self._bound = {}, {}, {}, set(), set()
+        self._answers, self._direct, self._others, self._exchanges, self._bound = {}, {}, {}, set(), {}
         for route in {**dict.fromkeys(self._held), **self._learned}:
             if route.kind == DIRECT:
                 self._direct.setdefault((route.exchange, route.routing_key), []).append(route)
@@ -128,7 +154,7 @@ class Routes:
             if route.kind == TOPIC:
                 self._others.setdefault(_ANY_TOPIC, []).append(route)
             self._exchanges.add(route.exchange)
-            self._bound.add(route.queue)
+            self._bound[route.queue] = route.exchange
 
 
 def matches(route: Route, routing_key: str) -> bool:

@@ -9,12 +9,13 @@ import pytest
 from celery_redis_exporter.brokers.queue_reads import QueuesRead
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import queues as rows
+from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.collectors.queue_discovery import BindingRules, QueueDiscovery
-from celery_redis_exporter.records.events import WorkerHeartbeat
-from celery_redis_exporter.records.replies import BoundMember, QueueCount, QueuedMessage, QueueReading
+from celery_redis_exporter.records.events import TaskSent, WorkerHeartbeat
+from celery_redis_exporter.records.replies import FANOUT, BoundMember, QueueCount, QueuedMessage, QueueReading, Route
 from celery_redis_exporter.sources.queues import QueueKeys, QueueScan, ScanBatch
 from celery_redis_exporter.state.consumers import Consumers
-from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.queues import BROADCAST_SECONDS, Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from tests.support.lab import W1, Lab
 from tests.support.options import task_limits, worker_limits
@@ -114,18 +115,93 @@ def test_each_sign_of_life_keeps_a_queue(sign: str) -> None:
 def test_a_forgotten_queue_makes_room() -> None:
     """Queues over the limit are refused and counted; when others are forgotten they are shown, and the count stays."""
     site = Site(limit=3)
-    for number in range(3):
-        site.sent(str(number), 0, queue=f"bcast.{number}")
-    assert 3 == len(site.scrape())
-    site.lengths["mail"] = 70
-    site.bound = {"mail"}
-    site.search()
+    for number in range(4):
+        site.sent(str(number), 0, queue=f"w{number}.dq2")
+    assert {"w0.dq2", "w1.dq2", "w2.dq2"} == site.scrape()
     dropped = (internals.SERIES_DROPPED, rows.QUEUE_LENGTH.name)
-    assert "mail" not in site.scrape()
     assert 1 == site.value(*dropped)
     site.wait()
-    assert {"mail"} == site.scrape()
+    site.sent("later", site.clock.epoch - site.start, queue="w3.dq2")
+    assert {"w3.dq2"} == site.scrape()
     assert 1 == site.value(*dropped)
+
+
+@pytest.mark.parametrize("source", ["binding", "consumer"])
+def test_certain_queues_take_the_place_of_names_from_events(source: str) -> None:
+    """A queue with a binding or a consumer is shown instead of one that only events name, which counts as dropped."""
+    site = Site("named", limit=3)
+    for number in range(2):
+        site.sent(str(number), 0, queue=f"w{number}.dq2")
+    assert {"named", "w0.dq2", "w1.dq2"} == site.scrape()
+    site.lengths["mail"] = 70
+    if source == "binding":
+        site.bound = {"mail"}
+        site.search()
+    else:
+        site.tells("mail")
+    assert {"named", "w1.dq2", "mail"} == site.scrape()
+    dropped = (internals.SERIES_DROPPED, rows.QUEUE_LENGTH.name)
+    assert 1 == site.value(*dropped)
+    site.wait(600)
+    assert {"named", "w1.dq2", "mail"} == site.scrape()
+    assert 1 == site.value(*dropped)
+
+
+def test_certain_queues_keep_each_other_out() -> None:
+    """Where every place has a certain queue, a further one is refused."""
+    site = Site("a", "b", limit=2)
+    site.tells("c")
+    assert {"a", "b"} == site.scrape()
+    assert 1 == site.value(internals.SERIES_DROPPED, rows.QUEUE_LENGTH.name)
+
+
+def test_the_limit_counts_shown_names() -> None:
+    """Queues that are shown under one name take one place, and there are ten of them for each place at most."""
+    rules = NameRules(rewrites=[Rewrite(re.compile(r"tenant-.+"), "tenants")])
+    site = Site(limit=2, naming=Naming(queue=rules))
+    for number in range(30):
+        site.sent(str(number), 0, queue=f"tenant-{number}")
+    assert {"tenants"} == site.scrape()
+    assert 20 == len(site.queues.known())
+    site = Site(limit=2, naming=Naming(queue=rules))
+    for number in range(15):
+        site.sent(str(number), 0, queue=f"tenant-{number}")
+    site.sent("mail", 0, queue="mail")
+    assert {"tenants", "mail"} == site.scrape()
+    assert site.value(internals.SERIES_DROPPED, rows.QUEUE_LENGTH.name) is None
+
+
+def test_broadcast_queues_are_shown_under_their_exchange() -> None:
+    """A thousand Broadcast queues in events and bindings are one name in metrics, and keep no real queue out."""
+    site = Site(limit=100)
+    for number in range(1100):
+        uuid, queue = str(number), f"bcast.{number}"
+        exchange = "news" if number % 2 else None
+        site.tasks.fold_sent(TaskSent(uuid, site.start, "t", queue, exchange=exchange, routing_key=""))
+    site.sent("mail", 0, queue="mail")
+    site.lengths["mail"] = 70
+    site.bound = {"mail", *(f"bcast.{number}" for number in range(1100))}
+    site.search()
+    assert {"news", "mail"} == site.scrape()
+    sent = [site.value(task_rows.TASKS_SENT, "t", queue) for queue in ("news", "bcast.*", "mail")]
+    assert [550, 550, 1] == sent
+    assert site.value(internals.SERIES_DROPPED, rows.QUEUE_LENGTH.name) is None
+
+
+def test_broadcast_queues_of_workers_are_folded_and_soon_forgotten() -> None:
+    """Broadcast queues that workers consume are one queue, and are forgotten an hour after their workers went."""
+    site = Site()
+    site.queues.routes.learn([Route("news", "", "bcast.1", FANOUT), Route("news", "", "bcast.2", FANOUT)])
+    site.tells("bcast.1", "bcast.2", "mail")
+    assert 1 == site.value(rows.QUEUE_CONSUMERS, "news")
+    samples = site.queues.fold_counts([QueueCount("bcast.1", 2, 1), QueueCount("bcast.2", 3, 1)])
+    found = {(sample.metric, sample.labels): sample.value for sample in samples}
+    assert (5, 2) == (found[rows.QUEUE_LENGTH, ("news",)], found[rows.QUEUE_CONSUMERS, ("news",)])
+    assert {"news", "mail"} == site.scrape()
+    site.tells("mail")
+    site.wait(BROADCAST_SECONDS + 120)
+    assert {"mail"} == site.scrape()
+    assert ("mail",) == site.queues.known()
 
 
 def test_a_queue_that_is_refused_again_is_counted_again() -> None:
@@ -196,17 +272,17 @@ def test_queues_of_other_brokers_are_forgotten_too() -> None:
 
 def test_rewritten_queues_are_forgotten_too() -> None:
     """Where names are rewritten the queues behind a shown name go one by one, and the shown name with the last."""
-    rules = NameRules(rewrites=[Rewrite(re.compile(r"bcast\..*"), "bcast")])
+    rules = NameRules(rewrites=[Rewrite(re.compile(r"tenant\..*"), "tenants")])
     site = Site(naming=Naming(queue=rules))
-    site.sent("a", 0, queue="bcast.1")
+    site.sent("a", 0, queue="tenant.1")
     site.scrape()
     site.wait(1800)
-    site.sent("b", 0, queue="bcast.2")
-    assert {"bcast"} == site.scrape()
-    assert ("bcast.1", "bcast.2") == site.queues.names()
+    site.sent("b", 0, queue="tenant.2")
+    assert {"tenants"} == site.scrape()
+    assert ("tenant.1", "tenant.2") == site.queues.names()
     site.wait(2100)
-    assert ("bcast.2",) == site.queues.names()
-    assert {"bcast"} == site.scrape()
+    assert ("tenant.2",) == site.queues.names()
+    assert {"tenants"} == site.scrape()
     site.wait()
     assert set() == site.scrape()
 
@@ -215,7 +291,7 @@ def test_nothing_is_kept_of_forgotten_queues() -> None:
     """A thousand queues that come and go leave nothing behind in what reads them."""
     site = Site(limit=1000)
     part = QueuesRead(site.queues, QueueKeys(priority_steps=(0,)), site.store, site.clock, oldest=True)
-    site.queues.add(f"bcast.{number}" for number in range(1000))
+    site.queues.add(f"w{number}.dq2" for number in range(1000))
     assert 2000 == len(part.commands())
     part.samples([0, None] * 1000)
     site.wait()

@@ -6,9 +6,13 @@ from hypothesis import strategies as st
 from kombu.transport.virtual.exchange import TopicExchange
 
 from celery_redis_exporter.catalog import UNKNOWN
+from celery_redis_exporter.catalog import queues as rows
+from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.records.events import TaskSent
-from celery_redis_exporter.records.replies import DIRECT, FANOUT, TOPIC, Route
-from celery_redis_exporter.state.routes import ANSWERS_KEPT, MOST_ROUTES, Routes, matches
+from celery_redis_exporter.records.replies import DIRECT, FANOUT, TOPIC, QueueCount, Route
+from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.routes import ANSWERS_KEPT, LEVELS, MOST_ROUTES, PREFIXES_KEPT, Routes, matches
+from tests.support.lab import Lab
 
 BITS = "0." * 22 + "1.1.0.0.1.0."
 """A delay of 50 s, as kombu writes it: 28 bits."""
@@ -127,3 +131,30 @@ def test_routes_are_bounded() -> None:
         found.queue_of("e", f"n{number}")
     assert len(found._answers) <= ANSWERS_KEPT
     assert MOST_ROUTES == len(found._held) == len(found._learned)
+
+
+def test_queues_of_delays_are_known_by_their_use() -> None:
+    """The 28 queues of delays are counted once a task was sent there, for each prefix, and for some at most."""
+    found = Routes()
+    assert [] == found.delayed_queues()
+    found.destination(sent(None, "celery_delayed_27", f"{BITS}jobs"))
+    found.destination(sent(None, "shop_celery_delayed_27", f"{BITS}jobs"))
+    queues = found.delayed_queues()
+    assert (56, "celery_delayed_27", "shop_celery_delayed_0") == (len(queues), queues[0], queues[-1])
+    for number in range(PREFIXES_KEPT + 1):
+        found.note_delayed(f"{number}_celery_delayed_3")
+    assert PREFIXES_KEPT * LEVELS == len(found.delayed_queues())
+
+
+def test_delayed_messages_are_scheduled_messages() -> None:
+    """Queues of delays have scheduled messages, no length, and take no place of another queue."""
+    lab = Lab()
+    queues = Queues(lab.tasks, ["celery_delayed_27"], 2)
+    lab.tasks.fold_sent(sent(None, "celery_delayed_27", f"{BITS}jobs"))
+    names = queues.names_to_count()
+    assert {"jobs", *(f"celery_delayed_{level}" for level in range(28))} == set(names)
+    counts = [QueueCount("celery_delayed_5", 4, 0), QueueCount("celery_delayed_27", 0, 0), QueueCount("jobs", 1, 1)]
+    found = {(sample.metric, sample.labels): sample.value for sample in queues.fold_counts(counts)}
+    assert (4, 0) == tuple(found[rows.QUEUE_SCHEDULED, (f"celery_delayed_{level}",)] for level in (5, 27))
+    assert (1, None) == tuple(found.get((rows.QUEUE_LENGTH, (queue,))) for queue in ("jobs", "celery_delayed_5"))
+    assert 1 == lab.value(task_rows.TASKS_SENT, "t", "jobs")
