@@ -22,7 +22,16 @@ WRITTEN: dict[str, list[bytes]] = {
             "ping": {"ok": "pong"},
         }.items()
     ],
-    "queues": [b"celery\x06\x16\x06\x16celery", b'{"headers": {"id": "i", "published_at": 1.5}}', b"1.5e9"],
+    "event_body": [
+        b"\0" + json.dumps([
+            {"type": "task-sent", "uuid": {"__type__": "uuid", "__value__": {"hex": "0" * 32}}, "timestamp": 1,
+             "name": "n" * 600, "exchange": "celery_delayed_27", "routing_key": "0." * 28 + "q", "retries": None},
+            {"type": "worker-heartbeat", "hostname": "h", "timestamp": "1.5", "queues": "a, b", "loadavg": ["1", 2, 3]},
+        ]).encode(),
+        b'\0[{"type": "task-failed", "uuid": 7, "timestamp": 1, "hostname": "h", "exception": "\\udcff", "args": NaN}]',
+    ],
+    "queues": [
+        b"celery\x06\x16\x06\x16celery", b"celery::celery", b'{"headers": {"id": "i", "published_at": 1.5}}', b"1.5e9"],
     "cluster_nodes": [
         b"07c37d 127.0.0.1:30004@31004,host slave e7d1ee 0 1426238317239 4 connected\n",
         b"e7d1ee :30001@31001 myself,master - 0 0 1 connected 0-5\n67ed2d ::1:30002@31002 master - 0 1 2 connected\n",

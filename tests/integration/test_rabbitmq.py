@@ -176,6 +176,18 @@ def test_missing_queues_do_no_harm(rabbit: Rabbit) -> None:
     eventually(lambda: rabbit.exporter.value(LENGTH, queue="gone") == 1)
 
 
+def test_an_exchange_of_ones_own(rabbit: Rabbit, programs: Programs) -> None:
+    """A task that names its exchange counts under the queue that a worker consumes from there."""
+    bound = {"exchange": "media", "exchange_type": "topic", "routing_key": "media.#"}
+    rabbit.app.control.add_consumer("vids", **bound, destination=[rabbit.worker.name], reply=True)
+    exporter = programs.listening(rabbit.server)
+    eventually(lambda: exporter.value("celery_worker_queue_info", worker=rabbit.worker.name, queue="vids") == 1)
+    rabbit.send("kept", exchange="media", exchange_type="topic", routing_key="media.short.video", queue=None)
+    eventually(lambda: exporter.value("celery_tasks_total", task="kept", queue="vids", state="success") == 1)
+    assert {"vids"} == exporter.queues_of("kept")
+    rabbit.app.control.cancel_consumer("vids", destination=[rabbit.worker.name], reply=True)
+
+
 def test_delayed_tasks_of_quorum_queues(rabbit: Rabbit, programs: Programs) -> None:
     """Tasks with a countdown count under the quorum queue they will reach, and are scheduled messages until then."""
     settings = SETTINGS | {

@@ -122,6 +122,11 @@ class QueueDiscovery:
 
 
 def _route(exchange: str, binding: Binding) -> Route:
-    """Return the binding as a route. kombu keeps no type: a topic has a pattern, a fanout exchange no routing key."""
-    kind = TOPIC if binding.pattern else DIRECT if binding.routing_key else FANOUT
+    """Return the binding as a route.
+
+    kombu keeps no type. A topic has a pattern. A fanout exchange has no routing key, or one that has no meaning where a
+    Broadcast queue is bound to it.
+    """
+    is_fanout = not binding.routing_key or binding.queue.startswith(BROADCAST)
+    kind = TOPIC if binding.pattern else FANOUT if is_fanout else DIRECT
     return Route(exchange, binding.routing_key, binding.queue, kind, virtual=True)

@@ -167,7 +167,8 @@ def test_bindings_of_broadcast_queues_are_no_queues() -> None:
     """The bindings that Broadcast queues leave behind are no queues, and state under which name those are shown."""
     lab = Lab()
     queues = Queues(lab.tasks, [], 10)
-    bound = [BoundMember("news", f"\x06\x16\x06\x16bcast.{number}".encode()) for number in range(50)]
+    bound = [BoundMember("news", f"news\x06\x16\x06\x16bcast.{number}".encode()) for number in range(50)]
     search(lab, queues, ScanBatch([binding("mail"), *bound], set(), complete=True))
     assert ("mail",) == queues.names()
     assert ("news", "bcast.*", "mail") == tuple(queues.shown(queue) for queue in ("bcast.7", "bcast.77", "mail"))
+    assert "news" == queues.routes.queue_of("news", "any key")
