@@ -39,7 +39,6 @@ class Routes:
         self._learned: dict[Route, None] = {}
         self._direct: dict[tuple[str, str], list[Route]] = {}
         self._others: dict[str, list[Route]] = {}
-        self._exchanges: set[str] = set()
         self._bound: dict[str, str] = {}  # queues, and one of the exchanges of each
         self._answers: dict[tuple[str, str], frozenset[str]] = {}
         self._stale = False
@@ -63,8 +62,8 @@ class Routes:
     def destination(self, event: TaskSent) -> str:
         """Return the queue that a task was sent to, UNKNOWN where it can't be told.
 
-        The event's own queue counts where it is one of the message's destinations, and where no binding speaks against
-        it.
+        The event's own queue counts where it is one of the message's destinations. It also counts where no destination
+        and no binding of it is known: then it may be new.
         """
         exchange, queue = event.exchange, event.queue
         if queue is not None and queue.startswith(BROADCAST):
@@ -72,7 +71,7 @@ class Routes:
         if not exchange:
             return queue or (exchange is not None and event.routing_key) or UNKNOWN
         found = self._queues_of(exchange, event.routing_key or "")
-        if queue is not None and (queue in found or not (found or self._speaks_against(queue, exchange))):
+        if queue is not None and (queue in found or not (found or queue in self._bound)):
             return queue
         return next(iter(found)) if len(found) == 1 else UNKNOWN
 
@@ -100,11 +99,6 @@ class Routes:
     def delayed_queues(self) -> list[str]:
         """Return the queues of delays, of every prefix that was noted."""
         return [f"{prefix}celery_delayed_{level}" for prefix in self._prefixes for level in reversed(range(LEVELS))]
-
-    def _speaks_against(self, queue: str, exchange: str) -> bool:
-        """Whether bindings are known of the exchange, or of the queue to other exchanges."""
-        self._rebuild()
-        return exchange in self._exchanges or queue in self._bound
 
     def _queues_of(self, exchange: str, routing_key: str) -> frozenset[str]:
         """Return every queue that such a message reaches; Broadcast queues under the name of their exchange."""
@@ -145,7 +139,7 @@ class Routes:
         if not self._stale:
             return
         self._stale = False
-        self._answers, self._direct, self._others, self._exchanges, self._bound = {}, {}, {}, set(), {}
+        self._answers, self._direct, self._others, self._bound = {}, {}, {}, {}
         for route in {**dict.fromkeys(self._held), **self._learned}:
             if route.kind == DIRECT:
                 self._direct.setdefault((route.exchange, route.routing_key), []).append(route)
@@ -153,7 +147,6 @@ class Routes:
                 self._others.setdefault(route.exchange, []).append(route)
             if route.kind == TOPIC:
                 self._others.setdefault(_ANY_TOPIC, []).append(route)
-            self._exchanges.add(route.exchange)
             self._bound[route.queue] = route.exchange
 
 

@@ -54,6 +54,7 @@ NEWS = Route("news", "", "mail", FANOUT)
         # What no binding speaks against is believed.
         ([], ("vids", "media", "media.video"), "vids"),
         ([CELERY], ("vids", "media", "media.video"), "vids"),
+        ([CELERY, ANY_MEDIA], ("new", "media", "new"), "new"),
         ([CELERY, ANY_MEDIA], ("vids", "media", "media.#"), "vids"),
         # Several queues: the one that Celery names, or none.
         ([ANY_MEDIA, Route("media", "media.*", "all", TOPIC)], ("all", "media", "media.x"), "all"),
