@@ -22,13 +22,19 @@ BEATING = (*QUICK, "--heartbeat-interval", "1")
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How to start a worker; ``arguments`` are further ones of ``celery worker``, ``python`` has the Celery to use."""
+    """How to start a worker.
+
+    ``arguments`` are further ones of ``celery worker``. ``python`` has the Celery to use. ``app`` is the module that
+    contains the application, and ``environment`` has further variables for it.
+    """
 
     queues: str = "celery"
     events: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
     arguments: Sequence[str] = QUICK
     python: str = sys.executable
+    app: str = "tests.integration.worker_app"
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Worker:
@@ -36,11 +42,11 @@ class Worker:
 
     def __init__(self, name: str, broker_url: str, log: Path, options: WorkerOptions) -> None:
         self.name = f"{name}@{socket.gethostname()}"
-        command = [options.python, "-m", "celery", "-A", "tests.integration.worker_app", "worker", "-c", "2"]
+        command = [options.python, "-m", "celery", "-A", options.app, "worker", "-c", "2"]
         command += ["-n", f"{name}@%h", "-Q", options.queues, "-l", "WARNING", *options.arguments]
         command += ["-E"] if options.events else []
         environment = {"APPLICATION_BROKER": broker_url, "APPLICATION_SETTINGS": json.dumps(dict(options.settings))}
-        self.process = Process(command, log, environment)
+        self.process = Process(command, log, environment | dict(options.environment))
         try:
             self.process.wait_for(READY)
         except AssertionError:

@@ -1,0 +1,52 @@
+"""Compare what the exporter shows with what it has to count.
+
+Input: samples of /metrics and expected samples. Output: differences. Counts have to be equal; sums of seconds may
+differ by the time that passes between an act and its event.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tests.integration.exporters import Samples
+from tests.truth.expect import COMPARED, RUNTIME_SUM, RUNTIMES, WAIT_SUM, WAITS
+
+COUNT_OF = {RUNTIME_SUM: RUNTIMES, WAIT_SUM: WAITS}
+SECONDS_EACH = 0.25
+"""How much a time may differ on average: children and their main process take turns on a busy machine."""
+
+
+class Difference(NamedTuple):
+    """A sample that is not what it has to be."""
+
+    name: str
+    labels: Mapping[str, str]
+    expected: float
+    found: float
+
+    def __str__(self) -> str:
+        """Return the difference as a line."""
+        labels = ", ".join(f"{name}={value}" for name, value in sorted(self.labels.items()))
+        return f"{self.name}{{{labels}}}: expected {self.expected:g}, found {self.found:g}"
+
+
+def differences(expected: Samples, found: Samples) -> list[Difference]:
+    """Return every compared sample that differs, in a stable order. A sample that is absent counts as 0."""
+    names = {key for samples in (expected, found) for key in samples if key[0] in COMPARED}
+    return [
+        Difference(name, dict(labels), expected.get((name, labels), 0.0), found.get((name, labels), 0.0))
+        for name, labels in sorted(names, key=lambda key: (COMPARED.index(key[0]), sorted(key[1])))
+        if not _agrees(name, labels, expected, found)
+    ]
+
+
+def _agrees(name: str, labels: frozenset[tuple[str, str]], expected: Samples, found: Samples) -> bool:
+    wanted, shown = expected.get((name, labels), 0.0), found.get((name, labels), 0.0)
+    if name in COUNT_OF:
+        return abs(wanted - shown) <= SECONDS_EACH * expected.get((COUNT_OF[name], labels), 0.0)
+    return wanted == shown
+
+
+def compared(samples: Samples) -> dict[str, tuple[int, float]]:
+    """Return, by the name of the sample, how many were compared, and their sum."""
+    chosen = {name: [value for (found, _), value in samples.items() if found == name] for name in COMPARED}
+    return {name: (len(values), sum(values)) for name, values in chosen.items()}

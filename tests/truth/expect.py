@@ -1,0 +1,126 @@
+"""What the exporter has to count, derived from the truth.
+
+Input: the truth, the events of workers that were ended. Output: samples as they stand in /metrics, and how often each
+explained kind occurred.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tests.integration.exporters import Samples
+from tests.truth.events import ENDS, Events
+from tests.truth.explained import IGNORED, KILLED, REQUEUED, SHUT_DOWN, Explained
+from tests.truth.facts import Fact
+from tests.truth.truth import Execution, Truth, due_at
+
+SENT, RECEIVED, STARTED = "celery_tasks_sent_total", "celery_tasks_received_total", "celery_tasks_started_total"
+ENDED, EXCEPTIONS = "celery_tasks_total", "celery_task_exceptions_total"
+REVOCATIONS = "celery_task_revocations_total"
+RUNTIMES, RUNTIME_SUM = "celery_task_runtime_seconds_count", "celery_task_runtime_seconds_sum"
+WAITS, WAIT_SUM = "celery_task_wait_seconds_count", "celery_task_wait_seconds_sum"
+RUNNING, MISSED = "celery_tasks_running", "celery_worker_events_missed_total"
+COMPARED = (
+    SENT, RECEIVED, STARTED, ENDED, EXCEPTIONS, REVOCATIONS, RUNTIMES, RUNTIME_SUM, WAITS, WAIT_SUM, RUNNING, MISSED,
+)  # fmt: skip
+"""The samples that are compared; RUNNING and MISSED have to be 0."""
+SCENES: Mapping[str, Explained] = {"kill": KILLED, "shutdown": SHUT_DOWN}
+
+
+@dataclass
+class Expected:
+    """What has to be counted. ``explained`` counts what Celery does not report, by kind."""
+
+    samples: Samples = field(default_factory=lambda: defaultdict(float))
+    explained: Counter[Explained] = field(default_factory=Counter)
+    tasks: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, name: str, value: float = 1, **labels: str) -> None:
+        """Add to a sample."""
+        self.samples[name, frozenset(labels.items())] += value
+
+
+class Reported:
+    """Decides of the facts of a worker that was ended whether their events left it."""
+
+    def __init__(self, events: Events, ended: Mapping[str, tuple[str, int]]) -> None:
+        self._events, self._ended = events, ended
+        self._seen: Counter[tuple[str, str, str]] = Counter()
+
+    def missing(self, fact: Fact, kinds: Iterable[str]) -> Explained | None:
+        """Return why none of the events ``kinds`` that a fact should have caused was sent, or None if one was."""
+        if fact.node not in self._ended:
+            return None
+        scene, pid = self._ended[fact.node]
+        first = next(iter(kinds))
+        self._seen[first, fact.id, fact.node] += 1
+        sent = max(self._events.count(kind, fact.id, pid) for kind in kinds)
+        return None if self._seen[first, fact.id, fact.node] <= sent else SCENES[scene]
+
+
+def expect(truth: Truth, reported: Reported) -> Expected:
+    """Derive what the exporter has to count."""
+    expected = Expected()
+    for fact in truth.sent:
+        expected.add(SENT, task=fact.task, queue=fact.queue)
+    for fact in truth.received:
+        if not _is_missing(expected, reported, fact, ("task-received",)):
+            expected.add(RECEIVED, task=fact.task, queue=fact.queue)
+    for fact in truth.refusals:
+        _expect_refusal(expected, reported, fact)
+    publications = {fact.publication: fact for fact in truth.sent}
+    for run in truth.executions:
+        _expect_run(expected, reported, run, publications)
+    return expected
+
+
+def _is_missing(expected: Expected, reported: Reported, fact: Fact, kinds: tuple[str, ...]) -> bool:
+    kind = reported.missing(fact, kinds)
+    if kind is not None:
+        expected.explained[kind] += 1
+    return kind is not None
+
+
+def _expect_refusal(expected: Expected, reported: Reported, fact: Fact) -> None:
+    """Expect the end of a message that was never executed: revoked, expired or not registered."""
+    state = "failure" if fact.kind == "unknown" else "revoked"
+    if _is_missing(expected, reported, fact, ENDS[state]):
+        return
+    expected.add(ENDED, task=fact.task, queue=fact.queue, state=state)
+    if state == "failure":
+        expected.add(EXCEPTIONS, task=fact.task, exception=fact.detail)
+    else:
+        expected.add(REVOCATIONS, task=fact.task, reason=fact.detail)
+
+
+def _expect_run(expected: Expected, reported: Reported, run: Execution, publications: dict[str, Fact]) -> None:
+    """Expect an execution: its start, its wait if it is the first of its publication, and its end."""
+    start = run.start
+    begun = not _is_missing(expected, reported, start, ("task-started",))
+    if begun:
+        expected.add(STARTED, task=start.task, queue=start.queue)
+        publication = publications.pop(start.publication, None)
+        if publication is not None:
+            expected.add(WAITS, task=start.task, queue=start.queue)
+            expected.add(WAIT_SUM, max(0.0, start.at - due_at(publication)), task=start.task, queue=start.queue)
+    if run.state == "ignored":
+        expected.explained[IGNORED] += 1
+    elif run.requeues == "acknowledged":
+        expected.explained[REQUEUED] += 1
+    elif run.state == "lost":
+        expected.explained[KILLED] += 1
+    elif not run.state or not _is_missing(expected, reported, start, ENDS[run.state]):
+        _expect_end(expected, run, begun=begun)
+
+
+def _expect_end(expected: Expected, run: Execution, *, begun: bool) -> None:
+    task, queue, state = run.start.task, run.start.queue, run.state or "none"
+    expected.add(ENDED, task=task, queue=queue, state=state)
+    if state == "revoked":
+        expected.add(REVOCATIONS, task=task, reason=run.reason)
+    if state in {"failure", "retry"}:
+        expected.add(EXCEPTIONS, task=task, exception=run.exception)
+    if state in {"success", "failure", "retry"} and begun:
+        runtime = run.runtime if run.runtime is not None else max(0.0, run.ended_at - run.start.at)
+        expected.add(RUNTIMES, task=task, queue=queue, state=state)
+        expected.add(RUNTIME_SUM, runtime, task=task, queue=queue, state=state)

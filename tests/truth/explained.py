@@ -1,0 +1,49 @@
+"""What Celery never reports: the kinds of difference between what happened and any count of events.
+
+Data only. Each kind names the line of Celery that sends no event. ``tests/unit/truth`` compares the lines with the
+Celery that is installed.
+"""
+
+from typing import NamedTuple
+
+
+class Explained(NamedTuple):
+    """A kind of difference. ``code`` stands at ``line`` of ``file``, within Celery's package."""
+
+    kind: str
+    reason: str
+    file: str
+    line: int
+    code: str
+
+
+IGNORED = Explained(
+    "ignored",
+    "An execution that raises Ignore, or is replaced, is acknowledged without an event.",
+    "worker/request.py",
+    705,
+    "return self.acknowledge()",
+)
+REQUEUED = Explained(
+    "requeued after its acknowledgement",
+    "Reject(requeue=True) of a message that was acknowledged early sends no event.",
+    "worker/request.py",
+    908,
+    "if not self.acknowledged:",
+)
+KILLED = Explained(
+    "worker killed",
+    "Events of tasks wait in a buffer of the worker's memory, which SIGKILL destroys; nobody reports the end.",
+    "events/dispatcher.py",
+    199,
+    "buf.append(event)",
+)
+SHUT_DOWN = Explained(
+    "worker shut down",
+    "The dispatcher is closed before the pool has finished: later events are dropped.",
+    "worker/consumer/events.py",
+    70,
+    "ignore_errors(c, dispatcher.disable)",
+)
+EXPLAINED = (IGNORED, REQUEUED, KILLED, SHUT_DOWN)
+"""All kinds. There are at most six."""

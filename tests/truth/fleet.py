@@ -1,0 +1,165 @@
+"""The programs of a truth run: a broker, the exporter, a recorder of events, and a worker of each pool.
+
+Input: a folder, the kind of broker. Output: a running fleet, on loopback ports, ended with its ExitStack.
+"""
+
+import json
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from celery import Celery
+
+from tests.integration.celery_workers import BEATING, Worker, WorkerOptions
+from tests.integration.conftest import Programs
+from tests.integration.exporters import Exporter
+from tests.integration.processes import Process
+from tests.integration.rabbitmq_server import RabbitServer
+from tests.integration.redis_servers import RedisServer
+from tests.support.waiting import eventually
+from tests.truth.facts import FOLDER, NODE, FactReader, FactWriter
+from tests.truth.generate import POOLS, QUEUES, SHARED
+from tests.truth.signals import Scribe
+from tests.truth.tasks import build
+
+BrokerKind = Literal["redis", "rabbitmq"]
+CHILDREN = {"prefork": "2", "threads": "4", "gevent": "20", "solo": "1"}
+"""The concurrency of a worker of each pool."""
+TASKS_PER_CHILD = "60"
+
+
+class Ending(NamedTuple):
+    """How a worker process ended: by ``kill`` or ``shutdown``, and when (epoch seconds)."""
+
+    scene: str
+    pid: int
+
+
+class UrlServer(Protocol):
+    """A server that has a URL."""
+
+    def url(self) -> str:
+        """Return its URL."""
+
+
+@dataclass
+class Doomed:
+    """A worker that is killed or shut down, and started again under its name."""
+
+    worker: Worker
+    incarnation: int
+
+
+class TruthFleet:
+    """Everything that a truth run consists of."""
+
+    def __init__(self, folder: Path, ending: ExitStack, kind: BrokerKind) -> None:
+        self.folder, self.kind = folder, kind
+        self.programs = Programs(folder, ending)
+        self.gate = folder / "gate"
+        (folder / "facts").mkdir()
+        self.reader = FactReader(folder / "facts")
+        self.redis = self.programs.redis()
+        self.rabbit: RabbitServer | None = None
+        if kind == "rabbitmq":
+            self.rabbit = RabbitServer(folder / "node")
+            ending.callback(self.rabbit.stop)
+        self.exporter: Exporter = self.programs.listening(self.broker)
+        self.record = folder / "events.jsonl"
+        self.record.touch()
+        self.programs.run(sys.executable, "-m", "tests.truth.recorder", self.broker.url(), str(self.record))
+        self.endings: dict[str, Ending] = {}
+        self.pids: dict[str, int] = {}
+        self._doomed: dict[str, Doomed] = {}
+        for pool in POOLS:
+            self._start(pool, pool, f"{pool},{SHARED}", 0)
+        eventually(lambda: self.record.stat().st_size > 0)
+        self.app = self._publisher(ending)
+
+    @property
+    def broker(self) -> RedisServer | RabbitServer:
+        """The server that carries tasks and events."""
+        return self.rabbit or self.redis
+
+    @property
+    def processes(self) -> list[Process]:
+        """Every program, for a failed test's report."""
+        return self.programs.processes
+
+    def doomed(self, pool: str) -> str:
+        """Return the node of the worker that scenes of a pool end, started if it does not run."""
+        if pool not in self._doomed:
+            self._rise(pool, 1)
+        return f"doomed-{pool}.{self._doomed[pool].incarnation}"
+
+    def kill(self, pool: str) -> None:
+        """Kill the doomed worker of a pool with SIGKILL, give its messages back, and start it again."""
+        doomed = self._note_end(pool, "kill")
+        doomed.worker.process.kill()
+        if self.rabbit is None:  # RabbitMQ does so itself, when the connection breaks
+            self._restore(f"doomed-{pool}")
+        self._rise(pool, doomed.incarnation + 1)
+
+    def shut_down(self, pool: str) -> None:
+        """Shut the doomed worker of a pool down warmly, and start it again."""
+        doomed = self._note_end(pool, "shutdown")
+        doomed.worker.process.signal(signal.SIGTERM)
+        self.open_gate()
+        doomed.worker.process.ended(60)
+        self._rise(pool, doomed.incarnation + 1)
+
+    def open_gate(self) -> None:
+        """Let the held tasks go on."""
+        self.gate.touch()
+
+    def is_idle(self) -> bool:
+        """Whether the broker holds no message of a task, neither waiting nor delivered."""
+        queues = [*QUEUES, *(f"doomed-{pool}" for pool in self._doomed)]
+        if self.rabbit is not None:
+            listed = self.rabbit.control("list_queues", "name", "messages", "--no-table-headers")
+            lengths = dict(line.split("\t") for line in listed.splitlines() if "\t" in line)
+            return not any(int(lengths.get(queue, "0")) for queue in queues)
+        return not self.redis.command("HLEN", "unacked") and not any(
+            self.redis.command("LLEN", queue) for queue in queues
+        )
+
+    def _note_end(self, pool: str, scene: str) -> Doomed:
+        doomed = self._doomed[pool]
+        self.endings[self.doomed(pool)] = Ending(scene, doomed.worker.process.pid)
+        return doomed
+
+    def _rise(self, pool: str, incarnation: int) -> None:
+        name = f"doomed-{pool}"
+        self._doomed[pool] = Doomed(self._start(pool, name, name, incarnation), incarnation)
+
+    def _start(self, pool: str, name: str, queues: str, incarnation: int) -> Worker:
+        arguments = [*BEATING, "-P", pool, "-c", CHILDREN[pool]]
+        arguments += ["--max-tasks-per-child", TASKS_PER_CHILD] if pool == "prefork" else []
+        node = f"{name}.{incarnation}"
+        environment = {
+            FOLDER: str(self.reader.folder), NODE: node, "TRUTH_POOL": pool,
+            "TRUTH_BROKER": self.broker.url(), "TRUTH_BACKEND": self.redis.url(db=1),
+        }  # fmt: skip
+        options = WorkerOptions(queues, arguments=arguments, app="tests.truth.worker_app", environment=environment)
+        worker = self.programs.worker(self.broker, name, options)
+        self.pids[node] = worker.process.pid
+        return worker
+
+    def _restore(self, queue: str) -> None:
+        """Put what a killed worker had received back into its queue, as the visibility timeout does after an hour."""
+        with self.app.connection_for_write() as connection:
+            qos = connection.default_channel.qos
+            for tag, message in self.redis.command("HGETALL", "unacked").items():
+                if json.loads(message)[2] == queue:
+                    qos.restore_by_tag(tag.decode())
+
+    def _publisher(self, ending: ExitStack) -> Celery:
+        scribe = Scribe(FactWriter(self.reader.folder, "publisher"))
+        scribe.connect()
+        ending.callback(scribe.disconnect)
+        app = build(self.broker.url(), "", scribe)
+        ending.callback(app.close)
+        return app

@@ -1,0 +1,133 @@
+"""Play a story on a fleet: send the tasks, revoke some, end workers, and wait until nothing is left to do.
+
+Input: rounds and a fleet. Output: none; the facts are on disk afterwards.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from celery import Celery, chain, group
+
+from tests.support.waiting import eventually
+from tests.truth.facts import Fact
+from tests.truth.fleet import TruthFleet
+from tests.truth.generate import Round, Sending
+
+STARTED_WITHIN, SETTLED_WITHIN = 120.0, 240.0
+BACKLOG = 400
+"""Publications without an end at which the next round begins."""
+
+
+class Progress:
+    """Which publications have not ended yet, and what has started where."""
+
+    def __init__(self, fleet: TruthFleet) -> None:
+        self._fleet = fleet
+        self._read = 0
+        self._sent: set[str] = set()
+        self._ended: set[str] = set()
+        self._put_back: set[str] = set()
+        self._failed: set[str] = set()
+        self._publications: defaultdict[str, set[str]] = defaultdict(set)
+        self._of_node: defaultdict[str, set[str]] = defaultdict(set)
+        self.started: set[str] = set()
+        self.starts: Counter[str] = Counter()
+
+    def update(self) -> "Progress":
+        """Read the facts that were written since the last call."""
+        facts = self._fleet.reader.read()
+        for fact in facts[self._read :]:
+            self._enter(fact)
+        self._read = len(facts)
+        return self
+
+    def unsettled(self) -> set[str]:
+        """Return the publications of which no execution has ended. A message that is put back goes on."""
+        self.update()
+        lost = [self._of_node[node] for node in self._fleet.endings]
+        lost += [self._publications[task_id] for task_id in self._failed]
+        return self._sent - self._ended.union(*lost)
+
+    def _enter(self, fact: Fact) -> None:
+        match fact.kind:
+            case "sent":
+                self._sent.add(fact.publication)
+            case "started":
+                self.started.add(fact.id)
+                self.starts[fact.node] += 1
+                self._publications[fact.id].add(fact.publication)
+                self._of_node[fact.node].add(fact.publication)
+            case "requeues" if fact.detail == "late":
+                self._put_back.add(fact.run)
+            case "ended" | "revoked" | "unknown" if fact.run not in self._put_back:
+                self._ended.add(fact.publication)
+            case "failed" if not fact.publication:  # in the main process, which names the task id alone
+                self._failed.add(fact.id)
+
+
+def play(fleet: TruthFleet, rounds: Iterable[Round]) -> int:
+    """Play all rounds, wait until every task has ended, and return the number of tasks that were sent."""
+    sent, progress = 0, Progress(fleet)
+    for turn in rounds:
+        sent += len(turn.sendings) + len(turn.doomed)
+        _play_round(fleet, turn, progress)
+        eventually(lambda: len(progress.unsettled()) < BACKLOG, SETTLED_WITHIN)
+    fleet.open_gate()
+    eventually(lambda: not progress.unsettled(), SETTLED_WITHIN)
+    eventually(fleet.is_idle, SETTLED_WITHIN)
+    return sent
+
+
+def _play_round(fleet: TruthFleet, turn: Round, progress: Progress) -> None:
+    fleet.gate.unlink(missing_ok=True)
+    node = fleet.doomed(turn.pool)
+    early = [sending.id for sending in turn.sendings if sending.revoke == "early"]
+    if early:
+        fleet.app.control.revoke(early)
+    for sending in turn.sendings:
+        send(fleet.app, sending)
+    for sending in turn.doomed:
+        send(fleet.app, _held_at(fleet, sending))
+    waiting = [sending.id for sending in turn.sendings if sending.revoke == "waiting"]
+    if waiting:
+        fleet.app.control.revoke(waiting)
+    _end_worker(fleet, turn, node, progress)
+    _terminate(fleet, turn, progress)
+
+
+def _held_at(fleet: TruthFleet, sending: Sending) -> Sending:
+    return Sending(sending.id, "held", sending.queue, (str(fleet.gate),)) if sending.task == "held" else sending
+
+
+def send(app: Celery, sending: Sending) -> None:
+    """Publish a task, or the canvas that it stands for."""
+    if sending.task in {"chain", "group"}:
+        first, second, part = (app.signature(name).set(queue=sending.queue) for name in ("first", "second", "part"))
+        parts = [part.clone(args=(number,)) for number in range(2)]
+        steps = [first.clone(args=(1,)), second.clone(args=(2,))]
+        (chain(*steps, app=app) if sending.task == "chain" else group(parts, app=app)).apply_async()
+        return
+    kwargs, options = dict(sending.kwargs), dict(sending.options)
+    app.send_task(sending.task, sending.args, kwargs, task_id=sending.id, queue=sending.queue, **options)
+
+
+def _end_worker(fleet: TruthFleet, turn: Round, node: str, progress: Progress) -> None:
+    """Kill the worker of a scene, or shut it down, once so many tasks have started on it."""
+    if turn.doomed:
+        eventually(lambda: progress.update().starts[node] >= turn.starts, STARTED_WITHIN)
+        (fleet.kill if turn.scene == "kill" else fleet.shut_down)(turn.pool)
+    fleet.open_gate()
+
+
+def _terminate(fleet: TruthFleet, turn: Round, progress: Progress) -> None:
+    """Revoke the tasks that are to be terminated, when they run."""
+    awaited = {sending.id for sending in turn.sendings if sending.revoke == "running"}
+
+    def started() -> bool:
+        found = progress.update().started & awaited
+        if found:
+            fleet.app.control.revoke(list(found), terminate=True)
+            awaited.difference_update(found)
+        return not awaited
+
+    eventually(started, STARTED_WITHIN)

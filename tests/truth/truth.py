@@ -1,0 +1,119 @@
+"""Executions and refusals, put together from facts.
+
+Input: the facts of all processes. Output: publications, messages received, executions with their ends, and refusals.
+Nothing here knows the exporter or Celery's events.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tests.truth.facts import Fact
+
+STATES = {"SUCCESS": "success", "FAILURE": "failure", "RETRY": "retry", "IGNORED": "ignored", "REJECTED": "rejected"}
+"""The names of task_postrun's states in the metrics; "ignored" is in none."""
+LOST, LIMIT = "WorkerLostError", "TimeLimitExceeded"
+
+
+@dataclass(slots=True)
+class Execution:
+    """One execution. ``state`` is empty if its end is not known, "lost" if its worker was killed.
+
+    ``ended_at`` is in epoch seconds. ``runtime`` is what task-succeeded contains, in seconds. ``requeues`` says how the
+    body rejected its message: "late" or "acknowledged".
+    """
+
+    start: Fact
+    state: str = ""
+    ended_at: float = 0.0
+    exception: str = ""
+    reason: str = ""
+    runtime: float | None = None
+    requeues: str = ""
+
+
+@dataclass(slots=True)
+class Truth:
+    """What happened."""
+
+    sent: list[Fact] = field(default_factory=list)
+    received: list[Fact] = field(default_factory=list)
+    executions: list[Execution] = field(default_factory=list)
+    refusals: list[Fact] = field(default_factory=list)
+    broken: list[Fact] = field(default_factory=list)
+
+    def nodes_of(self) -> set[str]:
+        """Return the nodes that executed something."""
+        return {execution.start.node for execution in self.executions}
+
+
+def tell(facts: Iterable[Fact]) -> Truth:
+    """Put the facts of all processes together."""
+    truth = Truth()
+    runs: dict[str, Execution] = {}
+    open_runs: defaultdict[tuple[str, str], list[Execution]] = defaultdict(list)
+    for fact in sorted(facts, key=lambda fact: fact.at):
+        match fact.kind:
+            case "sent":
+                truth.sent.append(fact)
+            case "received":
+                truth.received.append(fact)
+            case "unknown":
+                truth.refusals.append(fact)
+            case "broken":
+                truth.broken.append(fact)
+            case "started":
+                run = runs[fact.run] = Execution(fact)
+                truth.executions.append(run)
+                open_runs[fact.node, fact.id].append(run)
+            case _ if fact.run in runs:
+                _continue(runs[fact.run], fact)
+            case _:
+                _end_from_outside(truth, open_runs[fact.node, fact.id], fact)
+    return truth
+
+
+def _continue(run: Execution, fact: Fact) -> None:
+    """Enter what the process that executes a task wrote about it."""
+    match fact.kind:
+        case "succeeded":
+            run.runtime = fact.value
+        case "failed" | "retried":
+            run.exception = run.exception or fact.detail
+        case "requeues":
+            run.requeues = fact.detail
+        case "dies":
+            run.reason = "dies " + fact.detail
+        case "ended" if not run.state and fact.detail in STATES:
+            run.state, run.ended_at = STATES[fact.detail], fact.at
+
+
+def _end_from_outside(truth: Truth, runs: list[Execution], fact: Fact) -> None:
+    """Enter what the worker's main process wrote: the end of an execution, or a refusal where none is open."""
+    run = next((run for run in runs if not run.state), None)
+    if fact.kind == "revoked":
+        if run is None:
+            truth.refusals.append(fact)
+        else:
+            run.state, run.ended_at, run.reason = "revoked", fact.at, fact.detail
+    elif run is not None and fact.detail != "Reject":
+        run.state, run.ended_at, run.exception = "retry" if fact.kind == "retried" else "failure", fact.at, fact.detail
+
+
+def settle(truth: Truth, ended_nodes: Iterable[str]) -> None:
+    """Give a state to executions whose end nobody reported: killed children whose message returns, killed workers."""
+    ended = set(ended_nodes)
+    for run in truth.executions:
+        if run.state:
+            continue
+        if run.reason == "dies rejected":
+            run.state = "rejected"
+        elif run.start.node in ended:
+            run.state = "lost"
+
+
+def due_at(fact: Fact) -> float:
+    """Return when a publication may start: when it was sent, or its eta if that is later (epoch seconds)."""
+    eta = datetime.fromisoformat(fact.detail).timestamp() if fact.detail else 0.0
+    return max(fact.at, eta)
