@@ -21,7 +21,7 @@ from tests.integration.rabbitmq_server import RabbitServer
 from tests.integration.redis_servers import RedisServer
 from tests.support.waiting import eventually
 from tests.truth.facts import FOLDER, NODE, FactReader, FactWriter
-from tests.truth.generate import POOLS, QUEUES, SHARED
+from tests.truth.generate import DOOMED, POOLS, QUEUES, SHARED
 from tests.truth.signals import Scribe
 from tests.truth.tasks import build
 
@@ -93,14 +93,14 @@ class TruthFleet:
         """Return the node of the worker that scenes of a pool end, started if it does not run."""
         if pool not in self._doomed:
             self._rise(pool, 1)
-        return f"doomed-{pool}.{self._doomed[pool].incarnation}"
+        return f"{DOOMED}{pool}.{self._doomed[pool].incarnation}"
 
     def kill(self, pool: str) -> None:
         """Kill the doomed worker of a pool with SIGKILL, give its messages back, and start it again."""
         doomed = self._note_end(pool, "kill")
         doomed.worker.process.kill()
         if self.rabbit is None:  # RabbitMQ does so itself, when the connection breaks
-            self._restore(f"doomed-{pool}")
+            self._restore(f"{DOOMED}{pool}")
         self._rise(pool, doomed.incarnation + 1)
 
     def shut_down(self, pool: str) -> None:
@@ -117,7 +117,7 @@ class TruthFleet:
 
     def is_idle(self) -> bool:
         """Whether the broker holds no message of a task, neither waiting nor delivered."""
-        queues = [*QUEUES, *(f"doomed-{pool}" for pool in self._doomed)]
+        queues = [*QUEUES, *(f"{DOOMED}{pool}" for pool in self._doomed)]
         if self.rabbit is not None:
             listed = self.rabbit.control("list_queues", "name", "messages", "--no-table-headers")
             lengths = dict(line.split("\t") for line in listed.splitlines() if "\t" in line)
@@ -132,7 +132,7 @@ class TruthFleet:
         return doomed
 
     def _rise(self, pool: str, incarnation: int) -> None:
-        name = f"doomed-{pool}"
+        name = f"{DOOMED}{pool}"
         self._doomed[pool] = Doomed(self._start(pool, name, name, incarnation), incarnation)
 
     def _start(self, pool: str, name: str, queues: str, incarnation: int) -> Worker:

@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple
 POOLS = ("prefork", "threads", "gevent", "solo")
 SHARED = "shared"
 """The queue that every worker consumes; the others are named after the pool that consumes them."""
+DOOMED = "doomed-"
+"""The beginning of the names of workers that scenes end, and of their queues; the pool follows."""
 QUEUES = (*POOLS, SHARED)
 ROUND = 500
 """Tasks in a round, at most."""
@@ -101,7 +103,7 @@ def make_doomed(random: Random, identity: str, pool: str) -> Sending:
     """Make a task for the worker that a scene ends."""
     task = random.choice(("held", "late", "late", "late", "plain", "fail_late", "ignore_late", "requeue", "retry"))
     seconds = {"seconds": random.choice((0.0, 0.05, 0.2))} if task in {"late", "plain"} else {}
-    return Sending(identity, task, f"doomed-{pool}", kwargs=seconds)
+    return Sending(identity, task, f"{DOOMED}{pool}", kwargs=seconds)
 
 
 def make(random: Random, identity: str, kind: str) -> Sending:
