@@ -24,6 +24,8 @@ PAGES = [ROOT / name for name in (
 # Names of other programs and options, which the pages mention beside our own.
 FOREIGN_FLAGS = {
     "--app",
+    "--broker",
+    "--seed",
     "--disable",
     "--fast",
     "--seconds",

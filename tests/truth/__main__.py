@@ -48,10 +48,12 @@ def render(outcome: Outcome) -> str:
     lines += [f"| {kind} | {count:,} |" for kind, count in outcome.kinds.most_common()]
     lines += ["", "| explained kind | events | reason | line of Celery |", "|---|---|---|---|"]
     lines += [
-        f"| {row.kind} | {outcome.explained[row]:,} | {row.reason} | celery/{row.file}:{row.line} |"
+        f"| {row.kind} | {outcome.expected.explained[row]:,} | {row.reason} | celery/{row.file}:{row.line} |"
         for row in EXPLAINED
     ]
-    lines += ["", *(f"DIFFERS: {difference}" for difference in outcome.differences)]
+    lines += ["", *(f"NOT SENT BY CELERY: {line}" for line in outcome.unsent)]
+    lines += [f"WITHOUT AN END: {outcome.unfinished} executions"] if outcome.unfinished else []
+    lines += [*(f"DIFFERS: {difference}" for difference in outcome.differences)]
     lines += [] if outcome.differences else ["nothing differs"]
     return "\n".join([*lines, ""])
 

@@ -1,7 +1,7 @@
 """What Celery never reports: the kinds of difference between what happened and any count of events.
 
-Data only. Each kind names the line of Celery that sends no event. ``tests/unit/truth`` compares the lines with the
-Celery that is installed.
+Data only. Each kind names the line of Celery that sends no event. ``tests/unit/test_truth.py`` compares the lines with
+the Celery that is installed.
 """
 
 from typing import NamedTuple

@@ -1,0 +1,162 @@
+"""The truth harness itself: it finds what is wrong, and expects what happened."""
+
+from pathlib import Path
+from random import Random
+
+import celery
+import pytest
+
+from tests.integration.exporters import Samples
+from tests.truth.compare import differences
+from tests.truth.events import Events
+from tests.truth.expect import (
+    ENDED,
+    EXCEPTIONS,
+    MISSED,
+    RECEIVED,
+    RUNNING,
+    SENT,
+    STARTED,
+    WAIT_SUM,
+    WAITS,
+    Reported,
+    expect,
+)
+from tests.truth.explained import EXPLAINED, IGNORED, KILLED, Explained
+from tests.truth.facts import Fact
+from tests.truth.generate import KINDS, choose_kinds, story
+from tests.truth.truth import settle, tell
+
+STARTS = Fact("started", 11.0, "w.1", "w.1.7", "a", "t", "q", "p", "r")
+STORY = [
+    Fact("sent", 10.0, "publisher", "publisher.1", "a", "t", "q", "p"),
+    Fact("received", 10.5, "w.1", "w.1.7", "a", "t", "q", "p"),
+    STARTS,
+]
+TASK = {"task": "t", "queue": "q"}
+
+
+def sample(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    """Return the key of a sample."""
+    return name, frozenset(labels.items())
+
+
+def expected(*facts: Fact, killed: str = "", events: Events | None = None) -> Samples:
+    """Return what has to be counted for facts; ``killed`` is a worker that was."""
+    ended = {killed: ("kill", 7)} if killed else {}
+    truth = tell([*STORY, *facts])
+    settle(truth, ended)
+    return expect(truth, Reported(events or Events([]), ended)).samples
+
+
+def of_run(kind: str, at: float, detail: str = "", value: float = 0.0) -> Fact:
+    """Return a fact of the execution."""
+    return STARTS._replace(kind=kind, at=at, detail=detail, value=value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        sample(SENT, **TASK),
+        sample(RECEIVED, **TASK),
+        sample(STARTED, **TASK),
+        sample(ENDED, **TASK, state="failure"),
+        sample(EXCEPTIONS, task="t", exception="ValueError"),
+        sample(WAITS, **TASK),
+        sample(RUNNING, **TASK),
+        sample(MISSED, worker="w"),
+        sample(ENDED, task="t", queue="unknown", state="success"),
+    ],
+    ids=str,
+)
+def test_a_wrong_number_is_found(key: tuple[str, frozenset[tuple[str, str]]]) -> None:
+    """A count that is wrong by one is the one difference, in whatever sample it stands."""
+    right = expected(of_run("failed", 12.0, "ValueError"), of_run("ended", 12.0, "FAILURE"))
+    assert differences(right, right) == []
+    wrong = {**right, key: right.get(key, 0.0) + 1}
+    (found,) = differences(right, wrong)
+    assert (found.name, frozenset(found.labels.items())) == key
+    assert found.found == found.expected + 1
+
+
+def test_a_missing_sample_is_found() -> None:
+    """A sample that is not shown at all is a difference, too."""
+    right = expected(of_run("ended", 12.0, "SUCCESS"))
+    shown = {key: value for key, value in right.items() if key[0] != ENDED}
+    assert ["expected 1, found 0"] == [str(found).rpartition(": ")[2] for found in differences(right, shown)]
+
+
+def test_sums_may_differ_a_little() -> None:
+    """A sum of seconds differs if it is wrong by more than a quarter of a second for each observation."""
+    right = expected(of_run("ended", 12.0, "SUCCESS"))
+    key = sample(WAIT_SUM, **TASK)
+    assert right[key] == 1.0
+    assert differences(right, {**right, key: 1.2}) == []
+    assert [WAIT_SUM] == [found.name for found in differences(right, {**right, key: 1.3})]
+
+
+def test_an_ignored_execution_has_no_end() -> None:
+    """Ignore is explained: the execution counts as started, and its end not at all."""
+    truth = tell([*STORY, of_run("ended", 12.0, "IGNORED")])
+    outcome = expect(truth, Reported(Events([]), {}))
+    assert outcome.explained == {IGNORED: 1}
+    assert ENDED not in {name for name, _ in outcome.samples}
+
+
+def test_what_a_killed_worker_did_not_send_is_explained() -> None:
+    """Of a worker that was killed only those facts are expected whose event left it."""
+    received = {"type": "task-received", "uuid": "a", "pid": 7}
+    truth = tell([*STORY])
+    settle(truth, {"w.1": ("kill", 7)})
+    outcome = expect(truth, Reported(Events([received]), {"w.1": ("kill", 7)}))
+    assert outcome.explained == {KILLED: 2}
+    assert {SENT, RECEIVED} == {name for name, _ in outcome.samples}
+
+
+def test_an_execution_without_an_end_is_expected_nowhere() -> None:
+    """An execution that nothing ended is no difference that could go unnoticed: no exporter counts its state."""
+    assert expected()[sample(ENDED, **TASK, state="none")] == 1
+
+
+def test_the_main_process_ends_what_its_child_could_not() -> None:
+    """A failure or a revocation that the worker's main process writes ends the execution that is open there."""
+    failed = Fact("failed", 12.0, "w.1", "w.1.7", "a", detail="TimeLimitExceeded")
+    assert expected(failed)[sample(EXCEPTIONS, task="t", exception="TimeLimitExceeded")] == 1
+    revoked = Fact("revoked", 12.0, "w.1", "w.1.7", "a", "t", "q", "p", detail="terminated")
+    assert expected(revoked)[sample(ENDED, **TASK, state="revoked")] == 1
+
+
+def test_what_celery_did_not_send_is_told_apart() -> None:
+    """A fact without its event is a difference of Celery's, and named."""
+    truth = tell([*STORY, of_run("ended", 12.0, "SUCCESS")])
+    kinds = ("task-received", "task-started")
+    events = Events([{"type": kind, "uuid": "a", "pid": 7} for kind in kinds])
+    assert events.disagreements(truth, {"w.1": 7}) == ["a on w.1: 1 task-succeeded happened, 0 sent"]
+
+
+def test_a_seed_is_a_story() -> None:
+    """The same seed tells the same story, another one another, and each has as many tasks as were wanted."""
+    first, again, other = (list(story(seed, 300)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    for rounds in (first, other):
+        assert sum(len(turn.sendings) + len(turn.doomed) for turn in rounds) == 300
+    assert {"kill", "shutdown"} == {turn.scene for turn in first}
+    assert all(turn.doomed for turn in first)
+
+
+def test_a_story_has_every_kind() -> None:
+    """Each kind of task is sent at least once."""
+    assert set(KINDS) == set(choose_kinds(Random(1), len(KINDS)))  # noqa: S311 -- a story, no secret
+
+
+def test_few_kinds_are_explained() -> None:
+    """At most six kinds of difference are explained."""
+    assert len(EXPLAINED) <= 6
+
+
+@pytest.mark.parametrize("row", EXPLAINED, ids=lambda row: row.kind)
+def test_an_explanation_names_a_line_of_celery(row: Explained) -> None:
+    """The line that an explanation names stands in the Celery that is installed."""
+    text = (Path(celery.__file__).parent / row.file).read_text(encoding="utf-8").splitlines()[row.line - 1]
+    assert row.code == text.strip()
