@@ -111,8 +111,12 @@ class TruthFleet:
         doomed.worker.process.ended(60)
         self._rise(pool, doomed.incarnation + 1)
 
+    def close_gate(self) -> None:
+        """Use another gate from now on, which is closed; earlier ones stay open."""
+        self.gate = self.folder / f"gate-{len(self.endings)}"
+
     def open_gate(self) -> None:
-        """Let the held tasks go on."""
+        """Let the tasks that are held at the current gate go on."""
         self.gate.touch()
 
     def is_idle(self) -> bool:

@@ -85,7 +85,6 @@ def play(fleet: TruthFleet, rounds: Iterable[Round]) -> int:
         sent += len(turn.sendings) + len(turn.doomed)
         _play_round(fleet, turn, progress)
         eventually(lambda: len(progress.unsettled()) < BACKLOG, SETTLED_WITHIN)
-    fleet.open_gate()
 
     def over() -> bool:
         left = progress.unsettled() - progress.undelivered()
@@ -97,8 +96,9 @@ def play(fleet: TruthFleet, rounds: Iterable[Round]) -> int:
 
 
 def _play_round(fleet: TruthFleet, turn: Round, progress: Progress) -> None:
-    fleet.gate.unlink(missing_ok=True)
     node = fleet.doomed(turn.pool)
+    fleet.close_gate()
+    starts = progress.update().starts[node] + turn.starts
     early = [sending.id for sending in turn.sendings if sending.revoke == "early"]
     if early:
         fleet.app.control.revoke(early)
@@ -109,7 +109,10 @@ def _play_round(fleet: TruthFleet, turn: Round, progress: Progress) -> None:
     waiting = [sending.id for sending in turn.sendings if sending.revoke == "waiting"]
     if waiting:
         fleet.app.control.revoke(waiting)
-    _end_worker(fleet, turn, node, progress)
+    if turn.doomed:
+        eventually(lambda: progress.update().starts[node] >= starts, STARTED_WITHIN)
+        (fleet.kill if turn.scene == "kill" else fleet.shut_down)(turn.pool)
+    fleet.open_gate()
     _terminate(fleet, turn, progress)
 
 
@@ -127,14 +130,6 @@ def send(app: Celery, sending: Sending) -> None:
         return
     kwargs, options = dict(sending.kwargs), dict(sending.options)
     app.send_task(sending.task, sending.args, kwargs, task_id=sending.id, queue=sending.queue, **options)
-
-
-def _end_worker(fleet: TruthFleet, turn: Round, node: str, progress: Progress) -> None:
-    """Kill the worker of a scene, or shut it down, once so many tasks have started on it."""
-    if turn.doomed:
-        eventually(lambda: progress.update().starts[node] >= turn.starts, STARTED_WITHIN)
-        (fleet.kill if turn.scene == "kill" else fleet.shut_down)(turn.pool)
-    fleet.open_gate()
 
 
 def _terminate(fleet: TruthFleet, turn: Round, progress: Progress) -> None:
