@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from tests.integration.exporters import Samples
 from tests.truth.events import ENDS, Events
-from tests.truth.explained import IGNORED, KILLED, REQUEUED, SHUT_DOWN, Explained
+from tests.truth.explained import EXPIRED, IGNORED, KILLED, REQUEUED, SHUT_DOWN, Explained
 from tests.truth.facts import Fact
+from tests.truth.generate import EXPIRING
 from tests.truth.truth import Execution, Truth, due_at
 
 SENT, RECEIVED, STARTED = "celery_tasks_sent_total", "celery_tasks_received_total", "celery_tasks_started_total"
@@ -33,7 +34,6 @@ class Expected:
 
     samples: Samples = field(default_factory=lambda: defaultdict(float))
     explained: Counter[Explained] = field(default_factory=Counter)
-    tasks: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, name: str, value: float = 1, **labels: str) -> None:
         """Add to a sample."""
@@ -52,6 +52,7 @@ class Reported:
         if fact.node not in self._ended:
             return None
         scene, pid = self._ended[fact.node]
+        pid = fact.pid if fact.kind == "sent" else pid  # a child sends task-sent itself
         first = next(iter(kinds))
         self._seen[first, fact.id, fact.node] += 1
         sent = max(self._events.count(kind, fact.id, pid) for kind in kinds)
@@ -61,14 +62,18 @@ class Reported:
 def expect(truth: Truth, reported: Reported) -> Expected:
     """Derive what the exporter has to count."""
     expected = Expected()
+    publications = {}
     for fact in truth.sent:
-        expected.add(SENT, task=fact.task, queue=fact.queue)
+        if not _is_missing(expected, reported, fact, ("task-sent",)):
+            expected.add(SENT, task=fact.task, queue=fact.queue)
+            publications[fact.publication] = fact
     for fact in truth.received:
         if not _is_missing(expected, reported, fact, ("task-received",)):
             expected.add(RECEIVED, task=fact.task, queue=fact.queue)
     for fact in truth.refusals:
         _expect_refusal(expected, reported, fact)
-    publications = {fact.publication: fact for fact in truth.sent}
+    met = {fact.publication for fact in (*truth.received, *truth.refusals)}
+    expected.explained[EXPIRED] += sum(fact.task == EXPIRING and fact.publication not in met for fact in truth.sent)
     for run in truth.executions:
         _expect_run(expected, reported, run, publications)
     return expected

@@ -45,5 +45,12 @@ SHUT_DOWN = Explained(
     70,
     "ignore_errors(c, dispatcher.disable)",
 )
-EXPLAINED = (IGNORED, REQUEUED, KILLED, SHUT_DOWN)
+EXPIRED = Explained(
+    "expired in RabbitMQ",
+    "expires is the message's time to live as well: RabbitMQ drops the message, and no worker learns of it.",
+    "app/base.py",
+    1177,
+    'options["expiration"] = expires_s',
+)
+EXPLAINED = (IGNORED, REQUEUED, KILLED, SHUT_DOWN, EXPIRED)
 """All kinds. There are at most six."""

@@ -38,6 +38,11 @@ class Fact(NamedTuple):
     detail: str = ""
     value: float = 0.0
 
+    @property
+    def pid(self) -> int:
+        """The process that wrote it."""
+        return int(self.process.rpartition(".")[2])
+
 
 class FactWriter:
     """Appends facts to a file of this process. A forked child opens a file of its own."""

@@ -14,6 +14,8 @@ SHARED = "shared"
 """The queue that every worker consumes; the others are named after the pool that consumes them."""
 DOOMED = "doomed-"
 """The beginning of the names of workers that scenes end, and of their queues; the pool follows."""
+EXPIRING = "expiring"
+"""The task that is sent with ``expires``."""
 QUEUES = (*POOLS, SHARED)
 ROUND = 500
 """Tasks in a round, at most."""
@@ -147,7 +149,7 @@ def _make_delayed(random: Random, sending: Sending) -> Sending:
 
 
 def _make_expired(_: Random, sending: Sending) -> Sending:
-    return replace(sending, task="expiring", options={"expires": -1})
+    return replace(sending, task=EXPIRING, options={"expires": -1})
 
 
 def _make_expiring(random: Random, sending: Sending) -> Sending:

@@ -11,7 +11,7 @@ from celery import Celery, chain, group
 from tests.support.waiting import eventually
 from tests.truth.facts import Fact
 from tests.truth.fleet import TruthFleet
-from tests.truth.generate import DOOMED, Round, Sending
+from tests.truth.generate import DOOMED, EXPIRING, Round, Sending
 
 STARTED_WITHIN, SETTLED_WITHIN = 120.0, 120.0
 BACKLOG = 400
@@ -27,13 +27,14 @@ class Progress:
         self._sent: set[str] = set()
         self._ended: set[str] = set()
         self._put_back: set[str] = set()
-        self._doomed: set[str] = set()
+        self._perishable: set[str] = set()
         self._received: set[str] = set()
         self._failed: set[str] = set()
         self._publications: defaultdict[str, set[str]] = defaultdict(set)
         self._of_node: defaultdict[str, set[str]] = defaultdict(set)
         self.started: set[str] = set()
         self.starts: Counter[str] = Counter()
+        self.held: Counter[str] = Counter()
 
     def update(self) -> "Progress":
         """Read the facts that were written since the last call."""
@@ -51,23 +52,25 @@ class Progress:
         return self._sent - self._ended.union(*lost)
 
     def undelivered(self) -> set[str]:
-        """Return the publications that may have died with a worker that was killed before it received them.
+        """Return the publications that may never be received.
 
-        kombu takes a message off its list, and enters it as unacknowledged afterwards: SIGKILL in between loses it.
+        kombu takes a message off Redis's list, and enters it as unacknowledged afterwards: a worker that is killed in
+        between loses it. RabbitMQ drops messages whose time to live is over (``expires``).
         """
-        return self._doomed - self._received
+        return self._perishable - self._received
 
     def _enter(self, fact: Fact) -> None:
         match fact.kind:
             case "sent":
                 self._sent.add(fact.publication)
-                if fact.queue.startswith(DOOMED):
-                    self._doomed.add(fact.publication)
+                if fact.queue.startswith(DOOMED) or fact.task == EXPIRING:
+                    self._perishable.add(fact.publication)
             case "received":
                 self._received.add(fact.publication)
             case "started":
                 self.started.add(fact.id)
                 self.starts[fact.node] += 1
+                self.held[fact.node] += fact.task == "held"
                 self._publications[fact.id].add(fact.publication)
                 self._of_node[fact.node].add(fact.publication)
             case "requeues" if fact.detail == "late":
@@ -98,7 +101,7 @@ def play(fleet: TruthFleet, rounds: Iterable[Round]) -> int:
 def _play_round(fleet: TruthFleet, turn: Round, progress: Progress) -> None:
     node = fleet.doomed(turn.pool)
     fleet.close_gate()
-    starts = progress.update().starts[node] + turn.starts
+    starts, held = progress.update().starts[node] + turn.starts, progress.held[node]
     early = [sending.id for sending in turn.sendings if sending.revoke == "early"]
     if early:
         fleet.app.control.revoke(early)
@@ -110,7 +113,8 @@ def _play_round(fleet: TruthFleet, turn: Round, progress: Progress) -> None:
     if waiting:
         fleet.app.control.revoke(waiting)
     if turn.doomed:
-        eventually(lambda: progress.update().starts[node] >= starts, STARTED_WITHIN)
+        # A held task occupies a slot until the gate opens, so that more starts may never come.
+        eventually(lambda: progress.update().starts[node] >= starts or progress.held[node] > held, STARTED_WITHIN)
         (fleet.kill if turn.scene == "kill" else fleet.shut_down)(turn.pool)
     fleet.open_gate()
     _terminate(fleet, turn, progress)

@@ -15,6 +15,7 @@ from tests.truth.expect import (
     MISSED,
     RECEIVED,
     RUNNING,
+    RUNTIME_SUM,
     SENT,
     STARTED,
     WAIT_SUM,
@@ -87,19 +88,27 @@ def test_a_missing_sample_is_found() -> None:
 
 
 def test_sums_may_differ_a_little() -> None:
-    """A sum of seconds differs if it is wrong by more than a quarter of a second for each observation."""
+    """A sum of waiting times may differ by what passes between an act and its event, and by no more."""
     right = expected(of_run("ended", 12.0, "SUCCESS"))
     key = sample(WAIT_SUM, **TASK)
     assert right[key] == 1.0
-    assert differences(right, {**right, key: 1.2}) == []
-    assert [WAIT_SUM] == [found.name for found in differences(right, {**right, key: 1.3})]
+    assert differences(right, {**right, key: 1.5}) == []
+    assert [WAIT_SUM] == [found.name for found in differences(right, {**right, key: 1.6})]
+
+
+def test_the_runtime_of_a_success_is_exact() -> None:
+    """The runtime of a success is Celery's own number, which may not differ."""
+    right = expected(of_run("succeeded", 12.0, value=0.75), of_run("ended", 12.0, "SUCCESS"))
+    key = sample(RUNTIME_SUM, **TASK, state="success")
+    assert right[key] == 0.75
+    assert [RUNTIME_SUM] == [found.name for found in differences(right, {**right, key: 0.751})]
 
 
 def test_an_ignored_execution_has_no_end() -> None:
     """Ignore is explained: the execution counts as started, and its end not at all."""
     truth = tell([*STORY, of_run("ended", 12.0, "IGNORED")])
     outcome = expect(truth, Reported(Events([]), {}))
-    assert outcome.explained == {IGNORED: 1}
+    assert +outcome.explained == {IGNORED: 1}
     assert ENDED not in {name for name, _ in outcome.samples}
 
 
@@ -109,7 +118,7 @@ def test_what_a_killed_worker_did_not_send_is_explained() -> None:
     truth = tell([*STORY])
     settle(truth, {"w.1": ("kill", 7)})
     outcome = expect(truth, Reported(Events([received]), {"w.1": ("kill", 7)}))
-    assert outcome.explained == {KILLED: 2}
+    assert +outcome.explained == {KILLED: 2}
     assert {SENT, RECEIVED} == {name for name, _ in outcome.samples}
 
 
