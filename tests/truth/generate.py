@@ -65,12 +65,12 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     "ignore": Kind(2), "ignore_late": Kind(1), "reject": Kind(2), "reject_acknowledged": Kind(1),
     "requeue": Kind(2), "requeue_acknowledged": Kind(1), "replaced": Kind(3),
     "retry": Kind(5), "retry_later": Kind(4), "retry_elsewhere": Kind(4), "retried_by_itself": Kind(4),
-    "given_up": Kind(3), "launch": Kind(3), "chain": Kind(2), "group": Kind(1),
+    "given_up": Kind(3), "retry_without_cause": Kind(2), "launch": Kind(3), "chain": Kind(2), "group": Kind(1),
     "delayed": Kind(3), "expired": Kind(2), "expiring": Kind(1), "unregistered": Kind(0.5),
     "revoked_early": Kind(1), "revoked_waiting": Kind(1), "revoked_scheduled": Kind(1),
     "terminated": Kind(0.25, LIMITED), "overrun_hard": Kind(0.25, LIMITED), "overrun_soft": Kind(0.3, FORKED),
     "unlimited": Kind(0.1, ("threads", "solo")),
-    "kill_child": Kind(0.25, FORKED), "kill_child_late": Kind(0.25, FORKED),
+    "kill_child": Kind(0.25, FORKED), "kill_child_late": Kind(0.25, FORKED), "kill_child_retried": Kind(0.2, FORKED),
 })  # fmt: skip
 """What is sent, and how often; one of each is sent at least."""
 

@@ -75,7 +75,7 @@ class Progress:
                 self._of_node[fact.node].add(fact.publication)
             case "requeues" if fact.detail == "late":
                 self._put_back.add(fact.run)
-            case "ended" | "revoked" | "unknown" if fact.run not in self._put_back:
+            case "ended" | "revoked" | "unknown" | "retried" if fact.run not in self._put_back:
                 self._ended.add(fact.publication)
             case "failed" if not fact.publication:  # in the main process, which names the task id alone
                 self._failed.add(fact.id)

@@ -103,8 +103,8 @@ class Scribe:
             self._writer.write(Fact("failed", CLOCK.now(), id=task_id, detail=type(exception).__name__))
 
     def retried(self, request: Any, reason: Any, **_: object) -> None:  # noqa: ANN401 -- as above
-        """Write the class of the exception behind a retry."""
-        self.note("retried", request, type(reason.exc).__name__)
+        """Write the class of the exception behind a retry, or of Retry itself if there is none."""
+        self.note("retried", request, type(reason.exc or reason).__name__)
 
     def revoked(self, request: Any, *, terminated: bool, expired: bool, **_: object) -> None:  # noqa: ANN401 -- as above
         """Write that the worker refused a message, or terminated an execution."""

@@ -86,6 +86,11 @@ def _retry(self: Any, *, times: int = 1, countdown: float = 0.0, queue: str = ""
         raise self.retry(exc=KeyError("x"), countdown=countdown, max_retries=times, **options)
 
 
+def _retry_without_cause(self: Any, *, times: int = 1) -> None:  # noqa: ANN401 -- as above
+    """Retry so many times without an exception; with no retry left, Celery raises MaxRetriesExceededError."""
+    raise self.retry(countdown=0, max_retries=times)
+
+
 def _replace(self: Any, *, queue: str = "") -> None:  # noqa: ANN401 -- as above
     """Go on as another task under the same id, on another queue if one is named."""
     signature = self.app.signature("replacement", args=(1,))
@@ -127,6 +132,8 @@ class Outcomes:
         app.task(requeue, name="requeue_acknowledged", bind=True)
         app.task(kill_child, name="kill_child", bind=True)
         app.task(kill_child, name="kill_child_late", bind=True, acks_late=True, reject_on_worker_lost=True)
+        options = {"bind": True, "retry_on_worker_lost": True, "default_retry_delay": 0}
+        app.task(kill_child, name="kill_child_retried", **options)
 
     def requeue(self, task: Any) -> None:  # noqa: ANN401 -- as above
         """Put the message back once, if it is not acknowledged yet."""
@@ -136,7 +143,7 @@ class Outcomes:
 
     def kill_child(self, task: Any) -> None:  # noqa: ANN401 -- as above
         """Kill the child process, once."""
-        if not task.request.delivery_info.get("redelivered"):
+        if not task.request.delivery_info.get("redelivered") and not task.request.retries:
             self._scribe.note("dies", task.request, "rejected" if task.reject_on_worker_lost else "")
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -159,6 +166,7 @@ def _add_retries(app: Celery) -> None:
     app.task(_lose_key, name="given_up", bind=True, **once)
     for name in ("retry", "retry_later", "retry_elsewhere"):
         app.task(_retry, name=name, bind=True)
+    app.task(_retry_without_cause, name="retry_without_cause", bind=True)
 
 
 def _overrun() -> None:
