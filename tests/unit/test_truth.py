@@ -68,7 +68,7 @@ def of_run(kind: str, at: float, detail: str = "", value: float = 0.0) -> Fact:
         sample(MISSED, worker="w"),
         sample(ENDED, task="t", queue="unknown", state="success"),
     ],
-    ids=str,
+    ids=lambda key: f"{key[0]}-{'-'.join(value for _, value in sorted(key[1]))}",
 )
 def test_a_wrong_number_is_found(key: tuple[str, frozenset[tuple[str, str]]]) -> None:
     """A count that is wrong by one is the one difference, in whatever sample it stands."""
