@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 from tests.truth.facts import FOLDER, NODE, FactReader, FactWriter
 from tests.truth.generate import DOOMED, POOLS, QUEUES, SHARED
 from tests.truth.signals import Scribe
-from tests.truth.tasks import build
+from tests.truth.tasks import publisher
 
 BrokerKind = Literal["redis", "rabbitmq"]
 CHILDREN = {"prefork": "2", "threads": "4", "gevent": "20", "solo": "1"}
@@ -164,6 +164,6 @@ class TruthFleet:
         scribe = Scribe(FactWriter(self.reader.folder, "publisher"))
         scribe.connect()
         ending.callback(scribe.disconnect)
-        app = build(self.broker.url(), "", scribe)
+        app = publisher(self.broker.url())
         ending.callback(app.close)
         return app

@@ -1,7 +1,7 @@
 """The Celery application of a truth run: a task for each way in which an execution can go.
 
-Input: a broker URL and a result backend. Output: the application, which publishers build and workers import through
-``worker_app``. A task whose end no signal reports announces it as a fact before it happens.
+Input: a broker URL and a result backend. Output: the application that workers import through ``worker_app``, and one
+without tasks for publishers. A task whose end no signal reports writes it as a fact beforehand.
 """
 
 import os
@@ -25,19 +25,25 @@ UNLIMITED = {"threads", "solo"}
 """Pools that don't keep time limits, on which an overrun is short."""
 
 
+def publisher(broker_url: str) -> Celery:
+    """Build an application without tasks and results, to publish with."""
+    app = Celery("truth", broker=broker_url, set_as_current=False)
+    app.conf.task_send_sent_event = True
+    return app
+
+
 def build(broker_url: str, backend: str, scribe: Scribe) -> Celery:
-    """Build the application; ``backend`` may be empty for a publisher that needs no results."""
-    app = Celery("truth", broker=broker_url, backend=backend or None, set_as_current=False)
+    """Build the application with all tasks, for a worker."""
+    app = publisher(broker_url)
     app.conf.update(
-        task_send_sent_event=True,
+        result_backend=backend,
+        result_expires=600,
         broker_connection_retry_on_startup=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
-        result_expires=600,
     )
     for name in ("plain", "first", "second", "part", "body", "replacement", "late", "delayed", "expiring", "revocable"):
-        app.task(_work, name=name)
-    app.tasks["late"].acks_late = True
+        app.task(_work, name=name, acks_late=name == "late")
     _add_ends(app)
     Outcomes(scribe).add(app)
     _add_retries(app)
