@@ -53,7 +53,7 @@ class Lab:
         limits = tasks or task_limits()
         names, self.runs = Names(self.store, limits), Runs(self.store, Tracking(limits.tracked))
         self.workers = Workers(self.store, self.clock, workers or worker_limits(), self.runs, names.forget_worker)
-        self.tasks = Tasks(self.store, self.workers, names, limits, exemplars=True)
+        self.tasks = Tasks(self.store, self.workers, names, limits)
         self.tasks.now = self.clock.monotonic()
         # As after the first second, in which it was waited for in vain.
         self.tasks._holding.sent_seen = False

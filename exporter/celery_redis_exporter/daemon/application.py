@@ -47,7 +47,7 @@ class Application:
         limits = options.task_limits(settings)
         names, runs = Names(self.store, limits), Runs(self.store, Tracking(limits.tracked))
         self.workers = Workers(self.store, clock, options.worker_limits(settings), runs, names.forget_worker)
-        self.tasks = Tasks(self.store, self.workers, names, limits, exemplars=settings.events.exemplars)
+        self.tasks = Tasks(self.store, self.workers, names, limits)
         refuse = partial(self.store.refuse, QUEUE_LENGTH)
         self.queues = Queues(self.tasks, settings.queues.names, settings.queues.max, refuse, settings.series.ttl)
         self.broker = build_broker(settings, endpoints, self.queues, self.store, clock)

@@ -35,6 +35,7 @@ def task_limits(settings: Settings) -> TaskLimits:
             name: Plan(options.expected_interval, options.runtime_threshold, options.buckets)
             for name, options in settings.tasks.items()
         },
+        exemplars=settings.events.exemplars,
         by_shadow=settings.names.by_shadow,
     )
 

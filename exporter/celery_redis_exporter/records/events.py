@@ -98,7 +98,7 @@ class TaskRevoked(Struct, tag_field="type", tag="task-revoked", gc=False):
     hostname: Text
     terminated: bool | None = None
     expired: bool | None = None
-    signum: int | Text | None = None
+    signum: Count | Text | None = None
 
 
 class TaskCancelled(Struct, tag_field="type", tag="task-cancelled", gc=False):

@@ -47,14 +47,7 @@ class Tasks:
     """
 
     def __init__(
-        self,
-        store: Store,
-        workers: Workers,
-        names: Names,
-        limits: TaskLimits,
-        *,
-        exemplars: bool,
-        routes: Routes | None = None,
+        self, store: Store, workers: Workers, names: Names, limits: TaskLimits, routes: Routes | None = None
     ) -> None:
         self.routes = routes or Routes()
         self._destination = self.routes.destination
@@ -70,7 +63,7 @@ class Tasks:
         self._limits = limits
         self._holding = Holding(names)
         self._patient = True
-        self._exemplars = exemplars
+        self._exemplars = limits.exemplars
 
     def fold_sent(self, event: TaskSent) -> None:
         """Fold task-sent: the only event that names the queue."""

@@ -23,7 +23,8 @@ class TaskLimits:
     """Bounds: tasks held, seconds they are held, (task, queue) pairs, their idle seconds, exception classes per task.
 
     Besides the number of failures kept to be shown, what tasks are shown as, and what is planned for them. With
-    ``by_shadow`` a task that was published with ``shadow`` is counted under that name.
+    ``exemplars`` a failure has the id of its task; with ``by_shadow`` a task that was published with ``shadow`` is
+    counted under that name.
     """
 
     tracked: int
@@ -34,7 +35,8 @@ class TaskLimits:
     failures: int
     naming: Naming
     plans: Mapping[str, Plan]
-    by_shadow: bool = False
+    exemplars: bool
+    by_shadow: bool
 
 
 class Tracking(dict[str, Task]):

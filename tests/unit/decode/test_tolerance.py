@@ -51,7 +51,7 @@ GOOD: dict[str, object] = {
     "retries": 2, "runtime": 0.5, "exception": "KeyError()", "traceback": "T", "requeue": True, "terminated": True,
     "expired": False, "pid": 9, "freq": 2.0, "active": 1, "processed": 3, "loadavg": [0.1, 0.2, 0.3],
     "sw_ident": "py-celery", "sw_ver": "5.7.0", "sw_sys": "Linux", "queues": ["mail"], "concurrency": 4,
-    "exchange": "e", "routing_key": "k",
+    "exchange": "e", "routing_key": "k", "signum": 15,
 }  # fmt: skip
 READ: dict[str, dict[str, object]] = {
     "uuid": {"text": "text", "number": "7"}, "timestamp": NUMBER, "hostname": NAME, "name": NAME, "queue": NAME,
@@ -60,7 +60,7 @@ READ: dict[str, dict[str, object]] = {
     "requeue": {}, "terminated": {}, "expired": {}, "pid": NUMBER, "freq": NUMBER, "active": NUMBER,
     "processed": NUMBER, "loadavg": {}, "sw_ident": {"text": "text"}, "sw_ver": {"text": "text"},
     "sw_sys": {"text": "text"}, "queues": {"text": ["text"], "huge text": [cut_name("x" * 100_000)]},
-    "concurrency": NUMBER, "exchange": NAME, "routing_key": NAME,
+    "concurrency": NUMBER, "exchange": NAME, "routing_key": NAME, "signum": {"text": "text", "number": 7},
 }  # fmt: skip
 """What is read of a field in another shape; what is not here is absent."""
 REQUIRED = {"uuid", "timestamp", "hostname"}
