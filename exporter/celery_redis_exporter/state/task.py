@@ -82,7 +82,7 @@ class Publication(Struct, eq=False, gc=False):
     """One publication of a task id: the first one, a retry, a replacement, or another one by a client.
 
     ``name`` is the task's as events contain it, ``retries`` is None where no event contained it. ``known_at`` is the
-    time stamp of the first event about it, ``sent_at`` that of its task-sent, all in epoch seconds as ``eta``.
+    earliest time stamp of an event about it, ``sent_at`` that of its task-sent, all in epoch seconds as ``eta``.
     ``sent_at`` is None where the task-sent was not received, which ``awaits_sent`` expects to arrive late. ``taken`` is
     True once a worker received it, until that puts it back; ``delivered`` stays True, ``returned`` says that one put it
     back. ``ended`` is True once a run of it ended. ``waiting`` is the gauge that counts it while
@@ -280,6 +280,8 @@ class Task(Struct, eq=False, gc=False):
     ) -> Run:
         """Add a run."""
         waits = not publication.delivered or self._is_broadcast(worker, publication, received_at)
+        if received_at is not None and received_at < publication.known_at:
+            publication.known_at = received_at  # a client stamps task-sent after it published
         run = Run(worker, publication, series, received_at, waits)
         publication.taken = publication.delivered = True
         self.runs = (*self.runs, run)

@@ -329,7 +329,8 @@ class Tasks:
         """Enter a task-sent that arrived after its publication was received, or even started."""
         publication.awaits_sent = False
         publication.retries = event.retries
-        publication.sent_at = publication.known_at = event.timestamp
+        publication.sent_at = event.timestamp
+        publication.known_at = min(publication.known_at, event.timestamp)
         publication.eta = eta or publication.eta
         for series, started_at in publication.unsent:
             series.wait.observe_delay(started_at, event.timestamp, publication.eta, event.uuid)

@@ -287,3 +287,20 @@ def test_one_redelivered_task_runs_on_both_workers_that_report_it(lab: Lab) -> N
         lab.succeeded("a", 5, worker=worker)
     assert {"success": 2} == lab.ends()
     assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+
+
+def test_a_task_sent_that_is_stamped_after_the_replacement(lab: Lab) -> None:
+    """A client stamps task-sent after it published: a replacement that was published before that still replaces."""
+    lab.received("a", 0, "replaced")
+    lab.sent("a", 0.0014, "replacement")
+    lab.started("a", 0.0002)
+    lab.received("a", 0.0046, "replacement")
+    lab.sent("a", 0.0057, "replaced")
+    lab.started("a", 0.0048)
+    lab.succeeded("a", 0.0064, 0.0015)
+    lab.advance(2)
+    assert ({}, {"success": 1}) == (lab.ends("replaced"), lab.ends("replacement"))
+    assert (0, 0) == (
+        lab.value(rows.TASKS_RUNNING, "replaced", "q"),
+        lab.value(rows.TASKS_RUNNING, "replacement", "q"),
+    )
