@@ -11,8 +11,8 @@ from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.task import MOST_AT_ONCE, Run, Task, Worker
 from celery_redis_exporter.state.tracking import Tracking
 
-REJECTION_SECONDS = 5.0
-UNSETTLED_SECONDS = 15.0
+CERTAIN_SECONDS = 5.0
+UNCERTAIN_SECONDS = 15.0
 """Enough for two heartbeats at five seconds each. A worker without heartbeats sends no later time stamp."""
 
 
@@ -62,20 +62,21 @@ class Runs:
             self.close([min(running, key=lambda run: run.started_at)], "count")
         task.runs = tuple(run for run in task.runs if run.running or not run.started_at)
 
-    def settle_rejections(self, worker: Worker, *, at: float, now: float) -> None:
-        """Count the task-rejected that no task-failed followed.
+    def settle_ends(self, worker: Worker, *, at: float, now: float) -> None:
+        """Count the ends that no other event corrected.
 
         With ``acks_on_failure_or_timeout=False`` Celery rejects the message of a task that failed, writes the result
-        and sends task-failed then (``Request.on_failure``). So a rejection is certain REJECTION_SECONDS later by the
-        worker's own clock, of which ``at`` is the latest time stamp, or UNSETTLED_SECONDS later by ours (``now``).
+        and sends task-failed then (``Request.on_failure``). gevent and eventlet report a task that was terminated as
+        succeeded without a runtime, and as revoked. So such an end is certain CERTAIN_SECONDS later by the worker's own
+        clock, of which ``at`` is the latest time stamp, or UNCERTAIN_SECONDS later by ours (``now``).
         """
         left = []
-        for rejection in worker.rejected:
-            if at - rejection.at >= REJECTION_SECONDS or now - rejection.since >= UNSETTLED_SECONDS:
-                rejection.run.series.rejected.value += 1
+        for end in worker.uncertain:
+            if at - end.at >= CERTAIN_SECONDS or now - end.since >= UNCERTAIN_SECONDS:
+                end.count()
             else:
-                left.append(rejection)
-        worker.rejected = left
+                left.append(end)
+        worker.uncertain = left
 
     def count_evicted(self, reason: str, count: int) -> None:
         """Count runs or tasks that are given up."""

@@ -25,6 +25,8 @@ from celery_redis_exporter.state.ledger import StartsLedger
 from celery_redis_exporter.state.worker import UNTOLD, Doubt, Presence, Questions, Setup
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celery_redis_exporter.catalog import Metric
     from celery_redis_exporter.state.series import Series
     from celery_redis_exporter.state.task_series import TaskSeries
@@ -47,7 +49,7 @@ class Worker:
     heartbeats', which are younger, before inspect's. Until ``seeding_until`` (monotonic) the worker is expected to
     tell what tasks it holds, so events of unknown ones wait. ``runs`` are the runs that it executes, with their task
     ids; a redelivered task can have several. ``doubt`` is not None while it reports fewer active tasks than ``runs``.
-    ``rejected`` are ends that wait for the task-failed that may follow. ``failed`` and ``retried`` are numbers of runs.
+    ``uncertain`` are ends that another event may correct. ``failed`` and ``retried`` are numbers of runs.
     """
 
     name: str
@@ -66,7 +68,7 @@ class Worker:
     ledger: StartsLedger = field(default_factory=StartsLedger)
     runs: dict[Run, str] = field(default_factory=dict)
     doubt: Doubt | None = None
-    rejected: list[Rejection] = field(default_factory=list)
+    uncertain: list[UncertainEnd] = field(default_factory=list)
     failed: int = 0
     retried: int = 0
     series: dict[tuple[Metric, tuple[str, ...]], Series] = field(default_factory=dict)
@@ -153,13 +155,18 @@ class Run(Struct, eq=False, gc=False):
             self.worker.runs.pop(self, None)
 
 
-class Rejection(Struct, eq=False, gc=False):
-    """A run that ended with task-rejected at ``at`` (the worker's clock), received at ``since`` (monotonic)."""
+class UncertainEnd(Struct, eq=False, gc=False):
+    """An end of a run that another event may correct.
+
+    ``at`` is its time stamp (the worker's clock), ``since`` when it was received (monotonic). ``count`` counts it as
+    what it was reported as.
+    """
 
     uuid: str
     run: Run
     at: float
     since: float
+    count: Callable[[], None]
 
 
 class Task(Struct, eq=False, gc=False):

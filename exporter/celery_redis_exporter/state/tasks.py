@@ -28,7 +28,7 @@ from celery_redis_exporter.state.matching import Matching
 from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.routes import Routes
 from celery_redis_exporter.state.series import Store
-from celery_redis_exporter.state.task import Publication, Rejection, Run, Task, Worker, eta_seconds
+from celery_redis_exporter.state.task import Publication, Run, Task, UncertainEnd, Worker, eta_seconds
 from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.worker import ONLINE
 from celery_redis_exporter.state.workers import Workers
@@ -149,14 +149,10 @@ class Tasks:
         run = self._end(event, "task-succeeded", self.fold_succeeded, started_at)
         if run is None:
             return
-        series = run.series
-        series.success.value += 1
-        if event.runtime is not None:
-            series.runtime["success"].observe_task(event.runtime, event.uuid, event.timestamp)
-        name = series.task
-        if name.last_success is None:
-            name.last_success = self.names.named(name, rows.TASK_LAST_SUCCESS)
-        name.last_success.value = event.timestamp
+        if event.runtime is None:
+            self._count_later(event, run, partial(self._count_success, run, event))
+        else:
+            self._count_success(run, event)
 
     def fold_failed(self, event: TaskFailed, exception: str, name: str | None = None) -> None:
         """Fold task-failed; ``exception`` is the class, ``name`` the task's where the event itself contains it.
@@ -171,7 +167,7 @@ class Tasks:
                 return
             publication = Publication(name, 0, self.names.series(name, queue), event.timestamp, awaits_sent=True)
             self._matching.track(event.uuid, publication, self.now)
-        run = self._take_rejected(event) if exception != "Reject" else None
+        run = self._corrected(event) if exception != "Reject" else None
         if run is None:
             run = self._end(event, "task-failed", lambda held: self.fold_failed(held, exception, name))
         if run is None:
@@ -217,7 +213,7 @@ class Tasks:
         if event.requeue:
             run.series.rejected.value += 1
         else:
-            run.worker.rejected.append(Rejection(event.uuid, run, event.timestamp, self.now))
+            self._count_later(event, run, partial(_count_rejected, run))
 
     def fold_revoked(self, event: TaskRevoked) -> None:
         """Fold task-revoked, of a running task or of one that never started.
@@ -273,7 +269,7 @@ class Tasks:
         self.now = now
 
     def tick(self, now: float) -> None:
-        """Fold what waited long enough for its task-sent, and settle rejections."""
+        """Fold what waited long enough for its task-sent, and settle uncertain ends."""
         self.now = now
         for first, *behind in self._holding.give_up(now):
             self._patient = False
@@ -282,8 +278,8 @@ class Tasks:
             for held in behind:  # each of these may wait for a task-sent of its own
                 held.fold()
         for worker in self._known_workers.values():
-            if worker.rejected:
-                self._runs.settle_rejections(worker, at=worker.last_beat[0], now=now)
+            if worker.uncertain:
+                self._runs.settle_ends(worker, at=worker.last_beat[0], now=now)
 
     def sweep(self, now: float) -> None:
         """Forget tasks that are too old and names that are idle."""
@@ -309,6 +305,16 @@ class Tasks:
         if worker.presence is not ONLINE:
             self._workers.revive(worker)
         return worker
+
+    def _count_success(self, run: Run, event: TaskSucceeded) -> None:
+        series = run.series
+        series.success.value += 1
+        if event.runtime is not None:
+            series.runtime["success"].observe_task(event.runtime, event.uuid, event.timestamp)
+        name = series.task
+        if name.last_success is None:
+            name.last_success = self.names.named(name, rows.TASK_LAST_SUCCESS)
+        name.last_success.value = event.timestamp
 
     def _count_start(self, run: Run, event: TaskStarted) -> None:
         """Count a start and observe the times before it; a waiting time may become known with a late task-sent."""
@@ -382,13 +388,16 @@ class Tasks:
             return
         self._store.scalar(internals.TASKS_UNMATCHED, held.kind).value += 1
 
-    def _take_rejected(self, event: TaskFailed) -> Run | None:
-        """Return the run that this worker reported as rejected a moment ago, which turns out to have failed."""
+    def _count_later(self, event: TaskRejected | TaskSucceeded, run: Run, count: Callable[[], None]) -> None:
+        run.worker.uncertain.append(UncertainEnd(event.uuid, run, event.timestamp, self.now, count))
+
+    def _corrected(self, event: TaskFailed | TaskRevoked) -> Run | None:
+        """Return the run whose end this worker reported a moment ago as another one."""
         worker = self._worker(event.hostname)
-        for rejection in worker.rejected:
-            if rejection.uuid == event.uuid:
-                worker.rejected.remove(rejection)
-                return rejection.run
+        for end in worker.uncertain:
+            if end.uuid == event.uuid:
+                worker.uncertain.remove(end)
+                return end.run
         return None
 
     def _end(self, event: E, kind: str, fold: Callable[[E], None], started_at: float | None = None) -> Run | None:
@@ -429,7 +438,7 @@ class Tasks:
     def _end_revoked(self, event: TaskRevoked) -> Run | None:
         """Enter the end of a task that was revoked. Unless it was terminated it never started."""
         if event.terminated:
-            return self._end(event, "task-revoked", self.fold_revoked)
+            return self._corrected(event) or self._end(event, "task-revoked", self.fold_revoked)
         worker = self._worker(event.hostname)
         task = self._known(event, "task-revoked", self.fold_revoked, worker)
         if task is None:
@@ -452,3 +461,7 @@ class Tasks:
             return False
         held = Held("task-revoked", partial(self.fold_revoked, event))
         return self._holding.hold(event.uuid, event.hostname, held, self.now)
+
+
+def _count_rejected(run: Run) -> None:
+    run.series.rejected.value += 1

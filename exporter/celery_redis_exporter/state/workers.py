@@ -248,7 +248,7 @@ class Workers:
     def _close_all(self, worker: Worker, reason: str) -> None:
         """Close what a worker that is gone executed."""
         self.runs.close_all(worker, reason)
-        self.runs.settle_rejections(worker, at=inf, now=inf)
+        self.runs.settle_ends(worker, at=inf, now=inf)
         worker.doubt = None
 
     def _new_process(self, worker: Worker, pid: int) -> None:

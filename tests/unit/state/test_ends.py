@@ -304,3 +304,23 @@ def test_a_task_sent_that_is_stamped_after_the_replacement(lab: Lab) -> None:
         lab.value(rows.TASKS_RUNNING, "replaced", "q"),
         lab.value(rows.TASKS_RUNNING, "replacement", "q"),
     )
+
+
+def test_a_terminated_task_that_is_reported_as_succeeded_first(lab: Lab) -> None:
+    """Gevent reports a terminated task as succeeded without a runtime, and as revoked: that is one revocation."""
+    run(lab, "a")
+    lab.succeeded("a", 2.02, None)
+    lab.revoked("a", 2, terminated=True, signum=15)
+    lab.advance(60)
+    assert {"revoked": 1} == lab.ends()
+    assert 1 == lab.value(rows.TASK_REVOCATIONS, "t", "terminated")
+    assert lab.value(internals.TASKS_DUPLICATE, "task-revoked") is None
+
+
+def test_a_success_without_a_runtime_counts(lab: Lab) -> None:
+    """A success without a runtime, of a worker that was lost after it stored the result, counts a moment later."""
+    run(lab, "a")
+    lab.succeeded("a", 2, None)
+    assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+    lab.advance(15)
+    assert {"success": 1} == lab.ends()
