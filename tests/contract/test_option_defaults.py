@@ -17,12 +17,15 @@ BUILT = {
     for _, function in inspect.getmembers(options, inspect.isfunction)
     if function.__module__ == options.__name__
 }
+NAMES = ("Topic", "QueueKeys", "CeleryNames", "Subscription")
+"""What Celery and kombu call things, by settings of theirs that the exporter has, too."""
 NAMED = {
     kind
     for module in walk_packages(celery_redis_exporter.__path__, "celery_redis_exporter.")
-    if module.name.split(".")[1] in {"brokers", "collectors", "daemon", "scrape", "state"}
+    if module.name.split(".")[1] in {"brokers", "collectors", "daemon", "decode", "scrape", "sources", "state"}
     for _, kind in inspect.getmembers(typing.cast("object", __import__(module.name, fromlist=["_"])), inspect.isclass)
-    if kind.__name__.endswith(("Options", "Limits", "Budget")) and kind.__module__.startswith("celery_redis_exporter.")
+    if kind.__name__.endswith(("Options", "Limits", "Budget", *NAMES))
+    and kind.__module__.startswith("celery_redis_exporter.")
 }
 OPTIONS = sorted(filter(dataclasses.is_dataclass, BUILT | NAMED), key=lambda kind: str(kind.__name__))
 

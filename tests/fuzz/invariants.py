@@ -23,7 +23,7 @@ from celery_redis_exporter.decode import cluster, redis_server, sentinel
 from celery_redis_exporter.decode.control import decode_reply
 from celery_redis_exporter.decode.event_stream import decode_event_message, decode_message
 from celery_redis_exporter.decode.exceptions import exception_class, unregistered_name
-from celery_redis_exporter.decode.key_groups import LONGEST_LABEL, CeleryNames, KeyClassifier
+from celery_redis_exporter.decode.key_groups import LONGEST_LABEL, KeyClassifier
 from celery_redis_exporter.decode.queues import decode_binding, decode_oldest_delivery, decode_queued
 from celery_redis_exporter.decode.redis_info import decode_info
 from celery_redis_exporter.decode.schedules import decode_redbeat_definition
@@ -44,15 +44,16 @@ from celery_redis_exporter.web.routes import read_headers
 from tests.fuzz.folding import check_fold
 from tests.fuzz.labels import check_labels
 from tests.support.fakes import FakeClock
+from tests.support.options import celery_names
 
 REASONS = frozenset({"envelope", "serializer", "body", "schema", "binding", "schedule"})
 SERIALIZERS = ("application/json", "application/x-msgpack", "application/x-python-serialize", "")
 LONGEST_NAME = 512
 CONTENT_TYPES = ("text/plain; version=", "application/openmetrics-text; version=1.0.0; charset=utf-8")
 CLASSIFIERS = (
-    KeyClassifier(CeleryNames()),
+    KeyClassifier(celery_names()),
     KeyClassifier(
-        CeleryNames("p:", "r", queues={"celery": "celery", "q-7": "q-*"}),
+        celery_names(prefix="p:", result_prefix="r", queues={"celery": "celery", "q-7": "q-*"}),
         {"users": ["user:*", "u[^a-c]?*x*"], "rest": ["*:tail", "a*b*c*d*e"]},
     ),
 )

@@ -11,7 +11,6 @@ from celery_redis_exporter.catalog import key_space as rows
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.collectors.key_space import KeySamplingOptions, KeySpace
 from celery_redis_exporter.collectors.key_sweep import KeyNames
-from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.sources.session import Session
@@ -22,7 +21,7 @@ from tests.integration.conftest import Programs
 from tests.integration.key_loads import Truth, load, mixture, truths
 from tests.integration.redis_servers import RedisServer
 from tests.support.lab import Lab
-from tests.support.options import key_budget
+from tests.support.options import celery_names, key_budget
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -38,7 +37,7 @@ GROUP_COUNT = "redis_key_group_count"
 OUR_REPLIES = "celery-redis-exporter.*"
 """Where workers answer the exporter's own questions."""
 NAMES = KeyNames(
-    CeleryNames(queues={"orders": "orders"}), {"market": ("market:*",)}, ("orders", "orders\x06\x163", "unacked")
+    celery_names(queues={"orders": "orders"}), {"market": ("market:*",)}, ("orders", "orders\x06\x163", "unacked")
 )
 Truths = dict[str, Truth]
 

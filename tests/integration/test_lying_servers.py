@@ -9,11 +9,12 @@ import pytest
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon.tuning import MOST_GROWTH
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.sources.event_stream import EventStream, Topic
+from celery_redis_exporter.sources.event_stream import EventStream
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import MOST_REPLY, Endpoint
 from tests.integration.conftest import Programs
 from tests.integration.lying_server import lying_server
+from tests.support.options import topic
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("limited_memory")]
@@ -68,7 +69,7 @@ def test_connecting(lie: bytes) -> None:
 def test_events(lie: bytes) -> None:
     """A subscription that sends such a list instead of an event is given up, at once."""
     with lying_server(SUBSCRIBED + lie) as server:
-        stream = EventStream(Endpoint(server.url, timeout=5.0), Topic(), 5.0, CLOCK)
+        stream = EventStream(Endpoint(server.url, timeout=5.0), topic(), 5.0, CLOCK)
 
         def listen() -> None:
             with closing(stream):

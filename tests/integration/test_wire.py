@@ -9,12 +9,13 @@ import pytest
 
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.sources.event_stream import EventStream, Topic
+from celery_redis_exporter.sources.event_stream import EventStream
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command, Endpoint, Wire, pack
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
+from tests.support.options import topic
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -162,7 +163,7 @@ def test_sessions_forget_refusals_with_their_connection(programs: Programs) -> N
 def test_a_silent_subscription_is_tested_and_given_up(programs: Programs) -> None:
     """After silence the stream asks for a sign of life, and without one it is a timeout."""
     server = programs.redis()
-    stream = EventStream(Endpoint(server.url(), timeout=SECONDS, db=0), Topic(), 1.0, SystemClock())
+    stream = EventStream(Endpoint(server.url(), timeout=SECONDS, db=0), topic(), 1.0, SystemClock())
     stream.open()
     for _ in range(4):  # twice the idle timeout: answered pings keep it alive
         assert [] == stream.read()
@@ -182,7 +183,7 @@ def test_a_silent_subscription_is_tested_and_given_up(programs: Programs) -> Non
 def test_a_message_of_megabytes_is_received(programs: Programs) -> None:
     """A message that takes many reads of the socket does not cut the subscription, however short its idle timeout."""
     server = programs.redis()
-    stream = EventStream(Endpoint(server.url(), timeout=SECONDS, db=0), Topic(), 1.0, SystemClock())
+    stream = EventStream(Endpoint(server.url(), timeout=SECONDS, db=0), topic(), 1.0, SystemClock())
     stream.open()
     body = b"x" * 3_000_000
     received: list[bytes] = []

@@ -3,10 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
+from celery_redis_exporter.brokers import redis_broker
 from celery_redis_exporter.collectors.control import ControlOptions
 from celery_redis_exporter.collectors.key_sweep import KeyBudget
 from celery_redis_exporter.daemon import options
+from celery_redis_exporter.daemon.key_spaces import key_names
+from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.settings import load
+from celery_redis_exporter.sources.event_stream import Topic
+from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.workers import WorkerLimits
 
@@ -31,3 +36,22 @@ def control_options(**changes: Any) -> ControlOptions:  # noqa: ANN401 -- the fi
 def key_budget(**changes: Any) -> KeyBudget:  # noqa: ANN401 -- the fields of KeyBudget
     """Return the default budget of a pass over keys, but for ``changes``."""
     return replace(options.key_budget(DEFAULTS), **changes)
+
+
+def topic(**changes: Any) -> Topic:  # noqa: ANN401 -- the fields of Topic
+    """Return where events are published by default, but for ``changes``."""
+    options = DEFAULTS.broker_transport_options
+    default = Topic(
+        DEFAULTS.event_exchange, options.global_keyprefix, options.fanout_prefix, options.fanout_patterns, 0
+    )
+    return replace(default, **changes)
+
+
+def queue_keys(**changes: Any) -> QueueKeys:  # noqa: ANN401 -- the fields of QueueKeys
+    """Return how kombu names its keys by default, but for ``changes``."""
+    return replace(redis_broker.queue_keys(DEFAULTS), **changes)
+
+
+def celery_names(**changes: Any) -> CeleryNames:  # noqa: ANN401 -- the fields of CeleryNames
+    """Return how an application names its keys by default, but for ``changes``."""
+    return replace(key_names(DEFAULTS, {}).celery, **changes)

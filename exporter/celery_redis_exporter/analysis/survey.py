@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from celery_redis_exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
 from celery_redis_exporter.analysis.redis_cli import redis_cli_of
 from celery_redis_exporter.brokers.endpoints import Endpoints
+from celery_redis_exporter.brokers.redis_broker import queue_keys
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.daemon.key_spaces import key_names
 from celery_redis_exporter.decode.key_groups import KeyClassifier, show
@@ -23,7 +24,7 @@ from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.replies import BoundMember
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Walk
-from celery_redis_exporter.sources.queues import QueueKeys, QueueScan
+from celery_redis_exporter.sources.queues import QueueScan
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.state.key_groups import KeyGroups
@@ -102,8 +103,7 @@ class _Database:
         self._reply_bindings = 0
         self._settings = settings
         self._options = options
-        transport = settings.broker_transport_options
-        self._keys = QueueKeys(transport.global_keyprefix, transport.sep, transport.priority_steps)
+        self._keys = queue_keys(settings)
         self._reply_bindings_key = self._keys.binding_of("reply.celery.pidbox")
         self._reader = KeySpaceReader(session, clock, DEADLINE, select=False)
         self._groups = KeyGroups(options.groups * TRACKED, options.largest)

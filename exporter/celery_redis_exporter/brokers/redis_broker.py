@@ -21,6 +21,14 @@ from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store
 
 
+def queue_keys(settings: Settings) -> QueueKeys:
+    """Return how the application's kombu names its keys."""
+    options = settings.broker_transport_options
+    return QueueKeys(
+        options.global_keyprefix, options.sep, options.priority_steps, options.unacked_key, options.unacked_index_key
+    )
+
+
 class RedisBroker:
     """A ``Broker``; ``target`` is where it is, ``keys`` and ``topic`` how Celery names what it keeps there."""
 
@@ -30,10 +38,7 @@ class RedisBroker:
         self.topic = Topic(
             settings.event_exchange, options.global_keyprefix, options.fanout_prefix, options.fanout_patterns, target.db
         )
-        self.keys = QueueKeys(
-            options.global_keyprefix, options.sep, options.priority_steps, options.unacked_key,
-            options.unacked_index_key,
-        )  # fmt: skip
+        self.keys = queue_keys(settings)
         idle = settings.events.idle_timeout
         stream = EventStream(endpoints.to(target, timeout=idle, db=0), self.topic, idle, clock)
         self.stream: Stream = stream

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
+from celery_redis_exporter.brokers.redis_broker import queue_keys
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.key_space import KeySamplingOptions, KeySpace
 from celery_redis_exporter.collectors.key_sweep import KeyNames
@@ -18,7 +19,6 @@ from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import RedisTarget, Settings, master_options, named_redis_targets
 from celery_redis_exporter.sources.key_space import KeySpaceReader
-from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store
 
@@ -94,7 +94,7 @@ def key_names(settings: Settings, queues: Mapping[str, str]) -> KeyNames:
 
 def _census(settings: Settings, names: Iterable[str]) -> list[str]:
     options = settings.broker_transport_options
-    keys = QueueKeys(options.global_keyprefix, options.sep, options.priority_steps)
+    keys = queue_keys(settings)
     exchanges = (f"{settings.control_exchange}.pidbox", "reply.celery.pidbox", settings.event_exchange)
     return [
         *(options.global_keyprefix + key for key in (options.unacked_key, options.unacked_index_key)),

@@ -45,13 +45,13 @@ class CeleryNames:
     ``separator`` stands between a queue's name and its priority step.
     """
 
-    prefix: str = ""
-    result_prefix: str = ""
-    separator: str = "\x06\x16"
-    priority_steps: tuple[int, ...] = (0, 3, 6, 9)
-    unacked_key: str = UNACKED
-    unacked_index_key: str = UNACKED_INDEX
-    redbeat_prefix: str = "redbeat:"
+    prefix: str
+    result_prefix: str
+    separator: str
+    priority_steps: tuple[int, ...]
+    unacked_key: str
+    unacked_index_key: str
+    redbeat_prefix: str
     queues: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -24,11 +24,11 @@ _GLOB = re.compile(r"([*?\[\]\\])")
 class Topic:
     """Where kombu publishes events; fields are named as in Celery's settings and transport options."""
 
-    event_exchange: str = "celeryev"
-    global_keyprefix: str = ""
-    fanout_prefix: bool | str = True
-    fanout_patterns: bool = True
-    db: int = 0
+    event_exchange: str
+    global_keyprefix: str
+    fanout_prefix: bool | str
+    fanout_patterns: bool
+    db: int
 
     @property
     def channel(self) -> str:

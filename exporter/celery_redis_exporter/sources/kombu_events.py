@@ -32,9 +32,9 @@ FANOUT_DRIVERS = frozenset({"gcpubsub"})
 class Subscription:
     """What is subscribed to: Celery's event exchange; seconds and messages that the queue holds."""
 
-    exchange: str = "celeryev"
-    ttl: float = 60.0
-    max_length: int = 100_000
+    exchange: str
+    ttl: float
+    max_length: int
 
 
 class EventQueue:

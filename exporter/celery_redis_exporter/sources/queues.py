@@ -25,11 +25,11 @@ SCAN_COUNT = 1000
 class QueueKeys:
     """How kombu names its keys; fields are named as in Celery's broker_transport_options."""
 
-    global_keyprefix: str = ""
-    sep: str = "\x06\x16"
-    priority_steps: tuple[int, ...] = (0, 3, 6, 9)
-    unacked_key: str = "unacked"
-    unacked_index_key: str = "unacked_index"
+    global_keyprefix: str
+    sep: str
+    priority_steps: tuple[int, ...]
+    unacked_key: str
+    unacked_index_key: str
 
     def list_of(self, queue: str, step: int) -> str:
         """The list of a queue's priority step; the first step's has the plain name."""

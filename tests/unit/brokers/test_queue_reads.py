@@ -6,8 +6,9 @@ from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.state.queues import Queues
 from tests.support.lab import Lab
+from tests.support.options import queue_keys
 
-KEYS = QueueKeys(priority_steps=(0, 3))
+KEYS = queue_keys(priority_steps=(0, 3))
 MESSAGE = b'{"body": "", "headers": {"id": "a"}}'
 
 
@@ -23,7 +24,7 @@ def found(part: QueuesRead, replies: list[object]) -> dict[tuple[str, ...], Read
 
 def test_commands_per_queue() -> None:
     """A queue costs one LLEN per priority step and one LINDEX, with the prefix of the application."""
-    part = make(Lab(), ["q"], QueueKeys(global_keyprefix="app:", priority_steps=(0, 3)))
+    part = make(Lab(), ["q"], queue_keys(global_keyprefix="app:", priority_steps=(0, 3)))
     assert [("LLEN", "app:q"), ("LLEN", "app:q\x06\x163"), ("LINDEX", "app:q", -1)] == part.commands()
 
 

@@ -10,17 +10,16 @@ from celery_redis_exporter.catalog import Metric, internals
 from celery_redis_exporter.catalog import key_space as rows
 from celery_redis_exporter.collectors.key_space import KEPT_SECONDS, OUTCOMES, KeySamplingOptions, KeySpace, pause
 from celery_redis_exporter.collectors.key_sweep import KeyNames
-from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.sources.session import Session
 from tests.support.key_server import KeyServer
 from tests.support.lab import Lab
-from tests.support.options import key_budget
+from tests.support.options import celery_names, key_budget
 
 USERS = {b"user:%d" % number: (100, -1) for number in range(100)}
 CARTS = {b"cart:%d" % number: (1000, 60_000) for number in range(30)}
-NAMES = KeyNames(CeleryNames(), {})
+NAMES = KeyNames(celery_names(), {})
 
 
 class Site:

@@ -7,7 +7,6 @@ from typing import Any, cast
 import pytest
 
 from celery_redis_exporter.collectors.key_sweep import SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
-from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
@@ -15,10 +14,11 @@ from celery_redis_exporter.state.key_groups import KeyGroups
 from celery_redis_exporter.state.key_tallies import Estimate
 from tests.support.fakes import FakeClock
 from tests.support.key_server import KeyServer
+from tests.support.options import celery_names
 
 KEYS = {b"user:%d" % number: (100, -1 if number % 4 else 5000) for number in range(3000)}
 GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")
-QUEUES = CeleryNames(queues={"orders": "orders"})
+QUEUES = celery_names(queues={"orders": "orders"})
 NAMES = KeyNames(QUEUES, {}, ("orders", "orders\x06\x163", "unacked"))
 
 
@@ -29,7 +29,7 @@ class Lane:
         self.server = KeyServer(FakeClock(), db0=keys)
         self.reader = KeySpaceReader(cast("Session", self.server), self.server.clock, 1.0, select=False)
         self.reader.look()
-        self.sweep = KeySweep(0, names or KeyNames(CeleryNames(), {}), KeyGroups(50))
+        self.sweep = KeySweep(0, names or KeyNames(celery_names(), {}), KeyGroups(50))
         self.stop = threading.Event()
 
     def go_on(self, **budget: float) -> str:
@@ -93,7 +93,7 @@ def test_no_more_keys_are_measured_than_the_budget_has() -> None:
 def test_round_trips_are_bounded() -> None:
     """No round trip measures more than a hundred keys, the census included."""
     queues = {b"queue-%d" % number: (70, -1) for number in range(150)}
-    names = KeyNames(CeleryNames(), {}, tuple(name.decode() for name in queues))
+    names = KeyNames(celery_names(), {}, tuple(name.decode() for name in queues))
     sizes = {b"%s-%d" % (kind, n): (50 * n, -1) for kind in (b"a", b"b", b"c") for n in range(500)}
     lane = Lane(KEYS | sizes | queues, names)
     trips: list[int] = []
@@ -252,7 +252,7 @@ def test_a_flood_of_keys_shows_at_once() -> None:
 def test_the_census_is_bounded() -> None:
     """Of a thousand queues the keys are read in each pass; those of further queues are part of the sample."""
     queues = [f"queue-{number}x" for number in range(1005)]
-    names = KeyNames(CeleryNames(queues={queue: queue for queue in queues}), {}, tuple(queues))
+    names = KeyNames(celery_names(queues={queue: queue for queue in queues}), {}, tuple(queues))
     lane = Lane({queue.encode(): (70, -1) for queue in queues}, names)
     lane.go_on()
     assert 1000 == len(lane.sweep.groups.census)

@@ -16,13 +16,14 @@ from celery_redis_exporter.decode.key_groups import (
     KeyClassifier,
     show,
 )
+from tests.support.options import celery_names
 
 ID = "5c9b7d2e-8f11-4f0c-a2f3-0d6f0b0e7a11"
 
 
 def classify(name: str | bytes, names: CeleryNames | None = None, **patterns: tuple[str, ...]) -> str:
     """Classify one key."""
-    return KeyClassifier(names or CeleryNames(), patterns).classify(name.encode() if isinstance(name, str) else name)
+    return KeyClassifier(names or celery_names(), patterns).classify(name.encode() if isinstance(name, str) else name)
 
 
 @pytest.mark.parametrize("prefix", ["", "app", "app:", "a.b-"])
@@ -31,7 +32,7 @@ def test_keys_of_the_result_backend_are_told_by_kind(prefix: str) -> None:
     app = Celery(set_as_current=False)
     app.conf.result_backend_transport_options = {"global_keyprefix": prefix}
     backend = RedisBackend(app=app, host="localhost")
-    classifier = KeyClassifier(CeleryNames(result_prefix=prefix))
+    classifier = KeyClassifier(celery_names(result_prefix=prefix))
     assert "celery-task-meta" == classifier.classify(backend.get_key_for_task(ID))
     assert "chord-unlock" == classifier.classify(backend.get_key_for_chord(ID))
     for part in ("", ".j", ".s", ".t"):
@@ -47,27 +48,27 @@ def test_keys_of_the_broker_are_told_by_kind() -> None:
     assert "rpc-result" == classify(ID)
     assert "*:x" == classify(f"{ID}:x")
     assert ["redbeat:*", "qo_*"] == [classify(key) for key in ("redbeat:report", "qo_send_mail_to-7")]
-    assert "rb:*" == classify("rb:report", CeleryNames(redbeat_prefix="rb:"))
+    assert "rb:*" == classify("rb:report", celery_names(redbeat_prefix="rb:"))
 
 
 def test_a_queue_is_one_group_with_all_its_priorities() -> None:
     """Lists of a queue's priority steps are one group under its name, or under the name that it is shown by."""
-    names = CeleryNames(queues={"orders": "orders", "tenant-17": "tenant"})
+    names = celery_names(queues={"orders": "orders", "tenant-17": "tenant"})
     for suffix in ("", "\x06\x163", "\x06\x166", "\x06\x169"):
         assert "orders" == classify(f"orders{suffix}", names)
         assert "tenant" == classify(f"tenant-17{suffix}", names)
     assert "unheard-of" == classify("unheard-of\x06\x163", names)
-    assert "other" == classify("other:5", CeleryNames(separator=":", priority_steps=(0, 5)))
+    assert "other" == classify("other:5", celery_names(separator=":", priority_steps=(0, 5)))
 
 
 def test_global_keyprefix_belongs_to_every_key_of_the_broker() -> None:
     """With a prefix the application's keys have it, and keys without it are nobody's."""
-    names = CeleryNames(prefix="p[1]:", queues={"orders": "orders"})
+    names = celery_names(prefix="p[1]:", queues={"orders": "orders"})
     kinds = ("_kombu.binding.celery", "unacked", "unacked_index", f"{ID}.reply.celery.pidbox", ID, "orders")
     groups = ("_kombu.binding", "unacked", "unacked_index", "*.reply.celery.pidbox", "rpc-result", "orders")
     assert groups == tuple(classify(f"p[1]:{key}", names) for key in kinds)
     assert ("unacked", "*", "orders") == tuple(
-        classify(key, CeleryNames(prefix="q:")) for key in ("unacked", ID, "orders")
+        classify(key, celery_names(prefix="q:")) for key in ("unacked", ID, "orders")
     )
     assert "_kombu.binding.celery" == classify("_kombu.binding.celery", names)
 
@@ -136,7 +137,7 @@ def test_hostile_names_become_printable(name: bytes) -> None:
 def test_long_names_cost_what_short_ones_do() -> None:
     """A name of a megabyte is grouped within milliseconds, whatever patterns there are."""
     clock = SystemClock()
-    classifier = KeyClassifier(CeleryNames(), {"trap": ("*a*a*a*a*a*a*a*b", "[a-z]*[a-z]*[a-z]*!")})
+    classifier = KeyClassifier(celery_names(), {"trap": ("*a*a*a*a*a*a*a*b", "[a-z]*[a-z]*[a-z]*!")})
     started = clock.monotonic()
     for name in (b"a" * 1_000_000, b"1:" * 500_000, b"x-" * 500_000):
         classifier.classify(name)
@@ -147,7 +148,7 @@ def test_long_names_cost_what_short_ones_do() -> None:
 
 def test_memory_is_bounded() -> None:
     """However many forms names have, no more than a bound of them are remembered."""
-    classifier = KeyClassifier(CeleryNames())
+    classifier = KeyClassifier(celery_names())
     letters = str.maketrans("0123456789", "ghijklmnop")
     for number in range(REMEMBERED + 100):
         classifier.classify(str(number).translate(letters).encode())
@@ -162,7 +163,7 @@ def test_a_name_that_is_shown_is_cut() -> None:
 def test_names_are_classified_quickly() -> None:
     """A name costs microseconds: a generous bound, so that a busy machine does not fail it."""
     clock = SystemClock()
-    classifier = KeyClassifier(CeleryNames(queues={"celery": "celery"}), {"market": ("market:*",)})
+    classifier = KeyClassifier(celery_names(queues={"celery": "celery"}), {"market": ("market:*",)})
     kinds = (f"celery-task-meta-{uuid.uuid4()}", "market:17", f"session:{uuid.uuid4()}", "user:17:profile", "celery")
     names = [name.encode() for name in kinds] * 4000
     started = clock.monotonic()

@@ -8,14 +8,14 @@ import pytest
 
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.control import MAT_SECONDS, READ_AT_ONCE, RedisControlClient, Request
-from celery_redis_exporter.sources.event_stream import Topic
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
 from tests.integration.acl import CONTROL_RIGHTS
+from tests.support.options import queue_keys, topic
 
-TOPIC = Topic("celery.pidbox", "app:")
+TOPIC = topic(event_exchange="celery.pidbox", global_keyprefix="app:")
 
 
 class ScriptedSession:
@@ -46,7 +46,7 @@ class ScriptedSession:
 
 def make(session: ScriptedSession, keys: QueueKeys | None = None) -> RedisControlClient:
     """The mailbox on such a session."""
-    keys = keys or QueueKeys(global_keyprefix="app:")
+    keys = keys or queue_keys(global_keyprefix="app:")
     return RedisControlClient(cast("Session", session), keys, TOPIC, 2)
 
 
@@ -117,7 +117,7 @@ def test_nothing_is_left_unless_answers_are_due() -> None:
 def test_the_list_is_where_kombu_pushes() -> None:
     """Workers push to the list of the step that holds priority 0, whatever the steps are."""
     session = ScriptedSession()
-    make(session, QueueKeys(priority_steps=(2, 5), sep=":")).open()
+    make(session, queue_keys(priority_steps=(2, 5), sep=":")).open()
     assert str(session.sent[0][1]).endswith(":5")
 
 
@@ -136,5 +136,7 @@ def test_refusals(command: str, text: str, reason: str) -> None:
 
 def test_rights() -> None:
     """The rights that it names are those that are tested on a real server."""
-    mailbox = RedisControlClient(cast("Session", ScriptedSession()), QueueKeys(), Topic("celery.pidbox"), 2)
+    mailbox = RedisControlClient(
+        cast("Session", ScriptedSession()), queue_keys(), topic(event_exchange="celery.pidbox"), 2
+    )
     assert f"ACL SETUSER <user> {' '.join(CONTROL_RIGHTS)}" == mailbox.rights

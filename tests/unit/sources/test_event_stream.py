@@ -13,6 +13,7 @@ from celery_redis_exporter.sources import event_stream
 from celery_redis_exporter.sources.event_stream import EventStream, Topic
 from celery_redis_exporter.sources.wire import Endpoint, Wire
 from tests.support.fakes import FakeClock
+from tests.support.options import topic
 from tests.unit.sources.test_wire_faults import Connection
 
 IDLE = 1.0
@@ -37,7 +38,7 @@ class Subscription:
 
 def stream_on(connect: Callable[[], object], clock: FakeClock) -> EventStream:
     """Return an event stream whose endpoint opens what ``connect`` returns."""
-    return EventStream(cast("Endpoint", SimpleNamespace(open=connect)), Topic(), IDLE, clock)
+    return EventStream(cast("Endpoint", SimpleNamespace(open=connect)), topic(), IDLE, clock)
 
 
 @pytest.fixture
@@ -58,14 +59,14 @@ def subscription(monkeypatch: pytest.MonkeyPatch) -> Iterator[Subscription]:
 @pytest.mark.parametrize(
     ("topic", "expected"),
     [
-        (Topic(), ("PSUBSCRIBE", "/0.celeryev/*")),
-        (Topic(db=3), ("PSUBSCRIBE", "/3.celeryev/*")),
-        (Topic(global_keyprefix="proj1:"), ("PSUBSCRIBE", "proj1:/0.celeryev/*")),
-        (Topic(global_keyprefix="a*[b]?\\"), ("PSUBSCRIBE", "a\\*\\[b\\]\\?\\\\/0.celeryev/*")),
-        (Topic(fanout_prefix=False), ("PSUBSCRIBE", "celeryev/*")),
-        (Topic(fanout_prefix="/mine."), ("PSUBSCRIBE", "/mine.celeryev/*")),
-        (Topic(fanout_patterns=False), ("SUBSCRIBE", "/0.celeryev")),
-        (Topic(event_exchange="ev2", db=1), ("PSUBSCRIBE", "/1.ev2/*")),
+        (topic(), ("PSUBSCRIBE", "/0.celeryev/*")),
+        (topic(db=3), ("PSUBSCRIBE", "/3.celeryev/*")),
+        (topic(global_keyprefix="proj1:"), ("PSUBSCRIBE", "proj1:/0.celeryev/*")),
+        (topic(global_keyprefix="a*[b]?\\"), ("PSUBSCRIBE", "a\\*\\[b\\]\\?\\\\/0.celeryev/*")),
+        (topic(fanout_prefix=False), ("PSUBSCRIBE", "celeryev/*")),
+        (topic(fanout_prefix="/mine."), ("PSUBSCRIBE", "/mine.celeryev/*")),
+        (topic(fanout_patterns=False), ("SUBSCRIBE", "/0.celeryev")),
+        (topic(event_exchange="ev2", db=1), ("PSUBSCRIBE", "/1.ev2/*")),
     ],
 )
 def test_channel(topic: Topic, expected: tuple[str, str]) -> None:

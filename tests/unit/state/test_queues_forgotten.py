@@ -13,12 +13,12 @@ from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.collectors.queue_discovery import BindingRules, QueueDiscovery
 from celery_redis_exporter.records.events import TaskSent, WorkerHeartbeat
 from celery_redis_exporter.records.replies import FANOUT, BoundMember, QueueCount, QueuedMessage, QueueReading, Route
-from celery_redis_exporter.sources.queues import QueueKeys, QueueScan, ScanBatch
+from celery_redis_exporter.sources.queues import QueueScan, ScanBatch
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.queues import BROADCAST_SECONDS, Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from tests.support.lab import W1, Lab
-from tests.support.options import task_limits, worker_limits
+from tests.support.options import queue_keys, task_limits, worker_limits
 
 TTL = 3600.0
 DAY = 86_400.0
@@ -290,7 +290,7 @@ def test_rewritten_queues_are_forgotten_too() -> None:
 def test_nothing_is_kept_of_forgotten_queues() -> None:
     """A thousand queues that come and go leave nothing behind in what reads them."""
     site = Site(limit=1000)
-    part = QueuesRead(site.queues, QueueKeys(priority_steps=(0,)), site.store, site.clock, oldest=True)
+    part = QueuesRead(site.queues, queue_keys(priority_steps=(0,)), site.store, site.clock, oldest=True)
     site.queues.add(f"w{number}.dq2" for number in range(1000))
     assert 2000 == len(part.commands())
     part.samples([0, None] * 1000)

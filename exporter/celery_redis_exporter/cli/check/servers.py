@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from celery_redis_exporter.brokers.redis_broker import RedisBroker
+from celery_redis_exporter.brokers.redis_broker import RedisBroker, queue_keys
 from celery_redis_exporter.catalog.queues import QUEUE_LENGTH
 from celery_redis_exporter.catalog.sentinel import CKQUORUM_STATUS
 from celery_redis_exporter.cli.check import rows
@@ -23,7 +23,6 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.redis_server import ServerScrape
 from celery_redis_exporter.settings import KombuTarget, RedisTarget
-from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.sources.redis_server import PING
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
@@ -116,7 +115,7 @@ def _commands(checkup: Checkup, target: RedisTarget | None) -> list[Command]:
     """What else is sent to this server, in the background."""
     if target is None:  # a sentinel
         return []
-    queue, keys = next(iter(checkup.settings.queues.names), "celery"), QueueKeys()
+    queue, keys = next(iter(checkup.settings.queues.names), "celery"), queue_keys(checkup.settings)
     commands: list[Command] = [("SCAN", 0, "COUNT", 1)]
     if isinstance(checkup.broker, RedisBroker) and target.name == "broker":
         keys = checkup.broker.keys
