@@ -122,9 +122,11 @@ def _add_outcomes(app: Celery) -> None:
     once = {"autoretry_for": (KeyError,), "default_retry_delay": 0, "max_retries": 1}
     app.task(_lose_key, name="retried_by_itself", bind=True, **once)
     app.task(_lose_key, name="given_up", bind=True, **once)
+    app.task(_fail, name="fail_unacknowledged", acks_late=True, acks_on_failure_or_timeout=False)
     app.task(_reject, name="reject", acks_late=True)
     app.task(_requeue_once, name="requeue_once", bind=True, acks_late=True)
     app.task(_ignore, name="ignore")
+    app.task(_ignore, name="ignored_beside")
     app.task(_launch_chord, name="launch_chord", bind=True)
     app.task(_launch_canvas, name="launch_canvas", bind=True)
     app.task(_replace, name="replaced", bind=True)
@@ -138,5 +140,6 @@ def _add_waiting(app: Celery) -> None:
     app.task(_wait, name="hold_watched")
     app.task(_wait, name="hold_late", acks_late=True)
     app.task(_wait, name="terminated")
+    app.task(_wait, name="signalled")
     app.task(_wait, name="overrun_hard", time_limit=0.5)
     app.task(_wait, name="overrun_soft", soft_time_limit=0.5, time_limit=NO_LIMIT)

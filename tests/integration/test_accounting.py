@@ -56,6 +56,44 @@ def test_ignored_tasks_stop_running(shared: Shared) -> None:
     shared.exporter.agrees("ignore", times(2, ONE_RUN))
 
 
+def test_failures_that_are_not_acknowledged_are_counted(shared: Shared) -> None:
+    """With acks_on_failure_or_timeout=False task-rejected comes before task-failed: that is one failure."""
+    for _ in range(5):
+        shared.send("fail_unacknowledged")
+    ends = {"failure": 1, "ValueError": 1, "runtime failure": 1}
+    shared.exporter.agrees("fail_unacknowledged", times(5, {**ONE_RUN, **ends}))
+
+
+def test_the_longest_run_stays_beside_ignored_ones(shared: Shared, tmp_path: Path) -> None:
+    """Executions that end in Ignore are closed without touching the one that runs longest on the same worker."""
+    gate = tmp_path / "gate"
+    shared.send("hold", str(gate))
+    shared.exporter.agrees("hold", {**ONE_RUN, "running": 1})
+    oldest = shared.exporter.value("celery_task_oldest_started_timestamp_seconds", task="hold")
+    closed = shared.exporter.value("celery_exporter_tasks_evicted_total", reason="inactive") or 0
+    for _ in range(3):
+        shared.send("ignored_beside")
+    eventually(
+        lambda: (shared.exporter.value("celery_exporter_tasks_evicted_total", reason="inactive") or 0) == closed + 3
+    )
+    shared.exporter.agrees("ignored_beside", times(3, ONE_RUN))
+    shared.exporter.agrees("hold", {**ONE_RUN, "running": 1})
+    assert oldest == shared.exporter.value("celery_task_oldest_started_timestamp_seconds", task="hold")
+    gate.touch()
+    shared.exporter.agrees("hold", ONE_SUCCESS)
+
+
+def test_the_signal_of_the_soft_time_limit_ends_nothing(shared: Shared, tmp_path: Path) -> None:
+    """A task that is revoked with SIGUSR1 runs until its own end, which is the failure that the signal raises."""
+    task_id = shared.send("signalled", str(tmp_path / "never"))
+    shared.exporter.agrees("signalled", {**ONE_RUN, "running": 1})
+    shared.app.control.revoke(
+        task_id, terminate=True, signal="SIGUSR1", reply=True, destination=[shared.worker.name], timeout=10
+    )
+    ends = {"failure": 1, "SoftTimeLimitExceeded": 1, "runtime failure": 1}
+    shared.exporter.agrees("signalled", {**ONE_RUN, **ends})
+
+
 def test_tasks_revoked_before_they_arrive_are_counted(shared: Shared) -> None:
     """A task revoked before its arrival counts as revoked, and neither as received nor as started."""
     ids = [f"revoked-{number}" for number in range(2)]
