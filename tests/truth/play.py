@@ -28,7 +28,7 @@ class Progress:
         self._ended: set[str] = set()
         self._put_back: set[str] = set()
         self._perishable: set[str] = set()
-        self._received: set[str] = set()
+        self._executed: set[str] = set()
         self._failed: set[str] = set()
         self._publications: defaultdict[str, set[str]] = defaultdict(set)
         self._of_node: defaultdict[str, set[str]] = defaultdict(set)
@@ -52,12 +52,12 @@ class Progress:
         return self._sent - self._ended.union(*lost)
 
     def undelivered(self) -> set[str]:
-        """Return the publications that may never be received.
+        """Return the publications that may never be executed.
 
         kombu takes a message off Redis's list, and enters it as unacknowledged afterwards: a worker that is killed in
-        between loses it. RabbitMQ drops messages whose time to live is over (``expires``).
+        between loses it. So does one that acknowledged a message and is killed before it executes the task. RabbitMQ drops messages whose time to live is over (``expires``).
         """
-        return self._perishable - self._received
+        return self._perishable - self._executed
 
     def _enter(self, fact: Fact) -> None:
         match fact.kind:
@@ -65,10 +65,9 @@ class Progress:
                 self._sent.add(fact.publication)
                 if fact.queue.startswith(DOOMED) or fact.task == EXPIRING:
                     self._perishable.add(fact.publication)
-            case "received":
-                self._received.add(fact.publication)
             case "started":
                 self.started.add(fact.id)
+                self._executed.add(fact.publication)
                 self.starts[fact.node] += 1
                 self.held[fact.node] += fact.task == "held"
                 self._publications[fact.id].add(fact.publication)
