@@ -55,7 +55,8 @@ class Progress:
         """Return the publications that may never be executed.
 
         kombu takes a message off Redis's list, and enters it as unacknowledged afterwards: a worker that is killed in
-        between loses it. So does one that acknowledged a message and is killed before it executes the task. RabbitMQ drops messages whose time to live is over (``expires``).
+        between loses it. So does one that acknowledged a message and is killed before it executes the task. RabbitMQ
+        drops messages whose time to live is over (``expires``).
         """
         return self._perishable - self._executed
 

@@ -167,8 +167,10 @@ class Tasks:
                 return
             publication = Publication(name, 0, self.names.series(name, queue), event.timestamp, awaits_sent=True)
             self._matching.track(event.uuid, publication, self.now)
-        run = self._corrected(event) if exception != "Reject" else None
-        if run is None:
+        rejected = self._corrected(event) if exception != "Reject" else None
+        if rejected is not None:
+            run: Run | None = rejected.run
+        else:
             run = self._end(event, "task-failed", lambda held: self.fold_failed(held, exception, name))
         if run is None:
             return
@@ -180,7 +182,9 @@ class Tasks:
         series.failure.value += 1
         if self._exemplars:
             series.failure.exemplar = (event.uuid, 1, event.timestamp)
-        series.observe_run("failure", run.started_at, event.timestamp, event.uuid)
+        # The result was written between task-rejected and task-failed.
+        ended_at = event.timestamp if rejected is None else rejected.at
+        series.observe_run("failure", run.started_at, ended_at, event.uuid)
         self.names.exception(series.task, exception).value += 1
         if self.failures.limit and series.task is not self.names.hidden.task:
             self.failures.note(event, series.task.name, exception)
@@ -391,13 +395,13 @@ class Tasks:
     def _count_later(self, event: TaskRejected | TaskSucceeded, run: Run, count: Callable[[], None]) -> None:
         run.worker.uncertain.append(UncertainEnd(event.uuid, run, event.timestamp, self.now, count))
 
-    def _corrected(self, event: TaskFailed | TaskRevoked) -> Run | None:
-        """Return the run whose end this worker reported a moment ago as another one."""
+    def _corrected(self, event: TaskFailed | TaskRevoked) -> UncertainEnd | None:
+        """Return the end that this worker reported a moment ago as another one."""
         worker = self._worker(event.hostname)
         for end in worker.uncertain:
             if end.uuid == event.uuid:
                 worker.uncertain.remove(end)
-                return end.run
+                return end
         return None
 
     def _end(self, event: E, kind: str, fold: Callable[[E], None], started_at: float | None = None) -> Run | None:
@@ -438,7 +442,8 @@ class Tasks:
     def _end_revoked(self, event: TaskRevoked) -> Run | None:
         """Enter the end of a task that was revoked. Unless it was terminated it never started."""
         if event.terminated:
-            return self._corrected(event) or self._end(event, "task-revoked", self.fold_revoked)
+            corrected = self._corrected(event)
+            return corrected.run if corrected is not None else self._end(event, "task-revoked", self.fold_revoked)
         worker = self._worker(event.hostname)
         task = self._known(event, "task-revoked", self.fold_revoked, worker)
         if task is None:

@@ -124,7 +124,7 @@ def test_a_failure_that_is_reported_as_rejected_first(lab: Lab) -> None:
     lab.advance(60)
     assert {"failure": 5} == lab.ends()
     assert 5 == lab.value(rows.TASK_EXCEPTIONS, "t", "ValueError")
-    assert (5, 15.0) == lab.observations(rows.TASK_RUNTIME, *TQ, "failure")
+    assert (5, 10.0) == lab.observations(rows.TASK_RUNTIME, *TQ, "failure")
     assert lab.value(internals.TASKS_DUPLICATE, "task-failed") is None
 
 
