@@ -1,24 +1,46 @@
-"""Double entry for one worker process: executions it says it began against task-started events that came.
+"""Double entry for one worker process: executions that it counted against task-started events that arrived.
 
-Celery counts ``processed`` immediately before it sends task-started, so at each heartbeat the two agree, unless
-events were lost on the way. Heartbeats overtake the buffered task events, so a period between two heartbeats is
-settled at the next one, by the events' own timestamps: one clock, the worker's.
+A worker counts an execution in ``processed``, then acknowledges the message, and only then stamps and sends
+task-started (``Request.on_accepted``). In the pools prefork and solo no heartbeat comes in between. In gevent, eventlet
+and threads it does: such a start is counted before a heartbeat, and its time stamp is after the heartbeat. As many
+starts as that may be missing at a heartbeat without being lost. A thread can also count and stamp a start after the
+heartbeat read ``processed`` and before the heartbeat is stamped.
+
+Heartbeats overtake the buffered task events, so the period between two heartbeats is settled when the next heartbeat
+arrives, by the events' own time stamps: one clock, the worker's. What is missing in two settlements is lost.
 """
+
+from collections import deque
+from math import inf
+
+SLACK_SECONDS = 0.25
+"""Longest time between counting an execution and stamping its task-started; 12 ms were measured on a busy machine."""
+MOST_IN_SLACK = 2000
+"""Starts in that time whose time stamps are kept."""
+SURPLUS_PERIODS = 5
+"""Settlements after which a surplus is dropped. One that comes from a thread is gone at the next."""
 
 
 class StartsLedger:
     """Counts one worker process; start a new one for a new process."""
 
-    __slots__ = ("_after", "_balance", "_before", "_gaps", "_last_beat", "_owed", "_processed", "seen_any")
+    __slots__ = (
+        "_after", "_balance", "_before", "_certain", "_gaps", "_last_beat", "_owed", "_processed", "_slack",
+        "_slack_until", "_surpluses", "seen_any",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.seen_any = False
         self._processed: int | None = None
         self._last_beat = 0.0
-        self._before = 0  # starts seen of the period that ended with the last heartbeat
-        self._after = 0  # starts seen since
+        self._slack_until = inf
+        self._before = 0  # starts that arrived since the last heartbeat and belong to the period before it
+        self._after = 0  # starts that arrived since the last heartbeat and belong to the period after it
+        self._slack: deque[float] = deque(maxlen=MOST_IN_SLACK)  # those of them that it can have counted
         self._owed: int | None = None  # starts that the ended period should have
-        self._balance = 0  # surplus carried over, never above 0
+        self._balance = 0  # starts that were missing at the last settlement; negative is a surplus
+        self._certain = 0  # of the starts missing at the last settlement, those that no late time stamp explains
+        self._surpluses: list[int] = []  # of the last settlements, if each of them had one
         self._gaps = 0
 
     @property
@@ -33,26 +55,59 @@ class StartsLedger:
             self._before += 1
         else:
             self._after += 1
+            if timestamp <= self._slack_until:
+                self._slack.append(timestamp)
 
     def gap(self) -> None:
         """Note that the subscription was interrupted: what is missing now is lost, not switched off."""
         self._gaps = 2
 
-    def heartbeat(self, processed: int, timestamp: float) -> tuple[int, bool]:
-        """Enter a heartbeat and settle the period before it.
+    def heartbeat(self, processed: int, timestamp: float, between: float = inf) -> tuple[int, bool]:
+        """Enter a heartbeat and settle the period before the last one.
 
-        Gives the number of starts that are missing for good, and whether the worker seems to send no task
-        events at all (it worked, nothing ever came, and the subscription held).
+        ``between`` is the highest number of executions that the worker can have counted and not stamped yet: none, or
+        as many as it can run at once. Return the number of starts that are lost, and whether the worker seems to send
+        no task events at all (it worked, no start ever arrived, and the subscription held).
         """
         missing, silent = 0, False
         if self._owed is not None:
-            balance = self._owed - self._before + self._balance
-            if balance > 0 and not self.seen_any and not self._gaps:
-                silent, balance = True, 0
-            missing, self._balance = max(balance, 0), min(balance, 0)
-        self._owed = None if self._processed is None else processed - self._processed
+            missing, silent = self._settle(self._owed - self._before, min(len(self._slack), between))
+        overtook = []
+        if self._processed is None:
+            overtook = [start for start in self._slack if start > timestamp]
+            self._after -= len(overtook)
+        else:
+            self._owed = processed - self._processed
         self._processed = processed
-        self._last_beat = timestamp
+        self._last_beat, self._slack_until = timestamp, timestamp + SLACK_SECONDS
         self._before, self._after = self._after, 0
+        self._slack.clear()
+        for start in overtook:  # they belong to the first period, which begins now
+            self.started(start)
         self._gaps = max(0, self._gaps - 1)
         return missing, silent
+
+    def _settle(self, deficit: int, slack: float) -> tuple[int, bool]:
+        """Add the deficit of a period; return what is lost for certain, and whether no task events are sent.
+
+        A surplus comes from executions that were counted before the first heartbeat and stamped after it. It is no
+        credit for losses that follow.
+        """
+        silent = deficit > 0 and not self.seen_any and not self._gaps
+        if silent:
+            deficit = 0
+        balance = self._balance + deficit
+        certain = balance - int(min(slack, max(balance, 0)))
+        missing = max(0, min(certain, self._certain))
+        dropped = self._drop_surplus(balance)
+        self._balance = balance - missing + dropped
+        self._certain = certain - missing + dropped
+        return missing, silent
+
+    def _drop_surplus(self, balance: int) -> int:
+        """Return the surplus that each of the last settlements had, 0 while they are too few."""
+        self._surpluses = [*self._surpluses, -balance] if balance < 0 else []
+        if len(self._surpluses) < SURPLUS_PERIODS:
+            return 0
+        dropped, self._surpluses = min(self._surpluses), []
+        return dropped

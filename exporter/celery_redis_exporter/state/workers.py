@@ -22,6 +22,8 @@ from celery_redis_exporter.state.series import Series, Store
 from celery_redis_exporter.state.task import Worker
 from celery_redis_exporter.state.worker import UNTOLD, Doubt, Presence, Questions, Setup
 
+SEQUENTIAL_POOLS = ("prefork", "solo")
+"""Pools whose workers count an execution and stamp its task-started without a heartbeat in between."""
 DOUBT_SECONDS = 10.0
 """Time in which a worker can answer which tasks it executes, before its youngest runs are taken for the ended ones."""
 
@@ -214,7 +216,7 @@ class Workers:
             self._series(worker, rows.WORKER_LOAD, period).value = load
         if processed < (worker.ledger.processed or 0):
             self._new_process(worker, event.pid)
-        missing, silent = worker.ledger.heartbeat(processed, event.timestamp)
+        missing, silent = worker.ledger.heartbeat(processed, event.timestamp, self._between(worker))
         counter = self._series(worker, rows.WORKER_PROCESSED)
         if processed < counter.value:
             self.merging.restart(rows.WORKER_PROCESSED, counter)
@@ -225,6 +227,12 @@ class Workers:
         if event.active is not None:
             self._series(worker, rows.WORKER_ACTIVE).value = event.active
             self._compare_active(worker, event.active, event.timestamp)
+
+    def _between(self, worker: Worker) -> float:
+        """Return how many executions the worker can have counted and not stamped yet, see ``state.ledger``."""
+        if any((rows.WORKER_POOL_INFO, (pool,)) in worker.series for pool in SEQUENTIAL_POOLS):
+            return 0
+        return inf if worker.setup.concurrency is None else worker.setup.concurrency
 
     def _compare_active(self, worker: Worker, active: int, timestamp: float) -> None:
         """Compare what the worker executes by its own count with its runs, and settle what it does not execute.

@@ -1,9 +1,65 @@
 """The double entry of executions against task-started events."""
 
+from heapq import heapify, heappop
+from typing import NamedTuple
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_redis_exporter.state.ledger import StartsLedger
+from celery_redis_exporter.state.ledger import SURPLUS_PERIODS, StartsLedger
+
+
+class Execution(NamedTuple):
+    """An execution of a simulated worker; times in milliseconds.
+
+    ``pause`` is the time since the last one was counted, ``stamped`` the time from its counting to the time stamp of
+    its task-started, ``travels`` the time from there to its arrival.
+    """
+
+    pause: int
+    stamped: int
+    travels: int
+    is_lost: bool
+
+
+EXECUTIONS = st.lists(
+    st.builds(
+        Execution,
+        pause=st.one_of(st.integers(0, 3), st.integers(0, 2000)),
+        stamped=st.integers(0, 20),
+        travels=st.one_of(st.just(1), st.integers(0, 900)),
+        is_lost=st.sampled_from([False, False, False, True]),
+    ),
+    max_size=60,
+)
+
+
+@given(EXECUTIONS, st.integers(0, 3), st.sampled_from([20, 100]))
+def test_losses_of_a_simulated_worker_are_exact(
+    executions: list[Execution], read_before: int, beat_travels: int
+) -> None:
+    """What is missing never exceeds what was lost, and equals it at the end, however starts and heartbeats overlap."""
+    counted, arrivals, now = list[tuple[int, bool]](), list[tuple[int, int, bool]](), 10
+    for pause, stamped, travels, is_lost in executions:
+        now += pause
+        counted.append((now, is_lost))
+        if not is_lost:
+            arrivals.append((now + stamped + travels, now + stamped, False))
+    beats = range(0, now + 8000, 1000)
+    arrivals += [(at + beat_travels, at, True) for at in beats]
+    heapify(arrivals)
+    ledger, missing = StartsLedger(), 0
+    ledger.seen_any = True
+    while arrivals:
+        _, at, is_beat = heappop(arrivals)
+        if not is_beat:
+            ledger.started(at / 1000)
+            continue
+        processed = [is_lost for time, is_lost in counted if time <= at - read_before]
+        missing += ledger.heartbeat(len(processed), at / 1000)[0]
+        assert missing <= sum(processed)
+    assert missing == sum(is_lost for _, is_lost in counted)
 
 
 @given(st.lists(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6), max_size=12))
@@ -28,9 +84,79 @@ def test_missing_is_exactly_what_was_lost(periods: list[list[tuple[bool, bool]]]
         missing += ledger.heartbeat(processed, number + 1.0)[0]
     for timestamp in late:
         ledger.started(timestamp)
-    for number in range(2):
+    for number in range(3):
         missing += ledger.heartbeat(processed, len(periods) + 2.0 + number)[0]
     assert lost == missing
+
+
+def test_a_start_that_is_stamped_after_a_heartbeat_that_counts_it_is_not_missing() -> None:
+    """A gevent worker stamps the last of 24 starts just after the heartbeat that counts it: nothing is missing."""
+    ledger = StartsLedger()
+    ledger.heartbeat(0, 8.0)
+    for number in range(23):
+        ledger.started(9.0 + number / 100)
+    ledger.heartbeat(24, 10.0)
+    ledger.started(10.0009)
+    assert [(0, False)] * 4 == [ledger.heartbeat(24, 12.0 + 2 * number) for number in range(4)]
+
+
+def test_a_loss_after_a_late_stamp_is_missing() -> None:
+    """A start that is stamped late gives no credit: one that is lost afterwards is missing two heartbeats later."""
+    ledger = StartsLedger()
+    ledger.heartbeat(0, 8.0)
+    ledger.heartbeat(1, 10.0)
+    ledger.started(10.0009)
+    ledger.heartbeat(1, 12.0)
+    ledger.heartbeat(2, 14.0)
+    assert [0, 1, 0, 0] == [ledger.heartbeat(2, 16.0 + 2 * number)[0] for number in range(4)]
+
+
+def test_a_busy_worker_that_stamps_late_at_every_heartbeat_misses_nothing() -> None:
+    """Where each heartbeat counts three starts that are stamped after it, nothing is missing, period after period."""
+    ledger = StartsLedger()
+    ledger.heartbeat(0, 0.0)
+    settled = []
+    for number in range(1, 30):
+        for index in range(10):
+            ledger.started(number - 1 + (0.001 + index / 1000 if index < 3 and number > 1 else 0.6))
+        settled.append(ledger.heartbeat(10 * number + 3, float(number))[0])
+    assert [0] * 29 == settled
+
+
+@pytest.mark.parametrize("between", [0, 3])
+def test_losses_of_a_busy_worker_do_not_wait_for_its_pause(between: int) -> None:
+    """Of ten lost starts no more stay open than the worker can have counted and not stamped; the rest is missing."""
+    ledger = StartsLedger()
+    ledger.heartbeat(0, 0.0, between)
+    missing = 0
+    for number in range(1, 6):
+        for index in range(100):
+            ledger.started(number - 1 + 0.001 + index / 101)
+        missing += ledger.heartbeat(100 * number + 10, float(number), between)[0]
+    assert 10 - between == missing
+
+
+def test_a_surplus_is_no_credit_for_a_later_loss() -> None:
+    """A start that was counted before the first heartbeat and stamped after it hides no loss that follows."""
+    ledger = StartsLedger()
+    ledger.heartbeat(5, 2.0)
+    ledger.started(2.001)
+    for number in range(SURPLUS_PERIODS + 2):
+        ledger.heartbeat(5, 4.0 + 2 * number)
+    ledger.heartbeat(6, 30.0)
+    assert [0, 1, 0] == [ledger.heartbeat(6, 32.0 + 2 * number)[0] for number in range(3)]
+
+
+def test_a_thread_that_stamps_before_the_heartbeat_that_does_not_count_it_misses_nothing() -> None:
+    """A start that is stamped before a heartbeat and counted in the next one is a surplus for one period only."""
+    ledger = StartsLedger()
+    ledger.heartbeat(0, 2.0)
+    settled = []
+    for number in range(1, 4):
+        ledger.started(2.0 + 2 * number - 0.0001)
+        settled.append(ledger.heartbeat(number - 1, 2.0 + 2 * number)[0])
+    settled += [ledger.heartbeat(3, 10.0 + 2 * number)[0] for number in range(4)]
+    assert [0] * 7 == settled
 
 
 def test_clock_of_the_worker_set_back() -> None:
@@ -68,5 +194,5 @@ def test_silence_is_reported_again_after_an_interruption() -> None:
     ledger = StartsLedger()
     ledger.heartbeat(0, 1.0)
     ledger.gap()
-    settled = [ledger.heartbeat(number, 1.0 + number) for number in range(1, 4)]
-    assert [(0, False), (1, False), (0, True)] == settled
+    settled = [ledger.heartbeat(number, 1.0 + number) for number in range(1, 5)]
+    assert [(0, False), (0, False), (1, True), (0, True)] == settled
