@@ -85,6 +85,7 @@ def test_killed_workers_are_lost_and_kept(programs: Programs, tmp_path: Path) ->
     assert SystemClock().now() - seen >= LOST_SECONDS
     assert {"online": 0, "lost": 1, "offline": 0} == states(exporter)
     assert exporter.value(interval, worker=worker.name) == 1
+    assert exporter.value("celery_worker_tasks_active", worker=worker.name) is None
     assert exporter.value("celery_tasks_running", task="hold", queue="celery") == 0
     programs.worker(server, "mortal", BEATING)
     eventually(lambda: exporter.value("celery_worker_up", worker=worker.name) == 1)
@@ -92,11 +93,12 @@ def test_killed_workers_are_lost_and_kept(programs: Programs, tmp_path: Path) ->
     assert exporter.value("celery_worker_starts_total", worker=worker.name) == 2
 
 
-def test_stopped_workers_leave(programs: Programs) -> None:
-    """A worker that says goodbye leaves no series that could page, and counts as offline."""
+@pytest.mark.parametrize("pool", ["prefork", "gevent", "eventlet"])
+def test_stopped_workers_leave(programs: Programs, pool: str) -> None:
+    """A worker that says goodbye leaves no series that could page, also if it sends a heartbeat afterwards."""
     server = programs.redis()
     exporter = programs.listening(server)
-    worker = programs.worker(server, "polite", BEATING)
+    worker = programs.worker(server, "polite", WorkerOptions(arguments=(*QUICK_BEAT, "-P", pool)))
     eventually(lambda: exporter.value("celery_worker_up", worker=worker.name) == 1)
     worker.process.signal(signal.SIGTERM)
     worker.process.ended()

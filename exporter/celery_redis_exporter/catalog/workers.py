@@ -158,5 +158,7 @@ METRICS: tuple[Metric, ...] = (
 )  # fmt: skip
 ANSWERED = frozenset(metric for metric in METRICS if isinstance(metric.origin, Inspect) and WORKER in metric.labels)
 """What a worker tells when asked."""
+MOMENTARY = frozenset((WORKER_ACTIVE, WORKER_LOAD, WORKER_SKEW))
+"""What a heartbeat reports of its moment. It is absent once the worker is lost."""
 SUMMED = frozenset((WORKER_ACTIVE, WORKER_CONCURRENCY, WORKER_PREFETCH_COUNT, WORKER_RESERVED, WORKER_SCHEDULED))
 """What is added up for workers that are shown under one name; of the other gauges the largest is shown."""

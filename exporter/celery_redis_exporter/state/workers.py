@@ -100,20 +100,34 @@ class Workers:
             self._series(worker, rows.WORKER_STARTS).value += 1
 
     def fold_heartbeat(self, event: WorkerEvent) -> None:
-        """Fold worker-heartbeat."""
-        self._fold_state(self.meet(event.hostname), event)
+        """Fold worker-heartbeat.
+
+        A gevent worker can send one more after its goodbye. A process that sends them for longer lost its connection,
+        and its worker-online was not received.
+        """
+        worker = self.meet(event.hostname)
+        left = worker.presence is Presence.OFFLINE and event.pid == worker.pid
+        if not left or self._clock.monotonic() - worker.since >= self._deadline(worker):
+            self._fold_state(worker, event)
 
     def fold_offline(self, event: WorkerOffline) -> None:
-        """Fold worker-offline: the worker's series go, and so do its executions."""
+        """Fold worker-offline: the worker's series go, and so do its executions.
+
+        What it counted of starts and losses stays for the retention: it may have been shown as 0 until now, or not
+        at all (``zero_first``).
+        """
         worker = self.meet(event.hostname)
         if worker is self._overflow:
             return
+        if event.processed is not None and event.pid == worker.pid and worker.presence is Presence.ONLINE:
+            self._settle_starts(worker, event, event.processed)
         worker.presence = Presence.OFFLINE
         worker.since = self._clock.monotonic()
         self.forget_setup(worker)
         self._close_all(worker, Presence.OFFLINE.value)
-        starts = (rows.WORKER_STARTS, ())
-        for key in [key for key in worker.series if key != starts]:
+        missed = worker.series.get((rows.WORKER_EVENTS_MISSED, ()))
+        kept = {rows.WORKER_STARTS} | ({rows.WORKER_EVENTS_MISSED} if missed is not None and missed.value else set())
+        for key in [key for key in worker.series if key[0] not in kept]:
             self._drop(worker, key)
 
     def gap(self) -> None:
@@ -135,6 +149,8 @@ class Workers:
                 worker.presence, worker.since = Presence.LOST, now
                 self._series(worker, rows.WORKER_UP).value = 0
                 self.forget_setup(worker)
+                for key in [key for key in worker.series if key[0] in rows.MOMENTARY]:
+                    self._drop(worker, key)
                 self._close_all(worker, Presence.LOST.value)
             elif worker.presence is not Presence.ONLINE and now - worker.since >= self._limits.retention:
                 for key in list(worker.series):
@@ -216,17 +232,20 @@ class Workers:
             self._series(worker, rows.WORKER_LOAD, period).value = load
         if processed < (worker.ledger.processed or 0):
             self._new_process(worker, event.pid)
-        missing, silent = worker.ledger.heartbeat(processed, event.timestamp, self._between(worker))
+        self._settle_starts(worker, event, processed)
         counter = self._series(worker, rows.WORKER_PROCESSED)
         if processed < counter.value:
             self.merging.restart(rows.WORKER_PROCESSED, counter)
         counter.value = processed
-        self._series(worker, rows.WORKER_EVENTS_MISSED).value += missing
-        if silent:
-            self._series(worker, rows.WORKER_TASK_EVENTS).value = 0
         if event.active is not None:
             self._series(worker, rows.WORKER_ACTIVE).value = event.active
             self._compare_active(worker, event.active, event.timestamp)
+
+    def _settle_starts(self, worker: Worker, event: WorkerEvent, processed: int) -> None:
+        missing, silent = worker.ledger.heartbeat(processed, event.timestamp, self._between(worker))
+        self._series(worker, rows.WORKER_EVENTS_MISSED).value += missing
+        if silent:
+            self._series(worker, rows.WORKER_TASK_EVENTS).value = 0
 
     def _between(self, worker: Worker) -> float:
         """Return how many executions the worker can have counted and not stamped yet, see ``state.ledger``."""

@@ -6,6 +6,8 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.events import WorkerHeartbeat
+from celery_redis_exporter.state.series import NewSeries
+from tests.support.fakes import FakeClock
 from tests.support.lab import W1, W2, Lab
 from tests.support.options import worker_limits
 
@@ -122,6 +124,53 @@ def test_tasks_after_goodbye_do_not_resurrect(lab: Lab) -> None:
     lab.succeeded("a", 1)
     assert lab.value(rows.WORKER_UP, W1) is None
     assert 1 == lab.value(task_rows.TASKS, "t", "unknown", "success")
+
+
+@pytest.mark.parametrize(("pid", "after", "up"), [(1, 0.3, None), (1, 31.0, 1), (2, 0.3, 1), (2, 31.0, 1)])
+def test_a_heartbeat_after_the_goodbye(lab: Lab, pid: int, after: float, up: int | None) -> None:
+    """A late heartbeat of the process that left does not bring it back; another process does, and lasting ones do."""
+    lab.beat(pid=1)
+    lab.offline()
+    lab.advance(after)
+    lab.beat(pid=pid)
+    assert up == lab.value(rows.WORKER_UP, W1)
+    lab.advance(40)
+    assert (0, 0, 1) == counts(lab) if up is None else (0, 1, 0) == counts(lab)
+
+
+def test_gauges_of_a_lost_worker_are_absent(lab: Lab) -> None:
+    """A lost worker is shown with up 0 and its last heartbeat, without active tasks, load and clock of that moment."""
+    lab.beat(active=2)
+    last = lab.value(rows.WORKER_LAST_HEARTBEAT, W1)
+    lab.advance(30)
+    assert 0 == lab.value(rows.WORKER_UP, W1)
+    assert last == lab.value(rows.WORKER_LAST_HEARTBEAT, W1)
+    assert lab.value(rows.WORKER_ACTIVE, W1) is None
+    assert lab.value(rows.WORKER_SKEW, W1) is None
+    assert lab.value(rows.WORKER_LOAD, W1, "1m") is None
+    lab.beat(active=1)
+    assert 1 == lab.value(rows.WORKER_ACTIVE, W1)
+    assert 0.1 == lab.value(rows.WORKER_LOAD, W1, "1m")
+
+
+@pytest.mark.parametrize("missed", [0, 10])
+def test_missed_events_are_shown_after_the_goodbye(missed: int) -> None:
+    """Events missed just before a worker stops are shown once the counter has been shown as 0; none leave no series."""
+    clock = FakeClock()
+    lab = Lab(new=NewSeries(clock, zero_first=30.0))
+    lab.beat(processed=0)
+    lab.received("a", 0)
+    lab.started("a", 1)
+    for _ in range(3):
+        lab.advance(2)
+        lab.beat(processed=1 + missed)
+    lab.advance(2)
+    lab.offline()
+    assert (None if not missed else 0) == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+    clock.advance(31)
+    assert (missed or None) == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+    lab.advance(3600)
+    assert lab.value(rows.WORKER_EVENTS_MISSED, W1) is None
 
 
 def test_reconnect_of_the_same_process(lab: Lab) -> None:
