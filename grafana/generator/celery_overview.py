@@ -211,6 +211,8 @@ def task_columns(scope: Scope) -> tuple[Column, ...]:
                steps=theme.steps(("CeleryTaskWaitHigh.seconds", theme.WARNING),
                                  ("CeleryTaskWaitCritical.seconds", theme.BAD)),
                expr=scope.quantile(0.95, "celery_task_wait_seconds", "task", RANGE)),
+        Column(name="Waiting", unit=theme.NUMBER, decimals=0, width=80,
+               expr=scope.gauge("celery_tasks_waiting", "task")),
         Column(name="Running", unit=theme.NUMBER, decimals=0, width=80,
                expr=scope.gauge("celery_tasks_running", "task")),
         Column(name="Last success", unit=theme.SECONDS, decimals=0, width=110,

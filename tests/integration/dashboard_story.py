@@ -109,6 +109,7 @@ def tell_tasks(history: History) -> None:
         history.histogram("celery_task_wait_seconds", flow, wait, **labels)
         history.histogram("celery_task_prefetch_seconds", flow, lambda _: 0.02, **labels)
         history.gauge("celery_tasks_running", _product(flow, runtime), **labels)
+        history.gauge("celery_tasks_waiting", _product(flow, wait), **labels)
         _tell_errors(history, task)
         _tell_times(history, task)
 
