@@ -16,7 +16,7 @@ from celery import signals
 
 from tests.integration.celery_workers import QUICK, Worker, WorkerOptions
 from tests.integration.conftest import Programs
-from tests.integration.exporters import Exporter
+from tests.integration.exporters import Exporter, times
 from tests.integration.redis_servers import RedisServer
 from tests.support.waiting import eventually
 
@@ -269,3 +269,22 @@ def test_messages_tell_when_they_were_published_with_the_snippet(programs: Progr
     age = exporter.value("celery_queue_oldest_message_age_seconds", queue="old")
     assert age is not None
     assert 500 <= age < 560
+
+
+@pytest.mark.parametrize("pool", ["prefork", "gevent"])
+def test_tasks_of_a_new_worker_count_under_its_queue(programs: Programs, pool: str) -> None:
+    """Without task-sent events no task of a worker that starts beside the exporter counts under an unknown queue."""
+    server = programs.redis()
+    exporter = programs.listening(server)
+    app = programs.publisher(server, task_send_sent_event=False)
+    options = WorkerOptions(queues="mail", arguments=("--heartbeat-interval", "1", "-P", pool))
+    for start in (1, 2):
+        for number in range(30):
+            app.send_task("plain", (number,), queue="mail")
+        worker = programs.worker(server, "fresh", options)
+        account = times(30 * start, {"received": 1, "started": 1, "success": 1, "runtime success": 1, "prefetch": 1})
+        exporter.agrees("plain", account, within=30)
+        assert exporter.value("celery_worker_pool_info", worker=worker.name, pool=pool) == 1
+        assert {"mail"} == {labels["queue"] for labels in exporter.labels("celery_tasks_started_total")}
+        worker.process.signal(signal.SIGTERM)
+        worker.process.ended()

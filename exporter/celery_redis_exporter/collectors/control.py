@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from typing import Protocol
 
 import structlog
@@ -36,6 +37,8 @@ LOOK_SECONDS = 1.0
 PING, BEATS = "ping", "celerybeat@*"
 BEAT_SECONDS = 1.0
 """Time in which schedulers that are not known yet may answer."""
+NEW_SECONDS = 2.0
+"""Time for the answers of new workers, which are asked again."""
 TIDY_SECONDS = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
 """Seconds between looks for answers, while some are missing."""
@@ -156,7 +159,7 @@ class Control:
             with self._store.lock:
                 targets = self._inspection.targets(everyone=everyone)
             if targets:
-                self._ask_all(targets, stop)
+                self._ask_all(targets, stop, min(self._options.timeout, inf if everyone else NEW_SECONDS))
             beats = self._inspection.beats
             # Where no worker was heard nothing is written, and a beat would schedule for nobody.
             if everyone and beats is not None and (targets or beats.known()):
@@ -164,23 +167,23 @@ class Control:
         if self._options.enable_events:
             self._enable_events()
 
-    def _ask_all(self, targets: list[InspectionTarget], stop: threading.Event) -> None:
+    def _ask_all(self, targets: list[InspectionTarget], stop: threading.Event, timeout: float) -> None:
         started = self._clock.monotonic()
         for first in range(0, len(targets), BATCH):
             if stop.is_set():
                 return
-            self._ask(targets[first : first + BATCH], stop)
+            self._ask(targets[first : first + BATCH], stop, timeout)
         self._control_client.settle(complete=self._clock.monotonic() >= self._owed_until)
         self.refused = ""
         with self._store.lock:
             self._inspection.foresee()
             self._metrics.succeeded(started)
 
-    def _ask(self, targets: list[InspectionTarget], stop: threading.Event) -> None:
+    def _ask(self, targets: list[InspectionTarget], stop: threading.Event, timeout: float) -> None:
         """Ask some workers; fold each one's answers when it has given all, or at the deadline what there is."""
         token = str(next(self._tokens))
         batch = {target.worker: (target, Answers()) for target in targets}
-        for payloads in ask(self._control_client, _requests(targets, token), self._options.timeout, self._clock, stop):
+        for payloads in ask(self._control_client, _requests(targets, token), timeout, self._clock, stop):
             for payload in payloads:
                 self._enter(payload, token, batch)
             if not batch:

@@ -23,7 +23,12 @@ ROUTINE = ("stats", "active_queues", "scheduled", "reserved")
 INTRODUCTION = ("active", "registered")
 """Asked besides, until a process of a worker has answered: it does not change, or events tell it from then on."""
 COMMANDS = (*ROUTINE, *INTRODUCTION)
-SEEDING_SECONDS = 10.0
+REPEATS = (2.0, 5.0, 10.0)
+"""Seconds after the first questions to a new worker at which they are asked again, until it answers.
+
+A worker sends worker-online before it can be asked.
+"""
+SEEDING_SECONDS = 13.0
 """How long events of unknown tasks wait for their worker's introduction; longer than it takes where workers answer."""
 NUDGE_SECONDS = 60.0
 DOUBT = ("active",)
@@ -60,8 +65,11 @@ class Inspection:
         now = self._clock.monotonic()
         found = []
         for worker in self._workers.online():
-            if everyone or not worker.questions.asked:
-                commands = ROUTINE if worker.questions.registered is not None else COMMANDS
+            if everyone or (not worker.questions.asked and now >= worker.questions.due):
+                if worker.questions.due < 0:
+                    worker.questions.first = now
+                questions = worker.questions
+                commands = ROUTINE if questions.asked and questions.registered is not None else COMMANDS
                 found.append(InspectionTarget(worker.name, commands))
             elif worker.doubt is not None and now - worker.questions.active_asked >= DOUBT_INTERVAL:
                 worker.questions.active_asked = now
@@ -76,7 +84,7 @@ class Inspection:
         if target.commands == DOUBT:
             self._settle_doubt(worker, answers)
             return
-        worker.questions.asked = True
+        self._note_answers(worker, [getattr(answers, command) is not None for command in target.commands])
         stats = answers.stats
         queues = None if answers.active_queues is None else tuple(queue.name for queue in answers.active_queues)
         self._workers.learn(worker, worker.announced, Setup(queues, stats and stats.concurrency))
@@ -129,6 +137,19 @@ class Inspection:
             for metric in (rows.WORKER_RESERVED, rows.WORKER_SCHEDULED):
                 self._workers.show(worker, metric, None)
 
+    def _note_answers(self, worker: Worker, answered: list[bool]) -> None:
+        """Note which questions a worker answered; a new one that did not answer all is asked again a few times.
+
+        Of the first questions it can have received the last ones only.
+        """
+        questions = worker.questions
+        questions.unanswered = 0 if any(answered) else questions.unanswered + 1
+        if all(answered) or questions.repeats == len(REPEATS):
+            questions.asked = True
+        elif not questions.asked:
+            questions.due = questions.first + REPEATS[questions.repeats]
+            questions.repeats += 1
+
     def _fold_stats(self, worker: Worker, stats: WorkerStats | None) -> None:
         show = self._workers.show
         told = stats or WorkerStats("")
@@ -152,7 +173,9 @@ class Inspection:
             self._tasks.adopt(task.uuid, task.name, _queue_of(task, bound), worker, started_at)
         for task in (*(answers.reserved or ()), *(answers.scheduled or ())):
             self._tasks.adopt(task.uuid, task.name, _queue_of(task, bound), worker, None)
-        worker.seeding_until = 0.0
+        if answers.active_queues is not None and answers.active is not None:
+            worker.seeding_until = 0.0
+            self._tasks.hasten(worker)
 
 
 def _queue_of(task: HeldTask, bound: Mapping[tuple[str, str], str]) -> str:

@@ -58,6 +58,14 @@ class Holding:
         self.events += 1
         return True
 
+    def hasten(self, worker: str, now: float) -> None:
+        """Let the events of a worker that reported what it holds wait for ``seconds`` only."""
+        due = now + self._seconds
+        for uuid, by_worker in self._waiting.items():
+            if worker in by_worker and by_worker[worker][0] > due:
+                by_worker[worker] = due, by_worker[worker][1]
+                heappush(self._due, (due, uuid, worker))
+
     def release(self, uuid: str) -> list[Held]:
         """Return the events of a task id, which wait no longer. Those of one worker are in order."""
         found = [event for _, events in self._waiting.pop(uuid, {}).values() for event in events]

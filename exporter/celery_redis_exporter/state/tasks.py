@@ -268,6 +268,10 @@ class Tasks:
         for event in held:
             event.fold()
 
+    def hasten(self, worker: Worker) -> None:
+        """Let events wait no longer for a worker that reported its queues and what it holds."""
+        self._holding.hasten(worker.name, self.now)
+
     def set_time(self, now: float) -> None:
         """Set the monotonic time at which the next events are folded."""
         self.now = now
@@ -362,10 +366,11 @@ class Tasks:
             if alias is not None and alias.series.task.shadowed:
                 return task, alias
         queue = worker.only_queue
+        promised = worker.seeding_until if worker.setup.queues is None else 0.0
         is_certain = queue != UNKNOWN and alias is None and again is None
-        is_expected = alias is not None or self._holding.is_expected(event.name)
+        is_expected = alias is not None or promised > self.now or self._holding.is_expected(event.name)
         held = Held("task-received", partial(self.fold_received, event))
-        if self._patient and is_expected and not is_certain and self._hold(event, held):
+        if self._patient and is_expected and not is_certain and self._hold(event, held, promised):
             return None
         if task is not None and alias is not None:
             alias.series.task.shadowed = True
@@ -381,8 +386,8 @@ class Tasks:
         """Let an event wait behind earlier ones of its task id and worker. Return False if none wait."""
         return self._holding.append(event.uuid, event.hostname, Held(kind, partial(fold, event)))
 
-    def _hold(self, event: TaskReceived | TaskFailed, held: Held) -> bool:
-        return self._holding.hold(event.uuid, event.hostname, held, self.now)
+    def _hold(self, event: TaskReceived | TaskFailed, held: Held, promised: float = 0.0) -> bool:
+        return self._holding.hold(event.uuid, event.hostname, held, self.now, promised)
 
     def _hold_or_miss(self, uuid: str, held: Held, worker: Worker) -> None:
         """Let an event of an unknown task wait if more will be known of it, else count it as unmatched."""

@@ -42,11 +42,17 @@ class Doubt(NamedTuple):
 class Questions:
     """What one process of a worker was asked, and answered for good.
 
+    ``asked`` is False until it answered all first questions, or was asked them often enough: at ``first`` and, now for
+    the ``repeats``th time, at ``due`` (monotonic). ``unanswered`` is how often it was asked since its last answer.
     ``registered`` are its tasks, None until it told; ``nudged`` is when it was last told to send task events
     (monotonic). ``active_asked`` is when it was last asked which tasks it executes, because of a doubt (monotonic).
     """
 
     asked: bool = False
+    first: float = -inf
+    due: float = -inf
+    repeats: int = 0
+    unanswered: int = 0
     registered: frozenset[str] | None = None
     nudged: float = -inf
     active_asked: float = -inf

@@ -282,13 +282,13 @@ class Workers:
         if worker.pid:
             self._close_all(worker, "restarted")
             self.forget_setup(worker)
+            self._expect_answers(worker)
         worker.pid = pid
         worker.ledger = StartsLedger()
         worker.last_beat = (0.0, 0)
 
     def _expect_answers(self, worker: Worker) -> None:
-        worker.questions.asked = False
-        worker.questions.registered = None
+        worker.questions = Questions(nudged=worker.questions.nudged)
         worker.seeding_until = self._clock.monotonic() + self.seeding if self.seeding else 0.0
 
     def _show_up(self, worker: Worker) -> None:

@@ -219,7 +219,7 @@ def test_answers_that_are_due_find_a_place() -> None:
     ends = [call for call in trial.control_client.calls if call in {"leave", "settle"}]
     assert ["leave", "settle"] == sorted(set(ends))
     assert sorted(ends) == ends
-    assert 59 <= ends.count("leave") <= 61
+    assert 59 <= ends.count("leave") <= 64  # three of them repeat the first questions
 
 
 def test_rubbish_is_counted() -> None:

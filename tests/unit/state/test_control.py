@@ -150,11 +150,63 @@ def test_who_is_asked_what(lab: Asking) -> None:
     assert [InspectionTarget(W1, ROUTINE)] == lab.inspection.targets(everyone=True)
 
 
-def test_the_unanswered_is_asked_again_in_the_next_round(lab: Asking) -> None:
-    """A worker that did not answer at first is not asked every second, but everything in the next round."""
-    lab.inspection.fold(InspectionTarget(W1, COMMANDS), Answers())
-    assert [] == lab.inspection.targets(everyone=False)
+def test_a_new_worker_is_asked_again_until_it_answers(lab: Asking) -> None:
+    """A worker that does not answer its first questions is asked again after 2, 5 and 10 s, then in the rounds."""
+    asked = []
+    for second in range(20):
+        if lab.inspection.targets(everyone=False):
+            asked.append(second)
+            lab.inspection.fold(InspectionTarget(W1, COMMANDS), Answers())
+        lab.advance(1)
+    assert [0, 2, 5, 10] == asked
     assert [InspectionTarget(W1, COMMANDS)] == lab.inspection.targets(everyone=True)
+
+
+def test_a_worker_that_answers_late_is_not_asked_again(lab: Asking) -> None:
+    """The questions to a new worker end with its first complete answer; it can have received some of them only."""
+    lab.inspection.targets(everyone=False)
+    lab.answers(stats=None, active_queues=None)
+    lab.received("a", 0)
+    lab.advance(2)
+    assert lab.inspection.targets(everyone=False)
+    lab.answers()
+    lab.advance(1)
+    assert 1 == lab.value(task_rows.TASKS_RECEIVED, "t", "mail")
+    lab.advance(20)
+    assert [] == lab.inspection.targets(everyone=False)
+
+
+@pytest.mark.parametrize("start", ["met", "restarted", "back"])
+def test_events_wait_for_the_queue_of_a_new_worker(lab: Asking, start: str) -> None:
+    """Without task-sent, tasks of a worker that has not answered yet count under the queue that its answer names."""
+    lab.answers()
+    if start == "met":
+        worker, pid = W2, 1
+    else:
+        worker, pid = W1, 2
+        if start == "back":
+            lab.offline()
+    lab.beat(worker=worker, pid=pid)
+    lab.received("a", 1, worker=worker)
+    lab.started("a", 1, worker=worker)
+    lab.advance(5)
+    assert "t" not in lab.tasks.names.by_name
+    lab.answers(worker)
+    lab.succeeded("a", 6, worker=worker)
+    lab.received("b", 6, worker=worker)
+    lab.advance(1)
+    assert {"success": 1} == lab.ends("t", "mail")
+    assert 2 == lab.value(task_rows.TASKS_RECEIVED, "t", "mail")
+    assert lab.value(task_rows.TASKS_RECEIVED, "t", "unknown") is None
+
+
+def test_events_of_a_worker_that_never_answers_are_counted(lab: Asking) -> None:
+    """Tasks of a worker that does not answer count under an unknown queue after a while."""
+    lab.received("a", 1)
+    lab.advance(SEEDING_SECONDS - 1)
+    assert "t" not in lab.tasks.names.by_name
+    lab.advance(2)
+    assert 1 == lab.value(task_rows.TASKS_RECEIVED, "t", "unknown")
 
 
 @pytest.mark.parametrize("change", ["process", "gap", "return"])
