@@ -20,6 +20,8 @@ pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason="chromium is not on PATH"),
 ]
 FLEET, TASKS = 500, 1000
+SECRET = 98765.4321
+"""An argument that must not be shown: the second one of ``hold`` is the time that it waits at most."""
 EVIL = """<img src=x onerror="window.pwned=1">'&</td></table><script>window.pwned=1</script>\u202e\x07\U0001f525"""
 ROWS = "[...document.querySelectorAll('#{0} tbody tr')]"
 NAMES = ROWS + ".map((row) => row.cells[0].innerText.trim())"
@@ -102,6 +104,39 @@ def test_a_small_installation(programs: Programs, browser: Browser) -> None:
         for task in found["tasks"]
         if task["name"] == name
     ]
+    assert [] == browser.refused()
+
+
+def test_what_runs_now(programs: Programs, browser: Browser) -> None:
+    """Running tasks stand in JSON and on the page, the longest first, and failures and retries with their worker."""
+    server = programs.redis()
+    exporter = programs.listening(server)
+    worker = programs.worker(server, options=WorkerOptions(arguments=BEATING))
+    app = programs.publisher(server)
+    app.send_task("fail")
+    app.send_task("retry_once")
+    eventually(lambda: (exporter.account("fail").get("failure"), exporter.account("retry_once").get("retry")) == (1, 1))
+    eventually(lambda: exporter.account("retry_once").get("success") == 1)
+    gate = str(programs.folder / "gate")
+    first = str(app.send_task("hold", (gate, SECRET)).id)
+    eventually(lambda: exporter.account("hold").get("running") == 1)
+    second = str(app.send_task("hold_watched", (gate, SECRET)).id)
+    eventually(lambda: exporter.account("hold_watched").get("running") == 1)
+    found = status(exporter)
+    assert [("hold", first, worker.name), ("hold_watched", second, worker.name)] == [
+        (task["task"], task["task_id"], task["worker"]) for task in found["running"]
+    ]
+    assert [(1, 1)] == [(one["failed"], one["retried"]) for one in found["workers"]]
+    for width in (390, 800, 1440):
+        browser.resize(width, 900)
+        browser.open(address(exporter))
+        assert ["hold", "hold_watched"] == names(browser, "running")
+        assert browser.say("document.documentElement.scrollWidth <= innerWidth")
+    assert ("1", "1") == tuple(cell(browser, "workers", worker.name, title) for title in ("Failed", "Retried"))
+    assert first in browser.say("document.querySelector('#running').innerText")
+    assert str(SECRET) not in exporter.get("/api/v1/status").text + exporter.get("/").text
+    Path(gate).touch()
+    eventually(lambda: status(exporter)["running"] == [])
     assert [] == browser.refused()
 
 

@@ -110,6 +110,9 @@ def test_in_a_terminal(busy: tuple[str, Exporter], terminals: list[Terminal], tm
     assert max(map(len, screen.split("\n"))) <= 80
     terminal.press("Tab", "r")
     eventually(lambda: ">2 Queues" in terminal.screen() and "Waiting+" in terminal.screen())
+    terminal.press("4")
+    eventually(lambda: terminal.screen_with(">4 Running now", "No task runs."))
+    terminal.press("2")
     terminal.press("/", "n", "o", "b", "Enter")
     eventually(lambda: ">2 Queues 1" in terminal.screen() and "filter: nob" in terminal.screen())
     terminal.press("Escape")

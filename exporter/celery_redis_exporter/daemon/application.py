@@ -18,10 +18,11 @@ from celery_redis_exporter.collectors.events import EventCollector, EventState
 from celery_redis_exporter.collectors.redbeat import Schedules
 from celery_redis_exporter.daemon import options
 from celery_redis_exporter.daemon.supervisor import Supervisor
-from celery_redis_exporter.records.report import Failure
+from celery_redis_exporter.records.report import Activity, Failure
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.settings import Settings, named_redis_targets
 from celery_redis_exporter.sources.redbeat import RedBeat
+from celery_redis_exporter.state.activity import describe_activity
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.control import Inspection
@@ -104,6 +105,12 @@ class Application:
         """Return the last failures, the newest first; None if none are kept."""
         with self.store.lock:
             return self.tasks.failures.newest()
+
+    def activity(self) -> Activity:
+        """Return what workers execute at this moment, and how many of their executions failed or were retried."""
+        with self.store.lock:
+            workers, tasks = self.workers.by_name.values(), self.tasks
+            return describe_activity(workers, tasks.naming, tasks.names.hidden.task)
 
     def _build_schedules(self, endpoints: Endpoints, clock: Clock) -> Schedules:
         settings = self.settings

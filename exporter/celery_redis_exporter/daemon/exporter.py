@@ -138,8 +138,10 @@ class Exporter:
         """Return everything of the moment, for people."""
         found = self.scrape.request(self.settings.scrape.deadline).wait()
         checks = [*background_checks(self.application, self.supervisor), *server_checks(self.settings, found)]
-        families, failures = self.application.families(whole=True), self.application.failures()
-        return self.status.report(Snapshot(families, found, self.scrape.background(), checks, failures))
+        application = self.application
+        families, failures = application.families(whole=True), application.failures()
+        background = self.scrape.background()
+        return self.status.report(Snapshot(families, found, background, checks, failures, application.activity()))
 
     def numbers(self) -> Numbers:
         """Return every value of the moment, to look up by metric and labels. Waits for the servers."""

@@ -4,7 +4,8 @@ Takes and gives nothing; never reads a metric. Times of the day are seconds sinc
 seconds, bytes and shares of one. None is what is not known: it is never 0.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -37,7 +38,7 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
 
     ``lost`` is one that fell silent without a goodbye. ``load`` are the averages of its machine over 1, 5 and 15
     minutes, ``memory_bytes`` the largest resident set of its main process so far, ``events_missed`` executions that it
-    counted and that were never heard of.
+    counted and that were never heard of. ``failed`` and ``retried`` are executions since the exporter knows the worker.
     """
 
     name: str
@@ -46,6 +47,8 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
     concurrency: float | None = None
     active: float | None = None
     processed: float | None = None
+    failed: float = 0
+    retried: float = 0
     reserved: float | None = None
     load: tuple[float, float, float] | None = None
     memory_bytes: Bytes | None = None
@@ -121,6 +124,18 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
     last_failure: Epoch | None = None
     oldest_started: Epoch | None = None
     verdict: State = "ok"
+
+
+class RunningTask(Struct, frozen=True):
+    """A task that a worker executes at this moment, without its arguments, which are never kept.
+
+    ``since`` is the start by the worker's clock.
+    """
+
+    task: str
+    task_id: str
+    worker: str
+    since: Epoch
 
 
 class KeyGroup(Struct, frozen=True, kw_only=True):
@@ -212,8 +227,9 @@ class ExporterStatus(Struct, frozen=True, kw_only=True):
 class Report(Struct, frozen=True, kw_only=True):
     """The state of a Celery application and its Redis servers at one moment.
 
-    ``window_seconds`` is how far ``recent`` looks back, less where the exporter is younger. ``failures`` is None while
-    they are not kept (``status.failures``).
+    ``window_seconds`` is how far ``recent`` looks back, less where the exporter is younger. ``running`` are the tasks
+    that run, the longest first, at most 200 of them. ``failures`` is None while they are not kept
+    (``status.failures``).
     """
 
     version: str
@@ -226,6 +242,17 @@ class Report(Struct, frozen=True, kw_only=True):
     queues: list[QueueStatus]
     unacked: Unacked | None = None
     tasks: list[TaskStatus]
+    running: list[RunningTask] = []
     redis: list[ServerStatus]
     failures: list[Failure] | None = None
     exporter: ExporterStatus
+
+
+class Activity(NamedTuple):
+    """What events state of workers and no metric contains: running tasks, longest first, and ends by worker.
+
+    ``ends`` are numbers of failed and of retried executions by the worker's shown name.
+    """
+
+    running: Sequence[RunningTask] = ()
+    ends: Mapping[str, tuple[int, int]] = {}

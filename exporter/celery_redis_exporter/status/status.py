@@ -8,7 +8,7 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records.report import Check, ExporterStatus, Failure, Report
+from celery_redis_exporter.records.report import Activity, Check, ExporterStatus, Failure, Report
 from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.status.health import Counted, Scene, judge
 from celery_redis_exporter.status.marks import SPACING, WINDOW, Counters, Marks, quantile
@@ -28,13 +28,17 @@ EVENTS, INVALID, BUCKETS = range(3)
 
 
 class Snapshot(NamedTuple):
-    """What is there at this moment: what events left, what each server and the background gave, the last failures."""
+    """What is there at this moment: what events left, what each server and the background gave, the last failures.
+
+    ``activity`` is what workers execute.
+    """
 
     families: Sequence[Family]
     servers: Mapping[str, Sequence[Sample]]
     background: Sequence[Sample]
     checks: Sequence[Check]
     failures: Sequence[Failure] | None
+    activity: Activity = Activity()
 
 
 class Status:
@@ -74,7 +78,7 @@ class Status:
         read = [sample for samples in found.servers.values() for sample in samples]
         numbers = Numbers(found.families, [*read, *found.background])
         servers = self._servers.read(found.servers, numbers)
-        workers, unacked = read_workers(numbers), read_unacked(numbers)
+        workers, unacked = read_workers(numbers, found.activity.ends), read_unacked(numbers)
         now, at = self._clock.now(), self._clock.monotonic()
         with self._lock:
             tasks = read_tasks(numbers, self._marks, at)
@@ -93,6 +97,7 @@ class Status:
             queues=queues,
             unacked=unacked,
             tasks=tasks,
+            running=list(found.activity.running),
             redis=servers,
             failures=None if found.failures is None else list(found.failures),
             exporter=exporter,

@@ -1,5 +1,7 @@
 """Workers, from the gauges of their heartbeats and answers."""
 
+from collections.abc import Mapping
+
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.report import WorkerStatus
@@ -8,8 +10,8 @@ from celery_redis_exporter.status.numbers import Numbers
 PERIODS = ("1m", "5m", "15m")
 
 
-def read_workers(numbers: Numbers) -> list[WorkerStatus]:
-    """Give every worker that is online or lost, by name."""
+def read_workers(numbers: Numbers, ends: Mapping[str, tuple[int, int]]) -> list[WorkerStatus]:
+    """Give every worker that is online or lost, by name; ``ends`` are its failed and retried executions."""
     up = numbers.by(rows.WORKER_UP)
     values = {
         field: numbers.by(metric)
@@ -36,6 +38,8 @@ def read_workers(numbers: Numbers) -> list[WorkerStatus]:
             name=name,
             state="online" if up[name] else "lost",
             pool=", ".join(pools[name]) if name in pools else None,
+            failed=ends.get(name, (0, 0))[0],
+            retried=ends.get(name, (0, 0))[1],
             load=_load(loads.get(name, {})),
             queues=queues.get(name, []),
             sends_events=bool(events[name]) if name in events else None,

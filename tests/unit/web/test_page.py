@@ -12,6 +12,7 @@ from celery_redis_exporter.records.report import (
     QueueStatus,
     Recent,
     Report,
+    RunningTask,
     TrendReading,
     Unacked,
     WorkerStatus,
@@ -89,6 +90,7 @@ def test_everything_is_escaped() -> None:
             version=EVIL, health=[Health(EVIL, "warning", EVIL)], tasks=[make_task(EVIL, queues=[EVIL])],
             workers=[WorkerStatus(name=EVIL, state="lost", pool=EVIL, queues=[EVIL])], queues=[QueueStatus(name=EVIL)],
             redis=[server], failures=[Failure(1.0, EVIL, EVIL, EVIL, EVIL)], unacked=Unacked(messages=1.0),
+            running=[RunningTask(EVIL, EVIL, EVIL, 1.0)],
         ),
         View.of({"q": EVIL, "tasks": EVIL, "all": EVIL, "refresh": EVIL}), f"/{EVIL}",
     )  # fmt: skip

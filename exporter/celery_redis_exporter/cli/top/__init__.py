@@ -38,7 +38,7 @@ URL; else straight from the broker, with the settings of the exporter.
   --user=NAME         user of the exporter's port; with --password-file=FILE
   --ca-file=FILE      certificate authority of the exporter's port
 
-Keys: q quit, p pause, tab or 1-4 choose a table, < > choose the column that it is sorted by, r turn the order round,
+Keys: q quit, p pause, tab or 1-5 choose a table, < > choose the column that it is sorted by, r turn the order round,
 / filter, arrows and page keys move, ? help.
 
 All settings of the exporter are flags here too, such as --broker-url; see {PROGRAM[:21]} --help.

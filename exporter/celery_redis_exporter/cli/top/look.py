@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from celery_redis_exporter.status.tables import QUEUES, SERVERS, TASKS, WORKERS, Order, Table, read_order
+from celery_redis_exporter.status.tables import QUEUES, RUNNING, SERVERS, TASKS, WORKERS, Order, Table, read_order
 
-CHOICES = (TASKS, QUEUES, WORKERS, SERVERS)
+CHOICES = (TASKS, QUEUES, WORKERS, RUNNING, SERVERS)
 """The tables in the order of their keys."""
+USUAL = 3
+"""Tables that are shown whichever is chosen."""
 PAGE = 10
 LONGEST = 80
 
@@ -43,7 +45,7 @@ class Look:
             return self._type(key)
         if self.helping:
             return replace(self, helping=False)
-        if key in {"tab", "back-tab", "1", "2", "3", "4"}:
+        if key in {"tab", "back-tab", "1", "2", "3", "4", "5"}:
             step = {"tab": self.chosen + 1, "back-tab": self.chosen - 1}.get(key)
             return replace(self, chosen=int(key) - 1 if step is None else step % len(CHOICES), first=0)
         changes = self._changes().get(key)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from celery_redis_exporter.cli.top.look import CHOICES, Look
+from celery_redis_exporter.cli.top.look import CHOICES, USUAL, Look
 from celery_redis_exporter.records.report import Report, ServerStatus, State
 from celery_redis_exporter.status.format import say_bytes, say_count, say_moment, say_rate, say_share
-from celery_redis_exporter.status.tables import Cell, Column, Order, Table, Tone, arrange
+from celery_redis_exporter.status.tables import RUNNING, Cell, Column, Order, Table, Tone, arrange
 
 STYLES: dict[Tone, str] = {"": "", "ok": "green", "warning": "yellow", "critical": "bold red", "soft": "dim"}
 MARKS: dict[State, str] = {"ok": "OK", "warning": "WARNING", "critical": "CRITICAL"}
@@ -25,12 +25,14 @@ NAME = 32
 """Columns that a name has, if it needs them, before others are left out for it."""
 SHORTEST_NAME = 12
 """Columns of a name where none can be left out."""
+TALL = 40
+"""Lines of a terminal in which running tasks are always shown."""
 LEAST = 3
 """Rows of a table that has not the keys, where there is room."""
 HELP = (
     "q             quit",
     "p, space      pause",
-    "tab, 1-4      choose a table: tasks, queues, workers, Redis servers",
+    "tab, 1-5      choose a table: tasks, queues, workers, running tasks, Redis servers",
     "< >, arrows   choose the column that it is sorted by",
     "r             turn its order round",
     "/             filter by name; enter keeps it, esc clears it",
@@ -115,7 +117,7 @@ def _health(report: Report, frame: Frame) -> list[Text]:
         for health in sorted(report.health, key=lambda health: health.state != "critical")
         if health.reason
     ]
-    return [line, *reasons[: 2 if frame.height is not None and frame.height < 40 else None]]
+    return [line, *reasons[: 2 if frame.height is not None and frame.height < TALL else None]]
 
 
 def _servers(report: Report, frame: Frame) -> list[Text]:
@@ -158,7 +160,7 @@ def draw_bar(share: float | None, width: int, frame: Frame) -> str:
 
 
 def _tables(report: Report, look: Look, frame: Frame, room: int | None) -> list[Text]:
-    tables = list(CHOICES[:3]) if look.table in CHOICES[:3] else list(CHOICES)
+    tables = [*CHOICES[:USUAL], *(table for table in CHOICES[USUAL:] if table is look.table or _is_shown(table, frame))]
     rows = {table.name: arrange(table, report, look.order(table), look.wanted) for table in tables}
     shown = _share_room({name: len(found) for name, found in rows.items()}, look.table.name, room)
     lines = []
@@ -171,6 +173,11 @@ def _tables(report: Report, look: Look, frame: Frame, room: int | None) -> list[
                 table, rows[table.name][first:last], report, _Place(look, frame, len(rows[table.name]), first)
             )
     return lines
+
+
+def _is_shown(table: Table, frame: Frame) -> bool:
+    """Whether there is room for a table that is not chosen and not one of the usual ones."""
+    return table is RUNNING and (frame.height is None or frame.height >= TALL)
 
 
 def _share_room(wanted: dict[str, int], chosen: str, room: int | None) -> dict[str, int | None]:

@@ -2,8 +2,16 @@
 
 from operator import attrgetter
 
-from celery_redis_exporter.records.report import QueueStatus, Report, ServerStatus, State, TaskStatus, WorkerStatus
-from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_rate, say_share
+from celery_redis_exporter.records.report import (
+    QueueStatus,
+    Report,
+    RunningTask,
+    ServerStatus,
+    State,
+    TaskStatus,
+    WorkerStatus,
+)
+from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_moment, say_rate, say_share
 from celery_redis_exporter.status.tables.columns import Cell, Column, Table, Tone, moment, name, number, words
 
 COUNTED = ("sent", "started", "success", "failure", "retry", "revoked", "rejected", "running")
@@ -47,6 +55,11 @@ def _failing(task: TaskStatus, _: float) -> Cell:
     return Cell(say_share(task.recent.failure_ratio if task.recent else None), _tone(task.verdict))
 
 
+def _run_time(run: RunningTask, now: float) -> Cell:
+    """The time that a task has run; its worker's clock may be ahead of ours."""
+    return Cell(say_duration(max(now - run.since, 0.0)), hint=f"since {say_moment(run.since)}")
+
+
 def _seen_tasks(report: Report) -> list[TaskStatus]:
     """Tasks that something was heard of: those that workers only know fill the report of a large application."""
     return [task for task in report.tasks if any(getattr(task, field) for field in COUNTED)]
@@ -75,6 +88,8 @@ WORKERS = Table("workers", "Workers", (
     Column("state", "State", attrgetter("state"), _worker_state, 0, numeric=False),
     Column("active", "Active", attrgetter("active"), _slots, 0, "executions in progress / slots"),
     number("processed", "Processed", "processed", say_count, 1, "since it started"),
+    number("failed", "Failed", "failed", say_count, 3, "executions, since the exporter knows the worker"),
+    number("retried", "Retried", "retried", say_count, 4, "executions, since the exporter knows the worker"),
     moment("heartbeat", "Heartbeat", "last_heartbeat", 2),
     Column("load", "Load", attrgetter("load"), _load, 4, "of its machine, over 1 minute"),
     number("memory", "Memory", "memory_bytes", say_bytes, 3, "largest of its main process"),
@@ -110,6 +125,13 @@ TASKS = Table("tasks", "Tasks", (
     words("queues", "Queues", attrgetter("queues"), 5),
 ), _seen_tasks, lambda row: (row.name, *row.queues), "-rate", "No task was seen yet.")  # fmt: skip
 
+RUNNING = Table("running", "Running now", (
+    words("task", "Task", attrgetter("task"), 0),
+    Column("since", "For", lambda row: -row.since, _run_time, 0, "since its start; the 200 longest tasks at most"),
+    words("worker", "Worker", attrgetter("worker"), 1),
+    words("id", "Task id", attrgetter("task_id"), 2, "soft"),
+), attrgetter("running"), lambda row: (row.task, row.worker, row.task_id), "-since", "No task runs.")  # fmt: skip
+
 SERVERS = Table("redis", "Redis", (
     name("Server"),
     Column("state", "State", attrgetter("up"), _server_state, 0, numeric=False),
@@ -133,7 +155,7 @@ FAILURES = Table("failures", "Last failures", (
     "None yet.",
 )  # fmt: skip
 
-TABLES = (WORKERS, QUEUES, TASKS, SERVERS, FAILURES)
+TABLES = (WORKERS, QUEUES, TASKS, RUNNING, SERVERS, FAILURES)
 
 
 def tables_of(report: Report) -> list[Table]:

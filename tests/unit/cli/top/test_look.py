@@ -16,7 +16,8 @@ def pressed(*keys: str, look: Look = Look()) -> Look:  # noqa: B008 -- frozen
 @pytest.mark.parametrize(
     ("keys", "table"),
     [
-        ("", "tasks"), (["tab"], "queues"), (["back-tab"], "redis"), (["tab"] * 4, "tasks"), ("3", "workers"),
+        ("", "tasks"), (["tab"], "queues"), (["back-tab"], "redis"), (["tab"] * 5, "tasks"), ("3", "workers"),
+        ("4", "running"),
         ("42", "queues"),
     ],
 )  # fmt: skip

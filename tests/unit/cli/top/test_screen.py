@@ -13,6 +13,7 @@ from celery_redis_exporter.records.report import (
     QueueStatus,
     Recent,
     Report,
+    RunningTask,
     WorkerStatus,
 )
 from tests.support.reports import make_report, make_server, make_task
@@ -49,7 +50,7 @@ def texts(report: Report | None, look: Look = Look(), frame: Frame = Frame(80, 2
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-@pytest.mark.parametrize("chosen", range(4))
+@pytest.mark.parametrize("chosen", range(5))
 def test_it_fills_the_terminal_and_no_more(width: int, height: int, chosen: int) -> None:
     """Whatever the size of the terminal, there are as many lines as it has, none of them wider."""
     for report in (full(), make_report(), None):
@@ -65,6 +66,18 @@ def test_everything_is_there_in_80x24() -> None:
                  "celery-task-meta 75 %", ">1 Tasks 30", "proj.task_29", " 2 Queues 8", "queue_7", " 3 Workers 9",
                  "w0@host", "1 / 2", "q quit"):  # fmt: skip
         assert part in text
+
+
+@pytest.mark.parametrize(("chosen", "height", "shown"), [(0, 24, False), (3, 24, True), (0, 45, True), (0, None, True)])
+def test_running_tasks(chosen: int, height: int | None, shown: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    """What runs is listed where it is chosen and where there is room, the longest first."""
+    running = [RunningTask("mail.send", f"id-{age}", "w1@host", 1795356000.0 - age) for age in (60, 7200)]
+    report = make_report(running=running, tasks=full().tasks)
+    lines = texts(report, Look(chosen), Frame(80, height))
+    assert shown == any("4 Running now 2" in line for line in lines)
+    rows = [line.split() for line in lines if "mail.send" in line]
+    assert ([["mail.send", "2", "h", "w1@host", "id-7200"], ["mail.send", "1", "min", "w1@host", "id-60"]]
+            if shown else []) == rows  # fmt: skip
 
 
 def test_the_chosen_table_has_the_room() -> None:
