@@ -9,6 +9,7 @@ from celery import Celery
 from celery.schedules import crontab, schedule
 from redbeat import RedBeatSchedulerEntry
 
+from tests.integration.beats import django_python, prepare_database, project_environment
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.processes import clean_environment
@@ -41,12 +42,11 @@ def intervals(exporter: Exporter) -> dict[str, float]:
     return {dict(labels)["task"]: value for (name, labels), value in exporter.metrics(metric).items() if name == metric}
 
 
-def run_schedule(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_schedule(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder."""
     command = [sys.executable, "-m", "celery_redis_exporter", "schedule", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
-    )
+    given = clean_environment() | environment
+    return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_schedule_command(tmp_path: Path, programs: Programs) -> None:
@@ -73,6 +73,50 @@ def test_schedule_command_told_why_not(tmp_path: Path, arguments: tuple[str, ...
     assert (2, "") == (found.returncode, found.stdout)
     assert message in found.stderr
     assert 1 == found.stderr.count("\n")
+
+
+def test_schedule_command_reads_redbeat(tmp_path: Path, programs: Programs) -> None:
+    """With RedBeat the entries are those in its Redis; without that, or without a scheduler's package, it fails."""
+    server = programs.redis()
+    make_entries(server, "mine:").close()
+    text = f"""
+from celery import Celery
+app = Celery("proj", broker="{server.url()}")
+app.conf.update(beat_scheduler="redbeat.RedBeatScheduler", redbeat_redis_url=app.conf.broker_url,
+                redbeat_key_prefix="mine:", redbeat_redis_options={{"retry_period": 0.1}})
+"""
+    (tmp_path / "proj_red.py").write_text(text, encoding="utf-8")
+    found = run_schedule(tmp_path, "--app=proj_red")
+    assert 'tasks:\n  "proj.report":\n    expected_interval: 1d\n  "proj.tick":\n    expected_interval: 20s\n' == (
+        found.stdout
+    )
+    assert 0 == found.returncode
+    missing = run_schedule(tmp_path, "--app=proj_red", "--scheduler=no_such_package.schedulers:DatabaseScheduler")
+    server.stop()
+    away = run_schedule(tmp_path, "--app=proj_red")
+    for failed, part in ((missing, "no_such_package"), (away, "RedBeatScheduler")):
+        assert (2, "", 1) == (failed.returncode, failed.stdout, failed.stderr.count("\n")), failed.stderr
+        assert part in failed.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_schedule_command_reads_the_database(tmp_path: Path) -> None:
+    """With django-celery-beat the entries are those of the database; without its tables the command fails."""
+    python = str(django_python())
+    environment = project_environment(tmp_path, "redis://127.0.0.1:1/0")
+    prepare_database(tmp_path, python, "redis://127.0.0.1:1/0")
+    code = "import sys; from celery_redis_exporter.sources.celery_app import read_schedule; "
+    code += "print([(one.task, one.kind, one.seconds) for one in read_schedule('proj')])"
+    command = [python, "-c", code]
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "[('site.at_0', 'crontab', None), ('site.at_12', 'crontab', None), ('site.hourly', 'interval', 3600.0)]" == (
+        found.stdout.strip()
+    ), found.stderr
+    (tmp_path / "db.sqlite3").unlink()
+    failed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "ConfigError: --app proj: the entries of its scheduler django_celery_beat" in failed.stderr
+    assert "no such table" in failed.stderr
 
 
 def make_entries(server: RedisServer, prefix: str) -> Celery:

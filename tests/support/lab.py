@@ -22,6 +22,7 @@ from celery_redis_exporter.records.events import (
     WorkerOnline,
 )
 from celery_redis_exporter.records.samples import Distribution
+from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.queues import Queues
@@ -54,6 +55,7 @@ class Lab:
         names, self.runs = Names(self.store, limits), Runs(self.store, Tracking(limits.tracked))
         self.workers = Workers(self.store, self.clock, workers or worker_limits(), self.runs, names.forget_worker)
         self.tasks = Tasks(self.store, self.workers, names, limits)
+        self.beats = Beats(self.store, self.clock, 100, names.expectations)
         self.tasks.now = self.clock.monotonic()
         # As after the first second, in which it was waited for in vain.
         self.tasks._holding.sent_seen = False
@@ -62,7 +64,7 @@ class Lab:
         """Return a collector of events into this state; without a ``stream`` only messages are folded."""
         queues = Queues(self.tasks, [], 1000)
         consumers = Consumers(self.store, self.workers, queues, self.clock, 30.0)
-        state = EventState(self.store, self.tasks, self.workers, consumers)
+        state = EventState(self.store, self.tasks, self.workers, consumers, self.beats)
         return EventCollector(cast("Stream", stream), decode, state, self.clock)
 
     def advance(self, seconds: float, *, listening: bool = True) -> None:

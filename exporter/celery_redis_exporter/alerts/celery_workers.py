@@ -55,8 +55,8 @@ ALERTS = (
     Alert(
         "CeleryBeatDown", "critical",
         "max by (job, namespace) (celery_beat_up) == 0",
-        "Celery beat does not answer any more.",
-        "No scheduler answers that did before: periodic tasks are not sent.",
+        "Celery beat is down.",
+        "No scheduler ticks or answers that did before: periodic tasks are not sent.",
         wait="3m",
     ),
 )  # fmt: skip

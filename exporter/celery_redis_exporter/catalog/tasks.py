@@ -110,9 +110,9 @@ TASK_LAST_FAILURE = gauge(
 )
 TASK_EXPECTED_INTERVAL = gauge(
     "celery_task_expected_interval_seconds",
-    "How often the task is expected to run: from the settings (tasks) or from RedBeat's schedule.",
+    "How often the task is expected to run: from the settings (tasks), or from the schedule of beat or RedBeat.",
     (TASK,),
-    Own("settings, or RedBeat"),
+    Own("settings, beat with deploy/celery_events.py, or RedBeat"),
 )
 TASK_RUNTIME_THRESHOLD = gauge(
     "celery_task_runtime_threshold_seconds",

@@ -144,10 +144,10 @@ WORKER_QUEUE_INFO = gauge(
 )
 BEAT_UP = gauge(
     "celery_beat_up",
-    "1 if the scheduler answered the last ping, 0 if it did before and does not now; Celery 5.7 and later answer, "
-    "with beat_enable_remote_control, as long as they tick.",
+    "1 if the scheduler ticks, 0 if it did before and does not now. It sends heartbeats with deploy/celery_events.py "
+    "(three are missed), or answers pings: Celery 5.7 and later, with beat_enable_remote_control.",
     (BEAT,),
-    Inspect("ping"),
+    Inspect("ping", "heartbeats of beat with deploy/celery_events.py"),
 )
 
 METRICS: tuple[Metric, ...] = (

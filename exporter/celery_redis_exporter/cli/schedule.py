@@ -1,7 +1,7 @@
-"""``schedule``: turn an application's beat_schedule into expected intervals for the settings file.
+"""``schedule``: turn the periodic tasks of an application into expected intervals for the settings file.
 
-Takes ``--app``, writes YAML to standard output, and what it can't express to standard error. Runs the user's code, as
-``celery --app`` does; never reads settings or servers.
+Takes ``--app`` and ``--scheduler``. Writes YAML to standard output, and what it can't express to standard error. Runs
+the user's code, as ``celery --app`` does, and reads the scheduler's database or Redis; never reads settings.
 """
 
 import json
@@ -10,14 +10,19 @@ import sys
 from celery_redis_exporter.decode.schedules import SOLAR, Crontab, crontab_interval
 from celery_redis_exporter.errors import ConfigError, DecodeError
 from celery_redis_exporter.settings.schema.values import show_seconds
-from celery_redis_exporter.sources.celery_app import ScheduledTask, read_beat_schedule
+from celery_redis_exporter.sources.celery_app import ScheduledTask, read_schedule
 
 HELP = """\
-usage: celery-redis-exporter schedule --app=MODULE[:NAME]
+usage: celery-redis-exporter schedule --app=MODULE[:NAME] [--scheduler=CLASS]
 
-Print the beat_schedule of a Celery application as settings: the longest time between two runs of each task, which
-becomes celery_task_expected_interval_seconds. Put the output into the file of --config.file.
+Print the schedule of a Celery application as settings: the longest time between two runs of each task, which becomes
+celery_task_expected_interval_seconds. Put the output into the file of --config.file.
+
+Entries are those of the application's beat_scheduler: of beat_schedule for Celery's own, of the database for
+django-celery-beat, of Redis for RedBeat. --scheduler names another class, as celery beat --scheduler does.
 """
+
+FLAGS = {"--app": "app", "-A": "app", "--scheduler": "scheduler", "-S": "scheduler"}
 
 
 def run(argv: list[str]) -> int:
@@ -26,12 +31,15 @@ def run(argv: list[str]) -> int:
         sys.stdout.write(HELP)
         return 0
     intervals: dict[str, float] = {}
-    for entry in read_beat_schedule(_app(argv)):
+    flags = _flags(argv)
+    for entry in read_schedule(flags["app"], flags.get("scheduler")):
         interval = _interval(entry)
         if interval is None:
             sys.stderr.write(f"left out: {entry.entry}: its schedule ({entry.kind}) says no interval\n")
         else:
             intervals[entry.task] = min(interval, intervals.get(entry.task, interval))
+    if not intervals:
+        sys.stderr.write("no entry: if beat runs with another scheduler, name it: --scheduler=CLASS\n")
     sys.stdout.write("tasks:\n" if intervals else "tasks: {}\n")
     for task, interval in sorted(intervals.items()):
         # JSON's texts are YAML's, whatever the name holds.
@@ -39,11 +47,12 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _app(argv: list[str]) -> str:
+def _flags(argv: list[str]) -> dict[str, str]:
     words = [word for argument in argv for word in argument.split("=", 1)]
-    if len(words) != 2 or words[0] not in {"--app", "-A"} or not words[1]:
-        raise ConfigError("schedule takes one flag: --app=MODULE[:NAME], as in --app=proj.celery")
-    return words[1]
+    flags = {FLAGS.get(flag, ""): value for flag, value in zip(words[::2], words[1::2], strict=False)}
+    if len(words) != 2 * len(flags) or "" in {*flags, *flags.values()} or "app" not in flags:
+        raise ConfigError("schedule needs --app=MODULE[:NAME], as in --app=proj.celery, and takes --scheduler=CLASS")
+    return flags
 
 
 def _interval(entry: ScheduledTask) -> float | None:

@@ -17,6 +17,8 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode.exceptions import exception_class, unregistered_name
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.events import (
+    BeatHeartbeat,
+    BeatOffline,
     Broken,
     Part,
     Repaired,
@@ -34,6 +36,7 @@ from celery_redis_exporter.records.events import (
     WorkerOffline,
     WorkerOnline,
 )
+from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.series import Series, Store
 from celery_redis_exporter.state.tasks import Tasks
@@ -68,6 +71,7 @@ class EventState:
     tasks: Tasks
     workers: Workers
     consumers: Consumers
+    beats: Beats
 
 
 class EventCollector:
@@ -81,6 +85,7 @@ class EventCollector:
         self._tasks = state.tasks
         self._workers = state.workers
         self._consumers = state.consumers
+        self._beats = state.beats
         self._clock = clock
         self._deaf_since: float | None = None
         self._swept = clock.monotonic()
@@ -165,6 +170,7 @@ class EventCollector:
         now = self._clock.monotonic()
         self._tasks.tick(now)
         self._workers.tick(listening=self.listening)
+        self._beats.tick(listening=self.listening)
         self._consumers.refresh()
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now
@@ -193,6 +199,8 @@ class EventCollector:
             WorkerOnline: workers.fold_online,
             WorkerHeartbeat: workers.fold_heartbeat,
             WorkerOffline: workers.fold_offline,
+            BeatHeartbeat: self._beats.fold_heartbeat,
+            BeatOffline: self._beats.fold_offline,
         }
         counted = {
             kind: (fold, self._store.scalar(internals.EVENTS, kind.__struct_config__.tag))

@@ -54,9 +54,9 @@ class Application:
         self.broker = build_broker(settings, endpoints, self.queues, self.store, clock)
         elsewhere = (QUEUE_CONSUMERS,) if self.broker.counts_consumers else ()
         consumers = Consumers(self.store, self.workers, self.queues, clock, settings.workers.lost_after, elsewhere)
-        state = EventState(self.store, self.tasks, self.workers, consumers)
+        beats = Beats(self.store, clock, settings.workers.retention, names.expectations)
+        state = EventState(self.store, self.tasks, self.workers, consumers, beats)
         self.events = EventCollector(self.broker.stream, self.broker.decode, state, clock)
-        beats = Beats(self.store, clock, settings.workers.retention)
         self.inspection = Inspection(self.workers, self.tasks, clock, beats)
         control_options = options.control_options(settings)
         routes = self.tasks.routes

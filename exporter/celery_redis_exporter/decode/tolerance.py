@@ -18,9 +18,10 @@ from uuid import UUID
 from msgspec import Raw, Struct, ValidationError, structs
 
 from celery_redis_exporter.decode.envelope import MALFORMED
-from celery_redis_exporter.records.events import MOST_QUEUES
+from celery_redis_exporter.records.events import MOST_PERIODIC, MOST_QUEUES
 
 LONGEST_NAME = 512
+LONGEST_INTERVAL = 1e9
 _HASH_BYTES = 8
 _LARGEST_ID = 2**128
 _IDS = frozenset({"uuid", "id", "correlation_id"})
@@ -114,8 +115,24 @@ class TolerantDecoder:
             return lambda raw, repairs: repairs.cut_name(self.text(raw))
         if info.name == "queues":
             return self._read_queues
+        if info.name == "tasks":
+            return self._read_intervals
         decode = self._decoder(info.type, strict=False).decode
         return lambda raw, _repairs: raw if info.type is Raw else decode(raw)
+
+    def _read_intervals(self, raw: Raw, repairs: Repairs) -> dict[str, float]:
+        """Read seconds by task: what is no number of seconds, and what is too much, is left out alone."""
+        found = self._plain(raw)
+        if not isinstance(found, dict):
+            raise ValidationError("not the intervals of tasks")
+        intervals: dict[str, float] = {}
+        for task, seconds in found.items():
+            is_valid = isinstance(task, str) and _is_interval(seconds)
+            if is_valid and len(intervals) < MOST_PERIODIC:
+                intervals[repairs.cut_name(task)] = float(seconds)
+            elif "tasks" not in repairs.ignored:
+                repairs.ignored.append("tasks")
+        return intervals
 
     def _read_queues(self, raw: Raw, repairs: Repairs) -> list[str]:
         """Read names of queues: a list, or text with commas between them."""
@@ -133,6 +150,10 @@ class TolerantDecoder:
         if len(texts) > MOST_QUEUES:
             raise ValidationError("more queues than a worker may name")
         return texts
+
+
+def _is_interval(found: object) -> bool:
+    return isinstance(found, int | float) and not isinstance(found, bool) and 0 < found <= LONGEST_INTERVAL
 
 
 def _read_id(found: object) -> str:

@@ -14,6 +14,9 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 Load = Annotated[float, Meta(ge=0, le=1e9)]
 MOST_QUEUES = 1000
 """Queues that one worker may name."""
+MOST_PERIODIC = 1000
+"""Periodic tasks that one event of a beat may contain."""
+Interval = Annotated[float, Meta(gt=0, le=1e9)]
 
 
 class TaskSent(Struct, tag_field="type", tag="task-sent", gc=False):
@@ -143,6 +146,25 @@ class WorkerOffline(WorkerEvent, tag_field="type", tag="worker-offline", gc=Fals
     """The worker leaves on purpose, or lost its connection and could still say so."""
 
 
+class BeatHeartbeat(Struct, tag_field="type", tag="beat-heartbeat", gc=False):
+    """A beat ticks; ``freq`` is the heartbeat interval in seconds. Sent by deploy/celery_events.py, not by Celery.
+
+    ``tasks`` is a part of its schedule, if there: the longest time between two runs in seconds, by task.
+    """
+
+    hostname: Text
+    timestamp: Timestamp
+    freq: Annotated[float, Meta(gt=0, le=86_400)] | None = None
+    tasks: Annotated[dict[Text, Interval], Meta(max_length=MOST_PERIODIC)] | None = None
+
+
+class BeatOffline(Struct, tag_field="type", tag="beat-offline", gc=False):
+    """A beat stops on purpose."""
+
+    hostname: Text
+    timestamp: Timestamp
+
+
 class UnknownEvent(Struct, gc=False):
     """A well-formed event of a type that is not folded: a custom event, gossip."""
 
@@ -167,7 +189,7 @@ TaskEvent = (
     | TaskRevoked
     | TaskCancelled
 )
-Event = TaskEvent | WorkerOnline | WorkerHeartbeat | WorkerOffline
+Event = TaskEvent | WorkerOnline | WorkerHeartbeat | WorkerOffline | BeatHeartbeat | BeatOffline
 
 
 class Repaired(Struct, gc=False):
@@ -187,7 +209,7 @@ Part = Event | Repaired | UnknownEvent | Broken
 
 EVENT_CLASSES: tuple[type[Struct], ...] = (
     TaskSent, TaskReceived, TaskStarted, TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked,
-    TaskCancelled, WorkerOnline, WorkerHeartbeat, WorkerOffline,
+    TaskCancelled, WorkerOnline, WorkerHeartbeat, WorkerOffline, BeatHeartbeat, BeatOffline,
 )  # fmt: skip
 
 

@@ -1,19 +1,22 @@
-"""The user's Celery application: its beat_schedule, read from the code.
+"""The user's Celery application: its periodic tasks, read from the code or from where its scheduler keeps them.
 
 Imports the application as ``celery --app`` does, in the current directory, which runs its modules; used by commands,
 never by the daemon. Raises ConfigError with the cause where that fails.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
+
+from redis.exceptions import RedisError
 
 from celery_redis_exporter.errors import ConfigError
 
 
 class ScheduledTask(NamedTuple):
-    """An entry of beat_schedule: ``kind`` is crontab, interval, solar or the name of another class.
+    """An entry of a schedule: ``kind`` is crontab, interval, solar or the name of another class.
 
     ``fields`` are a crontab's, as they were written; ``seconds`` is an interval's.
     """
@@ -25,13 +28,80 @@ class ScheduledTask(NamedTuple):
     seconds: float | None = None
 
 
-def read_beat_schedule(app: str) -> list[ScheduledTask]:
-    """Give the entries of the application that ``app`` names, as in ``proj.celery`` or ``proj.celery:app``."""
+def read_schedule(app: str, scheduler: str | None = None) -> list[ScheduledTask]:
+    """Return the entries of the application that ``app`` names, as in ``proj.celery`` or ``proj.celery:app``.
+
+    ``scheduler`` is the scheduler's class as for ``celery beat -S``, by default the application's ``beat_scheduler``.
+    Celery's own keeps the entries of ``beat_schedule``; any other one is asked. Nothing is written.
+    """
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
     application = _find(app)
-    return [_read(name, entry) for name, entry in sorted((application.conf.beat_schedule or {}).items())]
+    name = scheduler or application.conf.beat_scheduler
+    try:
+        entries = [_read(entry) for entry in _entries(application, name)]
+    except _user_errors() as error:
+        cure = (
+            "install its package in this environment, or name the scheduler as for celery beat: --scheduler=CLASS"
+            if isinstance(error, ImportError)
+            else "run this where its database or server can be reached, with the settings of beat"
+        )
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"--app {app}: the entries of its scheduler {name} can't be read ({cause}); {cure}") from None
+    return sorted(entries, key=lambda entry: entry.entry)
+
+
+def _entries(application: Any, name: str) -> Iterable[Any]:  # noqa: ANN401 -- celery ships no types
+    """Return objects with the name, task and schedule of each enabled entry."""
+    from celery.beat import PersistentScheduler, Scheduler  # noqa: PLC0415 -- as below
+    from celery.utils.imports import load_extension_class_names, symbol_by_name  # noqa: PLC0415 -- as below
+
+    if not name.startswith("celery.beat"):
+        application.loader.import_default_modules()  # sets Django up, without which its schedulers can't be imported
+    kind: Any = symbol_by_name(name, aliases=dict(load_extension_class_names("celery.beat_schedulers")))
+    if kind is Scheduler or issubclass(kind, PersistentScheduler):
+        found = (application.conf.beat_schedule or {}).items()
+        return [SimpleNamespace(name=name, task=entry["task"], schedule=entry["schedule"]) for name, entry in found]
+    scheduler = kind(app=application, lazy=True)
+    # What django-celery-beat and RedBeat have as ``schedule`` contains only entries that are due soon.
+    rows = getattr(getattr(kind, "Model", None), "objects", None)
+    if rows is not None:
+        return list(rows.filter(enabled=True).prefetch_related("interval", "crontab", "solar", "clocked"))
+    if hasattr(kind.Entry, "decode_definition"):
+        return _redbeat_entries(application, kind.Entry)
+    return [entry for entry in scheduler.schedule.values() if getattr(entry, "enabled", True)]
+
+
+def _redbeat_entries(application: Any, kind: Any) -> list[Any]:  # noqa: ANN401 -- redbeat ships no types
+    from redbeat.schedulers import get_redis  # noqa: PLC0415 -- the user's package
+
+    client, conf = get_redis(application), application.redbeat_conf
+    with client.pipeline(transaction=False) as pipe:
+        for key in client.zrange(conf.schedule_key, 0, -1):
+            pipe.hget(key, "definition")
+        found = [SimpleNamespace(**kind.decode_definition(text)) for text in pipe.execute() if text]
+    return [entry for entry in found if getattr(entry, "enabled", True)]
+
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    """Return what an application, its scheduler, and its database or server raise."""
+    from celery.exceptions import CeleryError  # noqa: PLC0415 -- as below
+    from kombu.exceptions import KombuError  # noqa: PLC0415 -- as below
+
+    errors: list[type[Exception]] = [
+        ImportError, AttributeError, SyntaxError, TypeError, ValueError, LookupError, OSError, RuntimeError,
+        CeleryError, KombuError, RedisError,
+    ]  # fmt: skip
+    for module, name in (
+        ("django.db", "Error"),
+        ("django.core.exceptions", "ImproperlyConfigured"),
+        ("django.core.exceptions", "AppRegistryNotReady"),
+        ("django.core.management.base", "CommandError"),
+    ):
+        found = getattr(sys.modules.get(module), name, None)
+        errors += [found] if found else []
+    return tuple(errors)
 
 
 def _find(app: str) -> Any:  # noqa: ANN401 -- celery ships no types
@@ -47,10 +117,10 @@ def _find(app: str) -> Any:  # noqa: ANN401 -- celery ships no types
         ) from None
 
 
-def _read(name: str, entry: Any) -> ScheduledTask:  # noqa: ANN401 -- a mapping, whose schedule is anything
+def _read(entry: Any) -> ScheduledTask:  # noqa: ANN401 -- its schedule is anything
     from celery import schedules  # noqa: PLC0415 -- as above
 
-    task, plan = str(entry["task"]), schedules.maybe_schedule(entry["schedule"])
+    name, task, plan = str(entry.name), str(entry.task), schedules.maybe_schedule(entry.schedule)
     if isinstance(plan, schedules.crontab):
         names = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
         fields = {field: _written(getattr(plan, f"_orig_{field}")) for field in names}

@@ -1,6 +1,6 @@
 """What is expected of tasks: how often they run, and how long they may take.
 
-Takes plans from the settings, by name or pattern, and intervals that a schedule tells; gives gauges. A task that is
+Takes plans from the settings, by name or pattern, and intervals of schedules; gives gauges. A task that is
 named has its gauges before it ever runs, so that one that never does can be told. Not thread-safe: see state.
 """
 
@@ -43,6 +43,7 @@ class Expectations:
         self._patterns = [(name, plan) for name, plan in plans.items() if _WILD & set(name)]
         self._shown = shown
         self._learnt: dict[str, float] = {}
+        self._sources: dict[str, dict[str, float]] = {}
         for name in self._exact:
             self._show(name)
 
@@ -68,12 +69,16 @@ class Expectations:
             self._store.discard(rows.TASK_EXPECTED_INTERVAL, (task,))
             self._store.discard(rows.TASK_RUNTIME_THRESHOLD, (task,))
 
-    def learn(self, tasks: Iterable[PeriodicTask]) -> None:
-        """Take over a whole schedule; of several entries for a task the shortest interval counts."""
-        before, self._learnt = self._learnt, {}
+    def learn(self, tasks: Iterable[PeriodicTask], source: str = "redbeat") -> None:
+        """Take over the whole schedule of one source; of several entries for a task the shortest interval counts."""
+        found = self._sources[source] = {}
         for task, interval in tasks:
             name = self._shown(task)
             if name is not None:
+                found[name] = min(interval, found.get(name, interval))
+        before, self._learnt = self._learnt, {}
+        for schedule in self._sources.values():
+            for name, interval in schedule.items():
                 self._learnt[name] = min(interval, self._learnt.get(name, interval))
         for name in {**before, **self._learnt}:
             self._show(name)

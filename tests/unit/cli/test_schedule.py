@@ -17,14 +17,17 @@ ENTRIES = [
 
 def test_output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Of several entries of a task the shortest interval counts; what says none is named on standard error."""
-    monkeypatch.setattr(schedule, "read_beat_schedule", lambda _app: ENTRIES)
+    monkeypatch.setattr(schedule, "read_schedule", lambda _app, _scheduler: ENTRIES)
     assert 0 == schedule.run(["--app=proj"])
     out, err = capsys.readouterr()
     assert 'tasks:\n  "t":\n    expected_interval: 1m\n  "wake":\n    expected_interval: 25h\n' == out
     assert ["left out: odd", "left out: spoilt"] == [line.rpartition(": ")[0] for line in err.splitlines()]
 
 
-@pytest.mark.parametrize("argv", [[], ["--app"], ["--app="], ["proj"], ["--app=a", "--app=b"], ["-B", "x"]])
+@pytest.mark.parametrize("argv", [
+    [], ["--app"], ["--app="], ["proj"], ["--app=a", "--app=b"], ["-B", "x"], ["--scheduler=x"],
+    ["--app=a", "--scheduler="], ["--app=a", "--other=b"],
+])  # fmt: skip
 def test_wrong_flags(argv: list[str]) -> None:
     """Anything but one application is refused with an example."""
     with pytest.raises(ConfigError, match=r"--app=proj\.celery"):

@@ -51,7 +51,7 @@ GOOD: dict[str, object] = {
     "retries": 2, "runtime": 0.5, "exception": "KeyError()", "traceback": "T", "requeue": True, "terminated": True,
     "expired": False, "pid": 9, "freq": 2.0, "active": 1, "processed": 3, "loadavg": [0.1, 0.2, 0.3],
     "sw_ident": "py-celery", "sw_ver": "5.7.0", "sw_sys": "Linux", "queues": ["mail"], "concurrency": 4,
-    "exchange": "e", "routing_key": "k", "signum": 15,
+    "exchange": "e", "routing_key": "k", "signum": 15, "tasks": {"n": 30.0},
 }  # fmt: skip
 READ: dict[str, dict[str, object]] = {
     "uuid": {"text": "text", "number": "7"}, "timestamp": NUMBER, "hostname": NAME, "name": NAME, "queue": NAME,
@@ -61,6 +61,7 @@ READ: dict[str, dict[str, object]] = {
     "processed": NUMBER, "loadavg": {}, "sw_ident": {"text": "text"}, "sw_ver": {"text": "text"},
     "sw_sys": {"text": "text"}, "queues": {"text": ["text"], "huge text": [cut_name("x" * 100_000)]},
     "concurrency": NUMBER, "exchange": NAME, "routing_key": NAME, "signum": {"text": "text", "number": 7},
+    "tasks": {"object": {"a": 1.0}},
 }  # fmt: skip
 """What is read of a field in another shape; what is not here is absent."""
 REQUIRED = {"uuid", "timestamp", "hostname"}
@@ -175,6 +176,19 @@ def test_heartbeats_with_foreign_fields(field: str, value: object, expected: obj
     beat = opened(decode(event("worker-heartbeat", **{field: value}))[0])
     assert isinstance(beat, WorkerHeartbeat)
     assert (expected, "h", 3) == (getattr(beat, field), beat.hostname, beat.processed)
+
+
+def test_intervals_that_can_not_be_read_cost_themselves() -> None:
+    """Of a beat's schedule only what is no number of seconds is left out, and the field is counted once."""
+    lab = Lab()
+    tasks = {"a": 30, "b": "soon", "c": -1, "d": 10**400, "e": True, LONG: 2.5}
+    lab.collector(decode_event_message).fold([
+        EventMessage(json.dumps([event("beat-heartbeat", tasks=tasks, unknown={})]).encode(), JSON)
+    ])  # fmt: skip
+    assert 30 == lab.value(rows.TASK_EXPECTED_INTERVAL, "a")
+    assert 2.5 == lab.value(rows.TASK_EXPECTED_INTERVAL, cut_name(LONG))
+    assert [None] * 4 == [lab.value(rows.TASK_EXPECTED_INTERVAL, task) for task in "bcde"]
+    assert (1, 1) == (lab.value(internals.FIELDS_IGNORED, "tasks"), lab.value(internals.EVENTS, "beat-heartbeat"))
 
 
 def test_long_names_are_cut() -> None:
