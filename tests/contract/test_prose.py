@@ -25,6 +25,7 @@ PAGES = [ROOT / name for name in (
 FOREIGN_FLAGS = {
     "--app",
     "--broker",
+    "--scheduler",
     "--seed",
     "--disable",
     "--fast",

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TaskQueue = tuple[str, str]
-BROADCAST_SECONDS = 5.0
-"""Time within which several workers receive one publication if it is a broadcast."""
+BROADCAST = "bcast.*"
+"""The queue that Broadcast queues are shown as."""
 
 
 @dataclass
@@ -54,8 +54,7 @@ class Story:
         self.events: list[Event] = []
         self.truth = Truth()
         self._published = 0
-        self._first: dict[int, float] = {}  # when each publication was received first
-        self._requeued: set[int] = set()
+        self._received: set[int] = set()
         self._waits: set[tuple[int, str]] = set()
 
     def __repr__(self) -> str:
@@ -78,8 +77,9 @@ class Story:
         """Let a worker receive a publication."""
         self._add(worker, at, "received", name=publication.name, retries=publication.retries)
         number = publication.number
-        if number not in self._requeued and at - self._first.setdefault(number, at) <= BROADCAST_SECONDS:
+        if number not in self._received or publication.queue == BROADCAST:
             self._waits.add((number, worker))
+        self._received.add(number)
         self.truth.received[publication.name, publication.queue] += 1
 
     def start(self, at: float, publication: Publication, worker: str) -> None:
@@ -95,8 +95,6 @@ class Story:
     def end(self, at: float, publication: Publication, worker: str, state: str, started_at: float) -> None:
         """Let a worker report an end: succeeded, failed, retried or requeued (a rejection that puts it back)."""
         fields = {"runtime": at - started_at} if state == "succeeded" else {}
-        if state == "requeued":
-            self._requeued.add(publication.number)
         self._add(worker, at, state, **fields)
         key = publication.name, publication.queue
         shown = {"succeeded": "success", "failed": "failure", "retried": "retry", "requeued": "rejected"}[state]

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE = 1.0
 """Seconds by which a task-sent may be stamped after the start of the run that it belongs to."""
-BROADCAST_SECONDS = 5.0
-"""Time within which workers receive a broadcast. A message is redelivered later, past the visibility timeout."""
 MOST_AT_ONCE = 10
 """Runs of one task id that are executed at the same time; the oldest of more is closed."""
 MOST_PUBLICATIONS = MOST_AT_ONCE + 2
@@ -86,9 +84,9 @@ class Publication(Struct, eq=False, gc=False):
     ``name`` is the task's as events contain it, ``retries`` is None where no event contained it. ``known_at`` is the
     earliest time stamp of an event about it, ``sent_at`` that of its task-sent, all in epoch seconds as ``eta``.
     ``sent_at`` is None where the task-sent was not received, which ``awaits_sent`` expects to arrive late. ``taken`` is
-    True once a worker received it, until that puts it back; ``delivered`` stays True, ``returned`` says that one put it
-    back. ``ended`` is True once a run of it ended. ``waiting`` is the gauge that counts it while
-    it waits. ``unsent`` are starts whose waiting time needs the task-sent, with the series that count them.
+    True once a worker received it, until that puts it back; ``delivered`` stays True. Every worker receives a
+    ``broadcast``. ``ended`` is True once a run of it ended. ``waiting`` is the gauge that counts it while it waits.
+    ``unsent`` are starts whose waiting time needs the task-sent, with the series that count them.
     """
 
     name: str
@@ -100,7 +98,7 @@ class Publication(Struct, eq=False, gc=False):
     awaits_sent: bool = False
     taken: bool = False
     delivered: bool = False
-    returned: bool = False
+    broadcast: bool = False
     ended: bool = False
     waiting: Series | None = None
     unsent: tuple[tuple[TaskSeries, float], ...] = ()
@@ -265,7 +263,6 @@ class Task(Struct, eq=False, gc=False):
         """Note that a worker put the message of a run back: some worker will receive it again, or did so already."""
         began = max(run.received_at or 0.0, run.started_at)
         run.publication.ended = False
-        run.publication.returned = True
         run.publication.taken = any(
             other.publication is run.publication and max(other.received_at or 0.0, other.started_at) > began
             for other in self.runs
@@ -286,7 +283,7 @@ class Task(Struct, eq=False, gc=False):
         self, worker: Worker, publication: Publication, series: TaskSeries, received_at: float | None = None
     ) -> Run:
         """Add a run."""
-        waits = not publication.delivered or self._is_broadcast(worker, publication, received_at)
+        waits = not publication.delivered or publication.broadcast
         if received_at is not None and received_at < publication.known_at:
             publication.known_at = received_at  # a client stamps task-sent after it published
         run = Run(worker, publication, series, received_at, waits)
@@ -385,16 +382,6 @@ class Task(Struct, eq=False, gc=False):
             if run.worker is worker and run.publication is publication and not run.started_at and not run.ended:
                 return run
         return None
-
-    def _is_broadcast(self, worker: Worker, publication: Publication, received_at: float | None) -> bool:
-        """Return whether workers received one publication at about the same time: each has a waiting time then."""
-        others = [run for run in self.runs if run.publication is publication]
-        return (
-            not publication.returned
-            and received_at is not None
-            and all(run.worker is not worker for run in others)
-            and any(abs((run.received_at or 0.0) - received_at) <= BROADCAST_SECONDS for run in others)
-        )
 
     def _is_superseded(self, run: Run) -> bool:
         """Return whether the run published a retry, with which it must end."""

@@ -26,7 +26,7 @@ from celery_redis_exporter.state.failures import Failures
 from celery_redis_exporter.state.holding import FIRST_EVENTS, Held, Holding
 from celery_redis_exporter.state.matching import Matching
 from celery_redis_exporter.state.names import Names
-from celery_redis_exporter.state.routes import Routes
+from celery_redis_exporter.state.routes import BROADCAST, Routes
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.task import Publication, Run, Task, UncertainEnd, Worker, eta_seconds
 from celery_redis_exporter.state.tracking import TaskLimits
@@ -76,18 +76,19 @@ class Tasks:
         name.last_sent.value = event.timestamp
         eta = eta_seconds(event.eta) if event.eta is not None else None
         task = self.tracked.get(event.uuid)
-        if task is None:
+        publication = None if task is None else task.claim(event.name, event.retries, event.timestamp)
+        if task is not None and publication is not None:
+            self._complete(task, publication, event, eta)
+        elif task is None or event.retries > task.forgotten:
             publication = Publication(event.name, event.retries, series, event.timestamp, event.timestamp, eta)
-            self._matching.track(event.uuid, publication, self.now)
             publication.publish()
-        elif (claimed := task.claim(event.name, event.retries, event.timestamp)) is not None:
-            self._complete(task, claimed, event, eta)
-        elif event.retries > task.forgotten:
-            publication = task.add(
-                Publication(event.name, event.retries, series, event.timestamp, event.timestamp, eta)
-            )
-            publication.publish()
-            task.stop_replaced()
+            if task is None:
+                self._matching.track(event.uuid, publication, self.now)
+            else:
+                task.add(publication)
+                task.stop_replaced()
+        if publication is not None and event.queue is not None and event.queue.startswith(BROADCAST):
+            publication.broadcast = True
         if self._holding.events:
             for held in self._holding.release(event.uuid):
                 held.fold()

@@ -12,7 +12,7 @@ from celery_redis_exporter.catalog import UNKNOWN
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.state.worker import Setup
 from tests.support.lab import Lab
-from tests.support.stories import Event, Publication, Story
+from tests.support.stories import BROADCAST, Event, Publication, Story
 
 WORKERS = ("pre1@h", "pre2@h", "pre3@h")
 STATES = ("success", "failure", "retry", "revoked", "rejected")
@@ -152,7 +152,7 @@ def replaced_in_a_solo_worker() -> Story:
 def broadcast_to_three_workers() -> Story:
     """One publication that three workers execute."""
     story = Story()
-    published = story.publish(0, "reload", "bcast")
+    published = story.publish(0, "reload", BROADCAST)
     for number, worker in enumerate(WORKERS):
         story.receive(0.01 + number / 100, published, worker)
         story.start(0.02 + number / 100, published, worker)
@@ -206,7 +206,7 @@ class Narrator:
             return self.story.replace(self._later(), published, f"t{len(self.story.events)}", queue)
         if outcome == "requeued":
             self.story.end(self._later(), published, worker, outcome, started_at)
-            self._at += 10  # within a moment it could be a broadcast that two workers received
+            self._at += 10  # of two deliveries at once whichever is reported first has the waiting time
             return published
         following = self.story.publish(self._later(), published.name, queue, published.retries + 1)
         if outcome == "retried late":  # a worker's child starts it before the other one's end is reported
@@ -264,7 +264,7 @@ def test_any_story(data: st.DataObject) -> None:
 
 def totals(lab: Lab, name: str) -> tuple[list[float], Counter[str], int]:
     """Return received, started and running, ends by state, and the number of waiting times, over all queues."""
-    queues = ("alpha", "beta", "q", "bcast", UNKNOWN)
+    queues = ("alpha", "beta", "q", BROADCAST, UNKNOWN)
     counts = [
         sum(lab.value(metric, name, queue) or 0 for queue in queues)
         for metric in (rows.TASKS_RECEIVED, rows.TASKS_STARTED, rows.TASKS_RUNNING)
