@@ -32,6 +32,7 @@ FOREIGN_FLAGS = {
     "--seconds",
     "--set",
     "--slo",
+    "--without-heartbeat",
     "--slow",
     "--alone",
     "--complete",

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.acl import RIGHTS, START, USER
-from tests.integration.celery_workers import WorkerOptions
+from tests.integration.celery_workers import QUICK, WorkerOptions
 from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, findings_of, mend, start_check
 from tests.integration.conftest import Programs
 from tests.integration.faults import shifted
@@ -100,6 +100,16 @@ def test_two_workers_of_one_name_are_found(programs: Programs) -> None:
     pids = [programs.worker(server, options=LIVELY).process.pid for _ in range(2)]
     found = findings_of(start_check(programs, server.url(), "--json", "--listen=5s"))
     assert all(str(pid) in found["worker-name-twice"]["found"] for pid in pids)
+
+
+def test_workers_without_heartbeats_are_found(programs: Programs) -> None:
+    """A worker that is started without heartbeats is named as one that sends none."""
+    server = programs.redis(options=SOUND)
+    worker = programs.worker(server, options=WorkerOptions(arguments=(*QUICK, "--without-heartbeat")))
+    process = start_check(programs, server.url(), "--json", "--listen=5s")
+    app = programs.publisher(server)
+    eventually(lambda: app.send_task("plain") and process.exit_code is not None)
+    assert worker.name in findings_of(process)["worker-heartbeats-off"]["found"]
 
 
 def test_many_exporters_are_noted(programs: Programs) -> None:

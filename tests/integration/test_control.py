@@ -288,3 +288,21 @@ def test_tasks_of_a_new_worker_count_under_its_queue(programs: Programs, pool: s
         assert {"mail"} == {labels["queue"] for labels in exporter.labels("celery_tasks_started_total")}
         worker.process.signal(signal.SIGTERM)
         worker.process.ended()
+
+
+def test_workers_without_heartbeats_stay_up(programs: Programs, tmp_path: Path) -> None:
+    """A worker that is started without heartbeats is up while it answers, also in a long task, and lost when killed."""
+    server = programs.redis()
+    exporter = programs.listening(server, "--workers.lost-after", "1s", *OFTEN)
+    worker = programs.worker(server, "still", WorkerOptions(arguments=(*QUICK, "--without-heartbeat")))
+    app = programs.publisher(server)
+    gate = tmp_path / "gate"
+    app.send_task("hold", (str(gate),))
+    eventually(lambda: exporter.value("celery_worker_heartbeats_enabled", worker=worker.name) == 0)
+    eventually(lambda: (exporter.value("celery_worker_uptime_seconds", worker=worker.name) or 0) > 10)
+    assert exporter.value("celery_worker_up", worker=worker.name) == 1
+    assert exporter.value("celery_tasks_running", task="hold", queue="celery") == 1
+    assert exporter.value("celery_queue_consumers", queue="celery") == 1
+    worker.process.kill()
+    eventually(lambda: exporter.value("celery_worker_up", worker=worker.name) == 0)
+    eventually(lambda: exporter.value("celery_tasks_running", task="hold", queue="celery") == 0)

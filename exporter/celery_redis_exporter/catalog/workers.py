@@ -44,6 +44,13 @@ WORKER_INTERVAL = gauge(
     (WORKER,),
     HEARTBEAT,
 )
+WORKER_HEARTBEATS = gauge(
+    "celery_worker_heartbeats_enabled",
+    "1 once the worker sent a heartbeat, 0 if it answers and never sent one (--without-heartbeat); absent until it "
+    "shows.",
+    (WORKER,),
+    HEARTBEAT,
+)
 WORKER_ACTIVE = gauge(
     "celery_worker_tasks_active",
     "Executions in progress, by the worker's own count.",
@@ -151,7 +158,7 @@ BEAT_UP = gauge(
 )
 
 METRICS: tuple[Metric, ...] = (
-    WORKER_UP, WORKERS, WORKER_LAST_HEARTBEAT, WORKER_INTERVAL, WORKER_ACTIVE, WORKER_PROCESSED,
+    WORKER_UP, WORKERS, WORKER_LAST_HEARTBEAT, WORKER_INTERVAL, WORKER_HEARTBEATS, WORKER_ACTIVE, WORKER_PROCESSED,
     WORKER_EVENTS_MISSED, WORKER_TASK_EVENTS, WORKER_LOAD, WORKER_SKEW, WORKER_STARTS, WORKER_INFO,
     WORKER_CONCURRENCY, WORKER_PREFETCH_COUNT, WORKER_RESERVED, WORKER_SCHEDULED, WORKER_UPTIME, WORKER_MAX_RSS,
     WORKER_POOL_INFO, WORKER_QUEUE_INFO, BEAT_UP,

@@ -143,7 +143,10 @@ class Inspection:
         Of the first questions it can have received the last ones only.
         """
         questions = worker.questions
-        questions.unanswered = 0 if any(answered) else questions.unanswered + 1
+        questions.unanswered += 1
+        if any(answered):
+            questions.unanswered = 0
+            self._workers.note_answer(worker)
         if all(answered) or questions.repeats == len(REPEATS):
             questions.asked = True
         elif not questions.asked:

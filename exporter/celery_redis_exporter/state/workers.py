@@ -24,6 +24,8 @@ from celery_redis_exporter.state.worker import UNTOLD, Doubt, Presence, Question
 
 SEQUENTIAL_POOLS = ("prefork", "solo")
 """Pools whose workers count an execution and stamp its task-started without a heartbeat in between."""
+LOST_ROUNDS = 3
+"""Rounds of questions without an answer after which a worker without heartbeats is lost."""
 DOUBT_SECONDS = 10.0
 """Time in which a worker can answer which tasks it executes, before its youngest runs are taken for the ended ones."""
 
@@ -144,8 +146,7 @@ class Workers:
         now = self._clock.monotonic()
         self.listening_since = (self.listening_since or now) if listening else None
         for worker in list(self.by_name.values()):
-            silent = now - worker.seen
-            if worker.presence is Presence.ONLINE and listening and silent >= self._deadline(worker):
+            if worker.presence is Presence.ONLINE and listening and self._is_lost(worker, now):
                 worker.presence, worker.since = Presence.LOST, now
                 self._series(worker, rows.WORKER_UP).value = 0
                 self.forget_setup(worker)
@@ -198,6 +199,12 @@ class Workers:
         for further in labels:
             self._series(worker, metric, *further).value = 1
 
+    def note_answer(self, worker: Worker) -> None:
+        """Take an answer as a sign of life; a worker that answers and has long sent no heartbeat sends none."""
+        worker.seen = self._clock.monotonic()
+        if not self._beats(worker) and worker.seen - worker.since >= self._deadline(worker):
+            self._series(worker, rows.WORKER_HEARTBEATS).value = 0
+
     def note_task_events(self, worker: Worker) -> None:
         """Note that the worker sends task events."""
         if worker is not self._overflow:
@@ -213,6 +220,7 @@ class Workers:
             self._show_up(worker)
         now = self._clock.now()
         self._series(worker, rows.WORKER_LAST_HEARTBEAT).value = now
+        self._series(worker, rows.WORKER_HEARTBEATS).value = 1
         self._series(worker, rows.WORKER_SKEW).value = event.timestamp - now
         software = (event.sw_ver or UNKNOWN, event.sw_ident or UNKNOWN, event.sw_sys or UNKNOWN)
         if (rows.WORKER_INFO, software) not in worker.series:
@@ -292,11 +300,22 @@ class Workers:
         worker.seeding_until = self._clock.monotonic() + self.seeding if self.seeding else 0.0
 
     def _show_up(self, worker: Worker) -> None:
-        worker.presence = Presence.ONLINE
+        worker.presence, worker.since = Presence.ONLINE, self._clock.monotonic()
         self.revision += 1
         self._series(worker, rows.WORKER_UP).value = 1
         self._series(worker, rows.WORKER_EVENTS_MISSED)
         self._series(worker, rows.WORKER_STARTS)
+
+    def _is_lost(self, worker: Worker, now: float) -> bool:
+        """Return whether a worker gives no sign of life; without heartbeats, its answers are that, if it answers."""
+        if now - worker.seen < self._deadline(worker):
+            return False
+        answers = self.seeding and worker.questions.registered is not None
+        return not answers or self._beats(worker) or worker.questions.unanswered >= LOST_ROUNDS
+
+    def _beats(self, worker: Worker) -> bool:
+        """Return whether the worker ever sent a heartbeat, or another event of a worker."""
+        return (rows.WORKER_LAST_HEARTBEAT, ()) in worker.series
 
     def _patience(self, name: str) -> float:
         matches: Iterable[float] = (

@@ -224,6 +224,48 @@ def test_who_is_asked_anew(lab: Asking, change: str) -> None:
     assert [InspectionTarget(W1, COMMANDS)] == lab.inspection.targets(everyone=False)
 
 
+def ask(lab: Asking, *, answered: bool) -> None:
+    """Fold a round of questions to the worker W2."""
+    if answered:
+        lab.answers(W2)
+    else:
+        lab.inspection.fold(InspectionTarget(W2, ROUTINE), Answers())
+
+
+def test_a_worker_without_heartbeats_is_up_while_it_answers(lab: Asking) -> None:
+    """A worker that never sent a heartbeat lives by its answers, and is lost after three rounds without any."""
+    lab.received("a", 0, worker=W2)
+    for _ in range(10):
+        ask(lab, answered=True)
+        lab.advance(60)
+        assert 1 == lab.value(rows.WORKER_UP, W2)
+    assert 0 == lab.value(rows.WORKER_HEARTBEATS, W2)
+    for unanswered in range(1, 4):
+        assert 1 == lab.value(rows.WORKER_UP, W2)
+        ask(lab, answered=False)
+        lab.advance(60 if unanswered < 3 else 1)
+    assert 0 == lab.value(rows.WORKER_UP, W2)
+    lab.tasks.now = lab.clock.monotonic()
+    lab.received("b", 0, worker=W2)
+    assert 1 == lab.value(rows.WORKER_UP, W2)
+
+
+@pytest.mark.parametrize("why", ["heartbeats", "no questions", "no answer"])
+def test_a_worker_has_its_deadline_if_it_beats_or_can_not_be_asked(lab: Asking, why: str) -> None:
+    """A worker that sent a heartbeat, that no one queries or that never answered is lost when it is silent."""
+    lab.workers.meet(W2)
+    if why == "heartbeats":
+        lab.beat(worker=W2)
+    if why == "no questions":
+        lab.inspection.expect(answers=False)
+    ask(lab, answered=why != "no answer")
+    lab.advance(29)
+    assert 1 == lab.value(rows.WORKER_UP, W2)
+    lab.advance(2)
+    assert 0 == lab.value(rows.WORKER_UP, W2)
+    assert (1 if why == "heartbeats" else None) == lab.value(rows.WORKER_HEARTBEATS, W2)
+
+
 def test_a_task_never_slips_between_two_questions() -> None:
     """Tasks are asked for against their way: a task goes from scheduled to reserved to active."""
     assert COMMANDS.index("scheduled") < COMMANDS.index("reserved") < COMMANDS.index("active")

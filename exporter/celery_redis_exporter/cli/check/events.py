@@ -33,7 +33,7 @@ def event_findings(checkup: Checkup) -> Iterator[Finding]:
         return
     seconds = f"; listening for {checkup.listen:g} s" if checkup.listen else ""
     yield rows.SUBSCRIBED.found("events", f"subscribed to {broker.subscription}{seconds}")
-    heard = Heard()
+    heard = Heard(seconds=checkup.listen)
     try:
         _listen(checkup, heard)
     except SourceError as error:

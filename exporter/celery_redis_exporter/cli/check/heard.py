@@ -44,7 +44,7 @@ class HeardWorker:
 
 @dataclass(slots=True)
 class Heard:
-    """All that was heard: messages, workers by node name, and counts of task events."""
+    """All that was heard in ``seconds``: messages, workers by node name, and counts of task events."""
 
     messages: int = 0
     undecodable: int = 0
@@ -52,6 +52,7 @@ class Heard:
     sent: int = 0
     started: int = 0
     received: int = 0
+    seconds: float = 0
 
     def fold(self, event: Part, now: float) -> None:
         """Take note of an event that came at ``now`` (epoch seconds)."""

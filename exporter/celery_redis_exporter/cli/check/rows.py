@@ -138,6 +138,11 @@ NAME_TWICE = FindingRow(
     "worker-name-twice", "warn", "several workers have the same node name",
     "their heartbeats and counters are taken for one worker's that restarts all the time",
 )  # fmt: skip
+HEARTBEATS_OFF = FindingRow(
+    "worker-heartbeats-off", "warn", "workers send task events and no heartbeats",
+    "they run with --without-heartbeat, or with a long interval: they are up as long as they answer questions, and "
+    "lost events are not counted",
+)  # fmt: skip
 CLOCK_SKEW = FindingRow(
     "worker-clock-skew", "warn", "a worker's clock and this machine's differ by more than 5 s",
     "waiting times between machines are wrong by that; times within one worker are not",
@@ -198,7 +203,7 @@ ROWS: tuple[FindingRow, ...] = (
     RIGHTS_GRANTED, RIGHTS_MISSING, INFO_DENIED, REPLY_ODD, VERSION_OLD, VERSION_UNKNOWN, REPLICA, SLOW,
     EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, PERSISTENCE, BUFFERS, FRAGMENTED, QUORUM,
     SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX, EXPORTERS,
-    WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, CLOCK_SKEW, CELERY_OLD,
+    WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD,
     TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_UNKNOWN, TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN,
     CONTROL_ANSWERS, CONTROL_SILENT, CONTROL_DENIED, CONTROL_BROKEN, CONTROL_OFF,
     CONSUMED, OTHER_SEPARATOR, UNCONSUMED, CONSUMERS_UNKNOWN,

@@ -12,6 +12,8 @@ from celery_redis_exporter.cli.check.heard import Heard
 
 SKEW_SECONDS = 5.0
 OLDEST_CELERY = (5, 3)
+BEAT_SECONDS = 5.0
+"""Time within which a worker with the default interval of 2 s sends two heartbeats."""
 SHOWN = 5
 """Names in one line."""
 
@@ -37,6 +39,12 @@ def name_some(names: Sequence[str]) -> str:
 
 
 def _process_findings(heard: Heard) -> Iterator[Finding]:
+    still = sorted(name for name, worker in heard.workers.items() if worker.skew is None)
+    if still and heard.seconds >= BEAT_SECONDS:
+        yield rows.HEARTBEATS_OFF.found(
+            "workers", f"these sent no heartbeat in {heard.seconds:g} s: {name_some(still)}",
+            "celery --app=APP worker -E",
+        )  # fmt: skip
     for name, worker in sorted(heard.workers.items()):
         if worker.is_several:
             pids = ", ".join(map(str, sorted(set(worker.processes))))

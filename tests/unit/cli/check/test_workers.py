@@ -56,6 +56,18 @@ def test_one_silent_worker_among_others_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "beats", "expected"), [(6.0, False, True), (6.0, True, False), (1.0, False, False)]
+)
+def test_a_worker_without_heartbeats_is_found(seconds: float, beats: bool, expected: bool) -> None:  # noqa: FBT001 -- a table
+    """A worker that sends task events and no heartbeat is found, if there was time for one."""
+    what = Heard(seconds=seconds)
+    what.fold(TaskStarted("u", 1.0, W), 1.0)
+    if beats:
+        what.fold(WorkerHeartbeat(W, 1.0, processed=1), 1.0)
+    assert expected == ("worker-heartbeats-off" in {finding.code for finding in heard_findings(what)})
+
+
+@pytest.mark.parametrize(
     ("pids", "several"),
     [((7, 7, 7), False), ((7, 8), False), ((7, 8, 7), True), ((7, 7, 8, 8, 7), True)],
 )
