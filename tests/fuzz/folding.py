@@ -38,6 +38,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "retries": COUNTS, "runtime": (*SPANS, None), "exception": REPRS, "traceback": REPRS, "pid": COUNTS,
     "freq": SPANS, "active": COUNTS, "processed": COUNTS, "loadavg": tuple((span, 0.0, span) for span in SPANS),
     "terminated": (True, False, None), "queues": ([], ["a"], ["a", "b"], list(TEXTS), None), "concurrency": COUNTS,
+    "tasks": ({}, {"a": 1.0}, {"a": 60, "b": -1, "n" * 513: 2}, dict.fromkeys(TEXTS, 3.5), {"c": math.nan}, [], None),
 }  # fmt: skip
 ALWAYS = ("uuid", "hostname", "name", "timestamp", "pid")
 OPTIONAL = tuple(field for field in CHOICES if field not in ALWAYS)
