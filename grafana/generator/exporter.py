@@ -156,7 +156,7 @@ EVENTS = (
         " messages that can't be read, ends of tasks whose name was never heard, and reports of an end that was counted"
         " before.",
         remedy="invalid with the reason serializer: a publisher that pickles.",
-        alerts=("CeleryEventsLost", "CeleryEventsInvalid"),
+        alerts=("CeleryEventsLost", "CeleryEventsInvalid", "CeleryEventsUnmatched", "CeleryTasksForgotten"),
         styles=(Style("lost", theme.BAD), Style("invalid", "orange"), Style("unmatched", "yellow"),
                 Style("told twice", "blue")),
         queries=(

@@ -66,6 +66,22 @@ def test_a_queue_without_consumers_is_found(programs: Programs) -> None:
     assert ["celery --app=APP worker -E -Q forgotten"] == found["queue-unconsumed"]["mend"]
 
 
+def test_tasks_that_no_worker_reports_are_found(programs: Programs) -> None:
+    """Tasks of a queue whose worker sends no events are named while other workers report theirs."""
+    server = programs.redis(options=SOUND)
+    programs.worker(server, "loud", options=LIVELY)
+    quiet = WorkerOptions("unseen", events=False, arguments=("--without-heartbeat", *LIVELY.arguments))
+    programs.worker(server, "quiet", options=quiet)
+    process = start_check(programs, server.url(), "--json")
+    app = programs.publisher(server)
+    eventually(
+        lambda: app.send_task("plain") and app.send_task("late", queue="unseen") and process.exit_code is not None
+    )
+    found = findings_of(process)
+    assert found["tasks-unreceived"]["found"].endswith(": late (unseen)")
+    assert "task-events-on" in found
+
+
 def test_workers_that_do_not_answer_are_found(programs: Programs) -> None:
     """A worker without remote control is named, after the time for its answer; its queues are not guessed."""
     server = programs.redis(options=SOUND)

@@ -3,6 +3,8 @@
 from celery_redis_exporter.alerts.rule import Alert, Recording, RuleGroup
 
 BY_TASK = "job, namespace, task, queue"
+# celery.chord_unlock polls for the end of a chord: it is retried until all parts have ended.
+RETRIES = '{state="retry", task!="celery.chord_unlock"}'
 
 RECORDINGS = (
     Recording(
@@ -48,9 +50,9 @@ ALERTS = (
     ),
     Alert(
         "CeleryTaskRetryStorm", "warning",
-        f'sum by ({BY_TASK}) (rate(celery_tasks_total{{state="retry"}}[10m]))'
+        f"sum by ({BY_TASK}) (rate(celery_tasks_total{RETRIES}[10m]))"
         f" / (sum by ({BY_TASK}) (rate(celery_tasks_started_total[10m])) > 0) > @{{ratio}}"
-        f' and sum by ({BY_TASK}) (increase(celery_tasks_total{{state="retry"}}[10m])) >= @{{least_retries}}',
+        f" and sum by ({BY_TASK}) (increase(celery_tasks_total{RETRIES}[10m])) >= @{{least_retries}}",
         "A task is retried again and again.",
         "{{ $value | humanizePercentage }} of the executions of {{ $labels.task }} on {{ $labels.queue }} ended in a"
         " retry in the last 10 minutes.",

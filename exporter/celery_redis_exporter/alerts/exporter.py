@@ -71,6 +71,21 @@ ALERTS = (
         keep="15m", parameters={"events": 0}, panel="exporter",
     ),
     Alert(
+        "CeleryEventsUnmatched", "warning",
+        "sum by (job, namespace) (increase(celery_exporter_tasks_unmatched_total[10m])) > @{events}",
+        "Events of unknown tasks arrive.",
+        'Events of the last ten minutes whose task is not known: {{ $value | printf "%.0f" }}. They are not counted.',
+        wait="15m", parameters={"events": 20}, panel="exporter",
+    ),
+    Alert(
+        "CeleryTasksForgotten", "warning",
+        'sum by (job, namespace) (increase(celery_exporter_tasks_evicted_total{reason="count"}[10m])) > @{tasks}',
+        "Unfinished tasks were forgotten.",
+        "Unfinished tasks that the exporter forgot in the last ten minutes, because there are more than"
+        ' tracking.max_tasks: {{ $value | printf "%.0f" }}.',
+        keep="15m", parameters={"tasks": 0}, panel="exporter",
+    ),
+    Alert(
         "CeleryExporterCollectorFailing", "warning",
         f"min by (job, namespace, collector) (celery_exporter_collector_success) == 0 {BROKER_ANSWERS}",
         "Something that the exporter reads in the background fails.",

@@ -2,6 +2,7 @@
 
 from celery_redis_exporter.catalog.labels import (
     COLLECTOR,
+    EVICTION,
     FIELD,
     INSPECTION,
     METRIC,
@@ -104,7 +105,7 @@ TASKS_TRACKED = gauge("celery_exporter_tasks_tracked", "Tasks held in memory to 
 TASKS_EVICTED = counter(
     "celery_exporter_tasks_evicted_total",
     "Unfinished tasks forgotten, by reason: count, age; or runs closed unseen: inactive, lost, offline, restarted.",
-    (REASON,),
+    (EVICTION,),
 )
 TASKS_UNMATCHED = counter(
     "celery_exporter_tasks_unmatched_total",

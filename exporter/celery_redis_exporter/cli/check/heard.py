@@ -4,6 +4,7 @@ Takes events, gives what they say of each worker. Keeps one record for each work
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from celery_redis_exporter.records.events import (
     Part,
@@ -14,6 +15,9 @@ from celery_redis_exporter.records.events import (
     WorkerHeartbeat,
     WorkerOnline,
 )
+
+MOST_TASKS = 100_000
+"""Tasks that are remembered while a check listens."""
 
 
 @dataclass(slots=True)
@@ -42,9 +46,21 @@ class HeardWorker:
         return len(set(self.processes)) < len(self.processes)
 
 
+class Unreceived(NamedTuple):
+    """A publication that no worker reported: its task and queue, and when its task-sent arrived (epoch seconds)."""
+
+    task: str
+    queue: str
+    at: float
+
+
 @dataclass(slots=True)
 class Heard:
-    """All that was heard in ``seconds``: messages, workers by node name, and counts of task events."""
+    """All that was heard in ``seconds``: messages, workers by node name, and counts of task events.
+
+    ``unreceived`` are publications by task id, ``reported`` the ids of tasks that a worker reported. ``latest`` is when
+    the last event arrived.
+    """
 
     messages: int = 0
     undecodable: int = 0
@@ -53,20 +69,34 @@ class Heard:
     started: int = 0
     received: int = 0
     seconds: float = 0
+    unreceived: dict[str, Unreceived] = field(default_factory=dict)
+    reported: set[str] = field(default_factory=set)
+    latest: float = 0.0
 
     def fold(self, event: Part, now: float) -> None:
         """Take note of an event that came at ``now`` (epoch seconds)."""
+        self.latest = now
         match event:
             case TaskSent():
                 self.sent += 1
+                if event.uuid not in self.reported and event.eta is None and len(self.unreceived) < MOST_TASKS:
+                    self.unreceived[event.uuid] = Unreceived(event.name, event.queue or "", now)
             case TaskStarted():
+                self._report(event.uuid)
                 self.started += 1
                 self._worker(event.hostname).tasks += 1
             case TaskReceived():
+                self._report(event.uuid)
                 self.received += 1
                 self._worker(event.hostname).tasks += 1
             case WorkerHeartbeat() | WorkerOnline():
                 self._beat(event, now)
+
+    def _report(self, uuid: str) -> None:
+        """Note that a worker reported a task, whose task-sent may arrive later."""
+        self.unreceived.pop(uuid, None)
+        if len(self.reported) < MOST_TASKS:
+            self.reported.add(uuid)
 
     def _worker(self, name: str) -> HeardWorker:
         return self.workers.setdefault(name, HeardWorker())

@@ -7,8 +7,10 @@ deleted, or expires).
 
 import shlex
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 
 from celery_redis_exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
 from celery_redis_exporter.cli.check import rows
@@ -22,6 +24,8 @@ from celery_redis_exporter.records.inspection import ConsumedQueue
 from celery_redis_exporter.sources.control import Request
 
 TOKEN, COMMAND = "check", "active_queues"
+SETTLED_SECONDS = 2.0
+"""Time after which a task that was taken from its queue has been reported by its worker."""
 
 
 def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
@@ -43,7 +47,26 @@ def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
             else:
                 yield rows.CONTROL_ANSWERS.found("control", f"{len(answered)} of {len(answered)} workers answer")
     if not checkup.stop.is_set():
-        yield from _queue_findings(checkup, queues)
+        lengths, counted = _read_queues(checkup)
+        yield from unreceived_findings(heard, lengths)
+        yield from _separator_findings(checkup)
+        yield from _queue_findings(
+            checkup, queues, {queue: length for queue, length in lengths.items() if length}, counted
+        )
+
+
+def unreceived_findings(heard: Heard, lengths: Mapping[str, float]) -> Iterator[Finding]:
+    """Report tasks that were published and taken from their queue, and that no worker reported, while others were.
+
+    ``lengths`` are the messages that wait by queue; what may wait among them is not reported.
+    """
+    missing = [task for task in heard.unreceived.values() if heard.latest - task.at >= SETTLED_SECONDS]
+    by_queue = Counter(task.queue for task in missing)
+    taken = {queue for queue, count in by_queue.items() if lengths.get(queue, inf) < count}
+    tasks = sorted({f"{task.task} ({task.queue})" for task in missing if task.queue in taken})
+    if tasks and heard.received:
+        text = f"these are published, and no worker reports them: {name_some(tasks)}"
+        yield rows.UNRECEIVED.found("task events", text, "worker_send_task_events = True")
 
 
 def _refused(checkup: Checkup, error: SourceError) -> Finding:
@@ -81,10 +104,13 @@ def _ask(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str] | N
     return found
 
 
-def _queue_findings(checkup: Checkup, told: dict[str, frozenset[str] | None]) -> Iterator[Finding]:
+def _queue_findings(
+    checkup: Checkup,
+    told: dict[str, frozenset[str] | None],
+    waiting: Mapping[str, float],
+    counted: set[str] | None,
+) -> Iterator[Finding]:
     """Compare what waits with who consumes; nothing is said where nobody was heard."""
-    waiting, counted = _read_queues(checkup)
-    yield from _separator_findings(checkup)
     if not waiting or (counted is None and not told):
         return
     shown = checkup.application.queues.shown
@@ -114,7 +140,7 @@ def _separator_findings(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _read_queues(checkup: Checkup) -> tuple[dict[str, float], set[str] | None]:
-    """Give the queues that hold messages, and those that are consumed, None where the broker does not tell."""
+    """Return how many messages each queue holds, and which queues are consumed, None if the broker does not report."""
     discovery, once = checkup.broker.discovery, threading.Event()
     try:
         if discovery is not None:
@@ -124,7 +150,7 @@ def _read_queues(checkup: Checkup) -> tuple[dict[str, float], set[str] | None]:
     except SourceError:  # said before, of the server
         return {}, None
     numbers = [(s.metric, s.labels[0], s.value) for s in samples if isinstance(s.value, int | float) and s.labels]
-    waiting = {queue: number for metric, queue, number in numbers if metric is QUEUE_LENGTH and number}
+    lengths = {queue: number for metric, queue, number in numbers if metric is QUEUE_LENGTH}
     if not checkup.broker.counts_consumers:
-        return waiting, None
-    return waiting, {queue for metric, queue, number in numbers if metric is QUEUE_CONSUMERS and number}
+        return lengths, None
+    return lengths, {queue for metric, queue, number in numbers if metric is QUEUE_CONSUMERS and number}

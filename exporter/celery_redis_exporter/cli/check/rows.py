@@ -166,6 +166,11 @@ TASK_SENT_OFF = FindingRow(
 TASK_SENT_UNKNOWN = FindingRow(
     "task-sent-unknown", "note", "no task was published while we listened", "publishers need task_send_sent_event"
 )
+UNRECEIVED = FindingRow(
+    "tasks-unreceived", "warn", "tasks are published and taken from their queue, and no worker reports them",
+    "the workers of these queues run without -E, or what executes the tasks sends no events (celery-batches); a worker"
+    " of the solo pool that is executing a task reports others when that ends",
+)  # fmt: skip
 CONTROL_ANSWERS = FindingRow("control-answers", "ok", "all workers that were heard answer questions")
 CONTROL_SILENT = FindingRow(
     "control-silent", "warn", "workers do not answer",
@@ -204,7 +209,7 @@ ROWS: tuple[FindingRow, ...] = (
     EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, PERSISTENCE, BUFFERS, FRAGMENTED, QUORUM,
     SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX, EXPORTERS,
     WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD,
-    TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_UNKNOWN, TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN,
+    TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_UNKNOWN, TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN, UNRECEIVED,
     CONTROL_ANSWERS, CONTROL_SILENT, CONTROL_DENIED, CONTROL_BROKEN, CONTROL_OFF,
     CONSUMED, OTHER_SEPARATOR, UNCONSUMED, CONSUMERS_UNKNOWN,
 )  # fmt: skip
