@@ -40,7 +40,8 @@ def test_a_long_registered_name_costs_its_end(programs: Programs) -> None:
     options = WorkerOptions(settings={"imports": ["tests.integration.long_name_tasks"]})
     programs.worker(server, "long", options)
     name = cut_name(LONG_NAME)
-    eventually(lambda: exporter.value("celery_tasks_total", task="plain", queue="celery", state="success") == 0)
+    programs.publisher(server).send_task("plain", (1,))  # its events show that task events are on
+    eventually(lambda: exporter.value("celery_tasks_total", task="fail", queue="celery", state="success") == 0)
     assert exporter.value("celery_tasks_total", task=name, queue="celery", state="success") == 0
     assert (exporter.value("celery_exporter_names_cut_total") or 0) >= 1
     programs.publisher(server).send_task(LONG_NAME)

@@ -160,6 +160,8 @@ class Control:
                 targets = self._inspection.targets(everyone=everyone)
             if targets:
                 self._ask_all(targets, stop, min(self._options.timeout, inf if everyone else NEW_SECONDS))
+            with self._store.lock:
+                self._inspection.foresee()
             beats = self._inspection.beats
             # Where no worker was heard nothing is written, and a beat would schedule for nobody.
             if everyone and beats is not None and (targets or beats.known()):
@@ -176,7 +178,6 @@ class Control:
         self._control_client.settle(complete=self._clock.monotonic() >= self._owed_until)
         self.refused = ""
         with self._store.lock:
-            self._inspection.foresee()
             self._metrics.succeeded(started)
 
     def _ask(self, targets: list[InspectionTarget], stop: threading.Event, timeout: float) -> None:

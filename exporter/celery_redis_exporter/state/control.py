@@ -55,6 +55,7 @@ class Inspection:
         self._clock = clock
         self._foreseen: frozenset[tuple[frozenset[str], tuple[str, ...] | None]] = frozenset()
         self._registers: dict[frozenset[str], frozenset[str]] = {}
+        self._revision = -1  # of the workers, when their tasks were foreseen
 
     def expect(self, *, answers: bool) -> None:
         """Note whether workers will be asked: only then events of unknown tasks wait for what they answer."""
@@ -94,6 +95,7 @@ class Inspection:
         if answers.registered is not None:
             names = frozenset(answers.registered)
             worker.questions.registered = self._registers.setdefault(names, names)
+            self._revision = -1
         if "active" in target.commands:
             self._seed(worker, answers)
 
@@ -102,9 +104,13 @@ class Inspection:
 
         A task's queue is only certain where every worker that registers it consumes one and the same queue, and
         tells so: other fleets get their counters with the first event, because a series under a wrong queue would
-        stay at 0 for ever. A task that is known already has its counters.
+        stay at 0 for ever. A worker that did not send a task event yet may send none, and its counters would stay at 0
+        while it executes tasks: it counts from its first event on. A task that is known already has its counters.
         """
-        told = [worker for worker in self._workers.online() if worker.questions.registered is not None]
+        if self._revision == self._workers.revision:
+            return
+        self._revision = self._workers.revision
+        told = [worker for worker in self._workers.online() if worker.questions.registered and sends_events(worker)]
         fleet = frozenset((worker.questions.registered or frozenset(), worker.setup.queues) for worker in told)
         if fleet == self._foreseen:
             return
@@ -123,8 +129,7 @@ class Inspection:
         now = self._clock.monotonic()
         found = []
         for worker in self._workers.online():
-            enabled = worker.series.get((rows.WORKER_TASK_EVENTS, ()))
-            if enabled is not None and not enabled.value and now - worker.questions.nudged >= NUDGE_SECONDS:
+            if sends_events(worker) is False and now - worker.questions.nudged >= NUDGE_SECONDS:
                 worker.questions.nudged = now
                 found.append(worker.name)
         return found
@@ -179,6 +184,12 @@ class Inspection:
         if answers.active_queues is not None and answers.active is not None:
             worker.seeding_until = 0.0
             self._tasks.hasten(worker)
+
+
+def sends_events(worker: Worker) -> bool | None:
+    """Return whether a worker sends task events; None if it neither sent one nor executed a task without one."""
+    enabled = worker.series.get((rows.WORKER_TASK_EVENTS, ()))
+    return None if enabled is None else bool(enabled.value)
 
 
 def _queue_of(task: HeldTask, bound: Mapping[tuple[str, str], str]) -> str:

@@ -49,7 +49,8 @@ class Workers:
 
     ``runs`` closes what a worker can't be executing any more. ``forgotten`` is called with the name of a worker that
     is shown no more. ``seeding`` is the time in seconds for which a worker is waited for to report what it holds; 0
-    where no one queries workers. ``revision`` changes whenever a worker comes, goes or reports another setup.
+    where no one queries workers. ``revision`` changes whenever a worker comes, goes, reports another setup, or sends
+    its first task event.
     """
 
     def __init__(
@@ -209,6 +210,7 @@ class Workers:
         """Note that the worker sends task events."""
         if worker is not self._overflow:
             self._series(worker, rows.WORKER_TASK_EVENTS).value = 1
+            self.revision += 1
 
     def _fold_state(self, worker: Worker, event: WorkerEvent) -> None:
         if worker is self._overflow:

@@ -136,6 +136,8 @@ class Round:
 def test_a_round() -> None:
     """A round asks each worker each command by name, folds the answers, ends with the last one and leaves nothing."""
     trial = Round(W1, W2)
+    for worker in trial.lab.workers.by_name.values():
+        trial.lab.workers.note_task_events(worker)
     began = trial.lab.clock.monotonic()
     stop = trial.run()
     assert [(command, [W1, W2]) for command in COMMANDS] == [

@@ -377,8 +377,15 @@ def test_queue_of_a_held_task(
     assert 1 == lab.value(task_rows.TASKS_RUNNING, "t", expected)
 
 
+def flow(lab: Asking) -> None:
+    """Let task events of every worker arrive."""
+    for worker in lab.workers.by_name.values():
+        lab.workers.note_task_events(worker)
+
+
 def zeros(lab: Asking, name: str, *queues: str) -> list[float | None]:
-    """The failures of a task on these queues."""
+    """Return the failures of a task on these queues, once its workers sent task events."""
+    flow(lab)
     lab.inspection.foresee()
     return [lab.value(task_rows.TASKS, name, queue, "failure") for queue in queues]
 
@@ -390,6 +397,18 @@ def test_registered_tasks_have_counters(lab: Asking) -> None:
     lab.answers(W2, registered=["new"])
     assert [0, None] == zeros(lab, "new", "mail", "unknown")
     assert [None] == zeros(lab, "celery.backend_cleanup", "mail")
+
+
+@pytest.mark.parametrize("enabled", [None, 0])
+def test_without_task_events_there_are_no_counters(lab: Asking, enabled: int | None) -> None:
+    """Counters of registered tasks are absent while their worker sends no task event: 0 would claim that none runs."""
+    lab.answers(registered=["new"])
+    if enabled is not None:  # it executed a task without an event
+        lab.store.scalar(rows.WORKER_TASK_EVENTS, W1).value = enabled
+        lab.workers.by_name[W1].series[rows.WORKER_TASK_EVENTS, ()] = lab.store.scalar(rows.WORKER_TASK_EVENTS, W1)
+    lab.inspection.foresee()
+    assert lab.value(task_rows.TASKS, "new", "mail", "failure") is None
+    assert [0] == zeros(lab, "new", "mail")
 
 
 def test_counters_are_not_made_under_a_guessed_queue(lab: Asking) -> None:
@@ -421,6 +440,7 @@ def test_what_is_foreseen_leaves_room() -> None:
     lab = Asking(task_limits(pairs=10))
     lab.beat()
     lab.answers(registered=[f"t{number}" for number in range(20)])
+    flow(lab)
     lab.inspection.foresee()
     assert 5 == len(lab.tasks.names.by_name)
 
@@ -428,6 +448,7 @@ def test_what_is_foreseen_leaves_room() -> None:
 def test_idle_counters_are_not_made_again(lab: Asking) -> None:
     """Counters of a registered task that expired stay away until the fleet changes."""
     lab.answers(registered=["new"])
+    flow(lab)
     lab.inspection.foresee()
     lab.tasks.sweep(0)
     lab.tasks.sweep(1e9)
