@@ -22,31 +22,55 @@ class TaskSeries:
     """
 
     __slots__ = (
-        "activity", "by_worker", "expired", "failure", "idle_since", "prefetch", "queue", "received", "rejected",
-        "retry", "revoked", "running", "runtime", "sent", "started", "store", "success", "task", "wait", "waiting",
+        "_shown",
+        "activity",
+        "by_worker",
+        "expired",
+        "failure",
+        "idle_since",
+        "prefetch",
+        "queue",
+        "received",
+        "rejected",
+        "retry",
+        "revoked",
+        "running",
+        "runtime",
+        "sent",
+        "started",
+        "store",
+        "success",
+        "task",
+        "wait",
+        "waiting",
         "worker",
     )  # fmt: skip
 
     def __init__(self, store: Store, task: TaskName, queue: str, hidden: Store | None = None, worker: str = "") -> None:
-        self.sent = store.scalar(rows.TASKS_SENT, task.name, queue)
         self.by_worker: dict[str, TaskSeries] | None = None if hidden is None else {}
         names, workers = (task.name, queue), (worker,) if worker else ()
         self.store, self.task, self.queue, self.worker = store, task, queue, workers
-        shown = hidden or store
+        shown = self._shown = hidden or store
         self.received = shown.scalar(rows.TASKS_RECEIVED, *names, *workers)
         self.started = shown.scalar(rows.TASKS_STARTED, *names, *workers)
         self.success, self.failure, self.retry, self.revoked, self.rejected = (
             shown.scalar(rows.TASKS, *names, state, *workers) for state in STATES
         )
         self.running = shown.scalar(rows.TASKS_RUNNING, *names, *workers)
-        self.wait = shown.histogram(rows.TASK_WAIT, *names, *workers, bounds=task.bounds)
         self.prefetch = shown.histogram(rows.TASK_PREFETCH, *names, *workers, bounds=task.bounds)
         runtime = shown.histogram(rows.TASK_RUNTIME, *names, "success", *workers, bounds=task.bounds)
         self.runtime: dict[str, Histogram] = {"success": runtime}
+        self.sent: Series | None = None
         self.waiting: Series | None = None
+        self.wait: Histogram | None = None
         self.expired = False
         self.activity = -1.0
         self.idle_since = 0.0
+        if task.expects_sent:
+            self.make_wait()
+            if not worker:
+                self.make_sent()
+                self.make_waiting()
 
     def split(self, worker: str) -> TaskSeries:
         """Make the record of a worker."""
@@ -55,10 +79,21 @@ class TaskSeries:
             self.by_worker[worker] = made
         return made
 
+    def make_sent(self) -> Series:
+        """Make the counter of publications. Without task-sent it would stay at 0 while tasks are published."""
+        self.sent = self.store.scalar(rows.TASKS_SENT, self.task.name, self.queue)
+        return self.sent
+
     def make_waiting(self) -> Series:
-        """Make the gauge of what waits, which exists once a task-sent was received."""
+        """Make the gauge of what waits, which needs task-sent too."""
         self.waiting = self.store.scalar(rows.TASKS_WAITING, self.task.name, self.queue)
         return self.waiting
+
+    def make_wait(self) -> Histogram:
+        """Make the histogram of waiting times, which needs task-sent too."""
+        labels = (self.task.name, self.queue, *self.worker)
+        self.wait = self._shown.histogram(rows.TASK_WAIT, *labels, bounds=self.task.bounds)
+        return self.wait
 
     def runtime_of(self, state: str) -> Histogram:
         """The runtime histogram of an outcome; failure and retry get theirs when they first occur."""
@@ -77,7 +112,8 @@ class TaskSeries:
         """A sum that changes with every event of this (task, queue)."""
         ends = self.success.value + self.failure.value + self.retry.value + self.revoked.value + self.rejected.value
         split = sum(series.count_activity() for series in (self.by_worker or {}).values())
-        return self.sent.value + self.received.value + self.started.value + ends + split
+        sent = self.sent.value if self.sent is not None else 0
+        return sent + self.received.value + self.started.value + ends + split
 
     @property
     def is_running(self) -> bool:
@@ -85,7 +121,7 @@ class TaskSeries:
         return bool(self.running.value) or any(series.is_running for series in (self.by_worker or {}).values())
 
     def rows(self) -> list[tuple[Metric, tuple[str, ...]]]:
-        """Metric and labels of every series held here, and by worker; only the first has ``sent``."""
+        """Metric and labels of every series held here, and by worker; only the first has what no worker does."""
         names, worker = (self.task.name, self.queue), self.worker
         plain = (rows.TASKS_RECEIVED, rows.TASKS_STARTED, rows.TASKS_RUNNING, rows.TASK_WAIT, rows.TASK_PREFETCH)
         own = [
@@ -96,8 +132,7 @@ class TaskSeries:
         if worker:
             return own
         split = [row for series in (self.by_worker or {}).values() for row in series.rows()]
-        waiting = [] if self.waiting is None else [(rows.TASKS_WAITING, names)]
-        return [(rows.TASKS_SENT, names), *waiting, *own, *split]
+        return [(rows.TASKS_SENT, names), (rows.TASKS_WAITING, names), *own, *split]
 
 
 class TaskName:

@@ -68,7 +68,7 @@ class Tasks:
     def fold_sent(self, event: TaskSent) -> None:
         """Fold task-sent: the only event that names the queue."""
         series = self.names.series(event.name, self._destination(event))
-        series.sent.value += 1
+        (series.sent or series.make_sent()).value += 1
         name = series.task
         name.expects_sent = self._holding.sent_seen = True
         if name.last_sent is None:
@@ -334,7 +334,8 @@ class Tasks:
         if not run.waits:
             pass
         elif publication.sent_at is not None:
-            series.wait.observe_delay(at, publication.sent_at, publication.eta, event.uuid)
+            wait = series.wait or series.make_wait()
+            wait.observe_delay(at, publication.sent_at, publication.eta, event.uuid)
         elif publication.awaits_sent:
             publication.unsent = (*publication.unsent, (series, at))
         if run.received_at is not None:
@@ -348,7 +349,8 @@ class Tasks:
         publication.known_at = min(publication.known_at, event.timestamp)
         publication.eta = eta or publication.eta
         for series, started_at in publication.unsent:
-            series.wait.observe_delay(started_at, event.timestamp, publication.eta, event.uuid)
+            wait = series.wait or series.make_wait()
+            wait.observe_delay(started_at, event.timestamp, publication.eta, event.uuid)
         if not publication.unsent and not publication.ended:
             publication.publish()
         publication.unsent = ()
