@@ -60,9 +60,9 @@ def make_store(pairs: int) -> tuple[Store, Names]:
 def touch(names: Names, number: int, value: int) -> None:
     """Let something happen to a task."""
     series = names.series(f"proj.module{number % 50}.task_{number}", f"queue{number % 7}")
-    for counter in (series.sent, series.received, series.started, series.success):
+    for counter in (series.sent or series.make_sent(), series.received, series.started, series.success):
         counter.value += 1 + value % 97
-    for histogram in (series.wait, series.prefetch, series.runtime["success"]):
+    for histogram in (series.wait or series.make_wait(), series.prefetch, series.runtime["success"]):
         histogram.observe_task(value % 1000 / 50, f"id-{number}", 1_800_000_000.5 + value)
 
 

@@ -22,28 +22,9 @@ class TaskSeries:
     """
 
     __slots__ = (
-        "_shown",
-        "activity",
-        "by_worker",
-        "expired",
-        "failure",
-        "idle_since",
-        "prefetch",
-        "queue",
-        "received",
-        "rejected",
-        "retry",
-        "revoked",
-        "running",
-        "runtime",
-        "sent",
-        "started",
-        "store",
-        "success",
-        "task",
-        "wait",
-        "waiting",
-        "worker",
+        "_shown", "activity", "by_worker", "expired", "failure", "idle_since", "prefetch", "queue", "received",
+        "rejected", "retry", "revoked", "running", "runtime", "sent", "started", "store", "success", "task", "wait",
+        "waiting", "worker",
     )  # fmt: skip
 
     def __init__(self, store: Store, task: TaskName, queue: str, hidden: Store | None = None, worker: str = "") -> None:
