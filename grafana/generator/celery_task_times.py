@@ -101,8 +101,8 @@ PRESENT = (
         queries=(Query(CHOSEN.rate("celery_tasks_total", "worker, state", 'worker!=""'), "{{worker}} {{state}}"),),
     ),
     Timeline(
-        title="Schedulers", unit=theme.WORD, height=9, empty="No scheduler answers pings",
-        meaning="Up while beat answers pings: Celery 5.7 and later, with beat_enable_remote_control. More than one that"
+        title="Schedulers", unit=theme.WORD, height=9, empty="No beat reports itself",
+        meaning="Up while beat sends events (deploy/celery_events.py) or, from Celery 5.7 on, answers pings. More than one that"
         " is up are schedulers that send everything twice.",
         remedy="Down: start beat; meanwhile nothing periodic is sent.", alerts=("CeleryBeatDown",), width=8,
         words=(Word("1", "Up", theme.GOOD), Word("0", "Down", theme.BAD)),

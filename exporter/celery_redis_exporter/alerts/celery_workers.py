@@ -29,7 +29,7 @@ ALERTS = (
     ),
     Alert(
         "CeleryWorkersSaturated", "warning",
-        # A lost worker keeps its last count of active tasks and has no slots any more.
+        # Only workers that reported both count: a worker that was not queried has no known concurrency.
         "sum by (job, namespace) (celery_worker_tasks_active and celery_worker_concurrency)"
         " / (sum by (job, namespace) (celery_worker_concurrency) > 0) > @{ratio}"
         " and on (job, namespace) sum by (job, namespace) (celery_queue_length) > 0",
