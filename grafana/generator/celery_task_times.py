@@ -102,8 +102,8 @@ PRESENT = (
     ),
     Timeline(
         title="Schedulers", unit=theme.WORD, height=9, empty="No beat reports itself",
-        meaning="Up while beat sends events (deploy/celery_events.py) or, from Celery 5.7 on, answers pings. More than one"
-        " that is up are schedulers that send everything twice.",
+        meaning="Up while beat sends events (deploy/celery_events.py) or, from Celery 5.7 on, answers pings. More than"
+        " one that is up are schedulers that send everything twice.",
         remedy="Down: start beat; meanwhile nothing periodic is sent.", alerts=("CeleryBeatDown",), width=8,
         words=(Word("1", "Up", theme.GOOD), Word("0", "Down", theme.BAD)),
         queries=(Query(CHOSEN.gauge("celery_beat_up", "beat", how="max"), "{{beat}}"),),
