@@ -170,8 +170,9 @@ def replay(url: str, shape: Shape, options: argparse.Namespace) -> Replayed:
     else:
         seconds = run.at_rate(float(options.rate), options.seconds)
     if options.heartbeats:
-        # A period is settled at the heartbeat after its own.
-        for _ in range(2):
+        # A period is settled at the heartbeat after its own. A start is lost once two settlements missed it and no
+        # start followed the heartbeat closely (state/ledger.py), which takes two quiet periods.
+        for _ in range(5):
             _send(publisher, stream.beat())
     publisher.close()
     events = stream.sent * shape.events_per_task
