@@ -106,7 +106,7 @@ def _big_results(facts: ServerFacts) -> Iterator[Advice]:
                 "warning", f"db{database.db} {group.group}",
                 f"results have {say_bytes(group.mean or 0)} in the mean{top}",
                 "each is written by a worker, and read by polling or pushed to whoever waits",
-                "ignore_result=True where nobody reads them; store large data elsewhere and return where it is;"
+                "ignore_result=True where no one reads them; store large data elsewhere and return where it is;"
                 " result_compression = 'gzip'",
             )  # fmt: skip
 
@@ -130,7 +130,7 @@ def _orphan_replies(facts: ServerFacts) -> Iterator[Advice]:
         if orphans:
             yield Advice(
                 "warning", f"db{database.db} {group.group}",
-                f"{orphans} lists of replies to inspect commands ({say_bytes(group.bytes or 0)}) that nobody reads",
+                f"{orphans} lists of replies to inspect commands ({say_bytes(group.bytes or 0)}) that no one reads",
                 "a client that asked workers ended before they all answered; answers that come later stay",
                 f"run the command below{_password(facts)}, and give inspect a longer timeout",
                 facts.cli.for_each_key(database.db, PIDBOX_REPLIES, "UNLINK") if facts.cli else "",

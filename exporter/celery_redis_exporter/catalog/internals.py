@@ -51,7 +51,7 @@ EVENTS_INVALID = counter(
 BINDINGS_INVALID = counter(
     "celery_exporter_bindings_invalid_total",
     "Bindings of queues on Redis that could not be read, each once: they have another separator than "
-    "broker_transport_options.sep and kombu's own, or are none of kombu's.",
+    "broker_transport_options.sep and kombu's own, or are no bindings of kombu.",
     (),
     CommandOrigin("SMEMBERS"),
 )

@@ -3,7 +3,7 @@
 from celery_redis_exporter.catalog.metric import Label
 
 TASK = Label("task", "Task name as registered in Celery, e.g. `proj.tasks.add`.")
-QUEUE = Label("queue", "Queue name; `unknown` where neither task-sent nor the worker tells it.")
+QUEUE = Label("queue", "Queue name; `unknown` where neither task-sent nor the worker states it.")
 STATE = Label("state", "success, failure, retry, revoked or rejected.", closed=True)
 EXCEPTION = Label("exception", "Class name of the exception, without its module; `unknown` if it can't be told.")
 REVOCATION = Label("reason", "terminated, expired or revoked.", closed=True)

@@ -8,7 +8,7 @@ so is told once, and asking is tried again an hour later.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from math import inf
@@ -21,12 +21,10 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
 from celery_redis_exporter.decode.control import decode_reply
 from celery_redis_exporter.errors import DecodeError, SourceError
-from celery_redis_exporter.records.inspection import Answers, ConsumedQueue, ControlReply
-from celery_redis_exporter.records.replies import DIRECT, Route
+from celery_redis_exporter.records.inspection import Answers, ControlReply
 from celery_redis_exporter.sources.control import MAT_SECONDS, Request
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.control import COMMANDS, Inspection, InspectionTarget
-from celery_redis_exporter.state.routes import Routes
 from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "control"
@@ -95,19 +93,12 @@ class Control:
     ``refused`` says what its user may not do; empty while it may, or nobody was asked yet.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 -- it connects that much
-        self,
-        control_client: ControlClient,
-        inspection: Inspection,
-        store: Store,
-        clock: Clock,
-        options: ControlOptions,
-        routes: Routes | None = None,
+    def __init__(
+        self, control_client: ControlClient, inspection: Inspection, store: Store, clock: Clock, options: ControlOptions
     ) -> None:
         self.refused = ""
         self._control_client = control_client
         self._inspection = inspection
-        self._routes = routes or Routes()
         self._store = store
         self._clock = clock
         self._options = options
@@ -234,7 +225,6 @@ class Control:
 
     def _fold(self, target: InspectionTarget, answers: Answers) -> None:
         with self._store.lock:
-            self._routes.learn(_routes(answers.active_queues or ()))
             self._inspection.fold(target, answers)
             for command in target.commands:
                 if getattr(answers, command) is None:
@@ -308,15 +298,6 @@ def read_answer(payload: bytes, token: str, max_bytes: int) -> ControlReply:
     if reply.ticket.partition("/")[0] != token:
         raise DecodeError("late", "an answer to an earlier question")
     return reply
-
-
-def _routes(queues: Iterable[ConsumedQueue]) -> list[Route]:
-    """Return the bindings that a worker reported, but those to the default exchange, which need none."""
-    return [
-        Route(queue.exchange, queue.routing_key, queue.name, queue.exchange_type or DIRECT)
-        for queue in queues
-        if queue.exchange
-    ]
 
 
 def _requests(targets: Sequence[InspectionTarget], token: str) -> list[Request]:

@@ -59,8 +59,7 @@ class Application:
         self.events = EventCollector(self.broker.stream, self.broker.decode, state, clock)
         self.inspection = Inspection(self.workers, self.tasks, clock, beats)
         control_options = options.control_options(settings)
-        routes = self.tasks.routes
-        self.control = Control(self.broker.control_client, self.inspection, self.store, clock, control_options, routes)
+        self.control = Control(self.broker.control_client, self.inspection, self.store, clock, control_options)
         self.schedules = self._build_schedules(endpoints, clock) if settings.redbeat.interval else None
 
     def start(self, supervisor: Supervisor, stop: threading.Event) -> None:

@@ -58,7 +58,7 @@ class LogStream:
             if isinstance(line, threading.Event):
                 line.set()
                 continue
-            with contextlib.suppress(OSError):  # a closed pipe: nobody reads any more
+            with contextlib.suppress(OSError):  # a closed pipe: no one reads any more
                 while line:
                     line = line[os.write(self._descriptor, line) :]
 

@@ -5,13 +5,14 @@ zero. Not thread-safe: see state.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from celery_redis_exporter.catalog import UNKNOWN
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records.inspection import Answers, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import Answers, ConsumedQueue, HeldTask, WorkerStats
+from celery_redis_exporter.records.replies import DIRECT, Route
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.task import Worker
 from celery_redis_exporter.state.tasks import Tasks
@@ -87,6 +88,7 @@ class Inspection:
             return
         self._note_answers(worker, [getattr(answers, command) is not None for command in target.commands])
         stats = answers.stats
+        self._tasks.routes.learn(_routes(answers.active_queues or ()))
         queues = None if answers.active_queues is None else tuple(queue.name for queue in answers.active_queues)
         self._workers.learn(worker, worker.announced, Setup(queues, stats and stats.concurrency))
         self._fold_stats(worker, stats)
@@ -190,6 +192,15 @@ def sends_events(worker: Worker) -> bool | None:
     """Return whether a worker sends task events; None if it neither sent one nor executed a task without one."""
     enabled = worker.series.get((rows.WORKER_TASK_EVENTS, ()))
     return None if enabled is None else bool(enabled.value)
+
+
+def _routes(queues: Iterable[ConsumedQueue]) -> list[Route]:
+    """Return the bindings that a worker reported, but those to the default exchange, which need none."""
+    return [
+        Route(queue.exchange, queue.routing_key, queue.name, queue.exchange_type or DIRECT)
+        for queue in queues
+        if queue.exchange
+    ]
 
 
 def _queue_of(task: HeldTask, bound: Mapping[tuple[str, str], str]) -> str:

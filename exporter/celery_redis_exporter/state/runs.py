@@ -70,13 +70,10 @@ class Runs:
         succeeded without a runtime, and as revoked. So such an end is certain CERTAIN_SECONDS later by the worker's own
         clock, of which ``at`` is the latest time stamp, or UNCERTAIN_SECONDS later by ours (``now``).
         """
-        left = []
-        for end in worker.uncertain:
+        for uuid, end in list(worker.uncertain.items()):
             if at - end.at >= CERTAIN_SECONDS or now - end.since >= UNCERTAIN_SECONDS:
+                del worker.uncertain[uuid]
                 end.count()
-            else:
-                left.append(end)
-        worker.uncertain = left
 
     def count_evicted(self, reason: str, count: int) -> None:
         """Count runs or tasks that are given up."""

@@ -47,7 +47,7 @@ class Worker:
     heartbeats', which are younger, before inspect's. Until ``seeding_until`` (monotonic) the worker is expected to
     tell what tasks it holds, so events of unknown ones wait. ``runs`` are the runs that it executes, with their task
     ids; a redelivered task can have several. ``doubt`` is not None while it reports fewer active tasks than ``runs``.
-    ``uncertain`` are ends that another event may correct. ``failed`` and ``retried`` are numbers of runs.
+    ``uncertain`` are ends that another event may correct, by task id. ``failed`` and ``retried`` are numbers of runs.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Worker:
     ledger: StartsLedger = field(default_factory=StartsLedger)
     runs: dict[Run, str] = field(default_factory=dict)
     doubt: Doubt | None = None
-    uncertain: list[UncertainEnd] = field(default_factory=list)
+    uncertain: dict[str, UncertainEnd] = field(default_factory=dict)
     failed: int = 0
     retried: int = 0
     series: dict[tuple[Metric, tuple[str, ...]], Series] = field(default_factory=dict)
@@ -154,14 +154,14 @@ class Run(Struct, eq=False, gc=False):
 
 
 class UncertainEnd(Struct, eq=False, gc=False):
-    """An end of a run that another event may correct.
+    """An end of a run that an event of the type ``corrected_by`` may correct.
 
     ``at`` is its time stamp (the worker's clock), ``since`` when it was received (monotonic). ``count`` counts it as
     what it was reported as.
     """
 
-    uuid: str
     run: Run
+    corrected_by: str
     at: float
     since: float
     count: Callable[[], None]
@@ -170,15 +170,15 @@ class UncertainEnd(Struct, eq=False, gc=False):
 class Task(Struct, eq=False, gc=False):
     """A task id on its way: its publications and runs, in the order in which they became known.
 
-    ``born`` is in monotonic seconds; ``forgotten`` is the highest number of retries of the publications that are not
-    kept any more. A msgspec Struct because one is made for every task: it is made in C, and the
+    ``born`` is in monotonic seconds; ``forgotten`` is the latest time stamp of the publications that are not kept
+    any more. A msgspec Struct because one is made for every task: it is made in C, and the
     garbage collector ignores it (``gc=False``: a worker refers to running runs only, so that no cycle remains).
     """
 
     born: float
     publications: tuple[Publication, ...]
     runs: tuple[Run, ...] = ()
-    forgotten: int = -1
+    forgotten: float = 0.0
 
     def claim(self, name: str, retries: int, sent_at: float) -> Publication | None:
         """Return the publication whose task-sent this is, if a worker's event of it arrived earlier.
@@ -373,7 +373,7 @@ class Task(Struct, eq=False, gc=False):
         idle = [known for known in self.publications if known not in busy]
         gone = next((known for known in idle if known.ended), idle[0])
         gone.stop_waiting()
-        self.forgotten = max(self.forgotten, gone.retries or 0)
+        self.forgotten = max(self.forgotten, gone.known_at)
         self.publications = tuple(known for known in self.publications if known is not gone)
         self.runs = tuple(run for run in self.runs if run.publication is not gone)
 

@@ -36,6 +36,8 @@ from celery_redis_exporter.state.workers import Workers
 E = TypeVar("E", TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked)
 W = TypeVar("W", TaskReceived, TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked, TaskCancelled)
 
+MOST_UNCERTAIN = 10_000
+"""Ends of one worker that may still be corrected; the oldest of more is taken for certain."""
 SOFT_SIGNALS = frozenset((10, 30, "10", "30", "SIGUSR1", "USR1"))
 """What task-revoked calls SIGUSR1, the signal of the soft time limit: its number on Linux and macOS, or its name."""
 
@@ -79,7 +81,7 @@ class Tasks:
         publication = None if task is None else task.claim(event.name, event.retries, event.timestamp)
         if task is not None and publication is not None:
             self._complete(task, publication, event, eta)
-        elif task is None or event.retries > task.forgotten:
+        elif task is None or event.timestamp > task.forgotten:
             publication = Publication(event.name, event.retries, series, event.timestamp, event.timestamp, eta)
             publication.publish()
             if task is None:
@@ -151,7 +153,7 @@ class Tasks:
         if run is None:
             return
         if event.runtime is None:
-            self._count_later(event, run, partial(self._count_success, run, event))
+            self._count_later(event, run, "task-revoked", partial(self._count_success, run, event))
         else:
             self._count_success(run, event)
 
@@ -168,7 +170,7 @@ class Tasks:
                 return
             publication = Publication(name, 0, self.names.series(name, queue), event.timestamp, awaits_sent=True)
             self._matching.track(event.uuid, publication, self.now)
-        rejected = self._corrected(event) if exception != "Reject" else None
+        rejected = self._corrected(event, "task-failed") if exception != "Reject" else None
         if rejected is not None:
             run: Run | None = rejected.run
         else:
@@ -205,20 +207,19 @@ class Tasks:
 
     def fold_rejected(self, event: TaskRejected) -> None:
         """Fold task-rejected; one that puts the message back is certain, another one may be followed by task-failed."""
-        if self._holding.events and self._follows(event, "task-rejected", self.fold_rejected):
+        kind, worker = "task-rejected", self._worker(event.hostname)
+        task = self._known(event, kind, self.fold_rejected, worker)
+        if task is None:
             return
-        run = self._end(event, "task-rejected", self.fold_rejected)
-        task = self.tracked.get(event.uuid)
-        if event.requeue and task is not None:
-            ended = run or task.last_ended(self._worker(event.hostname))
+        run = self._finish(event.uuid, kind, task.to_end(worker) or self._matching.unstarted_run(task, worker, kind))
+        if event.requeue:
+            ended = run or task.last_ended(worker)
             if ended is not None:
                 task.return_to_queue(ended)
-        if run is None:
-            return
-        if event.requeue:
-            run.series.rejected.value += 1
-        else:
-            self._count_later(event, run, partial(_count_rejected, run))
+            if run is not None:
+                run.series.rejected.value += 1
+        elif run is not None:
+            self._count_later(event, run, "task-failed", partial(_count_rejected, run))
 
     def fold_revoked(self, event: TaskRevoked) -> None:
         """Fold task-revoked, of a running task or of one that never started.
@@ -400,17 +401,20 @@ class Tasks:
             return
         self._store.scalar(internals.TASKS_UNMATCHED, held.kind).value += 1
 
-    def _count_later(self, event: TaskRejected | TaskSucceeded, run: Run, count: Callable[[], None]) -> None:
-        run.worker.uncertain.append(UncertainEnd(event.uuid, run, event.timestamp, self.now, count))
+    def _count_later(
+        self, event: TaskRejected | TaskSucceeded, run: Run, corrected_by: str, count: Callable[[], None]
+    ) -> None:
+        """Count an end in a moment, unless an event corrects it; an earlier one of the task is certain now."""
+        uncertain = run.worker.uncertain
+        if event.uuid in uncertain or len(uncertain) >= MOST_UNCERTAIN:
+            uncertain.pop(event.uuid if event.uuid in uncertain else next(iter(uncertain))).count()
+        uncertain[event.uuid] = UncertainEnd(run, corrected_by, event.timestamp, self.now, count)
 
-    def _corrected(self, event: TaskFailed | TaskRevoked) -> UncertainEnd | None:
+    def _corrected(self, event: TaskFailed | TaskRevoked, kind: str) -> UncertainEnd | None:
         """Return the end that this worker reported a moment ago as another one."""
-        worker = self._worker(event.hostname)
-        for end in worker.uncertain:
-            if end.uuid == event.uuid:
-                worker.uncertain.remove(end)
-                return end
-        return None
+        uncertain = self._worker(event.hostname).uncertain
+        end = uncertain.get(event.uuid)
+        return uncertain.pop(event.uuid) if end is not None and end.corrected_by == kind else None
 
     def _end(self, event: E, kind: str, fold: Callable[[E], None], started_at: float | None = None) -> Run | None:
         """Enter the end of an execution; None if it can't be counted, or not yet."""
@@ -450,7 +454,7 @@ class Tasks:
     def _end_revoked(self, event: TaskRevoked) -> Run | None:
         """Enter the end of a task that was revoked. Unless it was terminated it never started."""
         if event.terminated:
-            corrected = self._corrected(event)
+            corrected = self._corrected(event, "task-revoked")
             return corrected.run if corrected is not None else self._end(event, "task-revoked", self.fold_revoked)
         worker = self._worker(event.hostname)
         task = self._known(event, "task-revoked", self.fold_revoked, worker)

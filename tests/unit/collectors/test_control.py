@@ -111,9 +111,7 @@ class Round:
         self.control_client = ScriptedPostbox()
         self.inspection = Inspection(self.lab.workers, self.lab.tasks, self.lab.clock)
         options = options or control_options()
-        self.control = Control(
-            self.control_client, self.inspection, self.lab.store, self.lab.clock, options, self.lab.tasks.routes
-        )
+        self.control = Control(self.control_client, self.inspection, self.lab.store, self.lab.clock, options)
         for worker in workers:
             self.lab.beat(worker=worker)
 

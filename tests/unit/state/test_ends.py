@@ -6,6 +6,7 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.inspection import Answers, HeldTask
 from celery_redis_exporter.state.control import DOUBT, DOUBT_INTERVAL, Inspection, InspectionTarget
+from celery_redis_exporter.state.task import MOST_PUBLICATIONS
 from celery_redis_exporter.state.workers import DOUBT_SECONDS
 from tests.support.lab import W1, W2, Lab
 from tests.support.options import task_limits
@@ -324,3 +325,56 @@ def test_a_success_without_a_runtime_counts(lab: Lab) -> None:
     assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
     lab.advance(15)
     assert {"success": 1} == lab.ends()
+
+
+def test_an_id_that_is_used_for_ever(lab: Lab) -> None:
+    """A task that is published again and again under one id has each waiting time, and little is kept of it."""
+    for number in range(50):
+        lab.sent("nightly", 10 * number)
+        lab.received("nightly", 10 * number + 1)
+        lab.started("nightly", 10 * number + 2)
+        lab.succeeded("nightly", 10 * number + 3)
+    assert {"success": 50} == lab.ends()
+    assert (50, 100.0) == lab.observations(rows.TASK_WAIT, *TQ)
+    assert MOST_PUBLICATIONS >= len(lab.tasks.tracked["nightly"].publications)
+
+
+def test_an_id_that_was_retried_is_used_again(lab: Lab) -> None:
+    """After many retries a new publication of the id, with no retries, counts as any other."""
+    for retries in range(20):
+        lab.sent("a", 10 * retries, retries=retries)
+        lab.received("a", 10 * retries + 1, retries=retries)
+        lab.started("a", 10 * retries + 2)
+        lab.retried("a", 10 * retries + 3)
+    lab.sent("a", 500)
+    lab.received("a", 501)
+    lab.started("a", 502)
+    lab.succeeded("a", 503)
+    assert {"retry": 20, "success": 1} == lab.ends()
+    assert (21, 42.0) == lab.observations(rows.TASK_WAIT, *TQ)
+
+
+def test_uncertain_ends_have_a_bound(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound the oldest uncertain end of a worker counts at once, and so does an earlier one of its task."""
+    monkeypatch.setattr("celery_redis_exporter.state.tasks.MOST_UNCERTAIN", 3)
+    for uuid in "abcde":
+        run(lab, uuid)
+        lab.rejected(uuid, 1)
+    assert {"rejected": 2} == lab.ends()
+    run(lab, "e")
+    lab.rejected("e", 2)
+    assert {"rejected": 3} == lab.ends()
+    lab.advance(60)
+    assert {"rejected": 6} == lab.ends()
+
+
+def test_only_the_event_that_follows_corrects_an_end(lab: Lab) -> None:
+    """A revocation does not correct a rejection, and a failure does not correct a success without a runtime."""
+    run(lab, "a")
+    lab.rejected("a", 1)
+    lab.revoked("a", 2, terminated=True)
+    run(lab, "b")
+    lab.succeeded("b", 1, None)
+    lab.failed("b", 2)
+    lab.advance(60)
+    assert {"rejected": 1, "success": 1} == lab.ends()
