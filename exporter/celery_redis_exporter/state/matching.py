@@ -44,10 +44,6 @@ class Matching:
 
     def run_to_start(self, task: Task, worker: Worker, at: float) -> Run:
         """Return the run that a task-started belongs to; without any it is one that no event announced."""
-        if len(task.runs) == len(task.publications) == 1:  # the common case
-            run = task.runs[0]
-            if run.worker is worker and not run.started_at and not run.ended and not run.series.expired:
-                return run
         if len(task.runs) >= MOST_AT_ONCE:
             self._runs.close_crowd(task)
         found, untaken = task.to_start(worker, at)

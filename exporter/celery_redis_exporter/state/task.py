@@ -150,7 +150,11 @@ class Run(Struct, eq=False, gc=False):
         if self.running:
             self.running = False
             self.series.running.value -= 1
-            self.worker.runs.pop(self, None)
+            del self.worker.runs[self]
+
+    def count_rejected(self) -> None:
+        """Count its end as a rejection."""
+        self.series.rejected.value += 1
 
 
 class UncertainEnd(Struct, eq=False, gc=False):
@@ -298,8 +302,6 @@ class Task(Struct, eq=False, gc=False):
         those that were published again since. Another end belongs to one that was not; of these to the one that
         started at that time, or last.
         """
-        if len(self.runs) == 1 and self.runs[0].running and self.runs[0].worker is worker:  # the common case
-            return self.runs[0]
         running = [run for run in self.runs if run.running and run.worker is worker]
         if len(running) == 1:
             return running[0]
@@ -347,25 +349,20 @@ class Task(Struct, eq=False, gc=False):
         return False
 
     @property
-    def pending(self) -> bool:
-        """Whether a publication waits for a worker, or at one."""
-        for publication in self.publications:
-            if not publication.taken:
-                return True
-        for run in self.runs:  # noqa: SIM110 -- as above
-            if not run.started_at and not run.ended and not run.publication.ended:
-                return True
-        return False
-
-    @property
     def has_ended(self) -> bool:
         """Whether an end of every publication was reported."""
         return all(publication.ended for publication in self.publications)
 
     @property
     def over(self) -> bool:
-        """Whether nothing of the task is expected any more."""
-        return not self.pending and not self.is_running
+        """Whether nothing of the task is expected any more: it neither runs nor waits for a worker, or at one."""
+        for publication in self.publications:
+            if not publication.taken:
+                return False
+        for run in self.runs:  # noqa: SIM110 -- as above
+            if run.running or not (run.started_at or run.ended or run.publication.ended):
+                return False
+        return True
 
     def _forget_one(self) -> None:
         """Forget the oldest publication that ended, or else the oldest that no worker executes."""

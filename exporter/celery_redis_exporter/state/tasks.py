@@ -29,6 +29,7 @@ from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.routes import BROADCAST, Routes
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.task import Publication, Run, Task, UncertainEnd, Worker, eta_seconds
+from celery_redis_exporter.state.task_series import TaskSeries
 from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.worker import ONLINE
 from celery_redis_exporter.state.workers import Workers
@@ -69,7 +70,8 @@ class Tasks:
 
     def fold_sent(self, event: TaskSent) -> None:
         """Fold task-sent: the only event that names the queue."""
-        series = self.names.series(event.name, self._destination(event))
+        queue = self._destination(event)
+        series = self.names.series(event.name, queue)
         (series.sent or series.make_sent()).value += 1
         name = series.task
         name.expects_sent = self._holding.sent_seen = True
@@ -89,15 +91,17 @@ class Tasks:
             else:
                 task.add(publication)
                 task.stop_replaced()
-        if publication is not None and event.queue is not None and event.queue.startswith(BROADCAST):
-            publication.broadcast = True
+        if queue is not event.queue and publication is not None:
+            publication.broadcast = (event.queue or "").startswith(BROADCAST)
         if self._holding.events:
             for held in self._holding.release(event.uuid):
                 held.fold()
 
     def fold_received(self, event: TaskReceived) -> None:
         """Fold task-received."""
-        worker = self._worker(event.hostname)
+        worker = self._known_workers.get(event.hostname)
+        if worker is None or worker.seen != self.now:
+            worker = self._worker(event.hostname)
         if self._holding.events and self._follows(event, "task-received", self.fold_received):
             return
         task = self.tracked.get(event.uuid)
@@ -108,12 +112,8 @@ class Tasks:
                 return
             task, publication = found
         series = publication.series
-        if series.expired:
-            series = publication.series = self.names.series(publication.name, series.queue)
-        if event.name != publication.name and self._limits.by_shadow:
-            series = self.names.series(event.name, series.queue)
-        if series.by_worker is not None:
-            series = self.names.at(series, worker.name)
+        if series.expired or series.by_worker is not None or event.name != publication.name:
+            series = self._series_of_receipt(event, publication, worker)
         series.received.value += 1
         if publication.taken:
             task.receive(worker, publication, series, event.timestamp)
@@ -126,7 +126,9 @@ class Tasks:
 
     def fold_started(self, event: TaskStarted, replayed: bool = False) -> None:  # noqa: FBT001, FBT002 -- hot
         """Fold task-started; ``replayed`` when it waited and its worker's ledger has it already."""
-        worker = self._worker(event.hostname)
+        worker = self._known_workers.get(event.hostname)
+        if worker is None or worker.seen != self.now:
+            worker = self._worker(event.hostname)
         if not replayed:
             if not worker.ledger.seen_any:
                 self._workers.note_task_events(worker)
@@ -140,7 +142,9 @@ class Tasks:
             again = Held("task-started", partial(self.fold_started, event, True))  # noqa: FBT003 -- hot
             self._hold_or_miss(event.uuid, again, worker)
             return
-        run = self._matching.run_to_start(task, worker, event.timestamp)
+        run = task.runs[0] if len(task.runs) == len(task.publications) == 1 else None
+        if run is None or run.worker is not worker or run.started_at or run.ended or run.series.expired:
+            run = self._matching.run_to_start(task, worker, event.timestamp)
         run.begin(event.uuid, event.timestamp)
         self._count_start(run, event)
         if len(task.publications) > 1:
@@ -217,9 +221,9 @@ class Tasks:
             if ended is not None:
                 task.return_to_queue(ended)
             if run is not None:
-                run.series.rejected.value += 1
+                run.count_rejected()
         elif run is not None:
-            self._count_later(event, run, "task-failed", partial(_count_rejected, run))
+            self._count_later(event, run, "task-failed", run.count_rejected)
 
     def fold_revoked(self, event: TaskRevoked) -> None:
         """Fold task-revoked, of a running task or of one that never started.
@@ -331,7 +335,8 @@ class Tasks:
         publication, series, at = run.publication, run.series, event.timestamp
         series.started.value += 1
         if publication.waiting is not None:
-            publication.stop_waiting()
+            publication.waiting.value -= 1
+            publication.waiting = None
         if not run.waits:
             pass
         elif publication.sent_at is not None:
@@ -386,6 +391,13 @@ class Tasks:
             publication.series.task.expects_sent = False
         return task, publication
 
+    def _series_of_receipt(self, event: TaskReceived, publication: Publication, worker: Worker) -> TaskSeries:
+        """Return the series of a receipt: new ones where they expired, the shadow's or the worker's if that is set."""
+        shown = self._matching.series_at(publication, worker)
+        if event.name == publication.name or not self._limits.by_shadow:
+            return shown
+        return self.names.at(self.names.series(event.name, shown.queue), worker.name)
+
     def _follows(self, event: W, kind: str, fold: Callable[[W], None]) -> bool:
         """Let an event wait behind earlier ones of its task id and worker. Return False if none wait."""
         return self._holding.append(event.uuid, event.hostname, Held(kind, partial(fold, event)))
@@ -418,12 +430,18 @@ class Tasks:
 
     def _end(self, event: E, kind: str, fold: Callable[[E], None], started_at: float | None = None) -> Run | None:
         """Enter the end of an execution; None if it can't be counted, or not yet."""
-        worker = self._worker(event.hostname)
-        task = self._known(event, kind, fold, worker)
+        worker = self._known_workers.get(event.hostname)
+        if worker is None or worker.seen != self.now:
+            worker = self._worker(event.hostname)
+        task = None if self._holding.events else self.tracked.get(event.uuid)
         if task is None:
-            return None
+            task = self._known(event, kind, fold, worker)
+            if task is None:
+                return None
         retried = kind == "task-retried"
-        run = task.to_end(worker, retried=retried, started_at=started_at)
+        run: Run | None = task.runs[0] if len(task.runs) == 1 else None
+        if run is None or not run.running or run.worker is not worker:  # else the common case, without further calls
+            run = task.to_end(worker, retried=retried, started_at=started_at)
         return self._finish(event.uuid, kind, run or self._matching.unstarted_run(task, worker, kind), retried=retried)
 
     def _known(self, event: E, kind: str, fold: Callable[[E], None], worker: Worker) -> Task | None:
@@ -442,7 +460,9 @@ class Tasks:
             return None
         if run.running:
             run.stop()
-        run.ended, run.retried = True, retried
+        run.ended = True
+        if retried:
+            run.retried = True
         publication = run.publication
         publication.ended = True
         if publication.waiting is not None:
@@ -478,7 +498,3 @@ class Tasks:
             return False
         held = Held("task-revoked", partial(self.fold_revoked, event))
         return self._holding.hold(event.uuid, event.hostname, held, self.now)
-
-
-def _count_rejected(run: Run) -> None:
-    run.series.rejected.value += 1

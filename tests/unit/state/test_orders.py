@@ -91,7 +91,7 @@ def test_orders() -> None:
         assert [2, 2, 0] == counts, order
         assert (2, 1.0 + 2.0) == lab.observations(rows.TASK_PREFETCH, "t", "q"), order
         assert (1, 2.0) == lab.observations(rows.TASK_RUNTIME, "t", "q", "retry"), order
-        assert not lab.tasks.tracked["a"].pending, order
+        assert lab.tasks.tracked["a"].over, order
 
 
 def test_waits() -> None:
@@ -125,7 +125,7 @@ def test_replacements(start: float) -> None:
             assert (1, waited) == lab.observations(rows.TASK_WAIT, name, "q"), order
             assert (1, prefetched) == lab.observations(rows.TASK_PREFETCH, name, "q"), order
         assert ({}, {"success": 1}) == (lab.ends(), lab.ends("next")), order
-        assert not lab.tasks.tracked["a"].pending, order
+        assert lab.tasks.tracked["a"].over, order
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_one_id_again(
             getattr(lab, event.split()[0])("a", events[event])
         assert (2, waits) == lab.observations(rows.TASK_WAIT, "t", "q"), order
         assert (2, prefetches) == lab.observations(rows.TASK_PREFETCH, "t", "q"), order
-        assert not lab.tasks.tracked["a"].pending, order
+        assert lab.tasks.tracked["a"].untaken is None, order
 
 
 @pytest.mark.parametrize("lost", ["started 0", "received 0", "received 1", "sent 1", "retried 0", "started 1"])

@@ -102,7 +102,7 @@ def test_retry_published_before_the_first_run_is_over(lab: Lab, ahead: str) -> N
     assert (2, 1.0 + 1.9) == lab.observations(rows.TASK_PREFETCH, *TQ)
     assert (1, 1.0) == lab.observations(rows.TASK_RUNTIME, *TQ, "retry")
     assert 1 == lab.value(rows.TASK_EXCEPTIONS, "t", "KeyError")
-    assert not lab.tasks.tracked["a"].pending
+    assert lab.tasks.tracked["a"].over
 
 
 def test_lost_start_of_a_run_that_is_retried(lab: Lab) -> None:
@@ -261,7 +261,7 @@ def test_retry_that_its_own_success_overtakes(lab: Lab, late: bool) -> None:  # 
     assert {"retry": 1, "success": 1} == lab.ends()
     assert (2, 0.022) == lab.observations(rows.TASK_WAIT, *TQ)
     assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
-    assert not lab.tasks.tracked["a"].pending
+    assert lab.tasks.tracked["a"].over
 
 
 def test_eta_does_not_count_as_waiting(lab: Lab) -> None:
