@@ -1,7 +1,10 @@
 """Every expected failure of the exporter; anything else is a bug and is treated as one. Standard library only."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_FLAG = re.compile(r"--[A-Za-z0-9._-]+")
 
 
 class ExporterError(Exception):
@@ -46,3 +49,14 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean X?`` for a message about an unknown name, or an empty string if no known name is near."""
     near = difflib.get_close_matches(name, list(known), 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def unknown_argument(argument: str, known: Iterable[str]) -> str:
+    """Return the message about an argument that no command takes.
+
+    It repeats the name of a flag and never a value, which may be a secret.
+    """
+    name = argument.partition("=")[0]
+    if not name.startswith("-"):
+        return "unexpected argument"
+    return f"unknown flag {name}{suggest(name, known)}" if _FLAG.fullmatch(name) else "unknown flag"

@@ -5,6 +5,7 @@ itself: each command is a module of its own, imported when it is asked for.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -16,6 +17,8 @@ from celery_redis_exporter.errors import ConfigError, ExporterError
 
 PROGRAM = "celery-redis-exporter"
 DONE, FAILED, WRONG = 0, 1, 2
+URL_USER = re.compile(r"://\S*@")
+"""User and password of a URL, which stands in a message because somebody wrote it in the place of something else."""
 
 
 class Subcommand(NamedTuple):
@@ -133,6 +136,6 @@ def _repeat(name: str) -> str:
 
 
 def _fail(error: ExporterError, code: int) -> int:
-    line = " ".join(str(error).split())
+    line = URL_USER.sub("://***@", " ".join(str(error).split()))
     sys.stderr.write(f"{PROGRAM}: error: {line}\n")
     return code

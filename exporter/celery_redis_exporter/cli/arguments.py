@@ -1,9 +1,10 @@
 """Flags that are a command's own: their parser, whose errors are those of the whole command line."""
 
 import argparse
+from collections.abc import Sequence
 from typing import NoReturn
 
-from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError, unknown_argument
 
 
 class Parser(argparse.ArgumentParser):
@@ -14,6 +15,14 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, command: str) -> None:
         super().__init__(prog=command, add_help=False, allow_abbrev=False)
+
+    def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse every argument; none may be left over."""
+        found, left_over = self.parse_known_args(arguments)
+        if left_over:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            self.error(unknown_argument(left_over[0], flags))
+        return found
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError with the command's name."""

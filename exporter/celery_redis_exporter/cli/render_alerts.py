@@ -75,7 +75,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         parser.add_argument(flag)
     for flag in ("--label", "--set", "--for", "--keep", "--severity", "--disable", "--slo"):
         parser.add_argument(flag, action="append", default=[])
-    return parser.parse_args(argv)
+    return parser.parse_all(argv)
 
 
 def _options(flags: argparse.Namespace, tree: Mapping[str, Any]) -> RenderOptions:

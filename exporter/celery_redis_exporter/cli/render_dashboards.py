@@ -82,7 +82,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         parser.add_argument(flag)
     for flag in ("--uid", "--label"):
         parser.add_argument(flag, action="append", default=[])
-    return parser.parse_args(argv)
+    return parser.parse_all(argv)
 
 
 def _choose(known: Mapping[str, str], uids: list[str]) -> dict[str, str]:

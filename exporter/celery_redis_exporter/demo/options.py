@@ -7,7 +7,7 @@ import argparse
 from dataclasses import dataclass
 from typing import NoReturn
 
-from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError, unknown_argument
 
 HELP = """\
 usage: celery-redis-exporter demo [--port=N] [--redis-port=N] [--seconds=N]
@@ -48,7 +48,10 @@ def read_options(argv: list[str]) -> DemoOptions | None:
     parser.add_argument("--port", type=_port)
     parser.add_argument("--redis-port", type=_port, default=0)
     parser.add_argument("--seconds", type=_seconds)
-    return DemoOptions(**vars(parser.parse_args(argv)))
+    found, left_over = parser.parse_known_args(argv)
+    if left_over:
+        parser.error(unknown_argument(left_over[0], ("--port", "--redis-port", "--seconds")))
+    return DemoOptions(**vars(found))
 
 
 def _port(text: str) -> int:

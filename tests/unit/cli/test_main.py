@@ -48,7 +48,7 @@ def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pyt
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--queues.mx=1"], "unknown flag --queues.mx; did you mean --queues.max?"),
+        (["--queues.mx=1"], "unknown flag --queues.mx; did you mean --queues.max?; see --help"),
         (["frob"], f"unknown command frob; the commands are {', '.join(COMMANDS)}"),
         (
             ["redis://:SECRET@h"],
@@ -144,3 +144,27 @@ def test_python_m_exporter_is_the_same() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("celery-redis-exporter: error: unknown command frob")
+
+
+CONNECTING: tuple[list[str], ...] = ([], ["run"], ["check"], ["top"], ["analyze"])
+"""Commands that take this setting."""
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in COMMANDS), ["render", "alerts"], ["render", "dashboards"]]
+)
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--broker-url", "redis://:SECRET@h"], ["--x", "redis://u:SE/CRET@h:1/0"], ["--x=redis://:SECRET@h"],
+        ["redis://:SECRET@h/x"], ["--password", "SECRET"], ["--format", "redis://:SECRET@h"], ["--port=redis://:SECRET@h"],
+        ["--config=redis://:SECRET@h"], ["--set", "redis://:SECRET@h"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_no_command_repeats_a_secret(command: list[str], given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A URL with a password, or a password, in the place of something else does not appear in the message."""
+    if command in CONNECTING and given[0] == "--broker-url":
+        given = [*given, "--nosuch=redis://:SECRET@h"]
+    assert main([*command, *given]) == 2
+    assert "CRET" not in "".join(capsys.readouterr())

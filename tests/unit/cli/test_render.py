@@ -116,7 +116,7 @@ def test_grafana(capsys: pytest.CaptureFixture[str]) -> None:
         ("--label=x", "NAME=VALUE"),
         ("--format=json", "invalid choice"),
         ("--config=/nowhere.yml", "can't read /nowhere.yml"),
-        ("--sett=1", "unrecognized arguments"),
+        ("--sett=1", "unknown flag --sett; did you mean --set?"),
     ],
 )
 def test_wrong_flags(flag: str, message: str) -> None:

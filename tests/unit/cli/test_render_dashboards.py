@@ -84,7 +84,7 @@ def test_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["--runbooks=https://wiki/a b"], "must be an address"),
         (['--runbooks=https://wiki/"x'], "must be an address"),
         (["--output=/proc/nothing"], "can't be written"),
-        (["more"], "unrecognized arguments"),
+        (["more"], "unexpected argument; see render dashboards --help"),
     ],
 )
 def test_wrong_flags(flags: list[str], message: str) -> None:

@@ -29,8 +29,8 @@ def test_equals_sign_and_space_are_the_same() -> None:
         (["--seconds=0"], "--seconds: must be a number of seconds above 0"),
         (["--seconds=inf"], "--seconds: must be a number of seconds above 0"),
         (["--seconds=nan"], "--seconds: must be a number of seconds above 0"),
-        (["--por=1"], "--por"),
-        (["stray"], "stray"),
+        (["--por=1"], "unknown flag --por; did you mean --port?"),
+        (["stray"], "unexpected argument"),
     ],
 )
 def test_wrong_flags_are_named_in_one_line(argv: list[str], named: str) -> None:

@@ -4,6 +4,15 @@ import pytest
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import load, load_tree
+from celery_redis_exporter.settings.schema.rows import SettingRow, describe
+
+SHAPES: tuple[object, ...] = (
+    "text", "", "redis://h", "x" * 5000, "\ud800", b"bytes", "1e300", "99999999999d", 5, -1, 1.5, 10**400, float("nan"),
+    float("inf"), True, [], ["x"], [[1]], [{}], {}, {"a": 1}, {"a": {"x": 1}}, {"a": {}}, {"a": None}, {"a": [1]},
+    {"a": "b"}, {1: 2},
+)  # fmt: skip
+"""What a YAML file may give in the place of anything."""
+WORDS_OF_PYDANTIC = ("Input should", "Extra inputs", "Field required", "Value error", "a valid ")
 
 
 def test_a_tree_is_what_flags_are() -> None:
@@ -32,3 +41,57 @@ def test_a_wrong_tree_is_refused_by_its_key(tree: dict[str, object]) -> None:
     """The message names the setting with its path."""
     with pytest.raises(ConfigError, match=r"^(queues|scrape)"):
         load_tree(tree)
+
+
+@pytest.mark.parametrize("row", describe(), ids=lambda row: row.key)
+def test_a_value_of_any_shape_is_taken_or_refused_in_our_words(row: SettingRow) -> None:
+    """Whatever stands in the place of a setting, the message is one line that names the setting."""
+    for shape in SHAPES:
+        tree = shape
+        for part in reversed(row.path):
+            tree = {part: tree}
+        message = _refusal(tree)
+        assert not message or row.path[0] in message, shape
+        assert not any(word in message for word in (*WORDS_OF_PYDANTIC, "\n")), message
+
+
+def _refusal(tree: object) -> str:
+    """Return the message, empty where the settings are right."""
+    try:
+        load_tree(tree)  # type: ignore[arg-type]  # a mapping, as every setting has a path
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (
+            {"redis": {"servers": {"cache": {"url": "redis://h", "pasword_file": "x"}}}},
+            "redis.servers (cache.pasword_file): no such setting; did you mean password_file?",
+        ),
+        (
+            {"redis": {"servers": {"cache": {"url": "redis://h", "sentinel_kwargs": {"usernam": "x"}}}}},
+            "redis.servers (cache.sentinel_kwargs.usernam): no such setting; did you mean username?",
+        ),
+        (
+            {"redis": {"servers": {"cache": {"url": "redis://h", "q": 1}}}},
+            (
+                "redis.servers (cache.q): no such setting; there are url, password_file, discover, master_name, "
+                "sentinel_kwargs"
+            ),
+        ),
+        (
+            {"tasks": {"a.b": {"runtime_treshold": 3}}},
+            "tasks (a.b.runtime_treshold): no such setting; did you mean runtime_threshold?",
+        ),
+        ({"redis": {"servers": {"cache": {}}}}, "redis.servers (cache.url): is missing"),
+        ({"redis": {"servers": {"cache": 3}}}, "redis.servers (cache): must be a mapping"),
+    ],
+)
+def test_a_wrong_name_in_a_mapping_gets_the_nearest_one(tree: dict[str, object], message: str) -> None:
+    """Settings that stand by the name of a server or a task are checked like all others."""
+    with pytest.raises(ConfigError) as caught:
+        load_tree(tree)
+    assert message == str(caught.value)

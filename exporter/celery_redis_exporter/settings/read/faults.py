@@ -4,13 +4,14 @@ Takes a ValidationError and the given values, gives a ConfigError. Shows a value
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError, suggest
 from celery_redis_exporter.settings.read.given import Given, Path
+from celery_redis_exporter.settings.schema.model import Declared
 from celery_redis_exporter.settings.schema.rows import by_path
 
 SENTENCES = {
@@ -22,8 +23,13 @@ SENTENCES = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "string_type": "must be text",
+    "finite_number": "must be a finite number",
     "tuple_type": "must be a list",
+    "list_type": "must be a list",
     "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "string_unicode": "must be text in UTF-8",
+    "missing": "is missing",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be {ge:g} or more",
     "less_than_equal": "must be {le:g} or less",
@@ -41,7 +47,18 @@ def explain(error: ValidationError, given: Mapping[Path, Given]) -> ConfigError:
     # Whole numbers are places in a list, the others words of pydantic's own.
     inner = [part for part in path[len(own) :] if not part.isdigit() and part not in {"bool", "str", "[key]"}]
     place = f" ({'.'.join(inner)})" if inner else ""
+    if finding["type"] == "extra_forbidden":
+        return ConfigError(f"{name}{place}: no such setting{_suggest(path)}")
     return ConfigError(f"{name}{place}: {_sentence(finding)}{_got(own, given)}")
+
+
+def _suggest(path: Path) -> str:
+    """Return what the last name of a path may stand for: the nearest one of its group, or all of them."""
+    kind: Any = Declared
+    for part in path[:-1]:
+        is_group = isinstance(kind, type) and issubclass(kind, BaseModel)
+        kind = kind.model_fields[part].annotation if is_group else get_args(kind)[-1]  # a mapping's values
+    return suggest(path[-1], kind.model_fields) or f"; there are {', '.join(kind.model_fields)}"
 
 
 def _sentence(finding: ErrorDetails) -> str:

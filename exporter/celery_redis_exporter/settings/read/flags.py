@@ -4,18 +4,15 @@ Takes the arguments behind the command word, gives values by path. Never shows a
 """
 
 import argparse
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from pydantic_settings import CliSettingsSource
 
-from celery_redis_exporter.errors import ConfigError, suggest
+from celery_redis_exporter.errors import ConfigError, unknown_argument
 from celery_redis_exporter.settings.read.given import Given, Path, split_group
 from celery_redis_exporter.settings.schema.model import Declared
 from celery_redis_exporter.settings.schema.rows import JSON_GROUPS, by_path, describe
-
-PLAIN = re.compile(r"--[A-Za-z0-9._-]+")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,9 +86,5 @@ def _wrong_use(flag: str) -> str:
 
 
 def _unknown(argument: str) -> str:
-    name = argument.partition("=")[0]
-    if not name.startswith("-"):
-        return "unexpected argument; every setting is a flag, see --help"
-    if not PLAIN.fullmatch(name):
-        return "unknown flag; see --help"
-    return f"unknown flag {name}{suggest(name, [row.flag for row in describe()]) or '; see --help'}"
+    text = unknown_argument(argument, [row.flag for row in describe()])
+    return f"{text}; see --help" if argument.startswith("-") else f"{text}; every setting is a flag, see --help"

@@ -28,19 +28,23 @@ DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
 SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 SIZE = re.compile(r"(\d{1,15}) ?((?:[kmgt]i?b?)?)", re.IGNORECASE)
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+LONGEST_SECONDS = 1e9
+"""Some thirty years; Python's threads can't wait for much longer."""
 
 
 def parse_seconds(value: object) -> object:
-    """Turn ``90``, ``"1.5"``, ``"500ms"`` or ``"1h30m"`` into seconds; raise ValueError for anything else."""
+    """Turn ``90``, ``"1.5"``, ``"500ms"`` or ``"1h30m"`` into seconds, less than LONGEST_SECONDS.
+
+    Raise ValueError for anything else.
+    """
     if isinstance(value, str):
         text = value.strip()
-        if DURATION.fullmatch(text):
-            return math.fsum(float(number) * UNITS[unit] for number, unit in PART.findall(text))
         try:
-            value = float(text)
-        except ValueError:
+            is_sum = DURATION.fullmatch(text)
+            value = math.fsum(float(n) * UNITS[unit] for n, unit in PART.findall(text)) if is_sum else float(text)
+        except (ValueError, OverflowError):
             value = None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LONGEST_SECONDS:
         raise ValueError("must be a duration: seconds, or a number with ms, s, m, h or d, as in 90 or 1h30m")
     return value
 
