@@ -3,14 +3,19 @@
 import signal
 import socket
 import sys
+import urllib.request
+from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import Programs
+from tests.integration.processes import free_port
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
+RELOADED = "celery_exporter_config_last_reload_successful"
+RELOADED_AT = "celery_exporter_config_last_reload_success_timestamp_seconds"
 MODULE = (sys.executable, "-m", "celery_redis_exporter")
 STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 
@@ -102,3 +107,71 @@ def test_wrong_settings_end_it(
     assert 1 == len(process.output().splitlines())
     assert named in process.output()
     assert "secret" not in process.output()
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_it_runs_without_standard_streams(programs: Programs, closed: str) -> None:
+    """Started with closed descriptors it serves, and no log line gets into a socket that took their place."""
+    server = programs.redis()
+    port = free_port()
+    flags = f"--broker-url {server.url()} --web.listen-address=127.0.0.1:{port} --log.level=debug"
+    process = programs.run("sh", "-c", f"exec {sys.executable} -m celery_redis_exporter {flags} {closed}")
+    eventually(lambda: b'redis_up{redis="broker"} 1' in _scrape(port))
+    process.signal(signal.SIGTERM)
+    assert process.ended(10) == 0
+
+
+def _scrape(port: int) -> bytes:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2], ids=lambda number: number.name)
+def test_other_signals_do_nothing(programs: Programs, number: signal.Signals) -> None:
+    """A signal that log rotation or a curious person sends does not end the exporter."""
+    exporter = programs.exporter("--broker-url", f"redis://127.0.0.1:{free_port()}/0")
+    exporter.process.signal(number)
+    exporter.process.signal(signal.SIGHUP)
+    eventually(lambda: exporter.lines("app.reloaded"))
+    assert exporter.process.exit_code is None
+
+
+def test_a_hangup_reloads_what_can_be_reloaded(programs: Programs, tmp_path: Path) -> None:
+    """SIGHUP names the changes that need a restart; settings that can't be read change nothing."""
+    broker = f"redis://127.0.0.1:{free_port()}/0"
+    file = tmp_path / "settings.yml"
+    file.write_text(f"broker_url: {broker}\n", encoding="utf-8")
+    exporter = programs.exporter("--config.file", str(file))
+    started = exporter.value(RELOADED_AT)
+    assert exporter.value(RELOADED) == 1
+    assert started is not None
+
+    file.write_text("log:\n  levle: debug\n", encoding="utf-8")
+    exporter.process.signal(signal.SIGHUP)
+    eventually(lambda: exporter.value(RELOADED) == 0)
+    assert started == exporter.value(RELOADED_AT)
+    assert "did you mean log.level?" in exporter.line("app.reload_failed")["error"]
+
+    file.write_text(f"broker_url: {broker}\nscrape: {{deadline: 1}}\nqueues: {{max: 7}}\n", encoding="utf-8")
+    exporter.process.signal(signal.SIGHUP)
+    eventually(lambda: exporter.value(RELOADED) == 1)
+    assert (exporter.value(RELOADED_AT) or 0) > started
+    eventually(lambda: exporter.lines("app.restart_needed"))
+    assert ["queues.max", "scrape.deadline"] == exporter.line("app.restart_needed")["settings"]
+
+
+def test_a_hangup_changes_the_log_level(programs: Programs, tmp_path: Path) -> None:
+    """Lines below the level that was read again are not logged any more."""
+    file = tmp_path / "settings.yml"
+    file.write_text("log: {level: info}\n", encoding="utf-8")
+    exporter = programs.exporter("--broker-url", programs.redis().url(), "--config.file", str(file))
+    started = exporter.value(RELOADED_AT)
+    file.write_text("log: {level: error}\n", encoding="utf-8")
+    exporter.process.signal(signal.SIGHUP)
+    eventually(lambda: exporter.value(RELOADED_AT) != started)
+    exporter.process.signal(signal.SIGTERM)
+    assert exporter.process.ended(10) == 0
+    assert [] == exporter.lines("app.stopped")

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,31 @@ def test_https_is_served(site: Site) -> None:
     answer = fetch(exporter, site.client())
     assert (200, True) == (answer.status, b"celery_exporter_build_info" in answer.body)
     assert "https" == exporter.line("app.started")["scheme"]
+
+
+def test_a_hangup_reloads_the_web_configuration(site: Site) -> None:
+    """After SIGHUP new users, headers and certificates are in use; one that is wrong, or TLS off, changes nothing."""
+    exporter = site.exporter(site.tls)
+    assert 200 == fetch(exporter, site.client()).status
+    site.pair = site.authority.issue("other")
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+    headers = {"http_server_config": {"headers": {"X-Frame-Options": "deny"}}}
+    site.write({**site.tls, **headers, "basic_auth_users": {"prometheus": hashed}})
+    exporter.process.signal(signal.SIGHUP)
+    eventually(lambda: fetch(exporter, site.client()).status == 401)
+    answer = fetch(exporter, site.client(), **basic("prometheus", "right"))
+    assert (200, "deny") == (answer.status, answer.headers["x-frame-options"])
+    assert "other" == served_name(exporter, site.client())
+    for number, wrong in enumerate(({"basic_auth_users": {"a": "b"}}, {}), start=1):
+        site.write(wrong)
+        exporter.process.signal(signal.SIGHUP)
+        eventually(partial(_has_failed, exporter, number))
+        assert 401 == fetch(exporter, site.client()).status
+    assert "TLS is off now; restart for that" in exporter.lines("app.reload_failed")[-1]["error"]
+
+
+def _has_failed(exporter: Exporter, times: int) -> bool:
+    return len(exporter.lines("app.reload_failed")) == times
 
 
 def test_without_a_file_http_is_served(programs: Programs) -> None:

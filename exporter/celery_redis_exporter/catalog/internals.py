@@ -189,6 +189,14 @@ MEMORY_PURGES = counter(
 LOG_LINES_DROPPED = counter(
     "celery_exporter_log_lines_dropped_total", "Lines of the log that were lost, because nobody read them fast enough."
 )
+RELOAD_SUCCESSFUL = gauge(
+    "celery_exporter_config_last_reload_successful",
+    "1 if the last reading of the settings succeeded: at the start, or after SIGHUP; 0 if what was read is not in use.",
+)
+RELOAD_SUCCESS_TIME = gauge(
+    "celery_exporter_config_last_reload_success_timestamp_seconds",
+    "The last time that the settings were read successfully: at the start, or after SIGHUP.",
+)
 SCRAPE_DURATION = histogram(
     "celery_exporter_scrape_duration_seconds",
     "Time to answer a scrape: Redis reads and rendering.",
@@ -209,5 +217,6 @@ METRICS: tuple[Metric, ...] = (
     TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
     SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, CONTROL_ENABLED,
     CONTROL_MISSING, CONTROL_INVALID, EVENTS_ENABLED, COMMAND_DENIED, REDIS_NODES,
-    REDIS_NODES_DROPPED, MEMORY_LIMIT, MEMORY_PURGES, LOG_LINES_DROPPED, SCRAPE_DURATION, UNEXPECTED_ERRORS,
+    REDIS_NODES_DROPPED, MEMORY_LIMIT, MEMORY_PURGES, LOG_LINES_DROPPED, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIME,
+    SCRAPE_DURATION, UNEXPECTED_ERRORS,
 )  # fmt: skip

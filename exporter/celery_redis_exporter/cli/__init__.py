@@ -8,9 +8,10 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from celery_redis_exporter import __version__
 from celery_redis_exporter.errors import ConfigError, ExporterError
@@ -24,8 +25,8 @@ URL_USER = re.compile(r"://\S*@")
 class Subcommand(NamedTuple):
     """A command: the module whose ``run`` does it, and its line in the help.
 
-    ``run`` receives the settings, or the arguments; ``adds_settings``: it reads the settings from these. ``unused``
-    names packages that a library imports if they are installed and that the command does not use.
+    ``run`` receives the settings and what reads them again, or the arguments; ``adds_settings``: it reads the settings
+    from these. ``unused`` names packages that a library imports if they are installed, and that it does not need.
     """
 
     module: str
@@ -79,6 +80,7 @@ Start with: {PROGRAM} --broker-url redis://localhost:6379/0
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command that ``argv`` names (the process's arguments by default); return the exit code."""
+    _open_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["--version"]:
         sys.stdout.write(f"{PROGRAM} {__version__}\n")
@@ -98,6 +100,17 @@ def main(argv: list[str] | None = None) -> int:
         return DONE
 
 
+def _open_standard_streams() -> None:
+    """Open what the process was started without (``2>&-``): a socket would take its place."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest descriptor that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False))
+
+
 def _command(arguments: list[str]) -> int:
     name, rest = "run", arguments
     if arguments and not arguments[0].startswith("-"):
@@ -110,20 +123,21 @@ def _command(arguments: list[str]) -> int:
     # The settings bring pydantic, which the other commands need not wait for.
     from celery_redis_exporter.settings import UsageRequested, load  # noqa: PLC0415 -- as above
 
+    read = partial(load, rest, os.environ, f"{PROGRAM} {name}")
     try:
-        settings = load(rest, os.environ, f"{PROGRAM} {name}")
+        settings = read()
     except UsageRequested as usage:
         sys.stdout.write(f"{usage}\n")
         return DONE
-    return _runner(command)(settings)
+    return _runner(command)(settings, read)
 
 
-def _runner(command: Subcommand) -> Callable[[Any], int]:
+def _runner(command: Subcommand) -> Callable[..., int]:
     """Import the command. A package whose entry in ``sys.modules`` is None is reported as not installed."""
     hidden = [name for name in command.unused if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is documented, but not typed
     try:
-        runner: Callable[[Any], int] = import_module(command.module).run
+        runner: Callable[..., int] = import_module(command.module).run
     finally:
         for name in hidden:
             del sys.modules[name]

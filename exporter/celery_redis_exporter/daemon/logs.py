@@ -121,7 +121,7 @@ def configure(
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    set_level(level)
     logging.captureWarnings(capture=True)
     # A line that can't be written must neither stop the daemon nor show its arguments unmasked.
     logging.raiseExceptions = False
@@ -130,6 +130,11 @@ def configure(
     threading.excepthook = lambda crash: _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
     # Another library's logger of this name prints every message that a worker pushes.
     logging.getLogger("push_response").disabled = True
+
+
+def set_level(level: str) -> None:
+    """Set the lowest level that is logged: debug, info, warning or error."""
+    logging.getLogger().setLevel(level.upper())
 
 
 def _log_crash(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

@@ -6,7 +6,7 @@ Takes settings, runs the exporter until SIGTERM or SIGINT, gives the process's e
 import os
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TextIO, cast
 
@@ -18,12 +18,15 @@ from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.exporter import STOP_SECONDS, Exporter
 from celery_redis_exporter.daemon.log_stream import open_log_stream
+from celery_redis_exporter.daemon.reload import Reloader
 from celery_redis_exporter.daemon.tuning import keep_little_memory, keep_pauses_short, limit_memory
+from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.records.web_config import WebConfig
 from celery_redis_exporter.scrape.scrape import Background
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.web.routes import HEALTHY_PATH, Handlers, build_app
-from celery_redis_exporter.web.security import guard, open_tls
+from celery_redis_exporter.web.security import GuardedApp, open_tls
 from celery_redis_exporter.web.server import WebServer, bind
 
 LAST_LINES_SECONDS = 0.5
@@ -42,15 +45,16 @@ class Service:
     def __init__(self, settings: Settings, own_samples: Iterable[Background] = ()) -> None:
         exporter = self.exporter = Exporter(settings, SystemClock(), own_samples)
         security = settings.web_config
-        tls = open_tls(security, exporter.clock)
+        self._tls = open_tls(security, exporter.clock)
         listener = bind(settings.web.listen_address)
         handlers = Handlers(exporter.metrics, exporter.healthy, exporter.ready, exporter.home, exporter.show_status)
         routes = build_app(handlers, settings.web.telemetry_path)
         open_paths = (HEALTHY_PATH,) if settings.web.open_health else ()
-        self._web = WebServer(listener, guard(routes, security, open_paths), tls)
+        self._app = GuardedApp(routes, security, open_paths)
+        self._web = WebServer(listener, self._app, self._tls)
         host, port = listener.getsockname()[:2]
         self.address = f"{host}:{port}"
-        self.scheme = "https" if tls else "http"
+        self.scheme = "https" if self._tls else "http"
 
     def start(self) -> None:
         """Start every thread."""
@@ -65,6 +69,14 @@ class Service:
         self.exporter.start()
         self._web.start()
 
+    def secure(self, config: WebConfig) -> None:
+        """Apply a web configuration from the next connection and request on; raise ConfigError, changing nothing."""
+        if (config.tls is None) != (self._tls is None):
+            raise ConfigError(f"web.config.file: TLS is {'off' if config.tls is None else 'on'} now; restart for that")
+        if self._tls is not None and config.tls is not None:
+            self._tls.replace(config.tls)
+        self._app.replace(config)
+
     def close(self) -> None:
         """Stop every thread, within twice STOP_SECONDS."""
         log.info("app.stopping")
@@ -73,28 +85,35 @@ class Service:
         log.info("app.stopped", left_behind=left, requests_cut_off=not served)
 
 
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; give the exit code. Raises ConfigError."""
+def run(settings: Settings, read: Callable[[], Settings]) -> int:
+    """Serve until SIGTERM or SIGINT; give the exit code. Raises ConfigError. SIGHUP has the settings ``read`` again."""
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # each would end the process by default
+        signal.signal(number, signal.SIG_IGN)
     stream = open_log_stream()
     logs.configure(settings.log.level, settings.log.format, cast("TextIO", stream), secrets=lambda: settings.secrets)
     keep_little_memory()
-    service = Service(settings, [lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)]])
-    wakes = _stop_on_signals(service.exporter.stop)
+    reloader = Reloader(settings, read, SystemClock())
+    service = Service(settings, [lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)], reloader.samples])
+    hangup = threading.Event()
+    wakes = _watch_signals(service.exporter.stop, hangup)
     keep_pauses_short()
     service.start()
     limit_memory()
     while not service.exporter.stop.is_set():
         os.read(wakes, 1)
+        if hangup.is_set():
+            hangup.clear()
+            reloader.reload(service.secure)
     service.close()
     stream.drain(LAST_LINES_SECONDS)
     return 0
 
 
-def _stop_on_signals(stop: threading.Event) -> int:
+def _watch_signals(stop: threading.Event, hangup: threading.Event) -> int:
     """Stop politely on the first signal, at once on the second; give a descriptor that has a byte after each.
 
-    Handlers run in the main thread, but the kernel hands a signal to any thread: after SIGCONT, as of systemd or an
-    unpaused container, often to another one, which does not wake the main thread out of a lock.
+    SIGHUP sets ``hangup``. Handlers run in the main thread, but the kernel hands a signal to any thread: after SIGCONT,
+    as of systemd or an unpaused container, often to another one, which does not wake the main thread out of a lock.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -106,4 +125,5 @@ def _stop_on_signals(stop: threading.Event) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: hangup.set())
     return reader

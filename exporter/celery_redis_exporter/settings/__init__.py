@@ -12,6 +12,7 @@ from celery_redis_exporter.settings.schema import rows
 from celery_redis_exporter.settings.settings import (
     MasterOptions,
     Settings,
+    differing,
     master_options,
     named_redis_targets,
 )
@@ -19,8 +20,8 @@ from celery_redis_exporter.settings.urls.broker_urls import KombuTarget
 from celery_redis_exporter.settings.urls.urls import RedisTarget
 
 __all__ = [
-    "KombuTarget", "MasterOptions", "RedisTarget", "Settings", "UsageRequested", "load", "load_tree", "master_options",
-    "named_redis_targets",
+    "KombuTarget", "MasterOptions", "RedisTarget", "Settings", "UsageRequested", "differing", "load", "load_tree",
+    "master_options", "named_redis_targets",
 ]  # fmt: skip
 
 

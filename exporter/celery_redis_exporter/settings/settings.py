@@ -7,7 +7,7 @@ connects. Reads password files only when a target's ``credentials`` is called.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.web_config import WebConfig
 from celery_redis_exporter.settings.schema.foreign import BROKER_GROUP, RESULTS_GROUP
 from celery_redis_exporter.settings.schema.model import Declared
+from celery_redis_exporter.settings.schema.rows import describe
 from celery_redis_exporter.settings.schema.transport import SentinelOptions
 from celery_redis_exporter.settings.urls.broker_urls import KombuTarget, parse_broker_url, parse_result_url
 from celery_redis_exporter.settings.urls.credentials import PasswordFile, UrlFile
@@ -87,6 +88,10 @@ class MasterOptions(NamedTuple):
     tls: bool
 
 
+def _value(settings: Settings, path: tuple[str, ...]) -> object:
+    return reduce(getattr, path, settings)
+
+
 class _Named(NamedTuple):
     """A server of the settings: its target, and the file of its password or URL, if there is one."""
 
@@ -111,6 +116,11 @@ def find_repeated(settings: Settings) -> tuple[tuple[str, str], ...]:
         for repeated, _ in _named(settings)
         if repeated.name in settings.redis.servers and repeated.name not in names
     )
+
+
+def differing(first: Settings, second: Settings) -> list[str]:
+    """Return the keys of the settings that differ, such as ``scrape.deadline``."""
+    return [row.key for row in describe() if row.kind != "JSON" and _value(first, row.path) != _value(second, row.path)]
 
 
 def master_options(settings: Settings, name: str) -> MasterOptions:

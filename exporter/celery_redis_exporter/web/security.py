@@ -3,14 +3,33 @@
 Takes a ``WebConfig``, gives what the server takes. Imports passwords and certificates only where they are switched on.
 """
 
-import ssl
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.web_config import WebConfig
+
+if TYPE_CHECKING:
+    from celery_redis_exporter.web.tls import ReloadingContext
+
+
+class GuardedApp:
+    """An application behind the users and headers of a web configuration, which can be replaced while it serves."""
+
+    def __init__(self, app: ASGIApp, config: WebConfig, open_paths: Collection[str] = ()) -> None:
+        self._app, self._open_paths = app, open_paths
+        self._guarded = guard(app, config, open_paths)
+
+    def replace(self, config: WebConfig) -> None:
+        """Guard it by another configuration from the next request on; called from any thread."""
+        self._guarded = guard(self._app, config, self._open_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._guarded(scope, receive, send)
 
 
 def guard(app: ASGIApp, config: WebConfig, open_paths: Collection[str] = ()) -> ASGIApp:
@@ -25,7 +44,7 @@ def guard(app: ASGIApp, config: WebConfig, open_paths: Collection[str] = ()) -> 
     return FixedHeaders(app, config.headers) if config.headers else app
 
 
-def open_tls(config: WebConfig, clock: Clock) -> ssl.SSLContext | None:
+def open_tls(config: WebConfig, clock: Clock) -> "ReloadingContext | None":
     """Load the certificate, None if TLS is off; raise ConfigError in one line if that fails."""
     if config.tls is None:
         return None

@@ -65,6 +65,12 @@ class ReloadingContext(ssl.SSLContext):
         self._looked = clock.monotonic()
         self._fault = ""
 
+    def replace(self, config: TlsConfig) -> None:
+        """Serve new connections by another configuration; raise ConfigError, changing nothing. From any thread."""
+        built = build_context(config)
+        self._config, self._current = config, built
+        self._served, self._fault = self._stamp(), ""
+
     def wrap_bio(self, *arguments: Any, **keywords: Any) -> ssl.SSLObject:  # noqa: ANN401 -- the same arguments, handed through
         """Begin a connection; asyncio calls this for each."""
         now = self._clock.monotonic()

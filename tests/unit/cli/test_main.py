@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -21,7 +22,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
         monkeypatch.delenv(name)
     seen: list[Settings] = []
 
-    def run(settings: Settings) -> int:
+    def run(settings: Settings, read: Callable[[], Settings]) -> int:
+        assert settings == read()
         seen.append(settings)
         return 0
 
@@ -40,7 +42,7 @@ def test_run_is_the_command_without_a_name(argv: list[str], started: list[Settin
 
 def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
     """What the daemon returns is what the process returns."""
-    monkeypatch.setattr(sys.modules["celery_redis_exporter.daemon.service"], "run", lambda _: 1)
+    monkeypatch.setattr(sys.modules["celery_redis_exporter.daemon.service"], "run", lambda *_: 1)
     assert main([]) == 1
     assert started == []
 
@@ -77,7 +79,7 @@ def test_expected_failures_are_one_line(
 
     for error, code in ((SourceError("refused", "no\nserver"), 1), (ConfigError("no\nport"), 2)):
         monkeypatch.setattr(
-            sys.modules["celery_redis_exporter.daemon.service"], "run", lambda _, error=error: fail(error)
+            sys.modules["celery_redis_exporter.daemon.service"], "run", lambda *_, error=error: fail(error)
         )
         assert code == main([])
         assert capsys.readouterr().err == f"celery-redis-exporter: error: {' '.join(str(error).split())}\n"
