@@ -15,7 +15,7 @@ FOLDER = ROOT / "exporter" / "celery_redis_exporter"
 COMPOSED = ("brokers", "collectors", "daemon", "scrape", "web")
 FOREIGN = (
     "logging.", "sys.", "threading.", "logging.getLogger(", "record.", "config.", "self._server.", "context.",
-    "others.router.",
+    "others.router.", "self.cycle.",
 )  # fmt: skip
 """Objects of the standard library and of other libraries, which are set up by their attributes."""
 BEFORE = """

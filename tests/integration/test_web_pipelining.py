@@ -18,7 +18,8 @@ import psutil
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from celery_redis_exporter.web.server import MAX_PIPELINED, WebServer, bind
+from celery_redis_exporter.web.connections import MAX_PIPELINED
+from celery_redis_exporter.web.server import WebServer, bind
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
 from tests.support.certificates import Authority

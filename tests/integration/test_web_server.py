@@ -1,19 +1,23 @@
 """The real server on a real socket."""
 
 import contextlib
+import gc
 import http.client
 import logging
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
-from celery_redis_exporter.web import server
+from celery_redis_exporter.web import connections
+from celery_redis_exporter.web.connections import MAX_HANDSHAKES
 from celery_redis_exporter.web.routes import Handlers, MetricsReply, build_app
 from celery_redis_exporter.web.server import WebServer, bind
 from tests.support.certificates import Authority
@@ -56,6 +60,12 @@ class Site:
     def connections(self) -> int:
         """How many are open."""
         return len(self.server._server.server_state.connections)
+
+    @property
+    def kept(self) -> int:
+        """How many connections of this server are in memory."""
+        states = [one for one in gc.get_objects() if isinstance(one, connections.Connection)]
+        return sum(one.server_state is self.server._server.server_state for one in states)
 
     def open_half(self, data: bytes) -> socket.socket:
         """Send the beginning of a request."""
@@ -177,7 +187,7 @@ def test_half_a_request_ends_after_a_slow_handshake(tmp_path: Path) -> None:
 
 def test_a_stalled_handshake_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A TLS handshake that never ends is cut after its time, and delays no scrape until then."""
-    monkeypatch.setattr(server, "HANDSHAKE_TIMEOUT", 0.5)
+    monkeypatch.setattr(connections, "HANDSHAKE_TIMEOUT", 0.5)
     authority = Authority(tmp_path, "authority")
     context, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=authority.certificate)
     context.load_cert_chain(*authority.issue("server"))
@@ -191,6 +201,84 @@ def test_a_stalled_handshake_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with connection:
             assert b"" == connection.recv(1)
     site.server.stop(5)
+
+
+def tls_site(folder: Path) -> tuple[Site, ssl.SSLContext]:
+    """Start a site with TLS; return it and a client that trusts it."""
+    authority = Authority(folder, "authority")
+    context, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=authority.certificate)
+    context.load_cert_chain(*authority.issue("server"))
+    site = Site(context, request_timeout=30)
+    site.server.start()
+    return site, client
+
+
+def is_open(client: socket.socket) -> bool:
+    """Return whether the server has not closed a connection on which it sends nothing."""
+    client.setblocking(False)  # noqa: FBT003 -- as in C
+    try:
+        return client.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+
+
+def test_half_handshakes_are_bounded(tmp_path: Path) -> None:
+    """Of a thousand clients that begin a handshake few stay, in little memory; others are answered meanwhile."""
+    site, client = tls_site(tmp_path)
+    before = psutil.Process().memory_info().rss
+    with ExitStack() as open_ones:
+        halves = []
+        for number in range(1000):
+            halves.append(open_ones.enter_context(site.open_half(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")))
+            if number % 100 == 0:
+                with client.wrap_socket(site.open_half(b""), server_hostname="localhost") as quick:
+                    quick.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n")
+                    assert quick.recv(65536).startswith(b"HTTP/1.1 200")
+        eventually(lambda: sum(map(is_open, halves)) <= MAX_HANDSHAKES)
+        assert psutil.Process().memory_info().rss - before < 50 * 2**20
+    site.server.stop(5)
+
+
+def test_a_flood_of_half_handshakes_leaves_those_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound a handshake of the address goes that has most of them, the oldest first."""
+    monkeypatch.setattr(connections, "MAX_HANDSHAKES", 5)
+    site, _ = tls_site(tmp_path)
+    with ExitStack() as open_ones:
+        slow = socket.create_connection(("127.0.0.1", site.port), timeout=10, source_address=("127.0.0.2", 0))
+        open_ones.enter_context(slow)
+        flood = [open_ones.enter_context(site.open_half(b"")) for _ in range(20)]
+        eventually(lambda: sum(map(is_open, flood)) == 4)
+        assert all(map(is_open, [slow, *flood[-4:]]))
+    site.server.stop(5)
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_closed_connections_leave_nothing(site: Site, reset: bool) -> None:  # noqa: FBT001 -- a parameter
+    """A connection that ended is freed at once; no timer holds it, whatever ended it."""
+    site = Site(request_timeout=3600)
+    site.server.start()
+    for _ in range(50):
+        with site.open_half(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n") as client:
+            if reset:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    eventually(lambda: site.connections == 0)
+    eventually(lambda: (gc.collect(), site.kept == 0)[1])
+    site.server.stop(5)
+
+
+def test_an_upgrade_is_refused_quietly(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """A WebSocket is answered as plain HTTP, after which the connection ends; nothing is logged."""
+    head = b"GET /-/healthy HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    with site.open_half(
+        head + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    ) as one:
+        answer = b"".join(iter(lambda: one.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in answer.lower()
+    assert [] == caplog.records
 
 
 def test_an_answer_that_is_not_read_is_given_up(site: Site) -> None:
@@ -211,7 +299,7 @@ def test_a_client_that_reads_slowly_gets_its_answer(site: Site) -> None:
 
 def test_too_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond their bound the connection goes that was idle for longest; one that waits for its answer stays."""
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
     site = Site(request_timeout=30)
     site.server.start()
     site.release.clear()
