@@ -1,14 +1,18 @@
-"""Contexts from files, and handshakes in memory: no socket is opened."""
+"""Contexts from files and texts, and handshakes, most of them in memory."""
 
+import socket
 import ssl
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.responses import PlainTextResponse
 from structlog.testing import capture_logs
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.web_config import TlsConfig
+from celery_redis_exporter.web.server import WebServer, bind
 from celery_redis_exporter.web.tls import CIPHERS, LOOK_INTERVAL, ReloadingContext, build_context
 from tests.support.certificates import Authority, encrypt
 from tests.support.fakes import FakeClock
@@ -197,6 +201,97 @@ def test_client_certificates(site: Site, kind: str, presents: str, *, served: bo
         assert not served
     else:
         assert served
+
+
+def test_inline_texts_are_served(site: Site) -> None:
+    """Certificate, key and authority may stand in the configuration itself."""
+    config = TlsConfig(
+        site.config.file,
+        cert=site.pair.certificate.read_text(),
+        key=site.pair.key.read_text(),
+        client_auth_type="RequireAndVerifyClientCert",
+        client_ca=site.authority.certificate.read_text(),
+    )
+    client = site.client()
+    client.load_cert_chain(*site.authority.issue("client"))
+    assert "server" == name_of(shake(ReloadingContext(config, site.clock), client))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"cert": "SECRET"}, "cert: the text holds no certificate; give one in PEM form"),
+        ({"key": "SECRET"}, "key: the text holds no private key; give one in PEM form"),
+        ({"client_ca": "SECRET"}, "client_ca: the text holds no certificate; give one in PEM form"),
+    ],
+)
+def test_a_wrong_inline_text(site: Site, changed: dict[str, str], message: str) -> None:
+    """The message names the setting, and does not repeat the text."""
+    texts: dict[str, Any] = {"cert": site.pair.certificate.read_text(), "key": site.pair.key.read_text()}
+    config = TlsConfig(site.config.file, client_auth_type="VerifyClientCertIfGiven", **(texts | changed))
+    with pytest.raises(ConfigError) as caught:
+        build_context(config)
+    assert f"{site.config.file}: tls_server_config.{message}" == str(caught.value)
+
+
+def test_without_an_authority_the_systems_are_trusted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in Go, clients are verified by the authorities of the system where the configuration names none."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(site.authority.certificate))
+    config = replace(site.config, client_auth_type="RequireAndVerifyClientCert")
+    client = site.client()
+    client.load_cert_chain(*site.authority.issue("client"))
+    shake(build_context(config), client)
+    stranger = site.client()
+    stranger.load_cert_chain(*Authority(site.folder, "theirs").issue("stranger"))
+    with pytest.raises(ssl.SSLError):
+        shake(build_context(config), stranger)
+
+
+@pytest.mark.parametrize(("curve", "served"), [("prime256v1", True), ("secp521r1", False)])
+def test_a_curve_is_kept_to(site: Site, curve: str, *, served: bool) -> None:
+    """A client that speaks another curve alone is refused."""
+    client = site.client()
+    client.set_ecdh_curve("prime256v1")
+    context = build_context(replace(site.config, curve=curve))
+    if served:
+        shake(context, client)
+    else:
+        with pytest.raises(ssl.SSLError):
+            shake(context, client)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "admitted"),
+    [((), True), (("localhost",), True), (("other", "127.0.0.1"), True), (("other",), False), (("client",), False)],
+)
+def test_allowed_names_of_clients(site: Site, allowed: tuple[str, ...], *, admitted: bool) -> None:
+    """Of the clients with a certificate those are admitted that have one of the names; common names do not count."""
+    config = replace(
+        site.config,
+        client_auth_type="VerifyClientCertIfGiven",
+        client_ca_file=str(site.authority.certificate),
+        client_allowed_sans=allowed,
+    )
+    listener = bind("127.0.0.1:0")
+    served = WebServer(listener, PlainTextResponse("inside"), ReloadingContext(config, site.clock))
+    served.start()
+    for certified in (True, False):
+        client = site.client()
+        if certified:
+            client.load_cert_chain(*site.authority.issue("client"))
+        plain = socket.create_connection(("127.0.0.1", listener.getsockname()[1]), timeout=10)
+        with client.wrap_socket(plain, server_hostname="localhost") as secure:
+            assert (admitted or not certified) == is_answered(secure)
+    served.stop(5)
+
+
+def is_answered(client: ssl.SSLSocket) -> bool:
+    """Return whether a request is answered."""
+    try:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        return client.recv(65536).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
 
 
 def test_any_certificate_in_the_file_is_an_authority(site: Site) -> None:

@@ -50,7 +50,7 @@ class Service:
         handlers = Handlers(exporter.metrics, exporter.healthy, exporter.ready, exporter.home, exporter.show_status)
         routes = build_app(handlers, settings.web.telemetry_path)
         open_paths = (HEALTHY_PATH,) if settings.web.open_health else ()
-        self._app = GuardedApp(routes, security, open_paths)
+        self._app = GuardedApp(routes, security, exporter.clock, open_paths)
         self._web = WebServer(listener, self._app, self._tls)
         host, port = listener.getsockname()[:2]
         self.address = f"{host}:{port}"

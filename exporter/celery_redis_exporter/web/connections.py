@@ -121,6 +121,9 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         super().connection_made(transport)
         self.flow: _Flow = _Flow(transport)
         self._limit.end_handshake(transport)
+        admits = getattr(transport.get_extra_info("sslcontext"), "admits", None)
+        if admits is not None and not admits(transport.get_extra_info("peercert")):
+            transport.abort()
         self._limit.enter(self)
         self.watch = self.loop.call_later(self._limit.request_timeout, self._close_if_stalled, None)
 

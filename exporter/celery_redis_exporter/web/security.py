@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records.web_config import WebConfig
+from celery_redis_exporter.records.web_config import RequestLimit, WebConfig
 
 if TYPE_CHECKING:
     from celery_redis_exporter.web.tls import ReloadingContext
@@ -19,21 +20,21 @@ if TYPE_CHECKING:
 class GuardedApp:
     """An application behind the users and headers of a web configuration, which can be replaced while it serves."""
 
-    def __init__(self, app: ASGIApp, config: WebConfig, open_paths: Collection[str] = ()) -> None:
-        self._app, self._open_paths = app, open_paths
-        self._guarded = guard(app, config, open_paths)
+    def __init__(self, app: ASGIApp, config: WebConfig, clock: Clock, open_paths: Collection[str] = ()) -> None:
+        self._app, self._open_paths, self._clock = app, open_paths, clock
+        self._guarded = guard(app, config, clock, open_paths)
 
     def replace(self, config: WebConfig) -> None:
         """Guard it by another configuration from the next request on; called from any thread."""
-        self._guarded = guard(self._app, config, self._open_paths)
+        self._guarded = guard(self._app, config, self._clock, self._open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         await self._guarded(scope, receive, send)
 
 
-def guard(app: ASGIApp, config: WebConfig, open_paths: Collection[str] = ()) -> ASGIApp:
-    """Put users and headers before an application; with neither, give it as it is.
+def guard(app: ASGIApp, config: WebConfig, clock: Clock, open_paths: Collection[str] = ()) -> ASGIApp:
+    """Put users, headers and a rate limit before an application; without any, give it as it is.
 
     Nobody is asked for a password at ``open_paths``.
     """
@@ -41,7 +42,9 @@ def guard(app: ASGIApp, config: WebConfig, open_paths: Collection[str] = ()) -> 
         from celery_redis_exporter.web.auth import BasicAuth  # noqa: PLC0415 -- brings bcrypt, which most exporters never need
 
         app = BasicAuth(app, config.users, open_paths)
-    return FixedHeaders(app, config.headers) if config.headers else app
+    if config.headers:
+        app = FixedHeaders(app, config.headers)
+    return RateLimited(app, config.rate_limit, clock) if config.rate_limit is not None else app
 
 
 def open_tls(config: WebConfig, clock: Clock) -> "ReloadingContext | None":
@@ -51,6 +54,24 @@ def open_tls(config: WebConfig, clock: Clock) -> "ReloadingContext | None":
     from celery_redis_exporter.web.tls import ReloadingContext  # noqa: PLC0415 -- not needed without TLS
 
     return ReloadingContext(config.tls, clock)
+
+
+class RateLimited:
+    """Answers 429 to requests beyond a limit, whoever they come from; in one event loop."""
+
+    def __init__(self, app: ASGIApp, limit: RequestLimit, clock: Clock) -> None:
+        self._app, self._limit, self._clock = app, limit, clock
+        self._left = float(limit.burst)
+        self._counted = clock.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        now = self._clock.monotonic()
+        self._left = min(self._left + (now - self._counted) / self._limit.interval, self._limit.burst)
+        self._counted = now
+        allowed = self._left >= 1
+        self._left -= allowed
+        await (self._app if allowed else PlainTextResponse("too many requests\n", 429))(scope, receive, send)
 
 
 class FixedHeaders:

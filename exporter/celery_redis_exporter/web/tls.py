@@ -4,8 +4,11 @@ Takes a ``TlsConfig``, gives a context for a server. Reads the files at the star
 connection, at most once a second. Never gives up a certificate that works for one that does not.
 """
 
+import contextlib
+import os
 import ssl
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,6 +82,12 @@ class ReloadingContext(ssl.SSLContext):
             self._follow()
         return self._current.wrap_bio(*arguments, **keywords)
 
+    def admits(self, certificate: Mapping[str, Any] | None) -> bool:
+        """Return whether a client may come, by its verified certificate, as ``getpeercert`` gives it."""
+        allowed = self._config.client_allowed_sans
+        names = [name for _, name in (certificate or {}).get("subjectAltName", ())]
+        return not allowed or not certificate or not set(allowed).isdisjoint(names)
+
     def _follow(self) -> None:
         # Taken before the files are read: what changes meanwhile is then seen at the next look.
         stamp = self._stamp()
@@ -93,7 +102,7 @@ class ReloadingContext(ssl.SSLContext):
                 log.warning("web.certificate_not_reloaded", error=self._fault)
             return
         self._served, self._fault = stamp, ""
-        log.info("web.certificate_reloaded", file=self._config.cert_file)
+        log.info("web.certificate_reloaded", file=self._config.cert_file or self._config.file)
 
     def _stamp(self) -> Stamp:
         return tuple(_stamp_of(path) for _, path in _files(self._config))
@@ -109,6 +118,8 @@ def build_context(config: TlsConfig) -> ssl.SSLContext:
     else:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
+    if config.curve is not None:
+        context.set_ecdh_curve(config.curve)
     if config.cipher_suites:
         context.set_ciphers(":".join(_openssl_name(config, suite) for suite in config.cipher_suites))
     for key, path in _files(config):
@@ -124,43 +135,71 @@ def build_context(config: TlsConfig) -> ssl.SSLContext:
 def _load_certificate(context: ssl.SSLContext, config: TlsConfig) -> None:
     def refuse() -> str:
         # OpenSSL would ask on the terminal.
-        raise _fault(config, "key_file", f"{config.key_file} is encrypted; give a key without a passphrase")
+        raise _fault(config, *_named(config, "key"), "is encrypted; give a key without a passphrase")
 
     try:
-        context.load_cert_chain(config.cert_file, config.key_file, refuse)
+        with _as_file(config.cert_file, config.cert) as certificate, _as_file(config.key_file, config.key) as key:
+            context.load_cert_chain(certificate, key, refuse)
     except OSError as error:
         raise _fault(config, *_blame(config, getattr(error, "reason", None) or "")) from None
 
 
-def _blame(config: TlsConfig, reason: str) -> tuple[str, str]:
-    """Give the key at fault and what is wrong with it; OpenSSL names neither file."""
+@contextlib.contextmanager
+def _as_file(path: str, text: str) -> Iterator[str]:
+    """Give the path of a file, or of one that has the text, in memory where possible: OpenSSL reads files alone."""
+    if not text:
+        yield path
+        return
+    if hasattr(os, "memfd_create"):  # Linux
+        with os.fdopen(os.memfd_create("pem"), "w", encoding="utf-8") as memory:
+            memory.write(text)
+            memory.flush()
+            yield f"/proc/self/fd/{memory.fileno()}"
+        return
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:  # for its owner alone
+        file.write(text)
+        file.flush()
+        yield file.name
+
+
+def _named(config: TlsConfig, key: str) -> tuple[str, str]:
+    """Return the setting of a certificate or key, and what to call it in a message."""
+    if getattr(config, key):
+        return key, "the text"
+    return f"{key}_file", str(getattr(config, f"{key}_file"))
+
+
+def _blame(config: TlsConfig, reason: str) -> tuple[str, str, str]:
+    """Give the setting at fault, its name and what is wrong with it; OpenSSL names neither file."""
+    certificate, key = _named(config, "cert"), _named(config, "key")
     if reason in NO_MATCH:
-        return "key_file", f"{config.key_file} does not belong to {config.cert_file}; give the key it was made with"
+        return *key, f"does not belong to {certificate[1]}; give the key it was made with"
     if "TOO_SMALL" in reason or "TOO_WEAK" in reason:
-        weakness = reason.replace("_", " ").lower()
-        return "cert_file", f"OpenSSL refuses {config.cert_file}: {weakness}; make a stronger one"
-    if not _holds_certificates(config.cert_file):
-        return "cert_file", f"{config.cert_file} holds no certificate; give one in PEM form"
-    return "key_file", f"{config.key_file} holds no private key; give one in PEM form"
+        return *certificate, f"is refused by OpenSSL: {reason.replace('_', ' ').lower()}; make a stronger one"
+    if not _holds_certificates(config.cert_file, config.cert):
+        return *certificate, "holds no certificate; give one in PEM form"
+    return *key, "holds no private key; give one in PEM form"
 
 
 def _load_authority(context: ssl.SSLContext, config: TlsConfig) -> None:
-    authority = config.client_ca_file
-    if authority is None:
-        return
-    try:
-        context.load_verify_locations(authority)
-    except OSError:
-        raise _fault(config, "client_ca_file", f"{authority} holds no certificate; give one in PEM form") from None
     context.verify_mode = CLIENTS[config.client_auth_type]
+    if context.verify_mode is ssl.CERT_NONE:
+        return
     # As in Go: whatever is in the file is trusted, also an authority that another one signed.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-
-
-def _holds_certificates(path: str) -> bool:
+    if config.client_ca_file is None and not config.client_ca:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
+        return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
-    except OSError:
+        context.load_verify_locations(config.client_ca_file, cadata=config.client_ca or None)
+    except (OSError, ValueError):
+        raise _fault(config, *_named(config, "client_ca"), "holds no certificate; give one in PEM form") from None
+
+
+def _holds_certificates(path: str, text: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path or None, cadata=text or None)
+    except (OSError, ValueError):
         return False
     return True
 
@@ -187,9 +226,10 @@ def _openssl_name(config: TlsConfig, suite: str) -> str:
 
 
 def _files(config: TlsConfig) -> Iterator[tuple[str, str]]:
-    yield from (("cert_file", config.cert_file), ("key_file", config.key_file))
-    if config.client_ca_file is not None:
-        yield "client_ca_file", config.client_ca_file
+    for key in ("cert_file", "key_file", "client_ca_file"):
+        path = getattr(config, key)
+        if path:
+            yield key, path
 
 
 def _stamp_of(path: str) -> tuple[int, int, int] | None:
@@ -200,5 +240,5 @@ def _stamp_of(path: str) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _fault(config: TlsConfig, key: str, text: str) -> ConfigError:
-    return ConfigError(f"{config.file}: tls_server_config.{key}: {text}")
+def _fault(config: TlsConfig, key: str, *words: str) -> ConfigError:
+    return ConfigError(f"{config.file}: tls_server_config.{key}: {' '.join(words)}")

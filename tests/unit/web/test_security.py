@@ -8,7 +8,7 @@ import httpx
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
-from celery_redis_exporter.records.web_config import WebConfig
+from celery_redis_exporter.records.web_config import RequestLimit, WebConfig
 from celery_redis_exporter.web.security import guard, open_tls
 from tests.support.fakes import FakeClock
 
@@ -29,7 +29,7 @@ def get(app: ASGIApp) -> httpx.Response:
 
 def test_nothing_on_changes_nothing() -> None:
     """Without users and headers the application is served as it is, and without TLS there is no context."""
-    assert INSIDE is guard(INSIDE, WebConfig())
+    assert INSIDE is guard(INSIDE, WebConfig(), FakeClock())
     assert open_tls(WebConfig(), FakeClock()) is None
 
 
@@ -37,7 +37,7 @@ def test_headers_are_on_every_answer() -> None:
     """Headers of the file take the place of the application's own, and a refusal carries them too."""
     headers = {"Content-Security-Policy": "sandbox", "Strict-Transport-Security": "max-age=60"}
     for users, status in (({}, 200), ({"prometheus": HASH}, 401)):
-        reply = get(guard(INSIDE, WebConfig(headers=headers, users=users)))
+        reply = get(guard(INSIDE, WebConfig(headers=headers, users=users), FakeClock()))
         assert status == reply.status_code
         assert headers.items() <= {
             name: ", ".join(reply.headers.get_list(name)) for name in headers
@@ -47,9 +47,23 @@ def test_headers_are_on_every_answer() -> None:
 def test_open_paths_ask_for_no_password() -> None:
     """A path that is open is answered to everybody, with the headers of the file; no other is."""
     config = WebConfig(headers={"Strict-Transport-Security": "max-age=60"}, users={"prometheus": HASH})
-    opened, other = get(guard(INSIDE, config, ["/"])), get(guard(INSIDE, config, ["/-/healthy"]))
+    opened, other = (
+        get(guard(INSIDE, config, FakeClock(), ["/"])),
+        get(guard(INSIDE, config, FakeClock(), ["/-/healthy"])),
+    )
     assert ((200, "inside"), 401) == ((opened.status_code, opened.text), other.status_code)
     assert "max-age=60" == opened.headers["strict-transport-security"]
+
+
+def test_a_rate_limit_answers_429() -> None:
+    """After a burst one request is answered per interval, as in the toolkit; the others are told to come later."""
+    clock = FakeClock()
+    app = guard(INSIDE, WebConfig(rate_limit=RequestLimit(interval=2.0, burst=3)), clock)
+    assert [200, 200, 200, 429, 429] == [get(app).status_code for _ in range(5)]
+    clock.advance(2.0)
+    assert [200, 429] == [get(app).status_code for _ in range(2)]
+    clock.advance(3600.0)
+    assert [200, 200, 200, 429] == [get(app).status_code for _ in range(4)]
 
 
 def test_what_is_off_is_not_imported() -> None:

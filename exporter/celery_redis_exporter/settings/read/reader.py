@@ -60,7 +60,7 @@ def _build(given: dict[Path, Given], environ: Mapping[str, str], notes: tuple[st
     found = (*_unused_parameters(settings), *_unused_options(settings, foreign), *_repeated(settings))
     web_file = settings.web.config.file
     web_config = read_web_config(web_file, given[WEB_CONFIG_FILE].written) if web_file else WebConfig()
-    return settings.model_copy(update={"notes": (*notes, *found), "web_config": web_config})
+    return settings.model_copy(update={"notes": (*notes, *found, *web_config.notes), "web_config": web_config})
 
 
 def _check_masters(settings: Settings) -> None:

@@ -10,29 +10,24 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from celery_redis_exporter.errors import ConfigError, suggest
-from celery_redis_exporter.records.web_config import TlsConfig, WebConfig
+from celery_redis_exporter.records.web_config import RequestLimit, TlsConfig, WebConfig
+from celery_redis_exporter.settings.schema.values import parse_seconds
 from celery_redis_exporter.settings.yaml_file import read_yaml
 
-TLS, HTTP, USERS = "tls_server_config", "http_server_config", "basic_auth_users"
+TLS, HTTP, USERS, RATE = "tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"
 TLS_KEYS = (
-    "cert_file", "key_file", "client_auth_type", "client_ca_file", "min_version", "max_version", "cipher_suites",
-    "prefer_server_cipher_suites",
+    "cert", "cert_file", "key", "key_file", "client_auth_type", "client_ca", "client_ca_file", "client_allowed_sans",
+    "min_version", "max_version", "cipher_suites", "curve_preferences", "prefer_server_cipher_suites",
 )  # fmt: skip
-NOT_HERE = {
-    (): {"rate_limit": "is not supported here; remove it"},
-    (TLS,): {
-        "cert": "is not supported here; write the certificate to a file and name it in cert_file",
-        "key": "is not supported here; write the key to a file and name it in key_file",
-        "client_ca": "is not supported here; write the certificate to a file and name it in client_ca_file",
-        "client_allowed_sans": "is not supported here; let an authority of its own sign the allowed clients",
-        "curve_preferences": "is not supported here; remove it",
-    },
-}
-"""Keys that the toolkit knows and we do not, by section, with the cure."""
+CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+"""The toolkit's names of curves, and OpenSSL's."""
+HTTP2_NOTE = "http2: true has no effect: HTTP/1.1 is spoken here, which Prometheus takes as well."
 
 VERSIONS = ("TLS12", "TLS13")
 VERIFYING = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
-UNVERIFYING = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
+UNVERIFYING = ("RequireAnyClientCert", "RequireClientCert")
+ANYONE = ("NoClientCert", "RequestClientCert")
+"""Who may come: in both cases everybody, with or without a certificate."""
 HEADERS: Mapping[str, tuple[str, ...]] = {
     "Content-Security-Policy": (),
     "Strict-Transport-Security": (),
@@ -52,12 +47,16 @@ def read_web_config(name: str, written: str) -> WebConfig:
     """Read the file that the setting ``written`` names; raise ConfigError with file, key and cure."""
     tree = read_yaml(name, written)
     root = _Section(name, (), {} if tree is None else tree)
-    root.close((TLS, HTTP, USERS))
+    root.close((TLS, HTTP, USERS, RATE))
     http = root.section(HTTP)
     http.close(("headers", "http2"))
-    if http.flag("http2", default=False):
-        raise http.fault("http2", "HTTP/2 is not spoken here; write false, or remove it")
-    return WebConfig(_read_tls(root.section(TLS)), _read_headers(http.section("headers")), _read_users(root))
+    return WebConfig(
+        _read_tls(root.section(TLS)),
+        _read_headers(http.section("headers")),
+        _read_users(root),
+        _read_rate(root.section(RATE)),
+        (f"{name}: {HTTP2_NOTE}",) if http.flag("http2", default=False) else (),
+    )
 
 
 class _Section:
@@ -77,8 +76,7 @@ class _Section:
         """Refuse every other key."""
         for key in self.tree:
             if key not in known:
-                cure = NOT_HERE.get(self._path, {}).get(key)
-                raise self.fault(str(key), cure or f"no such key{suggest(str(key), known) or '; remove it'}")
+                raise self.fault(str(key), f"no such key{suggest(str(key), known) or '; remove it'}")
 
     def section(self, key: str) -> "_Section":
         """Give the section below, empty if it is not there."""
@@ -99,6 +97,13 @@ class _Section:
             raise self.fault(key, f"must be {' or '.join(words)}")
         return value
 
+    def texts(self, key: str, example: str) -> tuple[str, ...]:
+        """Give a list of texts, empty if it is not there."""
+        found = self.tree.get(key) or []
+        if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+            raise self.fault(key, f"must be a list of names, as in [{example}]")
+        return tuple(found)
+
     def flag(self, key: str, *, default: bool) -> bool:
         """Give a truth value."""
         value = self.tree.get(key)
@@ -116,58 +121,104 @@ def _read_tls(section: _Section) -> TlsConfig | None:
     if not section.tree:
         return None
     section.close(TLS_KEYS)
-    certificate, key = (_required(section, name) for name in ("cert_file", "key_file"))
+    certificate, key = _one_of(section, "cert"), _one_of(section, "key")
     kind, authority = _read_client_auth(section)
     lowest, highest = section.word("min_version", VERSIONS), section.word("max_version", VERSIONS[::-1])
     if lowest > highest:
         raise section.fault("max_version", f"is below min_version {lowest}; raise it, or remove it")
-    suites = section.tree.get("cipher_suites") or []
-    if not isinstance(suites, list) or not all(isinstance(suite, str) for suite in suites):
-        raise section.fault("cipher_suites", "must be a list of names, as in [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]")
     return TlsConfig(
         file=section.file,
-        cert_file=certificate,
-        key_file=key,
+        **certificate,
+        **key,
+        **authority,
         client_auth_type=kind,
-        client_ca_file=authority or None,
+        client_allowed_sans=_read_allowed_names(section, kind),
         min_version=lowest,
         max_version=highest,
-        cipher_suites=tuple(suites),
+        cipher_suites=section.texts("cipher_suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+        curve=_read_curve(section),
         prefer_server_cipher_suites=section.flag("prefer_server_cipher_suites", default=True),
     )
 
 
-def _required(section: _Section, key: str) -> str:
-    value = section.path(key)
-    if not value:
-        raise section.fault(key, f"is missing; TLS needs cert_file and key_file (or remove {TLS})")
-    return value
+def _one_of(section: _Section, key: str, *, required: bool = True) -> dict[str, str]:
+    """Return what stands under a key, or else the path under the key with ``_file``."""
+    text, path = section.text(key), section.path(f"{key}_file")
+    if text and path:
+        raise section.fault(key, f"{key}_file is given too; keep one")
+    if required and not text and not path:
+        raise section.fault(f"{key}_file", f"is missing; TLS needs cert_file and key_file (or remove {TLS})")
+    return {key: text} if text else {f"{key}_file": path} if path else {}
 
 
-def _read_client_auth(section: _Section) -> tuple[str, str]:
-    key, authority_key = "client_auth_type", "client_ca_file"
-    kind, authority = section.text(key, "NoClientCert"), section.path(authority_key)
+def _read_client_auth(section: _Section) -> tuple[str, dict[str, str]]:
+    """Return who may come, and the authority of clients, none where the system's are trusted."""
+    key, kind = "client_auth_type", section.text("client_auth_type", "NoClientCert")
+    authority = _one_of(section, "client_ca", required=False)
     if kind in UNVERIFYING:
         cure = "write RequireAndVerifyClientCert or VerifyClientCertIfGiven"
         raise section.fault(key, f"{kind} would take any certificate unverified, which is not supported; {cure}")
-    if kind not in (*VERIFYING, "NoClientCert"):
+    if kind not in (*VERIFYING, *ANYONE):
         raise section.fault(key, f"must be NoClientCert or {' or '.join(VERIFYING)}")
-    if kind in VERIFYING and not authority:
-        raise section.fault(authority_key, f"is missing; {kind} needs the authority that signs the clients")
     if authority and kind not in VERIFYING:
-        raise section.fault(authority_key, f"has no effect without {key}; add {key}: RequireAndVerifyClientCert")
-    return kind, authority
+        raise section.fault(
+            next(iter(authority)), f"has no effect without {key}; add {key}: RequireAndVerifyClientCert"
+        )
+    return "NoClientCert" if kind in ANYONE else kind, authority
+
+
+def _read_allowed_names(section: _Section, kind: str) -> tuple[str, ...]:
+    key = "client_allowed_sans"
+    names = section.texts(key, "prometheus.example.org")
+    if names and kind not in VERIFYING:
+        raise section.fault(key, "has no effect without client_auth_type: RequireAndVerifyClientCert")
+    return names
+
+
+def _read_curve(section: _Section) -> str | None:
+    """Return the only curve; Python can set one, or leave OpenSSL's own."""
+    key = "curve_preferences"
+    names = section.texts(key, "CurveP256")
+    if not names or set(names) == set(CURVES):
+        return None
+    if len(names) > 1 or names[0] not in CURVES:
+        raise section.fault(key, f"must be one of {', '.join(CURVES)}, or all of them: Python can't set some")
+    return CURVES[names[0]]
+
+
+def _read_rate(section: _Section) -> RequestLimit | None:
+    section.close(("interval", "burst"))
+    try:
+        interval = parse_seconds(section.tree.get("interval") or 0)
+    except ValueError as error:
+        raise section.fault("interval", str(error)) from None
+    burst = section.tree.get("burst") or 0
+    if not isinstance(burst, int) or isinstance(burst, bool) or burst < 0:
+        raise section.fault("burst", "must be a whole number of requests")
+    if not isinstance(interval, int | float) or interval <= 0:
+        return None  # as in the toolkit
+    if not burst:
+        raise section.fault("burst", "is missing; without it no request would be answered")
+    return RequestLimit(float(interval), burst)
 
 
 def _read_headers(section: _Section) -> dict[str, str]:
     section.close(HEADERS)
-    headers = {name: section.text(name) for name in section.tree}
+    headers = {name: _scalar(section, name) for name in section.tree}
     for name, value in headers.items():
         if not (value.isascii() and value.isprintable()):
             raise section.fault(name, "must be printable ASCII on one line")
         if value and HEADERS[name] and value not in HEADERS[name]:
             raise section.fault(name, f"must be {' or '.join(HEADERS[name])}")
     return {name: value for name, value in headers.items() if value}
+
+
+def _scalar(section: _Section, key: str) -> str:
+    """Give a text; a number or a truth value, such as ``X-XSS-Protection: 1``, as text."""
+    value = section.tree[key]
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else section.text(key)
 
 
 def _read_users(root: _Section) -> dict[str, str]:

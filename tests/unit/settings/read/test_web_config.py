@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.records.web_config import TlsConfig, WebConfig
+from celery_redis_exporter.records.web_config import RequestLimit, TlsConfig, WebConfig
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.settings.read.web_config import read_web_config
 
@@ -127,7 +127,11 @@ def test_a_missing_file_is_told_with_the_setting(file: Path) -> None:
         ("- a", ": must be a mapping, as in `tls_server_config: {cert_file: tls.crt, key_file: tls.key}`"),
         ("basic_auth_user: {}", ": basic_auth_user: no such key; did you mean basic_auth_users?"),
         ("5: {}", ": 5: no such key; remove it"),
-        ("rate_limit: {burst: 1}", ": rate_limit: is not supported here; remove it"),
+        ("rate_limit: {interval: 1s}", ": rate_limit.burst: is missing; without it no request would be answered"),
+        ("rate_limit: {interval: soon}", ": rate_limit.interval: must be a duration"),
+        ("rate_limit: {interval: 1s, burst: -1}", ": rate_limit.burst: must be a whole number of requests"),
+        ("rate_limit: {interval: 1s, burst: true}", ": rate_limit.burst: must be a whole number of requests"),
+        ("rate_limit: {intervall: 1s}", ": rate_limit.intervall: no such key; did you mean interval?"),
         ("basic_auth_users: SECRET", ": basic_auth_users: must be a mapping, as in `tls_"),
     ],
 )
@@ -144,17 +148,23 @@ def test_a_wrong_file_is_told(file: Path, text: str, message: str) -> None:
     ("text", "message"),
     [
         ("cert_fil: a", "cert_fil: no such key; did you mean cert_file?"),
-        ("cert: SECRET", "cert: is not supported here; write the certificate to a file and name it in cert_file"),
-        ("key: SECRET", "key: is not supported here; write the key to a file and name it in key_file"),
-        ("client_allowed_sans: [a]", "client_allowed_sans: is not supported here; let an authority of its own sign"),
+        ("cert: SECRET, cert_file: a, key_file: b", "cert: cert_file is given too; keep one"),
+        ("cert: SECRET", "key_file: is missing; TLS needs cert_file and key_file"),
+        (f"{PAIR}, client_ca: SECRET, client_ca_file: c", "client_ca: client_ca_file is given too; keep one"),
+        (f"{PAIR}, client_ca: SECRET", "client_ca: has no effect without client_auth_type; add"),
+        (f"{PAIR}, client_allowed_sans: [a]", "client_allowed_sans: has no effect without client_auth_type"),
+        (
+            f"{PAIR}, client_auth_type: RequireAndVerifyClientCert, client_allowed_sans: a",
+            "client_allowed_sans: must be",
+        ),
+        (f"{PAIR}, curve_preferences: [CurveP256, X25519]", "curve_preferences: must be one of CurveP256, CurveP384"),
+        (f"{PAIR}, curve_preferences: [P256]", "curve_preferences: must be one of CurveP256, CurveP384"),
         ("min_version: TLS12", "cert_file: is missing; TLS needs cert_file and key_file (or remove tls_server_config)"),
         ("cert_file: a", "key_file: is missing; TLS needs cert_file and key_file"),
         ("cert_file: '', key_file: b", "cert_file: is missing"),
         ("cert_file: 1, key_file: b", "cert_file: must be text; put it in quotes"),
         (f"{PAIR}, client_auth_type: Always", "client_auth_type: must be NoClientCert or VerifyClientCertIfGiven or"),
-        (f"{PAIR}, client_auth_type: RequestClientCert", "client_auth_type: RequestClientCert would take any certi"),
         (f"{PAIR}, client_auth_type: RequireAnyClientCert", "client_auth_type: RequireAnyClientCert would take any"),
-        (f"{PAIR}, client_auth_type: RequireAndVerifyClientCert", "client_ca_file: is missing; RequireAndVerifyCli"),
         (f"{PAIR}, client_ca_file: c", "client_ca_file: has no effect without client_auth_type; add"),
         (f"{PAIR}, client_auth_type: NoClientCert, client_ca_file: c", "client_ca_file: has no effect without"),
         (f"{PAIR}, min_version: TLS10", "min_version: must be TLS12 or TLS13"),
@@ -178,12 +188,10 @@ def test_a_wrong_tls_key_is_told(file: Path, text: str, message: str) -> None:
     ("text", "message"),
     [
         ("http3: true", "http3: no such key; did you mean http2?"),
-        ("http2: true", "http2: HTTP/2 is not spoken here; write false, or remove it"),
         ("headers: {Server: x}", "headers.Server: no such key; remove it"),
         ("headers: {x-frame-options: deny}", "headers.x-frame-options: no such key; did you mean X-Frame-Options?"),
         ("headers: {X-Frame-Options: maybe}", "headers.X-Frame-Options: must be deny or sameorigin"),
         ('headers: {X-XSS-Protection: "a\\nb"}', "headers.X-XSS-Protection: must be printable ASCII on one line"),
-        ("headers: {X-XSS-Protection: 0}", "headers.X-XSS-Protection: must be text; put it in quotes"),
         ("headers: [a]", "headers: must be a mapping"),
     ],
 )
@@ -219,3 +227,72 @@ def test_a_wrong_user_is_told(file: Path, user: str, hashed: str, message: str) 
     assert str(caught.value).startswith(f"{file}: basic_auth_users.{message}")
     assert "SECRET" not in str(caught.value)
     assert "$2" not in str(caught.value)
+
+
+TOOLKIT = f"""\
+tls_server_config:
+  cert: |
+    PEM
+  key: SECRET
+  client_ca: AUTHORITY
+  client_auth_type: VerifyClientCertIfGiven
+  client_allowed_sans: [prometheus.example.org, 10.0.0.1]
+  curve_preferences: [X25519]
+http_server_config:
+  http2: true
+  headers: {{X-XSS-Protection: 1, Strict-Transport-Security: max-age=60}}
+rate_limit: {{interval: 100ms, burst: 5}}
+basic_auth_users: {{a: {HASH}}}
+"""
+
+
+def test_the_toolkits_other_keys_are_taken(file: Path) -> None:
+    """Inline texts, allowed names, a curve, a rate limit, HTTP/2 and unquoted values have the toolkit's meaning."""
+    file.write_text(TOOLKIT)
+    config = read_web_config(str(file), "x")
+    assert config.tls == TlsConfig(
+        file=str(file),
+        cert="PEM\n",
+        key="SECRET",
+        client_ca="AUTHORITY",
+        client_auth_type="VerifyClientCertIfGiven",
+        client_allowed_sans=("prometheus.example.org", "10.0.0.1"),
+        curve="X25519",
+    )
+    assert "SECRET" not in repr(config)
+    assert {"X-XSS-Protection": "1", "Strict-Transport-Security": "max-age=60"} == config.headers
+    assert RequestLimit(0.1, 5) == config.rate_limit
+    note = f"{file}: http2: true has no effect: HTTP/1.1 is spoken here, which Prometheus takes as well."
+    assert (note,) == config.notes
+    assert note in load([f"--web.config.file={file}"], {}).notes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("client_auth_type: RequestClientCert", ("NoClientCert", None)),
+        ("client_auth_type: RequireAndVerifyClientCert", ("RequireAndVerifyClientCert", None)),
+        ("client_auth_type: VerifyClientCertIfGiven", ("VerifyClientCertIfGiven", None)),
+    ],
+)
+def test_an_authority_is_not_needed(file: Path, text: str, expected: tuple[str, str | None]) -> None:
+    """Without an authority the system's are trusted; a certificate that nobody verifies need not be asked for."""
+    file.write_text(f"tls_server_config: {{{PAIR}, {text}}}")
+    tls = read_web_config(str(file), "x").tls
+    assert tls is not None
+    assert expected == (tls.client_auth_type, tls.client_ca_file)
+
+
+@pytest.mark.parametrize("text", ["{}", "{burst: 5}", "{interval: 0, burst: 5}", "{interval: 0s}"])
+def test_a_rate_without_interval_is_no_limit(file: Path, text: str) -> None:
+    """As in the toolkit, an interval of 0 switches the limit off."""
+    file.write_text(f"rate_limit: {text}")
+    assert read_web_config(str(file), "x").rate_limit is None
+
+
+def test_all_curves_are_the_default(file: Path) -> None:
+    """Naming every curve restricts nothing."""
+    file.write_text(f"tls_server_config: {{{PAIR}, curve_preferences: [X25519, CurveP521, CurveP384, CurveP256]}}")
+    tls = read_web_config(str(file), "x").tls
+    assert tls is not None
+    assert tls.curve is None
