@@ -66,7 +66,8 @@ FIELDS_IGNORED = counter(
 )
 EVENT_LAG = histogram(
     "celery_exporter_event_lag_seconds",
-    "Time from the stamp of a message's last event to its folding; clock skew of the sender included, below 0 is 0.",
+    "Time from the stamp of a message's last event to its folding. A difference between the sender's clock and the "
+    "exporter's counts too, unless the exporter's was set meanwhile; below 0 is 0.",
     (),
     EventOrigin(("all",)),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),

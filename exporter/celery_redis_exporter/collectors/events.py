@@ -38,6 +38,7 @@ from celery_redis_exporter.records.events import (
 )
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.consumers import Consumers
+from celery_redis_exporter.state.event_lag import EventLag
 from celery_redis_exporter.state.series import Series, Store
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.workers import Workers
@@ -91,7 +92,7 @@ class EventCollector:
         self._swept = clock.monotonic()
         self._stream_up = store.scalar(internals.STREAM_UP)
         self._gap = store.scalar(internals.STREAM_GAP)
-        self._lag = store.histogram(internals.EVENT_LAG)
+        self._lag = EventLag(store.histogram(internals.EVENT_LAG))
         self._names_cut = store.scalar(internals.NAMES_CUT)
         self._table = self._fold_table()
 
@@ -126,8 +127,8 @@ class EventCollector:
             except DecodeError as error:
                 refused.append(error.reason)
         with self._store.lock:
-            self._tasks.set_time(self._clock.monotonic())
-            now = self._clock.now()
+            monotonic, now = self._clock.monotonic(), self._clock.now()
+            self._tasks.set_time(monotonic)
             for reason in refused:
                 self._store.scalar(internals.EVENTS_INVALID, reason).value += 1
             table = self._table
@@ -137,7 +138,7 @@ class EventCollector:
                     seen.value += 1
                     fold(part)
             stamps = [message[-1].timestamp for message in decoded if message]
-            self._lag.observe_all([now - stamp if stamp < now else 0.0 for stamp in stamps if stamp is not None])
+            self._lag.observe([stamp for stamp in stamps if stamp is not None], now, monotonic)
             if decoded:
                 self._store.scalar(internals.LAST_EVENT).value = now
 
