@@ -4,6 +4,7 @@ import signal
 import socket
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,7 @@ def test_it_runs_without_standard_streams(programs: Programs, closed: str) -> No
     port = free_port()
     flags = f"--broker-url {server.url()} --web.listen-address=127.0.0.1:{port} --log.level=debug"
     process = programs.run("sh", "-c", f"exec {sys.executable} -m celery_redis_exporter {flags} {closed}")
-    eventually(lambda: b'redis_up{redis="broker"} 1' in _scrape(port))
+    eventually(partial(_is_served, port))
     process.signal(signal.SIGTERM)
     assert process.ended(10) == 0
 
@@ -175,3 +176,47 @@ def test_a_hangup_changes_the_log_level(programs: Programs, tmp_path: Path) -> N
     exporter.process.signal(signal.SIGTERM)
     assert exporter.process.ended(10) == 0
     assert [] == exporter.lines("app.stopped")
+
+
+def test_it_listens_on_a_unix_socket(programs: Programs, tmp_path: Path) -> None:
+    """Metrics are served on a unix socket, also after a kill left it behind; a clean stop removes it."""
+    path = tmp_path / "http.sock"
+    flags = ("--broker-url", programs.redis().url(), f"--web.listen-address=unix:{path}")
+    for stop in (signal.SIGKILL, signal.SIGTERM):
+        process = programs.run(*MODULE, *flags)
+        eventually(lambda: b'redis_up{redis="broker"} 1' in _ask(path))
+        process.signal(stop)
+        process.ended(10)
+        assert path.exists() == (stop is signal.SIGKILL)
+
+
+def _ask(path: Path) -> bytes:
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            return b"".join(iter(lambda: client.recv(65536), b""))
+    except OSError:
+        return b""
+
+
+def test_it_takes_sockets_over_from_systemd(programs: Programs) -> None:
+    """Started as systemd does it for a socket unit, both of its sockets serve, and children do not get them."""
+    ports = [free_port(), free_port()]
+    command = [*MODULE, "--web.systemd-socket", "--broker-url", programs.redis().url()]
+    code = (
+        "import os, socket\n"
+        f"for number, port in enumerate({ports}):\n"
+        "    os.dup2(socket.create_server(('127.0.0.1', port)).detach(), 20 + number)\n"
+        "os.dup2(20, 3), os.dup2(21, 4)\n"
+        "os.environ.update(LISTEN_FDS='2', LISTEN_PID=str(os.getpid()))\n"
+        f"os.execv({command[0]!r}, {command})\n"
+    )
+    process = programs.run(sys.executable, "-c", code)
+    for port in ports:
+        eventually(partial(_is_served, port))
+    assert process.exit_code is None
+
+
+def _is_served(port: int) -> bool:
+    return b'redis_up{redis="broker"} 1' in _scrape(port)

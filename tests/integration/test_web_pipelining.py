@@ -19,7 +19,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from celery_redis_exporter.web.connections import MAX_PIPELINED
-from celery_redis_exporter.web.server import WebServer, bind
+from celery_redis_exporter.web.listeners import bind
+from celery_redis_exporter.web.server import WebServer
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
 from tests.support.certificates import Authority
@@ -47,7 +48,7 @@ class Site:
         self.released = threading.Event()
         listener = bind("127.0.0.1:0")
         self._port: int = listener.getsockname()[1]
-        self.server = WebServer(listener, self._answer, context)
+        self.server = WebServer([listener], self._answer, context)
 
     def __enter__(self) -> Self:
         self.server.start()

@@ -18,8 +18,9 @@ import pytest
 
 from celery_redis_exporter.web import connections
 from celery_redis_exporter.web.connections import MAX_HANDSHAKES
+from celery_redis_exporter.web.listeners import bind
 from celery_redis_exporter.web.routes import Handlers, MetricsReply, build_app
-from celery_redis_exporter.web.server import WebServer, bind
+from celery_redis_exporter.web.server import WebServer
 from tests.support.certificates import Authority
 from tests.support.waiting import eventually
 
@@ -42,7 +43,7 @@ class Site:
             lambda _: "<p>home</p>",
             lambda: b"{}",
         )
-        self.server = WebServer(listener, build_app(handlers, "/metrics"), tls, request_timeout)
+        self.server = WebServer([listener], build_app(handlers, "/metrics"), tls, request_timeout)
 
     def _answer(self, *_: object) -> MetricsReply:
         self.entered.release()

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.web_config import TlsConfig
-from celery_redis_exporter.web.server import WebServer, bind
+from celery_redis_exporter.web.listeners import bind
+from celery_redis_exporter.web.server import WebServer
 from celery_redis_exporter.web.tls import CIPHERS, LOOK_INTERVAL, ReloadingContext, build_context
 from tests.support.certificates import Authority, encrypt
 from tests.support.fakes import FakeClock
@@ -273,7 +274,7 @@ def test_allowed_names_of_clients(site: Site, allowed: tuple[str, ...], *, admit
         client_allowed_sans=allowed,
     )
     listener = bind("127.0.0.1:0")
-    served = WebServer(listener, PlainTextResponse("inside"), ReloadingContext(config, site.clock))
+    served = WebServer([listener], PlainTextResponse("inside"), ReloadingContext(config, site.clock))
     served.start()
     for certified in (True, False):
         client = site.client()

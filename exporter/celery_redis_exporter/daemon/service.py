@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import FrameType
 from typing import TextIO, cast
 
@@ -25,9 +26,10 @@ from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.records.web_config import WebConfig
 from celery_redis_exporter.scrape.scrape import Background
 from celery_redis_exporter.settings import RedisTarget, Settings
+from celery_redis_exporter.web.listeners import address_of, adopt_systemd_sockets, bind, unix_path
 from celery_redis_exporter.web.routes import HEALTHY_PATH, Handlers, build_app
 from celery_redis_exporter.web.security import GuardedApp, open_tls
-from celery_redis_exporter.web.server import WebServer, bind
+from celery_redis_exporter.web.server import WebServer
 
 LAST_LINES_SECONDS = 0.5
 """For the last lines of the log to be read."""
@@ -38,22 +40,23 @@ log = structlog.get_logger(__name__)
 class Service:
     """The exporter behind its web server, bound and not started; touches neither signals nor the set-up of logs.
 
-    Raises ConfigError when it can't listen where and as the settings say. ``address`` is the HOST:PORT it listens on,
-    ``scheme`` http or https.
+    Raises ConfigError when it can't listen where and as the settings say. ``address`` is the HOST:PORT or ``unix:PATH``
+    it listens on, ``scheme`` http or https.
     """
 
     def __init__(self, settings: Settings, own_samples: Iterable[Background] = ()) -> None:
         exporter = self.exporter = Exporter(settings, SystemClock(), own_samples)
         security = settings.web_config
         self._tls = open_tls(security, exporter.clock)
-        listener = bind(settings.web.listen_address)
+        web = settings.web
+        listeners = adopt_systemd_sockets(os.environ) if web.systemd_socket else [bind(web.listen_address)]
+        self._own_path = "" if web.systemd_socket else unix_path(web.listen_address)
         handlers = Handlers(exporter.metrics, exporter.healthy, exporter.ready, exporter.home, exporter.show_status)
         routes = build_app(handlers, settings.web.telemetry_path)
         open_paths = (HEALTHY_PATH,) if settings.web.open_health else ()
         self._app = GuardedApp(routes, security, exporter.clock, open_paths)
-        self._web = WebServer(listener, self._app, self._tls)
-        host, port = listener.getsockname()[:2]
-        self.address = f"{host}:{port}"
+        self._web = WebServer(listeners, self._app, self._tls)
+        self.address = address_of(listeners[0])
         self.scheme = "https" if self._tls else "http"
 
     def start(self) -> None:
@@ -82,6 +85,8 @@ class Service:
         log.info("app.stopping")
         left = self.exporter.close()
         served = self._web.stop(STOP_SECONDS)
+        if self._own_path:
+            Path(self._own_path).unlink(missing_ok=True)
         log.info("app.stopped", left_behind=left, requests_cut_off=not served)
 
 

@@ -138,14 +138,14 @@ def _load_certificate(context: ssl.SSLContext, config: TlsConfig) -> None:
         raise _fault(config, *_named(config, "key"), "is encrypted; give a key without a passphrase")
 
     try:
-        with _as_file(config.cert_file, config.cert) as certificate, _as_file(config.key_file, config.key) as key:
+        with as_file(config.cert_file, config.cert) as certificate, as_file(config.key_file, config.key) as key:
             context.load_cert_chain(certificate, key, refuse)
     except OSError as error:
         raise _fault(config, *_blame(config, getattr(error, "reason", None) or "")) from None
 
 
 @contextlib.contextmanager
-def _as_file(path: str, text: str) -> Iterator[str]:
+def as_file(path: str, text: str) -> Iterator[str]:
     """Give the path of a file, or of one that has the text, in memory where possible: OpenSSL reads files alone."""
     if not text:
         yield path

@@ -1,23 +1,27 @@
 """The certificate that the exporter serves: until when it is valid.
 
-Takes a certificate file and its key, gives an epoch time or a reason. Shakes hands with itself in memory, since the
+Takes a certificate and its key, gives an epoch time or a reason. Shakes hands with itself in memory, since the
 standard library reads a certificate for nobody but a client who verified it. Opens no socket.
 """
 
 import ssl
 from contextlib import suppress
 
+from celery_redis_exporter.records.web_config import TlsConfig
+from celery_redis_exporter.web.tls import as_file
+
 
 class InvalidCertificateError(Exception):
     """Clients refuse the certificate; the text says why."""
 
 
-def valid_until(cert_file: str, key_file: str) -> float:
+def valid_until(config: TlsConfig) -> float:
     """Give the end of the certificate (epoch seconds); raise InvalidCertificateError, OSError for a file."""
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    server.load_cert_chain(cert_file, key_file)
     client.check_hostname = False
-    client.load_verify_locations(cert_file)
+    with as_file(config.cert_file, config.cert) as certificate, as_file(config.key_file, config.key) as key:
+        server.load_cert_chain(certificate, key)
+        client.load_verify_locations(certificate)
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # its own authority may not be in the file
     one, other = ssl.MemoryBIO(), ssl.MemoryBIO()
     inner = client.wrap_bio(one, other)

@@ -58,7 +58,8 @@ class WebConfigOptions(SettingsGroup):
 class WebOptions(SettingsGroup):
     """The HTTP side."""
 
-    listen_address: v.ListenAddress = Field(":9808", description="Address to listen on, HOST:PORT.")
+    listen_address: v.ListenAddress = Field(":9808", description="Address to listen on, HOST:PORT or unix:PATH.")
+    systemd_socket: bool = Field(default=False, description="Listen on the sockets of systemd's socket activation.")
     telemetry_path: v.TelemetryPath = Field("/metrics", description="Path of the metrics.")
     open_health: bool = Field(default=False, description="Ask nobody for a password at /-/healthy.")
     config: WebConfigOptions = WebConfigOptions()

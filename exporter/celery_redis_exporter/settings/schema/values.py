@@ -161,10 +161,14 @@ def _broker_url(value: SecretStr) -> SecretStr:
 
 
 def _listen_address(value: str) -> str:
+    if value.startswith("unix:"):
+        if not value.removeprefix("unix:").removeprefix("//").startswith("/"):
+            raise ValueError("must be unix: and an absolute path, as in unix:/run/celery-redis-exporter/http.sock")
+        return value
     host, mark, port = value.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not mark or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be HOST:PORT or :PORT, as in 127.0.0.1:9808, [::1]:9808 or :9808")
+        raise ValueError("must be HOST:PORT, :PORT or unix:PATH, as in 127.0.0.1:9808, [::1]:9808 or :9808")
     if any(c.isspace() or c in "/@[]" for c in bare) or (bare == host and ":" in host):
         raise ValueError("must be HOST:PORT with an IPv6 address in brackets, as in [::1]:9808")
     return value

@@ -8,6 +8,7 @@ import pytest
 from celery_redis_exporter.cli.check.certificate import InvalidCertificateError, valid_until
 from celery_redis_exporter.cli.check.local import DAY, local_findings
 from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.records.web_config import TlsConfig
 from celery_redis_exporter.settings import load
 from tests.support.certificates import Authority
 from tests.support.fakes import FakeClock
@@ -16,7 +17,7 @@ from tests.support.fakes import FakeClock
 def test_the_end_is_that_of_the_served_certificate(tmp_path: Path) -> None:
     """A certificate made now for 30 days by an authority that is not in its file ends in 30 days."""
     pair = Authority(tmp_path, "authority").issue("exporter")
-    left = valid_until(str(pair.certificate), str(pair.key)) - SystemClock().now()
+    left = valid_until(TlsConfig("web.yml", str(pair.certificate), str(pair.key))) - SystemClock().now()
     assert 29.9 < left / DAY <= 30
 
 
@@ -26,7 +27,7 @@ def test_one_that_is_for_other_purposes_is_refused(tmp_path: Path) -> None:
     new = ("openssl", "req", "-x509", "-key", pair.key, "-out", pair.certificate, "-subj", "/CN=x")
     subprocess.run([*new, "-addext", "extendedKeyUsage=clientAuth"], check=True)
     with pytest.raises(InvalidCertificateError, match="purpose"):
-        valid_until(str(pair.certificate), str(pair.key))
+        valid_until(TlsConfig("web.yml", str(pair.certificate), str(pair.key)))
 
 
 @pytest.mark.parametrize(("days", "code"), [(-40, "valid"), (10, "ends"), (31, "invalid")])

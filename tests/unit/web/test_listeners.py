@@ -1,11 +1,12 @@
 """Addresses: which are taken, and what is said of the others."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.web.server import bind
+from celery_redis_exporter.web.listeners import address_of, adopt_systemd_sockets, bind
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "localhost:0", "0.0.0.0:0", ":0", "[::]:0"])
@@ -57,3 +58,35 @@ def test_an_address_of_another_machine() -> None:
     """An address that this machine does not have is a configuration error with the system's reason."""
     with pytest.raises(ConfigError, match=r"^web.listen-address 192.0.2.1:0: [^\n]*assign[^\n]*; choose another"):
         bind("192.0.2.1:0")
+
+
+@pytest.mark.parametrize("form", ["unix:{}", "unix://{}"])
+def test_a_unix_socket(tmp_path: Path, form: str) -> None:
+    """A path is listened on; a socket that a killed process left there is replaced, one in use is not."""
+    path = tmp_path / "http.sock"
+    for _ in range(2):
+        with bind(form.format(path)) as listener, socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            assert f"unix:{path}" == address_of(listener)
+            with pytest.raises(ConfigError, match=r"^web.listen-address unix:[^\n]*: address already in use; choose"):
+                bind(form.format(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [("missing/http.sock", None, "no such file or directory"), ("file", "x", "address already in use")],
+)
+def test_a_path_that_cannot_be_a_socket(tmp_path: Path, name: str, text: str | None, message: str) -> None:
+    """A missing folder and a file that is no socket are refused; the file stays."""
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        bind(f"unix:{tmp_path / name}")
+    assert text is None or text == (tmp_path / name).read_text()
+
+
+@pytest.mark.parametrize("variables", [{}, {"LISTEN_FDS": "1"}, {"LISTEN_FDS": "1", "LISTEN_PID": "1"}])
+def test_nothing_from_systemd(variables: dict[str, str]) -> None:
+    """Without sockets for this very process the message says what is missing."""
+    with pytest.raises(ConfigError, match=r"^web.systemd_socket: systemd handed no socket over; add a unit"):
+        adopt_systemd_sockets(dict(variables))
