@@ -19,6 +19,7 @@ WRITTEN: dict[str, list[bytes]] = {
             "active": [{"id": "i", "name": "n", "delivery_info": {"exchange": "", "routing_key": "q"}}],
             "scheduled": [{"request": {"id": "i", "name": "n"}}],
             "registered": ["a [rate_limit=10/m]", "b"],
+            "conf": {"broker_transport_options": {"visibility_timeout": 9, "priority_steps": "range(0, 9)"}},
             "ping": {"ok": "pong"},
         }.items()
     ],

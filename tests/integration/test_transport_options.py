@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.celery_workers import WorkerOptions
+from tests.integration.checks import LIVELY, SOUND, findings_of, start_check
 from tests.integration.conftest import Programs
 from tests.integration.exporters import ONE_RUN, ONE_SUCCESS
 from tests.integration.processes import free_port
@@ -63,6 +64,51 @@ def test_a_worker_with_every_option_is_seen_whole(
     gate.touch()
     exporter.agrees("hold_late", ONE_SUCCESS)
     eventually(lambda: exporter.value("celery_unacked_messages") == 0)
+
+
+def test_what_workers_report_is_used(programs: Programs) -> None:
+    """Without settings of its own the exporter takes those that its workers report, which stay while none is online."""
+    server = programs.redis()
+    exporter = programs.listening(server, "--celery.inspect-interval", "1s")
+    assert exporter.value("celery_broker_visibility_timeout_seconds") == 3600
+    day = {"visibility_timeout": 86400, "sep": ":", "priority_steps": range(0, 10, 5)}
+    worker = programs.worker(server, options=WorkerOptions(events=False, settings=_as_json(day)))
+    eventually(lambda: exporter.value("celery_broker_visibility_timeout_seconds") == 86400)
+    app = programs.publisher(server, broker_transport_options=day)
+    for priority in (0, 5, 9):
+        app.send_task("kept", queue="parked", priority=priority)
+    eventually(lambda: exporter.value("celery_queue_length", queue="parked") == 3)
+    assert exporter.value("celery_queue_priority_length", queue="parked", priority="5") == 2
+    hour = {"visibility_timeout": 3600.5}
+    other = programs.worker(server, "other", options=WorkerOptions(settings={"broker_transport_options": hour}))
+    eventually(lambda: exporter.value("celery_broker_visibility_timeout_seconds") == 3600.5)
+    other.process.end()
+    eventually(lambda: exporter.value("celery_broker_visibility_timeout_seconds") == 86400)
+    worker.process.end()
+    eventually(lambda: exporter.value("celery_workers", state="online") == 0)
+    assert exporter.value("celery_broker_visibility_timeout_seconds") == 86400
+
+
+def _as_json(options: dict[str, object]) -> dict[str, object]:
+    """Return Celery's settings with these transport options, a range as list."""
+    steps = options["priority_steps"]
+    assert isinstance(steps, range)
+    return {"broker_transport_options": options | {"priority_steps": list(steps)}}
+
+
+def test_settings_that_workers_contradict_are_found(programs: Programs) -> None:
+    """The exporter's own visibility timeout is in force; check names the workers' one, and the flag that agrees."""
+    server, options = programs.redis(options=SOUND), {"broker_transport_options": {"visibility_timeout": 7200}}
+    worker = programs.worker(server, options=WorkerOptions(settings=options, arguments=LIVELY.arguments))
+    flag = "--broker-transport-options.visibility-timeout"
+    exporter = programs.listening(server, "--celery.inspect-interval", "1s", flag, "1h")
+    eventually(lambda: exporter.value("celery_worker_concurrency", worker=worker.name) == 2)
+    assert exporter.value("celery_broker_visibility_timeout_seconds") == 3600
+    found = findings_of(start_check(programs, server.url(), "--json", "--listen=3s", flag, "1h"))
+    assert [f"{flag}=7200"] == found["settings-visibility-timeout"]["mend"]
+    found = findings_of(start_check(programs, server.url(), "--json", "--listen=3s", flag, "2h"))
+    assert "control-answers" in found
+    assert "settings-visibility-timeout" not in found
 
 
 def test_options_of_celerys_own_are_noted(programs: Programs) -> None:

@@ -15,6 +15,7 @@ from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.state.transport import Transport
 
 
 class Broker(Protocol):
@@ -38,11 +39,13 @@ class Broker(Protocol):
         """Close every connection that nobody else closes; safe from any thread."""
 
 
-def build_broker(settings: Settings, endpoints: Endpoints, queues: Queues, store: Store, clock: Clock) -> Broker:
+def build_broker(  # noqa: PLR0913, PLR0917 -- it connects that much
+    settings: Settings, endpoints: Endpoints, queues: Queues, transport: Transport, store: Store, clock: Clock
+) -> Broker:
     """Build the broker of the settings; raise ConfigError where its library is missing or an option is wrong."""
     target = settings.broker
     if isinstance(target, RedisTarget):
-        return RedisBroker(settings, endpoints, queues, store, clock)
+        return RedisBroker(settings, endpoints, queues, transport, store, clock)
     from celery_redis_exporter.brokers.kombu_broker import KombuBroker  # noqa: PLC0415 -- see the module's docstring
 
     return KombuBroker(settings, target, queues, store, clock)

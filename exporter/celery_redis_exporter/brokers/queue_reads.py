@@ -31,9 +31,12 @@ LIGHT_BYTES = 2 * 1024
 class QueuesRead:
     """Lengths of all known queues, and the age of their next message."""
 
-    def __init__(self, queues: Queues, keys: QueueKeys, store: Store, clock: Clock, *, oldest: bool) -> None:
+    def __init__(
+        self, queues: Queues, keys: Callable[[], QueueKeys], store: Store, clock: Clock, *, oldest: bool
+    ) -> None:
         self._queues = queues
-        self._keys = keys
+        self._keys_now = keys
+        self._keys = keys()
         self._store = store
         self._clock = clock
         self._oldest = oldest
@@ -45,6 +48,7 @@ class QueuesRead:
 
     def commands(self) -> list[Command]:
         """LLEN per queue and step, LINDEX per queue and step in use."""
+        self._follow_keys()
         with self._store.lock:
             names = self._queues.names()
             if self._queues.revision == self._planned and not self._heavy:
@@ -76,6 +80,14 @@ class QueuesRead:
         now = self._clock.now()
         with self._store.lock:
             return self._queues.fold_all(readings, now)
+
+    def _follow_keys(self) -> None:
+        """Start anew when the keys of queues are other ones, as workers reported."""
+        keys = self._keys_now()
+        if keys != self._keys:
+            self._keys, self._planned = keys, -1
+            self._read.clear()
+            self._heavy.clear()
 
     def _keep_only(self, names: set[str]) -> None:
         """Drop what was read of queues that are no longer known."""
@@ -128,13 +140,15 @@ class QueuesRead:
 class UnackedRead:
     """Messages delivered and not acknowledged, against the visibility timeout (seconds)."""
 
-    def __init__(self, keys: QueueKeys, visibility_timeout: float, clock: Clock) -> None:
+    def __init__(self, keys: QueueKeys, visibility_timeout: Callable[[], float], clock: Clock) -> None:
         self._keys = keys
-        self._visibility_timeout = visibility_timeout
+        self._visibility_timeout_now = visibility_timeout
+        self._visibility_timeout = visibility_timeout()
         self._clock = clock
 
     def commands(self) -> list[Command]:
         """HLEN, ZRANGE and ZCOUNT."""
+        self._visibility_timeout = self._visibility_timeout_now()
         return self._keys.unacked_commands(self._clock.now() - self._visibility_timeout)
 
     def samples(self, replies: list[Any]) -> list[Sample]:

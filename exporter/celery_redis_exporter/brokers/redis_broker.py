@@ -1,6 +1,7 @@
 """Redis as broker: binds its event subscription, its scrape, the search for queues, and questions to workers."""
 
 from dataclasses import replace
+from functools import partial
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.brokers.queue_reads import BacklogRead, QueuesRead, UnackedRead
@@ -19,6 +20,7 @@ from celery_redis_exporter.sources.queues import QueueKeys, QueueScan
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.state.transport import Transport
 
 
 def queue_keys(settings: Settings) -> QueueKeys:
@@ -29,16 +31,31 @@ def queue_keys(settings: Settings) -> QueueKeys:
     )
 
 
+def current_keys(keys: QueueKeys, transport: Transport) -> QueueKeys:
+    """Return ``keys`` with the separator and the priority steps that are in force."""
+    options = transport.current
+    return replace(keys, sep=options.sep, priority_steps=options.priority_steps)
+
+
 class RedisBroker:
     """A ``Broker``; ``target`` is where it is, ``keys`` and ``topic`` how Celery names what it keeps there."""
 
-    def __init__(self, settings: Settings, endpoints: Endpoints, queues: Queues, store: Store, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 -- it connects that much
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        queues: Queues,
+        transport: Transport,
+        store: Store,
+        clock: Clock,
+    ) -> None:
         target = self.target = settings.redis_targets[0]
         options, deadline = settings.broker_transport_options, settings.scrape.deadline
         self.topic = Topic(
             settings.event_exchange, options.global_keyprefix, options.fanout_prefix, options.fanout_patterns, target.db
         )
         self.keys = queue_keys(settings)
+        self.current_keys = partial(current_keys, self.keys, transport)
         idle = settings.events.idle_timeout
         stream = EventStream(endpoints.to(target, timeout=idle, db=0), self.topic, idle, clock)
         self.stream: Stream = stream
@@ -46,14 +63,14 @@ class RedisBroker:
         self.subscription = self.topic.pattern
         self.rights = f"ACL SETUSER <user> +psubscribe +ping &{self.topic.pattern}"
         parts: list[ServerRead] = [
-            QueuesRead(queues, self.keys, store, clock, oldest=settings.queues.oldest_message),
-            UnackedRead(self.keys, options.visibility_timeout, clock),
+            QueuesRead(queues, self.current_keys, store, clock, oldest=settings.queues.oldest_message),
+            UnackedRead(self.keys, lambda: transport.current.visibility_timeout, clock),
             BacklogRead(lambda: stream.client_id),
         ]
         self.scrape: Target = RedisTargets(settings, endpoints, clock).server(target, parts)
         self._scan = QueueScan(endpoints.session(target, timeout=deadline), self.keys, deadline)
         self.discovery: QueueDiscovery | None = QueueDiscovery(
-            self._scan, queues, store, clock, BindingRules(settings.event_exchange, options.sep)
+            self._scan, queues, store, clock, BindingRules(settings.event_exchange, lambda: transport.current.sep)
         )
         control = replace(self.topic, event_exchange=f"{settings.control_exchange}.pidbox")
         session = Session(endpoints.to(target, timeout=deadline), clock)

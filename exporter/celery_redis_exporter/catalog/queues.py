@@ -66,9 +66,9 @@ UNACKED_OVERDUE = gauge(
 )
 VISIBILITY_TIMEOUT = gauge(
     "celery_broker_visibility_timeout_seconds",
-    "Visibility timeout that overdue messages are measured against.",
+    "Visibility timeout that overdue messages are measured against: the shortest that workers report, if not set here.",
     (),
-    Own("settings: broker_transport_options.visibility_timeout"),
+    Own("settings: broker_transport_options.visibility_timeout, or inspect conf"),
 )
 REPLY_QUEUES = gauge(
     "celery_reply_queues",

@@ -8,7 +8,7 @@ so is told once, and asking is tried again an hour later.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from math import inf
@@ -41,6 +41,8 @@ TIDY_SECONDS = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
 """Seconds between looks for answers, while some are missing."""
 REFUSED_SECONDS = 3600.0
+ARGUMENTS: Mapping[str, Mapping[str, object]] = {"conf": {"with_defaults": True}}
+"""Arguments of the commands that have some. Without defaults ``conf`` has the settings under any of their old names."""
 INVALID_REASONS = ("envelope", "serializer", "body", "schema", "size", "late", "stranger")
 
 log = structlog.get_logger(__name__)
@@ -305,4 +307,8 @@ def _requests(targets: Sequence[InspectionTarget], token: str) -> list[Request]:
     asked = {
         command: [target.worker for target in targets if command in target.commands] for command in COMMANDS
     }  # fmt: skip
-    return [Request(command, names, f"{token}/{command}") for command, names in asked.items() if names]
+    return [
+        Request(command, names, f"{token}/{command}", ARGUMENTS.get(command, {}))
+        for command, names in asked.items()
+        if names
+    ]

@@ -28,16 +28,16 @@ SEPARATORS_KEPT = 100
 
 @dataclass(frozen=True, slots=True)
 class BindingRules:
-    """How the application writes bindings: its event exchange, and the transport option ``sep``."""
+    """How the application writes bindings: its event exchange, and what returns the transport option ``sep``."""
 
     event_exchange: str
-    separator: str = SEPARATOR
+    separator: Callable[[], str] = lambda: SEPARATOR
 
 
 class QueueDiscovery:
     """Looks for bindings and reply queues every ``interval`` seconds, ``max_keys`` keys at a time.
 
-    ``other_separators`` has the separators that bindings were written with and that are not the one of the settings.
+    ``other_separators`` has the separators that bindings were written with and that are not the one in force.
     """
 
     def __init__(self, scan: QueueScan, queues: Queues, store: Store, clock: Clock, rules: BindingRules) -> None:
@@ -91,10 +91,10 @@ class QueueDiscovery:
                 return
 
     def _decode(self, bindings: Iterable[BoundMember]) -> set[str]:
-        queues = set()
+        queues, separator = set(), self._rules.separator()
         for bound in bindings:
             try:
-                binding = decode_binding(bound.member, self._rules.event_exchange, self._rules.separator)
+                binding = decode_binding(bound.member, self._rules.event_exchange, separator)
             except DecodeError:
                 self._note_invalid(bound.member)
                 continue
@@ -117,7 +117,7 @@ class QueueDiscovery:
         self._note_separator(guess_separator(member))
 
     def _note_separator(self, separator: str | None) -> None:
-        if separator not in {None, self._rules.separator} and len(self.other_separators) < SEPARATORS_KEPT:
+        if separator not in {None, self._rules.separator()} and len(self.other_separators) < SEPARATORS_KEPT:
             self.other_separators.add(separator or "")
 
 

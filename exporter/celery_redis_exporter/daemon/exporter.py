@@ -62,7 +62,8 @@ class Exporter:
         others = {target: redis.server(target) for target in settings.redis_targets if target.name != broker.name}
         read = [broker, *others.values(), *redis.sentinels()]
         self.reads = ServerReads(read, clock, self.supervisor, settings.scrape.freshness)
-        self.key_spaces = KeySpaces(settings, self.endpoints, self.application.queues, store, clock)
+        queues, transport = self.application.queues, self.application.transport
+        self.key_spaces = KeySpaces(settings, self.endpoints, queues, transport, store, clock)
         servers = Servers(clock, settings.redis.assumed_maxmemory)
         self.scrape = Scrape(
             self.reads,

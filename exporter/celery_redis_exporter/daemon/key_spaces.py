@@ -4,12 +4,12 @@ The broker's names are known where the broker is Redis; the databases of all URL
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
-from celery_redis_exporter.brokers.redis_broker import queue_keys
+from celery_redis_exporter.brokers.redis_broker import current_keys, queue_keys
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.key_space import KeySamplingOptions, KeySpace
 from celery_redis_exporter.collectors.key_sweep import KeyNames
@@ -19,19 +19,30 @@ from celery_redis_exporter.decode.key_groups import CeleryNames
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import RedisTarget, Settings, master_options, named_redis_targets
 from celery_redis_exporter.sources.key_space import KeySpaceReader
+from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store
+from celery_redis_exporter.state.transport import Transport
 
 
 class KeySpaces:
     """The samplers; none where ``redis.key_space.interval`` is 0."""
 
-    def __init__(self, settings: Settings, endpoints: Endpoints, queues: Queues, store: Store, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 -- it connects that much
+        self,
+        settings: Settings,
+        endpoints: Endpoints,
+        queues: Queues,
+        transport: Transport,
+        store: Store,
+        clock: Clock,
+    ) -> None:
         wanted = settings.redis.key_space
         self.samplers: list[KeySpace] = []
+        keys = partial(current_keys, queue_keys(settings), transport)
         for target in settings.redis_targets if wanted.interval else ():
             databases = {
-                db: partial(_names, settings, queues if is_broker else None, store)
+                db: partial(_names, settings, queues if is_broker else None, keys, store)
                 for db, is_broker in _databases(settings, target).items()
             }
             session = endpoints.session(target, timeout=settings.scrape.deadline)
@@ -67,13 +78,16 @@ def _databases(settings: Settings, target: RedisTarget) -> dict[int, bool]:
     return found | ({target.db: True} if target.name == settings.broker.name else {})
 
 
-def _names(settings: Settings, queues: Queues | None, store: Store) -> KeyNames:
-    """Give what keys are called; ``queues`` where they are in the same database."""
+def _names(settings: Settings, queues: Queues | None, current: Callable[[], QueueKeys], store: Store) -> KeyNames:
+    """Return what keys are called; ``queues`` where they are in the same database, by the keys that are ``current``."""
     if queues is None:
         return key_names(settings, {})
+    keys = current()
     with store.lock:
         shown = {queue: queues.shown(queue) for queue in queues.names()}
-    return replace(key_names(settings, shown), census=tuple(_census(settings, shown)))
+    names = key_names(settings, shown)
+    celery = replace(names.celery, separator=keys.sep, priority_steps=keys.priority_steps)
+    return replace(names, celery=celery, census=tuple(_census(settings, keys, shown)))
 
 
 def key_names(settings: Settings, queues: Mapping[str, str]) -> KeyNames:
@@ -92,13 +106,11 @@ def key_names(settings: Settings, queues: Mapping[str, str]) -> KeyNames:
     return KeyNames(celery, settings.redis.key_space.groups)
 
 
-def _census(settings: Settings, names: Iterable[str]) -> list[str]:
-    options = settings.broker_transport_options
-    keys = queue_keys(settings)
+def _census(settings: Settings, keys: QueueKeys, names: Iterable[str]) -> list[str]:
     exchanges = (f"{settings.control_exchange}.pidbox", "reply.celery.pidbox", settings.event_exchange)
     return [
-        *(options.global_keyprefix + key for key in (options.unacked_key, options.unacked_index_key)),
+        *(keys.global_keyprefix + key for key in (keys.unacked_key, keys.unacked_index_key)),
         *(keys.binding_of(exchange) for exchange in exchanges),
-        *(keys.list_of(queue, step) for queue in names for step in options.priority_steps),
+        *(keys.list_of(queue, step) for queue in names for step in keys.priority_steps),
         *(keys.binding_of(queue) for queue in names),
     ]

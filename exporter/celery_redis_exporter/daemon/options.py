@@ -18,6 +18,7 @@ from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.series import NewSeries
 from celery_redis_exporter.state.task_series import STATES
 from celery_redis_exporter.state.tracking import TaskLimits
+from celery_redis_exporter.state.transport import KombuOptions, Transport
 from celery_redis_exporter.state.workers import WorkerLimits
 
 
@@ -46,6 +47,12 @@ def control_options(settings: Settings) -> ControlOptions:
     return ControlOptions(
         celery.inspect_interval, celery.inspect_timeout, celery.inspect_max_bytes, enable_events=celery.enable_events
     )
+
+
+def transport(settings: Settings) -> Transport:
+    """Return the transport options until workers report theirs, and for good those that the user set."""
+    own = settings.broker_transport_options
+    return Transport(KombuOptions(own.visibility_timeout, own.sep, own.priority_steps), frozenset(own.model_fields_set))
 
 
 def worker_limits(settings: Settings) -> WorkerLimits:

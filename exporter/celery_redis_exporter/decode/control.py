@@ -7,17 +7,20 @@ sent. Arguments of tasks are skipped unread, and pickle is never loaded.
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Raw
 
 from celery_redis_exporter.decode.envelope import JSON, MALFORMED
+from celery_redis_exporter.decode.queues import SEPARATOR
 from celery_redis_exporter.decode.tolerance import Repairs, TolerantDecoder, mend_json
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.events import Count, Text, Timestamp
-from celery_redis_exporter.records.inspection import ConsumedQueue, ControlReply, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import AppSettings, ConsumedQueue, ControlReply, HeldTask, WorkerStats
 
 POOLS = {
     "celery.concurrency.prefork:TaskPool": "prefork",
@@ -27,6 +30,15 @@ POOLS = {
     "celery.concurrency.eventlet:TaskPool": "eventlet",
 }
 """Celery's pools by their implementation, under the names of its ``--pool``."""
+TRANSPORT_DEFAULTS: Mapping[str, object] = MappingProxyType(
+    {"visibility_timeout": 3600, "sep": SEPARATOR, "priority_steps": [0, 3, 6, 9]}
+)
+"""What kombu does on Redis where a transport option is not set."""
+LONGEST_TIMEOUT = 1e9
+LONGEST_SEPARATOR = 64
+MOST_STEPS, HIGHEST_STEP = 256, 255
+"""AMQP's priorities are bytes."""
+_RANGE = re.compile(r"range\((\d{1,3}), (\d{1,3})(?:, (\d{1,3}))?\)")
 
 
 class _ReplyHeaders(msgspec.Struct, gc=False):
@@ -66,6 +78,20 @@ class _Stats(msgspec.Struct, gc=False):
     uptime: Annotated[float, Meta(ge=0, le=1e10)] | None = None
     rusage: _Usage | str | None = None
     autoscaler: _Autoscaler | None = None
+
+
+class _Conf(msgspec.Struct, gc=False):
+    """Settings of an application, under today's names and under those of Celery 3, which Celery still takes.
+
+    Celery masks what may be a secret, and with it ``global_keyprefix`` and ``unacked_key``.
+    """
+
+    transport: Any = msgspec.field(name="broker_transport_options", default=None)
+    task_events: Any = msgspec.field(name="worker_send_task_events", default=None)
+    sent_events: Any = msgspec.field(name="task_send_sent_event", default=None)
+    old_transport: Any = msgspec.field(name="BROKER_TRANSPORT_OPTIONS", default=None)
+    old_task_events: Any = msgspec.field(name="CELERY_SEND_EVENTS", default=None)
+    old_sent_events: Any = msgspec.field(name="CELERY_SEND_TASK_SENT_EVENT", default=None)
 
 
 class _Exchange(msgspec.Struct, gc=False):
@@ -196,6 +222,42 @@ def _read_stats(stats: _Stats) -> WorkerStats:
     return WorkerStats(name, concurrency, stats.prefetch_count, stats.uptime, max_rss)
 
 
+def _read_conf(conf: _Conf) -> AppSettings:
+    """Return the settings that are used here; kombu's defaults are in force where a transport option is not set."""
+    if conf == _Conf():
+        raise msgspec.ValidationError("no settings of an application")
+    options = conf.old_transport if conf.transport is None else conf.transport
+    events = conf.old_task_events if conf.task_events is None else conf.task_events
+    sent = conf.old_sent_events if conf.sent_events is None else conf.sent_events
+    found = {**TRANSPORT_DEFAULTS, **options} if isinstance(options, dict) else {}
+    return AppSettings(
+        _read_seconds(found.get("visibility_timeout")),
+        _read_separator(found.get("sep")),
+        _read_steps(found.get("priority_steps")),
+        events if isinstance(events, bool) else None,
+        sent if isinstance(sent, bool) else None,
+    )
+
+
+def _read_seconds(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 < value <= LONGEST_TIMEOUT else None  # type: ignore[operator,return-value]
+
+
+def _read_separator(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= LONGEST_SEPARATOR else None
+
+
+def _read_steps(value: object) -> tuple[int, ...] | None:
+    """Return priority steps: a list, or a range, which Celery sends as its text."""
+    if isinstance(value, str) and (found := _RANGE.fullmatch(value)):
+        value = list(range(int(found[1]), int(found[2]), int(found[3] or 1) or 1))
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_STEPS:
+        return None
+    steps = [step for step in value if type(step) is int and 0 <= step <= HIGHEST_STEP]
+    return tuple(sorted(set(steps))) if len(steps) == len(value) else None
+
+
 def _read_queues(queues: list[_Queue]) -> list[ConsumedQueue]:
     return [_read_queue(queue, queue.exchange or _Exchange()) for queue in queues]
 
@@ -239,6 +301,7 @@ _FORMS: Mapping[str, tuple[Any, Callable[[Any], object]]] = {
     "reserved": (list[_Request], _read_requests),
     "active": (list[_Request], _read_requests),
     "registered": (list[Text], _read_registered),
+    "conf": (_Conf, _read_conf),
     "ping": (_Pong, bool),
 }
 _READERS = {command: read for command, (_, read) in _FORMS.items()}

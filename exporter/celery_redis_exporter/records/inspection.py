@@ -38,6 +38,20 @@ class WorkerStats(NamedTuple):
     max_rss: int | None = None
 
 
+class AppSettings(NamedTuple):
+    """What a worker reports of its Celery settings; None where it reports nothing that can be read.
+
+    The first three are transport options of Redis, in ``visibility_timeout`` as seconds. Nothing else of the settings
+    is kept.
+    """
+
+    visibility_timeout: float | None = None
+    sep: str | None = None
+    priority_steps: tuple[int, ...] | None = None
+    sends_task_events: bool | None = None
+    sends_sent_events: bool | None = None
+
+
 class Answers(Struct):
     """One worker's answers of a round, by inspect command; None where it was not asked or did not answer."""
 
@@ -47,6 +61,7 @@ class Answers(Struct):
     reserved: list[HeldTask] | None = None
     active: list[HeldTask] | None = None
     registered: list[str] | None = None
+    conf: AppSettings | None = None
 
     def add(self, command: str, answer: object) -> None:
         """Add the answer to one command; ``answer`` has the type of the field called ``command``."""

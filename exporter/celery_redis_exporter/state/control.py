@@ -16,12 +16,13 @@ from celery_redis_exporter.records.replies import DIRECT, Route
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.task import Worker
 from celery_redis_exporter.state.tasks import Tasks
-from celery_redis_exporter.state.worker import UNTOLD, Presence, Setup
+from celery_redis_exporter.state.transport import Transport
+from celery_redis_exporter.state.worker import UNTOLD, Presence, Questions, Setup
 from celery_redis_exporter.state.workers import Workers
 
 ROUTINE = ("stats", "active_queues", "scheduled", "reserved")
 """Asked in every round. A task goes from scheduled to reserved to active, so asked in this order none slips through."""
-INTRODUCTION = ("active", "registered")
+INTRODUCTION = ("active", "registered", "conf")
 """Asked besides, until a process of a worker has answered: it does not change, or events tell it from then on."""
 COMMANDS = (*ROUTINE, *INTRODUCTION)
 REPEATS = (2.0, 5.0, 10.0)
@@ -47,13 +48,21 @@ class InspectionTarget(NamedTuple):
 
 
 class Inspection:
-    """Asks workers what their events do not tell, and ``beats`` whether they live."""
+    """Asks workers what their events do not tell, and ``beats`` whether they live; ``transport`` learns of them."""
 
-    def __init__(self, workers: Workers, tasks: Tasks, clock: Clock, beats: Beats | None = None) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        tasks: Tasks,
+        clock: Clock,
+        beats: Beats | None = None,
+        transport: Transport | None = None,
+    ) -> None:
         self.beats = beats
         self._workers = workers
         self._tasks = tasks
         self._clock = clock
+        self._transport = transport
         self._foreseen: frozenset[tuple[frozenset[str], tuple[str, ...] | None]] = frozenset()
         self._registers: dict[frozenset[str], frozenset[str]] = {}
         self._revision = -1  # of the workers, when their tasks were foreseen
@@ -70,9 +79,7 @@ class Inspection:
             if everyone or (not worker.questions.asked and now >= worker.questions.due):
                 if worker.questions.due < 0:
                     worker.questions.first = now
-                questions = worker.questions
-                commands = ROUTINE if questions.asked and questions.registered is not None else COMMANDS
-                found.append(InspectionTarget(worker.name, commands))
+                found.append(InspectionTarget(worker.name, _commands(worker.questions)))
             elif worker.doubt is not None and now - worker.questions.active_asked >= DOUBT_INTERVAL:
                 worker.questions.active_asked = now
                 found.append(InspectionTarget(worker.name, DOUBT))
@@ -98,11 +105,16 @@ class Inspection:
             names = frozenset(answers.registered)
             worker.questions.registered = self._registers.setdefault(names, names)
             self._revision = -1
+        if answers.conf is not None:
+            worker.questions.conf = answers.conf
+            self._revision = -1
         if "active" in target.commands:
             self._seed(worker, answers)
 
     def foresee(self) -> None:
-        """Create the counters of tasks that are registered and were not seen yet, at 0.
+        """Take note of what workers that came or went mean for transport options and for tasks to come.
+
+        Create the counters of tasks that are registered and were not seen yet, at 0.
 
         A task's queue is only certain where every worker that registers it consumes one and the same queue, and
         tells so: other fleets get their counters with the first event, because a series under a wrong queue would
@@ -112,6 +124,9 @@ class Inspection:
         if self._revision == self._workers.revision:
             return
         self._revision = self._workers.revision
+        if self._transport is not None:
+            confs = (worker.questions.conf for worker in self._workers.online())
+            self._transport.learn(conf for conf in confs if conf is not None)
         told = [worker for worker in self._workers.online() if worker.questions.registered and sends_events(worker)]
         fleet = frozenset((worker.questions.registered or frozenset(), worker.setup.queues) for worker in told)
         if fleet == self._foreseen:
@@ -186,6 +201,13 @@ class Inspection:
         if answers.active_queues is not None and answers.active is not None:
             worker.seeding_until = 0.0
             self._tasks.hasten(worker)
+
+
+def _commands(questions: Questions) -> tuple[str, ...]:
+    """Return what a worker is asked: all, until it answered what does not change."""
+    if not questions.asked or questions.registered is None:
+        return COMMANDS
+    return ROUTINE if questions.conf is not None else (*ROUTINE, "conf")
 
 
 def sends_events(worker: Worker) -> bool | None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
+from celery_redis_exporter.records.inspection import AppSettings
+
 
 class Presence(enum.StrEnum):
     """Where a worker is."""
@@ -44,8 +46,9 @@ class Questions:
 
     ``asked`` is False until it answered all first questions, or was asked them often enough: at ``first`` and, now for
     the ``repeats``th time, at ``due`` (monotonic). ``unanswered`` is how often it was asked since its last answer.
-    ``registered`` are its tasks, None until it told; ``nudged`` is when it was last told to send task events
-    (monotonic). ``active_asked`` is when it was last asked which tasks it executes, because of a doubt (monotonic).
+    ``registered`` are its tasks, ``conf`` its settings, None until it told; ``nudged`` is when it was last told to send
+    task events (monotonic). ``active_asked`` is when it was last asked which tasks it executes, because of a doubt
+    (monotonic).
     """
 
     asked: bool = False
@@ -54,5 +57,6 @@ class Questions:
     repeats: int = 0
     unanswered: int = 0
     registered: frozenset[str] | None = None
+    conf: AppSettings | None = None
     nudged: float = -inf
     active_asked: float = -inf

@@ -14,7 +14,7 @@ MESSAGE = b'{"body": "", "headers": {"id": "a"}}'
 
 def make(lab: Lab, names: list[str], keys: QueueKeys = KEYS) -> QueuesRead:
     """The part for these queues."""
-    return QueuesRead(Queues(lab.tasks, names, 10), keys, lab.store, lab.clock, oldest=True)
+    return QueuesRead(Queues(lab.tasks, names, 10), lambda: keys, lab.store, lab.clock, oldest=True)
 
 
 def found(part: QueuesRead, replies: list[object]) -> dict[tuple[str, ...], Reading]:
@@ -106,7 +106,7 @@ def test_a_queue_is_asked_for_as_soon_as_a_task_names_it() -> None:
 def test_unacked() -> None:
     """Unacknowledged messages: count, age of the oldest, overdue ones; asked against the visibility timeout."""
     lab = Lab()
-    part = UnackedRead(KEYS, 3600, lab.clock)
+    part = UnackedRead(KEYS, lambda: 3600, lab.clock)
     cutoff = lab.clock.epoch - 3600
     assert ("ZCOUNT", "unacked_index", "-inf", cutoff) == part.commands()[2]
     oldest = [b"tag", str(lab.clock.epoch - 90).encode()]
@@ -119,7 +119,7 @@ def test_unacked() -> None:
 
 def test_unacked_none_and_refused() -> None:
     """Nothing unacknowledged is age 0; what is refused has no sample."""
-    part = UnackedRead(KEYS, 3600, Lab().clock)
+    part = UnackedRead(KEYS, lambda: 3600, Lab().clock)
     empty = {sample.metric.name: sample.value for sample in part.samples([0, [], 0])}
     assert 0 == empty["celery_unacked_oldest_age_seconds"]
     refused = {sample.metric.name for sample in part.samples([Refusal("NOPERM")] * 3)}

@@ -15,7 +15,7 @@ from celery_redis_exporter.collectors.control import BATCH, COLLECTOR, REFUSED_S
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.events import TaskSent
 from celery_redis_exporter.sources.control import MAT_SECONDS, Request
-from celery_redis_exporter.state.control import COMMANDS, SEEDING_SECONDS, Inspection
+from celery_redis_exporter.state.control import COMMANDS, ROUTINE, SEEDING_SECONDS, Inspection
 from tests.support.lab import W1, W2, Lab
 from tests.support.options import control_options
 
@@ -23,6 +23,7 @@ ANSWERS: dict[str, object] = {
     "stats": {"pool": {"implementation": "celery.concurrency.solo:TaskPool", "max-concurrency": 1}},
     "active_queues": [{"name": "mail", "exchange": {"name": "media", "type": "topic"}, "routing_key": "media.#"}],
     "scheduled": [], "reserved": [], "active": [], "registered": ["t"],
+    "conf": {"worker_send_task_events": True},
 }  # fmt: skip
 
 
@@ -142,7 +143,7 @@ def test_a_round() -> None:
         (sent.command, sent.destination) for sent in trial.control_client.sent
     ]
     assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1) == trial.lab.value(rows.WORKER_CONCURRENCY, W2)
-    assert ["open", "send", *["receive"] * 6, "settle"] == trial.control_client.calls
+    assert ["open", "send", *["receive"] * 7, "settle"] == trial.control_client.calls
     assert trial.lab.clock.monotonic() - began == sum(stop.waited)
     assert {0} == trial.missing()
     assert 0 == trial.lab.value(task_rows.TASKS, "t", "mail", "failure")
@@ -170,7 +171,7 @@ def test_rounds_come_at_their_interval() -> None:
     """All workers are asked once in an interval, the routine only after the first time."""
     trial = Round(W1)
     trial.run(61, lambda: trial.lab.beat(worker=W1))
-    assert 2 * len(COMMANDS) - 2 == len(trial.control_client.sent)
+    assert len(COMMANDS) + len(ROUTINE) == len(trial.control_client.sent)
 
 
 def test_new_workers_are_asked_between_rounds() -> None:

@@ -47,7 +47,7 @@ def junk(member: bytes) -> BoundMember:
 
 def discovery_of(lab: Lab, queues: Queues, *script: ScanBatch | SourceError, sep: str = "\x06\x16") -> QueueDiscovery:
     """A discovery that reads these batches."""
-    rules = BindingRules("celeryev", sep)
+    rules = BindingRules("celeryev", lambda: sep)
     return QueueDiscovery(cast("QueueScan", ScriptedScan(*script)), queues, lab.store, lab.clock, rules)
 
 

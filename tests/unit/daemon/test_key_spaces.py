@@ -3,7 +3,7 @@
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.collectors.key_sweep import KeyBudget
 from celery_redis_exporter.daemon.key_spaces import KeySpaces
-from celery_redis_exporter.daemon.options import task_limits
+from celery_redis_exporter.daemon.options import task_limits, transport
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.state.queues import Queues
 from tests.support.fakes import FakeClock
@@ -17,7 +17,9 @@ def build(*flags: str, queues: tuple[str, ...] = ()) -> KeySpaces:
     settings = load(flags, {})
     lab = Lab(task_limits(settings))
     clock = FakeClock()
-    return KeySpaces(settings, Endpoints(settings, clock), Queues(lab.tasks, queues, 10), lab.store, clock)
+    return KeySpaces(
+        settings, Endpoints(settings, clock), Queues(lab.tasks, queues, 10), transport(settings), lab.store, clock
+    )
 
 
 def databases(*flags: str) -> dict[str, set[int]]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.decode.control import decode_reply
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records.inspection import ConsumedQueue, ControlReply, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import AppSettings, ConsumedQueue, ControlReply, HeldTask, WorkerStats
 
 # As Celery 5.7 answers, shortened by what is not read.
 STATS: dict[str, Any] = {
@@ -142,3 +142,63 @@ def test_any_body(body: bytes, command: str) -> None:
     for payload in (body, envelope(body, command), envelope(body, command, "application/x-msgpack")):
         with contextlib.suppress(DecodeError):
             decode_reply(payload)
+
+
+# As Celery 5.7 answers to conf with its defaults, shortened by what is not read; Celery masks what may be a secret.
+CONF: dict[str, Any] = {
+    "broker_transport_options": {"visibility_timeout": 86400, "global_keyprefix": "********"},
+    "broker_url": "redis://:********@host:6379/0", "result_backend": "db+postgresql://airflow:********@host/db",
+    "worker_send_task_events": False, "task_send_sent_event": True, "task_routes": "<function route at 0x7f>",
+    "beat_schedule": {"nightly": {"task": "proj.add", "schedule": "<crontab: 0 3 * * *>"}}, "imports": [], "1": None,
+}  # fmt: skip
+DEFAULT_STEPS = (0, 3, 6, 9)
+READ = AppSettings(86400, "\x06\x16", DEFAULT_STEPS, sends_task_events=False, sends_sent_events=True)
+UNREAD = READ._replace(visibility_timeout=None, sep=None, priority_steps=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, READ),
+        ({"broker_transport_options": {}}, READ._replace(visibility_timeout=3600)),
+        (
+            {"broker_transport_options": {"sep": ":", "priority_steps": "range(0, 10, 5)", "visibility_timeout": 0.5}},
+            READ._replace(visibility_timeout=0.5, sep=":", priority_steps=(0, 5)),
+        ),
+        (
+            {"broker_transport_options": {"sep": "", "priority_steps": [0, "x"], "visibility_timeout": "PT1H"}},
+            UNREAD,
+        ),
+        (
+            {"broker_transport_options": {"sep": 5, "priority_steps": [], "visibility_timeout": True}},
+            UNREAD,
+        ),
+        (
+            {"broker_transport_options": "********", "worker_send_task_events": "yes", "task_send_sent_event": [1]},
+            AppSettings(),
+        ),
+        (
+            {"broker_transport_options": {"visibility_timeout": float("nan"), "priority_steps": [3, 0, 256]}},
+            UNREAD._replace(sep="\x06\x16"),
+        ),
+    ],
+    ids=["airflow", "defaults", "documented", "other shapes", "odd values", "masked", "not standard"],
+)
+def test_conf(changes: dict[str, Any], expected: AppSettings) -> None:
+    """Of an application's settings a few are kept, with kombu's defaults; what can't be read costs itself alone."""
+    reply = decode_reply(answer("conf", CONF | changes))
+    assert expected == reply.answer
+    assert "****" not in repr(reply)
+
+
+def test_conf_under_old_names() -> None:
+    """An application that is configured by Celery 3's names reports the same under these."""
+    old = {"BROKER_TRANSPORT_OPTIONS": {"visibility_timeout": 7}, "CELERY_SEND_EVENTS": True, "BROKER_USE_SSL": False}
+    expected = AppSettings(7, "\x06\x16", DEFAULT_STEPS, sends_task_events=True)
+    assert expected == decode_reply(answer("conf", old)).answer
+
+
+def test_what_is_no_conf() -> None:
+    """An error in the place of the settings is refused, not taken for settings without values."""
+    with pytest.raises(DecodeError, match="conf"):
+        decode_reply(answer("conf", {"error": "no"}))

@@ -6,7 +6,7 @@ from celery_redis_exporter.catalog import Metric, internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.events import WorkerHeartbeat
-from celery_redis_exporter.records.inspection import Answers, ConsumedQueue, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import Answers, AppSettings, ConsumedQueue, HeldTask, WorkerStats
 from celery_redis_exporter.state.control import (
     COMMANDS,
     NUDGE_SECONDS,
@@ -40,6 +40,7 @@ class Asking(Lab):
         """Fold a worker's answers to all commands; an unnamed one is as of an idle worker."""
         idle: dict[str, object] = {
             "stats": STATS, "active_queues": [MAIL], "scheduled": [], "reserved": [], "active": [], "registered": [],
+            "conf": AppSettings(),
         }  # fmt: skip
         self.inspection.fold(InspectionTarget(worker, COMMANDS), Answers(**{**idle, **given}))  # type: ignore[arg-type]
 

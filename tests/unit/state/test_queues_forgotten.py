@@ -290,7 +290,7 @@ def test_rewritten_queues_are_forgotten_too() -> None:
 def test_nothing_is_kept_of_forgotten_queues() -> None:
     """A thousand queues that come and go leave nothing behind in what reads them."""
     site = Site(limit=1000)
-    part = QueuesRead(site.queues, queue_keys(priority_steps=(0,)), site.store, site.clock, oldest=True)
+    part = QueuesRead(site.queues, lambda: queue_keys(priority_steps=(0,)), site.store, site.clock, oldest=True)
     site.queues.add(f"w{number}.dq2" for number in range(1000))
     assert 2000 == len(part.commands())
     part.samples([0, None] * 1000)

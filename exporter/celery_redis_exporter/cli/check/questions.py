@@ -15,15 +15,16 @@ from math import inf
 from celery_redis_exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
+from celery_redis_exporter.cli.check.conf import conf_findings
 from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.heard import Heard
 from celery_redis_exporter.cli.check.workers import name_some
-from celery_redis_exporter.collectors.control import BATCH, ask, read_answer
+from celery_redis_exporter.collectors.control import ARGUMENTS, BATCH, ask, read_answer
 from celery_redis_exporter.errors import DecodeError, SourceError
-from celery_redis_exporter.records.inspection import ConsumedQueue
+from celery_redis_exporter.records.inspection import Answers
 from celery_redis_exporter.sources.control import Request
 
-TOKEN, COMMAND = "check", "active_queues"
+TOKEN, COMMANDS = "check", ("active_queues", "conf")
 SETTLED_SECONDS = 2.0
 """Time after which a task that was taken from its queue has been reported by its worker."""
 
@@ -39,7 +40,10 @@ def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
         except SourceError as error:
             yield _refused(checkup, error)
         else:
-            queues |= answered
+            queues |= {name: _queues_of(answers) for name, answers in answered.items()}
+            confs = {name: answers.conf for name, answers in answered.items() if answers.conf is not None}
+            checkup.application.transport.learn(confs.values())
+            yield from conf_findings(checkup.settings, confs, heard)
             silent = sorted(heard.workers.keys() - answered.keys())
             if silent:
                 lines = 'accept_content = ["json"]', "worker_enable_remote_control = True"
@@ -78,30 +82,38 @@ def _refused(checkup: Checkup, error: SourceError) -> Finding:
     return rows.CONTROL_DENIED.found("control", str(error), line)
 
 
-def _ask_all(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str] | None]:
-    """Return the queues of the workers that answered; raise SourceError."""
-    control_client, answered = checkup.broker.control_client, dict[str, frozenset[str] | None]()
+def _ask_all(checkup: Checkup, names: Sequence[str]) -> dict[str, Answers]:
+    """Return the answers of the workers that gave any; raise SourceError."""
+    control_client, answered = checkup.broker.control_client, dict[str, Answers]()
     try:
         for first in range(0, len(names), BATCH):
             answered |= _ask(checkup, names[first : first + BATCH])
-        control_client.settle(complete=len(answered) == len(names))
+        complete = len(answered) == len(names) and all(_is_complete(answers) for answers in answered.values())
+        control_client.settle(complete=complete)
     finally:
         control_client.close()
     return answered
 
 
-def _ask(checkup: Checkup, names: Sequence[str]) -> dict[str, frozenset[str] | None]:
-    celery, found = checkup.settings.celery, dict[str, frozenset[str] | None]()
-    request = Request(COMMAND, names, f"{TOKEN}/{COMMAND}")
-    for payloads in ask(checkup.broker.control_client, [request], celery.inspect_timeout, checkup.clock, checkup.stop):
+def _ask(checkup: Checkup, names: Sequence[str]) -> dict[str, Answers]:
+    celery, found = checkup.settings.celery, dict[str, Answers]()
+    requests = [Request(command, names, f"{TOKEN}/{command}", ARGUMENTS.get(command, {})) for command in COMMANDS]
+    for payloads in ask(checkup.broker.control_client, requests, celery.inspect_timeout, checkup.clock, checkup.stop):
         for payload in payloads:
             with suppress(DecodeError):
                 reply = read_answer(payload, TOKEN, celery.inspect_max_bytes)
-                queues = reply.answer if isinstance(reply.answer, list) else []
-                found[reply.worker] = frozenset(queue.name for queue in queues if isinstance(queue, ConsumedQueue))
-        if found.keys() >= set(names):
+                found.setdefault(reply.worker, Answers()).add(reply.command, reply.answer)
+        if all(name in found and _is_complete(found[name]) for name in names):
             break
     return found
+
+
+def _is_complete(answers: Answers) -> bool:
+    return all(getattr(answers, command) is not None for command in COMMANDS)
+
+
+def _queues_of(answers: Answers) -> frozenset[str] | None:
+    return None if answers.active_queues is None else frozenset(queue.name for queue in answers.active_queues)
 
 
 def _queue_findings(
@@ -133,9 +145,9 @@ def _separator_findings(checkup: Checkup) -> Iterator[Finding]:
     discovery = checkup.broker.discovery
     others = sorted(discovery.other_separators) if discovery is not None else []
     if others:
-        own, shown = checkup.settings.broker_transport_options.sep, ", ".join(repr(other) for other in others)
+        own, shown = checkup.application.transport.current.sep, ", ".join(repr(other) for other in others)
         line = f"--broker-transport-options.sep={shlex.quote(others[0])}"
-        text = f"bindings are written with {shown}; sep is {own!r} here"
+        text = f"bindings are written with {shown}; sep is {own!r}"
         yield rows.OTHER_SEPARATOR.found("queues", text, *([line] if others[0].isprintable() else []))
 
 

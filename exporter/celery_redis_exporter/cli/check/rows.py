@@ -186,6 +186,32 @@ CONTROL_BROKEN = FindingRow(
 CONTROL_OFF = FindingRow(
     "control-off", "note", "nobody is asked, as the settings want it", "celery.inspect_interval is 0"
 )
+CONF_TIMEOUT = FindingRow(
+    "settings-visibility-timeout", "warn", "visibility_timeout is set here, and workers have another one",
+    "CeleryTaskNearVisibilityTimeout and celery_unacked_overdue_messages go by the exporter's setting; without it they"
+    " go by what workers report",
+)  # fmt: skip
+CONF_SEPARATOR = FindingRow(
+    "settings-sep", "warn", "sep is set here, and workers have another one",
+    "messages with a priority are not counted; without the setting what workers report is used",
+)  # fmt: skip
+CONF_STEPS = FindingRow(
+    "settings-priority-steps", "warn", "priority_steps are set here, and workers have others",
+    "messages of the steps that are missing here are not counted; without the setting those of all workers are used",
+)  # fmt: skip
+CONF_DIFFERS = FindingRow(
+    "workers-differ", "warn", "workers have different broker_transport_options",
+    "the worker with the shortest visibility_timeout delivers the messages of all again, and messages with a priority"
+    " are found by workers with the same sep and priority_steps only",
+)  # fmt: skip
+CONF_EVENTS = FindingRow(
+    "worker-task-events-unset", "note", "worker_send_task_events is off in workers that sent no task event meanwhile",
+    "they send task events if they were started with -E, which an idle worker does not show",
+)  # fmt: skip
+CONF_SENT = FindingRow(
+    "worker-task-sent-unset", "note", "task_send_sent_event is off in workers, and no task-sent was heard",
+    "tasks that they publish are not announced; publishers that share their settings announce none either",
+)  # fmt: skip
 CONSUMED = FindingRow("queues-consumed", "ok", "every queue with messages has a consumer")
 OTHER_SEPARATOR = FindingRow(
     "queues-other-separator", "warn", "bindings are written with another separator than the settings have",
@@ -211,5 +237,6 @@ ROWS: tuple[FindingRow, ...] = (
     WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD,
     TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_UNKNOWN, TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN, UNRECEIVED,
     CONTROL_ANSWERS, CONTROL_SILENT, CONTROL_DENIED, CONTROL_BROKEN, CONTROL_OFF,
+    CONF_TIMEOUT, CONF_SEPARATOR, CONF_STEPS, CONF_DIFFERS, CONF_EVENTS, CONF_SENT,
     CONSUMED, OTHER_SEPARATOR, UNCONSUMED, CONSUMERS_UNKNOWN,
 )  # fmt: skip

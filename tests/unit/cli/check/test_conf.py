@@ -1,0 +1,52 @@
+"""What check makes of the settings that workers report."""
+
+import pytest
+
+from celery_redis_exporter.cli.check.conf import conf_findings
+from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.records.events import TaskSent, TaskStarted
+from celery_redis_exporter.records.inspection import AppSettings
+from celery_redis_exporter.settings import load
+
+W1, W2 = "w1@host", "w2@host"
+SAME = AppSettings(3600, "\x06\x16", (0, 3, 6, 9), sends_task_events=True, sends_sent_events=True)
+LONG = SAME._replace(visibility_timeout=86400.0)
+FLAG = "--broker-transport-options."
+HOUR, DAY = f"{FLAG}visibility-timeout=1h", f"{FLAG}visibility-timeout=86400"
+QUIET = SAME._replace(sends_task_events=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "confs", "expected"),
+    [
+        ((), {W1: LONG}, {}),
+        ((HOUR,), {W1: LONG}, {"settings-visibility-timeout": DAY}),
+        ((f"{FLAG}visibility-timeout=24h",), {W1: LONG}, {}),
+        ((f"{FLAG}sep=|",), {W1: SAME._replace(sep=":")}, {"settings-sep": f"{FLAG}sep=:"}),
+        ((f"{FLAG}priority-steps=0,9",), {W1: SAME}, {"settings-priority-steps": f"{FLAG}priority-steps=0,3,6,9"}),
+        ((f"{FLAG}visibility-timeout=1h",), {W1: AppSettings()}, {}),
+        ((), {W1: LONG, W2: SAME}, {"workers-differ": "broker_transport_options = {'visibility_timeout': VALUE}"}),
+        (("--broker-url=amqp://localhost",), {W1: LONG, W2: SAME}, {}),
+        (
+            (),
+            {W1: QUIET},
+            {"worker-task-events-unset": "worker_send_task_events = True"},
+        ),
+        ((), {W1: SAME._replace(sends_sent_events=False)}, {"worker-task-sent-unset": "task_send_sent_event = True"}),
+    ],
+    ids=["not set here", "timeout", "same", "sep", "steps", "unreadable", "differ", "rabbitmq", "no events", "no sent"],
+)
+def test_differences(flags: tuple[str, ...], confs: dict[str, AppSettings], expected: dict[str, str]) -> None:
+    """A setting that workers contradict is named with the flag that agrees with them, one that is not set is none."""
+    found = list(conf_findings(load(flags, {}), confs, Heard()))
+    assert expected == {finding.code: finding.lines[0] for finding in found}
+    assert all(W1 in finding.text for finding in found)
+
+
+def test_what_was_heard_is_not_doubted() -> None:
+    """A worker whose task events were heard was started with -E, and task-sent that was heard is on."""
+    heard = Heard()
+    heard.fold(TaskSent("u", 1.0, "t"), 1.0)
+    heard.fold(TaskStarted("u", 1.0, W1), 1.0)
+    conf = SAME._replace(sends_task_events=False, sends_sent_events=False)
+    assert [] == list(conf_findings(load([], {}), {W1: conf}, heard))
