@@ -41,7 +41,10 @@ TIDY_SECONDS = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
 """Seconds between looks for answers, while some are missing."""
 REFUSED_SECONDS = 3600.0
-ARGUMENTS: Mapping[str, Mapping[str, object]] = {"conf": {"with_defaults": True}}
+ARGUMENTS: Mapping[str, Mapping[str, object]] = {
+    "conf": {"with_defaults": True},
+    "registered": {"taskinfoitems": ["send_events"]},
+}
 """Arguments of the commands that have some. Without defaults ``conf`` has the settings under any of their old names."""
 INVALID_REASONS = ("envelope", "serializer", "body", "schema", "size", "late", "stranger")
 

@@ -20,7 +20,14 @@ from celery_redis_exporter.decode.queues import SEPARATOR
 from celery_redis_exporter.decode.tolerance import Repairs, TolerantDecoder, mend_json
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.events import Count, Text, Timestamp
-from celery_redis_exporter.records.inspection import AppSettings, ConsumedQueue, ControlReply, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import (
+    AppSettings,
+    ConsumedQueue,
+    ControlReply,
+    HeldTask,
+    RegisteredTask,
+    WorkerStats,
+)
 
 POOLS = {
     "celery.concurrency.prefork:TaskPool": "prefork",
@@ -38,6 +45,8 @@ LONGEST_TIMEOUT = 1e9
 LONGEST_SEPARATOR = 64
 MOST_STEPS, HIGHEST_STEP = 256, 255
 """AMQP's priorities are bytes."""
+SILENT = "send_events=False"
+"""What is behind the name of a registered task that sends no events."""
 _RANGE = re.compile(r"range\((\d{1,3}), (\d{1,3})(?:, (\d{1,3}))?\)")
 
 
@@ -78,6 +87,7 @@ class _Stats(msgspec.Struct, gc=False):
     uptime: Annotated[float, Meta(ge=0, le=1e10)] | None = None
     rusage: _Usage | str | None = None
     autoscaler: _Autoscaler | None = None
+    total: dict[str, Count] | None = None
 
 
 class _Conf(msgspec.Struct, gc=False):
@@ -178,7 +188,7 @@ def _decode_tolerantly(command: str, content_type: str, body: bytes) -> tuple[st
     if kind is None:
         answer = tolerant.read(form, raw, repairs)
     elif kind is Text:
-        answer = [repairs.cut_name(_without_options(name)) for name in _texts(tolerant, raw, repairs)]
+        answer = [_cut_task(task, repairs) for task in _texts(tolerant, raw, repairs)]
     else:
         answer = [tolerant.read(kind, item, repairs) for item in tolerant.items(raw)]
     return repairs.cut_name(worker), read(answer), repairs
@@ -219,7 +229,7 @@ def _read_stats(stats: _Stats) -> WorkerStats:
     max_rss = stats.rusage.maxrss if isinstance(stats.rusage, _Usage) else None
     implementation = pool.implementation or ""
     name = POOLS.get(implementation, implementation)
-    return WorkerStats(name, concurrency, stats.prefetch_count, stats.uptime, max_rss)
+    return WorkerStats(name, concurrency, stats.prefetch_count, stats.uptime, max_rss, stats.total)
 
 
 def _read_conf(conf: _Conf) -> AppSettings:
@@ -281,13 +291,19 @@ def _read_request(request: _Request) -> HeldTask:
     )  # fmt: skip
 
 
-def _read_registered(tasks: list[str]) -> list[str]:
-    """Return the names without the ``[rate_limit=10/m]`` behind them."""
-    return [_without_options(task) for task in tasks]
+def _read_registered(tasks: list[str]) -> list[RegisteredTask]:
+    return [RegisteredTask(name, SILENT not in options) for name, options in map(_split_options, tasks)]
 
 
-def _without_options(task: str) -> str:
-    return task.rpartition(" [")[0] if task.endswith("]") else task
+def _split_options(task: str) -> tuple[str, str]:
+    """Split a registered task into its name and what is behind it, as in ``proj.add [send_events=True]``."""
+    name, bracket, options = task.rpartition(" [")
+    return (name, bracket + options) if bracket and task.endswith("]") else (task, "")
+
+
+def _cut_task(task: str, repairs: Repairs) -> str:
+    name, options = _split_options(task)
+    return repairs.cut_name(name) + options
 
 
 class _Pong(msgspec.Struct, gc=False):

@@ -1,5 +1,6 @@
 """Records of what workers answer to Celery's inspect commands; data only."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -29,6 +30,7 @@ class WorkerStats(NamedTuple):
 
     ``pool`` is empty where the worker does not report it (Celery 5.2 and earlier). ``uptime`` is in seconds.
     ``max_rss`` is in the unit of the worker's system: kilobytes, bytes on macOS.
+    ``totals`` are executions by task name.
     """
 
     pool: str
@@ -36,6 +38,14 @@ class WorkerStats(NamedTuple):
     prefetch_count: int | None = None
     uptime: float | None = None
     max_rss: int | None = None
+    totals: Mapping[str, int] | None = None
+
+
+class RegisteredTask(NamedTuple):
+    """A task that a worker can execute, and whether its executions send events."""
+
+    name: str
+    sends_events: bool = True
 
 
 class AppSettings(NamedTuple):
@@ -60,7 +70,7 @@ class Answers(Struct):
     scheduled: list[HeldTask] | None = None
     reserved: list[HeldTask] | None = None
     active: list[HeldTask] | None = None
-    registered: list[str] | None = None
+    registered: list[RegisteredTask] | None = None
     conf: AppSettings | None = None
 
     def add(self, command: str, answer: object) -> None:

@@ -5,15 +5,16 @@ zero. Not thread-safe: see state.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from celery_redis_exporter.catalog import UNKNOWN
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records.inspection import Answers, ConsumedQueue, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import Answers, ConsumedQueue, HeldTask, RegisteredTask, WorkerStats
 from celery_redis_exporter.records.replies import DIRECT, Route
 from celery_redis_exporter.state.beats import Beats
+from celery_redis_exporter.state.eventless import EventlessTasks
 from celery_redis_exporter.state.task import Worker
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.transport import Transport
@@ -102,12 +103,13 @@ class Inspection:
         self._workers.show(worker, rows.WORKER_RESERVED, None if answers.reserved is None else len(answers.reserved))
         self._workers.show(worker, rows.WORKER_SCHEDULED, None if answers.scheduled is None else len(answers.scheduled))
         if answers.registered is not None:
-            names = frozenset(answers.registered)
-            worker.questions.registered = self._registers.setdefault(names, names)
+            self._note_tasks(worker, answers.registered)
             self._revision = -1
         if answers.conf is not None:
             worker.questions.conf = answers.conf
             self._revision = -1
+        if stats is not None and stats.totals is not None:
+            self._workers.fold_totals(worker, stats.totals)
         if "active" in target.commands:
             self._seed(worker, answers)
 
@@ -158,6 +160,13 @@ class Inspection:
             self._fold_stats(worker, None)
             for metric in (rows.WORKER_RESERVED, rows.WORKER_SCHEDULED):
                 self._workers.show(worker, metric, None)
+
+    def _note_tasks(self, worker: Worker, registered: Sequence[RegisteredTask]) -> None:
+        names = frozenset(task.name for task in registered)
+        worker.questions.registered = self._registers.setdefault(names, names)
+        if worker.questions.eventless is None and not all(task.sends_events for task in registered):
+            loud = frozenset(task.name for task in registered if task.sends_events)
+            worker.questions.eventless = EventlessTasks(loud)
 
     def _note_answers(self, worker: Worker, answered: list[bool]) -> None:
         """Note which questions a worker answered; a new one that did not answer all is asked again a few times.

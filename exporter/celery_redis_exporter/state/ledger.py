@@ -22,15 +22,19 @@ SURPLUS_PERIODS = 5
 
 
 class StartsLedger:
-    """Counts one worker process; start a new one for a new process."""
+    """Counts one worker process; start a new one for a new process.
+
+    Some executions of a ``partial`` one send no events: one without any event may send events all the same.
+    """
 
     __slots__ = (
         "_after", "_balance", "_before", "_certain", "_gaps", "_last_beat", "_owed", "_processed", "_slack",
-        "_slack_until", "_surpluses", "seen_any",
+        "_slack_until", "_surpluses", "partial", "seen_any",
     )  # fmt: skip
 
-    def __init__(self) -> None:
-        self.seen_any = False
+    def __init__(self, *, partial: bool = False, seen_any: bool = False) -> None:
+        self.seen_any = seen_any
+        self.partial = partial
         self._processed: int | None = None
         self._last_beat = 0.0
         self._slack_until = inf
@@ -61,6 +65,11 @@ class StartsLedger:
     def gap(self) -> None:
         """Note that the subscription was interrupted: what is missing now is lost, not switched off."""
         self._gaps = 2
+
+    def forget_missing(self) -> None:
+        """Begin anew with the last heartbeat: what was missing until then is not reported any more."""
+        self._owed, self._balance, self._certain, self._before = None, 0, 0, 0
+        self._surpluses = []
 
     def heartbeat(self, processed: int, timestamp: float, between: float = inf) -> tuple[int, bool]:
         """Enter a heartbeat and settle the period before the last one.
@@ -93,7 +102,7 @@ class StartsLedger:
         A surplus comes from executions that were counted before the first heartbeat and stamped after it. It is no
         credit for losses that follow.
         """
-        silent = deficit > 0 and not self.seen_any and not self._gaps
+        silent = deficit > 0 and not (self.seen_any or self._gaps or self.partial)
         if silent:
             deficit = 0
         balance = self._balance + deficit

@@ -6,6 +6,7 @@ from math import inf
 from typing import NamedTuple
 
 from celery_redis_exporter.records.inspection import AppSettings
+from celery_redis_exporter.state.eventless import EventlessTasks
 
 
 class Presence(enum.StrEnum):
@@ -48,7 +49,7 @@ class Questions:
     the ``repeats``th time, at ``due`` (monotonic). ``unanswered`` is how often it was asked since its last answer.
     ``registered`` are its tasks, ``conf`` its settings, None until it told; ``nudged`` is when it was last told to send
     task events (monotonic). ``active_asked`` is when it was last asked which tasks it executes, because of a doubt
-    (monotonic).
+    (monotonic). ``eventless`` is not None where some of its tasks send no events.
     """
 
     asked: bool = False
@@ -58,5 +59,6 @@ class Questions:
     unanswered: int = 0
     registered: frozenset[str] | None = None
     conf: AppSettings | None = None
+    eventless: EventlessTasks | None = None
     nudged: float = -inf
     active_asked: float = -inf

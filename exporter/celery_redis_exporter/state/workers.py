@@ -5,7 +5,7 @@ says goodbye is removed from the series; one that falls silent is lost, and show
 thread-safe: see state.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import inf
@@ -251,8 +251,35 @@ class Workers:
             self._series(worker, rows.WORKER_ACTIVE).value = event.active
             self._compare_active(worker, event.active, event.timestamp)
 
+    def fold_totals(self, worker: Worker, totals: Mapping[str, int]) -> None:
+        """Fold executions by task name, of which some tasks may send no events."""
+        eventless = worker.questions.eventless
+        if eventless is None:
+            return
+        if not eventless.has_begun:
+            self._begin_eventless(worker, eventless.begin(totals))
+        elif lost := eventless.settle(totals, worker.ledger.processed or 0):
+            if worker.ledger.seen_any:
+                self._series(worker, rows.WORKER_EVENTS_MISSED).value += lost
+            else:
+                self._series(worker, rows.WORKER_TASK_EVENTS).value = 0
+
+    def _begin_eventless(self, worker: Worker, processed: int) -> None:
+        """Compare from here on: from the last heartbeat if nothing was executed since, else from the next one."""
+        if worker.ledger.processed == processed:
+            worker.ledger.forget_missing()
+            worker.ledger.partial = True
+        else:
+            worker.ledger = StartsLedger(partial=True, seen_any=worker.ledger.seen_any)
+
     def _settle_starts(self, worker: Worker, event: WorkerEvent, processed: int) -> None:
+        eventless = worker.questions.eventless
+        if eventless is not None and not eventless.is_after(processed):
+            return
         missing, silent = worker.ledger.heartbeat(processed, event.timestamp, self._between(worker))
+        if eventless is not None:
+            eventless.missing += missing
+            return
         self._series(worker, rows.WORKER_EVENTS_MISSED).value += missing
         if silent:
             self._series(worker, rows.WORKER_TASK_EVENTS).value = 0
@@ -298,7 +325,8 @@ class Workers:
         worker.last_beat = (0.0, 0)
 
     def _expect_answers(self, worker: Worker) -> None:
-        worker.questions = Questions(nudged=worker.questions.nudged)
+        known = worker.questions
+        worker.questions = Questions(nudged=known.nudged, eventless=known.eventless)
         worker.seeding_until = self._clock.monotonic() + self.seeding if self.seeding else 0.0
 
     def _show_up(self, worker: Worker) -> None:

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.decode.control import decode_reply
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.records.inspection import AppSettings, ConsumedQueue, ControlReply, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import (
+    AppSettings,
+    ConsumedQueue,
+    ControlReply,
+    HeldTask,
+    RegisteredTask,
+    WorkerStats,
+)
 
 # As Celery 5.7 answers, shortened by what is not read.
 STATS: dict[str, Any] = {
@@ -44,26 +51,31 @@ def answer(command: str, content: object, worker: str = "w1@host") -> bytes:
     return envelope(json.dumps({worker: content}).encode(), command)
 
 
+def stats(pool: str, slots: int | None, prefetched: int | None, uptime: int | None, max_rss: int | None) -> WorkerStats:
+    """What a worker of this pool reports that executed two tasks."""
+    return WorkerStats(pool, slots, prefetched, uptime, max_rss, {"proj.add": 2})
+
+
 def test_stats() -> None:
     """The answer to stats gives pool, slots, prefetch count, uptime and memory; the ticket comes back."""
     reply = decode_reply(answer("stats", STATS))
-    assert ControlReply("7/stats", "stats", "w1@host", WorkerStats("prefork", 2, 8, 7, 54744)) == reply
+    assert ControlReply("7/stats", "stats", "w1@host", stats("prefork", 2, 8, 7, 54744)) == reply
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"rusage": "N/A"}, WorkerStats("prefork", 2, 8, 7, None)),
-        ({"autoscaler": {"max": 9, "min": 1, "current": 4, "qty": 0}}, WorkerStats("prefork", 4, 8, 7, 54744)),
-        ({"prefetch_count": None, "uptime": None}, WorkerStats("prefork", 2, None, None, 54744)),
+        ({"rusage": "N/A"}, stats("prefork", 2, 8, 7, None)),
+        ({"autoscaler": {"max": 9, "min": 1, "current": 4, "qty": 0}}, stats("prefork", 4, 8, 7, 54744)),
+        ({"prefetch_count": None, "uptime": None}, stats("prefork", 2, None, None, 54744)),
         (
             {"pool": {"implementation": "celery.concurrency.thread:TaskPool", "max-concurrency": 5, "threads": 1}},
-            WorkerStats("threads", 5, 8, 7, 54744),
+            stats("threads", 5, 8, 7, 54744),
         ),
-        ({"pool": {"implementation": "proj.pool:Own"}}, WorkerStats("proj.pool:Own", None, 8, 7, 54744)),
+        ({"pool": {"implementation": "proj.pool:Own"}}, stats("proj.pool:Own", None, 8, 7, 54744)),
         (
             {"pool": {**STATS["pool"], "processes": [1, 2, 3]}},  # grown since it started
-            WorkerStats("prefork", 3, 8, 7, 54744),
+            stats("prefork", 3, 8, 7, 54744),
         ),
     ],
 )
@@ -93,17 +105,21 @@ def test_tasks() -> None:
 
 
 def test_registered() -> None:
-    """Names of registered tasks come without their options."""
-    tasks = ["proj.add", "proj.slow [rate_limit=10/m]", "proj.routed [exchange=media routing_key=video]"]
-    assert ["proj.add", "proj.slow", "proj.routed"] == decode_reply(answer("registered", tasks)).answer
+    """Names of registered tasks come without their options, of which one states whether they send events."""
+    tasks = ["proj.add", "proj.slow [rate_limit=10/m]", "a b [send_events=True]", "proj.quiet [send_events=False]"]
+    expected = [
+        *map(RegisteredTask, ("proj.add", "proj.slow", "a b")),
+        RegisteredTask("proj.quiet", sends_events=False),
+    ]
+    assert expected == decode_reply(answer("registered", tasks)).answer
 
 
 def test_other_forms() -> None:
     """Answers in msgpack, and in bodies that are not base64, are read as well."""
     packed = envelope(msgpack.packb({"w": ["t"]}), "registered", "application/x-msgpack")
-    assert ["t"] == decode_reply(packed).answer
+    assert [RegisteredTask("t")] == decode_reply(packed).answer
     plain = {"body": '{"w": ["t"]}', "headers": {"ticket": "1/registered"}}
-    assert ["t"] == decode_reply(json.dumps(plain).encode()).answer
+    assert [RegisteredTask("t")] == decode_reply(json.dumps(plain).encode()).answer
 
 
 @pytest.mark.parametrize(

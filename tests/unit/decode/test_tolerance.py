@@ -30,7 +30,7 @@ from celery_redis_exporter.records.events import (
     TaskSucceeded,
     WorkerHeartbeat,
 )
-from celery_redis_exporter.records.inspection import ConsumedQueue, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import ConsumedQueue, HeldTask, RegisteredTask, WorkerStats
 from celery_redis_exporter.records.replies import QueuedMessage
 from tests.support.lab import Lab
 
@@ -267,6 +267,7 @@ WHOLE = WorkerStats("prefork", 3, 8, 7, 100)
 HELD = HeldTask("u", "t", "e", "k", 5.0)
 CUT = cut_name("x" * 100_000)
 # By command and field: the answer, how the field is put into it, what is left without it, what is read of some shapes.
+TASK = RegisteredTask("t")
 REPLIES: list[tuple[str, str, Callable[[Any], object], object, dict[str, object]]] = [
     ("stats", "pool", lambda value: STATS | {"pool": value}, WHOLE._replace(pool=""), {}),
     ("stats", "implementation", lambda value: STATS | {"pool": {**STATS["pool"], "implementation": value}},
@@ -309,7 +310,8 @@ REPLIES: list[tuple[str, str, Callable[[Any], object], object, dict[str, object]
      [ConsumedQueue("mail", "e", "k")], {"text": [ConsumedQueue("mail", "e", "k", "text")]}),
     ("active_queues", "routing_key", lambda value: [QUEUE | {"routing_key": value}], [ConsumedQueue("mail", "e", "")],
      {"text": [ConsumedQueue("mail", "e", "text")], "huge text": [ConsumedQueue("mail", "e", CUT)]}),
-    ("registered", "name", lambda value: ["t", value], ["t"], {"text": ["t", "text"], "huge text": ["t", CUT]}),
+    ("registered", "name", lambda value: ["t", value], [TASK],
+     {"text": [TASK, RegisteredTask("text")], "huge text": [TASK, RegisteredTask(CUT)]}),
     ("ping", "ok", lambda value: {"ok": value}, None, {"text": True, "huge text": True}),
 ]  # fmt: skip
 
@@ -352,6 +354,7 @@ def test_a_long_registered_name_is_cut() -> None:
     """A registered task with a long name costs nothing but the end of its name, with and without options behind it."""
     names = ["proj.add", LONG, f"{'y' * 600} [rate_limit=10/m]", f"{'z' * 505} [rate_limit=10/m]"]
     reply = decode_reply(answer("registered", names))
-    assert ["proj.add", cut_name(LONG), cut_name("y" * 600), "z" * 505] == reply.answer
+    cut = ["proj.add", cut_name(LONG), cut_name("y" * 600), "z" * 505]
+    assert [RegisteredTask(name) for name in cut] == reply.answer
     assert (2, ()) == (reply.cut, reply.ignored)
     assert cut_name("w" * 600) == decode_reply(answer("registered", ["t"], "w" * 600)).worker

@@ -6,7 +6,14 @@ from celery_redis_exporter.catalog import Metric, internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.events import WorkerHeartbeat
-from celery_redis_exporter.records.inspection import Answers, AppSettings, ConsumedQueue, HeldTask, WorkerStats
+from celery_redis_exporter.records.inspection import (
+    Answers,
+    AppSettings,
+    ConsumedQueue,
+    HeldTask,
+    RegisteredTask,
+    WorkerStats,
+)
 from celery_redis_exporter.state.control import (
     COMMANDS,
     NUDGE_SECONDS,
@@ -42,6 +49,8 @@ class Asking(Lab):
             "stats": STATS, "active_queues": [MAIL], "scheduled": [], "reserved": [], "active": [], "registered": [],
             "conf": AppSettings(),
         }  # fmt: skip
+        if isinstance(names := given.get("registered"), list):
+            given["registered"] = [RegisteredTask(name) for name in names]
         self.inspection.fold(InspectionTarget(worker, COMMANDS), Answers(**{**idle, **given}))  # type: ignore[arg-type]
 
     def shown(self, metrics: tuple[Metric, ...] = GAUGES, worker: str = W1) -> list[float | None]:

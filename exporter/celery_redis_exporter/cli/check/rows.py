@@ -153,7 +153,7 @@ CELERY_OLD = FindingRow(
 TASK_EVENTS_ON = FindingRow("task-events-on", "ok", "task events were heard")
 TASK_EVENTS_OFF = FindingRow(
     "task-events-off", "fail", "workers execute tasks and send no task events",
-    "they run without -E: every celery_task metric of theirs stays empty",
+    "they run without -E, or what they execute has send_events=False: every celery_task metric of theirs stays empty",
 )  # fmt: skip
 TASK_EVENTS_UNKNOWN = FindingRow(
     "task-events-unknown", "note", "no task ran while we listened", "workers need -E, which an idle one does not show"

@@ -1,0 +1,10 @@
+"""A task that sends no events; a worker imports this module by its setting ``imports``."""
+
+from celery import shared_task
+
+EVENTLESS = "eventless"
+
+
+@shared_task(name=EVENTLESS, send_events=False)  # type: ignore[untyped-decorator]  # Celery has no types
+def without_events() -> None:
+    """Do nothing."""
