@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import structlog
 from msgspec import Raw
 from msgspec.structs import replace
 
@@ -48,6 +49,7 @@ Decode = Callable[[Any], Sequence[Part]]
 TICK_SECONDS = 1
 SWEEP_SECONDS = 60
 _NO_TRACEBACK = Raw()
+log = structlog.get_logger()
 Ended = TypeVar("Ended", TaskFailed, TaskRetried)
 
 
@@ -171,6 +173,7 @@ class EventCollector:
         now = self._clock.monotonic()
         self._tasks.tick(now)
         self._workers.tick(listening=self.listening)
+        self._report_shared_names()
         self._beats.tick(listening=self.listening)
         self._consumers.refresh()
         if now - self._swept >= SWEEP_SECONDS:
@@ -178,6 +181,10 @@ class EventCollector:
             self._tasks.sweep(now)
         if self._deaf_since is not None:
             self._count_gap()
+
+    def _report_shared_names(self) -> None:
+        for worker in self._workers.take_shared():
+            log.warning("workers.name_shared", worker=worker, instead="start each worker with another name: -n NAME@%h")
 
     def _count_gap(self) -> None:
         now = self._clock.monotonic()

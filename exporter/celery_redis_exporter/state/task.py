@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from celery_redis_exporter.catalog import UNKNOWN
 from celery_redis_exporter.state.ledger import StartsLedger
+from celery_redis_exporter.state.sharing import NameProcesses
 from celery_redis_exporter.state.worker import UNTOLD, Doubt, Presence, Questions, Setup
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Worker:
     answered: Setup = UNTOLD
     setup: Setup = UNTOLD
     questions: Questions = field(default_factory=Questions)
+    processes: NameProcesses = field(default_factory=NameProcesses)
     seeding_until: float = 0.0
     last_beat: tuple[float, int] = (0.0, 0)  # its time stamp, and its count of active executions
     ledger: StartsLedger = field(default_factory=StartsLedger)

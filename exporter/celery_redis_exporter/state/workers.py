@@ -13,12 +13,13 @@ from math import inf
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, Metric
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records.events import WorkerEvent, WorkerOffline, WorkerOnline
+from celery_redis_exporter.records.events import WorkerEvent, WorkerHeartbeat, WorkerOffline, WorkerOnline
 from celery_redis_exporter.state.ledger import StartsLedger
 from celery_redis_exporter.state.merging import Merging
 from celery_redis_exporter.state.rules import Naming
 from celery_redis_exporter.state.runs import Runs
 from celery_redis_exporter.state.series import Series, Store
+from celery_redis_exporter.state.sharing import STRAYS, NamedProcess
 from celery_redis_exporter.state.task import Worker
 from celery_redis_exporter.state.worker import UNTOLD, Doubt, Presence, Questions, Setup
 
@@ -50,7 +51,7 @@ class Workers:
     ``runs`` closes what a worker can't be executing any more. ``forgotten`` is called with the name of a worker that
     is shown no more. ``seeding`` is the time in seconds for which a worker is waited for to report what it holds; 0
     where no one queries workers. ``revision`` changes whenever a worker comes, goes, reports another setup, or sends
-    its first task event.
+    its first task event. ``shared`` are names that several processes were found to share, until someone reports them.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Workers:
         self._forgotten = forgotten
         self.seeding = 0.0
         self.revision = 0
+        self.shared: list[str] = []
         self.listening_since: float | None = None
         self._store = store
         self._clock = clock
@@ -85,6 +87,11 @@ class Workers:
             self.by_name[name] = worker
             self._show_up(worker)
         return worker
+
+    def take_shared(self) -> list[str]:
+        """Return the names that several processes were found to share since the last call."""
+        found, self.shared = self.shared, []
+        return found
 
     def online(self) -> list[Worker]:
         """Every worker that gives signs of life."""
@@ -120,7 +127,7 @@ class Workers:
         at all (``zero_first``).
         """
         worker = self.meet(event.hostname)
-        if worker is self._overflow:
+        if worker is self._overflow or self._outlives(worker, event.pid):
             return
         if event.processed is not None and event.pid == worker.pid and worker.presence is Presence.ONLINE:
             self._settle_starts(worker, event, event.processed)
@@ -147,6 +154,8 @@ class Workers:
         now = self._clock.monotonic()
         self.listening_since = (self.listening_since or now) if listening else None
         for worker in list(self.by_name.values()):
+            for pid in worker.processes.silent(now - self._deadline(worker)) if listening else ():
+                self._leave(worker, pid)
             if worker.presence is Presence.ONLINE and listening and self._is_lost(worker, now):
                 worker.presence, worker.since = Presence.LOST, now
                 self._series(worker, rows.WORKER_UP).value = 0
@@ -215,8 +224,8 @@ class Workers:
     def _fold_state(self, worker: Worker, event: WorkerEvent) -> None:
         if worker is self._overflow:
             return
-        if event.pid != worker.pid:
-            self._new_process(worker, event.pid)
+        if event.pid != worker.pid and not worker.processes.sharing and not self._take_over(worker, event):
+            return
         worker.seen = self._clock.monotonic()
         if worker.presence is not Presence.ONLINE:
             self._show_up(worker)
@@ -240,16 +249,67 @@ class Workers:
             self._series(worker, rows.WORKER_INTERVAL).value = event.freq
         for period, load in zip(("1m", "5m", "15m"), event.loadavg or (), strict=False):
             self._series(worker, rows.WORKER_LOAD, period).value = load
+        if worker.processes.sharing:
+            self._fold_shared_counts(worker, event, processed)
+            return
         if processed < (worker.ledger.processed or 0):
             self._new_process(worker, event.pid)
         self._settle_starts(worker, event, processed)
+        self._show_processed(worker, processed + worker.processes.offset)
+        if event.active is not None:
+            self._series(worker, rows.WORKER_ACTIVE).value = event.active
+            self._compare_active(worker, event.active, event.timestamp)
+
+    def _show_processed(self, worker: Worker, processed: int) -> None:
         counter = self._series(worker, rows.WORKER_PROCESSED)
         if processed < counter.value:
             self.merging.restart(rows.WORKER_PROCESSED, counter)
         counter.value = processed
-        if event.active is not None:
-            self._series(worker, rows.WORKER_ACTIVE).value = event.active
-            self._compare_active(worker, event.active, event.timestamp)
+
+    def _fold_shared_counts(self, worker: Worker, event: WorkerEvent, processed: int) -> None:
+        """Add up the counts of all processes. Which of them executes what is not known, so nothing is compared."""
+        processes = worker.processes
+        processes.beat(event.pid, NamedProcess(worker.seen, processed, event.active or 0))
+        self._show_processed(worker, processes.processed)
+        self._series(worker, rows.WORKER_ACTIVE).value = processes.active
+
+    def _take_over(self, worker: Worker, event: WorkerEvent) -> bool:
+        """Take another process for a restart, or for one of several that share the name; False if it is a stray event.
+
+        A process that was replaced and is heard again can have sent that before it ended, once.
+        """
+        processes = worker.processes
+        if not isinstance(event, WorkerHeartbeat) or not processes.returns(event.pid):
+            self._new_process(worker, event.pid)
+            return True
+        if processes.returned <= STRAYS:
+            return False
+        active = worker.series.get((rows.WORKER_ACTIVE, ()))
+        known = NamedProcess(worker.seen, worker.ledger.processed or 0, 0 if active is None else int(active.value))
+        processes.share(worker.pid, known)
+        worker.doubt = None
+        self.shared.append(worker.name)
+        return True
+
+    def _outlives(self, worker: Worker, pid: int) -> bool:
+        """Return whether a worker goes on after one of its processes left: another one that has its name."""
+        if worker.processes.sharing:
+            self._leave(worker, pid)
+            return True
+        return bool(pid) and pid == worker.processes.former and pid != worker.pid
+
+    def _leave(self, worker: Worker, pid: int) -> None:
+        """Note that one of several processes left; the last one is the only one again, and is asked what it is."""
+        processes = worker.processes
+        if pid not in processes.sharing or len(processes.sharing) == 1:
+            return
+        processes.leave(pid)
+        if len(processes.sharing) == 1:
+            (worker.pid,) = processes.sharing
+            processes.sharing, processes.former = {}, 0
+            worker.ledger, worker.last_beat = StartsLedger(seen_any=worker.ledger.seen_any), (0.0, 0)
+            worker.questions = Questions(nudged=worker.questions.nudged)
+            self._expect_answers(worker)
 
     def fold_totals(self, worker: Worker, totals: Mapping[str, int]) -> None:
         """Fold executions by task name, of which some tasks may send no events."""
@@ -320,7 +380,9 @@ class Workers:
             self._close_all(worker, "restarted")
             self.forget_setup(worker)
             self._expect_answers(worker)
-        worker.pid = pid
+            if pid != worker.pid:
+                worker.processes.replace(worker.pid, worker.ledger.processed or 0)
+        worker.pid, worker.processes.offset = pid, 0
         worker.ledger = StartsLedger()
         worker.last_beat = (0.0, 0)
 

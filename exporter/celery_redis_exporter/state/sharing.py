@@ -1,0 +1,86 @@
+"""Processes that share one node name, by mistake: workers started with the same ``-n`` on the same host name.
+
+Their events can't be told apart but for worker events, which contain the process id. Together they are shown as one
+worker, whose counts are sums. A restart is no sharing: the process that is replaced is not heard again, but for events
+that arrive late.
+"""
+
+from dataclasses import dataclass, field
+
+STRAYS = 1
+"""Heartbeats of a process that arrive after those of the one that replaced it, and do not mean that it lives."""
+MOST_SHARING = 32
+
+
+@dataclass(slots=True)
+class NamedProcess:
+    """One process: when it was heard (monotonic), and its counts."""
+
+    seen: float
+    processed: int
+    active: int
+
+
+@dataclass(slots=True)
+class NameProcesses:
+    """The processes of a node name besides its only one.
+
+    ``former`` is the process id that was replaced last, and ``former_processed`` how many executions it had counted;
+    ``returned`` are its heartbeats since. ``sharing`` is empty unless there are several processes. ``offset`` makes the
+    sum of their executions go on where that of the one before stood.
+    """
+
+    former: int = 0
+    former_processed: int = 0
+    returned: int = 0
+    sharing: dict[int, NamedProcess] = field(default_factory=dict)
+    offset: int = 0
+
+    @property
+    def processed(self) -> int:
+        """Executions of all."""
+        return self.offset + sum(process.processed for process in self.sharing.values())
+
+    @property
+    def active(self) -> int:
+        """Tasks that all of them execute."""
+        return sum(process.active for process in self.sharing.values())
+
+    def replace(self, pid: int, processed: int) -> None:
+        """Note that another process takes the place of the only one, with ``pid``."""
+        self.former, self.former_processed, self.returned = pid, processed, 0
+        self.sharing, self.offset = {}, 0
+
+    def returns(self, pid: int) -> bool:
+        """Note a heartbeat of another process than the only one; return whether it is the replaced one, or may be."""
+        if pid != self.former or not pid:
+            return False
+        self.returned += 1
+        return True
+
+    def share(self, pid: int, process: NamedProcess) -> None:
+        """Begin to share: the process with ``pid``, that was taken for the only one, and the one that came back."""
+        self.sharing, self.offset = {pid: process}, 0
+        self.sharing[self.former] = NamedProcess(process.seen, self.former_processed, 0)
+        self.offset = -self.former_processed
+
+    def beat(self, pid: int, heard: NamedProcess) -> None:
+        """Note a heartbeat of one of them, or of a further one, whose executions before do not count."""
+        known = self.sharing.get(pid)
+        if known is None:
+            self.offset -= heard.processed
+            if len(self.sharing) >= MOST_SHARING:
+                self.leave(min(self.sharing, key=lambda other: self.sharing[other].seen))
+        elif heard.processed < known.processed:  # another process with this id
+            self.offset += known.processed
+        self.sharing[pid] = heard
+
+    def leave(self, pid: int) -> None:
+        """Note that a process left; what it counted stays."""
+        process = self.sharing.pop(pid, None)
+        if process is not None:
+            self.offset += process.processed
+
+    def silent(self, before: float) -> list[int]:
+        """Return those that were not heard since a time (monotonic)."""
+        return [pid for pid, process in self.sharing.items() if process.seen <= before]

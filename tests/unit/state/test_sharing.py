@@ -1,0 +1,120 @@
+"""Several processes with one node name."""
+
+import pytest
+
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.catalog import tasks as task_rows
+from celery_redis_exporter.catalog import workers as rows
+from celery_redis_exporter.records.events import WorkerOffline
+from tests.support.lab import W1, Lab
+
+RUNNING = (task_rows.TASKS_RUNNING, "t", "q")
+
+
+def shared(first: int = 100, second: int = 0) -> Lab:
+    """Return a lab with two processes that share a name, of which the first had executed ``first`` tasks before."""
+    lab = Lab()
+    lab.beat(first, pid=1)
+    for _ in range(2):
+        for pid, processed in ((2, second), (1, first)):
+            lab.advance(1)
+            lab.beat(processed, pid=pid)
+    return lab
+
+
+def test_counts_are_sums() -> None:
+    """Executions and active tasks of both are added up, and what the first counted before is not counted again."""
+    lab = shared()
+    assert 0 == lab.value(rows.WORKER_PROCESSED, W1)
+    lab.beat(105, 2, pid=1)
+    lab.beat(7, 1, pid=2)
+    assert 12 == lab.value(rows.WORKER_PROCESSED, W1)
+    assert 3 == lab.value(rows.WORKER_ACTIVE, W1)
+    assert [W1] == lab.workers.shared
+    assert 1 == lab.value(rows.WORKERS, "online")
+    assert 0 == lab.value(rows.WORKER_STARTS, W1)
+
+
+def test_no_run_is_closed_and_nothing_is_missed() -> None:
+    """A run goes on while heartbeats of both alternate, and executions of the one are no losses of the other."""
+    lab = shared()
+    lab.sent("a", 10, "t", "q")
+    lab.received("a", 10)
+    lab.started("a", 10)
+    for step in range(6):
+        lab.advance(1)
+        lab.beat(100 + step, 1, pid=1)
+        lab.beat(step, 0, pid=2)
+        assert 1 == lab.value(*RUNNING)
+    assert 0 == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+    lab.succeeded("a", 20)
+    assert 0 == lab.value(*RUNNING)
+    assert {"success": 1} == lab.ends()
+
+
+@pytest.mark.parametrize("end", ["silence", "goodbye"])
+def test_one_leaves(end: str) -> None:
+    """When one leaves the other goes on by itself: counters do not fall, and it is asked what it is."""
+    lab = shared()
+    lab.beat(110, pid=1)
+    lab.beat(20, pid=2)
+    if end == "goodbye":
+        lab.workers.fold_offline(WorkerOffline(W1, lab.clock.epoch, 1, 2.0))
+    for _ in range(20):
+        lab.advance(2)
+        lab.beat(21, 1, pid=2)
+    assert 31 == lab.value(rows.WORKER_PROCESSED, W1)
+    assert 1 == lab.value(rows.WORKER_ACTIVE, W1)
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+    assert {} == lab.workers.by_name[W1].processes.sharing
+    assert not lab.workers.by_name[W1].questions.asked
+
+
+def test_all_leave() -> None:
+    """When both are silent the worker is lost, and another process begins its count anew."""
+    lab = shared()
+    lab.advance(60)
+    lab.advance(1)
+    assert 0 == lab.value(rows.WORKER_UP, W1)
+    lab.online(pid=3)
+    lab.beat(2, pid=3)
+    assert 2 == lab.value(rows.WORKER_PROCESSED, W1)
+
+
+def test_a_late_heartbeat_is_no_process() -> None:
+    """A heartbeat of a process that was replaced, after those of the new one, changes nothing; nor does its goodbye."""
+    lab = Lab()
+    lab.beat(100, pid=1)
+    lab.online(pid=2)
+    lab.sent("a", 0)
+    lab.received("a", 0)
+    lab.started("a", 0)
+    lab.beat(100, pid=1)
+    lab.workers.fold_offline(WorkerOffline(W1, lab.clock.epoch, 1, 2.0))
+    lab.beat(1, 1, pid=2)
+    assert 1 == lab.value(*RUNNING)
+    assert 1 == lab.value(rows.WORKER_PROCESSED, W1)
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+    assert [] == lab.workers.shared
+    assert lab.value(internals.TASKS_EVICTED, "restarted") is None
+
+
+def test_restarts_are_no_processes() -> None:
+    """Processes that follow each other, each with a start, share nothing, also if a process id comes again."""
+    lab = Lab()
+    for pid in (1, 2, 1, 2, 1):
+        lab.online(pid=pid)
+        lab.beat(3, pid=pid)
+    assert [] == lab.workers.shared
+    assert 3 == lab.value(rows.WORKER_PROCESSED, W1)
+    assert 5 == lab.value(rows.WORKER_STARTS, W1)
+
+
+def test_many_processes_are_bounded() -> None:
+    """Of a hundred processes with one name the last ones are kept, and the sum stays."""
+    lab = shared()
+    for pid in range(3, 103):
+        lab.beat(0, pid=pid)
+        lab.beat(1, pid=pid)
+    assert 100 == lab.value(rows.WORKER_PROCESSED, W1)
+    assert len(lab.workers.by_name[W1].processes.sharing) <= 32
