@@ -3,6 +3,7 @@
 import pytest
 
 from tests.integration.acl import RIGHTS, START, USER
+from tests.integration.celery_versions import install, python_of
 from tests.integration.celery_workers import QUICK, WorkerOptions
 from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, findings_of, mend, start_check
 from tests.integration.conftest import Programs
@@ -126,6 +127,21 @@ def test_workers_without_heartbeats_are_found(programs: Programs) -> None:
     app = programs.publisher(server)
     eventually(lambda: app.send_task("plain") and process.exit_code is not None)
     assert worker.name in findings_of(process)["worker-heartbeats-off"]["found"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_workers_whose_celery_loses_events_are_found(programs: Programs) -> None:
+    """A worker of Celery 5.6 with the pool threads is named with both, one with prefork is not."""
+    install(["5.6"])
+    server = programs.redis(options=SOUND)
+    for name, pool in (("losing", "threads"), ("sound", "prefork")):
+        options = WorkerOptions(arguments=(*LIVELY.arguments, "-P", pool), python=str(python_of("5.6")))
+        programs.worker(server, name, options)
+    found = findings_of(start_check(programs, server.url(), "--json", "--listen=3s"))
+    assert found["worker-events-lost-by-celery"]["found"].startswith("losing@")
+    assert "Celery 5.6.3 with the pool threads" in found["worker-events-lost-by-celery"]["found"]
+    assert "worker-celery-old" not in found
 
 
 def test_many_exporters_are_noted(programs: Programs) -> None:

@@ -18,13 +18,13 @@ from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.conf import conf_findings
 from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.heard import Heard
-from celery_redis_exporter.cli.check.workers import name_some
+from celery_redis_exporter.cli.check.workers import name_some, pool_findings
 from celery_redis_exporter.collectors.control import ARGUMENTS, BATCH, ask, read_answer
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.inspection import Answers
 from celery_redis_exporter.sources.control import Request
 
-TOKEN, COMMANDS = "check", ("active_queues", "conf")
+TOKEN, COMMANDS = "check", ("active_queues", "conf", "stats")
 SETTLED_SECONDS = 2.0
 """Time after which a task that was taken from its queue has been reported by its worker."""
 
@@ -44,6 +44,8 @@ def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
             confs = {name: answers.conf for name, answers in answered.items() if answers.conf is not None}
             checkup.application.transport.learn(confs.values())
             yield from conf_findings(checkup.settings, confs, heard)
+            pools = {name: answers.stats.pool for name, answers in answered.items() if answers.stats is not None}
+            yield from pool_findings(heard, pools)
             silent = sorted(heard.workers.keys() - answered.keys())
             if silent:
                 lines = 'accept_content = ["json"]', "worker_enable_remote_control = True"

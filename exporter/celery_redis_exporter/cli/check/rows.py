@@ -151,6 +151,11 @@ CLOCK_SKEW = FindingRow(
 CELERY_OLD = FindingRow(
     "worker-celery-old", "note", "a worker runs a Celery older than 5.3", "this exporter is tested with 5.3 to 5.7"
 )
+EVENTS_LOST = FindingRow(
+    "worker-events-lost-by-celery", "warn", "a worker with the pool threads runs a Celery older than 5.7",
+    "several threads empty one buffer of events (celery#10434): some events are lost, or sent twice, before any"
+    " subscriber could receive them; celery_worker_events_missed_total counts lost starts",
+)  # fmt: skip
 TASK_EVENTS_ON = FindingRow("task-events-on", "ok", "task events were heard")
 TASK_EVENTS_OFF = FindingRow(
     "task-events-off", "fail", "workers execute tasks and send no task events",
@@ -235,7 +240,7 @@ ROWS: tuple[FindingRow, ...] = (
     RIGHTS_GRANTED, RIGHTS_MISSING, INFO_DENIED, REPLY_ODD, VERSION_OLD, VERSION_UNKNOWN, REPLICA, SLOW,
     EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, PERSISTENCE, BUFFERS, FRAGMENTED, QUORUM,
     SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX, EXPORTERS,
-    WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD,
+    WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD, EVENTS_LOST,
     TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_UNKNOWN, TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN, UNRECEIVED,
     CONTROL_ANSWERS, CONTROL_SILENT, CONTROL_DENIED, CONTROL_BROKEN, CONTROL_OFF,
     CONF_TIMEOUT, CONF_SEPARATOR, CONF_STEPS, CONF_DIFFERS, CONF_EVENTS, CONF_SENT,

@@ -4,7 +4,7 @@ Takes what was heard, gives findings; pure.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.finding import Finding
@@ -12,6 +12,8 @@ from celery_redis_exporter.cli.check.heard import Heard
 
 SKEW_SECONDS = 5.0
 OLDEST_CELERY = (5, 3)
+LOSING_POOL, FIXED_CELERY = "threads", (5, 7)
+"""The pool of which Celery loses events (celery#10434), before this version."""
 BEAT_SECONDS = 5.0
 """Time within which a worker with the default interval of 2 s sends two heartbeats."""
 SHOWN = 5
@@ -38,6 +40,21 @@ def name_some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
+def pool_findings(heard: Heard, pools: Mapping[str, str]) -> Iterator[Finding]:
+    """Report workers whose Celery loses events itself; ``pools`` are the pools that workers answered, by worker."""
+    for name, pool in sorted(pools.items()):
+        version = heard.workers[name].version if name in heard.workers else ""
+        if pool == LOSING_POOL and (0, 0) < _minor(version) < FIXED_CELERY:
+            text = f"{name} runs Celery {version} with the pool {pool}"
+            yield rows.EVENTS_LOST.found("workers", text, 'pip install --upgrade "celery>=5.7"')
+
+
+def _minor(version: str) -> tuple[int, int]:
+    """Return the first two numbers of a version; (0, 0) if it has none."""
+    found = re.match(r"(\d{1,9})\.(\d{1,9})", version)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
 def _process_findings(heard: Heard) -> Iterator[Finding]:
     still = sorted(name for name, worker in heard.workers.items() if worker.skew is None)
     if still and heard.seconds >= BEAT_SECONDS:
@@ -54,8 +71,7 @@ def _process_findings(heard: Heard) -> Iterator[Finding]:
             way = "ahead of" if worker.skew > 0 else "behind"
             text = f"the clock of {name} is {abs(worker.skew):.0f} s {way} this machine's"
             yield rows.CLOCK_SKEW.found("workers", text, "timedatectl set-ntp true")
-        version = re.match(r"(\d{1,9})\.(\d{1,9})", worker.version)
-        if version and (int(version[1]), int(version[2])) < OLDEST_CELERY:
+        if (0, 0) < _minor(worker.version) < OLDEST_CELERY:
             text = f"{name} runs Celery {worker.version}"
             yield rows.CELERY_OLD.found("workers", text, 'pip install --upgrade "celery>=5.3"')
 

@@ -3,7 +3,7 @@
 import pytest
 
 from celery_redis_exporter.cli.check.heard import Heard
-from celery_redis_exporter.cli.check.workers import heard_findings
+from celery_redis_exporter.cli.check.workers import heard_findings, pool_findings
 from celery_redis_exporter.records.events import TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat
 
 W = "w1@host"
@@ -99,3 +99,24 @@ def test_an_old_celery_is_noted(version: str, old: bool) -> None:  # noqa: FBT00
     what = Heard()
     what.fold(WorkerHeartbeat(W, 1.0, sw_ver=version), 1.0)
     assert old == ("worker-celery-old" in {finding.code for finding in heard_findings(what)})
+
+
+@pytest.mark.parametrize(
+    ("pool", "version", "found"),
+    [
+        ("threads", "5.6.3", True),
+        ("threads", "5.3.6", True),
+        ("threads", "5.7.0", False),
+        ("threads", "5.10.1", False),
+        ("threads", "", False),
+        ("threads", "unknown", False),
+        ("prefork", "5.6.3", False),
+        ("", "5.2.7", False),
+    ],
+)
+def test_workers_whose_celery_loses_events(pool: str, version: str, found: bool) -> None:  # noqa: FBT001 -- a table
+    """A worker is named with its pool and version where Celery itself loses its events."""
+    what = Heard(messages=1)
+    what.fold(WorkerHeartbeat(W, 1.0, sw_ver=version), 1.0)
+    findings = list(pool_findings(what, {W: pool, "unheard@host": pool}))
+    assert [f"{W} runs Celery {version} with the pool {pool}"] * found == [finding.text for finding in findings]
