@@ -10,10 +10,22 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from celery_redis_exporter.daemon.tuning import limit_memory
+from tests.support.outcomes import count_reasons
 
 # Hypothesis would fail an example that takes 0.2 s, as one may on a machine that does something else.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tests that could not run, and how many there are: they are no passed ones."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = [str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)]
+    found = count_reasons(reasons)
+    if found:
+        terminalreporter.section(f"{sum(found.values())} tests could not run")
+        for reason, count in found.items():
+            terminalreporter.line(f"{count} x {reason}")
 
 
 def _is_local(address: object) -> bool:

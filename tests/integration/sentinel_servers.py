@@ -23,7 +23,7 @@ DOWN_MS, FAILOVER_MS = 500, 1000
 class Sentinel:
     """One sentinel, started; ``master`` is the first master that it watches, needing ``quorum`` to declare it down."""
 
-    def __init__(self, folder: Path, master: RedisServer, quorum: int) -> None:
+    def __init__(self, folder: Path, master: RedisServer, quorum: int, program: str) -> None:
         folder.mkdir(parents=True)
         self.port = free_port()
         file = folder / "sentinel.conf"
@@ -35,7 +35,7 @@ class Sentinel:
             *([f"sentinel auth-pass {NAME} {master.password}"] if master.password else []),
         ]  # fmt: skip
         file.write_text("\n".join([*lines, ""]), encoding="utf-8")
-        self.process = Process([PROGRAM, str(file), "--sentinel"], folder / "sentinel.log")
+        self.process = Process([program, str(file), "--sentinel"], folder / "sentinel.log")
         self.process.wait_for("+monitor")
 
     def command(self, *words: object) -> Any:  # noqa: ANN401 -- a reply can be anything
@@ -48,10 +48,12 @@ class Sentinel:
 class SentinelSet:
     """Several sentinels that watch one master together; ``password`` is that of Redis."""
 
-    def __init__(self, folder: Path, servers: Sequence[RedisServer], count: int) -> None:
+    def __init__(self, folder: Path, servers: Sequence[RedisServer], count: int, program: str = PROGRAM) -> None:
         self.servers = list(servers)
         quorum = count // 2 + 1
-        self.sentinels = [Sentinel(folder / f"sentinel-{number}", servers[0], quorum) for number in range(count)]
+        self.sentinels = [
+            Sentinel(folder / f"sentinel-{number}", servers[0], quorum, program) for number in range(count)
+        ]
         eventually(self._know_each_other)
 
     @property

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
+from celery_redis_exporter.catalog.server_fields import MODERN, read_version
 from celery_redis_exporter.decode.key_groups import PIDBOX_REPLIES, TASK_META, TASKSET_META, UNACKED
 from celery_redis_exporter.decode.redis_fields import read_whole
 from celery_redis_exporter.status.format import say_bytes
@@ -85,7 +86,7 @@ def _results_without_ttl(facts: ServerFacts) -> Iterator[Advice]:
     for database, group in _groups(facts, TASK_META, TASKSET_META):
         if group.without_ttl is not None and group.without_ttl > LONG_LASTING:
             lasting = round(group.keys * group.without_ttl)
-            only_those = ["NX"] if facts.info.get("redis_version", "") >= "7" else []
+            only_those = ["NX"] if read_version(facts.info) >= MODERN else []
             yield Advice(
                 "warning", f"db{database.db} {group.group}",
                 f"{lasting} result keys ({group.without_ttl:.0%}) have no time to live",

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery_redis_exporter.analysis.advice import Advice
 from celery_redis_exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
-from celery_redis_exporter.catalog.server_fields import product_of, read_field
+from celery_redis_exporter.catalog.server_fields import product_of, read_product
 from celery_redis_exporter.status.format import say_bytes
 
 COLUMNS = ("group", "type", "keys", "bytes", "share", "mean", "no ttl")
@@ -34,11 +34,16 @@ def render_report(facts: ServerFacts, advice: Sequence[Advice], width: int, show
 
 def describe_report(facts: ServerFacts, advice: Sequence[Advice]) -> dict[str, Any]:
     """Give everything for JSON."""
+    product, version = read_product(facts.info)
     return {
         "url": facts.url,
         "server": {
-            name: read_field(facts.info, name)
-            for name in ("redis_version", "redis_mode", "role", "used_memory", "maxmemory", "maxmemory_policy")
+            "product": product,
+            "version": version,
+            **{
+                name: facts.info.get(name)
+                for name in ("redis_version", "redis_mode", "role", "used_memory", "maxmemory", "maxmemory_policy")
+            },
         },
         "databases": [
             {
@@ -65,7 +70,7 @@ def _describe(database: DatabaseFacts, group: GroupFacts) -> dict[str, Any]:
 
 def _head(facts: ServerFacts) -> Iterator[str]:
     info, used, limit = facts.info, facts.number("used_memory"), facts.number("maxmemory")
-    mode, role = (read_field(info, name) or "?" for name in ("redis_mode", "role"))
+    mode, role = (info.get(name, "?") for name in ("redis_mode", "role"))
     yield f"{facts.url}: {product_of(info)}, {mode}, {role}, up {facts.number('uptime_in_days'):.0f} days"
     memory = f"memory {say_bytes(used)}"
     if limit:

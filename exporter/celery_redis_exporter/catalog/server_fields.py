@@ -1,21 +1,27 @@
 """Fields of INFO that a server's product and version name differently.
 
 Valkey 8 and later write ``server_mode`` instead of ``redis_mode``, unless ``extended-redis-compatibility`` is on.
-``redis_version`` of Valkey is the version of Redis that it is compatible with; its own is ``valkey_version``. Every
-reader of these fields uses this module, so that a renamed field is added in one place.
+Dragonfly writes ``max_clients`` instead of ``maxclients``. ``redis_version`` of these is the version of Redis that they
+are compatible with. Whatever reads INFO calls a field by Redis's name, since ``decode.redis_fields.read_fields``
+renames it by this table: a field that is renamed is added in one place.
 """
 
 import re
 from collections.abc import Mapping
 
-OTHER_NAMES = {"redis_mode": "server_mode"}
-"""Fields by Redis's name, with the name that Valkey gave them."""
+REDIS_NAMES = {"server_mode": "redis_mode", "max_clients": "maxclients"}
+"""Redis's names of fields, by the name that another product gave them."""
+VERSIONS = {
+    "valkey_version": "Valkey",
+    "dragonfly_version": "Dragonfly",
+    "garnet_version": "Garnet",
+    "kvrocks_version": "Kvrocks",
+    "pika_version": "Pika",
+}
+"""Products, by the field with their own version."""
+MODERN = (7, 0)
+"""Redis whose INFO and CONFIG GET take several words, which has permissions to read keys only, and EXPIRE with NX."""
 _MODE = re.compile(rb"^(?:redis|server)_mode:(\w+)", re.MULTILINE)
-
-
-def read_field(fields: Mapping[str, str], name: str) -> str | None:
-    """Return the field that Redis calls ``name``, under whichever name it is there; None if it is missing."""
-    return fields.get(name) or fields.get(OTHER_NAMES.get(name, ""))
 
 
 def mode_of(info: bytes) -> str:
@@ -24,7 +30,21 @@ def mode_of(info: bytes) -> str:
     return "" if found is None else found.group(1).decode("ascii", "replace")
 
 
+def read_product(fields: Mapping[str, str]) -> tuple[str, str | None]:
+    """Return the product's name, and its own version if it is known."""
+    for field, product in VERSIONS.items():
+        if fields.get(field):
+            return product, fields[field].removeprefix("df-v")
+    return "Redis", fields.get("redis_version") or None
+
+
+def read_version(fields: Mapping[str, str]) -> tuple[int, int]:
+    """Return the version of Redis that a server reports to be compatible with; (0, 0) if it reports none."""
+    found = re.match(r"(\d{1,9})\.(\d{1,9})", fields.get("redis_version", ""))
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
 def product_of(fields: Mapping[str, str]) -> str:
     """Return product and version for people, such as ``Redis 7.0.15`` or ``Valkey 8.1.3``."""
-    valkey = fields.get("valkey_version")
-    return f"Valkey {valkey}" if valkey else f"Redis {fields.get('redis_version', '?')}"
+    product, version = read_product(fields)
+    return f"{product} {version or '?'}"

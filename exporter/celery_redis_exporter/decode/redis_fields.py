@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.catalog.metric import Info
+from celery_redis_exporter.catalog.server_fields import REDIS_NAMES
 from celery_redis_exporter.records.samples import Sample
 
 MAX_DIGITS = 20
@@ -50,9 +51,9 @@ def read_number(value: str) -> float | None:
 
 
 def read_fields(text: str) -> list[tuple[str, str]]:
-    """Split an INFO-like reply into its fields."""
+    """Split an INFO-like reply into its fields, each under the name that Redis gives it."""
     lines = [line.partition(":") for line in text.split("\r\n")]
-    return [(name, value) for name, colon, value in lines if colon and not name.startswith("#")]
+    return [(REDIS_NAMES.get(name, name), value) for name, colon, value in lines if colon and not name.startswith("#")]
 
 
 def row_of(metric: Metric) -> FieldRow:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 
 from celery_redis_exporter.catalog import redis_replication
 from celery_redis_exporter.catalog import redis_server as rows
-from celery_redis_exporter.catalog.server_fields import read_field
 from celery_redis_exporter.decode.redis_fields import Fields, read_whole, row_of
 from celery_redis_exporter.records.samples import Sample
 
@@ -25,7 +24,7 @@ _IDENTITY = rows.INSTANCE_INFO.label_names[1:]
 def decode_identity(redis: str, fields: Mapping[str, str], now: float) -> Iterator[Sample]:
     """Yield who the server is, since when, and whose replica. ``now`` is for servers that do not report their time."""
     if "redis_version" in fields:
-        labels = (read_field(fields, label) or "" for label in _IDENTITY)
+        labels = (fields.get(label, "") for label in _IDENTITY)
         yield Sample(rows.INSTANCE_INFO, (redis, *labels), 1)
     uptime, microseconds = (read_whole(fields.get(name, "")) for name in ("uptime_in_seconds", "server_time_usec"))
     if uptime is not None:

@@ -178,11 +178,12 @@ class TrendReading(Struct, frozen=True):
 
 
 class ServerStatus(Struct, frozen=True, kw_only=True):
-    """A Redis server; ``trend`` are its last readings, the oldest first."""
+    """A Redis server; ``trend`` are its last readings, the oldest first. ``version`` is that of its ``product``."""
 
     name: str
     up: bool
     error: str | None = None
+    product: str | None = None
     version: str | None = None
     mode: str | None = None
     role: str | None = None

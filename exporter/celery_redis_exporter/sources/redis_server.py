@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from celery_redis_exporter.catalog.server_fields import mode_of
+from celery_redis_exporter.catalog.server_fields import MODERN, mode_of
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
@@ -44,8 +44,6 @@ COMMAND_LOG_PARAMETERS = (
 )  # fmt: skip
 CONFIG_SECONDS = 300.0
 """Age up to which settings of the server are not asked again."""
-MODERN = (7, 0)
-"""Redis whose INFO and CONFIG GET take several words, and which keeps histograms of latency."""
 VALKEY_WITH_COMMAND_LOGS = (8, 1)
 VALKEY_WITH_CLUSTER_DATABASES = (9, 0)
 _VERSION = re.compile(rb"(redis|valkey)_version:(\d+)\.(\d+)")

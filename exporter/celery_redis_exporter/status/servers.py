@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import CATALOG, Metric, internals, key_space
 from celery_redis_exporter.catalog import redis_server as rows
+from celery_redis_exporter.catalog.server_fields import read_product
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.report import Clients, KeyGroup, Memory, ServerStatus, State
 from celery_redis_exporter.records.samples import Sample
@@ -102,6 +103,7 @@ class Servers:
         numbers = _numbers(samples)
         told = next((sample.labels for sample in samples if sample.metric is rows.INSTANCE_INFO), None)
         labels = dict(zip(rows.INSTANCE_INFO.label_names, told, strict=True)) if told else {}
+        product, version = read_product(labels)
         up = any(sample.metric is rows.UP and sample.value == 1 for sample in samples)
         error = next((sample.labels[1] for sample in samples if sample.metric is rows.LAST_SCRAPE_ERROR), "")
         with self._lock:
@@ -111,9 +113,10 @@ class Servers:
             name=name,
             up=up,
             error=error or None,
-            version=labels.get("redis_version"),
-            mode=labels.get("redis_mode"),
-            role=labels.get("role"),
+            product=product if version else None,
+            version=version,
+            mode=labels.get("redis_mode") or None,
+            role=labels.get("role") or None,
             uptime_seconds=numbers.get("uptime_seconds"),
             memory=self._memory(numbers),
             clients=Clients(**{key: numbers.get(key) for key in Clients.__struct_fields__}),

@@ -68,9 +68,9 @@ def test_json() -> None:
 
 
 def test_valkey_is_called_so() -> None:
-    """Product, version and mode are those of Valkey, which calls their fields otherwise."""
-    info = {name: value for name, value in INFO.items() if name != "redis_mode"}
-    info |= {"server_name": "valkey", "valkey_version": "8.1.3", "server_mode": "cluster"}
-    facts = replace(FACTS, info=info)
+    """Product, version and mode are those of Valkey."""
+    info = {"server_name": "valkey", "valkey_version": "8.1.3", "redis_mode": "cluster"}
+    facts = replace(FACTS, info=INFO | info)
     assert ": Valkey 8.1.3, cluster, master," in render_report(facts, [], width=80, shown=3)
-    assert "cluster" == describe_report(facts, [])["server"]["redis_mode"]
+    described = describe_report(facts, [])["server"]
+    assert ("Valkey", "8.1.3", "cluster") == tuple(described[name] for name in ("product", "version", "redis_mode"))

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 
 from celery_redis_exporter.analysis.advice import Advice, advise
 from celery_redis_exporter.analysis.facts import ServerFacts
-from celery_redis_exporter.catalog.server_fields import product_of, read_field
+from celery_redis_exporter.catalog.server_fields import product_of, read_version
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.finding import Finding, FindingRow
 from celery_redis_exporter.cli.check.place import Place
 
-MODERN, OLDEST = (7, 0), (6, 2)
+OLDEST = (6, 2)
 _COMMAND = re.compile(r"(?:CONFIG SET|MEMORY PURGE)(?: [\w-]+ (?:\"[^\"]*\"|[\w.]+))?(?=,| now|$)")
 _ROWS: Mapping[str, FindingRow] = {
     "eviction": rows.EVICTION,
@@ -27,7 +27,7 @@ _ROWS: Mapping[str, FindingRow] = {
 def state_findings(name: str, place: Place, info: Mapping[str, str], config: Mapping[str, str]) -> Iterator[Finding]:
     """Give the findings about a server that answers; ``name`` is its name in the settings."""
     subject = f"redis {name}"
-    version, role = info.get("redis_version", "?"), info.get("role") or read_field(info, "redis_mode") or "?"
+    version, role = info.get("redis_version", "?"), info.get("role") or info.get("redis_mode") or "?"
     yield rows.REDIS_ANSWERS.found(subject, f"{place.shown} answers: {product_of(info)}, {role}")
     if not re.match(r"\d+\.\d", version):
         yield rows.VERSION_UNKNOWN.found(subject, f"redis_version is {version}", place.command("INFO", "server"))
@@ -43,12 +43,6 @@ def state_findings(name: str, place: Place, info: Mapping[str, str], config: Map
         row = _row(advice, facts)
         if row is not None:
             yield row.found(subject, advice.finding, _line(advice, place))._replace(cause=advice.reason)
-
-
-def read_version(info: Mapping[str, str]) -> tuple[int, int]:
-    """Give the version that a server says to be compatible with; (0, 0) if it says none."""
-    found = re.match(r"(\d{1,9})\.(\d{1,9})", info.get("redis_version", ""))
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def _row(advice: Advice, facts: ServerFacts) -> FindingRow | None:

@@ -10,13 +10,14 @@ from typing import Any
 from celery_redis_exporter.brokers.redis_broker import RedisBroker, queue_keys
 from celery_redis_exporter.catalog.queues import QUEUE_LENGTH
 from celery_redis_exporter.catalog.sentinel import CKQUORUM_STATUS
+from celery_redis_exporter.catalog.server_fields import MODERN, read_version
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.place import Place
 from celery_redis_exporter.cli.check.reasons import unusable
 from celery_redis_exporter.cli.check.rights import right_findings
-from celery_redis_exporter.cli.check.server_state import MODERN, read_version, state_findings
+from celery_redis_exporter.cli.check.server_state import state_findings
 from celery_redis_exporter.cli.check.workers import name_some
 from celery_redis_exporter.decode.redis_server import decode_config, parse_info
 from celery_redis_exporter.errors import SourceError

@@ -4,7 +4,7 @@ import pytest
 
 from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.place import Place
-from celery_redis_exporter.cli.check.server_state import read_version, state_findings
+from celery_redis_exporter.cli.check.server_state import state_findings
 
 PLACE = Place("redis", "redis://h:6379/0", "h", 6379)
 SOUND = {"redis_version": "7.2.4", "role": "master", "maxmemory": "1000", "used_memory": "100"}
@@ -60,9 +60,3 @@ def test_a_buffer_line_is_quoted_for_the_shell() -> None:
     (found,) = findings({}, {"client-output-buffer-limit": "normal 0 0 0 pubsub 1048576 524288 60"})
     assert "redis-buffers" == found.code
     assert "CONFIG SET client-output-buffer-limit 'pubsub 33554432 8388608 60'" in found.lines[0]
-
-
-def test_versions_are_numbers() -> None:
-    """10 is above 9, and no number is below all."""
-    assert (10, 2) == read_version({"redis_version": "10.2.1"})
-    assert (0, 0) == read_version({}) == read_version({"redis_version": "999999999999.1"})

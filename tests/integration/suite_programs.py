@@ -1,0 +1,183 @@
+"""Programs of other Debian suites: newer servers than the system's, run beside them.
+
+Input: a name of ``SUITE_PROGRAMS``. Output: the path of a script that starts the program with the loader and the
+libraries of its own suite. Nothing is installed on the system: packages are downloaded by apt, with a state folder of
+its own and the mirror of apt's own configuration, and unpacked into ``.peers``, once. A program
+that can't be had raises UnavailableError.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.integration.processes import ROOT
+from tests.integration.redis_servers import PROGRAM
+from tests.support.outcomes import COULD_NOT_RUN
+
+PEERS = ROOT / ".peers"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+RELEASE = Path("/etc/os-release")
+APT_SECONDS = 240
+LOADERS = ("ld-linux-*.so.*", "ld64.so.*")
+
+
+class UnavailableError(AssertionError):
+    """A program can't be had on this machine."""
+
+
+class SuiteProgram(NamedTuple):
+    """A program, the packages that have it, their suite, and the version that the tests were written for."""
+
+    suite: str
+    packages: tuple[str, ...]
+    program: str
+    version: str
+
+
+SUITE_PROGRAMS = {
+    "redis-8.0": SuiteProgram("trixie", ("redis-server", "redis-tools"), "redis-server", "8.0"),
+    "valkey-8.1": SuiteProgram("trixie", ("valkey-server", "valkey-tools"), "valkey-server", "8.1"),
+    "valkey-9.1": SuiteProgram("sid", ("valkey-server", "valkey-tools"), "valkey-server", "9.1"),
+    "redis_exporter-1.86": SuiteProgram(
+        "sid", ("prometheus-redis-exporter",), "prometheus-redis-exporter", "1.86"
+    ),
+}  # fmt: skip
+"""A suite that moves on to another version has the program no longer: results would not be comparable."""
+SERVERS = ("redis", "redis-8.0", "valkey-8.1", "valkey-9.1")
+"""The servers that tests run on: the system's Redis, and newer ones."""
+
+
+def server_program(name: str) -> str:
+    """Return the path of a server of SERVERS; skip the test if it can't be had."""
+    return PROGRAM if name == "redis" else suite_program(name)
+
+
+def suite_program(name: str) -> str:
+    """Return the path of a program; skip the test, which is counted at the end of the run, if it can't be had."""
+    try:
+        return str(install(name))
+    except UnavailableError as error:
+        pytest.skip(f"{COULD_NOT_RUN}{name}: {error}")
+
+
+def install(name: str) -> Path:
+    """Return the path of a program, installed into ``.peers`` if it is not there; raise UnavailableError."""
+    wanted, folder = SUITE_PROGRAMS[name], PEERS / name
+    started = folder / wanted.program
+    PEERS.mkdir(exist_ok=True)
+    with _alone(PEERS / f"{name}.lock"):
+        if started.is_file():
+            return started
+        for program in ("apt-get", "apt-cache", "dpkg"):
+            if shutil.which(program) is None:
+                raise UnavailableError(f"needs {program}")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        with _alone(PEERS / f"apt-{wanted.suite}.lock"):
+            apt = _Apt(wanted.suite, PEERS / f"apt-{wanted.suite}")
+            apt.require(wanted.packages[0], wanted.version)
+            apt.unpack(wanted.packages, folder)
+        return _write_starter(folder, wanted.program)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait for processes of the same run that install the same."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class _Apt:
+    """apt for one suite, apart from the system's: lists and archives are in ``folder``."""
+
+    def __init__(self, suite: str, folder: Path) -> None:
+        self._folder = folder
+        for part in ("lists/partial", "archives/partial", "parts"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        sources, status = folder / "sources.list", folder / "status"
+        signed = f"[signed-by={KEYRING}] " if KEYRING.is_file() else ""
+        sources.write_text(f"deb {signed}{_mirror()} {suite} main\n", encoding="utf-8")
+        status.touch()
+        options = {
+            "Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": folder / "parts",
+            "Dir::State::lists": folder / "lists", "Dir::State::status": status,
+            "Dir::Cache": folder, "Dir::Cache::archives": folder / "archives",
+            "Dir::Cache::pkgcache": "pkgcache.bin", "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
+            "APT::Sandbox::User": "root", "APT::Get::List-Cleanup": "0",
+        }  # fmt: skip
+        self._options = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        if not any(folder.glob("lists/*Packages*")):
+            self._run("apt-get", "update")
+
+    def require(self, package: str, version: str) -> None:
+        """Raise UnavailableError unless the suite has a version of the package."""
+        found = re.search(r"^Version: (?:\d+:)?(\S+)", self._run("apt-cache", "show", package), re.MULTILINE)
+        if found is None or not found[1].startswith(f"{version}."):
+            raise UnavailableError(f"the suite has {package} {found[1] if found else 'not'}, wanted is {version}")
+
+    def unpack(self, packages: Sequence[str], folder: Path) -> None:
+        """Unpack packages and the libraries that they need, however many steps away, into ``folder``."""
+        wanted, left = set(packages), list(packages)
+        while left:
+            for name in self._depends(left.pop()) - wanted:
+                wanted.add(name)
+                left.append(name)
+        archives = self._folder / "archives"
+        self._run("apt-get", "download", *sorted(wanted), cwd=archives)
+        for name in sorted(wanted):
+            for archive in archives.glob(f"{name}_*.deb"):
+                _run(["dpkg", "-x", str(archive), str(folder)])
+
+    def _depends(self, package: str) -> set[str]:
+        """Return the libraries that a package depends on; the rest of its dependencies are for its installation."""
+        text = self._run("apt-cache", "depends", "--important", package)
+        return set(re.findall(r"Depends: (lib[a-z0-9.+-]+)", text))
+
+    def _run(self, program: str, *words: str, cwd: Path | None = None) -> str:
+        return _run([program, *self._options, *words], cwd)
+
+
+def _mirror() -> str:
+    """Return the address from which the system's own packages come."""
+    if not RELEASE.is_file():
+        raise UnavailableError("this is no Debian")
+    found = re.search(r"^VERSION_CODENAME=(\S+)", RELEASE.read_text(encoding="utf-8"), re.MULTILINE)
+    targets = _run(["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"])
+    for line in targets.splitlines():
+        suite, _, address = line.partition(" ")
+        if found is not None and suite == found[1]:
+            return address
+    raise UnavailableError("apt names no mirror of Debian")
+
+
+def _run(command: Sequence[str], cwd: Path | None = None) -> str:
+    try:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=APT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"{command[0]} took more than {APT_SECONDS} s") from None
+    if done.returncode != 0:
+        raise UnavailableError(f"{command[0]}: {done.stderr.strip().rpartition(chr(10))[2]}")
+    return done.stdout
+
+
+def _write_starter(folder: Path, program: str) -> Path:
+    """Write a script that becomes the program: its process id is that of the script."""
+    binary = folder / "usr" / "bin" / program  # often a link: the program looks at the name that it is started by
+    loader = next((path for pattern in LOADERS for path in sorted(folder.rglob(pattern)) if path.is_file()), None)
+    if not binary.is_file() or loader is None:
+        raise UnavailableError("the packages lack the program or its loader")
+    libraries = sorted({str(path.parent) for path in folder.rglob("lib*.so*")})
+    script = folder / program
+    command = f'exec "{loader}" --library-path "{os.pathsep.join(libraries)}" "{binary}" "$@"'
+    script.write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
+    script.chmod(0o755)
+    return script

@@ -1,0 +1,136 @@
+"""The same situations on every server that can be had: Redis and Valkey, of several versions.
+
+A row of SERVERS that this machine can't get is printed and counted at the end of the run.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import pytest
+
+from tests.integration.checks import check_quickly
+from tests.integration.cluster_servers import RedisCluster
+from tests.integration.conftest import Programs
+from tests.integration.exporters import Exporter
+from tests.integration.redis_servers import RedisServer
+from tests.integration.sentinel_servers import SentinelSet
+from tests.integration.suite_programs import SERVERS, server_program
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+
+EVERY_SERVER = pytest.mark.parametrize("name", SERVERS)
+SLOW = 20.0
+"""Seconds for a cluster to agree."""
+NODE_OPTIONS = ("--redis.discovery-interval", "1s")
+
+
+def product_of(server: RedisServer) -> tuple[str, str]:
+    """Return product and version as the server itself reports them."""
+    info = server.command("INFO", "server")
+    if "valkey_version" in info:
+        return "Valkey", info["valkey_version"]
+    return "Redis", info["redis_version"]
+
+
+def cluster_of(programs: Programs, name: str, count: int) -> RedisCluster:
+    """Start a cluster of one product."""
+    program = server_program(name)
+
+    def start(options: Sequence[str]) -> RedisServer:
+        return programs.redis(options=options, program=program)
+
+    return RedisCluster(start, count)
+
+
+def servers(**options: object) -> tuple[str, str]:
+    """Return the flag that names servers."""
+    return "--redis.servers", json.dumps(options)
+
+
+def up(exporter: Exporter) -> dict[str, float]:
+    """Return ``redis_up`` by server."""
+    return {dict(labels)["redis"]: value for (_, labels), value in exporter.metrics("redis_up").items()}
+
+
+@EVERY_SERVER
+def test_a_server_is_called_by_its_name(programs: Programs, name: str) -> None:
+    """Metrics, report, ``check`` and ``analyze`` name the product and its own version, and the mode."""
+    server = programs.redis(program=server_program(name))
+    product, version = product_of(server)
+    assert name == "redis" or f"{product} {version}".lower().startswith(name.replace("-", " "))
+    exporter = programs.listening(server)
+    (labels,) = exporter.labels("redis_instance_info")
+    assert "standalone" == labels["redis_mode"]
+    if product == "Valkey":
+        assert version == labels["valkey_version"]
+    (status,) = json.loads(exporter.get("/api/v1/status").text)["redis"]
+    assert (product, version, "standalone") == (status["product"], status["version"], status["mode"])
+    found = check_quickly(programs, server.url())
+    assert f"{product} {version}, master" in found["redis-answers"]["found"]
+    command = sys.executable, "-m", "celery_redis_exporter", "analyze", server.url()
+    text, tree = programs.run(*command), programs.run(*command, "--json")
+    assert (0, 0) == (text.ended(), tree.ended())
+    assert f"{product} {version}, standalone, master" in text.output()
+    described = json.loads(tree.output())[0]["server"]
+    assert (product, version, "standalone") == tuple(described[key] for key in ("product", "version", "redis_mode"))
+
+
+@EVERY_SERVER
+def test_every_node_of_a_cluster_is_found(programs: Programs, name: str) -> None:
+    """From one node that is named all three are read, each with the state of the cluster."""
+    cluster = cluster_of(programs, name, 3)
+    flags = (*servers(cache={"url": cluster.nodes[0].url()}), *NODE_OPTIONS)
+    exporter = programs.listening(programs.redis(), *flags)
+    nodes = {f"cache/127.0.0.1:{node.port}" for node in cluster.nodes}
+    eventually(lambda: up(exporter) == dict.fromkeys({"broker", *nodes}, 1), SLOW)
+    for node in nodes:
+        assert (1, 3) == (
+            exporter.value("redis_cluster_state", redis=node),
+            exporter.value("redis_cluster_known_nodes", redis=node),
+        )
+    assert 3 == exporter.value("celery_exporter_redis_nodes", redis="cache")
+
+
+@EVERY_SERVER
+def test_a_replica_is_read(programs: Programs, name: str) -> None:
+    """A replica names its master, and both know the link between them."""
+    program = server_program(name)
+    master = programs.redis(program=program, options=("--repl-diskless-sync-delay", "0"))
+    replica = programs.redis(program=program, options=("--replicaof", "127.0.0.1", f"{master.port}"))
+    eventually(lambda: replica.command("INFO", "replication")["master_link_status"] == "up")
+    exporter = programs.listening(master, "--result-backend-url", replica.url())
+    link = {"redis": "results", "master_host": "127.0.0.1", "master_port": f"{master.port}"}
+    eventually(lambda: exporter.value("redis_master_link_up", **link) == 1)
+    assert 1 == exporter.value("redis_slave_info", **link, read_only="1")
+    eventually(lambda: exporter.value("redis_connected_slaves", redis="broker") == 1)
+
+
+@EVERY_SERVER
+def test_a_failover_is_followed(programs: Programs, name: str) -> None:
+    """Behind Sentinel the master is read, and after a failover the new one."""
+    program = server_program(name)
+    options = ("--repl-diskless-sync-delay", "0")
+    first = programs.redis(program=program, options=options)
+    second = programs.redis(program=program, options=(*options, "--replicaof", "127.0.0.1", f"{first.port}"))
+    with ExitStack() as ending:
+        sentinels = SentinelSet(programs.folder, (first, second), 3, program)
+        ending.callback(sentinels.stop)
+        exporter = programs.listening(sentinels, "--broker-transport-options", json.dumps(sentinels.options))
+        before = {
+            labels["tcp_port"] for labels in exporter.labels("redis_instance_info") if labels["redis"] == "broker"
+        }
+        assert {f"{first.port}"} == before
+        sentinels.fail_over()
+
+        def roles() -> list[tuple[str, str]]:
+            found = exporter.labels("redis_instance_info")
+            return [(labels["tcp_port"], labels["role"]) for labels in found if labels["redis"] == "broker"]
+
+        eventually(lambda: roles() == [(f"{second.port}", "master")], SLOW)
+        sentinel_modes = {labels["redis_mode"] for labels in exporter.labels("redis_instance_info")
+                          if re.search("/sentinel/", labels["redis"])}  # fmt: skip
+        assert {"sentinel"} == sentinel_modes
