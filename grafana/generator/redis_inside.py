@@ -169,7 +169,7 @@ DURABILITY = (
         title="Replication", first="Lag", height=6, width=16, empty="No replica",
         meaning="Replicas of each server: their state, and how long ago they last confirmed what they have.",
         remedy="A state other than online, or a lag of minutes: a failover would lose messages.",
-        alerts=("RedisReplicationBroken",),
+        alerts=("RedisReplicationBroken", "RedisReadOnly"),
         columns=(
             Column(name="Server", label="redis"),
             Column(name="Replica", label="slave_ip",

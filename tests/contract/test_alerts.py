@@ -35,7 +35,7 @@ WITHOUT_VALUE = {
     "CeleryWatchdog", "CeleryExporterDown", "CeleryExporterAbsent", "CeleryEventStreamDown", "CeleryBeatDown",
     "CeleryExporterCollectorFailing", "CeleryNoWorkersOnline", "CeleryWorkerDown", "CeleryWorkerWithoutTaskEvents",
     "RedisDown", "CeleryBrokerDown", "RedisBrokerEvictionPolicy", "RedisPersistenceFailing", "RedisReplicationBroken",
-    "RedisSentinelDown", "RedisQuorumLost", "RedisClusterDown", "CeleryExporterCommandDenied",
+    "RedisReadOnly", "RedisSentinelDown", "RedisQuorumLost", "RedisClusterDown", "CeleryExporterCommandDenied",
 }  # fmt: skip
 """Alerts about something that is or is not: their value says nothing more."""
 

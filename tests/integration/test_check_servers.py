@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.integration.acl import RIGHTS, START, USER
 from tests.integration.checks import ANY_PORT, SOUND, check_quickly, findings_of, mend, start_check
@@ -92,13 +93,29 @@ def test_a_full_memory_and_a_small_buffer_are_mended_by_their_lines(programs: Pr
     assert set() == codes & check_quickly(programs, server.url()).keys()
 
 
+def test_a_broker_over_its_limit_refuses(programs: Programs) -> None:
+    """A broker that refuses publishing now is a failure, and the line that mends it makes room for what is used."""
+    server = programs.redis(options=SOUND)
+    server.command("SET", "ballast", "x" * 8_000_000)
+    server.command("CONFIG", "SET", "maxmemory", "5mb")
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        server.command("LPUSH", "celery", "x")
+    found = check_quickly(programs, server.url())
+    refusing = found["redis-memory-refusing"]
+    assert ("fail", True) == (refusing["level"], "publishing is refused now" in refusing["found"])
+    mend(refusing)
+    server.command("LPUSH", "celery", "x")
+    assert "redis-memory-refusing" not in check_quickly(programs, server.url())
+
+
 def test_a_replica_is_no_broker(programs: Programs) -> None:
-    """A replica is told with the master that it follows."""
+    """A replica is a failure as a broker, with the master that it follows."""
     master = programs.redis(options=SOUND)
     replica = programs.redis(options=(*SOUND, "--replicaof", f"127.0.0.1 {master.port}"))
     found = check_quickly(programs, replica.url())
-    assert f"127.0.0.1:{master.port}" in found["redis-replica"]["found"]
-    assert "redis-replica" not in check_quickly(programs, master.url())
+    assert f"127.0.0.1:{master.port}" in found["redis-read-only"]["found"]
+    assert "fail" == found["redis-read-only"]["level"]
+    assert "redis-read-only" not in check_quickly(programs, master.url())
 
 
 def test_a_slow_way_is_told(programs: Programs) -> None:

@@ -21,6 +21,11 @@ FULL = (
 )
 ENOUGH_MEMORY = f"max by ({BY}) (redis_memory_used_bytes) > @{{least_bytes}}"
 
+HITS, MISSES = (
+    f'sum by ({BY}) (rate(redis_keyspace_{found}_total{{redis!="broker"}}[10m]))' for found in ("hits", "misses")
+)
+"""Look-ups on all servers but the broker: there workers and exporters look for messages, mostly in vain."""
+
 ALERTS = (
     Alert(
         "RedisDown", "critical",
@@ -99,6 +104,14 @@ ALERTS = (
         wait="2m", panel="redis",
     ),
     Alert(
+        "RedisReadOnly", "critical",
+        f'max by ({BY}, master_host, master_port) (redis_slave_info{{redis=~"broker|results", read_only!="0"}}) == 1',
+        "Celery can't write to its Redis, which is a read-only replica.",
+        "{{ $labels.redis }} is a replica of {{ $labels.master_host }}:{{ $labels.master_port }}, as after a failover"
+        " that Celery does not follow.",
+        wait="1m", panel="redis",
+    ),
+    Alert(
         "RedisReplicaLost", "warning",
         f"max by ({BY}) (redis_connected_slaves) < max by ({BY}) (max_over_time(redis_connected_slaves[1h]))",
         "A master has lost a replica.",
@@ -129,8 +142,7 @@ ALERTS = (
     ),
     Alert(
         "RedisHitRateLow", "info",
-        f"sum by ({BY}) (rate(redis_keyspace_hits_total[10m])) / (sum by ({BY}) (rate(redis_keyspace_hits_total[10m]))"
-        f" + sum by ({BY}) (rate(redis_keyspace_misses_total[10m])) > @{{least_rate}}) < @{{ratio}}",
+        f"{HITS} / ({HITS} + {MISSES} > @{{least_rate}}) < @{{ratio}}",
         "Most look-ups in Redis find nothing.",
         "{{ $value | humanizePercentage }} of the look-ups in {{ $labels.redis }} find their key; waiting for results"
         " of unfinished tasks counts as a miss.",

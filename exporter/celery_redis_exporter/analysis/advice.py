@@ -5,6 +5,7 @@ severity is shown. A rule says nothing where its facts are not known.
 """
 
 from collections.abc import Callable, Iterator
+from math import ceil
 from typing import NamedTuple
 
 from celery_redis_exporter.alerts.thresholds import threshold
@@ -73,13 +74,26 @@ def _memory_limit(facts: ServerFacts) -> Iterator[Advice]:
             "without a limit Redis grows until the system ends it, which loses what is not on disk",
             f"CONFIG SET maxmemory {size}, and the same in redis.conf",
         )  # fmt: skip
+    elif facts.refuses_writes:
+        yield Advice(
+            "critical", "maxmemory",
+            f"{'publishing is' if facts.is_broker else 'writes are'} refused now: {say_bytes(used)} are used, maxmemory"
+            f" is {say_bytes(limit)}, and maxmemory-policy is noeviction",
+            "over the limit Redis answers every command that may need memory with an error (OOM)", _more_memory(facts),
+        )  # fmt: skip
     elif used > threshold("RedisMemoryHigh", "ratio") * limit:
         yield Advice(
             "critical" if used > threshold("RedisMemoryCritical", "ratio") * limit else "warning", "maxmemory",
             f"{used / limit:.0%} of maxmemory is used ({say_bytes(used)} of {say_bytes(limit)})",
             "at the limit no task can be published" if facts.is_broker else "at the limit writes fail or keys go",
-            f"CONFIG SET maxmemory {int(limit * 1.5) // MB}mb, or remove what the table shows at the top",
+            _more_memory(facts),
         )  # fmt: skip
+
+
+def _more_memory(facts: ServerFacts) -> str:
+    """Return the cure of a limit that is reached: half as much again as the limit or what is used, if that is more."""
+    size = 1.5 * max(facts.number("maxmemory"), facts.number("used_memory"))
+    return f"CONFIG SET maxmemory {ceil(size / MB)}mb, or remove what the table shows at the top"
 
 
 def _results_without_ttl(facts: ServerFacts) -> Iterator[Advice]:

@@ -82,6 +82,16 @@ class ServerFacts:
         """Whether Celery's queues or their bindings are there."""
         return bool(self.queues)
 
+    @property
+    def refuses_writes(self) -> bool:
+        """Whether writes fail with OOM now, as Redis decides it (``getMaxmemoryState`` in evict.c).
+
+        Buffers of replicas and of the append-only file do not count. A replica takes what its master sends.
+        """
+        limit, used = self.number("maxmemory"), self.number("used_memory") - self.number("mem_not_counted_for_evict")
+        keeps = self.info.get("maxmemory_policy", "noeviction") == "noeviction" and self.info.get("role") != "slave"
+        return keeps and 0 < limit < used
+
     def number(self, name: str) -> float:
         """Give a field of INFO as a number; 0 where it is none."""
         try:

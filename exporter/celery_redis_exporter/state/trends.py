@@ -15,11 +15,11 @@ SPACING = 5.0
 
 
 class Counts(NamedTuple):
-    """What the server counts since its start: look-ups that hit and that missed, and commands."""
+    """What the server counts since its start: commands, and look-ups that hit and that missed."""
 
-    hits: float
-    misses: float
     commands: float
+    hits: float = 0.0
+    misses: float = 0.0
 
 
 class Trends:
@@ -41,7 +41,7 @@ class Trends:
         self._counts[server] = counts
         hit_ratio = operations = None
         if before is not None and all(now >= then for now, then in zip(counts, before, strict=True)):
-            hits, misses, commands = (now - then for now, then in zip(counts, before, strict=True))
+            commands, hits, misses = (now - then for now, then in zip(counts, before, strict=True))
             hit_ratio = hits / (hits + misses) if hits + misses else None
             elapsed = at - readings[-1].at
             operations = commands / elapsed if elapsed > 0 else None

@@ -37,6 +37,8 @@ NUMBERS: Mapping[str, Metric] = {
     }.items()
 }
 LARGEST = 2.0**63
+BROKER = "broker"
+"""No hit rate is shown of it: workers and exporters look for messages there, and an empty queue is a miss."""
 _NAMES = {metric: name for name, metric in NUMBERS.items()}
 
 
@@ -88,7 +90,8 @@ class Servers:
         else:
             self._limits.pop(server, None)
         if "used_bytes" in numbers:
-            counts = Counts(*(numbers.get(name, 0.0) for name in ("hits", "misses", "commands")))
+            names = ("commands",) if server == BROKER else ("commands", "hits", "misses")
+            counts = Counts(*(numbers.get(name, 0.0) for name in names))
             self._trends.note(server, now, numbers["used_bytes"], counts)
 
     def _limit(self, numbers: Mapping[str, float]) -> Limit | None:

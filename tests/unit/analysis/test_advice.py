@@ -51,7 +51,9 @@ def test_a_server_that_is_well_needs_no_advice() -> None:
         (server({"evicted_keys": "7"}), "critical", "eviction", "raise maxmemory"),
         (server({"maxmemory": "0", "total_system_memory": f"{8 * GB}"}), "warning", "maxmemory", "maxmemory 6144mb"),
         (server({"used_memory": f"{int(0.8 * GB)}"}), "warning", "maxmemory", "CONFIG SET maxmemory 1536mb"),
-        (server({"used_memory": f"{int(0.95 * GB)}"}), "critical", "maxmemory", "CONFIG SET maxmemory"),
+        (server({"used_memory": f"{int(0.95 * GB)}"}), "critical", "maxmemory", "CONFIG SET maxmemory 1536mb"),
+        (server({"used_memory": f"{2 * GB}"}), "critical", "maxmemory", "CONFIG SET maxmemory 3072mb"),
+        (server({"maxmemory": f"{MB}", "used_memory": f"{MB + 10}"}), "critical", "maxmemory", "SET maxmemory 2mb"),
         (server({"aof_enabled": "0"}), "warning", "persistence", "CONFIG SET appendonly yes"),
         (server({"rdb_last_bgsave_status": "err"}), "critical", "persistence", "look into Redis's log"),
         (server({"mem_fragmentation_ratio": "1.8"}), "warning", "fragmentation", "activedefrag yes"),
@@ -88,6 +90,23 @@ def test_policies_are_a_brokers_concern() -> None:
     """A cache may evict and need not be saved; what was evicted is worth a note."""
     cache = replace(server({"maxmemory_policy": "allkeys-lru", "aof_enabled": "0", "evicted_keys": "1"}), queues={})
     assert ["note"] == [advice.severity for advice in advise(cache)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "refuses"),
+    [
+        ({"used_memory": f"{GB + 1}"}, True),
+        ({"used_memory": f"{GB + 1}", "mem_not_counted_for_evict": "2"}, False),
+        ({"used_memory": f"{GB + 1}", "maxmemory_policy": "allkeys-lru"}, False),
+        ({"used_memory": f"{GB + 1}", "role": "slave"}, False),
+        ({"maxmemory": "0"}, False),
+        ({}, False),
+    ],
+)
+def test_writes_are_refused_as_redis_refuses_them(changes: dict[str, str], *, refuses: bool) -> None:
+    """Writes are refused over the limit with noeviction, where buffers do not count, and a replica takes all."""
+    found = advise(server(changes))
+    assert refuses == any("publishing is refused now" in advice.finding for advice in found)
 
 
 def test_what_is_not_known_is_not_advised() -> None:

@@ -7,9 +7,9 @@ from celery_redis_exporter.state.trends import READINGS, SPACING, Counts, Trends
 def test_readings() -> None:
     """Hit ratio and pace are those of the time between two readings, and unknown at the first."""
     trends = Trends()
-    trends.note("a", 100.0, 5.0, Counts(10, 10, 100))
-    trends.note("a", 110.0, 6.0, Counts(13, 11, 300))
-    trends.note("a", 120.0, 7.0, Counts(13, 11, 300))
+    trends.note("a", 100.0, 5.0, Counts(100, 10, 10))
+    trends.note("a", 110.0, 6.0, Counts(300, 13, 11))
+    trends.note("a", 120.0, 7.0, Counts(300, 13, 11))
     assert trends.of("a") == [
         TrendReading(100.0, 5.0, None, None), TrendReading(110.0, 6.0, 0.75, 20.0), TrendReading(120.0, 7.0, None, 0.0),
     ]  # fmt: skip
@@ -19,8 +19,8 @@ def test_readings() -> None:
 def test_a_restarted_server_has_no_pace_across_its_restart() -> None:
     """Counters that fell belong to another process: nothing is said of the time in between."""
     trends = Trends()
-    trends.note("a", 100.0, 5.0, Counts(10, 10, 100))
-    trends.note("a", 110.0, 6.0, Counts(1, 1, 5))
+    trends.note("a", 100.0, 5.0, Counts(100, 10, 10))
+    trends.note("a", 110.0, 6.0, Counts(5, 1, 1))
     assert TrendReading(110.0, 6.0, None, None) == trends.of("a")[-1]
 
 

@@ -69,8 +69,13 @@ VERSION_UNKNOWN = FindingRow(
     "a proxy or a service that only speaks like Redis; some metrics may be missing",
 )  # fmt: skip
 REPLICA = FindingRow(
-    "redis-replica", "warn", "the server is a replica",
-    "Celery can't write to it, and it lags: settings should name the master, or the sentinels that know it",
+    "redis-replica", "warn", "the broker or result backend is a replica that can be written to",
+    "what Celery writes there is not on its master, and is lost at the next synchronisation",
+)  # fmt: skip
+READ_ONLY = FindingRow(
+    "redis-read-only", "fail", "the broker or result backend is a read-only replica",
+    "Celery can't write to it, for instance after a failover: settings should name the master, or the sentinels that"
+    " know it",
 )  # fmt: skip
 SLOW = FindingRow(
     "redis-slow", "warn", "the fastest of five PINGs took more than 50 ms",
@@ -87,6 +92,10 @@ MEMORY_UNLIMITED = FindingRow(
 MEMORY_FULL = FindingRow(
     "redis-memory-full", "warn", f"more than {100 * threshold('RedisMemoryHigh', 'ratio'):.0f} % of maxmemory is used",
     "at the limit writes fail",
+)  # fmt: skip
+MEMORY_REFUSING = FindingRow(
+    "redis-memory-refusing", "fail", "more than maxmemory is used, and writes are refused now",
+    "over the limit with maxmemory-policy noeviction every command that may need memory is an error (OOM)",
 )  # fmt: skip
 PERSISTENCE = FindingRow(
     "redis-persistence", "warn", "nothing is written to disk, or the last dump failed",
@@ -237,8 +246,8 @@ ROWS: tuple[FindingRow, ...] = (
     SETTINGS_READ, SETTINGS_NOTED, SETTINGS_WRONG,
     WEB_FREE, WEB_TAKEN, WEB_DENIED, CERTIFICATE_VALID, CERTIFICATE_ENDS, CERTIFICATE_INVALID,
     REDIS_ANSWERS, BROKER_ANSWERS, *REASON_ROWS, BROKER_QUEUE_ABSENT, BROKER_QUEUE_DENIED,
-    RIGHTS_GRANTED, RIGHTS_MISSING, INFO_DENIED, REPLY_ODD, VERSION_OLD, VERSION_UNKNOWN, REPLICA, SLOW,
-    EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, PERSISTENCE, BUFFERS, FRAGMENTED, QUORUM,
+    RIGHTS_GRANTED, RIGHTS_MISSING, INFO_DENIED, REPLY_ODD, VERSION_OLD, VERSION_UNKNOWN, REPLICA, READ_ONLY, SLOW,
+    EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, MEMORY_REFUSING, PERSISTENCE, BUFFERS, FRAGMENTED, QUORUM,
     SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX, EXPORTERS,
     WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD, EVENTS_LOST,
     TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_UNKNOWN, TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN, UNRECEIVED,

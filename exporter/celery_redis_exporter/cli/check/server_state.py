@@ -15,6 +15,8 @@ from celery_redis_exporter.cli.check.finding import Finding, FindingRow
 from celery_redis_exporter.cli.check.place import Place
 
 OLDEST = (6, 2)
+FLAGS = {"broker": "--broker-url", "results": "--result-backend-url"}
+"""Flags by the names of servers that Celery writes to. Any other server may be a replica."""
 _COMMAND = re.compile(r"(?:CONFIG SET|MEMORY PURGE)(?: [\w-]+ (?:\"[^\"]*\"|[\w.]+))?(?=,| now|$)")
 _ROWS: Mapping[str, FindingRow] = {
     "eviction": rows.EVICTION,
@@ -33,9 +35,10 @@ def state_findings(name: str, place: Place, info: Mapping[str, str], config: Map
         yield rows.VERSION_UNKNOWN.found(subject, f"redis_version is {version}", place.command("INFO", "server"))
     elif read_version(info) < OLDEST:
         yield rows.VERSION_OLD.found(subject, f"Redis {version} is older than 6.2", place.command("INFO", "server"))
-    if info.get("role") == "slave":
+    if info.get("role") == "slave" and name in FLAGS:
         master = f"{info.get('master_host', '?')}:{info.get('master_port', '?')}"
-        yield rows.REPLICA.found(subject, f"it is a replica of {master}", f"{_flag(name)}=redis://{master}/0")
+        replica = rows.REPLICA if info.get("slave_read_only") == "0" else rows.READ_ONLY
+        yield replica.found(subject, f"it is a replica of {master}", f"{FLAGS[name]}=redis://{master}/0")
     if "/" in name:  # a sentinel keeps no data
         return
     facts = ServerFacts(place.shown, info, config or None, (), {"celery": 0} if name == "broker" else {})
@@ -47,7 +50,8 @@ def state_findings(name: str, place: Place, info: Mapping[str, str], config: Map
 
 def _row(advice: Advice, facts: ServerFacts) -> FindingRow | None:
     if advice.subject == "maxmemory":
-        return rows.MEMORY_FULL if facts.number("maxmemory") else rows.MEMORY_UNLIMITED
+        full = rows.MEMORY_REFUSING if facts.refuses_writes else rows.MEMORY_FULL
+        return full if facts.number("maxmemory") else rows.MEMORY_UNLIMITED
     return _ROWS.get(advice.subject)
 
 
@@ -58,7 +62,3 @@ def _line(advice: Advice, place: Place) -> str:
         return advice.cure
     words = re.findall(r'"[^"]*"|\S+', found[0])
     return place.command(*(word.strip('"') for word in words))
-
-
-def _flag(name: str) -> str:
-    return {"broker": "--broker-url", "results": "--result-backend-url"}.get(name, f"redis.servers.{name}.url")

@@ -27,7 +27,8 @@ def findings(changes: dict[str, str], config: dict[str, str] | None = None, name
             "redis-memory-unlimited",
             "CONFIG SET maxmemory 2861mb",
         ),
-        ({"used_memory": "800"}, "redis-memory-full", "CONFIG SET maxmemory"),
+        ({"used_memory": "800"}, "redis-memory-full", "CONFIG SET maxmemory 1mb"),
+        ({"used_memory": "10700000", "maxmemory": "5242880"}, "redis-memory-refusing", "CONFIG SET maxmemory 16mb"),
     ],
 )
 def test_a_field_that_matters(changes: dict[str, str], code: str, line: str) -> None:
@@ -48,6 +49,26 @@ def test_a_valkey_is_called_so() -> None:
     """Valkey is shown under its own name and version."""
     (answer,) = state_findings("broker", PLACE, SOUND | {"valkey_version": "8.1.0"}, {})
     assert answer.text.endswith("answers: Valkey 8.1.0, master")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "code", "level"),
+    [
+        ("broker", {}, "redis-read-only", "fail"),
+        ("results", {"slave_read_only": "1"}, "redis-read-only", "fail"),
+        ("broker", {"slave_read_only": "0"}, "redis-replica", "warn"),
+    ],
+)
+def test_celery_needs_a_master(name: str, changes: dict[str, str], code: str, level: str) -> None:
+    """A replica that takes no writes is no broker and no result backend; one that takes them loses them."""
+    (found,) = findings({"role": "slave", "master_host": "m", "master_port": "1"} | changes, name=name)
+    assert (code, level) == (found.code, found.level)
+    assert "redis://m:1/0" in found.lines[0]
+
+
+def test_other_servers_may_be_replicas() -> None:
+    """Nothing is wrong with a replica that is only monitored."""
+    assert [] == findings({"role": "slave"}, name="cache")
 
 
 def test_results_may_be_evicted() -> None:

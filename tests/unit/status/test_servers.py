@@ -1,0 +1,39 @@
+"""The Redis servers of the report, from the samples of scrapes."""
+
+from collections.abc import Sequence
+
+from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.records.report import ServerStatus
+from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.status.numbers import Numbers
+from celery_redis_exporter.status.servers import Servers
+from tests.support.fakes import FakeClock
+
+
+def scraped(name: str, hits: float, misses: float, role: str = "master") -> list[Sample]:
+    """Return the samples of one scrape of a server."""
+    values = {"up": 1, "memory_used_bytes": 5, "keyspace_hits_total": hits, "keyspace_misses_total": misses}
+    samples = [Sample(CATALOG[f"redis_{metric}"], (name,), value) for metric, value in values.items()]
+    info = CATALOG["redis_instance_info"]
+    labels = tuple(
+        {"redis": name, "role": role, "redis_version": "7.0.15"}.get(label, "") for label in info.label_names
+    )
+    return [*samples, Sample(info, labels, 1)]
+
+
+def read_twice(name: str, first: Sequence[Sample], second: Sequence[Sample]) -> ServerStatus:
+    """Return a server after two scrapes, ten seconds apart."""
+    clock = FakeClock()
+    servers = Servers(clock, 0)
+    servers.note({name: first})
+    clock.advance(10)
+    (status,) = servers.read({name: second}, Numbers())
+    return status
+
+
+def test_the_hit_rate_of_a_broker_says_nothing() -> None:
+    """Reading empty queues misses, as the exporter does: a hit rate is shown of every server but the broker."""
+    hit_ratios = {
+        name: read_twice(name, scraped(name, 0, 0), scraped(name, 75, 25)).hit_ratio for name in ("broker", "results")
+    }
+    assert {"broker": None, "results": 0.75} == hit_ratios
