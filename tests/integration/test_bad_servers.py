@@ -102,6 +102,13 @@ def test_a_server_that_never_answers(programs: Programs) -> None:
         costs_its_own(watching(programs, f"redis://127.0.0.1:{port}"), {"timeout"})
 
 
+@pytest.mark.parametrize("identity", ["", ":some-PASSWORD@"])
+def test_a_server_in_protected_mode(programs: Programs, identity: str) -> None:
+    """A server that says why it lets nobody in is down for that reason, with a password or without."""
+    with answering(b"-DENIED Redis is running in protected mode because protected mode is enabled\r\n") as port:
+        costs_its_own(watching(programs, f"redis://{identity}127.0.0.1:{port}"), {"denied"})
+
+
 def test_a_server_that_loads(programs: Programs) -> None:
     """While a server loads its data it is down, for that reason, and what it says of itself is shown all the same."""
     server = programs.redis(

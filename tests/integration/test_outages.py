@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from celery_redis_exporter.clock import SystemClock
+from tests.integration.checks import check_quickly
 from tests.integration.conftest import Programs
 from tests.support.waiting import eventually
 
@@ -209,7 +210,11 @@ def test_a_full_server_is_told(programs: Programs) -> None:
         client.ping()
         exporter = programs.exporter("--broker-url", server.url())
         assert exporter.value("redis_up", redis="broker") == 0
+        assert exporter.value("redis_exporter_last_scrape_error", redis="broker", err="maxclients") == 1
         assert not exporter.hears()
+        found = check_quickly(programs, server.url())
+        assert {"redis-maxclients"} == {code for code in found if code.startswith("redis-")}
+        assert "max number of clients" in found["redis-maxclients"]["found"]
         client.config_set("maxclients", 100)
     eventually(exporter.hears, BACK_SECONDS)
     eventually(lambda: exporter.value("redis_up", redis="broker") == 1)

@@ -134,3 +134,50 @@ def test_a_failover_is_followed(programs: Programs, name: str) -> None:
         sentinel_modes = {labels["redis_mode"] for labels in exporter.labels("redis_instance_info")
                           if re.search("/sentinel/", labels["redis"])}  # fmt: skip
         assert {"sentinel"} == sentinel_modes
+
+
+@EVERY_SERVER
+def test_a_full_server_says_why(programs: Programs, name: str) -> None:
+    """A server that takes no more clients is down for that reason, and not for a connection that was closed."""
+    full = programs.redis(program=server_program(name))
+    exporter = programs.listening(programs.redis(), *servers(full={"url": full.url()}))
+    with full.client() as client:
+        client.config_set("maxclients", 1)
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert 1 == exporter.value("redis_exporter_last_scrape_error", redis="full", err="maxclients")
+        client.config_set("maxclients", 100)
+        assert 1 == exporter.value("redis_up", redis="full")
+
+
+@EVERY_SERVER
+def test_a_connection_that_the_server_closed_costs_nothing(programs: Programs, name: str) -> None:
+    """A connection that was closed while it was idle is opened again by the scrape that needs it."""
+    idle = programs.redis(program=server_program(name))
+    exporter = programs.listening(programs.redis(), *servers(idle={"url": idle.url()}))
+    counts = []
+    for _ in range(4):
+        idle.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        samples = [labels for _, labels in exporter.metrics() if ("redis", "idle") in labels]
+        counts.append(len(samples))
+        assert 1 == exporter.value("redis_up", redis="idle")
+    assert min(counts) > 200
+
+
+@EVERY_SERVER
+def test_names_of_errors_are_bounded(programs: Programs, name: str) -> None:
+    """A client that makes up names of errors makes as many series as are allowed, and no scrape fails."""
+    noisy = programs.redis(program=server_program(name))
+    flags = (*servers(noisy={"url": noisy.url()}), "--series.max-per-metric", "100")
+    exporter = programs.listening(programs.redis(), *flags)
+    with noisy.client() as client, client.pipeline(transaction=False) as pipeline:
+        for number in range(120):
+            pipeline.execute_command("EVAL", f"return redis.error_reply('made_up_{number} now')", 0)
+        pipeline.execute(raise_on_error=False)
+    seen = [labels["err"] for labels in exporter.labels("redis_errors_total") if labels["redis"] == "noisy"]
+    assert 1 <= len(seen) <= 101
+    over = {"redis": "noisy", "err": "__overflow__"}
+    if len(seen) == 101:  # Redis 6.2 to 7.2; later versions give up after 128 names
+        assert 20 <= (exporter.value("redis_errors_total", **over) or 0) <= 30
+        dropped = exporter.value("celery_exporter_series_dropped_total", metric="redis_errors_total")
+        assert dropped is not None
+        assert dropped >= 20

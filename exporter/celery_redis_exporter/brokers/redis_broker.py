@@ -67,7 +67,7 @@ class RedisBroker:
             UnackedRead(self.keys, lambda: transport.current.visibility_timeout, clock),
             BacklogRead(lambda: stream.client_id),
         ]
-        self.scrape: Target = RedisTargets(settings, endpoints, clock).server(target, parts)
+        self.scrape: Target = RedisTargets(settings, endpoints, store, clock).server(target, parts)
         self._scan = QueueScan(endpoints.session(target, timeout=deadline), self.keys, deadline)
         self.discovery: QueueDiscovery | None = QueueDiscovery(
             self._scan, queues, store, clock, BindingRules(settings.event_exchange, lambda: transport.current.sep)

@@ -11,19 +11,22 @@ from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.cluster_nodes import Cluster
 from celery_redis_exporter.records.replies import Address
+from celery_redis_exporter.scrape.bounds import SampleBounds
 from celery_redis_exporter.scrape.redis_server import ServerRead, ServerScrape
 from celery_redis_exporter.scrape.sentinel import SentinelRead
 from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.redis_server import RedisServer, Wanted
 from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.state.series import Store
 
 
 class RedisTargets:
     """Makes them."""
 
-    def __init__(self, settings: Settings, endpoints: Endpoints, clock: Clock) -> None:
+    def __init__(self, settings: Settings, endpoints: Endpoints, store: Store, clock: Clock) -> None:
         self._settings = settings
+        self._store = store
         self._endpoints = endpoints
         self._clock = clock
         self._deadline = settings.scrape.deadline
@@ -32,7 +35,7 @@ class RedisTargets:
     def server(self, target: RedisTarget, parts: Sequence[ServerRead] = ()) -> ServerScrape:
         """Give what reads a server of the settings, on a connection of its own."""
         session = self._endpoints.session(target, timeout=self._deadline)
-        return ServerScrape(self._reader(target.name, session), target.db, parts, self._clock)
+        return self._scrape(self._reader(target.name, session), target.db, parts)
 
     def sentinels(self) -> list[ServerScrape]:
         """Give what reads the sentinels of the servers."""
@@ -41,7 +44,7 @@ class RedisTargets:
             for sentinel in self._endpoints.sentinels.get(target.name, ()):
                 name = f"{target.name}/sentinel/{sentinel.shown}"
                 server = self._reader(name, Session(sentinel.endpoint, self._clock))
-                found.append(ServerScrape(server, None, [SentinelRead(server.name)], self._clock))
+                found.append(self._scrape(server, None, [SentinelRead(server.name)]))
         return found
 
     def cluster(self, target: RedisTarget, seed: ServerScrape) -> Cluster:
@@ -68,7 +71,11 @@ class RedisTargets:
         return self._endpoints.session_at(target, address, timeout=self._deadline)
 
     def _node(self, target: RedisTarget, name: str, address: Address) -> Target:
-        return ServerScrape(self._reader(name, self._session(target, address)), 0, (), self._clock)
+        return self._scrape(self._reader(name, self._session(target, address)), 0, ())
+
+    def _scrape(self, server: RedisServer, db: int | None, parts: Sequence[ServerRead]) -> ServerScrape:
+        bounds = SampleBounds(self._settings.series.max_per_metric, self._store.refuse_samples)
+        return ServerScrape(server, db, parts, self._clock, bounds)
 
     def _reader(self, name: str, session: Session) -> RedisServer:
         return RedisServer(name, session, self._clock, self._wanted)

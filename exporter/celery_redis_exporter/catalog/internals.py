@@ -30,7 +30,7 @@ STREAM_UP = gauge("celery_exporter_event_stream_up", "1 while subscribed to the 
 STREAM_RECONNECTS = counter(
     "celery_exporter_event_stream_reconnects_total",
     "Losses of the event stream: refused, timeout, dns, tls, auth, noperm, nomaster, loading, masterdown, moved, "
-    "clusterdown, busy, closed, protocol, bug.",
+    "clusterdown, busy, maxclients, denied, closed, protocol, bug.",
     (REASON,),
 )
 STREAM_GAP = counter(
@@ -121,7 +121,7 @@ TASKS_DUPLICATE = counter(
 SERIES = gauge("celery_exporter_series", "Series held, by metric.", (METRIC,))
 SERIES_DROPPED = counter(
     "celery_exporter_series_dropped_total",
-    "New series refused at the limit and folded into __overflow__, by metric.",
+    "Series refused at the limit and folded into __overflow__, by metric; those of servers at each read.",
     (METRIC,),
 )
 SERIES_EXPIRED = counter(
@@ -176,6 +176,12 @@ REDIS_NODES_DROPPED = gauge(
     (REDIS,),
     CommandOrigin("CLUSTER NODES"),
 )
+REDIS_VALUES_REFUSED = counter(
+    "celery_exporter_redis_values_refused_total",
+    "Values of INFO that were left out because they are none: no number, nan, below 0, or too large.",
+    (REDIS,),
+    CommandOrigin("INFO"),
+)
 MEMORY_LIMIT = gauge(
     "celery_exporter_redis_memory_limit_bytes",
     "The server's maxmemory, or redis.assumed_maxmemory where it has none; absent where neither is set.",
@@ -218,6 +224,6 @@ METRICS: tuple[Metric, ...] = (
     TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
     SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, CONTROL_ENABLED,
     CONTROL_MISSING, CONTROL_INVALID, EVENTS_ENABLED, COMMAND_DENIED, REDIS_NODES,
-    REDIS_NODES_DROPPED, MEMORY_LIMIT, MEMORY_PURGES, LOG_LINES_DROPPED, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIME,
-    SCRAPE_DURATION, UNEXPECTED_ERRORS,
+    REDIS_NODES_DROPPED, REDIS_VALUES_REFUSED, MEMORY_LIMIT, MEMORY_PURGES, LOG_LINES_DROPPED,
+    RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIME, SCRAPE_DURATION, UNEXPECTED_ERRORS,
 )  # fmt: skip

@@ -6,6 +6,9 @@ Takes nothing, gives the types, never does I/O. Standard library only.
 import enum
 from dataclasses import dataclass, field
 
+LARGEST = 2.0**63 - 1024
+"""The largest number that servers count to: what is above is a number below 0 that was written without its sign."""
+
 
 class Kind(enum.StrEnum):
     """The Prometheus type of a metric."""
@@ -53,7 +56,9 @@ class Info:
 
     ``fieldname`` is the field (``used_memory``) or a prefix that ends in ``*`` (``cmdstat_*``), whose rest
     becomes the last label. ``part`` picks one of the ``key=value`` pairs of such a field, ``part_elsewhere`` is what
-    other servers call it. The value is divided by ``divisor``; ``words`` maps values that are words to numbers.
+    other servers call it. The value is divided by ``divisor``; ``words`` maps values that are words to numbers. A
+    number that is not from ``least`` to ``most``, in the unit of the field, is no value: servers write -1 for none, and
+    numbers that overflowed.
     """
 
     section: str
@@ -62,6 +67,8 @@ class Info:
     divisor: float = 1
     words: tuple[tuple[str, float], ...] = ()
     part_elsewhere: str = ""
+    least: float = 0
+    most: float = LARGEST
 
     def __str__(self) -> str:
         return f"INFO {self.section}: {self.fieldname}" + (f" ({self.part})" if self.part else "")

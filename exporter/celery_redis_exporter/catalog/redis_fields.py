@@ -6,10 +6,21 @@ Takes tables, gives metrics; names get ``redis_`` in front. Standard library onl
 from collections.abc import Iterable
 
 from celery_redis_exporter.catalog import labels as lb
-from celery_redis_exporter.catalog.metric import Info, Metric, counter, gauge
+from celery_redis_exporter.catalog.metric import LARGEST, Info, Metric, counter, gauge
 
 OK_WORDS = (("ok", 1.0), ("true", 1.0), ("err", 0.0), ("fail", 0.0), ("false", 0.0))
 """Words that redis_exporter takes for numbers, in any field."""
+
+SIGNED = frozenset({
+    "rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec", "aof_last_rewrite_time_sec",
+    "aof_current_rewrite_time_sec", "second_repl_offset",
+    "allocator_frag_bytes", "allocator_rss_bytes", "mem_fragmentation_bytes", "rss_overhead_bytes",
+    "tls_server_cert_expires_in_seconds", "tls_client_cert_expires_in_seconds", "tls_ca_cert_expires_in_seconds",
+})  # fmt: skip
+"""Fields that may be below 0: differences, and those of which redis_exporter's users know -1 as none.
+
+Everywhere else -1 means that the server has no value, and the metric is absent.
+"""
 
 InfoRow = tuple[str, str, str]
 """Name without ``redis_``, field of INFO, help."""
@@ -26,4 +37,4 @@ def info_counters(section: str, rows: Iterable[InfoRow]) -> tuple[Metric, ...]:
 
 
 def _origin(section: str, field: str) -> Info:
-    return Info(section, field, words=OK_WORDS)
+    return Info(section, field, words=OK_WORDS, least=-LARGEST if field in SIGNED else 0)

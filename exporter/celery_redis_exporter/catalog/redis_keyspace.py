@@ -4,6 +4,8 @@ from celery_redis_exporter.catalog import labels as lb
 from celery_redis_exporter.catalog.metric import Info, Metric, gauge
 
 _DB = (lb.REDIS, lb.DB)
+LONGEST_TTL = 1e12
+"""Milliseconds, 31 years: KeyDB writes numbers that overflowed, of a hundred years and more."""
 
 DB_KEYS = gauge("redis_db_keys", "Keys in the database.", _DB, Info("keyspace", "db*", "keys"))
 DB_KEYS_EXPIRING = gauge("redis_db_keys_expiring", "Keys with a time to live.", _DB, Info("keyspace", "db*", "expires"))
@@ -14,7 +16,7 @@ ROWS: tuple[Metric, ...] = (
     DB_KEYS,
     DB_KEYS_EXPIRING,
     gauge("redis_db_avg_ttl_seconds", "Mean time to live of keys that have one.", _DB,
-          Info("keyspace", "db*", "avg_ttl", 1e3)),
+          Info("keyspace", "db*", "avg_ttl", 1e3, most=LONGEST_TTL)),
     gauge("redis_db_keys_cached", "Keys in memory, on KeyDB with storage.", _DB,
           Info("keyspace", "db*", "cached_keys")),
     gauge("redis_db_keys_with_expiring_items", "Keys of which fields have a time to live.", _DB,

@@ -29,7 +29,7 @@ MASTER_LAST_IO = gauge(
     "redis_master_last_io_seconds_ago",
     "Time since the last exchange with the master.",
     MASTER,
-    Info("replication", "master_last_io_seconds_ago"),
+    Info("replication", "master_last_io_seconds_ago", least=-1),
 )
 MASTER_SYNC = gauge(
     "redis_master_sync_in_progress",

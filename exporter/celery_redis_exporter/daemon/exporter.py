@@ -57,7 +57,7 @@ class Exporter:
         self.application = Application(settings, self.endpoints, clock)
         store = self.store = self.application.store
         self.supervisor = Supervisor(clock, self.stop, self._count_bug)
-        redis = RedisTargets(settings, self.endpoints, clock)
+        redis = RedisTargets(settings, self.endpoints, store, clock)
         broker = self.application.broker.scrape
         others = {target: redis.server(target) for target in settings.redis_targets if target.name != broker.name}
         read = [broker, *others.values(), *redis.sentinels()]

@@ -4,7 +4,7 @@ Texts of fields go in, samples come out, with numbers in the metric's unit. Noth
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from celery_redis_exporter.catalog import Metric
@@ -13,6 +13,10 @@ from celery_redis_exporter.catalog.server_fields import REDIS_NAMES
 from celery_redis_exporter.records.samples import Sample
 
 MAX_DIGITS = 20
+LONGEST_LINE = 1024
+LONGEST_LABEL = 200
+"""Characters of a field, name and value together, and of a text that becomes a label: the rest is cut off."""
+NO_VALUE = ("", "-1")
 
 Fields = Sequence[tuple[str, str]]
 """Names and values in the order of the reply. A name may come more than once."""
@@ -26,13 +30,48 @@ class FieldRow(NamedTuple):
     part_elsewhere: str
     divisor: float
     words: dict[str, float]
+    least: float
+    most: float
 
     def read(self, value: str) -> float | None:
-        """Return the value in the metric's unit, None if it is not a number."""
+        """Return the value in the metric's unit, None if it is not a number or none that the metric can have."""
         number = read_number(value)
         if number is None:
             return self.words.get(value)
+        if not self.least <= number <= self.most:  # nan is in no range
+            return None
         return number if self.divisor == 1 else number / self.divisor
+
+
+class FieldReader:
+    """Turns fields into samples.
+
+    ``refused`` counts values that are none of their metric: no number, nan, out of range. Empty ones and -1, by which
+    servers say that they have none, are not counted.
+    """
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    def value(self, rows: Iterable[FieldRow], labels: tuple[str, ...], value: str) -> list[Sample]:
+        """Return the samples of rows that read the whole value of a field."""
+        samples = []
+        for row in rows:
+            number = row.read(value)
+            if number is not None:
+                samples.append(Sample(row.metric, labels, number))
+            elif value not in NO_VALUE:
+                self.refused += 1
+        return samples
+
+    def parts(self, rows: Iterable[FieldRow], labels: tuple[str, ...], parts: Mapping[str, str]) -> list[Sample]:
+        """Return the samples of rows that read one part of a field's value."""
+        samples = []
+        for row in rows:
+            value = parts.get(row.part) or parts.get(row.part_elsewhere)
+            if value:
+                samples += self.value((row,), labels, value)
+        return samples
 
 
 def read_whole(value: str) -> int | None:
@@ -52,7 +91,7 @@ def read_number(value: str) -> float | None:
 
 def read_fields(text: str) -> list[tuple[str, str]]:
     """Split an INFO-like reply into its fields, each under the name that Redis gives it."""
-    lines = [line.partition(":") for line in text.split("\r\n")]
+    lines = [line[:LONGEST_LINE].partition(":") for line in text.split("\r\n")]
     return [(REDIS_NAMES.get(name, name), value) for name, colon, value in lines if colon and not name.startswith("#")]
 
 
@@ -61,7 +100,9 @@ def row_of(metric: Metric) -> FieldRow:
     origin = metric.origin
     if not isinstance(origin, Info):
         raise TypeError(f"{metric.name} does not come from INFO")
-    return FieldRow(metric, origin.part, origin.part_elsewhere, origin.divisor, dict(origin.words))
+    return FieldRow(
+        metric, origin.part, origin.part_elsewhere, origin.divisor, dict(origin.words), origin.least, origin.most
+    )
 
 
 def index_rows(metrics: Iterable[Metric]) -> dict[str, list[FieldRow]]:
@@ -72,27 +113,6 @@ def index_rows(metrics: Iterable[Metric]) -> dict[str, list[FieldRow]]:
         if isinstance(metric.origin, Info):
             rows_by_field[metric.origin.fieldname].append(row)
     return dict(rows_by_field)
-
-
-def decode_value(rows: Iterable[FieldRow], labels: tuple[str, ...], value: str) -> list[Sample]:
-    """Return the samples of rows that read the whole value of a field."""
-    samples = []
-    for row in rows:
-        number = row.read(value)
-        if number is not None:
-            samples.append(Sample(row.metric, labels, number))
-    return samples
-
-
-def decode_parts(rows: Iterable[FieldRow], labels: tuple[str, ...], parts: dict[str, str]) -> list[Sample]:
-    """Return the samples of rows that read one part of a field's value."""
-    samples = []
-    for row in rows:
-        value = parts.get(row.part) or parts.get(row.part_elsewhere)
-        number = row.read(value) if value else None
-        if number is not None:
-            samples.append(Sample(row.metric, labels, number))
-    return samples
 
 
 def read_keys(value: str) -> int | None:

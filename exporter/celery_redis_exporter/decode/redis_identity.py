@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from celery_redis_exporter.catalog import redis_replication
 from celery_redis_exporter.catalog import redis_server as rows
-from celery_redis_exporter.decode.redis_fields import Fields, read_whole, row_of
+from celery_redis_exporter.decode.redis_fields import LONGEST_LABEL, FieldReader, Fields, read_whole, row_of
 from celery_redis_exporter.records.samples import Sample
 
 # An active replica of KeyDB has several masters: master_host, master_1_host and so on.
@@ -24,18 +24,18 @@ _IDENTITY = rows.INSTANCE_INFO.label_names[1:]
 def decode_identity(redis: str, fields: Mapping[str, str], now: float) -> Iterator[Sample]:
     """Yield who the server is, since when, and whose replica. ``now`` is for servers that do not report their time."""
     if "redis_version" in fields:
-        labels = (fields.get(label, "") for label in _IDENTITY)
+        labels = (fields.get(label, "")[:LONGEST_LABEL] for label in _IDENTITY)
         yield Sample(rows.INSTANCE_INFO, (redis, *labels), 1)
     uptime, microseconds = (read_whole(fields.get(name, "")) for name in ("uptime_in_seconds", "server_time_usec"))
     if uptime is not None:
         time = int(now) if microseconds is None else microseconds // 1_000_000
         yield Sample(rows.START_TIME, (redis,), time - uptime)
     if fields.get("role") == "slave":
-        labels = (fields.get(name, "") for name in ("master_host", "master_port", "slave_read_only"))
+        labels = (fields.get(name, "")[:LONGEST_LABEL] for name in ("master_host", "master_port", "slave_read_only"))
         yield Sample(redis_replication.SLAVE_INFO, (redis, *labels), 1)
 
 
-def decode_masters(redis: str, fields: Fields) -> Iterator[Sample]:
+def decode_masters(reader: FieldReader, redis: str, fields: Fields) -> Iterator[Sample]:
     """Yield the links to masters. INFO has the host and the port of each before its other fields."""
     host = port = ""
     for name, value in fields:
@@ -44,13 +44,10 @@ def decode_masters(redis: str, fields: Fields) -> Iterator[Sample]:
             continue
         match found.group(1):
             case "host":
-                host = value
+                host = value[:LONGEST_LABEL]
             case "port":
-                port = value
+                port = value[:LONGEST_LABEL]
             case "link_status":
                 yield Sample(redis_replication.MASTER_LINK_UP, (redis, host, port), float(value == "up"))
             case other:
-                row = _MASTER_ROWS[other]
-                number = row.read(value)
-                if number is not None:
-                    yield Sample(row.metric, (redis, host, port), number)
+                yield from reader.value((_MASTER_ROWS[other],), (redis, host, port), value)

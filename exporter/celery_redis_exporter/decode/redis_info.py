@@ -7,8 +7,8 @@ Three kinds of fields are read, each from a table:
   pattern of its name and the function that decodes it.
 - Fields that make a sample only together: the server's identity, its masters (``redis_identity``), percentiles.
 
-A field that the server does not send yields no sample, and neither does a value that is not a number. Nothing is kept
-between two calls.
+A field that the server does not send yields no sample, and neither does a value that is none of its metric
+(``redis_fields.FieldReader``). Nothing is kept between two calls.
 """
 
 import re
@@ -18,9 +18,9 @@ from typing import NamedTuple
 from celery_redis_exporter.catalog import redis_commands, redis_keyspace, redis_replication
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.decode.redis_fields import (
+    LONGEST_LABEL,
+    FieldReader,
     Fields,
-    decode_parts,
-    decode_value,
     index_rows,
     read_fields,
     row_of,
@@ -38,79 +38,84 @@ _REPLICA_ROWS = [row_of(redis_replication.CONNECTED_SLAVE_OFFSET), row_of(redis_
 _ENGINE_ROWS = [row_of(metric) for metric in rows.ENGINE_ROWS]
 _COMMAND, _SUMMARY = "cmdstat_", "latency_percentiles_usec_"
 _USAGE = re.compile(r"calls=(\d{1,19}),usec=(\d{1,19})(?:,|$)", re.ASCII).match
-_PERCENTILE = re.compile(r"p(\d+(?:\.\d+)?)=(\d+(?:\.\d+)?)(?:,|$)", re.ASCII).findall
+_KEYSPACE = re.compile(rb"^# Keyspace", re.MULTILINE | re.IGNORECASE).search
+_PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,9})?)=(\d{1,18}(?:\.\d{1,9})?)(?:,|$)", re.ASCII).findall
 
 
 class InfoReading(NamedTuple):
-    """What one INFO contains: the samples, and the usage of each command."""
+    """What one INFO contains: the samples, the usage of each command, and how many values were refused."""
 
     samples: list[Sample]
     usage: dict[str, Usage]
+    refused: int
 
 
 def decode_info(redis: str, reply: bytes, databases: Iterable[int], now: float) -> InfoReading:
     """Decode the INFO of the server called ``redis``, read at ``now`` (seconds since the epoch).
 
-    INFO leaves out empty databases. Those of ``databases`` that it leaves out are reported with 0 keys. Bytes that are
-    not UTF-8 are replaced.
+    INFO leaves out empty databases. Those of ``databases`` that it leaves out are reported with 0 keys, if it has a
+    section about keys at all. Bytes that are not UTF-8 are replaced.
     """
+    reader = FieldReader()
     fields = read_fields(reply.decode("utf-8", "replace"))
     by_name = dict(fields)
     usage = dict(_read_usage(fields))
     samples: list[Sample] = []
     for name, value in fields:
-        samples += _decode_field(redis, name, value)
+        samples += _decode_field(reader, redis, name, value)
     samples += decode_identity(redis, by_name, now)
-    samples += decode_masters(redis, fields)
+    samples += decode_masters(reader, redis, fields)
     samples += _decode_percentiles(redis, fields, usage)
-    samples += _decode_empty_databases(redis, (f"db{number}" for number in databases if f"db{number}" not in by_name))
-    return InfoReading(samples, usage)
+    if _KEYSPACE(reply):
+        empty = (f"db{number}" for number in databases if f"db{number}" not in by_name)
+        samples += _decode_empty_databases(redis, empty)
+    return InfoReading(samples, usage, reader.refused)
 
 
-def _decode_field(redis: str, name: str, value: str) -> list[Sample]:
+def _decode_field(reader: FieldReader, redis: str, name: str, value: str) -> list[Sample]:
     """Return the samples that one field makes by itself."""
     rows_of_field = _ROWS.get(name)
     if rows_of_field is not None:
-        return decode_value(rows_of_field, (redis,), value)
+        return reader.value(rows_of_field, (redis,), value)
     found = _GROUP(name)
     if found is None or found.lastindex is None:
         return []
-    return _GROUPS[found.lastindex - 1][1](redis, found[found.lastindex], value)
+    return _GROUPS[found.lastindex - 1][1](reader, redis, found[found.lastindex][:LONGEST_LABEL], value)
 
 
-def _decode_command(redis: str, command: str, value: str) -> list[Sample]:
-    return decode_parts(_ALL_ROWS["cmdstat_*"], (redis, command), split_parts(value))
+def _decode_command(reader: FieldReader, redis: str, command: str, value: str) -> list[Sample]:
+    return reader.parts(_ALL_ROWS["cmdstat_*"], (redis, command), split_parts(value))
 
 
-def _decode_error(redis: str, error: str, value: str) -> list[Sample]:
-    return decode_parts(_ALL_ROWS["errorstat_*"], (redis, error), split_parts(value))
+def _decode_error(reader: FieldReader, redis: str, error: str, value: str) -> list[Sample]:
+    return reader.parts(_ALL_ROWS["errorstat_*"], (redis, error), split_parts(value))
 
 
-def _decode_database(redis: str, name: str, value: str) -> list[Sample]:
-    return decode_parts(_ALL_ROWS["db*"], (redis, name), split_parts(value))
+def _decode_database(reader: FieldReader, redis: str, name: str, value: str) -> list[Sample]:
+    return reader.parts(_ALL_ROWS["db*"], (redis, name), split_parts(value))
 
 
-def _decode_io_thread(redis: str, thread: str, value: str) -> list[Sample]:
-    return decode_value(_ALL_ROWS["used_active_time_io_thread_*"], (redis, thread), value)
+def _decode_io_thread(reader: FieldReader, redis: str, thread: str, value: str) -> list[Sample]:
+    return reader.value(_ALL_ROWS["used_active_time_io_thread_*"], (redis, thread), value)
 
 
-def _decode_replica(redis: str, _number: str, value: str) -> list[Sample]:
+def _decode_replica(reader: FieldReader, redis: str, _number: str, value: str) -> list[Sample]:
     parts = split_parts(value)
-    labels = (redis, parts.get("ip", ""), parts.get("port", ""), parts.get("state", ""))
-    return decode_parts(_REPLICA_ROWS, labels, parts)
+    labels = (redis, *(parts.get(name, "")[:LONGEST_LABEL] for name in ("ip", "port", "state")))
+    return reader.parts(_REPLICA_ROWS, labels, parts)
 
 
-def _decode_engine(redis: str, _number: str, value: str) -> list[Sample]:
+def _decode_engine(reader: FieldReader, redis: str, _number: str, value: str) -> list[Sample]:
     parts = split_parts(value)
-    labels = (redis, parts.get("name", ""), parts.get("module", ""), parts.get("abi_version", ""))
-    return [Sample(rows.ENGINE_INFO, labels, 1), *decode_parts(_ENGINE_ROWS, labels, parts)]
+    labels = (redis, *(parts.get(name, "")[:LONGEST_LABEL] for name in ("name", "module", "abi_version")))
+    return [Sample(rows.ENGINE_INFO, labels, 1), *reader.parts(_ENGINE_ROWS, labels, parts)]
 
 
-def _decode_certificate(redis: str, owner: str, serial: str) -> list[Sample]:
+def _decode_certificate(_reader: FieldReader, redis: str, owner: str, serial: str) -> list[Sample]:
     return [Sample(rows.TLS_CERTIFICATE, (redis, owner, serial), 1)]
 
 
-_GROUPS: tuple[tuple[str, Callable[[str, str, str], list[Sample]]], ...] = (
+_GROUPS: tuple[tuple[str, Callable[[FieldReader, str, str, str], list[Sample]]], ...] = (
     (r"cmdstat_(.+)", _decode_command),
     (r"errorstat_(.+)", _decode_error),
     (r"(db\d+)", _decode_database),  # redis_exporter keeps the prefix in the label
@@ -141,7 +146,7 @@ def _decode_percentiles(redis: str, fields: Fields, usage: dict[str, Usage]) -> 
     for name, value in fields:
         if name.startswith(_SUMMARY) and (used := usage.get(name.removeprefix(_SUMMARY))):
             percentiles = tuple([(percentile, float(number)) for percentile, number in _PERCENTILE(value)])
-            labels = (redis, name.removeprefix(_SUMMARY))
+            labels = (redis, name.removeprefix(_SUMMARY)[:LONGEST_LABEL])
             yield Sample(redis_commands.LATENCY_PERCENTILES, labels, Quantiles(percentiles, *used))
 
 

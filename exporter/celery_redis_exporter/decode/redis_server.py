@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from celery_redis_exporter.catalog import redis_cluster, redis_commands, redis_config
 from celery_redis_exporter.catalog.redis_server import INFO_ROWS
-from celery_redis_exporter.decode.redis_fields import decode_value, index_rows, read_fields
+from celery_redis_exporter.decode.redis_fields import LONGEST_LABEL, FieldReader, index_rows, read_fields
 from celery_redis_exporter.decode.redis_info import Usage
 from celery_redis_exporter.records.samples import Buckets, Sample
 
@@ -33,8 +33,9 @@ def parse_info(text: bytes) -> dict[str, str]:
 def decode_cluster_info(redis: str, reply: Reply) -> list[Sample]:
     """Return the samples of CLUSTER INFO."""
     fields = parse_info(reply) if isinstance(reply, bytes) else {}
+    reader = FieldReader()
     return [
-        sample for name, value in fields.items() for sample in decode_value(_CLUSTER.get(name, ()), (redis,), value)
+        sample for name, value in fields.items() for sample in reader.value(_CLUSTER.get(name, ()), (redis,), value)
     ]
 
 
@@ -66,7 +67,7 @@ def decode_latency_latest(redis: str, reply: Reply) -> list[Sample]:
     for entry in reply if isinstance(reply, list) else ():
         match entry:
             case [bytes(event), int(at), int(milliseconds), *_]:
-                labels = (redis, event.decode("utf-8", "replace"))
+                labels = (redis, event.decode("utf-8", "replace")[:LONGEST_LABEL])
                 samples.append(Sample(redis_commands.LATENCY_LAST, labels, at))
                 samples.append(Sample(redis_commands.LATENCY_DURATION, labels, milliseconds / 1e3))
     return samples
@@ -85,7 +86,7 @@ def decode_latency_histogram(redis: str, reply: Reply, usage: Mapping[str, Usage
                 command = name.decode("utf-8", "replace")
                 if command in usage:
                     value = Buckets(tuple(_buckets(bounds)), calls, usage[command][1])
-                    samples.append(Sample(redis_commands.LATENCY_HISTOGRAM, (redis, command), value))
+                    samples.append(Sample(redis_commands.LATENCY_HISTOGRAM, (redis, command[:LONGEST_LABEL]), value))
     return samples
 
 
@@ -144,7 +145,7 @@ def _buffer_limits(redis: str, value: str) -> Iterator[Sample]:
             (redis_config.BUFFER_LIMIT_SECONDS, "soft", seconds),
         ):
             if number is not None:
-                yield Sample(metric, (redis, name, limit), number)
+                yield Sample(metric, (redis, name[:LONGEST_LABEL], limit), number)
 
 
 def _number(value: str | None) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from celery_redis_exporter.catalog import sentinel as rows
 from celery_redis_exporter.catalog.metric import Info, Metric
-from celery_redis_exporter.decode.redis_fields import read_whole, split_parts
+from celery_redis_exporter.decode.redis_fields import LONGEST_LABEL, LONGEST_LINE, read_whole, split_parts
 from celery_redis_exporter.decode.redis_server import Reply, parse_info
 from celery_redis_exporter.records.samples import Sample
 
@@ -43,9 +43,9 @@ def decode_quorum(redis: str, master: dict[str, str], reply: Reply, refusal: str
     """Give the sample of SENTINEL CKQUORUM, which says no by an error, ``refusal``."""
     if isinstance(reply, bytes):
         told = reply[:LONGEST_MESSAGE].decode("utf-8", "replace")
-        return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"], told), 1)]
+        return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"][:LONGEST_LABEL], told), 1)]
     if refusal.startswith("NOQUORUM"):
-        return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"], refusal[:LONGEST_MESSAGE]), 0)]
+        return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"][:LONGEST_LABEL], refusal[:LONGEST_MESSAGE]), 0)]
     return []
 
 
@@ -61,8 +61,8 @@ def decode_peers(redis: str, master: dict[str, str], sentinels: Reply, slaves: R
 
 
 def _decode_master_line(redis: str, parts: dict[str, str]) -> list[Sample]:
-    labels = (redis, parts.get("name", ""), parts.get("address", ""))
-    status = parts.get("status", "")
+    name, address, status = (parts.get(part, "")[:LONGEST_LABEL] for part in ("name", "address", "status"))
+    labels = (redis, name, address)
     samples = [Sample(rows.MASTER_STATUS, (*labels, status), float(status == "ok"))]
     for metric in (rows.MASTER_SLAVES, rows.MASTER_SENTINELS):
         count = read_whole(parts.get(metric.name.rpartition("_")[2], ""))
@@ -80,7 +80,7 @@ def _numbers(metrics: Iterable[Metric], fields: dict[str, str]) -> Iterator[tupl
 
 
 def _labels(redis: str, master: dict[str, str]) -> tuple[str, str, str]:
-    return redis, master["name"], f"{master['ip']}:{master['port']}"
+    return redis, master["name"][:LONGEST_LABEL], f"{master['ip']}:{master['port']}"[:LONGEST_LABEL]
 
 
 def _up(entries: list[Reply]) -> int:
@@ -91,7 +91,7 @@ def _up(entries: list[Reply]) -> int:
 def _fields(entry: Reply) -> dict[str, str]:
     """Turn a flat list of names and values into a mapping."""
     words = (
-        [word.decode("utf-8", "replace") for word in entry if isinstance(word, bytes)]
+        [word.decode("utf-8", "replace")[:LONGEST_LINE] for word in entry if isinstance(word, bytes)]
         if isinstance(entry, list)
         else []
     )

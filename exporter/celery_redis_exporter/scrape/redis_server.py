@@ -6,12 +6,14 @@ Binds sources.redis_server -> decode.redis_server -> samples. Does nothing by it
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode import redis_server as decode
 from celery_redis_exporter.decode.redis_info import decode_info
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.scrape.bounds import SampleBounds
 from celery_redis_exporter.sources import redis_server as source
 from celery_redis_exporter.sources.redis_server import RedisServer, ServerReading
 from celery_redis_exporter.sources.refusals import Denial
@@ -37,8 +39,12 @@ class ServerScrape:
     ``db`` is the database that Celery uses there, None on a server that has none (a sentinel).
     """
 
-    def __init__(self, server: RedisServer, db: int | None, parts: Sequence[ServerRead], clock: Clock) -> None:
+    def __init__(
+        self, server: RedisServer, db: int | None, parts: Sequence[ServerRead], clock: Clock, bounds: SampleBounds
+    ) -> None:
         self.server = server
+        self._bounds = bounds
+        self._refused = 0
         self._db = db
         self._parts = parts
         self._clock = clock
@@ -70,7 +76,7 @@ class ServerScrape:
         started = self._clock.monotonic()
         self._scrapes += 1
         reading = self.server.read(self._ask(), deadline)
-        return self._decode(reading, started)
+        return self._bounds.apply(self._decode(reading, started))
 
     def _ask(self) -> list[Command]:
         self._asked = [part.commands() for part in self._parts]
@@ -94,7 +100,8 @@ class ServerScrape:
         if config is not None and self._db is not None:
             count = decode.count_databases(config, cluster=bool(self.server.in_cluster))
             self._databases = tuple({self._db, *range(min(count, MOST_DATABASES))})
-        samples, usage = decode_info(name, info, self._databases, self._clock.now())
+        samples, usage, refused = decode_info(name, info, self._databases, self._clock.now())
+        self._refused += refused
         if config is not None:
             self._settings = decode.decode_settings(name, config, samples)
         samples += self._settings
@@ -112,6 +119,7 @@ class ServerScrape:
             Sample(redis_rows.UP, (name,), 0 if reason else 1),
             Sample(redis_rows.LAST_SCRAPE_ERROR, (name, reason), 1 if reason else 0),
             Sample(redis_rows.SCRAPES, (name,), self._scrapes),
+            Sample(internals.REDIS_VALUES_REFUSED, (name,), self._refused),
         ]
         if connect_seconds is not None:
             samples.append(Sample(redis_rows.CONNECT_TIME, (name,), connect_seconds))

@@ -14,6 +14,7 @@ import hiredis
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.reasons import reason_of
 from celery_redis_exporter.sources.wire import CLIENT_NAME, Endpoint, Wire, pack
 
 POLL_SECONDS = 0.5
@@ -82,7 +83,7 @@ class EventStream:
                 raise SourceError("timeout", f"no answer to {self._topic.subscribe_command[0]}")
         _, identity, confirmed, *early = replies
         if isinstance(confirmed, hiredis.ReplyError):
-            raise SourceError(_refusal(confirmed), f"{self._topic.subscribe_command[0]}: {confirmed}")
+            raise SourceError(reason_of(str(confirmed)), f"{self._topic.subscribe_command[0]}: {confirmed}")
         self.client_id = identity if isinstance(identity, int) else None
         self._arrived_at, self._early = self._clock.monotonic(), _payloads(early)
 
@@ -129,8 +130,3 @@ class EventStream:
 def _payloads(frames: list[Any]) -> list[bytes]:
     """The message bodies of pub/sub frames: [pmessage, pattern, channel, body] or [message, channel, body]."""
     return [frame[-1] for frame in frames if type(frame) is list and frame[0] in (b"pmessage", b"message")]
-
-
-def _refusal(reply: object) -> str:
-    word = str(reply).partition(" ")[0]
-    return {"NOPERM": "noperm", "NOAUTH": "auth", "LOADING": "loading"}.get(word, "protocol")

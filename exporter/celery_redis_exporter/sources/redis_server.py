@@ -24,6 +24,7 @@ PING: Command = ("PING",)
 CORE_SECTIONS = (
     "server", "clients", "memory", "persistence", "stats", "replication", "cluster", "keyspace", "errorstats",
 )  # fmt: skip
+PLAIN_INFO: Command = ("INFO",)
 SLOWLOG_LENGTH: Command = ("SLOWLOG", "LEN")
 SLOWLOG_NEWEST: Command = ("SLOWLOG", "GET", 1)
 LATENCY_LATEST: Command = ("LATENCY", "LATEST")
@@ -94,9 +95,11 @@ class RedisServer:
 
     def read(self, commands: Sequence[Command], deadline: float) -> ServerReading:
         """Give the server's replies, those to ``commands`` last, within ``deadline`` seconds; raise SourceError."""
+        until = self._clock.monotonic() + deadline
         if self._known == 0 or self._known != self.session.opened:
             self._learn(deadline)
-        return self._reading(self.session.ask(self._ask(commands), deadline))
+        replies = self.session.ask(self._ask(commands), deadline)
+        return self._reading(self._ask_simpler(replies, until))
 
     def close(self) -> None:
         """Close the connection; safe from any thread."""
@@ -108,6 +111,26 @@ class RedisServer:
         due = self._clock.monotonic() - self._config_at >= CONFIG_SECONDS
         self._asked = [*info, *self._asks, *(self._config if due else ())]
         return [*self._asked, *commands]
+
+    def _ask_simpler(self, replies: list[Any], until: float) -> list[Any]:
+        """Return the replies, with those to plainer commands where the server does not know what it was asked.
+
+        Dragonfly refuses INFO with several sections, and CONFIG GET with several names. It is met once per connection.
+        """
+        plainer: dict[Command, tuple[Command, ...]] = {}
+        for command, reply in zip(self._asked, replies, strict=False):
+            if isinstance(reply, Refusal) and reply.reason == "protocol" and len(command) > len(_plainer(command)[0]):
+                plainer[command] = _plainer(command)
+        if not plainer:
+            return replies
+        again = [command for commands in plainer.values() for command in commands]
+        found = dict(zip(again, self.session.ask(again, max(until - self._clock.monotonic(), 0.0)), strict=True))
+        self._info = PLAIN_INFO if PLAIN_INFO in again else self._info
+        self._config = tuple(command for known in self._config for command in plainer.get(known, (known,)))
+        own = dict(zip(self._asked, replies, strict=False))
+        others = replies[len(self._asked) :]
+        self._asked = [command for known in self._asked for command in plainer.get(known, (known,))]
+        return [*(found.get(command, own.get(command)) for command in self._asked), *others]
 
     def _reading(self, replies: list[Any]) -> ServerReading:
         own = dict(zip(self._asked, replies, strict=False))
@@ -162,7 +185,7 @@ def _choose_info(level: str, *, modern: bool) -> Command | None:
         return None
     if level == "full":
         return ("INFO", "ALL")
-    return ("INFO", *CORE_SECTIONS) if modern else ("INFO",)
+    return ("INFO", *CORE_SECTIONS) if modern else PLAIN_INFO
 
 
 def _choose_config(valkey: tuple[int, int], *, modern: bool) -> tuple[Command, ...]:
@@ -172,6 +195,15 @@ def _choose_config(valkey: tuple[int, int], *, modern: bool) -> tuple[Command, .
     if valkey >= VALKEY_WITH_CLUSTER_DATABASES:
         names += VALKEY_9_PARAMETERS
     return (("CONFIG", "GET", *names),) if modern else tuple(("CONFIG", "GET", name) for name in names)
+
+
+def _plainer(command: Command) -> tuple[Command, ...]:
+    """Return the commands with fewer words that together ask for the same; the command itself if there are none."""
+    if command[0] == "INFO":
+        return (PLAIN_INFO,)
+    if is_config(command):
+        return tuple((*command[:2], name) for name in command[2:])
+    return (command,)
 
 
 def is_config(command: Command) -> bool:

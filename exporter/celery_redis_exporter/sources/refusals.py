@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.reasons import reason_of
 from celery_redis_exporter.sources.wire import Command
 
 RETRY_SECONDS = 600.0
@@ -21,20 +22,13 @@ _CONTAINERS = frozenset((
 ))  # fmt: skip
 
 
-_REASONS = {
-    "NOPERM": "noperm", "NOAUTH": "auth", "LOADING": "loading", "MASTERDOWN": "masterdown", "BUSY": "busy",
-    "MOVED": "moved", "ASK": "moved", "CLUSTERDOWN": "clusterdown",
-}  # fmt: skip
-"""Reasons by the first word of an error."""
-
-
 class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never raised
     """A command that the server answered with an error."""
 
     @property
     def reason(self) -> str:
         """The reason of a SourceError that would say the same."""
-        return _REASONS.get(str(self).partition(" ")[0], "protocol")
+        return reason_of(str(self))
 
     @property
     def is_of_server(self) -> bool:
@@ -44,8 +38,7 @@ class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never r
     @property
     def lasts(self) -> bool:
         """Whether the next answer will be the same: a missing right, or a command that is not there."""
-        text = str(self)
-        return text.startswith(("NOPERM", "ERR unknown"))
+        return str(self)[:11].upper().startswith(("NOPERM", "ERR UNKNOWN"))  # Dragonfly writes "ERR Unknown"
 
     @property
     def is_of_key(self) -> bool:

@@ -22,6 +22,7 @@ from redis.retry import Retry
 
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import ConfigError, SourceError
+from celery_redis_exporter.sources.reasons import reason_of
 
 Command = tuple[str | bytes | int | float, ...]
 LIBRARY_VERSION = redis.__version__
@@ -32,6 +33,8 @@ FEED_BYTES = 16 * 1024
 """What the parser gets at once: it moves what is left of it in memory for each reply that it gives."""
 MOST_REPLY = 128 * 1024 * 1024
 """Bytes of one reply; four times what Redis keeps for a subscriber by default."""
+LONGEST_TEXT = 200
+"""Characters of what a server says that are kept."""
 TOO_LONG = "a list too long to be one"
 UNREADABLE = (hiredis.ProtocolError, TypeError, MemoryError)
 """What hiredis raises: its own error, TypeError for a RESP3 map with a list as a key, and MemoryError for a list whose
@@ -64,14 +67,16 @@ def source_error(error: BaseException) -> SourceError:
     while link is not None:
         for kind, reason in _REASONS:
             if isinstance(link, kind):
-                return SourceError(reason, _without_arguments(str(error)))
+                said = reason_of(str(error)) if reason == "protocol" else reason
+                return SourceError(said, _shown(str(error)))
         link = link.__cause__ or link.__context__
-    return SourceError("closed", _without_arguments(str(error)) or type(error).__name__)
+    said = reason_of(str(error))
+    return SourceError("closed" if said == "protocol" else said, _shown(str(error)) or type(error).__name__)
 
 
-def _without_arguments(text: str) -> str:
+def _shown(text: str) -> str:
     """Leave out the arguments that Redis repeats of a command that it does not know: those of AUTH are secrets."""
-    return text.partition(", with args beginning with")[0]
+    return text.partition(", with args beginning with")[0][:LONGEST_TEXT]
 
 
 def pack(commands: Iterable[Command]) -> bytes:
@@ -179,6 +184,9 @@ class Wire:
 
     The socket never blocks: most of the time a send is taken and replies are there at once, which then is one system
     call instead of three. Only where it is not, somebody waits.
+
+    A server that does not let a client in says why and closes the connection. Such an error reply, before any other
+    reply, is the reason of the end that follows.
     """
 
     def __init__(self, connection: Any) -> None:  # noqa: ANN401 -- redis-py's connection classes share no public type
@@ -193,11 +201,14 @@ class Wire:
         self._writable.register(self._socket, select.POLLOUT)
         self._reader = hiredis.Reader()
         self._unfinished = 0
+        self._answers = False
+        self._refusal = ""
         self._buffer = bytearray(RECEIVE_BYTES)
         self._closing = threading.Lock()
 
     def send(self, packed: bytes, timeout: float) -> None:
         """Send packed commands within ``timeout`` seconds; raise SourceError."""
+        self._answers = self._answers or bool(self.arrived)
         sent = self._send(packed)
         if sent == len(packed):
             return
@@ -224,7 +235,7 @@ class Wire:
         if size is None:
             return []
         if not size:
-            raise SourceError("closed", "the server closed the connection")
+            raise self._end("the server closed the connection")
         self.arrived += size
         return self._replies(size)
 
@@ -243,9 +254,10 @@ class Wire:
         except _LATER:
             return 0
         except _ENDED as error:
-            raise SourceError("closed", str(error)) from None
+            raise self._end(str(error)) from None
         except OSError as error:
-            raise source_error(error) from None
+            self._read_refusal()
+            raise self._end(str(error), source_error(error)) from None
 
     def _receive(self) -> int | None:
         """Read into the buffer; give the number of bytes, None if there are none yet."""
@@ -254,9 +266,22 @@ class Wire:
         except _LATER:
             return None
         except _ENDED as error:
-            raise SourceError("closed", str(error)) from None
+            raise self._end(str(error)) from None
         except OSError as error:
-            raise source_error(error) from None
+            raise self._end(str(error), source_error(error)) from None
+
+    def _read_refusal(self) -> None:
+        """Read what the server said before it closed a connection on which nothing could be sent."""
+        with contextlib.suppress(OSError, SourceError):
+            size = 0 if self._answers else self._socket.recv_into(self._buffer)
+            if size:
+                self._replies(size)
+
+    def _end(self, text: str, error: SourceError | None = None) -> SourceError:
+        """Return the error of a connection that ended: what the server said instead of a reply, if it did."""
+        if self._refusal and not self._answers:
+            return SourceError(reason_of(self._refusal), _shown(self._refusal))
+        return error or SourceError("closed", text)
 
     def _replies(self, size: int) -> list[Any]:
         replies = []
@@ -270,6 +295,9 @@ class Wire:
                     reply = gets()
         except UNREADABLE as error:
             raise SourceError("protocol", str(error) or TOO_LONG) from None
+        if replies and not self._answers:
+            self._answers = bool(self._refusal) or len(replies) > 1 or not isinstance(replies[0], hiredis.ReplyError)
+            self._refusal = "" if self._answers else str(replies[0])
         self._unfinished = 0 if replies else self._unfinished + size
         if self._unfinished > MOST_REPLY:
             raise SourceError("protocol", f"a reply of more than {MOST_REPLY:,} bytes")

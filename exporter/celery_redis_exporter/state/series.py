@@ -259,6 +259,11 @@ class Store:
         """Count a series that a caller folded into its own overflow."""
         self._scalars[metric].refused += 1
 
+    def refuse_samples(self, metric: Metric, count: int) -> None:
+        """Count samples that were read from a server and left out. Takes the lock itself."""
+        with self.lock:
+            self.scalar(SERIES_DROPPED, metric.name).value += count
+
     def discard(self, metric: Metric, labels: tuple[str, ...]) -> bool:
         """Remove a series; tell whether it was there."""
         kind: Mapping[Metric, Children[Series] | Children[Histogram]]

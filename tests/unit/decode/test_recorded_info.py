@@ -7,6 +7,8 @@ from typing import NamedTuple
 import pytest
 
 from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.catalog.redis_fields import SIGNED
+from celery_redis_exporter.catalog.server_fields import REDIS_NAMES
 from celery_redis_exporter.decode.redis_info import decode_info
 from celery_redis_exporter.records.samples import Reading
 
@@ -65,7 +67,7 @@ NOT_SHOWN = {
     # Dragonfly
     "async_writes_count", "bump_ups", "cache_mode", "client_read_buffer_bytes", "defrag_attempt_total",
     "defrag_realloc_total", "defrag_task_invocation_total", "delete_ttl_sec", "garbage_checked", "garbage_collected",
-    "hard_evictions", "inline_keys", "listpack_blobs", "listpack_bytes", "max_clients", "num_buckets", "num_entries",
+    "hard_evictions", "inline_keys", "listpack_blobs", "listpack_bytes", "num_buckets", "num_entries",
     "object_used_memory", "parser_err_count", "pipeline_cache_bytes", "pipeline_queue_length", "small_string_bytes",
     "stash_unloaded", "table_used_memory", "thread_count", "total_pipelined_commands", "traverse_ttl_sec",
     "used_memory_peak_rss",
@@ -96,7 +98,8 @@ def test_every_field_of_redis_exporter_is_a_sample(name: str) -> None:
         if row.field in fields:
             value = fields[row.field]
             number = WORDS[value] if value in WORDS else float(value) / DIVIDED.get(row.field, 1)
-            expected[f"redis_{row.name}", "r"] = number
+            if number >= 0 or row.field in SIGNED:  # elsewhere -1 is no value; redis_exporter shows it all the same
+                expected[f"redis_{row.name}", "r"] = number
     assert len(expected) > 20
     assert expected == {key: found.get(key) for key in expected}
 
@@ -104,7 +107,7 @@ def test_every_field_of_redis_exporter_is_a_sample(name: str) -> None:
 @each_text
 def test_every_other_field_is_known(name: str) -> None:
     """A field that gives nothing is on the list above."""
-    shown = {row.field for row in NAMES} | IN_LABELS
+    shown = {row.field for row in NAMES} | IN_LABELS | REDIS_NAMES.keys()
     rest = {
         field
         for field in fields_of(TEXTS[name]).keys() - shown
@@ -150,5 +153,12 @@ def test_parts_by_name() -> None:
     assert 1 == decode(TEXTS["valkey-9"])["redis_db_keys_with_expiring_items", "r", "db0"]
     assert 1 == decode(TEXTS["keydb-6.3"])["redis_db_keys_cached", "r", "db0"]
     dragonfly = decode(TEXTS["dragonfly-1.36"])
-    assert -0.001 == dragonfly["redis_db_avg_ttl_seconds", "r", "db0"]
     assert ("redis_db_keys_cached", "r", "db0") not in dragonfly
+
+
+def test_minus_one_is_no_value() -> None:
+    """Dragonfly writes -1 where it has no value: the metrics are absent. Its limit of clients has Redis's names."""
+    dragonfly = decode(TEXTS["dragonfly-1.36"])
+    absent = {("redis_db_avg_ttl_seconds", "r", "db0"), ("redis_rejected_connections_total", "r")}
+    assert not absent & dragonfly.keys()
+    assert 64_000 == dragonfly["redis_max_clients", "r"] == dragonfly["redis_config_maxclients", "r"]

@@ -1,5 +1,6 @@
 """INFO as samples."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -274,6 +275,55 @@ FIELDS = st.sampled_from(
 VALUES = st.text(max_size=20) | st.sampled_from(
     ["slave", "keys=\u00b2", "\u00b2", "calls=1e999", "nan", "=,=", "ip=1,lag=x"]
 )
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        (b"rejected_connections:-1", 0),
+        (b"rejected_connections:", 0),
+        (b"rejected_connections:-7", 1),
+        (b"connected_clients:18446744073709551615", 1),
+        (b"used_memory:nan", 1),
+        (b"mem_fragmentation_ratio:-nan", 1),
+        (b"used_memory:1e999", 1),
+        (b"used_memory:" + b"9" * 4000, 1),
+        (b"evicted_keys:many", 1),
+        (b"db0:keys=1,expires=-7,avg_ttl=3400000000000", 2),
+        (b"errorstat_ERR:count=-9", 1),
+        (b"cmdstat_get:calls=nan,usec=5", 1),
+        (b"role:slave\r\nmaster_host:a\r\nmaster_port:1\r\nslave_repl_offset:-9", 1),
+    ],
+)
+def test_values_that_are_none(line: bytes, refused: int) -> None:
+    """What is no number, below 0, or too large makes no sample and is counted. -1 says that there is none."""
+    reading = redis_info.decode_info("r", b"# Stats\r\nx:1\r\n" + line + b"\r\n", (), NOW)
+    assert refused == reading.refused
+    values = [sample.value for sample in reading.samples]
+    assert all(isinstance(value, int | float) and 0 <= value < 2**62 for value in values)
+
+
+def test_values_that_may_be_below_zero() -> None:
+    """Differences may be below 0, and the durations of which redis_exporter shows -1."""
+    found = by_name(decode_info("r", b"mem_fragmentation_bytes:-5\r\nrdb_last_bgsave_time_sec:-1\r\n"))
+    assert (-5, -1) == (found["redis_mem_fragmentation_bytes", "r"], found["redis_rdb_last_bgsave_duration_sec", "r"])
+
+
+def test_long_texts_are_cut() -> None:
+    """A version of a megabyte, or an error's name, is no label of that length."""
+    megabyte = b"9" * 1_000_000
+    text = b"redis_version:%b\r\nerrorstat_%b:count=1\r\nerrorstat_%b:count=2\r\n"
+    samples = decode_info("r", text % (megabyte, megabyte, b"E" * 300))
+    assert 200 == max(len(label) for sample in samples for label in sample.labels)
+    assert 2 == by_name(samples)["redis_errors_total", "r", "E" * 200]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"), [(b"# Keyspace\r\n", 0), (b"# KEYSPACE\r\n", 0), (b"# Stats\r\n", None)]
+)
+def test_no_keys_are_not_unknown_keys(header: bytes, expected: int | None) -> None:
+    """A database that INFO leaves out is empty only if INFO has a section about keys: Garnet's and Pika's has none."""
+    assert expected == by_name(decode_info("r", b"redis_version:7.0.0\r\n" + header)).get(("redis_db_keys", "r", "db0"))
 
 
 @given(st.dictionaries(FIELDS, VALUES), st.binary(max_size=100))

@@ -6,6 +6,7 @@ from typing import Any, cast
 from celery_redis_exporter.catalog import queues as queue_rows
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Reading, Sample
+from celery_redis_exporter.scrape.bounds import Refuse, SampleBounds
 from celery_redis_exporter.scrape.redis_server import ServerScrape
 from celery_redis_exporter.sources.redis_server import RedisServer, Wanted
 from celery_redis_exporter.sources.refusals import Refusal
@@ -48,11 +49,16 @@ class QueuePart:
         return [Sample(queue_rows.QUEUE_LENGTH, ("q",), reply) for reply in replies]
 
 
-def scrape(answers: dict[str, Any], wanted: Wanted | None = None, db: int | None = 3) -> ServerScrape:
+LIMIT = 1000
+
+
+def scrape(
+    answers: dict[str, Any], wanted: Wanted | None = None, db: int | None = 3, refuse: Refuse | None = None
+) -> ServerScrape:
     """Make the scrape of a server that answers so."""
     clock = FakeClock()
     server = RedisServer("r", cast("Session", ScriptedSession(answers)), clock, wanted or Wanted())
-    return ServerScrape(server, db, [QueuePart()], clock)
+    return ServerScrape(server, db, [QueuePart()], clock, SampleBounds(LIMIT, refuse or (lambda *_: None)))
 
 
 def by_name(samples: list[Sample]) -> dict[tuple[str, ...], Reading]:
@@ -78,6 +84,7 @@ def test_refused_info_leaves_the_parts() -> None:
         expected = {
             ("redis_up", "r"): 0, ("redis_exporter_last_scrape_error", "r", "noperm"): 1,
             ("redis_exporter_scrapes_total", "r"): reads, ("celery_queue_length", "q"): 7,
+            ("celery_exporter_redis_values_refused_total", "r"): 0,
         }  # fmt: skip
         assert expected == by_name(server.read(1))
 
@@ -112,5 +119,24 @@ def test_failure() -> None:
     server.read(1)
     assert {
         ("redis_up", "r"): 0, ("redis_exporter_last_scrape_error", "r", "timeout"): 1,
-        ("redis_exporter_scrapes_total", "r"): 1,
+        ("redis_exporter_scrapes_total", "r"): 1, ("celery_exporter_redis_values_refused_total", "r"): 0,
     } == by_name(server.failure(SourceError("timeout", "late")))  # fmt: skip
+
+
+def test_refused_values_add_up() -> None:
+    """Values of INFO that are none are counted over all reads."""
+    server = scrape({"INFO": INFO + b"evicted_keys:-3\r\nused_memory:nan\r\n", "LLEN": 7})
+    found = [by_name(server.read(1))["celery_exporter_redis_values_refused_total", "r"] for _ in range(2)]
+    assert [2, 4] == found
+
+
+def test_series_of_a_server_are_bounded() -> None:
+    """A server with endless names of errors makes as many series as are allowed, and one more for the rest."""
+    refused: list[tuple[str, int]] = []
+    lines = b"".join(b"errorstat_E%d:count=1\r\n" % number for number in range(3 * LIMIT))
+    server = scrape({"INFO": INFO + lines}, refuse=lambda metric, count: refused.append((metric.name, count)))
+    found = {
+        labels[-1]: value for (name, *labels), value in by_name(server.read(1)).items() if name == "redis_errors_total"
+    }
+    assert (LIMIT + 1, 2 * LIMIT) == (len(found), found["__overflow__"])
+    assert [("redis_errors_total", 2 * LIMIT)] == refused

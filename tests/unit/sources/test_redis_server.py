@@ -1,7 +1,7 @@
 """Which commands a server is asked, from what it says of itself; that they work, the integration tests show."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -48,7 +48,7 @@ def meet(info: bytes | Refusal, wanted: Wanted | None = None) -> tuple[RedisServ
     return RedisServer("r", cast("Session", session), clock, wanted or Wanted()), session, clock
 
 
-def words(batch: Sequence[Command]) -> list[str]:
+def words(batch: Iterable[Command]) -> list[str]:
     """Write commands as they are typed."""
     return [" ".join(map(str, command)) for command in batch]
 
@@ -127,6 +127,40 @@ def test_refused_info() -> None:
     server.read((), 1)
     server.read((), 1)
     assert "SLOWLOG LEN" in words(session.batches[-1])
+
+
+class PlainSession(ScriptedSession):
+    """A session with a server as Dragonfly: INFO takes one section, CONFIG GET one name."""
+
+    def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """Refuse what has too many words."""
+        replies = super().exchange(commands, deadline)
+        most = {"INFO": 2, "CONFIG": 3}
+        return [
+            Refusal("ERR syntax error") if len(command) > most.get(str(command[0]), 9) else reply
+            for command, reply in zip(commands, replies, strict=True)
+        ]
+
+    ask = exchange
+
+
+@pytest.mark.parametrize("level", ["full", "core"])
+def test_a_server_that_takes_one_word_is_asked_plainly(level: Literal["full", "core"]) -> None:
+    """INFO with sections and CONFIG GET with names, where they are refused, are asked one by one, and then always."""
+    session, clock = PlainSession(REDIS_7), FakeClock()
+    server = RedisServer("r", cast("Session", session), clock, Wanted(level))
+    reading = server.read([("LLEN", "q")], 1)
+    assert REDIS_7 == reading.info
+    assert [("LLEN", "q")] == reading.others
+    names = [f"CONFIG GET {name}" for name in PARAMETERS.split()]
+    assert names == [word for word in words(reading.told) if word.startswith("CONFIG")]
+    assert all(not isinstance(reply, Refusal) for reply in reading.told.values())
+    assert reading.trouble is None
+    clock.advance(CONFIG_SECONDS)
+    reading = server.read([("LLEN", "q")], 1)
+    assert 4 == len(session.batches), "it was asked twice again"
+    assert names == [word for word in words(reading.told) if word.startswith("CONFIG")]
+    assert REDIS_7 == reading.info
 
 
 def test_a_server_of_no_use_says_why() -> None:

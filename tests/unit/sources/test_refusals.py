@@ -69,3 +69,18 @@ def test_refusals_belong_to_a_process_of_the_server() -> None:
 def test_only_lasting_refusals_are_remembered(text: str, lasts: bool) -> None:  # noqa: FBT001 -- a case's value
     """A wrong type or a full memory may pass; a missing right or command stays."""
     assert lasts is Refusal(text).lasts
+
+
+@pytest.mark.parametrize(
+    ("text", "lasts"),
+    [
+        ("NOPERM this user has no permissions", True),
+        ("ERR unknown command 'LATENCY'", True),
+        ("ERR Unknown subcommand or wrong number of arguments for 'LATEST'. Try LATENCY HELP.", True),
+        ("ERR syntax error", False),
+        ("WRONGTYPE Operation against a key", False),
+    ],
+)
+def test_what_a_server_does_not_know_it_will_not_know(text: str, *, lasts: bool) -> None:
+    """A command that is unknown is not sent at each scrape, whichever letters are large."""
+    assert lasts == Refusal(text).lasts

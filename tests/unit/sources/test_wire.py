@@ -134,3 +134,41 @@ def test_a_part_of_a_tls_record_has_arrived(ends: Ends, monkeypatch: pytest.Monk
     ends.other.sendall(b"a part")
     assert [] == ends.wire.receive(1)
     assert 1 == ends.wire.arrived
+
+
+REFUSED = (
+    (b"-ERR max number of clients reached\r\n", "maxclients"),
+    (b"-ERR max number of clients + cluster connections reached\r\n", "maxclients"),
+    (b"-DENIED Redis is running in protected mode because\r\n", "denied"),
+    (b"-LOADING Redis is loading the dataset in memory\r\n", "loading"),
+    (b"-ERR go away\r\n", "protocol"),
+)
+
+
+@pytest.mark.parametrize(("line", "reason"), REFUSED)
+@pytest.mark.parametrize("step", ["receive", "send"])
+def test_a_refused_connection_ends_for_the_reason_that_the_server_said(
+    ends: Ends, line: bytes, reason: str, step: str
+) -> None:
+    """What a server says to a client that it does not let in is the reason, wherever the end is noticed."""
+    ends.other.sendall(line)
+    ends.other.close()
+    with pytest.raises(SourceError) as raised:  # noqa: PT012 -- either step may notice the end
+        if step == "send":
+            ends.wire.send(b"x" * 100, 1)
+        assert isinstance(ends.wire.receive(1)[0], Exception)
+        ends.wire.receive(1)
+    assert reason == raised.value.reason
+    assert line[1:-2].decode() == str(raised.value)
+
+
+def test_an_error_on_a_connection_that_works_is_no_reason(ends: Ends) -> None:
+    """A command that was refused has nothing to do with an end that comes later."""
+    ends.other.sendall(b"-NOPERM no\r\n")
+    ends.wire.receive(1)
+    ends.wire.send(b"PING", 1)
+    ends.other.recv(10)
+    ends.other.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(SourceError) as raised:
+        ends.wire.receive(1)
+    assert "closed" == raised.value.reason

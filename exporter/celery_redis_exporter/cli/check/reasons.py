@@ -37,7 +37,7 @@ _REASONS: Mapping[str, _Reason] = {
         lambda place: (place.probe(), place.show_tls()),
     ),
     "closed": _Reason(
-        "the server closed the connection", "a TLS port wants rediss:// or amqps://, or the server let nobody more in",
+        "the server closed the connection", "a TLS port wants rediss:// or amqps://",
         lambda place: (place.show_tls(),),
     ),
     "tls": _Reason(
@@ -81,6 +81,15 @@ _REASONS: Mapping[str, _Reason] = {
     "busy": _Reason(
         "a script blocks the server", "a Lua script runs for longer than busy-reply-threshold",
         lambda place: (place.command("SCRIPT", "KILL"),), redis_alone=True,
+    ),
+    "maxclients": _Reason(
+        "the server has as many clients as it takes",
+        "maxclients is reached: something opens connections and keeps them",
+        lambda place: (place.command("CONFIG", "GET", "maxclients"),), redis_alone=True,
+    ),
+    "denied": _Reason(
+        "the server is in protected mode", "it has no password, and lets in nobody from another machine",
+        lambda place: (place.command("CONFIG", "GET", "protected-mode"),), redis_alone=True,
     ),
     "bug": _Reason("the exporter itself failed", "this is a mistake of ours: please report it", _nothing),
 }  # fmt: skip

@@ -54,7 +54,9 @@ class WorkerOptions(SettingsGroup):
 class SeriesOptions(SettingsGroup):
     """Bounds of the series held in memory."""
 
-    max_per_metric: v.Count = Field(20_000, description="Series per metric; the rest is folded into __overflow__.")
+    max_per_metric: v.Count = Field(
+        20_000, description="Series per metric, and per metric of each server; the rest is folded into __overflow__."
+    )
     ttl: v.PositiveSeconds = Field(
         86_400,
         description="Time without an event after which a task's series are removed; a queue is removed after this time "
