@@ -19,7 +19,7 @@ class SourceError(ExporterError):
     """A server could not be reached or answered with a refusal.
 
     ``reason`` is one of a closed set of words, fit for a label: refused, timeout, dns, tls, auth, noperm,
-    nomaster, loading, masterdown, moved, clusterdown, busy, maxclients, denied, closed, protocol, bug.
+    nomaster, loading, masterdown, moved, clusterdown, busy, maxclients, denied, address, closed, protocol, bug.
     """
 
     def __init__(self, reason: str, message: str) -> None:

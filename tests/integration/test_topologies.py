@@ -75,6 +75,20 @@ def test_every_node_of_a_valkey_cluster_is_read(programs: Programs) -> None:
         assert 2 == exporter.value(NODES, redis="cache")
 
 
+def test_nodes_elsewhere_are_not_connected_to(programs: Programs) -> None:
+    """Where the addresses that a cluster names are not allowed only the seed is read, and no node gets a password."""
+    cluster = RedisCluster(lambda options: programs.redis(options=options), 2)
+    seed, other = cluster.nodes
+    flags = (*servers(cache={"url": f"redis://localhost:{seed.port}"}), "--redis.discovery-interval", "1s")
+    exporter = programs.listening(programs.redis(), *flags, "--redis.allowed-addresses", "10.0.0.0/8,.internal")
+    eventually(lambda: exporter.value("celery_exporter_redis_nodes_refused", redis="cache") == 2)
+    assert {"broker", "cache"} == {labels["redis"] for labels in exporter.labels("redis_up")}
+    (line,) = exporter.lines("topology.addresses_refused")
+    assert {f"127.0.0.1:{node.port}" for node in cluster.nodes} == set(line["addresses"])
+    with other.client() as client:
+        assert not [entry for entry in client.client_list() if entry["name"].startswith("celery-redis-exporter")]
+
+
 def test_a_node_can_be_read_alone(programs: Programs) -> None:
     """Where nodes are not to be looked for, the one that the URL names is read under the server's own name."""
     lone = programs.redis(options=("--cluster-enabled", "yes"))

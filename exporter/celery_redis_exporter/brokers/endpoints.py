@@ -14,6 +14,7 @@ from celery_redis_exporter.settings import (
     master_options,
     named_redis_targets,
 )
+from celery_redis_exporter.sources.addresses import AddressPolicy
 from celery_redis_exporter.sources.refusals import Refusals
 from celery_redis_exporter.sources.sentinel import PATIENCE, MasterFinder, Sentinel
 from celery_redis_exporter.sources.session import Session
@@ -34,11 +35,16 @@ class _At:
 
 
 class Endpoints:
-    """Makes endpoints; ``finders`` are those who know the masters, by the name of the target."""
+    """Makes endpoints.
+
+    ``finders`` are those who know the masters, by the name of the target; ``addresses`` decides which addresses that
+    servers name may be connected to.
+    """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.finders: dict[str, MasterFinder] = {}
         self.sentinels: dict[str, list[Sentinel]] = {}
+        self.addresses = AddressPolicy(settings.redis.allowed_addresses)
         self._clock = clock
         self._refusals: dict[str, Refusals] = {}
         for target in named_redis_targets(settings):
@@ -46,7 +52,9 @@ class Endpoints:
                 options = master_options(settings, target.name)
                 sentinels = [_sentinel(*address, options) for address in target.sentinels]
                 self.sentinels[target.name] = sentinels
-                self.finders[target.name] = MasterFinder(sentinels, options.master_name, options.setting, clock)
+                self.finders[target.name] = MasterFinder(
+                    sentinels, options.master_name, options.setting, clock, self.addresses
+                )
 
     def to(self, target: RedisTarget, *, timeout: float, db: int | None = None) -> Endpoint:
         """Give a way to a server, to another database than the URL's if ``db`` is given. Raises ConfigError.
@@ -74,4 +82,4 @@ def _sentinel(host: str, port: int, options: MasterOptions) -> Sentinel:
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     scheme = "rediss" if options.tls else "redis"
     url = f"{scheme}://{identity}{shown}?{urlencode(parameters)}"
-    return Sentinel(shown, Endpoint(url, timeout=PATIENCE, db=0))
+    return Sentinel(host, shown, Endpoint(url, timeout=PATIENCE, db=0))

@@ -56,6 +56,7 @@ class RedisTargets:
             lambda: seed.server.in_cluster,
             partial(self._session, target),
             partial(self._node, target),
+            self._endpoints.addresses,
         )
 
     def may_be_cluster(self, target: RedisTarget) -> bool:

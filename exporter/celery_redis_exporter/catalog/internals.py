@@ -30,7 +30,7 @@ STREAM_UP = gauge("celery_exporter_event_stream_up", "1 while subscribed to the 
 STREAM_RECONNECTS = counter(
     "celery_exporter_event_stream_reconnects_total",
     "Losses of the event stream: refused, timeout, dns, tls, auth, noperm, nomaster, loading, masterdown, moved, "
-    "clusterdown, busy, maxclients, denied, closed, protocol, bug.",
+    "clusterdown, busy, maxclients, denied, address, closed, protocol, bug.",
     (REASON,),
 )
 STREAM_GAP = counter(
@@ -170,6 +170,12 @@ COMMAND_DENIED = gauge(
 REDIS_NODES = gauge(
     "celery_exporter_redis_nodes", "Nodes of a Redis Cluster.", (REDIS,), CommandOrigin("CLUSTER NODES")
 )
+REDIS_NODES_REFUSED = gauge(
+    "celery_exporter_redis_nodes_refused",
+    "Nodes of a cluster that are not connected to: their addresses are not among redis.allowed_addresses.",
+    (REDIS,),
+    CommandOrigin("CLUSTER NODES"),
+)
 REDIS_NODES_DROPPED = gauge(
     "celery_exporter_redis_nodes_dropped",
     "Nodes of a Redis Cluster that are not read, because there are more than redis.max_nodes.",
@@ -224,6 +230,6 @@ METRICS: tuple[Metric, ...] = (
     TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
     SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, CONTROL_ENABLED,
     CONTROL_MISSING, CONTROL_INVALID, EVENTS_ENABLED, COMMAND_DENIED, REDIS_NODES,
-    REDIS_NODES_DROPPED, REDIS_VALUES_REFUSED, MEMORY_LIMIT, MEMORY_PURGES, LOG_LINES_DROPPED,
+    REDIS_NODES_DROPPED, REDIS_NODES_REFUSED, REDIS_VALUES_REFUSED, MEMORY_LIMIT, MEMORY_PURGES, LOG_LINES_DROPPED,
     RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIME, SCRAPE_DURATION, UNEXPECTED_ERRORS,
 )  # fmt: skip

@@ -61,7 +61,7 @@ COLLECTOR = Label("collector", "Part of the exporter that reads something.")
 SCRAPE_ERROR = Label(
     "err",
     "Empty, or one of refused, timeout, dns, tls, auth, noperm, nomaster, loading, masterdown, moved, clusterdown, "
-    "busy, maxclients, denied, closed, protocol, bug.",
+    "busy, maxclients, denied, address, closed, protocol, bug.",
     closed=True,
 )
 PYTHON_VERSION = Label("python_version", "Version of Python.")

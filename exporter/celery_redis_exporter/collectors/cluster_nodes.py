@@ -19,11 +19,14 @@ from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.scrape.server_reads import ServerReads
 from celery_redis_exporter.scrape.shared_read import Target
+from celery_redis_exporter.sources.addresses import AddressPolicy
 from celery_redis_exporter.sources.cluster import read_nodes
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "redis_nodes"
+MOST_SHOWN = 20
+"""Addresses in a line of the log."""
 FIRST_INTERVAL = 1.0
 """Seconds between looks until every server was met: a scrape meets it."""
 
@@ -35,7 +38,8 @@ class Cluster:
     """What may be a cluster: its seed, and how to reach it and its nodes.
 
     ``in_cluster`` is None before the seed was met. ``session`` gives a connection for questions, to the seed or to a
-    node; ``node`` what a scrape reads of a node, by name and address. ``nodes`` are those that are read, by name.
+    node; ``node`` what a scrape reads of a node, by name and address. ``nodes`` are those that are read, by name,
+    ``refused`` the addresses that may not be connected to.
     """
 
     seed: Target
@@ -43,7 +47,9 @@ class Cluster:
     in_cluster: Callable[[], bool | None]
     session: Callable[[Address | None], Session]
     node: Callable[[str, Address], Target]
+    addresses: AddressPolicy
     nodes: dict[str, Address] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
     _connection: Session | None = None
 
     def connect(self, address: Address | None) -> Session:
@@ -57,6 +63,23 @@ class Cluster:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def divide(self, addresses: Sequence[Address]) -> tuple[list[Address], list[Address]]:
+        """Return the addresses that may be connected to, and the others."""
+        allowed, refused = [], []
+        for address in addresses:
+            try:
+                self.addresses.check(address.host, [self.address.host])
+            except SourceError:
+                refused.append(address)
+            else:
+                allowed.append(address)
+        return allowed, refused
+
+    def replace_refused(self, refused: Sequence[Address]) -> bool:
+        """Take over the addresses that may not be connected to; return whether there are some, and new ones."""
+        before, self.refused = self.refused, tuple(str(address) for address in refused)
+        return bool(self.refused) and self.refused != before
 
     def replace_nodes(self, nodes: dict[str, Address]) -> dict[str, Address]:
         """Take over the nodes that the cluster reports; return those that were known before."""
@@ -141,7 +164,8 @@ class ClusterNodes:
 
     def _follow(self, cluster: Cluster, addresses: list[Address]) -> None:
         name = cluster.seed.name
-        kept = addresses[: self._options.max_nodes]
+        allowed, refused = cluster.divide(addresses)
+        kept = allowed[: self._options.max_nodes]
         nodes = {f"{name}/{address}": address for address in kept}
         before = cluster.replace_nodes(nodes)
         come, gone = nodes.keys() - before.keys(), before.keys() - nodes.keys()
@@ -152,8 +176,22 @@ class ClusterNodes:
                 [*(cluster.node(node, nodes[node]) for node in sorted(come)), *([cluster.seed] if seed_comes else [])],
                 [*sorted(gone), *([name] if seed_goes else [])],
             )
-            dropped = len(addresses) - len(kept)
+            dropped = len(allowed) - len(kept)
             log.info("topology.nodes_changed", redis=name, come=sorted(come), gone=sorted(gone), dropped=dropped)
+        _report_refused(cluster, refused)
         with self._store.lock:
             self._store.scalar(internals.REDIS_NODES, name).value = len(addresses)
-            self._store.scalar(internals.REDIS_NODES_DROPPED, name).value = len(addresses) - len(kept)
+            self._store.scalar(internals.REDIS_NODES_DROPPED, name).value = len(allowed) - len(kept)
+            self._store.scalar(internals.REDIS_NODES_REFUSED, name).value = len(refused)
+
+
+def _report_refused(cluster: Cluster, refused: Sequence[Address]) -> None:
+    """Log the addresses that are refused, once for as long as they stay the same."""
+    if cluster.replace_refused(refused):
+        log.warning(
+            "topology.addresses_refused",
+            redis=cluster.seed.name,
+            addresses=list(cluster.refused[:MOST_SHOWN]),
+            count=len(refused),
+            cure="if they are right, name their network in redis.allowed_addresses",
+        )

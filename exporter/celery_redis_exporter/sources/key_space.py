@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.scanning import FIRST_CURSOR, read_scan
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
 
@@ -29,7 +30,6 @@ MOST_REPLY = 256 * 1024
 """Bytes of names in one reply, above which the next asks for fewer."""
 MOST_MEASURED = 100
 """Keys measured in one round trip."""
-FIRST_CURSOR = b"0"
 _CURSOR_BITS = 64
 
 
@@ -118,7 +118,7 @@ class KeySpaceReader:
         refused = next((reply for reply in replies if isinstance(reply, Refusal)), None)
         if refused is not None:
             raise refused.as_error("INFO")
-        info = b"\r\n".join(replies)
+        info = b"\r\n".join(reply for reply in replies if isinstance(reply, bytes))
         self._session.talks_to(info.partition(b"\r\nrun_id:")[2].partition(b"\r")[0].decode("ascii", "replace"))
         return info, delay
 
@@ -128,9 +128,7 @@ class KeySpaceReader:
         commands = [*self._in(walk.db), *_measuring(keys), ("SCAN", walk.cursor, "COUNT", self._count)]
         replies, busy = self._exchange(commands)
         self._check_database(replies)
-        if isinstance(replies[-1], Refusal):
-            raise replies[-1].as_error("SCAN")
-        cursor, names = replies[-1]
+        cursor, names = read_scan(replies[-1])
         self._adapt(busy, sum(map(len, names)))
         position = walk.position
         walk.advance(cursor, len(names), total)

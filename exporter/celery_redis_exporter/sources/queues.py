@@ -14,6 +14,7 @@ from typing import NamedTuple
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.replies import BoundMember
 from celery_redis_exporter.sources.refusals import Refusal
+from celery_redis_exporter.sources.scanning import FIRST_CURSOR, read_scan
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
 
@@ -75,14 +76,14 @@ class QueueScan:
         # The same walk twice, because one pattern can't say both and names without pattern would be megabytes.
         self._patterns = (f"{prefix}_kombu.binding.*", f"{prefix}*.reply.celery.pidbox")
         self._binding_prefix = keys.binding_of("").encode()
-        self._cursors: list[bytes | None] = [b"0", b"0"]
+        self._cursors: list[bytes | None] = [FIRST_CURSOR, FIRST_CURSOR]
 
     def next_batch(self) -> ScanBatch:
         """Look at about SCAN_COUNT keys more; raises SourceError, after which the pass starts again."""
         try:
             return self._next_batch()
         except SourceError:
-            self._cursors = [b"0", b"0"]
+            self._cursors = [FIRST_CURSOR, FIRST_CURSOR]
             raise
 
     def close(self) -> None:
@@ -96,14 +97,12 @@ class QueueScan:
         ]
         keys: list[list[bytes]] = [[], []]
         for (walk, _), reply in zip(walks, self._session.exchange(commands, self._deadline), strict=True):
-            if isinstance(reply, Refusal):
-                raise SourceError("noperm", f"SCAN: {reply}")
-            cursor, keys[walk] = reply
-            self._cursors[walk] = None if cursor == b"0" else cursor
+            cursor, keys[walk] = read_scan(reply)
+            self._cursors[walk] = None if cursor == FIRST_CURSOR else cursor
         bindings = self._members(keys[0])
         complete = self._cursors == [None, None]
         if complete:
-            self._cursors = [b"0", b"0"]
+            self._cursors = [FIRST_CURSOR, FIRST_CURSOR]
         return ScanBatch(bindings, set(keys[1]), complete)
 
     def _members(self, keys: list[bytes]) -> list[BoundMember]:
@@ -119,4 +118,5 @@ class QueueScan:
             for key, reply in zip(keys, replies, strict=True)
             if isinstance(reply, list)
             for member in reply
+            if isinstance(member, bytes)
         ]

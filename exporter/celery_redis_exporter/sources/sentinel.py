@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.addresses import AddressPolicy
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Endpoint, Wire
@@ -22,20 +23,23 @@ Address = tuple[str, int]
 PATIENCE = 1.0
 """Seconds for a sentinel to answer: the next one may know as well."""
 WATCH_SECONDS = 2.0
+LARGEST_PORT, MOST_DIGITS = 65_535, 5
+LONGEST_HOST = 253
 _CURES = {
     "auth": "check sentinel_kwargs.username and .password",
     "nomaster": "check master_name",
     "tls": "check sentinel_kwargs.ssl_*",
     "noperm": "grant the sentinels' user +sentinel|get-master-addr-by-name",
 }
-_TELLING = ("nomaster", "auth", "noperm", "tls")
+_TELLING = ("address", "nomaster", "auth", "noperm", "tls")
 """Reasons that say more than that a sentinel is away, the first most of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentinel:
-    """One sentinel: its address for people, and the way to it."""
+    """One sentinel: its host, its address for people, and the way to it."""
 
+    host: str
     shown: str
     endpoint: Endpoint
 
@@ -46,8 +50,11 @@ class MasterFinder:
     Safe from any thread.
     """
 
-    def __init__(self, sentinels: Sequence[Sentinel], name: str, group: str, clock: Clock) -> None:
+    def __init__(
+        self, sentinels: Sequence[Sentinel], name: str, group: str, clock: Clock, addresses: AddressPolicy
+    ) -> None:
         self._sentinels = tuple(sentinels)
+        self._addresses = addresses
         self._name = name
         self._group = group
         self._clock = clock
@@ -112,9 +119,9 @@ class MasterFinder:
             raise reply.as_error("SENTINEL GET-MASTER-ADDR-BY-NAME")
         if reply is None:
             raise SourceError("nomaster", f"knows no master called {self._name!r}")
-        if not isinstance(reply, list) or len(reply) != 2 or not reply[1].isdigit():
-            raise SourceError("protocol", "no address in the answer")
-        return reply[0].decode(), int(reply[1])
+        host, port = _address(reply)
+        self._addresses.check(host, [sentinel.host for sentinel in self._sentinels])
+        return host, port
 
     def _failure(self, failures: Sequence[tuple[str, SourceError]]) -> SourceError:
         """One error for all, with the reason that says most."""
@@ -123,3 +130,15 @@ class MasterFinder:
         cure = f"; {self._group}: {_CURES[reason]}" if reason in _CURES else ""
         told = "; ".join(f"{shown}: {error.reason}: {error}" for shown, error in failures)
         return SourceError(reason, f"no sentinel tells the master: {told}{cure}")
+
+
+def _address(reply: object) -> Address:
+    """Return host and port of a reply; raise SourceError (protocol) for anything that is no address."""
+    match reply:
+        case [bytes(host), bytes(port)] if (
+            0 < len(host) <= LONGEST_HOST and port.isdigit() and len(port) <= MOST_DIGITS
+        ):
+            number = int(port)
+            if 0 < number <= LARGEST_PORT and host.isascii():
+                return host.decode("ascii"), number
+    raise SourceError("protocol", "no address in the answer")

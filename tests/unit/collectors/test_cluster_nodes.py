@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.collectors.cluster_nodes import COLLECTOR, Cluster, ClusterNodes, ClusterNodesOptions
@@ -11,11 +12,12 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.scrape.server_reads import ServerReads
 from celery_redis_exporter.scrape.shared_read import Target
+from celery_redis_exporter.sources.addresses import AddressPolicy
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
 from tests.support.lab import Lab
 
-SEED = Address("seed", 7000)
+SEED = Address("10.0.0.9", 7000)
 AWAY = SourceError("refused", "connection refused")
 
 
@@ -48,6 +50,7 @@ class FakeCluster:
     def __init__(self, *ports: int) -> None:
         self.nodes: tuple[int, ...] | None = ports
         self.away: set[Address] = set()
+        self.elsewhere: tuple[str, ...] = ()
         self.asked: list[Address] = []
         self.met: bool | None = True
 
@@ -63,7 +66,8 @@ class FakeCluster:
             raise AWAY
         if command[0] == "INFO":
             return b"redis_mode:standalone" if self.nodes is None else b"redis_mode:cluster"
-        return "".join(f"id 10.0.0.1:{port}@1 master - 0 0 1 connected\n" for port in self.nodes or ()).encode()
+        lines = [f"id 10.0.0.1:{port}@1 master - 0 0 1 connected\n" for port in self.nodes or ()]
+        return "".join([*lines, *(f"id {host}:1@1 master - 0 0 1 connected\n" for host in self.elsewhere)]).encode()
 
 
 class FakeSession:
@@ -93,6 +97,7 @@ class Trial:
             lambda: cluster.met,
             cluster.session,
             lambda name, _: cast("Target", Named(name)),
+            AddressPolicy(()),
         )
         options = ClusterNodesOptions(30, max_nodes, 1)
         reads = cast("ServerReads", self.reads)
@@ -180,3 +185,19 @@ def test_a_cluster_can_become_a_single_server() -> None:
     fake.nodes = None
     trial.topology.look()
     assert {"cache"} == trial.reads.read
+
+
+def test_addresses_elsewhere_are_not_connected_to() -> None:
+    """Nodes in another kind of network than the seed are not read; they are counted, and named once in the log."""
+    fake = FakeCluster(1, 2)
+    fake.elsewhere = ("8.8.8.8", "127.0.0.1")
+    trial = Trial(fake)
+    with capture_logs() as lines:
+        for _ in range(2):
+            trial.topology.look()
+    assert names(1, 2) == trial.reads.read
+    assert 4 == trial.lab.value(internals.REDIS_NODES, "cache")
+    assert 2 == trial.lab.value(internals.REDIS_NODES_REFUSED, "cache")
+    assert 0 == trial.lab.value(internals.REDIS_NODES_DROPPED, "cache")
+    refused = [line["addresses"] for line in lines if line["event"] == "topology.addresses_refused"]
+    assert [["127.0.0.1:1", "8.8.8.8:1"]] == refused

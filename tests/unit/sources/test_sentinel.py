@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.addresses import AddressPolicy
 from celery_redis_exporter.sources.sentinel import MasterFinder, Sentinel
 from celery_redis_exporter.sources.wire import Endpoint, Wire
 from tests.support.fakes import FakeClock
@@ -48,10 +49,10 @@ class FakeSentinel:
         return FakeWire(self.reply)
 
 
-def finder(fakes: Sequence[FakeSentinel]) -> MasterFinder:
+def finder(fakes: Sequence[FakeSentinel], *allowed: str) -> MasterFinder:
     """Give a finder that asks these."""
-    sentinels = [Sentinel(f"s{number}:26379", cast("Endpoint", fake)) for number, fake in enumerate(fakes)]
-    return MasterFinder(sentinels, "orders", "broker_transport_options", FakeClock())
+    sentinels = [Sentinel("10.9.9.9", f"s{number}:26379", cast("Endpoint", fake)) for number, fake in enumerate(fakes)]
+    return MasterFinder(sentinels, "orders", "broker_transport_options", FakeClock(), AddressPolicy(allowed))
 
 
 AWAY = SourceError("refused", "connection refused")
@@ -74,6 +75,16 @@ def test_the_first_sentinel_that_answers_is_believed() -> None:
         ([SourceError("auth", "WRONGPASS"), AWAY], "auth", "check sentinel_kwargs.username and .password"),
         ([None, SourceError("auth", "WRONGPASS")], "nomaster", "broker_transport_options: check master_name"),
         ([[b"host"], [b"h", b"port"]], "protocol", "no address in the answer"),
+        ([7], "protocol", "no address in the answer"),
+        ([[b"10.0.0.1", 6379]], "protocol", "no address in the answer"),
+        ([[b"10.0.0.1", b"0"]], "protocol", "no address in the answer"),
+        ([[b"10.0.0.1", b"65536"]], "protocol", "no address in the answer"),
+        ([[b"10.0.0.1", b"9" * 5000]], "protocol", "no address in the answer"),
+        ([[b"10.0.0.1", "\u00b2".encode()]], "protocol", "no address in the answer"),
+        ([[b"\xff\xfe", b"6379"]], "protocol", "no address in the answer"),
+        ([[b"h" * 10_000, b"6379"]], "protocol", "no address in the answer"),
+        ([[None, b"6379"]], "protocol", "no address in the answer"),
+        ([[b"8.8.8.8", b"6379"], AWAY], "address", "8.8.8.8 is not among redis.allowed_addresses"),
     ],
 )
 def test_the_most_telling_failure_is_told(replies: list[object], reason: str, words: str) -> None:
@@ -105,3 +116,8 @@ def test_without_sentinels_connections_stay() -> None:
     with pytest.raises(SourceError, match="no sentinel tells the master"):
         watched.watch(threading.Event(), lambda: None)
     assert not wire.closed
+
+
+def test_a_master_elsewhere_can_be_allowed() -> None:
+    """A master in another kind of network is connected to where the settings allow it."""
+    assert ("8.8.8.8", 6379) == finder([FakeSentinel([b"8.8.8.8", b"6379"])], "8.8.8.0/24").locate()

@@ -91,6 +91,11 @@ _REASONS: Mapping[str, _Reason] = {
         "the server is in protected mode", "it has no password, and lets in nobody from another machine",
         lambda place: (place.command("CONFIG", "GET", "protected-mode"),), redis_alone=True,
     ),
+    "address": _Reason(
+        "a sentinel names an address that may not be connected to",
+        "redis.allowed_addresses does not contain it, or, without that setting, it is in another kind of network",
+        lambda place: (place.command("SENTINEL", "MASTERS"),), redis_alone=True,
+    ),
     "bug": _Reason("the exporter itself failed", "this is a mistake of ours: please report it", _nothing),
 }  # fmt: skip
 

@@ -36,6 +36,11 @@ class RedisOptions(SettingsGroup):
     discovery_interval: v.Interval = Field(
         30, description="Time between looks for the nodes of clusters; 0 reads only the nodes that URLs name."
     )
+    allowed_addresses: v.Addresses = Field(
+        (),
+        description="Networks and ends of host names that clusters and sentinels may name, as in 10.0.0.0/8,.internal;"
+        " by default those in the same kind of network (loopback, private, internet) as the server that names them.",
+    )
     max_nodes: v.Count = Field(100, description="Nodes of one cluster that are read.")
     assumed_maxmemory: v.Bytes = Field(
         0, description="Memory limit to reckon with where a server has none; 0 assumes none. As in 2GB or 512MB."

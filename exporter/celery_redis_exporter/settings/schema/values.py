@@ -4,6 +4,7 @@ Takes text or YAML values, gives validated, immutable values; a wrong one raises
 never repeats the value.
 """
 
+import ipaddress
 import json
 import math
 import re
@@ -27,6 +28,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
 SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 SIZE = re.compile(r"(\d{1,15}) ?((?:[kmgt]i?b?)?)", re.IGNORECASE)
+HOST_END = re.compile(r"\.?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 LONGEST_SECONDS = 1e9
 """Some thirty years; Python's threads can't wait for much longer."""
@@ -182,6 +184,16 @@ def _telemetry_path(value: str) -> str:
     return value
 
 
+def _check_addresses(entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            if not HOST_END.fullmatch(entry) or entry.rpartition(".")[2].isdigit():
+                raise ValueError("must be networks or ends of host names, as in 10.0.0.0/8 or .internal") from None
+    return entries
+
+
 Bounds = Annotated[tuple[float, ...], BeforeValidator(parse_list), AfterValidator(_rising_bounds)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0)]
 PositiveSeconds = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0)]
@@ -192,6 +204,7 @@ FailureCount = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=1000)]
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
 Ratio = Annotated[float, Field(gt=0, le=1)]
 NameList = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(parse_list)]
+Addresses = Annotated[NameList, AfterValidator(_check_addresses)]
 Step = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=255)]
 Steps = Annotated[tuple[Step, ...], BeforeValidator(parse_list), AfterValidator(_ascending_steps)]
 SecondsByPattern = Annotated[dict[str, PositiveSeconds], BeforeValidator(parse_mapping)]
