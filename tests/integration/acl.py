@@ -20,6 +20,8 @@ START = ("on", ">PASSWORD", "resetkeys", "resetchannels", "-@all")
 ACL_LINE = " ".join(("ACL SETUSER", USER, *START, *RIGHTS))
 """For a broker on database 0; on database N the exporter also needs +select, and the channel has its number."""
 
+CLUSTER_RIGHTS = ("+cluster|info", "+cluster|nodes")
+"""What the nodes of a cluster need besides: their state, and where the others are."""
 CONTROL_RIGHTS = (
     "~celery-redis-exporter.reply.*", "&/0.celery.pidbox", "+del", "+rpush", "+expire", "+lrange", "+publish",
 )  # fmt: skip

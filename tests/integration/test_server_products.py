@@ -7,12 +7,14 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
+import redis
 
-from tests.integration.checks import check_quickly
-from tests.integration.cluster_servers import RedisCluster
+from tests.integration.acl import ACL_LINE, CLUSTER_RIGHTS, USER
+from tests.integration.checks import SOUND, check_quickly
+from tests.integration.cluster_servers import OPTIONS, RedisCluster
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.redis_servers import RedisServer
@@ -25,6 +27,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 EVERY_SERVER = pytest.mark.parametrize("name", SERVERS)
 SLOW = 20.0
 """Seconds for a cluster to agree."""
+ANALYZE = (sys.executable, "-m", "celery_redis_exporter", "analyze")
 NODE_OPTIONS = ("--redis.discovery-interval", "1s")
 
 
@@ -71,8 +74,7 @@ def test_a_server_is_called_by_its_name(programs: Programs, name: str) -> None:
     assert (product, version, "standalone") == (status["product"], status["version"], status["mode"])
     found = check_quickly(programs, server.url())
     assert f"{product} {version}, master" in found["redis-answers"]["found"]
-    command = sys.executable, "-m", "celery_redis_exporter", "analyze", server.url()
-    text, tree = programs.run(*command), programs.run(*command, "--json")
+    text, tree = programs.run(*ANALYZE, server.url()), programs.run(*ANALYZE, server.url(), "--json")
     assert (0, 0) == (text.ended(), tree.ended())
     assert f"{product} {version}, standalone, master" in text.output()
     described = json.loads(tree.output())[0]["server"]
@@ -181,3 +183,89 @@ def test_names_of_errors_are_bounded(programs: Programs, name: str) -> None:
         dropped = exporter.value("celery_exporter_series_dropped_total", metric="redis_errors_total")
         assert dropped is not None
         assert dropped >= 20
+
+
+@EVERY_SERVER
+def test_check_judges_a_cluster_as_what_it_is(programs: Programs, name: str) -> None:
+    """A healthy cluster that is monitored is no failure; one that lacks slots is, and so is one as result backend."""
+    cluster = cluster_of(programs, name, 3)
+    seed, other, _ = cluster.nodes
+    broker = programs.redis(options=SOUND)
+    flags = servers(cache={"url": seed.url()})
+    found = check_quickly(programs, broker.url(), *flags)
+    assert "cluster of 3" in found["redis-cluster-found"]["found"]
+    assert {"ok", "note", "warn"} >= {finding["level"] for finding in found.values()}
+    assert "redis-moved" in check_quickly(programs, broker.url(), "--result-backend-url", seed.url())
+    first = other.command("CLUSTER", "NODES").decode().splitlines()
+    (slots,) = [line.split(" ")[8] for line in first if "myself" in line]
+    other.command("CLUSTER", "DELSLOTSRANGE", *slots.split("-"))
+    eventually(lambda: b"cluster_state:fail" in other.command("CLUSTER", "INFO"), SLOW)
+    found = check_quickly(programs, broker.url(), *flags)
+    assert "fail" == found["redis-clusterdown"]["level"]
+
+
+@EVERY_SERVER
+def test_the_documented_rights_are_enough_for_a_cluster(programs: Programs, name: str) -> None:
+    """With the documented line and the one for clusters every node is read; without it only the node that is named."""
+    cluster = cluster_of(programs, name, 3)
+    log = ["+commandlog|len"] if name.startswith("valkey") else []
+    for node in cluster.nodes:
+        node.command(*ACL_LINE.split(), *CLUSTER_RIGHTS, *log)
+    seed = cluster.nodes[0]
+    broker = programs.redis(options=SOUND)
+    flags = servers(cache={"url": seed.url(user=USER, password="PASSWORD")})
+    exporter = programs.listening(broker, *flags, *NODE_OPTIONS)
+    nodes = {f"cache/127.0.0.1:{node.port}" for node in cluster.nodes}
+    eventually(lambda: up(exporter) == dict.fromkeys({"broker", *nodes}, 1), SLOW)
+    assert [] == exporter.labels("celery_exporter_command_denied")
+    found = check_quickly(programs, broker.url(), *flags)
+    assert "redis-rights-missing" not in found
+    assert "redis-cluster-found" in found
+    for node in cluster.nodes:
+        node.command("ACL", "SETUSER", USER, "-cluster|nodes")
+    found = check_quickly(programs, broker.url(), *flags)
+    assert "cluster|nodes" in found["redis-rights-missing"]["found"]
+    assert any("+cluster|nodes" in line for line in found["redis-rights-missing"]["mend"])
+    process = programs.run(*ANALYZE, seed.url(user=USER, password="PASSWORD"), "--json")
+    assert 0 == process.ended(), process.output()
+    assert [f"localhost:{seed.port}"] == [report["node"] for report in json.loads(process.output())]
+
+
+@EVERY_SERVER
+def test_a_whole_cluster_is_analyzed(programs: Programs, name: str) -> None:
+    """From any node each master is looked at: together they have every key once, and no replica is looked at."""
+    cluster = cluster_of(programs, name, 3)
+    replica = programs.redis(options=OPTIONS, program=server_program(name))
+    cluster.join(replica)
+    seed, second = cluster.nodes[:2]
+    replica.command("CLUSTER", "REPLICATE", seed.command("CLUSTER", "MYID").decode())
+    with closing(redis.RedisCluster("127.0.0.1", seed.port, protocol=2)) as client:
+        for number in range(300):
+            client.set(f"user:{number}", "x")
+    reports = []
+    for node in (second, replica):
+        process = programs.run(*ANALYZE, node.url(), "--json")
+        assert 0 == process.ended(), process.output()
+        reports.append(json.loads(process.output()))
+    for found in reports:
+        nodes = [report["node"] for report in found]
+        assert sorted(f"127.0.0.1:{node.port}" for node in cluster.nodes[:3]) == sorted(nodes)
+        keys = [sum(database["keys"] for database in report["databases"]) for report in found]
+        assert 300 == sum(keys)
+        assert all(keys)
+    text = programs.run(*ANALYZE, second.url())
+    assert 0 == text.ended()
+    assert 3 == text.output().count(" of its cluster: ")
+
+
+@EVERY_SERVER
+def test_a_database_that_is_not_there_costs_itself(programs: Programs, name: str) -> None:
+    """A database that the server has not is reported as missing, beside the report of the others."""
+    server = programs.redis(program=server_program(name))
+    server.command("SET", "a", "b")
+    command = (*ANALYZE, server.url(), "--db=0,77")
+    process, text = programs.run(*command, "--json"), programs.run(*command)
+    assert (0, 0) == (process.ended(), text.ended())
+    (report,) = json.loads(process.output())
+    assert ([77], [0]) == (report["missing_databases"], [database["db"] for database in report["databases"]])
+    assert "db77: the server has no such database" in text.output()

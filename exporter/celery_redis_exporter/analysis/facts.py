@@ -68,6 +68,8 @@ class ServerFacts:
 
     ``config`` is None where the server does not tell. ``queues`` are the names of Celery's queues there, with the
     messages that wait in each. ``cli`` reaches the server with redis-cli; None where commands are written otherwise.
+    ``node`` is the address of a node of a cluster, empty for any other server. ``missing`` are databases that were to
+    be looked at, and that the server has not.
     """
 
     url: str
@@ -76,6 +78,8 @@ class ServerFacts:
     databases: tuple[DatabaseFacts, ...]
     queues: Mapping[str, int] = field(default_factory=dict)
     cli: RedisCli | None = None
+    node: str = ""
+    missing: tuple[int, ...] = ()
 
     @property
     def is_broker(self) -> bool:

@@ -27,6 +27,7 @@ def render_report(facts: ServerFacts, advice: Sequence[Advice], width: int, show
     lines = [*_head(facts)]
     for database in facts.databases:
         lines += ["", *_database(database, width)]
+    lines += ["", *(f"db{db}: the server has no such database" for db in facts.missing)] if facts.missing else []
     lines += _largest(facts, shown)
     lines += ["", *_advice(advice, width)]
     return "\n".join([*lines, ""])
@@ -37,6 +38,7 @@ def describe_report(facts: ServerFacts, advice: Sequence[Advice]) -> dict[str, A
     product, version = read_product(facts.info)
     return {
         "url": facts.url,
+        "node": facts.node or None,
         "server": {
             "product": product,
             "version": version,
@@ -54,6 +56,7 @@ def describe_report(facts: ServerFacts, advice: Sequence[Advice]) -> dict[str, A
             }
             for database in facts.databases
         ],
+        "missing_databases": list(facts.missing),
         "queues": dict(facts.queues),
         "advice": [item._asdict() for item in advice],
     }
@@ -71,7 +74,8 @@ def _describe(database: DatabaseFacts, group: GroupFacts) -> dict[str, Any]:
 def _head(facts: ServerFacts) -> Iterator[str]:
     info, used, limit = facts.info, facts.number("used_memory"), facts.number("maxmemory")
     mode, role = (info.get(name, "?") for name in ("redis_mode", "role"))
-    yield f"{facts.url}: {product_of(info)}, {mode}, {role}, up {facts.number('uptime_in_days'):.0f} days"
+    url = f"{facts.url}, node {facts.node} of its cluster" if facts.node else facts.url
+    yield f"{url}: {product_of(info)}, {mode}, {role}, up {facts.number('uptime_in_days'):.0f} days"
     memory = f"memory {say_bytes(used)}"
     if limit:
         filled = min(round(BAR * used / limit), BAR)

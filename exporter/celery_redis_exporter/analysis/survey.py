@@ -1,13 +1,15 @@
 """A whole look at one server: every key of its databases, or as many as it may be, and what the server says of itself.
 
-Binds sources.queues and sources.key_space -> decode -> state.key_groups -> facts. Sends INFO and CONFIG GET, SCAN for
-queues, LLEN and SCARD, then per batch of names MEMORY USAGE and PTTL for each, and TYPE for a few of each group. Reads
-only, and rests between batches so that the server keeps most of its time. Raises SourceError.
+Connects sources.queues and sources.key_space -> decode -> state.key_groups -> facts. Sends INFO and CONFIG GET, CLUSTER
+NODES in cluster mode, SCAN for queues, LLEN and SCARD, then per batch of names MEMORY USAGE and PTTL for each, and TYPE
+for a few of each group. Reads only, and rests between batches so that the server keeps most of its time. Raises
+SourceError.
 """
 
+import re
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from celery_redis_exporter.analysis.facts import BigKey, DatabaseFacts, GroupFacts, ServerFacts
@@ -16,13 +18,15 @@ from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.brokers.redis_broker import queue_keys
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.daemon.key_spaces import key_names
+from celery_redis_exporter.decode.cluster import decode_cluster_masters
 from celery_redis_exporter.decode.key_groups import KeyClassifier, show
 from celery_redis_exporter.decode.queues import decode_binding
 from celery_redis_exporter.decode.redis_fields import read_keys, read_whole
 from celery_redis_exporter.decode.redis_server import parse_info
 from celery_redis_exporter.errors import DecodeError, SourceError
-from celery_redis_exporter.records.replies import BoundMember
+from celery_redis_exporter.records.replies import Address, BoundMember
 from celery_redis_exporter.settings import RedisTarget, Settings
+from celery_redis_exporter.sources.cluster import read_nodes
 from celery_redis_exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Walk
 from celery_redis_exporter.sources.queues import QueueScan
 from celery_redis_exporter.sources.refusals import Refusal
@@ -37,6 +41,7 @@ TRACKED = 4
 """Groups told apart for each that is shown, since who weighs most is known only at the end."""
 TYPED = 5
 """Keys of each group whose type is asked."""
+_NO_DATABASE = re.compile(r"index (?:is )?out of range", re.IGNORECASE)
 MOST_QUEUE_BATCHES = 100_000
 
 Progress = Callable[[int, int, int], None]
@@ -68,29 +73,62 @@ class Survey:
         self._stop = stop
         self._endpoints = Endpoints(settings, clock)
 
-    def read(self, target: RedisTarget, progress: Progress) -> ServerFacts:
-        """Give what is found out about a server; raise SourceError."""
+    def read(self, target: RedisTarget, progress: Progress) -> Iterator[ServerFacts]:
+        """Yield what is found out about a server, or about each master of its cluster; raise SourceError."""
         finder = self._endpoints.finders.get(target.name)
         address = None if finder is None else finder.locate()
-        session = self._session(target, None)
+        nodes = self._masters(target)
+        for node in nodes or (None,):
+            yield self._read_one(target, progress, node, node or address)
+
+    def _masters(self, target: RedisTarget) -> list[Address]:
+        """Return the masters of a server's cluster, the server alone where they are not told; none outside of one."""
+        host, port = target.server_key
+        seed = Address(host if port else "localhost", port)  # without a port it is the path of a socket
+        session = self._session(target, None, None)
+        try:
+            text = read_nodes(session, DEADLINE)
+            found = [] if text is None else decode_cluster_masters(text, seed)
+        except DecodeError as error:
+            raise SourceError("protocol", str(error)) from None
+        except SourceError as error:
+            if error.reason != "noperm" or not port:
+                raise
+            return [seed] if error.args[0].startswith("CLUSTER") else []
+        finally:
+            session.close()
+        for address in found:
+            self._endpoints.addresses.check(address.host, [seed.host])
+        return found
+
+    def _read_one(
+        self, target: RedisTarget, progress: Progress, node: Address | None, address: tuple[str, int] | None
+    ) -> ServerFacts:
+        session = self._session(target, None, node)
         try:
             info, config = _read_server(session)
         finally:
             session.close()
         totals = _totals(info)
-        databases, queues = [], Counter[str]()
+        databases, queues, missing = [], Counter[str](), []
         for db in self._options.databases or sorted(totals):
-            found = _Database(self._session(target, db), self._settings, self._clock, self._options)
+            found = _Database(self._session(target, db, node), self._settings, self._clock, self._options)
             try:
-                facts = found.read(db, totals.get(db, 0), self._stop, progress)
+                databases.append(found.read(db, totals.get(db, 0), self._stop, progress, in_cluster=node is not None))
+            except SourceError as error:
+                if not _NO_DATABASE.search(str(error)):
+                    raise
+                missing.append(db)
             finally:
                 found.session.close()
-            databases.append(facts)
             queues.update(found.queues)
         cli = redis_cli_of(target, self._settings.secrets, address)
-        return ServerFacts(target.redacted, info, config, tuple(databases), queues, cli)
+        shown = "" if node is None else str(node)
+        return ServerFacts(target.redacted, info, config, tuple(databases), queues, cli, shown, tuple(missing))
 
-    def _session(self, target: RedisTarget, db: int | None) -> Session:
+    def _session(self, target: RedisTarget, db: int | None, node: Address | None) -> Session:
+        if node is not None:
+            return self._endpoints.session_at(target, node, timeout=DEADLINE, db=db)
         return Session(self._endpoints.to(target, timeout=DEADLINE, db=db), self._clock)
 
 
@@ -109,9 +147,12 @@ class _Database:
         self._groups = KeyGroups(options.groups * TRACKED, options.largest)
         self._types: dict[str, Counter[str]] = defaultdict(Counter)
 
-    def read(self, db: int, total: int, stop: threading.Event, progress: Progress) -> DatabaseFacts:
+    def read(
+        self, db: int, total: int, stop: threading.Event, progress: Progress, *, in_cluster: bool
+    ) -> DatabaseFacts:
         """Look at the keys; raise SourceError."""
-        self._find_queues(stop)
+        if not in_cluster:  # Celery can't use one, and its keys would be on other nodes
+            self._find_queues(stop)
         names = key_names(self._settings, {queue: queue for queue in self.queues})
         classify = KeyClassifier(names.celery, names.patterns).classify
         walk, looked_at, complete = Walk(db), 0, False

@@ -69,10 +69,11 @@ class Endpoints:
         refusals = self._refusals.setdefault(target.name, Refusals(self._clock))
         return Session(self.to(target, timeout=timeout), self._clock, refusals)
 
-    def session_at(self, target: RedisTarget, address: Address, *, timeout: float) -> Session:
+    def session_at(self, target: RedisTarget, address: Address, *, timeout: float, db: int | None = None) -> Session:
         """Give a connection to a node of a server's cluster, with the server's user and TLS. Raises ConfigError."""
         at, credentials = _At(address), target.credentials
-        return Session(Endpoint(target.url, timeout=timeout, master=at, credentials=credentials), self._clock)
+        endpoint = Endpoint(target.url, timeout=timeout, db=db, master=at, credentials=credentials)
+        return Session(endpoint, self._clock)
 
 
 def _sentinel(host: str, port: int, options: MasterOptions) -> Sentinel:

@@ -13,7 +13,6 @@ MESSAGES = (
 """Kinds of messages between nodes."""
 
 _FIELDS = (
-    ("cluster_state", "1 if the cluster is ok."),
     ("cluster_slots_assigned", "Slots assigned to a node."),
     ("cluster_slots_ok", "Slots served."),
     ("cluster_slots_pfail", "Slots whose node may have failed."),
@@ -33,6 +32,9 @@ _FIELDS = (
     ),
 )
 
+CLUSTER_STATE = gauge(
+    "redis_cluster_state", "1 if the cluster is ok.", (lb.REDIS,), Info("CLUSTER INFO", "cluster_state", words=OK_WORDS)
+)
 MESSAGES_SENT = gauge(
     "redis_cluster_messages_sent_total",
     "Messages sent to other nodes.",
@@ -47,6 +49,7 @@ MESSAGES_RECEIVED = gauge(
 )
 
 ROWS: tuple[Metric, ...] = (
+    CLUSTER_STATE,
     *(
         gauge(f"redis_{field.replace('-', '_')}", text, (lb.REDIS,), Info("CLUSTER INFO", field, words=OK_WORDS))
         for field, text in _FIELDS

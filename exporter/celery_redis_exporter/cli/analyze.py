@@ -11,7 +11,8 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 
-from celery_redis_exporter.analysis.advice import advise
+from celery_redis_exporter.analysis.advice import Advice, advise
+from celery_redis_exporter.analysis.facts import ServerFacts
 from celery_redis_exporter.analysis.report import describe_report, render_report
 from celery_redis_exporter.analysis.survey import Progress, Survey, SurveyOptions
 from celery_redis_exporter.cli.arguments import Parser
@@ -26,7 +27,8 @@ HELP = f"""\
 usage: {PROGRAM} [URL] [flags]
 
 Look at every key of a Redis server, or of all servers of the settings if there is no URL, and say what takes the
-memory and what should be done. Only reads, and leaves most of the server's time to others.
+memory and what should be done. Of a cluster every master is looked at, whichever node the URL names. Only reads, and
+leaves most of the server's time to others.
 
   URL                 as in redis://user@host:6379/0; keep passwords out of it with --broker-password-file
   --db=0,1            databases to look at; all that hold keys by default
@@ -55,15 +57,14 @@ def run(argv: list[str]) -> int:
     stop_on_interrupt(stop)
     survey = Survey(settings, SystemClock(), _options(flags), stop)
     progress = _progress(shown=not flags.no_progress and sys.stderr.isatty())
-    reports, failed = [], False
+    reports, failed = list[tuple[ServerFacts, list[Advice]]](), False
     for target in targets:
         try:
-            facts = survey.read(target, progress)
+            # What was found before an error is kept.
+            reports.extend((facts, advise(facts)) for facts in survey.read(target, progress))
         except SourceError as error:
             failed = True
             sys.stderr.write(f"{PROGRAM}: {target.redacted}: {error.reason}: {error}\n")
-            continue
-        reports.append((facts, advise(facts)))
     if stop.is_set():
         sys.stderr.write(f"{PROGRAM}: interrupted; the figures are of what was looked at until then\n")
     if flags.json:

@@ -114,6 +114,10 @@ class ClusterNodes:
         """Whether there is anything that may be a cluster."""
         return bool(self._clusters)
 
+    def refused(self, name: str) -> tuple[str, ...]:
+        """Return the addresses that the cluster of a seed names and that may not be connected to."""
+        return next((cluster.refused for cluster in self._clusters if cluster.seed.name == name), ())
+
     def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
         """Look for nodes until ``stop`` is set; raise SourceError."""
         while not stop.is_set():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from celery_redis_exporter.decode.cluster import decode_cluster_nodes
+from celery_redis_exporter.decode.cluster import decode_cluster_masters, decode_cluster_nodes
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.replies import Address
 
@@ -49,3 +49,15 @@ def test_what_is_no_node(text: str) -> None:
 def test_addresses_are_shown_as_in_urls() -> None:
     """An IPv6 address has brackets."""
     assert ("[::1]:7", "h:7") == (str(Address("::1", 7)), str(Address("h", 7)))
+
+
+def test_masters_with_slots_have_every_key() -> None:
+    """Replicas, masters without slots and nodes that can't be reached are no masters to look at."""
+    text = (
+        b"a 10.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-100 200\n"
+        b"b 10.0.0.2:7000@17000,host slave a 0 0 1 connected\n"
+        b"c 10.0.0.3:7000@17000 master - 0 0 2 connected\n"
+        b"d 10.0.0.4:7000@17000 master,fail - 0 0 3 disconnected 300-400\n"
+        b"e :0@0 master,noaddr - 0 0 4 disconnected 500\n"
+    )
+    assert [Address("10.0.0.1", 7000), Address("10.0.0.4", 7000)] == decode_cluster_masters(text, Address("h", 1))

@@ -56,14 +56,14 @@ class Checkup:
         return self.settings.redis_targets[0] if isinstance(target, RedisTarget) else None
 
     def place(self, name: str) -> Place:
-        """Give the place of the broker, or of a server of the settings; of a sentinel that of its server."""
+        """Return the place of the broker, or of a server of the settings, its sentinels and nodes included."""
         settings = self.settings
         found = next((one for one in settings.redis_targets if one.name == name.partition("/")[0]), settings.broker)
         place = replace(place_of(found, settings.secrets), modern=name not in self.old)
-        _, sentinel, address = name.partition("/sentinel/")
-        if not sentinel:
+        _, is_named_by_server, address = name.partition("/")
+        if not is_named_by_server:
             return place
-        host, _, port = address.rpartition(":")
+        host, _, port = address.rpartition("/")[2].rpartition(":")
         return replace(place, shown=name, host=host.strip("[]"), port=int(port))
 
     def ask_broker(self, commands: Sequence[Command]) -> list[object]:

@@ -18,6 +18,7 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "latency|histogram": ("redis_commands_latencies_usec",),
     "config|get": ("redis_config_client_output_buffer_limit_bytes", "redis_config_io_threads"),
     "cluster|info": ("redis_cluster_state",),
+    "cluster|nodes": ("all metrics of the cluster's other nodes",),
     "llen": ("celery_queue_length",),
     "lindex": ("celery_queue_oldest_message_age_seconds",),
     "hlen": ("celery_unacked_messages",),

@@ -108,6 +108,14 @@ BUFFERS = FindingRow(
 FRAGMENTED = FindingRow(
     "redis-fragmented", "warn", "memory is fragmented", "the allocator holds pages with gaps in them"
 )
+CLUSTER_FOUND = FindingRow(
+    "redis-cluster-found", "ok", "the nodes of the cluster are found, and each of them is checked"
+)
+NODES_REFUSED = FindingRow(
+    "redis-nodes-refused", "warn", "nodes of the cluster are not connected to",
+    "redis.allowed_addresses does not contain their addresses, or, without that setting, they are in another kind of"
+    " network than the server that names them",
+)  # fmt: skip
 QUORUM = FindingRow(
     "sentinel-quorum", "warn", "the sentinels could not agree on another master",
     "too few of them reach each other: when the master dies nobody takes its place",
@@ -247,7 +255,8 @@ ROWS: tuple[FindingRow, ...] = (
     WEB_FREE, WEB_TAKEN, WEB_DENIED, CERTIFICATE_VALID, CERTIFICATE_ENDS, CERTIFICATE_INVALID,
     REDIS_ANSWERS, BROKER_ANSWERS, *REASON_ROWS, BROKER_QUEUE_ABSENT, BROKER_QUEUE_DENIED,
     RIGHTS_GRANTED, RIGHTS_MISSING, INFO_DENIED, REPLY_ODD, VERSION_OLD, VERSION_UNKNOWN, REPLICA, READ_ONLY, SLOW,
-    EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, MEMORY_REFUSING, PERSISTENCE, BUFFERS, FRAGMENTED, QUORUM,
+    EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, MEMORY_REFUSING, PERSISTENCE, BUFFERS, FRAGMENTED,
+    CLUSTER_FOUND, NODES_REFUSED, QUORUM,
     SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX, EXPORTERS,
     WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD, EVENTS_LOST,
     TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_UNKNOWN, TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN, UNRECEIVED,

@@ -13,6 +13,7 @@ from celery_redis_exporter.catalog.server_fields import product_of, read_version
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.finding import Finding, FindingRow
 from celery_redis_exporter.cli.check.place import Place
+from celery_redis_exporter.status.health import SENTINEL
 
 OLDEST = (6, 2)
 FLAGS = {"broker": "--broker-url", "results": "--result-backend-url"}
@@ -39,7 +40,7 @@ def state_findings(name: str, place: Place, info: Mapping[str, str], config: Map
         master = f"{info.get('master_host', '?')}:{info.get('master_port', '?')}"
         replica = rows.REPLICA if info.get("slave_read_only") == "0" else rows.READ_ONLY
         yield replica.found(subject, f"it is a replica of {master}", f"{FLAGS[name]}=redis://{master}/0")
-    if "/" in name:  # a sentinel keeps no data
+    if SENTINEL in name:  # it keeps no data
         return
     facts = ServerFacts(place.shown, info, config or None, (), {"celery": 0} if name == "broker" else {})
     for advice in advise(facts):

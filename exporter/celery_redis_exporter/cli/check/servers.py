@@ -5,10 +5,12 @@ Takes a checkup, gives findings server by server. Sends each what a scrape and t
 
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from celery_redis_exporter.brokers.redis_broker import RedisBroker, queue_keys
 from celery_redis_exporter.catalog.queues import QUEUE_LENGTH
+from celery_redis_exporter.catalog.redis_cluster import CLUSTER_STATE
 from celery_redis_exporter.catalog.sentinel import CKQUORUM_STATUS
 from celery_redis_exporter.catalog.server_fields import MODERN, read_version
 from celery_redis_exporter.cli.check import rows
@@ -17,7 +19,7 @@ from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.place import Place
 from celery_redis_exporter.cli.check.reasons import unusable
 from celery_redis_exporter.cli.check.rights import right_findings
-from celery_redis_exporter.cli.check.server_state import state_findings
+from celery_redis_exporter.cli.check.server_state import FLAGS, state_findings
 from celery_redis_exporter.cli.check.workers import name_some
 from celery_redis_exporter.decode.redis_server import decode_config, parse_info
 from celery_redis_exporter.errors import SourceError
@@ -28,6 +30,7 @@ from celery_redis_exporter.sources.redis_server import PING
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
+from celery_redis_exporter.status.health import SENTINEL
 
 CONFIG = ("client-output-buffer-limit", "save")
 PINGS = 5
@@ -71,14 +74,18 @@ def _broker_findings(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _redis_findings(checkup: Checkup, scrape: ServerScrape) -> Iterator[Finding]:
+    """Check one server, or all nodes of the cluster that it is a node of."""
     settings, subject = checkup.settings, f"redis {scrape.name}"
-    target = next((target for target in settings.redis_targets if target.name == scrape.name), None)
     session, deadline = scrape.server.session, settings.scrape.deadline
+    base = None if SENTINEL in scrape.name else scrape.name.partition("/")[0]
+    target = next((target for target in settings.redis_targets if target.name == base), None)
     try:
         scrape.read(deadline)  # a sentinel tells its masters' names first
         samples = scrape.read(deadline)
         replies = session.ask([("INFO",), *_config(target), *_commands(checkup, target)], deadline)
         seconds = _fastest_ping(checkup, session) if target is not None else 0.0
+        in_cluster = bool(scrape.server.in_cluster)
+        nodes = _find_nodes(checkup, scrape) if in_cluster and base == scrape.name else []
     except SourceError as error:
         yield unusable(subject, checkup.place(scrape.name), error)
         return
@@ -88,21 +95,48 @@ def _redis_findings(checkup: Checkup, scrape: ServerScrape) -> Iterator[Finding]
     if isinstance(info, bytes) and read_version(parse_info(info)) < MODERN:
         checkup.old.add(scrape.name)
     place = checkup.place(scrape.name)
-    yield from _answer_findings(subject, place, scrape.name, replies)
+    if nodes:
+        yield rows.CLUSTER_FOUND.found(subject, f"{place.shown} is a node of a cluster of {len(nodes)}")
+    if in_cluster and scrape.name in FLAGS:
+        yield unusable(subject, place, SourceError("moved", "the server is in cluster mode"))
+    elif not nodes:
+        yield from _answer_findings(subject, place, scrape.name, replies, in_cluster=in_cluster)
     if seconds > SLOW:
         lines = place.command("--latency"), place.command("SLOWLOG", "GET", "10")
         yield rows.SLOW.found(subject, f"the fastest of {PINGS} PINGs took {1000 * seconds:.0f} ms", *lines)
-    yield from _quorum_findings(subject, place, samples)
+    yield from _sample_findings(subject, place, samples)
+    yield from _refused_findings(checkup, scrape.name)
     yield from right_findings(subject, place, session.refused, others)
+    for node in nodes:
+        yield from _redis_findings(checkup, node)
 
 
-def _answer_findings(subject: str, place: Place, name: str, replies: Sequence[Any]) -> Iterator[Finding]:
+def _find_nodes(checkup: Checkup, seed: ServerScrape) -> list[ServerScrape]:
+    """Return the nodes of the seed's cluster; none where they are not looked for, or CLUSTER NODES is refused."""
+    with suppress(SourceError):
+        checkup.exporter.cluster_nodes.look()
+    targets = checkup.exporter.reads.targets
+    return [node for node in targets if isinstance(node, ServerScrape) and node.name.startswith(f"{seed.name}/")]
+
+
+def _refused_findings(checkup: Checkup, name: str) -> Iterator[Finding]:
+    refused = checkup.exporter.cluster_nodes.refused(name)
+    if refused:
+        line = f"--redis.allowed-addresses={','.join(sorted({address.rpartition(':')[0] for address in refused}))}"
+        yield rows.NODES_REFUSED.found(f"redis {name}", f"not connected to: {name_some(refused)}", line)
+
+
+def _answer_findings(
+    subject: str, place: Place, name: str, replies: Sequence[Any], *, in_cluster: bool
+) -> Iterator[Finding]:
     info, *others = replies
-    trouble = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
+    troubles = [reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server]
+    # The keys that are asked for to learn of permissions are on another node, which is no trouble.
+    trouble = next((reply for reply in troubles if not (in_cluster and reply.reason == "moved")), None)
     if trouble is not None:
         yield unusable(subject, place, SourceError(trouble.reason, str(trouble)))
     elif isinstance(info, bytes):
-        config = decode_config(others[: len(CONFIG)]) if "/" not in name else {}
+        config = {} if SENTINEL in name else decode_config(others[: len(CONFIG)])
         yield from state_findings(name, place, parse_info(info), config)
     else:
         yield rows.INFO_DENIED.found(subject, f"{place.shown}: INFO is refused", place.grant("+info"))
@@ -137,8 +171,11 @@ def _fastest_ping(checkup: Checkup, session: Session) -> float:
     return min(times)
 
 
-def _quorum_findings(subject: str, place: Place, samples: Sequence[Sample]) -> Iterator[Finding]:
+def _sample_findings(subject: str, place: Place, samples: Sequence[Sample]) -> Iterator[Finding]:
+    """Report what the metrics of a server say of its cluster, or of the masters of a sentinel."""
     for sample in samples:
+        if sample.metric is CLUSTER_STATE and not sample.value:
+            yield unusable(subject, place, SourceError("clusterdown", "its cluster_state is fail"))
         if sample.metric is CKQUORUM_STATUS and not sample.value:
             _, master, message = sample.labels
             yield rows.QUORUM.found(subject, f"{master}: {message}", place.command("SENTINEL", "CKQUORUM", master))
