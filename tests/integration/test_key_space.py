@@ -1,5 +1,6 @@
 """What fills a database, on a real server: estimates against the truth, and what they cost the server."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -264,3 +265,27 @@ def test_keys_of_a_real_application_land_in_their_groups(programs: Programs) -> 
     labels = {"redis": "broker", "db": "db1", "key_group": "celery-task-meta"}
     assert exporter.value("celery_exporter_key_group_without_ttl_ratio", **labels) == 0
     assert (exporter.value("redis_key_group_memory_usage_bytes", **labels) or 0) > 7 * 100
+
+
+def test_one_heavy_key_is_no_group_of_heavy_keys(programs: Programs) -> None:
+    """Of 60,000 small keys and one of 10 MB, of which part is seen, no estimate is more than the server uses."""
+    server = programs.redis()
+    server.command("EVAL", "for i = 1, 60000 do redis.call('SET', 'user:' .. i, 'x') end", 0)
+    server.command("EVAL", "redis.call('SET', 'bigz', string.rep('x', 10000000))", 0)
+    flags = ("--redis.key-space.interval", "1s", "--redis.key-space.max-keys", "8000")
+    exporter = programs.listening(server, *flags)
+    heavy = {"redis": "broker", "db": "db0", "key_group": "bigz"}
+
+    def is_seen() -> bool:
+        samples = exporter.metrics()
+        sizes = [value for (name, _), value in samples.items() if name == "redis_key_group_memory_usage_bytes"]
+        used = samples["redis_memory_used_bytes", frozenset({("redis", "broker")})]
+        assert sum(sizes) <= used * 1.05  # the limit is that of the cycle, a moment before
+        assert exporter.value("redis_key_group_count", **heavy) in {None, 1}
+        return exporter.value("redis_key_group_memory_usage_bytes", **heavy) is not None
+
+    eventually(is_seen)
+    (status,) = json.loads(exporter.get("/api/v1/status").text)["redis"]
+    errors = {group["name"]: (group["keys_error"], group["memory_error"]) for group in status["key_groups"]}
+    assert (0, 0) == errors["bigz"]
+    assert all(error is not None for pair in errors.values() for error in pair)

@@ -10,7 +10,7 @@ from typing import Any
 from celery_redis_exporter.analysis.advice import Advice
 from celery_redis_exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
 from celery_redis_exporter.catalog.server_fields import product_of, read_product
-from celery_redis_exporter.status.format import say_bytes
+from celery_redis_exporter.status.format import say_bytes, say_error
 
 COLUMNS = ("group", "type", "keys", "bytes", "share", "mean", "no ttl")
 LEFT = 2
@@ -115,7 +115,7 @@ def _row(database: DatabaseFacts, group: GroupFacts) -> tuple[str, ...]:
 
 def _about(text: str, error: float) -> str:
     """A number, with its error where it is an estimate."""
-    return f"{text} ±{error:.0%}" if error >= 0.005 else text
+    return f"{text}{say_error(error)}"
 
 
 def _share(database: DatabaseFacts, group: GroupFacts) -> float | None:

@@ -6,6 +6,7 @@ for a few of each group. Reads only, and rests between batches so that the serve
 SourceError.
 """
 
+import math
 import re
 import threading
 from collections import Counter, defaultdict
@@ -19,7 +20,7 @@ from celery_redis_exporter.brokers.redis_broker import queue_keys
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.daemon.key_spaces import key_names
 from celery_redis_exporter.decode.cluster import decode_cluster_masters
-from celery_redis_exporter.decode.key_groups import KeyClassifier, show
+from celery_redis_exporter.decode.key_groups import KeyClassifier, show, single_keys
 from celery_redis_exporter.decode.queues import decode_binding
 from celery_redis_exporter.decode.redis_fields import read_keys, read_whole
 from celery_redis_exporter.decode.redis_server import parse_info
@@ -32,7 +33,7 @@ from celery_redis_exporter.sources.queues import QueueScan
 from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.state.key_groups import KeyGroups
-from celery_redis_exporter.state.key_tallies import Estimate, KeyReading, fold_rest
+from celery_redis_exporter.state.key_tallies import Estimate, KeyReading, bound, fold_rest
 
 DEADLINE = 10.0
 """Seconds that an answer may take: nobody waits for a scrape here."""
@@ -110,9 +111,11 @@ class Survey:
         finally:
             session.close()
         totals = _totals(info)
-        databases, queues, missing = [], Counter[str](), []
+        used = read_whole(info.get("used_memory", "")) or math.inf
+        databases, queues, missing = list[DatabaseFacts](), Counter[str](), list[int]()
         for db in self._options.databases or sorted(totals):
-            found = _Database(self._session(target, db, node), self._settings, self._clock, self._options)
+            left = used - sum(database.bytes for database in databases)
+            found = _Database(self._session(target, db, node), self._settings, self._clock, self._options, left)
             try:
                 databases.append(found.read(db, totals.get(db, 0), self._stop, progress, in_cluster=node is not None))
             except SourceError as error:
@@ -133,10 +136,11 @@ class Survey:
 
 
 class _Database:
-    """One database under way."""
+    """One database under way; its keys take at most ``used`` bytes."""
 
-    def __init__(self, session: Session, settings: Settings, clock: Clock, options: SurveyOptions) -> None:
+    def __init__(self, session: Session, settings: Settings, clock: Clock, options: SurveyOptions, used: float) -> None:
         self.session = session
+        self._used = used
         self.queues: dict[str, int] = {}
         self._reply_bindings = 0
         self._settings = settings
@@ -167,7 +171,7 @@ class _Database:
             stop.wait(busy * (1 / self._options.duty - 1))
         self._groups.refresh()
         total = looked_at if self._groups.swept else max(total, looked_at)
-        shown = fold_rest(self._groups.estimates(total), self._options.groups)
+        shown = bound(fold_rest(self._groups.estimates(total), self._options.groups), self._used)
         groups = tuple(self._facts(estimate) for estimate in shown)
         return DatabaseFacts(db, total, looked_at, groups, self._reply_bindings, self._reply_bindings_key)
 
@@ -177,7 +181,8 @@ class _Database:
         found: dict[str, list[bytes]] = defaultdict(list)
         for name in batch.names:
             found[classify(name)].append(name)
-        keys = [(group, name) for group, names in self._groups.fold(segment, found).items() for name in names]
+        folded = self._groups.fold(segment, found, single_keys(found, self._settings.redis.key_space.groups))
+        keys = [(group, name) for group, names in folded.items() for name in names]
         spent = 0.0
         for start in range(0, len(keys), MOST_MEASURED):
             chunk = keys[start : start + MOST_MEASURED]

@@ -6,10 +6,12 @@ makes no copies of pages, but takes time from what does), its memory is full and
 slowly. The outcome is counted. A scrape shows the last results and never waits. A failure costs nothing but this.
 """
 
+import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.catalog import key_space as rows
@@ -22,7 +24,7 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.sources.key_space import KeySpaceReader
 from celery_redis_exporter.state.key_groups import KeyGroups
-from celery_redis_exporter.state.key_tallies import Estimate, fold_rest
+from celery_redis_exporter.state.key_tallies import Estimate, bound, fold_rest
 from celery_redis_exporter.state.series import Store
 
 OUTCOMES = ("complete", "keys", "busy", "wall", "loading", "forking", "memory", "slow", "error")
@@ -133,7 +135,7 @@ class KeySpace:
             self._outcomes[outcome] += 1
             if outcome == "complete":
                 self._swept[db] = self._clock.now()
-            self._shown[db] = self._show(sweep)
+            self._show(read_whole(fields.get("used_memory", "")) or math.inf)
         return outcome
 
     def _sweep(self, db: int, names: KeyNames) -> KeySweep:
@@ -165,7 +167,15 @@ class KeySpace:
             *(Sample(rows.CYCLES, (self.name, outcome), self._outcomes[outcome]) for outcome in OUTCOMES),
         ]
 
-    def _show(self, sweep: KeySweep) -> list[Sample]:
+    def _show(self, used: float) -> None:
+        """Show all databases anew: what is estimated is together at most the ``used`` bytes of the server."""
+        shown = self._options.max_groups
+        found = {db: fold_rest(sweep.groups.estimates(sweep.total), shown) for db, sweep in self._sweeps.items()}
+        bounded = iter(bound(list(chain.from_iterable(found.values())), used))
+        for db, estimates in found.items():
+            self._shown[db] = self._describe(self._sweeps[db], list(islice(bounded, len(estimates))))
+
+    def _describe(self, sweep: KeySweep, estimates: Iterable[Estimate]) -> list[Sample]:
         where = (self.name, f"db{sweep.db}")
         groups = sweep.groups
         samples = [
@@ -174,7 +184,7 @@ class KeySpace:
         ]
         if sweep.db in self._swept:
             samples.append(Sample(rows.LAST_SWEEP, where, self._swept[sweep.db]))
-        for estimate in fold_rest(groups.estimates(sweep.total), self._options.max_groups):
+        for estimate in estimates:
             samples += _samples(estimate, (*where, estimate.group))
         return samples
 

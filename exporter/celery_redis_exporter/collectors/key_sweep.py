@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.decode.key_groups import CeleryNames, KeyClassifier
+from celery_redis_exporter.decode.key_groups import CeleryNames, KeyClassifier, single_keys
 from celery_redis_exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Measured, Walk
 from celery_redis_exporter.state.key_groups import KeyGroups, Segment
 from celery_redis_exporter.state.key_tallies import KeyReading
@@ -158,7 +158,7 @@ class KeySweep:
             if name not in census:
                 found[classify(name)].append(name)
         self.scanned += len(batch.names)
-        return self.groups.fold(segment, found)
+        return self.groups.fold(segment, found, single_keys(found, self._names.patterns))
 
     def _note(self, keys: Iterable[tuple[Segment, str, bytes]], measured: Iterable[Measured]) -> None:
         for (segment, group, name), found in zip(keys, measured, strict=True):

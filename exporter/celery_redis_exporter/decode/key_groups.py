@@ -9,7 +9,7 @@ remembered. Never does I/O. A label is printable and bounded, whatever the name 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 LONGEST_NAME = 512
@@ -59,6 +59,15 @@ class CeleryNames:
         """What stands before a key of the result backend (celery/backends/base.py)."""
         prefix = self.result_prefix
         return f"{prefix}_" if prefix and prefix[-1] not in ":_-." else prefix
+
+
+def single_keys(groups: Mapping[str, Sequence[bytes]], patterns: Collection[str]) -> set[str]:
+    """Return the groups that are one key by its whole name; ``patterns`` are the user's groups, which are none."""
+    return {
+        group
+        for group, names in groups.items()
+        if names[0] == group.encode() and group not in patterns and all(name == names[0] for name in names)
+    }
 
 
 class KeyClassifier:

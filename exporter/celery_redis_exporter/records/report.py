@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 Epoch = Annotated[float, Meta(description="Seconds since the epoch.")]
 Seconds = Annotated[float, Meta(description="Seconds.")]
 Bytes = Annotated[float, Meta(description="Bytes.")]
+Error = Annotated[float, Meta(description="Half the width of the 95 % interval, as a ratio to the value.")]
 Ratio = Annotated[float, Meta(description="A share, from 0 to 1.")]
 PerSecond = Annotated[float, Meta(description="Per second.")]
 State = Literal["ok", "warning", "critical"]
@@ -139,12 +140,17 @@ class RunningTask(Struct, frozen=True):
 
 
 class KeyGroup(Struct, frozen=True, kw_only=True):
-    """Keys of a database that belong together, estimated by sampling."""
+    """Keys of a database that belong together, estimated by sampling.
+
+    Errors are half the width of the 95 % interval as a ratio to the value; 0 where everything was looked at.
+    """
 
     db: str
     name: str
     keys: float | None = None
+    keys_error: Error | None = None
     memory_bytes: Bytes | None = None
+    memory_error: Error | None = None
 
 
 class Memory(Struct, frozen=True, kw_only=True):

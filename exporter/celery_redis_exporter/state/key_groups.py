@@ -13,7 +13,7 @@ OVERFLOW. Not thread-safe: see state.
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from celery_redis_exporter.state.key_tallies import (
     FEWEST,
@@ -113,12 +113,17 @@ class KeyGroups:
         self._place = 0
         self.swept = True
 
-    def fold(self, segment: Segment, names: Mapping[str, list[bytes]]) -> dict[str, list[bytes]]:
-        """Count names by group; give them back with the groups over the limit together."""
+    def fold(
+        self, segment: Segment, names: Mapping[str, list[bytes]], single: Collection[str] = ()
+    ) -> dict[str, list[bytes]]:
+        """Count names by group; return them with the groups over the limit together.
+
+        ``single`` are the groups that are one key, by its whole name.
+        """
         admitted: dict[str, list[bytes]] = {}
         for group, found in names.items():
             label = segment.admit(group)
-            segment.tallies[label].names += len(found)
+            segment.tallies[label].count(len(found), is_one_key=group in single and label == group)
             admitted.setdefault(label, []).extend(found)
         return admitted
 

@@ -8,7 +8,7 @@ keys but the largest if it is asked to. Not thread-safe: see state.
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,12 +51,14 @@ class Estimate(NamedTuple):
 class KeyTally:
     """Names of a group, and of those measured their number, mean size, squares of the differences, times to live.
 
-    ``behind`` is the number of names that the mean stands for.
+    ``behind`` is the number of names that the mean stands for. ``is_one_key`` if the group is a key by its whole name,
+    of which there is one, however few keys were seen.
     """
 
-    __slots__ = ("behind", "largest", "lasting", "mean", "measured", "names", "squares", "timed")
+    __slots__ = ("behind", "is_one_key", "largest", "lasting", "mean", "measured", "names", "squares", "timed")
 
     def __init__(self) -> None:
+        self.is_one_key = False
         self.names = self.behind = self.measured = self.timed = self.lasting = 0
         self.mean = self.squares = 0.0
         self.largest: list[tuple[int, bytes]] = []
@@ -71,6 +73,11 @@ class KeyTally:
         """Keys to measure for the error that is aimed at."""
         spread = math.sqrt(self.variance) / self.mean if self.measured >= RARE and self.mean else 1.0
         return min(max(math.ceil((Z * spread / AIM) ** 2), FEWEST), MOST)
+
+    def count(self, names: int, *, is_one_key: bool) -> None:
+        """Add names; SCAN may return the same key twice."""
+        self.is_one_key = is_one_key and (self.is_one_key or not self.names)
+        self.names = 1 if self.is_one_key else self.names + names
 
     def measure(self, reading: KeyReading, kept: int) -> None:
         """Add a measured key, and keep it if it is one of the ``kept`` largest."""
@@ -99,7 +106,8 @@ class KeyTally:
             self.measured += other.measured
             self.squares = spread / both * self.measured
             self.behind = both
-        self.names += other.names
+        if other.names:
+            self.count(other.names, is_one_key=other.is_one_key)
         self.timed += other.timed
         self.lasting += other.lasting
         if other.largest:
@@ -134,7 +142,8 @@ def estimate(group: str, tally: KeyTally, census: Iterable[KeyReading], scale: S
 
     ``kept`` is the number of its largest keys that are given.
     """
-    count, count_variance = scale.count(tally.names), scale.variance(tally.names)
+    names = tally.names
+    count, count_variance = (1.0, 0.0) if tally.is_one_key else (scale.count(names), scale.variance(names))
     whole = KeyTally()
     for reading in census:
         whole.names += 1
@@ -151,6 +160,27 @@ def estimate(group: str, tally: KeyTally, census: Iterable[KeyReading], scale: S
     largest = tuple(sorted([*tally.largest, *whole.largest], reverse=True)[:kept])
     keys_error = Z * math.sqrt(count_variance) / keys if keys else 0.0
     return Estimate(group, keys, keys_error, memory, error, lasting / timed if timed else None, largest)
+
+
+def bound(estimates: Sequence[Estimate], most: float) -> list[Estimate]:
+    """Lower what was estimated until all together is at most ``most`` bytes, which is what the server uses.
+
+    What is known exactly stays, as far as that is possible. Intervals keep their width in bytes.
+    """
+    total = math.fsum(each.memory or 0.0 for each in estimates)
+    if total <= most:
+        return list(estimates)
+    exact = math.fsum(each.memory or 0.0 for each in estimates if not each.memory_error)
+    is_enough = exact < most
+    factor = (most - exact) / (total - exact) if is_enough else most / total
+    return [
+        each if not each.memory or (is_enough and not each.memory_error) else _lowered(each, factor)
+        for each in estimates
+    ]
+
+
+def _lowered(each: Estimate, factor: float) -> Estimate:
+    return each._replace(memory=(each.memory or 0.0) * factor, memory_error=(each.memory_error or 0.0) / factor)
 
 
 def fold_rest(estimates: list[Estimate], shown: int) -> list[Estimate]:

@@ -6,6 +6,8 @@ Takes base units, gives short text with its unit.
 from datetime import UTC, datetime
 
 UNKNOWN = "-"
+LEAST_ERROR = 0.005
+"""Below this ratio an estimate is shown as exact."""
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 _UNITS = ((1, "s", 60), (60, "min", 3600), (3600, "h", 172_800))
@@ -39,6 +41,11 @@ def say_ago(moment: float | None, now: float) -> str:
         if seconds < below:
             return f"{seconds // size:.0f} {unit} ago"
     return f"{seconds // 86_400:,.0f} d ago"
+
+
+def say_error(error: float | None) -> str:
+    """Write the error of an estimate behind its value, such as ``±13%``; nothing where it is exact."""
+    return f" ±{error:.0%}" if error is not None and error >= LEAST_ERROR else ""
 
 
 def say_bytes(value: float | None) -> str:

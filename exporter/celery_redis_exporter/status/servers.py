@@ -151,11 +151,20 @@ def _judge(ratio: float) -> State:
 
 def _key_groups(numbers: Numbers) -> dict[str, list[KeyGroup]]:
     """Groups by server, the largest first."""
-    sizes = dict(numbers.values(key_space.GROUP_MEMORY))
+    sizes, errors = dict(numbers.values(key_space.GROUP_MEMORY)), dict(numbers.values(key_space.GROUP_ERROR))
     groups: dict[str, list[KeyGroup]] = {}
     for labels, keys in numbers.values(key_space.GROUP_COUNT):
         server, db, name = labels
-        groups.setdefault(server, []).append(KeyGroup(db=db, name=name, keys=keys, memory_bytes=sizes.get(labels)))
+        groups.setdefault(server, []).append(
+            KeyGroup(
+                db=db,
+                name=name,
+                keys=keys,
+                keys_error=errors.get((*labels, "count")),
+                memory_bytes=sizes.get(labels),
+                memory_error=errors.get((*labels, "memory")),
+            )
+        )
     for found in groups.values():
         found.sort(key=lambda group: (-(group.memory_bytes or 0), -(group.keys or 0), group.name))
     return groups

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from celery_redis_exporter.records.report import KeyGroup, Report, ServerStatus
-from celery_redis_exporter.status.format import say_bytes, say_count, say_rate, say_share
+from celery_redis_exporter.status.format import say_bytes, say_count, say_error, say_rate, say_share
 from celery_redis_exporter.status.tables import SERVERS, Cell, Column, Order, Table, arrange
 from celery_redis_exporter.web.view import View
 
@@ -108,6 +108,8 @@ def _card(server: ServerStatus) -> str:
     groups = "".join(_group(group, most) for group in server.key_groups[:GROUPS])
     left = len(server.key_groups) - GROUPS
     more = f'<p class="soft">and {say_count(left)} more groups of keys</p>' if left > 0 else ""
+    if any(say_error(group.memory_error) for group in server.key_groups):
+        more += '<p class="soft">Estimated from part of the keys: single large keys may be missed.</p>'
     return (
         f'<div class="card"><h3>{escape(server.name)}</h3><div class="figures">{figures}</div>'
         f'<div class="groups">{groups}</div>{more}</div>'
@@ -142,8 +144,9 @@ def draw_trend(values: Sequence[float | None], lowest: float, highest: float | N
 
 def _group(group: KeyGroup, most: float) -> str:
     share = group.memory_bytes / most if group.memory_bytes is not None and most else None
-    size = f"{say_bytes(group.memory_bytes)} · " if group.memory_bytes is not None else ""
-    keys = f"{say_count(group.keys)} {'key' if group.keys == 1 else 'keys'}"
+    known = group.memory_bytes is not None
+    size = f"{say_bytes(group.memory_bytes)}{say_error(group.memory_error)} · " if known else ""
+    keys = f"{say_count(group.keys)}{say_error(group.keys_error)} {'key' if group.keys == 1 else 'keys'}"
     return (
         f'<div class="group"><span>{escape(group.name)}</span><span class="soft">{size}{keys}</span>{_bar(share)}</div>'
     )

@@ -194,3 +194,21 @@ def test_closing_closes_the_connection() -> None:
     site = Site()
     site.key_space.close()
     assert site.server.closed
+
+
+def test_estimates_are_no_more_than_the_server_uses() -> None:
+    """One heavy key among many small ones is one key, and all groups of all databases fit into the memory used."""
+    site = Site(names=200)
+    site.server.databases[0] |= {b"user:%d" % number: (100, -1) for number in range(3000)} | {b"bigz": (5_000_000, -1)}
+    site.server.databases[0] |= {b"blob:%d" % number: (40_000, -1) for number in range(100)}
+    site.server.info["used_memory"] = used = 9_500_000
+    sizes: dict[tuple[str, ...], float] = {}
+    for _ in range(20):
+        site.cycle()
+        sizes = site.values(rows.GROUP_MEMORY)
+        assert used + len(sizes) >= sum(sizes.values())
+        if ("db0", "bigz") in sizes:
+            assert 1 == site.values(rows.GROUP_COUNT)["db0", "bigz"]
+            assert used >= sizes["db0", "bigz"]
+    assert ("db0", "bigz") in sizes
+    assert 5_000_000 == sizes["db0", "bigz"]

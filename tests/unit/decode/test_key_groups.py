@@ -15,6 +15,7 @@ from celery_redis_exporter.decode.key_groups import (
     CeleryNames,
     KeyClassifier,
     show,
+    single_keys,
 )
 from tests.support.options import celery_names
 
@@ -170,3 +171,9 @@ def test_names_are_classified_quickly() -> None:
     for name in names:
         classifier.classify(name)
     assert (clock.monotonic() - started) / len(names) < 20e-6
+
+
+def test_groups_that_are_one_key() -> None:
+    """A group is one key if its label is the whole name of each of its keys, and no group of the user's is."""
+    groups = {"bigz": [b"bigz", b"bigz"], "user:*": [b"user:1"], "cache": [b"cache"], "queue": [b"queue", b"queue2"]}
+    assert {"bigz"} == single_keys(groups, {"cache"})

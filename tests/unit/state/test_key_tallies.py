@@ -13,6 +13,7 @@ from celery_redis_exporter.state.key_tallies import (
     KeyReading,
     KeyTally,
     Scale,
+    bound,
     estimate,
     fold_rest,
 )
@@ -177,3 +178,33 @@ def test_number_of_keys_to_measure(sizes: list[int], expected: int) -> None:
     for size in sizes:
         tally.measure(reading(size), 0)
     assert expected == tally.target
+
+
+def test_a_group_of_one_key_is_not_scaled_up() -> None:
+    """A key that is a group by its whole name is one key, however small the part of the names that were seen."""
+    tally = KeyTally()
+    for _ in range(2):  # SCAN may return a key twice
+        tally.count(1, is_one_key=True)
+        tally.measure(KeyReading("bigz", b"bigz", 9_600_000, lasts=True), 0)
+    found = estimate("bigz", tally, (), Scale(1300, 10_000, exact=False))
+    assert (1, 0, 9_600_000, 0) == (found.keys, found.keys_error, found.memory, found.memory_error)
+    merged = KeyTally()
+    merged.merge(tally, 0)
+    merged.merge(tally, 0)
+    assert (1, True) == (merged.names, merged.is_one_key)
+    merged.count(3, is_one_key=False)
+    assert (4, False) == (merged.names, merged.is_one_key)
+
+
+def sized(group: str, memory: float | None, error: float = 0.0) -> Estimate:
+    """Return the estimate of a group's memory."""
+    return Estimate(group, 1, 0.0, memory, None if memory is None else error, None)
+
+
+def test_estimates_are_no_more_than_the_server_uses() -> None:
+    """What is estimated is lowered until all together fits; what is exact, and the width of intervals, stays."""
+    found = bound([sized("exact", 100), sized("a", 300, 0.5), sized("b", 100, 0.2), sized("unknown", None)], 300)
+    assert [100, 150, 50, None] == [each.memory for each in found]
+    assert [0, 1.0, 0.4, None] == [each.memory_error for each in found]
+    assert [100, 300] == [each.memory for each in bound([sized("a", 100), sized("b", 300, 1.0)], 400)]
+    assert [50, 150] == [each.memory for each in bound([sized("a", 100), sized("b", 300)], 200)]

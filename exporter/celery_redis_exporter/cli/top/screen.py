@@ -13,7 +13,7 @@ from rich.text import Text
 
 from celery_redis_exporter.cli.top.look import CHOICES, USUAL, Look
 from celery_redis_exporter.records.report import Report, ServerStatus, State
-from celery_redis_exporter.status.format import say_bytes, say_count, say_moment, say_rate, say_share
+from celery_redis_exporter.status.format import say_bytes, say_count, say_error, say_moment, say_rate, say_share
 from celery_redis_exporter.status.tables import RUNNING, Cell, Column, Order, Table, Tone, arrange
 
 STYLES: dict[Tone, str] = {"": "", "ok": "green", "warning": "yellow", "critical": "bold red", "soft": "dim"}
@@ -146,8 +146,12 @@ def _key_groups(server: ServerStatus, width: int, frame: Frame) -> list[Text]:
     if not total:
         return []
     line = Text(" " * width + "  keys", "dim")
-    shares = [(plain(group.name), (group.memory_bytes or 0) / total) for group in known]
-    pieces = [f"{name} {say_share(share)} {draw_bar(share, 6, frame)}" for name, share in shares]
+    sign = "+-" if frame.ascii else "±"
+    shares = [(group, (group.memory_bytes or 0) / total, say_error(group.memory_error)) for group in known]
+    pieces = [
+        f"{plain(group.name)} {say_share(share)}{error.replace('±', sign)} {draw_bar(share, 6, frame)}"
+        for group, share, error in shares
+    ]
     _append_what_fits(line, pieces, "dim", frame)
     return [line]
 
