@@ -36,7 +36,7 @@ from celery_redis_exporter.settings import Settings, load
 from celery_redis_exporter.settings.read.file import read_file
 from celery_redis_exporter.settings.read.flags import read_flags
 from celery_redis_exporter.settings.read.web_config import read_web_config
-from celery_redis_exporter.sources.wire import UNREADABLE
+from celery_redis_exporter.sources.replies import UNREADABLE
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.servers import Servers
 from celery_redis_exporter.web.auth import read_credentials

@@ -87,6 +87,10 @@ def _fail() -> None:
     raise ValueError("secret words of the user")
 
 
+def _fail_at_length(characters: int) -> None:
+    raise ValueError("x" * characters)
+
+
 def _reject() -> None:
     raise Reject("unwanted", requeue=False)
 
@@ -117,6 +121,7 @@ def _lose_key(self: Any, *, for_ever: bool = False) -> None:  # noqa: ANN401 -- 
 def _add_outcomes(app: Celery) -> None:
     app.task(_fail, name="fail")
     app.task(_fail, name="fail_again")
+    app.task(_fail_at_length, name="fail_at_length")
     app.task(_retry_once, name="retry_once", bind=True)
     app.task(_retry_once, name="retry_later", bind=True)
     once = {"autoretry_for": (KeyError,), "default_retry_delay": 0, "max_retries": 1}

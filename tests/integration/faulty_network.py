@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator
 
 CHUNK = 65_536
+PAUSE = 0.0001
+"""Seconds between segments."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with a time of zero: closing is resetting."""
 
@@ -19,12 +21,14 @@ class FaultyNetwork:
     """The way to the server at ``target``; the faults are attributes that can be set at any time.
 
     ``delay`` is in seconds, for each direction; with ``hole`` everything is swallowed, connecting goes on to work.
+    ``segment`` is the number of bytes that arrive together, as on a network of small packets, 0 for as many as come.
     ``rewrites`` replace words of the server's replies; each has to keep the length of the whole reply.
     """
 
     def __init__(self, target: int) -> None:
         self.delay = 0.0
         self.hole = False
+        self.segment = 0
         self.rewrites: dict[bytes, bytes] = {}
         self._target = target
         self._cut: tuple[bytes, int] | None = None
@@ -66,6 +70,8 @@ class FaultyNetwork:
                     client.close()
                     continue
                 server.settimeout(None)
+                for end in (client, server):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._pairs.append((client, server))
                 self._start(lambda client=client, server=server: self._pass_on(client, server, counted=False))
                 self._start(lambda client=client, server=server: self._pass_on(server, client, counted=True))
@@ -86,7 +92,11 @@ class FaultyNetwork:
                     _reset(sink)
                     _reset(source)
                     return
-                sink.sendall(data)
+                step = self.segment or len(data)
+                for start in range(0, len(data), step):
+                    sink.sendall(data[start : start + step])
+                    if self.segment:
+                        self._never.wait(PAUSE)
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

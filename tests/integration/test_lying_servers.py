@@ -10,8 +10,9 @@ from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon.tuning import MOST_GROWTH
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.event_stream import EventStream
+from celery_redis_exporter.sources.replies import MOST_REPLY
 from celery_redis_exporter.sources.session import Session
-from celery_redis_exporter.sources.wire import MOST_REPLY, Endpoint
+from celery_redis_exporter.sources.wire import Endpoint
 from tests.integration.conftest import Programs
 from tests.integration.lying_server import lying_server
 from tests.support.options import topic

@@ -44,7 +44,8 @@ LAST_EVENT = gauge(
 EVENTS = counter("celery_exporter_events_total", "Events folded, by type.", (TYPE,), EventOrigin(("all",)))
 EVENTS_INVALID = counter(
     "celery_exporter_events_invalid_total",
-    "Messages or events skipped, by reason: envelope, serializer (pickle is never read), body, schema.",
+    "Messages or events skipped, by reason: envelope, serializer (pickle is never read), body, schema, size (more than "
+    "8 MiB).",
     (REASON,),
     EventOrigin(("all",)),
 )

@@ -18,6 +18,7 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode.exceptions import exception_class, unregistered_name
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.events import (
+    LONGEST_MESSAGE,
     BeatHeartbeat,
     BeatOffline,
     Broken,
@@ -61,6 +62,9 @@ class Stream(Protocol):
 
     def read(self) -> list[Any]:
         """Give the messages that came, none after half a second of silence; raise SourceError."""
+
+    def take_dropped(self) -> int:
+        """Return how many messages were dropped since the last call, because they are too long."""
 
     def close(self) -> None:
         """End the subscription; safe from any thread."""
@@ -110,6 +114,7 @@ class EventCollector:
                 payloads = stream.read()
                 if payloads:
                     self.fold(payloads)
+                self._note_dropped(stream.take_dropped())
                 if self._clock.monotonic() - ticked >= TICK_SECONDS:
                     ticked = self._clock.monotonic()
                     self.tick()
@@ -153,6 +158,12 @@ class EventCollector:
                 self._count_gap()
                 self._deaf_since = None
                 self._workers.gap()
+
+    def _note_dropped(self, count: int) -> None:
+        if count:
+            with self._store.lock:
+                self._store.scalar(internals.EVENTS_INVALID, "size").value += count
+            log.warning("events.message_dropped", messages=count, longest=LONGEST_MESSAGE)
 
     def lost(self, reason: str) -> None:
         """Note that the subscription, or an attempt at one, failed."""

@@ -14,6 +14,7 @@ import hiredis
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records.events import LONGEST_MESSAGE
 from celery_redis_exporter.sources.reasons import reason_of
 from celery_redis_exporter.sources.wire import CLIENT_NAME, Endpoint, Wire, pack
 
@@ -66,13 +67,14 @@ class EventStream:
         self._arrived_at = 0.0
         self._pinged_at: float | None = None
         self._early: list[bytes] = []
+        self._dropped = 0
         self.client_id: int | None = None
 
     def open(self) -> None:
         """Connect and subscribe; raises SourceError. On return the server has confirmed the subscription."""
         self.close()
-        wire = self._wire = self._endpoint.open()
-        self._arrived_at, self._pinged_at, self._early = self._clock.monotonic(), None, []
+        wire = self._wire = self._endpoint.open(longest=LONGEST_MESSAGE)
+        self._arrived_at, self._pinged_at, self._early, self._dropped = self._clock.monotonic(), None, [], 0
         name = ("CLIENT", "SETNAME", f"{CLIENT_NAME}-events")
         wire.send(pack([name, ("CLIENT", "ID"), self._topic.subscribe_command]), self._idle_timeout)
         replies: list[Any] = []
@@ -105,6 +107,13 @@ class EventStream:
         else:
             self._test(wire)
         return _payloads(frames)
+
+    def take_dropped(self) -> int:
+        """Return how many messages were dropped since the last call, because they are longer than LONGEST_MESSAGE."""
+        if self._wire is None or self._wire.dropped == self._dropped:
+            return 0
+        found, self._dropped = self._wire.dropped - self._dropped, self._wire.dropped
+        return found
 
     def _test(self, wire: Wire) -> None:
         """Ping a silent server; raise SourceError if it did not answer the ping.

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.records.events import EventMessage
+from celery_redis_exporter.records.events import LONGEST_MESSAGE, EventMessage
 from celery_redis_exporter.sources.kombu_link import QUEUE_PREFIX, KombuEndpoint, Link, is_missing, source_error
 
 POLL_SECONDS = 0.5
@@ -53,6 +53,7 @@ class EventQueue:
         self._link: Link | None = None
         self._channel: Any = None
         self._inbox: list[EventMessage] = []
+        self._dropped = 0
         self._failure: SourceError | None = None
         self._closing = False
         self._owner = 0
@@ -87,6 +88,11 @@ class EventQueue:
         messages, self._inbox = self._inbox, []
         return messages
 
+    def take_dropped(self) -> int:
+        """Return how many messages were dropped since the last call, because they are longer than LONGEST_MESSAGE."""
+        dropped, self._dropped = self._dropped, 0
+        return dropped
+
     def close(self) -> None:
         """End the subscription; safe from any thread, a read ends with a SourceError within POLL_SECONDS."""
         self._closing = True
@@ -120,6 +126,9 @@ class EventQueue:
         message = self._channel.message_to_python(raw)
         body = message.body
         body = body if isinstance(body, bytes) else str(body).encode()
+        if len(body) > LONGEST_MESSAGE:
+            self._dropped += 1
+            return
         self._inbox.append(EventMessage(body, message.content_type or "application/json"))
 
     def _tend(self, link: Link) -> None:

@@ -23,23 +23,15 @@ from redis.retry import Retry
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import ConfigError, SourceError
 from celery_redis_exporter.sources.reasons import reason_of
+from celery_redis_exporter.sources.replies import TOO_LONG, ReplyParser
 
 Command = tuple[str | bytes | int | float, ...]
 LIBRARY_VERSION = redis.__version__
 CLIENT_NAME = "celery-redis-exporter"
 """What the connections are called in CLIENT LIST."""
 RECEIVE_BYTES = 128 * 1024
-FEED_BYTES = 16 * 1024
-"""What the parser gets at once: it moves what is left of it in memory for each reply that it gives."""
-MOST_REPLY = 128 * 1024 * 1024
-"""Bytes of one reply; four times what Redis keeps for a subscriber by default."""
 LONGEST_TEXT = 200
 """Characters of what a server says that are kept."""
-TOO_LONG = "a list too long to be one"
-UNREADABLE = (hiredis.ProtocolError, TypeError, MemoryError)
-"""What hiredis raises: its own error, TypeError for a RESP3 map with a list as a key, and MemoryError for a list whose
-header claims more elements than the process may have memory for (see ``daemon.tuning.limit_memory``)."""
-
 _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a socket that never blocks says when it has nothing yet."""
 _ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -135,10 +127,11 @@ class Endpoint:
         except (TypeError, ValueError, redis.RedisError) as error:
             raise ConfigError(f"the Redis URL has an option that redis-py does not take: {error}") from None
 
-    def open(self, within: float = math.inf) -> "Wire":
+    def open(self, within: float = math.inf, longest: int | None = None) -> "Wire":
         """Connect, authenticate and select the database; raise SourceError.
 
-        ``within`` bounds each step of it in seconds, if it is less than the endpoint's ``timeout``.
+        ``within`` bounds each step of it in seconds, if it is less than the endpoint's ``timeout``. Messages of more
+        than ``longest`` bytes are dropped.
         """
         connection = self._connection()
         connection.socket_timeout = min(connection.socket_timeout, within)
@@ -160,7 +153,7 @@ class Endpoint:
         except (TypeError, ValueError) as error:  # a key without certificate, a file that holds neither
             connection.disconnect()
             raise SourceError("tls", str(error)) from None
-        wire = Wire(connection)
+        wire = Wire(connection, longest)
         if self._master is not None:
             self._master.follow(wire, (connection.host, connection.port))
         return wire
@@ -189,7 +182,7 @@ class Wire:
     reply, is the reason of the end that follows.
     """
 
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401 -- redis-py's connection classes share no public type
+    def __init__(self, connection: Any, longest: int | None = None) -> None:  # noqa: ANN401 -- redis-py's connection classes share no public type
         self.closed = False
         self.arrived = 0
         self._connection = connection
@@ -199,8 +192,7 @@ class Wire:
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(self._socket, select.POLLIN)
         self._writable.register(self._socket, select.POLLOUT)
-        self._reader = hiredis.Reader()
-        self._unfinished = 0
+        self._parser = ReplyParser(longest)
         self._answers = False
         self._refusal = ""
         self._buffer = bytearray(RECEIVE_BYTES)
@@ -238,6 +230,11 @@ class Wire:
             raise self._end("the server closed the connection")
         self.arrived += size
         return self._replies(size)
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were dropped, because they are too long."""
+        return self._parser.dropped
 
     def close(self) -> None:
         """Close the connection; a receive in another thread ends with a SourceError. Never raises."""
@@ -284,23 +281,10 @@ class Wire:
         return error or SourceError("closed", text)
 
     def _replies(self, size: int) -> list[Any]:
-        replies = []
-        feed, gets = self._reader.feed, self._reader.gets
-        try:
-            for start in range(0, size, FEED_BYTES):
-                feed(self._buffer, start, min(FEED_BYTES, size - start))  # type: ignore[arg-type]  # takes any buffer, its stub says bytes
-                reply = gets()
-                while reply is not False:
-                    replies.append(reply)
-                    reply = gets()
-        except UNREADABLE as error:
-            raise SourceError("protocol", str(error) or TOO_LONG) from None
+        replies = self._parser.parse(self._buffer, size)
         if replies and not self._answers:
             self._answers = bool(self._refusal) or len(replies) > 1 or not isinstance(replies[0], hiredis.ReplyError)
             self._refusal = "" if self._answers else str(replies[0])
-        self._unfinished = 0 if replies else self._unfinished + size
-        if self._unfinished > MOST_REPLY:
-            raise SourceError("protocol", f"a reply of more than {MOST_REPLY:,} bytes")
         return replies
 
 

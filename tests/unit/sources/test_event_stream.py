@@ -30,7 +30,7 @@ class Subscription:
     def __init__(self, server: socket.socket, ours: socket.socket) -> None:
         self.server = server
         self.clock = FakeClock()
-        self.stream = stream_on(lambda: Wire(Connection(ours)), self.clock)
+        self.stream = stream_on(lambda **_: Wire(Connection(ours)), self.clock)
         server.sendall(SUBSCRIBED)
         self.stream.open()
         server.recv(65_536)
@@ -140,5 +140,5 @@ def test_a_subscription_that_is_never_confirmed_is_a_timeout() -> None:
             """Do nothing."""
 
     with pytest.raises(SourceError) as caught:
-        stream_on(Trickle, clock).open()
+        stream_on(lambda **_: Trickle(), clock).open()
     assert "timeout" == caught.value.reason

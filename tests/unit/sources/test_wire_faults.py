@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.sources import wire as wires
+from celery_redis_exporter.sources import replies
 from celery_redis_exporter.sources.wire import Endpoint, Wire
 
 pytestmark = pytest.mark.usefixtures("limited_memory")
@@ -111,7 +111,7 @@ def test_no_claim_costs_time_or_memory(before: list[bytes], kind: str, length: s
 
 def test_a_reply_without_an_end_is_given_up(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
     """A reply that goes on for ever is a fault when it is longer than replies may be; whole ones never add up."""
-    monkeypatch.setattr(wires, "MOST_REPLY", 20_000)
+    monkeypatch.setattr(replies, "MOST_REPLY", 30_000)
     wire, server = ends
     for _ in range(5):
         server.sendall(b"$9000\r\n" + b"x" * 9000 + b"\r\n")
@@ -119,7 +119,7 @@ def test_a_reply_without_an_end_is_given_up(ends: tuple[Wire, socket.socket], mo
     server.sendall(b"$2999999999\r\n" + b"x" * 15_000)
     assert [] == wire.receive(1.0)
     server.sendall(b"x" * 15_000)
-    with pytest.raises(SourceError, match="a reply of more than 20,000 bytes"):
+    with pytest.raises(SourceError, match="a reply of more than 30,000 bytes"):
         wire.receive(1.0)
 
 

@@ -1,0 +1,69 @@
+"""Messages of a subscription that are too long, dropped while they arrive."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celery_redis_exporter.sources.replies import ReplyParser
+from celery_redis_exporter.sources.wire import pack
+
+LONGEST = 60_000
+
+
+def message(body: bytes, kind: str = "pmessage") -> bytes:
+    """Return a message as a server sends it."""
+    channel = [b"/0.celeryev/*"] if kind == "pmessage" else []
+    return pack([(kind, *channel, b"/0.celeryev/task.multi", body)])
+
+
+def parse(sent: bytes, cuts: list[int]) -> tuple[list[bytes], int]:
+    """Return the bodies that arrive, and how many messages were dropped, when ``sent`` comes in pieces."""
+    parser = ReplyParser(LONGEST)
+    bodies = []
+    for piece in pieces(sent, cuts):
+        bodies += [reply[-1] for reply in parser.parse(bytearray(piece), len(piece))]
+    return bodies, parser.dropped
+
+
+def pieces(sent: bytes, cuts: list[int]) -> Iterator[bytes]:
+    """Cut bytes into pieces of these lengths, in turn."""
+    start = turn = 0
+    while start < len(sent):
+        yield sent[start : start + cuts[turn % len(cuts)]]
+        start += cuts[turn % len(cuts)]
+        turn += 1
+
+
+@pytest.mark.parametrize("kind", ["pmessage", "message"])
+@pytest.mark.parametrize("cut", [1, 1448, 8192, 16_384, 65_536, 128 * 1024, 10**9])
+def test_what_is_too_long_is_dropped_alone(kind: str, cut: int) -> None:
+    """Messages before, between and behind too long ones arrive, wherever the bytes are cut."""
+    bodies = [b"a" * 100, b"b" * LONGEST * 3, b"c" * LONGEST, b"d" * LONGEST * 2, b"e" * LONGEST * 2, b"f"]
+    kept = [body for body in bodies if len(body) <= LONGEST]
+    assert (kept, 3) == parse(b"".join(message(body, kind) for body in bodies), [cut])
+
+
+@given(
+    st.lists(st.sampled_from((0, 1, 90, 5_000, 16_300, 16_384, 40_000, LONGEST, 3 * LONGEST)), min_size=1, max_size=8),
+    st.lists(st.integers(1, 70_000), min_size=1, max_size=6),
+)
+def test_no_message_is_lost_to_another(sizes: list[int], cuts: list[int]) -> None:
+    """Every message that is short enough arrives, and every one that is too long is counted."""
+    bodies = [bytes([97 + number % 26]) * size for number, size in enumerate(sizes)]
+    kept = [body for body in bodies if len(body) <= LONGEST]
+    assert (kept, len(bodies) - len(kept)) == parse(b"".join(map(message, bodies)), [max(cut, 200) for cut in cuts])
+
+
+def test_without_a_limit_nothing_is_dropped() -> None:
+    """Replies to commands may be as long as the server makes them."""
+    reply = b"$300000\r\n" + b"x" * 300_000 + b"\r\n:1\r\n"
+    parser = ReplyParser()
+    assert [b"x" * 300_000, 1] == parser.parse(bytearray(reply), len(reply))
+
+
+def test_a_body_that_looks_like_messages() -> None:
+    """What stands in a body is never taken for the beginning of a message that is too long."""
+    body = (b"*4\r\n$8\r\npmessage\r\n$1\r\na\r\n$1\r\nb\r\n$99999\r\n" * 400)[:LONGEST]
+    assert ([body, b"x"], 0) == parse(message(body) + message(b"x"), [1448])
