@@ -17,10 +17,11 @@ FIRST_EVENTS = frozenset(("task-received", "task-revoked", "task-failed"))
 
 
 class Held(NamedTuple):
-    """An event that waits: its type, and what folds it."""
+    """An event that waits: its type, what folds it, and the worker that sent it."""
 
     kind: str
     fold: Callable[[], object]
+    worker: str = ""
 
 
 class Holding:

@@ -4,7 +4,7 @@ The truths it keeps: an execution that ended counts once, whatever its worker se
 and are never negative; nothing is counted under a guessed name or queue. Not thread-safe: see state.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
@@ -52,7 +52,7 @@ class Tasks:
     def __init__(
         self, store: Store, workers: Workers, names: Names, limits: TaskLimits, routes: Routes | None = None
     ) -> None:
-        self.routes = routes or Routes()
+        self.routes = routes or workers.routes
         self._destination = self.routes.destination
         self.now = 0.0
         self.naming = limits.naming
@@ -75,9 +75,11 @@ class Tasks:
         (series.sent or series.make_sent()).value += 1
         name = series.task
         name.expects_sent = self._holding.sent_seen = True
-        if name.last_sent is None:
-            name.last_sent = self.names.named(name, rows.TASK_LAST_SENT)
-        name.last_sent.value = event.timestamp
+        last = name.last_sent
+        if last is None:
+            last = name.last_sent = self.names.named(name, rows.TASK_LAST_SENT)
+        if event.timestamp > last.value:  # noqa: PLR1730 -- hot
+            last.value = event.timestamp
         eta = eta_seconds(event.eta) if event.eta is not None else None
         task = self.tracked.get(event.uuid)
         publication = None if task is None else task.claim(event.name, event.retries, event.timestamp)
@@ -94,8 +96,7 @@ class Tasks:
         if queue is not event.queue and publication is not None:
             publication.broadcast = (event.queue or "").startswith(BROADCAST)
         if self._holding.events:
-            for held in self._holding.release(event.uuid):
-                held.fold()
+            self._fold_deferred(self._holding.release(event.uuid))
 
     def fold_received(self, event: TaskReceived) -> None:
         """Fold task-received."""
@@ -134,12 +135,12 @@ class Tasks:
                 self._workers.note_task_events(worker)
             worker.ledger.started(event.timestamp)
         if self._holding.events:
-            again = Held("task-started", partial(self.fold_started, event, True))  # noqa: FBT003 -- hot
+            again = Held("task-started", partial(self.fold_started, event, True), event.hostname)  # noqa: FBT003 -- hot
             if self._holding.append(event.uuid, event.hostname, again):
                 return
         task = self.tracked.get(event.uuid)
         if task is None:
-            again = Held("task-started", partial(self.fold_started, event, True))  # noqa: FBT003 -- hot
+            again = Held("task-started", partial(self.fold_started, event, True), event.hostname)  # noqa: FBT003 -- hot
             self._hold_or_miss(event.uuid, again, worker)
             return
         run = task.runs[0] if len(task.runs) == len(task.publications) == 1 else None
@@ -169,7 +170,7 @@ class Tasks:
         """
         if name is not None and event.uuid not in self.tracked:
             queue = self._worker(event.hostname).only_queue
-            again = Held("task-failed", partial(self.fold_failed, event, exception, name))
+            again = Held("task-failed", partial(self.fold_failed, event, exception, name), event.hostname)
             if self._patient and queue == UNKNOWN and self._holding.is_expected(name) and self._hold(event, again):
                 return
             publication = Publication(name, 0, self.names.series(name, queue), event.timestamp, awaits_sent=True)
@@ -195,9 +196,10 @@ class Tasks:
         self.names.exception(series.task, exception).value += 1
         if self.failures.limit and series.task is not self.names.hidden.task:
             self.failures.note(event, series.task.name, exception)
-        if series.task.last_failure is None:
-            series.task.last_failure = self.names.named(series.task, rows.TASK_LAST_FAILURE)
-        series.task.last_failure.value = event.timestamp
+        last = series.task.last_failure
+        if last is None:
+            last = series.task.last_failure = self.names.named(series.task, rows.TASK_LAST_FAILURE)
+        last.value = max(last.value, event.timestamp)
 
     def fold_retried(self, event: TaskRetried, exception: str) -> None:
         """Fold task-retried: the execution ended, the task goes on."""
@@ -247,7 +249,8 @@ class Tasks:
             return
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._hold_or_miss(event.uuid, Held("task-cancelled", partial(self.fold_cancelled, event)), worker)
+            again = Held("task-cancelled", partial(self.fold_cancelled, event), worker.name)
+            self._hold_or_miss(event.uuid, again, worker)
             return
         running = [run for run in task.runs if run.running and run.worker is worker]
         if running:
@@ -271,8 +274,7 @@ class Tasks:
         run = self._matching.add_run(self._matching.track(uuid, publication, self.now), worker, publication)
         if started_at is not None and all(event.kind != "task-started" for event in held):
             run.begin(uuid, started_at)
-        for event in held:
-            event.fold()
+        self._fold_deferred(held)
 
     def hasten(self, worker: Worker) -> None:
         """Let events wait no longer for a worker that reported its queues and what it holds."""
@@ -287,13 +289,21 @@ class Tasks:
         self.now = now
         for first, *behind in self._holding.give_up(now):
             self._patient = False
-            first.fold()
+            self._fold_deferred([first])
             self._patient = True
-            for held in behind:  # each of these may wait for a task-sent of its own
-                held.fold()
+            self._fold_deferred(behind)  # each of these may wait for a task-sent of its own
         for worker in self._known_workers.values():
             if worker.uncertain:
                 self._runs.settle_ends(worker, at=worker.last_beat[0], now=now)
+
+    def _fold_deferred(self, events: Iterable[Held]) -> None:
+        """Fold events that waited. They were a sign of life of their worker when they arrived, not now."""
+        for held in events:
+            worker = self._known_workers.get(held.worker)
+            seen = None if worker is None else worker.seen
+            held.fold()
+            if worker is not None and seen is not None:
+                worker.seen = seen
 
     def sweep(self, now: float) -> None:
         """Forget tasks that are too old and names that are idle."""
@@ -326,9 +336,11 @@ class Tasks:
         if event.runtime is not None:
             series.runtime["success"].observe_task(event.runtime, event.uuid, event.timestamp)
         name = series.task
-        if name.last_success is None:
-            name.last_success = self.names.named(name, rows.TASK_LAST_SUCCESS)
-        name.last_success.value = event.timestamp
+        last = name.last_success
+        if last is None:
+            last = name.last_success = self.names.named(name, rows.TASK_LAST_SUCCESS)
+        if event.timestamp > last.value:  # noqa: PLR1730 -- hot; events of several workers are in no order
+            last.value = event.timestamp
 
     def _count_start(self, run: Run, event: TaskStarted) -> None:
         """Count a start and observe the times before it; a waiting time may become known with a late task-sent."""
@@ -378,7 +390,7 @@ class Tasks:
         promised = worker.seeding_until if worker.setup.queues is None else 0.0
         is_certain = queue != UNKNOWN and alias is None and again is None
         is_expected = alias is not None or promised > self.now or self._holding.is_expected(event.name)
-        held = Held("task-received", partial(self.fold_received, event))
+        held = Held("task-received", partial(self.fold_received, event), event.hostname)
         if self._patient and is_expected and not is_certain and self._hold(event, held, promised):
             return None
         if task is not None and alias is not None:
@@ -400,7 +412,7 @@ class Tasks:
 
     def _follows(self, event: W, kind: str, fold: Callable[[W], None]) -> bool:
         """Let an event wait behind earlier ones of its task id and worker. Return False if none wait."""
-        return self._holding.append(event.uuid, event.hostname, Held(kind, partial(fold, event)))
+        return self._holding.append(event.uuid, event.hostname, Held(kind, partial(fold, event), event.hostname))
 
     def _hold(self, event: TaskReceived | TaskFailed, held: Held, promised: float = 0.0) -> bool:
         return self._holding.hold(event.uuid, event.hostname, held, self.now, promised)
@@ -450,7 +462,7 @@ class Tasks:
             return None
         task = self.tracked.get(event.uuid)
         if task is None:
-            self._hold_or_miss(event.uuid, Held(kind, partial(fold, event)), worker)
+            self._hold_or_miss(event.uuid, Held(kind, partial(fold, event), worker.name), worker)
         return task
 
     def _finish(self, uuid: str, kind: str, run: Run | None, *, retried: bool = False) -> Run | None:
@@ -496,5 +508,5 @@ class Tasks:
         is_first = len(task.publications) == 1 and not task.runs
         if is_first or not self._patient or not self._holding.is_expected(task.publications[-1].name):
             return False
-        held = Held("task-revoked", partial(self.fold_revoked, event))
+        held = Held("task-revoked", partial(self.fold_revoked, event), event.hostname)
         return self._holding.hold(event.uuid, event.hostname, held, self.now)

@@ -16,6 +16,7 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.events import WorkerEvent, WorkerHeartbeat, WorkerOffline, WorkerOnline
 from celery_redis_exporter.state.ledger import StartsLedger
 from celery_redis_exporter.state.merging import Merging
+from celery_redis_exporter.state.routes import Routes
 from celery_redis_exporter.state.rules import Naming
 from celery_redis_exporter.state.runs import Runs
 from celery_redis_exporter.state.series import Series, Store
@@ -49,23 +50,26 @@ class Workers:
     """All workers, by node name.
 
     ``runs`` closes what a worker can't be executing any more. ``forgotten`` is called with the name of a worker that
-    is shown no more. ``seeding`` is the time in seconds for which a worker is waited for to report what it holds; 0
-    where no one queries workers. ``revision`` changes whenever a worker comes, goes, reports another setup, or sends
-    its first task event. ``shared`` are names that several processes were found to share, until someone reports them.
+    is shown no more. ``routes`` has the names that queues are shown by. ``seeding`` is the time in seconds for which a
+    worker is waited for to report what it holds; 0 where no one queries workers. ``revision`` changes whenever a worker
+    comes, goes, reports another setup, or sends its first task event. ``shared`` are names that several processes were
+    found to share, until someone reports them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- it connects that much
         self,
         store: Store,
         clock: Clock,
         limits: WorkerLimits,
         runs: Runs,
         forgotten: Callable[[str], None] = lambda _name: None,
+        routes: Routes | None = None,
     ) -> None:
         self.by_name: dict[str, Worker] = {}
         self.merging = Merging(limits.naming)
         self.runs = runs
         self._forgotten = forgotten
+        self.routes = routes or Routes()
         self.seeding = 0.0
         self.revision = 0
         self.shared: list[str] = []
@@ -185,7 +189,8 @@ class Workers:
             worker.setup = setup
             self.revision += 1
             self.show(worker, rows.WORKER_CONCURRENCY, setup.concurrency)
-            self.show_only(worker, rows.WORKER_QUEUE_INFO, {(queue,) for queue in setup.queues or ()})
+            queues = {(self.routes.shown(queue),) for queue in setup.queues or ()}
+            self.show_only(worker, rows.WORKER_QUEUE_INFO, queues)
 
     def forget_setup(self, worker: Worker) -> None:
         """Take off what a worker told of itself: it is gone, or another process."""

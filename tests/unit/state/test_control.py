@@ -90,6 +90,14 @@ def test_what_is_not_answered_is_absent(lab: Asking) -> None:
     assert lab.value(rows.WORKER_QUEUE_INFO, W1, "mail") is None
 
 
+def test_broadcast_queues_have_the_name_of_their_exchange(lab: Asking) -> None:
+    """The queue of a worker's own that a Broadcast exchange reaches is shown by that, not by its random name."""
+    lab.answers(active_queues=[MAIL, ConsumedQueue("bcast.5f4dcc3b", "news", "", "fanout")])
+    assert 1 == lab.value(rows.WORKER_QUEUE_INFO, W1, "news")
+    assert 1 == lab.value(rows.WORKER_QUEUE_INFO, W1, "mail")
+    assert lab.value(rows.WORKER_QUEUE_INFO, W1, "bcast.5f4dcc3b") is None
+
+
 def test_infos_are_replaced(lab: Asking) -> None:
     """Queues that a worker consumes no more, and another pool, leave no old series."""
     lab.answers(active_queues=[MAIL, VIDEO])

@@ -89,3 +89,21 @@ def test_one_lost_task_sent_changes_nothing_for_other_tasks() -> None:
         holding.hold("a", W1, RECEIVED, 100.0)
         holding.give_up(101.0)
         assert waits == holding.is_expected("other")
+
+
+def test_deferred_events_are_no_sign_of_life() -> None:
+    """A worker that died is not held alive by events that were deferred until its answer, or a task-sent."""
+    lab = Lab()
+    lab.workers.seeding = 13.0
+    lab.received("a", 0)
+    lab.received("b", 0)
+    worker = lab.workers.by_name[W1]
+    seen = worker.seen
+    lab.advance(5)
+    lab.sent("b", 0)
+    assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "q")
+    lab.advance(9)
+    assert 0 == lab.tasks._holding.events
+    assert seen == worker.seen
+    lab.received("c", 14)
+    assert worker.seen > seen

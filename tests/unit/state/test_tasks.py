@@ -659,3 +659,18 @@ def test_retry_that_is_heard_of_first(lab: Lab, late: int) -> None:
     assert (2, 3.5) == lab.observations(rows.TASK_WAIT, *TQ)
     assert (2, 1.5) == lab.observations(rows.TASK_PREFETCH, *TQ)
     assert {"retry": 1, "success": 1} == lab.ends()
+
+
+def test_the_latest_event_is_shown() -> None:
+    """The last publication, success and failure are the latest ones, in whatever order events arrive."""
+    lab = Lab()
+    for uuid, at in (("a", 9), ("b", 3)):
+        for name in (uuid, f"{uuid}f"):
+            lab.sent(name, at)
+            lab.received(name, at)
+            lab.started(name, at)
+        lab.succeeded(uuid, at + 1)
+        lab.failed(f"{uuid}f", at + 2)
+    assert lab.start + 9 == lab.value(rows.TASK_LAST_SENT, "t")
+    assert lab.start + 10 == lab.value(rows.TASK_LAST_SUCCESS, "t")
+    assert lab.start + 11 == lab.value(rows.TASK_LAST_FAILURE, "t")
