@@ -32,6 +32,9 @@ MOST_ENTRIES, MOST_TASKS, TASKS_PER_EVENT = 10_000, 1_000, 100
 YEARS = 9
 """Time in which runs of a crontab are searched for: the longest time between two 29ths of February is eight years."""
 
+# The handlers of Exception below are broad on purpose. This code runs in beat's own tick, where anything that it raised
+# would end the schedule. What can fail is not known here: schedulers, entries and transports raise errors of Django's,
+# of Redis clients, of AMQP, or of the user's own classes. Each failure is logged, and costs a report.
 logger = logging.getLogger(__name__)
 _consumers: list[Any] = []
 
