@@ -3,6 +3,9 @@
 Their events can't be told apart but for worker events, which contain the process id. Together they are shown as one
 worker, whose counts are sums. A restart is no sharing: the process that is replaced is not heard again, but for events
 that arrive late.
+
+Processes with the same id, as in containers, can't be told apart: their counts of executions alternate, so that they
+fall again and again without a start. Such counts are not shown.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +13,11 @@ from dataclasses import dataclass, field
 STRAYS = 1
 """Heartbeats of a process that arrive after those of the one that replaced it, and do not mean that it lives."""
 MOST_SHARING = 32
+FALLS = 3
+MOST_INTERVALS = 3
+"""Falls that mean several processes with one id, each so many intervals of heartbeats after the one before at most."""
+STEADY_BEATS = 10
+"""Heartbeats without a fall after which there is one process with this id again."""
 
 
 @dataclass(slots=True)
@@ -27,7 +35,9 @@ class NameProcesses:
 
     ``former`` is the process id that was replaced last, and ``former_processed`` how many executions it had counted;
     ``returned`` are its heartbeats since. ``sharing`` is empty unless there are several processes. ``offset`` makes the
-    sum of their executions go on where that of the one before stood.
+    sum of their executions go on where that of the one before stood. ``falls`` are heartbeats of a single process id
+    that counted fewer executions than the one before, since its last start; ``blurred`` is True where they mean several
+    processes with this id.
     """
 
     former: int = 0
@@ -35,6 +45,11 @@ class NameProcesses:
     returned: int = 0
     sharing: dict[int, NamedProcess] = field(default_factory=dict)
     offset: int = 0
+    falls: int = 0
+    blurred: bool = False
+    _fell_at: float = 0.0  # monotonic
+    _last: int = 0
+    _steady: int = 0
 
     @property
     def processed(self) -> int:
@@ -57,6 +72,29 @@ class NameProcesses:
             return False
         self.returned += 1
         return True
+
+    def start(self) -> None:
+        """Note a worker-online: what falls now does so because of that."""
+        self.falls, self.blurred = 0, False
+
+    def fall(self, processed: int, now: float, interval: float) -> bool:
+        """Note that a heartbeat of a single process id counts fewer executions; return whether it means several.
+
+        Two processes fall once in each ``interval`` of their heartbeats (seconds).
+        """
+        self.falls = self.falls + 1 if now - self._fell_at <= MOST_INTERVALS * interval else 1
+        self._fell_at = now
+        self.blurred = self.falls >= FALLS
+        self._last, self._steady = processed, 0
+        return self.blurred
+
+    def stays_blurred(self, processed: int) -> bool:
+        """Note a further heartbeat of several processes with one id; return False if there is one by now."""
+        self._steady = 0 if processed < self._last else self._steady + 1
+        self._last = processed
+        if self._steady >= STEADY_BEATS:
+            self.start()
+        return self.blurred
 
     def share(self, pid: int, process: NamedProcess) -> None:
         """Begin to share: the process with ``pid``, that was taken for the only one, and the one that came back."""

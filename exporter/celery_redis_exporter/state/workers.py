@@ -109,6 +109,7 @@ class Workers:
     def fold_online(self, event: WorkerOnline) -> None:
         """Fold worker-online: a start, or a reconnect of the same process."""
         worker = self.meet(event.hostname)
+        worker.processes.start()
         self._fold_state(worker, event)
         if worker is not self._overflow:
             self._series(worker, rows.WORKER_STARTS).value += 1
@@ -257,7 +258,12 @@ class Workers:
         if worker.processes.sharing:
             self._fold_shared_counts(worker, event, processed)
             return
+        if worker.processes.blurred and worker.processes.stays_blurred(processed):
+            return
         if processed < (worker.ledger.processed or 0):
+            if isinstance(event, WorkerHeartbeat) and worker.processes.fall(processed, worker.seen, worker.interval):
+                self._blur(worker)
+                return
             self._new_process(worker, event.pid)
         self._settle_starts(worker, event, processed)
         self._show_processed(worker, processed + worker.processes.offset)
@@ -277,6 +283,14 @@ class Workers:
         processes.beat(event.pid, NamedProcess(worker.seen, processed, event.active or 0))
         self._show_processed(worker, processes.processed)
         self._series(worker, rows.WORKER_ACTIVE).value = processes.active
+
+    def _blur(self, worker: Worker) -> None:
+        """Show no counts of several processes that can't be told apart, and compare nothing."""
+        for metric in (rows.WORKER_PROCESSED, rows.WORKER_ACTIVE):
+            self.show(worker, metric, None)
+        worker.ledger, worker.last_beat = StartsLedger(seen_any=worker.ledger.seen_any), (0.0, 0)
+        worker.doubt = None
+        self.shared.append(worker.name)
 
     def _take_over(self, worker: Worker, event: WorkerEvent) -> bool:
         """Take another process for a restart, or for one of several that share the name; False if it is a stray event.

@@ -118,3 +118,58 @@ def test_many_processes_are_bounded() -> None:
         lab.beat(1, pid=pid)
     assert 100 == lab.value(rows.WORKER_PROCESSED, W1)
     assert len(lab.workers.by_name[W1].processes.sharing) <= 32
+
+
+def alternate(lab: Lab, rounds: int, *counts: int) -> None:
+    """Let processes with one id send heartbeats in turn."""
+    for _ in range(rounds):
+        for processed in counts:
+            lab.advance(1)
+            lab.beat(processed, 1)
+
+
+def test_processes_with_one_id_are_not_counted() -> None:
+    """Processes that can't be told apart close no run of each other, are asked once, and have no counts."""
+    lab = Lab()
+    lab.online()
+    alternate(lab, 3, 9, 5)
+    lab.received("a", 10)
+    lab.started("a", 10)
+    lab.workers.by_name[W1].questions.asked = True
+    alternate(lab, 10, 9, 5)
+    assert 1 == len(lab.workers.by_name[W1].runs)
+    assert lab.workers.by_name[W1].questions.asked
+    assert lab.value(rows.WORKER_PROCESSED, W1) is None
+    assert lab.value(rows.WORKER_ACTIVE, W1) is None
+    assert 0 == lab.value(rows.WORKER_EVENTS_MISSED, W1)
+    assert 1 == lab.value(rows.WORKER_UP, W1)
+    assert [W1] == lab.workers.take_shared()
+
+
+def test_one_of_two_with_one_id_goes() -> None:
+    """When only one of them is left its counts are shown again."""
+    lab = Lab()
+    lab.online()
+    alternate(lab, 5, 9, 5)
+    alternate(lab, 12, 10)
+    assert 10 == lab.value(rows.WORKER_PROCESSED, W1)
+    assert 1 == lab.value(rows.WORKER_ACTIVE, W1)
+
+
+def test_restarts_with_one_id_are_no_processes() -> None:
+    """In a container each process has the same id: starts between the falls make them restarts."""
+    lab = Lab()
+    for _ in range(5):
+        lab.online()
+        alternate(lab, 3, 4)
+    assert 4 == lab.value(rows.WORKER_PROCESSED, W1)
+    assert [] == lab.workers.take_shared()
+
+
+def test_a_restart_that_was_not_reported() -> None:
+    """A fall without a start, whose event was lost, is a restart, and so is another one some time later."""
+    lab = Lab()
+    for processed in (9, 5, 2):
+        alternate(lab, 10, processed)
+    assert 2 == lab.value(rows.WORKER_PROCESSED, W1)
+    assert [] == lab.workers.take_shared()

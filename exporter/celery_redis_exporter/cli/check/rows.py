@@ -153,8 +153,8 @@ WORKERS_UNHEARD = FindingRow(
 )  # fmt: skip
 NAME_TWICE = FindingRow(
     "worker-name-twice", "warn", "several workers have the same node name",
-    "they are shown as one worker whose counts are sums: lost events are not counted, what workers answer is one's or"
-    " another's, and those with the same process id, as in containers, look like one that restarts all the time",
+    "they are shown as one worker whose counts are sums, or are missing where the process ids are the same, as in"
+    " containers; lost events are not counted, and what workers answer is one's or another's",
 )  # fmt: skip
 HEARTBEATS_OFF = FindingRow(
     "worker-heartbeats-off", "warn", "workers send task events and no heartbeats",
