@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 import typing
 from pkgutil import walk_packages
 
@@ -10,7 +11,7 @@ import pytest
 import celery_redis_exporter
 from celery_redis_exporter.daemon import options
 
-NEUTRAL: tuple[object, ...] = (0, False, None, "", (), frozenset())
+NEUTRAL: tuple[object, ...] = (0, False, None, "", (), frozenset(), math.inf)
 """Defaults that switch nothing on and bound nothing."""
 BUILT = {
     typing.get_type_hints(function)["return"]

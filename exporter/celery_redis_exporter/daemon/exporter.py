@@ -77,7 +77,8 @@ class Exporter:
         self.guards = self._build_guards() if settings.redis.memory_guard.enabled else {}
         shown, dropped = settings.metrics, options.dropped_metrics(settings)
         renderer = Renderer(ProcessMetrics(shown.labels), created=shown.created, dropped=dropped)
-        self.responder = Responder(self.scrape, self.application.families, renderer)
+        self.responder = Responder(self.scrape, self.application.families, renderer, store.text_bytes)
+        self._reporting = threading.Lock()  # a large report costs memory, so one is made at a time
         self._scrape_duration = store.histogram(internals.SCRAPE_DURATION)
         versions = (__version__, platform.python_version(), LIBRARY_VERSION)
         store.scalar(internals.BUILD_INFO, *versions).value = 1
@@ -140,9 +141,10 @@ class Exporter:
         found = self.scrape.request(self.settings.scrape.deadline).wait()
         checks = [*background_checks(self.application, self.supervisor), *server_checks(self.settings, found)]
         application = self.application
-        families, failures = application.families(whole=True), application.failures()
-        background = self.scrape.background()
-        return self.status.report(Snapshot(families, found, background, checks, failures, application.activity()))
+        with self._reporting:
+            families, failures = application.families(whole=True), application.failures()
+            background = self.scrape.background()
+            return self.status.report(Snapshot(families, found, background, checks, failures, application.activity()))
 
     def numbers(self) -> Numbers:
         """Return every value of the moment, to look up by metric and labels. Waits for the servers."""

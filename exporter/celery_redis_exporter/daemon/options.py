@@ -73,7 +73,9 @@ def naming(settings: Settings) -> Naming:
 def new_series(settings: Settings, clock: Clock) -> NewSeries:
     """What new series are like."""
     by_worker: frozenset[Metric] = task_rows.BY_WORKER if settings.metrics.worker_label else frozenset()
-    return NewSeries(clock, settings.series.zero_first, settings.events.exemplars, static_labels(settings), by_worker)
+    series = settings.series
+    labels = static_labels(settings)
+    return NewSeries(clock, series.zero_first, settings.events.exemplars, labels, by_worker, series.max_bytes)
 
 
 def static_labels(settings: Settings) -> StaticLabels:

@@ -31,6 +31,8 @@ from celery_redis_exporter.web.routes import HEALTHY_PATH, Handlers, build_app
 from celery_redis_exporter.web.security import GuardedApp, open_tls
 from celery_redis_exporter.web.server import WebServer
 
+BODIES_FACTOR = 2.2
+"""Bodies of the largest size that are sent at once: the newest and the one before it, in OpenMetrics too."""
 LAST_LINES_SECONDS = 0.5
 """For the last lines of the log to be read."""
 
@@ -46,13 +48,13 @@ class Service:
 
     def __init__(self, settings: Settings, own_samples: Iterable[Background] = ()) -> None:
         exporter = self.exporter = Exporter(settings, SystemClock(), own_samples)
+        web = settings.web
         security = settings.web_config
         self._tls = open_tls(security, exporter.clock)
-        web = settings.web
         listeners = adopt_systemd_sockets(os.environ) if web.systemd_socket else [bind(web.listen_address)]
         self._own_path = "" if web.systemd_socket else unix_path(web.listen_address)
         handlers = Handlers(exporter.metrics, exporter.healthy, exporter.ready, exporter.home, exporter.show_status)
-        routes = build_app(handlers, settings.web.telemetry_path)
+        routes = build_app(handlers, web.telemetry_path, int(BODIES_FACTOR * settings.series.max_bytes))
         open_paths = (HEALTHY_PATH,) if settings.web.open_health else ()
         self._app = GuardedApp(routes, security, exporter.clock, open_paths)
         self._web = WebServer(listeners, self._app, self._tls)

@@ -5,28 +5,55 @@ for the servers.
 """
 
 import gc
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, count
 
 from celery_redis_exporter.exposition import Format, Renderer
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.scrape.scrape import Scrape
 from celery_redis_exporter.scrape.server_reads import PendingReads
 
+LARGE_BYTES = 1024 * 1024
+"""Of a body, from which on one is made at a time: each costs three times its size meanwhile."""
+GZIP_FACTOR = 10
+"""By which gzip makes a body smaller, about."""
+
 
 class Responder:
-    """Makes response bodies, several at a time; ``events`` returns the families of Celery's events at this moment."""
+    """Makes response bodies, small ones several at a time.
 
-    def __init__(self, scrape: Scrape, events: Callable[[], Sequence[Family]], renderer: Renderer) -> None:
+    ``events`` returns the families of Celery's events at this moment, ``expected_bytes`` about how long their text is.
+    """
+
+    def __init__(
+        self,
+        scrape: Scrape,
+        events: Callable[[], Sequence[Family]],
+        renderer: Renderer,
+        expected_bytes: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._expected_bytes = expected_bytes
         self._scrape = scrape
         self._events = events
         self._renderer = renderer
+        self._turns = _Turns()
+        self._last_size = 0
 
     def respond(self, reply_format: Format, deadline: float) -> bytes:
         """Return the body; the servers have ``deadline`` seconds."""
-        openmetrics = reply_format.openmetrics
         pending = self._scrape.request(deadline)
+        if max(self._last_size, self._expected_bytes()) < LARGE_BYTES:
+            body = self._render(reply_format, pending)
+        else:
+            pending.wait()
+            body = self._turns.make(reply_format, lambda: self._render(reply_format, pending))
+        self._last_size = len(body) * (GZIP_FACTOR if reply_format.gzip else 1)
+        return body
+
+    def _render(self, reply_format: Format, pending: PendingReads) -> bytes:
+        openmetrics = reply_format.openmetrics
         with _without_garbage_collection():
             events = self._renderer.render(self._events(), openmetrics=openmetrics)
             process = self._renderer.render_process(openmetrics=openmetrics)
@@ -36,6 +63,33 @@ class Responder:
     def _render_servers(self, pending: PendingReads, *, openmetrics: bool) -> Iterator[bytes]:
         """Wait for the servers, once the first piece is needed, and yield their families as text."""
         yield from self._renderer.render(self._scrape.group(pending.wait()), openmetrics=openmetrics)
+
+
+class _Turns:
+    """Has one body made at a time. Whoever waited meanwhile shares a body that was begun after he came."""
+
+    def __init__(self) -> None:
+        self._lock, self._turn = threading.Lock(), threading.Lock()
+        self._moments = count()
+        self._waiting = 0
+        self._shared: dict[Format, tuple[int, bytes]] = {}  # when it was begun, and the body
+
+    def make(self, reply_format: Format, make: Callable[[], bytes]) -> bytes:
+        """Return a body of a format, made by ``make`` if need be."""
+        with self._lock:
+            came = next(self._moments)
+            self._waiting += 1
+        with self._turn:
+            with self._lock:
+                self._waiting -= 1
+                begun = next(self._moments)
+            shared_since, body = self._shared.get(reply_format, (-1, b""))
+            if shared_since < came:
+                body = make()
+                self._shared[reply_format] = begun, body
+            if not self._waiting:
+                self._shared.clear()
+        return body
 
 
 @contextmanager

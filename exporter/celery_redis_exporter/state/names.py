@@ -160,7 +160,7 @@ class Names:
         return None if task is None or shown_queue is None else (task, shown_queue)
 
     def _add(self, name: str, queue: str) -> TaskSeries:
-        if self._pairs_left <= 0 and (name, queue) != (OVERFLOW, OVERFLOW):
+        if (self._pairs_left <= 0 or self._store.is_full) and (name, queue) != (OVERFLOW, OVERFLOW):
             self._store.refuse(rows.TASKS)
             overflow = self.by_name.get(OVERFLOW)  # also a task that somebody called so, on a queue of its own
             found = overflow and overflow.queues.get(OVERFLOW)

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.state.series import Store
-from celery_redis_exporter.state.task import MOST_AT_ONCE, Run, Task, Worker
+from celery_redis_exporter.state.task import MOST_AT_ONCE, Run, Task, UncertainEnd, Worker
 from celery_redis_exporter.state.tracking import Tracking
 
 CERTAIN_SECONDS = 5.0
+MOST_UNCERTAIN = 10_000
+"""Ends of one worker that may still be corrected; the oldest of more is taken for certain."""
 UNCERTAIN_SECONDS = 15.0
 """Enough for two heartbeats at five seconds each. A worker without heartbeats sends no later time stamp."""
 
@@ -79,6 +81,20 @@ class Runs:
         """Count runs or tasks that are given up."""
         if count:
             self._store.scalar(internals.TASKS_EVICTED, reason).value += count
+
+
+def count_later(uuid: str, end: UncertainEnd) -> None:
+    """Count an end in a moment, unless an event corrects it; an earlier one of the task is certain now."""
+    uncertain = end.run.worker.uncertain
+    if uuid in uncertain or len(uncertain) >= MOST_UNCERTAIN:
+        uncertain.pop(uuid if uuid in uncertain else next(iter(uncertain))).count()
+    uncertain[uuid] = end
+
+
+def corrected(worker: Worker, uuid: str, kind: str) -> UncertainEnd | None:
+    """Return the end that this worker reported a moment ago as another one, which an event of a ``kind`` corrects."""
+    end = worker.uncertain.get(uuid)
+    return worker.uncertain.pop(uuid) if end is not None and end.corrected_by == kind else None
 
 
 def forget(task: Task) -> None:

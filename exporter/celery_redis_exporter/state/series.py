@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import inf
 from typing import Any, Generic, TypeVar
 
 from celery_redis_exporter.catalog import OVERFLOW, Kind, Metric
@@ -19,6 +20,11 @@ from celery_redis_exporter.clock import Clock, SystemClock
 from celery_redis_exporter.records.samples import Distribution, Exemplar, Family
 from celery_redis_exporter.records.static_labels import StaticLabels
 
+NUMBER_BYTES = 30
+"""Of a line of a response besides names and values of labels: quotes, braces, the number."""
+FULL_BYTES = 64 * 1024
+"""Text of a task or a worker, about; with less left none is added."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewSeries:
@@ -27,7 +33,7 @@ class NewSeries:
     A counter or histogram is shown as 0 for ``zero_first`` seconds, so that Prometheus has a 0 to compare the first
     event with: ``increase()`` sees nothing of what a series held when it was first scraped. ``exemplars`` says whether
     histograms remember tasks; ``labels`` come behind those of the metric; ``by_worker`` are metrics that get the
-    label of the worker as their last own one.
+    label of the worker as their last own one. ``most_bytes`` is what the text of all series of a store may have.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -35,6 +41,15 @@ class NewSeries:
     exemplars: bool = False
     labels: StaticLabels = field(default_factory=StaticLabels)
     by_worker: frozenset[Metric] = frozenset()
+    most_bytes: float = inf
+
+
+@dataclass(slots=True)
+class TextBudget:
+    """Bytes of text that the series of a store add to a response, and those that they may add."""
+
+    most: float
+    used: int = 0
 
 
 class Series:
@@ -145,9 +160,14 @@ S = TypeVar("S", Series, Histogram)
 
 
 class Children(Generic[S]):
-    """The series of one metric, bounded: those over the bound share one whose open labels are OVERFLOW."""
+    """The series of one metric, bounded: those over a bound share one whose open labels are OVERFLOW.
 
-    def __init__(self, metric: Metric, make: Callable[[tuple[str, ...]], S], limit: int, new: NewSeries) -> None:
+    There are ``limit`` of them at most, and no more than ``budget`` has bytes for.
+    """
+
+    def __init__(
+        self, metric: Metric, make: Callable[[tuple[str, ...]], S], limit: int, new: NewSeries, budget: TextBudget
+    ) -> None:
         self.origin = metric
         self.metric = replace(metric, labels=(*metric.labels, WORKER)) if metric in new.by_worker else metric
         self.series: dict[tuple[str, ...], S] = {}
@@ -157,6 +177,9 @@ class Children(Generic[S]):
         self._make: Callable[[tuple[str, ...]], S] = make
         self._limit = limit
         self._new = new
+        self._budget = budget
+        self._lines = len(metric.buckets) + 3 if metric.kind is Kind.HISTOGRAM else 1
+        self._line_bytes = len(metric.name) + sum(map(len, self.metric.label_names)) + NUMBER_BYTES
         self._shown = new.labels.extend(self.metric)
         self._young: dict[S, float] = {}  # those still shown as 0, and since when; the oldest first
         self._rows: list[S] = []
@@ -167,11 +190,14 @@ class Children(Generic[S]):
         series = self.series.get(labels)
         if series is not None:
             return series
-        if len(self.series) >= self._limit and labels:
+        cost = self._cost(labels)
+        if labels and (len(self.series) >= self._limit or self._budget.used + cost > self._budget.most):
             self.refused += 1
             pairs = zip(self.metric.labels, labels, strict=True)
             labels = tuple(value if label.closed else OVERFLOW for label, value in pairs)
+            cost = self._cost(labels)
         if labels not in self.series:
+            self._budget.used += cost
             self.series[labels] = self._bear(labels, make or self._make)
             self._outdated = True
         return self.series[labels]
@@ -181,7 +207,12 @@ class Children(Generic[S]):
         gone = self.series.pop(labels, None) is not None
         if gone:
             self._outdated = True
+            self._budget.used -= self._cost(labels)
         return gone
+
+    def _cost(self, labels: tuple[str, ...]) -> int:
+        """Return about how many bytes a series adds to a response."""
+        return self._lines * (self._line_bytes + sum(map(len, labels)))
 
     def copied(self, *, whole: bool) -> Family:
         """Return the series with their values at this moment.
@@ -236,6 +267,7 @@ class Store:
         new: NewSeries = NewSeries(),  # immutable
     ) -> None:
         kind = self._kind = ExemplarHistogram if new.exemplars else Histogram
+        budget = self._budget = TextBudget(new.most_bytes)
         self.lock = threading.Lock()
         self._scalars: dict[Metric, Children[Series]] = {}
         self._histograms: dict[Metric, Children[Histogram]] = {}
@@ -243,9 +275,9 @@ class Store:
         for metric in metrics:
             if metric.kind is Kind.HISTOGRAM:
                 make = partial(kind, bounds=buckets.get(metric.name, metric.buckets))
-                self._order.append(self._histograms.setdefault(metric, Children(metric, make, limit, new)))
+                self._order.append(self._histograms.setdefault(metric, Children(metric, make, limit, new, budget)))
             else:
-                self._order.append(self._scalars.setdefault(metric, Children(metric, Series, limit, new)))
+                self._order.append(self._scalars.setdefault(metric, Children(metric, Series, limit, new, budget)))
 
     def scalar(self, metric: Metric, *labels: str) -> Series:
         """Give the counter or gauge with these label values; a new one is 0."""
@@ -254,6 +286,15 @@ class Store:
     def histogram(self, metric: Metric, *labels: str, bounds: tuple[float, ...] | None = None) -> Histogram:
         """Give the histogram with these label values; a new one is empty, with ``bounds`` of its own if given."""
         return self._histograms[metric].child(labels, partial(self._kind, bounds=bounds) if bounds else None)
+
+    def text_bytes(self) -> float:
+        """Return about how many bytes the text of all series has."""
+        return self._budget.used
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is room for a few more series at most."""
+        return self._budget.used > self._budget.most - FULL_BYTES
 
     def refuse(self, metric: Metric) -> None:
         """Count a series that a caller folded into its own overflow."""

@@ -37,8 +37,6 @@ from celery_redis_exporter.state.workers import Workers
 E = TypeVar("E", TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked)
 W = TypeVar("W", TaskReceived, TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked, TaskCancelled)
 
-MOST_UNCERTAIN = 10_000
-"""Ends of one worker that may still be corrected; the oldest of more is taken for certain."""
 SOFT_SIGNALS = frozenset((10, 30, "10", "30", "SIGUSR1", "USR1"))
 """What task-revoked calls SIGUSR1, the signal of the soft time limit: its number on Linux and macOS, or its name."""
 
@@ -86,7 +84,8 @@ class Tasks:
         if task is not None and publication is not None:
             self._complete(task, publication, event, eta)
         elif task is None or event.timestamp > task.forgotten:
-            publication = Publication(event.name, event.retries, series, event.timestamp, event.timestamp, eta)
+            own = name.name if name.name == event.name else event.name  # one text for all tasks of a name
+            publication = Publication(own, event.retries, series, event.timestamp, event.timestamp, eta)
             publication.publish()
             if task is None:
                 self._matching.track(event.uuid, publication, self.now)
@@ -158,7 +157,8 @@ class Tasks:
         if run is None:
             return
         if event.runtime is None:
-            self._count_later(event, run, "task-revoked", partial(self._count_success, run, event))
+            end = UncertainEnd(run, "task-revoked", event.timestamp, self.now, partial(self._count_success, run, event))
+            runs.count_later(event.uuid, end)
         else:
             self._count_success(run, event)
 
@@ -175,7 +175,9 @@ class Tasks:
                 return
             publication = Publication(name, 0, self.names.series(name, queue), event.timestamp, awaits_sent=True)
             self._matching.track(event.uuid, publication, self.now)
-        rejected = self._corrected(event, "task-failed") if exception != "Reject" else None
+        rejected = (
+            runs.corrected(self._worker(event.hostname), event.uuid, "task-failed") if exception != "Reject" else None
+        )
         if rejected is not None:
             run: Run | None = rejected.run
         else:
@@ -225,7 +227,8 @@ class Tasks:
             if run is not None:
                 run.count_rejected()
         elif run is not None:
-            self._count_later(event, run, "task-failed", run.count_rejected)
+            end = UncertainEnd(run, "task-failed", event.timestamp, self.now, run.count_rejected)
+            runs.count_later(event.uuid, end)
 
     def fold_revoked(self, event: TaskRevoked) -> None:
         """Fold task-revoked, of a running task or of one that never started.
@@ -425,21 +428,6 @@ class Tasks:
             return
         self._store.scalar(internals.TASKS_UNMATCHED, held.kind).value += 1
 
-    def _count_later(
-        self, event: TaskRejected | TaskSucceeded, run: Run, corrected_by: str, count: Callable[[], None]
-    ) -> None:
-        """Count an end in a moment, unless an event corrects it; an earlier one of the task is certain now."""
-        uncertain = run.worker.uncertain
-        if event.uuid in uncertain or len(uncertain) >= MOST_UNCERTAIN:
-            uncertain.pop(event.uuid if event.uuid in uncertain else next(iter(uncertain))).count()
-        uncertain[event.uuid] = UncertainEnd(run, corrected_by, event.timestamp, self.now, count)
-
-    def _corrected(self, event: TaskFailed | TaskRevoked, kind: str) -> UncertainEnd | None:
-        """Return the end that this worker reported a moment ago as another one."""
-        uncertain = self._worker(event.hostname).uncertain
-        end = uncertain.get(event.uuid)
-        return uncertain.pop(event.uuid) if end is not None and end.corrected_by == kind else None
-
     def _end(self, event: E, kind: str, fold: Callable[[E], None], started_at: float | None = None) -> Run | None:
         """Enter the end of an execution; None if it can't be counted, or not yet."""
         worker = self._known_workers.get(event.hostname)
@@ -486,7 +474,7 @@ class Tasks:
     def _end_revoked(self, event: TaskRevoked) -> Run | None:
         """Enter the end of a task that was revoked. Unless it was terminated it never started."""
         if event.terminated:
-            corrected = self._corrected(event, "task-revoked")
+            corrected = runs.corrected(self._worker(event.hostname), event.uuid, "task-revoked")
             return corrected.run if corrected is not None else self._end(event, "task-revoked", self.fold_revoked)
         worker = self._worker(event.hostname)
         task = self._known(event, "task-revoked", self.fold_revoked, worker)

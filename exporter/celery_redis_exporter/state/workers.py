@@ -84,7 +84,7 @@ class Workers:
         """Give the worker of this name, a new one as online; over the bound all share one that is not shown."""
         worker = self.by_name.get(name)
         if worker is None:
-            if len(self.by_name) >= self._limits.count:
+            if len(self.by_name) >= self._limits.count or self._store.is_full:
                 return self._overflow
             worker = Worker(name, self._clock.monotonic(), self._patience(name))
             self._expect_answers(worker)

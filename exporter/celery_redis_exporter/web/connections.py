@@ -16,6 +16,8 @@ from typing import Any, cast
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from celery_redis_exporter.web.bodies import GIVE_UP, PIECE_BYTES
+
 REQUEST_TIMEOUT = 30.0
 """Seconds in which a client must have sent a request that it began (or the first one, after connecting)."""
 HANDSHAKE_TIMEOUT = 10.0
@@ -119,6 +121,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Begin to wait for a request."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=PIECE_BYTES)
         self.flow: _Flow = _Flow(transport)
         self._limit.end_handshake(transport)
         admits = getattr(transport.get_extra_info("sslcontext"), "admits", None)
@@ -164,6 +167,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer; the head was short enough."""
+        cast("dict[str, Any]", self.scope)[GIVE_UP] = self.transport.abort
         super().on_headers_complete()
         self._head_bytes = 0
         self._limit.enter(self)

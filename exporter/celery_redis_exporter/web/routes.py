@@ -7,6 +7,7 @@ event loop only passes bytes. Never knows what a metric is.
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from celery_redis_exporter.errors import ConfigError, ExporterError
+from celery_redis_exporter.web.bodies import MOST_BYTES, PieceByPiece
 from celery_redis_exporter.web.page import content_security_policy
 
 SCRAPE_THREADS = 8
@@ -28,6 +30,8 @@ PAGE_THREADS = 4
 HEALTH_THREADS = 1
 MAX_WAITING = 128
 """Requests in one pool, running or waiting; one more is answered 503 at once instead of growing a queue."""
+MAX_WAITING_PER_CLIENT = 64
+"""The same from one address, so that nobody takes every place."""
 
 HEALTHY_PATH = "/-/healthy"
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -76,24 +80,29 @@ class Pool:
     def __init__(self, name: str, threads: int, max_waiting: int = MAX_WAITING) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._max_waiting = max_waiting
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()  # by the client's address
 
-    async def run(self, call: Callable[[], T]) -> T:
-        """Run ``call`` in a thread; raise OverloadError if too many requests wait already."""
-        if self._waiting >= self._max_waiting:
+    async def run(self, call: Callable[[], T], client: str = "") -> T:
+        """Run ``call`` in a thread; raise OverloadError if too many requests wait already, of all or of a client."""
+        if self._waiting.total() >= self._max_waiting or self._waiting[client] >= MAX_WAITING_PER_CLIENT:
             raise OverloadError("too many requests at once")
-        self._waiting += 1
+        self._waiting[client] += 1
         future = asyncio.get_running_loop().run_in_executor(self._executor, call)
         # At the call's own end, not the request's: a client that hangs up leaves its call running.
-        future.add_done_callback(self._count_down)
+        future.add_done_callback(lambda _: self._count_down(client))
         return await future
 
-    def _count_down(self, _: object) -> None:
-        self._waiting -= 1
+    def _count_down(self, client: str) -> None:
+        self._waiting[client] -= 1
+        if not self._waiting[client]:
+            del self._waiting[client]
 
 
-def build_app(handlers: Handlers, telemetry_path: str) -> ASGIApp:
-    """Build the application; raise ConfigError for a path that can't be served."""
+def build_app(handlers: Handlers, telemetry_path: str, most_bytes: int = MOST_BYTES) -> ASGIApp:
+    """Build the application; raise ConfigError for a path that can't be served.
+
+    ``most_bytes`` is what the bodies that are being sent may have together.
+    """
     if not telemetry_path.startswith("/") or set(telemetry_path) & set("{}?#"):
         raise ConfigError(f"web.telemetry-path {telemetry_path}: must start with / and hold none of {{}}?#")
     scrapes, pages = Pool("web-scrape", SCRAPE_THREADS), Pool("web-page", PAGE_THREADS)
@@ -115,7 +124,7 @@ def build_app(handlers: Handlers, telemetry_path: str) -> ASGIApp:
         is_scrape = scope["type"] == "http" and scope["path"] == telemetry_path and scope["method"] == "GET"
         await (metrics if is_scrape else others)(scope, receive, send)
 
-    return app
+    return PieceByPiece(app, most_bytes)
 
 
 def read_scrape_timeout(value: str) -> float | None:
@@ -138,11 +147,16 @@ class Metrics:
         """Answer one."""
         accept, accept_encoding, timeout = read_headers(scope["headers"])
         try:
-            reply = await self._pool.run(partial(self._answer, accept, accept_encoding, timeout))
+            reply = await self._pool.run(partial(self._answer, accept, accept_encoding, timeout), _client(scope))
         except (ExporterError, asyncio.CancelledError) as error:
             await _refuse(error)(scope, receive, send)
             return
         await _send_reply(reply, send)
+
+
+def _client(scope: Scope) -> str:
+    """Return the address of a request's client, empty where there is none."""
+    return (scope.get("client") or ("",))[0]
 
 
 async def _send_reply(reply: MetricsReply, send: Send) -> None:
@@ -175,8 +189,8 @@ async def _answer_refusal(_: Request, error: Exception) -> Response:
 
 
 def _answer_verdict(judge: Callable[[], tuple[bool, str]], pool: Pool) -> RouteHandler:
-    async def answer(_: Request) -> Response:
-        good, reason = await pool.run(judge)
+    async def answer(request: Request) -> Response:
+        good, reason = await pool.run(judge, _client(request.scope))
         return PlainTextResponse(f"{reason}\n", 200 if good else 503, NO_STORE)
 
     return _guard(answer)
@@ -186,15 +200,16 @@ def _answer_home(handlers: Handlers, pool: Pool) -> RouteHandler:
     headers = NO_STORE | {"Content-Security-Policy": content_security_policy(), "Referrer-Policy": "no-referrer"}
 
     async def answer(request: Request) -> Response:
-        page = await pool.run(partial(handlers.home, request.query_params))
+        page = await pool.run(partial(handlers.home, request.query_params), _client(request.scope))
         return HTMLResponse(page, headers=headers)
 
     return _guard(answer)
 
 
 def _answer_status(handlers: Handlers, pool: Pool) -> RouteHandler:
-    async def answer(_: Request) -> Response:
-        return Response(await pool.run(handlers.status), headers=NO_STORE, media_type="application/json")
+    async def answer(request: Request) -> Response:
+        facts = await pool.run(handlers.status, _client(request.scope))
+        return Response(facts, headers=NO_STORE, media_type="application/json")
 
     return _guard(answer)
 

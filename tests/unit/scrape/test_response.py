@@ -1,7 +1,9 @@
 """The response to a scrape: both parts in one body, and the garbage collector as it was."""
 
 import gc
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import pytest
@@ -11,8 +13,9 @@ from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
 from celery_redis_exporter.exposition.families import SampleGrouper
 from celery_redis_exporter.records.samples import Family, Sample
-from celery_redis_exporter.scrape.response import Responder
+from celery_redis_exporter.scrape.response import LARGE_BYTES, Responder
 from celery_redis_exporter.scrape.scrape import Scrape
+from tests.support.waiting import eventually
 
 TEXT = negotiate("", "")
 
@@ -77,3 +80,54 @@ def test_the_garbage_collector_is_off_meanwhile(switch: Callable[[], None]) -> N
     finally:
         gc.enable()
     assert [False, False] == scrape.collecting
+
+
+class SlowRenderer(Renderer):
+    """Renders one body at a time, when it is let; counts how many at once and in all."""
+
+    def __init__(self) -> None:
+        super().__init__(ProcessMetrics({}))
+        self.begun = threading.Semaphore(0)
+        self.let = threading.Semaphore(0)
+        self.at_once: list[int] = []
+        self._rendering = 0
+
+    def render_process(self, *, openmetrics: bool) -> bytes:
+        """Wait, and return the number of the body."""
+        self._rendering += 1
+        self.at_once.append(self._rendering)
+        self.begun.release()
+        assert self.let.acquire(timeout=20)
+        self._rendering -= 1
+        return f"# body {len(self.at_once)} {openmetrics}\n".encode()
+
+
+def test_large_bodies_are_made_one_at_a_time_and_shared() -> None:
+    """Of eight scrapes at once the first gets its own body; those that waited share one that was begun after them."""
+    renderer = SlowRenderer()
+    large = Responder(cast("Scrape", FakeScrape()), list, renderer, lambda: 2.0 * LARGE_BYTES)
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(large.respond, TEXT, 1.0)
+        assert renderer.begun.acquire(timeout=20)
+        others = [pool.submit(large.respond, TEXT, 1.0) for _ in range(6)]
+        other_format = pool.submit(large.respond, negotiate("application/openmetrics-text; version=1.0.0", ""), 1.0)
+        eventually(lambda: large._turns._waiting == 7)
+        for _ in range(3):
+            renderer.let.release()
+        bodies = {id(waiting.result(20)) for waiting in others}
+        assert 1 == len(bodies)
+        assert len({first.result(20), others[0].result(20), other_format.result(20)}) == 3
+    assert [1, 1, 1] == renderer.at_once
+    assert {} == large._turns._shared
+
+
+def test_small_bodies_are_made_at_once() -> None:
+    """Small scrapes do not wait for each other."""
+    renderer = SlowRenderer()
+    small = Responder(cast("Scrape", FakeScrape()), list, renderer)
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(small.respond, TEXT, 1.0) for _ in range(2)]
+        for _ in answers:
+            assert renderer.begun.acquire(timeout=20)
+            renderer.let.release()
+        assert all(answer.result(20) for answer in answers)

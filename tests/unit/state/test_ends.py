@@ -356,7 +356,7 @@ def test_an_id_that_was_retried_is_used_again(lab: Lab) -> None:
 
 def test_uncertain_ends_have_a_bound(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound the oldest uncertain end of a worker counts at once, and so does an earlier one of its task."""
-    monkeypatch.setattr("celery_redis_exporter.state.tasks.MOST_UNCERTAIN", 3)
+    monkeypatch.setattr("celery_redis_exporter.state.runs.MOST_UNCERTAIN", 3)
     for uuid in "abcde":
         run(lab, uuid)
         lab.rejected(uuid, 1)

@@ -1,5 +1,7 @@
 """The series store: bounds, overflow, copies."""
 
+from typing import cast
+
 import pytest
 
 from celery_redis_exporter.catalog import OVERFLOW, Metric, internals
@@ -192,3 +194,22 @@ def test_a_histogram_is_copied_when_it_was_observed() -> None:
     assert [[0], [Distribution([1, 0], 0.0, [("id", 0.0, 1.0), None])]] == [
         list(family.values) for family in store.collect(only=only)
     ]
+
+
+def test_the_text_of_all_series_is_bounded() -> None:
+    """What would make the text longer than its bound is folded, whatever its metric; what goes makes room."""
+    store = Store(METRICS, 10_000, {rows.TASK_WAIT.name: (1.0, 2.0)}, NewSeries(most_bytes=3_000))
+    store.histogram(rows.TASK_WAIT, "t" * 100, "q").observe(1)
+    before = store.text_bytes()
+    assert before > 5 * 100
+    for number in range(100):
+        store.scalar(rows.TASKS, f"{number}" * 50, "q", "success").value += 1
+    families = {family.metric.name: family for family in store.collect()}
+    shown = [series.labels for series in families[rows.TASKS.name].series]
+    assert (OVERFLOW, OVERFLOW, "success") == shown[-1]
+    assert 100 == sum(cast("list[float]", families[rows.TASKS.name].values))
+    assert store.text_bytes() < 3_000 + 1_000  # what the store adds about itself, and the others
+    for labels in shown:
+        store.discard(rows.TASKS, labels)
+    assert store.text_bytes() < before + 1_000
+    assert "fresh" == store.scalar(rows.TASKS, "fresh", "q", "success").labels[0]

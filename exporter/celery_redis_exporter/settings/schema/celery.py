@@ -57,6 +57,10 @@ class SeriesOptions(SettingsGroup):
     max_per_metric: v.Count = Field(
         20_000, description="Series per metric, and per metric of each server; the rest is folded into __overflow__."
     )
+    max_bytes: v.Bytes = Field(
+        10 * 1024 * 1024,
+        description="Text of all series of events in a response, such as 10MiB; the rest is folded into __overflow__.",
+    )
     ttl: v.PositiveSeconds = Field(
         86_400,
         description="Time without an event after which a task's series are removed; a queue is removed after this time "
@@ -71,5 +75,5 @@ class SeriesOptions(SettingsGroup):
 class TrackingOptions(SettingsGroup):
     """Tasks in flight, held to join their events."""
 
-    max_tasks: v.Count = Field(200_000, description="Tasks held.")
+    max_tasks: v.Count = Field(150_000, description="Tasks held; each takes about 700 bytes.")
     max_age: v.PositiveSeconds = Field(172_800, description="Time after which an unfinished task is forgotten.")

@@ -1,0 +1,153 @@
+"""Peak memory of the exporter under hostile names and clients, against the limit of the shipped deployment files.
+
+The limit is 256 MiB in compose, kustomize and the chart. What the kernel reports as the peak resident memory
+(``VmHWM``) must stay below 80 % of it.
+"""
+
+import json
+import re
+import socket
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from celery_redis_exporter.clock import SystemClock
+from tests.integration.conftest import Programs
+from tests.integration.exporters import Exporter
+from tests.integration.redis_servers import RedisServer
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.servers
+
+SHIPPED_MIB = 256
+MOST_MIB = SHIPPED_MIB * 8 // 10
+CHANNEL = "/0.celeryev/task.multi"
+DROPPED = "celery_exporter_series_dropped_total"
+QUIET = ("--celery.inspect-interval", "0")  # no worker is there to answer
+AT_ONCE = 300
+
+
+class Site:
+    """A broker and an exporter that hears it, with default bounds."""
+
+    def __init__(self, programs: Programs) -> None:
+        self.server: RedisServer = programs.redis(options=("--client-output-buffer-limit", "pubsub 0 0 0"))
+        self.exporter: Exporter = programs.listening(self.server, *QUIET)
+        self.published = 0
+
+    def publish(self, events: Iterator[dict[str, Any]]) -> None:
+        """Publish events in batches, and wait until all are folded."""
+        for batch in batches(events):
+            body = b64encode(json.dumps(batch).encode()).decode()
+            message = {"body": body, "content-encoding": "utf-8", "content-type": "application/json", "properties": {}}
+            self.server.command("PUBLISH", CHANNEL, json.dumps(message).encode())
+            self.published += len(batch)
+        eventually(self._is_heard, 60)
+        assert self.published == sum(self.values("celery_exporter_events_total").values())
+
+    def _is_heard(self) -> bool:
+        """Return whether nothing waits in the server, nor on the way."""
+        clients = self.server.command("CLIENT", "LIST", "TYPE", "pubsub").decode()
+        backlog = self.values("celery_exporter_event_backlog_bytes") if " omem=0 " in clients else {"": 1.0}
+        return backlog.get("", 0.0) == 0
+
+    def values(self, name: str) -> dict[str, float]:
+        """Return the values of a metric by its labels as text: parsing a body of 12 MiB takes longer than making it."""
+        found = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", self.exporter.get("/metrics").text, re.MULTILINE)
+        return {labels: float(value) for labels, value in found}
+
+    @property
+    def peak(self) -> int:
+        """The peak of the resident memory in MiB."""
+        status = Path(f"/proc/{self.exporter.process.pid}/status").read_text(encoding="utf-8")
+        kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(kilobytes) // 1024
+
+    def report(self, row: str) -> None:
+        """Print the peak, and check it."""
+        sys.stdout.write(f"{row}: peak of {self.peak} MiB\n")
+        assert self.peak <= MOST_MIB, row
+
+
+@pytest.fixture
+def site(programs: Programs) -> Site:
+    """Return a site."""
+    return Site(programs)
+
+
+def batches(events: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Yield lists of AT_ONCE events."""
+    batch: list[dict[str, Any]] = []
+    for event in events:
+        batch.append(event)
+        if len(batch) >= AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def failures(names: int, workers: int, length: int) -> Iterator[dict[str, Any]]:
+    """Yield the events of tasks that fail, each with a name of its own, on so many workers; names are that long."""
+    now = SystemClock().now()
+    for number in range(names):
+        name, worker = f"t{number}".ljust(length, "n"), f"w{number % workers}@{'h' * length}"
+        event = {"uuid": str(number), "hostname": worker, "timestamp": now}
+        if number < workers:
+            beat = {"active": 0, "processed": 0, "loadavg": [0, 0, 0], "sw_ident": "py-celery", "sw_ver": "5.6.0"}
+            yield {**event, "type": "worker-heartbeat", "pid": 1, "freq": 2.0, **beat}
+        yield {**event, "type": "task-sent", "name": name, "queue": f"q{number % 50}", "hostname": "c@h"}
+        yield {**event, "type": "task-received", "name": name}
+        yield {**event, "type": "task-started"}
+        yield {**event, "type": "task-failed", "exception": f"E{number % 30}('x')"}
+
+
+def scrape_at_once(exporter: Exporter, count: int) -> list[int]:
+    """Return the sizes of bodies that so many scrapers at once get."""
+    with ThreadPoolExecutor(count) as pool:
+        answers = [pool.submit(exporter.get, "/metrics") for _ in range(count)]
+        return [len(answer.result(60).body) for answer in answers]
+
+
+@pytest.mark.parametrize("length", [10, 400])
+def test_names_and_scrapers(site: Site, length: int) -> None:
+    """20,000 names, 10,000 workers, long names, eight scrapes of the largest body at once, and slow readers fit."""
+    site.publish(failures(20_000, 10_000, length))
+    assert site.values(DROPPED)['metric="celery_tasks_total"']
+    sizes = scrape_at_once(site.exporter, 8)
+    assert min(sizes) > 8 * 2**20
+    site.report(f"names of {length} characters, eight scrapes")
+    with ExitStack() as slow:
+        for _ in range(300):
+            client = slow.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.bind(("127.0.0.2", 0))
+            client.connect(("127.0.0.1", site.exporter.port))
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert 200 == site.exporter.get("/-/healthy").status
+        assert scrape_at_once(site.exporter, 1)[0] > 8 * 2**20
+        site.report(f"names of {length} characters, 300 slow readers")
+
+
+def test_tasks_in_flight(site: Site) -> None:
+    """More tasks than are held are executed at once: the bound holds, and what is forgotten is counted."""
+    now = SystemClock().now()
+
+    def running(count: int) -> Iterator[dict[str, Any]]:
+        for number in range(count):
+            event = {"uuid": str(uuid4()), "hostname": f"w{number % 50}@h", "timestamp": now}
+            yield {**event, "type": "task-sent", "name": "proj.tasks.of_some_length", "queue": "q"}
+            yield {**event, "type": "task-received", "name": "proj.tasks.of_some_length"}
+            yield {**event, "type": "task-started"}
+
+    site.publish(running(160_000))
+    assert 150_000 >= site.values("celery_exporter_tasks_tracked")[""] > 100_000
+    assert site.values("celery_exporter_tasks_evicted_total")['reason="count"'] >= 10_000
+    site.report("tasks in flight")
