@@ -218,3 +218,23 @@ def test_a_full_server_is_told(programs: Programs) -> None:
         client.config_set("maxclients", 100)
     eventually(exporter.hears, BACK_SECONDS)
     eventually(lambda: exporter.value("redis_up", redis="broker") == 1)
+
+
+def test_the_log_names_what_is_down(programs: Programs) -> None:
+    """A server that goes is one line with name and reason, its return another one; no failure is a success."""
+    server = programs.redis()
+    exporter = programs.listening(server)
+    exporter.metrics()
+    assert [] == exporter.lines("supervisor.source_works") + exporter.lines("server.up")
+    server.stop()
+    eventually(lambda: exporter.value("redis_up", redis="broker") == 0)
+    exporter.metrics()
+    server.start()
+    eventually(lambda: exporter.value("redis_up", redis="broker") == 1)
+    eventually(exporter.hears)
+    eventually(lambda: exporter.lines("events.resumed"))
+    assert "broker" == exporter.line("server.down")["server"]
+    assert exporter.line("server.down")["reason"] in {"closed", "refused"}
+    (up,) = exporter.lines("server.up")
+    assert ("broker", True) == (up["server"], up["after_seconds"] >= 0)
+    assert exporter.line("events.lost")["reason"] in {"closed", "refused"}

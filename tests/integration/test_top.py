@@ -164,6 +164,14 @@ def test_in_a_pipe(busy: tuple[str, Exporter]) -> None:
     assert narrow.stdout.isascii()
 
 
+@pytest.mark.parametrize("form", ["--once", "--json"])
+def test_nothing_there_is_no_success(form: str) -> None:
+    """Where no server answers, what was found is shown, and the exit code is 1."""
+    done = top(form, "--listen=0.5", "--broker-url", f"redis://127.0.0.1:{free_port()}/0")
+    assert 1 == done.returncode
+    assert "refused" in done.stdout
+
+
 @pytest.mark.parametrize("direct", [False, True], ids=["exporter", "redis"])
 def test_json(busy: tuple[str, Exporter], direct: bool) -> None:  # noqa: FBT001 -- a parameter of the test
     """JSON fits the schema, from an exporter and straight from Redis."""

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from celery_redis_exporter import __version__
-from celery_redis_exporter.errors import ConfigError, ExporterError
+from celery_redis_exporter.errors import ConfigError, ExporterError, suggest
 
 PROGRAM = "celery-redis-exporter"
 DONE, FAILED, WRONG = 0, 1, 2
@@ -72,7 +72,7 @@ Commands:
 {chr(10).join(f"  {name:<12}{command.help}" for name, command in COMMANDS.items())}
 
   --version   show the version
-  --help      show this help; behind a command, its flags
+  --help      show this help; behind a command, its flags (the same as help COMMAND)
 
 Start with: {PROGRAM} --broker-url redis://localhost:6379/0
 """
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments[:1] == ["--version"]:
         sys.stdout.write(f"{PROGRAM} {__version__}\n")
         return DONE
-    if arguments[:1] in (["--help"], ["-h"], ["help"]):
+    if arguments in (["--help"], ["-h"], ["help"]):
         sys.stdout.write(HELP)
         return DONE
     try:
@@ -115,8 +115,10 @@ def _command(arguments: list[str]) -> int:
     name, rest = "run", arguments
     if arguments and not arguments[0].startswith("-"):
         name, rest = arguments[0], arguments[1:]
+    if name == "help" and rest:
+        name, rest = rest[0], ["--help"]
     if name not in COMMANDS:
-        raise ConfigError(f"unknown command{_repeat(name)}; the commands are {', '.join(COMMANDS)}")
+        raise ConfigError(f"unknown command{_repeat(name)}{suggest(name, COMMANDS) or _list_commands()}")
     command = COMMANDS[name]
     if not command.takes_settings:
         return _runner(command)(rest)
@@ -142,6 +144,10 @@ def _runner(command: Subcommand) -> Callable[..., int]:
         for name in hidden:
             del sys.modules[name]
     return runner
+
+
+def _list_commands() -> str:
+    return f"; the commands are {', '.join(COMMANDS)}"
 
 
 def _repeat(name: str) -> str:

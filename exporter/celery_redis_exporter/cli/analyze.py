@@ -50,8 +50,9 @@ def run(argv: list[str]) -> int:
     if any(argument in {"-h", "--help"} for argument in argv):
         sys.stdout.write(HELP)
         return 0
-    flags, rest = _parse(argv)
-    settings, targets = _settings(rest, os.environ)
+    parser = _build_parser()
+    flags, rest = parser.parse_known_args(argv)
+    settings, targets = _settings(rest, os.environ, parser.flags)
     logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
     stop = threading.Event()
     stop_on_interrupt(stop)
@@ -75,7 +76,7 @@ def run(argv: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def _build_parser() -> Parser:
     parser = Parser("analyze")
     parser.add_argument("--db", type=_databases, default=())
     parser.add_argument("--max-keys", type=_count, default=0)
@@ -84,15 +85,17 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--largest", type=_count, default=10)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--no-progress", action="store_true")
-    return parser.parse_known_args(argv)
+    return parser
 
 
-def _settings(rest: Sequence[str], environ: Mapping[str, str]) -> tuple[Settings, tuple[RedisTarget, ...]]:
+def _settings(
+    rest: Sequence[str], environ: Mapping[str, str], own: Sequence[str]
+) -> tuple[Settings, tuple[RedisTarget, ...]]:
     """Read the settings; with a URL the one server that it names is looked at."""
     arguments = list(rest)
     url = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
     try:
-        settings = load([*arguments, *(["--broker-url", url] if url else [])], environ, PROGRAM)
+        settings = load([*arguments, *(["--broker-url", url] if url else [])], environ, PROGRAM, own)
     except UsageRequested as usage:  # pragma: no cover -- run has answered that
         raise ConfigError(str(usage)) from None
     targets = settings.redis_targets[: 1 if url else None]

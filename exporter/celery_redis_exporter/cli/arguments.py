@@ -20,9 +20,13 @@ class Parser(argparse.ArgumentParser):
         """Parse every argument; none may be left over."""
         found, left_over = self.parse_known_args(arguments)
         if left_over:
-            flags = [flag for action in self._actions for flag in action.option_strings]
-            self.error(unknown_argument(left_over[0], flags))
+            self.error(unknown_argument(left_over[0], self.flags))
         return found
+
+    @property
+    def flags(self) -> list[str]:
+        """The flags that this command has besides the settings."""
+        return [flag for action in self._actions for flag in action.option_strings]
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError with the command's name."""

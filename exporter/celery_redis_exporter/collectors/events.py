@@ -95,6 +95,7 @@ class EventCollector:
         self._beats = state.beats
         self._clock = clock
         self._deaf_since: float | None = None
+        self._lost_at = 0.0
         self._swept = clock.monotonic()
         self._stream_up = store.scalar(internals.STREAM_UP)
         self._gap = store.scalar(internals.STREAM_GAP)
@@ -158,6 +159,8 @@ class EventCollector:
                 self._count_gap()
                 self._deaf_since = None
                 self._workers.gap()
+                lost = round(self._clock.monotonic() - self._lost_at, 1)
+                log.info("events.resumed", after_seconds=lost, effect="what was published meanwhile is missed")
 
     def _note_dropped(self, count: int) -> None:
         if count:
@@ -170,7 +173,8 @@ class EventCollector:
         with self._store.lock:
             self._stream_up.value = 0
             if self.listening:
-                self._deaf_since = self._clock.monotonic()
+                self._deaf_since = self._lost_at = self._clock.monotonic()
+                log.warning("events.lost", reason=reason, effect="events are missed until the broker is back")
             self.listening = False
             self._store.scalar(internals.STREAM_RECONNECTS, reason).value += 1
 

@@ -24,6 +24,7 @@ Attempt = Callable[[Callable[[], None]], None]
 
 T = TypeVar("T")
 
+STARTING = "starting"
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 """Seconds between attempts; short, because a missed event is lost for good and an attempt costs little."""
@@ -38,7 +39,7 @@ class SupervisedThread:
         self, name: str, work: Work, attempt: Callable[[Callable[[], None]], None], stop: threading.Event
     ) -> None:
         self.name = name
-        self.trouble = "starting"
+        self.trouble = STARTING
         self._work = work
         self._attempt = attempt
         self._stop = stop
@@ -79,9 +80,9 @@ class SupervisedThread:
 
     def _works(self) -> None:
         self._pause = FIRST_PAUSE
-        if self.trouble:
+        if self.trouble not in {"", STARTING}:
             log.info("supervisor.source_works", source=self.name, after=self.trouble)
-            self.trouble = ""
+        self.trouble = ""
 
 
 class Supervisor:

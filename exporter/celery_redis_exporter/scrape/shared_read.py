@@ -12,10 +12,14 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
+import structlog
+
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.sources.refusals import Denial
+
+log = structlog.get_logger(__name__)
 
 Outcome = list[Sample] | SourceError
 """What a read led to. An error is a result like any other: raised in one thread after another, it would keep their
@@ -57,6 +61,7 @@ class SharedRead:
         self._future: Future[Outcome] | None = None  # of the latest read: requested, running or done
         self._requested: float | None = None  # the deadline of a read that has not begun
         self._began = -math.inf
+        self._down: tuple[str, float] | None = None  # the reason, and since when; None while it answers
         self.stopped = False
 
     def request(self, deadline: float) -> Future[Outcome]:
@@ -82,7 +87,9 @@ class SharedRead:
                 if deadline is None or future is None or self.stopped:
                     return
                 self._began = self._clock.monotonic()
-            self._finish(future, self._read(deadline))
+            outcome = self._read(deadline)
+            self._log(outcome)
+            self._finish(future, outcome)
 
     def stop(self) -> None:
         """Let ``run`` end after the read that it is in; whoever waits gets an error."""
@@ -97,6 +104,18 @@ class SharedRead:
             return self._attempt(partial(self.target.read, deadline))
         except SourceError as error:
             return error.bare()
+
+    def _log(self, outcome: Outcome) -> None:
+        """Write a line when the server stops to answer, for each new reason, and when it answers again."""
+        now, before = self._clock.monotonic(), self._down
+        if not isinstance(outcome, SourceError):
+            self._down = None
+            if before is not None:
+                log.info("server.up", server=self.target.name, after_seconds=round(now - before[1], 1))
+        elif not self.stopped:
+            self._down = outcome.reason, now if before is None else before[1]
+            if before is None or before[0] != outcome.reason:
+                log.warning("server.down", server=self.target.name, reason=outcome.reason, error=str(outcome))
 
     def _finish(self, future: Future[Outcome], outcome: Outcome) -> None:
         with self._changed:

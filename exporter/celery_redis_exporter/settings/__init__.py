@@ -29,11 +29,19 @@ class UsageRequested(Exception):  # noqa: N818 -- a request, not an error
     """``--help`` was among the arguments; ``str()`` of it is the help text."""
 
 
-def load(argv: Sequence[str], environ: Mapping[str, str], program: str = "celery-redis-exporter") -> Settings:
-    """Read the settings; raise ConfigError (one line, free of secrets) or UsageRequested."""
+def load(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    program: str = "celery-redis-exporter",
+    others: Sequence[str] = (),
+) -> Settings:
+    """Read the settings; raise ConfigError (one line, free of secrets) or UsageRequested.
+
+    ``others`` are flags that the command has besides these, for the suggestion of a right one.
+    """
     if not {"-h", "--help"}.isdisjoint(argv):
         raise UsageRequested(rows.render_help(program))
-    return reader.read(argv, environ)
+    return reader.read(argv, environ, others)
 
 
 def load_tree(tree: Mapping[str, Any]) -> Settings:

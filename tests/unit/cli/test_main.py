@@ -51,6 +51,19 @@ def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pyt
     ("argv", "message"),
     [
         (["--queues.mx=1"], "unknown flag --queues.mx; did you mean --queues.max?; see --help"),
+        (["chek"], "unknown command chek; did you mean check?"),
+        (["help", "analyse"], "unknown command analyse; did you mean analyze?"),
+        (["top", "--intervall=1"], "unknown flag --intervall; did you mean --interval?; see --help"),
+        (["check", "--listn=3"], "unknown flag --listn; did you mean --listen?; see --help"),
+        (["analyze", "--dutty=1"], "unknown flag --dutty; did you mean --duty?; see --help"),
+        (
+            ["check", "http://exporter:9808"],
+            "check tests servers, as in redis://localhost:6379/0; for an exporter's state use top URL",
+        ),
+        (
+            ["check", "redis://h/x"],
+            "--broker-url: has a database that is not a number of 0 or more, as in redis://localhost:6379/0",
+        ),
         (["frob"], f"unknown command frob; the commands are {', '.join(COMMANDS)}"),
         (
             ["redis://:SECRET@h"],
@@ -170,3 +183,13 @@ def test_no_command_repeats_a_secret(command: list[str], given: list[str], capsy
         given = [*given, "--nosuch=redis://:SECRET@h"]
     assert main([*command, *given]) == 2
     assert "CRET" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "run"])
+def test_help_and_the_flag_agree(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """``help COMMAND`` prints what ``COMMAND --help`` prints."""
+    codes = [main(argv) for argv in (["help", name], [name, "--help"])]
+    assert codes[0] == codes[1]
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert text[: len(text) // 2] == text[len(text) // 2 :]

@@ -95,3 +95,25 @@ def test_a_wrong_name_in_a_mapping_gets_the_nearest_one(tree: dict[str, object],
     with pytest.raises(ConfigError) as caught:
         load_tree(tree)
     assert message == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("cache=redis://h:1/0", {"cache": "redis://h:1/0"}),
+        ("cache=redis://:p=a@h:1/0, b=rediss://k/2,", {"cache": "redis://:p=a@h:1/0", "b": "rediss://k/2"}),
+        ('{"cache": {"url": "redis://h"}}', {"cache": "redis://h"}),
+    ],
+)
+def test_servers_by_name(text: str, urls: dict[str, str]) -> None:
+    """Servers may be given as name=URL, and as JSON where they need more options."""
+    servers = load(["--redis.servers", text], {}).redis.servers
+    assert urls == {name: server.url.get_secret_value() for name, server in servers.items()}
+
+
+@pytest.mark.parametrize("text", ["cache", "cache=", "=redis://h", "a=redis://h b=redis://k", "redis://:SECRET@h"])
+def test_wrong_servers(text: str) -> None:
+    """What is neither form is refused, and not repeated."""
+    with pytest.raises(ConfigError, match=r"^--redis.servers: ") as caught:
+        load(["--redis.servers", text], {})
+    assert "SECRET" not in str(caught.value)

@@ -109,7 +109,8 @@ def test_sentinels_of_a_named_server() -> None:
         (servers(cache={}), "(cache.url)"),
         (servers(cache={"url": "redis://x", "pasword": "SECRET"}), "(cache.pasword)"),
         (servers(cache={"url": "redis://x", "password_file": "/missing"}), "can't read /missing"),
-        ("--redis.servers=cache", "is not valid JSON"),
+        ("--redis.servers=cache", "must be name=URL pairs with commas between, or a JSON object"),
+        ("--redis.servers={cache", "is not valid JSON"),
         ("--broker-password-file=/missing", "broker_password_file: can't read /missing"),
         ("--result-backend-password-file=/missing", "there is no result_backend_url"),
         ("--redis.metrics=some", "'full', 'core' or 'off'"),
@@ -132,9 +133,9 @@ def test_a_password_file_of_another_broker_is_refused(tmp_path: Path) -> None:
     assert "broker_password_file: is for Redis; write the password of other brokers into broker_url" in message
 
 
-@pytest.mark.parametrize(("text", "message"), [("", "is empty"), ("a\nb\n", "has more than one line")])
+@pytest.mark.parametrize(("text", "message"), [("a\nb\n", "has more than one line")])
 def test_a_file_without_one_password(tmp_path: Path, text: str, message: str) -> None:
-    """An empty file, or one with something else in it, is refused instead of tried."""
+    """A file with something else in it is refused instead of tried."""
     file = tmp_path / "password"
     file.write_text(text)
     assert message in refusal(f"--broker-password-file={file}")
@@ -146,3 +147,15 @@ def test_a_file_without_one_password(tmp_path: Path, text: str, message: str) ->
 def test_bytes(text: str, expected: int) -> None:
     """Sizes are written as in redis.conf, whose units are powers of 1024."""
     assert expected == load([f"--redis.assumed-maxmemory={text}"], {}).redis.assumed_maxmemory
+
+
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_an_empty_password_file_is_no_password(tmp_path: Path, text: str) -> None:
+    """An empty file, as deployment files create it for a server without a password, stands for none."""
+    file = tmp_path / "password"
+    file.write_text(text)
+    (target,) = load([f"--broker-password-file={file}"], {}).redis_targets
+    assert target.credentials is not None
+    assert ("", "") == target.credentials()
+    file.write_text("word\n")
+    assert ("", "word") == target.credentials()

@@ -34,11 +34,12 @@ LISTEN_SECONDS = 6.0
 """Long enough for three heartbeats at Celery's default interval."""
 FINE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 HELP = f"""\
-usage: {PROGRAM} [flags]
+usage: {PROGRAM} [URL] [flags]
 
 Test the settings, the servers and what Celery sends, and say what mends it. Ends with 0, or with 1 if something
 failed, 2 if a setting is wrong, 130 if it was interrupted.
 
+  URL                 of the broker, as in redis://localhost:6379/0; the same as --broker-url
   --listen=6s         listen to events for this long; 0 leaves events and workers out
   --strict            end with 1 for a warning, too
   --json              print one JSON document and nothing else
@@ -48,7 +49,7 @@ What each finding means: exporter/celery_redis_exporter/cli/check/README.md. All
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Build the parser of the flags that are no settings."""
     parser = Parser("check")
     parser.add_argument("--listen", type=_duration, default=LISTEN_SECONDS)
@@ -62,8 +63,9 @@ def run(argv: list[str]) -> int:
     clock, stop = SystemClock(), threading.Event()
     stop_on_interrupt(stop)
     try:
-        flags, rest = build_parser().parse_known_args(argv)
-        settings = load(rest, os.environ, PROGRAM)
+        parser = build_parser()
+        flags, rest = parser.parse_known_args(argv)
+        settings = load(_with_url(rest), os.environ, PROGRAM, parser.flags)
         logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
         open_tls(settings.web_config, clock)
         checkup = Checkup(Exporter(settings, clock), flags.listen, stop)
@@ -77,6 +79,15 @@ def run(argv: list[str]) -> int:
         _print_json(found, clock, WRONG, interrupted=False)
         return WRONG
     return _show(checkup, flags)
+
+
+def _with_url(arguments: Sequence[str]) -> list[str]:
+    """Take a URL without a flag for the broker's."""
+    if not arguments or arguments[0].startswith("-"):
+        return list(arguments)
+    if arguments[0].startswith(("http://", "https://")):
+        raise ConfigError("check tests servers, as in redis://localhost:6379/0; for an exporter's state use top URL")
+    return ["--broker-url", *arguments]
 
 
 def findings(checkup: Checkup) -> Iterator[Finding]:

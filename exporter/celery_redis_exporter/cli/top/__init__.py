@@ -18,6 +18,8 @@ from celery_redis_exporter.cli.arguments import Parser
 from celery_redis_exporter.cli.top.look import Look
 from celery_redis_exporter.cli.top.source import Access, LocalSource, RemoteSource, Source
 from celery_redis_exporter.errors import ConfigError, ExporterError
+from celery_redis_exporter.records.report import Report
+from celery_redis_exporter.settings import load
 from celery_redis_exporter.status.tables import TABLES
 
 PROGRAM = "celery-redis-exporter top"
@@ -50,25 +52,26 @@ def run(argv: list[str]) -> int:
     if any(argument in {"-h", "--help"} for argument in argv):
         sys.stdout.write(HELP)
         return 0
-    flags, rest = build_parser().parse_known_args(argv)
+    parser = build_parser()
+    flags, rest = parser.parse_known_args(argv)
     sorts = _read_sorts(flags.sort)
     once = flags.once or flags.json or not sys.stdout.isatty()
-    source = _open_source(flags, rest, once=once)
+    source = _open_source(flags, rest, parser.flags, once=once)
     # Ctrl-C is the way out of a live screen: nothing went wrong.
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)
     try:
         if flags.json:
-            sys.stdout.write(encode(source.read()).decode() + "\n")
-            return 0
+            report = source.read()
+            sys.stdout.write(encode(report).decode() + "\n")
+            return _code_of(report)
         # rich takes a tenth of a second, which JSON does not need.
         from celery_redis_exporter.cli.top.live import show_live, show_once  # noqa: PLC0415 -- as above
 
         look = Look(wanted=flags.filter, sorts=sorts)
         if once:
-            show_once(source, look, colour=not flags.no_color)
-        else:
-            show_live(source, look, flags.interval, colour=not flags.no_color)
+            return _code_of(show_once(source, look, colour=not flags.no_color))
+        show_live(source, look, flags.interval, colour=not flags.no_color)
     except _LeavingError:
         return 0
     except ModuleNotFoundError as error:
@@ -80,6 +83,12 @@ def run(argv: list[str]) -> int:
     return 0
 
 
+def _code_of(report: Report) -> int:
+    """Return 1 if no server answers and no event is received: then a report without trouble says nothing."""
+    receives = any(check.check == "Event stream" and check.state == "ok" for check in report.checks)
+    return 0 if receives or any(server.up for server in report.redis) else 1
+
+
 class _LeavingError(ExporterError):
     """The user wants to leave."""
 
@@ -89,7 +98,7 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
     raise _LeavingError
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Give the parser of the flags that are top's own."""
     parser = Parser("top")
     parser.add_argument("--interval", type=_seconds, default=2.0)
@@ -105,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _open_source(flags: argparse.Namespace, rest: Sequence[str], *, once: bool) -> Source:
+def _open_source(flags: argparse.Namespace, rest: Sequence[str], own: Sequence[str], *, once: bool) -> Source:
     arguments = list(rest)
     if arguments and not arguments[0].startswith("-"):
         url = arguments.pop(0)
@@ -115,7 +124,8 @@ def _open_source(flags: argparse.Namespace, rest: Sequence[str], *, once: bool) 
     for name in ("user", "password_file", "ca_file"):
         if getattr(flags, name) is not None:
             raise ConfigError(f"top: --{name.replace('_', '-')} is for the URL of an exporter, which is missing")
-    return LocalSource(arguments, os.environ, PROGRAM, flags.listen if once else 0.0)
+    settings = load(arguments, os.environ, PROGRAM, own)
+    return LocalSource(settings, flags.listen if once else 0.0)
 
 
 def _read_sorts(given: Sequence[str]) -> dict[str, str]:

@@ -57,12 +57,13 @@ class Reader:
             self._stop.wait(self._interval)
 
 
-def show_once(source: Source, look: Look, *, colour: bool) -> None:
-    """Print one screen, whole; raise SourceError."""
+def show_once(source: Source, look: Look, *, colour: bool) -> Report:
+    """Print one screen, whole, and return what it shows; raise SourceError."""
     console = _console(colour=colour)
     report = source.read()
     for line in draw(report, look, _frame(console, source, height=None)):
         console.print(line, soft_wrap=True)
+    return report
 
 
 def show_live(source: Source, look: Look, interval: float, *, colour: bool) -> None:

@@ -7,7 +7,6 @@ import http.client
 import os
 import ssl
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
@@ -19,7 +18,7 @@ from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.errors import ConfigError, SourceError
 from celery_redis_exporter.records.report import Report
-from celery_redis_exporter.settings import Settings, load
+from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.settings.read.text_file import read_text
 
 PATH = "/api/v1/status"
@@ -103,14 +102,14 @@ class RemoteSource:
 
 
 class LocalSource:
-    """An exporter within this process, on the settings in ``arguments`` and the environment.
+    """An exporter within this process.
 
     The first report comes after ``listen`` seconds. Its log goes nowhere: the screen is not to be written on, and what
     fails is in the report. What the settings let an exporter do besides watching is left to the exporter.
     """
 
-    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], program: str, listen: float) -> None:
-        settings = _watching(load(arguments, environ, program))
+    def __init__(self, settings: Settings, listen: float) -> None:
+        settings = _watching(settings)
         self._log = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- closed by close()
         logs.configure("error", "json", self._log, secrets=lambda: settings.secrets)
         self._exporter = Exporter(settings, SystemClock())

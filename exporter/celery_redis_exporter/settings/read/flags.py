@@ -18,7 +18,8 @@ from celery_redis_exporter.settings.schema.rows import JSON_GROUPS, by_path, des
 class _Parser(argparse.ArgumentParser):
     """Raises ConfigError where argparse would print and exit."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: Sequence[str]) -> None:
+        self._others = others
         super().__init__(add_help=False, allow_abbrev=False, exit_on_error=False, argument_default=argparse.SUPPRESS)
 
     def read(self, args: Sequence[str]) -> argparse.Namespace:
@@ -28,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
             flag = (error.argument_name or "").partition("/")[0]
             raise ConfigError(_wrong_use(flag)) from None
         if rest:
-            raise ConfigError(_unknown(rest[0]))
+            raise ConfigError(_unknown(rest[0], self._others))
         _refuse_both(vars(known))
         return known
 
@@ -37,11 +38,14 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError("the flags can't be read; see --help")
 
 
-def read_flags(argv: Sequence[str]) -> dict[Path, Given]:
-    """Read the flags; raise ConfigError for an unknown flag, a missing value or a stray argument."""
+def read_flags(argv: Sequence[str], others: Sequence[str] = ()) -> dict[Path, Given]:
+    """Read the flags; raise ConfigError for an unknown flag, a missing value or a stray argument.
+
+    ``others`` are flags that the command has besides these, for the suggestion of a right one.
+    """
     source: CliSettingsSource[Any] = CliSettingsSource(
         Declared,
-        root_parser=_Parser(),
+        root_parser=_Parser(others),
         parse_args_method=_Parser.read,
         cli_parse_args=list(argv),
         cli_exit_on_error=False,
@@ -85,6 +89,6 @@ def _wrong_use(flag: str) -> str:
     return f"{flag}: needs a value, as in {flag}=VALUE"
 
 
-def _unknown(argument: str) -> str:
-    text = unknown_argument(argument, [row.flag for row in describe()])
+def _unknown(argument: str, others: Sequence[str] = ()) -> str:
+    text = unknown_argument(argument, [*(row.flag for row in describe()), *others])
     return f"{text}; see --help" if argument.startswith("-") else f"{text}; every setting is a flag, see --help"

@@ -26,9 +26,9 @@ from celery_redis_exporter.settings.urls.credentials import UrlFile
 WEB_CONFIG_FILE: Path = ("web", "config", "file")
 
 
-def read(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """Read the settings; raise ConfigError (one line, free of secrets)."""
-    flags, environment = read_flags(argv), read_environment(environ)
+def read(argv: Sequence[str], environ: Mapping[str, str], others: Sequence[str] = ()) -> Settings:
+    """Read the settings; raise ConfigError (one line, free of secrets). ``others`` are further flags of the command."""
+    flags, environment = read_flags(argv, others), read_environment(environ)
     celery, notes = read_celery(environ)
     above_file = environment | flags
     named = above_file.get(CONFIG_FILE)
@@ -57,7 +57,11 @@ def _build(given: dict[Path, Given], environ: Mapping[str, str], notes: tuple[st
     _check_masters(settings)
     _check_redbeat(settings, given)
     _check_files(settings)
-    found = (*_unused_parameters(settings), *_unused_options(settings, foreign), *_repeated(settings))
+    found = (
+        *_unused_parameters(settings),
+        *_unused_options(settings, foreign),
+        *_repeated(settings),
+    )
     web_file = settings.web.config.file
     web_config = read_web_config(web_file, given[WEB_CONFIG_FILE].written) if web_file else WebConfig()
     return settings.model_copy(update={"notes": (*notes, *found, *web_config.notes), "web_config": web_config})
@@ -84,7 +88,7 @@ def _check_redbeat(settings: Settings, given: Mapping[Path, Given]) -> None:
 
 
 def _check_files(settings: Settings) -> None:
-    """Refuse files of passwords that can't be read, or that nobody would read."""
+    """Refuse files of passwords that can't be read, or that nobody would read. An empty one is no password."""
     for target in settings.redis_targets:
         if target.credentials is not None:
             target.credentials()

@@ -12,9 +12,12 @@ from pydantic import AfterValidator, BeforeValidator
 from celery_redis_exporter.settings.schema import values as v
 from celery_redis_exporter.settings.schema.transport import SentinelOptions
 from celery_redis_exporter.settings.schema.values import SettingsGroup
+from celery_redis_exporter.settings.unique import unique
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 TAKEN = ("broker", "results")
+PAIR = re.compile(r"(?:^|,)\s*(?P<name>[^=,{}\s]+)=(?P<url>\S+?)(?=\s*(?:$|,\s*[^=,{}\s/?]+=\w+://))\s*")
+"""A server as ``name=URL``; a comma within a URL stays there."""
 
 
 class ServerOptions(SettingsGroup):
@@ -36,8 +39,19 @@ def _check_names(servers: Mapping[str, ServerOptions]) -> Mapping[str, ServerOpt
     return servers
 
 
-ServersByName = Annotated[dict[str, ServerOptions], BeforeValidator(v.parse_object), AfterValidator(_check_names)]
+def _parse_servers(value: object) -> object:
+    """Read a JSON object, or ``name=URL`` pairs with commas between."""
+    if not isinstance(value, str) or value.strip().startswith("{"):
+        return v.parse_object(value)
+    text = value.strip().rstrip(",")
+    found = list(PAIR.finditer(text))
+    if "".join(pair[0] for pair in found) != text or not found:
+        raise ValueError("must be name=URL pairs with commas between, or a JSON object")
+    return unique([(pair["name"], {"url": pair["url"]}) for pair in found])
+
+
+ServersByName = Annotated[dict[str, ServerOptions], BeforeValidator(_parse_servers), AfterValidator(_check_names)]
 SERVERS_HELP = (
-    "More Redis servers to read, by name, as JSON: "
+    "More Redis servers to read, by name: cache=redis://cache:6379, or with more options as JSON: "
     '{"cache": {"url": "rediss://reader@cache:6380", "password_file": "/run/secrets/cache"}}.'
 )

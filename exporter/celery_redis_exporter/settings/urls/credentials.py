@@ -45,13 +45,12 @@ class PasswordFile(SecretFile):
     """A file that holds a password."""
 
     def read(self) -> str:
-        """Give the password; raise ConfigError."""
+        """Give the password, empty where the file is: then there is none. Raise ConfigError."""
         password = self._line()
-        if not password:
-            raise ConfigError(f"{self.written}: {self.path} is empty; it must hold the password")
         if "\n" in password:
             raise ConfigError(f"{self.written}: {self.path} has more than one line; it must hold the password alone")
-        self.seen.note(password, quote(password, safe=""))
+        if password:
+            self.seen.note(password, quote(password, safe=""))
         return password
 
 
