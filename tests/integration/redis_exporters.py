@@ -1,10 +1,11 @@
 """Debian's redis_exporter as a process, beside which ours must say the same.
 
-Takes a server's port, gives what it says. Never configured beyond where it listens: its defaults are what is compared.
+Takes a server's port, gives what it says. Its defaults are what is compared, and what ``flags`` switch on.
 """
 
 import http.client
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 
 from tests.integration.conftest import Programs
@@ -17,11 +18,13 @@ PROGRAM = "prometheus-redis-exporter"
 class RedisExporter:
     """One redis_exporter, started and answering; ``up`` is what it says of the server."""
 
-    def __init__(self, programs: Programs, redis_port: int, up: int = 1) -> None:
+    def __init__(
+        self, programs: Programs, redis_port: int, up: int = 1, program: str = PROGRAM, flags: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         self._up = up
         address = f"-redis.addr=redis://127.0.0.1:{redis_port}"
-        programs.run(PROGRAM, address, f"-web.listen-address=127.0.0.1:{self.port}")
+        programs.run(program, address, f"-web.listen-address=127.0.0.1:{self.port}", *flags)
         eventually(self._answers)
 
     def text(self) -> str:

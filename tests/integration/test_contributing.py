@@ -160,7 +160,7 @@ def test_add_a_redis_metric(tree: Path, tmp_path: Path) -> None:
         process = Process([*command, *LISTEN], tmp_path / "exporter.log", {"PYTHONPATH": source_path(tree)})
         ending.callback(process.end)
         process.wait_for('"app.started"')
-        assert Exporter.of(process).value("redis_forks_total", redis="broker") == 1
+        assert Exporter.of(process).value("redis_instantaneous_ops_per_sec", redis="broker") is not None
 
 
 def test_add_an_alert(tree: Path) -> None:

@@ -6,15 +6,12 @@ Debian's version (1.45) is older than the one whose names we have, so ours is a 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from typing import NamedTuple
 
 import pytest
-import redis
 
 from tests.integration.conftest import Programs
-from tests.integration.exporters import Exporter, parse
 from tests.integration.redis_exporters import RedisExporter, is_installed
-from tests.integration.redis_servers import RedisServer
+from tests.integration.side_by_side import BUSY, QUIET, Key, Pair, make_traffic
 from tests.support.waiting import eventually
 
 pytestmark = [
@@ -22,9 +19,6 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(not is_installed(), reason="prometheus-redis-exporter is not on PATH"),
 ]
-
-QUIET = ("--queues.discovery-interval", "0", "--celery.inspect-interval", "0", "--redis.discovery-interval", "0")
-"""Flags of an exporter that does nothing between two scrapes."""
 
 NOT_COMPARED = {
     "redis_exporter_build_info": "what it is itself; ours is celery_exporter_build_info",
@@ -52,45 +46,6 @@ MOVING = {
     r"redis_exporter_(last_scrape_\w+|scrapes_total)": "each tells of its own scrapes",
 }
 """Values that may differ between two reads, and why; what only grows is held between a read before and one after."""
-
-Key = tuple[str, frozenset[tuple[str, str]]]
-
-
-class Said(NamedTuple):
-    """What an exporter says of one server: types by metric, values by name and labels, without the label redis."""
-
-    types: dict[str, str]
-    values: dict[Key, float]
-
-
-class Pair(NamedTuple):
-    """A server read by both."""
-
-    ours: Exporter
-    redis: str
-    theirs: RedisExporter
-
-    def said_by_us(self) -> Said:
-        """Scrape ours."""
-        text = self.ours.get().text
-        said = {}
-        for (name, labels), value in parse(text).items():
-            if ("redis", self.redis) in labels and name.startswith("redis_"):
-                # To Prometheus an empty label is none.
-                said[name, frozenset(label for label in labels if label[0] != "redis" and label[1])] = value
-        return Said(types_of(text), said)
-
-    def said_by_them(self) -> Said:
-        """Scrape theirs."""
-        text = self.theirs.text()
-        values = {key: value for key, value in parse(text).items() if key[0].startswith("redis_")}
-        return Said(types_of(text), {(name, frozenset(pair for pair in labels if pair[1])): value
-                                     for (name, labels), value in values.items()})  # fmt: skip
-
-
-def types_of(text: str) -> dict[str, str]:
-    """Give the types of all metrics that have samples."""
-    return dict(re.findall(r"^# TYPE (redis_\S+) (\S+)$", text, re.MULTILINE))
 
 
 def family(name: str) -> str:
@@ -128,28 +83,6 @@ def assert_equal(pair: Pair) -> set[str]:
         if not may_move(key[0]) and not first.get(key, value) <= value <= last[key]
     }
     return {name for name, _ in expected} | types.keys()
-
-
-def make_traffic(server: RedisServer) -> None:
-    """Leave something behind for every metric that traffic feeds."""
-    for db, name in ((0, "a"), (0, "b"), (3, "c")):
-        server.command("SET", name, "value", db=db)
-    server.command("SET", "d", "value", "EX", 1000)
-    server.command("GETSET", "a", "other")
-    server.command("LPUSH", "list", "x")
-    for words in (("LPUSH", "a", "x"), ("NOCOMMAND",), ("EVALSHA", "0" * 40, "0")):
-        with pytest.raises(redis.ResponseError):
-            server.command(*words)
-    server.command("DEBUG", "SLEEP", "0.02")
-    server.command("EVAL", "return 1", "0")
-    server.command("CONFIG", "SET", "slowlog-log-slower-than", "1000000")
-    server.command("CONFIG", "SET", "latency-monitor-threshold", "1000000")
-
-
-BUSY = (
-    "--enable-debug-command", "yes", "--slowlog-log-slower-than", "10000", "--latency-monitor-threshold", "10",
-    "--maxmemory", "100mb", "--databases", "20",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ redis_exporter shows every number of which the field begins with ``cluster_``; t
 """
 
 from celery_redis_exporter.catalog import labels as lb
-from celery_redis_exporter.catalog.metric import Info, Metric, gauge
+from celery_redis_exporter.catalog.metric import Info, Metric, counter, gauge
 from celery_redis_exporter.catalog.redis_fields import OK_WORDS
 
 MESSAGES = (
@@ -25,6 +25,11 @@ _FIELDS = (
     ("cluster_size", "Masters that serve slots."),
     ("cluster_current_epoch", "Epoch of the cluster."),
     ("cluster_my_epoch", "Epoch of this node."),
+    *(
+        (f"cluster_stats_{of}bytes_{way}", f"Bytes{what} {way} between nodes, on Valkey.")
+        for of, what in (("", ""), ("pubsub_", " of messages to subscribers"), ("module_", " of modules"))
+        for way in ("sent", "received")
+    ),
     *(
         (f"cluster_stats_messages_{kind}_{way}", f"Messages of the kind {kind} {way} between nodes.")
         for kind in MESSAGES
@@ -48,6 +53,13 @@ MESSAGES_RECEIVED = gauge(
     Info("CLUSTER INFO", "cluster_stats_messages_received", words=OK_WORDS),
 )
 
+LINKS_OVER_LIMIT = counter(
+    "redis_cluster_links_buffer_limit_exceeded_total",
+    "Links to other nodes that were freed for the size of their buffer.",
+    (lb.REDIS,),
+    Info("CLUSTER INFO", "total_cluster_links_buffer_limit_exceeded"),
+)
+
 ROWS: tuple[Metric, ...] = (
     CLUSTER_STATE,
     *(
@@ -56,4 +68,5 @@ ROWS: tuple[Metric, ...] = (
     ),
     MESSAGES_SENT,
     MESSAGES_RECEIVED,
+    LINKS_OVER_LIMIT,
 )

@@ -12,6 +12,20 @@ DB_KEYS_EXPIRING = gauge("redis_db_keys_expiring", "Keys with a time to live.", 
 OF_EMPTY_DATABASES = (DB_KEYS, DB_KEYS_EXPIRING)
 """Shown as 0 for databases that INFO leaves out because nothing is in them."""
 
+_BINS = (*_DB, lb.KEY_TYPE, lb.AT_LEAST)
+KEYS_BY_SIZE = gauge(
+    "redis_db_keys_by_size",
+    "Keys of a type whose value has at least so many bytes, and less than twice that, on Redis 8.",
+    _BINS,
+    Info("keysizes", "db*_distrib_*_sizes"),
+)
+KEYS_BY_ITEMS = gauge(
+    "redis_db_keys_by_items",
+    "Keys of a type that have at least so many elements, and less than twice that, on Redis 8.",
+    _BINS,
+    Info("keysizes", "db*_distrib_*_items"),
+)
+
 ROWS: tuple[Metric, ...] = (
     DB_KEYS,
     DB_KEYS_EXPIRING,

@@ -1,9 +1,9 @@
 """Redis metrics: dumps and the append-only file, from INFO persistence."""
 
 from celery_redis_exporter.catalog.metric import Metric
-from celery_redis_exporter.catalog.redis_fields import info_gauges
+from celery_redis_exporter.catalog.redis_fields import info_counters, info_gauges
 
-ROWS: tuple[Metric, ...] = info_gauges("persistence", (
+_GAUGES: tuple[Metric, ...] = info_gauges("persistence", (
     ("loading_dump_file", "loading", "1 while a dump is being loaded."),
     ("async_loading", "async_loading", "1 while a dump is being loaded and the old data still served."),
     ("rdb_changes_since_last_save", "rdb_changes_since_last_save", "Changes since the last dump."),
@@ -19,6 +19,8 @@ ROWS: tuple[Metric, ...] = info_gauges("persistence", (
     ("rdb_last_cow_size_bytes", "rdb_last_cow_size", "Memory copied during the last dump."),
     ("rdb_last_load_expired_keys", "rdb_last_load_keys_expired", "Keys left out as expired when the dump was loaded."),
     ("rdb_last_load_loaded_keys", "rdb_last_load_keys_loaded", "Keys loaded from the dump."),
+    ("rdb_saves_consecutive_failures", "rdb_saves_consecutive_failures",
+     "Dumps that failed since the last that did not."),
     ("aof_enabled", "aof_enabled", "1 if the append-only file is on."),
     ("aof_rewrite_in_progress", "aof_rewrite_in_progress", "1 while the append-only file is rewritten."),
     ("aof_rewrite_scheduled", "aof_rewrite_scheduled", "1 if a rewrite follows the running dump."),
@@ -36,6 +38,21 @@ ROWS: tuple[Metric, ...] = info_gauges("persistence", (
     ("aof_delayed_fsync", "aof_delayed_fsync", "Flushes of the append-only file that came late."),
     ("aof_last_bgrewrite_status", "aof_last_bgrewrite_status", "1 if the last rewrite succeeded."),
     ("aof_last_write_status", "aof_last_write_status", "1 if the last write to the append-only file succeeded."),
+    ("aof_rewrites_consecutive_failures", "aof_rewrites_consecutive_failures",
+     "Rewrites that failed since the last that did not."),
+    ("current_cow_size_bytes", "current_cow_size", "Memory copied during the running dump or rewrite."),
+    ("current_cow_peak_bytes", "current_cow_peak", "Peak of that."),
+    ("current_cow_size_age_seconds", "current_cow_size_age", "Age of that value."),
+    ("current_fork_percentage", "current_fork_perc", "How far the running dump or rewrite is, in percent."),
+    ("current_save_keys_processed", "current_save_keys_processed", "Keys that the running dump or rewrite has done."),
+    ("current_save_keys", "current_save_keys_total", "Keys that there were when it began."),
+    ("slot_migration_fork_in_progress", "slot_migration_fork_in_progress",
+     "1 while a forked process sends slots to another node, on Valkey."),
     ("module_fork_in_progress", "module_fork_in_progress", "1 while a module has a forked process."),
     ("module_fork_last_cow_size", "module_fork_last_cow_size", "Bytes copied during a module's last fork."),
 ))  # fmt: skip
+
+ROWS: tuple[Metric, ...] = (
+    *_GAUGES,
+    *info_counters("persistence", (("aof_rewrites_total", "aof_rewrites", "Rewrites of the append-only file."),)),
+)

@@ -8,8 +8,8 @@ shows on demand, is always shown. A label that a server does not know is empty, 
 not there: redis_exporter leaves ``valkey_version`` and its like out. Its metrics on itself are here as far as
 they say something of a server; the rest is ``celery_exporter_*``.
 
-Left out is what it gives on demand alone: INFO modules (``redis_search_*``, ``redis_bf_*``, ``redis_json_*``,
-``redis_module_info``) and Tile38's SERVER EXT, each another command on servers that are no Celery broker;
+Left out is what it gives on demand alone: metrics of single modules (``redis_search_*``, ``redis_bf_*``,
+``redis_json_*``) and Tile38's SERVER EXT, each another command on servers that are no Celery broker;
 CONFIG GET * (``redis_config_value``, ``redis_config_key_value``), which costs a server more than all the rest; single
 clients, streams, and scripts. A sentinel is asked where a master is, and not read as a server.
 """
@@ -50,6 +50,21 @@ TLS_CERTIFICATE = gauge(
     (lb.REDIS, lb.CERTIFICATE, lb.SERIAL),
     Info("tls", "tls_server_cert_serial, tls_client_cert_serial, tls_ca_cert_serial"),
 )
+MODULE_INFO = gauge(
+    "redis_module_info",
+    "1, with a module that is loaded in the labels.",
+    (lb.REDIS, lb.MODULE_NAME, lb.MODULE_VERSION, lb.MODULE_API, lb.MODULE_FILTERS, lb.MODULE_USED_BY, lb.MODULE_USING),
+    Info("modules", "module"),
+)
+_THREAD = (lb.REDIS, lb.THREAD)
+IO_THREAD_ROWS: tuple[Metric, ...] = (
+    gauge("redis_io_thread_clients", "Clients of a thread that reads and writes.", _THREAD,
+          Info("threads", "io_thread_*", "clients")),
+    counter("redis_io_thread_reads_total", "Reads from clients by a thread.", _THREAD,
+            Info("threads", "io_thread_*", "reads")),
+    counter("redis_io_thread_writes_total", "Writes to clients by a thread.", _THREAD,
+            Info("threads", "io_thread_*", "writes")),
+)  # fmt: skip
 _ENGINE = (lb.REDIS, lb.ENGINE, lb.MODULE, lb.ABI_VERSION)
 ENGINE_INFO = gauge(
     "redis_scripting_engine_info",
@@ -86,6 +101,7 @@ SERVER: tuple[Metric, ...] = info_gauges("server", (
     ("hz", "hz", "Times a second that the server looks after its background work."),
     ("configured_hz", "configured_hz", "The same as configured."),
     ("io_threads_active", "io_threads_active", "Whether threads read and write; the number of them on Valkey."),
+    ("clients_hz", "clients_hz", "Times a second that Valkey looks after its clients."),
     # KeyDB
     ("server_threads_total", "server_threads", "Threads that serve clients, on KeyDB."),
     ("long_lock_waits_total", "long_lock_waits", "Long waits for a lock, on KeyDB."),
@@ -113,6 +129,12 @@ CLIENTS: tuple[Metric, ...] = info_gauges("clients", (
     ("client_recent_max_input_buffer_bytes", "client_recent_max_input_buffer",
      "Largest input buffer of a client of late."),
 ))  # fmt: skip
+PAUSED: tuple[Metric, ...] = (
+    gauge("redis_paused", "1 while Valkey lets clients wait: writes, or everything.", (lb.REDIS,),
+          Info("clients", "paused_actions", words=(("none", 0.0), ("write", 1.0), ("all", 1.0)))),
+    gauge("redis_paused_timeout_seconds", "Time until that ends.", (lb.REDIS,),
+          Info("clients", "paused_timeout_milliseconds", divisor=1e3)),
+)  # fmt: skip
 
 OTHERS: tuple[Metric, ...] = (
     *info_gauges("cluster", (("cluster_enabled", "cluster_enabled", "1 in cluster mode."),)),
@@ -133,14 +155,15 @@ OTHERS: tuple[Metric, ...] = (
 )  # fmt: skip
 
 INFO_ROWS: tuple[Metric, ...] = (
-    *SERVER, *CLIENTS, *redis_memory.ROWS, *redis_persistence.ROWS, *redis_stats.ROWS, *redis_replication.ROWS,
+    *SERVER, *CLIENTS, *PAUSED, *redis_memory.ROWS, *redis_persistence.ROWS, *redis_stats.ROWS, *redis_replication.ROWS,
     *OTHERS, *redis_commands.ROWS, *redis_keyspace.ROWS,
 )  # fmt: skip
 """Rows that are decoded from a field of INFO by itself."""
 
 SPECIAL: tuple[Metric, ...] = (
-    UP, INSTANCE_INFO, START_TIME, *redis_replication.SPECIAL, *redis_commands.SPECIAL, TLS_CERTIFICATE, ENGINE_INFO,
-    *ENGINE_ROWS, LAST_SCRAPE_ERROR, LAST_SCRAPE_DURATION, CONNECT_TIME, SCRAPES,
+    UP, INSTANCE_INFO, START_TIME, *redis_replication.SPECIAL, *redis_commands.SPECIAL, TLS_CERTIFICATE, MODULE_INFO,
+    *IO_THREAD_ROWS, ENGINE_INFO, *ENGINE_ROWS, redis_keyspace.KEYS_BY_SIZE, redis_keyspace.KEYS_BY_ITEMS,
+    LAST_SCRAPE_ERROR, LAST_SCRAPE_DURATION, CONNECT_TIME, SCRAPES,
 )  # fmt: skip
 
 METRICS: tuple[Metric, ...] = (*SPECIAL, *INFO_ROWS, *redis_cluster.ROWS, *redis_config.ROWS)

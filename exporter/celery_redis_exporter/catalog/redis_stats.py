@@ -23,6 +23,18 @@ TRAFFIC = info_counters("stats", (
     ("total_writes_processed", "total_writes_processed", "Writes to clients."),
     ("io_threaded_reads_processed", "io_threaded_reads_processed", "Reads from clients by threads."),
     ("io_threaded_writes_processed", "io_threaded_writes_processed", "Writes to clients by threads."),
+    ("io_threaded_accept_processed_total", "io_threaded_accept_processed",
+     "Connections accepted by threads, on Valkey."),
+    ("io_threaded_poll_processed_total", "io_threaded_poll_processed", "Polls for events by threads, on Valkey."),
+    ("io_threaded_freed_objects_total", "io_threaded_freed_objects", "Objects freed by threads, on Valkey."),
+    ("io_threaded_prefetch_batches_total", "io_threaded_total_prefetch_batches",
+     "Batches of keys that were fetched ahead of their commands, on Valkey."),
+    ("io_threaded_prefetch_entries_total", "io_threaded_total_prefetch_entries",
+     "Keys that were fetched ahead of their commands, on Valkey."),
+    ("net_cluster_slot_import_bytes_total", "total_net_cluster_slot_import_bytes",
+     "Bytes read for slots that came from other nodes, on Valkey."),
+    ("net_cluster_slot_export_bytes_total", "total_net_cluster_slot_export_bytes",
+     "Bytes written for slots that went to other nodes, on Valkey."),
     ("client_query_buffer_limit_disconnections_total", "client_query_buffer_limit_disconnections",
      "Clients cut off at their query buffer limit."),
     ("client_output_buffer_limit_disconnections_total", "client_output_buffer_limit_disconnections",
@@ -47,6 +59,9 @@ TRAFFIC = info_counters("stats", (
 KEYS = info_counters("stats", (
     ("expired_keys_total", "expired_keys", "Keys expired."),
     ("expired_subkeys_total", "expired_subkeys", "Fields of hashes expired."),
+    ("expired_keys_active_total", "expired_keys_active", "Keys expired by the search for them, and not at an access."),
+    ("expired_subkeys_active_total", "expired_subkeys_active",
+     "Fields of hashes expired by the search for them, and not at an access."),
     ("expired_fields_total", "expired_fields", "Fields of hashes expired, on Valkey."),
     ("expired_time_cap_reached_total", "expired_time_cap_reached_count", "Searches for expired keys cut short."),
     ("expire_cycle_cpu_time_ms_total", "expire_cycle_cpu_milliseconds",
@@ -64,6 +79,16 @@ KEYS = info_counters("stats", (
     ("storage_provider_read_hits", "storage_provider_read_hits", "Reads that KeyDB's storage answered."),
     ("storage_provider_read_misses", "storage_provider_read_misses", "Reads that KeyDB's storage could not answer."),
 ))  # fmt: skip
+
+DEFRAGMENTATION = (
+    counter("redis_active_defrag_seconds_total", "Time in which memory was defragmented.", (lb.REDIS,),
+            Info("stats", "total_active_defrag_time", divisor=1e3)),
+    gauge("redis_current_active_defrag_seconds", "Time since defragmentation began; 0 at rest.", (lb.REDIS,),
+          Info("stats", "current_active_defrag_time", divisor=1e3)),
+)  # fmt: skip
+FORKS = counter(
+    "redis_forks_total", "Children forked, for dumps and rewrites.", (lb.REDIS,), Info("stats", "total_forks")
+)
 
 SLOW_COMMANDS = (
     counter("redis_slowlog_commands_duration_seconds_total", "Time of commands that came into the slow log.",
@@ -127,4 +152,14 @@ CPU = (
             (lb.REDIS, lb.THREAD), Info("cpu", "used_active_time_io_thread_*")),
 )  # fmt: skip
 
-ROWS: tuple[Metric, ...] = (*TRAFFIC, *KEYS, *SLOW_COMMANDS, *EVENT_LOOP, *GAUGES, LATEST_FORK, *CPU)
+ROWS: tuple[Metric, ...] = (
+    *TRAFFIC,
+    *KEYS,
+    *SLOW_COMMANDS,
+    *EVENT_LOOP,
+    *GAUGES,
+    *DEFRAGMENTATION,
+    FORKS,
+    LATEST_FORK,
+    *CPU,
+)

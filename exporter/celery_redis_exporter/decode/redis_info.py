@@ -36,6 +36,9 @@ _ALL_ROWS = index_rows(rows.INFO_ROWS)
 _ROWS = {field: found for field, found in _ALL_ROWS.items() if not field.endswith("*")}
 _REPLICA_ROWS = [row_of(redis_replication.CONNECTED_SLAVE_OFFSET), row_of(redis_replication.CONNECTED_SLAVE_LAG)]
 _ENGINE_ROWS = [row_of(metric) for metric in rows.ENGINE_ROWS]
+_IO_THREAD_ROWS = [row_of(metric) for metric in rows.IO_THREAD_ROWS]
+_BIN = re.compile(r"(\d{1,4})([KMGTPE]?)=(\d{1,18})(?:,|$)", re.ASCII)
+_BINS = {"": 1} | {unit: 1024**power for power, unit in enumerate("KMGTPE", 1)}
 _COMMAND, _SUMMARY = "cmdstat_", "latency_percentiles_usec_"
 _USAGE = re.compile(r"calls=(\d{1,19}),usec=(\d{1,19})(?:,|$)", re.ASCII).match
 _KEYSPACE = re.compile(rb"^# Keyspace", re.MULTILINE | re.IGNORECASE).search
@@ -111,6 +114,26 @@ def _decode_engine(reader: FieldReader, redis: str, _number: str, value: str) ->
     return [Sample(rows.ENGINE_INFO, labels, 1), *reader.parts(_ENGINE_ROWS, labels, parts)]
 
 
+def _decode_server_thread(reader: FieldReader, redis: str, thread: str, value: str) -> list[Sample]:
+    return reader.parts(_IO_THREAD_ROWS, (redis, thread), split_parts(value))
+
+
+def _decode_module(_reader: FieldReader, redis: str, _name: str, value: str) -> list[Sample]:
+    parts = split_parts(value)
+    labels = (redis, *(parts.get(name, "")[:LONGEST_LABEL] for name in rows.MODULE_INFO.label_names[1:]))
+    return [Sample(rows.MODULE_INFO, labels, 1)] if parts.get("name") else []
+
+
+def _decode_sizes(_reader: FieldReader, redis: str, name: str, value: str) -> list[Sample]:
+    """Decode ``db0_distrib_lists_items:1=3,2=1,4K=7``: how many lists have 1, 2 to 3, and 4,096 to 8,191 elements."""
+    database, _, kind, measure = name.split("_")
+    metric = redis_keyspace.KEYS_BY_ITEMS if measure == "items" else redis_keyspace.KEYS_BY_SIZE
+    return [
+        Sample(metric, (redis, database, kind, str(int(found[1]) * _BINS[found[2]])), int(found[3]))
+        for found in _BIN.finditer(value)
+    ]
+
+
 def _decode_certificate(_reader: FieldReader, redis: str, owner: str, serial: str) -> list[Sample]:
     return [Sample(rows.TLS_CERTIFICATE, (redis, owner, serial), 1)]
 
@@ -122,6 +145,9 @@ _GROUPS: tuple[tuple[str, Callable[[FieldReader, str, str, str], list[Sample]]],
     (r"slave(\d+)", _decode_replica),
     (r"engine_(\d+)", _decode_engine),
     (r"used_active_time_io_thread_(.+)", _decode_io_thread),
+    (r"io_thread_(\d+)", _decode_server_thread),
+    (r"(module)", _decode_module),
+    (r"(db\d+_distrib_[a-z]+_(?:items|sizes))", _decode_sizes),
     (r"tls_(server|client|ca)_cert_serial", _decode_certificate),
 )
 """Names of fields that exist several times, and what decodes them. The group of the pattern becomes an argument."""

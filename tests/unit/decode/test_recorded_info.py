@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.catalog.metric import Info
 from celery_redis_exporter.catalog.redis_fields import SIGNED
 from celery_redis_exporter.catalog.server_fields import REDIS_NAMES
 from celery_redis_exporter.decode.redis_info import decode_info
@@ -34,7 +35,7 @@ NAMES = [
 
 NUMBERED = re.compile(
     r"(cmdstat_|errorstat_|latency_percentiles_usec_|engine_\d|tls_\w+_cert_serial|used_active_time_io_thread_).*"
-    r"|(db|slave)\d+"
+    r"|(db|slave|io_thread_)\d+|db\d+_distrib_[a-z]+_(items|sizes)|module"
 )
 IN_LABELS = {
     "role", "redis_version", "redis_build_id", "redis_mode", "server_mode", "os", "maxmemory_policy", "tcp_port",
@@ -42,13 +43,15 @@ IN_LABELS = {
     "server_time_usec",
     "slave_read_only", "master_host", "master_port", "master_1_host", "master_1_port",
 }  # fmt: skip
+OURS = {metric.origin.fieldname for metric in CATALOG.values() if isinstance(metric.origin, Info)}
+"""Fields of metrics, those among them that redis_exporter has not."""
 OF_MASTERS = re.compile(r"master(_1)?_(link_status|last_io_seconds_ago|sync_in_progress)|slave_repl_offset")
 NOT_SHOWN = {
     # Told in other words, or by the build.
     "arch_bits", "atomicvar_api", "config_file", "executable", "features", "gcc_version", "listener0", "lru_clock",
     "mem_allocator", "monotonic_clock", "multiplexing_api", "process_supervised", "redis_git_dirty", "redis_git_sha1",
     "server_name", "dragonfly_version", "uptime_in_days", "master_replid2", "master_failover_state",
-    "used_memory_dataset_perc", "used_memory_peak_perc", "rss_overhead_bytes", "rss_overhead_ratio",
+    "used_memory_dataset_perc", "used_memory_peak_perc",
     *(f"{name}_human" for name in (
         "maxmemory", "total_system_memory", "used_memory", "used_memory_lua", "used_memory_peak", "used_memory_rss",
         "used_memory_scripts", "used_memory_vm_total",
@@ -56,11 +59,6 @@ NOT_SHOWN = {
     # Of a moment; the counters that they are made of are shown.
     "instantaneous_input_kbps", "instantaneous_input_repl_kbps", "instantaneous_ops_per_sec",
     "instantaneous_output_kbps", "instantaneous_output_repl_kbps",
-    # redis_exporter does not show them.
-    "aof_rewrites", "aof_rewrites_consecutive_failures", "current_active_defrag_time", "current_cow_peak",
-    "current_cow_size", "current_cow_size_age", "current_fork_perc", "current_save_keys_processed",
-    "current_save_keys_total", "db0_distrib_strings_sizes", "db3_distrib_lists_items", "expired_subkeys_active",
-    "io_thread_0", "mem_replica_full_sync_buffer", "total_active_defrag_time", "total_forks",
     # KeyDB
     "available_system_memory", "avg_lock_contention", "instantaneous_lock_contention", "master_global_link_status",
     "mvcc_depth", "storage_provider", "thread_0_clients", "thread_1_clients",
@@ -107,7 +105,7 @@ def test_every_field_of_redis_exporter_is_a_sample(name: str) -> None:
 @each_text
 def test_every_other_field_is_known(name: str) -> None:
     """A field that gives nothing is on the list above."""
-    shown = {row.field for row in NAMES} | IN_LABELS | REDIS_NAMES.keys()
+    shown = {row.field for row in NAMES} | OURS | IN_LABELS | REDIS_NAMES.keys()
     rest = {
         field
         for field in fields_of(TEXTS[name]).keys() - shown
