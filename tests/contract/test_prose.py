@@ -123,7 +123,7 @@ def test_what_is_the_same_is_there_and_what_is_not_is_not() -> None:
     assert "redis_key_group_count" in same
     assert set() == same - names_of_samples()
     missing = {name for old, _ in rows_below("| not there | instead |") for name in re.findall(r"redis_\w+", old)}
-    assert "redis_key_size" in missing
+    assert "redis_keys_count" in missing
     assert set() == missing & names_of_samples()
 
 

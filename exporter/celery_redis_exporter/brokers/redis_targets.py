@@ -12,6 +12,7 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.cluster_nodes import Cluster
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.scrape.bounds import SampleBounds
+from celery_redis_exporter.scrape.named_keys import NamedKeysRead
 from celery_redis_exporter.scrape.redis_server import ServerRead, ServerScrape
 from celery_redis_exporter.scrape.sentinel import SentinelRead
 from celery_redis_exporter.scrape.shared_read import Target
@@ -34,8 +35,8 @@ class RedisTargets:
 
     def server(self, target: RedisTarget, parts: Sequence[ServerRead] = ()) -> ServerScrape:
         """Give what reads a server of the settings, on a connection of its own."""
-        session = self._endpoints.session(target, timeout=self._deadline)
-        return self._scrape(self._reader(target.name, session), target.db, parts)
+        server = self._reader(target.name, self._endpoints.session(target, timeout=self._deadline))
+        return self._scrape(server, target.db, [*parts, *self._named_keys(target, server)])
 
     def sentinels(self) -> list[ServerScrape]:
         """Give what reads the sentinels of the servers."""
@@ -73,6 +74,15 @@ class RedisTargets:
 
     def _node(self, target: RedisTarget, name: str, address: Address) -> Target:
         return self._scrape(self._reader(name, self._session(target, address)), 0, ())
+
+    def _named_keys(self, target: RedisTarget, server: RedisServer) -> list[ServerRead]:
+        redis = self._settings.redis
+        keys = redis.keys.get(target.name)
+        if not keys:
+            return []
+        return [
+            NamedKeysRead(target.name, keys, target.db, lambda: server.in_cluster is False, values=redis.key_values)
+        ]
 
     def _scrape(self, server: RedisServer, db: int | None, parts: Sequence[ServerRead]) -> ServerScrape:
         bounds = SampleBounds(self._settings.series.max_per_metric, self._store.refuse_samples)

@@ -1,6 +1,6 @@
 """What fills a Redis database, by groups of keys: sampled in the background. Names as redis_exporter has them."""
 
-from celery_redis_exporter.catalog.labels import CYCLE_OUTCOME, DB, ESTIMATE, KEY_GROUP, REDIS
+from celery_redis_exporter.catalog.labels import CYCLE_OUTCOME, DB, ESTIMATE, KEY, KEY_GROUP, REDIS
 from celery_redis_exporter.catalog.metric import CommandOrigin, Metric, Own, counter, gauge
 
 SCAN = CommandOrigin("SCAN")
@@ -69,7 +69,27 @@ CYCLES = counter(
     Own("sampling"),
 )
 
+_KEY = (REDIS, DB, KEY)
+KEY_SIZE = gauge(
+    "redis_key_size",
+    "Elements of a key that redis.keys names, of a string its bytes; 0 if it does not exist.",
+    _KEY,
+    CommandOrigin("TYPE, STRLEN, LLEN, SCARD, ZCARD, HLEN, XLEN"),
+)
+KEY_MEMORY = gauge(
+    "redis_key_memory_usage_bytes",
+    "Memory of a key that redis.keys names; absent if it does not exist.",
+    _KEY,
+    CommandOrigin("MEMORY USAGE"),
+)
+KEY_VALUE = gauge(
+    "redis_key_value",
+    "Value of a key that redis.keys names, if it is a number and redis.key_values is on.",
+    _KEY,
+    CommandOrigin("GETRANGE"),
+)
+
 METRICS: tuple[Metric, ...] = (
     GROUP_COUNT, GROUP_MEMORY, DISTINCT_GROUPS, SCRAPE_DURATION, GROUP_ERROR, GROUP_WITHOUT_TTL, COVERAGE, LAST_SWEEP,
-    KEYS_SCANNED, BUSY, CYCLES,
+    KEYS_SCANNED, BUSY, CYCLES, KEY_SIZE, KEY_MEMORY, KEY_VALUE,
 )  # fmt: skip

@@ -80,6 +80,7 @@ MASTER_ADDRESS = Label("master_address", "Address of a master as a sentinel sees
 MASTER_STATUS = Label("master_status", "State of a master as a sentinel sees it: ok, sdown or odown.", closed=True)
 MESSAGE = Label("message", "What the sentinel says of its quorum.")
 RESULT = Label("result", "done or failed.", closed=True)
+KEY = Label("key", "Name of a key, as redis.keys has it.")
 KEY_GROUP = Label(
     "key_group",
     "A queue's name, a kind of Celery's keys, a pattern of the settings, or what names have in common, as in"

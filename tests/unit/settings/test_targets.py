@@ -117,6 +117,13 @@ def test_sentinels_of_a_named_server() -> None:
         ("--redis.assumed-maxmemory=2 pounds", "as in 512MB or 2GB"),
         ("--redis.memory-guard.threshold=1.5", "must be 1 or less"),
         ("--redis.discovery-interval=500ms", "1s or more"),
+        ("--redis.allowed-addresses=10.0.0.0/99", "must be networks or ends of host names"),
+        ("--redis.allowed-addresses=10.0.0.300", "must be networks or ends of host names"),
+        ("--redis.allowed-addresses=*.internal", "must be networks or ends of host names"),
+        ('--redis.keys={"cache": {"0": ["a"]}}', "--redis.keys: has no server 'cache'; servers are broker"),
+        ('--redis.keys={"broker": {"x": ["a"]}}', "--redis.keys"),
+        ('--redis.keys={"broker": {"0": [""]}}', "has for 'broker' a key whose name is not 1 to 200 characters"),
+        (f"--redis.keys={json.dumps({'broker': {'0': [str(n) for n in range(101)]}})}", "has more than 100 keys"),
         ("--redbeat.server=elsewhere", "--redbeat.server: must be a Redis server of these settings (broker)"),
     ],
 )
@@ -159,3 +166,11 @@ def test_an_empty_password_file_is_no_password(tmp_path: Path, text: str) -> Non
     assert ("", "") == target.credentials()
     file.write_text("word\n")
     assert ("", "word") == target.credentials()
+
+
+def test_keys_and_addresses() -> None:
+    """Keys are exact names by server and database, each once; addresses are networks and ends of names."""
+    keys = json.dumps({"broker": {"0": ["a", "b", "a"], "3": ["c,d"]}})
+    settings = load(["--redis.keys", keys, "--redis.allowed-addresses=10.0.0.0/8, fd00::/8,.internal,redis-1"], {})
+    assert {"broker": {0: ("a", "b"), 3: ("c,d",)}} == settings.redis.keys
+    assert ("10.0.0.0/8", "fd00::/8", ".internal", "redis-1") == settings.redis.allowed_addresses

@@ -56,6 +56,7 @@ def _build(given: dict[Path, Given], environ: Mapping[str, str], notes: tuple[st
     )
     _check_masters(settings)
     _check_redbeat(settings, given)
+    _check_keys(settings, given)
     _check_files(settings)
     found = (
         *_unused_parameters(settings),
@@ -85,6 +86,16 @@ def _check_redbeat(settings: Settings, given: Mapping[Path, Given]) -> None:
         names = ", ".join(sorted(known)) or "none"
         written = given[path].written if path in given else ".".join(path)
         raise ConfigError(f"{written}: must be a Redis server of these settings ({names})")
+
+
+def _check_keys(settings: Settings, given: Mapping[Path, Given]) -> None:
+    """Refuse keys of a server that is not read, or that is read under another name."""
+    path = ("redis", "keys")
+    known = {target.name for target in settings.redis_targets}
+    for server in settings.redis.keys:
+        if server not in known:
+            written = given[path].written if path in given else ".".join(path)
+            raise ConfigError(f"{written}: has no server {server!r}; servers are {', '.join(sorted(known)) or 'none'}")
 
 
 def _check_files(settings: Settings) -> None:

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from celery_redis_exporter.settings.schema import values as v
 from celery_redis_exporter.settings.schema.key_space import KeySpaceOptions
+from celery_redis_exporter.settings.schema.named_keys import KEYS_HELP, KeysByServer
 from celery_redis_exporter.settings.schema.servers import SERVERS_HELP, ServersByName
 from celery_redis_exporter.settings.schema.values import SettingsGroup
 
@@ -46,4 +47,8 @@ class RedisOptions(SettingsGroup):
         0, description="Memory limit to reckon with where a server has none; 0 assumes none. As in 2GB or 512MB."
     )
     memory_guard: MemoryGuardOptions = MemoryGuardOptions()
+    keys: KeysByServer = Field(default_factory=dict, description=KEYS_HELP)
+    key_values: bool = Field(
+        default=False, description="Show the values of these keys, too, where they are numbers (redis_key_value)."
+    )
     key_space: KeySpaceOptions = KeySpaceOptions()
