@@ -30,5 +30,5 @@ def test_it_works_without_memory_that_becomes_executable(programs: Programs) -> 
     assert b"PermissionError" in tried.stderr
     process = programs.run(*denied, "-m", "celery_redis_exporter", "--broker-url", programs.redis().url(), *LISTEN)
     process.wait_for('"source": "event_stream"')
-    process.wait_for('"source": "read_broker"')
+    process.wait_for('"source": "read_1"')
     assert 0 == process.end()

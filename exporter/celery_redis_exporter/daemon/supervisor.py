@@ -44,7 +44,6 @@ class SupervisedThread:
         self._attempt = attempt
         self._stop = stop
         self._pause = FIRST_PAUSE
-        self._forgotten = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -56,16 +55,12 @@ class SupervisedThread:
         """Start the thread."""
         self._thread.start()
 
-    def forget(self) -> None:
-        """Let the thread end when the work returns."""
-        self._forgotten = True
-
     def join(self, timeout: float) -> None:
         """Wait for the thread to end, at most ``timeout`` seconds."""
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._stop.is_set() and not self._forgotten:
+        while not self._stop.is_set():
             try:
                 self._attempt(partial(self._work, self._works))
             except SourceError as error:
@@ -99,13 +94,6 @@ class Supervisor:
         thread = SupervisedThread(name, work, partial(self.attempt, name), self._stop)
         self._threads.append(thread)
         thread.start()
-
-    def forget(self, name: str) -> None:
-        """Let work that is about to return end for good, without waiting for it."""
-        for thread in self._threads:
-            if thread.name == name:
-                thread.forget()
-        self._threads = [thread for thread in self._threads if thread.name != name]
 
     def trouble(self) -> dict[str, str]:
         """Return what does not work at the moment, by name, with the reason."""

@@ -1,4 +1,4 @@
-"""Reads of all servers: at the same time, each in a thread of its own, under one deadline.
+"""Reads of all servers: at the same time, in a few threads, under one deadline.
 
 Output: samples by server. A server that does not answer costs its own metrics alone and is shown as down.
 """
@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.scrape.read_pool import ReadPool
 from celery_redis_exporter.scrape.shared_read import Outcome, SharedRead, Target
 
 T = TypeVar("T")
@@ -23,15 +24,12 @@ class Threads(Protocol):
     def start(self, name: str, work: Callable[[Callable[[], None]], None]) -> None:
         """Start a thread that keeps ``work`` going."""
 
-    def forget(self, name: str) -> None:
-        """Let work that is about to return end for good, without waiting for it."""
-
     def attempt(self, name: str, call: Callable[[], T]) -> T:
         """Call; raise SourceError, also for an unexpected exception."""
 
 
 class ServerReads:
-    """Reads ``targets``, each in a thread of its own; a result younger than ``freshness`` seconds is used again."""
+    """Reads ``targets`` in the threads of a pool; a result younger than ``freshness`` seconds is used again."""
 
     def __init__(self, targets: Sequence[Target], clock: Clock, threads: Threads, freshness: float) -> None:
         self._clock = clock
@@ -40,6 +38,7 @@ class ServerReads:
         self._reads: Mapping[str, SharedRead] = {target.name: self._read_of(target) for target in targets}
         self._changing = threading.Lock()
         self._started = False
+        self._pool = ReadPool(threads.start)
 
     @property
     def targets(self) -> list[Target]:
@@ -47,14 +46,14 @@ class ServerReads:
         return [read.target for read in self._reads.values()]
 
     def start(self) -> None:
-        """Start a thread per server."""
+        """Start the threads."""
         with self._changing:
             self._started = True
-            for name, read in self._reads.items():
-                self._threads.start(f"read_{name}", read.run)
+            self._pool.serve(len(self._reads))
 
     def stop(self) -> None:
         """End the threads and close the connections; scrapes that wait get what there is."""
+        self._pool.stop()
         for read in self._reads.values():
             read.stop()
         for read in self._reads.values():
@@ -63,7 +62,12 @@ class ServerReads:
     def request(self, deadline: float) -> "PendingReads":
         """Request a read of every server, and return what collects the results within ``deadline`` seconds."""
         reads = self._reads
-        futures = {name: read.request(deadline) for name, read in reads.items()}
+        futures, new = {}, []
+        for name, read in reads.items():
+            futures[name], is_new = read.request(deadline)
+            if is_new:
+                new.append(read)
+        self._pool.put(new)
         return PendingReads(reads, futures, self._clock, self._clock.monotonic() + deadline)
 
     def add(self, target: Target) -> None:
@@ -82,10 +86,8 @@ class ServerReads:
             left = [reads.pop(name) for name in gone]
             added = {target.name: self._read_of(target) for target in come}
             self._reads = {**reads, **added}
-            for read in left:
-                self._threads.forget(f"read_{read.target.name}")
-            for name, read in added.items() if self._started else ():
-                self._threads.start(f"read_{name}", read.run)
+            if self._started:
+                self._pool.serve(len(self._reads))
         for read in left:
             read.stop()
             read.target.close()

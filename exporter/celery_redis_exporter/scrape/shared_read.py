@@ -1,8 +1,8 @@
 """The read of one server, shared by all scrapes that want it at the same time.
 
 Input: a target whose read may take as long as its deadline. Output: a Future, the same for every scrape while the read
-runs and until its result is older than ``freshness`` seconds. Reads run one at a time in the thread that calls ``run``,
-so that a server that hangs holds up nothing else.
+runs and until its result is older than ``freshness`` seconds. A read runs in the thread that calls ``read``: see
+``scrape.read_pool``.
 """
 
 import math
@@ -50,54 +50,66 @@ class Target(Protocol):
 
 
 class SharedRead:
-    """Reads ``target`` when a scrape requests it; ``stopped`` is True once it is read no longer."""
+    """Reads ``target`` when a scrape requests it; ``stopped`` is True once it is read no longer.
+
+    ``is_known`` once it was read, ``is_doubtful`` while it did not answer in time last time, ``began`` when it was last
+    read (monotonic): see ``scrape.read_pool``.
+    """
 
     def __init__(self, target: Target, clock: Clock, freshness: float, attempt: Attempt) -> None:
         self.target = target
+        self.stopped = False
+        self.is_known = False
+        self.is_doubtful = False
+        self.began = -math.inf
         self._clock = clock
         self._freshness = freshness
         self._attempt = attempt
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._future: Future[Outcome] | None = None  # of the latest read: requested, running or done
-        self._requested: float | None = None  # the deadline of a read that has not begun
-        self._began = -math.inf
+        self._until = -math.inf  # when the read that was requested has to be done
         self._down: tuple[str, float] | None = None  # the reason, and since when; None while it answers
-        self.stopped = False
 
-    def request(self, deadline: float) -> Future[Outcome]:
-        """Return the outcome of the read under way or, if none is and none is fresh, of a new one."""
-        with self._changed:
-            future = self._future
-            fresh = self._clock.monotonic() - self._began <= self._freshness
-            if future is None or (future.done() and not fresh):
+    def request(self, deadline: float) -> tuple[Future[Outcome], bool]:
+        """Return the outcome of the read under way or, if none is and none is fresh, of a new one.
+
+        The second value says that it is a new one, which somebody has to ``read``.
+        """
+        with self._lock:
+            now, future = self._clock.monotonic(), self._future
+            is_new = future is None or (future.done() and now - self.began > self._freshness)
+            if future is None or is_new:
                 future = self._future = Future()
-                self._requested = deadline
-                self._changed.notify()
+                self._until = now + deadline
             if self.stopped and not future.done():
                 future.set_result(SourceError("closed", "the exporter is stopping"))
-            return future
+            return future, is_new and not self.stopped
 
-    def run(self, works: Callable[[], None]) -> None:
-        """Read whenever it is requested, until stopped."""
-        works()
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._requested is not None or self.stopped)
-                deadline, future, self._requested = self._requested, self._future, None
-                if deadline is None or future is None or self.stopped:
-                    return
-                self._began = self._clock.monotonic()
-            outcome = self._read(deadline)
-            self._log(outcome)
-            self._finish(future, outcome)
+    def read(self, share: float) -> None:
+        """Read what was requested, within ``share`` (0 to 1) of the time that is left."""
+        with self._lock:
+            now, future = self._clock.monotonic(), self._future
+            if future is None or future.done():
+                return
+            left = self._until - now
+            if left > 0:
+                self.began = now
+        if left <= 0:
+            self._finish(future, SourceError("timeout", "other servers took the time; it is read first next time"))
+            return
+        outcome = self._read(left * share)
+        self.is_known = True
+        self.is_doubtful = isinstance(outcome, SourceError) and outcome.reason == "timeout"
+        self._log(outcome)
+        self._finish(future, outcome)
 
     def stop(self) -> None:
-        """Let ``run`` end after the read that it is in; whoever waits gets an error."""
-        with self._changed:
+        """Let the read that runs be the last one; whoever waits gets an error."""
+        with self._lock:
             self.stopped = True
-            self._changed.notify()
-        if self._future is not None:
-            self._finish(self._future, SourceError("closed", "the exporter is stopping"))
+            future = self._future
+        if future is not None:
+            self._finish(future, SourceError("closed", "the exporter is stopping"))
 
     def _read(self, deadline: float) -> Outcome:
         try:
@@ -118,6 +130,6 @@ class SharedRead:
                 log.warning("server.down", server=self.target.name, reason=outcome.reason, error=str(outcome))
 
     def _finish(self, future: Future[Outcome], outcome: Outcome) -> None:
-        with self._changed:
+        with self._lock:
             if not future.done():
                 future.set_result(outcome)

@@ -98,7 +98,7 @@ class RedisServer:
         until = self._clock.monotonic() + deadline
         if self._known == 0 or self._known != self.session.opened:
             self._learn(deadline)
-        replies = self.session.ask(self._ask(commands), deadline)
+        replies = self.session.ask(self._ask(commands), max(until - self._clock.monotonic(), 0.0))
         return self._reading(self._ask_simpler(replies, until))
 
     def close(self) -> None:

@@ -88,23 +88,3 @@ def test_threads_that_do_not_end_are_named() -> None:
     assert ["stuck"] == supervisor.join(0.05)
     gate.set()
     assert [] == supervisor.join(5)
-
-
-def test_forgotten_work_ends() -> None:
-    """Work that is forgotten is not started again when it returns, and is neither in trouble nor dead."""
-    stop, free = threading.Event(), threading.Event()
-    bugs: list[str] = []
-    supervisor = Supervisor(SystemClock(), stop, bugs.append)
-    runs: list[int] = []
-
-    def work(works: Callable[[], None]) -> None:
-        runs.append(1)
-        works()
-        free.wait(10)
-
-    supervisor.start("node", work)
-    eventually(lambda: not supervisor.trouble())
-    supervisor.forget("node")
-    free.set()
-    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "node"])
-    assert ([1], [], {}, []) == (runs, supervisor.dead(), supervisor.trouble(), bugs)

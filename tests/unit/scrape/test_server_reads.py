@@ -13,7 +13,6 @@ from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.server_reads import ServerReads
 from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.sources.refusals import Denial
-from tests.support.waiting import eventually
 
 
 class Server:
@@ -99,5 +98,4 @@ def test_servers_that_come_and_go(supervisor: Supervisor, waiting: bool) -> None
     assert {"new": ("new",)} == shown(reads.request(5.0).wait())
     assert ({} if waiting else {"old": ("old",)}) == shown(pending.wait())
     assert old.closed
-    eventually(lambda: "read_old" not in {thread.name for thread in threading.enumerate()})
     reads.stop()

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from threading import Thread
 from typing import cast
 
 import pytest
@@ -11,6 +12,7 @@ from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.scrape.read_pool import ReadPool
 from celery_redis_exporter.scrape.shared_read import Outcome, SharedRead, Target
 from tests.support.garbage import Body, frees_at_once
 from tests.support.waiting import eventually
@@ -49,11 +51,31 @@ def attempt(call: Callable[[], list[Sample]]) -> list[Sample]:
         raise SourceError("bug", "see the log") from None
 
 
-def start(server: Server, freshness: float = 0) -> SharedRead:
+class Reading:
+    """A read, and the thread that reads."""
+
+    def __init__(self, server: Server, freshness: float) -> None:
+        self.read = SharedRead(cast("Target", server), CLOCK, freshness, attempt)
+        self._pool = ReadPool(
+            lambda name, work: Thread(target=work, args=(lambda: None,), name=name, daemon=True).start()
+        )
+        self._pool.serve(1)
+
+    def request(self, deadline: float) -> Future[Outcome]:
+        """Request, and have it read if it is a new read."""
+        future, is_new = self.read.request(deadline)
+        self._pool.put([self.read] if is_new else [])
+        return future
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._pool.stop()
+        self.read.stop()
+
+
+def start(server: Server, freshness: float = 0) -> Reading:
     """Return a read with its thread."""
-    read = SharedRead(cast("Target", server), CLOCK, freshness, attempt)
-    threading.Thread(target=read.run, args=(lambda: None,), name="read", daemon=True).start()
-    return read
+    return Reading(server, freshness)
 
 
 def number(outcome: Outcome) -> float | str:
@@ -63,7 +85,7 @@ def number(outcome: Outcome) -> float | str:
     return cast("float", outcome[0].value)
 
 
-def result(read: SharedRead) -> float | str:
+def result(read: Reading) -> float | str:
     """Request and wait."""
     return number(read.request(PATIENCE).result(PATIENCE))
 
@@ -101,7 +123,7 @@ def test_the_read_has_the_deadline_of_its_request(server: Server) -> None:
     """The target receives the deadline of the scrape that caused the read."""
     read = start(server)
     read.request(1.5).result(PATIENCE)
-    assert [1.5] == server.deadlines
+    assert [pytest.approx(1.5, abs=0.5)] == server.deadlines
     read.stop()
 
 
@@ -144,7 +166,7 @@ def test_stopping_releases_every_scrape(server: Server) -> None:
     future = read.request(PATIENCE)
     eventually(lambda: server.reads == 1)
     read.stop()
-    assert read.stopped
+    assert read.read.stopped
     assert "closed" == number(future.result(PATIENCE)) == result(read)
     server.gate.set()
 

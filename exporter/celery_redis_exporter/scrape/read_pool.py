@@ -1,0 +1,108 @@
+"""The threads that read servers: as many as there are servers, at most MOST_THREADS, however many nodes a cluster has.
+
+Input: reads that scrapes requested. Servers that answered last time come first, so that those that hang take no thread
+from them: of more servers than threads, those that did not answer in time last time have half of the threads, and those
+that were never read have a part of the deadline only. The one whose last attempt is longest ago comes first among them,
+so that each is tried again.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+MOST_THREADS = 8
+FIRST_SHARE = 0.25
+"""Part of the deadline that a server has at its first read, where there are more servers than threads."""
+
+
+class QueuedRead(Protocol):
+    """A read that was requested: ``scrape.shared_read.SharedRead``."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the server was read before."""
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it did not answer in time last time."""
+
+    @property
+    def began(self) -> float:
+        """When it was last read (monotonic)."""
+
+    def read(self, share: float) -> None:
+        """Read within ``share`` (0 to 1) of the time that is left."""
+
+
+class ReadPool:
+    """Reads what is put into it; ``start`` starts a thread by name that keeps its work going."""
+
+    def __init__(self, start: Callable[[str, Callable[[Callable[[], None]], None]], None]) -> None:
+        self._start = start
+        self._changed = threading.Condition()
+        self._trusted: deque[QueuedRead] = deque()
+        self._doubtful: list[QueuedRead] = []
+        self._trying = 0  # doubtful servers that are being read
+        self._threads = 0
+        self._servers = 0
+        self._stopped = False
+
+    def serve(self, servers: int) -> None:
+        """Be ready for so many servers."""
+        with self._changed:
+            self._servers = servers
+            missing = range(self._threads, min(servers, MOST_THREADS))
+            self._threads = max(self._threads, min(servers, MOST_THREADS))
+        for number in missing:
+            self._start(f"read_{number + 1}", self.run)
+
+    def put(self, reads: Iterable[QueuedRead]) -> None:
+        """Have these read, as soon as a thread is free."""
+        with self._changed:
+            for read in sorted(reads, key=lambda each: each.began):
+                if read.is_doubtful:
+                    self._doubtful.append(read)
+                else:
+                    self._trusted.append(read)
+            self._changed.notify_all()
+
+    def run(self, works: Callable[[], None]) -> None:
+        """Read one server after the other, until stopped."""
+        works()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped or self._is_something_due())
+                if self._stopped:
+                    return
+                read, is_trusted = self._take()
+                share = 1.0 if read.is_known or not self._is_crowded else FIRST_SHARE
+            try:
+                read.read(share)
+            finally:
+                if not is_trusted:
+                    with self._changed:
+                        self._trying -= 1
+                        self._changed.notify()
+
+    def stop(self) -> None:
+        """Let the threads end after the reads that they are in."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    @property
+    def _is_crowded(self) -> bool:
+        return self._servers > self._threads
+
+    def _is_something_due(self) -> bool:
+        may_try = not self._is_crowded or self._trying < self._threads // 2
+        return bool(self._trusted) or (bool(self._doubtful) and may_try)
+
+    def _take(self) -> tuple[QueuedRead, bool]:
+        if self._trusted:
+            return self._trusted.popleft(), True
+        read = min(self._doubtful, key=lambda each: each.began)
+        self._doubtful.remove(read)
+        self._trying += 1
+        return read, False
