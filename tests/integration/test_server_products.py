@@ -269,3 +269,25 @@ def test_a_database_that_is_not_there_costs_itself(programs: Programs, name: str
     (report,) = json.loads(process.output())
     assert ([77], [0]) == (report["missing_databases"], [database["db"] for database in report["databases"]])
     assert "db77: the server has no such database" in text.output()
+
+
+@EVERY_SERVER
+def test_key_groups_of_every_master_are_shown(programs: Programs, name: str) -> None:
+    """The keys of a cluster are counted by master, each once, and those of a replica are not counted again."""
+    cluster = cluster_of(programs, name, 2)
+    replica = programs.redis(options=OPTIONS, program=server_program(name))
+    cluster.join(replica)
+    seed = cluster.nodes[0]
+    replica.command("CLUSTER", "REPLICATE", seed.command("CLUSTER", "MYID").decode())
+    with closing(redis.RedisCluster("127.0.0.1", seed.port, protocol=2)) as client:
+        for number in range(200):
+            client.set(f"user:{number}", "x")
+    flags = (*servers(cache={"url": seed.url()}), *NODE_OPTIONS, "--redis.key-space.interval", "1s")
+    exporter = programs.listening(programs.redis(), *flags)
+
+    def counted() -> dict[str, float]:
+        found = [(dict(labels), value) for (_, labels), value in exporter.metrics("redis_key_group_count").items()]
+        return {labels["redis"]: value for labels, value in found if labels["key_group"] == "user:*"}
+
+    masters = {f"cache/127.0.0.1:{node.port}" for node in cluster.nodes[:2]}
+    eventually(lambda: counted().keys() == masters and sum(counted().values()) == 200, SLOW)

@@ -45,7 +45,7 @@ class Endpoints:
         self.finders: dict[str, MasterFinder] = {}
         self.sentinels: dict[str, list[Sentinel]] = {}
         self.addresses = AddressPolicy(settings.redis.allowed_addresses)
-        self._clock = clock
+        self.clock = clock
         self._refusals: dict[str, Refusals] = {}
         for target in named_redis_targets(settings):
             if target.sentinels:
@@ -66,14 +66,14 @@ class Endpoints:
 
     def session(self, target: RedisTarget, *, timeout: float) -> Session:
         """Give a connection to a server; those of one server share what it refused. Raises ConfigError."""
-        refusals = self._refusals.setdefault(target.name, Refusals(self._clock))
-        return Session(self.to(target, timeout=timeout), self._clock, refusals)
+        refusals = self._refusals.setdefault(target.name, Refusals(self.clock))
+        return Session(self.to(target, timeout=timeout), self.clock, refusals)
 
     def session_at(self, target: RedisTarget, address: Address, *, timeout: float, db: int | None = None) -> Session:
         """Give a connection to a node of a server's cluster, with the server's user and TLS. Raises ConfigError."""
         at, credentials = _At(address), target.credentials
         endpoint = Endpoint(target.url, timeout=timeout, db=db, master=at, credentials=credentials)
-        return Session(endpoint, self._clock)
+        return Session(endpoint, self.clock)
 
 
 def _sentinel(host: str, port: int, options: MasterOptions) -> Sentinel:

@@ -6,7 +6,7 @@ says; while none of them answers they stay as they are, and are shown as down.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,7 +14,7 @@ import structlog
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.collector_metrics import CollectorMetrics
-from celery_redis_exporter.decode.cluster import decode_cluster_nodes
+from celery_redis_exporter.decode.cluster import decode_cluster_masters, decode_cluster_nodes
 from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.scrape.server_reads import ServerReads
@@ -39,7 +39,7 @@ class Cluster:
 
     ``in_cluster`` is None before the seed was met. ``session`` gives a connection for questions, to the seed or to a
     node; ``node`` what a scrape reads of a node, by name and address. ``nodes`` are those that are read, by name,
-    ``refused`` the addresses that may not be connected to.
+    ``masters`` the addresses of those that serve slots, ``refused`` the addresses that may not be connected to.
     """
 
     seed: Target
@@ -49,6 +49,7 @@ class Cluster:
     node: Callable[[str, Address], Target]
     addresses: AddressPolicy
     nodes: dict[str, Address] = field(default_factory=dict)
+    masters: frozenset[Address] = frozenset()
     refused: tuple[str, ...] = ()
     _connection: Session | None = None
 
@@ -81,9 +82,9 @@ class Cluster:
         before, self.refused = self.refused, tuple(str(address) for address in refused)
         return bool(self.refused) and self.refused != before
 
-    def replace_nodes(self, nodes: dict[str, Address]) -> dict[str, Address]:
-        """Take over the nodes that the cluster reports; return those that were known before."""
-        before, self.nodes = self.nodes, nodes
+    def replace_nodes(self, nodes: dict[str, Address], masters: Iterable[Address]) -> dict[str, Address]:
+        """Take over the nodes that the cluster reports, and its masters; return those that were known before."""
+        before, self.nodes, self.masters = self.nodes, nodes, frozenset(masters)
         return before
 
 
@@ -118,6 +119,13 @@ class ClusterNodes:
         """Return the addresses that the cluster of a seed names and that may not be connected to."""
         return next((cluster.refused for cluster in self._clusters if cluster.seed.name == name), ())
 
+    def masters(self, name: str) -> dict[str, Address]:
+        """Return the masters among the nodes that are read of a seed's cluster, by name; safe from any thread."""
+        cluster = next((cluster for cluster in self._clusters if cluster.seed.name == name), None)
+        if cluster is None:
+            return {}
+        return {node: address for node, address in cluster.nodes.items() if address in cluster.masters}
+
     def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
         """Look for nodes until ``stop`` is set; raise SourceError."""
         while not stop.is_set():
@@ -137,7 +145,7 @@ class ClusterNodes:
         started, failure = self._clock.monotonic(), None
         for cluster in wanted:
             try:
-                self._follow(cluster, self._ask(cluster))
+                self._follow(cluster, *self._ask(cluster))
             except SourceError as error:
                 failure = error
         with self._store.lock:
@@ -148,8 +156,8 @@ class ClusterNodes:
         if failure is not None:
             raise failure
 
-    def _ask(self, cluster: Cluster) -> list[Address]:
-        """The nodes as the seed, or else one of them, tells; empty from a server that is in no cluster."""
+    def _ask(self, cluster: Cluster) -> tuple[list[Address], list[Address]]:
+        """Return the nodes and the masters as the seed, or else one of them, reports; none outside of a cluster."""
         failure: SourceError | None = None
         for address in (None, *cluster.nodes.values()):
             try:
@@ -159,19 +167,20 @@ class ClusterNodes:
                 cluster.hang_up()
         raise failure or SourceError("closed", "there is nobody to ask")
 
-    def _ask_one(self, cluster: Cluster, address: Address | None) -> list[Address]:
-        text = read_nodes(cluster.connect(address), self._options.deadline)
+    def _ask_one(self, cluster: Cluster, address: Address | None) -> tuple[list[Address], list[Address]]:
+        text = read_nodes(cluster.connect(address), self._options.deadline) or b""
+        asked = address or cluster.address
         try:
-            return [] if text is None else decode_cluster_nodes(text, address or cluster.address)
+            return decode_cluster_nodes(text, asked), decode_cluster_masters(text, asked)
         except DecodeError as error:
             raise SourceError("protocol", str(error)) from None
 
-    def _follow(self, cluster: Cluster, addresses: list[Address]) -> None:
+    def _follow(self, cluster: Cluster, addresses: list[Address], masters: list[Address]) -> None:
         name = cluster.seed.name
         allowed, refused = cluster.divide(addresses)
         kept = allowed[: self._options.max_nodes]
         nodes = {f"{name}/{address}": address for address in kept}
-        before = cluster.replace_nodes(nodes)
+        before = cluster.replace_nodes(nodes, masters)
         come, gone = nodes.keys() - before.keys(), before.keys() - nodes.keys()
         if come or gone:
             # In one step: the seed and its node are one server, which no scrape may meet twice.

@@ -62,8 +62,10 @@ class Exporter:
         others = {target: redis.server(target) for target in settings.redis_targets if target.name != broker.name}
         read = [broker, *others.values(), *redis.sentinels()]
         self.reads = ServerReads(read, clock, self.supervisor, settings.scrape.freshness)
+        clusters = [redis.cluster(target, seed) for target, seed in others.items() if redis.may_be_cluster(target)]
+        self.cluster_nodes = ClusterNodes(clusters, self.reads, store, clock, options.topology_options(settings))
         queues, transport = self.application.queues, self.application.transport
-        self.key_spaces = KeySpaces(settings, self.endpoints, queues, transport, store, clock)
+        self.key_spaces = KeySpaces(settings, self.endpoints, queues, transport, store, self.cluster_nodes.masters)
         servers = Servers(clock, settings.redis.assumed_maxmemory)
         self.scrape = Scrape(
             self.reads,
@@ -72,8 +74,6 @@ class Exporter:
             labels=options.static_labels(settings),
         )
         self.status = Status(__version__, clock, servers)
-        clusters = [redis.cluster(target, seed) for target, seed in others.items() if redis.may_be_cluster(target)]
-        self.cluster_nodes = ClusterNodes(clusters, self.reads, store, clock, options.topology_options(settings))
         self.guards = self._build_guards() if settings.redis.memory_guard.enabled else {}
         shown, dropped = settings.metrics, options.dropped_metrics(settings)
         renderer = Renderer(ProcessMetrics(shown.labels), created=shown.created, dropped=dropped)

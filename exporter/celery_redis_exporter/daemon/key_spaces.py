@@ -10,12 +10,13 @@ from functools import partial
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.brokers.redis_broker import current_keys, queue_keys
-from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.key_space import KeySamplingOptions, KeySpace
 from celery_redis_exporter.collectors.key_sweep import KeyNames
+from celery_redis_exporter.collectors.node_key_spaces import NodeKeySpaces
 from celery_redis_exporter.daemon.options import key_budget
 from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.decode.key_groups import CeleryNames
+from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import RedisTarget, Settings, master_options, named_redis_targets
 from celery_redis_exporter.sources.key_space import KeySpaceReader
@@ -23,6 +24,9 @@ from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.transport import Transport
+
+Masters = Callable[[str], Mapping[str, Address]]
+"""Returns the masters of the cluster that a server of the settings is a node of, by name; none while none is known."""
 
 
 class KeySpaces:
@@ -35,20 +39,18 @@ class KeySpaces:
         queues: Queues,
         transport: Transport,
         store: Store,
-        clock: Clock,
+        masters: Masters,
     ) -> None:
-        wanted = settings.redis.key_space
-        self.samplers: list[KeySpace] = []
-        keys = partial(current_keys, queue_keys(settings), transport)
-        for target in settings.redis_targets if wanted.interval else ():
-            databases = {
-                db: partial(_names, settings, queues if is_broker else None, keys, store)
-                for db, is_broker in _databases(settings, target).items()
-            }
-            session = endpoints.session(target, timeout=settings.scrape.deadline)
-            reader = KeySpaceReader(session, clock, settings.scrape.deadline, select=len(databases) > 1)
-            options = KeySamplingOptions(databases, wanted.interval, key_budget(settings), wanted.max_groups)
-            self.samplers.append(KeySpace(target.name, reader, options, store, clock))
+        self._settings = settings
+        self._endpoints = endpoints
+        self._queues = queues
+        self._keys = partial(current_keys, queue_keys(settings), transport)
+        self._store = store
+        interval, clock = settings.redis.key_space.interval, endpoints.clock
+        self.samplers: list[NodeKeySpaces] = []
+        for target in settings.redis_targets if interval else ():
+            build, seed = partial(self._build, target), self._build(target, target.name, None)
+            self.samplers.append(NodeKeySpaces(seed, partial(masters, target.name), build, interval, clock))
 
     def start(self, supervisor: Supervisor, stop: threading.Event) -> None:
         """Start a thread per server."""
@@ -63,6 +65,22 @@ class KeySpaces:
         """Close the connections; safe from any thread."""
         for sampler in self.samplers:
             sampler.close()
+
+    def _build(self, target: RedisTarget, name: str, address: Address | None) -> KeySpace:
+        """Build the sampler of a server, or of the node at ``address`` of its cluster."""
+        settings, endpoints, deadline = self._settings, self._endpoints, self._settings.scrape.deadline
+        databases = {
+            db: partial(_names, settings, self._queues if is_broker else None, self._keys, self._store)
+            for db, is_broker in _databases(settings, target).items()
+        }
+        if address is None:
+            session = endpoints.session(target, timeout=deadline)
+        else:
+            session = endpoints.session_at(target, address, timeout=deadline)
+        reader = KeySpaceReader(session, endpoints.clock, deadline, select=len(databases) > 1)
+        wanted = settings.redis.key_space
+        options = KeySamplingOptions(databases, wanted.interval, key_budget(settings), wanted.max_groups)
+        return KeySpace(name, reader, options, self._store, endpoints.clock)
 
 
 def _databases(settings: Settings, target: RedisTarget) -> dict[int, bool]:

@@ -17,14 +17,13 @@ def build(*flags: str, queues: tuple[str, ...] = ()) -> KeySpaces:
     settings = load(flags, {})
     lab = Lab(task_limits(settings))
     clock = FakeClock()
-    return KeySpaces(
-        settings, Endpoints(settings, clock), Queues(lab.tasks, queues, 10), transport(settings), lab.store, clock
-    )
+    queues_of = Queues(lab.tasks, queues, 10)
+    return KeySpaces(settings, Endpoints(settings, clock), queues_of, transport(settings), lab.store, lambda _: {})
 
 
 def databases(*flags: str) -> dict[str, set[int]]:
     """The databases by server."""
-    return {sampler.name: set(sampler._options.databases) for sampler in build(*flags).samplers}
+    return {sampler.name: set(sampler.seed._options.databases) for sampler in build(*flags).samplers}
 
 
 def test_databases_of_one_server_are_read_together() -> None:
@@ -41,7 +40,7 @@ def test_databases_of_one_server_are_read_together() -> None:
 def test_default_budget_of_a_cycle() -> None:
     """By default a cycle reads 20,000 names and 1,000 sizes, and takes 50 ms of the server, 5 s and a duty of 2 %."""
     (sampler,) = build(*HERE).samplers
-    assert KeyBudget(names=20_000, measured=1000, busy=0.05, wall=5.0, duty=0.02) == sampler._options.budget
+    assert KeyBudget(names=20_000, measured=1000, busy=0.05, wall=5.0, duty=0.02) == sampler.seed._options.budget
 
 
 def test_no_interval_looks_at_nothing() -> None:
@@ -57,7 +56,7 @@ def test_names_are_those_of_the_settings() -> None:
         "--redis.key-space.groups", "market:*", "--names.queue.rewrite", '{"tenant-.*": "tenant"}',
     )  # fmt: skip
     (sampler,) = build(*flags, queues=("tenant-1",)).samplers
-    here, there = (sampler._options.databases[db]() for db in (0, 1))
+    here, there = (sampler.seed._options.databases[db]() for db in (0, 1))
     queue = ("app:tenant-1", "app:tenant-1\x06\x165", "app:_kombu.binding.tenant-1")
     exchanges = ("celery.pidbox", "reply.celery.pidbox", "celeryev")
     assert {"app:unacked", "app:unacked_index", *(f"app:_kombu.binding.{name}" for name in exchanges), *queue} == set(
