@@ -107,6 +107,10 @@ def test_text_fits_a_pipe(programs: Programs, filled: RedisServer) -> None:
     assert "\r" not in text
 
 
+ODD = b'celery-task-meta-it\'s "a\\b" & \xff'
+"""A name that a shell, sed and redis-cli must each leave as it is."""
+
+
 def leftovers(server: RedisServer, db: int) -> None:
     """Write results and replies that nobody reads, and reply queues of clients that are gone."""
     with server.client(db) as client:
@@ -114,6 +118,7 @@ def leftovers(server: RedisServer, db: int) -> None:
             client.set(f"celery-task-meta-{number}", "x")
             client.lpush(f"{number}.reply.celery.pidbox", "x")
             client.sadd("_kombu.binding.reply.celery.pidbox", f"{number}")
+        client.set(ODD, "x")
         client.lpush("celery", "waits")
         client.lpush("celery it's.reply.celery.pidbox", "x")
 
@@ -140,7 +145,9 @@ def test_printed_commands_change_the_analyzed_database_alone(programs: Programs,
         subprocess.run(
             ["sh", "-ec", command], env=os.environ | {"REDISCLI_AUTH": "analyzed-PASSWORD"}, check=True, timeout=30
         )
-    assert {b"celery": False} | {b"celery-task-meta-%d" % number: True for number in range(60)} == contents(analyzed, 1)
+    assert {b"celery": False, ODD: True} | {b"celery-task-meta-%d" % number: True for number in range(60)} == contents(
+        analyzed, 1
+    )
     assert [before] * 3 == [contents(other, 0), contents(other, 1), contents(analyzed, 0)]
 
 

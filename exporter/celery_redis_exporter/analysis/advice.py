@@ -12,7 +12,7 @@ from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.analysis.facts import DatabaseFacts, GroupFacts, ServerFacts
 from celery_redis_exporter.catalog.server_fields import MODERN, read_version
 from celery_redis_exporter.decode.key_groups import PIDBOX_REPLIES, TASK_META, TASKSET_META, UNACKED
-from celery_redis_exporter.decode.redis_fields import read_whole
+from celery_redis_exporter.decode.redis_fields import read_whole, split_parts
 from celery_redis_exporter.status.format import say_bytes
 
 SEVERITIES = ("critical", "warning", "note")
@@ -23,6 +23,8 @@ BIG_MEAN, BIG_KEY = 10 * KB, MB
 BIG_MESSAGE = 100 * KB
 LONG_LASTING = 0.01
 """Share of result keys without a time to live above which it is no accident."""
+LONG_DAYS, MOST_DAYS = 7, 11_000
+"""Days to live from which results are kept long; Celery's default is one. More than 30 years are no value."""
 PUBSUB_HARD_LIMIT = 32 * MB
 """Redis's own default, which holds some hundred thousand events."""
 
@@ -109,6 +111,19 @@ def _results_without_ttl(facts: ServerFacts) -> Iterator[Advice]:
                 f" are there, run the command below{_password(facts)}",
                 facts.cli.for_each_key(database.db, f"*{group.group}-*", "EXPIRE", "{}", "86400", *only_those)
                 if facts.cli else "",
+            )  # fmt: skip
+
+
+def _results_kept_long(facts: ServerFacts) -> Iterator[Advice]:
+    for database, group in _groups(facts, TASK_META):
+        parts = split_parts(facts.info.get(f"db{database.db}", ""))
+        days = (read_whole(parts.get("avg_ttl", "")) or 0) / 86_400_000
+        if LONG_DAYS < days < MOST_DAYS and group.keys > database.total / 2:
+            yield Advice(
+                "note", f"db{database.db} {group.group}",
+                f"results live for {days:.0f} days more in the mean",
+                "each takes memory until then, long after whoever wanted it has read it",
+                "result_expires = 86400 in Celery's settings, for results to come",
             )  # fmt: skip
 
 
@@ -248,6 +263,6 @@ def _groups(facts: ServerFacts, *names: str) -> Iterator[tuple[DatabaseFacts, Gr
 
 
 RULES: tuple[Callable[[ServerFacts], Iterator[Advice]], ...] = (
-    _eviction_policy, _memory_limit, _persistence, _results_without_ttl, _big_results, _big_messages, _orphan_replies,
-    _stale_bindings, _fragmentation, _output_buffers, _unacknowledged,
+    _eviction_policy, _memory_limit, _persistence, _results_without_ttl, _results_kept_long, _big_results,
+    _big_messages, _orphan_replies, _stale_bindings, _fragmentation, _output_buffers, _unacknowledged,
 )  # fmt: skip

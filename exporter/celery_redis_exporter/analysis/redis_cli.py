@@ -35,15 +35,18 @@ class RedisCli:
         return shlex.join([*self.words, "-n", str(db), *command])
 
     def for_each_key(self, db: int, pattern: str, *command: str) -> str:
-        """Return the line that sends a command for each key whose name fits a pattern.
+        """Return the line that sends a command for each key whose name fits a pattern, by few processes.
 
-        ``{}`` in the command stands for one name; without it, names are appended, many at once.
+        ``{}`` in the command stands for one name: the commands are read by one redis-cli, and their replies counted.
+        Without it, names are appended, many at once.
         """
-        # Names end with a zero byte for xargs, which would take blanks and quotes in them apart.
-        each = "xargs -0 -I {}" if "{}" in command else "xargs -0 -r"
-        sent = " ".join("{}" if word == "{}" else shlex.quote(word) for word in command)
         found = self.line(db, "--scan", "--pattern", pattern)
-        return f"{found} | tr '\\n' '\\0' | {each} {self.line(db)} {sent}"
+        if "{}" in command:
+            # redis-cli reads names in quotes, in which backslashes and quotes are escaped. Names may be any bytes.
+            sent = " ".join('"&"' if word == "{}" else word for word in command)
+            return f"{found} | LC_ALL=C sed 's/[\\\\\"]/\\\\&/g; s/.*/{sent}/' | {self.line(db)} | sort | uniq -c"
+        # Names end with a zero byte for xargs, which would take blanks and quotes in them apart.
+        return f"{found} | tr '\\n' '\\0' | xargs -0 -r {self.line(db)} {shlex.join(command)}"
 
 
 def redis_cli_of(target: RedisTarget, secrets: Collection[str], address: tuple[str, int] | None) -> RedisCli:

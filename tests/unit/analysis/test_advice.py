@@ -126,21 +126,38 @@ def test_the_most_severe_comes_first() -> None:
 CLI = RedisCli(("redis-cli", "-h", "h", "-p", "7000"), has_password=True)
 
 
-@pytest.mark.parametrize(
-    ("version", "group_name", "pattern", "sent"),
-    [
-        ("7.0.15", "celery-task-meta", "*celery-task-meta-*", "xargs -0 -I {} %s EXPIRE {} 86400 NX"),
-        ("6.2.14", "celery-task-meta", "*celery-task-meta-*", "xargs -0 -I {} %s EXPIRE {} 86400"),
-        ("6.2.14", "*.reply.celery.pidbox", "*.reply.celery.pidbox", "xargs -0 -r %s UNLINK"),
-    ],
-)
-def test_commands_reach_the_server_of_the_facts(version: str, group_name: str, pattern: str, sent: str) -> None:
-    """Each redis-cli of a command has the address and the database, and the cure says how to pass a password."""
-    facts = server({"redis_version": version}, CONFIG, group(group_name, 10, 1000, 1))
+@pytest.mark.parametrize(("version", "expire"), [("7.0.15", "86400 NX"), ("10.2.0", "86400 NX"), ("6.2.14", "86400")])
+def test_results_expire_by_one_process(version: str, expire: str) -> None:
+    """The command for results is read by one redis-cli, whatever their number; only those without a time get one."""
+    facts = server({"redis_version": version}, CONFIG, group("celery-task-meta", 10, 1000, 1))
     (advice,) = advise(replace(facts, cli=CLI))
     reach = "redis-cli -h h -p 7000 -n 0"
-    assert f"{reach} --scan --pattern '{pattern}' | tr '\\n' '\\0' | {sent % reach}" == advice.command
+    quoted = f"""LC_ALL=C sed 's/[\\\\"]/\\\\&/g; s/.*/EXPIRE "&" {expire}/'"""
+    assert f"{reach} --scan --pattern '*celery-task-meta-*' | {quoted} | {reach} | sort | uniq -c" == advice.command
     assert "REDISCLI_AUTH" in advice.cure
+
+
+def test_replies_are_removed_many_at_once() -> None:
+    """The command has the address and the database of the facts, and names are appended."""
+    facts = server({"redis_version": "6.2.14"}, CONFIG, group("*.reply.celery.pidbox", 10, 1000, 1))
+    (advice,) = advise(replace(facts, cli=CLI))
+    reach = "redis-cli -h h -p 7000 -n 0"
+    sent = f"tr '\\n' '\\0' | xargs -0 -r {reach} UNLINK"
+    assert f"{reach} --scan --pattern '*.reply.celery.pidbox' | {sent}" == advice.command
+    assert "REDISCLI_AUTH" in advice.cure
+
+
+@pytest.mark.parametrize(
+    ("days", "keys", "expected"), [(30, 10, True), (1, 10, False), (30, 1, False), (40_000, 10, False)]
+)
+def test_results_that_are_kept_long(days: int, keys: int, *, expected: bool) -> None:
+    """Results with weeks to live are worth a note, where the mean of the database is theirs."""
+    facts = server(
+        {"db0": f"keys=12,expires=12,avg_ttl={days * 86_400_000}"}, CONFIG, group("celery-task-meta", keys, 9, 0)
+    )
+    facts = replace(facts, databases=(replace(facts.databases[0], total=12),))
+    found = [advice.finding for advice in advise(facts)]
+    assert expected == any("results live for 30 days more" in finding for finding in found)
 
 
 def test_bindings_are_removed_where_they_are() -> None:
