@@ -56,6 +56,7 @@ NOT_SHOWN = {
         "maxmemory", "total_system_memory", "used_memory", "used_memory_lua", "used_memory_peak", "used_memory_rss",
         "used_memory_scripts", "used_memory_vm_total",
     )),
+    "paused_reason",
     # Of a moment; the counters that they are made of are shown.
     "instantaneous_input_kbps", "instantaneous_input_repl_kbps", "instantaneous_ops_per_sec",
     "instantaneous_output_kbps", "instantaneous_output_repl_kbps",
