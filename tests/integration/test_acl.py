@@ -12,6 +12,7 @@ from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.processes import ROOT
 from tests.integration.redis_servers import RedisServer
+from tests.integration.suite_programs import SERVERS, server_program
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -63,12 +64,17 @@ POLITENESS = {"+client|setname", "+ping"}
 """Rights without which nothing is missing but a name in CLIENT LIST, or a quiet ACL log."""
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+EACH_SERVER = [pytest.param(name, marks=[] if name == SERVERS[0] else [pytest.mark.slow]) for name in SERVERS]
+"""The system's Redis, and in the slow matrix the others that can be had."""
+
+
+@pytest.fixture(scope="module", params=EACH_SERVER)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """Give a server that has something to show for every right."""
     with ExitStack() as ending:
         programs = Programs(tmp_path_factory.mktemp("acl"), ending)
-        server = programs.redis(options=("--enable-debug-command", "yes", "--slowlog-log-slower-than", "0"))
+        options = ("--enable-debug-command", "yes", "--slowlog-log-slower-than", "0")
+        server = programs.redis(options=options, program=server_program(request.param))
         server.command("CONFIG", "SET", "latency-monitor-threshold", "1")
         server.command("DEBUG", "SLEEP", "0.01")
         app = programs.publisher(server, task_send_sent_event=False)
@@ -77,9 +83,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         yield server
 
 
+def more_of(server: RedisServer) -> tuple[str, ...]:
+    """Return the rights that the README lists for some servers besides the line."""
+    return ("+commandlog|len",) if "valkey_version" in server.command("INFO", "server") else ()
+
+
+def kept_rights(server: RedisServer, right: str) -> tuple[str, ...]:
+    """Return all rights but one."""
+    return (*(kept for kept in RIGHTS if kept != right), *more_of(server))
+
+
 def start(programs: Programs, server: RedisServer, rights: tuple[str, ...]) -> Exporter:
     """Start an exporter whose user has these rights."""
-    server.command("ACL", "SETUSER", USER, "reset", *START, *rights)
+    server.command("ACL", "SETUSER", USER, "reset", *START, *rights, *more_of(server))
     url = server.url(user=USER, password="PASSWORD")
     return programs.exporter("--broker-url", url, "--queues.names", QUEUE, "--scrape.freshness", "0")
 
@@ -87,7 +103,7 @@ def start(programs: Programs, server: RedisServer, rights: tuple[str, ...]) -> E
 def test_the_rights_of_the_readme_are_enough(programs: Programs, server: RedisServer) -> None:
     """With exactly the documented rights everything is shown, and the server refuses nothing."""
     words = ACL_LINE.split()
-    server.command(*words[:3], "reset", *words[3:])
+    server.command(*words[:3], "reset", *words[3:], *more_of(server))
     server.command("ACL", "LOG", "RESET")
     exporter = start(programs, server, RIGHTS)
     eventually(exporter.hears)
@@ -125,7 +141,7 @@ def test_each_right_of_a_connection_stops_it(programs: Programs, server: RedisSe
 @pytest.mark.parametrize("right", sorted(POLITENESS))
 def test_rights_of_politeness_cost_nothing_else(programs: Programs, server: RedisServer, right: str) -> None:
     """Without these rights everything is shown all the same, and the server logs a refusal."""
-    server.command("ACL", "SETUSER", USER, "reset", *START, *(kept for kept in RIGHTS if kept != right))
+    server.command("ACL", "SETUSER", USER, "reset", *START, *kept_rights(server, right))
     server.command("ACL", "LOG", "RESET")
     url = server.url(user=USER, password="PASSWORD")
     exporter = programs.exporter("--broker-url", url, "--queues.names", QUEUE, "--events.idle-timeout", "1s")
@@ -147,7 +163,7 @@ def test_another_database_needs_one_right_more(programs: Programs, server: Redis
     """On a database that is not 0 reads need SELECT, and without it say so; events do not."""
     channel = ("resetchannels", "&/2.celeryev/*")
     for right, up in (("-select", 0), ("+select", 1)):
-        server.command("ACL", "SETUSER", USER, "reset", *START, *RIGHTS, *channel, right)
+        server.command("ACL", "SETUSER", USER, "reset", *START, *RIGHTS, *more_of(server), *channel, right)
         exporter = programs.exporter("--broker-url", server.url(db=2, user=USER, password="PASSWORD"))
         eventually(exporter.hears)
         assert exporter.value("redis_up", redis="broker") == up
