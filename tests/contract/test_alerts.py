@@ -153,6 +153,19 @@ def test_thresholds_lie_within_the_buckets(alert: Alert) -> None:
 
 
 @each_rule
+def test_counted_thresholds_have_half_a_unit_of_room(alert: Alert) -> None:
+    """A count of increase() is compared with half a unit more: it extrapolates, so that four can be 4.1."""
+    for node in every(expression(alert)):
+        if isinstance(node, promql.BinaryExpr) and str(node.op) == ">":
+            counted = [
+                part for part in every(node.lhs) if isinstance(part, promql.Call) and part.func.name == "increase"
+            ]
+            shared = any(isinstance(part, promql.BinaryExpr) for part in every(node.lhs))
+            if counted and not shared:
+                assert str(node.rhs) == "0" or str(node.rhs).endswith("+ 0.5"), str(node)
+
+
+@each_rule
 def test_parameters_are_used(alert: Alert) -> None:
     """Every parameter stands in the expression, and nothing in it is a parameter that is not declared."""
     used = set(Parametrised(alert.expr).get_identifiers())

@@ -1,7 +1,6 @@
 """The rules, their tests and the Alertmanager example, judged by Prometheus's and Alertmanager's own tools."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from celery_redis_exporter.alerts.files import Change, RenderOptions, render_rul
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT
+from tests.integration.promtools import MAJORS, Check, judge, promtool, said
 from tests.support import yaml_text
 
 pytestmark = pytest.mark.servers
@@ -25,51 +25,14 @@ NAMES = frozenset(alert.name for group in GROUPS for alert in group.alerts) | {
     "CeleryTaskSuccessBudgetBurn",
     "CeleryTaskStartBudgetBurn",
 }
-Check = tuple[str, str, list[dict[str, str]]]
-"""An alert, a time, and the labels of those that fire then."""
 WHERE = 'job="celery", namespace="shop", instance="exporter:9808", task="shop.pay", queue="payments"'
 
 
-def said(*command: str | Path) -> str:
-    """Run a program to its end; give its output, fail if it failed."""
-    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def judge(folder: Path, rules: str, series: dict[str, str], checks: list[Check]) -> None:
-    """Let promtool say whether, with these series, alerts with exactly these labels fire at these times."""
-    (folder / "rules.yml").write_text(rules, encoding="utf-8")
-    cases = [
-        {"alertname": name, "eval_time": at, "exp_alerts": [{"exp_labels": labels} for labels in expected]}
-        for name, at, expected in checks
-    ]
-    document = {
-        "rule_files": ["rules.yml"],
-        "evaluation_interval": "1m",
-        "tests": [{
-            "interval": "1m",
-            "input_series": [{"series": name, "values": values} for name, values in series.items()],
-            "alert_rule_test": cases,
-        }],
-    }  # fmt: skip
-    (folder / "test.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    said("promtool", "test", "rules", folder / "test.yml")
-
-
-def without_texts(rules: str) -> str:
-    """Take the annotations out of rules: their texts are tested in alerts/tests."""
-    tree = yaml_text.parse(rules)
-    for group in tree["groups"]:
-        for rule in group["rules"]:
-            rule.pop("annotations", None)
-    return yaml.safe_dump(tree)
-
-
+@pytest.mark.parametrize("major", MAJORS)
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
-def test_promtool_accepts_the_rules(path: Path) -> None:
-    """Prometheus 2.42 loads every file, and its lint finds nothing."""
-    said("promtool", "check", "rules", "--lint=all", "--lint-fatal", path)
+def test_promtool_accepts_the_rules(path: Path, major: str) -> None:
+    """Prometheus 2.42 and 3.x load every file, and their lint finds nothing."""
+    said(promtool(major), "check", "rules", "--lint=all", "--lint-fatal", path)
 
 
 def test_prometheus_loads_what_readme_names(programs: Programs) -> None:
@@ -84,10 +47,11 @@ def test_prometheus_loads_what_readme_names(programs: Programs) -> None:
     assert sorted(group.name for group in GROUPS) == sorted(loaded)
 
 
+@pytest.mark.parametrize("major", MAJORS)
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
-def test_rules_pass_their_tests(path: Path) -> None:
+def test_rules_pass_their_tests(path: Path, major: str) -> None:
     """Every alert fires with the labels and texts that its test expects, and is silent where it should be."""
-    said("promtool", "test", "rules", path)
+    said(promtool(major), "test", "rules", path)
 
 
 def test_a_test_that_expects_something_else_fails(tmp_path: Path) -> None:
@@ -111,8 +75,8 @@ def test_p95_over_two_seconds_is_a_parameter(tmp_path: Path) -> None:
     }
     labels = {"severity": "info", "job": "celery", "namespace": "shop", "task": "shop.pay", "queue": "payments"}
     checks: list[Check] = [("CeleryTaskSlowest", "30m", []), ("CeleryTaskSlowest", "60m", [labels])]
-    judge(tmp_path, without_texts(rules), series, checks)
-    judge(tmp_path, without_texts(render_rules(GROUPS, RenderOptions())), series, [("CeleryTaskSlowest", "60m", [])])
+    judge(tmp_path, rules, series, checks)
+    judge(tmp_path, render_rules(GROUPS, RenderOptions()), series, [("CeleryTaskSlowest", "60m", [])])
 
 
 def test_redis_memory_at_80_percent_is_a_parameter(tmp_path: Path) -> None:
@@ -124,12 +88,12 @@ def test_redis_memory_at_80_percent_is_a_parameter(tmp_path: Path) -> None:
         f"redis_memory_max_bytes{{{redis}}}": "100x30",
     }
     labels = {"severity": "warning", "job": "celery", "namespace": "shop", "redis": "broker"}
-    judge(tmp_path, without_texts(rules), series, [("RedisMemoryHigh", "9m", []), ("RedisMemoryHigh", "15m", [labels])])
+    judge(tmp_path, rules, series, [("RedisMemoryHigh", "9m", []), ("RedisMemoryHigh", "15m", [labels])])
 
 
 def test_a_selector_leaves_others_alone(tmp_path: Path) -> None:
     """With a selector only the series that it picks make alerts."""
-    rules = without_texts(render_rules(GROUPS, RenderOptions(selector='job="celery"')))
+    rules = render_rules(GROUPS, RenderOptions(selector='job="celery"'))
     series = {
         'celery_queue_length{job="celery", queue="a"}': "60x30",
         'celery_queue_length{job="x", queue="b"}': "60x30",
@@ -141,7 +105,7 @@ def test_a_selector_leaves_others_alone(tmp_path: Path) -> None:
 def test_an_objective_burns(tmp_path: Path) -> None:
     """A task that fails 20 times as often as promised fires the fast burn alert, one that keeps its promise none."""
     groups = [build_group((Objective("shop.pay", 0.99), Objective("shop.mail", 0.99)))]
-    rules = without_texts(render_rules(groups, RenderOptions()))
+    rules = render_rules(groups, RenderOptions())
     mail = WHERE.replace("shop.pay", "shop.mail")
     series = {
         f'celery_tasks_total{{{WHERE}, state="success"}}': "0+99x120 11960+80x60 16760+100x420",
@@ -157,7 +121,7 @@ def test_an_objective_burns(tmp_path: Path) -> None:
 
 def test_an_objective_about_starts_burns(tmp_path: Path) -> None:
     """When all start later than promised the fast burn alert fires, and it ends with the cause."""
-    rules = without_texts(render_rules([build_group((Objective("shop.pay", 0.95, 30.0),))], RenderOptions()))
+    rules = render_rules([build_group((Objective("shop.pay", 0.95, 30.0),))], RenderOptions())
     series = {
         f'celery_task_wait_seconds_bucket{{{WHERE}, le="30.0"}}': "0+99x120 11880x60 11980+100x420",
         f"celery_task_wait_seconds_count{{{WHERE}}}": "0+100x600",

@@ -12,7 +12,7 @@ import yaml
 
 from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
 from tests.integration.processes import ROOT
-from tests.integration.test_alert_rules import said
+from tests.integration.promtools import said
 from tests.support import yaml_text
 from tests.support.waiting import eventually
 

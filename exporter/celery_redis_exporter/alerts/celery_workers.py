@@ -22,7 +22,7 @@ ALERTS = (
     ),
     Alert(
         "CeleryWorkerFlapping", "warning",
-        "max by (job, namespace, worker) (increase(celery_worker_starts_total[30m])) > @{starts}",
+        "max by (job, namespace, worker) (increase(celery_worker_starts_total[30m])) > @{starts} + 0.5",
         "A Celery worker starts again and again.",
         '{{ $labels.worker }} started {{ $value | printf "%.0f" }} times in half an hour.',
         keep="15m", parameters={"starts": 4}, panel="celery-workers",

@@ -49,7 +49,7 @@ ALERTS = (
     ),
     Alert(
         "CeleryEventsLost", "warning",
-        "sum by (job, namespace) (increase(celery_worker_events_missed_total[10m])) > @{executions}",
+        "sum by (job, namespace) (increase(celery_worker_events_missed_total[10m])) > @{executions} + 0.5",
         "Executions were not seen.",
         "Executions of the last ten minutes that were not counted, by the workers' own count:"
         ' {{ $value | printf "%.0f" }}.',
@@ -65,21 +65,21 @@ ALERTS = (
     ),
     Alert(
         "CeleryEventsInvalid", "warning",
-        "sum by (job, namespace, reason) (increase(celery_exporter_events_invalid_total[10m])) > @{events}",
+        "sum by (job, namespace, reason) (increase(celery_exporter_events_invalid_total[10m])) > @{events} + 0.5",
         "Events can't be read.",
         'Messages skipped in the last ten minutes ({{ $labels.reason }}): {{ $value | printf "%.0f" }}.',
         keep="15m", parameters={"events": 0}, panel="exporter",
     ),
     Alert(
         "CeleryEventsUnmatched", "warning",
-        "sum by (job, namespace) (increase(celery_exporter_tasks_unmatched_total[10m])) > @{events}",
+        "sum by (job, namespace) (increase(celery_exporter_tasks_unmatched_total[10m])) > @{events} + 0.5",
         "Events of unknown tasks arrive.",
         'Events of the last ten minutes whose task is not known: {{ $value | printf "%.0f" }}. They are not counted.',
         wait="15m", parameters={"events": 20}, panel="exporter",
     ),
     Alert(
         "CeleryTasksForgotten", "warning",
-        'sum by (job, namespace) (increase(celery_exporter_tasks_evicted_total{reason="count"}[10m])) > @{tasks}',
+        'sum by (job, namespace) (increase(celery_exporter_tasks_evicted_total{reason="count"}[10m])) > @{tasks} + 0.5',
         "Unfinished tasks were forgotten.",
         "Unfinished tasks that the exporter forgot in the last ten minutes, because there are more than"
         ' tracking.max_tasks: {{ $value | printf "%.0f" }}.',
