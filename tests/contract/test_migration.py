@@ -24,7 +24,7 @@ FLOWER = {
 TYPES = {
     f"task-{end}" for end in ("sent", "received", "started", "succeeded", "failed", "retried", "revoked", "rejected")
 }
-ALWAYS = {"job", "instance", "namespace"}
+ALWAYS = {"cluster", "namespace", "job", "instance", "application"}
 
 
 @pytest.mark.parametrize("rule", ROWS, ids=lambda rule: f"{rule['record']} {rule.get('labels', {}).get('type', '')}")

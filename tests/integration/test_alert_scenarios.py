@@ -39,3 +39,41 @@ def test_four_starts_in_half_an_hour_are_not_more_than_four(tmp_path: Path) -> N
     more = {f'celery_worker_starts_total{{{WHERE}, worker="w"}}': "1x20 2x30 3x30 4x20 5x10 6x120"}
     firing = [SHOP | {"severity": "warning", "worker": "w"}]
     judge(tmp_path, RULES, more, [("CeleryWorkerFlapping", "27m", firing)], "13s")
+
+
+def test_a_cluster_without_workers_is_seen_beside_one_that_has_some(tmp_path: Path) -> None:
+    """Two clusters under one job and namespace are judged apart; by job and namespace alone one hides the other."""
+    series = {
+        f"{name}{{{WHERE}, cluster={cluster}{more}}}": value
+        for cluster, online in (('"a"', "2x30"), ('"b"', "0x30"))
+        for name, more, value in (
+            ("celery_workers", ', state="online"', online),
+            ("celery_exporter_event_stream_up", "", "1x30"),
+            ("celery_queue_length", ', queue="mail"', "5x30"),
+        )
+    }
+    firing = [SHOP | {"severity": "critical", "cluster": "b"}]
+    judge(tmp_path, RULES, series, [("CeleryNoWorkersOnline", "20m", firing)])
+    rule = naive("Naive", 'max by (job, namespace) (celery_workers{state="online"}) == 0')
+    judge(tmp_path, rule, series, silent("Naive", "20m"))
+    other = render_rules(GROUPS, RenderOptions(group_by=("job",)))
+    judge(tmp_path, other, series, silent("CeleryNoWorkersOnline", "20m"))
+
+
+def test_a_pair_of_exporters_counts_once(tmp_path: Path) -> None:
+    """Two exporters of one application double no count: 15 of 15 failures in ten minutes are not 20."""
+    tasks = 'job="celery", namespace="shop", task="shop.pay", queue="payments"'
+    series = {
+        f'{name}{{{tasks}, instance="{instance}:9808"{more}}}': value
+        for instance in "ab"
+        for name, more, value in (
+            ("celery_tasks_total", ', state="retry"', "0+1.5x60"),
+            ("celery_tasks_started_total", "", "0+1.5x60"),
+            ("celery_queue_length", "", "200x60"),
+        )
+    }
+    judge(tmp_path, RULES, series, silent("CeleryTaskRetryStorm", "50m"))
+    rule = naive("Naive", 'sum by (task) (increase(celery_tasks_total{state="retry"}[10m])) >= 20')
+    judge(tmp_path, rule, series, [("Naive", "50m", [{"severity": "critical", "task": "shop.pay"}])])
+    firing = [SHOP | {"severity": "warning", "queue": "payments"}]
+    judge(tmp_path, RULES, series, [("CeleryQueueDrainTimeHigh", "50m", firing)])

@@ -13,7 +13,7 @@ from celery_redis_exporter.catalog.tasks import BY_WORKER
 
 Labels = frozenset[str]
 
-TARGET: Labels = frozenset({"job", "instance", "namespace"})
+TARGET: Labels = frozenset({"cluster", "namespace", "job", "instance", "application"})
 """Labels that Prometheus gives to every sample it scrapes, as far as ours know them."""
 OF_PROCESSES = (
     "process_cpu_seconds_total", "process_open_fds", "process_resident_memory_bytes",
@@ -21,7 +21,19 @@ OF_PROCESSES = (
 )  # fmt: skip
 """What every Python process tells, and what Prometheus adds to every target."""
 OF_ALERTS: Labels = frozenset(
-    {"alertname", "alertstate", "severity", "job", "namespace", "task", "queue", "worker", "redis"}
+    {
+        "alertname",
+        "alertstate",
+        "severity",
+        "cluster",
+        "namespace",
+        "job",
+        "application",
+        "task",
+        "queue",
+        "worker",
+        "redis",
+    }
 )
 SCALARS = {"time", "scalar", "pi"}
 CHOOSING = {"topk", "bottomk"}

@@ -1,14 +1,14 @@
 """Rules about queues: the broker down; long, growing, standing, without consumers; messages delivered twice."""
 
-from celery_redis_exporter.alerts.rule import Alert, RuleGroup
+from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup, once
 
-LENGTH = "max by (job, namespace, queue) (celery_queue_length)"
-CONSUMERS = "max by (job, namespace, queue) (celery_queue_consumers)"
+LENGTH = "max by (@{by}, queue) (celery_queue_length)"
+CONSUMERS = "max by (@{by}, queue) (celery_queue_consumers)"
 
 ALERTS = (
     Alert(
         "CeleryBrokerDown", "critical",
-        "max by (job, namespace, transport) (celery_exporter_broker_up) == 0",
+        "max by (@{by}, transport) (celery_exporter_broker_up) == 0",
         "The broker does not answer.",
         "The broker ({{ $labels.transport }}) does not answer the exporter; celery_exporter_broker_last_scrape_error"
         " names the reason.",
@@ -23,8 +23,8 @@ ALERTS = (
     ),
     Alert(
         "CeleryQueueNoConsumers", "critical",
-        f"{LENGTH} > 0 and on (job, namespace, queue) {CONSUMERS} == 0"
-        ' and on (job, namespace) max by (job, namespace) (celery_workers{state="online"}) > 0',
+        f"{LENGTH} > 0 and on ({BY}, queue) {CONSUMERS} == 0"
+        ' and on (@{by}) max by (@{by}) (celery_workers{state="online"}) > 0',
         "Nobody consumes a queue that holds messages.",
         "Messages waiting in {{ $labels.queue }}, which no worker consumes: {{ $value | humanize }}.",
         wait="5m", panel="celery-queues",
@@ -32,40 +32,39 @@ ALERTS = (
     Alert(
         "CeleryQueueBacklogGrowing", "warning",
         f"{LENGTH} > @{{messages}}"
-        " and max by (job, namespace, queue) (delta(celery_queue_length[15m])) > @{growth}",
+        " and max by (@{by}, queue) (delta(celery_queue_length[15m])) > @{growth}",
         "A queue grows faster than it is worked off.",
         "{{ $value | humanize }} messages wait in {{ $labels.queue }}, more and more of them.",
         wait="15m", parameters={"messages": 100, "growth": 50}, panel="celery-queues",
     ),
     Alert(
         "CeleryQueueStalled", "critical",
-        "max by (job, namespace, queue) (min_over_time(celery_queue_length[10m])) > 0"
-        f" and on (job, namespace, queue) {CONSUMERS} > 0"
-        " and on (job, namespace, queue)"
-        " sum by (job, namespace, queue) (increase(celery_tasks_started_total[10m])) == 0",
+        "max by (@{by}, queue) (min_over_time(celery_queue_length[10m])) > 0"
+        f" and on ({BY}, queue) {CONSUMERS} > 0"
+        " and on (@{by}, queue)"
+        " sum by (@{by}, queue) (increase(celery_tasks_started_total[10m])) == 0",
         "A queue has consumers and does not move.",
         "At least {{ $value | humanize }} messages wait in {{ $labels.queue }}, and none was started for 10 minutes.",
         wait="5m", panel="celery-queues",
     ),
     Alert(
         "CeleryQueueDrainTimeHigh", "warning",
-        f"{LENGTH} / on (job, namespace, queue)"
-        " sum by (job, namespace, queue) (rate(celery_tasks_started_total[10m])) > @{seconds}",
+        f"{LENGTH} / on ({BY}, queue) {once('rate(celery_tasks_started_total[10m])', f'{BY}, queue')} > @{{seconds}}",
         "A queue will take long to work off.",
         "At the present rate {{ $labels.queue }} is empty in {{ $value | humanizeDuration }}.",
         wait="15m", parameters={"seconds": 1800}, panel="celery-queues",
     ),
     Alert(
         "CeleryQueueOldestMessageOld", "warning",
-        "max by (job, namespace, queue) (celery_queue_oldest_message_age_seconds) > @{seconds}",
+        "max by (@{by}, queue) (celery_queue_oldest_message_age_seconds) > @{seconds}",
         "A message has been waiting for long.",
         "The next message of {{ $labels.queue }} has been waiting for {{ $value | humanizeDuration }}.",
         wait="5m", parameters={"seconds": 900}, panel="celery-queues",
     ),
     Alert(
         "CeleryTaskNearVisibilityTimeout", "warning",
-        "max by (job, namespace) (celery_unacked_oldest_age_seconds)"
-        " > @{ratio} * max by (job, namespace) (celery_broker_visibility_timeout_seconds)",
+        "max by (@{by}) (celery_unacked_oldest_age_seconds)"
+        " > @{ratio} * max by (@{by}) (celery_broker_visibility_timeout_seconds)",
         "A message will be delivered a second time while it is worked on.",
         "The oldest unacknowledged message was delivered {{ $value | humanizeDuration }} ago; after the visibility"
         " timeout Redis gives it to another worker.",

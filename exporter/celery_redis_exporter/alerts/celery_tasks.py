@@ -1,19 +1,21 @@
 """Rules about tasks: failures, retries, times, periodic tasks."""
 
-from celery_redis_exporter.alerts.rule import Alert, Recording, RuleGroup
+from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup, once
 
-BY_TASK = "job, namespace, task, queue"
+BY_TASK = f"{BY}, task, queue"
 # celery.chord_unlock polls for the end of a chord: it is retried until all parts have ended.
 RETRIES = '{state="retry", task!="celery.chord_unlock"}'
+
+RETRIED = once(f"increase(celery_tasks_total{RETRIES}[10m])", BY_TASK)
 
 RECORDINGS = (
     Recording(
         "celery:tasks_completed:rate10m",
-        f'sum by ({BY_TASK}) (rate(celery_tasks_total{{state=~"success|failure"}}[10m]))',
+        once('rate(celery_tasks_total{state=~"success|failure"}[10m])', BY_TASK),
     ),
     Recording(
         "celery:task_failure_ratio:rate10m",
-        f'sum by ({BY_TASK}) (rate(celery_tasks_total{{state="failure"}}[10m])) / (celery:tasks_completed:rate10m > 0)',
+        once('rate(celery_tasks_total{state="failure"}[10m])', BY_TASK) + " / (celery:tasks_completed:rate10m > 0)",
     ),
     Recording(
         "celery:task_runtime_seconds:mean10m",
@@ -52,7 +54,7 @@ ALERTS = (
         "CeleryTaskRetryStorm", "warning",
         f"sum by ({BY_TASK}) (rate(celery_tasks_total{RETRIES}[10m]))"
         f" / (sum by ({BY_TASK}) (rate(celery_tasks_started_total[10m])) > 0) > @{{ratio}}"
-        f" and sum by ({BY_TASK}) (increase(celery_tasks_total{RETRIES}[10m])) >= @{{least_retries}}",
+        f" and {RETRIED} >= @{{least_retries}}",
         "A task is retried again and again.",
         "{{ $value | humanizePercentage }} of the executions of {{ $labels.task }} on {{ $labels.queue }} ended in a"
         " retry in the last 10 minutes.",
@@ -60,10 +62,10 @@ ALERTS = (
     ),
     Alert(
         "CeleryTaskSlow", "warning",
-        "celery:task_runtime_seconds:mean10m > on (job, namespace, task) group_left ()"
-        " max by (job, namespace, task) (celery_task_runtime_threshold_seconds)"
+        "celery:task_runtime_seconds:mean10m > on (@{by}, task) group_left ()"
+        " max by (@{by}, task) (celery_task_runtime_threshold_seconds)"
         " or (celery:task_runtime_seconds:mean10m > @{seconds}"
-        " unless on (job, namespace, task) celery_task_runtime_threshold_seconds)",
+        " unless on (@{by}, task) celery_task_runtime_threshold_seconds)",
         "A task takes long on average.",
         "An execution of {{ $labels.task }} on {{ $labels.queue }} took {{ $value | humanizeDuration }} on average in"
         " the last 10 minutes.",
@@ -72,7 +74,7 @@ ALERTS = (
     Alert(
         "CeleryTaskSlowest", "info",
         "celery:task_runtime_seconds:p95_15m > @{seconds}"
-        f" and sum by ({BY_TASK}) (increase(celery_task_runtime_seconds_count[15m])) >= @{{least_executions}}",
+        f" and {once('increase(celery_task_runtime_seconds_count[15m])', BY_TASK)} >= @{{least_executions}}",
         "One in twenty executions of a task takes long.",
         "The 95th percentile of the runtime of {{ $labels.task }} on {{ $labels.queue }} is"
         " {{ $value | humanizeDuration }}.",
@@ -96,27 +98,27 @@ ALERTS = (
     ),
     Alert(
         "CeleryTaskStuck", "warning",
-        "time() - min by (job, namespace, task) (celery_task_oldest_started_timestamp_seconds) > @{seconds}",
+        "time() - min by (@{by}, task) (celery_task_oldest_started_timestamp_seconds) > @{seconds}",
         "An execution does not end.",
         "An execution of {{ $labels.task }} has been running for {{ $value | humanizeDuration }}.",
         wait="5m", parameters={"seconds": 3600}, panel="celery-task",
     ),
     Alert(
         "CeleryPeriodicTaskStale", "critical",
-        "time() - max by (job, namespace, task) (max_over_time(celery_task_last_success_timestamp_seconds[2d]))"
-        " > on (job, namespace, task) @{intervals}"
-        " * max by (job, namespace, task) (celery_task_expected_interval_seconds)",
+        "time() - max by (@{by}, task) (max_over_time(celery_task_last_success_timestamp_seconds[2d]))"
+        " > on (@{by}, task) @{intervals}"
+        " * max by (@{by}, task) (celery_task_expected_interval_seconds)",
         "A periodic task has not succeeded for several intervals.",
         "{{ $labels.task }} last succeeded {{ $value | humanizeDuration }} ago.",
         wait="1m", parameters={"intervals": 3}, panel="celery-task",
     ),
     Alert(
         "CeleryPeriodicTaskNeverSucceeded", "critical",
-        "(@{intervals} * max by (job, namespace, task) (celery_task_expected_interval_seconds)"
-        " < on (job, namespace) group_left ()"
-        " (time() - max by (job, namespace)"
-        " (process_start_time_seconds and on (job, instance) celery_exporter_build_info)))"
-        " unless on (job, namespace, task) max_over_time(celery_task_last_success_timestamp_seconds[2d])",
+        "(@{intervals} * max by (@{by}, task) (celery_task_expected_interval_seconds)"
+        " < on (@{target}) group_left ()"
+        " (time() - max by (@{target})"
+        " (process_start_time_seconds and on (@{target}, instance) celery_exporter_build_info)))"
+        " unless on (@{by}, task) max_over_time(celery_task_last_success_timestamp_seconds[2d])",
         "A periodic task has never succeeded since the exporter started.",
         "{{ $labels.task }} has not succeeded since the exporter started, more than {{ $value | humanizeDuration }}"
         " ago.",

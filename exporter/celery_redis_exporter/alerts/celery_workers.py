@@ -1,9 +1,9 @@
 """Rules about workers: gone, flapping, full, silent."""
 
-from celery_redis_exporter.alerts.rule import Alert, RuleGroup
+from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup
 
-ONLINE = 'max by (job, namespace) (celery_workers{state="online"})'
-HEARING = "on (job, namespace) max by (job, namespace) (celery_exporter_event_stream_up) == 1"
+ONLINE = 'max by (@{by}) (celery_workers{state="online"})'
+HEARING = "on (@{by}) max by (@{by}) (celery_exporter_event_stream_up) == 1"
 
 ALERTS = (
     Alert(
@@ -15,14 +15,14 @@ ALERTS = (
     ),
     Alert(
         "CeleryWorkerDown", "warning",
-        f"max by (job, namespace, worker) (celery_worker_up) == 0 and on (job, namespace) {ONLINE} > 0",
+        f"max by ({BY}, worker) (celery_worker_up) == 0 and on ({BY}) {ONLINE} > 0",
         "A Celery worker died without a goodbye.",
         "{{ $labels.worker }} sends no heartbeat any more and did not stop cleanly.",
         wait="5m", panel="celery-workers",
     ),
     Alert(
         "CeleryWorkerFlapping", "warning",
-        "max by (job, namespace, worker) (increase(celery_worker_starts_total[30m])) > @{starts} + 0.5",
+        "max by (@{by}, worker) (increase(celery_worker_starts_total[30m])) > @{starts} + 0.5",
         "A Celery worker starts again and again.",
         '{{ $labels.worker }} started {{ $value | printf "%.0f" }} times in half an hour.',
         keep="15m", parameters={"starts": 4}, panel="celery-workers",
@@ -30,23 +30,23 @@ ALERTS = (
     Alert(
         "CeleryWorkersSaturated", "warning",
         # Only workers that reported both count: a worker that was not queried has no known concurrency.
-        "sum by (job, namespace) (celery_worker_tasks_active and celery_worker_concurrency)"
-        " / (sum by (job, namespace) (celery_worker_concurrency) > 0) > @{ratio}"
-        " and on (job, namespace) sum by (job, namespace) (celery_queue_length) > 0",
+        "sum by (@{by}) (celery_worker_tasks_active and celery_worker_concurrency)"
+        " / (sum by (@{by}) (celery_worker_concurrency) > 0) > @{ratio}"
+        " and on (@{by}) sum by (@{by}) (celery_queue_length) > 0",
         "Every slot of the workers is taken while tasks wait.",
         "{{ $value | humanizePercentage }} of the workers' slots are busy, and queues are not empty.",
         wait="30m", parameters={"ratio": 0.95}, panel="celery-workers",
     ),
     Alert(
         "CeleryWorkerWithoutTaskEvents", "warning",
-        "max by (job, namespace, worker) (celery_worker_task_events_enabled) == 0",
+        "max by (@{by}, worker) (celery_worker_task_events_enabled) == 0",
         "A worker executes tasks and sends no task events.",
         "{{ $labels.worker }} executes tasks that no metric counts: start it with -E, or set celery.enable_events.",
         wait="10m", panel="celery-workers",
     ),
     Alert(
         "CeleryWorkerClockSkew", "warning",
-        "max by (job, namespace, worker) (abs(celery_worker_clock_skew_seconds)) > @{seconds}",
+        "max by (@{by}, worker) (abs(celery_worker_clock_skew_seconds)) > @{seconds}",
         "A worker's clock is wrong.",
         "The clock of {{ $labels.worker }} is {{ $value | humanizeDuration }} away from the exporter's: waiting times"
         " and schedules are wrong.",
@@ -54,7 +54,7 @@ ALERTS = (
     ),
     Alert(
         "CeleryBeatDown", "critical",
-        "max by (job, namespace) (celery_beat_up) == 0",
+        "max by (@{by}) (celery_beat_up) == 0",
         "Celery beat is down.",
         "No scheduler ticks or answers that did before: periodic tasks are not sent.",
         wait="3m",

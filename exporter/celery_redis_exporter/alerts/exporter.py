@@ -1,12 +1,11 @@
 """Rules about the exporter itself: that it lives, hears and sees everything."""
 
-from celery_redis_exporter.alerts.rule import Alert, RuleGroup
+from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup, once
 
-GONE = "up == 0 and on (job, instance) last_over_time(celery_exporter_build_info[1d])"
+GONE = "up == 0 and on (@{target}, instance) last_over_time(celery_exporter_build_info[1d])"
 # A broker that is down says so itself; what follows from it must not fire for a moment when it returns.
 BROKER_ANSWERS = (
-    'unless on (job, namespace) (max by (job, namespace) (redis_up{redis="broker"})'
-    " or max by (job, namespace) (celery_exporter_broker_up)) == 0"
+    'unless on (@{by}) (max by (@{by}) (redis_up{redis="broker"}) or max by (@{by}) (celery_exporter_broker_up)) == 0'
 )
 
 ALERTS = (
@@ -33,23 +32,23 @@ ALERTS = (
     ),
     Alert(
         "CeleryEventStreamDown", "critical",
-        f"max by (job, namespace) (celery_exporter_event_stream_up) == 0 {BROKER_ANSWERS}",
+        f"max by ({BY}) (celery_exporter_event_stream_up) == 0 {BROKER_ANSWERS}",
         "The exporter hears no events.",
         "The subscription to Celery's events is down: tasks are not counted and workers not seen.",
         wait="5m", keep="5m", panel="exporter",
     ),
     Alert(
         "CeleryEventsSilent", "critical",
-        "time() - max by (job, namespace) (celery_exporter_last_event_timestamp_seconds) > @{seconds}"
-        ' and on (job, namespace) max by (job, namespace) (celery_workers{state="online"}) > 0'
-        " and on (job, namespace) max by (job, namespace) (celery_exporter_event_stream_up) == 1",
+        "time() - max by (@{by}) (celery_exporter_last_event_timestamp_seconds) > @{seconds}"
+        ' and on (@{by}) max by (@{by}) (celery_workers{state="online"}) > 0'
+        " and on (@{by}) max by (@{by}) (celery_exporter_event_stream_up) == 1",
         "No event arrives although workers are online.",
         "The last event arrived {{ $value | humanizeDuration }} ago.",
         wait="2m", parameters={"seconds": 300}, panel="exporter",
     ),
     Alert(
         "CeleryEventsLost", "warning",
-        "sum by (job, namespace) (increase(celery_worker_events_missed_total[10m])) > @{executions} + 0.5",
+        once("increase(celery_worker_events_missed_total[10m])", BY) + " > @{executions} + 0.5",
         "Executions were not seen.",
         "Executions of the last ten minutes that were not counted, by the workers' own count:"
         ' {{ $value | printf "%.0f" }}.',
@@ -57,7 +56,7 @@ ALERTS = (
     ),
     Alert(
         "CeleryEventBacklogGrowing", "warning",
-        "max by (job, namespace) (celery_exporter_event_backlog_bytes) > @{bytes}",
+        "max by (@{by}) (celery_exporter_event_backlog_bytes) > @{bytes}",
         "The exporter falls behind.",
         "{{ $value | humanize1024 }}B of events wait in Redis for the exporter; Redis cuts it off at its"
         " client-output-buffer-limit for pubsub.",
@@ -65,21 +64,21 @@ ALERTS = (
     ),
     Alert(
         "CeleryEventsInvalid", "warning",
-        "sum by (job, namespace, reason) (increase(celery_exporter_events_invalid_total[10m])) > @{events} + 0.5",
+        once("increase(celery_exporter_events_invalid_total[10m])", f"{BY}, reason") + " > @{events} + 0.5",
         "Events can't be read.",
         'Messages skipped in the last ten minutes ({{ $labels.reason }}): {{ $value | printf "%.0f" }}.',
         keep="15m", parameters={"events": 0}, panel="exporter",
     ),
     Alert(
         "CeleryEventsUnmatched", "warning",
-        "sum by (job, namespace) (increase(celery_exporter_tasks_unmatched_total[10m])) > @{events} + 0.5",
+        once("increase(celery_exporter_tasks_unmatched_total[10m])", BY) + " > @{events} + 0.5",
         "Events of unknown tasks arrive.",
         'Events of the last ten minutes whose task is not known: {{ $value | printf "%.0f" }}. They are not counted.',
         wait="15m", parameters={"events": 20}, panel="exporter",
     ),
     Alert(
         "CeleryTasksForgotten", "warning",
-        'sum by (job, namespace) (increase(celery_exporter_tasks_evicted_total{reason="count"}[10m])) > @{tasks} + 0.5',
+        once('increase(celery_exporter_tasks_evicted_total{reason="count"}[10m])', BY) + " > @{tasks} + 0.5",
         "Unfinished tasks were forgotten.",
         "Unfinished tasks that the exporter forgot in the last ten minutes, because there are more than"
         ' tracking.max_tasks: {{ $value | printf "%.0f" }}.',
@@ -87,14 +86,14 @@ ALERTS = (
     ),
     Alert(
         "CeleryExporterCollectorFailing", "warning",
-        f"min by (job, namespace, collector) (celery_exporter_collector_success) == 0 {BROKER_ANSWERS}",
+        f"min by ({BY}, collector) (celery_exporter_collector_success) == 0 {BROKER_ANSWERS}",
         "Something that the exporter reads in the background fails.",
         "The collector {{ $labels.collector }} fails; its log says why.",
         wait="10m", panel="exporter",
     ),
     Alert(
         "CeleryExporterSeriesLimitHit", "warning",
-        "sum by (job, namespace, metric) (increase(celery_exporter_series_dropped_total[1h])) > 0",
+        once("increase(celery_exporter_series_dropped_total[1h])", f"{BY}, metric") + " > 0",
         "There are more series than the exporter keeps.",
         "New series of {{ $labels.metric }} refused in the last hour, and counted under __overflow__:"
         ' {{ $value | printf "%.0f" }}.',
@@ -102,14 +101,14 @@ ALERTS = (
     ),
     Alert(
         "CeleryExporterCommandDenied", "info",
-        "max by (job, namespace, redis, command) (celery_exporter_command_denied) == 1",
+        "max by (@{by}, redis, command) (celery_exporter_command_denied) == 1",
         "A server refuses a command of the exporter.",
         "{{ $labels.redis }} refuses {{ $labels.command }}: the metrics that come from it are missing.",
         wait="15m", panel="exporter",
     ),
     Alert(
         "CeleryExporterBug", "warning",
-        "sum by (job, namespace, collector) (increase(celery_exporter_unexpected_errors_total[1h])) > 0",
+        once("increase(celery_exporter_unexpected_errors_total[1h])", f"{BY}, collector") + " > 0",
         "The exporter met an error that should not be possible.",
         'Unexpected errors of {{ $labels.collector }} in the last hour: {{ $value | printf "%.0f" }}. The log has their'
         " tracebacks; please report them.",

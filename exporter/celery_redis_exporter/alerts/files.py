@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from celery_redis_exporter.alerts import GROUPS
-from celery_redis_exporter.alerts.rule import Alert, RuleGroup, fill
+from celery_redis_exporter.alerts.rule import GROUP_BY, Alert, RuleGroup, fill
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.errors import ConfigError
 
@@ -41,7 +41,8 @@ class RenderOptions:
     """How rules are written.
 
     ``selector`` is put into every selector of the exporter's metrics, as in ``job="celery"``; ``labels`` come on every
-    alert; ``changes`` and ``disabled`` are by alert name.
+    alert; ``changes`` and ``disabled`` are by alert name; ``group_by`` are the labels that
+    tell applications apart.
     """
 
     selector: str = ""
@@ -50,6 +51,7 @@ class RenderOptions:
     disabled: frozenset[str] = frozenset()
     runbooks: str = RUNBOOKS
     dashboards: str = "/d"
+    group_by: Sequence[str] = GROUP_BY
 
 
 def adjust(groups: Iterable[RuleGroup], options: RenderOptions) -> list[RuleGroup]:
@@ -72,7 +74,7 @@ def build_groups(groups: Iterable[RuleGroup], options: RenderOptions) -> list[di
         {
             "name": group.name,
             "rules": [
-                *({"record": row.record, "expr": select(row.expr, options.selector)} for row in group.recordings),
+                *({"record": row.record, "expr": _expression(row.expr, {}, options)} for row in group.recordings),
                 *(_build_alert(alert, options) for alert in group.alerts),
             ],
         }
@@ -126,7 +128,7 @@ def _change(alert: Alert, change: Change) -> Alert:
 def _build_alert(alert: Alert, options: RenderOptions) -> dict[str, Any]:
     rule: dict[str, Any] = {
         "alert": alert.name,
-        "expr": select(fill(alert.expr, alert.parameters), options.selector),
+        "expr": _expression(alert.expr, alert.parameters, options),
     }
     if alert.wait:
         rule["for"] = alert.wait
@@ -140,6 +142,10 @@ def _build_alert(alert: Alert, options: RenderOptions) -> dict[str, Any]:
         "dashboard_url": f"{options.dashboards}/{alert.panel}",
     }
     return rule
+
+
+def _expression(text: str, parameters: Mapping[str, float], options: RenderOptions) -> str:
+    return select(fill(text, parameters, options.group_by), options.selector)
 
 
 def _sample_names() -> list[str]:

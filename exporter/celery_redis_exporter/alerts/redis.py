@@ -1,35 +1,37 @@
 """Rules about Redis: down, full, refusing, failing to save, losing keys."""
 
-from celery_redis_exporter.alerts.rule import Alert, Recording, RuleGroup
+from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup, once
 
-BY = "job, namespace, redis"
+SERVER = f"{BY}, redis"
 SENTINELS = ".+/sentinel/.+"
 """What sentinels are called: they are no servers of Celery's."""
-MAX_MEMORY = f"max by ({BY}) (redis_memory_max_bytes)"
+MAX_MEMORY = f"max by ({SERVER}) (redis_memory_max_bytes)"
 
 RECORDINGS = (
     Recording(
         "redis:memory_utilization:ratio",
-        f"max by ({BY}) (redis_memory_used_bytes) / ({MAX_MEMORY} > 0"
-        f" or max by ({BY}) (celery_exporter_redis_memory_limit_bytes)"
-        f" or max by ({BY}) (redis_total_system_memory_bytes) > 0)",
+        f"max by ({SERVER}) (redis_memory_used_bytes) / ({MAX_MEMORY} > 0"
+        f" or max by ({SERVER}) (celery_exporter_redis_memory_limit_bytes)"
+        f" or max by ({SERVER}) (redis_total_system_memory_bytes) > 0)",
     ),
 )
+RESULTS = once('redis_db_keys{redis="results"}', SERVER)
+EXPIRING = once('redis_db_keys_expiring{redis="results"}', SERVER)
 FULL = (
     "{{ $labels.redis }} uses {{ $value | humanizePercentage }} of its memory limit, or of the machine's memory where"
     " it has none."
 )
-ENOUGH_MEMORY = f"max by ({BY}) (redis_memory_used_bytes) > @{{least_bytes}}"
+ENOUGH_MEMORY = f"max by ({SERVER}) (redis_memory_used_bytes) > @{{least_bytes}}"
 
 HITS, MISSES = (
-    f'sum by ({BY}) (rate(redis_keyspace_{found}_total{{redis!="broker"}}[10m]))' for found in ("hits", "misses")
+    f'sum by ({SERVER}) (rate(redis_keyspace_{found}_total{{redis!="broker"}}[10m]))' for found in ("hits", "misses")
 )
 """Look-ups on all servers but the broker: there workers and exporters look for messages, mostly in vain."""
 
 ALERTS = (
     Alert(
         "RedisDown", "critical",
-        f'max by ({BY}) (redis_up{{redis!~"{SENTINELS}"}}) == 0',
+        f'max by ({SERVER}) (redis_up{{redis!~"{SENTINELS}"}}) == 0',
         "A Redis server does not answer.",
         "The Redis server {{ $labels.redis }} does not answer the exporter;"
         " redis_exporter_last_scrape_error names the reason.",
@@ -49,8 +51,8 @@ ALERTS = (
     ),
     Alert(
         "RedisMemoryWillFill", "warning",
-        f"max by ({BY}) (predict_linear(redis_memory_used_bytes[1h], @{{seconds}})) > ({MAX_MEMORY} > 0)"
-        f" and on ({BY}) redis:memory_utilization:ratio > @{{ratio}}",
+        f"max by ({SERVER}) (predict_linear(redis_memory_used_bytes[1h], @{{seconds}})) > ({MAX_MEMORY} > 0)"
+        f" and on ({SERVER}) redis:memory_utilization:ratio > @{{ratio}}",
         "Redis will reach its memory limit soon.",
         "At the pace of the last hour {{ $labels.redis }} will use {{ $value | humanize1024 }}B in four hours, more"
         " than its limit.",
@@ -58,7 +60,7 @@ ALERTS = (
     ),
     Alert(
         "RedisEvictingKeys", "critical",
-        f"sum by ({BY}) (increase(redis_evicted_keys_total[5m])) > 0",
+        f"max by ({SERVER}) (increase(redis_evicted_keys_total[5m])) > 0",
         "Redis throws keys away for want of memory.",
         'Keys that {{ $labels.redis }} evicted in five minutes: {{ $value | printf "%.0f" }}. On a broker these are'
         " tasks.",
@@ -66,7 +68,7 @@ ALERTS = (
     ),
     Alert(
         "RedisBrokerEvictionPolicy", "warning",
-        f"max by ({BY}, maxmemory_policy)"
+        f"max by ({SERVER}, maxmemory_policy)"
         ' (redis_instance_info{redis="broker", maxmemory_policy!~"noeviction|"}) == 1',
         "The broker may throw tasks away.",
         "The broker's maxmemory-policy is {{ $labels.maxmemory_policy }}; a broker needs noeviction.",
@@ -74,7 +76,7 @@ ALERTS = (
     ),
     Alert(
         "RedisRejectedConnections", "critical",
-        f"sum by ({BY}) (increase(redis_rejected_connections_total[5m])) > 0",
+        f"max by ({SERVER}) (increase(redis_rejected_connections_total[5m])) > 0",
         "Redis refuses connections.",
         'Connections that {{ $labels.redis }} refused in five minutes: {{ $value | printf "%.0f" }}. It has as many as'
         " maxclients allows.",
@@ -82,30 +84,30 @@ ALERTS = (
     ),
     Alert(
         "RedisConnectionsHigh", "warning",
-        f"max by ({BY}) (redis_connected_clients) / (max by ({BY}) (redis_config_maxclients) > 0) > @{{ratio}}",
+        f"max by ({SERVER}) (redis_connected_clients) / (max by ({SERVER}) (redis_config_maxclients) > 0) > @{{ratio}}",
         "Redis has hardly any connections left.",
         "{{ $labels.redis }} uses {{ $value | humanizePercentage }} of its connections.",
         wait="5m", parameters={"ratio": 0.8}, panel="redis",
     ),
     Alert(
         "RedisPersistenceFailing", "critical",
-        f"min by ({BY}) (redis_rdb_last_bgsave_status) == 0"
-        f" or min by ({BY}) (redis_aof_last_write_status) == 0"
-        f" or min by ({BY}) (redis_aof_last_bgrewrite_status) == 0",
+        f"min by ({SERVER}) (redis_rdb_last_bgsave_status) == 0"
+        f" or min by ({SERVER}) (redis_aof_last_write_status) == 0"
+        f" or min by ({SERVER}) (redis_aof_last_bgrewrite_status) == 0",
         "Redis can't save its data.",
         "The last dump, append or rewrite of {{ $labels.redis }} failed; Redis may refuse writes.",
         wait="5m", panel="redis",
     ),
     Alert(
         "RedisReplicationBroken", "critical",
-        f"min by ({BY}) (redis_master_link_up) == 0",
+        f"min by ({SERVER}) (redis_master_link_up) == 0",
         "A replica has lost its master.",
         "The link of {{ $labels.redis }} to its master is down.",
         wait="2m", panel="redis",
     ),
     Alert(
         "RedisReadOnly", "critical",
-        f'max by ({BY}, master_host, master_port) (redis_slave_info{{redis=~"broker|results", read_only!="0"}}) == 1',
+        f'max by ({SERVER}, master_host, master_port) (redis_slave_info{{redis=~"broker|results", read_only!="0"}}) == 1',
         "Celery can't write to its Redis, which is a read-only replica.",
         "{{ $labels.redis }} is a replica of {{ $labels.master_host }}:{{ $labels.master_port }}, as after a failover"
         " that Celery does not follow.",
@@ -113,14 +115,14 @@ ALERTS = (
     ),
     Alert(
         "RedisReplicaLost", "warning",
-        f"max by ({BY}) (redis_connected_slaves) < max by ({BY}) (max_over_time(redis_connected_slaves[1h]))",
+        f"max by ({SERVER}) (redis_connected_slaves) < max by ({SERVER}) (max_over_time(redis_connected_slaves[1h]))",
         "A master has lost a replica.",
         "Replicas that {{ $labels.redis }} has left, fewer than within the last hour: {{ $value | humanize }}.",
         wait="5m", panel="redis",
     ),
     Alert(
         "RedisSentinelDown", "warning",
-        f'max by ({BY}) (redis_up{{redis=~"{SENTINELS}"}}) == 0',
+        f'max by ({SERVER}) (redis_up{{redis=~"{SENTINELS}"}}) == 0',
         "A sentinel does not answer.",
         "The sentinel {{ $labels.redis }} does not answer the exporter; with too few of them nobody makes another"
         " master.",
@@ -128,14 +130,15 @@ ALERTS = (
     ),
     Alert(
         "RedisQuorumLost", "critical",
-        "max by (job, namespace, master_name) (redis_sentinel_master_ckquorum_status) == 0",
+        "max by (@{by}, master_name) (redis_sentinel_master_ckquorum_status) == 0",
         "There are too few sentinels to make another master.",
         "If the master {{ $labels.master_name }} fails now, nothing takes its place: no sentinel finds a quorum.",
         wait="2m", panel="redis",
     ),
     Alert(
         "RedisClusterDown", "critical",
-        f"max by ({BY}) (redis_cluster_state) == 0 and on ({BY}) max by ({BY}) (redis_cluster_enabled) == 1",
+        f"max by ({SERVER}) (redis_cluster_state) == 0"
+        f" and on ({SERVER}) max by ({SERVER}) (redis_cluster_enabled) == 1",
         "A node of a Redis Cluster takes the cluster to be down.",
         "{{ $labels.redis }} serves no keys: slots or masters are missing.",
         wait="2m", panel="redis",
@@ -150,23 +153,22 @@ ALERTS = (
     ),
     Alert(
         "RedisFragmentationHigh", "warning",
-        f"max by ({BY}) (redis_mem_fragmentation_ratio) > @{{ratio}} and {ENOUGH_MEMORY}",
+        f"max by ({SERVER}) (redis_mem_fragmentation_ratio) > @{{ratio}} and {ENOUGH_MEMORY}",
         "Redis wastes memory in gaps.",
         "{{ $labels.redis }} occupies {{ $value | humanize }} times the memory that it uses.",
         wait="30m", parameters={"ratio": 1.5, "least_bytes": 104_857_600}, panel="redis",
     ),
     Alert(
         "RedisSwapping", "warning",
-        f"min by ({BY}) (redis_mem_fragmentation_ratio) < @{{ratio}} and {ENOUGH_MEMORY}",
+        f"min by ({SERVER}) (redis_mem_fragmentation_ratio) < @{{ratio}} and {ENOUGH_MEMORY}",
         "Part of Redis is swapped out.",
         "Only {{ $value | humanizePercentage }} of the memory of {{ $labels.redis }} is resident: it is slow.",
         wait="15m", parameters={"ratio": 0.9, "least_bytes": 104_857_600}, panel="redis",
     ),
     Alert(
         "RedisResultKeysWithoutTTL", "warning",
-        f'(sum by ({BY}) (redis_db_keys{{redis="results"}})'
-        f' - sum by ({BY}) (redis_db_keys_expiring{{redis="results"}}))'
-        f' / (sum by ({BY}) (redis_db_keys{{redis="results"}}) > @{{least_keys}}) > @{{ratio}}',
+        f"({RESULTS} - {EXPIRING})"
+        f" / ({RESULTS} > @{{least_keys}}) > @{{ratio}}",
         "Results of tasks never expire.",
         "{{ $value | humanizePercentage }} of the keys of {{ $labels.redis }} have no time to live; set"
         " result_expires.",

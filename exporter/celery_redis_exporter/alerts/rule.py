@@ -1,12 +1,21 @@
 """What an alert and a recording rule are: data, and the parameters that can be set in them.
 
-Takes nothing, gives records. An expression and a description hold ``@{name}`` where the parameter ``name`` stands.
+Takes nothing, gives records. An expression and a description hold ``@{name}`` where the parameter ``name`` stands, and
+``@{by}`` for the labels that tell applications apart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Template
 from types import MappingProxyType
+
+GROUP_BY = ("cluster", "namespace", "job", "application")
+"""Labels that tell one application from another; those that an installation does not have are harmless."""
+OF_SERIES = ("application",)
+"""Labels of these that the exporter puts on the series of an application, so that ``up`` and its like lack them."""
+BY = "@{by}"
+TARGET = "@{target}"
+"""The labels of BY that every series of a target has."""
 
 
 class Parametrised(Template):
@@ -59,6 +68,15 @@ def show_number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
-def fill(text: str, parameters: Mapping[str, float]) -> str:
-    """Put parameters into an expression or a description; raise KeyError for one that is missing."""
-    return Parametrised(text).substitute({name: show_number(value) for name, value in parameters.items()})
+def once(expr: str, by: str) -> str:
+    """Return the sum of what one exporter counts, the largest one where several count the same application."""
+    return f"max by ({by}) (sum by ({by}, instance) ({expr}))"
+
+
+def fill(text: str, parameters: Mapping[str, float], group_by: Sequence[str] = GROUP_BY) -> str:
+    """Put parameters and grouping into a text of a rule; raise KeyError for a parameter that is missing."""
+    return Parametrised(text).substitute(
+        {name: show_number(value) for name, value in parameters.items()},
+        by=", ".join(group_by),
+        target=", ".join(label for label in group_by if label not in OF_SERIES),
+    )

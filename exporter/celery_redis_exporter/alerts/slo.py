@@ -6,7 +6,7 @@ allowed the budget of 30 days is spent, over a long window, and over a short one
 
 from dataclasses import dataclass
 
-from celery_redis_exporter.alerts.rule import Alert, Recording, RuleGroup
+from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup
 from celery_redis_exporter.catalog.tasks import DURATION_BUCKETS
 from celery_redis_exporter.errors import ConfigError
 
@@ -18,7 +18,7 @@ BURNS = (
 )
 """Burn rate, long window, short window, severity, for."""
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d")
-BY = "job, namespace, task"
+BY_TASK = f"{BY}, task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,12 @@ def _budget(objective: Objective) -> str:
 
 
 def _errors(objective: Objective, window: str) -> str:
-    task = objective.task.replace("\\", r"\\").replace('"', r"\"")
+    task = objective.task.replace("\\", r"\\").replace('"', r"\"").replace("@", "@@")
     if objective.within is None:
-        failed = f'sum by ({BY}) (rate(celery_tasks_total{{task="{task}", state="failure"}}[{window}]))'
-        ended = f'sum by ({BY}) (rate(celery_tasks_total{{task="{task}", state=~"success|failure"}}[{window}]))'
+        failed = f'sum by ({BY_TASK}) (rate(celery_tasks_total{{task="{task}", state="failure"}}[{window}]))'
+        ended = f'sum by ({BY_TASK}) (rate(celery_tasks_total{{task="{task}", state=~"success|failure"}}[{window}]))'
         return f"{failed} / ({ended} > 0)"
     bound = f"{float(objective.within)!r}"
-    quick = f'sum by ({BY}) (rate(celery_task_wait_seconds_bucket{{task="{task}", le="{bound}"}}[{window}]))'
-    started = f'sum by ({BY}) (rate(celery_task_wait_seconds_count{{task="{task}"}}[{window}]))'
+    quick = f'sum by ({BY_TASK}) (rate(celery_task_wait_seconds_bucket{{task="{task}", le="{bound}"}}[{window}]))'
+    started = f'sum by ({BY_TASK}) (rate(celery_task_wait_seconds_count{{task="{task}"}}[{window}]))'
     return f"1 - {quick} / ({started} > 0)"

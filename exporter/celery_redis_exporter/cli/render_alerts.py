@@ -14,6 +14,7 @@ from typing import Any
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.alerts.files import Change, RenderOptions, render_prometheus_rule, render_rules
 from celery_redis_exporter.alerts.grafana import render_grafana
+from celery_redis_exporter.alerts.rule import GROUP_BY, OF_SERIES
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from celery_redis_exporter.cli.arguments import Parser
 from celery_redis_exporter.errors import ConfigError
@@ -34,14 +35,18 @@ Print the alert rules; every flag but --format, --name, --datasource and --folde
   --disable=RedisHitRateLow               leave an alert out
   --slo=proj.pay=99.5                     an objective: 99.5 % of the executions succeed
   --slo=proj.pay=95,30s                   95 % start within 30 s (a bucket of celery_task_wait_seconds)
+  --group-by=env,job                      labels that tell applications apart; cluster,namespace,job,application
+                                          without it
   --runbooks=URL, --dashboards=URL        what the links begin with
   --name=NAME                             the PrometheusRule's name
   --datasource=UID, --folder=NAME         Grafana's data source and folder
-  --config=FILE                           YAML with selector, labels, alerts, disable, slo, runbooks, dashboards
+  --config=FILE                           YAML with selector, group_by, labels, alerts, disable, slo, runbooks,
+                                          dashboards
 """
 DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+|0")
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 SEVERITIES = ("critical", "warning", "info", "none")
-KEYS = ("selector", "labels", "alerts", "disable", "slo", "runbooks", "dashboards")
+KEYS = ("selector", "group_by", "labels", "alerts", "disable", "slo", "runbooks", "dashboards")
 ALERT_KEYS = ("for", "keep_firing_for", "severity", "parameters")
 
 
@@ -71,7 +76,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--name", default="celery-redis-exporter")
     parser.add_argument("--datasource", default="prometheus")
     parser.add_argument("--folder", default="Celery")
-    for flag in ("--config", "--selector", "--runbooks", "--dashboards"):
+    for flag in ("--config", "--selector", "--group-by", "--runbooks", "--dashboards"):
         parser.add_argument(flag)
     for flag in ("--label", "--set", "--for", "--keep", "--severity", "--disable", "--slo"):
         parser.add_argument(flag, action="append", default=[])
@@ -97,6 +102,7 @@ def _options(flags: argparse.Namespace, tree: Mapping[str, Any]) -> RenderOption
     return RenderOptions(
         labels={**tree.get("labels", {}), **dict(_pair("--label", text) for text in flags.label)},
         changes=changes,
+        group_by=_group_by(tree.get("group_by") if flags.group_by is None else flags.group_by.split(",")),
         disabled=frozenset([*tree.get("disable", ()), *flags.disable]),
         **{key: value.rstrip("/") for key, value in given.items() if value},
     )
@@ -111,7 +117,7 @@ def _read_config(name: str) -> dict[str, Any]:
     unknown = sorted(set(map(str, tree)) - set(KEYS))
     if unknown:
         raise ConfigError(f"--config {name}: no such key: {unknown[0]}; there are {', '.join(KEYS)}")
-    for key in ("disable", "slo"):
+    for key in ("group_by", "disable", "slo"):
         if not isinstance(tree.get(key, []), list):
             raise ConfigError(f"--config {name}: {key} must be a list")
     tree["labels"] = {str(label): str(value) for label, value in tree.get("labels", {}).items()}
@@ -141,6 +147,20 @@ def _objective(text: object) -> Objective:
         raise ConfigError(f"--slo {text}: must be TASK=PERCENT or TASK=PERCENT,SECONDSs, as in proj.pay=95,30s")
     seconds = _number(f"--slo {text}", within.strip().removesuffix("s")) if comma else None
     return Objective(task, round(_number(f"--slo {text}", share) / 100, 9), seconds)
+
+
+def _group_by(labels: list[object] | None) -> tuple[str, ...]:
+    if labels is None:
+        return GROUP_BY
+    names = tuple(str(label).strip() for label in labels)
+    wrong = [name for name in names if not LABEL.fullmatch(name)]
+    if wrong:
+        raise ConfigError(f"--group-by {','.join(names)}: {wrong[0] or 'nothing'} is no name of a label")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--group-by {','.join(names)}: a label stands twice")
+    if not set(names) - set(OF_SERIES):
+        raise ConfigError("--group-by: must name a label of the targets, as in cluster,job")
+    return names
 
 
 def _pair(flag: str, text: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """``render``, and ``render alerts``."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,29 @@ def test_changes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_selector(capsys: pytest.CaptureFixture[str]) -> None:
     """Matchers come into every selector of a metric, beside those that are there, and into nothing else."""
     found = alerts(render(capsys, '--selector=job="c"'))
-    assert 'max by (job, namespace) (celery_workers{job="c", state="online"})' in found["CeleryNoWorkersOnline"]["expr"]
+    assert 'celery_workers{job="c", state="online"}' in found["CeleryNoWorkersOnline"]["expr"]
     assert 'up{job="c"} == 0' in found["CeleryExporterDown"]["expr"]
     assert "celery:task_failure_ratio:rate10m > 0.1" in found["CeleryTaskFailureRateCritical"]["expr"]
+
+
+def test_group_by(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Applications are told apart by the labels of --group-by or of the file, and by no others."""
+    file = tmp_path / "alerts.yml"
+    file.write_text("group_by: [env, job]\n", encoding="utf-8")
+    for flag in ("--group-by=env,job", f"--config={file}"):
+        document = render(capsys, flag, "--slo=proj.pay=99.5")
+        exprs = [rule["expr"] for group in document["groups"] for rule in group["rules"]]
+        assert not [expr for expr in exprs if re.search(r"\b(cluster|application)\b", expr)]
+        found = alerts(document)
+        assert "max by (env, job, queue) (celery_queue_length) >" in found["CeleryQueueLong"]["expr"]
+        assert "up == 0 and on (env, job, instance)" in found["CeleryExporterDown"]["expr"]
+
+
+@pytest.mark.parametrize("labels", ["application", "a b", "", "job,job", "1x"])
+def test_group_by_refuses_what_is_no_label(labels: str) -> None:
+    """Labels that can't stand in an expression, that repeat, or that no target has are refused in one line."""
+    with pytest.raises(ConfigError, match=r"^--group-by"):
+        run(["alerts", f"--group-by={labels}"])
 
 
 def test_config_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
