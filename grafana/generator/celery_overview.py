@@ -62,7 +62,7 @@ NOW = (
         ),
         meaning="Share of the executions of the last ten minutes that failed, all tasks together.",
         remedy="The table below shows which task fails; open it for its exceptions.",
-        alerts=("CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical"),
+        alerts=("CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical", "CeleryFailureRateCritical"),
         links=(link("Open the tasks", "celery-task"),),
         queries=(Query(ratio(
             EVERYTHING.rate("celery_tasks_total", where=FAILED, window=ALERTS_WINDOW),

@@ -42,7 +42,7 @@ NOW = (
         title="Failed", unit=theme.RATIO, decimals=1, steps=FAILURES,
         meaning="Share of the executions that failed in the time shown.",
         remedy="Errors tells the exceptions; the worker's log has their tracebacks.",
-        alerts=("CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical"),
+        alerts=("CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical", "CeleryTaskFailing"),
         queries=(Query(share(FAILED, RANGE)),),
     ),
     Stat(

@@ -51,9 +51,9 @@ class Page(NamedTuple):
 
 
 def shorten_windows(expr: str) -> str:
-    """Write a minute of a range as a second, and the ten minutes of a recorded rate as well."""
+    """Write a minute of a range as a second, and those of a recorded rate as well."""
     windows = re.sub(r"\[(\d+)([mhd])\]", lambda found: f"[{int(found[1]) * SECONDS[found[2]]}s]", expr)
-    return windows.replace("rate10m * 600", "rate10m * 10")
+    return windows.replace("rate10m * 600", "rate10m * 10").replace("rate30m * 1800", "rate30m * 30")
 
 
 def shorten_wait(text: str) -> str:

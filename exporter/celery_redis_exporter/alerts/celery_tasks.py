@@ -8,15 +8,38 @@ RETRIES = '{state="retry", task!="celery.chord_unlock"}'
 
 RETRIED = once(f"increase(celery_tasks_total{RETRIES}[10m])", BY_TASK)
 
+WINDOWS = {"10m": 600, "30m": 1800}
+"""Windows of failure ratios, in seconds: the second is for tasks of which too few end in the first."""
+
+
+def _fails_often(prefix: str) -> str:
+    """Return whether a ratio is too high, in the shortest window in which enough executions ended."""
+    arms, before = [], ""
+    for window, seconds in WINDOWS.items():
+        enough = f"celery:{prefix}completed:rate{window} * {seconds} >= @{{least_executions}}"
+        arms.append(f"(celery:{prefix}failure_ratio:rate{window} > @{{ratio}} and {enough}{before})")
+        before += f" unless {enough}"
+    return " or ".join(arms)
+
+
+def _ratios(window: str) -> tuple[Recording, ...]:
+    """Return the recordings of what ended and what share of it failed, by task, and of all tasks together."""
+    ended = once(f'rate(celery_tasks_total{{state=~"success|failure"}}[{window}])', BY_TASK)
+    failed = once(f'rate(celery_tasks_total{{state="failure"}}[{window}])', BY_TASK)
+    by_task, completed = f"celery:task_failure_ratio:rate{window}", f"celery:tasks_completed:rate{window}"
+    all_completed = f"celery:completed:rate{window}"
+    return (
+        Recording(completed, ended),
+        Recording(by_task, f"{failed} / ({completed} > 0)"),
+        Recording(all_completed, f"sum by ({BY}) ({completed})"),
+        Recording(
+            f"celery:failure_ratio:rate{window}", f"sum by ({BY}) ({by_task} * {completed}) / ({all_completed} > 0)"
+        ),
+    )
+
+
 RECORDINGS = (
-    Recording(
-        "celery:tasks_completed:rate10m",
-        once('rate(celery_tasks_total{state=~"success|failure"}[10m])', BY_TASK),
-    ),
-    Recording(
-        "celery:task_failure_ratio:rate10m",
-        once('rate(celery_tasks_total{state="failure"}[10m])', BY_TASK) + " / (celery:tasks_completed:rate10m > 0)",
-    ),
+    *(recording for window in WINDOWS for recording in _ratios(window)),
     Recording(
         "celery:task_runtime_seconds:mean10m",
         f"sum by ({BY_TASK}) (rate(celery_task_runtime_seconds_sum[10m]))"
@@ -31,24 +54,39 @@ RECORDINGS = (
         f"histogram_quantile(0.95, sum by ({BY_TASK}, le) (rate(celery_task_wait_seconds_bucket[10m])))",
     ),
 )
-ENOUGH_ENDED = "celery:tasks_completed:rate10m * 600 >= @{least_executions}"
+TASK_FAILS_OFTEN = _fails_often("task_").replace("task_completed", "tasks_completed")
 
 ALERTS = (
     Alert(
         "CeleryTaskFailureRateHigh", "warning",
-        f"celery:task_failure_ratio:rate10m > @{{ratio}} and {ENOUGH_ENDED}",
+        TASK_FAILS_OFTEN,
         "A task fails often.",
         "{{ $value | humanizePercentage }} of the executions of {{ $labels.task }} on {{ $labels.queue }} failed in the"
-        " last 10 minutes.",
+        " last 10 minutes, or 30 if too few ended in 10.",
         wait="5m", parameters={"ratio": 0.05, "least_executions": 20}, panel="celery-task",
     ),
     Alert(
         "CeleryTaskFailureRateCritical", "critical",
-        f"celery:task_failure_ratio:rate10m > @{{ratio}} and {ENOUGH_ENDED}",
+        TASK_FAILS_OFTEN,
         "A large share of a task's executions fails.",
         "{{ $value | humanizePercentage }} of the executions of {{ $labels.task }} on {{ $labels.queue }} failed in the"
-        " last 10 minutes.",
+        " last 10 minutes, or 30 if too few ended in 10.",
         wait="5m", parameters={"ratio": 0.1, "least_executions": 20}, panel="celery-task",
+    ),
+    Alert(
+        "CeleryTaskFailing", "critical",
+        f"max by ({BY}, task) (celery_task_consecutive_failures) >= @{{executions}}",
+        "A task fails every time.",
+        'The last {{ $value | printf "%.0f" }} executions of {{ $labels.task }} failed.',
+        wait="5m", parameters={"executions": 3}, panel="celery-task",
+    ),
+    Alert(
+        "CeleryFailureRateCritical", "critical",
+        _fails_often(""),
+        "A large share of all executions fails.",
+        "{{ $value | humanizePercentage }} of all executions failed in the last 10 minutes, or 30 if too few ended in"
+        " 10.",
+        wait="5m", parameters={"ratio": 0.1, "least_executions": 20},
     ),
     Alert(
         "CeleryTaskRetryStorm", "warning",

@@ -108,6 +108,13 @@ TASK_LAST_FAILURE = gauge(
     (TASK,),
     EventOrigin(("task-failed",), TASK_EVENTS),
 )
+TASK_CONSECUTIVE_FAILURES = gauge(
+    "celery_task_consecutive_failures",
+    "Executions that failed since the last one that succeeded, all queues together, counted from the exporter's start; "
+    "absent until one fails.",
+    (TASK,),
+    EventOrigin(("task-failed", "task-succeeded"), TASK_EVENTS),
+)
 TASK_EXPECTED_INTERVAL = gauge(
     "celery_task_expected_interval_seconds",
     "How often the task is expected to run: from the settings (tasks), or from the schedule of beat or RedBeat.",
@@ -124,7 +131,8 @@ TASK_RUNTIME_THRESHOLD = gauge(
 METRICS: tuple[Metric, ...] = (
     TASKS_SENT, TASKS_RECEIVED, TASKS_STARTED, TASKS, TASK_EXCEPTIONS, TASK_REVOCATIONS,
     TASK_RUNTIME, TASK_WAIT, TASK_PREFETCH, TASKS_RUNNING, TASKS_WAITING, TASK_OLDEST_STARTED,
-    TASK_LAST_SENT, TASK_LAST_SUCCESS, TASK_LAST_FAILURE, TASK_EXPECTED_INTERVAL, TASK_RUNTIME_THRESHOLD,
+    TASK_LAST_SENT, TASK_LAST_SUCCESS, TASK_LAST_FAILURE, TASK_CONSECUTIVE_FAILURES,
+    TASK_EXPECTED_INTERVAL, TASK_RUNTIME_THRESHOLD,
 )  # fmt: skip
 BY_WORKER = frozenset((TASKS_RECEIVED, TASKS_STARTED, TASKS, TASKS_RUNNING, TASK_RUNTIME, TASK_WAIT, TASK_PREFETCH))
 """What can be told apart by worker (metrics.worker_label), in a label behind those declared here."""

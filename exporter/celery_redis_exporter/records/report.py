@@ -106,7 +106,8 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
     """A task by name, all queues together; counts are since the exporter started.
 
     ``rate`` are executions ended per second over the last minute or two. Percentiles are of all executions, whatever
-    their outcome, by linear interpolation within the histogram's buckets. The ``verdict`` is on ``failure_ratio``.
+    their outcome, by linear interpolation within the histogram's buckets. The ``verdict`` is on ``failure_ratio`` and
+    ``consecutive_failures``.
     """
 
     name: str
@@ -123,6 +124,7 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
     recent: Recent | None = None
     last_success: Epoch | None = None
     last_failure: Epoch | None = None
+    consecutive_failures: float = 0
     oldest_started: Epoch | None = None
     verdict: State = "ok"
 

@@ -116,6 +116,14 @@ class Names:
         task.series.add((metric, (task.name, *labels)))
         return self._store.scalar(metric, task.name, *labels)
 
+    def note_failure(self, task: TaskName, timestamp: float) -> None:
+        """Note a failed execution; ``timestamp`` is its end in epoch seconds."""
+        if task.last_failure is None or task.consecutive_failures is None:
+            task.last_failure = self.named(task, rows.TASK_LAST_FAILURE)
+            task.consecutive_failures = self.named(task, rows.TASK_CONSECUTIVE_FAILURES)
+        task.last_failure.value = max(task.last_failure.value, timestamp)
+        task.consecutive_failures.value += 1
+
     def expire(self, now: float, ttl: float) -> None:
         """Remove (task, queue) pairs without an event for ``ttl`` seconds, and names without pairs."""
         self._queues = {

@@ -126,6 +126,7 @@ class TaskName:
 
     __slots__ = (
         "bounds",
+        "consecutive_failures",
         "exceptions",
         "expects_sent",
         "last_failure",
@@ -147,4 +148,5 @@ class TaskName:
         self.last_sent: Series | None = None
         self.last_success: Series | None = None
         self.last_failure: Series | None = None
+        self.consecutive_failures: Series | None = None
         self.series: set[tuple[Metric, tuple[str, ...]]] = set()

@@ -198,10 +198,7 @@ class Tasks:
         self.names.exception(series.task, exception).value += 1
         if self.failures.limit and series.task is not self.names.hidden.task:
             self.failures.note(event, series.task.name, exception)
-        last = series.task.last_failure
-        if last is None:
-            last = series.task.last_failure = self.names.named(series.task, rows.TASK_LAST_FAILURE)
-        last.value = max(last.value, event.timestamp)
+        self.names.note_failure(series.task, event.timestamp)
 
     def fold_retried(self, event: TaskRetried, exception: str) -> None:
         """Fold task-retried: the execution ended, the task goes on."""
@@ -344,6 +341,8 @@ class Tasks:
             last = name.last_success = self.names.named(name, rows.TASK_LAST_SUCCESS)
         if event.timestamp > last.value:  # noqa: PLR1730 -- hot; events of several workers are in no order
             last.value = event.timestamp
+        if name.consecutive_failures is not None:
+            name.consecutive_failures.value = 0
 
     def _count_start(self, run: Run, event: TaskStarted) -> None:
         """Count a start and observe the times before it; a waiting time may become known with a late task-sent."""

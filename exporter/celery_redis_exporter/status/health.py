@@ -21,6 +21,7 @@ from celery_redis_exporter.records.report import (
 )
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.queues import is_long, is_old
+from celery_redis_exporter.status.tasks import is_failing
 
 NAMED = 3
 """Names that a reason has."""
@@ -149,12 +150,15 @@ def _judge_queues(scene: Scene) -> Health:
 
 def _judge_tasks(scene: Scene) -> Health:
     verdict = _Verdict("Tasks")
+    in_a_row = [(task.name, task.consecutive_failures) for task in scene.tasks if is_failing(task.consecutive_failures)]
+    verdict.add("critical", "fail every time", (f"{name} {count:,.0f} times" for name, count in in_a_row))
     words: dict[State, str] = {"critical": "many fail", "warning": "some fail"}
     for state, what in words.items():
         failing = (
             f"{task.name} {task.recent.failure_ratio:.0%}"
             for task in scene.tasks
-            if task.verdict == state and task.recent and task.recent.failure_ratio is not None
+            if task.verdict == state and not is_failing(task.consecutive_failures)
+            if task.recent and task.recent.failure_ratio is not None
         )
         verdict.add(state, what, failing)
     return verdict.give()

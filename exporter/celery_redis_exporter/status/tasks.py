@@ -51,9 +51,12 @@ def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
             queues.setdefault(labels[0], set()).add(labels[1])
     gauges = [
         numbers.by(metric)
-        for metric in (rows.TASKS_RUNNING, rows.TASK_LAST_SUCCESS, rows.TASK_LAST_FAILURE, rows.TASK_OLDEST_STARTED)
-    ]
-    running, last_success, last_failure, oldest = gauges
+        for metric in (
+            rows.TASKS_RUNNING, rows.TASK_LAST_SUCCESS, rows.TASK_LAST_FAILURE, rows.TASK_OLDEST_STARTED,
+            rows.TASK_CONSECUTIVE_FAILURES,
+        )
+    ]  # fmt: skip
+    running, last_success, last_failure, oldest, in_a_row = gauges
     tasks = []
     for name, tally in tally_tasks(numbers).items():
         sent, started, success, failure, retry, revoked, rejected = tally.counters[:BUCKETS]
@@ -70,13 +73,23 @@ def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
                 last_success=last_success.get(name) or None,
                 last_failure=last_failure.get(name) or None,
                 oldest_started=oldest.get(name),
-                verdict=_judge(recent) if recent else "ok",
+                consecutive_failures=in_a_row.get(name, 0),
+                verdict=_judge(recent, in_a_row.get(name, 0)),
             )
         )  # fmt: skip
     return tasks
 
 
-def _judge(recent: Recent) -> State:
+def is_failing(consecutive_failures: float) -> bool:
+    """Whether all of the last executions failed, so many that it is no chance."""
+    return consecutive_failures >= threshold("CeleryTaskFailing", "executions")
+
+
+def _judge(recent: Recent | None, consecutive_failures: float) -> State:
+    if is_failing(consecutive_failures):
+        return "critical"
+    if recent is None:
+        return "ok"
     verdicts: tuple[State, State] = ("critical", "warning")
     for state, alert in zip(verdicts, ("CeleryTaskFailureRateCritical", "CeleryTaskFailureRateHigh"), strict=True):
         enough = recent.ended >= threshold(alert, "least_executions")

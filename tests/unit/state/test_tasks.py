@@ -156,6 +156,22 @@ def test_hard_time_limit(lab: Lab) -> None:
     assert lab.start + 3 == lab.value(rows.TASK_LAST_FAILURE, "t")
 
 
+def test_failures_in_a_row(lab: Lab) -> None:
+    """Failures are counted until a success, which a retry is not; before the first one there is nothing to see."""
+    counted = []
+    for at, (uuid, end) in enumerate(zip("abcdefg", "sfffrsf", strict=True)):
+        lab.received(uuid, at)
+        lab.started(uuid, at)
+        if end == "s":
+            lab.succeeded(uuid, at + 0.5)
+        elif end == "f":
+            lab.failed(uuid, at + 0.5)
+        else:
+            lab.retried(uuid, at + 0.5)
+        counted.append(lab.value(rows.TASK_CONSECUTIVE_FAILURES, "t"))
+    assert [None, 1, 2, 3, 3, 0, 1] == counted
+
+
 def test_reject_reported_twice(lab: Lab) -> None:
     """Reject, which Celery reports as failed and as rejected, is one rejected execution and no failure."""
     lab.sent("a", 0)

@@ -276,6 +276,19 @@ def test_tasks(scene: Scene) -> None:
     assert ("critical", "many fail: bad 20%; some fail: poor 7%") == _told(scene.health("Tasks"))
 
 
+def test_a_task_that_fails_every_time(scene: Scene) -> None:
+    """Fifteen of fifteen failed is critical, however few that are; after a success it is not."""
+    scene.ended("rare", failure=15)
+    scene.add(rows.TASK_CONSECUTIVE_FAILURES, "rare", value=2)
+    scene.clock.advance(10)
+    assert "ok" == scene.health("Tasks").state
+    scene.add(rows.TASK_CONSECUTIVE_FAILURES, "rare", value=13)
+    assert ("critical", "fail every time: rare 15 times") == _told(scene.health("Tasks"))
+    assert "critical" == scene.report().tasks[0].verdict
+    scene.store.scalar(rows.TASK_CONSECUTIVE_FAILURES, "rare").value = 0
+    assert "ok" == scene.health("Tasks").state
+
+
 def test_thresholds_are_the_alerts() -> None:
     """Every threshold that is asked for is one of an alert; one that is not there is an error, not a guess."""
     alerts = {alert.name: alert for group in GROUPS for alert in group.alerts}
