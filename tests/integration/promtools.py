@@ -44,11 +44,18 @@ def said(*command: str | Path) -> str:
     return done.stdout
 
 
-def judge(folder: Path, rules: str, series: Mapping[str, str], checks: Sequence[Check], interval: str = "1m") -> None:
+def judge(  # noqa: PLR0913, PLR0917 -- series, and when they are looked at
+    folder: Path,
+    rules: str,
+    series: Mapping[str, str],
+    checks: Sequence[Check],
+    interval: str = "1m",
+    evaluation: str = "1m",
+) -> None:
     """Let promtool of both lines say whether alerts with exactly these labels fire at these times.
 
-    ``interval`` is the time between two samples of ``series``; the rules, whose texts are not compared, are evaluated
-    every minute.
+    ``interval`` is the time between two samples of ``series``, ``evaluation`` that between two evaluations of
+    the rules, whose texts are not compared.
     """
     (folder / "rules.yml").write_text(without_texts(rules), encoding="utf-8")
     cases = [
@@ -57,7 +64,7 @@ def judge(folder: Path, rules: str, series: Mapping[str, str], checks: Sequence[
     ]
     document = {
         "rule_files": ["rules.yml"],
-        "evaluation_interval": "1m",
+        "evaluation_interval": evaluation,
         "tests": [{
             "interval": interval,
             "input_series": [{"series": name, "values": values} for name, values in series.items()],

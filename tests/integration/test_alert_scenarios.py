@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts import GROUPS, celery_tasks
 from celery_redis_exporter.alerts.files import RenderOptions, render_rules
 from tests.integration.promtools import Check, judge
 
@@ -133,3 +133,135 @@ def test_five_executions_a_day_page_by_the_third(tmp_path: Path) -> None:
     judge(tmp_path, RULES, {name: "0x10 1x287 2x287 3x287 4x287"}, checks)
     flips = {name: "0x30 1x30 2x30 0x30 1x30 0x30 1x30 2x30 0x30"}
     judge(tmp_path, RULES, flips, silent("CeleryTaskFailing", *(f"{minute}m" for minute in range(5, 270, 9))))
+
+
+def test_workers_scaled_to_zero_are_no_outage_until_work_comes(tmp_path: Path) -> None:
+    """Without workers and messages nothing pages; messages that wait do, and so do workers that were killed."""
+    online = f'celery_workers{{{WHERE}, state="online"}}'
+    series = {
+        online: "2x20 0x120",
+        f'celery_workers{{{WHERE}, state="lost"}}': "0x140",
+        f"celery_exporter_event_stream_up{{{WHERE}}}": "1x140",
+        f'celery_queue_length{{{WHERE}, queue="mail"}}': "0x100 3x40",
+    }
+    firing = [SHOP | {"severity": "critical"}]
+    checks = [*silent("CeleryNoWorkersOnline", "40m", "95m", "102m"), ("CeleryNoWorkersOnline", "110m", firing)]
+    judge(tmp_path, RULES, series, checks)
+    rule = naive("Naive", 'celery_workers{state="online"} == 0')
+    where = {"severity": "critical", "instance": "exporter:9808", "state": "online"}
+    judge(tmp_path, rule, series, [("Naive", "40m", [SHOP | where])])
+    killed = series | {f'celery_workers{{{WHERE}, state="lost"}}': "0x20 2x120"}
+    judge(tmp_path, RULES, killed, [("CeleryNoWorkersOnline", "40m", firing)])
+    sent = {name: value for name, value in series.items() if "length" not in name}
+    sent[f'celery_tasks_sent_total{{{WHERE}, task="t", queue="mail"}}'] = "0x60 0+1x80"
+    checks = [*silent("CeleryNoWorkersOnline", "60m"), ("CeleryNoWorkersOnline", "80m", firing)]
+    judge(tmp_path, RULES, sent, checks)
+
+
+def test_a_pod_that_is_replaced_under_a_new_name_is_not_down(tmp_path: Path) -> None:
+    """A killed pod whose successor is online within minutes is no alert; one without a successor is."""
+    old, new = (f'celery_worker_up{{{WHERE}, worker="{pod}"}}' for pod in ("celery@pod-a", "celery@pod-b"))
+    online = f'celery_workers{{{WHERE}, state="online"}}'
+    series = {old: "1x20 0x60", new: "_x21 1x60", online: "2x20 1 2x60"}
+    judge(tmp_path, RULES, series, silent("CeleryWorkerDown", *(f"{minute}m" for minute in range(20, 80, 3))))
+    where = SHOP | {"instance": "exporter:9808", "severity": "critical", "worker": "celery@pod-a"}
+    judge(tmp_path, naive("Naive", "celery_worker_up == 0"), series, [("Naive", "40m", [where])])
+    firing = [SHOP | {"severity": "warning", "worker": "celery@pod-a"}]
+    judge(tmp_path, RULES, {old: "1x20 0x60", online: "2x20 1x60"}, [("CeleryWorkerDown", "27m", firing)])
+
+
+def test_a_worker_that_is_lost_four_of_five_minutes_is_down(tmp_path: Path) -> None:
+    """A worker that comes back for a minute now and then is down, although it never is for five minutes."""
+    up = " ".join(["1"] * 20 + ["0", "0", "0", "0", "1"] * 10)
+    online = " ".join(["2"] * 20 + ["1", "1", "1", "1", "2"] * 10)
+    series = {
+        f'celery_worker_up{{{WHERE}, worker="w"}}': up,
+        f'celery_workers{{{WHERE}, state="online"}}': online,
+    }
+    firing = [SHOP | {"severity": "warning", "worker": "w"}]
+    judge(tmp_path, RULES, series, [*silent("CeleryWorkerDown", "20m"), ("CeleryWorkerDown", "45m", firing)])
+    judge(tmp_path, naive("Naive", "celery_worker_up == 0"), series, silent("Naive", "45m", "60m"))
+
+
+def test_tasks_that_run_for_hours_by_design(tmp_path: Path) -> None:
+    """A task may run as long as its threshold, and a queue behind busy processes is not stalled."""
+    series = {
+        f'celery_task_oldest_started_timestamp_seconds{{{WHERE}, task="report"}}': "0x240",
+        f'celery_task_runtime_threshold_seconds{{{WHERE}, task="report"}}': "10800x240",
+        f'celery_task_oldest_started_timestamp_seconds{{{WHERE}, task="other"}}': "0x240",
+        f'celery_task_runtime_threshold_seconds{{{WHERE}, task="other"}}': "5x240",
+        f'celery_queue_length{{{WHERE}, queue="reports"}}': "5x240",
+        f'celery_queue_consumers{{{WHERE}, queue="reports"}}': "1x240",
+        f'celery_worker_queue_info{{{WHERE}, queue="reports", worker="w"}}': "1x240",
+        f'celery_worker_concurrency{{{WHERE}, worker="w"}}': "4x240",
+        f'celery_worker_tasks_active{{{WHERE}, worker="w"}}': "4x120 3x120",
+        f'celery_tasks_started_total{{{WHERE}, task="report", queue="reports"}}': "4x240",
+    }
+    stuck = [SHOP | {"severity": "warning", "task": name} for name in ("other", "report")]
+    stalled = [SHOP | {"severity": "critical", "queue": "reports"}]
+    saturated = [SHOP | {"severity": "warning", "queue": "reports"}]
+    checks = [
+        ("CeleryTaskStuck", "59m", []),
+        ("CeleryTaskStuck", "150m", stuck[:1]),
+        ("CeleryTaskStuck", "190m", stuck),
+        ("CeleryWorkersSaturated", "100m", saturated),
+        *silent("CeleryQueueStalled", "30m", "119m"),
+        ("CeleryQueueStalled", "140m", stalled),
+    ]
+    judge(tmp_path, RULES, series, checks)
+
+
+def test_two_executions_have_no_percentile(tmp_path: Path) -> None:
+    """Two executions that waited ten minutes or more page nobody; a dozen do."""
+    bucket = f'celery_task_wait_seconds_bucket{{{WHERE}, task="t", queue="q", le='
+    count = f'celery_task_wait_seconds_count{{{WHERE}, task="t", queue="q"}}'
+
+    def waits(step: str) -> dict[str, str]:
+        return {f'{bucket}"600.0"}}': "0x60", f'{bucket}"1800.0"}}': step, f'{bucket}"+Inf"}}': step, count: step}
+
+    judge(tmp_path, RULES, waits("0+0.2x60"), silent("CeleryTaskWaitCritical", "30m", "60m"))
+    firing = [SHOP | {"severity": "critical", "task": "t", "queue": "q"}]
+    judge(tmp_path, RULES, waits("0+1.2x60"), [("CeleryTaskWaitCritical", "30m", firing)])
+
+
+def test_the_workers_of_one_queue_are_saturated_while_others_idle(tmp_path: Path) -> None:
+    """Of two queues with workers of their own the one is named whose workers are all busy."""
+    series = {f'celery_queue_length{{{WHERE}, queue="{queue}"}}': "9x60" for queue in ("a", "b")}
+    for queue, active in (("a", "4x60"), ("b", "0x60")):
+        series |= {
+            f'celery_worker_queue_info{{{WHERE}, queue="{queue}", worker="{queue}"}}': "1x60",
+            f'celery_worker_concurrency{{{WHERE}, worker="{queue}"}}': "4x60",
+            f'celery_worker_tasks_active{{{WHERE}, worker="{queue}"}}': active,
+        }
+    firing = [SHOP | {"severity": "warning", "queue": "a"}]
+    judge(tmp_path, RULES, series, [("CeleryWorkersSaturated", "50m", firing)])
+    rule = naive("Naive", "sum(celery_worker_tasks_active) / sum(celery_worker_concurrency) > 0.95")
+    judge(tmp_path, rule, series, silent("Naive", "50m"))
+
+
+def test_a_daily_task_that_never_succeeds_pages_across_restarts_of_the_exporter(tmp_path: Path) -> None:
+    """Exporter and task fail every day: after three days without a success that pages."""
+    expected = f'celery_task_expected_interval_seconds{{{WHERE}, task="report"}}'
+    days = " ".join(["86400x284 stale _x2"] * 4)
+    firing = [SHOP | {"severity": "critical", "task": "report"}]
+    name = "CeleryPeriodicTaskNeverSucceeded"
+    rules = render_rules([celery_tasks.GROUP], RenderOptions())
+    judge(tmp_path, rules, {expected: days}, [*silent(name, "71h"), (name, "75h", firing)], "5m", "1h")
+    success = f'celery_task_last_success_timestamp_seconds{{{WHERE}, task="report"}}'
+    once = {expected: days, success: "3600x120 stale"}
+    name = "CeleryPeriodicTaskStale"
+    judge(tmp_path, rules, once, [*silent(name, "71h"), (name, "76h", firing)], "5m", "1h")
+
+
+def test_a_far_eta_makes_one_alert_instead_of_one_each_hour(tmp_path: Path) -> None:
+    """A message that is delivered again each hour keeps the alert firing, where a plain rule comes and goes."""
+    age = f"celery_unacked_oldest_age_seconds{{{WHERE}}}"
+    series = {
+        age: " ".join(["0+60x59"] * 4),
+        f"celery_broker_visibility_timeout_seconds{{{WHERE}}}": "3600x240",
+    }
+    firing = [SHOP | {"severity": "warning"}]
+    name = "CeleryTaskNearVisibilityTimeout"
+    judge(tmp_path, RULES, series, [(name, at, firing) for at in ("55m", "70m", "100m", "130m", "170m", "230m")])
+    rule = naive("Naive", "celery_unacked_oldest_age_seconds > 0.8 * celery_broker_visibility_timeout_seconds", "1m")
+    judge(tmp_path, rule, series, silent("Naive", "70m", "100m", "130m"))

@@ -5,6 +5,13 @@ from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup, once
 LENGTH = "max by (@{by}, queue) (celery_queue_length)"
 CONSUMERS = "max by (@{by}, queue) (celery_queue_consumers)"
 
+FREE = (
+    "max by (@{by}, queue) (max by (@{by}, worker, queue) (celery_worker_queue_info) * on (@{by}, worker) group_left ()"
+    " (max by (@{by}, worker) (celery_worker_concurrency)"
+    " > bool max by (@{by}, worker) (celery_worker_tasks_active)))"
+)
+"""Whether a worker of the queue has a free process; absent where no worker reports it."""
+
 ALERTS = (
     Alert(
         "CeleryBrokerDown", "critical",
@@ -42,9 +49,11 @@ ALERTS = (
         "max by (@{by}, queue) (min_over_time(celery_queue_length[10m])) > 0"
         f" and on ({BY}, queue) {CONSUMERS} > 0"
         " and on (@{by}, queue)"
-        " sum by (@{by}, queue) (increase(celery_tasks_started_total[10m])) == 0",
+        " sum by (@{by}, queue) (increase(celery_tasks_started_total[10m])) == 0"
+        f" unless on ({BY}, queue) {FREE} == 0",
         "A queue has consumers and does not move.",
-        "At least {{ $value | humanize }} messages wait in {{ $labels.queue }}, and none was started for 10 minutes.",
+        "At least {{ $value | humanize }} messages wait in {{ $labels.queue }}, and none was started for 10 minutes."
+        " Not all processes of its workers are known to be busy.",
         wait="5m", panel="celery-queues",
     ),
     Alert(
@@ -66,9 +75,10 @@ ALERTS = (
         "max by (@{by}) (celery_unacked_oldest_age_seconds)"
         " > @{ratio} * max by (@{by}) (celery_broker_visibility_timeout_seconds)",
         "A message will be delivered a second time while it is worked on.",
-        "The oldest unacknowledged message was delivered {{ $value | humanizeDuration }} ago; after the visibility"
-        " timeout Redis gives it to another worker.",
-        wait="1m", parameters={"ratio": 0.8}, panel="celery-queues",
+        "The oldest unacknowledged message was delivered {{ $value | humanizeDuration }} ago: it runs long, or its eta"
+        " is far away. After the visibility timeout Redis delivers it to another worker.",
+        # A message with a far eta is delivered again and again: without this the alert would come and go each time.
+        wait="1m", keep="1h", parameters={"ratio": 0.8}, panel="celery-queues",
     ),
 )  # fmt: skip
 

@@ -38,6 +38,19 @@ def _ratios(window: str) -> tuple[Recording, ...]:
     )
 
 
+SUCCEEDED = (
+    "max by (@{by}, task) (max_over_time(celery_task_last_success_timestamp_seconds[2d])"
+    " or max_over_time(celery_task_last_success_timestamp_seconds[30d:1h]))"
+)
+"""The last success that Prometheus remembers, so that a restart of the exporter does not hide it."""
+EXPECTED_SINCE = (
+    "min by (@{by}, task) (min_over_time(timestamp(celery_task_expected_interval_seconds)[30d:1h])"
+    " or min_over_time(timestamp(celery_task_expected_interval_seconds)[2h:1m]))"
+)
+RUNNING = "(time() - min by (@{by}, task) (celery_task_oldest_started_timestamp_seconds))"
+LONGEST = "max by (@{by}, task) (celery_task_runtime_threshold_seconds)"
+WAITED = once("increase(celery_task_wait_seconds_count[10m])", BY_TASK)
+
 RECORDINGS = (
     *(recording for window in WINDOWS for recording in _ratios(window)),
     Recording(
@@ -120,30 +133,30 @@ ALERTS = (
     ),
     Alert(
         "CeleryTaskWaitHigh", "warning",
-        "celery:task_wait_seconds:p95_10m > @{seconds}",
+        f"celery:task_wait_seconds:p95_10m > @{{seconds}} and {WAITED} >= @{{least_executions}}",
         "Tasks wait long before they start.",
         "One in twenty executions of {{ $labels.task }} waited {{ $value | humanizeDuration }} or longer in"
         " {{ $labels.queue }}.",
-        wait="10m", parameters={"seconds": 60}, panel="celery-queues",
+        wait="10m", parameters={"seconds": 60, "least_executions": 10}, panel="celery-queues",
     ),
     Alert(
         "CeleryTaskWaitCritical", "critical",
-        "celery:task_wait_seconds:p95_10m > @{seconds}",
+        f"celery:task_wait_seconds:p95_10m > @{{seconds}} and {WAITED} >= @{{least_executions}}",
         "Tasks wait very long before they start.",
         "One in twenty executions of {{ $labels.task }} waited {{ $value | humanizeDuration }} or longer in"
         " {{ $labels.queue }}.",
-        wait="10m", parameters={"seconds": 600}, panel="celery-queues",
+        wait="10m", parameters={"seconds": 600, "least_executions": 10}, panel="celery-queues",
     ),
     Alert(
         "CeleryTaskStuck", "warning",
-        "time() - min by (@{by}, task) (celery_task_oldest_started_timestamp_seconds) > @{seconds}",
+        f"{RUNNING} > @{{seconds}} unless {RUNNING} <= {LONGEST}",
         "An execution does not end.",
         "An execution of {{ $labels.task }} has been running for {{ $value | humanizeDuration }}.",
         wait="5m", parameters={"seconds": 3600}, panel="celery-task",
     ),
     Alert(
         "CeleryPeriodicTaskStale", "critical",
-        "time() - max by (@{by}, task) (max_over_time(celery_task_last_success_timestamp_seconds[2d]))"
+        f"time() - {SUCCEEDED}"
         " > on (@{by}, task) @{intervals}"
         " * max by (@{by}, task) (celery_task_expected_interval_seconds)",
         "A periodic task has not succeeded for several intervals.",
@@ -152,14 +165,10 @@ ALERTS = (
     ),
     Alert(
         "CeleryPeriodicTaskNeverSucceeded", "critical",
-        "(@{intervals} * max by (@{by}, task) (celery_task_expected_interval_seconds)"
-        " < on (@{target}) group_left ()"
-        " (time() - max by (@{target})"
-        " (process_start_time_seconds and on (@{target}, instance) celery_exporter_build_info)))"
-        " unless on (@{by}, task) max_over_time(celery_task_last_success_timestamp_seconds[2d])",
-        "A periodic task has never succeeded since the exporter started.",
-        "{{ $labels.task }} has not succeeded since the exporter started, more than {{ $value | humanizeDuration }}"
-        " ago.",
+        f"(@{{intervals}} * max by ({BY}, task) (celery_task_expected_interval_seconds) < time() - {EXPECTED_SINCE})"
+        f" unless {SUCCEEDED}",
+        "A periodic task has never succeeded since it is expected.",
+        "{{ $labels.task }} has not succeeded since it is expected, for more than {{ $value | humanizeDuration }}.",
         wait="1m", parameters={"intervals": 3}, panel="celery-task",
     ),
 )  # fmt: skip

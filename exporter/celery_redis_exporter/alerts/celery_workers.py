@@ -2,22 +2,38 @@
 
 from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup
 
+WORK = (
+    "on (@{by}) (max by (@{by}) (celery_queue_length) > 0"
+    " or max by (@{by}) (increase(celery_tasks_sent_total[10m])) > 0"
+    ' or max by (@{by}) (celery_workers{state="lost"}) > 0)'
+)
+"""Work that needs workers, or workers that did not stop cleanly; an idle application needs none."""
+MOST_ONLINE = 'max by (@{by}) (max_over_time(celery_workers{state="online"}[1h]))'
+DOWN = "max by (@{by}, worker) (celery_worker_up) == 0"
+MOSTLY_DOWN = "max by (@{by}, worker) (avg_over_time(celery_worker_up[15m])) < 0.5"
+MOSTLY_ONLINE = 'max by (@{by}) (avg_over_time(celery_workers{state="online"}[15m]))'
+QUEUES = "max by (@{by}, worker, queue) (celery_worker_queue_info)"
+ACTIVE = "max by (@{by}, worker) (celery_worker_tasks_active)"
+CONCURRENCY = "max by (@{by}, worker) (celery_worker_concurrency)"
 ONLINE = 'max by (@{by}) (celery_workers{state="online"})'
 HEARING = "on (@{by}) max by (@{by}) (celery_exporter_event_stream_up) == 1"
 
 ALERTS = (
     Alert(
         "CeleryNoWorkersOnline", "critical",
-        f"{ONLINE} == 0 and {HEARING}",
+        f"{ONLINE} == 0 and {HEARING} and {WORK}",
         "No Celery worker is online.",
-        "No worker sends heartbeats, and the exporter hears events: nothing is executed.",
+        "No worker sends heartbeats and the exporter receives events, while work waits or workers were lost: nothing is"
+        " executed.",
         wait="5m", panel="celery-workers",
     ),
     Alert(
         "CeleryWorkerDown", "warning",
-        f"max by ({BY}, worker) (celery_worker_up) == 0 and on ({BY}) {ONLINE} > 0",
+        f"({DOWN} and on ({BY}) ({ONLINE} > 0 and {ONLINE} < {MOST_ONLINE}))"
+        f" or ({MOSTLY_DOWN} and on ({BY}) ({MOSTLY_ONLINE} > 0 and {MOSTLY_ONLINE} < {MOST_ONLINE} - 0.5))",
         "A Celery worker died without a goodbye.",
-        "{{ $labels.worker }} sends no heartbeat any more and did not stop cleanly.",
+        "{{ $labels.worker }} sends no heartbeats, or was lost for most of the last 15 minutes, and did not stop"
+        " cleanly. Fewer workers are online than within the last hour.",
         wait="5m", panel="celery-workers",
     ),
     Alert(
@@ -30,11 +46,12 @@ ALERTS = (
     Alert(
         "CeleryWorkersSaturated", "warning",
         # Only workers that reported both count: a worker that was not queried has no known concurrency.
-        "sum by (@{by}) (celery_worker_tasks_active and celery_worker_concurrency)"
-        " / (sum by (@{by}) (celery_worker_concurrency) > 0) > @{ratio}"
-        " and on (@{by}) sum by (@{by}) (celery_queue_length) > 0",
-        "Every slot of the workers is taken while tasks wait.",
-        "{{ $value | humanizePercentage }} of the workers' slots are busy, and queues are not empty.",
+        f"sum by ({BY}, queue) ({QUEUES} * on ({BY}, worker) group_left () ({ACTIVE} and {CONCURRENCY}))"
+        f" / (sum by ({BY}, queue) ({QUEUES} * on ({BY}, worker) group_left () {CONCURRENCY}) > 0) > @{{ratio}}"
+        f" and on ({BY}, queue) max by ({BY}, queue) (celery_queue_length) > 0",
+        "Every process of a queue's workers is busy while tasks wait.",
+        "{{ $value | humanizePercentage }} of the processes of the workers that consume {{ $labels.queue }} are busy,"
+        " and it is not empty.",
         wait="30m", parameters={"ratio": 0.95}, panel="celery-workers",
     ),
     Alert(
