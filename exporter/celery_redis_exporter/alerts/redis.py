@@ -107,7 +107,8 @@ ALERTS = (
     ),
     Alert(
         "RedisReadOnly", "critical",
-        f'max by ({SERVER}, master_host, master_port) (redis_slave_info{{redis=~"broker|results", read_only!="0"}}) == 1',
+        f"max by ({SERVER}, master_host, master_port)"
+        ' (redis_slave_info{redis=~"broker|results", read_only!="0"}) == 1',
         "Celery can't write to its Redis, which is a read-only replica.",
         "{{ $labels.redis }} is a replica of {{ $labels.master_host }}:{{ $labels.master_port }}, as after a failover"
         " that Celery does not follow.",
