@@ -87,6 +87,22 @@ def _fail() -> None:
     raise ValueError("secret words of the user")
 
 
+class RefusedError(Exception):
+    """An error whose repr is its text, of several lines, as that of pydantic's ValidationError is."""
+
+    __repr__ = Exception.__str__
+
+
+def _fail_in_lines(self: Any, *, retries: int = 0) -> None:  # noqa: ANN401 -- Celery's bound task has no public type
+    """Fail with a text of several lines; so many retries are made before."""
+    try:
+        raise RefusedError("2 errors\nKeyError: a line that looks like a class\n  indented")
+    except RefusedError as error:
+        if self.request.retries < retries:
+            raise self.retry(exc=error, countdown=0) from error
+        raise
+
+
 def _fail_at_length(characters: int) -> None:
     raise ValueError("x" * characters)
 
@@ -122,6 +138,8 @@ def _add_outcomes(app: Celery) -> None:
     app.task(_fail, name="fail")
     app.task(_fail, name="fail_again")
     app.task(_fail_at_length, name="fail_at_length")
+    app.task(_fail_in_lines, name="fail_in_lines", bind=True)
+    app.task(_fail_in_lines, name="retry_in_lines", bind=True)
     app.task(_retry_once, name="retry_once", bind=True)
     app.task(_retry_once, name="retry_later", bind=True)
     once = {"autoretry_for": (KeyError,), "default_retry_delay": 0, "max_retries": 1}

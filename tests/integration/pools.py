@@ -54,6 +54,12 @@ def failed(exception: str) -> dict[str, float]:
 CASES = (
     Case("plain", times(3, ONE_SUCCESS), 3),
     Case("fail", times(3, failed("ValueError")), 3),
+    Case("fail_in_lines", times(2, failed("RefusedError")), 2),
+    Case(
+        "retry_in_lines",
+        {**times(2, ONE_RUN), "retry": 1, "runtime retry": 1, "failure": 1, "runtime failure": 1, "RefusedError": 2},
+        options={"kwargs": {"retries": 1}},
+    ),
     Case("retry_once", times(3, RETRIED), 3),
     Case("retry_later", RETRIED, args=(0.5,)),
     Case("retried_by_itself", times(2, RETRIED), 2),

@@ -1,7 +1,7 @@
-"""The class of an exception, from what Celery's events tell of it.
+"""The class of an exception, from the fields of Celery's events.
 
-Events carry a repr (``KeyError('x')``), free text (``reject requeue=False: no reason``), or a wrapper that hides
-the class, and a traceback whose last line names it.
+Events contain a repr (``KeyError('x')``), free text (``reject requeue=False: no reason``), or a wrapper that hides
+the class, and a traceback that names it (``decode.tracebacks``).
 """
 
 import re
@@ -10,31 +10,33 @@ from msgspec import Raw
 
 from celery_redis_exporter.catalog import UNKNOWN
 from celery_redis_exporter.decode.tolerance import cut_name
+from celery_redis_exporter.decode.tracebacks import class_in_traceback
 
 _CLASS = re.compile(r"[A-Za-z_][\w.]{0,200}(?=\()")
-_LAST_LINE = re.compile(rb"([A-Za-z_][\w.]{0,200})(?::|$)")
 _RETRY_CAUSE = re.compile(r"Retry\((?:Retry\(\.\.\.\)|None|'[^']*'|\"[^\"]*\"), ([A-Za-z_][\w.]{0,200})\(")
 _UNREGISTERED = re.compile(r"NotRegistered\((['\"])(.+?)\1\)")
 
-# Reprs that say nothing about the class: the pool's wrapper around a lost or killed process.
-_WRAPPERS = {"ExceptionWithTraceback", "ExceptionInfo"}
+# Reprs that do not name the class: wrappers of the pool, and Celery's for the cause of a Retry that can't be pickled.
+_WRAPPERS = {"ExceptionWithTraceback", "ExceptionInfo", "UnpickleableExceptionWrapper"}
 
 
 def exception_class(exception: str | None, traceback: Raw | bytes = b"") -> str:
-    """Give the class name without its module; ``Reject`` for a rejected task, UNKNOWN if it can't be told.
+    """Return the class name without its module; ``Reject`` for a rejected task, UNKNOWN if no field names the class.
 
-    ``traceback`` is the field as it came (JSON or msgpack), of which only the end is looked at.
+    ``traceback`` is the field as it was received (JSON or msgpack). It is read only if ``exception`` names no class.
     """
     text = exception or ""
     if text.startswith("reject requeue="):
         return "Reject"
     found = _CLASS.match(text)
-    name = found.group() if found else ""
+    name = fallback = found.group() if found else ""
     if name == "Retry":  # gevent shows the Retry, prefork its cause
         cause = _RETRY_CAUSE.match(text)
-        name = cause.group(1) if cause else name
+        name = cause.group(1) if cause else ""
     if not name or name.rpartition(".")[2] in _WRAPPERS:
-        name = _class_in_traceback(bytes(traceback)[-4096:])
+        name = class_in_traceback(traceback)
+    if not name and fallback == "Retry":
+        return fallback
     return name.rpartition(".")[2] or UNKNOWN
 
 
@@ -42,11 +44,3 @@ def unregistered_name(exception: str | None) -> str | None:
     """Return the task name that a NotRegistered failure carries, cut if need be; None for any other exception."""
     found = _UNREGISTERED.fullmatch(exception or "")
     return cut_name(found.group(2)) if found else None
-
-
-def _class_in_traceback(end: bytes) -> str:
-    """The class that the last line of a traceback names; empty if it names none."""
-    text = end.rstrip(b'"').replace(b"\\n", b"\n").rstrip(b"\n")
-    _, newline, last = text.rpartition(b"\n")
-    found = _LAST_LINE.match(last) if newline else None
-    return found.group(1).decode() if found else ""
