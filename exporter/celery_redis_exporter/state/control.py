@@ -31,6 +31,11 @@ REPEATS = (2.0, 5.0, 10.0)
 
 A worker sends worker-online before it can be asked.
 """
+MOST_INTRODUCTIONS = 5
+"""Rounds in which a worker that answers is queried for what is missing of its introduction.
+
+An answer that is too large, or that can't be read, stays so.
+"""
 SEEDING_SECONDS = 13.0
 """How long events of unknown tasks wait for their worker's introduction; longer than it takes where workers answer."""
 NUDGE_SECONDS = 60.0
@@ -94,7 +99,7 @@ class Inspection:
         if target.commands == DOUBT:
             self._settle_doubt(worker, answers)
             return
-        self._note_answers(worker, [getattr(answers, command) is not None for command in target.commands])
+        self._note_answers(worker, {command: getattr(answers, command) is not None for command in target.commands})
         stats = answers.stats
         self._tasks.routes.learn(_routes(answers.active_queues or ()))
         queues = None if answers.active_queues is None else tuple(queue.name for queue in answers.active_queues)
@@ -168,17 +173,18 @@ class Inspection:
             loud = frozenset(task.name for task in registered if task.sends_events)
             worker.questions.eventless = EventlessTasks(loud)
 
-    def _note_answers(self, worker: Worker, answered: list[bool]) -> None:
+    def _note_answers(self, worker: Worker, answered: Mapping[str, bool]) -> None:
         """Note which questions a worker answered; a new one that did not answer all is asked again a few times.
 
         Of the first questions it can have received the last ones only.
         """
         questions = worker.questions
         questions.unanswered += 1
-        if any(answered):
+        if any(answered.values()):
             questions.unanswered = 0
             self._workers.note_answer(worker)
-        if all(answered) or questions.repeats == len(REPEATS):
+            questions.introductions += questions.asked and "conf" in answered
+        if all(answered.values()) or questions.repeats == len(REPEATS):
             questions.asked = True
         elif not questions.asked:
             questions.due = questions.first + REPEATS[questions.repeats]
@@ -213,7 +219,9 @@ class Inspection:
 
 
 def _commands(questions: Questions) -> tuple[str, ...]:
-    """Return what a worker is asked: all, until it answered what does not change."""
+    """Return what a worker is asked: all, until it answered what does not change, or was asked that often enough."""
+    if questions.asked and questions.introductions >= MOST_INTRODUCTIONS:
+        return ROUTINE
     if not questions.asked or questions.registered is None:
         return COMMANDS
     return ROUTINE if questions.conf is not None else (*ROUTINE, "conf")

@@ -47,6 +47,7 @@ class Questions:
 
     ``asked`` is False until it answered all first questions, or was asked them often enough: at ``first`` and, now for
     the ``repeats``th time, at ``due`` (monotonic). ``unanswered`` is how often it was asked since its last answer.
+    ``introductions`` are the rounds afterwards that it answered and in which something of its introduction was missing.
     ``registered`` are its tasks, ``conf`` its settings, None until it told; ``nudged`` is when it was last told to send
     task events (monotonic). ``active_asked`` is when it was last asked which tasks it executes, because of a doubt
     (monotonic). ``eventless`` is not None where some of its tasks send no events.
@@ -57,6 +58,7 @@ class Questions:
     due: float = -inf
     repeats: int = 0
     unanswered: int = 0
+    introductions: int = 0
     registered: frozenset[str] | None = None
     conf: AppSettings | None = None
     eventless: EventlessTasks | None = None

@@ -15,7 +15,14 @@ from celery_redis_exporter.collectors.control import BATCH, COLLECTOR, REFUSED_S
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.events import TaskSent
 from celery_redis_exporter.sources.control import MAT_SECONDS, Request
-from celery_redis_exporter.state.control import COMMANDS, ROUTINE, SEEDING_SECONDS, Inspection
+from celery_redis_exporter.state.control import (
+    COMMANDS,
+    MOST_INTRODUCTIONS,
+    REPEATS,
+    ROUTINE,
+    SEEDING_SECONDS,
+    Inspection,
+)
 from tests.support.lab import W1, W2, Lab
 from tests.support.options import control_options
 
@@ -242,6 +249,19 @@ def test_rubbish_is_counted() -> None:
     assert [1, 1, 1, 1, 1, 0, 0] == [trial.invalid(reason) for reason in reasons]
     assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1)
     assert {0} == trial.missing()
+
+
+@pytest.mark.parametrize(("conf", "reason"), [({"broker_url": "x" * 1000}, "size"), ({"error": "x"}, "schema")])
+def test_settings_that_can_not_be_read_are_asked_for_a_few_times(
+    monkeypatch: pytest.MonkeyPatch, conf: dict[str, str], reason: str
+) -> None:
+    """Settings that are too large, or none, are queried at first and in five rounds, and not afterwards."""
+    monkeypatch.setitem(ANSWERS, "conf", conf)
+    trial = Round(W1, options=control_options(max_bytes=1000))
+    trial.run(20 * 60, lambda: trial.lab.beat(worker=W1))
+    times = [request.command for request in trial.control_client.sent].count("conf")
+    assert 1 + len(REPEATS) + MOST_INTRODUCTIONS == times == trial.invalid(reason)
+    assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1)
 
 
 @pytest.mark.parametrize("step", ["open", "send", "receive", "settle"])

@@ -16,7 +16,9 @@ from celery_redis_exporter.records.inspection import (
 )
 from celery_redis_exporter.state.control import (
     COMMANDS,
+    MOST_INTRODUCTIONS,
     NUDGE_SECONDS,
+    REPEATS,
     ROUTINE,
     SEEDING_SECONDS,
     Inspection,
@@ -240,6 +242,43 @@ def test_who_is_asked_anew(lab: Asking, change: str) -> None:
             lab.advance(60)
             lab.beat()
     assert [InspectionTarget(W1, COMMANDS)] == lab.inspection.targets(everyone=False)
+
+
+@pytest.mark.parametrize("unread", [{"conf": None}, {"registered": None}, {"conf": None, "registered": None}])
+def test_what_is_never_answered_is_not_asked_for_ever(lab: Asking, unread: dict[str, None]) -> None:
+    """An answer that never arrives, or can't be read, is queried in five rounds, and again of a new process."""
+    asked = []
+    for _ in range(12):
+        [target] = lab.inspection.targets(everyone=True)
+        asked.append(any(command in target.commands for command in unread))
+        lab.answers(W1, **unread)
+        lab.advance(1)
+        lab.beat()
+    first_questions = 1 + len(REPEATS)
+    assert [True] * (first_questions + MOST_INTRODUCTIONS) == asked[: asked.index(False)]
+    assert not any(asked[asked.index(False) :])
+    lab.beat(pid=2)
+    assert [InspectionTarget(W1, COMMANDS)] == lab.inspection.targets(everyone=True)
+
+
+def test_a_worker_that_was_busy_is_asked_everything(lab: Asking) -> None:
+    """Rounds without any answer do not count: a worker that was executing a long task is asked everything after it."""
+    for _ in range(30):
+        [target] = lab.inspection.targets(everyone=True)
+        lab.inspection.fold(target, Answers())
+        lab.advance(1)
+        lab.beat()
+    assert [InspectionTarget(W1, COMMANDS)] == lab.inspection.targets(everyone=True)
+
+
+def test_an_answer_that_arrives_late_ends_the_questions(lab: Asking) -> None:
+    """Settings that a worker reports in a later round are taken, and not queried again."""
+    lab.answers(conf=None)
+    for _ in REPEATS:
+        lab.answers(conf=None)
+    assert [InspectionTarget(W1, (*ROUTINE, "conf"))] == lab.inspection.targets(everyone=True)
+    lab.answers()
+    assert [InspectionTarget(W1, ROUTINE)] == lab.inspection.targets(everyone=True)
 
 
 def ask(lab: Asking, *, answered: bool) -> None:
