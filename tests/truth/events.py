@@ -5,11 +5,12 @@ worker that was ended had still in its buffer, and to tell a difference of Celer
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.truth.facts import Fact
 from tests.truth.truth import Truth
 
 ENDS = {
@@ -39,9 +40,11 @@ class Events:
 
     def __init__(self, events: list[dict[str, Any]]) -> None:
         self.all = events
-        self._counts = Counter(
-            Occurrence(event["type"], str(event["uuid"]), event["pid"]) for event in events if "uuid" in event
-        )
+        self._stamps: defaultdict[Occurrence, list[float]] = defaultdict(list)
+        for event in events:
+            if "uuid" in event:
+                key = Occurrence(event["type"], str(event["uuid"]), event["pid"])
+                self._stamps[key].append(event.get("timestamp", 0.0))
 
     @classmethod
     def of(cls, path: Path) -> "Events":
@@ -50,7 +53,26 @@ class Events:
 
     def count(self, kind: str, task_id: str, pid: int) -> int:
         """Return how often a process sent an event of a type for a task id."""
-        return self._counts[Occurrence(kind, task_id, pid)]
+        return len(self.stamps(kind, task_id, pid))
+
+    def stamps(self, kind: str, task_id: str, pid: int) -> list[float]:
+        """Return the timestamps of these events, in the order of their arrival."""
+        return self._stamps.get(Occurrence(kind, task_id, pid), [])
+
+    def unwritten(self, truth: Truth, killed: Mapping[str, int]) -> list[Fact]:
+        """Return the messages whose task-started a killed worker sent, and whose execution wrote no fact.
+
+        Celery sends task-started when the pool takes a task over, before task_prerun. ``killed`` are pids by node.
+        """
+        begun = Counter((run.start.node, run.start.id) for run in truth.executions)
+        found = []
+        for fact in truth.received:
+            key = fact.node, fact.id
+            if fact.node not in killed or begun[key] >= self.count("task-started", fact.id, killed[fact.node]):
+                continue
+            begun[key] += 1
+            found.append(fact)
+        return found
 
     def disagreements(self, truth: Truth, pids: Mapping[str, int]) -> list[str]:
         """Return where the events of workers are not those of their facts: such a difference is Celery's.

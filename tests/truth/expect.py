@@ -30,33 +30,50 @@ SCENES: Mapping[str, Explained] = {"kill": KILLED, "shutdown": SHUT_DOWN}
 
 @dataclass
 class Expected:
-    """What has to be counted. ``explained`` counts what Celery does not report, by kind."""
+    """What has to be counted. ``explained`` counts what Celery does not report, by kind.
+
+    ``delays`` are seconds between facts and the timestamps of their events, by the sums that they change.
+    """
 
     samples: Samples = field(default_factory=lambda: defaultdict(float))
+    delays: Samples = field(default_factory=lambda: defaultdict(float))
     explained: Counter[Explained] = field(default_factory=Counter)
 
     def add(self, name: str, value: float = 1, **labels: str) -> None:
         """Add to a sample."""
         self.samples[name, frozenset(labels.items())] += value
 
+    def delay(self, name: str, seconds: float, **labels: str) -> None:
+        """Allow a sum to differ by a delay of Celery's."""
+        self.delays[name, frozenset(labels.items())] += abs(seconds)
+
 
 class Reported:
-    """Decides of the facts of a worker that was ended whether their events left it."""
+    """Decides of the facts of a worker that was ended whether their events left it, and when events were stamped.
 
-    def __init__(self, events: Events, ended: Mapping[str, tuple[str, int]]) -> None:
-        self._events, self._ended = events, ended
+    ``pids`` are those of the workers' main processes, by node.
+    """
+
+    def __init__(self, events: Events, ended: Mapping[str, tuple[str, int]], pids: Mapping[str, int]) -> None:
+        self._events, self._ended, self._pids = events, ended, pids
         self._seen: Counter[tuple[str, str, str]] = Counter()
 
     def missing(self, fact: Fact, kinds: Iterable[str]) -> Explained | None:
         """Return why none of the events ``kinds`` that a fact should have caused was sent, or None if one was."""
+        first = next(iter(kinds))
+        self._seen[first, fact.id, fact.node] += 1
         if fact.node not in self._ended:
             return None
         scene, pid = self._ended[fact.node]
         pid = fact.pid if fact.kind == "sent" else pid  # a child sends task-sent itself
-        first = next(iter(kinds))
-        self._seen[first, fact.id, fact.node] += 1
         sent = max(self._events.count(kind, fact.id, pid) for kind in kinds)
         return None if self._seen[first, fact.id, fact.node] <= sent else SCENES[scene]
+
+    def delay(self, fact: Fact, kind: str, at: float) -> float:
+        """Return how long after ``at`` Celery stamped the event of the fact that was looked for last; 0 if unknown."""
+        stamps = self._events.stamps(kind, fact.id, self._pids.get(fact.node, 0))
+        index = self._seen[kind, fact.id, fact.node]
+        return stamps[index - 1] - at if 0 < index <= len(stamps) else 0.0
 
 
 def expect(truth: Truth, reported: Reported) -> Expected:
@@ -102,12 +119,14 @@ def _expect_run(expected: Expected, reported: Reported, run: Execution, publicat
     """Expect an execution: its start, its wait if it is the first of its publication, and its end."""
     start = run.start
     begun = not _is_missing(expected, reported, start, ("task-started",))
+    late = reported.delay(start, "task-started", start.at)
     if begun:
         expected.add(STARTED, task=start.task, queue=start.queue)
         publication = publications.pop(start.publication, None)
         if publication is not None:
             expected.add(WAITS, task=start.task, queue=start.queue)
             expected.add(WAIT_SUM, max(0.0, start.at - due_at(publication)), task=start.task, queue=start.queue)
+            expected.delay(WAIT_SUM, late, task=start.task, queue=start.queue)
     if run.state == "ignored":
         expected.explained[IGNORED] += 1
     elif run.requeues == "acknowledged":
@@ -116,6 +135,9 @@ def _expect_run(expected: Expected, reported: Reported, run: Execution, publicat
         expected.explained[KILLED] += 1
     elif not run.state or not _is_missing(expected, reported, start, ENDS[run.state]):
         _expect_end(expected, run, begun=begun)
+        if run.state in {"failure", "retry"} and begun:
+            late -= reported.delay(start, ENDS[run.state][0], run.ended_at)
+            expected.delay(RUNTIME_SUM, late, task=start.task, queue=start.queue, state=run.state)
 
 
 def _expect_end(expected: Expected, run: Execution, *, begun: bool) -> None:

@@ -26,7 +26,7 @@ from tests.truth.expect import (
 from tests.truth.explained import EXPLAINED, IGNORED, KILLED, Explained
 from tests.truth.facts import Fact
 from tests.truth.generate import KINDS, choose_kinds, story
-from tests.truth.truth import settle, tell
+from tests.truth.truth import Execution, settle, tell
 
 STARTS = Fact("started", 11.0, "w.1", "w.1.7", "a", "t", "q", "p", "r")
 STORY = [
@@ -47,7 +47,7 @@ def expected(*facts: Fact, killed: str = "", events: Events | None = None) -> Sa
     ended = {killed: ("kill", 7)} if killed else {}
     truth = tell([*STORY, *facts])
     settle(truth, ended)
-    return expect(truth, Reported(events or Events([]), ended)).samples
+    return expect(truth, Reported(events or Events([]), ended, {"w.1": 7})).samples
 
 
 def of_run(kind: str, at: float, detail: str = "", value: float = 0.0) -> Fact:
@@ -107,7 +107,7 @@ def test_the_runtime_of_a_success_is_exact() -> None:
 def test_an_ignored_execution_has_no_end() -> None:
     """Ignore is explained: the execution counts as started, and its end not at all."""
     truth = tell([*STORY, of_run("ended", 12.0, "IGNORED")])
-    outcome = expect(truth, Reported(Events([]), {}))
+    outcome = expect(truth, Reported(Events([]), {}, {}))
     assert +outcome.explained == {IGNORED: 1}
     assert ENDED not in {name for name, _ in outcome.samples}
 
@@ -117,9 +117,38 @@ def test_what_a_killed_worker_did_not_send_is_explained() -> None:
     received = {"type": "task-received", "uuid": "a", "pid": 7}
     truth = tell([*STORY])
     settle(truth, {"w.1": ("kill", 7)})
-    outcome = expect(truth, Reported(Events([received]), {"w.1": ("kill", 7)}))
+    outcome = expect(truth, Reported(Events([received]), {"w.1": ("kill", 7)}, {"w.1": 7}))
     assert +outcome.explained == {KILLED: 2}
     assert {SENT, RECEIVED} == {name for name, _ in outcome.samples}
+
+
+def test_a_start_that_a_killed_worker_sent_before_the_body_began_is_expected() -> None:
+    """Celery sends task-started before the body, so a worker can be killed in between: the start counts."""
+    kinds = ("task-received", "task-started")
+    events = Events([{"type": kind, "uuid": "a", "pid": 7} for kind in kinds])
+    truth = tell(STORY[:2])
+    (fact,) = events.unwritten(truth, {"w.1": 7})
+    assert fact == STORY[1]
+    assert events.unwritten(tell(STORY), {"w.1": 7}) == events.unwritten(truth, {}) == []
+    truth.executions.append(Execution(fact))
+    settle(truth, {"w.1": ("kill", 7)})
+    outcome = expect(truth, Reported(events, {"w.1": ("kill", 7)}, {"w.1": 7}))
+    assert +outcome.explained == {KILLED: 1}
+    assert outcome.samples[sample(STARTED, **TASK)] == 1
+
+
+def test_delays_of_the_events_are_allowed() -> None:
+    """Sums may differ by as much as the recorded events are stamped later than the facts, in either direction."""
+    stamps = {"task-started": 11.5, "task-failed": 14.0}
+    events = Events([{"type": kind, "uuid": "a", "pid": 7, "timestamp": at} for kind, at in stamps.items()])
+    truth = tell([*STORY, of_run("failed", 12.0, "ValueError"), of_run("ended", 12.0, "FAILURE")])
+    outcome = expect(truth, Reported(events, {}, {"w.1": 7}))
+    waits, runtimes = sample(WAIT_SUM, **TASK), sample(RUNTIME_SUM, **TASK, state="failure")
+    assert (outcome.delays[waits], outcome.delays[runtimes]) == (0.5, 1.5)
+    shown = {**outcome.samples, waits: 1.5 + 0.5, runtimes: 1.0 + 2.0}
+    assert differences(outcome.samples, shown, outcome.delays) == []
+    assert len(differences(outcome.samples, {**shown, runtimes: 3.1}, outcome.delays)) == 1
+    assert len(differences(outcome.samples, shown)) == 2
 
 
 def test_an_execution_without_an_end_is_expected_nowhere() -> None:
