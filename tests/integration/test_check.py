@@ -10,9 +10,11 @@ from tests.integration.acl import CONTROL_RIGHTS, RIGHTS, START, USER
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, findings_of, levels, mend, start_check
 from tests.integration.conftest import Programs
+from tests.integration.eventless_tasks import EVENTLESS
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
+EVENTLESS_TASKS = {"imports": ["tests.integration.eventless_tasks"]}
 
 
 def test_a_healthy_set_up_passes(programs: Programs) -> None:
@@ -42,6 +44,19 @@ def test_workers_without_task_events_fail(programs: Programs) -> None:
     assert worker.name in found["task-events-off"]["found"]
     assert "worker_send_task_events = True" in found["task-events-off"]["mend"]
     assert f"celery --app=APP control --destination={worker.name} enable_events" in found["task-events-off"]["mend"]
+
+
+def test_a_worker_that_executes_tasks_without_events_passes(programs: Programs) -> None:
+    """A worker that executed only tasks with send_events=False while the check listened is no failure."""
+    server = programs.redis()
+    worker = programs.worker(server, options=WorkerOptions(arguments=BEATING, settings=EVENTLESS_TASKS))
+    process = start_check(programs, server.url(), "--json")
+    app = programs.publisher(server)
+    eventually(lambda: app.send_task(EVENTLESS) and process.exit_code is not None)
+    found = findings_of(process)
+    assert worker.name in found["task-events-eventless"]["found"]
+    assert "task-events-off" not in found
+    assert process.exit_code == 0
 
 
 def test_missing_rights_are_named_and_granted_by_the_line(programs: Programs) -> None:

@@ -7,7 +7,7 @@ counted once the worker rests, or with later answers. Only what tasks without ev
 and the next heartbeat of a busy worker hides as many lost events.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 BUILT_IN = "celery."
@@ -36,7 +36,7 @@ class EventlessTasks:
 
     def begin(self, totals: Mapping[str, int]) -> int:
         """Note the executions by task name before which nothing is counted; return how many they are."""
-        self._processed, self._before = sum(totals.values()), self._count(totals)
+        self._processed, self._before = sum(totals.values()), count_eventless(totals, self.loud)
         return self._processed
 
     def is_after(self, processed: int) -> bool:
@@ -50,11 +50,11 @@ class EventlessTasks:
         """
         if sum(totals.values()) < processed:
             return 0
-        found = max(0, self.missing - self._lost - (self._count(totals) - self._before))
+        found = max(0, self.missing - self._lost - (count_eventless(totals, self.loud) - self._before))
         self._lost += found
         return found
 
-    def _count(self, totals: Mapping[str, int]) -> int:
-        return sum(
-            number for name, number in totals.items() if name not in self.loud and not name.startswith(BUILT_IN)
-        )  # fmt: skip
+
+def count_eventless(totals: Mapping[str, int], loud: Container[str]) -> int:
+    """Return how many of the executions ``totals`` were of tasks without events; ``loud`` are the others."""
+    return sum(number for name, number in totals.items() if name not in loud and not name.startswith(BUILT_IN))

@@ -10,7 +10,7 @@ from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.elsewhere import elsewhere_findings
 from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.heard import Heard
-from celery_redis_exporter.cli.check.questions import question_findings
+from celery_redis_exporter.cli.check.questions import ask_workers, question_findings
 from celery_redis_exporter.cli.check.reasons import explained
 from celery_redis_exporter.cli.check.workers import heard_findings
 from celery_redis_exporter.errors import DecodeError, SourceError
@@ -43,10 +43,11 @@ def event_findings(checkup: Checkup) -> Iterator[Finding]:
         broker.stream.close()
     if not checkup.listen:
         return
-    yield from heard_findings(heard)
+    asked = ask_workers(checkup, heard)
+    yield from heard_findings(heard, asked.answers)
     if not checkup.stop.is_set():
         yield from elsewhere_findings(checkup, heard)
-        yield from question_findings(checkup, heard)
+        yield from question_findings(checkup, heard, asked)
 
 
 def _listen(checkup: Checkup, heard: Heard) -> None:

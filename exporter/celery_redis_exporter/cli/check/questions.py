@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import inf
+from typing import NamedTuple
 
 from celery_redis_exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
 from celery_redis_exporter.cli.check import rows
@@ -24,34 +25,38 @@ from celery_redis_exporter.errors import DecodeError, SourceError
 from celery_redis_exporter.records.inspection import Answers
 from celery_redis_exporter.sources.control import Request
 
-TOKEN, COMMANDS = "check", ("active_queues", "conf", "stats")
+TOKEN, COMMANDS = "check", ("active_queues", "conf", "stats", "registered")
 SETTLED_SECONDS = 2.0
 """Time after which a task that was taken from its queue has been reported by its worker."""
 
 
-def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
-    """Give the findings of what workers answer."""
-    queues = {name: worker.queues for name, worker in heard.workers.items()}
+class Asked(NamedTuple):
+    """The answers of the workers that gave any, by node name, and the finding where no worker could be asked."""
+
+    answers: Mapping[str, Answers]
+    refusal: Finding | None = None
+
+
+def ask_workers(checkup: Checkup, heard: Heard) -> Asked:
+    """Query the workers that were heard, unless the settings exclude it or the check was interrupted."""
     if not checkup.settings.celery.inspect_interval:
-        yield rows.CONTROL_OFF.found("control", "nobody is asked", "--celery.inspect-interval=60s")
+        return Asked({}, rows.CONTROL_OFF.found("control", "nobody is asked", "--celery.inspect-interval=60s"))
+    if not heard.workers or checkup.stop.is_set():
+        return Asked({})
+    try:
+        return Asked(_ask_all(checkup, sorted(heard.workers)))
+    except SourceError as error:
+        return Asked({}, _refused(checkup, error))
+
+
+def question_findings(checkup: Checkup, heard: Heard, asked: Asked) -> Iterator[Finding]:
+    """Return the findings of what workers answered, and of the queues."""
+    queues = {name: worker.queues for name, worker in heard.workers.items()}
+    if asked.refusal is not None:
+        yield asked.refusal
     elif heard.workers:
-        try:
-            answered = _ask_all(checkup, sorted(heard.workers))
-        except SourceError as error:
-            yield _refused(checkup, error)
-        else:
-            queues |= {name: _queues_of(answers) for name, answers in answered.items()}
-            confs = {name: answers.conf for name, answers in answered.items() if answers.conf is not None}
-            checkup.application.transport.learn(confs.values())
-            yield from conf_findings(checkup.settings, confs, heard)
-            pools = {name: answers.stats.pool for name, answers in answered.items() if answers.stats is not None}
-            yield from pool_findings(heard, pools)
-            silent = sorted(heard.workers.keys() - answered.keys())
-            if silent:
-                lines = 'accept_content = ["json"]', "worker_enable_remote_control = True"
-                yield rows.CONTROL_SILENT.found("control", f"no answer of {name_some(silent)}", *lines)
-            else:
-                yield rows.CONTROL_ANSWERS.found("control", f"{len(answered)} of {len(answered)} workers answer")
+        queues |= {name: _queues_of(answers) for name, answers in asked.answers.items()}
+        yield from _answer_findings(checkup, heard, asked.answers)
     if not checkup.stop.is_set():
         lengths, counted = _read_queues(checkup)
         yield from unreceived_findings(heard, lengths)
@@ -59,6 +64,20 @@ def question_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
         yield from _queue_findings(
             checkup, queues, {queue: length for queue, length in lengths.items() if length}, counted
         )
+
+
+def _answer_findings(checkup: Checkup, heard: Heard, answered: Mapping[str, Answers]) -> Iterator[Finding]:
+    confs = {name: answers.conf for name, answers in answered.items() if answers.conf is not None}
+    checkup.application.transport.learn(confs.values())
+    yield from conf_findings(checkup.settings, confs, heard)
+    pools = {name: answers.stats.pool for name, answers in answered.items() if answers.stats is not None}
+    yield from pool_findings(heard, pools)
+    silent = sorted(heard.workers.keys() - answered.keys())
+    if silent:
+        lines = 'accept_content = ["json"]', "worker_enable_remote_control = True"
+        yield rows.CONTROL_SILENT.found("control", f"no answer of {name_some(silent)}", *lines)
+    else:
+        yield rows.CONTROL_ANSWERS.found("control", f"{len(answered)} of {len(answered)} workers answer")
 
 
 def unreceived_findings(heard: Heard, lengths: Mapping[str, float]) -> Iterator[Finding]:

@@ -176,7 +176,12 @@ EVENTS_LOST = FindingRow(
 TASK_EVENTS_ON = FindingRow("task-events-on", "ok", "task events were heard")
 TASK_EVENTS_OFF = FindingRow(
     "task-events-off", "fail", "workers execute tasks and send no task events",
-    "they run without -E, or what they execute has send_events=False: every celery_task metric of theirs stays empty",
+    "they run without -E, and every celery_task metric of theirs stays empty; or they do not answer, and what they"
+    " execute has send_events=False",
+)  # fmt: skip
+TASK_EVENTS_EVENTLESS = FindingRow(
+    "task-events-eventless", "note", "workers execute tasks with send_events=False, and sent no task event",
+    "such tasks send no events; check again while the worker executes others",
 )  # fmt: skip
 TASK_EVENTS_UNKNOWN = FindingRow(
     "task-events-unknown", "note", "no task ran while we listened", "workers need -E, which an idle one does not show"
@@ -259,7 +264,8 @@ ROWS: tuple[FindingRow, ...] = (
     CLUSTER_FOUND, NODES_REFUSED, QUORUM,
     SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX, EXPORTERS,
     WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD, EVENTS_LOST,
-    TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_UNKNOWN, TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN, UNRECEIVED,
+    TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_EVENTLESS, TASK_EVENTS_UNKNOWN,
+    TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN, UNRECEIVED,
     CONTROL_ANSWERS, CONTROL_SILENT, CONTROL_DENIED, CONTROL_BROKEN, CONTROL_OFF,
     CONF_TIMEOUT, CONF_SEPARATOR, CONF_STEPS, CONF_DIFFERS, CONF_EVENTS, CONF_SENT,
     CONSUMED, OTHER_SEPARATOR, UNCONSUMED, CONSUMERS_UNKNOWN,

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.finding import Finding
-from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check.heard import Heard, HeardWorker
+from celery_redis_exporter.records.inspection import Answers
+from celery_redis_exporter.state.eventless import count_eventless
 
 SKEW_SECONDS = 5.0
 OLDEST_CELERY = (5, 3)
@@ -20,8 +22,8 @@ SHOWN = 5
 """Names in one line."""
 
 
-def heard_findings(heard: Heard) -> Iterator[Finding]:
-    """Give what the events heard say about workers and Celery's settings."""
+def heard_findings(heard: Heard, answered: Mapping[str, Answers]) -> Iterator[Finding]:
+    """Return findings about workers and Celery's settings from events, and from what workers answered, by node name."""
     if heard.undecodable:
         yield rows.EVENTS_UNREADABLE.found(
             "events", f"{heard.undecodable} of {heard.messages} messages can't be read", 'event_serializer = "json"'
@@ -31,7 +33,8 @@ def heard_findings(heard: Heard) -> Iterator[Finding]:
         return
     yield rows.WORKERS_HEARD.found("workers", f"{len(heard.workers)} heard: {name_some(sorted(heard.workers))}")
     yield from _process_findings(heard)
-    yield from _task_findings(heard)
+    yield from _task_findings(heard, answered)
+    yield from _sent_findings(heard)
 
 
 def name_some(names: Sequence[str]) -> str:
@@ -76,8 +79,10 @@ def _process_findings(heard: Heard) -> Iterator[Finding]:
             yield rows.CELERY_OLD.found("workers", text, 'pip install --upgrade "celery>=5.3"')
 
 
-def _task_findings(heard: Heard) -> Iterator[Finding]:
-    silent = sorted(name for name, worker in heard.workers.items() if worker.worked and not worker.tasks)
+def _task_findings(heard: Heard, answered: Mapping[str, Answers]) -> Iterator[Finding]:
+    working = sorted(name for name, worker in heard.workers.items() if worker.worked and not worker.tasks)
+    eventless = [name for name in working if _may_be_eventless(heard.workers[name], answered.get(name, Answers()))]
+    silent = [name for name in working if name not in eventless]
     if heard.started or heard.received:
         yield rows.TASK_EVENTS_ON.found("task events", f"{heard.received} received, {heard.started} started")
     if silent:
@@ -86,10 +91,29 @@ def _task_findings(heard: Heard) -> Iterator[Finding]:
             "worker_send_task_events = True",
             f"celery --app=APP control --destination={','.join(silent[:SHOWN])} enable_events",
         )  # fmt: skip
-    elif not (heard.started or heard.received):
+    if eventless:
+        yield rows.TASK_EVENTS_EVENTLESS.found(
+            "task events", f"these may have executed only tasks with send_events=False: {name_some(eventless)}",
+            "celery --app=APP inspect registered send_events",
+        )  # fmt: skip
+    if not (working or heard.started or heard.received):
         yield rows.TASK_EVENTS_UNKNOWN.found(
             "task events", "no task ran meanwhile; workers need -E for their events", "worker_send_task_events = True"
         )
+
+
+def _may_be_eventless(worker: HeardWorker, answers: Answers) -> bool:
+    """Return whether all that a worker executed meanwhile may have been tasks with send_events=False.
+
+    Its answers state which tasks these are, and how often it executed each since it started.
+    """
+    if answers.registered is None or answers.stats is None or answers.stats.totals is None or worker.processed is None:
+        return False
+    loud = {task.name for task in answers.registered if task.sends_events}
+    return count_eventless(answers.stats.totals, loud) >= worker.processed[1] - worker.processed[0]
+
+
+def _sent_findings(heard: Heard) -> Iterator[Finding]:
     if heard.sent:
         yield rows.TASK_SENT_ON.found("task-sent", f"{heard.sent} heard")
     elif heard.received:

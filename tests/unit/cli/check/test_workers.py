@@ -5,6 +5,7 @@ import pytest
 from celery_redis_exporter.cli.check.heard import Heard
 from celery_redis_exporter.cli.check.workers import heard_findings, pool_findings
 from celery_redis_exporter.records.events import TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat
+from celery_redis_exporter.records.inspection import Answers, RegisteredTask, WorkerStats
 
 W = "w1@host"
 
@@ -35,13 +36,13 @@ def heard(*, processed: tuple[int, ...] = (), received: int = 0, sent: int = 0) 
 )
 def test_verdict(what: Heard, expected: list[str]) -> None:
     """What is switched off in Celery is told from what just did not happen."""
-    assert expected == [finding.code for finding in heard_findings(what)]
+    assert expected == [finding.code for finding in heard_findings(what, {})]
 
 
 def test_every_trouble_has_a_line_that_mends_it() -> None:
     """A warning or a failure says what to change, and why."""
     for what in (heard(), heard(processed=(5, 9)), heard(processed=(5, 9), received=4), Heard(3, 3)):
-        for finding in heard_findings(what):
+        for finding in heard_findings(what, {}):
             assert (finding.cause and finding.lines) or finding.level in {"ok", "note"}
 
 
@@ -50,9 +51,36 @@ def test_one_silent_worker_among_others_is_named() -> None:
     what = heard(processed=(5, 9), received=4)
     for count in (1, 2):
         what.fold(WorkerHeartbeat("w2@host", 1.0, processed=count), 1.0)
-    found = {finding.code: finding for finding in heard_findings(what)}
+    found = {finding.code: finding for finding in heard_findings(what, {})}
     assert "task-events-on" in found
     assert found["task-events-off"].text.endswith(": w2@host")
+
+
+@pytest.mark.parametrize(
+    ("totals", "registered", "code"),
+    [
+        ({"proj.quiet": 4}, ["proj.quiet"], "task-events-eventless"),
+        ({"proj.quiet": 9, "proj.add": 90, "celery.backend_cleanup": 5}, ["proj.quiet"], "task-events-eventless"),
+        ({"proj.quiet": 3, "proj.add": 1}, ["proj.quiet"], "task-events-off"),
+        ({"celery.chord_unlock": 4}, ["proj.quiet"], "task-events-off"),
+        ({"proj.add": 4}, [], "task-events-off"),
+        ({}, ["proj.quiet"], "task-events-off"),
+        (None, ["proj.quiet"], "task-events-off"),
+        ({"proj.quiet": 4}, None, "task-events-off"),
+    ],
+)
+def test_a_worker_that_executed_tasks_without_events(
+    totals: dict[str, int] | None, registered: list[str] | None, code: str
+) -> None:
+    """A worker whose executions may all have been of tasks with send_events=False is no failure, and is named."""
+    stats = WorkerStats("prefork", totals=totals)
+    answers = Answers(stats)
+    if registered is not None:
+        answers.registered = [RegisteredTask("proj.add")]
+        answers.registered += [RegisteredTask(task, sends_events=False) for task in registered]
+    found = {finding.code: finding for finding in heard_findings(heard(processed=(5, 9)), {W: answers})}
+    assert [code] == [name for name in found if name.startswith("task-events")]
+    assert found[code].text.endswith(f": {W}")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +92,7 @@ def test_a_worker_without_heartbeats_is_found(seconds: float, beats: bool, expec
     what.fold(TaskStarted("u", 1.0, W), 1.0)
     if beats:
         what.fold(WorkerHeartbeat(W, 1.0, processed=1), 1.0)
-    assert expected == ("worker-heartbeats-off" in {finding.code for finding in heard_findings(what)})
+    assert expected == ("worker-heartbeats-off" in {finding.code for finding in heard_findings(what, {})})
 
 
 @pytest.mark.parametrize(
@@ -76,7 +104,7 @@ def test_a_restart_is_not_a_second_worker(pids: tuple[int, ...], several: bool) 
     what = Heard()
     for pid in pids:
         what.fold(WorkerHeartbeat(W, 1.0, pid=pid), 1.0)
-    assert several == ("worker-name-twice" in {finding.code for finding in heard_findings(what)})
+    assert several == ("worker-name-twice" in {finding.code for finding in heard_findings(what, {})})
 
 
 @pytest.mark.parametrize(
@@ -88,7 +116,7 @@ def test_the_heartbeat_that_was_least_late_tells_the_clock(stamps: tuple[float, 
     what = Heard()
     for stamp in stamps:
         what.fold(WorkerHeartbeat(W, stamp), 100.0)
-    found = [finding.text for finding in heard_findings(what) if finding.code == "worker-clock-skew"]
+    found = [finding.text for finding in heard_findings(what, {}) if finding.code == "worker-clock-skew"]
     assert bool(text) == bool(found)
     assert all("6 s" in line and text.rsplit(maxsplit=1)[-1] in line for line in found) or "5 s" in found[0]
 
@@ -98,7 +126,7 @@ def test_an_old_celery_is_noted(version: str, old: bool) -> None:  # noqa: FBT00
     """Celery before 5.3 is noted, and a version that is none is not."""
     what = Heard()
     what.fold(WorkerHeartbeat(W, 1.0, sw_ver=version), 1.0)
-    assert old == ("worker-celery-old" in {finding.code for finding in heard_findings(what)})
+    assert old == ("worker-celery-old" in {finding.code for finding in heard_findings(what, {})})
 
 
 @pytest.mark.parametrize(
