@@ -17,7 +17,7 @@ from tests.truth.expect import Expected, Reported, expect
 from tests.truth.fleet import BrokerKind, TruthFleet
 from tests.truth.generate import story
 from tests.truth.play import play
-from tests.truth.truth import Execution, settle, tell
+from tests.truth.truth import begin_unwritten, settle, tell
 
 AGREES_WITHIN = 30.0
 
@@ -59,7 +59,7 @@ def run(folder: Path, seed: int, number: int, kind: BrokerKind = "redis") -> Out
 def _judge(fleet: TruthFleet, sent: int, seconds: float) -> Outcome:
     truth, events = tell(fleet.reader.read()), Events.of(fleet.record)
     killed = {node: pid for node, (scene, pid) in fleet.endings.items() if scene == "kill"}
-    truth.executions += map(Execution, events.unwritten(truth, killed))
+    begin_unwritten(truth, events.unwritten(truth, killed))
     settle(truth, fleet.endings)
     expected = expect(truth, Reported(events, fleet.endings, fleet.pids))
     found = fleet.exporter.metrics("celery_")

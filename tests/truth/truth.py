@@ -101,6 +101,12 @@ def _end_from_outside(truth: Truth, runs: list[Execution], fact: Fact) -> None:
         run.state, run.ended_at, run.exception = "retry" if fact.kind == "retried" else "failure", fact.at, fact.detail
 
 
+def begin_unwritten(truth: Truth, messages: Iterable[Fact]) -> None:
+    """Add executions of which only the message that was received wrote a fact, in the order of time."""
+    truth.executions += map(Execution, messages)
+    truth.executions.sort(key=lambda run: run.start.at)
+
+
 def settle(truth: Truth, ended_nodes: Iterable[str]) -> None:
     """Give a state to executions whose end nobody reported: killed children whose message returns, killed workers."""
     ended = set(ended_nodes)

@@ -26,7 +26,7 @@ from tests.truth.expect import (
 from tests.truth.explained import EXPLAINED, IGNORED, KILLED, Explained
 from tests.truth.facts import Fact
 from tests.truth.generate import KINDS, choose_kinds, story
-from tests.truth.truth import Execution, settle, tell
+from tests.truth.truth import begin_unwritten, settle, tell
 
 STARTS = Fact("started", 11.0, "w.1", "w.1.7", "a", "t", "q", "p", "r")
 STORY = [
@@ -130,11 +130,24 @@ def test_a_start_that_a_killed_worker_sent_before_the_body_began_is_expected() -
     (fact,) = events.unwritten(truth, {"w.1": 7})
     assert fact == STORY[1]
     assert events.unwritten(tell(STORY), {"w.1": 7}) == events.unwritten(truth, {}) == []
-    truth.executions.append(Execution(fact))
+    begin_unwritten(truth, [fact])
     settle(truth, {"w.1": ("kill", 7)})
     outcome = expect(truth, Reported(events, {"w.1": ("kill", 7)}, {"w.1": 7}))
     assert +outcome.explained == {KILLED: 1}
     assert outcome.samples[sample(STARTED, **TASK)] == 1
+
+
+def test_a_message_that_is_executed_again_waited_until_its_first_start() -> None:
+    """The start that only task-started reports comes before that of the redelivered message, and ends its wait."""
+    again = [fact._replace(at=fact.at + 5, node="w.2", process="w.2.8") for fact in STORY[1:]]
+    truth = tell([*STORY[:2], *again])
+    begin_unwritten(truth, [STORY[1]])
+    started = {"type": "task-started", "uuid": "a", "pid": 7, "timestamp": 11.0}
+    received = {"type": "task-received", "uuid": "a", "pid": 7, "timestamp": 10.5}
+    outcome = expect(truth, Reported(Events([received, started]), {"w.1": ("kill", 7)}, {"w.1": 7, "w.2": 8}))
+    assert outcome.samples[sample(STARTED, **TASK)] == 2
+    assert (outcome.samples[sample(WAITS, **TASK)], outcome.samples[sample(WAIT_SUM, **TASK)]) == (1, 0.5)
+    assert outcome.delays[sample(WAIT_SUM, **TASK)] == 0.5
 
 
 def test_delays_of_the_events_are_allowed() -> None:
