@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.finding import Finding, FindingRow
-from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check.observations import Observations
 from celery_redis_exporter.cli.check.workers import name_some
 from celery_redis_exporter.records.inspection import AppSettings
 from celery_redis_exporter.settings import RedisTarget, Settings
@@ -39,25 +39,25 @@ OPTIONS = (
 )
 
 
-def conf_findings(settings: Settings, confs: Mapping[str, AppSettings], heard: Heard) -> Iterator[Finding]:
+def conf_findings(settings: Settings, confs: Mapping[str, AppSettings], observed: Observations) -> Iterator[Finding]:
     """Compare what workers report, by their names, with the settings; state what they report of events."""
     if isinstance(settings.broker, RedisTarget):
         for option in OPTIONS:
             yield from _option_findings(settings, confs, option)
     quiet = sorted(
-        name for name, conf in confs.items() if conf.sends_task_events is False and not _sends(heard, name)
+        name for name, conf in confs.items() if conf.sends_task_events is False and not _sends(observed, name)
     )  # fmt: skip
     if quiet:
         text = f"worker_send_task_events is off in {name_some(quiet)}"
         yield rows.CONF_EVENTS.found("task events", text, "worker_send_task_events = True")
     unannounced = sorted(name for name, conf in confs.items() if conf.sends_sent_events is False)
-    if unannounced and not heard.sent:
+    if unannounced and not observed.sent:
         text = f"task_send_sent_event is off in {name_some(unannounced)}"
         yield rows.CONF_SENT.found("task-sent", text, "task_send_sent_event = True")
 
 
-def _sends(heard: Heard, name: str) -> bool:
-    return name in heard.workers and bool(heard.workers[name].tasks)
+def _sends(observed: Observations, name: str) -> bool:
+    return name in observed.workers and bool(observed.workers[name].tasks)
 
 
 def _option_findings(settings: Settings, confs: Mapping[str, AppSettings], option: _Option) -> Iterator[Finding]:

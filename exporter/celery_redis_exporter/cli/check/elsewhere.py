@@ -1,7 +1,7 @@
-"""Where workers are when they are not where the settings say: another database, another prefix.
+"""Where workers are if not where the settings point to: another database, another prefix.
 
-Takes a checkup, gives findings. Sends CLIENT LIST, and SCAN for bindings where nobody was heard, both among the rights
-of README; a refusal costs the finding.
+Input: a checkup and the events that it received. Output: findings. Sends CLIENT LIST, and SCAN for bindings if no
+worker sent events. README's permissions include both; if one is refused, its finding is missing.
 """
 
 import re
@@ -12,7 +12,7 @@ from celery_redis_exporter.brokers.redis_broker import RedisBroker
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.finding import Finding
-from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check.observations import Observations
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.settings import RedisTarget
 from celery_redis_exporter.sources.wire import CLIENT_NAME, Command
@@ -25,7 +25,7 @@ MANY = 2
 """Exporters that listen besides this check, as for availability."""
 
 
-def elsewhere_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
+def elsewhere_findings(checkup: Checkup, observed: Observations) -> Iterator[Finding]:
     """Give the findings about who else uses the broker's Redis."""
     target, broker = checkup.broker_on_redis, checkup.broker
     if target is None or not isinstance(broker, RedisBroker):
@@ -37,7 +37,7 @@ def elsewhere_findings(checkup: Checkup, heard: Heard) -> Iterator[Finding]:
         if exporters > MANY:
             show = checkup.place("broker").command(*map(str, SUBSCRIBERS))
             yield rows.EXPORTERS.found("events", f"{exporters} exporters listen here besides this check", show)
-        if not heard.workers:
+        if not observed.workers:
             yield from _database_findings(target, clients)
             yield from _prefix_findings(checkup, broker)
 

@@ -1,6 +1,7 @@
-"""Whether events are heard: subscribes as the exporter does, and listens for a while.
+"""Whether events are received: subscribes as the exporter does, and reads events for a while.
 
-Takes a checkup, gives findings. Reads only; on Redis one subscription, and CLIENT LIST and SCAN where nobody is heard.
+Input: a checkup. Output: findings. Reads only: on Redis one subscription, CLIENT LIST, and SCAN if no worker sends
+events.
 """
 
 from collections.abc import Iterator
@@ -9,15 +10,15 @@ from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.elsewhere import elsewhere_findings
 from celery_redis_exporter.cli.check.finding import Finding
-from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check.observations import Observations
 from celery_redis_exporter.cli.check.questions import ask_workers, question_findings
 from celery_redis_exporter.cli.check.reasons import explained
-from celery_redis_exporter.cli.check.workers import heard_findings
+from celery_redis_exporter.cli.check.workers import observation_findings
 from celery_redis_exporter.errors import DecodeError, SourceError
 
 
 def event_findings(checkup: Checkup) -> Iterator[Finding]:
-    """Give the findings about events, and about the workers that send them."""
+    """Return the findings about events, and about the workers that send them."""
     broker = checkup.broker
     place = checkup.place("broker")
     try:
@@ -33,9 +34,9 @@ def event_findings(checkup: Checkup) -> Iterator[Finding]:
         return
     seconds = f"; listening for {checkup.listen:g} s" if checkup.listen else ""
     yield rows.SUBSCRIBED.found("events", f"subscribed to {broker.subscription}{seconds}")
-    heard = Heard(seconds=checkup.listen)
+    observed = Observations(seconds=checkup.listen)
     try:
-        _listen(checkup, heard)
+        _listen(checkup, observed)
     except SourceError as error:
         text = f"the subscription was lost: {error.reason}: {error}"
         yield explained(rows.EVENTS_BROKEN.found("events", text), place, error.reason)
@@ -43,21 +44,21 @@ def event_findings(checkup: Checkup) -> Iterator[Finding]:
         broker.stream.close()
     if not checkup.listen:
         return
-    asked = ask_workers(checkup, heard)
-    yield from heard_findings(heard, asked.answers)
+    asked = ask_workers(checkup, observed)
+    yield from observation_findings(observed, asked.answers)
     if not checkup.stop.is_set():
-        yield from elsewhere_findings(checkup, heard)
-        yield from question_findings(checkup, heard, asked)
+        yield from elsewhere_findings(checkup, observed)
+        yield from question_findings(checkup, observed, asked)
 
 
-def _listen(checkup: Checkup, heard: Heard) -> None:
+def _listen(checkup: Checkup, observed: Observations) -> None:
     stop = checkup.stop
     until = checkup.clock.monotonic() + checkup.listen
     while checkup.clock.monotonic() < until and not stop.is_set():
         for payload in checkup.broker.stream.read():
-            heard.messages += 1
+            observed.messages += 1
             try:
                 for event in checkup.broker.decode(payload):
-                    heard.fold(event, checkup.clock.now())
+                    observed.fold(event, checkup.clock.now())
             except DecodeError:
-                heard.undecodable += 1
+                observed.undecodable += 1

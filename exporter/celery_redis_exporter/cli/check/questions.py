@@ -1,8 +1,8 @@
 """Whether workers answer questions, and whether every queue that holds messages is consumed.
 
-Takes a checkup and what was heard, gives findings. Asks once, as the exporter does each minute, unless the settings say
-that nobody is to be asked: the one thing of a check that writes (the question, and a key for the answers that is
-deleted, or expires).
+Input: a checkup and the events that it received. Output: findings. Queries workers once, as the exporter does each
+minute, unless the settings disable it. It is the only part of a check that writes: the commands, and a key for the
+answers that is deleted or expires.
 """
 
 import shlex
@@ -18,7 +18,7 @@ from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.conf import conf_findings
 from celery_redis_exporter.cli.check.finding import Finding
-from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check.observations import Observations
 from celery_redis_exporter.cli.check.workers import name_some, pool_findings
 from celery_redis_exporter.collectors.control import ARGUMENTS, BATCH, ask, read_answer
 from celery_redis_exporter.errors import DecodeError, SourceError
@@ -37,42 +37,45 @@ class Asked(NamedTuple):
     refusal: Finding | None = None
 
 
-def ask_workers(checkup: Checkup, heard: Heard) -> Asked:
-    """Query the workers that were heard, unless the settings exclude it or the check was interrupted."""
+def ask_workers(checkup: Checkup, observed: Observations) -> Asked:
+    """Query the workers that sent events, unless the settings disable it or the check was interrupted."""
     if not checkup.settings.celery.inspect_interval:
-        return Asked({}, rows.CONTROL_OFF.found("control", "nobody is asked", "--celery.inspect-interval=60s"))
-    if not heard.workers or checkup.stop.is_set():
+        return Asked(
+            {},
+            rows.CONTROL_OFF.found("control", "the settings disable control commands", "--celery.inspect-interval=60s"),
+        )
+    if not observed.workers or checkup.stop.is_set():
         return Asked({})
     try:
-        return Asked(_ask_all(checkup, sorted(heard.workers)))
+        return Asked(_ask_all(checkup, sorted(observed.workers)))
     except SourceError as error:
         return Asked({}, _refused(checkup, error))
 
 
-def question_findings(checkup: Checkup, heard: Heard, asked: Asked) -> Iterator[Finding]:
+def question_findings(checkup: Checkup, observed: Observations, asked: Asked) -> Iterator[Finding]:
     """Return the findings of what workers answered, and of the queues."""
-    queues = {name: worker.queues for name, worker in heard.workers.items()}
+    queues = {name: worker.queues for name, worker in observed.workers.items()}
     if asked.refusal is not None:
         yield asked.refusal
-    elif heard.workers:
+    elif observed.workers:
         queues |= {name: _queues_of(answers) for name, answers in asked.answers.items()}
-        yield from _answer_findings(checkup, heard, asked.answers)
+        yield from _answer_findings(checkup, observed, asked.answers)
     if not checkup.stop.is_set():
         lengths, counted = _read_queues(checkup)
-        yield from unreceived_findings(heard, lengths)
+        yield from unreceived_findings(observed, lengths)
         yield from _separator_findings(checkup)
         yield from _queue_findings(
             checkup, queues, {queue: length for queue, length in lengths.items() if length}, counted
         )
 
 
-def _answer_findings(checkup: Checkup, heard: Heard, answered: Mapping[str, Answers]) -> Iterator[Finding]:
+def _answer_findings(checkup: Checkup, observed: Observations, answered: Mapping[str, Answers]) -> Iterator[Finding]:
     confs = {name: answers.conf for name, answers in answered.items() if answers.conf is not None}
     checkup.application.transport.learn(confs.values())
-    yield from conf_findings(checkup.settings, confs, heard)
+    yield from conf_findings(checkup.settings, confs, observed)
     pools = {name: answers.stats.pool for name, answers in answered.items() if answers.stats is not None}
-    yield from pool_findings(heard, pools)
-    silent = sorted(heard.workers.keys() - answered.keys())
+    yield from pool_findings(observed, pools)
+    silent = sorted(observed.workers.keys() - answered.keys())
     if silent:
         lines = 'accept_content = ["json"]', "worker_enable_remote_control = True"
         yield rows.CONTROL_SILENT.found("control", f"no answer of {name_some(silent)}", *lines)
@@ -80,16 +83,16 @@ def _answer_findings(checkup: Checkup, heard: Heard, answered: Mapping[str, Answ
         yield rows.CONTROL_ANSWERS.found("control", f"{len(answered)} of {len(answered)} workers answer")
 
 
-def unreceived_findings(heard: Heard, lengths: Mapping[str, float]) -> Iterator[Finding]:
+def unreceived_findings(observed: Observations, lengths: Mapping[str, float]) -> Iterator[Finding]:
     """Report tasks that were published and taken from their queue, and that no worker reported, while others were.
 
     ``lengths`` are the messages that wait by queue; what may wait among them is not reported.
     """
-    missing = [task for task in heard.unreceived.values() if heard.latest - task.at >= SETTLED_SECONDS]
+    missing = [task for task in observed.unreceived.values() if observed.latest - task.at >= SETTLED_SECONDS]
     by_queue = Counter(task.queue for task in missing)
     taken = {queue for queue, count in by_queue.items() if lengths.get(queue, inf) < count}
     tasks = sorted({f"{task.task} ({task.queue})" for task in missing if task.queue in taken})
-    if tasks and heard.received:
+    if tasks and observed.received:
         text = f"these are published, and no worker reports them: {name_some(tasks)}"
         yield rows.UNRECEIVED.found("task events", text, "worker_send_task_events = True")
 
@@ -143,7 +146,7 @@ def _queue_findings(
     waiting: Mapping[str, float],
     counted: set[str] | None,
 ) -> Iterator[Finding]:
-    """Compare what waits with who consumes; nothing is said where nobody was heard."""
+    """Compare queues with messages and queues that are consumed; without workers there is nothing to compare."""
     if not waiting or (counted is None and not told):
         return
     shown = checkup.application.queues.shown

@@ -1,4 +1,4 @@
-"""Every kind of finding, once: its code, level, meaning and cause. Codes are stable: scripts look for them.
+"""Every kind of finding, once: its code, level, meaning and cause. Codes are stable, because scripts look for them.
 
 Data only. ``reference`` writes the table in README.md from here.
 """
@@ -10,7 +10,7 @@ from celery_redis_exporter.cli.check.reasons import ROWS as REASON_ROWS
 SETTINGS_READ = FindingRow("settings-read", "ok", "flags, environment and file make valid settings")
 SETTINGS_NOTED = FindingRow(
     "settings-noted", "note", "something in the settings has no effect, or not the one it seems to",
-    "the exporter starts all the same, and says so in its log",
+    "the exporter starts, and reports it in its log",
 )  # fmt: skip
 SETTINGS_WRONG = FindingRow(
     "settings-wrong", "fail", "a setting, a flag or a file is wrong: exit code 2",
@@ -20,11 +20,11 @@ SETTINGS_WRONG = FindingRow(
 WEB_FREE = FindingRow("web-port-free", "ok", "the address of the metrics can be listened on")
 WEB_TAKEN = FindingRow(
     "web-port-taken", "note", "something listens there already",
-    "an exporter that runs already does so; another program would keep the exporter from starting",
+    "a running exporter does; another program prevents the exporter from starting",
 )  # fmt: skip
 WEB_DENIED = FindingRow(
     "web-port-denied", "fail", "the address of the metrics can't be listened on",
-    "the port is below 1024 and needs a right, or the address is none of this machine's",
+    "the port is below 1024 and needs a permission, or this machine does not have the address",
 )  # fmt: skip
 CERTIFICATE_VALID = FindingRow(
     "web-certificate-valid", "ok", "the certificate of the metrics is valid for 30 days and more"
@@ -37,10 +37,10 @@ CERTIFICATE_INVALID = FindingRow(
     "Prometheus refuses every scrape",
 )  # fmt: skip
 
-REDIS_ANSWERS = FindingRow("redis-answers", "ok", "the server answers, to this user, over this way")
+REDIS_ANSWERS = FindingRow("redis-answers", "ok", "the server answers this user on this connection")
 BROKER_ANSWERS = FindingRow("broker-answers", "ok", "the same of a broker other than Redis")
 BROKER_QUEUE_ABSENT = FindingRow(
-    "broker-queue-absent", "note", "a queue of the settings is not there",
+    "broker-queue-absent", "note", "a queue of the settings does not exist",
     "no worker has declared it yet, or its name is written differently",
 )  # fmt: skip
 BROKER_QUEUE_DENIED = FindingRow(
@@ -51,43 +51,43 @@ BROKER_QUEUE_DENIED = FindingRow(
 RIGHTS_GRANTED = FindingRow("redis-rights-granted", "ok", "all commands of a scrape and of the background are allowed")
 RIGHTS_MISSING = FindingRow(
     "redis-rights-missing", "warn", "commands are refused, and their metrics stay empty",
-    "the user may not use them, or the server does not know them",
+    "the user lacks the permission, or the server does not have the command",
 )  # fmt: skip
 INFO_DENIED = FindingRow(
-    "redis-info-denied", "fail", "INFO is refused: no metric of the server is shown", "the user may not use it"
+    "redis-info-denied", "fail", "INFO is refused: no metric of the server is shown", "the user lacks the permission"
 )
 REPLY_ODD = FindingRow(
     "redis-reply-odd", "warn", "a command is answered with an error",
-    "a key of Celery's has another type than Celery gives it, or a proxy stands in the way",
+    "a key of Celery has another type than Celery uses, or a proxy changes replies",
 )  # fmt: skip
 VERSION_OLD = FindingRow(
     "redis-version-old", "warn", "the server is older than Redis 6.2",
-    "it gets no security fixes any more, and can't tell celery_exporter_event_backlog_bytes (CLIENT LIST ID)",
+    "it receives no security fixes, and has no CLIENT LIST ID: celery_exporter_event_backlog_bytes is absent",
 )  # fmt: skip
 VERSION_UNKNOWN = FindingRow(
-    "redis-version-unknown", "note", "the server does not tell its version",
-    "a proxy or a service that only speaks like Redis; some metrics may be missing",
+    "redis-version-unknown", "note", "the server does not report its version",
+    "a proxy, or a service with the protocol of Redis; some metrics may be missing",
 )  # fmt: skip
 REPLICA = FindingRow(
     "redis-replica", "warn", "the broker or result backend is a replica that can be written to",
-    "what Celery writes there is not on its master, and is lost at the next synchronisation",
+    "what Celery writes to it is not on its master, and is lost at the next synchronisation",
 )  # fmt: skip
 READ_ONLY = FindingRow(
     "redis-read-only", "fail", "the broker or result backend is a read-only replica",
     "Celery can't write to it, for instance after a failover: settings should name the master, or the sentinels that"
-    " know it",
+    " monitor it",
 )  # fmt: skip
 SLOW = FindingRow(
     "redis-slow", "warn", "the fastest of five PINGs took more than 50 ms",
-    "a long way through the network, or a server that is held up by slow commands, swap or the start of a dump",
+    "a slow network, or a server that is blocked by slow commands, swap or the start of a dump",
 )  # fmt: skip
 EVICTION = FindingRow(
     "redis-eviction", "warn", "keys are evicted, or the broker may do so",
-    "at its memory limit Redis throws away tasks, bindings and what is unacknowledged",
+    "at its memory limit Redis deletes tasks, bindings and unacknowledged messages",
 )  # fmt: skip
 MEMORY_UNLIMITED = FindingRow(
     "redis-memory-unlimited", "note", "maxmemory is not set",
-    "Redis grows until the system ends it, which loses what is not on disk",
+    "Redis grows until the system kills it, and loses what is not on disk",
 )  # fmt: skip
 MEMORY_FULL = FindingRow(
     "redis-memory-full", "warn", f"more than {100 * threshold('RedisMemoryHigh', 'ratio'):.0f} % of maxmemory is used",
@@ -118,132 +118,136 @@ NODES_REFUSED = FindingRow(
 )  # fmt: skip
 QUORUM = FindingRow(
     "sentinel-quorum", "warn", "the sentinels could not agree on another master",
-    "too few of them reach each other: when the master dies nobody takes its place",
+    "too few of them reach each other: if the master fails, no replica is promoted",
 )  # fmt: skip
 
 SUBSCRIBED = FindingRow("events-subscribed", "ok", "the subscription to events was confirmed")
 EVENTS_DENIED = FindingRow(
-    "events-denied", "fail", "the user may not subscribe to events", "its rights lack PSUBSCRIBE, or this channel"
+    "events-denied", "fail", "the user may not subscribe to events", "its permissions lack PSUBSCRIBE, or this channel"
 )
 EVENTS_BROKEN = FindingRow(
     "events-broken", "fail", "there is no subscription to events, or it was lost",
-    "the broker can't be reached, or cut us off; every celery_task metric stays empty",
+    "the broker can't be reached, or closed the connection; every celery_task metric stays empty",
 )  # fmt: skip
 EVENTS_UNREADABLE = FindingRow(
     "events-unreadable", "warn", "messages on the channel can't be read",
-    "Celery's event_serializer is neither json nor msgpack, or somebody else publishes there",
+    "Celery's event_serializer is neither json nor msgpack, or another program publishes there",
 )  # fmt: skip
 OTHER_DATABASE = FindingRow(
-    "events-other-database", "fail", "nobody is heard here, and workers use another database of this server",
-    "the number behind the last slash of the broker's URL is not the workers'",
+    "events-other-database", "fail", "no worker sends events here, and workers use another database of this server",
+    "the number after the last slash of the broker's URL differs from the workers'",
 )  # fmt: skip
 OTHER_PREFIX = FindingRow(
-    "events-other-prefix", "fail", "nobody is heard, and the database has Celery's keys under another prefix",
-    "global_keyprefix is not as in the workers' broker_transport_options",
+    "events-other-prefix", "fail", "no worker sends events, and the database has Celery's keys under another prefix",
+    "global_keyprefix differs from the workers' broker_transport_options",
 )  # fmt: skip
 EXPORTERS = FindingRow(
-    "exporters-many", "note", "several exporters listen to this broker",
-    "each of them asks all workers once a minute; one, or two for availability, are enough",
+    "exporters-many", "note", "several exporters are subscribed on this broker",
+    "each of them queries all workers once a minute; one is enough, or two for availability",
 )  # fmt: skip
 
-WORKERS_HEARD = FindingRow("workers-heard", "ok", "heartbeats were heard")
-WORKERS_UNHEARD = FindingRow(
-    "workers-unheard", "warn", "no heartbeat was heard",
+WORKERS_OBSERVED = FindingRow("workers-heard", "ok", "heartbeats were received")
+WORKERS_UNOBSERVED = FindingRow(
+    "workers-unheard", "warn", "no heartbeat was received",
     "no worker runs; or workers send no heartbeats, or have another database, event_exchange or global_keyprefix",
 )  # fmt: skip
 NAME_TWICE = FindingRow(
     "worker-name-twice", "warn", "several workers have the same node name",
     "they are shown as one worker whose counts are sums, or are missing where the process ids are the same, as in"
-    " containers; lost events are not counted, and what workers answer is one's or another's",
+    " containers; lost events are not counted, and answers are those of any one of them",
 )  # fmt: skip
 HEARTBEATS_OFF = FindingRow(
     "worker-heartbeats-off", "warn", "workers send task events and no heartbeats",
-    "they run with --without-heartbeat, or with a long interval: they are up as long as they answer questions, and "
-    "lost events are not counted",
+    "they run with --without-heartbeat, or with a long interval: they are up as long as they answer control commands,"
+    " and lost events are not counted",
 )  # fmt: skip
 CLOCK_SKEW = FindingRow(
     "worker-clock-skew", "warn", "a worker's clock and this machine's differ by more than 5 s",
-    "waiting times between machines are wrong by that; times within one worker are not",
+    "waiting times between machines are wrong by this difference; times within one worker are right",
 )  # fmt: skip
 CELERY_OLD = FindingRow(
     "worker-celery-old", "note", "a worker runs a Celery older than 5.3", "this exporter is tested with 5.3 to 5.7"
 )
 EVENTS_LOST = FindingRow(
     "worker-events-lost-by-celery", "warn", "a worker with the pool threads runs a Celery older than 5.7",
-    "several threads empty one buffer of events (celery#10434): some events are lost, or sent twice, before any"
-    " subscriber could receive them; celery_worker_events_missed_total counts lost starts",
+    "several threads flush one buffer of events (celery#10434): some events are lost or sent twice before any"
+    " subscriber can receive them; celery_worker_events_missed_total counts lost starts",
 )  # fmt: skip
-TASK_EVENTS_ON = FindingRow("task-events-on", "ok", "task events were heard")
+TASK_EVENTS_ON = FindingRow("task-events-on", "ok", "task events were received")
 TASK_EVENTS_OFF = FindingRow(
-    "task-events-off", "fail", "workers execute tasks and send no task events",
-    "they run without -E, and every celery_task metric of theirs stays empty; or they do not answer, and what they"
-    " execute has send_events=False",
+    "task-events-off", "fail",
+    "workers execute tasks and send no task events: every celery_task metric of theirs stays empty",
+    "they run without -E, or do not answer and execute tasks with send_events=False",
 )  # fmt: skip
 TASK_EVENTS_EVENTLESS = FindingRow(
     "task-events-eventless", "note", "workers execute tasks with send_events=False, and sent no task event",
     "such tasks send no events; check again while the worker executes others",
 )  # fmt: skip
 TASK_EVENTS_UNKNOWN = FindingRow(
-    "task-events-unknown", "note", "no task ran while we listened", "workers need -E, which an idle one does not show"
+    "task-events-unknown",
+    "note",
+    "no task was executed meanwhile",
+    "workers need -E, and an idle worker does not show it",
 )
-TASK_SENT_ON = FindingRow("task-sent-on", "ok", "task-sent events were heard")
+TASK_SENT_ON = FindingRow("task-sent-on", "ok", "task-sent events were received")
 TASK_SENT_OFF = FindingRow(
     "task-sent-off", "warn", "tasks arrive without task-sent",
-    "publishers do not announce them: queue is unknown, celery_task_wait_seconds stays empty",
+    "publishers send no task-sent: queue is unknown, celery_task_wait_seconds stays empty",
 )  # fmt: skip
 TASK_SENT_UNKNOWN = FindingRow(
-    "task-sent-unknown", "note", "no task was published while we listened", "publishers need task_send_sent_event"
+    "task-sent-unknown", "note", "no task was published meanwhile", "publishers need task_send_sent_event"
 )
 UNRECEIVED = FindingRow(
     "tasks-unreceived", "warn", "tasks are published and taken from their queue, and no worker reports them",
     "the workers of these queues run without -E, or what executes the tasks sends no events (celery-batches); a worker"
     " of the solo pool that is executing a task reports others when that ends",
 )  # fmt: skip
-CONTROL_ANSWERS = FindingRow("control-answers", "ok", "all workers that were heard answer questions")
+CONTROL_ANSWERS = FindingRow("control-answers", "ok", "all workers that sent events answer control commands")
 CONTROL_SILENT = FindingRow(
-    "control-silent", "warn", "workers do not answer",
+    "control-silent", "warn", "workers do not answer control commands",
     "accept_content is without json, remote control is off, or the worker is busy (solo pool)",
 )  # fmt: skip
 CONTROL_DENIED = FindingRow(
-    "control-denied", "note", "the user may not ask workers",
-    "pool, concurrency, reserved tasks and queues of workers stay empty; all else works",
+    "control-denied", "note", "the user may not send control commands",
+    "pool, concurrency, reserved tasks and queues of workers stay empty; everything else works",
 )  # fmt: skip
 CONTROL_BROKEN = FindingRow(
-    "control-broken", "warn", "workers could not be asked", "the connection broke, or the server can't be written to"
+    "control-broken",
+    "warn",
+    "control commands could not be sent",
+    "the connection failed, or the server refuses writes",
 )
-CONTROL_OFF = FindingRow(
-    "control-off", "note", "nobody is asked, as the settings want it", "celery.inspect_interval is 0"
-)
+CONTROL_OFF = FindingRow("control-off", "note", "the settings disable control commands", "celery.inspect_interval is 0")
 CONF_TIMEOUT = FindingRow(
-    "settings-visibility-timeout", "warn", "visibility_timeout is set here, and workers have another one",
-    "CeleryTaskNearVisibilityTimeout and celery_unacked_overdue_messages go by the exporter's setting; without it they"
-    " go by what workers report",
+    "settings-visibility-timeout", "warn", "visibility_timeout is set in the exporter, and workers have another value",
+    "CeleryTaskNearVisibilityTimeout and celery_unacked_overdue_messages use the exporter's setting; without it they"
+    " use what workers report",
 )  # fmt: skip
 CONF_SEPARATOR = FindingRow(
-    "settings-sep", "warn", "sep is set here, and workers have another one",
+    "settings-sep", "warn", "sep is set in the exporter, and workers have another value",
     "messages with a priority are not counted; without the setting what workers report is used",
 )  # fmt: skip
 CONF_STEPS = FindingRow(
-    "settings-priority-steps", "warn", "priority_steps are set here, and workers have others",
-    "messages of the steps that are missing here are not counted; without the setting those of all workers are used",
+    "settings-priority-steps", "warn", "priority_steps are set in the exporter, and workers have others",
+    "messages of the missing steps are not counted; without the setting the steps of all workers are used",
 )  # fmt: skip
 CONF_DIFFERS = FindingRow(
     "workers-differ", "warn", "workers have different broker_transport_options",
-    "the worker with the shortest visibility_timeout delivers the messages of all again, and messages with a priority"
-    " are found by workers with the same sep and priority_steps only",
+    "the worker with the shortest visibility_timeout redelivers the messages of all, and only workers with the same sep"
+    " and priority_steps find messages with a priority",
 )  # fmt: skip
 CONF_EVENTS = FindingRow(
     "worker-task-events-unset", "note", "worker_send_task_events is off in workers that sent no task event meanwhile",
     "they send task events if they were started with -E, which an idle worker does not show",
 )  # fmt: skip
 CONF_SENT = FindingRow(
-    "worker-task-sent-unset", "note", "task_send_sent_event is off in workers, and no task-sent was heard",
-    "tasks that they publish are not announced; publishers that share their settings announce none either",
+    "worker-task-sent-unset", "note", "task_send_sent_event is off in workers, and no task-sent was received",
+    "tasks that they publish have no task-sent; neither have tasks of publishers with the same settings",
 )  # fmt: skip
 CONSUMED = FindingRow("queues-consumed", "ok", "every queue with messages has a consumer")
 OTHER_SEPARATOR = FindingRow(
-    "queues-other-separator", "warn", "bindings are written with another separator than the settings have",
-    "sep is not as in the broker_transport_options of all workers and publishers: messages with a priority are not"
+    "queues-other-separator", "warn", "bindings have another separator than the settings",
+    "sep differs from the broker_transport_options of workers or publishers: messages with a priority are not"
     " counted, and queues that only bindings name are not found",
 )  # fmt: skip
 UNCONSUMED = FindingRow(
@@ -251,8 +255,8 @@ UNCONSUMED = FindingRow(
     "the worker for it does not run, or runs without this queue in -Q",
 )  # fmt: skip
 CONSUMERS_UNKNOWN = FindingRow(
-    "queue-consumers-unknown", "note", "messages wait, and some workers do not tell which queues they consume",
-    "they answer no questions, and their heartbeats carry no queues",
+    "queue-consumers-unknown", "note", "messages wait, and some workers do not report which queues they consume",
+    "they do not answer control commands, and their heartbeats contain no queues",
 )  # fmt: skip
 
 ROWS: tuple[FindingRow, ...] = (
@@ -263,7 +267,7 @@ ROWS: tuple[FindingRow, ...] = (
     EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, MEMORY_REFUSING, PERSISTENCE, BUFFERS, FRAGMENTED,
     CLUSTER_FOUND, NODES_REFUSED, QUORUM,
     SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX, EXPORTERS,
-    WORKERS_HEARD, WORKERS_UNHEARD, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD, EVENTS_LOST,
+    WORKERS_OBSERVED, WORKERS_UNOBSERVED, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD, EVENTS_LOST,
     TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_EVENTLESS, TASK_EVENTS_UNKNOWN,
     TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN, UNRECEIVED,
     CONTROL_ANSWERS, CONTROL_SILENT, CONTROL_DENIED, CONTROL_BROKEN, CONTROL_OFF,

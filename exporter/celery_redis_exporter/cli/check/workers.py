@@ -1,6 +1,6 @@
-"""What events say of workers, of their settings, and of those who publish.
+"""Findings about workers, their settings and publishers.
 
-Takes what was heard, gives findings; pure.
+Input: the events that a check received, and answers of workers. Output: findings; pure.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.finding import Finding
-from celery_redis_exporter.cli.check.heard import Heard, HeardWorker
+from celery_redis_exporter.cli.check.observations import Observations, ObservedWorker
 from celery_redis_exporter.records.inspection import Answers
 from celery_redis_exporter.state.eventless import count_eventless
 
@@ -22,31 +22,35 @@ SHOWN = 5
 """Names in one line."""
 
 
-def heard_findings(heard: Heard, answered: Mapping[str, Answers]) -> Iterator[Finding]:
+def observation_findings(observed: Observations, answered: Mapping[str, Answers]) -> Iterator[Finding]:
     """Return findings about workers and Celery's settings from events, and from what workers answered, by node name."""
-    if heard.undecodable:
+    if observed.undecodable:
         yield rows.EVENTS_UNREADABLE.found(
-            "events", f"{heard.undecodable} of {heard.messages} messages can't be read", 'event_serializer = "json"'
+            "events",
+            f"{observed.undecodable} of {observed.messages} messages can't be read",
+            'event_serializer = "json"',
         )
-    if not heard.workers:
-        yield rows.WORKERS_UNHEARD.found("workers", "no heartbeat was heard", "celery --app=APP worker -E")
+    if not observed.workers:
+        yield rows.WORKERS_UNOBSERVED.found("workers", "no heartbeat was received", "celery --app=APP worker -E")
         return
-    yield rows.WORKERS_HEARD.found("workers", f"{len(heard.workers)} heard: {name_some(sorted(heard.workers))}")
-    yield from _process_findings(heard)
-    yield from _task_findings(heard, answered)
-    yield from _sent_findings(heard)
+    yield rows.WORKERS_OBSERVED.found(
+        "workers", f"{len(observed.workers)} found: {name_some(sorted(observed.workers))}"
+    )
+    yield from _process_findings(observed)
+    yield from _task_findings(observed, answered)
+    yield from _sent_findings(observed)
 
 
 def name_some(names: Sequence[str]) -> str:
-    """Name the first of many."""
+    """Return the first names of many."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
-def pool_findings(heard: Heard, pools: Mapping[str, str]) -> Iterator[Finding]:
+def pool_findings(observed: Observations, pools: Mapping[str, str]) -> Iterator[Finding]:
     """Report workers whose Celery loses events itself; ``pools`` are the pools that workers answered, by worker."""
     for name, pool in sorted(pools.items()):
-        version = heard.workers[name].version if name in heard.workers else ""
+        version = observed.workers[name].version if name in observed.workers else ""
         if pool == LOSING_POOL and (0, 0) < _minor(version) < FIXED_CELERY:
             text = f"{name} runs Celery {version} with the pool {pool}"
             yield rows.EVENTS_LOST.found("workers", text, 'pip install --upgrade "celery>=5.7"')
@@ -58,14 +62,14 @@ def _minor(version: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _process_findings(heard: Heard) -> Iterator[Finding]:
-    still = sorted(name for name, worker in heard.workers.items() if worker.skew is None)
-    if still and heard.seconds >= BEAT_SECONDS:
+def _process_findings(observed: Observations) -> Iterator[Finding]:
+    still = sorted(name for name, worker in observed.workers.items() if worker.skew is None)
+    if still and observed.seconds >= BEAT_SECONDS:
         yield rows.HEARTBEATS_OFF.found(
-            "workers", f"these sent no heartbeat in {heard.seconds:g} s: {name_some(still)}",
+            "workers", f"these sent no heartbeat in {observed.seconds:g} s: {name_some(still)}",
             "celery --app=APP worker -E",
         )  # fmt: skip
-    for name, worker in sorted(heard.workers.items()):
+    for name, worker in sorted(observed.workers.items()):
         if worker.is_several:
             pids = ", ".join(map(str, sorted(set(worker.processes))))
             line = "celery --app=APP worker -E -n NAME@%h"
@@ -79,12 +83,12 @@ def _process_findings(heard: Heard) -> Iterator[Finding]:
             yield rows.CELERY_OLD.found("workers", text, 'pip install --upgrade "celery>=5.3"')
 
 
-def _task_findings(heard: Heard, answered: Mapping[str, Answers]) -> Iterator[Finding]:
-    working = sorted(name for name, worker in heard.workers.items() if worker.worked and not worker.tasks)
-    eventless = [name for name in working if _may_be_eventless(heard.workers[name], answered.get(name, Answers()))]
+def _task_findings(observed: Observations, answered: Mapping[str, Answers]) -> Iterator[Finding]:
+    working = sorted(name for name, worker in observed.workers.items() if worker.worked and not worker.tasks)
+    eventless = [name for name in working if _may_be_eventless(observed.workers[name], answered.get(name, Answers()))]
     silent = [name for name in working if name not in eventless]
-    if heard.started or heard.received:
-        yield rows.TASK_EVENTS_ON.found("task events", f"{heard.received} received, {heard.started} started")
+    if observed.started or observed.received:
+        yield rows.TASK_EVENTS_ON.found("task events", f"{observed.received} received, {observed.started} started")
     if silent:
         yield rows.TASK_EVENTS_OFF.found(
             "task events", f"these execute tasks and send no task events: {name_some(silent)}",
@@ -96,13 +100,15 @@ def _task_findings(heard: Heard, answered: Mapping[str, Answers]) -> Iterator[Fi
             "task events", f"these may have executed only tasks with send_events=False: {name_some(eventless)}",
             "celery --app=APP inspect registered send_events",
         )  # fmt: skip
-    if not (working or heard.started or heard.received):
+    if not (working or observed.started or observed.received):
         yield rows.TASK_EVENTS_UNKNOWN.found(
-            "task events", "no task ran meanwhile; workers need -E for their events", "worker_send_task_events = True"
+            "task events",
+            "no task was executed meanwhile; workers need -E for task events",
+            "worker_send_task_events = True",
         )
 
 
-def _may_be_eventless(worker: HeardWorker, answers: Answers) -> bool:
+def _may_be_eventless(worker: ObservedWorker, answers: Answers) -> bool:
     """Return whether all that a worker executed meanwhile may have been tasks with send_events=False.
 
     Its answers state which tasks these are, and how often it executed each since it started.
@@ -113,12 +119,12 @@ def _may_be_eventless(worker: HeardWorker, answers: Answers) -> bool:
     return count_eventless(answers.stats.totals, loud) >= worker.processed[1] - worker.processed[0]
 
 
-def _sent_findings(heard: Heard) -> Iterator[Finding]:
-    if heard.sent:
-        yield rows.TASK_SENT_ON.found("task-sent", f"{heard.sent} heard")
-    elif heard.received:
+def _sent_findings(observed: Observations) -> Iterator[Finding]:
+    if observed.sent:
+        yield rows.TASK_SENT_ON.found("task-sent", f"{observed.sent} received")
+    elif observed.received:
         yield rows.TASK_SENT_OFF.found(
-            "task-sent", f"{heard.received} tasks arrived, none was announced", "task_send_sent_event = True"
+            "task-sent", f"{observed.received} tasks arrived without task-sent", "task_send_sent_event = True"
         )
     else:
         yield rows.TASK_SENT_UNKNOWN.found(

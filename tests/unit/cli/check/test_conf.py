@@ -3,7 +3,7 @@
 import pytest
 
 from celery_redis_exporter.cli.check.conf import conf_findings
-from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check.observations import Observations
 from celery_redis_exporter.records.events import TaskSent, TaskStarted
 from celery_redis_exporter.records.inspection import AppSettings
 from celery_redis_exporter.settings import load
@@ -38,15 +38,15 @@ QUIET = SAME._replace(sends_task_events=False)
 )
 def test_differences(flags: tuple[str, ...], confs: dict[str, AppSettings], expected: dict[str, str]) -> None:
     """A setting that workers contradict is named with the flag that agrees with them, one that is not set is none."""
-    found = list(conf_findings(load(flags, {}), confs, Heard()))
+    found = list(conf_findings(load(flags, {}), confs, Observations()))
     assert expected == {finding.code: finding.lines[0] for finding in found}
     assert all(W1 in finding.text for finding in found)
 
 
 def test_what_was_heard_is_not_doubted() -> None:
     """A worker whose task events were heard was started with -E, and task-sent that was heard is on."""
-    heard = Heard()
-    heard.fold(TaskSent("u", 1.0, "t"), 1.0)
-    heard.fold(TaskStarted("u", 1.0, W1), 1.0)
+    observed = Observations()
+    observed.fold(TaskSent("u", 1.0, "t"), 1.0)
+    observed.fold(TaskStarted("u", 1.0, W1), 1.0)
     conf = SAME._replace(sends_task_events=False, sends_sent_events=False)
-    assert [] == list(conf_findings(load([], {}), {W1: conf}, heard))
+    assert [] == list(conf_findings(load([], {}), {W1: conf}, observed))

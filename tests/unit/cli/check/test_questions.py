@@ -2,16 +2,16 @@
 
 import pytest
 
-from celery_redis_exporter.cli.check.heard import Heard
+from celery_redis_exporter.cli.check.observations import Observations
 from celery_redis_exporter.cli.check.questions import unreceived_findings
 from celery_redis_exporter.records.events import TaskReceived, TaskSent, WorkerHeartbeat
 
 W = "w1@host"
 
 
-def heard(*, received: tuple[str, ...] = ("a",), eta: str | None = None, latest: float = 3.0) -> Heard:
+def observed(*, received: tuple[str, ...] = ("a",), eta: str | None = None, latest: float = 3.0) -> Observations:
     """Return what arrived: two tasks published to two queues, and what a worker received of them."""
-    result = Heard(messages=1)
+    result = Observations(messages=1)
     result.fold(TaskSent("a", 1.0, "proj.add", "mail"), 1.0)
     for uuid in received:
         result.fold(TaskReceived(uuid, 1.0, W, "proj.add"), 1.0)
@@ -23,17 +23,17 @@ def heard(*, received: tuple[str, ...] = ("a",), eta: str | None = None, latest:
 @pytest.mark.parametrize(
     ("what", "lengths", "found"),
     [
-        (heard(), {"mail": 0, "batches": 0}, True),
-        (heard(), {"mail": 0, "batches": 1}, False),
-        (heard(), {"mail": 0}, False),
-        (heard(received=("b", "a")), {"mail": 0, "batches": 0}, False),
-        (heard(received=()), {"mail": 0, "batches": 0}, False),
-        (heard(eta="2027-01-01T00:00:00"), {"mail": 0, "batches": 0}, False),
-        (heard(latest=2.5), {"mail": 0, "batches": 0}, False),
+        (observed(), {"mail": 0, "batches": 0}, True),
+        (observed(), {"mail": 0, "batches": 1}, False),
+        (observed(), {"mail": 0}, False),
+        (observed(received=("b", "a")), {"mail": 0, "batches": 0}, False),
+        (observed(received=()), {"mail": 0, "batches": 0}, False),
+        (observed(eta="2027-01-01T00:00:00"), {"mail": 0, "batches": 0}, False),
+        (observed(latest=2.5), {"mail": 0, "batches": 0}, False),
     ],
     ids=["taken", "waits", "unknown length", "received before", "no worker reports", "due later", "just sent"],
 )
-def test_unreceived(what: Heard, lengths: dict[str, float], found: bool) -> None:  # noqa: FBT001 -- a table
+def test_unreceived(what: Observations, lengths: dict[str, float], found: bool) -> None:  # noqa: FBT001 -- a table
     """Tasks are named that were taken from their queue and that no worker reports, if workers report others."""
     findings = list(unreceived_findings(what, lengths))
     assert ["tasks-unreceived"] * found == [finding.code for finding in findings]

@@ -1,18 +1,18 @@
-"""What check makes of what it heard."""
+"""What check makes of what it observed."""
 
 import pytest
 
-from celery_redis_exporter.cli.check.heard import Heard
-from celery_redis_exporter.cli.check.workers import heard_findings, pool_findings
+from celery_redis_exporter.cli.check.observations import Observations
+from celery_redis_exporter.cli.check.workers import observation_findings, pool_findings
 from celery_redis_exporter.records.events import TaskReceived, TaskSent, TaskStarted, WorkerHeartbeat
 from celery_redis_exporter.records.inspection import Answers, RegisteredTask, WorkerStats
 
 W = "w1@host"
 
 
-def heard(*, processed: tuple[int, ...] = (), received: int = 0, sent: int = 0) -> Heard:
+def observed(*, processed: tuple[int, ...] = (), received: int = 0, sent: int = 0) -> Observations:
     """What six seconds brought."""
-    result = Heard(messages=1)
+    result = Observations(messages=1)
     for count in processed:
         result.fold(WorkerHeartbeat(W, 1.0, processed=count), 1.0)
     for _ in range(received):
@@ -26,32 +26,32 @@ def heard(*, processed: tuple[int, ...] = (), received: int = 0, sent: int = 0) 
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
-        (heard(), ["workers-unheard"]),
-        (heard(processed=(5, 5)), ["workers-heard", "task-events-unknown", "task-sent-unknown"]),
-        (heard(processed=(5, 9)), ["workers-heard", "task-events-off", "task-sent-unknown"]),
-        (heard(processed=(5, 9), received=4), ["workers-heard", "task-events-on", "task-sent-off"]),
-        (heard(processed=(5, 9), received=4, sent=4), ["workers-heard", "task-events-on", "task-sent-on"]),
+        (observed(), ["workers-unheard"]),
+        (observed(processed=(5, 5)), ["workers-heard", "task-events-unknown", "task-sent-unknown"]),
+        (observed(processed=(5, 9)), ["workers-heard", "task-events-off", "task-sent-unknown"]),
+        (observed(processed=(5, 9), received=4), ["workers-heard", "task-events-on", "task-sent-off"]),
+        (observed(processed=(5, 9), received=4, sent=4), ["workers-heard", "task-events-on", "task-sent-on"]),
     ],
     ids=["silence", "idle", "without -E", "without task-sent", "all"],
 )
-def test_verdict(what: Heard, expected: list[str]) -> None:
+def test_verdict(what: Observations, expected: list[str]) -> None:
     """What is switched off in Celery is told from what just did not happen."""
-    assert expected == [finding.code for finding in heard_findings(what, {})]
+    assert expected == [finding.code for finding in observation_findings(what, {})]
 
 
 def test_every_trouble_has_a_line_that_mends_it() -> None:
     """A warning or a failure says what to change, and why."""
-    for what in (heard(), heard(processed=(5, 9)), heard(processed=(5, 9), received=4), Heard(3, 3)):
-        for finding in heard_findings(what, {}):
+    for what in (observed(), observed(processed=(5, 9)), observed(processed=(5, 9), received=4), Observations(3, 3)):
+        for finding in observation_findings(what, {}):
             assert (finding.cause and finding.lines) or finding.level in {"ok", "note"}
 
 
 def test_one_silent_worker_among_others_is_named() -> None:
     """A worker without -E is found beside one that sends events."""
-    what = heard(processed=(5, 9), received=4)
+    what = observed(processed=(5, 9), received=4)
     for count in (1, 2):
         what.fold(WorkerHeartbeat("w2@host", 1.0, processed=count), 1.0)
-    found = {finding.code: finding for finding in heard_findings(what, {})}
+    found = {finding.code: finding for finding in observation_findings(what, {})}
     assert "task-events-on" in found
     assert found["task-events-off"].text.endswith(": w2@host")
 
@@ -78,7 +78,7 @@ def test_a_worker_that_executed_tasks_without_events(
     if registered is not None:
         answers.registered = [RegisteredTask("proj.add")]
         answers.registered += [RegisteredTask(task, sends_events=False) for task in registered]
-    found = {finding.code: finding for finding in heard_findings(heard(processed=(5, 9)), {W: answers})}
+    found = {finding.code: finding for finding in observation_findings(observed(processed=(5, 9)), {W: answers})}
     assert [code] == [name for name in found if name.startswith("task-events")]
     assert found[code].text.endswith(f": {W}")
 
@@ -88,11 +88,11 @@ def test_a_worker_that_executed_tasks_without_events(
 )
 def test_a_worker_without_heartbeats_is_found(seconds: float, beats: bool, expected: bool) -> None:  # noqa: FBT001 -- a table
     """A worker that sends task events and no heartbeat is found, if there was time for one."""
-    what = Heard(seconds=seconds)
+    what = Observations(seconds=seconds)
     what.fold(TaskStarted("u", 1.0, W), 1.0)
     if beats:
         what.fold(WorkerHeartbeat(W, 1.0, processed=1), 1.0)
-    assert expected == ("worker-heartbeats-off" in {finding.code for finding in heard_findings(what, {})})
+    assert expected == ("worker-heartbeats-off" in {finding.code for finding in observation_findings(what, {})})
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_a_worker_without_heartbeats_is_found(seconds: float, beats: bool, expec
 )
 def test_a_restart_is_not_a_second_worker(pids: tuple[int, ...], several: bool) -> None:  # noqa: FBT001 -- a table
     """A process id that comes back after another one is a second worker; one that changes is a restart."""
-    what = Heard()
+    what = Observations()
     for pid in pids:
         what.fold(WorkerHeartbeat(W, 1.0, pid=pid), 1.0)
-    assert several == ("worker-name-twice" in {finding.code for finding in heard_findings(what, {})})
+    assert several == ("worker-name-twice" in {finding.code for finding in observation_findings(what, {})})
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_a_restart_is_not_a_second_worker(pids: tuple[int, ...], several: bool) 
 )
 def test_the_heartbeat_that_was_least_late_tells_the_clock(stamps: tuple[float, ...], text: str) -> None:
     """A clock is off if even the best heartbeat is by more than five seconds."""
-    what = Heard()
+    what = Observations()
     for stamp in stamps:
         what.fold(WorkerHeartbeat(W, stamp), 100.0)
-    found = [finding.text for finding in heard_findings(what, {}) if finding.code == "worker-clock-skew"]
+    found = [finding.text for finding in observation_findings(what, {}) if finding.code == "worker-clock-skew"]
     assert bool(text) == bool(found)
     assert all("6 s" in line and text.rsplit(maxsplit=1)[-1] in line for line in found) or "5 s" in found[0]
 
@@ -124,9 +124,9 @@ def test_the_heartbeat_that_was_least_late_tells_the_clock(stamps: tuple[float, 
 @pytest.mark.parametrize(("version", "old"), [("5.2.7", True), ("5.3.0", False), ("5.10.1", False), ("dev", False)])
 def test_an_old_celery_is_noted(version: str, old: bool) -> None:  # noqa: FBT001 -- a table
     """Celery before 5.3 is noted, and a version that is none is not."""
-    what = Heard()
+    what = Observations()
     what.fold(WorkerHeartbeat(W, 1.0, sw_ver=version), 1.0)
-    assert old == ("worker-celery-old" in {finding.code for finding in heard_findings(what, {})})
+    assert old == ("worker-celery-old" in {finding.code for finding in observation_findings(what, {})})
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_an_old_celery_is_noted(version: str, old: bool) -> None:  # noqa: FBT00
 )
 def test_workers_whose_celery_loses_events(pool: str, version: str, found: bool) -> None:  # noqa: FBT001 -- a table
     """A worker is named with its pool and version where Celery itself loses its events."""
-    what = Heard(messages=1)
+    what = Observations(messages=1)
     what.fold(WorkerHeartbeat(W, 1.0, sw_ver=version), 1.0)
     findings = list(pool_findings(what, {W: pool, "unheard@host": pool}))
     assert [f"{W} runs Celery {version} with the pool {pool}"] * found == [finding.text for finding in findings]

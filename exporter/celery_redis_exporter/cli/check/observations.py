@@ -1,6 +1,6 @@
-"""What the event stream brought while a check listened.
+"""What a check received from the event stream.
 
-Takes events, gives what they say of each worker. Keeps one record for each worker.
+Input: events. Output: one record for each worker, and counts of task events.
 """
 
 from dataclasses import dataclass, field
@@ -17,15 +17,16 @@ from celery_redis_exporter.records.events import (
 )
 
 MOST_TASKS = 100_000
-"""Tasks that are remembered while a check listens."""
+"""Tasks that are kept during a check."""
 
 
 @dataclass(slots=True)
-class HeardWorker:
-    """One node name.
+class ObservedWorker:
+    """The events of one node name.
 
-    ``processed`` is its first and its last count, ``tasks`` counts task events, ``skew`` is its clock's distance from
-    ours in seconds. ``processes`` are its process ids as they were heard, again when another one came between.
+    ``processed`` is the count in its first and in its last heartbeat, ``tasks`` counts task events, ``skew`` is the
+    difference of its clock from this machine's in seconds. ``processes`` are its process ids in the order of events;
+    one that follows another one is listed again.
     """
 
     processed: tuple[int, int] | None = None
@@ -37,17 +38,17 @@ class HeardWorker:
 
     @property
     def worked(self) -> bool:
-        """Whether it began executions while we listened."""
+        """Whether it started executions during the check."""
         return self.processed is not None and self.processed[1] > self.processed[0]
 
     @property
     def is_several(self) -> bool:
-        """Whether a process was heard again after another one: a restart changes it once."""
+        """Whether a process sent events again after another one. A restart changes the process id once."""
         return len(set(self.processes)) < len(self.processes)
 
 
 class Unreceived(NamedTuple):
-    """A publication that no worker reported: its task and queue, and when its task-sent arrived (epoch seconds)."""
+    """A publication that no worker reported: its task, its queue, and when task-sent was received (epoch seconds)."""
 
     task: str
     queue: str
@@ -55,16 +56,16 @@ class Unreceived(NamedTuple):
 
 
 @dataclass(slots=True)
-class Heard:
-    """All that was heard in ``seconds``: messages, workers by node name, and counts of task events.
+class Observations:
+    """Everything that was received in ``seconds``: messages, workers by node name, and counts of task events.
 
     ``unreceived`` are publications by task id, ``reported`` the ids of tasks that a worker reported. ``latest`` is when
-    the last event arrived.
+    the last event was received (epoch seconds).
     """
 
     messages: int = 0
     undecodable: int = 0
-    workers: dict[str, HeardWorker] = field(default_factory=dict)
+    workers: dict[str, ObservedWorker] = field(default_factory=dict)
     sent: int = 0
     started: int = 0
     received: int = 0
@@ -74,7 +75,7 @@ class Heard:
     latest: float = 0.0
 
     def fold(self, event: Part, now: float) -> None:
-        """Take note of an event that came at ``now`` (epoch seconds)."""
+        """Fold an event that was received at ``now`` (epoch seconds)."""
         self.latest = now
         match event:
             case TaskSent():
@@ -98,14 +99,14 @@ class Heard:
         if len(self.reported) < MOST_TASKS:
             self.reported.add(uuid)
 
-    def _worker(self, name: str) -> HeardWorker:
-        return self.workers.setdefault(name, HeardWorker())
+    def _worker(self, name: str) -> ObservedWorker:
+        return self.workers.setdefault(name, ObservedWorker())
 
     def _beat(self, event: WorkerEvent, now: float) -> None:
         worker, skew = self._worker(event.hostname), event.timestamp - now
         if event.processed is not None:
             worker.processed = ((worker.processed or (event.processed, 0))[0], event.processed)
-        if worker.skew is None or abs(skew) < abs(worker.skew):  # the one that was least late
+        if worker.skew is None or abs(skew) < abs(worker.skew):  # the heartbeat with the smallest delay
             worker.skew = skew
         if event.queues is not None:
             worker.queues = frozenset(event.queues)
