@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 EVERY_SERVER = pytest.mark.parametrize("name", SERVERS)
 SLOW = 20.0
 """Seconds for a cluster to agree."""
+TOP = (sys.executable, "-m", "celery_redis_exporter", "top")
 ANALYZE = (sys.executable, "-m", "celery_redis_exporter", "analyze")
 NODE_OPTIONS = ("--redis.discovery-interval", "1s")
 
@@ -61,7 +62,7 @@ def up(exporter: Exporter) -> dict[str, float]:
 
 @EVERY_SERVER
 def test_a_server_is_called_by_its_name(programs: Programs, name: str) -> None:
-    """Metrics, report, ``check`` and ``analyze`` name the product and its own version, and the mode."""
+    """Metrics, report, ``check``, ``analyze`` and ``top`` name the product and its own version, and the mode."""
     server = programs.redis(program=server_program(name))
     product, version = product_of(server)
     assert name == "redis" or f"{product} {version}".lower().startswith(name.replace("-", " "))
@@ -77,6 +78,10 @@ def test_a_server_is_called_by_its_name(programs: Programs, name: str) -> None:
     text, tree = programs.run(*ANALYZE, server.url()), programs.run(*ANALYZE, server.url(), "--json")
     assert (0, 0) == (text.ended(), tree.ended())
     assert f"{product} {version}, standalone, master" in text.output()
+    shown = programs.run(*TOP, "--broker-url", server.url(), "--listen=1", "--json")
+    assert 0 == shown.ended()
+    (status,) = json.loads(shown.output())["redis"]
+    assert (product, version, False) == (status["product"], status["version"], status["read_only"])
     described = json.loads(tree.output())[0]["server"]
     assert (product, version, "standalone") == tuple(described[key] for key in ("product", "version", "redis_mode"))
 
@@ -109,6 +114,10 @@ def test_a_replica_is_read(programs: Programs, name: str) -> None:
     eventually(lambda: exporter.value("redis_master_link_up", **link) == 1)
     assert 1 == exporter.value("redis_slave_info", **link, read_only="1")
     eventually(lambda: exporter.value("redis_connected_slaves", redis="broker") == 1)
+    report = json.loads(exporter.get("/api/v1/status").text)
+    (health,) = [health for health in report["health"] if health["subject"] == "Redis"]
+    assert "critical" == health["state"]
+    assert "read-only replicas, to which Celery can't write: results" in health["reason"]
 
 
 @EVERY_SERVER

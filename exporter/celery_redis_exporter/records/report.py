@@ -186,7 +186,10 @@ class TrendReading(Struct, frozen=True):
 
 
 class ServerStatus(Struct, frozen=True, kw_only=True):
-    """A Redis server; ``trend`` are its last readings, the oldest first. ``version`` is that of its ``product``."""
+    """A Redis server; ``trend`` are its last readings, the oldest first. ``version`` is that of its ``product``.
+
+    ``read_only`` is whether it is a replica that takes no writes.
+    """
 
     name: str
     up: bool
@@ -195,6 +198,7 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     version: str | None = None
     mode: str | None = None
     role: str | None = None
+    read_only: bool | None = None
     uptime_seconds: Seconds | None = None
     memory: Memory
     clients: Clients

@@ -28,6 +28,8 @@ NAMED = 3
 PATIENCE = 60.0
 """Seconds after the start within which workers may not have been heard yet."""
 SENTINEL = "/sentinel/"
+WRITTEN = ("broker", "results")
+"""Servers that Celery writes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ def _judge_servers(scene: Scene) -> Health:
     verdict.add("critical", "no answer", (_why(server) for server in away if SENTINEL not in server.name))
     verdict.add("warning", "no answer of sentinels", (_why(server) for server in away if SENTINEL in server.name))
     verdict.add("critical", "no answer", _broker_away(scene))
+    replicas = (server.name for server in scene.servers if server.read_only and server.name in WRITTEN)
+    verdict.add("critical", "read-only replicas, to which Celery can't write", replicas)
     for state in ("critical", "warning"):
         full = [server for server in scene.servers if server.memory.state == state]
         verdict.add(state, "memory", (f"{server.name} {server.memory.used_ratio or 0:.0%} used" for server in full))

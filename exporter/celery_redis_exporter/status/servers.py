@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import CATALOG, Metric, internals, key_space
 from celery_redis_exporter.catalog import redis_server as rows
+from celery_redis_exporter.catalog.redis_replication import SLAVE_INFO
 from celery_redis_exporter.catalog.server_fields import read_product
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.report import Clients, KeyGroup, Memory, ServerStatus, State
@@ -120,6 +121,7 @@ class Servers:
             version=version,
             mode=labels.get("redis_mode") or None,
             role=labels.get("role") or None,
+            read_only=_is_read_only(samples) if told else None,
             uptime_seconds=numbers.get("uptime_seconds"),
             memory=self._memory(numbers),
             clients=Clients(**{key: numbers.get(key) for key in Clients.__struct_fields__}),
@@ -177,6 +179,10 @@ def _numbers(samples: Sequence[Sample]) -> dict[str, float]:
         for sample in samples
         if sample.metric in _NAMES and isinstance(sample.value, int | float) and 0 <= sample.value < LARGEST
     }
+
+
+def _is_read_only(samples: Sequence[Sample]) -> bool:
+    return any(sample.metric is SLAVE_INFO and sample.labels[-1] != "0" for sample in samples)
 
 
 def _is_redis(samples: Sequence[Sample]) -> bool:

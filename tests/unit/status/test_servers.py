@@ -37,3 +37,17 @@ def test_the_hit_rate_of_a_broker_says_nothing() -> None:
         name: read_twice(name, scraped(name, 0, 0), scraped(name, 75, 25)).hit_ratio for name in ("broker", "results")
     }
     assert {"broker": None, "results": 0.75} == hit_ratios
+
+
+def test_a_replica_that_takes_no_writes_is_read_only() -> None:
+    """A replica is read-only unless it says that it takes writes; a master is not."""
+
+    def read_only(role: str, setting: str | None) -> bool | None:
+        samples = scraped("broker", 0, 0, role)
+        if setting is not None:
+            samples.append(Sample(CATALOG["redis_slave_info"], ("broker", "h", "6379", setting), 1))
+        return read_twice("broker", samples, samples).read_only
+
+    assert [False, True, True, False] == [
+        read_only("master", None), read_only("slave", "1"), read_only("slave", ""), read_only("slave", "0"),
+    ]  # fmt: skip
