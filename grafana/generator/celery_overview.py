@@ -247,7 +247,7 @@ REDIS = (
     Graph(
         title="Redis hit rate", unit=theme.RATIO, many=True, reach=1, empty="No look-ups", alerts=("RedisHitRateLow",),
         meaning="Share of look-ups that found their key. Waiting for results of unfinished tasks counts as misses.",
-        remedy="Low on a cache: keys expire or are evicted too early.",
+        remedy="Low on a cache: keys go too early. It says nothing of a broker, whose empty queues are misses.",
         queries=(Query(ratio(
             EVERYTHING.rate("redis_keyspace_hits_total", "redis"),
             f"({EVERYTHING.rate('redis_keyspace_hits_total', 'redis')}"
