@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from celery_redis_exporter.cli.check.finding import celery_setting
 from tests.integration.acl import CONTROL_RIGHTS, RIGHTS, START, USER
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, findings_of, levels, mend, start_check
@@ -42,7 +43,7 @@ def test_workers_without_task_events_fail(programs: Programs) -> None:
     found = findings_of(process)
     assert process.exit_code == 1
     assert worker.name in found["task-events-off"]["found"]
-    assert "worker_send_task_events = True" in found["task-events-off"]["mend"]
+    assert celery_setting("worker_send_task_events", "True") in found["task-events-off"]["mend"]
     assert f"celery --app=APP control --destination={worker.name} enable_events" in found["task-events-off"]["mend"]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from celery_redis_exporter.cli.check.finding import celery_setting
 from tests.integration.acl import RIGHTS, START, USER
 from tests.integration.celery_versions import install, python_of
 from tests.integration.celery_workers import QUICK, WorkerOptions
@@ -22,7 +23,7 @@ def test_task_sent_is_missed(programs: Programs) -> None:
     app = programs.publisher(server, task_send_sent_event=False)
     eventually(lambda: app.send_task("plain") and process.exit_code is not None)
     found = findings_of(process)
-    assert ["task_send_sent_event = True"] == found["task-sent-off"]["mend"]
+    assert [celery_setting("task_send_sent_event", "True")] == found["task-sent-off"]["mend"]
     assert "task-events-on" in found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from celery_redis_exporter.cli.check import rows
-from celery_redis_exporter.cli.check.finding import Finding, FindingRow
+from celery_redis_exporter.cli.check.finding import Finding, FindingRow, celery_setting
 from celery_redis_exporter.cli.check.observations import Observations
 from celery_redis_exporter.cli.check.workers import name_some
 from celery_redis_exporter.records.inspection import AppSettings
@@ -49,11 +49,11 @@ def conf_findings(settings: Settings, confs: Mapping[str, AppSettings], observed
     )  # fmt: skip
     if quiet:
         text = f"worker_send_task_events is off in {name_some(quiet)}"
-        yield rows.CONF_EVENTS.found("task events", text, "worker_send_task_events = True")
+        yield rows.CONF_EVENTS.found("task events", text, celery_setting("worker_send_task_events", "True"))
     unannounced = sorted(name for name, conf in confs.items() if conf.sends_sent_events is False)
     if unannounced and not observed.sent:
         text = f"task_send_sent_event is off in {name_some(unannounced)}"
-        yield rows.CONF_SENT.found("task-sent", text, "task_send_sent_event = True")
+        yield rows.CONF_SENT.found("task-sent", text, celery_setting("task_send_sent_event", "True"))
 
 
 def _sends(observed: Observations, name: str) -> bool:

@@ -9,6 +9,11 @@ LEVELS = ("ok", "note", "warn", "fail")
 """From best to worst: as it should be; good to know; at risk, or partly unseen; the exporter or Celery can't work."""
 
 
+def celery_setting(name: str, value: str) -> str:
+    """Return the line for Celery's configuration, with its form for Django, whose settings begin with CELERY_."""
+    return f"{name} = {value}  # in Django's settings: CELERY_{name.upper()} = {value}"
+
+
 class Finding(NamedTuple):
     """One thing that was found.
 

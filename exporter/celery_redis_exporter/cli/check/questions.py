@@ -17,7 +17,7 @@ from celery_redis_exporter.catalog.queues import QUEUE_CONSUMERS, QUEUE_LENGTH
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.conf import conf_findings
-from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.finding import Finding, celery_setting
 from celery_redis_exporter.cli.check.observations import Observations
 from celery_redis_exporter.cli.check.workers import name_some, pool_findings
 from celery_redis_exporter.collectors.control import ARGUMENTS, BATCH, ask, read_answer
@@ -77,7 +77,7 @@ def _answer_findings(checkup: Checkup, observed: Observations, answered: Mapping
     yield from pool_findings(observed, pools)
     silent = sorted(observed.workers.keys() - answered.keys())
     if silent:
-        lines = 'accept_content = ["json"]', "worker_enable_remote_control = True"
+        lines = celery_setting("accept_content", '["json"]'), celery_setting("worker_enable_remote_control", "True")
         yield rows.CONTROL_SILENT.found("control", f"no answer of {name_some(silent)}", *lines)
     else:
         yield rows.CONTROL_ANSWERS.found("control", f"{len(answered)} of {len(answered)} workers answer")
@@ -94,7 +94,7 @@ def unreceived_findings(observed: Observations, lengths: Mapping[str, float]) ->
     tasks = sorted({f"{task.task} ({task.queue})" for task in missing if task.queue in taken})
     if tasks and observed.received:
         text = f"these are published, and no worker reports them: {name_some(tasks)}"
-        yield rows.UNRECEIVED.found("task events", text, "worker_send_task_events = True")
+        yield rows.UNRECEIVED.found("task events", text, celery_setting("worker_send_task_events", "True"))
 
 
 def _refused(checkup: Checkup, error: SourceError) -> Finding:

@@ -133,9 +133,13 @@ EVENTS_UNREADABLE = FindingRow(
     "events-unreadable", "warn", "messages on the channel can't be read",
     "Celery's event_serializer is neither json nor msgpack, or another program publishes there",
 )  # fmt: skip
+EVENTS_ALL_UNREADABLE = FindingRow(
+    "events-all-unreadable", "fail", "no message on the channel can be read",
+    "Celery's event_serializer is neither json nor msgpack: every celery_task and celery_worker metric stays empty",
+)  # fmt: skip
 OTHER_DATABASE = FindingRow(
-    "events-other-database", "fail", "no worker sends events here, and workers use another database of this server",
-    "the number after the last slash of the broker's URL differs from the workers'",
+    "events-other-database", "note", "no worker sends events here, and workers use another database of this server",
+    "they are another application's, or the number after the last slash of the broker's URL differs from the workers'",
 )  # fmt: skip
 OTHER_PREFIX = FindingRow(
     "events-other-prefix", "fail", "no worker sends events, and the database has Celery's keys under another prefix",
@@ -184,18 +188,20 @@ TASK_EVENTS_EVENTLESS = FindingRow(
     "such tasks send no events; check again while the worker executes others",
 )  # fmt: skip
 TASK_EVENTS_UNKNOWN = FindingRow(
-    "task-events-unknown",
-    "note",
-    "no task was executed meanwhile",
-    "workers need -E, and an idle worker does not show it",
-)
+    "task-events-unknown", "note", "no task event came, and no worker counted an execution",
+    "idle workers do not show whether they send task events, for which they need -E; listen for longer with --listen",
+)  # fmt: skip
 TASK_SENT_ON = FindingRow("task-sent-on", "ok", "task-sent events were received")
 TASK_SENT_OFF = FindingRow(
-    "task-sent-off", "warn", "tasks arrive without task-sent",
-    "publishers send no task-sent: queue is unknown, celery_task_wait_seconds stays empty",
+    "task-sent-off", "warn", "tasks are received, and no task-sent came",
+    "publishers send no task-sent, so that queue is unknown and celery_task_wait_seconds stays empty; or these tasks"
+    " were published before, and waited",
 )  # fmt: skip
 TASK_SENT_UNKNOWN = FindingRow(
-    "task-sent-unknown", "note", "no task was published meanwhile", "publishers need task_send_sent_event"
+    "task-sent-unknown",
+    "note",
+    "no task-sent came, and no task was received",
+    "nothing was published, or publishers and workers send no task events; publishers need task_send_sent_event",
 )
 UNRECEIVED = FindingRow(
     "tasks-unreceived", "warn", "tasks are published and taken from their queue, and no worker reports them",
@@ -266,7 +272,8 @@ ROWS: tuple[FindingRow, ...] = (
     RIGHTS_GRANTED, RIGHTS_MISSING, INFO_DENIED, REPLY_ODD, VERSION_OLD, VERSION_UNKNOWN, REPLICA, READ_ONLY, SLOW,
     EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, MEMORY_REFUSING, PERSISTENCE, BUFFERS, FRAGMENTED,
     CLUSTER_FOUND, NODES_REFUSED, QUORUM,
-    SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX, EXPORTERS,
+    SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, EVENTS_ALL_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX,
+    EXPORTERS,
     WORKERS_OBSERVED, WORKERS_UNOBSERVED, NAME_TWICE, HEARTBEATS_OFF, CLOCK_SKEW, CELERY_OLD, EVENTS_LOST,
     TASK_EVENTS_ON, TASK_EVENTS_OFF, TASK_EVENTS_EVENTLESS, TASK_EVENTS_UNKNOWN,
     TASK_SENT_ON, TASK_SENT_OFF, TASK_SENT_UNKNOWN, UNRECEIVED,

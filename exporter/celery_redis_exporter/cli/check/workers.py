@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from celery_redis_exporter.cli.check import rows
-from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.cli.check.finding import Finding, celery_setting
 from celery_redis_exporter.cli.check.observations import Observations, ObservedWorker
 from celery_redis_exporter.records.inspection import Answers
 from celery_redis_exporter.state.eventless import count_eventless
@@ -25,10 +25,11 @@ SHOWN = 5
 def observation_findings(observed: Observations, answered: Mapping[str, Answers]) -> Iterator[Finding]:
     """Return findings about workers and Celery's settings from events, and from what workers answered, by node name."""
     if observed.undecodable:
-        yield rows.EVENTS_UNREADABLE.found(
+        is_all = observed.undecodable == observed.messages
+        yield (rows.EVENTS_ALL_UNREADABLE if is_all else rows.EVENTS_UNREADABLE).found(
             "events",
             f"{observed.undecodable} of {observed.messages} messages can't be read",
-            'event_serializer = "json"',
+            celery_setting("event_serializer", '"json"'),
         )
     if not observed.workers:
         yield rows.WORKERS_UNOBSERVED.found("workers", "no heartbeat was received", "celery --app=APP worker -E")
@@ -92,7 +93,7 @@ def _task_findings(observed: Observations, answered: Mapping[str, Answers]) -> I
     if silent:
         yield rows.TASK_EVENTS_OFF.found(
             "task events", f"these execute tasks and send no task events: {name_some(silent)}",
-            "worker_send_task_events = True",
+            celery_setting("worker_send_task_events", "True"),
             f"celery --app=APP control --destination={','.join(silent[:SHOWN])} enable_events",
         )  # fmt: skip
     if eventless:
@@ -101,11 +102,7 @@ def _task_findings(observed: Observations, answered: Mapping[str, Answers]) -> I
             "celery --app=APP inspect registered send_events",
         )  # fmt: skip
     if not (working or observed.started or observed.received):
-        yield rows.TASK_EVENTS_UNKNOWN.found(
-            "task events",
-            "no task was executed meanwhile; workers need -E for task events",
-            "worker_send_task_events = True",
-        )
+        yield rows.TASK_EVENTS_UNKNOWN.found("task events", f"no task event in {observed.seconds:g} s")
 
 
 def _may_be_eventless(worker: ObservedWorker, answers: Answers) -> bool:
@@ -123,11 +120,7 @@ def _sent_findings(observed: Observations) -> Iterator[Finding]:
     if observed.sent:
         yield rows.TASK_SENT_ON.found("task-sent", f"{observed.sent} received")
     elif observed.received:
-        yield rows.TASK_SENT_OFF.found(
-            "task-sent", f"{observed.received} tasks arrived without task-sent", "task_send_sent_event = True"
-        )
+        text = f"no task-sent in {observed.seconds:g} s, in which {observed.received} tasks were received"
+        yield rows.TASK_SENT_OFF.found("task-sent", text, celery_setting("task_send_sent_event", "True"))
     else:
-        yield rows.TASK_SENT_UNKNOWN.found(
-            "task-sent", "no task was published meanwhile; publishers need task_send_sent_event",
-            "task_send_sent_event = True",
-        )  # fmt: skip
+        yield rows.TASK_SENT_UNKNOWN.found("task-sent", f"no task-sent in {observed.seconds:g} s")

@@ -3,6 +3,7 @@
 import pytest
 
 from celery_redis_exporter.cli.check.conf import conf_findings
+from celery_redis_exporter.cli.check.finding import celery_setting
 from celery_redis_exporter.cli.check.observations import Observations
 from celery_redis_exporter.records.events import TaskSent, TaskStarted
 from celery_redis_exporter.records.inspection import AppSettings
@@ -30,9 +31,13 @@ QUIET = SAME._replace(sends_task_events=False)
         (
             (),
             {W1: QUIET},
-            {"worker-task-events-unset": "worker_send_task_events = True"},
+            {"worker-task-events-unset": celery_setting("worker_send_task_events", "True")},
         ),
-        ((), {W1: SAME._replace(sends_sent_events=False)}, {"worker-task-sent-unset": "task_send_sent_event = True"}),
+        (
+            (),
+            {W1: SAME._replace(sends_sent_events=False)},
+            {"worker-task-sent-unset": celery_setting("task_send_sent_event", "True")},
+        ),
     ],
     ids=["not set here", "timeout", "same", "sep", "steps", "unreadable", "differ", "rabbitmq", "no events", "no sent"],
 )
@@ -50,3 +55,12 @@ def test_what_was_heard_is_not_doubted() -> None:
     observed.fold(TaskStarted("u", 1.0, W1), 1.0)
     conf = SAME._replace(sends_task_events=False, sends_sent_events=False)
     assert [] == list(conf_findings(load([], {}), {W1: conf}, observed))
+
+
+def test_a_setting_is_written_for_django_too() -> None:
+    """The line can be pasted into Celery's configuration; behind it is the form that works in Django's settings."""
+    line = celery_setting("worker_send_task_events", "True")
+    assert "worker_send_task_events = True  # in Django's settings: CELERY_WORKER_SEND_TASK_EVENTS = True" == line
+    found: dict[str, object] = {}
+    exec(line, found)  # noqa: S102 -- a line of ours
+    assert found["worker_send_task_events"] is True
