@@ -265,3 +265,42 @@ def test_a_far_eta_makes_one_alert_instead_of_one_each_hour(tmp_path: Path) -> N
     judge(tmp_path, RULES, series, [(name, at, firing) for at in ("55m", "70m", "100m", "130m", "170m", "230m")])
     rule = naive("Naive", "celery_unacked_oldest_age_seconds > 0.8 * celery_broker_visibility_timeout_seconds", "1m")
     judge(tmp_path, rule, series, silent("Naive", "70m", "100m", "130m"))
+
+
+def test_a_queue_that_is_long_by_design(tmp_path: Path) -> None:
+    """100,000 messages for three hours are five alerts, and none where the settings allow them."""
+    queue = f'{WHERE}, queue="nightly"'
+    counts_of_waits = {"0x240": ("10.0", "600.0"), "0+500x240": ("7200.0", "+Inf")}
+    series = {
+        f"celery_queue_length{{{queue}}}": "0x10 20000 40000 60000 80000 100000 99500-500x190",
+        f"celery_queue_oldest_message_age_seconds{{{queue}}}": "0x15 0+60x190",
+        f'celery_tasks_started_total{{{queue}, task="t"}}': "0+500x240",
+        f'celery_task_wait_seconds_count{{{queue}, task="t"}}': "0+500x240",
+    }
+    for values, bounds in counts_of_waits.items():
+        for bound in bounds:
+            series[f'celery_task_wait_seconds_bucket{{{queue}, task="t", le="{bound}"}}'] = values
+    names = ("CeleryQueueLong", "CeleryQueueDrainTimeHigh", "CeleryQueueOldestMessageOld")
+    waits = (("CeleryTaskWaitHigh", "warning"), ("CeleryTaskWaitCritical", "critical"))
+    warning = [SHOP | {"severity": "warning", "queue": "nightly"}]
+    of_task = SHOP | {"queue": "nightly", "task": "t"}
+    checks: list[Check] = [(name, "60m", warning) for name in names]
+    checks += [(name, "60m", [of_task | {"severity": severity}]) for name, severity in waits]
+    judge(tmp_path, RULES, series, checks)
+    # Two exporters that scrape the same settings, as pairs do, make no match ambiguous.
+    for instance in ("exporter:9808", "other:9808"):
+        of_pair = queue.replace("exporter:9808", instance)
+        series[f"celery_queue_length_threshold{{{of_pair}}}"] = "120000x240"
+        series[f"celery_queue_wait_threshold_seconds{{{of_pair}}}"] = "14400x240"
+    everything = [*names, *(name for name, _ in waits), "CeleryQueueBacklogGrowing"]
+    judge(tmp_path, RULES, series, [check for name in everything for check in silent(name, "30m", "60m", "150m")])
+    series[f"celery_queue_length{{{queue}}}"] = "0x10 130000x230"
+    judge(tmp_path, RULES, series, [("CeleryQueueLong", "60m", warning)])
+
+
+def test_a_queue_that_must_be_short(tmp_path: Path) -> None:
+    """A threshold below the default fires earlier, for that queue alone."""
+    series = {f'celery_queue_length{{{WHERE}, queue="{queue}"}}': "6x60" for queue in ("urgent", "other")}
+    series[f'celery_queue_length_threshold{{{WHERE}, queue="urgent"}}'] = "5x60"
+    firing = [SHOP | {"severity": "warning", "queue": "urgent"}]
+    judge(tmp_path, RULES, series, [("CeleryQueueLong", "30m", firing)])

@@ -5,6 +5,17 @@ from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup, once
 LENGTH = "max by (@{by}, queue) (celery_queue_length)"
 CONSUMERS = "max by (@{by}, queue) (celery_queue_consumers)"
 
+OWN_LENGTH = "max by (@{by}, queue) (celery_queue_length_threshold)"
+OWN_WAIT = "max by (@{by}, queue) (celery_queue_wait_threshold_seconds)"
+
+
+def _above(value: str, own: str, parameter: str) -> str:
+    """Return whether a value of a queue is above the queue's own threshold, or above a parameter if it has none."""
+    return f"({value} > {own} or ({value} > @{{{parameter}}} unless {own}))"
+
+
+OLDEST = "max by (@{by}, queue) (celery_queue_oldest_message_age_seconds)"
+DRAIN_TIME = f"{LENGTH} / on ({BY}, queue) {once('rate(celery_tasks_started_total[10m])', f'{BY}, queue')}"
 FREE = (
     "max by (@{by}, queue) (max by (@{by}, worker, queue) (celery_worker_queue_info) * on (@{by}, worker) group_left ()"
     " (max by (@{by}, worker) (celery_worker_concurrency)"
@@ -23,7 +34,7 @@ ALERTS = (
     ),
     Alert(
         "CeleryQueueLong", "warning",
-        f"{LENGTH} > @{{messages}}",
+        _above(LENGTH, OWN_LENGTH, "messages"),
         "Many messages wait in a queue.",
         "{{ $value | humanize }} messages wait in {{ $labels.queue }}.",
         wait="10m", parameters={"messages": 50}, panel="celery-queues",
@@ -38,7 +49,7 @@ ALERTS = (
     ),
     Alert(
         "CeleryQueueBacklogGrowing", "warning",
-        f"{LENGTH} > @{{messages}}"
+        f"{_above(LENGTH, OWN_LENGTH, 'messages')}"
         " and max by (@{by}, queue) (delta(celery_queue_length[15m])) > @{growth}",
         "A queue grows faster than it is worked off.",
         "{{ $value | humanize }} messages wait in {{ $labels.queue }}, more and more of them.",
@@ -58,14 +69,14 @@ ALERTS = (
     ),
     Alert(
         "CeleryQueueDrainTimeHigh", "warning",
-        f"{LENGTH} / on ({BY}, queue) {once('rate(celery_tasks_started_total[10m])', f'{BY}, queue')} > @{{seconds}}",
+        _above(DRAIN_TIME, OWN_WAIT, "seconds"),
         "A queue will take long to work off.",
         "At the present rate {{ $labels.queue }} is empty in {{ $value | humanizeDuration }}.",
         wait="15m", parameters={"seconds": 1800}, panel="celery-queues",
     ),
     Alert(
         "CeleryQueueOldestMessageOld", "warning",
-        "max by (@{by}, queue) (celery_queue_oldest_message_age_seconds) > @{seconds}",
+        _above(OLDEST, OWN_WAIT, "seconds"),
         "A message has been waiting for long.",
         "The next message of {{ $labels.queue }} has been waiting for {{ $value | humanizeDuration }}.",
         wait="5m", parameters={"seconds": 900}, panel="celery-queues",

@@ -51,6 +51,16 @@ RUNNING = "(time() - min by (@{by}, task) (celery_task_oldest_started_timestamp_
 LONGEST = "max by (@{by}, task) (celery_task_runtime_threshold_seconds)"
 WAITED = once("increase(celery_task_wait_seconds_count[10m])", BY_TASK)
 
+OWN_WAIT = "max by (@{by}, queue) (celery_queue_wait_threshold_seconds)"
+
+
+def _waits_longer_than(own: str) -> str:
+    """Return whether the 95th percentile of waiting times is above that of the queue, or a parameter if it has none."""
+    p95 = "celery:task_wait_seconds:p95_10m"
+    of_queue = f"{p95} > on ({BY}, queue) group_left () {own}"
+    return f"({of_queue} or ({p95} > @{{seconds}} unless on ({BY}, queue) {own})) and {WAITED} >= @{{least_executions}}"
+
+
 RECORDINGS = (
     *(recording for window in WINDOWS for recording in _ratios(window)),
     Recording(
@@ -133,7 +143,7 @@ ALERTS = (
     ),
     Alert(
         "CeleryTaskWaitHigh", "warning",
-        f"celery:task_wait_seconds:p95_10m > @{{seconds}} and {WAITED} >= @{{least_executions}}",
+        _waits_longer_than(OWN_WAIT),
         "Tasks wait long before they start.",
         "One in twenty executions of {{ $labels.task }} waited {{ $value | humanizeDuration }} or longer in"
         " {{ $labels.queue }}.",
@@ -141,11 +151,12 @@ ALERTS = (
     ),
     Alert(
         "CeleryTaskWaitCritical", "critical",
-        f"celery:task_wait_seconds:p95_10m > @{{seconds}} and {WAITED} >= @{{least_executions}}",
+        _waits_longer_than(f"@{{times}} * {OWN_WAIT}"),
         "Tasks wait very long before they start.",
         "One in twenty executions of {{ $labels.task }} waited {{ $value | humanizeDuration }} or longer in"
         " {{ $labels.queue }}.",
-        wait="10m", parameters={"seconds": 600, "least_executions": 10}, panel="celery-queues",
+        wait="10m", parameters={"seconds": 600, "times": 2, "least_executions": 10},
+        panel="celery-queues",
     ),
     Alert(
         "CeleryTaskStuck", "warning",

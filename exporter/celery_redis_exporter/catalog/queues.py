@@ -32,6 +32,20 @@ QUEUE_OLDEST_AGE = gauge(
     (QUEUE,),
     CommandOrigin("LINDEX"),
 )
+QUEUE_LENGTH_THRESHOLD = gauge(
+    "celery_queue_length_threshold",
+    "Messages that may wait in the queue before the alerts call it long: from the settings (queues.length_threshold); "
+    "absent where none fits.",
+    (QUEUE,),
+    Own("settings"),
+)
+QUEUE_WAIT_THRESHOLD = gauge(
+    "celery_queue_wait_threshold_seconds",
+    "How long messages may wait in the queue before the alerts report it: from the settings (queues.wait_threshold); "
+    "absent where none fits.",
+    (QUEUE,),
+    Own("settings"),
+)
 QUEUE_CONSUMERS = gauge(
     "celery_queue_consumers",
     "Online workers that consume the queue, as far as they told; 0 only where every online worker told its queues. On "
@@ -78,6 +92,7 @@ REPLY_QUEUES = gauge(
 )
 
 METRICS: tuple[Metric, ...] = (
-    QUEUE_LENGTH, QUEUE_SCHEDULED, QUEUE_PRIORITY_LENGTH, QUEUE_OLDEST_AGE, QUEUE_CONSUMERS, QUEUE_CONCURRENCY,
+    QUEUE_LENGTH, QUEUE_SCHEDULED, QUEUE_PRIORITY_LENGTH, QUEUE_OLDEST_AGE, QUEUE_LENGTH_THRESHOLD,
+    QUEUE_WAIT_THRESHOLD, QUEUE_CONSUMERS, QUEUE_CONCURRENCY,
     UNACKED, UNACKED_OLDEST_AGE, UNACKED_OVERDUE, VISIBILITY_TIMEOUT, REPLY_QUEUES,
 )  # fmt: skip

@@ -14,6 +14,7 @@ from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.settings.schema.names import NameOptions
 from celery_redis_exporter.settings.schema.patterns import read_replacement
 from celery_redis_exporter.state.expectations import Plan
+from celery_redis_exporter.state.queues import QueueThresholds
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.series import NewSeries
 from celery_redis_exporter.state.task_series import STATES
@@ -39,6 +40,12 @@ def task_limits(settings: Settings) -> TaskLimits:
         exemplars=settings.events.exemplars,
         by_shadow=settings.names.by_shadow,
     )
+
+
+def queue_thresholds(settings: Settings) -> QueueThresholds:
+    """What may wait in queues, by pattern."""
+    queues = settings.queues
+    return QueueThresholds(tuple(queues.length_threshold.items()), tuple(queues.wait_threshold.items()))
 
 
 def control_options(settings: Settings) -> ControlOptions:

@@ -73,6 +73,8 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
     length: float | None = None
     priorities: dict[str, float] = {}
     oldest_age_seconds: Seconds | None = None
+    length_threshold: float | None = None
+    wait_threshold_seconds: Seconds | None = None
     consumers: float | None = None
     concurrency: float | None = None
     incoming: PerSecond | None = None

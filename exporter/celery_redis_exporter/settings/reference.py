@@ -40,6 +40,8 @@ and a wrong value end the program with exit code 2 and one line that names the s
 broker_url: redis://localhost:6379/0
 queues:
   names: [celery, mail]
+  length_threshold:
+    "nightly-*": 100000
 workers:
   lost_after: 30s
   lost_after_by_worker:

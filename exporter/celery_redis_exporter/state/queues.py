@@ -5,8 +5,10 @@ see state.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from math import inf
 from typing import cast
 
@@ -17,6 +19,8 @@ from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.state.routes import ANY_BROADCAST, BROADCAST
 from celery_redis_exporter.state.tasks import Tasks
 
+_LARGEST = {rows.QUEUE_OLDEST_AGE, rows.QUEUE_LENGTH_THRESHOLD, rows.QUEUE_WAIT_THRESHOLD}
+"""Metrics of which the largest value counts where several queues have one shown name."""
 _NOT_QUEUES = {UNKNOWN, OVERFLOW, ANY_BROADCAST}
 REFUSED_KEPT = 10_000
 MOST_BEHIND = 10
@@ -29,6 +33,25 @@ CHECK_SECONDS = 60.0
 """Time between two looks for queues to forget."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueueThresholds:
+    """Messages, and seconds, that may wait in a queue, by shell pattern of its name; the first that fits counts."""
+
+    length: tuple[tuple[str, float], ...] = ()
+    wait: tuple[tuple[str, float], ...] = ()
+
+    def samples(self, queue: str) -> Iterator[Sample]:
+        """Yield the thresholds of a queue, by the name under which it is shown; none where no pattern fits."""
+        for metric, patterns in ((rows.QUEUE_LENGTH_THRESHOLD, self.length), (rows.QUEUE_WAIT_THRESHOLD, self.wait)):
+            for pattern, value in patterns:
+                if fnmatchcase(queue, pattern):
+                    yield Sample(metric, (queue,), value)
+                    break
+
+
+NO_THRESHOLDS = QueueThresholds()
+
+
 class Queues:
     """Known queues, at most ``limit`` shown names; a known queue is shown, with 0 when it is empty.
 
@@ -38,13 +61,14 @@ class Queues:
     name.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- what is known from the start, and bounds
         self,
         tasks: Tasks,
         names: Iterable[str],
         limit: int,
         refuse: Callable[[], None] = lambda: None,
         ttl: float = inf,
+        thresholds: QueueThresholds = NO_THRESHOLDS,
     ) -> None:
         self.routes = tasks.routes
         self._tasks = tasks
@@ -53,6 +77,7 @@ class Queues:
         self._refused: set[str] = set()
         self._limit = limit
         self._ttl = ttl
+        self._thresholds = thresholds
         self._check_at = 0.0
         self._names: dict[str, float] = {}  # when each last had a sign of life, on the monotonic clock
         self._places: dict[str, set[str]] = {}  # the queues behind each shown name
@@ -165,7 +190,7 @@ class Queues:
         for metric, (queue, *labels), told in samples:
             value = cast("float", told)  # queues have no distributions
             key = (metric, (self.shown(queue), *labels))
-            if metric is rows.QUEUE_OLDEST_AGE:
+            if metric in _LARGEST:
                 values[key] = max(values.get(key, value), value)
             else:
                 values[key] = values.get(key, 0) + value
@@ -195,6 +220,7 @@ class Queues:
             used |= in_use
             self.revision += 1
         samples = [Sample(rows.QUEUE_LENGTH, (queue,), sum(reading.lengths.values()))]
+        samples += [Sample(row.metric, (queue,), row.value) for row in self._thresholds.samples(self.shown(queue))]
         if used:
             samples += [
                 Sample(rows.QUEUE_PRIORITY_LENGTH, (queue, str(step)), length)
@@ -222,6 +248,7 @@ class Queues:
                 self._note([count.queue])
         self._forget()
         samples = [Sample(rows.QUEUE_LENGTH, (name,), length) for name, length in lengths.items()]
+        samples += [sample for name in lengths for sample in self._thresholds.samples(name)]
         samples += [Sample(rows.QUEUE_SCHEDULED, (name,), number) for name, number in scheduled.items()]
         return [*samples, *(Sample(rows.QUEUE_CONSUMERS, (name,), number) for name, number in consumers.items())]
 

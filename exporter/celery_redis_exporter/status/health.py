@@ -144,9 +144,10 @@ def _judge_queues(scene: Scene) -> Health:
     verdict, queues, unacked = _Verdict("Queues"), scene.queues, scene.unacked
     alone = (queue.name for queue in queues if queue.verdict == "critical")
     verdict.add("critical", "messages and no consumer", alone)
-    long = (f"{queue.name} {queue.length:,.0f}" for queue in queues if is_long(queue.length))
+    long = (f"{queue.name} {queue.length:,.0f}" for queue in queues if is_long(queue.length, queue.length_threshold))
     verdict.add("warning", "long", long)
-    verdict.add("warning", "old messages", (queue.name for queue in queues if is_old(queue.oldest_age_seconds)))
+    old = (queue.name for queue in queues if is_old(queue.oldest_age_seconds, queue.wait_threshold_seconds))
+    verdict.add("warning", "old messages", old)
     if unacked and unacked.overdue:
         verdict.add("warning", f"{unacked.overdue:,.0f} unacknowledged messages are past the visibility timeout")
     return verdict.give()

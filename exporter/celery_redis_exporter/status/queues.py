@@ -29,6 +29,7 @@ def read_queues(numbers: Numbers, marks: Marks, at: float, *, staffed: bool) -> 
     """Give every queue at the monotonic time ``at``, by name; ``staffed`` while any worker is online."""
     tallies = tally_queues(numbers)
     lengths, ages = numbers.by(rows.QUEUE_LENGTH), numbers.by(rows.QUEUE_OLDEST_AGE)
+    most, longest = numbers.by(rows.QUEUE_LENGTH_THRESHOLD), numbers.by(rows.QUEUE_WAIT_THRESHOLD)
     consumers, slots = numbers.by(rows.QUEUE_CONSUMERS), numbers.by(rows.QUEUE_CONCURRENCY)
     priorities: dict[str, dict[str, float]] = {}
     for (queue, step), value in sorted(numbers.values(rows.QUEUE_PRIORITY_LENGTH), key=lambda row: int(row[0][1])):
@@ -38,25 +39,27 @@ def read_queues(numbers: Numbers, marks: Marks, at: float, *, staffed: bool) -> 
         growth = marks.growth(("queue", name), tallies.get(name, (0.0, 0.0)), at, SPACING)
         length, age, consuming = lengths.get(name), ages.get(name), consumers.get(name)
         alone = bool(staffed and length and consuming == 0)
+        waiting = is_long(length, most.get(name)) or is_old(age, longest.get(name))
         queues.append(
             QueueStatus(
                 name=name, length=length, priorities=priorities.get(name, {}),
-                oldest_age_seconds=age, consumers=consuming, concurrency=slots.get(name),
+                oldest_age_seconds=age, length_threshold=most.get(name), wait_threshold_seconds=longest.get(name),
+                consumers=consuming, concurrency=slots.get(name),
                 incoming=growth and growth.rate(IN), outgoing=growth and growth.rate(OUT),
-                verdict="critical" if alone else "warning" if is_long(length) or is_old(age) else "ok",
+                verdict="critical" if alone else "warning" if waiting else "ok",
             )
         )  # fmt: skip
     return queues
 
 
-def is_long(length: float | None) -> bool:
-    """Whether many messages wait."""
-    return (length or 0) > threshold("CeleryQueueLong", "messages")
+def is_long(length: float | None, most: float | None) -> bool:
+    """Whether many messages wait; ``most`` is the threshold of the queue, None for the alert's."""
+    return (length or 0) > (threshold("CeleryQueueLong", "messages") if most is None else most)
 
 
-def is_old(age: float | None) -> bool:
-    """Whether a message has been waiting for long."""
-    return (age or 0) > threshold("CeleryQueueOldestMessageOld", "seconds")
+def is_old(age: float | None, longest: float | None) -> bool:
+    """Whether a message has been waiting for long; ``longest`` is the queue's threshold, None for the alert's."""
+    return (age or 0) > (threshold("CeleryQueueOldestMessageOld", "seconds") if longest is None else longest)
 
 
 def read_unacked(numbers: Numbers) -> Unacked | None:

@@ -5,7 +5,7 @@ import re
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, QueueReading
 from celery_redis_exporter.records.samples import Reading, Sample
-from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.queues import Queues, QueueThresholds
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from tests.support.lab import Lab
 from tests.support.options import task_limits
@@ -129,6 +129,20 @@ def test_broker_counts_of_queues_shown_under_one_name() -> None:
     queues = Queues(Lab(task_limits(naming=TENANTS)).tasks, ["tenant-a", "tenant-b"], 10)
     found = values(queues.fold_counts([QueueCount("tenant-a", 3, 1), QueueCount("tenant-b", 4, 2)]))
     assert {(rows.QUEUE_LENGTH.name, ("tenants",)): 7, (rows.QUEUE_CONSUMERS.name, ("tenants",)): 3} == found
+
+
+def test_thresholds() -> None:
+    """The first pattern that fits a queue's shown name gives its thresholds; without one there is none."""
+    lab = Lab(task_limits(naming=TENANTS))
+    thresholds = QueueThresholds((("tenants", 7.0), ("*-slow", 9.0), ("a-*", 8.0)), (("tenants", 60.0),))
+    names = ["tenant-1", "tenant-2", "a-slow", "mail"]
+    queues = Queues(lab.tasks, names, 10, thresholds=thresholds)
+    samples = values(queues.fold_all([QueueReading(name, {0: 1}, {}) for name in names], lab.start))
+    found = {key: value for key, value in samples.items() if "threshold" in key[0]}
+    length, wait = "celery_queue_length_threshold", "celery_queue_wait_threshold_seconds"
+    assert {(length, ("tenants",)): 7, (length, ("a-slow",)): 9, (wait, ("tenants",)): 60} == found
+    counted = values(queues.fold_counts([QueueCount("a-slow", 1, 1)]))
+    assert 9 == counted[length, ("a-slow",)]
 
 
 def test_age_is_never_negative() -> None:

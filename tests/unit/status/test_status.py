@@ -266,6 +266,19 @@ def test_queues(scene: Scene) -> None:
     assert "1 unacknowledged messages are past the visibility timeout" == scene.health("Queues").reason
 
 
+def test_queues_with_thresholds(scene: Scene) -> None:
+    """A queue is judged by its own thresholds where the settings have some."""
+    scene.worker("a")
+    for metric, value in (
+        (queues.QUEUE_LENGTH, 90_000), (queues.QUEUE_OLDEST_AGE, 9000),
+        (queues.QUEUE_LENGTH_THRESHOLD, 100_000), (queues.QUEUE_WAIT_THRESHOLD, 10_800),
+    ):  # fmt: skip
+        scene.samples.append(Sample(metric, ("nightly",), value))
+    assert "ok" == scene.health("Queues").state
+    scene.samples.append(Sample(queues.QUEUE_LENGTH, ("nightly",), 20_000))
+    assert ("warning", "long: nightly 110,000") == _told(scene.health("Queues"))
+
+
 def test_tasks(scene: Scene) -> None:
     """A task that fails more than the alerts allow is named, where it ran often enough."""
     scene.ended("bad", success=80, failure=20)

@@ -37,6 +37,16 @@ class QueueOptions(SettingsGroup):
     discovery_interval: v.Seconds = Field(60, description="Time between searches for queues; 0 turns them off.")
     discovery_max_keys: v.Count = Field(200_000, description="Keys that one search looks at.")
     oldest_message: bool = Field(default=True, description="Read the age of each queue's oldest message.")
+    length_threshold: v.CountByPattern = Field(
+        default_factory=dict,
+        description="Messages that may wait before alerts fire, by queue name pattern, as in nightly-*=100000; the "
+        "first that fits counts.",
+    )
+    wait_threshold: v.SecondsByPattern = Field(
+        default_factory=dict,
+        description="Time that messages may wait before alerts fire, by queue name pattern, as in nightly-*=3h; the "
+        "first that fits counts.",
+    )
     max: v.Count = Field(1000, description="Queues shown; further ones are counted as dropped.")
 
 

@@ -207,6 +207,7 @@ NameList = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeVali
 Addresses = Annotated[NameList, AfterValidator(_check_addresses)]
 Step = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=255)]
 Steps = Annotated[tuple[Step, ...], BeforeValidator(parse_list), AfterValidator(_ascending_steps)]
+CountByPattern = Annotated[dict[str, Count], BeforeValidator(parse_mapping)]
 SecondsByPattern = Annotated[dict[str, PositiveSeconds], BeforeValidator(parse_mapping)]
 Prefix = Annotated[bool | str, BeforeValidator(_true_or_text)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
