@@ -304,3 +304,67 @@ def test_a_queue_that_must_be_short(tmp_path: Path) -> None:
     series[f'celery_queue_length_threshold{{{WHERE}, queue="urgent"}}'] = "5x60"
     firing = [SHOP | {"severity": "warning", "queue": "urgent"}]
     judge(tmp_path, RULES, series, [("CeleryQueueLong", "30m", firing)])
+
+
+def test_other_exporters_series_are_not_ours(tmp_path: Path) -> None:
+    """Series of redis_exporter and of celery-exporter, which have our names, fire nothing and hide nothing."""
+    others = 'job="redis_exporter", instance="cache-1:9121"'
+    series = {
+        f"redis_memory_used_bytes{{{others}}}": "99x60",
+        f"redis_memory_max_bytes{{{others}}}": "100x60",
+        f"redis_up{{{others}}}": "0x60",
+        f"redis_rdb_last_bgsave_status{{{others}}}": "0x60",
+        'celery_queue_length{job="danihodovic", queue_name="mail"}': "900x60",
+        'celery_worker_up{job="danihodovic", hostname="celery@a"}': "0x60",
+    }
+    names = ("RedisMemoryHigh", "RedisMemoryCritical", "RedisDown", "RedisPersistenceFailing", "CeleryQueueLong")
+    checks = [check for name in (*names, "CeleryWorkerDown") for check in silent(name, "30m", "59m")]
+    judge(tmp_path, RULES, series, checks)
+    ours = [SHOP | {"severity": "critical", "redis": "broker"}]
+    judge(tmp_path, RULES, series | {f'redis_up{{{WHERE}, redis="broker"}}': "0x60"}, [("RedisDown", "30m", ours)])
+
+
+@pytest.mark.parametrize(("redis", "policy", "fires"), [
+    ("cache", "allkeys-lru", False), ("cache", "volatile-ttl", False), ("cache", "noeviction", True),
+    ("broker", "allkeys-lru", True), ("broker/10.0.0.1:7000", "allkeys-lru", True), ("results", "volatile-lru", True),
+])  # fmt: skip
+def test_a_cache_may_be_full_and_evict(tmp_path: Path, redis: str, policy: str, fires: bool) -> None:  # noqa: FBT001
+    """A server that evicts by its policy is a cache and may be full; the broker and results lose something by that."""
+    where = f'{WHERE}, redis="{redis}"'
+    series = {
+        f'redis_instance_info{{{where}, role="master", maxmemory_policy="{policy}"}}': "1x60",
+        f"redis_memory_used_bytes{{{where}}}": "99x60",
+        f"redis_memory_max_bytes{{{where}}}": "100x60",
+        f"redis_evicted_keys_total{{{where}}}": "0+50x60",
+    }
+    labels = [SHOP | {"severity": "critical", "redis": redis}]
+    names = ("RedisMemoryCritical", "RedisEvictingKeys")
+    judge(tmp_path, RULES, series, [(name, "30m", labels if fires else []) for name in names])
+
+
+def test_a_failover_is_no_lost_replica(tmp_path: Path) -> None:
+    """The master that a failover made a replica has none left, and lost none."""
+    where = f'{WHERE}, redis="broker"'
+    series = {
+        f"redis_connected_slaves{{{where}}}": "2x20 0x60",
+        f'redis_instance_info{{{where}, role="master"}}': "1x20 stale",
+        f'redis_instance_info{{{where}, role="slave"}}': "_x21 1x60",
+    }
+    judge(tmp_path, RULES, series, silent("RedisReplicaLost", "30m", "60m"))
+    rule = naive("Naive", "max_over_time(redis_connected_slaves[1h]) > redis_connected_slaves")
+    firing = [SHOP | {"instance": "exporter:9808", "redis": "broker", "severity": "critical"}]
+    judge(tmp_path, rule, series, [("Naive", "30m", firing)])
+
+
+def test_a_drained_server_is_not_fragmented(tmp_path: Path) -> None:
+    """Memory that stays resident after a big queue was worked off is no fragmentation; gaps of the allocator are."""
+    where = f'{WHERE}, redis="broker"'
+    series = {
+        f"redis_mem_fragmentation_ratio{{{where}}}": "8x60",
+        f"redis_allocator_frag_ratio{{{where}}}": "1.1x60",
+        f"redis_memory_used_bytes{{{where}}}": "150000000x60",
+    }
+    judge(tmp_path, RULES, series, silent("RedisFragmentationHigh", "50m"))
+    firing = [SHOP | {"redis": "broker", "severity": "warning"}]
+    series[f"redis_allocator_frag_ratio{{{where}}}"] = "1.8x60"
+    judge(tmp_path, RULES, series, [("RedisFragmentationHigh", "50m", firing)])

@@ -173,7 +173,10 @@ def test_add_an_alert(tree: Path) -> None:
         (rule,) = [
             rule for group in document["groups"] for rule in group["rules"] if rule.get("alert") == "RedisForkSlow"
         ]
-        assert "max by (cluster, namespace, job, application, redis) (redis_latest_fork_seconds) > 1" == rule["expr"]
+        assert (
+            'max by (cluster, namespace, job, application, redis) (redis_latest_fork_seconds{redis!=""}) > 1'
+            == rule["expr"]
+        )
 
 
 def test_add_a_panel(tree: Path) -> None:

@@ -22,6 +22,8 @@ from celery_redis_exporter.errors import ConfigError
 TARGET = Path(__file__).parents[3] / "alerts"
 RUNBOOKS = "alerts/runbooks.md"
 SUFFIXES = ("_bucket", "_count", "_sum")
+GUARDED = {"celery_queue_length": "queue", "celery_worker_up": "worker", "celery_worker_tasks_active": "worker"}
+"""Names that celery-exporter uses as well, and the label that only ours have; ``redis_*`` are redis_exporter's too."""
 FOREIGN = ("up", "process_start_time_seconds")
 """Metrics that are no rows of the catalogue."""
 
@@ -144,8 +146,22 @@ def _build_alert(alert: Alert, options: RenderOptions) -> dict[str, Any]:
     return rule
 
 
+def guard(expr: str) -> str:
+    """Leave out series of other exporters that have a metric's name: those lack the label that ours always have."""
+
+    def with_guard(found: re.Match[str]) -> str:
+        name, matchers = found.groups()
+        label = "redis" if name.startswith("redis_") else GUARDED.get(name)
+        if label is None or re.search(rf"\b{label}\s*=", matchers or ""):
+            return found[0]
+        more = f", {matchers}" if matchers else ""
+        return f'{name}{{{label}!=""{more}}}'
+
+    return _GUARDED_SELECTORS.sub(with_guard, expr)
+
+
 def _expression(text: str, parameters: Mapping[str, float], options: RenderOptions) -> str:
-    return select(fill(text, parameters, options.group_by), options.selector)
+    return select(guard(fill(text, parameters, options.group_by)), options.selector)
 
 
 def _sample_names() -> list[str]:
@@ -156,6 +172,7 @@ def _sample_names() -> list[str]:
     return sorted(names, key=len, reverse=True)
 
 
+_GUARDED_SELECTORS = re.compile(r"(?<![\w:])((?:redis|celery)_\w+)(?![\w:])(?:\{([^}]*)\})?")
 # A label or a function is never called as a metric is; a recorded rule has a colon.
 _SELECTORS = re.compile(rf"(?<![\w:])({'|'.join(_sample_names())})(?![\w:])(\{{)?")
 

@@ -27,6 +27,13 @@ HITS, MISSES = (
     f'sum by ({SERVER}) (rate(redis_keyspace_{found}_total{{redis!="broker"}}[10m]))' for found in ("hits", "misses")
 )
 """Look-ups on all servers but the broker: there workers and exporters look for messages, mostly in vain."""
+CACHE = (
+    f'unless on ({SERVER}) max by ({SERVER}) (redis_instance_info{{redis!~"(broker|results)(/.*)?",'
+    f' maxmemory_policy=~"(allkeys|volatile)-.+"}}) == 1'
+)
+"""A server other than Celery's that may evict is meant to be full."""
+IS_MASTER = f'and on ({SERVER}) max by ({SERVER}) (redis_instance_info{{role="master"}}) == 1'
+ALLOCATOR = f"max by ({SERVER}) (redis_allocator_frag_ratio)"
 
 ALERTS = (
     Alert(
@@ -39,20 +46,20 @@ ALERTS = (
     ),
     Alert(
         "RedisMemoryHigh", "warning",
-        "redis:memory_utilization:ratio > @{ratio}",
+        f"redis:memory_utilization:ratio > @{{ratio}} {CACHE}",
         "Redis is running out of memory.", FULL,
         wait="5m", parameters={"ratio": 0.75}, panel="redis",
     ),
     Alert(
         "RedisMemoryCritical", "critical",
-        "redis:memory_utilization:ratio > @{ratio}",
+        f"redis:memory_utilization:ratio > @{{ratio}} {CACHE}",
         "Redis has hardly any memory left.", FULL,
         wait="2m", parameters={"ratio": 0.9}, panel="redis",
     ),
     Alert(
         "RedisMemoryWillFill", "warning",
         f"max by ({SERVER}) (predict_linear(redis_memory_used_bytes[1h], @{{seconds}})) > ({MAX_MEMORY} > 0)"
-        f" and on ({SERVER}) redis:memory_utilization:ratio > @{{ratio}}",
+        f" and on ({SERVER}) redis:memory_utilization:ratio > @{{ratio}} {CACHE}",
         "Redis will reach its memory limit soon.",
         "At the pace of the last hour {{ $labels.redis }} will use {{ $value | humanize1024 }}B in four hours, more"
         " than its limit.",
@@ -60,7 +67,7 @@ ALERTS = (
     ),
     Alert(
         "RedisEvictingKeys", "critical",
-        f"max by ({SERVER}) (increase(redis_evicted_keys_total[5m])) > 0",
+        f"max by ({SERVER}) (increase(redis_evicted_keys_total[5m])) > 0 {CACHE}",
         "Redis throws keys away for want of memory.",
         'Keys that {{ $labels.redis }} evicted in five minutes: {{ $value | printf "%.0f" }}. On a broker these are'
         " tasks.",
@@ -116,7 +123,8 @@ ALERTS = (
     ),
     Alert(
         "RedisReplicaLost", "warning",
-        f"max by ({SERVER}) (redis_connected_slaves) < max by ({SERVER}) (max_over_time(redis_connected_slaves[1h]))",
+        f"max by ({SERVER}) (redis_connected_slaves) < max by ({SERVER}) (max_over_time(redis_connected_slaves[1h]))"
+        f" {IS_MASTER}",
         "A master has lost a replica.",
         "Replicas that {{ $labels.redis }} has left, fewer than within the last hour: {{ $value | humanize }}.",
         wait="5m", panel="redis",
@@ -154,7 +162,8 @@ ALERTS = (
     ),
     Alert(
         "RedisFragmentationHigh", "warning",
-        f"max by ({SERVER}) (redis_mem_fragmentation_ratio) > @{{ratio}} and {ENOUGH_MEMORY}",
+        # The resident memory of a server that was drained stays high; that is no fragmentation.
+        f"({ALLOCATOR} or max by ({SERVER}) (redis_mem_fragmentation_ratio)) > @{{ratio}} and {ENOUGH_MEMORY}",
         "Redis wastes memory in gaps.",
         "{{ $labels.redis }} occupies {{ $value | humanize }} times the memory that it uses.",
         wait="30m", parameters={"ratio": 1.5, "least_bytes": 104_857_600}, panel="redis",

@@ -50,6 +50,14 @@ def test_selector(capsys: pytest.CaptureFixture[str]) -> None:
     assert "celery:task_failure_ratio:rate10m > 0.1" in found["CeleryTaskFailureRateCritical"]["expr"]
 
 
+def test_guards(capsys: pytest.CaptureFixture[str]) -> None:
+    """Metrics whose names other exporters use are taken only with the label that ours have."""
+    found = alerts(render(capsys))
+    assert 'celery_queue_length{queue!=""}' in found["CeleryQueueLong"]["expr"]
+    assert 'redis_up{redis!="", redis!~' in found["RedisDown"]["expr"]
+    assert 'redis_db_keys{redis="results"}' in found["RedisResultKeysWithoutTTL"]["expr"]
+
+
 def test_group_by(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Applications are told apart by the labels of --group-by or of the file, and by no others."""
     file = tmp_path / "alerts.yml"
@@ -59,7 +67,7 @@ def test_group_by(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         exprs = [rule["expr"] for group in document["groups"] for rule in group["rules"]]
         assert not [expr for expr in exprs if re.search(r"\b(cluster|application)\b", expr)]
         found = alerts(document)
-        assert "max by (env, job, queue) (celery_queue_length) >" in found["CeleryQueueLong"]["expr"]
+        assert "max by (env, job, queue) (celery_queue_length_threshold)" in found["CeleryQueueLong"]["expr"]
         assert "up == 0 and on (env, job, instance)" in found["CeleryExporterDown"]["expr"]
 
 
