@@ -42,7 +42,8 @@ NOW = (
         title="Failed", unit=theme.RATIO, decimals=1, steps=FAILURES,
         meaning="Share of the executions that failed in the time shown.",
         remedy="Errors tells the exceptions; the worker's log has their tracebacks.",
-        alerts=("CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical", "CeleryTaskFailing"),
+        alerts=("CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical", "CeleryTaskFailing", "CeleryTaskKilled",
+                "CeleryTasksExpired"),
         queries=(Query(share(FAILED, RANGE)),),
     ),
     Stat(

@@ -157,7 +157,10 @@ def _joined(expr: promql.BinaryExpr, known: Mapping[str, Labels]) -> Labels | No
     modifier = expr.modifier
     on = None if modifier is None or modifier.matching is None else frozenset(modifier.matching.labels)
     if on is None:
-        assert left == right, f"{sorted(left)} never match {sorted(right)} without on()"
+        # What absent() returns has no labels, and can only stand behind "or".
+        assert left == right or (str(expr.op) == "or" and not right), (
+            f"{sorted(left)} never match {sorted(right)} without on()"
+        )
         return left
     assert modifier is not None
     assert on <= left & right, f"one side has no {sorted(on - left & right)} to join on"

@@ -38,6 +38,8 @@ def _ratios(window: str) -> tuple[Recording, ...]:
     )
 
 
+# The process died, out of memory for instance, or the time limit ended it.
+KILLED = '{exception=~"WorkerLostError|TimeLimitExceeded|SoftTimeLimitExceeded"}'
 SUCCEEDED = (
     "max by (@{by}, task) (max_over_time(celery_task_last_success_timestamp_seconds[2d])"
     " or max_over_time(celery_task_last_success_timestamp_seconds[30d:1h]))"
@@ -164,6 +166,22 @@ ALERTS = (
         "An execution does not end.",
         "An execution of {{ $labels.task }} has been running for {{ $value | humanizeDuration }}.",
         wait="5m", parameters={"seconds": 3600}, panel="celery-task",
+    ),
+    Alert(
+        "CeleryTasksExpired", "warning",
+        once('increase(celery_task_revocations_total{reason="expired"}[1h])', f"{BY}, task") + " > @{tasks} + 0.5",
+        "Tasks expire before they are executed.",
+        'Messages of {{ $labels.task }} that expired in the last hour: {{ $value | printf "%.0f" }}.',
+        parameters={"tasks": 0}, panel="celery-task",
+    ),
+    Alert(
+        "CeleryTaskKilled", "warning",
+        once(f"increase(celery_task_exceptions_total{KILLED}[30m])", f"{BY}, task, exception")
+        + " > @{executions} + 0.5",
+        "Executions are killed.",
+        'Executions of {{ $labels.task }} that ended by {{ $labels.exception }} in the last 30 minutes:'
+        ' {{ $value | printf "%.0f" }}.',
+        parameters={"executions": 2}, panel="celery-task",
     ),
     Alert(
         "CeleryPeriodicTaskStale", "critical",

@@ -1,8 +1,8 @@
 """Rules about the exporter itself: that it lives, hears and sees everything."""
 
-from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup, once
+from celery_redis_exporter.alerts.rule import BY, TARGET, Alert, RuleGroup, once
 
-GONE = "up == 0 and on (@{target}, instance) last_over_time(celery_exporter_build_info[1d])"
+GONE = "up == 0 and on (@{target}, instance) last_over_time(celery_exporter_build_info[14d])"
 # A broker that is down says so itself; what follows from it must not fire for a moment when it returns.
 BROKER_ANSWERS = (
     'unless on (@{by}) (max by (@{by}) (redis_up{redis="broker"}) or max by (@{by}) (celery_exporter_broker_up)) == 0'
@@ -25,9 +25,12 @@ ALERTS = (
     ),
     Alert(
         "CeleryExporterAbsent", "critical",
-        f"absent(celery_exporter_build_info) unless on () ({GONE})",
+        f"(max by ({TARGET}) (last_over_time(celery_exporter_build_info[1d]))"
+        f" unless on ({TARGET}) (max by ({TARGET}) (celery_exporter_build_info) or max by ({TARGET}) ({GONE})))"
+        f" or (absent_over_time(celery_exporter_build_info[1d]) unless on () ({GONE}))",
         "There is no exporter.",
-        "Prometheus has no target with celery_exporter_build_info, nor one that had it: none is discovered.",
+        "No target has celery_exporter_build_info{{ with $labels.job }}, and {{ . }} had one within a day{{ end }}:"
+        " none is discovered.",
         wait="15m", panel="exporter",
     ),
     Alert(
