@@ -49,6 +49,7 @@ SUITE_PROGRAMS = {
     "redis_exporter-1.86": SuiteProgram(
         "sid", ("prometheus-redis-exporter",), "prometheus-redis-exporter", "1.86"
     ),
+    "promtool-3": SuiteProgram("sid", ("promtool",), "promtool", "3"),
 }  # fmt: skip
 """A suite that moves on to another version has the program no longer: results would not be comparable."""
 SERVERS = ("redis", "redis-8.0", "valkey-8.1", "valkey-9.1")

@@ -15,7 +15,7 @@ NAMES = (
     "redis_connections_received_total", "redis_rejected_connections_total",
     "redis_memory_used_bytes", "redis_memory_used_rss_bytes", "redis_memory_used_peak_bytes",
     "redis_memory_max_bytes", "redis_config_maxmemory", "redis_total_system_memory_bytes",
-    "redis_mem_fragmentation_ratio",
+    "redis_mem_fragmentation_ratio", "redis_allocator_frag_ratio",
     "redis_loading_dump_file", "redis_rdb_changes_since_last_save", "redis_rdb_bgsave_in_progress",
     "redis_rdb_last_save_timestamp_seconds", "redis_rdb_last_bgsave_status", "redis_aof_enabled",
     "redis_aof_last_bgrewrite_status", "redis_aof_last_write_status",
