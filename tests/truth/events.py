@@ -64,7 +64,7 @@ class Events:
 
         Celery sends task-started when the pool takes a task over, before task_prerun. ``killed`` are pids by node.
         """
-        begun = Counter((run.start.node, run.start.id) for run in truth.executions)
+        begun = Counter((run.start.node, run.start.id) for run in truth.executions if run.state != "unaccepted")
         found = []
         for fact in truth.received:
             key = fact.node, fact.id
@@ -83,7 +83,7 @@ class Events:
         for fact in truth.received:
             happened[fact.node, fact.id, ("task-received",)] += 1
         for run in truth.executions:
-            happened[run.start.node, run.start.id, ("task-started",)] += 1
+            happened[run.start.node, run.start.id, ("task-started",)] += run.state != "unaccepted"
             if run.state in ENDS and run.requeues != "acknowledged":
                 happened[run.start.node, run.start.id, ENDS[run.state]] += 1
         for fact in truth.refusals:

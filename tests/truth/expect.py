@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.integration.exporters import Samples
 from tests.truth.events import ENDS, Events
-from tests.truth.explained import EXPIRED, IGNORED, KILLED, REQUEUED, SHUT_DOWN, Explained
+from tests.truth.explained import EXPIRED, IGNORED, KILLED, REQUEUED, SHUT_DOWN, UNACCEPTED, Explained
 from tests.truth.facts import Fact
 from tests.truth.generate import EXPIRING
 from tests.truth.truth import Execution, Truth, due_at
@@ -118,6 +118,9 @@ def _expect_refusal(expected: Expected, reported: Reported, fact: Fact) -> None:
 def _expect_run(expected: Expected, reported: Reported, run: Execution, publications: dict[str, Fact]) -> None:
     """Expect an execution: its start, its wait if it is the first of its publication, and its end."""
     start = run.start
+    if run.state == "unaccepted":
+        expected.explained[UNACCEPTED] += 1
+        return
     begun = not _is_missing(expected, reported, start, ("task-started",))
     late = reported.delay(start, "task-started", start.at)
     if begun:

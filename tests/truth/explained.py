@@ -52,5 +52,12 @@ EXPIRED = Explained(
     1177,
     'options["expiration"] = expires_s',
 )
-EXPLAINED = (IGNORED, REQUEUED, KILLED, SHUT_DOWN, EXPIRED)
+UNACCEPTED = Explained(
+    "child killed before its acceptance was read",
+    "prefork executes a task again if its child was killed before the main process read that the child had begun it.",
+    "concurrency/asynpool.py",
+    1404,
+    "self._put_back(job)",
+)
+EXPLAINED = (IGNORED, REQUEUED, KILLED, SHUT_DOWN, EXPIRED, UNACCEPTED)
 """All kinds. There are at most six."""

@@ -4,7 +4,7 @@ Input: the facts of all processes. Output: publications, messages received, exec
 Nothing here knows the exporter or Celery's events.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,12 +13,15 @@ from tests.truth.facts import Fact
 
 STATES = {"SUCCESS": "success", "FAILURE": "failure", "RETRY": "retry", "IGNORED": "ignored", "REJECTED": "rejected"}
 """The names of task_postrun's states in the metrics; "ignored" is in none."""
+UNACCEPTED, DIES = "unaccepted", "dies "
 LOST, LIMIT = "WorkerLostError", "TimeLimitExceeded"
 
 
 @dataclass(slots=True)
 class Execution:
     """One execution. ``state`` is empty if its end is not known, "lost" if its worker was killed.
+
+    It is "unaccepted" if its child was killed and the main process had another child execute the same message.
 
     ``ended_at`` is in epoch seconds. ``runtime`` is what task-succeeded contains, in seconds. ``requeues`` says how the
     body rejected its message: "late" or "acknowledged".
@@ -53,12 +56,14 @@ def tell(facts: Iterable[Fact]) -> Truth:
     truth = Truth()
     runs: dict[str, Execution] = {}
     open_runs: defaultdict[tuple[str, str], list[Execution]] = defaultdict(list)
+    received: Counter[tuple[str, str]] = Counter()
     for fact in sorted(facts, key=lambda fact: fact.at):
         match fact.kind:
             case "sent":
                 truth.sent.append(fact)
             case "received":
                 truth.received.append(fact)
+                received[fact.node, fact.id] += 1
             case "unknown":
                 truth.refusals.append(fact)
             case "broken":
@@ -66,7 +71,10 @@ def tell(facts: Iterable[Fact]) -> Truth:
             case "started":
                 run = runs[fact.run] = Execution(fact)
                 truth.executions.append(run)
-                open_runs[fact.node, fact.id].append(run)
+                earlier = open_runs[fact.node, fact.id]
+                if earlier and earlier[-1].reason.startswith(DIES) and len(earlier) >= received[fact.node, fact.id]:
+                    earlier.pop().state = UNACCEPTED
+                earlier.append(run)
             case _ if fact.run in runs:
                 _continue(runs[fact.run], fact)
             case _:
@@ -84,7 +92,7 @@ def _continue(run: Execution, fact: Fact) -> None:
         case "requeues":
             run.requeues = fact.detail
         case "dies":
-            run.reason = "dies " + fact.detail
+            run.reason = DIES + fact.detail
         case "ended" if not run.state and fact.detail in STATES:
             run.state, run.ended_at = STATES[fact.detail], fact.at
 
@@ -113,7 +121,7 @@ def settle(truth: Truth, ended_nodes: Iterable[str]) -> None:
     for run in truth.executions:
         if run.state:
             continue
-        if run.reason == "dies rejected":
+        if run.reason == f"{DIES}rejected":
             run.state = "rejected"
         elif run.start.node in ended:
             run.state = "lost"

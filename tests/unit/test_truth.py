@@ -23,7 +23,7 @@ from tests.truth.expect import (
     Reported,
     expect,
 )
-from tests.truth.explained import EXPLAINED, IGNORED, KILLED, Explained
+from tests.truth.explained import EXPLAINED, IGNORED, KILLED, UNACCEPTED, Explained
 from tests.truth.facts import Fact
 from tests.truth.generate import KINDS, choose_kinds, story
 from tests.truth.truth import begin_unwritten, settle, tell
@@ -148,6 +148,20 @@ def test_a_message_that_is_executed_again_waited_until_its_first_start() -> None
     assert outcome.samples[sample(STARTED, **TASK)] == 2
     assert (outcome.samples[sample(WAITS, **TASK)], outcome.samples[sample(WAIT_SUM, **TASK)]) == (1, 0.5)
     assert outcome.delays[sample(WAIT_SUM, **TASK)] == 0.5
+
+
+def test_a_child_that_was_killed_before_its_acceptance_was_read() -> None:
+    """Of two executions of one message the first sends no event if it killed its child; of two messages each does."""
+    dies = of_run("dies", 11.1, "rejected")
+    second = STARTS._replace(at=12.0, run="r2")
+    end = second._replace(kind="ended", at=13.0, detail="SUCCESS")
+    truth = tell([*STORY, dies, second, end])
+    outcome = expect(truth, Reported(Events([]), {}, {}))
+    assert +outcome.explained == {UNACCEPTED: 1}
+    assert (outcome.samples[sample(STARTED, **TASK)], outcome.samples[sample(WAITS, **TASK)]) == (1, 1)
+    events = [{"type": kind, "uuid": "a", "pid": 7} for kind in ("task-received", "task-started", "task-succeeded")]
+    assert Events(events).disagreements(truth, {"w.1": 7}) == []
+    assert expected(dies, STORY[1]._replace(at=11.5), second, end)[sample(STARTED, **TASK)] == 2
 
 
 def test_delays_of_the_events_are_allowed() -> None:
