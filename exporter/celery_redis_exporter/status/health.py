@@ -130,7 +130,10 @@ def _judge_workers(scene: Scene) -> Health:
     verdict, lost = _Verdict("Workers"), [worker.name for worker in scene.workers if worker.state == "lost"]
     if not _online(scene):
         early = scene.uptime < PATIENCE and not lost
-        verdict.add("warning" if early else "critical", "none was heard yet" if not lost else "none is online")
+        # As in the alert: an application that was scaled to zero, and has nothing to do, needs no worker.
+        has_work = bool(lost) or any(queue.length or queue.incoming for queue in scene.queues)
+        state: State = "critical" if has_work and not early else "warning"
+        verdict.add(state, "none was heard yet" if not lost else "none is online")
     verdict.add("warning", "lost without a goodbye", lost)
     silent = (worker.name for worker in scene.workers if worker.sends_events is False)
     verdict.add("warning", "send no task events (-E)", silent)

@@ -238,10 +238,13 @@ def test_servers(scene: Scene) -> None:
 
 
 def test_workers(scene: Scene) -> None:
-    """Nobody online is critical, but not in the first minute; the lost and the silent are named, three of them."""
+    """Nobody online is critical where work waits, but not in the first minute; three lost ones are named."""
+    scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), 1))
     assert ("warning", "none was heard yet") == _told(scene.health("Workers"))
     scene.clock.advance(61)
     assert ("critical", "none was heard yet") == _told(scene.health("Workers"))
+    scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), -1))  # nothing in all: scaled to zero
+    assert "warning" == scene.health("Workers").state
     for name in "abcde":
         scene.worker(name, up=0)
     assert ("critical", "none is online; lost without a goodbye: a, b, c and 2 more") == _told(scene.health("Workers"))
