@@ -7,6 +7,7 @@ formats and never waits.
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -97,6 +98,7 @@ class EventCollector:
         self._deaf_since: float | None = None
         self._lost_at = 0.0
         self._swept = clock.monotonic()
+        self._read_until = inf
         self._stream_up = store.scalar(internals.STREAM_UP)
         self._gap = store.scalar(internals.STREAM_GAP)
         self._lag = EventLag(store.histogram(internals.EVENT_LAG))
@@ -112,9 +114,11 @@ class EventCollector:
             works()
             ticked = self._clock.monotonic()
             while not stop.is_set():
+                began = self._clock.monotonic()
                 payloads = stream.read()
                 if payloads:
                     self.fold(payloads)
+                self._read_until = began
                 self._note_dropped(stream.take_dropped())
                 if self._clock.monotonic() - ticked >= TICK_SECONDS:
                     ticked = self._clock.monotonic()
@@ -170,6 +174,7 @@ class EventCollector:
 
     def lost(self, reason: str) -> None:
         """Note that the subscription, or an attempt at one, failed."""
+        self._read_until = inf  # nothing more arrives that deferred events could wait for
         with self._store.lock:
             self._stream_up.value = 0
             if self.listening:
@@ -184,9 +189,12 @@ class EventCollector:
             self.tick_locked()
 
     def tick_locked(self) -> None:
-        """Tick while the caller holds the store's lock."""
+        """Tick while the caller holds the store's lock.
+
+        Deferred events wait until what arrived meanwhile was read: a busy machine can stop this process for seconds.
+        """
         now = self._clock.monotonic()
-        self._tasks.tick(now)
+        self._tasks.tick(min(now, self._read_until))
         self._workers.tick(listening=self.listening)
         self._report_shared_names()
         self._beats.tick(listening=self.listening)

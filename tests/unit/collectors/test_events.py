@@ -2,7 +2,9 @@
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.collectors.events import EventCollector
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.records.events import TaskReceived, TaskSent, TaskStarted
 from tests.support.lab import W1, Lab
 
 SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
@@ -139,6 +142,21 @@ class ScriptedStream:
         self.is_open = False
 
 
+class PausedStream(ScriptedStream):
+    """A stream of a process that is stopped for three seconds after each batch; then ``after`` is called."""
+
+    def __init__(self, lab: Lab, stop: threading.Event, script: list[list[bytes] | SourceError]) -> None:
+        super().__init__(stop, script)
+        self.lab = lab
+        self.after: Callable[[], None] = lambda: None
+
+    def take_dropped(self) -> int:
+        """Let time pass after a batch."""
+        self.lab.clock.advance(3)
+        self.after()
+        return 0
+
+
 def test_listening(lab: Lab) -> None:
     """Listening folds until stopped, tells that it works, and leaves the stream closed."""
     stop, works = threading.Event(), threading.Event()
@@ -147,6 +165,24 @@ def test_listening(lab: Lab) -> None:
     assert 2 == lab.value(rows.TASKS_SENT, "wapp.add", "celery")
     assert works.is_set()
     assert not stream.is_open
+
+
+def test_a_pause_of_the_process_releases_nothing_that_is_about_to_be_read(lab: Lab) -> None:
+    """A process that was stopped for seconds reads the task-sent that arrived meanwhile before it gives up waiting."""
+    stop = threading.Event()
+    b = lab.clock.epoch
+    batches: dict[bytes, list[Any]] = {
+        b"first": [TaskSent("a", b, "t", "q")],
+        b"received": [TaskReceived("b", b + 1, W1, "t"), TaskStarted("b", b + 1, W1)],
+        b"sent": [TaskSent("b", b + 1, "t", "q")],
+        b"unsent": [TaskReceived("c", b + 2, W1, "t")],
+    }
+    stream = PausedStream(lab, stop, [[b"first"], [b"received"], [b"sent"], [b"unsent"], [], []])
+    collector = lab.collector(lambda payload: batches[payload], stream)
+    stream.after = collector.tick  # as a scrape does
+    collector.run(stop, lambda: None)
+    assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "q") == lab.value(rows.TASKS_STARTED, "t", "q")
+    assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "unknown")
 
 
 def test_loss_while_listening(lab: Lab) -> None:
