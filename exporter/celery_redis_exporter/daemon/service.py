@@ -94,8 +94,9 @@ class Service:
 
 def run(settings: Settings, read: Callable[[], Settings]) -> int:
     """Serve until SIGTERM or SIGINT; give the exit code. Raises ConfigError. SIGHUP has the settings ``read`` again."""
-    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # each would end the process by default
-        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        if signal.getsignal(number) is signal.SIG_DFL:  # which would end the process
+            signal.signal(number, signal.SIG_IGN)
     stream = open_log_stream()
     logs.configure(settings.log.level, settings.log.format, cast("TextIO", stream), secrets=lambda: settings.secrets)
     keep_little_memory()
