@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from base64 import b64encode
 
 import pytest
 
@@ -87,12 +88,20 @@ def test_a_user_who_may_not_subscribe_is_let_by_the_line(programs: Programs) -> 
 def test_silence_is_a_warning(programs: Programs) -> None:
     """Messages that can't be read and the absence of workers are warnings, which fail only where it is strict."""
     server = programs.redis(options=SOUND)
-    for strict, code in (((), 0), (("--strict",), 1)):
+    custom = b64encode(b'{"type": "custom-event"}').decode()
+    readable = json.dumps({"body": custom, "content-encoding": "utf-8", "content-type": "application/json"})
+    cases: tuple[tuple[tuple[str, ...], tuple[str, ...], int, str], ...] = (
+        ((), ("garbage", readable), 0, "WARN"),
+        (("--strict",), ("garbage", readable), 1, "WARN"),
+        ((), ("garbage",), 1, "FAIL"),  # nothing can be read at all
+    )
+    for strict, messages, code, level in cases:
         process = start_check(programs, server.url(), "--listen", "2s", *strict)
         process.wait_for(LISTENING)
-        server.command("PUBLISH", "/0.celeryev/task.multi", "garbage")
+        for message in messages:
+            server.command("PUBLISH", "/0.celeryev/task.multi", message)
         assert code == process.ended(20)
-        assert [("WARN", "events"), ("WARN", "workers")] == levels(process)[-2:], process.output()
+        assert [(level, "events"), ("WARN", "workers")] == levels(process)[-2:], process.output()
 
 
 def test_nothing_is_heard_where_nobody_listens(programs: Programs) -> None:

@@ -68,8 +68,8 @@ class SeriesOptions(SettingsGroup):
         20_000, description="Series per metric, and per metric of each server; the rest is folded into __overflow__."
     )
     max_bytes: v.Bytes = Field(
-        10 * 1024 * 1024,
-        description="Text of all series of events in a response, such as 10MiB; the rest is folded into __overflow__.",
+        8 * 1024 * 1024,
+        description="Text of all series of events in a response, such as 8MiB; the rest is folded into __overflow__.",
     )
     ttl: v.PositiveSeconds = Field(
         86_400,
