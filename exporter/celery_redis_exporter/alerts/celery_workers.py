@@ -10,7 +10,11 @@ WORK = (
 """Work that needs workers, or workers that did not stop cleanly; an idle application needs none."""
 MOST_ONLINE = 'max by (@{by}) (max_over_time(celery_workers{state="online"}[1h]))'
 DOWN = "max by (@{by}, worker) (celery_worker_up) == 0"
-MOSTLY_DOWN = "max by (@{by}, worker) (avg_over_time(celery_worker_up[15m])) < 0.5"
+MOSTLY_DOWN = (
+    "(max by (@{by}, worker) (avg_over_time(celery_worker_up[15m])) < 0.5"
+    " and max by (@{by}, worker) (celery_worker_up) >= 0)"
+)
+"""One that stopped cleanly since is shown no more."""
 MOSTLY_ONLINE = 'max by (@{by}) (avg_over_time(celery_workers{state="online"}[15m]))'
 QUEUES = "max by (@{by}, worker, queue) (celery_worker_queue_info)"
 ACTIVE = "max by (@{by}, worker) (celery_worker_tasks_active)"
