@@ -51,7 +51,7 @@ def answered(path: str) -> int:
     )
 
     async def ask() -> int:
-        transport = httpx.ASGITransport(build_app(handlers, "/metrics"))
+        transport = httpx.ASGITransport(build_app(handlers, "/metrics", 0))
         async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
             return (await client.get(path)).status_code
 

@@ -43,7 +43,7 @@ class Site:
             lambda _: "<p>home</p>",
             lambda: b"{}",
         )
-        self.server = WebServer([listener], build_app(handlers, "/metrics"), tls, request_timeout)
+        self.server = WebServer([listener], build_app(handlers, "/metrics", 10 * len(BODY)), tls, request_timeout)
 
     def _answer(self, *_: object) -> MetricsReply:
         self.entered.release()

@@ -4,7 +4,6 @@ from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup, once
 
 LENGTH = "max by (@{by}, queue) (celery_queue_length)"
 CONSUMERS = "max by (@{by}, queue) (celery_queue_consumers)"
-
 OWN_LENGTH = "max by (@{by}, queue) (celery_queue_length_threshold)"
 OWN_WAIT = "max by (@{by}, queue) (celery_queue_wait_threshold_seconds)"
 

@@ -1,5 +1,6 @@
 """Rules about tasks: failures, retries, times, periodic tasks."""
 
+from celery_redis_exporter.alerts.celery_queues import OWN_WAIT
 from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup, once
 
 BY_TASK = f"{BY}, task, queue"
@@ -12,12 +13,12 @@ WINDOWS = {"10m": 600, "30m": 1800}
 """Windows of failure ratios, in seconds: the second is for tasks of which too few end in the first."""
 
 
-def _fails_often(prefix: str) -> str:
-    """Return whether a ratio is too high, in the shortest window in which enough executions ended."""
+def _fails_often(ratio: str, completed: str) -> str:
+    """Return whether a recorded ratio is too high, in the shortest window in which enough executions ended."""
     arms, before = [], ""
     for window, seconds in WINDOWS.items():
-        enough = f"celery:{prefix}completed:rate{window} * {seconds} >= @{{least_executions}}"
-        arms.append(f"(celery:{prefix}failure_ratio:rate{window} > @{{ratio}} and {enough}{before})")
+        enough = f"{completed}:rate{window} * {seconds} >= @{{least_executions}}"
+        arms.append(f"({ratio}:rate{window} > @{{ratio}} and {enough}{before})")
         before += f" unless {enough}"
     return " or ".join(arms)
 
@@ -53,8 +54,6 @@ RUNNING = "(time() - min by (@{by}, task) (celery_task_oldest_started_timestamp_
 LONGEST = "max by (@{by}, task) (celery_task_runtime_threshold_seconds)"
 WAITED = once("increase(celery_task_wait_seconds_count[10m])", BY_TASK)
 
-OWN_WAIT = "max by (@{by}, queue) (celery_queue_wait_threshold_seconds)"
-
 
 def _waits_longer_than(own: str) -> str:
     """Return whether the 95th percentile of waiting times is above that of the queue, or a parameter if it has none."""
@@ -79,7 +78,7 @@ RECORDINGS = (
         f"histogram_quantile(0.95, sum by ({BY_TASK}, le) (rate(celery_task_wait_seconds_bucket[10m])))",
     ),
 )
-TASK_FAILS_OFTEN = _fails_often("task_").replace("task_completed", "tasks_completed")
+TASK_FAILS_OFTEN = _fails_often("celery:task_failure_ratio", "celery:tasks_completed")
 
 ALERTS = (
     Alert(
@@ -107,7 +106,7 @@ ALERTS = (
     ),
     Alert(
         "CeleryFailureRateCritical", "critical",
-        _fails_often(""),
+        _fails_often("celery:failure_ratio", "celery:completed"),
         "A large share of all executions fails.",
         "{{ $value | humanizePercentage }} of all executions failed in the last 10 minutes, or 30 if too few ended in"
         " 10.",

@@ -83,7 +83,7 @@ class Survey:
             yield self._read_one(target, progress, node, node or address)
 
     def _masters(self, target: RedisTarget) -> list[Address]:
-        """Return the masters of a server's cluster, the server alone where they are not told; none outside of one."""
+        """Return the masters of a server's cluster, the server alone if they are unknown; none outside of one."""
         host, port = target.server_key
         seed = Address(host if port else "localhost", port)  # without a port it is the path of a socket
         session = self._session(target, None, None)

@@ -127,6 +127,7 @@ class EventCollector:
             self.lost(error.reason)
             raise
         finally:
+            self._note_dropped(stream.take_dropped())
             stream.close()
 
     def fold(self, payloads: list[Any]) -> None:
@@ -156,15 +157,17 @@ class EventCollector:
 
     def opened(self) -> None:
         """Note that the subscription stands; after an interruption, count the gap and forgive the workers."""
+        is_resumed = self._deaf_since is not None
         with self._store.lock:
             self.listening = True
             self._stream_up.value = 1
-            if self._deaf_since is not None:
+            if is_resumed:
                 self._count_gap()
                 self._deaf_since = None
                 self._workers.gap()
-                lost = round(self._clock.monotonic() - self._lost_at, 1)
-                log.info("events.resumed", after_seconds=lost, effect="what was published meanwhile is missed")
+        if is_resumed:
+            seconds = round(self._clock.monotonic() - self._lost_at, 1)
+            log.info("events.resumed", after_seconds=seconds, effect="what was published meanwhile is missed")
 
     def _note_dropped(self, count: int) -> None:
         if count:
@@ -175,13 +178,15 @@ class EventCollector:
     def lost(self, reason: str) -> None:
         """Note that the subscription, or an attempt at one, failed."""
         self._read_until = inf  # nothing more arrives that deferred events could wait for
+        was_listening = self.listening
         with self._store.lock:
             self._stream_up.value = 0
-            if self.listening:
+            if was_listening:
                 self._deaf_since = self._lost_at = self._clock.monotonic()
-                log.warning("events.lost", reason=reason, effect="events are missed until the broker is back")
             self.listening = False
             self._store.scalar(internals.STREAM_RECONNECTS, reason).value += 1
+        if was_listening:
+            log.warning("events.lost", reason=reason, effect="events are missed until the broker is back")
 
     def tick(self) -> None:
         """Do what time brings: find lost workers, release held events, forget the old."""

@@ -30,6 +30,7 @@ class Reloader:
         self._settings = settings
         self._read = read
         self._clock = clock
+        self._latest = settings  # that were read, whether they are in use or not
         self._outcome = (1.0, clock.now())  # as Prometheus does it, the start is the first reading
 
     def reload(self, secure: Callable[[WebConfig], None]) -> None:
@@ -38,7 +39,7 @@ class Reloader:
         ``secure`` applies a web configuration; it raises ConfigError and changes nothing if that is impossible.
         """
         try:
-            read = self._read()
+            read = self._latest = self._read()
             secure(read.web_config)
         except ConfigError as error:
             self._outcome = (0.0, self._outcome[1])
@@ -50,6 +51,10 @@ class Reloader:
         differs = [name for name in differing(self._settings, read) if name not in LIVE]
         if differs:
             log.warning("app.restart_needed", settings=differs, cause="a reload does not change these")
+
+    def secrets(self) -> list[str]:
+        """Return every text that must not be shown, of the settings at the start and of those that were read last."""
+        return [*self._settings.secrets, *self._latest.secrets]
 
     def samples(self) -> list[Sample]:
         """Return whether the last reading succeeded, and when one did."""

@@ -98,9 +98,9 @@ def run(settings: Settings, read: Callable[[], Settings]) -> int:
         if signal.getsignal(number) is signal.SIG_DFL:  # which would end the process
             signal.signal(number, signal.SIG_IGN)
     stream = open_log_stream()
-    logs.configure(settings.log.level, settings.log.format, cast("TextIO", stream), secrets=lambda: settings.secrets)
-    keep_little_memory()
     reloader = Reloader(settings, read, SystemClock())
+    logs.configure(settings.log.level, settings.log.format, cast("TextIO", stream), secrets=reloader.secrets)
+    keep_little_memory()
     service = Service(settings, [lambda: [Sample(internals.LOG_LINES_DROPPED, (), stream.dropped)], reloader.samples])
     hangup = threading.Event()
     wakes = _watch_signals(service.exporter.stop, hangup)

@@ -42,8 +42,8 @@ def decode_master(redis: str, master: dict[str, str]) -> list[Sample]:
 def decode_quorum(redis: str, master: dict[str, str], reply: Reply, refusal: str) -> list[Sample]:
     """Give the sample of SENTINEL CKQUORUM, which says no by an error, ``refusal``."""
     if isinstance(reply, bytes):
-        told = reply[:LONGEST_MESSAGE].decode("utf-8", "replace")
-        return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"][:LONGEST_LABEL], told), 1)]
+        message = reply[:LONGEST_MESSAGE].decode("utf-8", "replace")
+        return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"][:LONGEST_LABEL], message), 1)]
     if refusal.startswith("NOQUORUM"):
         return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"][:LONGEST_LABEL], refusal[:LONGEST_MESSAGE]), 0)]
     return []

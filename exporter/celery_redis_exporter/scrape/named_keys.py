@@ -68,8 +68,8 @@ class NamedKeysRead:
             for other, name, reads in self._plan:
                 if other == db:
                     words = (str(command[0]) for command in reads)
-                    told = dict(zip(words, islice(answers, len(reads)), strict=True))
-                    found += self._samples(db, name, told) if selected else ()
+                    by_word = dict(zip(words, islice(answers, len(reads)), strict=True))
+                    found += self._samples(db, name, by_word) if selected else ()
         return found
 
     @property
@@ -82,20 +82,20 @@ class NamedKeysRead:
         value: list[Command] = [("GETRANGE", name, 0, LONGEST_VALUE)] if self._values and kind == b"string" else []
         return [("TYPE", name), ("MEMORY", "USAGE", name, "SAMPLES", 5), *length, *value]
 
-    def _samples(self, db: int, name: str, told: Mapping[str, Any]) -> Iterator[Sample]:
+    def _samples(self, db: int, name: str, by_word: Mapping[str, Any]) -> Iterator[Sample]:
         labels = (self._redis, f"db{db}", name)
-        kind = told["TYPE"]
+        kind = by_word["TYPE"]
         if not isinstance(kind, bytes):
             return
         self._types[db, name] = kind
-        size = next((told[command] for command in told if command in LENGTHS.values()), None)
+        size = next((by_word[command] for command in by_word if command in LENGTHS.values()), None)
         if kind == b"none":
             yield Sample(rows.KEY_SIZE, labels, 0)
         elif isinstance(size, int):
             yield Sample(rows.KEY_SIZE, labels, size)
-        if isinstance(told["MEMORY"], int):
-            yield Sample(rows.KEY_MEMORY, labels, told["MEMORY"])
-        value = _number(told.get("GETRANGE"))
+        if isinstance(by_word["MEMORY"], int):
+            yield Sample(rows.KEY_MEMORY, labels, by_word["MEMORY"])
+        value = _number(by_word.get("GETRANGE"))
         if value is not None:
             yield Sample(rows.KEY_VALUE, labels, value)
 

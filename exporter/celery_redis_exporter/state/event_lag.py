@@ -1,7 +1,7 @@
 """Event lag: the time from an event's stamp, by its sender's clock, to its folding, by ours.
 
 Takes stamps and both of our clocks, gives observations of ``celery_exporter_event_lag_seconds``. A difference between
-the clocks counts as lag, as it can't be told apart. A step of our clock can: it shows between the wall clock and the
+the clocks counts as lag, as it can't be distinguished. A step of our clock can: it shows between the wall clock and the
 monotonic one. Not thread-safe: see state.
 """
 

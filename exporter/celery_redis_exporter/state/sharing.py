@@ -1,10 +1,10 @@
 """Processes that share one node name, by mistake: workers started with the same ``-n`` on the same host name.
 
-Their events can't be told apart but for worker events, which contain the process id. Together they are shown as one
-worker, whose counts are sums. A restart is no sharing: the process that is replaced is not heard again, but for events
+Only worker events show which process sent them: they contain the process id. Together the processes are shown as one
+worker, whose counts are sums. A restart is no sharing: the process that is replaced sends nothing more, but for events
 that arrive late.
 
-Processes with the same id, as in containers, can't be told apart: their counts of executions alternate, so that they
+Processes with the same id, as in containers, can't be distinguished: their counts of executions alternate, so that they
 fall again and again without a start. Such counts are not shown.
 """
 
@@ -22,7 +22,7 @@ STEADY_BEATS = 10
 
 @dataclass(slots=True)
 class NamedProcess:
-    """One process: when it was heard (monotonic), and its counts."""
+    """One process: when its last event arrived (monotonic), and its counts."""
 
     seen: float
     processed: int

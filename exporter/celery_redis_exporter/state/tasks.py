@@ -26,7 +26,7 @@ from celery_redis_exporter.state.failures import Failures
 from celery_redis_exporter.state.holding import FIRST_EVENTS, Held, Holding
 from celery_redis_exporter.state.matching import Matching
 from celery_redis_exporter.state.names import Names
-from celery_redis_exporter.state.routes import BROADCAST, Routes
+from celery_redis_exporter.state.routes import BROADCAST
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.task import Publication, Run, Task, UncertainEnd, Worker, eta_seconds
 from celery_redis_exporter.state.task_series import TaskSeries
@@ -47,10 +47,8 @@ class Tasks:
     ``now`` (monotonic seconds) is set by the caller for each batch, so that one event needs no clock.
     """
 
-    def __init__(
-        self, store: Store, workers: Workers, names: Names, limits: TaskLimits, routes: Routes | None = None
-    ) -> None:
-        self.routes = routes or workers.routes
+    def __init__(self, store: Store, workers: Workers, names: Names, limits: TaskLimits) -> None:
+        self.routes = workers.routes
         self._destination = self.routes.destination
         self.now = 0.0
         self.naming = limits.naming
@@ -324,6 +322,7 @@ class Tasks:
         self._store.scalar(internals.TASKS_TRACKED).value = len(self.tracked)
 
     def _worker(self, hostname: str) -> Worker:
+        """Return the sender of an event, which lives. The hot folds skip this for a worker seen in the same batch."""
         worker = self._known_workers.get(hostname) or self._workers.meet(hostname)
         worker.seen = self.now
         if worker.presence is not ONLINE:

@@ -32,10 +32,10 @@ class Transport:
 
     def learn(self, reported: Iterable[AppSettings]) -> None:
         """Take over what the workers that are online report; without a report the last one stays in force."""
-        told = list(reported)
-        timeouts = [one.visibility_timeout for one in told if one.visibility_timeout is not None]
-        steps = {step for one in told for step in one.priority_steps or ()}
-        separators = Counter(one.sep for one in told if one.sep is not None)
+        settings = list(reported)
+        timeouts = [one.visibility_timeout for one in settings if one.visibility_timeout is not None]
+        steps = {step for one in settings for step in one.priority_steps or ()}
+        separators = Counter(one.sep for one in settings if one.sep is not None)
         found: dict[str, object] = {}
         if timeouts:
             found["visibility_timeout"] = min(timeouts)

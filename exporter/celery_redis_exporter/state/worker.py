@@ -48,8 +48,8 @@ class Questions:
     ``asked`` is False until it answered all first questions, or was asked them often enough: at ``first`` and, now for
     the ``repeats``th time, at ``due`` (monotonic). ``unanswered`` is how often it was asked since its last answer.
     ``introductions`` are the rounds afterwards that it answered and in which something of its introduction was missing.
-    ``registered`` are its tasks, ``conf`` its settings, None until it told; ``nudged`` is when it was last told to send
-    task events (monotonic). ``active_asked`` is when it was last asked which tasks it executes, because of a doubt
+    ``registered`` are its tasks, ``conf`` its settings, None until it answered; ``nudged`` is when it was last sent
+    enable_events (monotonic). ``active_asked`` is when it was last asked which tasks it executes, because of a doubt
     (monotonic). ``eventless`` is not None where some of its tasks send no events.
     """
 

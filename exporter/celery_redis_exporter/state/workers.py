@@ -56,20 +56,19 @@ class Workers:
     found to share, until someone reports them.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 -- it connects that much
+    def __init__(
         self,
         store: Store,
         clock: Clock,
         limits: WorkerLimits,
         runs: Runs,
         forgotten: Callable[[str], None] = lambda _name: None,
-        routes: Routes | None = None,
     ) -> None:
         self.by_name: dict[str, Worker] = {}
         self.merging = Merging(limits.naming)
         self.runs = runs
         self._forgotten = forgotten
-        self.routes = routes or Routes()
+        self.routes = Routes()
         self.seeding = 0.0
         self.revision = 0
         self.shared: list[str] = []
@@ -285,7 +284,7 @@ class Workers:
         self._series(worker, rows.WORKER_ACTIVE).value = processes.active
 
     def _blur(self, worker: Worker) -> None:
-        """Show no counts of several processes that can't be told apart, and compare nothing."""
+        """Show no counts of several processes that can't be distinguished, and compare nothing."""
         for metric in (rows.WORKER_PROCESSED, rows.WORKER_ACTIVE):
             self.show(worker, metric, None)
         worker.ledger, worker.last_beat = StartsLedger(seen_any=worker.ledger.seen_any), (0.0, 0)

@@ -12,16 +12,17 @@ from contextlib import contextmanager
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PIECE_BYTES = 32 * 1024
-MOST_BYTES = 30 * 1024 * 1024
-"""Of different bodies that are being sent, by default; one larger body is sent alone."""
 GIVE_UP = "celery_redis_exporter.give_up"
 """The key of ``scope`` under which the server leaves what ends a connection at once."""
 
 
 class PieceByPiece:
-    """Sends large bodies of an application in pieces; in one event loop."""
+    """Sends large bodies of an application in pieces; in one event loop.
 
-    def __init__(self, app: ASGIApp, most: int = MOST_BYTES) -> None:
+    Different bodies that are being sent have ``most`` bytes together; one that is larger is sent alone.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
         self._app = app
         self._most = most
         self._bodies: dict[int, tuple[int, list[Callable[[], None]]]] = {}  # by identity: size, what ends its answers

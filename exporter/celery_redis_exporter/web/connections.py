@@ -210,10 +210,10 @@ class TlsConnection(SSLProtocol):
     ) -> None:
         self._limit = limit
         self._below: asyncio.Transport | None = None
-        nobody: Any = None  # to be told of the end of the handshake
+        waiter: Any = None  # for the end of the handshake; none is needed
         seconds: Any = HANDSHAKE_TIMEOUT  # fractions are right, whatever the annotation says
         timeouts = {"ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": seconds}
-        super().__init__(loop, inside(), context, nobody, server_side=True, **timeouts)
+        super().__init__(loop, inside(), context, waiter, server_side=True, **timeouts)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""

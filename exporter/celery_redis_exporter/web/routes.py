@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from celery_redis_exporter.errors import ConfigError, ExporterError
-from celery_redis_exporter.web.bodies import MOST_BYTES, PieceByPiece
+from celery_redis_exporter.web.bodies import PieceByPiece
 from celery_redis_exporter.web.page import content_security_policy
 
 SCRAPE_THREADS = 8
@@ -98,7 +98,7 @@ class Pool:
             del self._waiting[client]
 
 
-def build_app(handlers: Handlers, telemetry_path: str, most_bytes: int = MOST_BYTES) -> ASGIApp:
+def build_app(handlers: Handlers, telemetry_path: str, most_bytes: int) -> ASGIApp:
     """Build the application; raise ConfigError for a path that can't be served.
 
     ``most_bytes`` is what the bodies that are being sent may have together.

@@ -1,5 +1,6 @@
 """From messages to series: folding, losses, gaps."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -119,6 +120,7 @@ class ScriptedStream:
 
     def __init__(self, stop: threading.Event, script: list[list[bytes] | SourceError]) -> None:
         self.script, self.stop, self.is_open = script, stop, False
+        self.dropped = 0
 
     def open(self) -> None:
         """Subscribe."""
@@ -134,8 +136,9 @@ class ScriptedStream:
         return step
 
     def take_dropped(self) -> int:
-        """Return none but at the end."""
-        return 0 if self.script else 2
+        """Return what was dropped since the last call."""
+        dropped, self.dropped = self.dropped, 0
+        return dropped
 
     def close(self) -> None:
         """End the subscription."""
@@ -165,6 +168,17 @@ def test_listening(lab: Lab) -> None:
     assert 2 == lab.value(rows.TASKS_SENT, "wapp.add", "celery")
     assert works.is_set()
     assert not stream.is_open
+
+
+@pytest.mark.parametrize("end", [[], SourceError("closed", "gone")], ids=["stopped", "lost"])
+def test_dropped_messages_are_counted(lab: Lab, end: list[bytes] | SourceError) -> None:
+    """Messages that the stream dropped are counted, also those of the read in which the subscription was lost."""
+    stop = threading.Event()
+    stream = ScriptedStream(stop, [end])
+    stream.dropped = 3
+    with contextlib.suppress(SourceError):
+        lab.collector(stream=stream).run(stop, lambda: None)
+    assert 3 == lab.value(internals.EVENTS_INVALID, "size")
 
 
 def test_a_pause_of_the_process_releases_nothing_that_is_about_to_be_read(lab: Lab) -> None:

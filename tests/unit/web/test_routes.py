@@ -79,7 +79,7 @@ class Answers:
     def open_client(self, telemetry_path: str = "/metrics") -> Client:
         """Give a client of an application with these handlers."""
         handlers = Handlers(self.metrics, self.judge, self.judge, self.home, self.status)
-        return Client(build_app(handlers, telemetry_path))
+        return Client(build_app(handlers, telemetry_path, 0))
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_hanging_pages_do_not_hold_up_health(answers: Answers) -> None:
         return ""
 
     handlers = Handlers(answers.metrics, answers.judge, answers.judge, hang, answers.status)
-    transport = httpx.ASGITransport(build_app(handlers, "/metrics"))
+    transport = httpx.ASGITransport(build_app(handlers, "/metrics", 0))
 
     async def ask() -> int:
         async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:

@@ -88,7 +88,7 @@ _REASONS: Mapping[str, _Reason] = {
         lambda place: (place.command("CONFIG", "GET", "maxclients"),), redis_alone=True,
     ),
     "denied": _Reason(
-        "the server is in protected mode", "it has no password, and lets in nobody from another machine",
+        "the server is in protected mode", "it has no password, and refuses clients on other machines",
         lambda place: (place.command("CONFIG", "GET", "protected-mode"),), redis_alone=True,
     ),
     "address": _Reason(

@@ -1,0 +1,68 @@
+"""Settings that are read again while the process runs."""
+
+from collections.abc import Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from celery_redis_exporter.catalog import internals
+from celery_redis_exporter.daemon import logs
+from celery_redis_exporter.daemon.reload import Reloader
+from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.records.web_config import WebConfig
+from celery_redis_exporter.settings import Settings, load_tree
+from tests.support.fakes import FakeClock
+
+
+def settings(password: str, **tree: object) -> Settings:
+    """Return settings with this password of the broker."""
+    return load_tree({"broker_url": f"redis://:{password}@h/0", **tree})
+
+
+@pytest.fixture
+def levels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the levels that are set."""
+    found: list[str] = []
+    monkeypatch.setattr(logs, "set_level", found.append)
+    return found
+
+
+def test_secrets_of_every_reading_are_hidden(levels: list[str]) -> None:
+    """What was read is masked in the log, also where it is not in use; what is in use stays masked."""
+    readings: Iterator[Settings] = iter([settings("second"), settings("third")])
+    reloader = Reloader(settings("first"), lambda: next(readings), FakeClock())
+    assert {"first"} <= set(reloader.secrets())
+    reloader.reload(lambda _: None)
+    assert {"first", "second"} <= set(reloader.secrets())
+
+    def refuse(_: WebConfig) -> None:
+        raise ConfigError("no")
+
+    reloader.reload(refuse)
+    assert {"first", "third"} <= set(reloader.secrets())
+    assert ["info"] == levels
+
+
+def test_what_a_reload_can_not_change_is_named(levels: list[str]) -> None:
+    """Differences but for the log level are named; settings that can't be read leave the time of the last success."""
+    clock = FakeClock()
+    readings: list[object] = [settings("a", log={"level": "error"}, scrape={"deadline": 1}), ConfigError("wrong")]
+
+    def read() -> Settings:
+        found = readings.pop(0)
+        if isinstance(found, ConfigError):
+            raise found
+        assert isinstance(found, Settings)
+        return found
+
+    reloader = Reloader(settings("a"), read, clock)
+    clock.advance(60)
+    with capture_logs() as lines:
+        reloader.reload(lambda _: None)
+    assert [["scrape.deadline"]] == [line["settings"] for line in lines if line["event"] == "app.restart_needed"]
+    assert ["error"] == levels
+    at = clock.now()
+    clock.advance(60)
+    reloader.reload(lambda _: None)
+    found = {sample.metric: sample.value for sample in reloader.samples()}
+    assert {internals.RELOAD_SUCCESSFUL: 0, internals.RELOAD_SUCCESS_TIME: at} == found
