@@ -45,7 +45,7 @@ EVENTS = counter("celery_exporter_events_total", "Events folded, by type.", (TYP
 EVENTS_INVALID = counter(
     "celery_exporter_events_invalid_total",
     "Messages or events skipped, by reason: envelope, serializer (pickle is never read), body, schema, size (more than "
-    "8 MiB).",
+    "32 MiB).",
     (REASON,),
     EventOrigin(("all",)),
 )

@@ -12,8 +12,9 @@ Timestamp = Annotated[float, Meta(ge=0, le=253_402_300_799)]  # year 9999, where
 Text = Annotated[str, Meta(max_length=512)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Load = Annotated[float, Meta(ge=0, le=1e9)]
-LONGEST_MESSAGE = 8 * 1024 * 1024
-"""Bytes of a message of events that is read; longer ones are dropped, and counted."""
+LONGEST_MESSAGE = 32 * 1024 * 1024
+"""Bytes of a message of events that is read: what Redis keeps for a subscriber by default. Longer ones are dropped, and
+counted. A message contains several events: of tasks that fail with texts of 3 MB a message has 8 MiB for each."""
 MOST_QUEUES = 1000
 """Queues that one worker may name."""
 MOST_PERIODIC = 1000
