@@ -58,6 +58,10 @@ Ended = TypeVar("Ended", TaskFailed, TaskRetried)
 class Stream(Protocol):
     """A subscription to events: sources.event_stream on Redis, sources.kombu_events elsewhere."""
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether the last read returned everything that had arrived when it began."""
+
     def open(self) -> None:
         """Subscribe; raise SourceError."""
 
@@ -112,13 +116,14 @@ class EventCollector:
             stream.open()
             self.opened()
             works()
-            ticked = self._clock.monotonic()
+            ticked = self._read_until = self._clock.monotonic()
             while not stop.is_set():
                 began = self._clock.monotonic()
                 payloads = stream.read()
                 if payloads:
                     self.fold(payloads)
-                self._read_until = began
+                if stream.is_drained:
+                    self._read_until = began
                 self._note_dropped(stream.take_dropped())
                 if self._clock.monotonic() - ticked >= TICK_SECONDS:
                     ticked = self._clock.monotonic()
@@ -196,13 +201,14 @@ class EventCollector:
     def tick_locked(self) -> None:
         """Tick while the caller holds the store's lock.
 
-        Deferred events wait until what arrived meanwhile was read: a busy machine can stop this process for seconds.
+        No more time passes for deferred events, workers and beats than what arrived in it was read: a busy machine can
+        stop this process for seconds, a suspended one for hours.
         """
         now = self._clock.monotonic()
         self._tasks.tick(min(now, self._read_until))
-        self._workers.tick(listening=self.listening)
+        self._workers.tick(listening=self.listening, read_until=self._read_until)
         self._report_shared_names()
-        self._beats.tick(listening=self.listening)
+        self._beats.tick(listening=self.listening, read_until=self._read_until)
         self._consumers.refresh()
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now

@@ -108,6 +108,11 @@ class EventStream:
             self._test(wire)
         return _payloads(frames)
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether the last read returned everything that had arrived when it began."""
+        return self._wire is None or (self._wire.is_drained and not self._early)
+
     def take_dropped(self) -> int:
         """Return how many messages were dropped since the last call, because they are longer than LONGEST_MESSAGE."""
         if self._wire is None or self._wire.dropped == self._dropped:

@@ -41,10 +41,12 @@ class EventQueue:
     """One subscription at a time.
 
     ``backlog`` is the number of messages that wait on the broker, None if unknown; ``transport`` is its name in kombu.
+    ``is_drained`` says whether the last read returned everything that had arrived when it began.
     """
 
     def __init__(self, endpoint: KombuEndpoint, subscription: Subscription, clock: Clock) -> None:
         self.backlog: int | None = None
+        self.is_drained = True
         self.transport = endpoint.driver
         self._endpoint = endpoint
         self._subscription = subscription
@@ -79,7 +81,7 @@ class EventQueue:
         if self._failure is not None:
             raise self._failure
         try:
-            link.drain(POLL_SECONDS, READ_AT_ONCE)
+            self.is_drained = link.drain(POLL_SECONDS, READ_AT_ONCE)
             self._tend(link)
         except SourceError as error:
             if not self._inbox:

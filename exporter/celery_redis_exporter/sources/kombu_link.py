@@ -122,18 +122,22 @@ class Link:
         if self._is_amqp:
             self._socket().settimeout(max(seconds, 0.001))
 
-    def drain(self, timeout: float, at_most: int) -> None:
-        """Call the consumers for what came, or wait for it ``timeout`` seconds at most; raise SourceError."""
+    def drain(self, timeout: float, at_most: int) -> bool:
+        """Call the consumers for what arrived, or wait for it up to ``timeout`` seconds; raise SourceError.
+
+        Return False if more than ``at_most`` messages and other frames had arrived.
+        """
         try:
             for _ in range(at_most):
                 if self._is_amqp and not self._is_readable(timeout):
-                    return
+                    return True
                 self._transport.drain_events(self._native, timeout=FRAME_SECONDS if self._is_amqp else timeout)
                 timeout = 0.0
         except TimeoutError:  # no message, but perhaps a sign of life
-            return
+            return True
         except self.errors as error:
             raise source_error(error) from None
+        return False
 
     def beat(self) -> None:
         """Show that we live, and look whether the server does; raise SourceError. To be called about once a second."""

@@ -173,7 +173,8 @@ class Endpoint:
 class Wire:
     """An open connection; one thread uses it, any thread may close it, after which it is ``closed``.
 
-    ``arrived`` grows whenever bytes arrive, also those that complete no reply yet.
+    ``arrived`` grows whenever bytes arrive, also those that complete no reply yet. ``is_drained`` says whether the last
+    receive took everything that had arrived when it began. With TLS that is known only if nothing had.
 
     The socket never blocks: most of the time a send is taken and replies are there at once, which then is one system
     call instead of three. Only where it is not, somebody waits.
@@ -185,9 +186,11 @@ class Wire:
     def __init__(self, connection: Any, longest: int | None = None) -> None:  # noqa: ANN401 -- redis-py's connection classes share no public type
         self.closed = False
         self.arrived = 0
+        self.is_drained = True
         self._connection = connection
         # The one step behind redis-py's back; tests/integration notices if it moves.
         self._socket = cast("socket.socket", connection._sock)  # noqa: SLF001 -- as said above
+        self._is_encrypted = isinstance(self._socket, ssl.SSLSocket)
         self._socket.settimeout(0)
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(self._socket, select.POLLIN)
@@ -219,6 +222,7 @@ class Wire:
         apart. An error reply is a ``hiredis.ReplyError`` in the list.
         """
         size = self._receive()
+        self.is_drained = size is None or (size < RECEIVE_BYTES and not self._is_encrypted)
         if size is None and timeout > 0:
             readable = _wait(self._readable, timeout)
             size = self._receive()

@@ -7,6 +7,7 @@ while pings may be answered by another thread. Not thread-safe: see state.
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from math import inf
 
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.clock import Clock
@@ -86,9 +87,12 @@ class Beats:
         if event.hostname in self._beats:
             self._forget(event.hostname)
 
-    def tick(self, *, listening: bool) -> None:
-        """Find beats that are silent; while no one listens, the silence is not theirs."""
-        now = self._clock.monotonic()
+    def tick(self, *, listening: bool, read_until: float = inf) -> None:
+        """Find beats that are silent; while no one listens, the silence is not theirs.
+
+        Everything that arrived before ``read_until`` (monotonic) was read.
+        """
+        now = min(self._clock.monotonic(), read_until)
         for name, beat in list(self._beats.items()):
             if beat.interval is None:
                 continue

@@ -153,9 +153,12 @@ class Workers:
             if worker.presence is Presence.ONLINE:
                 worker.seen = now
 
-    def tick(self, *, listening: bool) -> None:
-        """Find the lost and forget the long gone; while nobody listens, nobody is lost."""
-        now = self._clock.monotonic()
+    def tick(self, *, listening: bool, read_until: float = inf) -> None:
+        """Find lost workers and forget those that are gone for long; while no one listens, none is lost.
+
+        Everything that arrived before ``read_until`` (monotonic) was read.
+        """
+        now = min(self._clock.monotonic(), read_until)
         self.listening_since = (self.listening_since or now) if listening else None
         for worker in list(self.by_name.values()):
             for pid in worker.processes.silent(now - self._deadline(worker)) if listening else ():

@@ -14,7 +14,13 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.collectors.events import EventCollector
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.records.events import TaskReceived, TaskSent, TaskStarted
+from celery_redis_exporter.records.events import (
+    BeatHeartbeat,
+    TaskReceived,
+    TaskSent,
+    TaskStarted,
+    WorkerHeartbeat,
+)
 from tests.support.lab import W1, Lab
 
 SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
@@ -121,6 +127,7 @@ class ScriptedStream:
     def __init__(self, stop: threading.Event, script: list[list[bytes] | SourceError]) -> None:
         self.script, self.stop, self.is_open = script, stop, False
         self.dropped = 0
+        self.is_drained = True
 
     def open(self) -> None:
         """Subscribe."""
@@ -146,16 +153,19 @@ class ScriptedStream:
 
 
 class PausedStream(ScriptedStream):
-    """A stream of a process that is stopped for three seconds after each batch; then ``after`` is called."""
+    """A stream of a process that is stopped for ``seconds`` after each batch; then ``after`` is called."""
 
-    def __init__(self, lab: Lab, stop: threading.Event, script: list[list[bytes] | SourceError]) -> None:
+    def __init__(
+        self, lab: Lab, stop: threading.Event, script: list[list[bytes] | SourceError], seconds: float = 3
+    ) -> None:
         super().__init__(stop, script)
         self.lab = lab
+        self.seconds = seconds
         self.after: Callable[[], None] = lambda: None
 
     def take_dropped(self) -> int:
         """Let time pass after a batch."""
-        self.lab.clock.advance(3)
+        self.lab.clock.advance(self.seconds)
         self.after()
         return 0
 
@@ -197,6 +207,30 @@ def test_a_pause_of_the_process_releases_nothing_that_is_about_to_be_read(lab: L
     collector.run(stop, lambda: None)
     assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "q") == lab.value(rows.TASKS_STARTED, "t", "q")
     assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "unknown")
+
+
+def test_a_pause_of_the_process_loses_no_worker_that_is_about_to_be_read(lab: Lab) -> None:
+    """A process that was stopped for minutes loses no worker and no beat while what arrived meanwhile is being read."""
+    stop, stamp = threading.Event(), lab.clock.epoch
+    batches: dict[bytes, list[Any]] = {
+        b"a": [WorkerHeartbeat("a", stamp, 1)],
+        b"b": [WorkerHeartbeat("b", stamp, 2)],
+        b"beat": [BeatHeartbeat("beat", stamp, 5.0)],
+    }
+    stream = PausedStream(lab, stop, [[b"a", b"b", b"beat"], [b"a"], [b"b"], [b"beat"], []], seconds=100)
+    collector = lab.collector(lambda payload: batches[payload], stream)
+    seen = []
+
+    def tick() -> None:
+        stream.is_drained = len(stream.script) <= 2  # until then each read leaves something to be read
+        collector.tick()
+        up = [lab.value(worker_rows.WORKER_UP, name) for name in ("a", "b")]
+        seen.append([*up, lab.value(worker_rows.BEAT_UP, "beat")])
+
+    stream.after = tick
+    collector.run(stop, lambda: None)
+    assert [[1, 1, 1]] * 3 == seen[:3]
+    assert 0 == lab.value(worker_rows.WORKER_UP, "a")
 
 
 def test_loss_while_listening(lab: Lab) -> None:

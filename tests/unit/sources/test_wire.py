@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.sources.wire import Wire
+from celery_redis_exporter.sources.wire import RECEIVE_BYTES, Wire
 
 LARGE = b"x" * 8_000_000
 """More than two sockets hold between them."""
@@ -45,6 +45,17 @@ def test_replies_are_given_as_they_come(ends: Ends) -> None:
     assert [] == ends.wire.receive(0.001)
     ends.other.sendall(b"3\r\n")
     assert [3] == ends.wire.receive(1)
+
+
+def test_it_is_known_whether_more_arrived(ends: Ends) -> None:
+    """A receive that filled the buffer may have left something; one that did not, or had to wait, took everything."""
+    ends.other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * RECEIVE_BYTES)
+    ends.other.sendall(b":1\r\n" * (RECEIVE_BYTES // 4 + 1))
+    seen = []
+    for _ in range(3):
+        size = len(ends.wire.receive(0))
+        seen.append((size, ends.wire.is_drained))
+    assert [(RECEIVE_BYTES // 4, False), (1, True), (0, True)] == seen
 
 
 def test_more_than_the_socket_takes_is_sent_in_parts(ends: Ends) -> None:
