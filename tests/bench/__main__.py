@@ -58,7 +58,8 @@ def main(argv: Sequence[str]) -> None:
     reports = {}
     for name in options.only or BENCHMARKS:
         sys.stderr.write(f"== {name}\n")
-        reports[name] = BENCHMARKS[name](Effort(quick=options.quick))
+        report = reports[name] = BENCHMARKS[name](Effort(quick=options.quick))
+        sys.stderr.write("".join(f"{row.what}: {row.ours}; {row.figure}\n" for row in report.rows))
     sections = render_sections(reports, _redis_version())
     sys.stdout.write("\n".join(f"## {name}\n\n{text}" for name, text in sections.items()))
     if options.write:

@@ -16,8 +16,8 @@ from tests.bench.streams import Shape
 from tests.bench.table import Effort, Report, render_table, spread
 from tests.bench.workbench import check_counts, open_workbench
 
-WIDE = ("--series.max-per-metric", "100000")
-"""Room for 10,000 names: above its bound a name would be counted under __overflow__, which costs nothing."""
+WIDE = ("--series.max-per-metric", "100000", "--series.max-bytes", "1000000000")
+"""Room for 10,000 names: above the bounds a name would be counted under __overflow__, which costs nothing."""
 LINEAR = 1.1
 """The largest exponent that passes for linear, noise included."""
 BYTES = 1000
