@@ -12,6 +12,7 @@ from types import MappingProxyType
 import redis
 
 from tests.bench import (
+    analysis,
     busy_scrapes,
     events,
     growth,
@@ -39,6 +40,7 @@ BENCHMARKS: MappingProxyType[str, Callable[[Effort], Report]] = MappingProxyType
     "busy-scrapes": busy_scrapes.against_goal,
     "round-trips": round_trips.against_goal,
     "starts": starts.against_goal,
+    "analysis": analysis.against_memkeys,
     "idle": idle.against_goal,
     "growth": growth.measure_growth,
     "limit": limit.measure_limit,

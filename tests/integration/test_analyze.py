@@ -98,8 +98,11 @@ def test_it_only_reads(programs: Programs, filled: RedisServer) -> None:
 
 
 def test_text_fits_a_pipe(programs: Programs, filled: RedisServer) -> None:
-    """Without a terminal there is a table without colour, and no progress bar."""
+    """Without a terminal there is a table without colour, and no progress bar, below the time that it will take."""
     text = analyze(programs, filled.url(), "--duty=1").output()
+    first = re.fullmatch(r"db0: ([\d,]+) keys to look at, about \d+ s with --duty=1", text.splitlines()[0])
+    assert first is not None, text
+    assert filled.command("DBSIZE") == int(first[1].replace(",", ""))
     assert "group" in text
     assert "CRITICAL  eviction: maxmemory-policy is allkeys-lru on a broker" in text
     assert "do:  CONFIG SET maxmemory-policy noeviction" in text

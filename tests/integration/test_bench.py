@@ -25,6 +25,7 @@ TITLES = {
     "busy-scrapes": "scrape p99 at",
     "round-trips": "Redis round trips per scrape",
     "starts": "start to first successful scrape",
+    "analysis": "analyze --duty=1",
     "idle": "idle CPU",
     "growth": "exponent of the cost",
     "limit": "Highest rate",

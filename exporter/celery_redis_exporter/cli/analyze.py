@@ -17,7 +17,7 @@ from celery_redis_exporter.analysis.report import describe_report, render_report
 from celery_redis_exporter.analysis.survey import Progress, Survey, SurveyOptions
 from celery_redis_exporter.cli.arguments import Parser
 from celery_redis_exporter.cli.interrupt import stop_on_interrupt
-from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.clock import Clock, SystemClock
 from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.errors import ConfigError, SourceError
 from celery_redis_exporter.settings import RedisTarget, Settings, UsageRequested, load
@@ -37,11 +37,13 @@ leaves most of the server's time to others.
   --groups=30         groups shown of each database
   --largest=10        largest keys shown
   --json              print JSON
-  --no-progress       show no progress bar
+  --no-progress       show neither the expected time nor a progress bar
 
 All settings of the exporter are flags here too, such as --redis.key-space.groups='market:*'; see {PROGRAM[:21]} --help.
 """
 BAR = 30
+FIRST_KEYS = 2000
+"""Keys whose time says how long all will take."""
 NARROWEST, WIDEST = 60, 160
 
 
@@ -57,7 +59,7 @@ def run(argv: list[str]) -> int:
     stop = threading.Event()
     stop_on_interrupt(stop)
     survey = Survey(settings, SystemClock(), _options(flags), stop)
-    progress = _progress(shown=not flags.no_progress and sys.stderr.isatty())
+    progress = _progress(flags, SystemClock())
     reports, failed = list[tuple[ServerFacts, list[Advice]]](), False
     for target in targets:
         try:
@@ -108,18 +110,54 @@ def _options(flags: argparse.Namespace) -> SurveyOptions:
     return SurveyOptions(flags.max_keys, flags.duty, flags.groups, flags.largest, flags.db)
 
 
-def _progress(*, shown: bool) -> Progress:
-    if not shown:
+def _progress(flags: argparse.Namespace, clock: Clock) -> Progress:
+    is_terminal = sys.stderr.isatty()
+    if flags.no_progress or (flags.json and not is_terminal):
         return lambda *_: None
+    expected = _Expectation(flags, clock)
 
     def show(db: int, looked_at: int, total: int) -> None:
-        filled = BAR * looked_at // total if total else BAR
-        end = "\r\033[K" if looked_at >= total else ""
-        line = f"db{db} [{'#' * filled}{'.' * (BAR - filled)}] {looked_at:,} of {total:,} keys"
-        sys.stderr.write(f"\r\033[K{line}{end}")
+        line = expected.line(db, looked_at, total)
+        if line:
+            sys.stderr.write(line + "\n")
+        if is_terminal:
+            filled = BAR * looked_at // total if total else BAR
+            end = "\r\033[K" if looked_at >= total else ""
+            bar = f"db{db} [{'#' * filled}{'.' * (BAR - filled)}] {looked_at:,} of {total:,} keys"
+            sys.stderr.write(f"\r\033[K{bar}{end}")
         sys.stderr.flush()
 
     return show
+
+
+class _Expectation:
+    """The time that looking at a database will take, from that of some of its first keys."""
+
+    def __init__(self, flags: argparse.Namespace, clock: Clock) -> None:
+        self._flags = flags
+        self._clock = clock
+        self._db: int | None = None
+        self._began: tuple[float, int] | None = None
+        """When the first FIRST_KEYS had been looked at, which take longer, and how many these were."""
+        self._is_stated = False
+
+    def line(self, db: int, looked_at: int, total: int) -> str:
+        """Return the line that states it, once per database, empty otherwise. Small databases need none."""
+        if db != self._db:
+            self._db, self._began, self._is_stated = db, None, False
+        if self._is_stated or looked_at < FIRST_KEYS:
+            return ""
+        now = self._clock.monotonic()
+        if self._began is None:
+            self._began = now, looked_at
+        began, before = self._began
+        if looked_at - before < FIRST_KEYS:
+            return ""
+        self._is_stated = True
+        total = min(total, self._flags.max_keys or total)
+        seconds = (now - began) * total / (looked_at - before)
+        faster = "" if self._flags.duty == 1 else "; --duty=1 is the fastest, and keeps the server busy"
+        return f"db{db}: {total:,} keys to look at, about {seconds:.0f} s with --duty={self._flags.duty:g}{faster}"
 
 
 def _count(text: str) -> int:
