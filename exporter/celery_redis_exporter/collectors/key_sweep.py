@@ -16,8 +16,9 @@ A pass is limited in four ways. By default it looks at 20,000 names, measures 1,
   then what is released. One round trip measures at most 100 keys, at most 70 of them of common groups.
 """
 
+import math
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -209,19 +210,24 @@ class _Pass:
         """Choose keys to measure, in the next round trip; ``names`` are those of the last batch by group."""
         groups = self._sweep.groups
         progress = min(self._scanned / max(min(self._budget.names, total), 1), 1.0)
-        wishes = {group: groups.wanted(segment, group) for group in names if not self._sweep.bars(group)}
-        chosen: list[tuple[Segment, str, bytes]] = []
+        wanted = {group: groups.wanted(segment, group) for group in names if not self._sweep.bars(group)}
         # Common groups come first and leave 30 of 100 places, so that many rare groups can't take every place. Small
-        # groups come before large ones.
-        for group in sorted(wishes, key=lambda group: (wishes[group][1], len(names[group]))):
-            wanted, rare = wishes[group]
-            places = (MOST_MEASURED if rare else MOST_COMMON) - len(chosen)
-            left = self._measurements.left(progress, rare=rare)
-            keys = max(min(wanted, len(names[group]), left, places), 0)
-            self._measurements.take(keys, rare=rare)
+        # groups come before large ones. No group gets more than its share of the segment while another one has less.
+        # Where fewer measurements are left than wanted, common groups divide them evenly, and so do rare ones.
+        chosen = Counter[str]()
+        for rare in (False, True):
+            order = sorted((each for each in wanted if wanted[each].is_rare is rare), key=lambda each: len(names[each]))
+            turns = [(each, wanted[each].share) for each in order] + [(each, wanted[each].all) for each in order]
+            for turn, (group, keys) in enumerate(turns):
+                groups_left = len(order) - turn % len(order)
+                left = math.ceil(self._measurements.left(progress, rare=rare) / groups_left)
+                places = (MOST_MEASURED if rare else MOST_COMMON) - chosen.total()
+                more = max(min(min(keys, len(names[group])) - chosen[group], left, places), 0)
+                self._measurements.take(more, rare=rare)
+                chosen[group] += more
+        for group, keys in chosen.items():
             groups.ask(segment, group, keys)
-            chosen += [(segment, group, name) for name in names[group][:keys]]
-        return chosen
+        return [(segment, group, name) for group, keys in chosen.items() for name in names[group][:keys]]
 
     def outcome(self, batch: Batch) -> str:
         """What ends the pass after a batch; empty while nothing does."""

@@ -14,6 +14,7 @@ OVERFLOW. Not thread-safe: see state.
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from celery_redis_exporter.state.key_tallies import (
     FEWEST,
@@ -32,6 +33,17 @@ WIDE = 4
 OUTGROWN = 0.25
 """Share of the keys."""
 NOTHING = KeyTally()
+
+
+class KeyNeed(NamedTuple):
+    """Keys of a group that are worth measuring: the ``share`` of this segment, and in ``all``.
+
+    ``is_rare`` while next to nothing is known of the group.
+    """
+
+    share: int
+    all: int
+    is_rare: bool
 
 
 class Segment:
@@ -105,6 +117,7 @@ class KeyGroups:
         place = min(int(position * SEGMENTS), SEGMENTS - 1)
         if place > self._place:
             self._close_until(place)
+            self.refresh()  # how many keys the next segment needs follows from those that are measured
         return self._open
 
     def complete(self) -> None:
@@ -127,12 +140,13 @@ class KeyGroups:
             admitted.setdefault(label, []).extend(found)
         return admitted
 
-    def wanted(self, segment: Segment, group: str) -> tuple[int, bool]:
-        """Give how many more keys of a group are worth measuring, and whether next to nothing is known of it."""
+    def wanted(self, segment: Segment, group: str) -> KeyNeed:
+        """Return how many more keys of a group are worth measuring."""
         seen = self._seen.get(group)
         target = seen.target if seen is not None else FEWEST
         have = (seen.measured if seen is not None else 0) + self._asked[group]
-        return max(target - have, math.ceil(target / SEGMENTS) - segment.asked[group], 0), have < RARE
+        share = max(math.ceil(target / SEGMENTS) - segment.asked[group], 0)
+        return KeyNeed(share, max(target - have, share), have < RARE)
 
     def ask(self, segment: Segment, group: str, keys: int) -> None:
         """Note that so many keys of a group are going to be measured."""

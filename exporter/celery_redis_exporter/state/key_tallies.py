@@ -51,22 +51,31 @@ class Estimate(NamedTuple):
 class KeyTally:
     """Names of a group, and of those measured their number, mean size, squares of the differences, times to live.
 
-    ``behind`` is the number of names that the mean stands for. ``is_one_key`` if the group is a key by its whole name,
+    ``behind`` is the number of names that the mean stands for, ``uneven`` that number squared by measured key, summed
+    up over what was merged: where some parts were measured more closely than others, all together say less than as many
+    keys measured evenly (``evenly_measured``). ``is_one_key`` if the group is a key by its whole name,
     of which there is one, however few keys were seen.
     """
 
-    __slots__ = ("behind", "is_one_key", "largest", "lasting", "mean", "measured", "names", "squares", "timed")
+    __slots__ = (
+        "behind", "is_one_key", "largest", "lasting", "mean", "measured", "names", "squares", "timed", "uneven",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.is_one_key = False
         self.names = self.behind = self.measured = self.timed = self.lasting = 0
-        self.mean = self.squares = 0.0
+        self.mean = self.squares = self.uneven = 0.0
         self.largest: list[tuple[int, bytes]] = []
 
     @property
     def variance(self) -> float:
         """Of the sizes; of one size alone a cautious guess."""
         return self.squares / (self.measured - 1) if self.measured > 1 else self.mean**2
+
+    @property
+    def evenly_measured(self) -> float:
+        """As many keys, drawn evenly, would say as much about the mean."""
+        return self.behind**2 / self.uneven if self.uneven else self.measured
 
     @property
     def target(self) -> int:
@@ -100,6 +109,8 @@ class KeyTally:
             mine = (self.behind or self.names) if self.measured else 0
             others = other.behind or other.names
             both, step = mine + others, other.mean - self.mean
+            uneven = self.uneven or (mine**2 / self.measured if mine else 0.0)
+            self.uneven = uneven + (other.uneven or others**2 / other.measured)
             spread = self.squares / self.measured * mine if self.measured else 0.0
             spread += other.squares / other.measured * others + step**2 * mine * others / both
             self.mean += step * others / both
@@ -207,7 +218,7 @@ def _error_of_mean(tally: KeyTally, count: float) -> float:
     if not tally.measured or not count:
         return 0.0
     unmeasured = max(1 - tally.measured / count, 0.0)
-    return _student(tally.measured) * math.sqrt(tally.variance / tally.measured * unmeasured)
+    return _student(tally.measured) * math.sqrt(tally.variance / tally.evenly_measured * unmeasured)
 
 
 def _student(measured: int) -> float:

@@ -60,7 +60,7 @@ class Database:
         return {each.group: each for each in self.groups.estimates(len(self.keys))}
 
     def _measure(self, segment: Segment, group: str, names: list[bytes]) -> None:
-        wanted, _ = self.groups.wanted(segment, group)
+        wanted = self.groups.wanted(segment, group).all
         self.groups.ask(segment, group, min(wanted, len(names)))
         for name in names[:wanted]:
             self.groups.measure(segment, KeyReading(group, name, self.keys[name][1], lasts=True))
@@ -149,7 +149,7 @@ def test_what_was_asked_for_counts_once() -> None:
     for _ in range(150):
         groups.measure(segment, KeyReading("a", b"k", 70, lasts=True))
     groups.refresh()
-    assert (FEWEST - 150, False) == groups.wanted(segment, "a")
+    assert (FEWEST - 150, False) == groups.wanted(segment, "a")[1:]
 
 
 def test_an_open_segment_is_bounded() -> None:
@@ -199,9 +199,9 @@ def test_what_is_little_known_is_told() -> None:
     """A group counts as rare until enough of it was asked for."""
     groups = KeyGroups(10)
     segment = groups.enter(0.0)
-    assert (FEWEST, True) == groups.wanted(segment, "a")
+    assert (FEWEST, True) == groups.wanted(segment, "a")[1:]
     groups.ask(segment, "a", RARE)
-    assert (FEWEST - RARE, False) == groups.wanted(segment, "a")
+    assert (FEWEST - RARE, False) == groups.wanted(segment, "a")[1:]
 
 
 def test_groups_are_bounded_and_nothing_is_lost() -> None:

@@ -1,0 +1,1 @@
+"""How well the memory of key groups is estimated, on a simulated server of millions of keys."""
