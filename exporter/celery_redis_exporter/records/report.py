@@ -15,11 +15,14 @@ Bytes = Annotated[float, Meta(description="Bytes.")]
 Error = Annotated[float, Meta(description="Half the width of the 95 % interval, as a ratio to the value.")]
 Ratio = Annotated[float, Meta(description="A share, from 0 to 1.")]
 PerSecond = Annotated[float, Meta(description="Per second.")]
-State = Literal["ok", "warning", "critical"]
+State = Literal["ok", "unknown", "warning", "critical"]
 
 
 class Health(Struct, frozen=True):
-    """How one part is doing, and why it is not well; thresholds are those of the alerts."""
+    """How one part is doing, and why it is not well; thresholds are those of the alerts.
+
+    ``unknown`` where what the verdict needs was not received or could not be read.
+    """
 
     subject: str
     state: State
@@ -37,9 +40,10 @@ class Check(Struct, frozen=True):
 class WorkerStatus(Struct, frozen=True, kw_only=True):
     """A worker, as heartbeats and its answers to inspect tell.
 
-    ``lost`` is one that fell silent without a goodbye. ``load`` are the averages of its machine over 1, 5 and 15
-    minutes, ``memory_bytes`` the largest resident set of its main process so far, ``events_missed`` executions that it
-    counted and that were never heard of. ``failed`` and ``retried`` are executions since the exporter knows the worker.
+    ``lost`` is one that stopped sending heartbeats and reported no stop. ``load`` are the averages of its machine over
+    1, 5 and 15 minutes, ``memory_bytes`` the largest resident set of its main process so far, ``events_missed``
+    executions that it counted and whose events did not arrive. ``failed`` and ``retried`` are executions since the
+    exporter knows the worker.
     """
 
     name: str

@@ -1,11 +1,12 @@
 """The verdict: how the event stream, the servers, workers, queues and tasks are doing.
 
-Takes what was read, gives a state and its reason for each. Thresholds are the alerts'; an alert waits some minutes
-before it fires, and this does not.
+Takes what was read, gives a state and its reason for each: ``unknown`` where nothing was read. Thresholds are the
+alerts'; an alert waits some minutes before it fires, and this does not.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import internals
@@ -26,7 +27,7 @@ from celery_redis_exporter.status.tasks import is_failing
 NAMED = 3
 """Names that a reason has."""
 PATIENCE = 60.0
-"""Seconds after the start within which workers may not have been heard yet."""
+"""Seconds after the start within which heartbeats of workers may not have arrived yet."""
 SENTINEL = "/sentinel/"
 WRITTEN = ("broker", "results")
 """Servers that Celery writes to."""
@@ -61,7 +62,7 @@ class _Verdict:
 
     def __init__(self, subject: str) -> None:
         self._subject = subject
-        self._reasons: dict[State, list[str]] = {"critical": [], "warning": []}
+        self._reasons: dict[State, list[str]] = {"critical": [], "warning": [], "unknown": []}
 
     def add(self, state: State, reason: str, names: Iterable[str] | None = None) -> None:
         """Add a reason; where it is about named things, if there are any."""
@@ -73,11 +74,11 @@ class _Verdict:
             self._reasons[state].append(reason)
 
     def give(self) -> Health:
-        """Give the verdict."""
-        for state, reasons in self._reasons.items():
-            if reasons:
-                return Health(self._subject, state, "; ".join([*self._reasons["critical"], *self._reasons["warning"]]))
-        return Health(self._subject, "ok")
+        """Return the verdict."""
+        found = [state for state, reasons in self._reasons.items() if reasons]
+        if not found:
+            return Health(self._subject, "ok")
+        return Health(self._subject, found[0], "; ".join(chain.from_iterable(self._reasons.values())))
 
 
 def judge(scene: Scene) -> list[Health]:
@@ -88,10 +89,12 @@ def judge(scene: Scene) -> list[Health]:
 
 def _judge_stream(scene: Scene) -> Health:
     verdict, numbers = _Verdict("Event stream"), scene.numbers
-    failed = next((check.detail for check in scene.checks if check.check == "Event stream" and check.state != "ok"), "")
+    failed = _why_no_events(scene)
     if failed:
-        verdict.add("critical", f"no events are heard: {failed}")
+        verdict.add("critical", f"no events are received: {failed}")
     last = numbers.one(internals.LAST_EVENT)
+    if not failed and not last:
+        verdict.add("unknown", "no event was received yet")
     silence = threshold("CeleryEventsSilent", "seconds")
     if not failed and last and scene.now - last > silence and _online(scene):
         verdict.add("critical", f"no event for {scene.now - last:.0f} s although workers are online")
@@ -110,6 +113,8 @@ def _judge_servers(scene: Scene) -> Health:
     verdict.add("critical", "no answer", (_why(server) for server in away if SENTINEL not in server.name))
     verdict.add("warning", "no answer of sentinels", (_why(server) for server in away if SENTINEL in server.name))
     verdict.add("critical", "no answer", _broker_away(scene))
+    if not scene.servers and scene.numbers.one(internals.BROKER_UP) is None:
+        verdict.add("unknown", "no server was read yet")
     replicas = (server.name for server in scene.servers if server.read_only and server.name in WRITTEN)
     verdict.add("critical", "read-only replicas, to which Celery can't write", replicas)
     for state in ("critical", "warning"):
@@ -128,13 +133,17 @@ def _broker_away(scene: Scene) -> list[str]:
 
 def _judge_workers(scene: Scene) -> Health:
     verdict, lost = _Verdict("Workers"), [worker.name for worker in scene.workers if worker.state == "lost"]
-    if not _online(scene):
+    if _why_no_events(scene):
+        verdict.add("unknown", "no events are received")
+    elif not _online(scene):
         early = scene.uptime < PATIENCE and not lost
         # As in the alert: an application that was scaled to zero, and has nothing to do, needs no worker.
         has_work = bool(lost) or any(queue.length or queue.incoming for queue in scene.queues)
-        state: State = "critical" if has_work and not early else "warning"
-        verdict.add(state, "none was heard yet" if not lost else "none is online")
-    verdict.add("warning", "lost without a goodbye", lost)
+        if has_work and not early:
+            verdict.add("critical", "none is online")
+        else:
+            verdict.add("unknown", "no heartbeat was received yet" if early else "none is online, and no message waits")
+    verdict.add("warning", "stopped sending heartbeats", lost)
     silent = (worker.name for worker in scene.workers if worker.sends_events is False)
     verdict.add("warning", "send no task events (-E)", silent)
     allowed = threshold("CeleryWorkerClockSkew", "seconds")
@@ -145,6 +154,8 @@ def _judge_workers(scene: Scene) -> Health:
 
 def _judge_queues(scene: Scene) -> Health:
     verdict, queues, unacked = _Verdict("Queues"), scene.queues, scene.unacked
+    if all(queue.length is None for queue in queues):
+        verdict.add("unknown", "their lengths can't be read" if queues else "no queue is known yet")
     alone = (queue.name for queue in queues if queue.verdict == "critical")
     verdict.add("critical", "messages and no consumer", alone)
     long = (f"{queue.name} {queue.length:,.0f}" for queue in queues if is_long(queue.length, queue.length_threshold))
@@ -158,6 +169,10 @@ def _judge_queues(scene: Scene) -> Health:
 
 def _judge_tasks(scene: Scene) -> Health:
     verdict = _Verdict("Tasks")
+    if _why_no_events(scene):
+        verdict.add("unknown", "no events are received")
+    elif not scene.tasks:
+        verdict.add("unknown", "no event of a task was received yet")
     in_a_row = [(task.name, task.consecutive_failures) for task in scene.tasks if is_failing(task.consecutive_failures)]
     verdict.add("critical", "fail every time", (f"{name} {count:,.0f} times" for name, count in in_a_row))
     words: dict[State, str] = {"critical": "many fail", "warning": "some fail"}
@@ -170,6 +185,11 @@ def _judge_tasks(scene: Scene) -> Health:
         )
         verdict.add(state, what, failing)
     return verdict.give()
+
+
+def _why_no_events(scene: Scene) -> str:
+    """Return why no events are received; empty while the subscription stands."""
+    return next((check.detail for check in scene.checks if check.check == "Event stream" and check.state != "ok"), "")
 
 
 def _online(scene: Scene) -> bool:

@@ -16,7 +16,7 @@ from celery_redis_exporter.web.tables import render_facts, render_servers, rende
 from celery_redis_exporter.web.view import USUAL, View
 
 NAME = "celery-redis-exporter"
-_STATES = {"ok": "OK", "warning": "WARNING", "critical": "CRITICAL"}
+_STATES = {"ok": "OK", "unknown": "UNKNOWN", "warning": "WARNING", "critical": "CRITICAL"}
 _LINKS = (("metrics", "Metrics"), ("./api/v1/status", "JSON"), ("./-/ready", "Ready?"), ("./-/healthy", "Healthy?"))
 
 
@@ -49,7 +49,9 @@ def render_page(report: Report, view: View, telemetry_path: str) -> str:
 
 
 def _title(report: Report) -> str:
-    worst = [health for state in ("critical", "warning") for health in report.health if health.state == state]
+    worst = [
+        health for state in ("critical", "warning", "unknown") for health in report.health if health.state == state
+    ]
     return escape(f"{worst[0].subject} {_STATES[worst[0].state]} - {NAME}" if worst else f"OK - {NAME}")
 
 

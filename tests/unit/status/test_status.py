@@ -190,9 +190,36 @@ def test_key_groups_and_failures(scene: Scene) -> None:
 
 
 def test_all_is_well(scene: Scene) -> None:
-    """With a worker online and nothing waiting, every verdict is good."""
+    """With a worker online, events received and nothing waiting, every verdict is good."""
     scene.worker("a")
+    scene.ended("t", success=1)
+    scene.add(internals.LAST_EVENT, value=scene.clock.now())
+    scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), 0))
     assert ["ok"] * 5 == [health.state for health in scene.report().health]
+
+
+def test_nothing_is_ok_without_knowledge(scene: Scene) -> None:
+    """What nothing was received or read of is unknown, with the reason, not OK; also what was known before."""
+    assert [
+        ("unknown", "no event was received yet"),
+        ("ok", ""),
+        ("unknown", "no heartbeat was received yet"),
+        ("unknown", "no queue is known yet"),
+        ("unknown", "no event of a task was received yet"),
+    ] == [_told(health) for health in scene.report().health]
+    scene.worker("a")
+    scene.ended("t", success=1)
+    scene.add(internals.LAST_EVENT, value=scene.clock.now())
+    scene.add(queues.QUEUE_CONSUMERS, "q")
+    scene.stream = Check("Event stream", "failed", "refused")
+    scene.samples = [Sample(redis_rows.UP, ("broker",), 0)]
+    assert [
+        ("critical", "no events are received: refused"),
+        ("critical", "no answer: broker (unknown)"),
+        ("unknown", "no events are received"),
+        ("unknown", "their lengths can't be read"),
+        ("unknown", "no events are received"),
+    ] == [_told(health) for health in scene.report().health]
 
 
 def test_the_stream(scene: Scene) -> None:
@@ -209,7 +236,7 @@ def test_the_stream(scene: Scene) -> None:
         scene.store.scalar(internals.LAST_EVENT).value = scene.clock.now()
     assert scene.health("Event stream").state == "ok"
     scene.stream = Check("Event stream", "failed", "refused")
-    assert ("critical", "no events are heard: refused") == _told(scene.health("Event stream"))
+    assert ("critical", "no events are received: refused") == _told(scene.health("Event stream"))
 
 
 def test_a_worker_that_leaves_is_no_loss(scene: Scene) -> None:
@@ -220,6 +247,7 @@ def test_a_worker_that_leaves_is_no_loss(scene: Scene) -> None:
     for _ in range(11):
         scene.mark()
     scene.store.discard(worker_rows.WORKER_EVENTS_MISSED, ("b",))
+    scene.add(internals.LAST_EVENT, value=scene.clock.now())
     assert scene.health("Event stream").state == "ok"
 
 
@@ -238,16 +266,18 @@ def test_servers(scene: Scene) -> None:
 
 
 def test_workers(scene: Scene) -> None:
-    """Nobody online is critical where work waits, but not in the first minute; three lost ones are named."""
+    """None online is critical where work waits, but not in the first minute; three lost ones are named."""
     scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), 1))
-    assert ("warning", "none was heard yet") == _told(scene.health("Workers"))
+    assert ("unknown", "no heartbeat was received yet") == _told(scene.health("Workers"))
     scene.clock.advance(61)
-    assert ("critical", "none was heard yet") == _told(scene.health("Workers"))
+    assert ("critical", "none is online") == _told(scene.health("Workers"))
     scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), -1))  # nothing in all: scaled to zero
-    assert "warning" == scene.health("Workers").state
+    assert ("unknown", "none is online, and no message waits") == _told(scene.health("Workers"))
     for name in "abcde":
         scene.worker(name, up=0)
-    assert ("critical", "none is online; lost without a goodbye: a, b, c and 2 more") == _told(scene.health("Workers"))
+    assert ("critical", "none is online; stopped sending heartbeats: a, b, c and 2 more") == _told(
+        scene.health("Workers")
+    )
     scene.worker("f")
     scene.store.scalar(worker_rows.WORKER_TASK_EVENTS, "f").value = 0
     health = scene.health("Workers")
@@ -266,7 +296,7 @@ def test_queues(scene: Scene) -> None:
     scene.worker("a", up=0)  # then that is what is wrong, and said of the workers
     assert "warning" == scene.health("Queues").state
     scene.samples = [*UP, Sample(queues.UNACKED, (), 3), Sample(queues.UNACKED_OVERDUE, (), 1)]
-    assert "1 unacknowledged messages are past the visibility timeout" == scene.health("Queues").reason
+    assert scene.health("Queues").reason.startswith("1 unacknowledged messages are past the visibility timeout")
 
 
 def test_queues_with_thresholds(scene: Scene) -> None:

@@ -16,8 +16,11 @@ from celery_redis_exporter.records.report import Report, ServerStatus, State
 from celery_redis_exporter.status.format import say_bytes, say_count, say_error, say_moment, say_rate, say_share
 from celery_redis_exporter.status.tables import RUNNING, Cell, Column, Order, Table, Tone, arrange
 
-STYLES: dict[Tone, str] = {"": "", "ok": "green", "warning": "yellow", "critical": "bold red", "soft": "dim"}
-MARKS: dict[State, str] = {"ok": "OK", "warning": "WARNING", "critical": "CRITICAL"}
+STYLES: dict[Tone | State, str] = {
+    "": "", "ok": "green", "unknown": "dim", "warning": "yellow", "critical": "bold red", "soft": "dim",
+}  # fmt: skip
+MARKS: dict[State, str] = {"ok": "OK", "unknown": "UNKNOWN", "warning": "WARNING", "critical": "CRITICAL"}
+WORST_FIRST: tuple[State, ...] = ("critical", "warning", "unknown", "ok")
 SERVERS_SHOWN = 3
 BAR = 16
 GAP = 2
@@ -114,7 +117,7 @@ def _health(report: Report, frame: Frame) -> list[Text]:
         line.append("   ")
     reasons = [
         Text(f"  {health.subject}: {plain(health.reason)}", STYLES[health.state])
-        for health in sorted(report.health, key=lambda health: health.state != "critical")
+        for health in sorted(report.health, key=lambda health: WORST_FIRST.index(health.state))
         if health.reason
     ]
     return [line, *reasons[: 2 if frame.height is not None and frame.height < TALL else None]]

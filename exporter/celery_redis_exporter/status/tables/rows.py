@@ -20,7 +20,7 @@ LIMITS = {"maxmemory": "maxmemory", "assumed": "the assumed limit", "system": "t
 
 def _worker_state(worker: WorkerStatus, _: float) -> Cell:
     if worker.state == "lost":
-        return Cell("lost", "critical", hint="fell silent without a goodbye")
+        return Cell("lost", "critical", hint="stopped sending heartbeats, and did not report a stop")
     if worker.sends_events is False:
         return Cell("no events", "warning", hint="executes tasks and sends no task events: start it with -E")
     return Cell("online", "ok")
@@ -80,7 +80,7 @@ def _memory(server: ServerStatus, _: float) -> Cell:
 
 def _tone(state: State) -> Tone:
     """What is well needs no colour."""
-    return "" if state == "ok" else state
+    return "" if state == "ok" else "soft" if state == "unknown" else state
 
 
 WORKERS = Table("workers", "Workers", (
@@ -97,7 +97,8 @@ WORKERS = Table("workers", "Workers", (
     words("pool", "Pool", attrgetter("pool"), 5),
     Column("missed", "Missed", attrgetter("events_missed"), _missed, 5, "executions that were not heard of"),
     words("queues", "Queues", attrgetter("queues"), 3),
-), attrgetter("workers"), lambda row: (row.name, *row.queues), "state", "No worker was heard yet.")  # fmt: skip
+), attrgetter("workers"), lambda row: (row.name, *row.queues), "state",
+    "No worker has sent an event yet. Start workers with -E.")  # fmt: skip
 
 QUEUES = Table("queues", "Queues", (
     name("Queue"),
@@ -108,7 +109,7 @@ QUEUES = Table("queues", "Queues", (
     number("in", "In", "incoming", say_rate, 2, "published"),
     number("out", "Out", "outgoing", say_rate, 2, "begun"),
     words("priorities", "By priority", _priorities, 4),
-), attrgetter("queues"), lambda row: (row.name,), "-length", "No queue was found yet.")  # fmt: skip
+), attrgetter("queues"), lambda row: (row.name,), "-length", "No queue is known yet.")  # fmt: skip
 
 TASKS = Table("tasks", "Tasks", (
     name("Task"),
@@ -123,7 +124,7 @@ TASKS = Table("tasks", "Tasks", (
     number("p95", "p95", "recent.p95_seconds", say_duration, 1, "run time, lately"),
     moment("last", "Last success", "last_success", 2),
     words("queues", "Queues", attrgetter("queues"), 5),
-), _seen_tasks, lambda row: (row.name, *row.queues), "-rate", "No task was seen yet.")  # fmt: skip
+), _seen_tasks, lambda row: (row.name, *row.queues), "-rate", "No event of a task was received yet.")  # fmt: skip
 
 RUNNING = Table("running", "Running now", (
     words("task", "Task", attrgetter("task"), 0),
