@@ -12,7 +12,7 @@ from grafana.generator import theme
 from grafana.generator.sdk import DashboardLink, common, dashboard, prometheus
 
 RUNBOOKS = "alerts/runbooks.md"
-"""What the links to runbooks begin with, as in the alerts; ``render dashboards --runbooks`` replaces it."""
+"""What the links to runbooks begin with, as in the alerts; ``render dashboards --runbook-url`` replaces it."""
 NOTHING = "-"
 """Shown for a time or an age of what did not happen: 0 s would be wrong."""
 DATASOURCE = common.DataSourceRef("prometheus", "${datasource}")

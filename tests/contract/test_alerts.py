@@ -11,7 +11,8 @@ import promql_parser as promql
 import pytest
 
 from celery_redis_exporter.alerts import GROUPS, Alert
-from celery_redis_exporter.alerts.files import RUNBOOKS, RenderOptions, build_groups, files, select
+from celery_redis_exporter.alerts.files import RenderOptions, build_groups, files, select
+from celery_redis_exporter.alerts.links import RUNBOOKS
 from celery_redis_exporter.alerts.rule import Parametrised, fill
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from celery_redis_exporter.catalog import CATALOG, Kind

@@ -8,6 +8,7 @@ import yaml
 
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.alerts.files import Change, RenderOptions, render_rules
+from celery_redis_exporter.alerts.grafana import render_grafana
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT
@@ -100,6 +101,52 @@ def test_a_selector_leaves_others_alone(tmp_path: Path) -> None:
     }
     labels = {"severity": "warning", "job": "celery", "queue": "a"}
     judge(tmp_path, rules, series, [("CeleryQueueLong", "20m", [labels])])
+
+
+def test_a_link_selects_what_the_labels_name(tmp_path: Path) -> None:
+    """Both lines of Prometheus fill the variables of a dashboard's link, and escape values."""
+    rules = render_rules(GROUPS, RenderOptions(dashboard_url="https://g.example/d", runbook_url="https://w.example/r"))
+    (tmp_path / "rules.yml").write_text(rules, encoding="utf-8")
+    expected = {
+        "exp_labels": {"severity": "warning", "job": "celery", "queue": "a b&c"},
+        "exp_annotations": {
+            "summary": "Many messages wait in a queue.",
+            "description": "60 messages wait in a b&c.",
+            "runbook_url": "https://w.example/r#celeryqueuelong",
+            "dashboard_url": "https://g.example/d/celery-queues?from=now-3h&var-job=celery&var-queue=a+b%26c",
+        },
+    }
+    case = {"alertname": "CeleryQueueLong", "eval_time": "20m", "exp_alerts": [expected]}
+    series = [{"series": 'celery_queue_length{job="celery", queue="a b&c"}', "values": "60x30"}]
+    tests = [{"interval": "1m", "input_series": series, "alert_rule_test": [case]}]
+    document = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    for major in MAJORS:
+        said(promtool(major), "test", "rules", tmp_path / "test.yml")
+
+
+def test_grafanas_rules_fire_without_recordings(tmp_path: Path) -> None:
+    """The expressions of Grafana's form, which no recording rule serves, fire on the same series."""
+    document = yaml_text.parse(render_grafana(GROUPS, RenderOptions(), "prometheus", "Celery"))
+    names = ("RedisMemoryHigh", "CeleryFailureRateCritical")
+    rules = [
+        {"alert": rule["title"], "expr": rule["data"][0]["model"]["expr"], "labels": rule["labels"]}
+        for group in document["groups"]
+        for rule in group["rules"]
+        if rule["title"] in names
+    ]
+    redis = 'job="celery", redis="broker"'
+    series = {
+        f"redis_memory_used_bytes{{{redis}}}": "80x30",
+        f"redis_memory_max_bytes{{{redis}}}": "100x30",
+        f'celery_tasks_total{{{WHERE}, state="success"}}': "0+10x30",
+        f'celery_tasks_total{{{WHERE}, state="failure"}}': "0+10x30",
+    }
+    checks: list[Check] = [
+        ("RedisMemoryHigh", "20m", [{"severity": "warning", "job": "celery", "redis": "broker"}]),
+        ("CeleryFailureRateCritical", "20m", [{"severity": "critical", "job": "celery", "namespace": "shop"}]),
+    ]
+    judge(tmp_path, yaml.safe_dump({"groups": [{"name": "grafana", "rules": rules}]}), series, checks)
 
 
 def test_an_objective_burns(tmp_path: Path) -> None:

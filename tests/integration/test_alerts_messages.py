@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,10 +37,10 @@ class Post(NamedTuple):
     alertmanager: AlertmanagerServer
     inbox: Inbox
 
-    def send(self, name: str, severity: str, **more: str) -> None:
+    def send(self, name: str, severity: str, links: Mapping[str, str] = LINKS, **more: str) -> None:
         """Hand an alert over."""
         labels = {"alertname": name, "severity": severity, "job": "celery", "namespace": "shop", **more}
-        annotations = {"summary": SUMMARY, "description": DESCRIPTION, **LINKS}
+        annotations = {"summary": SUMMARY, "description": DESCRIPTION, **links}
         self.alertmanager.send([{"labels": labels, "annotations": annotations}])
 
     def first(self, path: str) -> dict[str, Any]:
@@ -99,6 +99,36 @@ def test_messages_are_readable(post: Post) -> None:
     assert "firing" == post.first("/dead-man")["status"]
 
 
+def test_links_that_lead_nowhere_are_left_out(post: Post) -> None:
+    """The rules of this repository have relative links, which no message contains."""
+    relative = {"runbook_url": "alerts/runbooks.md#celeryworkerdown", "dashboard_url": "/d/celery-workers"}
+    for severity in ("warning", "critical", "info"):
+        post.send("CeleryWorkerDown", severity, relative, worker=severity)
+    assert f"• {DESCRIPTION}" == post.first("/slack")["attachments"][0]["text"].strip()
+    assert f"- {DESCRIPTION}" == post.first("/discord")["embeds"][0]["description"].strip()
+    assert post.first("/botREPLACE/sendMessage")["text"].strip().endswith(f"• {DESCRIPTION.replace('&', '&amp;')}")
+
+
+def test_several_alerts_link_the_dashboard_of_all(post: Post) -> None:
+    """A message about several queues links their dashboard without choosing one, within its job."""
+    base = "https://grafana.example/d/celery-queues?from=now-3h&var-job=celery"
+    post.alertmanager.send([
+        {
+            "labels": {"alertname": "CeleryQueueLong", "severity": "warning", "job": "celery", "queue": queue},
+            "annotations": LINKS | {"description": queue, "dashboard_url": f"{base}&var-queue={queue}"},
+        }
+        for queue in ("mail", "video")
+    ])  # fmt: skip
+    text = eventually(
+        lambda: [
+            message.body["attachments"][0]["text"]
+            for message in post.inbox.messages("/slack")
+            if "video" in message.body["attachments"][0]["text"] and "mail" in message.body["attachments"][0]["text"]
+        ]
+    )[0]
+    assert text.endswith(f"<{LINKS['runbook_url']}|Runbook>  <{base}|Dashboard>")
+
+
 def test_what_follows_is_not_said(post: Post) -> None:
     """With the broker down only that is said; what follows from it is suppressed, what does not is sent."""
     post.send("RedisDown", "critical", redis="broker")
@@ -116,7 +146,7 @@ def test_mail_is_readable(tmp_path: Path) -> None:
     """The e-mail's page names what fires and what is over, with its markup escaped."""
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC).isoformat()
     alerts = [
-        {"status": status, "startsAt": now, "annotations": {"description": text}, "labels": {}}
+        {"status": status, "startsAt": now, "annotations": {"description": text, **LINKS}, "labels": {}}
         for status, text in (("firing", "a < b"), ("resolved", "c"))
     ]
     data: dict[str, Any] = {

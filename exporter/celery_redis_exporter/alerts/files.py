@@ -6,7 +6,7 @@ ConfigError for an alert or a parameter that does not exist, with the nearest th
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,15 +15,16 @@ from typing import Any
 import yaml
 
 from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts.links import DASHBOARDS, RUNBOOKS, dashboard_link, runbook_link
 from celery_redis_exporter.alerts.rule import GROUP_BY, Alert, RuleGroup, fill
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.errors import ConfigError
 
 TARGET = Path(__file__).parents[3] / "alerts"
-RUNBOOKS = "alerts/runbooks.md"
 SUFFIXES = ("_bucket", "_count", "_sum")
 GUARDED = {"celery_queue_length": "queue", "celery_worker_up": "worker", "celery_worker_tasks_active": "worker"}
 """Names that celery-exporter uses as well, and the label that only ours have; ``redis_*`` are redis_exporter's too."""
+MANY = 10
 FOREIGN = ("up", "process_start_time_seconds")
 """Metrics that are no rows of the catalogue."""
 
@@ -51,8 +52,8 @@ class RenderOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, Change] = field(default_factory=dict)
     disabled: frozenset[str] = frozenset()
-    runbooks: str = RUNBOOKS
-    dashboards: str = "/d"
+    runbook_url: str = RUNBOOKS
+    dashboard_url: str = DASHBOARDS
     group_by: Sequence[str] = GROUP_BY
 
 
@@ -115,9 +116,11 @@ def select(expr: str, selector: str) -> str:
 
 
 def _change(alert: Alert, change: Change) -> Alert:
-    for name in change.parameters:
+    for name, value in change.parameters.items():
         if name not in alert.parameters:
             raise ConfigError(f"{alert.name} has no parameter {name}{_nearest(name, alert.parameters)}")
+        if name == "ratio" and alert.parameters[name] <= 1 < value:
+            raise ConfigError(f"{alert.name}.{name}={value:g}: is a share, 1 at most: 0.8 is 80 %")
     return replace(
         alert,
         wait=alert.wait if change.wait is None else change.wait,
@@ -140,8 +143,8 @@ def _build_alert(alert: Alert, options: RenderOptions) -> dict[str, Any]:
     rule["annotations"] = {
         "summary": alert.summary,
         "description": fill(alert.description, alert.parameters),
-        "runbook_url": f"{options.runbooks}#{alert.name.lower()}",
-        "dashboard_url": f"{options.dashboards}/{alert.panel}",
+        "runbook_url": runbook_link(alert, options.runbook_url),
+        "dashboard_url": dashboard_link(alert, options.dashboard_url, options.group_by),
     }
     return rule
 
@@ -177,9 +180,11 @@ _GUARDED_SELECTORS = re.compile(r"(?<![\w:])((?:redis|celery)_\w+)(?![\w:])(?:\{
 _SELECTORS = re.compile(rf"(?<![\w:])({'|'.join(_sample_names())})(?![\w:])(\{{)?")
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def _nearest(name: str, known: Collection[str]) -> str:
     close = get_close_matches(name, list(known), 3)
-    return f"; did you mean {', '.join(close)}?" if close else f"; there are {', '.join(known)}"
+    if close:
+        return f"; did you mean {', '.join(close)}?"
+    return f"; there are {', '.join(known)}" if len(known) < MANY else "; render alerts --list prints all"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -1,10 +1,13 @@
 """Rules in, Grafana's own alert rules out, in its file provisioning format.
 
 Grafana compares a number with a threshold, where Prometheus asks whether there is a series at all: an expression in
-between turns every series that is there, also one with the value 0, into 1.
+between turns every series that is there, also one with the value 0, into 1. What Prometheus records is written out in
+the expressions, because Grafana records only where that is switched on and has a place to write to.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from celery_redis_exporter.alerts.files import RenderOptions, build_groups, dump
@@ -15,42 +18,48 @@ EXPRESSIONS = "__expr__"
 RANGE_SECONDS = 600
 INTERVAL = "1m"
 UID_LENGTH = 40
+HASH_LENGTH = 8
+RECORDED = re.compile(r"(?<![\w:])(?:celery|redis):[\w:]+")
 
 
 def render_grafana(groups: Sequence[RuleGroup], options: RenderOptions, datasource: str, folder: str) -> str:
     """Render a provisioning file; ``datasource`` is the uid of the Prometheus that has the metrics."""
+    built = build_groups(groups, options)
+    recorded = {rule["record"]: rule["expr"] for group in built for rule in group["rules"] if "record" in rule}
     return dump({
         "apiVersion": 1,
         "groups": [
             {
                 "orgId": 1,
                 "name": group["name"],
-                "folder": folder,
+                "folder": _literal(folder),
                 "interval": INTERVAL,
                 "rules": [
-                    _rule(f"{group['name']}-{number}", rule, datasource)
-                    for number, rule in enumerate(group["rules"])
+                    _rule(rule | {"expr": inline(rule["expr"], recorded)}, datasource)
+                    for rule in group["rules"]
+                    if "alert" in rule
                 ],
             }
-            for group in build_groups(groups, options)
+            for group in built
+            if any("alert" in rule for rule in group["rules"])
         ],
     })  # fmt: skip
 
 
-def _rule(identity: str, rule: dict[str, Any], datasource: str) -> dict[str, Any]:
+def inline(expr: str, recorded: Mapping[str, str]) -> str:
+    """Write out the recorded rules in an expression, and those in their expressions."""
+    return RECORDED.sub(
+        lambda found: f"({inline(recorded[found[0]], recorded)})" if found[0] in recorded else found[0], expr
+    )
+
+
+def _rule(rule: dict[str, Any], datasource: str) -> dict[str, Any]:
     query = {
         "refId": "query",
         "relativeTimeRange": {"from": RANGE_SECONDS, "to": 0},
         "datasourceUid": datasource,
         "model": {"refId": "query", "expr": rule["expr"], "instant": True, "range": False},
     }
-    if "record" in rule:
-        return {
-            "uid": identity[:UID_LENGTH],
-            "title": rule["record"],
-            "record": {"metric": rule["record"], "from": "query"},
-            "data": [query],
-        }
     there = "is_number($query) || is_nan($query) || is_inf($query)"
     found = {"type": "math", "refId": "there", "expression": there}
     above = {
@@ -59,20 +68,45 @@ def _rule(identity: str, rule: dict[str, Any], datasource: str) -> dict[str, Any
         "expression": "there",
         "conditions": [{"evaluator": {"type": "gt", "params": [0]}}],
     }
+    title = _title(rule)
     built = {
-        "uid": identity[:UID_LENGTH],
-        "title": rule["alert"] if identity.rpartition("-")[0] != "celery-slo" else f"{rule['alert']} {identity}",
+        "uid": _uid(rule["alert"], title),
+        "title": _literal(title),
         "condition": "above",
         "data": [query, _expression(found), _expression(above)],
         "noDataState": "OK",
         "execErrState": "Error",
         "for": rule.get("for", "0s"),
-        "labels": rule["labels"],
-        "annotations": rule["annotations"],
+        "labels": {name: _literal(value) for name, value in rule["labels"].items()},
+        "annotations": {name: _with_values(text) for name, text in rule["annotations"].items()},
     }
     if "keep_firing_for" in rule:
-        built["keep_firing_for"] = rule["keep_firing_for"]
+        built["keepFiringFor"] = rule["keep_firing_for"]
     return built
+
+
+def _title(rule: Mapping[str, Any]) -> str:
+    """Return the alert's name, with task and window where several rules have that name."""
+    labels = rule["labels"]
+    return " ".join([rule["alert"], *(labels[name] for name in ("task", "window") if name in labels)])
+
+
+def _uid(name: str, title: str) -> str:
+    """Return what stays the same whatever else is rendered: the name, with a hash where the title says more."""
+    if title == name:
+        return name[:UID_LENGTH]
+    digest = sha256(title.encode()).hexdigest()[:HASH_LENGTH]
+    return f"{name[: UID_LENGTH - HASH_LENGTH - 1]}-{digest}"
+
+
+def _literal(text: str) -> str:
+    """Escape what Grafana would take for a variable of its environment."""
+    return text.replace("$", "$$")
+
+
+def _with_values(text: str) -> str:
+    """Read the value of the query: ``$value`` is a text about all expressions, in Grafana before 12 at least."""
+    return re.sub(r"\$value\b", "$values.query.Value", text)
 
 
 def _expression(model: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,8 @@ Takes nothing, gives records. An expression and a description hold ``@{name}`` w
 ``@{by}`` for the labels that tell applications apart.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from string import Template
 from types import MappingProxyType
@@ -80,3 +81,20 @@ def fill(text: str, parameters: Mapping[str, float], group_by: Sequence[str] = G
         by=", ".join(group_by),
         target=", ".join(label for label in group_by if label not in OF_SERIES),
     )
+
+
+def grouping_labels(expr: str) -> set[str]:
+    """Return the labels by which an expression groups or matches, without those that tell applications apart."""
+    lists = re.findall(r"\b(?:by|on|group_left) \(([^)]*)\)", expr)
+    return {name.strip() for names in lists for name in names.split(",") if name.strip() and "@" not in name}
+
+
+def labels_of(groups: Iterable[RuleGroup]) -> set[str]:
+    """Return the labels that alerts of these groups have or are made of, without those that tell applications apart."""
+    found = {"alertname", "severity", "instance"}
+    for group in groups:
+        for recording in group.recordings:
+            found |= grouping_labels(recording.expr)
+        for alert in group.alerts:
+            found |= grouping_labels(alert.expr) | set(alert.labels)
+    return found

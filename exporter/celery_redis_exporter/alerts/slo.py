@@ -4,6 +4,7 @@ Takes objectives, gives a group of rules. Burn rates are those of Google's SRE w
 allowed the budget of 30 days is spent, over a long window, and over a short one so that the alert ends with the cause.
 """
 
+import re
 from dataclasses import dataclass
 
 from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup
@@ -18,6 +19,8 @@ BURNS = (
 )
 """Burn rate, long window, short window, severity, for."""
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d")
+MAX_TASK = 128
+"""Its name is part of a title in Grafana, which takes 189 characters."""
 BY_TASK = f"{BY}, task"
 
 
@@ -30,6 +33,8 @@ class Objective:
     within: float | None = None
 
     def __post_init__(self) -> None:
+        if "{{" in self.task or len(self.task) > MAX_TASK:
+            raise ConfigError(f"{self.task}: is no name of a task: at most {MAX_TASK} characters, without {{{{")
         if not 0 < self.share < 1:
             raise ConfigError(f"{self.task}: an objective is a share between 0 and 100 %, as in 99.5")
         if self.within is not None and self.within not in DURATION_BUCKETS:
@@ -43,10 +48,17 @@ class Objective:
 
 
 def build_group(objectives: tuple[Objective, ...]) -> RuleGroup:
-    """Give the rules of all objectives; none, for none."""
+    """Return the rules of all objectives; raise ConfigError for two that would be recorded under one name."""
     recordings: list[Recording] = []
     alerts: list[Alert] = []
+    named: dict[str, Objective] = {}
     for objective in objectives:
+        other = named.setdefault(_name(objective), objective)
+        if other is not objective:
+            raise ConfigError(
+                f"{objective.task}: its objective and that of {other.task} are both recorded as"
+                f" celery:{_name(objective)}; leave one out"
+            )
         recordings += _recordings(objective)
         alerts += _alerts(objective)
     return RuleGroup("celery-slo", tuple(recordings), tuple(alerts))
@@ -78,8 +90,7 @@ def _alerts(objective: Objective) -> list[Alert]:
 
 
 def _name(objective: Objective) -> str:
-    safe = "".join(letter if letter.isalnum() else "_" for letter in objective.task)
-    return f"slo_{objective.kind}_{safe}"
+    return f"slo_{objective.kind}_{re.sub('[^a-zA-Z0-9]', '_', objective.task)}"
 
 
 def _ratio(objective: Objective, window: str) -> str:

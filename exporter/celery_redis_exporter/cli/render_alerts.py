@@ -1,28 +1,30 @@
 """``render alerts``: write the alert rules as an installation wants them.
 
 Takes flags, or a YAML file of the same, writes to standard output. Reads no server. Raises ConfigError, in one line,
-for an alert, a parameter or a key that does not exist, with the nearest that does.
+for an alert, a parameter or a key that does not exist, with the nearest that does, and for every value that the
+programs which load the rules would refuse.
 """
 
 import argparse
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts import GROUPS, RuleGroup
 from celery_redis_exporter.alerts.files import Change, RenderOptions, render_prometheus_rule, render_rules
 from celery_redis_exporter.alerts.grafana import render_grafana
-from celery_redis_exporter.alerts.rule import GROUP_BY, OF_SERIES
+from celery_redis_exporter.alerts.listing import render_list
+from celery_redis_exporter.alerts.rule import GROUP_BY, OF_SERIES, labels_of
 from celery_redis_exporter.alerts.slo import Objective, build_group
+from celery_redis_exporter.cli import render_values as values
 from celery_redis_exporter.cli.arguments import Parser
 from celery_redis_exporter.errors import ConfigError
 
 HELP = """\
 usage: celery-redis-exporter render alerts [flags]
 
-Print the alert rules; every flag but --format, --name, --datasource and --folder can stand in the file of --config.
+Print the alert rules; all flags but --list, --format, --name, --datasource and --folder can stand in a file (--config).
 
   --format=rules|prometheusrule|grafana   a rules file (the default), the Prometheus operator's PrometheusRule, or
                                           Grafana-managed rules for its provisioning
@@ -37,16 +39,16 @@ Print the alert rules; every flag but --format, --name, --datasource and --folde
   --slo=proj.pay=95,30s                   95 % start within 30 s (a bucket of celery_task_wait_seconds)
   --group-by=env,job                      labels that tell applications apart; cluster,namespace,job,application
                                           without it
-  --runbooks=URL, --dashboards=URL        what the links begin with
+  --runbook-url=URL                       the page with the runbooks, https://...
+  --dashboard-url=URL                     what dashboards are behind, as in https://grafana.example/d; links carry the
+                                          labels of the alert as the dashboard's variables
   --name=NAME                             the PrometheusRule's name
   --datasource=UID, --folder=NAME         Grafana's data source and folder
-  --config=FILE                           YAML with selector, group_by, labels, alerts, disable, slo, runbooks,
-                                          dashboards
+  --list                                  print alerts, severities and parameters, and render nothing
+  --config=FILE                           YAML with selector, group_by, labels, alerts, disable, slo, runbook_url,
+                                          dashboard_url
 """
-DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+|0")
-LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-SEVERITIES = ("critical", "warning", "info", "none")
-KEYS = ("selector", "group_by", "labels", "alerts", "disable", "slo", "runbooks", "dashboards")
+KEYS = ("selector", "group_by", "labels", "alerts", "disable", "slo", "runbook_url", "dashboard_url")
 ALERT_KEYS = ("for", "keep_firing_for", "severity", "parameters")
 
 
@@ -56,11 +58,15 @@ def run(argv: list[str]) -> int:
         sys.stdout.write(HELP)
         return 0
     flags = _parse(argv)
-    tree = _read_config(flags.config) if flags.config else {}
-    objectives = tuple(_objective(text) for text in [*tree.get("slo", ()), *flags.slo])
+    tree = _merge(_read_config(flags.config) if flags.config else {}, flags)
+    objectives = tuple(_objective(item) for item in tree["slo"])
     groups = (*GROUPS, build_group(objectives)) if objectives else GROUPS
-    options = _options(flags, tree)
-    if flags.format == "grafana":
+    options = _options(tree, groups)
+    for flag, check in (("name", values.object_name), ("datasource", values.uid), ("folder", values.title)):
+        check(f"--{flag}", getattr(flags, flag))
+    if flags.list:
+        text = render_list(groups, options)
+    elif flags.format == "grafana":
         text = render_grafana(groups, options, flags.datasource, flags.folder)
     elif flags.format == "prometheusrule":
         text = render_prometheus_rule(groups, options, flags.name)
@@ -76,36 +82,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--name", default="celery-redis-exporter")
     parser.add_argument("--datasource", default="prometheus")
     parser.add_argument("--folder", default="Celery")
-    for flag in ("--config", "--selector", "--group-by", "--runbooks", "--dashboards"):
+    parser.add_argument("--list", action="store_true")
+    for flag in ("--config", "--selector", "--group-by", "--runbook-url", "--dashboard-url"):
         parser.add_argument(flag)
     for flag in ("--label", "--set", "--for", "--keep", "--severity", "--disable", "--slo"):
         parser.add_argument(flag, action="append", default=[])
     return parser.parse_all(argv)
-
-
-def _options(flags: argparse.Namespace, tree: Mapping[str, Any]) -> RenderOptions:
-    changes = {name: _change(name, values) for name, values in tree.get("alerts", {}).items()}
-    for text in flags.set:
-        target, value = _pair("--set", text)
-        name, dot, parameter = target.partition(".")
-        if not dot:
-            raise ConfigError(f"--set {text}: must be ALERT.PARAMETER=NUMBER")
-        known = changes.get(name, Change())
-        changes[name] = replace(known, parameters={**known.parameters, parameter: _number(f"--set {text}", value)})
-    for flag, key in (("for", "wait"), ("keep", "keep"), ("severity", "severity")):
-        for text in getattr(flags, flag):
-            name, value = _pair(f"--{flag}", text)
-            check = _severity if flag == "severity" else _duration
-            changed: Any = {key: check(f"--{flag} {text}", value)}
-            changes[name] = replace(changes.get(name, Change()), **changed)
-    given = {key: getattr(flags, key) or tree.get(key) for key in ("selector", "runbooks", "dashboards")}
-    return RenderOptions(
-        labels={**tree.get("labels", {}), **dict(_pair("--label", text) for text in flags.label)},
-        changes=changes,
-        group_by=_group_by(tree.get("group_by") if flags.group_by is None else flags.group_by.split(",")),
-        disabled=frozenset([*tree.get("disable", ()), *flags.disable]),
-        **{key: value.rstrip("/") for key, value in given.items() if value},
-    )
 
 
 def _read_config(name: str) -> dict[str, Any]:
@@ -120,70 +102,101 @@ def _read_config(name: str) -> dict[str, Any]:
     for key in ("group_by", "disable", "slo"):
         if not isinstance(tree.get(key, []), list):
             raise ConfigError(f"--config {name}: {key} must be a list")
-    tree["labels"] = {str(label): str(value) for label, value in tree.get("labels", {}).items()}
-    return tree
+    return dict(tree)
 
 
-def _change(name: str, values: Any) -> Change:  # noqa: ANN401 -- YAML is anything
-    if not isinstance(values, dict) or set(values) - set(ALERT_KEYS):
-        raise ConfigError(f"alerts.{name}: must be a mapping with any of {', '.join(ALERT_KEYS)}")
-    parameters = values.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise ConfigError(f"alerts.{name}.parameters: must be a mapping of numbers")
-    checked = {key: _number(f"alerts.{name}.parameters.{key}", value) for key, value in parameters.items()}
-    wait, keep, severity = (values.get(key) for key in ("for", "keep_firing_for", "severity"))
-    return Change(
-        None if wait is None else _duration(f"alerts.{name}.for", str(wait)),
-        None if keep is None else _duration(f"alerts.{name}.keep_firing_for", str(keep)),
-        None if severity is None else _severity(f"alerts.{name}.severity", str(severity)),
-        checked,
+def _merge(tree: Mapping[str, Any], flags: argparse.Namespace) -> dict[str, Any]:
+    """Return what the file and the flags set, each under its key; flags count for more."""
+    merged = dict(tree)
+    for key in ("selector", "runbook_url", "dashboard_url"):
+        merged[key] = tree.get(key) if getattr(flags, key) is None else getattr(flags, key)
+    if flags.group_by is not None:
+        merged["group_by"] = flags.group_by.split(",")
+    merged["labels"] = {**tree.get("labels", {}), **dict(_pair("--label", item) for item in flags.label)}
+    for key in ("disable", "slo"):
+        merged[key] = [*tree.get(key, ()), *getattr(flags, key)]
+    merged["alerts"] = _changes(tree.get("alerts", {}), flags)
+    return merged
+
+
+def _changes(tree: Mapping[object, Any], flags: argparse.Namespace) -> dict[str, Change]:
+    changes = {str(name): _change(f"alerts.{name}", changed) for name, changed in tree.items()}
+    for item in flags.set:
+        target, value = _pair("--set", item)
+        name, dot, parameter = target.partition(".")
+        if not dot:
+            raise ConfigError(f"--set {item}: must be ALERT.PARAMETER=NUMBER")
+        known = changes.get(name, Change())
+        changes[name] = replace(
+            known, parameters={**known.parameters, parameter: values.number(f"--set {item}", value)}
+        )
+    for flag, key, check in (
+        ("for", "wait", values.duration), ("keep", "keep", values.duration), ("severity", "severity", values.severity),
+    ):  # fmt: skip
+        for item in getattr(flags, flag):
+            name, value = _pair(f"--{flag}", item)
+            changed: Any = {key: check(f"--{flag} {item}", value)}
+            changes[name] = replace(changes.get(name, Change()), **changed)
+    return changes
+
+
+def _options(tree: Mapping[str, Any], groups: Sequence[RuleGroup]) -> RenderOptions:
+    grouped = GROUP_BY if tree.get("group_by") is None else _group_by(tree["group_by"])
+    taken = {*labels_of(groups), *grouped}
+    labels = {
+        str(name): values.label(f"--label {name}={value}", str(name), value, taken)
+        for name, value in tree["labels"].items()
+    }
+    checks = {"selector": values.selector, "runbook_url": values.url, "dashboard_url": values.url}
+    return RenderOptions(
+        labels=labels,
+        changes=tree["alerts"],
+        group_by=grouped,
+        disabled=frozenset(values.text("--disable", name) for name in tree["disable"]),
+        **{
+            key: check(f"--{key.replace('_', '-')}", tree[key])
+            for key, check in checks.items()
+            if tree[key] is not None
+        },
     )
 
 
-def _objective(text: object) -> Objective:
-    task, equals, promise = str(text).rpartition("=")
+def _group_by(names: Sequence[object]) -> tuple[str, ...]:
+    shown = ",".join(map(str, names))
+    found = values.group_by(f"--group-by {shown}", names, labels_of(GROUPS) - set(GROUP_BY))
+    if not set(found) - set(OF_SERIES):
+        raise ConfigError("--group-by: must name a label of the targets, as in cluster,job")
+    return found
+
+
+def _change(where: str, changed: Any) -> Change:  # noqa: ANN401 -- YAML is anything
+    if not isinstance(changed, dict) or set(changed) - set(ALERT_KEYS):
+        raise ConfigError(f"{where}: must be a mapping with any of {', '.join(ALERT_KEYS)}")
+    parameters = changed.get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise ConfigError(f"{where}.parameters: must be a mapping of numbers")
+    checks = {"for": values.duration, "keep_firing_for": values.duration, "severity": values.severity}
+    wait, keep, severity = (
+        None if changed.get(key) is None else check(f"{where}.{key}", changed[key]) for key, check in checks.items()
+    )
+    return Change(
+        wait, keep, severity,
+        {str(key): values.number(f"{where}.parameters.{key}", value) for key, value in parameters.items()},
+    )  # fmt: skip
+
+
+def _objective(item: object) -> Objective:
+    shown = values.text("--slo", item)
+    task, equals, promise = shown.rpartition("=")
     share, comma, within = promise.partition(",")
     if not equals or not task:
-        raise ConfigError(f"--slo {text}: must be TASK=PERCENT or TASK=PERCENT,SECONDSs, as in proj.pay=95,30s")
-    seconds = _number(f"--slo {text}", within.strip().removesuffix("s")) if comma else None
-    return Objective(task, round(_number(f"--slo {text}", share) / 100, 9), seconds)
+        raise ConfigError(f"--slo {shown}: must be TASK=PERCENT or TASK=PERCENT,SECONDSs, as in proj.pay=95,30s")
+    seconds = values.number(f"--slo {shown}", within.strip().removesuffix("s")) if comma else None
+    return Objective(task, round(values.number(f"--slo {shown}", share) / 100, 9), seconds)
 
 
-def _group_by(labels: list[object] | None) -> tuple[str, ...]:
-    if labels is None:
-        return GROUP_BY
-    names = tuple(str(label).strip() for label in labels)
-    wrong = [name for name in names if not LABEL.fullmatch(name)]
-    if wrong:
-        raise ConfigError(f"--group-by {','.join(names)}: {wrong[0] or 'nothing'} is no name of a label")
-    if len(set(names)) < len(names):
-        raise ConfigError(f"--group-by {','.join(names)}: a label stands twice")
-    if not set(names) - set(OF_SERIES):
-        raise ConfigError("--group-by: must name a label of the targets, as in cluster,job")
-    return names
-
-
-def _pair(flag: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
+def _pair(flag: str, item: str) -> tuple[str, str]:
+    name, equals, value = values.text(flag, item).partition("=")
     if not equals or not name:
-        raise ConfigError(f"{flag} {text}: must be NAME=VALUE")
+        raise ConfigError(f"{flag} {item}: must be NAME=VALUE")
     return name, value
-
-
-def _number(where: str, value: object) -> float:
-    try:
-        return float(str(value))
-    except ValueError:
-        raise ConfigError(f"{where}: {value} is no number") from None
-
-
-def _duration(where: str, value: str) -> str:
-    if not DURATION.fullmatch(value):
-        raise ConfigError(f"{where}: must be a duration of Prometheus's, as in 90s or 1h30m")
-    return "0s" if value == "0" else value
-
-
-def _severity(where: str, value: str) -> str:
-    if value not in SEVERITIES:
-        raise ConfigError(f"{where}: must be one of {', '.join(SEVERITIES)}")
-    return value

@@ -13,7 +13,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from textwrap import indent
 
-from celery_redis_exporter.alerts.files import RUNBOOKS, dump
+from celery_redis_exporter.alerts.files import dump
+from celery_redis_exporter.alerts.links import RUNBOOKS
+from celery_redis_exporter.cli import render_values as values
 from celery_redis_exporter.cli.arguments import Parser
 from celery_redis_exporter.errors import ConfigError
 
@@ -29,14 +31,12 @@ Print the Grafana dashboards: for Kubernetes a ConfigMap for each, as Grafana's 
   --namespace=monitoring     their namespace
   --label=NAME=VALUE         a label on each, instead of grafana_dashboard=1; can stand several times
   --folder=Celery            Grafana's folder, as the annotation grafana_folder
-  --runbooks=URL             what the links to runbooks begin with
+  --runbook-url=URL          the page with the runbooks, https://...
 """
 SUFFIX = ".json"
 PACKAGED = Path(__file__).parents[1] / "dashboards"
 CHECKOUT = Path(__file__).parents[3] / "grafana"
 LABEL = "grafana_dashboard=1"
-ADDRESS = re.compile(r"[^\s\"\\()<>]+")
-"""What neither ends a link in Markdown nor a text in JSON."""
 FOLDER_ANNOTATION = "grafana_folder"
 DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL_NAME = re.compile(r"([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -50,10 +50,9 @@ def run(argv: list[str]) -> int:
         return 0
     flags = _parse(argv)
     found = _choose(read_dashboards(), flags.uid)
-    if flags.runbooks:
-        if not ADDRESS.fullmatch(flags.runbooks):
-            raise ConfigError(f"--runbooks {flags.runbooks}: must be an address")
-        found = {uid: text.replace(f"({RUNBOOKS}#", f"({flags.runbooks}#") for uid, text in found.items()}
+    if flags.runbook_url is not None:
+        base = values.url("--runbook-url", flags.runbook_url)
+        found = {uid: text.replace(f"({RUNBOOKS}#", f"({base}#") for uid, text in found.items()}
     if flags.format == "json" and not flags.output and len(found) > 1:
         raise ConfigError(f"--format=json: one dashboard at a time, as in --uid={next(iter(found))}; or --output=DIR")
     rendered = found if flags.format == "json" else _configmaps(found, flags)
@@ -78,7 +77,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser("render dashboards")
     parser.add_argument("--format", choices=("configmap", "json"), default="configmap")
     parser.add_argument("--name", default="celery-redis-exporter")
-    for flag in ("--namespace", "--folder", "--output", "--runbooks"):
+    for flag in ("--namespace", "--folder", "--output", "--runbook-url"):
         parser.add_argument(flag)
     for flag in ("--uid", "--label"):
         parser.add_argument(flag, action="append", default=[])

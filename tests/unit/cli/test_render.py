@@ -1,11 +1,16 @@
 """``render``, and ``render alerts``."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import alerting, expr, prometheus
 
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.cli import main
 from celery_redis_exporter.cli.render import run
 from celery_redis_exporter.errors import ConfigError
 from tests.support import yaml_text
@@ -28,7 +33,7 @@ def test_changes(capsys: pytest.CaptureFixture[str]) -> None:
         render(
             capsys, "--set=CeleryQueueLong.messages=500", "--for=CeleryQueueLong=1h", "--severity=CeleryQueueLong=info",
             "--keep=CeleryQueueLong=2h", "--label=team=payments", "--disable=RedisHitRateLow",
-            "--runbooks=https://wiki/x.md", "--dashboards=https://grafana/d/",
+            "--runbook-url=https://wiki/x.md", "--dashboard-url=https://grafana/d/",
         )
     )  # fmt: skip
     rule = found["CeleryQueueLong"]
@@ -37,7 +42,7 @@ def test_changes(capsys: pytest.CaptureFixture[str]) -> None:
         rule["for"], rule["keep_firing_for"], rule["labels"]
     )  # fmt: skip
     assert "https://wiki/x.md#celeryqueuelong" == rule["annotations"]["runbook_url"]
-    assert "https://grafana/d/celery-queues" == rule["annotations"]["dashboard_url"]
+    assert rule["annotations"]["dashboard_url"].startswith("https://grafana/d/celery-queues?from=")
     assert "RedisHitRateLow" not in found
     assert "payments" == found["RedisDown"]["labels"]["team"]
 
@@ -117,7 +122,7 @@ def test_prometheus_rule(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_grafana(capsys: pytest.CaptureFixture[str]) -> None:
-    """Grafana's rules have unique ids, the same texts, and fire also where the value is 0."""
+    """Grafana's rules have unique ids, the same texts, fire also where the value is 0, and need nothing recorded."""
     document = render(capsys, "--format=grafana", "--datasource=mimir", "--folder=Tasks", "--slo=a=99")
     rules = [rule for group in document["groups"] for rule in group["rules"]]
     assert len(rules) == len({rule["uid"] for rule in rules}) == len({rule["title"] for rule in rules})
@@ -126,7 +131,69 @@ def test_grafana(capsys: pytest.CaptureFixture[str]) -> None:
     assert ["mimir", "__expr__", "__expr__"] == [query["datasourceUid"] for query in down["data"]]
     assert "is_number($query) || is_nan($query) || is_inf($query)" == down["data"][1]["model"]["expression"]
     assert alerts(render(capsys))["CeleryWorkerDown"]["annotations"] == down["annotations"]
-    assert any(rule.get("record", {}).get("metric") == "redis:memory_utilization:ratio" for rule in rules)
+    assert [] == [rule for rule in rules if re.search(r"(redis|celery):", rule["data"][0]["model"]["expr"])]
+
+
+def test_grafana_agrees_with_its_types(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every key of a rule and of its queries is one that Grafana's own model of alerting has."""
+    document = render(capsys, "--format=grafana", "--slo=a=99", "--slo=a=95,30s", "--label=cost=$5")
+    for rule in [rule for group in document["groups"] for rule in group["rules"]]:
+        # The file has one key in another spelling than the API, whose types these are.
+        plain = {"keep_firing_for" if key == "keepFiringFor" else key: value for key, value in rule.items()}
+        queries = plain.pop("data")
+        added = {"folderUID": "", "orgID": 0, "ruleGroup": "", "data": []}
+        assert plain | added == alerting.Rule.from_json(plain).to_json()
+        assert rule["condition"] in {query["refId"] for query in queries}
+        assert {rule["noDataState"], rule["execErrState"]} <= {"OK", "Error"}
+        types: tuple[Any, ...] = (prometheus.Dataquery, expr.TypeMath, expr.TypeThreshold)
+        for query, kind in zip(queries, types, strict=True):
+            model = query.pop("model")
+            assert query == json.loads(json.dumps(alerting.Query.from_json(query), cls=JSONEncoder))
+            assert model == json.loads(json.dumps(kind.from_json(model), cls=JSONEncoder))
+        assert "$$5" == rule["labels"]["cost"]
+        assert not re.search(r"\$value\b", "".join(rule["annotations"].values()))
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,40}", rule["uid"])
+
+
+def test_uids_belong_to_names(capsys: pytest.CaptureFixture[str]) -> None:
+    """A rule keeps its uid when others are left out, so that Grafana keeps its state and its silences."""
+
+    def uids(*flags: str) -> dict[str, str]:
+        document = render(capsys, "--format=grafana", *flags)
+        return {rule["title"]: rule["uid"] for group in document["groups"] for rule in group["rules"]}
+
+    every = uids("--slo=a=99", "--slo=b=99")
+    fewer = uids("--slo=b=99", "--disable=CeleryWatchdog", "--disable=CeleryQueueLong")
+    assert every | fewer == every
+    assert len(every) > len(fewer)
+
+
+def test_links(capsys: pytest.CaptureFixture[str]) -> None:
+    """An absolute link to a dashboard selects what the alert's labels name, escaped; a relative one selects nothing."""
+    found = alerts(render(capsys, "--dashboard-url=https://g.example/d", "--slo=a=99"))
+    queue = found["CeleryQueueLong"]["annotations"]["dashboard_url"]
+    assert "{{ with $labels.queue }}&var-queue={{ . | urlquery }}{{ end }}" in queue
+    assert "var-task" not in queue
+    assert "var-task" in found["CeleryTaskSuccessBudgetBurn"]["annotations"]["dashboard_url"]
+    assert "/d/celery-queues" == alerts(render(capsys))["CeleryQueueLong"]["annotations"]["dashboard_url"]
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list has every alert with its severity and all its parameters as they are set, in 80 columns."""
+    assert 0 == run(["alerts", "--list", "--set=CeleryQueueLong.messages=7", "--disable=RedisDown"])
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert re.search(r"^CeleryQueueLong +warning +10m +messages=7$", text, re.MULTILINE)
+    for alert in (alert for group in GROUPS for alert in group.alerts):
+        assert (alert.name in text) == (alert.name != "RedisDown")
+        assert set(alert.parameters) <= set(re.findall(r"(\w+)=", text))
+    assert 1 == len({found.start() for line in text.splitlines() for found in re.finditer(r"SEVERITY|critical", line)})
+
+
+def test_zero_is_no_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """An alert that is to wait for 0 has no line for it, which every program takes."""
+    found = alerts(render(capsys, "--for=CeleryQueueLong=0s", "--keep=CeleryEventsLost=0"))
+    assert not {"for", "keep_firing_for"} & {*found["CeleryQueueLong"], *found["CeleryEventsLost"]}
 
 
 @pytest.mark.parametrize(
@@ -141,6 +208,42 @@ def test_grafana(capsys: pytest.CaptureFixture[str]) -> None:
         ("--severity=RedisDown=page", "must be one of critical"),
         ("--slo=a=100", "between 0 and 100"),
         ("--slo=a=99,7s", "is no bucket"),
+        ("--slo=a=0", "between 0 and 100"),
+        ("--slo=a=101", "between 0 and 100"),
+        ("--slo=a=99,0s", "is no bucket"),
+        ("--slo={{ a=99", "is no name of a task"),
+        (f"--slo={'a' * 200}=99", "at most 128 characters"),
+        ("--set=CeleryQueueLong.messages=nan", "must be a finite number"),
+        ("--set=CeleryQueueLong.messages=inf", "must be a finite number"),
+        ("--set=CeleryQueueLong.messages=-1", "must be a finite number, 0 or more"),
+        ("--set=RedisMemoryHigh.ratio=80", "is a share, 1 at most"),
+        ("--selector=job=celery", "with quotes"),
+        ('--selector=job="celery",', "with quotes"),
+        ('--selector=job=~"("', "is no regular expression"),
+        ('--selector=job=~"(?=a)"', "is no regular expression"),
+        ('--selector=__name__="x"', "can't be matched"),
+        ("--selector=", "with quotes"),
+        ("--label=1bad=x", "is no name of a label"),
+        ("--label=__x=y", "is no name of a label"),
+        ("--label=severity=x", "set severity themselves"),
+        ("--label=worker=x", "set worker themselves"),
+        ("--label=cluster=x", "set cluster themselves"),
+        ("--label=team=", "must have a value"),
+        ("--label=team={{ x", "must be a fixed text"),
+        ("--label=team=a\nb", "can't be printed"),
+        ("--for=RedisDown=1m1h", "must be a duration"),
+        ("--for=RedisDown=", "must be a duration"),
+        ("--for=RedisDown=300y", "292 years"),
+        ("--for=RedisDown=\u0661m", "must be a duration"),
+        ("--name=Bad_Name", "lower case letters"),
+        (f"--name={'a' * 254}", "at most 253"),
+        ("--datasource=a b", "must be a uid"),
+        ("--folder= ", "must be a title"),
+        (f"--folder={'a' * 190}", "at most|1 to 189"),
+        ("--runbook-url=wiki", "must be an address"),
+        ("--runbook-url=https://wiki/#a", "without a fragment"),
+        ("--dashboard-url=https://g/{{ x }}", "must be an address"),
+        ("--disable=", "there is no alert ; render alerts --list prints all"),
         ("--slo=99", "TASK=PERCENT"),
         ("--label=x", "NAME=VALUE"),
         ("--format=json", "invalid choice"),
@@ -159,6 +262,11 @@ def test_wrong_flags(flag: str, message: str) -> None:
     [("- a\n", "must be a mapping"), ("allerts: {}\n", "no such key: allerts"), ("a: [\n", "not valid YAML"),
      ("alerts: {RedisDown: {fore: 1m}}\n", "alerts.RedisDown"), ("disable: RedisDown\n", "must be a list"),
      ("alerts: {RedisDown: {for: soon}}\n", "must be a duration"),
+     ("alerts: {1: {for: 1m}}\n", "there is no alert 1"), ("disable: [[RedisDown]]\n", "must be a text"),
+     ("selector: [a]\n", "must be a text"), ("runbook_url: 7\n", "must be an address"), ("slo: [{a: 1}]\n", "a text"),
+     ("labels: {team: [a]}\n", "must be a text"), ("group_by: [{a: 1}]\n", "must be a text"),
+     ("alerts: {CeleryQueueLong: {parameters: {messages: .nan}}}\n", "must be a finite number"),
+     ("alerts: {RedisDown: {severity: [critical]}}\n", "must be one of"),
      ("alerts:\n  RedisDown: {for: 1m}\n  RedisDown: {for: 2m}\n", ":3: alerts.RedisDown: is already set on line 2")],
 )  # fmt: skip
 def test_wrong_files(tmp_path: Path, text: str, message: str) -> None:
@@ -167,6 +275,29 @@ def test_wrong_files(tmp_path: Path, text: str, message: str) -> None:
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         run(["alerts", f"--config={file}"])
+
+
+@pytest.mark.parametrize("second", ["proj.pay=99.5", "proj.pay=99", "proj_pay=99", "proj.pay=95,30s"])
+def test_objectives_are_recorded_apart(second: str) -> None:
+    """Two objectives whose recorded names would be the same are refused; one of each kind is not."""
+    flags = ["alerts", "--slo=proj.pay=99.5", "--slo=proj.pay=90,60s", f"--slo={second}"]
+    with pytest.raises(ConfigError, match="leave one out"):
+        run(flags)
+
+
+@pytest.mark.parametrize("labels", ["queue", "env,worker", "le", "inf,job", "__x", "instance"])
+def test_group_by_refuses_labels_of_series(labels: str) -> None:
+    """Labels that tell series of one application apart, and what PromQL reads as something else, are refused."""
+    with pytest.raises(ConfigError, match=r"^--group-by"):
+        run(["alerts", f"--group-by={labels}"])
+
+
+def test_a_wrong_value_costs_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command line ends with 2 and one line that names cause and cure."""
+    assert 2 == main(["render", "alerts", "--set=CeleryQueueLong.messages=nan"])
+    shown = capsys.readouterr()
+    assert "" == shown.out
+    assert 1 == len(shown.err.splitlines())
 
 
 def test_what_it_renders(capsys: pytest.CaptureFixture[str]) -> None:

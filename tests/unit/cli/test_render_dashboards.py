@@ -43,7 +43,7 @@ def test_flags(capsys: pytest.CaptureFixture[str]) -> None:
     """Names, namespace, labels, folder and runbooks are as the flags say."""
     (row,) = configmaps(
         capsys, "--uid=redis", "--name=shop", "--namespace=monitoring", "--label=dashboards=yes", "--label=a/b=",
-        "--folder=Celery and Redis", "--runbooks=https://wiki/x.md",
+        "--folder=Celery and Redis", "--runbook-url=https://wiki/x.md",
     )  # fmt: skip
     assert {
         "name": "shop-redis",
@@ -81,8 +81,8 @@ def test_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["--namespace=a_b"], "--namespace a_b"),
         (["--label=x"], "NAME=VALUE"),
         (["--label=x y=z"], "NAME=VALUE"),
-        (["--runbooks=https://wiki/a b"], "must be an address"),
-        (['--runbooks=https://wiki/"x'], "must be an address"),
+        (["--runbook-url=https://wiki/a b"], "must be an address"),
+        (['--runbook-url=https://wiki/"x'], "must be an address"),
         (["--output=/proc/nothing"], "can't be written"),
         (["more"], "unexpected argument; see render dashboards --help"),
     ],

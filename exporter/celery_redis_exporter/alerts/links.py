@@ -1,0 +1,39 @@
+"""Links of alerts: to their runbook and to the dashboard that shows more.
+
+Takes an alert and what the links begin with, gives annotations. Without an address of the installation's own they are
+relative, and the templates of the Alertmanager example leave them out.
+"""
+
+import re
+from collections.abc import Collection
+
+from celery_redis_exporter.alerts.rule import Alert, grouping_labels
+
+RUNBOOKS = "alerts/runbooks.md"
+DASHBOARDS = "/d"
+VARIABLES = ("namespace", "job", "queue", "task", "worker", "redis")
+"""Variables of the dashboards, which are called like the labels that fill them."""
+SINCE = "?from=now-3h"
+"""Longer than any alert waits before it fires."""
+
+
+def runbook_link(alert: Alert, base: str) -> str:
+    """Return the link to an alert's section of the runbooks."""
+    return f"{base}#{alert.name.lower()}"
+
+
+def dashboard_link(alert: Alert, base: str, group_by: Collection[str]) -> str:
+    """Return the link to an alert's dashboard; an absolute one selects what the labels of the alert name."""
+    link = f"{base}/{alert.panel}"
+    return link if base == DASHBOARDS else link + SINCE + variables(alert, group_by)
+
+
+def variables(alert: Alert, group_by: Collection[str]) -> str:
+    """Return a template that fills the dashboard's variables with the labels that an alert has."""
+    described = re.findall(r"\$labels\.(\w+)", alert.description)
+    known = {*group_by, *grouping_labels(alert.expr), *alert.labels, *described}
+    return "".join(
+        f"{{{{ with $labels.{name} }}}}&var-{name}={{{{ . | urlquery }}}}{{{{ end }}}}"
+        for name in VARIABLES
+        if name in known
+    )
