@@ -79,12 +79,12 @@ def listening_inbox() -> Iterator[Inbox]:
 
 
 class AlertmanagerServer:
-    """One Alertmanager, started and ready; ``config`` is its whole configuration."""
+    """One Alertmanager, started and ready; ``config`` is its whole configuration, ``path`` another program."""
 
-    def __init__(self, folder: Path, config: Path) -> None:
+    def __init__(self, folder: Path, config: Path, path: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        command = [program(), f"--config.file={config}", f"--storage.path={folder / 'data'}"]
+        command = [path or program(), f"--config.file={config}", f"--storage.path={folder / 'data'}"]
         command += [f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address=", "--log.level=warn"]
         self.process = Process(command, folder / "alertmanager.log")
         try:

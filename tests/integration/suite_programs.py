@@ -50,6 +50,10 @@ SUITE_PROGRAMS = {
         "sid", ("prometheus-redis-exporter",), "prometheus-redis-exporter", "1.86"
     ),
     "promtool-3": SuiteProgram("sid", ("promtool",), "promtool", "3"),
+    "alertmanager-0.28": SuiteProgram(
+        "trixie", ("prometheus-alertmanager",), "prometheus-alertmanager", "0.28"
+    ),
+    "amtool-0.28": SuiteProgram("trixie", ("prometheus-alertmanager",), "amtool", "0.28"),
 }  # fmt: skip
 """A suite that moves on to another version has the program no longer: results would not be comparable."""
 SERVERS = ("redis", "redis-8.0", "valkey-8.1", "valkey-9.1")

@@ -13,6 +13,7 @@ import yaml
 from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
 from tests.integration.processes import ROOT
 from tests.integration.promtools import said
+from tests.integration.suite_programs import suite_program
 from tests.support import yaml_text
 from tests.support.waiting import eventually
 
@@ -127,6 +128,28 @@ def test_several_alerts_link_the_dashboard_of_all(post: Post) -> None:
         ]
     )[0]
     assert text.endswith(f"<{LINKS['runbook_url']}|Runbook>  <{base}|Dashboard>")
+
+
+def test_teams(tmp_path: Path) -> None:
+    """Alertmanager 0.28 takes the example for Teams, and what it sends has the title and the text of the others."""
+    said(suite_program("amtool-0.28"), "check-config", FOLDER / "teams.example.yml")
+    config = yaml_text.parse((FOLDER / "teams.example.yml").read_text(encoding="utf-8"))
+    with ExitStack() as ending:
+        inbox = ending.enter_context(listening_inbox())
+        (tmp_path / "url").write_text(f"{inbox.url}/teams", encoding="utf-8")
+        config["templates"] = [str(FOLDER / "templates" / "*.tmpl")]
+        config["route"] |= {"group_wait": "0s"}
+        config["receivers"][0]["msteamsv2_configs"][0]["webhook_url_file"] = str(tmp_path / "url")
+        (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        path = suite_program("alertmanager-0.28")
+        alertmanager = AlertmanagerServer(tmp_path / "alertmanager", tmp_path / "alertmanager.yml", path)
+        ending.callback(alertmanager.stop)
+        post = Post(alertmanager, inbox)
+        post.send("CeleryWorkerDown", "warning", worker="w1@host")
+        body = post.first("/teams")["attachments"][0]["content"]["body"]
+    assert f"WARNING: {SUMMARY} [shop/celery]" == body[0]["text"]
+    assert f"- {DESCRIPTION}" in body[1]["text"]
+    assert f"Runbook: {LINKS['runbook_url']}" in body[1]["text"]
 
 
 def test_what_follows_is_not_said(post: Post) -> None:
