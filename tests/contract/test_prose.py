@@ -67,8 +67,11 @@ FOREIGN_FLAGS = {
 }
 HELP = analyze.HELP + check.HELP + top.HELP + render_alerts.HELP + render_dashboards.HELP
 OF_COMMANDS = set(re.findall(r"--[a-z][a-z-]+", HELP))
-# The last ones: a thread, and Celery's queues of native delayed delivery.
-FOREIGN_NAMES = {"celery_redis_exporter", "redis_exporter", "redis_nodes", "celery_delayed_0", "celery_delayed_27"}
+# The last ones: a thread, Celery's queues of native delayed delivery, and the name that alerts/optional records.
+FOREIGN_NAMES = {
+    "celery_redis_exporter", "redis_exporter", "redis_nodes", "celery_delayed_0", "celery_delayed_27",
+    "celery_task_duration_seconds",
+}  # fmt: skip
 ALERT = r"\b(?:Celery|Redis)[A-Z]\w+"
 MIGRATION = ROOT / "deploy" / "migration.md"
 
