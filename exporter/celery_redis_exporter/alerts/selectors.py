@@ -1,0 +1,58 @@
+"""Matchers in the selectors of an expression: those of an installation, and guards against series of other exporters.
+
+Takes an expression of a rule, gives one with more matchers. Knows the metrics by the catalogue.
+"""
+
+import re
+
+from celery_redis_exporter.catalog import CATALOG, Kind
+
+SUFFIXES = ("_bucket", "_count", "_sum")
+GUARDED = {"celery_queue_length": "queue", "celery_worker_up": "worker", "celery_worker_tasks_active": "worker"}
+"""Names that celery-exporter uses as well, and the label that only ours have; ``redis_*`` are redis_exporter's too."""
+FOREIGN = ("up", "process_start_time_seconds")
+"""Metrics that are no rows of the catalogue."""
+
+
+def select(expr: str, selector: str) -> str:
+    """Put matchers into every selector of a metric; rules that were recorded carry them already."""
+    if not selector:
+        return expr
+
+    def with_matchers(found: re.Match[str]) -> str:
+        name, brace = found.groups()
+        return f"{name}{{{selector}, " if brace else f"{name}{{{selector}}}"
+
+    return _SELECTORS.sub(with_matchers, expr)
+
+
+def guard(expr: str) -> str:
+    """Leave out series of other exporters that have a metric's name: those lack the label that ours always have."""
+
+    def with_guard(found: re.Match[str]) -> str:
+        name, matchers = found.groups()
+        label = "redis" if name.startswith("redis_") else GUARDED.get(name)
+        if label is None or re.search(rf"\b{label}\s*=", matchers or ""):
+            return found[0]
+        more = f", {matchers}" if matchers else ""
+        return f'{name}{{{label}!=""{more}}}'
+
+    return _GUARDED_SELECTORS.sub(with_guard, expr)
+
+
+def select_guarded(expr: str, selector: str) -> str:
+    """Put guards and matchers into every selector of a metric."""
+    return select(guard(expr), selector)
+
+
+def _sample_names() -> list[str]:
+    names = list(FOREIGN)
+    for metric in CATALOG.values():
+        distributed = metric.kind in {Kind.HISTOGRAM, Kind.SUMMARY}
+        names += [metric.name, *([metric.name + suffix for suffix in SUFFIXES] if distributed else [])]
+    return sorted(names, key=len, reverse=True)
+
+
+_GUARDED_SELECTORS = re.compile(r"(?<![\w:])((?:redis|celery)_\w+)(?![\w:])(?:\{([^}]*)\})?")
+# A label or a function is never called as a metric is; a recorded rule has a colon.
+_SELECTORS = re.compile(rf"(?<![\w:])({'|'.join(_sample_names())})(?![\w:])(\{{)?")
