@@ -1,0 +1,43 @@
+"""The commands of the runbooks: they name their server, and those that change something are marked."""
+
+import pytest
+
+from tests.support.runbooks import BARE, CHANGING, MARK, NOT_RUN, PAGE, Section, program, sections
+
+each_section = pytest.mark.parametrize("section", sections(), ids=lambda section: section.alert)
+
+
+def test_there_are_commands() -> None:
+    """The page has commands of both kinds, or the tests below say nothing."""
+    assert sum(len(section.reading) for section in sections()) > 50
+    assert PAGE.read_text(encoding="utf-8").count(f"\n{MARK}\n") == sum(bool(row.changing) for row in sections()) > 10
+
+
+@each_section
+def test_commands_in_the_text_only_read(section: Section) -> None:
+    """What changes something stands in the last block of a section, and only there."""
+    assert [] == [command for command in section.reading if CHANGING.search(command)]
+    assert [] == [command for command in section.changing if not CHANGING.search(command)]
+    assert 0 == section.other_blocks
+
+
+@each_section
+def test_commands_name_their_server(section: Section) -> None:
+    """Each command has the address of the server that it is for, never the default of its program."""
+    assert [] == [span for span in section.spans if BARE.match(span)]
+    for command in (*section.reading, *section.changing):
+        if "redis-cli" in command:
+            assert 'redis-cli -u "$' in command or ("--cluster" in command and '"$NODE"' in command), command
+        if program(command) == "celery":
+            assert command.startswith('celery -b "$BROKER" -A "$APP" '), command
+        if command.startswith("celery-redis-exporter check"):
+            assert command.endswith('--broker-url "$BROKER"'), command
+        if program(command) == "curl":
+            assert '"$EXPORTER/' in command, command
+
+
+def test_few_commands_are_run_by_no_test() -> None:
+    """At most ten programs are left out, each with a reason, and each of them is on the page."""
+    assert len(NOT_RUN) <= 10
+    commands = {command for section in sections() for command in (*section.reading, *section.changing)}
+    assert set(NOT_RUN) <= set(map(program, commands))
