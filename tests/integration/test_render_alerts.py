@@ -61,6 +61,32 @@ FLAGS = st.lists(
 )  # fmt: skip
 
 
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 99), st.floats(), st.sampled_from(["a", "1h", "x=99"]), TEXT
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(SCALARS, inner, max_size=2)),
+    max_leaves=4,
+)
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "for": VALUES, "keep_firing_for": VALUES, "severity": VALUES,
+        "parameters": st.one_of(st.dictionaries(st.sampled_from(["messages", "ratio"]), VALUES), VALUES),
+    },
+)  # fmt: skip
+FILES = st.fixed_dictionaries(
+    {},
+    optional={
+        "selector": VALUES, "group_by": VALUES, "labels": VALUES, "disable": VALUES, "slo": VALUES,
+        "runbook_url": VALUES, "dashboard_url": VALUES,
+        "alerts": st.one_of(st.dictionaries(st.one_of(NAMES, SCALARS), st.one_of(CHANGES, VALUES), max_size=2), VALUES),
+    },
+)  # fmt: skip
+"""What a file of --config may contain, right or wrong."""
+
+
 def rules_of(document: dict[str, object], form: str) -> dict[str, object]:
     """Return what any of the forms says, as a rules file."""
     if form == "prometheusrule":
@@ -105,10 +131,26 @@ def attempt(arguments: list[str]) -> str | None:
 def test_whatever_is_rendered_is_accepted(flags: list[str], form: str) -> None:
     """Random flags end in one line, or in rules that promtool of both lines accepts, without a lint's remark."""
     rendered = attempt(["alerts", f"--format={form}", *flags])
-    if rendered is None:
-        return
+    if rendered is not None:
+        check(rules_of(yaml_text.parse(rendered), form))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tree=FILES)
+def test_whatever_a_file_renders_is_accepted(tree: dict[str, object]) -> None:
+    """A file with values of any type ends in one line, or in rules that promtool of both lines accepts."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "alerts.yml")
+        path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        rendered = attempt(["alerts", f"--config={path}"])
+    if rendered is not None:
+        check(yaml_text.parse(rendered))
+
+
+def check(rules: dict[str, object]) -> None:
+    """Let promtool of both lines check rules, its lint included."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rules.yml")
-        path.write_text(yaml.safe_dump(rules_of(yaml_text.parse(rendered), form)), encoding="utf-8")
+        path.write_text(yaml.safe_dump(rules), encoding="utf-8")
         for major in MAJORS:
             said(promtool(major), "check", "rules", "--lint=all", "--lint-fatal", path)
