@@ -69,7 +69,7 @@ def run(argv: list[str]) -> int:
     elif flags.format == "grafana":
         text = render_grafana(groups, options, flags.datasource, flags.folder)
     elif flags.format == "prometheusrule":
-        text = render_prometheus_rule(groups, options, flags.name)
+        text = values.rule_object("--format=prometheusrule", render_prometheus_rule(groups, options, flags.name))
     else:
         text = render_rules(groups, options)
     sys.stdout.write(text)

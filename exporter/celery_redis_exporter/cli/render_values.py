@@ -27,6 +27,8 @@ URL = re.compile(r"https?://[A-Za-z0-9._~:/@!&+,;=%\[\]?-]+")
 """Without what would end a link in a message, begin a fragment, or be a variable to Grafana."""
 OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 MAX_OBJECT_NAME = 253
+MAX_RULE_OBJECT = 512 * 1024
+"""The Prometheus operator takes half of what Kubernetes does."""
 UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 MAX_TITLE = 189
 MAX_SELECTOR = 1000
@@ -150,6 +152,17 @@ def object_name(where: str, value: str) -> str:
     if len(value) > MAX_OBJECT_NAME or not OBJECT_NAME.fullmatch(value):
         raise ConfigError(f"{where}: must be at most {MAX_OBJECT_NAME} lower case letters, digits, - and .")
     return value
+
+
+def rule_object(where: str, rendered: str) -> str:
+    """Return a PrometheusRule that fits into the ConfigMap which the operator makes of it."""
+    size = len(rendered.encode())
+    if size > MAX_RULE_OBJECT:
+        raise ConfigError(
+            f"{where}: {size} bytes, and the operator takes {MAX_RULE_OBJECT} in one object."
+            " Render fewer objectives at once"
+        )
+    return rendered
 
 
 def uid(where: str, value: str) -> str:

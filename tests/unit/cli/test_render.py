@@ -292,6 +292,14 @@ def test_group_by_refuses_labels_of_series(labels: str) -> None:
         run(["alerts", f"--group-by={labels}"])
 
 
+def test_an_object_that_the_operator_refuses() -> None:
+    """More rules than fit into a ConfigMap of the operator's are refused; a file of rules may be as long."""
+    flags = [f"--slo=proj.tasks.number_{number}=99" for number in range(90)]
+    with pytest.raises(ConfigError, match="Render fewer objectives"):
+        run(["alerts", "--format=prometheusrule", *flags])
+    assert 0 == run(["alerts", *flags])
+
+
 def test_a_wrong_value_costs_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """The command line ends with 2 and one line that names cause and cure."""
     assert 2 == main(["render", "alerts", "--set=CeleryQueueLong.messages=nan"])
