@@ -83,7 +83,7 @@ def _memory_limit(facts: ServerFacts) -> Iterator[Advice]:
             f" is {say_bytes(limit)}, and maxmemory-policy is noeviction",
             "over the limit Redis answers every command that may need memory with an error (OOM)", _more_memory(facts),
         )  # fmt: skip
-    elif used > threshold("RedisMemoryHigh", "ratio") * limit:
+    elif used > threshold("RedisMemoryHigh", "ratio") * limit and not facts.is_cache:
         yield Advice(
             "critical" if used > threshold("RedisMemoryCritical", "ratio") * limit else "warning", "maxmemory",
             f"{used / limit:.0%} of maxmemory is used ({say_bytes(used)} of {say_bytes(limit)})",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from celery_redis_exporter.alerts.thresholds import may_evict
 from celery_redis_exporter.analysis.redis_cli import RedisCli
 
 
@@ -69,7 +70,7 @@ class ServerFacts:
     ``config`` is None where the server does not tell. ``queues`` are the names of Celery's queues there, with the
     messages that wait in each. ``cli`` reaches the server with redis-cli; None where commands are written otherwise.
     ``node`` is the address of a node of a cluster, empty for any other server. ``missing`` are databases that were to
-    be looked at, and that the server has not.
+    be looked at, and that the server has not. ``keeps_results`` where Celery's results are there.
     """
 
     url: str
@@ -80,11 +81,17 @@ class ServerFacts:
     cli: RedisCli | None = None
     node: str = ""
     missing: tuple[int, ...] = ()
+    keeps_results: bool = False
 
     @property
     def is_broker(self) -> bool:
         """Whether Celery's queues or their bindings are there."""
         return bool(self.queues)
+
+    @property
+    def is_cache(self) -> bool:
+        """Whether it is meant to be full: it may evict, and Celery keeps nothing there."""
+        return may_evict(self.info.get("maxmemory_policy", "")) and not (self.is_broker or self.keeps_results)
 
     @property
     def refuses_writes(self) -> bool:

@@ -20,7 +20,7 @@ from celery_redis_exporter.brokers.redis_broker import queue_keys
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.daemon.key_spaces import key_names
 from celery_redis_exporter.decode.cluster import decode_cluster_masters
-from celery_redis_exporter.decode.key_groups import KeyClassifier, show, single_keys
+from celery_redis_exporter.decode.key_groups import TASK_META, TASKSET_META, KeyClassifier, show, single_keys
 from celery_redis_exporter.decode.queues import decode_binding
 from celery_redis_exporter.decode.redis_fields import read_keys, read_whole
 from celery_redis_exporter.decode.redis_server import parse_info
@@ -127,7 +127,10 @@ class Survey:
             queues.update(found.queues)
         cli = redis_cli_of(target, self._settings.secrets, address)
         shown = "" if node is None else str(node)
-        return ServerFacts(target.redacted, info, config, tuple(databases), queues, cli, shown, tuple(missing))
+        results = any(database.group(name) for database in databases for name in (TASK_META, TASKSET_META))
+        return ServerFacts(
+            target.redacted, info, config, tuple(databases), queues, cli, shown, tuple(missing), keeps_results=results
+        )  # fmt: skip
 
     def _session(self, target: RedisTarget, db: int | None, node: Address | None) -> Session:
         if node is not None:

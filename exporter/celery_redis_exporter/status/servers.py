@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from celery_redis_exporter.alerts.thresholds import threshold
+from celery_redis_exporter.alerts.thresholds import is_cache, threshold
 from celery_redis_exporter.catalog import CATALOG, Metric, internals, key_space
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.catalog.redis_replication import SLAVE_INFO
@@ -123,7 +123,7 @@ class Servers:
             role=labels.get("role") or None,
             read_only=_is_read_only(samples) if told else None,
             uptime_seconds=numbers.get("uptime_seconds"),
-            memory=self._memory(numbers),
+            memory=self._memory(numbers, is_cache=is_cache(name, labels.get("maxmemory_policy", ""))),
             clients=Clients(**{key: numbers.get(key) for key in Clients.__struct_fields__}),
             hit_ratio=last.hit_ratio if last else None,
             operations_per_second=last.operations if last else None,
@@ -132,7 +132,7 @@ class Servers:
             trend=trend,
         )
 
-    def _memory(self, numbers: Mapping[str, float]) -> Memory:
+    def _memory(self, numbers: Mapping[str, float], *, is_cache: bool) -> Memory:
         limit, used = self._limit(numbers), numbers.get("used_bytes")
         ratio = used / limit.bytes if used is not None and limit else None
         kept = ("used_bytes", "rss_bytes", "peak_bytes", "fragmentation_ratio")
@@ -141,7 +141,7 @@ class Servers:
             limit_bytes=limit.bytes if limit else None,
             limit_source=limit.source if limit else None,
             used_ratio=ratio,
-            state=None if ratio is None else _judge(ratio),
+            state=None if ratio is None else "ok" if is_cache else _judge(ratio),
         )
 
 

@@ -92,6 +92,14 @@ def test_policies_are_a_brokers_concern() -> None:
     assert ["note"] == [advice.severity for advice in advise(cache)]
 
 
+def test_a_cache_is_meant_to_be_full() -> None:
+    """A full server that may evict is no trouble, unless it is the broker or keeps results."""
+    full = server({"maxmemory_policy": "allkeys-lru", "used_memory": f"{GB}"})
+    assert [] == [advice.subject for advice in advise(replace(full, queues={}))]
+    for facts in (full, replace(full, queues={}, keeps_results=True)):
+        assert "maxmemory" in [advice.subject for advice in advise(facts)]
+
+
 @pytest.mark.parametrize(
     ("changes", "refuses"),
     [

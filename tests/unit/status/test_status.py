@@ -265,6 +265,24 @@ def test_servers(scene: Scene) -> None:
     assert "memory: broker 91% used" == scene.health("Redis").reason
 
 
+@pytest.mark.parametrize(
+    ("server", "policy", "state"),
+    [
+        ("cache", "allkeys-lru", "ok"),
+        ("cache", "noeviction", "critical"),
+        ("broker", "allkeys-lru", "critical"),
+        ("results/10.0.0.1:6379", "volatile-ttl", "critical"),
+    ],
+)
+def test_a_cache_is_meant_to_be_full(scene: Scene, server: str, policy: str, state: str) -> None:
+    """A full server is in trouble unless it may evict and is not Celery's, as the alerts have it."""
+    labels = [policy if name == "maxmemory_policy" else "" for name in redis_rows.INSTANCE_INFO.label_names]
+    samples = [Sample(redis_rows.UP, (server,), 1), Sample(redis_rows.INSTANCE_INFO, (server, *labels[1:]), 1)]
+    samples += [sample._replace(labels=(server,)) for sample in _memory(100, 100)]
+    report = scene.status.report(Snapshot([], {server: samples}, [], [], None))
+    assert state == report.redis[0].memory.state
+
+
 def test_workers(scene: Scene) -> None:
     """None online is critical where work waits, but not in the first minute; three lost ones are named."""
     scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), 1))

@@ -42,7 +42,8 @@ def state_findings(name: str, place: Place, info: Mapping[str, str], config: Map
         yield replica.found(subject, f"it is a replica of {master}", f"{FLAGS[name]}=redis://{master}/0")
     if SENTINEL in name:  # it keeps no data
         return
-    facts = ServerFacts(place.shown, info, config or None, (), {"celery": 0} if name == "broker" else {})
+    queues = {"celery": 0} if name == "broker" else {}
+    facts = ServerFacts(place.shown, info, config or None, (), queues, keeps_results=name == "results")
     for advice in advise(facts):
         row = _row(advice, facts)
         if row is not None:
