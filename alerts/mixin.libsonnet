@@ -81,7 +81,7 @@ local defaults = {
   _config+:: {
     // Matchers that are put into every selector, as in 'job="celery"'.
     selector: '',
-    // Labels that tell applications apart.
+    // Labels that distinguish applications.
     groupBy: ['cluster', 'namespace', 'job', 'application'],
     // Labels on every alert.
     labels: {},

@@ -8,7 +8,7 @@ each_section = pytest.mark.parametrize("section", sections(), ids=lambda section
 
 
 def test_there_are_commands() -> None:
-    """The page has commands of both kinds, or the tests below say nothing."""
+    """The page has commands of both kinds, or the tests below check nothing."""
     assert sum(len(section.reading) for section in sections()) > 50
     assert PAGE.read_text(encoding="utf-8").count(f"\n{MARK}\n") == sum(bool(row.changing) for row in sections()) > 10
 

@@ -50,7 +50,7 @@ SAME = {
         ("--label=team=a", "--disable=RedisDown", "--disable=CeleryWatchdog"),
     ),
 }  # fmt: skip
-"""What stands in ``_config``, and the flags that say the same."""
+"""What stands in ``_config``, and the flags that mean the same."""
 
 
 def evaluate(config: str, field: str) -> Any:  # noqa: ANN401 -- JSON is anything

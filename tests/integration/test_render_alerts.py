@@ -88,7 +88,7 @@ FILES = st.fixed_dictionaries(
 
 
 def rules_of(document: dict[str, object], form: str) -> dict[str, object]:
-    """Return what any of the forms says, as a rules file."""
+    """Return the rules of any form as a rules file."""
     if form == "prometheusrule":
         spec = document["spec"]
         assert isinstance(spec, dict)

@@ -37,7 +37,7 @@ TIMED_OUT = 124
 """What ``timeout`` ends with, if the program was still running."""
 REFUSED = ("ERR ", "(error)", "WRONGTYPE", "NOAUTH", "NOGOODSLAVE", "Unknown", "Usage:")
 OF_THE_MACHINE = ("operating system is not able", "Active defragmentation cannot be enabled")
-"""What a server refuses, because of its machine or its build, as the page says."""
+"""What a server refuses, because of its machine or its build."""
 
 
 class Set:

@@ -1,6 +1,6 @@
 """The commands of alerts/runbooks.md: those in the text, which only read, and those that change something.
 
-Takes the page, gives commands by the alert whose section has them; says why some are run by no test.
+Input: the page. Output: commands by the alert whose section has them, and why no test runs some of them.
 """
 
 import re

@@ -92,7 +92,7 @@ def _title(rule: Mapping[str, Any]) -> str:
 
 
 def _uid(name: str, title: str) -> str:
-    """Return what stays the same whatever else is rendered: the name, with a hash where the title says more."""
+    """Return what stays the same whatever else is rendered: the name, with a hash where the title is longer."""
     if title == name:
         return name[:UID_LENGTH]
     digest = sha256(title.encode()).hexdigest()[:HASH_LENGTH]

@@ -1,6 +1,6 @@
 """Links of alerts: to their runbook and to the dashboard that shows more.
 
-Takes an alert and what the links begin with, gives annotations. Without an address of the installation's own they are
+Input: an alert and what the links begin with. Output: annotations. Without an address of the installation they are
 relative, and the templates of the Alertmanager example leave them out.
 """
 
@@ -35,7 +35,7 @@ def variables(alert: Alert, group_by: Collection[str]) -> str:
 
 
 def own_variables(alert: Alert) -> set[str]:
-    """Return the variables that labels of an alert fill, whatever tells applications apart."""
+    """Return the variables that labels of an alert fill, without those of the grouping."""
     described = re.findall(r"\$labels\.(\w+)", alert.description)
     return {*grouping_labels(alert.expr), *alert.labels, *described} & set(VARIABLES)
 

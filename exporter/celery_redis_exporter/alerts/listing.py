@@ -1,6 +1,6 @@
 """The alerts as a table for people: severity, how long each waits, parameters.
 
-Takes groups and options, gives text of at most 80 columns.
+Input: groups and options. Output: text of at most 80 columns.
 """
 
 from collections.abc import Sequence

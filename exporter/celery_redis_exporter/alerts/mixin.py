@@ -43,7 +43,7 @@ local defaults = {{
   _config+:: {{
     // Matchers that are put into every selector, as in 'job="celery"'.
     selector: '',
-    // Labels that tell applications apart.
+    // Labels that distinguish applications.
     groupBy: {group_by},
     // Labels on every alert.
     labels: {{}},

@@ -84,13 +84,13 @@ def fill(text: str, parameters: Mapping[str, float], group_by: Sequence[str] = G
 
 
 def grouping_labels(expr: str) -> set[str]:
-    """Return the labels by which an expression groups or matches, without those that tell applications apart."""
+    """Return the labels by which an expression groups or matches, without those that distinguish applications."""
     lists = re.findall(r"\b(?:by|on|group_left) \(([^)]*)\)", expr)
     return {name.strip() for names in lists for name in names.split(",") if name.strip() and "@" not in name}
 
 
 def labels_of(groups: Iterable[RuleGroup]) -> set[str]:
-    """Return the labels that alerts of these groups have or are made of, without those that tell applications apart."""
+    """Return the labels that alerts of these groups have or are made of, without those of the grouping."""
     found = {"alertname", "severity", "instance"}
     for group in groups:
         for recording in group.recordings:

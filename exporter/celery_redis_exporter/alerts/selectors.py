@@ -1,6 +1,6 @@
 """Matchers in the selectors of an expression: those of an installation, and guards against series of other exporters.
 
-Takes an expression of a rule, gives one with more matchers. Knows the metrics by the catalogue.
+Input: an expression of a rule. Output: one with more matchers. The metrics are those of the catalogue.
 """
 
 import re

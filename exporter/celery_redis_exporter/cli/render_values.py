@@ -103,7 +103,7 @@ def label(where: str, name: str, value: object, taken: Collection[str]) -> str:
 
 
 def group_by(where: str, names: Collection[object], taken: Collection[str]) -> tuple[str, ...]:
-    """Return labels that tell applications apart; ``taken`` are those of the exporter's series."""
+    """Return labels that distinguish applications; ``taken`` are those of the exporter's series."""
     found = tuple(text(where, name).strip() for name in names)
     wrong = [
         name
@@ -116,7 +116,7 @@ def group_by(where: str, names: Collection[object], taken: Collection[str]) -> t
         raise ConfigError(f"{where}: a label stands twice")
     for name in found:
         if name in taken:
-            raise ConfigError(f"{where}: {name} tells series of one application apart; name labels of the targets")
+            raise ConfigError(f"{where}: {name} distinguishes series of one application; name labels of the targets")
     return found
 
 
@@ -180,7 +180,7 @@ def title(where: str, value: str) -> str:
 
 
 def _check_pattern(where: str, quoted: str) -> None:
-    """Refuse a pattern that RE2, Prometheus's dialect, does not know; some rare ones that it knows are refused too."""
+    """Refuse a pattern that RE2, Prometheus's dialect, can't parse; some rare ones that it can are refused too."""
     pattern = quoted[1:-1]
     if quoted[0] != "`":
         pattern = re.sub(r"\\(.)", lambda found: found[1] if found[1] in "\\\"'" else f"\\{found[1]}", pattern)

@@ -287,7 +287,7 @@ def test_objectives_are_recorded_apart(second: str) -> None:
 
 @pytest.mark.parametrize("labels", ["queue", "env,worker", "le", "inf,job", "__x", "instance"])
 def test_group_by_refuses_labels_of_series(labels: str) -> None:
-    """Labels that tell series of one application apart, and what PromQL reads as something else, are refused."""
+    """Labels that distinguish series of one application, and what PromQL reads as something else, are refused."""
     with pytest.raises(ConfigError, match=r"^--group-by"):
         run(["alerts", f"--group-by={labels}"])
 
