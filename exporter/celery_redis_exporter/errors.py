@@ -34,10 +34,15 @@ class SourceError(ExporterError):
         return SourceError(self.reason, str(self))
 
 
+class FileError(ExporterError):
+    """A file of the exporter could not be written or read; the message is the cause."""
+
+
 class DecodeError(ExporterError):
     """A message or a reply could not be understood.
 
-    ``reason`` is one of a closed set of words, fit for a label: envelope, serializer, body, schema, binding.
+    ``reason`` is one of a closed set of words, fit for a label: envelope, serializer, body, schema, binding, or of a
+    state file: foreign, newer, old, damaged.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -71,6 +71,7 @@ def test_the_page_has_every_thread() -> None:
             "daemon/application.py",
             "daemon/exporter.py",
             "daemon/key_spaces.py",
+            "daemon/service.py",
             "scrape/read_pool.py",
             "daemon/log_stream.py",
             "web/server.py",

@@ -66,6 +66,11 @@ class PrometheusServer:
         series = self._ask("/api/v1/query_range", asked)["result"]
         return [(dict(row["metric"]), [float(value) for _, value in row["values"]]) for row in series]
 
+    def samples(self, selector: str) -> Matrix:
+        """Return the labels and every scraped value of the series that a selector matches, of the last hour."""
+        series = self._ask("/api/v1/query", {"query": f"{selector}[1h]"})["result"]
+        return [(dict(row["metric"]), [float(value) for _, value in row["values"]]) for row in series]
+
     def label_values(self, label: str, series: str, start: float, end: float) -> list[str]:
         """Give the values of a label of the series that a selector matches."""
         values: list[str] = self._ask(f"/api/v1/label/{label}/values", {"match[]": series, "start": start, "end": end})

@@ -211,6 +211,15 @@ RELOAD_SUCCESS_TIME = gauge(
     "celery_exporter_config_last_reload_success_timestamp_seconds",
     "The last time that the settings were read successfully: at the start, or after SIGHUP.",
 )
+STATE_FILE_LAST_WRITE = gauge(
+    "celery_exporter_state_file_last_write_timestamp_seconds",
+    "When state.file was last written; absent until it is.",
+)
+STATE_FILE_SIZE = gauge("celery_exporter_state_file_size_bytes", "Size of state.file when it was last written.")
+STATE_FILE_FAILURES = counter(
+    "celery_exporter_state_file_write_failures_total",
+    "Times that state.file could not be written; absent without state.file.",
+)
 SCRAPE_DURATION = histogram(
     "celery_exporter_scrape_duration_seconds",
     "Time to answer a scrape: Redis reads and rendering.",
@@ -232,5 +241,6 @@ METRICS: tuple[Metric, ...] = (
     SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, CONTROL_ENABLED,
     CONTROL_MISSING, CONTROL_INVALID, EVENTS_ENABLED, COMMAND_DENIED, REDIS_NODES,
     REDIS_NODES_DROPPED, REDIS_NODES_REFUSED, REDIS_VALUES_REFUSED, MEMORY_LIMIT, MEMORY_PURGES, LOG_LINES_DROPPED,
-    RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIME, SCRAPE_DURATION, UNEXPECTED_ERRORS,
+    RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIME, STATE_FILE_LAST_WRITE, STATE_FILE_SIZE, STATE_FILE_FAILURES,
+    SCRAPE_DURATION, UNEXPECTED_ERRORS,
 )  # fmt: skip

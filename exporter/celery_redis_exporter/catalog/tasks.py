@@ -110,8 +110,8 @@ TASK_LAST_FAILURE = gauge(
 )
 TASK_CONSECUTIVE_FAILURES = gauge(
     "celery_task_consecutive_failures",
-    "Executions that failed since the last one that succeeded, all queues together, counted from the exporter's start; "
-    "absent until one fails.",
+    "Executions that failed since the last one that succeeded, all queues together, counted from the exporter's start "
+    "(or before, with state.file); absent until one fails.",
     (TASK,),
     EventOrigin(("task-failed", "task-succeeded"), TASK_EVENTS),
 )

@@ -42,6 +42,7 @@ from celery_redis_exporter.records.events import (
 from celery_redis_exporter.state.beats import Beats
 from celery_redis_exporter.state.consumers import Consumers
 from celery_redis_exporter.state.event_lag import EventLag
+from celery_redis_exporter.state.losses import Losses
 from celery_redis_exporter.state.series import Series, Store
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.workers import Workers
@@ -50,6 +51,8 @@ Decode = Callable[[Any], Sequence[Part]]
 """Turns one message that a stream reads into its parts; raises DecodeError."""
 TICK_SECONDS = 1
 SWEEP_SECONDS = 60
+NAMED = 10
+"""Workers that a line of the log names."""
 _NO_TRACEBACK = Raw()
 log = structlog.get_logger()
 Ended = TypeVar("Ended", TaskFailed, TaskRetried)
@@ -99,6 +102,8 @@ class EventCollector:
         self._consumers = state.consumers
         self._beats = state.beats
         self._clock = clock
+        self._losses = Losses(state.workers, clock)
+        self._cause = "start"
         self._deaf_since: float | None = None
         self._lost_at = 0.0
         self._swept = clock.monotonic()
@@ -128,6 +133,7 @@ class EventCollector:
                 if self._clock.monotonic() - ticked >= TICK_SECONDS:
                     ticked = self._clock.monotonic()
                     self.tick()
+                    self._report_loss()
         except SourceError as error:
             self.lost(error.reason)
             raise
@@ -160,9 +166,17 @@ class EventCollector:
             if decoded:
                 self._store.scalar(internals.LAST_EVENT).value = now
 
+    def resume(self, cause: str, lost_at: float, *, counted_from: float) -> None:
+        """Take up what another process left; the caller holds the store's lock, and the subscription is not open yet.
+
+        ``lost_at`` is when that process was last known to receive events, ``counted_from`` is when the gap begins that
+        is counted, both monotonic. ``cause`` is why it ended, for the log.
+        """
+        self._cause, self._lost_at, self._deaf_since = cause, lost_at, counted_from
+
     def opened(self) -> None:
         """Note that the subscription stands; after an interruption, count the gap and forgive the workers."""
-        is_resumed = self._deaf_since is not None
+        is_resumed, cause = self._deaf_since is not None, self._cause
         with self._store.lock:
             self.listening = True
             self._stream_up.value = 1
@@ -170,9 +184,29 @@ class EventCollector:
                 self._count_gap()
                 self._deaf_since = None
                 self._workers.gap()
+                self._losses.begin(cause)
         if is_resumed:
             seconds = round(self._clock.monotonic() - self._lost_at, 1)
-            log.info("events.resumed", after_seconds=seconds, effect="what was published meanwhile is missed")
+            log.info("events.resumed", cause=cause, after_seconds=seconds, effect="events.loss_settled follows")
+        elif cause == "start":
+            reason = "no state of the time before was restored"
+            log.info("events.loss_settled", cause=cause, executions_missed="unknown", reason=reason)
+        self._cause = "reconnection"
+
+    def _report_loss(self) -> None:
+        """Log what an interruption cost, once that is certain."""
+        with self._store.lock:
+            loss = self._losses.settle()
+        if loss is None:
+            return
+        unknown = {reason: len(names) for reason, names in loss.unknown.items()}
+        named = [name for names in loss.unknown.values() for name in names][:NAMED]
+        further = {"workers_unknown": unknown, "unknown_among_them": named} if unknown else {}
+        write = log.warning if loss.missed or unknown else log.info
+        write(
+            "events.loss_settled", cause=loss.cause, executions_missed=loss.missed, workers_counted=loss.counted,
+            tasks_published="unknown", **further,
+        )  # fmt: skip
 
     def _note_dropped(self, count: int) -> None:
         if count:

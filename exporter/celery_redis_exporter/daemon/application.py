@@ -29,6 +29,7 @@ from celery_redis_exporter.state.control import Inspection
 from celery_redis_exporter.state.names import Names
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.runs import Runs
+from celery_redis_exporter.state.saved_state import LastingState
 from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.tracking import Tracking
@@ -52,6 +53,7 @@ class Application:
         refuse = partial(self.store.refuse, QUEUE_LENGTH)
         wanted, thresholds = settings.queues, options.queue_thresholds(settings)
         self.queues = Queues(self.tasks, wanted.names, wanted.max, refuse, settings.series.ttl, thresholds)
+        self.lasting = LastingState(self.store, self.tasks, self.workers, self.queues, clock)
         self.transport = options.transport(settings)
         self.broker = build_broker(settings, endpoints, self.queues, self.transport, self.store, clock)
         elsewhere = (QUEUE_CONSUMERS,) if self.broker.counts_consumers else ()

@@ -7,6 +7,7 @@ set-up of logs.
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from celery_redis_exporter.catalog import CATALOG
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.daemon.options import dropped_metrics
+from celery_redis_exporter.daemon.saved_state import build_state_keeper
 from celery_redis_exporter.exposition.collector import RegistryCollector as FamilyCollector
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.settings import load_tree
@@ -32,6 +34,7 @@ class Collector(FamilyCollector):
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 -- as various as a file's
         read = load_tree(settings)
         self._exporter = Exporter(read, SystemClock())
+        self._keeper = build_state_keeper(self._exporter)
         self._dropped = dropped_metrics(read)
         self._grouping = threading.Lock()
         self._running = False
@@ -42,13 +45,22 @@ class Collector(FamilyCollector):
         """Start the threads that listen and read; raise RuntimeError if they were started before."""
         if self._running or self._exporter.stop.is_set():
             raise RuntimeError("a Collector can be started once")
+        exporter, keeper = self._exporter, self._keeper
+        if keeper is not None:
+            keeper.restore()
         self._running = True
-        self._exporter.start()
+        exporter.start()
+        if keeper is not None:
+            exporter.supervisor.start(
+                "state_file", partial(keeper.run, exporter.stop, exporter.settings.state.interval)
+            )
 
     def close(self) -> None:
         """Stop the threads and close every connection, within a second; again, or before ``start``, does no harm."""
         self._running = False
         self._exporter.close()
+        if self._keeper is not None:
+            self._keeper.close()
 
     def __enter__(self) -> Self:
         self.start()

@@ -1,6 +1,7 @@
 """Settings in, what each room is built with out."""
 
 import re
+from hashlib import sha256
 
 from celery_redis_exporter.catalog import Metric, redis_core, redis_server
 from celery_redis_exporter.catalog import tasks as task_rows
@@ -9,8 +10,9 @@ from celery_redis_exporter.collectors.cluster_nodes import ClusterNodesOptions
 from celery_redis_exporter.collectors.control import ControlOptions
 from celery_redis_exporter.collectors.key_sweep import MOST_SECONDS, KeyBudget
 from celery_redis_exporter.collectors.memory_guard import GuardOptions
+from celery_redis_exporter.collectors.saved_state import StateOwner
 from celery_redis_exporter.records.static_labels import StaticLabels
-from celery_redis_exporter.settings import Settings
+from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.settings.schema.names import NameOptions
 from celery_redis_exporter.settings.schema.patterns import read_replacement
 from celery_redis_exporter.state.expectations import Plan
@@ -114,6 +116,25 @@ def key_budget(settings: Settings) -> KeyBudget:
     """Return what one pass over the keys of a server may cost."""
     wanted = settings.redis.key_space
     return KeyBudget(wanted.max_keys, wanted.max_measured, wanted.max_busy, wanted.duty, MOST_SECONDS)
+
+
+def state_owner(settings: Settings) -> StateOwner:
+    """Return what a state file has to be made for, as hashes: the application's events, and the names that are shown.
+
+    User, password and other secrets are no part of it.
+    """
+    broker = settings.broker
+    if isinstance(broker, RedisTarget):
+        place = f"{broker.sentinels or broker.server_key} {broker.db} {settings.broker_transport_options.master_name}"
+    else:
+        place = broker.redacted.replace("***@", "")
+    events = f"{place} {settings.broker_transport_options.global_keyprefix} {settings.event_exchange}"
+    names = f"{settings.names.model_dump_json()} {settings.metrics.worker_label}"
+    return StateOwner(_digest(events), _digest(names), settings.series.ttl)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _rules(options: NameOptions) -> NameRules:

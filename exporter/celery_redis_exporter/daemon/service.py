@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TextIO, cast
@@ -20,6 +21,7 @@ from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.exporter import STOP_SECONDS, Exporter
 from celery_redis_exporter.daemon.log_stream import open_log_stream
 from celery_redis_exporter.daemon.reload import Reloader
+from celery_redis_exporter.daemon.saved_state import build_state_keeper
 from celery_redis_exporter.daemon.tuning import keep_little_memory, keep_pauses_short, limit_memory
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.samples import Sample
@@ -42,12 +44,13 @@ log = structlog.get_logger(__name__)
 class Service:
     """The exporter behind its web server, bound and not started; touches neither signals nor the set-up of logs.
 
-    Raises ConfigError when it can't listen where and as the settings say. ``address`` is the HOST:PORT or ``unix:PATH``
-    it listens on, ``scheme`` http or https.
+    Raises ConfigError when it can't listen where and as the settings say, or can't use the state file. ``address`` is
+    the HOST:PORT or ``unix:PATH`` it listens on, ``scheme`` http or https.
     """
 
     def __init__(self, settings: Settings, own_samples: Iterable[Background] = ()) -> None:
         exporter = self.exporter = Exporter(settings, SystemClock(), own_samples)
+        self._keeper = build_state_keeper(exporter)
         web = settings.web
         security = settings.web_config
         self._tls = open_tls(security, exporter.clock)
@@ -62,8 +65,10 @@ class Service:
         self.scheme = "https" if self._tls else "http"
 
     def start(self) -> None:
-        """Start every thread."""
+        """Restore the state, then start every thread; raise ConfigError for a state file that can't be used."""
         settings = self.exporter.settings
+        if self._keeper is not None:
+            self._keeper.restore()
         path = settings.web.telemetry_path
         log.info("app.started", version=__version__, scheme=self.scheme, listen=self.address, path=path)
         for target in settings.targets:
@@ -72,6 +77,9 @@ class Service:
         for note in settings.notes:
             log.warning("app.configuration_noted", note=note)
         self.exporter.start()
+        if self._keeper is not None:
+            interval = settings.state.interval
+            self.exporter.supervisor.start("state_file", partial(self._keeper.run, self.exporter.stop, interval))
         self._web.start()
 
     def secure(self, config: WebConfig) -> None:
@@ -89,6 +97,8 @@ class Service:
         served = self._web.stop(STOP_SECONDS)
         if self._own_path:
             Path(self._own_path).unlink(missing_ok=True)
+        if self._keeper is not None:
+            self._keeper.close()
         log.info("app.stopped", left_behind=left, requests_cut_off=not served)
 
 

@@ -13,6 +13,8 @@ arrives, by the events' own time stamps: one clock, the worker's. What is missin
 from collections import deque
 from math import inf
 
+from celery_redis_exporter.records.saved_state import SavedLedger
+
 SLACK_SECONDS = 0.25
 """Longest time between counting an execution and stamping its task-started; 12 ms were measured on a busy machine."""
 MOST_IN_SLACK = 2000
@@ -24,17 +26,19 @@ SURPLUS_PERIODS = 5
 class StartsLedger:
     """Counts one worker process; start a new one for a new process.
 
-    Some executions of a ``partial`` one send no events: one without any event may send events all the same.
+    Some executions of a ``partial`` one send no events: one without any event may send events all the same. ``beats``
+    is the number of heartbeats entered.
     """
 
     __slots__ = (
         "_after", "_balance", "_before", "_certain", "_gaps", "_last_beat", "_owed", "_processed", "_slack",
-        "_slack_until", "_surpluses", "partial", "seen_any",
+        "_slack_until", "_surpluses", "beats", "partial", "seen_any",
     )  # fmt: skip
 
     def __init__(self, *, partial: bool = False, seen_any: bool = False) -> None:
         self.seen_any = seen_any
         self.partial = partial
+        self.beats = 0
         self._processed: int | None = None
         self._last_beat = 0.0
         self._slack_until = inf
@@ -94,7 +98,28 @@ class StartsLedger:
         for start in overtook:  # they belong to the first period, which begins now
             self.started(start)
         self._gaps = max(0, self._gaps - 1)
+        self.beats += 1
         return missing, silent
+
+    def save(self) -> SavedLedger | None:
+        """Return the account as it is; None before the first heartbeat."""
+        if self._processed is None:
+            return None
+        return SavedLedger(
+            self._processed, self._last_beat, self._before, self._after, len(self._slack), self._owed, self._balance,
+            self._certain, self.seen_any,
+        )  # fmt: skip
+
+    @classmethod
+    def restore(cls, saved: SavedLedger) -> "StartsLedger":
+        """Go on with the account of a process; of the starts in the slack their number is enough."""
+        ledger = cls(seen_any=saved.seen_any)
+        ledger._processed, ledger._last_beat = saved.processed, saved.last_beat
+        ledger._slack_until = saved.last_beat + SLACK_SECONDS
+        ledger._before, ledger._after, ledger._owed = saved.before, saved.after, saved.owed
+        ledger._slack.extend([saved.last_beat] * saved.slack)
+        ledger._balance, ledger._certain = saved.balance, saved.certain
+        return ledger
 
     def _settle(self, deficit: int, slack: float) -> tuple[int, bool]:
         """Add the deficit of a period; return what is lost for certain, and whether no task events are sent.

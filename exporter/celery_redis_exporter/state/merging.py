@@ -12,6 +12,7 @@ from celery_redis_exporter.catalog import OVERFLOW, Kind, Metric
 from celery_redis_exporter.catalog import labels as lb
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.samples import Family, Value
+from celery_redis_exporter.records.saved_state import SavedPast
 from celery_redis_exporter.state.rules import Naming
 from celery_redis_exporter.state.series import Series
 
@@ -62,6 +63,17 @@ class Merging:
         past.members -= 1
         if not past.members:
             del self._past[key]
+
+    def copy(self) -> list[SavedPast]:
+        """Return what is kept of earlier workers."""
+        return [SavedPast(metric, labels, past.value) for (metric, labels), past in self._past.items() if past.value]
+
+    def restore(self, rows: Iterable[SavedPast]) -> None:
+        """Keep what earlier workers counted where workers of the same shown name were restored."""
+        for row in rows:
+            past = self._past.get((row.metric, row.labels))
+            if past is not None:
+                past.value = row.value
 
     def merge(self, families: Iterable[Family]) -> list[Family]:
         """Return the families as they are to be shown; ``needed`` says whether they would differ."""

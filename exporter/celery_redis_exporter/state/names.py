@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from celery_redis_exporter.catalog import OVERFLOW, Metric
 from celery_redis_exporter.catalog import tasks as rows
+from celery_redis_exporter.catalog.labels import QUEUE
+from celery_redis_exporter.records.saved_state import SavedPair
 from celery_redis_exporter.state.expectations import Expectations
 from celery_redis_exporter.state.series import NewSeries, Series, Store
 from celery_redis_exporter.state.task_series import TaskName, TaskSeries
@@ -146,6 +148,57 @@ class Names:
                 for metric, labels in task.series:
                     self._store.expire(metric, labels)
 
+    def copy(self, now: float, wall: float) -> list[SavedPair]:
+        """Return every task with its queues; ``now`` (monotonic) is ``wall`` (epoch seconds)."""
+        pairs = []
+        for task in self.by_name.values():
+            for series in task.queues.values():
+                is_idle = series.activity == series.count_activity()
+                active_at = wall - (now - series.idle_since) if is_idle else wall
+                pairs.append(SavedPair(task.name, series.queue, active_at, tuple(series.by_worker or ())))
+        return pairs
+
+    def restore(self, pair: SavedPair, idle_since: float) -> None:
+        """Make the series of a saved task on its queue, at 0, if there is room; ``idle_since`` is monotonic."""
+        task = self.by_name.get(pair.task)
+        is_known = task is not None and pair.queue in task.queues
+        if is_known or (self._is_full and (pair.task, pair.queue) != (OVERFLOW, OVERFLOW)):
+            return
+        series = self._add(pair.task, pair.queue)
+        series.idle_since = idle_since
+        for worker in pair.workers if series.by_worker is not None else ():
+            if worker != OVERFLOW:
+                if self._triples_left <= 0:
+                    continue
+                self._triples_left -= 1
+            series.split(worker)
+
+    def admit(self, metric: Metric, labels: tuple[str, ...]) -> bool:
+        """Prepare for a saved series of a task; return False if the task was not restored."""
+        task = self.by_name.get(labels[0])
+        if task is None:
+            return False
+        if len(metric.labels) > 1 and metric.labels[1] is QUEUE:
+            series = task.queues.get(labels[1])
+            if series is not None and len(labels) > len(metric.labels):
+                series = (series.by_worker or {}).get(labels[-1])
+            return series is not None and series.make(metric, labels)
+        if metric is rows.TASK_EXCEPTIONS:
+            self.exception(task, labels[1])
+            return labels[1] in task.exceptions
+        series_of_name = self.named(task, metric, *labels[1:])
+        if metric is rows.TASK_LAST_FAILURE:
+            task.last_failure = series_of_name
+        elif metric is rows.TASK_CONSECUTIVE_FAILURES:
+            task.consecutive_failures = series_of_name
+        return True
+
+    def restored(self) -> None:
+        """Take what was restored for no activity: tasks are as idle as they were."""
+        for task in self.by_name.values():
+            for series in task.queues.values():
+                series.activity = series.count_activity()
+
     def __iter__(self) -> Iterator[TaskName]:
         return iter(self.by_name.values())
 
@@ -167,8 +220,12 @@ class Names:
         task, shown_queue = self._naming.task.apply(name), self._naming.queue_shown(queue)
         return None if task is None or shown_queue is None else (task, shown_queue)
 
+    @property
+    def _is_full(self) -> bool:
+        return self._pairs_left <= 0 or self._store.is_full
+
     def _add(self, name: str, queue: str) -> TaskSeries:
-        if (self._pairs_left <= 0 or self._store.is_full) and (name, queue) != (OVERFLOW, OVERFLOW):
+        if self._is_full and (name, queue) != (OVERFLOW, OVERFLOW):
             self._store.refuse(rows.TASKS)
             overflow = self.by_name.get(OVERFLOW)  # also a task that somebody called so, on a queue of its own
             found = overflow and overflow.queues.get(OVERFLOW)

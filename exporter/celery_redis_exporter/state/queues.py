@@ -16,6 +16,7 @@ from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, Metric
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.records.replies import QueueCount, QueuedMessage, QueueReading
 from celery_redis_exporter.records.samples import Sample
+from celery_redis_exporter.records.saved_state import SavedQueue
 from celery_redis_exporter.state.routes import ANY_BROADCAST, BROADCAST
 from celery_redis_exporter.state.tasks import Tasks
 
@@ -103,6 +104,17 @@ class Queues:
                 continue
             if certain:
                 self._certain.add(name)
+
+    def copy(self, now: float, wall: float) -> list[SavedQueue]:
+        """Return every known queue; ``now`` (monotonic) is ``wall`` (epoch seconds)."""
+        return [SavedQueue(name, wall - (now - seen), name in self._certain) for name, seen in self._names.items()]
+
+    def restore(self, queue: SavedQueue, seen: float) -> None:
+        """Get to know a queue that was saved, if there is room; ``seen`` (monotonic) is its last sign of life."""
+        if queue.name not in self._names:
+            self.add([queue.name], certain=queue.certain)
+            if queue.name in self._names:
+                self._names[queue.name] = seen
 
     def _take(self, name: str, *, certain: bool) -> bool:
         """Enter a new queue, if it is to be shown and there is room."""

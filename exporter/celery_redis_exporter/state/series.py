@@ -7,17 +7,18 @@ an event has no look-up by label. Gives copies of all values as families. Not th
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from celery_redis_exporter.catalog import OVERFLOW, Kind, Metric
 from celery_redis_exporter.catalog.internals import SERIES, SERIES_DROPPED, SERIES_EXPIRED
 from celery_redis_exporter.catalog.labels import WORKER
 from celery_redis_exporter.clock import Clock, SystemClock
 from celery_redis_exporter.records.samples import Distribution, Exemplar, Family
+from celery_redis_exporter.records.saved_state import SavedHistogram, SavedSeries
 from celery_redis_exporter.records.static_labels import StaticLabels
 
 NUMBER_BYTES = 30
@@ -106,6 +107,12 @@ class Histogram:
         """Count one observation made on a task."""
         self.observe(value)
 
+    def restore(self, counts: list[int], total: float) -> None:
+        """Set what was counted, without exemplars."""
+        self.counts[:] = counts
+        self.total = total
+        self._copy = None
+
     def copied(self) -> Distribution:
         """Return the value at this moment: the same object until another observation is counted."""
         if self._copy is None:
@@ -159,6 +166,25 @@ class ExemplarHistogram(Histogram):
 S = TypeVar("S", Series, Histogram)
 
 
+class SeriesCopy(NamedTuple):
+    """The series of a metric and their values at one moment, labels without those that every series has.
+
+    ``young`` are those still shown as 0, and since when, on the monotonic clock; ``at`` is the moment on that clock.
+    """
+
+    metric: Metric
+    labels: list[tuple[str, ...]]
+    series: Sequence[Series | Histogram]
+    values: list[Any]
+    young: dict[Any, float]
+    at: float
+
+    def age(self, series: Series | Histogram) -> float | None:
+        """Return for how long a series has been shown as 0, None if its value is shown."""
+        since = self.young.get(series)
+        return None if since is None else self.at - since
+
+
 class Children(Generic[S]):
     """The series of one metric, bounded: those over a bound share one whose open labels are OVERFLOW.
 
@@ -191,7 +217,7 @@ class Children(Generic[S]):
         if series is not None:
             return series
         cost = self._cost(labels)
-        if labels and (len(self.series) >= self._limit or self._budget.used + cost > self._budget.most):
+        if not self._fits(labels, cost):
             self.refused += 1
             pairs = zip(self.metric.labels, labels, strict=True)
             labels = tuple(value if label.closed else OVERFLOW for label, value in pairs)
@@ -209,6 +235,40 @@ class Children(Generic[S]):
             self._outdated = True
             self._budget.used -= self._cost(labels)
         return gone
+
+    def copy(self) -> SeriesCopy:
+        """Copy what a restart must not lose."""
+        self._still_young()
+        rows: list[Any] = list(self.series.values())
+        is_histogram = self.metric.kind is Kind.HISTOGRAM
+        values = [row.copied() for row in rows] if is_histogram else [row.value for row in rows]
+        return SeriesCopy(self.origin, list(self.series), rows, values, self._young.copy(), self._new.clock.monotonic())
+
+    def restore(self, labels: tuple[str, ...], born: float | None, age: float | None) -> S | None:
+        """Give the series that was saved with these labels; None if there is no room, or the metric has other ones.
+
+        ``born`` and ``age`` are those of ``SavedSeries``. ``order`` has to be called after the last one.
+        """
+        if len(labels) != len(self.metric.labels):
+            return None
+        if labels not in self.series and not self._fits(labels, self._cost(labels)):
+            return None
+        series = self.child(labels)
+        self.series[labels] = self.series.pop(labels)  # the order of the file
+        self._outdated = True
+        series.born = born
+        self._young.pop(series, None)
+        if age is not None and self._new.zero_first:
+            self._young[series] = self._new.clock.monotonic() - age
+        return series
+
+    def order(self) -> None:
+        """Put what is still shown as 0 in order, the oldest first."""
+        self._young = dict(sorted(self._young.items(), key=lambda item: item[1]))
+
+    def _fits(self, labels: tuple[str, ...], cost: int) -> bool:
+        """Return whether there is room for a series; for one without labels there is."""
+        return not labels or (len(self.series) < self._limit and self._budget.used + cost <= self._budget.most)
 
     def _cost(self, labels: tuple[str, ...]) -> int:
         """Return about how many bytes a series adds to a response."""
@@ -323,12 +383,56 @@ class Store:
         ``whole`` gives what was counted also of series that are still shown as 0, without exemplars; ``only`` is what
         is wanted.
         """
+        self._show_sizes()
+        wanted = self._order if only is None else [children for children in self._order if children.origin in only]
+        # What has no series may come from somewhere else: no metric comes twice.
+        return [children.copied(whole=whole) for children in wanted if children.series]
+
+    def copies(self, gauges: Collection[Metric]) -> list[SeriesCopy]:
+        """Copy every counter and histogram, and these gauges. The caller holds the lock for as long as this takes."""
+        self._show_sizes()
+        return [
+            children.copy()
+            for children in self._order
+            if children.series and (children.origin.kind is not Kind.GAUGE or children.origin in gauges)
+        ]
+
+    def restore_scalars(self, metric: Metric, rows: Iterable[SavedSeries]) -> None:
+        """Set counters or gauges to what was saved; for which there is no room they begin at 0."""
+        children = self._scalars.get(metric)
+        if children is None:
+            return
+        for row in rows:
+            series = children.restore(row.labels, row.born, row.age)
+            if series is not None:
+                series.value = row.value
+        children.order()
+        if metric is SERIES_DROPPED:
+            self._restore_refused(rows)
+
+    def restore_histograms(
+        self, metric: Metric, rows: Iterable[SavedHistogram], bounds: Sequence[tuple[float, ...]]
+    ) -> None:
+        """Set the histograms that exist to what was saved; those whose bounds are others now begin at 0."""
+        children = self._histograms.get(metric)
+        if children is None:
+            return
+        for row in rows:
+            series = children.series.get(row.labels)
+            if series is not None and series.bounds == bounds[row.bounds]:
+                children.restore(row.labels, row.born, row.age)
+                series.restore(row.counts, row.total)
+        children.order()
+
+    def _restore_refused(self, rows: Iterable[SavedSeries]) -> None:
+        dropped = {row.labels: int(row.value) for row in rows}
+        for children in self._order:
+            children.refused = dropped.get((children.metric.name,), children.refused)
+
+    def _show_sizes(self) -> None:
         for children in self._order:
             if children.series:
                 size = children.size = children.size or self.scalar(SERIES, children.metric.name)
                 size.value = len(children.series)
             if children.refused:
                 self.scalar(SERIES_DROPPED, children.metric.name).value = children.refused
-        wanted = self._order if only is None else [children for children in self._order if children.origin in only]
-        # What has no series may come from somewhere else: no metric comes twice.
-        return [children.copied(whole=whole) for children in wanted if children.series]

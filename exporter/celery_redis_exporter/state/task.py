@@ -49,6 +49,8 @@ class Worker:
     tell what tasks it holds, so events of unknown ones wait. ``runs`` are the runs that it executes, with their task
     ids; a redelivered task can have several. ``doubt`` is not None while it reports fewer active tasks than ``runs``.
     ``uncertain`` are ends that another event may correct, by task id. ``failed`` and ``retried`` are numbers of runs.
+    ``awaited_at`` equals ``seen`` while a worker that was restored from the state file gave no sign of life.
+    ``blind`` is why executions of a restored worker can't be compared with those before, empty if they can.
     """
 
     name: str
@@ -71,7 +73,14 @@ class Worker:
     uncertain: dict[str, UncertainEnd] = field(default_factory=dict)
     failed: int = 0
     retried: int = 0
+    awaited_at: float = -1.0
+    blind: str = ""
     series: dict[tuple[Metric, tuple[str, ...]], Series] = field(default_factory=dict)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the worker is known from the state file only."""
+        return self.awaited_at == self.seen
 
     @property
     def only_queue(self) -> str:

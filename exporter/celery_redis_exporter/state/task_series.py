@@ -84,6 +84,16 @@ class TaskSeries:
             found = self.runtime[state] = self.store.histogram(rows.TASK_RUNTIME, *labels, bounds=self.task.bounds)
         return found
 
+    def make(self, metric: Metric, labels: tuple[str, ...]) -> bool:
+        """Make the series with these labels, if this record has such series and makes them when they first occur."""
+        if metric is rows.TASKS_SENT:
+            self.make_sent()
+        elif metric is rows.TASK_WAIT:
+            self.make_wait()
+        elif metric is rows.TASK_RUNTIME:
+            self.runtime_of(labels[2])
+        return True
+
     def observe_run(self, state: str, started_at: float, ended_at: float, task_id: str) -> None:
         """Observe the time of a run whose end does not tell it itself; no start (0), no observation."""
         if started_at:

@@ -14,6 +14,7 @@ from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN, Metric
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.events import WorkerEvent, WorkerHeartbeat, WorkerOffline, WorkerOnline
+from celery_redis_exporter.records.saved_state import SavedWorker
 from celery_redis_exporter.state.ledger import StartsLedger
 from celery_redis_exporter.state.merging import Merging
 from celery_redis_exporter.state.routes import Routes
@@ -135,6 +136,9 @@ class Workers:
             return
         if event.processed is not None and event.pid == worker.pid and worker.presence is Presence.ONLINE:
             self._settle_starts(worker, event, event.processed)
+        self._go_offline(worker)
+
+    def _go_offline(self, worker: Worker) -> None:
         worker.presence = Presence.OFFLINE
         worker.since = self._clock.monotonic()
         self.forget_setup(worker)
@@ -148,10 +152,43 @@ class Workers:
         """Note that the subscription came back after an interruption: silence until now was ours, not theirs."""
         now = self._clock.monotonic()
         for worker in self.by_name.values():
-            worker.ledger.gap()
+            events_on = worker.series.get((rows.WORKER_TASK_EVENTS, ()))
+            if events_on is None or events_on.value:  # else they are switched off, and none is lost
+                worker.ledger.gap()
             self._expect_answers(worker)
             if worker.presence is Presence.ONLINE:
+                worker.awaited_at = now if worker.is_awaited else -1.0
                 worker.seen = now
+
+    def restore(self, saved: SavedWorker, since: float) -> None:
+        """Restore a worker, if there is room; ``since`` (monotonic) is when its presence began.
+
+        One that was online is awaited. If it gives no sign of life, it may have stopped cleanly meanwhile, and is taken
+        for offline, not for lost.
+        """
+        if saved.name in self.by_name or len(self.by_name) >= self._limits.count or self._store.is_full:
+            return
+        now = self._clock.monotonic()
+        worker = self.by_name[saved.name] = Worker(saved.name, now, self._patience(saved.name), awaited_at=now)
+        self._expect_answers(worker)
+        worker.pid, worker.interval, worker.blind = saved.pid, saved.interval, saved.blind
+        worker.failed, worker.retried, worker.processes.offset = saved.failed, saved.retried, saved.offset
+        if saved.ledger is not None:
+            worker.ledger = StartsLedger.restore(saved.ledger)
+        if saved.presence == Presence.ONLINE.value:
+            self._show_up(worker)
+        else:
+            worker.presence, worker.since, worker.awaited_at = Presence(saved.presence), since, -1.0
+            if worker.presence is Presence.LOST:
+                self._series(worker, rows.WORKER_UP).value = 0
+
+    def admit(self, metric: Metric, labels: tuple[str, ...]) -> bool:
+        """Prepare for a saved series of a worker; return False if the worker was not restored."""
+        worker = self.by_name.get(labels[0])
+        if worker is None or (metric is rows.WORKER_PROCESSED and not worker.pid):
+            return False
+        self._series(worker, metric, *labels[1:])
+        return True
 
     def tick(self, *, listening: bool, read_until: float = inf) -> None:
         """Find lost workers and forget those that are gone for long; while no one listens, none is lost.
@@ -164,6 +201,9 @@ class Workers:
             for pid in worker.processes.silent(now - self._deadline(worker)) if listening else ():
                 self._leave(worker, pid)
             if worker.presence is Presence.ONLINE and listening and self._is_lost(worker, now):
+                if worker.is_awaited:
+                    self._go_offline(worker)
+                    continue
                 worker.presence, worker.since = Presence.LOST, now
                 self._series(worker, rows.WORKER_UP).value = 0
                 self.forget_setup(worker)

@@ -65,6 +65,17 @@ class WebOptions(SettingsGroup):
     config: WebConfigOptions = WebConfigOptions()
 
 
+class StateOptions(SettingsGroup):
+    """What is kept over a restart."""
+
+    file: str | None = Field(
+        None,
+        description="File that keeps counters over a clean restart, and workers, queues and time stamps over any; "
+        "its directory must exist.",
+    )
+    interval: v.Interval = Field(60, description="Time between writes of that file; 0 writes it at a clean stop only.")
+
+
 class StatusOptions(SettingsGroup):
     """The status page, ``top`` and /api/v1/status."""
 
@@ -124,6 +135,7 @@ class Declared(BaseSettings):
     names: NamesOptions = NamesOptions()
     metrics: MetricOptions = MetricOptions()
     web: WebOptions = WebOptions()
+    state: StateOptions = StateOptions()
     status: StatusOptions = StatusOptions()
     log: LogOptions = LogOptions()
     config: ConfigOptions = ConfigOptions()
