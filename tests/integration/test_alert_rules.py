@@ -13,6 +13,7 @@ from celery_redis_exporter.alerts.slo import Objective, build_group
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT
 from tests.integration.promtools import MAJORS, Check, judge, promtool, said
+from tests.integration.suite_programs import suite_program
 from tests.support import yaml_text
 
 pytestmark = pytest.mark.servers
@@ -179,9 +180,11 @@ def test_an_objective_about_starts_burns(tmp_path: Path) -> None:
     judge(tmp_path, rules, series, [(name, "119m", []), (name, "179m", [labels]), (name, "600m", [])])
 
 
-def test_amtool_accepts_the_example() -> None:
-    """Alertmanager 0.25 loads the example and its templates."""
-    assert "1 templates" in said("amtool", "check-config", EXAMPLE)
+@pytest.mark.parametrize("version", ["0.25", "0.28"])
+def test_amtool_accepts_the_example(version: str) -> None:
+    """Alertmanager 0.25 and 0.28 load the example and its templates."""
+    amtool = "amtool" if version == "0.25" else suite_program("amtool-0.28")
+    assert "1 templates" in said(amtool, "check-config", EXAMPLE)
 
 
 @pytest.mark.parametrize(
