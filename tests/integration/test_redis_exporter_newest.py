@@ -36,6 +36,7 @@ class Difference(NamedTuple):
 
 
 ACCEPTED = (
+    Difference("redis_product_info", "ours", "product and version of servers that are not Redis"),
     Difference("redis_exporter_build_info", "theirs", "what it is itself; ours is celery_exporter_build_info"),
     Difference("redis_exporter_scrape_duration_seconds", "theirs", "of all scrapes; ours is celery_exporter_scrape_*"),
     Difference("redis_target_scrape_request_errors_total", "theirs", "of its endpoint /scrape, which ours has not"),

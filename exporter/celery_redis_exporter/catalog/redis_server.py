@@ -43,6 +43,13 @@ INSTANCE_INFO = gauge(
     ),
     Info("server", "redis_version"),
 )  # fmt: skip
+PRODUCT_INFO = gauge(
+    "redis_product_info",
+    "1, with the product and its own version in the labels. redis_version of another product is that of the Redis that "
+    "it is compatible with.",
+    (lb.REDIS, lb.PRODUCT, lb.PRODUCT_VERSION),
+    Info("server", "redis_version"),
+)
 START_TIME = gauge("redis_start_time_seconds", "Start of the server.", (lb.REDIS,), Info("server", "uptime_in_seconds"))
 TLS_CERTIFICATE = gauge(
     "redis_tls_certificate_info",
@@ -161,7 +168,8 @@ INFO_ROWS: tuple[Metric, ...] = (
 """Rows that are decoded from a field of INFO by itself."""
 
 SPECIAL: tuple[Metric, ...] = (
-    UP, INSTANCE_INFO, START_TIME, *redis_replication.SPECIAL, *redis_commands.SPECIAL, TLS_CERTIFICATE, MODULE_INFO,
+    UP, INSTANCE_INFO, PRODUCT_INFO, START_TIME, *redis_replication.SPECIAL, *redis_commands.SPECIAL, TLS_CERTIFICATE,
+    MODULE_INFO,
     *IO_THREAD_ROWS, ENGINE_INFO, *ENGINE_ROWS, redis_keyspace.KEYS_BY_SIZE, redis_keyspace.KEYS_BY_ITEMS,
     LAST_SCRAPE_ERROR, LAST_SCRAPE_DURATION, CONNECT_TIME, SCRAPES,
 )  # fmt: skip

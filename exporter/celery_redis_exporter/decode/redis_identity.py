@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from celery_redis_exporter.catalog import redis_replication
 from celery_redis_exporter.catalog import redis_server as rows
+from celery_redis_exporter.catalog.server_fields import read_product
 from celery_redis_exporter.decode.redis_fields import LONGEST_LABEL, FieldReader, Fields, read_whole, row_of
 from celery_redis_exporter.records.samples import Sample
 
@@ -23,7 +24,9 @@ _IDENTITY = rows.INSTANCE_INFO.label_names[1:]
 
 def decode_identity(redis: str, fields: Mapping[str, str], now: float) -> Iterator[Sample]:
     """Yield who the server is, since when, and whose replica. ``now`` is for servers that do not report their time."""
-    if "redis_version" in fields:
+    product, version = read_product(fields)
+    if version is not None:
+        yield Sample(rows.PRODUCT_INFO, (redis, product, version[:LONGEST_LABEL]), 1)
         labels = (fields.get(label, "")[:LONGEST_LABEL] for label in _IDENTITY)
         yield Sample(rows.INSTANCE_INFO, (redis, *labels), 1)
     uptime, microseconds = (read_whole(fields.get(name, "")) for name in ("uptime_in_seconds", "server_time_usec"))

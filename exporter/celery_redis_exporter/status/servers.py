@@ -11,7 +11,6 @@ from celery_redis_exporter.alerts.thresholds import is_cache, threshold
 from celery_redis_exporter.catalog import CATALOG, Metric, internals, key_space
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.catalog.redis_replication import SLAVE_INFO
-from celery_redis_exporter.catalog.server_fields import read_product
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.report import Clients, KeyGroup, Memory, ServerStatus, State
 from celery_redis_exporter.records.samples import Sample
@@ -107,7 +106,9 @@ class Servers:
         numbers = _numbers(samples)
         told = next((sample.labels for sample in samples if sample.metric is rows.INSTANCE_INFO), None)
         labels = dict(zip(rows.INSTANCE_INFO.label_names, told, strict=True)) if told else {}
-        product, version = read_product(labels)
+        product, version = next(
+            (sample.labels[1:] for sample in samples if sample.metric is rows.PRODUCT_INFO), (None, None)
+        )
         up = any(sample.metric is rows.UP and sample.value == 1 for sample in samples)
         error = next((sample.labels[1] for sample in samples if sample.metric is rows.LAST_SCRAPE_ERROR), "")
         with self._lock:
@@ -117,7 +118,7 @@ class Servers:
             name=name,
             up=up,
             error=error or None,
-            product=product if version else None,
+            product=product,
             version=version,
             mode=labels.get("redis_mode") or None,
             role=labels.get("role") or None,

@@ -33,6 +33,8 @@ NAMES = [
     if not line.startswith("#")
 ]
 
+FEWEST = {"garnet-2.2": 10, "pika-3.4": 8}
+"""Fields of Redis that a text has at least, where these are few."""
 NUMBERED = re.compile(
     r"(cmdstat_|errorstat_|latency_percentiles_usec_|engine_\d|tls_\w+_cert_serial|used_active_time_io_thread_).*"
     r"|(db|slave|io_thread_)\d+|db\d+_distrib_[a-z]+_(items|sizes)|module"
@@ -70,6 +72,26 @@ NOT_SHOWN = {
     "object_used_memory", "parser_err_count", "pipeline_cache_bytes", "pipeline_queue_length", "small_string_bytes",
     "stash_unloaded", "table_used_memory", "thread_count", "total_pipelined_commands", "traverse_ttl_sec",
     "used_memory_peak_rss",
+    # Garnet
+    "CommittedBeginAddress", "CurrentVersion", "Log.PageSizeBytes", "ReadCache.PageSizeBytes", "SystemState",
+    "aof_memory_size", "available_system_memory(MB)", "commandstats_monitor", "garnet_hit_rate", "garnet_version",
+    "gc_committed_bytes", "gc_heap_bytes", "instantaneous_net_input_KBps", "instantaneous_net_output_KBps",
+    "latency_monitor", "monitor_freq", "monitor_task", "proc_paged_memory_size", "proc_physical_memory_size",
+    "proc_physical_memory_size(MB)", "processor_count", "server_socket_0", "store_current_safe_aof_address",
+    "store_index_size", "store_mainlog_memory_size", "system_page_size", "total_connections_active",
+    "total_connections_disposed", "total_found", "total_main_store_size", "total_notfound",
+    "total_output_buffer_rentals", "total_pending", "total_system_memory(MB)",
+    # Kvrocks
+    "bgsave_in_progress", "block_cache_pinned_usage[default]", "block_cache_usage", "clang_version", "disk_capacity",
+    "estimate_keys[default]", "git_sha1", "is_bgsaving", "is_compacting", "kvrocks_git_sha1", "kvrocks_mode",
+    "kvrocks_version", "last_bgsave_status", "last_bgsave_time", "last_bgsave_time_sec", "last_dbsize_scan_timestamp",
+    "max_db_size", "monitor_clients", "num_files_at_level[default]", "rocksdb_version", "sequence", "used_db_size",
+    "used_disk_percent", "used_disk_size", "used_percent", "version", "worker_cpu_time",
+    # Pika
+    "GET", "HGETALL", "HMSET", "INFO", "SET", "compact_cron", "compact_interval", "compression", "db_fatal",
+    "db_fatal_msg", "db_memtable_usage", "db_size", "db_size_human", "db_tablereader_usage", "is_compact",
+    "is_scaning_keyspace", "log_size", "log_size_human", "pika_build_compile_date", "pika_git_sha", "pika_version",
+    "server_id", "sync_thread_num", "thread_num",
 }  # fmt: skip
 """Fields that give nothing. A new one of a new version is to be looked at, and goes here or into the catalogue."""
 
@@ -94,12 +116,12 @@ def test_every_field_of_redis_exporter_is_a_sample(name: str) -> None:
     fields, found = fields_of(TEXTS[name]), decode(TEXTS[name])
     expected = {}
     for row in NAMES:
-        if row.field in fields:
+        if fields.get(row.field, "N/A") != "N/A":  # which Garnet writes
             value = fields[row.field]
             number = WORDS[value] if value in WORDS else float(value) / DIVIDED.get(row.field, 1)
             if number >= 0 or row.field in SIGNED:  # elsewhere -1 is no value; redis_exporter shows it all the same
                 expected[f"redis_{row.name}", "r"] = number
-    assert len(expected) > 20
+    assert len(expected) >= FEWEST.get(name, 20)
     assert expected == {key: found.get(key) for key in expected}
 
 
@@ -137,7 +159,7 @@ def test_numbered_fields(name: str) -> None:
         (r"master(_\d+)?_link_status", "redis_master_link_up"), (r"tls_\w+_serial", "redis_tls_certificate_info"),
     ):  # fmt: skip
         assert sum(re.fullmatch(pattern, field) is not None for field in fields) == counted.count(metric), pattern
-    assert 1 == counted.count("redis_instance_info")
+    assert 1 == counted.count("redis_instance_info") == counted.count("redis_product_info")
 
 
 @pytest.mark.parametrize("row", NAMES, ids=lambda row: row.name)
@@ -161,3 +183,31 @@ def test_minus_one_is_no_value() -> None:
     absent = {("redis_db_avg_ttl_seconds", "r", "db0"), ("redis_rejected_connections_total", "r")}
     assert not absent & dragonfly.keys()
     assert 64_000 == dragonfly["redis_max_clients", "r"] == dragonfly["redis_config_maxclients", "r"]
+
+
+@pytest.mark.parametrize(
+    ("name", "product", "version"),
+    [
+        ("redis-7.0", "Redis", "7.0.15"),
+        ("valkey-9.1", "Valkey", "9.1.2"),
+        ("dragonfly-1.36", "Dragonfly", None),
+        ("garnet-2.2", "Garnet", "2.2.0"),
+        ("kvrocks-2.17", "Kvrocks", "2.17.0"),
+        ("pika-3.4", "Pika", "3.4.0"),
+    ],
+)
+def test_products_have_their_own_name_and_version(name: str, product: str, version: str | None) -> None:
+    """The product has its own name and version; ``redis_version`` of another product is one that it imitates."""
+    found = [key for key in decode(TEXTS[name]) if key[0] == "redis_product_info"]
+    assert [product] == [key[2] for key in found]
+    assert version in {None, found[0][3]}
+
+
+def test_what_other_products_do_not_report_is_absent() -> None:
+    """Garnet has no section of databases, Pika one of its own: no 0 stands for what is not known."""
+    garnet, pika = decode(TEXTS["garnet-2.2"]), decode(TEXTS["pika-3.4"])
+    assert "redis_db_keys" not in {key[0] for key in (*garnet, *pika)}
+    assert ("redis_memory_used_bytes", "r") not in garnet
+    assert ("redis_master_repl_offset", "r") not in garnet, "it is N/A"
+    assert ("redis_memory_used_bytes", "r") not in decode(TEXTS["kvrocks-2.17"])
+    assert ("redis_rdb_last_bgsave_duration_sec", "r") not in decode(TEXTS["kvrocks-2.17"]), "it is -1"
