@@ -45,6 +45,8 @@ def test_every_value_is_in_the_schema() -> None:
         {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}},
         {"replica": 1},
         {"secret": {"name": "Not A Name"}},
+        {"state": {"enabled": True}, "replicas": 2},
+        {"state": {"size": "much"}},
     ],
     ids=json.dumps,
 )
@@ -83,6 +85,26 @@ def test_the_rest_is_that_of_the_kustomization(kind: str) -> None:
         spec.pop("selector", None)
         spec.pop("podSelector", None)
     assert one["spec"] == other["spec"]
+
+
+def test_the_volume_is_that_of_the_kustomization() -> None:
+    """With a state file chart and overlay run the same pod with the same claim, and the old one stops first."""
+    overlay = manifests.of_folder(manifests.DEPLOY / "kubernetes" / "overlays" / "state-file")
+    (one,), (other,) = of_kind(overlay, "Deployment"), of_kind(manifests.of_chart("state"), "Deployment")
+    assert {"type": "Recreate"} == one["spec"]["strategy"] == other["spec"]["strategy"]
+    pods = [row["spec"]["template"]["spec"] for row in (one, other)]
+    assert pods[0]["containers"][0]["volumeMounts"] == pods[1]["containers"][0]["volumeMounts"]
+    (claim,), (made,) = (of_kind(found, "PersistentVolumeClaim") for found in (overlay, manifests.of_chart("state")))
+    assert "fast" == made["spec"].pop("storageClassName")
+    assert claim["spec"] == made["spec"]
+    for pod, row in zip(pods, (claim, made), strict=True):
+        assert {"claimName": row["metadata"]["name"]} == pod["volumes"][-1]["persistentVolumeClaim"]
+    claimed = manifests.of_chart("claimed")
+    assert [] == of_kind(claimed, "PersistentVolumeClaim")
+    (deployment,) = of_kind(claimed, "Deployment")
+    assert ["kept"] == [
+        row["persistentVolumeClaim"]["claimName"] for row in deployment["spec"]["template"]["spec"]["volumes"]
+    ]
 
 
 def test_every_dashboard_comes_with_the_chart() -> None:

@@ -181,7 +181,9 @@ def test_the_unit_and_its_environment_are_settings(tmp_path: Path) -> None:
     text = UNIT.read_text(encoding="utf-8")
     assert "Environment=EXPORTER_BROKER_PASSWORD_FILE=%d/broker-password" in text.splitlines()
     assert "LoadCredential=broker-password:/etc/celery-redis-exporter/broker-password" in text.splitlines()
-    load([], {**settings, "EXPORTER_BROKER_PASSWORD_FILE": str(password)})
+    assert {"StateDirectory=%N", "Environment=EXPORTER_STATE__FILE=%S/%N/state"} <= set(text.splitlines())
+    state = {"EXPORTER_STATE__FILE": str(tmp_path / "state")}
+    load([], {**settings, **state, "EXPORTER_BROKER_PASSWORD_FILE": str(password)})
 
 
 def test_keda_asks_for_metrics_that_exist() -> None:

@@ -130,6 +130,9 @@ def test_selectors_find_the_pod(name: str) -> None:
 def test_the_exporter_takes_its_settings(name: str, tmp_path: Path) -> None:
     """With the container's variables and its secrets the exporter would start, and reads every secret it is given."""
     variables = environment(RUNNING[name])
+    mounts = [row["mountPath"] for row in container(RUNNING[name]).get("volumeMounts", ())]
+    if "EXPORTER_STATE__FILE" in variables:
+        assert str(Path(variables.pop("EXPORTER_STATE__FILE")).parent) == mounts.pop()
     for variable, value in variables.items():
         if variable.endswith("_FILE"):
             assert value.startswith(SECRETS), variable
@@ -137,7 +140,6 @@ def test_the_exporter_takes_its_settings(name: str, tmp_path: Path) -> None:
             path.write_text("word\n", encoding="utf-8")
             variables[variable] = str(path)
     load([], variables)
-    mounts = [row["mountPath"] for row in container(RUNNING[name]).get("volumeMounts", ())]
     assert (list(tmp_path.iterdir()) != []) == (mounts == [SECRETS.rstrip("/")])
 
 

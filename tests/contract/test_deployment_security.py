@@ -40,7 +40,7 @@ def test_the_image_leaves_nothing_open() -> None:
 
 
 def test_the_unit_leaves_nothing_open() -> None:
-    """The unit's user lives as long as its process, which may nothing and can write nowhere."""
+    """The unit's user lives as long as its process, which may nothing and can write nowhere but to its state."""
     assert [] == lockdown.gaps_of_unit(UNIT.read_text(encoding="utf-8"))
 
 

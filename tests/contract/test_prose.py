@@ -49,6 +49,10 @@ FOREIGN_FLAGS = {
     # deploy/README.md: docker, pip, kubectl, systemctl, helm, the Collector
     "--build",
     "--config",
+    "--entrypoint",
+    "--rm",
+    "--user",
+    "--volume",
     "--file",
     "--filename",
     "--format",

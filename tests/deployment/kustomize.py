@@ -71,9 +71,12 @@ def _apply(operations: list[Any], manifest: Manifest) -> Manifest:
         place: Any = changed
         for name in parents:
             place = place[int(name) if isinstance(place, list) else name]
-        if operation["op"] != "add" or last != "-":
+        if operation["op"] == "replace" and last in place:
+            place[last] = operation["value"]
+        elif operation["op"] == "add" and last == "-":
+            place.append(operation["value"])
+        else:
             raise ValueError(f"{operation['op']} {operation['path']}")
-        place.append(operation["value"])
     return changed
 
 

@@ -21,6 +21,8 @@ UNIT = {
     "PrivateDevices": "yes",
     "MemoryDenyWriteExecute": "yes",
     "RestrictSUIDSGID": "yes",
+    "StateDirectory": "%N",
+    "StateDirectoryMode": "0700",
 }
 
 
@@ -95,5 +97,5 @@ def gaps_of_unit(text: str) -> list[str]:
     unit.read_string(text)
     service = unit["Service"]
     gaps = [f"{key}={service.get(key)}" for key, value in UNIT.items() if service.get(key) != value]
-    gaps += [key for key in ("User", "ReadWritePaths", "StateDirectory", "LogsDirectory") if key in service]
+    gaps += [key for key in ("User", "ReadWritePaths", "LogsDirectory") if key in service]
     return gaps

@@ -34,6 +34,8 @@ CHART_VALUES: Mapping[str, chart.Values] = {
         "settings": {"EXPORTER_BROKER_TRANSPORT_OPTIONS__MASTER_NAME": "mymaster"},
         "networkPolicy": {"egressPorts": [6379, 26379]},
     },
+    "state": {"state": {"enabled": True, "storageClassName": "fast"}, "serviceMonitor": {"enabled": True}},
+    "claimed": {"state": {"enabled": True, "existingClaim": "kept"}, "secret": {"name": ""}},
     "bare": {
         "secret": {"name": ""},
         "networkPolicy": {"enabled": False},
