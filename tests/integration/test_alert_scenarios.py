@@ -128,10 +128,11 @@ def test_many_tasks_that_run_rarely_page_together(tmp_path: Path) -> None:
 def test_five_executions_a_day_page_by_the_third(tmp_path: Path) -> None:
     """Of five executions a day that all fail the third pages; every second one that fails never does."""
     name = f'celery_task_consecutive_failures{{{WHERE}, task="shop.report"}}'
+    failed = f'celery_task_last_failure_timestamp_seconds{{{WHERE}, task="shop.report"}}'
     firing = [SHOP | {"severity": "critical", "task": "shop.report"}]
     checks = [*silent("CeleryTaskFailing", "8h", "9h30m"), ("CeleryTaskFailing", "10h", firing)]
-    judge(tmp_path, RULES, {name: "0x10 1x287 2x287 3x287 4x287"}, checks)
-    flips = {name: "0x30 1x30 2x30 0x30 1x30 0x30 1x30 2x30 0x30"}
+    judge(tmp_path, RULES, {name: "0x10 1x287 2x287 3x287 4x287", failed: "0+60x1200"}, checks)
+    flips = {failed: "0+60x300", name: "0x30 1x30 2x30 0x30 1x30 0x30 1x30 2x30 0x30"}
     judge(tmp_path, RULES, flips, silent("CeleryTaskFailing", *(f"{minute}m" for minute in range(5, 270, 9))))
 
 
@@ -162,12 +163,18 @@ def test_a_pod_that_is_replaced_under_a_new_name_is_not_down(tmp_path: Path) -> 
     """A killed pod whose successor is online within minutes is no alert; one without a successor is."""
     old, new = (f'celery_worker_up{{{WHERE}, worker="{pod}"}}' for pod in ("celery@pod-a", "celery@pod-b"))
     online = f'celery_workers{{{WHERE}, state="online"}}'
-    series = {old: "1x20 0x60", new: "_x21 1x60", online: "2x20 1 2x60"}
+    lost = f'celery_workers{{{WHERE}, state="lost"}}'
+    series = {old: "1x20 0x60", new: "_x21 1x60", online: "2x20 1 2x60", lost: "0x20 1x60"}
     judge(tmp_path, RULES, series, silent("CeleryWorkerDown", *(f"{minute}m" for minute in range(20, 80, 3))))
     where = SHOP | {"instance": "exporter:9808", "severity": "critical", "worker": "celery@pod-a"}
     judge(tmp_path, naive("Naive", "celery_worker_up == 0"), series, [("Naive", "40m", [where])])
     firing = [SHOP | {"severity": "warning", "worker": "celery@pod-a"}]
-    judge(tmp_path, RULES, {old: "1x20 0x60", online: "2x20 1x60"}, [("CeleryWorkerDown", "27m", firing)])
+    judge(
+        tmp_path,
+        RULES,
+        {old: "1x20 0x60", online: "2x20 1x60", lost: "0x20 1x60"},
+        [("CeleryWorkerDown", "27m", firing)],
+    )
 
 
 def test_a_worker_that_is_lost_four_of_five_minutes_is_down(tmp_path: Path) -> None:
@@ -197,6 +204,7 @@ def test_tasks_that_run_for_hours_by_design(tmp_path: Path) -> None:
         f'celery_worker_tasks_active{{{WHERE}, worker="w"}}': "4x120 3x120",
         f'celery_tasks_started_total{{{WHERE}, task="report", queue="reports"}}': "4x240",
     }
+    series[f"celery_exporter_event_stream_up{{{WHERE}}}"] = "1x240"
     stuck = [SHOP | {"severity": "warning", "task": name} for name in ("other", "report")]
     stalled = [SHOP | {"severity": "critical", "queue": "reports"}]
     saturated = [SHOP | {"severity": "warning", "queue": "reports"}]

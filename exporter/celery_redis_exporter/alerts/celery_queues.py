@@ -1,10 +1,9 @@
 """Rules about queues: the broker down; long, growing, standing, without consumers; messages delivered twice."""
 
+from celery_redis_exporter.alerts.celery_workers import LENGTH, OWN_LENGTH
 from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup, once
 
-LENGTH = "max by (@{by}, queue) (celery_queue_length)"
 CONSUMERS = "max by (@{by}, queue) (celery_queue_consumers)"
-OWN_LENGTH = "max by (@{by}, queue) (celery_queue_length_threshold)"
 OWN_WAIT = "max by (@{by}, queue) (celery_queue_wait_threshold_seconds)"
 
 

@@ -1,6 +1,7 @@
 """Rules about tasks: failures, retries, times, periodic tasks."""
 
 from celery_redis_exporter.alerts.celery_queues import OWN_WAIT
+from celery_redis_exporter.alerts.celery_workers import HEARING
 from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup, once
 
 BY_TASK = f"{BY}, task, queue"
@@ -14,11 +15,15 @@ WINDOWS = {"10m": 600, "30m": 1800}
 
 
 def _fails_often(ratio: str, completed: str) -> str:
-    """Return whether a recorded ratio is too high, in the shortest window in which enough executions ended."""
+    """Return whether a recorded ratio is too high, in the shortest window in which enough executions ended.
+
+    A few failures are chance: of 25 executions of a task that fails in 2 % two fail once in twelve times.
+    """
     arms, before = [], ""
     for window, seconds in WINDOWS.items():
         enough = f"{completed}:rate{window} * {seconds} >= @{{least_executions}}"
-        arms.append(f"({ratio}:rate{window} > @{{ratio}} and {enough}{before})")
+        failures = f"{ratio}:rate{window} * {completed}:rate{window} * {seconds} > @{{least_failures}} - 0.5"
+        arms.append(f"({ratio}:rate{window} > @{{ratio}} and {failures} and {enough}{before})")
         before += f" unless {enough}"
     return " or ".join(arms)
 
@@ -87,7 +92,7 @@ ALERTS = (
         "A task fails often.",
         "{{ $value | humanizePercentage }} of the executions of {{ $labels.task }} on {{ $labels.queue }} failed in the"
         " last 10 minutes, or 30 if too few ended in 10.",
-        wait="5m", parameters={"ratio": 0.05, "least_executions": 20}, panel="celery-task",
+        wait="5m", parameters={"ratio": 0.05, "least_executions": 20, "least_failures": 5}, panel="celery-task",
     ),
     Alert(
         "CeleryTaskFailureRateCritical", "critical",
@@ -95,14 +100,15 @@ ALERTS = (
         "A large share of a task's executions fails.",
         "{{ $value | humanizePercentage }} of the executions of {{ $labels.task }} on {{ $labels.queue }} failed in the"
         " last 10 minutes, or 30 if too few ended in 10.",
-        wait="5m", parameters={"ratio": 0.1, "least_executions": 20}, panel="celery-task",
+        wait="5m", parameters={"ratio": 0.1, "least_executions": 20, "least_failures": 5}, panel="celery-task",
     ),
     Alert(
         "CeleryTaskFailing", "critical",
-        f"max by ({BY}, task) (celery_task_consecutive_failures) >= @{{executions}}",
+        f"max by ({BY}, task) (celery_task_consecutive_failures) >= @{{executions}}"
+        f" and time() - max by ({BY}, task) (celery_task_last_failure_timestamp_seconds) < @{{seconds}}",
         "A task fails every time.",
         'The last {{ $value | printf "%.0f" }} executions of {{ $labels.task }} failed.',
-        wait="5m", parameters={"executions": 3}, panel="celery-task",
+        wait="5m", parameters={"executions": 3, "seconds": 172_800}, panel="celery-task",
     ),
     Alert(
         "CeleryFailureRateCritical", "critical",
@@ -110,7 +116,7 @@ ALERTS = (
         "A large share of all executions fails.",
         "{{ $value | humanizePercentage }} of all executions failed in the last 10 minutes, or 30 if too few ended in"
         " 10.",
-        wait="5m", parameters={"ratio": 0.1, "least_executions": 20},
+        wait="5m", parameters={"ratio": 0.1, "least_executions": 20, "least_failures": 5},
     ),
     Alert(
         "CeleryTaskRetryStorm", "warning",
@@ -161,7 +167,7 @@ ALERTS = (
     ),
     Alert(
         "CeleryTaskStuck", "warning",
-        f"{RUNNING} > @{{seconds}} unless {RUNNING} <= {LONGEST}",
+        f"{RUNNING} > @{{seconds}} and {HEARING} unless {RUNNING} <= {LONGEST}",
         "An execution does not end.",
         "An execution of {{ $labels.task }} has been running for {{ $value | humanizeDuration }}.",
         wait="5m", parameters={"seconds": 3600}, panel="celery-task",

@@ -4,22 +4,34 @@ from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup
 
 WORK = (
     "on (@{by}) (max by (@{by}) (celery_queue_length) > 0"
-    " or max by (@{by}) (increase(celery_tasks_sent_total[10m])) > 0"
+    " or max by (@{by}) (increase(celery_tasks_sent_total[4m])) > 0"
     ' or max by (@{by}) (celery_workers{state="lost"}) > 0)'
 )
-"""Work that needs workers, or workers that did not stop cleanly; an idle application needs none."""
+"""Work that needs workers, or workers that did not stop cleanly; an idle application needs none.
+
+What was published before the last worker stopped is no reason: the window is shorter than the alert's ``for``.
+"""
+LOST = 'max by (@{by}) (celery_workers{state="lost"})'
+LOST_NOW = 'max by (@{by}) (celery_workers{state="lost"} @@ end())'
+ONLINE = 'max by (@{by}) (celery_workers{state="online"})'
 MOST_ONLINE = 'max by (@{by}) (max_over_time(celery_workers{state="online"}[1h]))'
 DOWN = "max by (@{by}, worker) (celery_worker_up) == 0"
+ONLINE_SINCE = f"max_over_time(({ONLINE} and on ({BY}) {LOST} >= on ({BY}) {LOST_NOW})[1h:2m])"
+"""The most workers that were online since as many were lost as now: a lost one that was replaced does not lack."""
 MOSTLY_DOWN = (
     "(max by (@{by}, worker) (avg_over_time(celery_worker_up[15m])) < 0.5"
+    " and max by (@{by}, worker) (max_over_time(celery_worker_up[10m])) == 1"
     " and max by (@{by}, worker) (celery_worker_up) >= 0)"
 )
-"""One that stopped cleanly since is shown no more."""
+"""One that comes back now and then. One that stopped cleanly since is shown no more."""
 MOSTLY_ONLINE = 'max by (@{by}) (avg_over_time(celery_workers{state="online"}[15m]))'
 QUEUES = "max by (@{by}, worker, queue) (celery_worker_queue_info)"
+LENGTH = "max by (@{by}, queue) (celery_queue_length)"
+OWN_LENGTH = "max by (@{by}, queue) (celery_queue_length_threshold)"
+WAITING = f"({LENGTH} > {OWN_LENGTH} or ({LENGTH} > 0 unless {OWN_LENGTH}))"
+"""More messages than may wait in a queue: any, where the settings allow no number."""
 ACTIVE = "max by (@{by}, worker) (celery_worker_tasks_active)"
 CONCURRENCY = "max by (@{by}, worker) (celery_worker_concurrency)"
-ONLINE = 'max by (@{by}) (celery_workers{state="online"})'
 HEARING = "on (@{by}) max by (@{by}) (celery_exporter_event_stream_up) == 1"
 
 ALERTS = (
@@ -33,11 +45,11 @@ ALERTS = (
     ),
     Alert(
         "CeleryWorkerDown", "warning",
-        f"({DOWN} and on ({BY}) ({ONLINE} > 0 and {ONLINE} < {MOST_ONLINE}))"
+        f"({DOWN} and on ({BY}) ({ONLINE} > 0 and {ONLINE_SINCE} < {MOST_ONLINE}))"
         f" or ({MOSTLY_DOWN} and on ({BY}) ({MOSTLY_ONLINE} > 0 and {MOSTLY_ONLINE} < {MOST_ONLINE} - 0.5))",
         "A Celery worker died without a goodbye.",
         "{{ $labels.worker }} sends no heartbeats, or was lost for most of the last 15 minutes, and did not stop"
-        " cleanly. Fewer workers are online than within the last hour.",
+        " cleanly. It was not replaced: fewer workers are online than within the last hour.",
         wait="5m", panel="celery-workers",
     ),
     Alert(
@@ -52,10 +64,10 @@ ALERTS = (
         # Only workers that reported both count: a worker that was not queried has no known concurrency.
         f"sum by ({BY}, queue) ({QUEUES} * on ({BY}, worker) group_left () ({ACTIVE} and {CONCURRENCY}))"
         f" / (sum by ({BY}, queue) ({QUEUES} * on ({BY}, worker) group_left () {CONCURRENCY}) > 0) > @{{ratio}}"
-        f" and on ({BY}, queue) max by ({BY}, queue) (celery_queue_length) > 0",
+        f" and on ({BY}, queue) {WAITING}",
         "Every process of a queue's workers is busy while tasks wait.",
         "{{ $value | humanizePercentage }} of the processes of the workers that consume {{ $labels.queue }} are busy,"
-        " and it is not empty.",
+        " and more messages wait in it than may.",
         wait="30m", parameters={"ratio": 0.95}, panel="celery-workers",
     ),
     Alert(

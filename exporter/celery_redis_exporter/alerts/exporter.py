@@ -7,6 +7,8 @@ GONE = "up == 0 and on (@{target}, instance) last_over_time(celery_exporter_buil
 BROKER_ANSWERS = (
     'unless on (@{by}) (max by (@{by}) (redis_up{redis="broker"}) or max by (@{by}) (celery_exporter_broker_up)) == 0'
 )
+BEATING = "max by (@{by}) (celery_worker_up == 1 and celery_worker_heartbeats_enabled == 1)"
+"""Whether a worker is online that sends heartbeats: others are silent whenever there is nothing to do."""
 
 ALERTS = (
     Alert(
@@ -43,9 +45,9 @@ ALERTS = (
     Alert(
         "CeleryEventsSilent", "critical",
         "time() - max by (@{by}) (celery_exporter_last_event_timestamp_seconds) > @{seconds}"
-        ' and on (@{by}) max by (@{by}) (celery_workers{state="online"}) > 0'
+        f" and on ({BY}) {BEATING} == 1"
         " and on (@{by}) max by (@{by}) (celery_exporter_event_stream_up) == 1",
-        "No event arrives although workers are online.",
+        "No event arrives although workers send heartbeats.",
         "The last event arrived {{ $value | humanizeDuration }} ago.",
         wait="2m", parameters={"seconds": 300}, panel="exporter",
     ),

@@ -96,8 +96,8 @@ def _judge_stream(scene: Scene) -> Health:
     if not failed and not last:
         verdict.add("unknown", "no event was received yet")
     silence = threshold("CeleryEventsSilent", "seconds")
-    if not failed and last and scene.now - last > silence and _online(scene):
-        verdict.add("critical", f"no event for {scene.now - last:.0f} s although workers are online")
+    if not failed and last and scene.now - last > silence and _beating(scene):
+        verdict.add("critical", f"no event for {scene.now - last:.0f} s although workers send heartbeats")
     if scene.counted.missed > threshold("CeleryEventsLost", "executions"):
         verdict.add("warning", f"{scene.counted.missed:.0f} executions were not seen in the last minutes")
     if scene.counted.invalid > threshold("CeleryEventsInvalid", "events"):
@@ -194,6 +194,11 @@ def _why_no_events(scene: Scene) -> str:
 
 def _online(scene: Scene) -> bool:
     return any(worker.state == "online" for worker in scene.workers)
+
+
+def _beating(scene: Scene) -> bool:
+    """Return whether a worker is online that sends heartbeats; others are silent when there is nothing to do."""
+    return any(worker.state == "online" and worker.last_heartbeat is not None for worker in scene.workers)
 
 
 def _why(server: ServerStatus) -> str:

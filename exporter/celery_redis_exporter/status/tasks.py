@@ -74,7 +74,7 @@ def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
                 last_failure=last_failure.get(name) or None,
                 oldest_started=oldest.get(name),
                 consecutive_failures=in_a_row.get(name, 0),
-                verdict=_judge(recent, in_a_row.get(name, 0)),
+                verdict=_judge(recent, window.added[FAILURE] if window else 0, in_a_row.get(name, 0)),
             )
         )  # fmt: skip
     return tasks
@@ -85,14 +85,14 @@ def is_failing(consecutive_failures: float) -> bool:
     return consecutive_failures >= threshold("CeleryTaskFailing", "executions")
 
 
-def _judge(recent: Recent | None, consecutive_failures: float) -> State:
+def _judge(recent: Recent | None, failures: float, consecutive_failures: float) -> State:
     if is_failing(consecutive_failures):
         return "critical"
     if recent is None:
         return "ok"
     verdicts: tuple[State, State] = ("critical", "warning")
     for state, alert in zip(verdicts, ("CeleryTaskFailureRateCritical", "CeleryTaskFailureRateHigh"), strict=True):
-        enough = recent.ended >= threshold(alert, "least_executions")
+        enough = recent.ended >= threshold(alert, "least_executions") and failures >= threshold(alert, "least_failures")
         if enough and (recent.failure_ratio or 0) > threshold(alert, "ratio"):
             return state
     return "ok"
