@@ -103,7 +103,7 @@ BROKER_LAST_SCRAPE_DURATION = gauge(
     (TRANSPORT,),
     CommandOrigin(PASSIVE),
 )
-TASKS_TRACKED = gauge("celery_exporter_tasks_tracked", "Tasks held in memory to join their events.")
+TASKS_TRACKED = gauge("celery_exporter_tasks_tracked", "Tasks kept in memory to match their events.")
 TASKS_EVICTED = counter(
     "celery_exporter_tasks_evicted_total",
     "Unfinished tasks forgotten, by reason: count, age; or runs closed unseen: inactive, lost, offline, restarted.",
@@ -111,7 +111,7 @@ TASKS_EVICTED = counter(
 )
 TASKS_UNMATCHED = counter(
     "celery_exporter_tasks_unmatched_total",
-    "Events of a task whose name was never seen, so that they could not be counted under a task.",
+    "Events of a task whose name was not received, so that they could not be counted under a task.",
     (TYPE,),
 )
 TASKS_DUPLICATE = counter(
@@ -147,11 +147,11 @@ COLLECTOR_LAST_SUCCESS = gauge(
 )
 CONTROL_ENABLED = gauge(
     "celery_exporter_control_enabled",
-    "1 while workers are asked; 0 where the settings say so, or where the broker's user may not write.",
+    "1 while workers are queried; 0 where the settings switch that off, or where the broker's user may not write.",
 )
 CONTROL_MISSING = counter(
     "celery_exporter_control_replies_missing_total",
-    "Answers that an online worker did not give in time, by inspect command.",
+    "Answers of online workers that did not arrive in time, by inspect command.",
     (INSPECTION,),
 )
 CONTROL_INVALID = counter(
@@ -161,11 +161,12 @@ CONTROL_INVALID = counter(
 )
 EVENTS_ENABLED = counter(
     "celery_exporter_enable_events_sent_total",
-    "Times that a worker was told to send task events (celery.enable_events).",
+    "Commands to workers to send task events (celery.enable_events).",
 )
 COMMAND_DENIED = gauge(
     "celery_exporter_command_denied",
-    "1 for each command that a server refuses for want of a right, or does not know; asked again every 10 minutes.",
+    "1 for each command that a server refuses because a permission is missing, or does not know; tried again every 10 "
+    "minutes.",
     (REDIS, REDIS_COMMAND),
 )
 REDIS_NODES = gauge(
@@ -201,7 +202,8 @@ MEMORY_PURGES = counter(
     (REDIS, RESULT),
 )
 LOG_LINES_DROPPED = counter(
-    "celery_exporter_log_lines_dropped_total", "Lines of the log that were lost, because nobody read them fast enough."
+    "celery_exporter_log_lines_dropped_total",
+    "Lines of the log that were dropped, because the reader of the log was too slow.",
 )
 RELOAD_SUCCESSFUL = gauge(
     "celery_exporter_config_last_reload_successful",

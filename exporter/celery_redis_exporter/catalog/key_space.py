@@ -21,7 +21,7 @@ GROUP_MEMORY = gauge(
 )
 DISTINCT_GROUPS = gauge(
     "redis_number_of_distinct_key_groups",
-    "Groups of keys told apart, as far as memory is bounded; many of them may be shown under overflow.",
+    "Groups of keys that are distinguished, as far as memory is bounded; many of them may be shown under overflow.",
     (REDIS, DB),
     SCAN,
 )

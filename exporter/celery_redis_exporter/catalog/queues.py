@@ -48,15 +48,15 @@ QUEUE_WAIT_THRESHOLD = gauge(
 )
 QUEUE_CONSUMERS = gauge(
     "celery_queue_consumers",
-    "Online workers that consume the queue, as far as they told; 0 only where every online worker told its queues. On "
-    "RabbitMQ the consumers that the broker itself counts, one for each worker.",
+    "Online workers that consume the queue, as far as they reported it; 0 only where every online worker reported its "
+    "queues. On RabbitMQ the consumers that the broker itself counts, one for each worker.",
     (QUEUE,),
     Inspect("active_queues", SNIPPET),
 )
 QUEUE_CONCURRENCY = gauge(
     "celery_queue_concurrency",
     "Tasks that the queue's consumers can run at once, which they share with their other queues; absent while one of "
-    "them did not tell.",
+    "them did not report its own.",
     (QUEUE,),
     Inspect("stats", SNIPPET),
 )

@@ -122,7 +122,7 @@ CLIENTS: tuple[Metric, ...] = info_gauges("clients", (
     ("max_clients", "maxclients", "Connection limit."),
     ("config_maxclients", "maxclients", "Connection limit."),
     ("cluster_connections", "cluster_connections", "Connections to other nodes of the cluster, roughly."),
-    ("tracking_clients", "tracking_clients", "Clients whose caches are told of changes."),
+    ("tracking_clients", "tracking_clients", "Clients that are notified of changes to keys in their caches."),
     ("pubsub_clients", "pubsub_clients", "Clients that are subscribed."),
     ("watching_clients", "watching_clients", "Clients that watch keys."),
     ("clients_in_timeout_table", "clients_in_timeout_table", "Clients whose blocking call has an end."),

@@ -6,7 +6,7 @@ from celery_redis_exporter.catalog.redis_fields import info_counters, info_gauge
 
 LATEST_FORK = gauge(
     "redis_latest_fork_seconds",
-    "Duration of the last fork, in which nobody is served.",
+    "Duration of the last fork, during which no client is served.",
     (lb.REDIS,),
     Info("stats", "latest_fork_usec", divisor=1e6),
 )
@@ -121,9 +121,9 @@ GAUGES = info_gauges("stats", (
     ("defrag_misses", "active_defrag_misses", "Values looked at by defragmentation and left."),
     ("defrag_key_hits", "active_defrag_key_hits", "Keys moved by defragmentation."),
     ("defrag_key_misses", "active_defrag_key_misses", "Keys looked at by defragmentation and left."),
-    ("tracking_total_keys", "tracking_total_keys", "Keys that clients' caches are told of."),
-    ("tracking_total_items", "tracking_total_items", "Pairs of key and client that are told of."),
-    ("tracking_total_prefixes", "tracking_total_prefixes", "Prefixes of keys that clients' caches are told of."),
+    ("tracking_total_keys", "tracking_total_keys", "Keys whose changes clients are notified of."),
+    ("tracking_total_items", "tracking_total_items", "Pairs of a key and a client that is notified of its changes."),
+    ("tracking_total_prefixes", "tracking_total_prefixes", "Prefixes of keys whose changes clients are notified of."),
     ("hash_templates", "hash_templates", "Templates of hashes."),
     ("hash_template_keys", "hash_template_keys", "Hashes that share a template."),
     ("instantaneous_eventloop_cycles_per_sec", "instantaneous_eventloop_cycles_per_sec",

@@ -22,7 +22,8 @@ SNIPPET = "heartbeats with deploy/celery_events.py"
 
 WORKER_UP = gauge(
     "celery_worker_up",
-    "1 while the worker gives signs of life, 0 when lost without a goodbye; a clean stop removes the series.",
+    "1 while the worker sends events or answers, 0 when it stopped without reporting that; a clean stop removes the "
+    "series.",
     (WORKER,),
     HEARTBEAT,
 )
@@ -72,7 +73,7 @@ WORKER_EVENTS_MISSED = counter(
 )
 WORKER_TASK_EVENTS = gauge(
     "celery_worker_task_events_enabled",
-    "0 when the worker processes tasks and sends no task events (start it with -E); absent until it shows.",
+    "0 when the worker processes tasks and sends no task events (start it with -E); absent until that is known.",
     (WORKER,),
     EventOrigin(("worker-heartbeat", "task-started")),
 )

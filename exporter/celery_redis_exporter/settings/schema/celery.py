@@ -22,11 +22,11 @@ class EventOptions(SettingsGroup):
 class CeleryOptions(SettingsGroup):
     """What workers are asked and told, the one thing that writes to the broker."""
 
-    inspect_interval: v.Interval = Field(60, description="Time between questions to all workers; 0 asks nobody.")
-    inspect_timeout: v.Patience = Field(5, description="Time for their answers; up to 50 workers are asked at once.")
+    inspect_interval: v.Interval = Field(60, description="Time between queries to all workers; 0 sends none.")
+    inspect_timeout: v.Patience = Field(5, description="Time for their answers; up to 50 workers are queried at once.")
     inspect_max_bytes: v.Count = Field(4_194_304, description="Largest answer that is read; larger ones are skipped.")
     enable_events: bool = Field(
-        default=False, description="Tell workers that send no task events to send them, once a minute at most."
+        default=False, description="Send workers without task events the command to enable them, once a minute at most."
     )
 
 
@@ -35,7 +35,7 @@ class QueueOptions(SettingsGroup):
 
     names: v.NameList = Field((), description="Queues to show from the start, besides those found.")
     discovery_interval: v.Seconds = Field(60, description="Time between searches for queues; 0 turns them off.")
-    discovery_max_keys: v.Count = Field(200_000, description="Keys that one search looks at.")
+    discovery_max_keys: v.Count = Field(200_000, description="Keys that one search goes through.")
     oldest_message: bool = Field(default=True, description="Read the age of each queue's oldest message.")
     length_threshold: v.CountByPattern = Field(
         default_factory=dict,
@@ -58,7 +58,7 @@ class WorkerOptions(SettingsGroup):
         default_factory=dict, description="The same by worker name pattern, as in solo@*=10m."
     )
     retention: v.Seconds = Field(3600, description="Time for which a lost or stopped worker is remembered.")
-    max: v.Count = Field(10_000, description="Workers held.")
+    max: v.Count = Field(10_000, description="Workers kept in memory.")
 
 
 class SeriesOptions(SettingsGroup):
@@ -76,7 +76,9 @@ class SeriesOptions(SettingsGroup):
         description="Time without an event after which a task's series are removed; a queue is removed after this time "
         "without event, message, binding and consumer, unless queues.names contains it.",
     )
-    exceptions_per_task: v.Count = Field(50, description="Exception classes told apart per task.")
+    exceptions_per_task: v.Count = Field(
+        50, description="Exception classes counted per task; further ones are counted together."
+    )
     zero_first: v.Seconds = Field(
         30, description="Time for which a new counter is shown as 0; at least the scrape interval; 0 for none."
     )
@@ -85,5 +87,5 @@ class SeriesOptions(SettingsGroup):
 class TrackingOptions(SettingsGroup):
     """Tasks in flight, held to join their events."""
 
-    max_tasks: v.Count = Field(150_000, description="Tasks held; each takes about 700 bytes.")
+    max_tasks: v.Count = Field(150_000, description="Tasks kept in memory; each takes about 700 bytes.")
     max_age: v.PositiveSeconds = Field(172_800, description="Time after which an unfinished task is forgotten.")

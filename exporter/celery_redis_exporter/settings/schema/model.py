@@ -46,7 +46,7 @@ class ScrapeOptions(SettingsGroup):
     """Reads that a scrape causes."""
 
     deadline: v.PositiveSeconds = Field(2, description="Time within which a scrape is answered, whatever hangs.")
-    freshness: v.Seconds = Field(1, description="Age up to which Redis values are served again.")
+    freshness: v.Seconds = Field(1, description="Time for which values read from Redis are cached and served again.")
 
 
 class WebConfigOptions(SettingsGroup):
@@ -61,7 +61,7 @@ class WebOptions(SettingsGroup):
     listen_address: v.ListenAddress = Field(":9808", description="Address to listen on, HOST:PORT or unix:PATH.")
     systemd_socket: bool = Field(default=False, description="Listen on the sockets of systemd's socket activation.")
     telemetry_path: v.TelemetryPath = Field("/metrics", description="Path of the metrics.")
-    open_health: bool = Field(default=False, description="Ask nobody for a password at /-/healthy.")
+    open_health: bool = Field(default=False, description="Require no password at /-/healthy.")
     config: WebConfigOptions = WebConfigOptions()
 
 

@@ -20,7 +20,7 @@ class MemoryGuardOptions(SettingsGroup):
         default=False, description="Send MEMORY PURGE, which gives unused memory back, when memory runs out."
     )
     threshold: v.Ratio = Field(0.9, description="Share of maxmemory above which it is sent.")
-    check_interval: v.PositiveSeconds = Field(30, description="Time between looks at the memory used.")
+    check_interval: v.PositiveSeconds = Field(30, description="Time between readings of the memory used.")
     pause: v.PositiveSeconds = Field(600, description="Least time between two purges of one server.")
 
 
@@ -35,7 +35,7 @@ class RedisOptions(SettingsGroup):
     )
     servers: ServersByName = Field(default_factory=dict, description=SERVERS_HELP)
     discovery_interval: v.Interval = Field(
-        30, description="Time between looks for the nodes of clusters; 0 reads only the nodes that URLs name."
+        30, description="Time between searches for the nodes of clusters; 0 reads only the nodes that URLs name."
     )
     allowed_addresses: v.Addresses = Field(
         (),
@@ -44,7 +44,7 @@ class RedisOptions(SettingsGroup):
     )
     max_nodes: v.Count = Field(100, description="Nodes of one cluster that are read.")
     assumed_maxmemory: v.Bytes = Field(
-        0, description="Memory limit to reckon with where a server has none; 0 assumes none. As in 2GB or 512MB."
+        0, description="Memory limit to assume for servers without maxmemory; 0 assumes none. As in 2GB or 512MB."
     )
     memory_guard: MemoryGuardOptions = MemoryGuardOptions()
     keys: KeysByServer = Field(default_factory=dict, description=KEYS_HELP)

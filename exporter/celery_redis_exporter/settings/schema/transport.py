@@ -13,14 +13,14 @@ class SentinelOptions(SettingsGroup):
 
     username: str = Field("", description="User of the sentinels.")
     password: SecretStr = Field(SecretStr(""), description="Password of the sentinels.")
-    ssl: bool = Field(default=False, description="Speak TLS with the sentinels.")
+    ssl: bool = Field(default=False, description="Use TLS to the sentinels.")
     ssl_ca_certs: str = Field("", description="Certificate authorities of the sentinels, a file.")
     ssl_cert_reqs: Literal["required", "optional", "none"] = Field(
         "required", description="Whether their certificates are verified: required, optional or none."
     )
     ssl_certfile: str = Field("", description="Own certificate for the sentinels.")
     ssl_keyfile: str = Field("", description="Its key.")
-    ssl_check_hostname: bool = Field(default=True, description="Whether their names must stand in the certificates.")
+    ssl_check_hostname: bool = Field(default=True, description="Whether their names must be in the certificates.")
 
 
 class TransportOptions(SettingsGroup):
