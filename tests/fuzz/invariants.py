@@ -26,6 +26,7 @@ from celery_redis_exporter.decode.exceptions import exception_class, unregistere
 from celery_redis_exporter.decode.key_groups import LONGEST_LABEL, KeyClassifier
 from celery_redis_exporter.decode.queues import decode_binding, decode_oldest_delivery, decode_queued
 from celery_redis_exporter.decode.redis_info import decode_info
+from celery_redis_exporter.decode.saved_state import decode_state, encode_state, mark_used
 from celery_redis_exporter.decode.schedules import decode_redbeat_definition
 from celery_redis_exporter.errors import ConfigError, DecodeError
 from celery_redis_exporter.exposition import negotiate
@@ -37,6 +38,8 @@ from celery_redis_exporter.settings.read.file import read_file
 from celery_redis_exporter.settings.read.flags import read_flags
 from celery_redis_exporter.settings.read.web_config import read_web_config
 from celery_redis_exporter.sources.replies import UNREADABLE
+from celery_redis_exporter.state.queues import Queues
+from celery_redis_exporter.state.saved_state import LastingState
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.servers import Servers
 from celery_redis_exporter.web.auth import read_credentials
@@ -44,9 +47,13 @@ from celery_redis_exporter.web.routes import read_headers
 from tests.fuzz.folding import check_fold
 from tests.fuzz.labels import check_labels
 from tests.support.fakes import FakeClock
+from tests.support.lab import Lab
 from tests.support.options import celery_names
 
-REASONS = frozenset({"envelope", "serializer", "body", "schema", "binding", "schedule"})
+REASONS = frozenset({
+    "envelope", "serializer", "body", "schema", "binding", "schedule",
+    "foreign", "newer", "old", "damaged",
+})  # fmt: skip
 SERIALIZERS = ("application/json", "application/x-msgpack", "application/x-python-serialize", "")
 LONGEST_NAME = 512
 CONTENT_TYPES = ("text/plain; version=", "application/openmetrics-text; version=1.0.0; charset=utf-8")
@@ -212,6 +219,22 @@ def check_web_config(data: bytes) -> None:
     _expect_error(lambda: read_web_config(str(_scratch("web.yml", data)), "--web.config.file"))
 
 
+def check_state_file(data: bytes) -> None:
+    """A state file is refused, or can be written again; also where a checksum was made for what it contains."""
+    for content in (data, mark_used(b"\n" + data)):
+        try:
+            state = decode_state(content).state
+        except DecodeError as error:
+            _check_reason(error)
+        else:
+            assert encode_state(state, clean=False)
+            lab = Lab()
+            lasting = LastingState(lab.store, lab.tasks, lab.workers, Queues(lab.tasks, [], 10), lab.clock)
+            lasting.restore(state, counters=True)
+            lab.advance(1)
+            assert encode_state(lasting.copy().record("b", "n"), clean=False)
+
+
 INVARIANTS: Mapping[str, Callable[[bytes], None]] = MappingProxyType({
     "event_message": check_event_message,
     "event_body": check_event_body,
@@ -224,6 +247,7 @@ INVARIANTS: Mapping[str, Callable[[bytes], None]] = MappingProxyType({
     "queues": check_queues,
     "control": check_control,
     "redbeat": check_redbeat,
+    "state_file": check_state_file,
     "key_group": check_key_group,
     "headers": check_headers,
     "settings_file": check_settings_file,

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import msgspec
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FOUND = FIXTURES / "fuzz"
 
@@ -67,6 +69,15 @@ WRITTEN: dict[str, list[bytes]] = {
     "web_config": [
         b"tls_server_config: {cert_file: c, key_file: k, client_auth_type: NoClientCert}\n",
         b"basic_auth_users: {u: $2y$10$abcdefghijklmnopqrstuOabcdefghijklmnopqrstuvwxyz012345}\n",
+    ],
+    "state_file": [
+        msgspec.msgpack.encode({
+            "saved_at": 1.8e9, "broker": "b", "naming": "n", "pairs": [["t", "q", 1.8e9, []]], "past": [],
+            "queues": [["q", 1.8e9, True]], "bounds": [[0.5, 1.0]],
+            "workers": [["w@h", "online", 1.8e9, 7, 2.0, 0, 0, 0, [3, 1.8e9, 0, 1, 1, None, 0, 0, True], ""]],
+            "scalars": {"celery_tasks_started_total": [[["t", "q"], 3, 1.8e9, None]]},
+            "histograms": {"celery_task_prefetch_seconds": [[["t", "q"], 0, [1, 0, 2], 2.5, 1.8e9, 3.0]]},
+        }),
     ],
     "labels": [b'a"b\\n\nc\\', "é\u2028\r\0\n{}=, # ".encode()],
     "fold": [bytes(range(256)), bytes([2, 0, 0, *range(5)] * 9)],

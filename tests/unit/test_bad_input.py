@@ -27,7 +27,7 @@ from tests.support.lab import W1, Lab
 pytestmark = pytest.mark.usefixtures("limited_memory")
 
 INPUTS = sorted(path for path in FOUND.rglob("*") if path.is_file())
-DEAR = {"fold": 15, "labels": 25, "environment": 5, "flags": 5, "settings_file": 15, "web_config": 15}
+DEAR = {"fold": 15, "state_file": 25, "labels": 25, "environment": 5, "flags": 5, "settings_file": 15, "web_config": 15}
 """Examples of what takes longer than the others."""
 
 

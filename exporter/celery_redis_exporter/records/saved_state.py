@@ -4,10 +4,12 @@ Data only. Names of tasks, queues, workers and exception classes are in it; no a
 URLs. Times are epoch seconds, by the exporter's clock unless stated otherwise.
 """
 
+from typing import Literal
+
 from msgspec import Struct
 
 
-class SavedSeries(Struct, array_like=True, frozen=True):
+class SavedSeries(Struct, array_like=True, frozen=True, gc=False):
     """A counter or a gauge.
 
     ``born`` is when a counter began at 0. ``age`` is the time in seconds for which it has been shown as 0 although it
@@ -20,7 +22,7 @@ class SavedSeries(Struct, array_like=True, frozen=True):
     age: float | None = None
 
 
-class SavedHistogram(Struct, array_like=True, frozen=True):
+class SavedHistogram(Struct, array_like=True, frozen=True, gc=False):
     """A histogram: ``counts`` per bucket (not cumulative), and the place of its bounds in ``SavedState.bounds``."""
 
     labels: tuple[str, ...]
@@ -31,7 +33,7 @@ class SavedHistogram(Struct, array_like=True, frozen=True):
     age: float | None = None
 
 
-class SavedLedger(Struct, array_like=True, frozen=True):
+class SavedLedger(Struct, array_like=True, frozen=True, gc=False):
     """The account of one worker process; fields as in ``state.ledger``, ``slack`` is a number of starts."""
 
     processed: int
@@ -45,14 +47,14 @@ class SavedLedger(Struct, array_like=True, frozen=True):
     seen_any: bool
 
 
-class SavedWorker(Struct, array_like=True, frozen=True):
-    """A worker; ``since`` is when its ``presence`` (online, lost, offline) began.
+class SavedWorker(Struct, array_like=True, frozen=True, gc=False):
+    """A worker; ``since`` is when its ``presence`` began, one of ``state.worker.Presence``.
 
     ``ledger`` is None where executions can't be compared with events. ``blind`` is the reason then.
     """
 
     name: str
-    presence: str
+    presence: Literal["online", "lost", "offline"]
     since: float
     pid: int
     interval: float
@@ -63,7 +65,7 @@ class SavedWorker(Struct, array_like=True, frozen=True):
     blind: str
 
 
-class SavedPair(Struct, array_like=True, frozen=True):
+class SavedPair(Struct, array_like=True, frozen=True, gc=False):
     """A task on a queue, by the names shown; ``workers`` are those that its series are distinguished by."""
 
     task: str
@@ -72,7 +74,7 @@ class SavedPair(Struct, array_like=True, frozen=True):
     workers: tuple[str, ...] = ()
 
 
-class SavedQueue(Struct, array_like=True, frozen=True):
+class SavedQueue(Struct, array_like=True, frozen=True, gc=False):
     """A known queue, by its own name; ``certain`` where more than events named it."""
 
     name: str
@@ -80,7 +82,7 @@ class SavedQueue(Struct, array_like=True, frozen=True):
     certain: bool
 
 
-class SavedPast(Struct, array_like=True, frozen=True):
+class SavedPast(Struct, array_like=True, frozen=True, gc=False):
     """What earlier workers of a shown name counted, see ``state.merging``."""
 
     metric: str

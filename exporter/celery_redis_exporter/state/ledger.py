@@ -117,7 +117,7 @@ class StartsLedger:
         ledger._processed, ledger._last_beat = saved.processed, saved.last_beat
         ledger._slack_until = saved.last_beat + SLACK_SECONDS
         ledger._before, ledger._after, ledger._owed = saved.before, saved.after, saved.owed
-        ledger._slack.extend([saved.last_beat] * saved.slack)
+        ledger._slack.extend([saved.last_beat] * min(saved.slack, MOST_IN_SLACK))
         ledger._balance, ledger._certain = saved.balance, saved.certain
         return ledger
 

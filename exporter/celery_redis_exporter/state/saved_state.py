@@ -132,17 +132,17 @@ class LastingState:
 
     def _admission(self, metric: Metric) -> Callable[[tuple[str, ...]], bool]:
         """Return what prepares for a series with such labels, and returns whether it can be restored."""
-        least = len(metric.labels)
+        fits = self.store.has_labels
         if metric in task_rows.METRICS:
-            return lambda labels: len(labels) >= least and self._names.admit(metric, labels)
+            return lambda labels: fits(metric, len(labels)) and self._names.admit(metric, labels)
         if WORKER in metric.labels:
-            return lambda labels: len(labels) >= least and self._workers.admit(metric, labels)
-        return lambda _labels: True
+            return lambda labels: fits(metric, len(labels)) and self._workers.admit(metric, labels)
+        return lambda labels: fits(metric, len(labels))
 
 
 def _then(now: float, wall: float, moment: float) -> float:
     """Return a moment of the past (epoch seconds) on the monotonic clock; a clock that was set back makes it now."""
-    return now - max(wall - moment, 0.0)
+    return now - max(0.0, wall - moment)
 
 
 def _save_worker(worker: Worker, since: float) -> SavedWorker:

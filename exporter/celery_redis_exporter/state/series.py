@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import inf
+from math import inf, isfinite
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from celery_redis_exporter.catalog import OVERFLOW, Kind, Metric
@@ -245,12 +245,10 @@ class Children(Generic[S]):
         return SeriesCopy(self.origin, list(self.series), rows, values, self._young.copy(), self._new.clock.monotonic())
 
     def restore(self, labels: tuple[str, ...], born: float | None, age: float | None) -> S | None:
-        """Give the series that was saved with these labels; None if there is no room, or the metric has other ones.
+        """Give the series that was saved with these labels; None if there is no room for it.
 
         ``born`` and ``age`` are those of ``SavedSeries``. ``order`` has to be called after the last one.
         """
-        if len(labels) != len(self.metric.labels):
-            return None
         if labels not in self.series and not self._fits(labels, self._cost(labels)):
             return None
         series = self.child(labels)
@@ -259,7 +257,7 @@ class Children(Generic[S]):
         series.born = born
         self._young.pop(series, None)
         if age is not None and self._new.zero_first:
-            self._young[series] = self._new.clock.monotonic() - age
+            self._young[series] = self._new.clock.monotonic() - max(0.0, age)
         return series
 
     def order(self) -> None:
@@ -397,6 +395,11 @@ class Store:
             if children.series and (children.origin.kind is not Kind.GAUGE or children.origin in gauges)
         ]
 
+    def has_labels(self, metric: Metric, count: int) -> bool:
+        """Return whether the series of a metric have so many labels; False for metrics that are not held here."""
+        children = self._scalars.get(metric) or self._histograms.get(metric)
+        return children is not None and count == len(children.metric.labels)
+
     def restore_scalars(self, metric: Metric, rows: Iterable[SavedSeries]) -> None:
         """Set counters or gauges to what was saved; for which there is no room they begin at 0."""
         children = self._scalars.get(metric)
@@ -419,13 +422,14 @@ class Store:
             return
         for row in rows:
             series = children.series.get(row.labels)
-            if series is not None and series.bounds == bounds[row.bounds]:
+            known = 0 <= row.bounds < len(bounds) and series is not None and series.bounds == bounds[row.bounds]
+            if series is not None and known and len(row.counts) == len(series.counts):
                 children.restore(row.labels, row.born, row.age)
                 series.restore(row.counts, row.total)
         children.order()
 
     def _restore_refused(self, rows: Iterable[SavedSeries]) -> None:
-        dropped = {row.labels: int(row.value) for row in rows}
+        dropped = {row.labels: int(row.value) for row in rows if isfinite(row.value)}
         for children in self._order:
             children.refused = dropped.get((children.metric.name,), children.refused)
 

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
-from celery_redis_exporter.catalog import Kind, Metric, internals
+from celery_redis_exporter.catalog import CATALOG, Kind, Metric, internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.daemon.application import Application
 from celery_redis_exporter.decode.saved_state import decode_state, encode_state
+from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer
 from celery_redis_exporter.records.events import (
     TaskFailed,
@@ -28,6 +29,16 @@ from celery_redis_exporter.records.events import (
     WorkerOnline,
 )
 from celery_redis_exporter.records.samples import Family
+from celery_redis_exporter.records.saved_state import (
+    SavedHistogram,
+    SavedLedger,
+    SavedPair,
+    SavedPast,
+    SavedQueue,
+    SavedSeries,
+    SavedState,
+    SavedWorker,
+)
 from celery_redis_exporter.settings import Settings, load
 from celery_redis_exporter.state.saved_state import GAUGES
 from tests.support.fakes import FakeClock
@@ -184,6 +195,59 @@ def test_after_any_other_end_counters_begin_at_0(flags: tuple[str, ...], actions
         for value in family.values
     ]
     assert {0} >= set(counted)
+
+
+NUMBERS = st.one_of(st.integers(-3, 2**62), st.floats())
+TIMES = st.floats()
+LABELS = st.lists(st.sampled_from(["t", "q", "success", "w1@host", "__overflow__", ""]), max_size=4).map(tuple)
+METRICS = st.sampled_from([*CATALOG, "unknown"])
+AGES = st.none() | TIMES
+LEDGERS = st.builds(
+    SavedLedger, st.integers(), TIMES, st.integers(), st.integers(), st.integers(), st.none() | st.integers(),
+    st.integers(), st.integers(), st.booleans(),
+)  # fmt: skip
+WRITTEN = st.builds(
+    SavedState, TIMES, st.just("b"), st.just("n"),
+    st.lists(st.builds(SavedPair, st.sampled_from(["t", ""]), st.sampled_from(["q", ""]), TIMES, LABELS), max_size=3),
+    st.lists(st.builds(SavedQueue, st.sampled_from(["q", ""]), TIMES, st.booleans()), max_size=2),
+    st.lists(
+        st.builds(
+            SavedWorker, st.sampled_from(["w1@host", ""]), st.sampled_from(["online", "lost", "offline", "gone"]),
+            TIMES, st.integers(), TIMES, st.integers(), st.integers(), st.integers(), st.none() | LEDGERS, st.text(),
+        ),
+        max_size=2,
+    ),
+    st.lists(st.builds(SavedPast, METRICS, LABELS, NUMBERS), max_size=2),
+    st.lists(st.lists(st.floats(), max_size=3).map(tuple), max_size=2),
+    st.dictionaries(METRICS, st.lists(st.builds(SavedSeries, LABELS, NUMBERS, AGES, AGES), max_size=3), max_size=9),
+    st.dictionaries(
+        METRICS,
+        st.lists(
+            st.builds(SavedHistogram, LABELS, st.integers(), st.lists(st.integers(), max_size=22), TIMES, AGES, AGES),
+            max_size=2,
+        ),
+        max_size=4,
+    ),
+)  # fmt: skip
+"""States as no exporter writes them, of the right types."""
+
+
+@given(WRITTEN, st.booleans())
+@settings(max_examples=60)
+def test_strange_content_breaks_nothing(state: SavedState, counters: bool) -> None:  # noqa: FBT001 -- an example
+    """Whatever a file contains whose checksum fits, it is refused, or what is strange in it costs itself only."""
+    try:
+        decoded = decode_state(encode_state(state, clean=True)).state
+    except DecodeError:
+        return
+    process = Process(FakeClock(), "--series.zero-first=0")
+    process.application.lasting.restore(decoded, counters=counters)
+    process.execute("t", "q", "w1@host")
+    process.worker("beat", "w1@host", 3)
+    process.application.events.opened()
+    process.application.events.tick()
+    assert b"celery_tasks_started_total{" in process.render(openmetrics=True)
+    process.file()
 
 
 def test_counting_goes_on_where_it_stood() -> None:

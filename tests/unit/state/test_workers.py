@@ -370,3 +370,18 @@ def test_workers_have_a_bound() -> None:
     assert 2 == len(lab.workers.by_name)
     assert 5 == lab.value(task_rows.TASKS_STARTED, "t", "unknown")
     assert lab.value(rows.WORKER_UP, "w4@host") is None
+
+
+def test_a_worker_without_task_events_misses_none_after_a_reconnection() -> None:
+    """Executions of a worker whose task events are switched off are no lost ones, also after an interruption."""
+    lab = Lab()
+    for processed in (0, 10, 20, 30):
+        lab.beat(processed)
+        lab.advance(2)
+    assert lab.value(rows.WORKER_TASK_EVENTS, W1) == 0
+    lab.workers.gap()
+    for processed in (40, 50, 60, 70):
+        lab.beat(processed)
+        lab.advance(2)
+    assert lab.value(rows.WORKER_EVENTS_MISSED, W1) == 0
+    assert lab.value(rows.WORKER_TASK_EVENTS, W1) == 0
