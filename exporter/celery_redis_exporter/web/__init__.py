@@ -1,7 +1,10 @@
-"""HTTP: callables in, an ASGI application on a socket out.
+"""Serve HTTP.
 
-    server.bind -> socket;  routes.build_app(handlers) -> application;  server.WebServer(socket, application)
+Input: plain callables. Output: an ASGI application on a listening socket.
 
-What is answered comes from the callables; this room knows no metric, no state and no source. starlette and uvicorn
-are used in this room only. Empty on purpose: importing the room must not import a web server.
+    listeners.bind -> socket;  routes.build_app(handlers) -> application;  server.WebServer(socket, application)
+
+The content of each response comes from the callables. This package imports no metric, no state and no source. starlette
+and uvicorn are used in this package only. This file is empty on purpose: importing the package must not import a web
+server.
 """

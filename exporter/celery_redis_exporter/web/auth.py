@@ -1,7 +1,8 @@
-"""Basic authentication: names and passwords against bcrypt hashes, before any path is looked at.
+"""Check user names and passwords against bcrypt hashes (basic authentication), before any path is looked at.
 
-Takes an application and its users, gives an application that answers 401 to everybody else. bcrypt runs in a thread
-of its own, one password at a time. Never logs or keeps a password: what is remembered is a keyed digest of a right one.
+Input: an application and its users. Output: an application that answers 401 to all other clients. bcrypt runs in a
+dedicated thread, one password at a time. Passwords are never logged or stored: what is remembered is a keyed digest of
+a correct one.
 """
 
 import asyncio
@@ -19,19 +20,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from celery_redis_exporter.web.routes import NO_STORE, OverloadError, Pool
 
 REMEMBERED = 100
-"""Right passwords that need no bcrypt again."""
+"""Number of correct passwords that are remembered, and so need no second bcrypt check."""
 MAX_CHECKS = 16
-"""Different passwords that wait for bcrypt; one more is answered 503 at once."""
+"""Number of different passwords that may wait for bcrypt. One more is answered 503 at once."""
 MAX_CHECKS_PER_CLIENT = 4
-"""The same from one address, so that nobody who guesses takes every place."""
+"""The same limit for one client address, so that a client that guesses passwords can't take every place."""
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="celery-redis-exporter", charset="UTF-8"'}
-SIGNIFICANT_BYTES = 72  # bcrypt has never looked at more; new versions of the library refuse what is longer
+SIGNIFICANT_BYTES = 72  # bcrypt ignores further bytes; new versions of the library refuse them
 
 
 class BasicAuth:
-    """Lets requests of ``users`` (name to bcrypt hash) through, and those of all to ``open_paths``; in one event loop.
+    """Passes on the requests of ``users`` (name to bcrypt hash), and all requests for ``open_paths``.
 
-    An unknown name is checked against a hash that nothing matches, of a cost that some user's has: it takes as long.
+    Used in one event loop. An unknown name is checked against a hash that no password matches. Its cost is the cost of
+    some user's hash, so the check takes as long.
     """
 
     def __init__(self, app: ASGIApp, users: Mapping[str, str], open_paths: Collection[str] = ()) -> None:
@@ -45,14 +47,14 @@ class BasicAuth:
         self._pool = Pool("web-password", threads=1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Pass the request to the application, or answer 401 or 503."""
         try:
             allowed = await self._allows(scope)
             refusal = _refuse(401, "unauthorized", CHALLENGE)
         except OverloadError as error:
             allowed, refusal = False, _refuse(503, str(error))
         except asyncio.CancelledError:
-            # Only the server's stop cancels; uvicorn would log it as a crash of the application.
+            # Only the stop of the server cancels. uvicorn would log the cancellation as a crash of the application.
             allowed, refusal = False, _refuse(503, "shutting down")
         await (self._app if allowed else refusal)(scope, receive, send)
 
@@ -62,17 +64,20 @@ class BasicAuth:
         credentials = read_credentials(Headers(scope=scope).get("authorization"))
         if credentials is None:
             return False
-        # With a key that nobody has, the time of a look-up tells nothing about what is remembered.
+        # The key is secret, so the time of a look-up does not reveal which passwords are remembered.
         digest = blake2b(credentials, key=self._key, digest_size=32).digest()
         if digest in self._remembered:
             return True
         if digest not in self._checks:
             self._begin(digest, credentials, (scope.get("client") or ("",))[0])
-        # Shielded, because others may wait for the same check.
+        # The check is shielded because other requests may wait for it.
         return await asyncio.shield(self._checks[digest][1])
 
     def _begin(self, digest: bytes, credentials: bytes, client: str) -> None:
-        """Start a check that every request with the same credentials shares."""
+        """Start a check that all requests with the same credentials share.
+
+        Raises OverloadError if too many passwords wait already, in all or from this client.
+        """
         from_client = sum(waiting == client for waiting, _ in self._checks.values())
         if len(self._checks) >= MAX_CHECKS or from_client >= MAX_CHECKS_PER_CLIENT:
             raise OverloadError("too many passwords at once")
@@ -94,14 +99,14 @@ class BasicAuth:
         return True
 
     def _unmatched_hash(self, name: bytes) -> bytes:
-        """A hash for a name that does not exist; the same name always costs the same."""
+        """Return a hash for a name that does not exist. Its cost is always the same for the same name."""
         chosen = blake2b(name, key=self._key, digest_size=8).digest()
         cost = self._costs[int.from_bytes(chosen) % len(self._costs)]
         return b"$2b$" + cost + b"$" + b"." * 53
 
 
 def read_credentials(header: str | None) -> bytes | None:
-    """Read ``name:password`` from the value of Authorization; None for anything that is no basic authentication."""
+    """Return ``name:password`` from the value of Authorization, or None if it is not basic authentication."""
     scheme, _, encoded = (header or "").partition(" ")
     if scheme.lower() != "basic":
         return None

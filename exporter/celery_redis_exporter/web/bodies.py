@@ -1,8 +1,8 @@
-"""Large bodies on their way to clients, in pieces, and no more of them at once than memory has room for.
+"""Send large bodies in pieces, and limit the memory that they take.
 
-Takes an application, gives one whose answers wait for their client to read: of each only a piece is in the buffer of
-its connection. A client that reads slowly keeps its body in memory. When new ones need the room, the oldest bodies are
-given up, so that nobody who reads slowly keeps others from being answered.
+Input: an application. Output: an application whose responses wait for their client to read: the buffer of each
+connection contains one piece only. A client that reads slowly keeps its body in memory. When new bodies need that
+memory, the responses with the oldest bodies are ended, so that slow clients can't keep others from being answered.
 """
 
 import asyncio
@@ -13,19 +13,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PIECE_BYTES = 32 * 1024
 GIVE_UP = "celery_redis_exporter.give_up"
-"""The key of ``scope`` under which the server leaves what ends a connection at once."""
+"""The key of ``scope`` under which the server stores the function that ends a connection at once."""
 
 
 class PieceByPiece:
     """Sends large bodies of an application in pieces; in one event loop.
 
-    Different bodies that are being sent have ``most`` bytes together; one that is larger is sent alone.
+    Different bodies that are being sent may have ``most`` bytes together. One that is larger is sent while no other is.
     """
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app = app
         self._most = most
-        self._bodies: dict[int, tuple[int, list[Callable[[], None]]]] = {}  # by identity: size, what ends its answers
+        self._bodies: dict[int, tuple[int, list[Callable[[], None]]]] = {}  # by identity: size, callbacks that end it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -41,16 +41,16 @@ class PieceByPiece:
                     piece = bytes(pieces[start : start + PIECE_BYTES])
                     await send({**message, "body": piece, "more_body": start + PIECE_BYTES < len(body)})
                     if is_given_up():
-                        await asyncio.sleep(0)  # for the server to note that the connection ended
+                        await asyncio.sleep(0)  # lets the server notice that the connection ended
                         return
 
         await self._app(scope, receive, send_in_pieces)
 
     @contextmanager
     def _room_for(self, body: bytes, give_up: Callable[[], None] | None) -> Iterator[Callable[[], bool]]:
-        """Count a body, once for all answers that it is the body of, and make room for it.
+        """Count a body once for all responses that send it, and end older ones if there is too little memory.
 
-        Yield what tells whether it was given up meanwhile.
+        Yield a function that returns whether the body was given up in the meantime.
         """
         key, end = id(body), give_up or (lambda: None)
         entry = self._bodies.setdefault(key, (len(body), []))

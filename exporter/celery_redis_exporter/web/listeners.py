@@ -1,6 +1,6 @@
-"""Listening sockets: bound to an address, or taken over from systemd.
+"""Open listening sockets: bound to an address, or taken over from systemd.
 
-Gives sockets that listen; raises ConfigError in one line. Never accepts a connection.
+Output: sockets that listen. Raises ConfigError, whose message is one line. Never accepts a connection.
 """
 
 import errno
@@ -14,19 +14,19 @@ from typing import Any
 from celery_redis_exporter.errors import ConfigError
 
 BACKLOG = 128
-"""Connections that wait to be accepted; asyncio accepts so many at once, before it closes any."""
+"""Connections that wait to be accepted. asyncio accepts this many at once, before it closes any."""
 FIRST_DESCRIPTOR = 3
-"""Of those that systemd hands over, see sd_listen_fds(3)."""
+"""The number of the first descriptor that systemd passes on, see sd_listen_fds(3)."""
 _UNIX = "unix:"
 
 
 def bind(listen_address: str) -> socket.socket:
     """Listen on HOST:PORT, e.g. ``:9808``, ``127.0.0.1:0``, ``[::1]:9808``, ``localhost:9808``, or on ``unix:PATH``.
 
-    Without a host, or with ``[::]``, IPv6 and IPv4 are both accepted where the machine has both. A name that has
-    several addresses stands for one of them, an IPv4 one if there is any, as in every exporter written in Go. A unix
-    socket that nobody listens on any more is replaced. Raises ConfigError, in one line, for what is no address or can't
-    be listened on.
+    Without a host, or with ``[::]``, both IPv6 and IPv4 are accepted where the machine has both. If a name has several
+    addresses, one of them is used, and an IPv4 one is preferred, as in every exporter written in Go. A unix socket on
+    which no process listens any more is replaced. Raises ConfigError, with a message of one line, if the address is not
+    valid or listening fails.
     """
     path = unix_path(listen_address)
     host, port = ("", 0) if path else _split(listen_address)
@@ -47,9 +47,9 @@ def bind(listen_address: str) -> socket.socket:
 
 
 def adopt_systemd_sockets(environ: MutableMapping[str, str]) -> list[socket.socket]:
-    """Take the sockets over that systemd listens on for this process (socket activation); raise ConfigError.
+    """Return the sockets on which systemd listens for this process (socket activation). Raises ConfigError.
 
-    Their variables are removed from ``environ``, as they concern no process that is started from here.
+    The variables LISTEN_* are removed from ``environ``, because they are not meant for processes that this one starts.
     """
     variables = {name: environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
     count = variables["LISTEN_FDS"]
@@ -73,12 +73,12 @@ def adopt_systemd_sockets(environ: MutableMapping[str, str]) -> list[socket.sock
 
 
 def unix_path(listen_address: str) -> str:
-    """Return the path of ``unix:PATH`` or ``unix://PATH``; empty for another address."""
+    """Return the path of ``unix:PATH`` or ``unix://PATH``, or an empty string for another address."""
     return listen_address.removeprefix(_UNIX).removeprefix("//") if listen_address.startswith(_UNIX) else ""
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return where a socket listens: HOST:PORT, or ``unix:PATH``."""
+    """Return the address on which a socket listens: HOST:PORT, or ``unix:PATH``."""
     name: Any = listener.getsockname()
     return f"{_UNIX}{name}" if listener.family == socket.AF_UNIX else f"{name[0]}:{name[1]}"
 
@@ -97,7 +97,7 @@ def _bind_unix(path: str) -> socket.socket:
 
 
 def _is_left_over(path: str) -> bool:
-    """Return whether there is a socket at a path that nobody listens on, as after a kill."""
+    """Return whether a path is a socket on which no process listens, as after a kill."""
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
             return False
@@ -108,8 +108,8 @@ def _is_left_over(path: str) -> bool:
 
 
 def _send_at_once(listener: socket.socket) -> None:
-    # Inherited by connections. asyncio sets it only where the socket tells its protocol, which accepted ones do not:
-    # without it a short body waits some 40 ms for the client to acknowledge the headers.
+    # Connections inherit this option. asyncio sets it only if the socket reports its protocol, which accepted sockets
+    # don't do. Without it a short body waits some 40 ms for the client to acknowledge the headers.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
@@ -129,7 +129,7 @@ def _bind_wildcard(port: int) -> socket.socket:
         try:
             return socket.create_server(("::", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True)
         except OSError as error:
-            # IPv6 is compiled in and switched off; a port that is in use must not be hidden by this.
+            # IPv6 is compiled in but switched off. A port that is in use is another error and must stay visible.
             if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                 raise
     return socket.create_server(("0.0.0.0", port), family=socket.AF_INET, backlog=BACKLOG)  # noqa: S104 -- all addresses is what :PORT asks for
@@ -142,6 +142,6 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...
 
 
 def _cause(error: OSError) -> str:
-    # create_server() puts the address into strerror; a failed look-up has numbers of its own.
+    # create_server() puts the address into strerror; a failed look-up has its own error numbers.
     text = error.strerror if isinstance(error, socket.gaierror) or error.errno is None else os.strerror(error.errno)
     return (text or str(error)).lower()

@@ -1,6 +1,6 @@
-"""The status page: one document that loads nothing else, made of a report.
+"""Render the status page: one HTML document that loads no other file.
 
-Takes a report and how it is to be seen, gives HTML. Everything that comes in is escaped. Never asks for the state.
+Input: a report and a view (filter, order). Output: HTML, with all input escaped. The state is never queried.
 """
 
 from base64 import b64encode
@@ -22,13 +22,13 @@ _LINKS = (("metrics", "Metrics"), ("./api/v1/status", "JSON"), ("./-/ready", "Re
 
 @cache
 def read_asset(name: str) -> str:
-    """Give a style sheet or script of the package."""
+    """Return a style sheet or script of the package."""
     return files("celery_redis_exporter.web").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 @cache
 def content_security_policy() -> str:
-    """What the page may do: its own style and its one script, which loads the page itself; nothing else."""
+    """Return the policy of the page: only its own style and its one script, which may load the page itself again."""
     script = b64encode(sha256(read_asset("page.js").encode()).digest()).decode("ascii")
     return (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{script}'; connect-src 'self'; "
@@ -37,7 +37,11 @@ def content_security_policy() -> str:
 
 
 def render_page(report: Report, view: View, telemetry_path: str) -> str:
-    """Render the page; its links are relative, so that they hold behind a proxy that adds a prefix."""
+    """Return the page as HTML.
+
+    ``telemetry_path`` is the path of the metrics. Links are relative, so that they work behind a proxy that adds a
+    prefix.
+    """
     again = f'<noscript><meta http-equiv="refresh" content="{view.refresh}"></noscript>' if view.refresh else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -110,7 +114,7 @@ def _unacked(unacked: Unacked) -> list[tuple[str, str, bool]]:
 
 
 def _facts(exporter: ExporterStatus, report: Report) -> list[tuple[str, str, bool]]:
-    """Names, values, and whether the value is a reason to look."""
+    """Return names, values, and whether each value is a warning."""
     return [
         ("Events", say_rate(exporter.events_per_second), False),
         ("Lag, p95", say_duration(exporter.lag_p95_seconds), False),

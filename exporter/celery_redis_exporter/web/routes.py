@@ -1,8 +1,8 @@
-"""Requests in, answers out: the paths of the exporter and who answers them.
+"""Map the paths of the exporter to the callables that answer them.
 
-Takes plain callables that may block, and runs them in threads of its own: scrapes in one pool, what else asks servers
-(readiness, the page, the status) in another, and whether the process lives in a third, which nothing holds up. The
-event loop only passes bytes. Never knows what a metric is.
+Input: plain callables that may block. Output: an ASGI application that runs them in threads: scrapes in one pool, other
+requests that query servers (readiness, the page, the status) in a second one, and liveness in a third, which no slow
+server can block. The event loop only passes bytes on. This module contains nothing about metrics.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ SCRAPE_THREADS = 8
 PAGE_THREADS = 4
 HEALTH_THREADS = 1
 MAX_WAITING = 128
-"""Requests in one pool, running or waiting; one more is answered 503 at once instead of growing a queue."""
+"""Requests in one pool, running or waiting. One more is answered 503 at once, so that no queue grows."""
 MAX_WAITING_PER_CLIENT = 64
-"""The same from one address, so that nobody takes every place."""
+"""The same limit for one client address, so that no client takes every place."""
 
 HEALTHY_PATH = "/-/healthy"
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -44,7 +44,7 @@ RouteHandler = Callable[[Request], Awaitable[Response]]
 
 
 class MetricsReply(NamedTuple):
-    """The answer to a scrape; ``encoding`` is the value of Content-Encoding, None for none."""
+    """The response to a scrape. ``encoding`` is the value of Content-Encoding, or None without one."""
 
     body: bytes
     content_type: str
@@ -53,11 +53,11 @@ class MetricsReply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What answers; each is called in a thread. An ExporterError becomes a 503 with its message.
+    """The callables that answer requests. Each is called in a thread. An ExporterError becomes a 503 with its message.
 
-    ``metrics`` takes the values of Accept and Accept-Encoding (empty if absent), and the seconds after which
-    Prometheus gives up on the scrape, or None. ``healthy`` and ``ready`` give the verdict and its
-    reason in words. ``home`` takes the parameters of the query and gives HTML, ``status`` gives JSON.
+    ``metrics`` takes the values of Accept and Accept-Encoding (empty if absent), and the seconds after which Prometheus
+    gives up the scrape, or None. ``healthy`` and ``ready`` return the verdict and its reason in words. ``home`` takes
+    the parameters of the query and returns HTML. ``status`` returns JSON.
     """
 
     metrics: Callable[[str, str, float | None], MetricsReply]
@@ -68,27 +68,30 @@ class Handlers:
 
 
 class OverloadError(ExporterError):
-    """More requests wait than will be served."""
+    """Too many requests wait, so this one is refused."""
 
 
 class Pool:
-    """A bounded pool of threads for callables that block; threads start when they are needed.
+    """A bounded pool of threads for callables that block. Threads start when they are needed.
 
-    Used from one event loop only, which is why the count needs no lock.
+    Used from one event loop only, so the counts need no lock.
     """
 
     def __init__(self, name: str, threads: int, max_waiting: int = MAX_WAITING) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._max_waiting = max_waiting
-        self._waiting: Counter[str] = Counter()  # by the client's address
+        self._waiting: Counter[str] = Counter()  # by client address
 
     async def run(self, call: Callable[[], T], client: str = "") -> T:
-        """Run ``call`` in a thread; raise OverloadError if too many requests wait already, of all or of a client."""
+        """Run ``call`` in a thread. Raises OverloadError if too many requests wait, in all or from ``client``.
+
+        ``client`` is the address of the client.
+        """
         if self._waiting.total() >= self._max_waiting or self._waiting[client] >= MAX_WAITING_PER_CLIENT:
             raise OverloadError("too many requests at once")
         self._waiting[client] += 1
         future = asyncio.get_running_loop().run_in_executor(self._executor, call)
-        # At the call's own end, not the request's: a client that hangs up leaves its call running.
+        # Counted down when the call ends, not the request: the call goes on after a client hangs up.
         future.add_done_callback(lambda _: self._count_down(client))
         return await future
 
@@ -99,9 +102,9 @@ class Pool:
 
 
 def build_app(handlers: Handlers, telemetry_path: str, most_bytes: int) -> ASGIApp:
-    """Build the application; raise ConfigError for a path that can't be served.
+    """Return the application. Raises ConfigError if ``telemetry_path`` can't be served.
 
-    ``most_bytes`` is what the bodies that are being sent may have together.
+    ``most_bytes`` is the limit of all bodies that are being sent at the same time.
     """
     if not telemetry_path.startswith("/") or set(telemetry_path) & set("{}?#"):
         raise ConfigError(f"web.telemetry-path {telemetry_path}: must start with / and hold none of {{}}?#")
@@ -116,11 +119,11 @@ def build_app(handlers: Handlers, telemetry_path: str, most_bytes: int) -> ASGIA
         Route("/", _answer_home(handlers, pages), methods=["GET"]),
     ]
     others = Starlette(routes=routes, exception_handlers={HTTPException: _answer_refusal})
-    # /metrics/ is no path of ours; a redirect would only hide a wrong scrape configuration.
+    # /metrics/ does not exist; a redirect would only hide a wrong scrape configuration.
     others.router.redirect_slashes = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        # The way through Starlette's middleware and routes takes as long as a tenth of a small scrape.
+        # Starlette's middleware and routing take as long as a tenth of a small scrape.
         is_scrape = scope["type"] == "http" and scope["path"] == telemetry_path and scope["method"] == "GET"
         await (metrics if is_scrape else others)(scope, receive, send)
 
@@ -128,7 +131,7 @@ def build_app(handlers: Handlers, telemetry_path: str, most_bytes: int) -> ASGIA
 
 
 def read_scrape_timeout(value: str) -> float | None:
-    """Read X-Prometheus-Scrape-Timeout-Seconds; None for anything that isn't a finite number above 0."""
+    """Return the seconds of X-Prometheus-Scrape-Timeout-Seconds, or None if it is not a finite number above 0."""
     try:
         seconds = float(value)
     except ValueError:
@@ -137,14 +140,14 @@ def read_scrape_timeout(value: str) -> float | None:
 
 
 class Metrics:
-    """Answers scrapes; an application in itself, see ``Handlers``."""
+    """Answers scrapes. It is an ASGI application itself, see ``Handlers``."""
 
     def __init__(self, handlers: Handlers, pool: Pool) -> None:
         self._answer = handlers.metrics
         self._pool = pool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one."""
+        """Answer one scrape."""
         accept, accept_encoding, timeout = read_headers(scope["headers"])
         try:
             reply = await self._pool.run(partial(self._answer, accept, accept_encoding, timeout), _client(scope))
@@ -155,7 +158,7 @@ class Metrics:
 
 
 def _client(scope: Scope) -> str:
-    """Return the address of a request's client, empty where there is none."""
+    """Return the address of a request's client, or an empty string without one."""
     return (scope.get("client") or ("",))[0]
 
 
@@ -169,7 +172,7 @@ async def _send_reply(reply: MetricsReply, send: Send) -> None:
 
 
 def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, float | None]:
-    """Read Accept and Accept-Encoding, each perhaps given several times, and Prometheus's timeout in seconds."""
+    """Return Accept, Accept-Encoding and Prometheus's timeout in seconds. A header may occur several times."""
     accept, accept_encoding, timeout = [], [], None
     for name, value in headers:
         if name == b"accept":
@@ -183,7 +186,7 @@ def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, floa
 
 
 async def _answer_refusal(_: Request, error: Exception) -> Response:
-    """Answer 404 and 405, with the headers of every other answer."""
+    """Answer 404 and 405 with the same headers as every other response."""
     found = cast("HTTPException", error)
     return PlainTextResponse(f"{found.detail}\n", found.status_code, NO_STORE | dict(found.headers or {}))
 
@@ -225,6 +228,6 @@ def _guard(answer: RouteHandler) -> RouteHandler:
 
 
 def _refuse(error: ExporterError | asyncio.CancelledError) -> Response:
-    # Only the server's stop cancels; uvicorn would log it as a crash of the application.
+    # Only the stop of the server cancels. uvicorn would log the cancellation as a crash of the application.
     text = str(error) if isinstance(error, ExporterError) else "shutting down"
     return PlainTextResponse(f"{text}\n", 503, NO_STORE)

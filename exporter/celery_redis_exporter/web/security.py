@@ -1,6 +1,7 @@
-"""What the web configuration adds: a guarded application, a TLS context.
+"""Apply the web configuration: users, headers, a rate limit, TLS.
 
-Takes a ``WebConfig``, gives what the server takes. Imports passwords and certificates only where they are switched on.
+Input: a ``WebConfig``. Output: a guarded application and a TLS context for the server. The modules for passwords and
+certificates are imported only where they are switched on.
 """
 
 from collections.abc import Collection, Mapping
@@ -25,7 +26,7 @@ class GuardedApp:
         self._guarded = guard(app, config, clock, open_paths)
 
     def replace(self, config: WebConfig) -> None:
-        """Guard it by another configuration from the next request on; called from any thread."""
+        """Use another configuration from the next request on. May be called from any thread."""
         self._guarded = guard(self._app, config, self._clock, self._open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,12 +35,12 @@ class GuardedApp:
 
 
 def guard(app: ASGIApp, config: WebConfig, clock: Clock, open_paths: Collection[str] = ()) -> ASGIApp:
-    """Put users, headers and a rate limit before an application; without any, give it as it is.
+    """Return the application behind users, headers and a rate limit, or unchanged if none is configured.
 
-    Nobody is asked for a password at ``open_paths``.
+    ``open_paths`` are served without a password.
     """
     if config.users:
-        from celery_redis_exporter.web.auth import BasicAuth  # noqa: PLC0415 -- brings bcrypt, which most exporters never need
+        from celery_redis_exporter.web.auth import BasicAuth  # noqa: PLC0415 -- imports bcrypt
 
         app = BasicAuth(app, config.users, open_paths)
     if config.headers:
@@ -48,7 +49,7 @@ def guard(app: ASGIApp, config: WebConfig, clock: Clock, open_paths: Collection[
 
 
 def open_tls(config: WebConfig, clock: Clock) -> "ReloadingContext | None":
-    """Load the certificate, None if TLS is off; raise ConfigError in one line if that fails."""
+    """Load the certificate and return its context, or None if TLS is off. Raises ConfigError, with one line."""
     if config.tls is None:
         return None
     from celery_redis_exporter.web.tls import ReloadingContext  # noqa: PLC0415 -- not needed without TLS
@@ -57,7 +58,7 @@ def open_tls(config: WebConfig, clock: Clock) -> "ReloadingContext | None":
 
 
 class RateLimited:
-    """Answers 429 to requests beyond a limit, whoever they come from; in one event loop."""
+    """Answers 429 to requests beyond a limit, which all clients share; in one event loop."""
 
     def __init__(self, app: ASGIApp, limit: RequestLimit, clock: Clock) -> None:
         self._app, self._limit, self._clock = app, limit, clock
@@ -75,7 +76,7 @@ class RateLimited:
 
 
 class FixedHeaders:
-    """Sets headers on every answer of an application, in the place of its own."""
+    """Sets headers on every response of an application, instead of the application's own values."""
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self._app, self._headers = app, headers

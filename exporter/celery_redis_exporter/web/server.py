@@ -1,7 +1,7 @@
-"""Listening sockets and an application in, an HTTP server in a thread of its own out.
+"""Run the HTTP server in a dedicated thread.
 
-Never logs a request, never installs a signal handler, never waits for a client: see
-``web/connections.py``.
+Input: listening sockets and an application. Requests are never logged, no signal handler is installed, and the server
+never waits for a client: see ``web/connections.py``.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from celery_redis_exporter.web.connections import REQUEST_TIMEOUT, Connection, C
 from celery_redis_exporter.web.listeners import BACKLOG
 
 KEEP_ALIVE = 75
-"""Seconds that an idle connection is kept: past the usual scrape intervals, so that they share one."""
+"""Seconds that an idle connection is kept: longer than usual scrape intervals, so that scrapes reuse it."""
 _SHUTDOWN_STEPS = 0.5  # seconds that uvicorn needs besides waiting for requests: two waits of 0.1, and closing
 
 
 class WebServer:
-    """Serves ``app`` on ``listeners`` (bound and listening), from ``start`` to ``stop``; usable once.
+    """Serves ``app`` on ``listeners`` (bound and listening), from ``start`` to ``stop``. Can be used once.
 
     ``tls`` makes it HTTPS. ``request_timeout`` is in seconds, see ``REQUEST_TIMEOUT``.
     """
@@ -42,7 +42,7 @@ class WebServer:
         self._limit = ConnectionLimit(request_timeout)
         config = Config(
             app,
-            http=cast("Any", partial(Connection, self._limit)),  # uvicorn only ever calls it
+            http=cast("Any", partial(Connection, self._limit)),  # uvicorn only calls it
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -55,25 +55,29 @@ class WebServer:
             timeout_keep_alive=KEEP_ALIVE,
             backlog=BACKLOG,
         )
-        # Loaded here, because loading sets ``ssl``; a context of one's own is an argument in new versions only.
+        # load() overwrites ``ssl``, so it runs before the context is set. Only new versions take a context as an
+        # argument.
         config.load()
         config.ssl = tls
         self._server = Server(config)
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; clients that came before it wait in the socket's queue."""
-        # Without a handler of its own or a root one, Python would print the warnings to stderr.
+        """Start the thread. Clients that connected earlier wait in the socket's queue."""
+        # Without a handler on this logger or the root logger, Python would print the warnings to stderr.
         logging.getLogger("uvicorn").addHandler(logging.NullHandler())
         self._thread.start()
 
     def stop(self, timeout: float) -> bool:
-        """Stop listening, let requests end, cut off those that don't; True if all that took at most ``timeout`` s."""
+        """Stop listening, wait for requests to end, and cut off those that don't.
+
+        Return True if all that took at most ``timeout`` seconds.
+        """
         if not self._thread.is_alive():
             for listener in self._listeners:
                 listener.close()
             return True
-        # uvicorn hands the value to asyncio, which takes fractions; only the annotation says int.
+        # uvicorn passes the value to asyncio, which accepts fractions; only the annotation is int.
         self._server.config.timeout_graceful_shutdown = cast("int", max(0.0, timeout - _SHUTDOWN_STEPS))
         self._server.should_exit = True
         self._thread.join(timeout)
@@ -85,13 +89,13 @@ class WebServer:
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """A loop whose servers count TLS connections from the moment they are accepted; asyncio would count none."""
+    """A loop whose servers limit TLS connections from the moment they are accepted. asyncio would not count them."""
 
     def __init__(self, limit: ConnectionLimit) -> None:
         super().__init__()
         self._limit = limit
 
-    async def create_server(self, protocol_factory: Any, *arguments: Any, ssl: Any = None, **keywords: Any) -> Any:  # noqa: ANN401 -- uvicorn's arguments, handed through
+    async def create_server(self, protocol_factory: Any, *arguments: Any, ssl: Any = None, **keywords: Any) -> Any:  # noqa: ANN401 -- of uvicorn
         """Listen, as asyncio does."""
         factory = protocol_factory if ssl is None else partial(TlsConnection, self._limit, self, protocol_factory, ssl)
         return await super().create_server(factory, *arguments, **keywords)

@@ -1,6 +1,6 @@
-"""Tables, trend lines and bars of the status page.
+"""Render the tables, trend lines and bars of the status page.
 
-Takes tables and readings, gives HTML; everything that comes in is escaped.
+Input: tables and reports. Output: HTML, with all input escaped.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from celery_redis_exporter.status.tables import SERVERS, Cell, Column, Order, Ta
 from celery_redis_exporter.web.view import View
 
 SHOWN = 20
-"""Rows of a table until all are asked for."""
+"""Rows of a table that are shown unless the view requests all."""
 GROUPS = 12
-"""Groups of keys shown of a server."""
+"""Groups of keys that are shown for each server."""
 _WIDTH, _HEIGHT = 200, 36
 
 
 def render_table(table: Table, report: Report, view: View) -> str:
-    """Render a table under its title, with what it holds in numbers."""
+    """Render a table under its title, with the number of its rows."""
     order = view.order(table.name)
     rows = arrange(table, report, order, view.wanted)
     shown = rows if table.name in view.whole else rows[:SHOWN]
@@ -40,14 +40,17 @@ def render_table(table: Table, report: Report, view: View) -> str:
 
 
 def render_servers(report: Report, view: View) -> str:
-    """Render what a row of the table of servers has no room for: trends and groups of keys."""
+    """Render the details of servers that do not fit into a table row: trends and groups of keys."""
     servers = arrange(SERVERS, report, view.order(SERVERS.name), view.wanted)
     cards = "".join(_card(server) for server in servers[:SHOWN])
     return f'<div class="cards">{cards}</div>' if cards else ""
 
 
 def render_facts(facts: Sequence[tuple[str, str, bool]]) -> str:
-    """Render names and values; those that are a reason to look stand out."""
+    """Render names and values. Values with a warning are highlighted.
+
+    ``facts`` contains the name, the value, and whether the value is a warning.
+    """
     parts = (
         f'<div><dt>{escape(name)}</dt><dd class="{"warning" if warns else ""}">{escape(value)}</dd></div>'
         for name, value, warns in facts
@@ -57,7 +60,8 @@ def render_facts(facts: Sequence[tuple[str, str, bool]]) -> str:
 
 def _head(table: Table, column: Column, order: Order, view: View) -> str:
     is_sorted = column.key == order.column.key
-    # The first click on a number shows the largest, on a name the first; the next one turns it round.
+    # The first click on the heading of a number shows the largest first, on that of a name the first in the alphabet.
+    # The next click reverses the order.
     descending = not order.descending if is_sorted else column.numeric
     address = view.sorted_by(table.name, f"-{column.key}" if descending else column.key).address
     arrow = (" ▾" if order.descending else " ▴") if is_sorted else ""
@@ -128,7 +132,10 @@ def _figure(title: str, now: str, values: Sequence[float | None], lowest: float,
 
 
 def draw_trend(values: Sequence[float | None], lowest: float, highest: float | None) -> str:
-    """Draw the lines between neighbours that are known, from ``lowest`` to ``highest`` (the largest value if None)."""
+    """Draw lines between neighbouring values that are known.
+
+    ``lowest`` and ``highest`` are the limits of the vertical axis; None for ``highest`` is the largest value.
+    """
     known = [value for value in values if value is not None]
     top = max([highest or 0.0, *known], default=0.0)
     height = (top - lowest) or 1.0

@@ -1,7 +1,8 @@
-"""TLS of the HTTP side: certificate, key and client authorities in files -> a context that follows those files.
+"""TLS of the HTTP server: a context that follows its files (certificate, key, client authorities).
 
-Takes a ``TlsConfig``, gives a context for a server. Reads the files at the start and, when they changed, at a new
-connection, at most once a second. Never gives up a certificate that works for one that does not.
+Input: a ``TlsConfig``. Output: a context for a server. The files are read at the start. When they have changed, they
+are read again at a new connection, at most once a second. A certificate that works is never replaced by one that does
+not.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.web_config import TlsConfig
 
 LOOK_INTERVAL = 1.0
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 CLIENTS = {
     "NoClientCert": ssl.CERT_NONE,
@@ -33,13 +34,13 @@ CIPHERS = {
         ("AES_128_GCM_SHA256", "AES128-GCM-SHA256"),
         ("AES_256_GCM_SHA384", "AES256-GCM-SHA384"),
         ("CHACHA20_POLY1305_SHA256", "CHACHA20-POLY1305"),
-        ("CHACHA20_POLY1305", "CHACHA20-POLY1305"),  # Go's older name
+        ("CHACHA20_POLY1305", "CHACHA20-POLY1305"),  # the older name in Go
         ("AES_128_CBC_SHA256", "AES128-SHA256"),
         ("AES_128_CBC_SHA", "AES128-SHA"),
         ("AES_256_CBC_SHA", "AES256-SHA"),
     )
 }
-"""OpenSSL's names of the suites that the toolkit takes."""
+"""OpenSSL's names of the cipher suites that the Prometheus exporter toolkit accepts."""
 TLS13_PREFIXES = ("TLS_AES_", "TLS_CHACHA20_")
 UNAVAILABLE = "is no suite of TLS 1.2 that can be used; take one such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
 NO_MATCH = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
@@ -50,15 +51,15 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 class ReloadingContext(ssl.SSLContext):
-    """A server's context whose new connections get what the files hold now.
+    """A server's context whose new connections use the current content of the files.
 
-    A context of its own is built each time and takes the place of the last one whole: loading into one that is in
-    use would leave a new certificate beside an old key whenever the second file is written after the first.
-    Raises ConfigError, at the start only; later failures are logged, each once. Used from one thread at a time.
+    A new context is built each time and replaces the last one as a whole. Loading into a context in use would leave a
+    new certificate beside an old key whenever the second file is written after the first. Raises ConfigError, at the
+    start only. Later failures are logged, each once. Used from one thread at a time.
     """
 
     def __new__(cls, *_: object) -> Self:
-        """Build the outer context, of which only the kind matters."""
+        """Create the outer context. Only its protocol matters."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
     def __init__(self, config: TlsConfig, clock: Clock) -> None:
@@ -69,13 +70,16 @@ class ReloadingContext(ssl.SSLContext):
         self._fault = ""
 
     def replace(self, config: TlsConfig) -> None:
-        """Serve new connections by another configuration; raise ConfigError, changing nothing. From any thread."""
+        """Use another configuration for new connections. May be called from any thread.
+
+        Raises ConfigError, and then nothing has changed.
+        """
         built = build_context(config)
         self._config, self._current = config, built
         self._served, self._fault = self._stamp(), ""
 
-    def wrap_bio(self, *arguments: Any, **keywords: Any) -> ssl.SSLObject:  # noqa: ANN401 -- the same arguments, handed through
-        """Begin a connection; asyncio calls this for each."""
+    def wrap_bio(self, *arguments: Any, **keywords: Any) -> ssl.SSLObject:  # noqa: ANN401 -- passed on
+        """Begin a connection. asyncio calls this for each one."""
         now = self._clock.monotonic()
         if now - self._looked >= LOOK_INTERVAL:
             self._looked = now
@@ -83,13 +87,13 @@ class ReloadingContext(ssl.SSLContext):
         return self._current.wrap_bio(*arguments, **keywords)
 
     def admits(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Return whether a client may come, by its verified certificate, as ``getpeercert`` gives it."""
+        """Return whether a client is allowed, by its verified certificate as ``getpeercert`` returns it."""
         allowed = self._config.client_allowed_sans
         names = [name for _, name in (certificate or {}).get("subjectAltName", ())]
         return not allowed or not certificate or not set(allowed).isdisjoint(names)
 
     def _follow(self) -> None:
-        # Taken before the files are read: what changes meanwhile is then seen at the next look.
+        # Taken before the files are read, so that a change in the meantime is noticed at the next check.
         stamp = self._stamp()
         if stamp == self._served:
             self._fault = ""
@@ -109,7 +113,7 @@ class ReloadingContext(ssl.SSLContext):
 
 
 def build_context(config: TlsConfig) -> ssl.SSLContext:
-    """Build a server's context; raise ConfigError, in one line that names file, key and cure."""
+    """Return a server's context. Raises ConfigError: one line that names the file, the key and how to fix it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version, context.maximum_version = VERSIONS[config.min_version], VERSIONS[config.max_version]
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -134,7 +138,7 @@ def build_context(config: TlsConfig) -> ssl.SSLContext:
 
 def _load_certificate(context: ssl.SSLContext, config: TlsConfig) -> None:
     def refuse() -> str:
-        # OpenSSL would ask on the terminal.
+        # Without this callback OpenSSL would prompt on the terminal.
         raise _fault(config, *_named(config, "key"), "is encrypted; give a key without a passphrase")
 
     try:
@@ -146,7 +150,10 @@ def _load_certificate(context: ssl.SSLContext, config: TlsConfig) -> None:
 
 @contextlib.contextmanager
 def as_file(path: str, text: str) -> Iterator[str]:
-    """Give the path of a file, or of one that has the text, in memory where possible: OpenSSL reads files alone."""
+    """Yield ``path``, or the path of a temporary file that contains ``text``. OpenSSL only reads files.
+
+    The temporary file is in memory where possible.
+    """
     if not text:
         yield path
         return
@@ -156,21 +163,21 @@ def as_file(path: str, text: str) -> Iterator[str]:
             memory.flush()
             yield f"/proc/self/fd/{memory.fileno()}"
         return
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:  # for its owner alone
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:  # readable by its owner only
         file.write(text)
         file.flush()
         yield file.name
 
 
 def _named(config: TlsConfig, key: str) -> tuple[str, str]:
-    """Return the setting of a certificate or key, and what to call it in a message."""
+    """Return the setting of a certificate or key, and its name in a message."""
     if getattr(config, key):
         return key, "the text"
     return f"{key}_file", str(getattr(config, f"{key}_file"))
 
 
 def _blame(config: TlsConfig, reason: str) -> tuple[str, str, str]:
-    """Give the setting at fault, its name and what is wrong with it; OpenSSL names neither file."""
+    """Return the setting that is wrong, its name and what is wrong with it. OpenSSL's error names no file."""
     certificate, key = _named(config, "cert"), _named(config, "key")
     if reason in NO_MATCH:
         return *key, f"does not belong to {certificate[1]}; give the key it was made with"
@@ -185,7 +192,7 @@ def _load_authority(context: ssl.SSLContext, config: TlsConfig) -> None:
     context.verify_mode = CLIENTS[config.client_auth_type]
     if context.verify_mode is ssl.CERT_NONE:
         return
-    # As in Go: whatever is in the file is trusted, also an authority that another one signed.
+    # As in Go, every certificate in the file is trusted, even an authority that another authority signed.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if config.client_ca_file is None and not config.client_ca:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
@@ -205,7 +212,7 @@ def _holds_certificates(path: str, text: str) -> bool:
 
 
 def _openssl_name(config: TlsConfig, suite: str) -> str:
-    """Translate a name; refuse what OpenSSL does not know and what keeps no secret."""
+    """Return OpenSSL's name of a suite. Raises ConfigError if OpenSSL does not have it or it is not secure."""
     name = CIPHERS.get(suite, suite)
     if suite.startswith(TLS13_PREFIXES):
         cure = "are always all on; remove it (or set max_version: TLS12)"
@@ -216,7 +223,7 @@ def _openssl_name(config: TlsConfig, suite: str) -> str:
     except ssl.SSLError:
         found = []
     else:
-        # A word such as ALL is taken too, and is the name of no suite.
+        # OpenSSL also accepts words such as ALL, which are not names of suites.
         found = [cipher for cipher in probe.get_ciphers() if cipher["name"] == name]
     known: dict[str, Any] = dict(found[0]) if found else {}
     strong = known.get("kea") == "kx-ecdhe" and known.get("auth") in {"auth-rsa", "auth-ecdsa"}

@@ -1,7 +1,7 @@
-"""How somebody wants to see the page: filter, order, what is shown whole, how often it is loaded again.
+"""How a reader wants to see the page: filter, order, tables shown in full, seconds between two loads.
 
-Takes a query string's parameters, of which it believes none, and gives addresses that keep them. What is not
-understood counts as not said: an address may be older than the page.
+Input: the parameters of a query string, none of which is trusted. Output: addresses that keep them. Parameters that are
+not valid are ignored, because the address may be older than the page.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 from celery_redis_exporter.status.tables import TABLES, Order, read_order
 
 LONGEST = 200
-"""Characters of a filter."""
+"""Most characters of a filter."""
 REFRESHES = (0, 2, 5, 10, 30, 60)
-"""Seconds between two loads; 0 for never."""
+"""The choices of seconds between two loads; 0 is never."""
 USUAL = 10
 
 
@@ -22,7 +22,7 @@ USUAL = 10
 class View:
     """``wanted`` is the text that rows must contain, ``sorts`` the order by table as it was written.
 
-    ``whole`` names the tables of which every row is shown; ``refresh`` is in seconds.
+    ``whole`` contains the tables of which every row is shown. ``refresh`` is in seconds.
     """
 
     wanted: str = ""
@@ -32,7 +32,7 @@ class View:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Self:
-        """Read a query."""
+        """Return the view of a query."""
         refresh = query.get("refresh", "")
         return cls(
             query.get("q", "").strip()[:LONGEST],
@@ -43,26 +43,26 @@ class View:
 
     @property
     def address(self) -> str:
-        """A relative address of this view."""
+        """Return a relative address of this view."""
         said = {"q": self.wanted, **self.sorts, "all": ",".join(sorted(self.whole))}
         if self.refresh != USUAL:
             said["refresh"] = str(self.refresh)
         return "?" + urlencode({name: value for name, value in said.items() if value})
 
     def sorted_by(self, table: str, order: str) -> "View":
-        """The same with a table in another order."""
+        """Return this view with a table in another order."""
         return replace(self, sorts={**self.sorts, table: order})
 
     def toggled(self, table: str) -> "View":
-        """The same with a table shown whole, or no longer."""
+        """Return this view with a table shown in full, or no longer."""
         return replace(self, whole=self.whole ^ {table})
 
     def refreshed(self, seconds: int) -> "View":
-        """The same, loaded again at another pace."""
+        """Return this view with another number of seconds between two loads."""
         return replace(self, refresh=seconds)
 
     def order(self, table: str) -> Order:
-        """What a table is sorted by."""
+        """Return the order of a table."""
         return read_order(_BY_NAME[table], self.sorts.get(table, ""))
 
 
