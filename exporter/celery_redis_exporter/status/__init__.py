@@ -1,7 +1,7 @@
-"""The state of everything, for people: what /metrics says, put together by worker, queue, task and server.
+"""Build the status report: the numbers of /metrics, grouped by worker, queue, task and server.
 
-Takes the families of events, the samples of servers and their past, gives a ``Report``. Asks nobody, and has no number
-that /metrics does not have.
+Input: the families of events, the samples of servers, and their history. Output: a ``Report``. No server is queried,
+and every number is one that /metrics has too.
 """
 
 from celery_redis_exporter.status.status import MARKED, Snapshot, Status

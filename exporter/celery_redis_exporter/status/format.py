@@ -1,25 +1,25 @@
-"""Numbers as people read them, the same on the page and in the terminal; what is not known is a dash.
+"""Format numbers for people, the same on the page and in the terminal. An unknown value is a dash.
 
-Takes base units, gives short text with its unit.
+Input: numbers in base units. Output: short text with a unit.
 """
 
 from datetime import UTC, datetime
 
 UNKNOWN = "-"
 LEAST_ERROR = 0.005
-"""Below this ratio an estimate is shown as exact."""
+"""A smaller error of an estimate, as a ratio, is not shown."""
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 _UNITS = ((1, "s", 60), (60, "min", 3600), (3600, "h", 172_800))
 
 
 def say_count(value: float | None) -> str:
-    """A count: thousands apart."""
+    """Return a count with separated thousands."""
     return UNKNOWN if value is None else f"{value:,.0f}"
 
 
 def say_duration(seconds: float | None) -> str:
-    """A duration, in the unit that suits it."""
+    """Return a duration in a suitable unit."""
     if seconds is None:
         return UNKNOWN
     if seconds < 0:
@@ -33,7 +33,10 @@ def say_duration(seconds: float | None) -> str:
 
 
 def say_ago(moment: float | None, now: float) -> str:
-    """How long ago a moment was, in whole units; a clock may be a little ahead."""
+    """Return how long ago a moment was, in whole units. A moment slightly in the future counts as now.
+
+    ``moment`` and ``now`` are in epoch seconds.
+    """
     if moment is None:
         return UNKNOWN
     seconds = max(now - moment, 0.0)
@@ -44,12 +47,15 @@ def say_ago(moment: float | None, now: float) -> str:
 
 
 def say_error(error: float | None) -> str:
-    """Write the error of an estimate behind its value, such as ``±13%``; nothing where it is exact."""
+    """Return the error of an estimate, such as ``±13%``, to follow its value. Empty if the value is exact.
+
+    ``error`` is a ratio.
+    """
     return f" ±{error:.0%}" if error is not None and error >= LEAST_ERROR else ""
 
 
 def say_bytes(value: float | None) -> str:
-    """A size in binary units."""
+    """Return a size in binary units."""
     if value is None:
         return UNKNOWN
     size, unit = value, _SIZES[0]
@@ -61,7 +67,7 @@ def say_bytes(value: float | None) -> str:
 
 
 def say_rate(per_second: float | None) -> str:
-    """A rate; what happens less than every ten seconds, per minute."""
+    """Return a rate: per minute if it is less than one in ten seconds, per second otherwise."""
     if per_second is None:
         return UNKNOWN
     if not per_second:
@@ -72,7 +78,7 @@ def say_rate(per_second: float | None) -> str:
 
 
 def say_share(ratio: float | None) -> str:
-    """A share of one, in per cent; a small one is not called none, nor a large one all."""
+    """Return a ratio as a percentage. Only 0 is shown as 0 %, and only 1 as 100 %."""
     if ratio is None:
         return UNKNOWN
     percent = ratio * 100
@@ -84,7 +90,7 @@ def say_share(ratio: float | None) -> str:
 
 
 def say_moment(moment: float | None) -> str:
-    """A moment in UTC."""
+    """Return a moment (epoch seconds) in UTC."""
     try:
         return UNKNOWN if moment is None else datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):

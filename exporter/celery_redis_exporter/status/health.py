@@ -1,7 +1,7 @@
-"""The verdict: how the event stream, the servers, workers, queues and tasks are doing.
+"""Judge the health of the event stream, the servers, workers, queues and tasks.
 
-Takes what was read, gives a state and its reason for each: ``unknown`` where nothing was read. Thresholds are the
-alerts'; an alert waits some minutes before it fires, and this does not.
+Input: what was read. Output: a state and its reason for each, ``unknown`` where nothing was read. The thresholds are
+those of the alerts. An alert waits some minutes before it fires; the verdict does not wait.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,9 +25,9 @@ from celery_redis_exporter.status.queues import is_long, is_old
 from celery_redis_exporter.status.tasks import is_failing
 
 NAMED = 3
-"""Names that a reason has."""
+"""Names that a reason lists."""
 PATIENCE = 60.0
-"""Seconds after the start within which heartbeats of workers may not have arrived yet."""
+"""Seconds after the start in which heartbeats of workers may not have arrived yet."""
 SENTINEL = "/sentinel/"
 WRITTEN = ("broker", "results")
 """Servers that Celery writes to."""
@@ -35,7 +35,7 @@ WRITTEN = ("broker", "results")
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the exporter counted within the window: executions that it did not see, messages that it could not read."""
+    """The exporter's counts within the window: executions whose events were missed, messages that could not be read."""
 
     missed: float
     invalid: float
@@ -43,7 +43,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything that is judged; ``now`` in epoch seconds, ``uptime`` in seconds."""
+    """Everything that is judged. ``now`` is in epoch seconds, ``uptime`` in seconds."""
 
     now: float
     uptime: float
@@ -58,14 +58,14 @@ class Scene:
 
 
 class _Verdict:
-    """Collects reasons; the worst one is the state."""
+    """Collects reasons. The state is that of the worst reason."""
 
     def __init__(self, subject: str) -> None:
         self._subject = subject
         self._reasons: dict[State, list[str]] = {"critical": [], "warning": [], "unknown": []}
 
     def add(self, state: State, reason: str, names: Iterable[str] | None = None) -> None:
-        """Add a reason; where it is about named things, if there are any."""
+        """Add a reason. With ``names`` it is added only if there are any, and lists the first ones."""
         found = None if names is None else list(names)
         if found:
             more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
@@ -82,7 +82,7 @@ class _Verdict:
 
 
 def judge(scene: Scene) -> list[Health]:
-    """Judge everything, in the order in which it is shown."""
+    """Return the verdict on every subject, in the order in which they are shown."""
     parts = (_judge_stream, _judge_servers, _judge_workers, _judge_queues, _judge_tasks)
     return [part(scene) for part in parts]
 
@@ -124,7 +124,7 @@ def _judge_servers(scene: Scene) -> Health:
 
 
 def _broker_away(scene: Scene) -> list[str]:
-    """The broker, where it is not Redis and does not answer."""
+    """Return the broker if it is not Redis and does not answer."""
     if scene.numbers.one(internals.BROKER_UP) != 0:
         return []
     failed = [check.detail for check in scene.checks if check.check == "Broker" and check.state == "failed"]
@@ -137,7 +137,7 @@ def _judge_workers(scene: Scene) -> Health:
         verdict.add("unknown", "no events are received")
     elif not _online(scene):
         early = scene.uptime < PATIENCE and not lost
-        # As in the alert: an application that was scaled to zero, and has nothing to do, needs no worker.
+        # As in the alert: an application that was scaled to zero and has nothing to do needs no worker.
         has_work = bool(lost) or any(queue.length or queue.incoming for queue in scene.queues)
         if has_work and not early:
             verdict.add("critical", "none is online")
@@ -188,7 +188,7 @@ def _judge_tasks(scene: Scene) -> Health:
 
 
 def _why_no_events(scene: Scene) -> str:
-    """Return why no events are received; empty while the subscription stands."""
+    """Return why no events are received, or an empty string if the subscription works."""
     return next((check.detail for check in scene.checks if check.check == "Event stream" and check.state != "ok"), "")
 
 
@@ -197,7 +197,7 @@ def _online(scene: Scene) -> bool:
 
 
 def _beating(scene: Scene) -> bool:
-    """Return whether a worker is online that sends heartbeats; others are silent when there is nothing to do."""
+    """Return whether a worker that sends heartbeats is online. Other workers are silent when they have no task."""
     return any(worker.state == "online" and worker.last_heartbeat is not None for worker in scene.workers)
 
 

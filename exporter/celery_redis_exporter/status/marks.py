@@ -1,7 +1,7 @@
-"""Marks: what counters were at moments of the last ten minutes, so that a page can say how fast they grow.
+"""Remember the counters of the last ten minutes at intervals ("marks"), to compute how fast they grow.
 
-Takes counters by name and when they had these values, gives their growth. Memory has a bound: KEPT marks of 8 bytes for
-each counter, and one index for as long as the names stay the same.
+Input: counters by name, with the time of these values. Output: their growth. Memory is bounded: KEPT marks of 8 bytes
+for each counter, and one index for as long as the names stay the same.
 """
 
 from array import array
@@ -17,7 +17,7 @@ SPACING = 60.0
 KEPT = 10
 WINDOW = SPACING * KEPT
 Counters = tuple[float, ...]
-"""Counters of one thing, all of them 0 before it was first seen."""
+"""The counters of one name. All of them are 0 before the name first appears."""
 
 
 class Growth(NamedTuple):
@@ -27,12 +27,12 @@ class Growth(NamedTuple):
     added: Counters
 
     def rate(self, position: int) -> float:
-        """What one counter grew by per second."""
+        """Return the growth per second of the counter at ``position``."""
         return self.added[position] / self.seconds
 
 
 class _Mark(NamedTuple):
-    """Counters at a moment, one behind the other; ``spans`` says where each name's begin and end."""
+    """All counters at one moment, one after another. ``spans`` contains the first and last position of each name."""
 
     at: float
     spans: Mapping[Hashable, tuple[int, int]]
@@ -40,13 +40,13 @@ class _Mark(NamedTuple):
 
 
 class Marks:
-    """The last marks; the first is where everything was 0, ``at`` seconds on the monotonic clock."""
+    """The last marks. The first one is all zeros, at ``at`` seconds of the monotonic clock."""
 
     def __init__(self, at: float) -> None:
         self._marks: deque[_Mark] = deque([_Mark(at, {}, array("d"))], KEPT)
 
     def note(self, at: float, counters: Mapping[Hashable, Counters]) -> None:
-        """Keep a mark."""
+        """Add a mark."""
         ends = accumulate(map(len, counters.values()))
         spans = {name: (end - len(now), end) for (name, now), end in zip(counters.items(), ends, strict=True)}
         before = self._marks[-1].spans
@@ -54,9 +54,10 @@ class Marks:
         self._marks.append(_Mark(at, before if spans == before else spans, values))
 
     def growth(self, name: Hashable, now: Counters, at: float, seconds: float = WINDOW) -> Growth | None:
-        """Give what was added since the last mark that is at least ``seconds`` old, or since the oldest.
+        """Return the growth since the last mark that is at least ``seconds`` old, or since the oldest mark.
 
-        None where no time has passed. A counter that is smaller than it was began anew.
+        ``now`` are the counters at the monotonic time ``at``. Return None if no time has passed since that mark. A
+        counter that is smaller than in the mark has restarted from 0.
         """
         youngest = bisect_right(self._marks, at - seconds, key=itemgetter(0)) - 1
         since, spans, values = self._marks[max(youngest, 0)]
@@ -70,9 +71,10 @@ class Marks:
 
 
 def quantile(share: float, bounds: tuple[float, ...], counts: Counters) -> float | None:
-    """Give the value below which ``share`` of the observations lie, as histogram_quantile does; None without any.
+    """Return the value below which ``share`` of the observations are, as histogram_quantile does, or None without any.
 
-    Linear within a bucket; the highest bound for what lies above it.
+    ``counts`` are those of each bucket, not cumulative. Values are interpolated within a bucket. Above the highest
+    bound the result is that bound.
     """
     rank, seen, lower = share * sum(counts), 0.0, 0.0
     if not rank:

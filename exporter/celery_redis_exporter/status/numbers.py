@@ -1,6 +1,6 @@
-"""Values by metric and labels: the families and samples of one moment, to look things up in.
+"""Look up values by metric and labels in the families and samples of one moment.
 
-Takes what exposition takes, without the labels that settings add to every metric.
+Input: the same as that of exposition. Labels that settings add to every metric are not included.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ class NumberRow(NamedTuple):
 
 
 class Numbers:
-    """What was counted and read at one moment; rows are made when they are asked for, and not kept."""
+    """The values of one moment. Rows are made on request and not kept."""
 
     def __init__(self, families: Iterable[Family] = (), samples: Iterable[Sample] = ()) -> None:
         self._families = {family.metric.name: family for family in families}
@@ -28,7 +28,7 @@ class Numbers:
             self._samples.setdefault(sample.metric.name, []).append(sample)
 
     def rows(self, metric: Metric) -> Iterator[NumberRow]:
-        """Every series of a metric."""
+        """Yield every series of a metric."""
         family = self._families.get(metric.name)
         if family is not None:
             length = len(CATALOG[metric.name].labels)
@@ -39,35 +39,39 @@ class Numbers:
             yield NumberRow(sample.labels, sample.value)
 
     def values(self, metric: Metric) -> list[tuple[tuple[str, ...], float]]:
-        """Labels and value of every series of a counter or a gauge."""
+        """Return the labels and the value of every series of a counter or a gauge."""
         return [(labels, value) for labels, value, _ in self.rows(metric) if isinstance(value, int | float)]
 
     def one(self, metric: Metric) -> float | None:
-        """The value of a metric without labels; None where there is none."""
+        """Return the value of a metric without labels, or None if there is none."""
         return next((value for _, value in self.values(metric)), None)
 
     def total(self, metric: Metric) -> float:
-        """The sum over all series."""
+        """Return the sum over all series."""
         return sum(value for _, value in self.values(metric))
 
     def by(self, metric: Metric, label: int = 0) -> Mapping[str, float]:
-        """The sums by one label, given by its place."""
+        """Return the sums by one label, which is given by its position."""
         sums: dict[str, float] = {}
         for labels, value in self.values(metric):
             sums[labels[label]] = sums.get(labels[label], 0) + value
         return sums
 
     def listed(self, metric: Metric, label: int = 1) -> Mapping[str, list[str]]:
-        """The values of one label by the first one, sorted; for metrics that say something by their labels."""
+        """Return the values of the label at position ``label``, sorted, by the value of the first label.
+
+        For metrics whose labels contain the information.
+        """
         lists: dict[str, set[str]] = {}
         for labels, _ in self.values(metric):
             lists.setdefault(labels[0], set()).add(labels[label])
         return {name: sorted(values) for name, values in lists.items()}
 
     def counts(self, metric: Metric) -> Mapping[str, tuple[tuple[float, ...], list[int]]]:
-        """Bounds and counts per bucket of a histogram, the series of each first label (or of none) added up.
+        """Return bounds and counts per bucket of a histogram, summed by the first label (empty string without labels).
 
-        Of series with other bounds than the first, as only what is over a limit can have, nothing is added.
+        Series whose bounds differ from those of the first series are left out. Only series over a limit can have such
+        bounds.
         """
         sums: dict[str, tuple[tuple[float, ...], list[int]]] = {}
         for labels, value, bounds in self.rows(metric):

@@ -1,4 +1,7 @@
-"""Queues, from the broker's lengths and the counters of tasks by queue."""
+"""Build the table of queues from the broker's lengths and the counters of tasks by queue.
+
+Input: the numbers of one moment and the marks. Output: a ``QueueStatus`` per queue.
+"""
 
 from collections.abc import Hashable
 
@@ -11,22 +14,22 @@ from celery_redis_exporter.status.marks import SPACING, Counters, Marks
 from celery_redis_exporter.status.numbers import Numbers
 
 IN, OUT = range(2)
-"""Places in a queue's counters."""
+"""Positions in a queue's counters."""
 
 
 def tally_queues(numbers: Numbers) -> dict[str, Counters]:
-    """Give what was published to each queue, and what was begun of it."""
+    """Return the numbers of published and of started messages of each queue."""
     sent, started = numbers.by(task_rows.TASKS_SENT, 1), numbers.by(task_rows.TASKS_STARTED, 1)
     return {name: (sent.get(name, 0), started.get(name, 0)) for name in sent.keys() | started.keys()}
 
 
 def marks_of_queues(numbers: Numbers) -> dict[Hashable, Counters]:
-    """What is to be kept of them."""
+    """Return the counters of queues for a mark."""
     return {("queue", name): counters for name, counters in tally_queues(numbers).items()}
 
 
 def read_queues(numbers: Numbers, marks: Marks, at: float, *, staffed: bool) -> list[QueueStatus]:
-    """Give every queue at the monotonic time ``at``, by name; ``staffed`` while any worker is online."""
+    """Return every queue at the monotonic time ``at``, by name. ``staffed`` is true while any worker is online."""
     tallies = tally_queues(numbers)
     lengths, ages = numbers.by(rows.QUEUE_LENGTH), numbers.by(rows.QUEUE_OLDEST_AGE)
     most, longest = numbers.by(rows.QUEUE_LENGTH_THRESHOLD), numbers.by(rows.QUEUE_WAIT_THRESHOLD)
@@ -53,17 +56,17 @@ def read_queues(numbers: Numbers, marks: Marks, at: float, *, staffed: bool) -> 
 
 
 def is_long(length: float | None, most: float | None) -> bool:
-    """Whether many messages wait; ``most`` is the threshold of the queue, None for the alert's."""
+    """Return whether many messages wait. ``most`` is the queue's threshold, None for the alert's."""
     return (length or 0) > (threshold("CeleryQueueLong", "messages") if most is None else most)
 
 
 def is_old(age: float | None, longest: float | None) -> bool:
-    """Whether a message has been waiting for long; ``longest`` is the queue's threshold, None for the alert's."""
+    """Return whether a message has waited for long. ``longest`` is the queue's threshold, None for the alert's."""
     return (age or 0) > (threshold("CeleryQueueOldestMessageOld", "seconds") if longest is None else longest)
 
 
 def read_unacked(numbers: Numbers) -> Unacked | None:
-    """Give the messages that workers hold; None where the broker does not tell."""
+    """Return the unacknowledged messages of the workers, or None if the broker does not report them."""
     messages = numbers.one(rows.UNACKED)
     if messages is None:
         return None

@@ -1,4 +1,7 @@
-"""The schema of ``/api/v1/status``, made from ``report``: ``python -m celery_redis_exporter.status.schema --write``."""
+"""Write the schema of ``/api/v1/status``: ``python -m celery_redis_exporter.status.schema --write``.
+
+Input: the classes of ``records/report.py``. Output: JSON.
+"""
 
 import json
 import sys
@@ -15,7 +18,7 @@ COMMAND = "python -m celery_redis_exporter.status.schema --write"
 
 
 def build_schema() -> dict[str, Any]:
-    """Give the JSON schema of a report; every property is always there, and further ones may come."""
+    """Return the JSON schema of a report. Every property is always present, and later versions may add more."""
     (reference,), parts = msgspec.json.schema_components([Report], ref_template="#/$defs/{name}")
     for part in parts.values():
         part["required"] = list(part["properties"])
@@ -30,7 +33,7 @@ def build_schema() -> dict[str, Any]:
 
 
 def render_schema() -> str:
-    """Return the whole file."""
+    """Return the content of the schema file."""
     return json.dumps(build_schema(), indent=2) + "\n"
 
 

@@ -1,6 +1,6 @@
-"""The Redis servers: numbers of the moment, a verdict on memory, and the trend.
+"""Build the table of Redis servers: current numbers, a verdict on memory, and trends.
 
-Takes the samples of scrapes, gives servers, and the memory limit as a metric.
+Input: the samples of scrapes. Output: a ``ServerStatus`` per server, and the memory limits as samples of a metric.
 """
 
 import threading
@@ -38,19 +38,19 @@ NUMBERS: Mapping[str, Metric] = {
 }
 LARGEST = 2.0**63
 BROKER = "broker"
-"""No hit rate is shown of it: workers and exporters look for messages there, and an empty queue is a miss."""
+"""The server without a hit rate: workers and exporters look for messages there, and an empty queue is a miss."""
 _NAMES = {metric: name for name, metric in NUMBERS.items()}
 
 
 class Limit(NamedTuple):
-    """What memory is measured against, in bytes, and where that comes from."""
+    """The limit that memory is compared with, in bytes, and its source."""
 
     bytes: float
     source: Literal["maxmemory", "assumed", "system"]
 
 
 class Servers:
-    """What the Redis servers are like; ``assumed`` bytes are the limit of a server that has none, 0 for none.
+    """The state of the Redis servers. ``assumed`` bytes are the limit of a server without one; 0 for none.
 
     Safe from any thread.
     """
@@ -63,7 +63,7 @@ class Servers:
         self._lock = threading.Lock()
 
     def note(self, found: Mapping[str, Sequence[Sample]]) -> None:
-        """Take note of what a scrape found, by server."""
+        """Record the samples of a scrape, by server."""
         now = self._clock.now()
         with self._lock:
             for server, samples in found.items():
@@ -73,12 +73,15 @@ class Servers:
             self._limits = {server: limit for server, limit in self._limits.items() if server in found}
 
     def samples(self) -> list[Sample]:
-        """Give the memory limits: maxmemory, or what is assumed in its place."""
+        """Return the memory limits: maxmemory, or the assumed limit."""
         with self._lock:
             return [Sample(internals.MEMORY_LIMIT, (server,), limit) for server, limit in self._limits.items()]
 
     def read(self, found: Mapping[str, Sequence[Sample]], background: Numbers) -> list[ServerStatus]:
-        """Give every Redis server of what a scrape found, and its groups of keys; the others are left out."""
+        """Return every Redis server among the results of a scrape, with its groups of keys. Other servers are left out.
+
+        ``found`` contains samples by server, ``background`` the numbers that were read in the background.
+        """
         self.note(found)
         groups = _key_groups(background)
         return [self._server(name, samples, groups) for name, samples in found.items() if _is_redis(samples)]
@@ -153,7 +156,7 @@ def _judge(ratio: float) -> State:
 
 
 def _key_groups(numbers: Numbers) -> dict[str, list[KeyGroup]]:
-    """Groups by server, the largest first."""
+    """Return the groups of keys by server, the largest first."""
     sizes, errors = dict(numbers.values(key_space.GROUP_MEMORY)), dict(numbers.values(key_space.GROUP_ERROR))
     groups: dict[str, list[KeyGroup]] = {}
     for labels, keys in numbers.values(key_space.GROUP_COUNT):
@@ -174,7 +177,7 @@ def _key_groups(numbers: Numbers) -> dict[str, list[KeyGroup]]:
 
 
 def _numbers(samples: Sequence[Sample]) -> dict[str, float]:
-    """What JSON can carry: a server may say ``nan``, as of a ratio of nothing."""
+    """Return the values that JSON can contain. A server may report ``nan``, such as for a ratio without data."""
     return {
         _NAMES[sample.metric]: sample.value
         for sample in samples

@@ -1,4 +1,7 @@
-"""Binds what was counted, read and remembered into one report."""
+"""Make the report from what was counted, read and remembered.
+
+Input: a ``Snapshot``. Output: a ``Report``.
+"""
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -22,15 +25,15 @@ MARKED = frozenset({
     internals.EVENTS, internals.EVENTS_INVALID, internals.EVENT_LAG, worker_rows.WORKER_EVENTS_MISSED,
     task_rows.TASKS_SENT, task_rows.TASKS_STARTED, task_rows.TASKS, task_rows.TASK_RUNTIME,
 })  # fmt: skip
-"""What marks are taken of."""
+"""The metrics that marks contain."""
 EVENTS, INVALID, BUCKETS = range(3)
-"""Places in the exporter's own counters; the last is the first bucket's of the lag."""
+"""Positions in the exporter's own counters. The last one is that of the first bucket of the lag."""
 
 
 class Snapshot(NamedTuple):
-    """What is there at this moment: what events left, what each server and the background gave, the last failures.
+    """The input of a report: families of events, samples of servers and of the background, checks, last failures.
 
-    ``activity`` is what workers execute.
+    ``activity`` contains what workers execute.
     """
 
     families: Sequence[Family]
@@ -42,11 +45,9 @@ class Snapshot(NamedTuple):
 
 
 class Status:
-    """What people are shown, and the past that it needs.
+    """Makes reports and remembers the counters that they need.
 
-    ``version`` is the exporter's; ``servers`` remember what scrapes found.
-
-    Safe from any thread.
+    ``version`` is the exporter's. ``servers`` contains the results of scrapes. Safe from any thread.
     """
 
     def __init__(self, version: str, clock: Clock, servers: Servers) -> None:
@@ -58,7 +59,10 @@ class Status:
         self._lock = threading.Lock()
 
     def run(self, read: Callable[[], Sequence[Family]], stop: threading.Event, works: Callable[[], None]) -> None:
-        """Take a mark of what ``read`` gives (MARKED) every SPACING seconds, until ``stop`` is set."""
+        """Take a mark of the families that ``read`` returns (see MARKED) every SPACING seconds, until ``stop`` is set.
+
+        ``works`` is called once, at the start.
+        """
         works()
         while not stop.wait(SPACING):
             self.mark(read())
@@ -74,7 +78,7 @@ class Status:
             self._marks.note(self._clock.monotonic(), marks)
 
     def report(self, found: Snapshot) -> Report:
-        """Give the report of this moment."""
+        """Return the current report."""
         read = [sample for samples in found.servers.values() for sample in samples]
         numbers = Numbers(found.families, [*read, *found.background])
         servers = self._servers.read(found.servers, numbers)
@@ -108,7 +112,7 @@ class Status:
         lately = self._marks.growth("exporter", counters, at, SPACING)
         window = self._marks.growth("exporter", counters, at)
         missed = numbers.by(worker_rows.WORKER_EVENTS_MISSED)
-        # By worker: the count of one that left is gone, and must not make the sum look as if it began anew.
+        # Compared by worker: when a worker is removed its count disappears, and the sum would seem to have restarted.
         grown = [self._marks.growth(("worker", name), (count,), at) for name, count in missed.items()]
         exporter = ExporterStatus(
             events_per_second=lately and lately.rate(EVENTS),
@@ -127,6 +131,6 @@ class Status:
 
 
 def _own_counters(numbers: Numbers) -> tuple[Counters, tuple[float, ...]]:
-    """The exporter's own counters, and the bounds of the lag's buckets."""
+    """Return the exporter's own counters, and the bounds of the lag's buckets."""
     bounds, counts = numbers.counts(internals.EVENT_LAG).get("", ((), []))
     return (numbers.total(internals.EVENTS), numbers.total(internals.EVENTS_INVALID), *counts), bounds

@@ -1,4 +1,7 @@
-"""Tasks by name, from the counters of their queues."""
+"""Build the table of tasks from the counters of their queues.
+
+Input: the numbers of one moment and the marks. Output: a ``TaskStatus`` per task name.
+"""
 
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
@@ -11,18 +14,18 @@ from celery_redis_exporter.status.numbers import Numbers
 
 OUTCOMES = ("success", "failure", "retry", "revoked", "rejected")
 SENT, STARTED, SUCCESS, FAILURE, RETRY, _, _, BUCKETS = range(len(OUTCOMES) + 3)
-"""Places in a task's counters; the last is the first bucket's."""
+"""Positions in a task's counters. The last one is that of the first bucket."""
 
 
 class TaskTally(NamedTuple):
-    """What is counted of a task, all queues together, and the bounds of its runtime buckets."""
+    """The counters of a task, summed over its queues, and the bounds of its runtime buckets."""
 
     counters: Counters
     bounds: tuple[float, ...]
 
 
 def tally_tasks(numbers: Numbers) -> dict[str, TaskTally]:
-    """Add up every task's counters."""
+    """Return the sums of every task's counters."""
     sent, started = numbers.by(rows.TASKS_SENT), numbers.by(rows.TASKS_STARTED)
     outcomes: dict[str, dict[str, float]] = {}
     for (task, _queue, state), value in numbers.values(rows.TASKS):
@@ -39,12 +42,12 @@ def tally_tasks(numbers: Numbers) -> dict[str, TaskTally]:
 
 
 def marks_of_tasks(tallies: Mapping[str, TaskTally]) -> dict[Hashable, Counters]:
-    """What is to be kept of them."""
+    """Return the counters of tasks for a mark."""
     return {("task", name): tally.counters for name, tally in tallies.items()}
 
 
 def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
-    """Give every task at the monotonic time ``at``, by name."""
+    """Return every task at the monotonic time ``at``, by name."""
     queues: dict[str, set[str]] = {}
     for metric in (rows.TASKS_SENT, rows.TASKS):
         for labels, _ in numbers.values(metric):
@@ -81,7 +84,7 @@ def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
 
 
 def is_failing(consecutive_failures: float) -> bool:
-    """Whether all of the last executions failed, so many that it is no chance."""
+    """Return whether the last executions all failed, and are too many for a coincidence."""
     return consecutive_failures >= threshold("CeleryTaskFailing", "executions")
 
 

@@ -1,4 +1,7 @@
-"""Workers, from the gauges of their heartbeats and answers."""
+"""Build the table of workers from the gauges of their heartbeats and inspection replies.
+
+Input: the numbers of one moment. Output: a ``WorkerStatus`` per worker.
+"""
 
 from collections.abc import Mapping
 
@@ -11,7 +14,7 @@ PERIODS = ("1m", "5m", "15m")
 
 
 def read_workers(numbers: Numbers, ends: Mapping[str, tuple[int, int]]) -> list[WorkerStatus]:
-    """Give every worker that is online or lost, by name; ``ends`` are its failed and retried executions."""
+    """Return every worker that is online or lost, by name. ``ends`` contains its failed and retried executions."""
     up = numbers.by(rows.WORKER_UP)
     values = {
         field: numbers.by(metric)

@@ -1,6 +1,6 @@
-"""The tables of a report, the same on the page and in the terminal.
+"""Define the tables of a report, which are the same on the page and in the terminal.
 
-Takes a report, gives rows of text, ordered and filtered. Never knows how a row is drawn.
+Input: a report. Output: rows of text, ordered and filtered. How a row is drawn is not defined here.
 """
 
 from celery_redis_exporter.status.tables.columns import Cell, Column, Order, Table, Tone

@@ -1,4 +1,4 @@
-"""What a table is: columns of cells, and short ways to write the usual ones."""
+"""Define tables and their columns, with functions that make the usual columns."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Take = Callable[[Any], Any]
 
 
 class Cell(NamedTuple):
-    """What stands in a cell: text, how it is meant, a share to be drawn as a bar, and what more there is to say."""
+    """The content of a cell: text, its tone, a ratio to be drawn as a bar, and a longer explanation."""
 
     text: str
     tone: Tone = ""
@@ -23,10 +23,10 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: ``key`` names it in addresses, ``order`` gives what rows are sorted by (None: always last).
+    """A column. ``key`` names it in addresses. ``order`` returns the sort key of a row (None: always last).
 
-    ``cell`` takes the row and the time of the report. Where there is little room the greatest ``weight`` goes first;
-    0 stays.
+    ``cell`` takes the row and the time of the report. If there is too little space, the column with the greatest
+    ``weight`` is left out first. A column of weight 0 is always shown.
     """
 
     key: str
@@ -40,9 +40,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: ``sort`` is the key of the column that it is sorted by at first, with ``-`` for the largest first.
+    """A table. ``sort`` is the key of the column that it is sorted by at first, with ``-`` for the largest first.
 
-    ``words`` are what a row can be found by, ``empty`` stands in the place of rows.
+    ``words`` returns the texts of a row that a filter searches. ``empty`` is shown instead of rows.
     """
 
     name: str
@@ -55,20 +55,20 @@ class Table:
 
 
 class Order(NamedTuple):
-    """What a table is sorted by."""
+    """The column that a table is sorted by, and the direction."""
 
     column: Column
     descending: bool
 
 
 def number(key: str, title: str, field: str, say: Callable[[Any], str], weight: int, hint: str = "") -> Column:  # noqa: PLR0913, PLR0917 -- a row of a table
-    """A column of a number, ``field`` of the row (with a dot: of a part, which may be missing)."""
+    """Return a column of a number. ``field`` is an attribute of the row; with a dot, of a part that may be missing."""
     take = _taker(field)
     return Column(key, title, take, lambda row, _: Cell(say(take(row))), weight, hint)
 
 
 def moment(key: str, title: str, field: str, weight: int) -> Column:
-    """A column of a moment, told as how long ago it was."""
+    """Return a column of a moment, shown as the time since then."""
     take = attrgetter(field)
 
     def cell(row: object, now: float) -> Cell:
@@ -79,7 +79,7 @@ def moment(key: str, title: str, field: str, weight: int) -> Column:
 
 
 def words(key: str, title: str, take: Take, weight: int, tone: Tone = "") -> Column:
-    """A column of text, or of a list of texts."""
+    """Return a column of text, or of a list of texts."""
 
     def cell(row: object, _: float) -> Cell:
         found = take(row)
@@ -89,7 +89,7 @@ def words(key: str, title: str, take: Take, weight: int, tone: Tone = "") -> Col
 
 
 def name(title: str) -> Column:
-    """The column of the name."""
+    """Return the column of the name."""
     return words("name", title, attrgetter("name"), 0)
 
 

@@ -1,4 +1,4 @@
-"""Rows in order, and those that are wanted."""
+"""Order and filter the rows of a table."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from celery_redis_exporter.status.tables.columns import Order, Table
 
 
 def read_order(table: Table, text: str) -> Order:
-    """Read ``key`` or ``-key``; what is no column's gives the table's own order."""
+    """Return the order of ``key`` or ``-key``. If there is no such column, return the table's default order."""
     for wanted in (text, table.sort):
         for column in table.columns:
             if column.key == wanted.removeprefix("-"):
                 return Order(column, wanted.startswith("-"))
-    raise LookupError(table.sort)  # a mistake in the table
+    raise LookupError(table.sort)  # the default of the table is wrong
 
 
 def arrange(table: Table, report: Report, order: Order, wanted: str = "") -> list[Any]:
-    """Give the rows that have a word containing ``wanted``, in order; equals stay as they come, by name."""
+    """Return the rows in which a word contains ``wanted``, in order. Equal rows keep their order, which is by name."""
     word = wanted.casefold()
     rows = [row for row in table.rows(report) if not word or any(word in text.casefold() for text in table.words(row))]
     take = order.column.order

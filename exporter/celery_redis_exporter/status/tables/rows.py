@@ -1,4 +1,4 @@
-"""The tables themselves: a column is one line."""
+"""List the tables. Each column is one line."""
 
 from operator import attrgetter
 
@@ -56,12 +56,12 @@ def _failing(task: TaskStatus, _: float) -> Cell:
 
 
 def _run_time(run: RunningTask, now: float) -> Cell:
-    """The time that a task has run; its worker's clock may be ahead of ours."""
+    """Return how long a task has run. The worker's clock may be ahead of the exporter's."""
     return Cell(say_duration(max(now - run.since, 0.0)), hint=f"since {say_moment(run.since)}")
 
 
 def _seen_tasks(report: Report) -> list[TaskStatus]:
-    """Tasks that something was heard of: those that workers only know fill the report of a large application."""
+    """Return the tasks with events. Tasks that workers only registered would fill the report of a large application."""
     return [task for task in report.tasks if any(getattr(task, field) for field in COUNTED)]
 
 
@@ -79,7 +79,7 @@ def _memory(server: ServerStatus, _: float) -> Cell:
 
 
 def _tone(state: State) -> Tone:
-    """What is well needs no colour."""
+    """Return the tone of a state. A good state has no colour."""
     return "" if state == "ok" else "soft" if state == "unknown" else state
 
 
@@ -160,5 +160,5 @@ TABLES = (WORKERS, QUEUES, TASKS, RUNNING, SERVERS, FAILURES)
 
 
 def tables_of(report: Report) -> list[Table]:
-    """The tables that a report has: failures only where they are kept."""
+    """Return the tables of a report. The table of failures is included only if failures are kept."""
     return [table for table in TABLES if table is not FAILURES or report.failures is not None]
