@@ -1,4 +1,4 @@
-"""Settings: the only reader of environment, files and flags.
+"""Settings: the only package that reads flags, environment and files.
 
 ``load`` takes arguments and an environment, and returns frozen ``Settings`` or raises a ConfigError of one line. The
 order is flag, environment, file, Celery's own variables, default. pydantic is imported in this package only.
@@ -35,9 +35,10 @@ def load(
     program: str = "celery-redis-exporter",
     others: Sequence[str] = (),
 ) -> Settings:
-    """Read the settings; raise ConfigError (one line, free of secrets) or UsageRequested.
+    """Read the settings. Raises ConfigError (one line, free of secrets) or UsageRequested.
 
-    ``others`` are flags that the command has besides these, for the suggestion of a right one.
+    ``argv`` are the arguments without the program. ``others`` are flags that the command has besides the settings. They
+    are used to suggest a flag for an unknown one.
     """
     if not {"-h", "--help"}.isdisjoint(argv):
         raise UsageRequested(rows.render_help(program))
@@ -45,5 +46,8 @@ def load(
 
 
 def load_tree(tree: Mapping[str, Any]) -> Settings:
-    """Read settings that are given as a file's, and nothing else; raise ConfigError (one line, free of secrets)."""
+    """Read settings from a mapping with the structure of a file, and from nothing else.
+
+    Raises ConfigError (one line, free of secrets).
+    """
     return reader.read_tree(tree)

@@ -1,6 +1,7 @@
-"""The configuration reference, ``deploy/configuration.md``: generated from the models.
+"""Generate the configuration reference, ``deploy/configuration.md``, from the models.
 
-Takes the rows, gives Markdown. ``python -m celery_redis_exporter.settings.reference --write`` writes it.
+Input: the rows of the settings. Output: Markdown. ``python -m celery_redis_exporter.settings.reference --write`` writes
+it.
 """
 
 import sys
@@ -58,7 +59,7 @@ web:
 
 
 def render_markdown() -> str:
-    """Return the whole file."""
+    """Return the content of the file."""
     return HEAD + "".join(_line(row) for row in describe())
 
 

@@ -1,7 +1,7 @@
 """The settings of a run, and what follows from them: the servers that they name, each once, and their secrets.
 
-Input: validated values (``reader``). Output: read-only attributes, targets, texts that must not be shown. Never
-connects. Reads password files only when a target's ``credentials`` is called.
+Input: validated values (``reader``). Output: read-only attributes, targets, and texts that must not be shown. Never
+connects. Password files are read only when a target's ``credentials`` is called.
 """
 
 import re
@@ -45,18 +45,21 @@ class Settings(Declared):
     _password_files: dict[str, PasswordFile] = PrivateAttr(default_factory=dict)
 
     def password_file(self, written: str, path: str | None) -> PasswordFile | None:
-        """Return the file of a password, None without a path. It is the same object each time: it records contents."""
+        """Return the file of a password, or None without a path.
+
+        It is the same object each time, because it records the contents that the file had.
+        """
         return self._password_files.setdefault(written, PasswordFile(path, written)) if path else None
 
     @property
     def broker(self) -> RedisTarget | KombuTarget:
-        """The broker."""
+        """Return the broker."""
         target = parse_broker_url(self.broker_url.get_secret_value())
         return replace(target, options=self.kombu_options) if isinstance(target, KombuTarget) else target
 
     @property
     def redis_targets(self) -> tuple[RedisTarget, ...]:
-        """The Redis servers, each once, under its first name: ``broker``, ``results``, those of ``redis.servers``."""
+        """Return each Redis server once, under its first name: ``broker``, ``results``, those of ``redis.servers``."""
         found: list[RedisTarget] = []
         for target in named_redis_targets(self):
             if not any(_is_same(self, target, other) for other in found):
@@ -65,13 +68,13 @@ class Settings(Declared):
 
     @property
     def targets(self) -> tuple[RedisTarget | KombuTarget, ...]:
-        """Every server, the broker first."""
+        """Return every server, the broker first."""
         broker = self.broker
         return (broker, *(target for target in self.redis_targets if target.name != broker.name))
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every text that must never be shown, for the log's filter; grows when a file's content changes."""
+        """Return every text that must never be shown, for the log's filter. It grows when a file changes."""
         hashes = set(self.web_config.users.values())
         return tuple(sorted(_find_secrets(self) | _find_option_secrets(self.kombu_options) | hashes))
 
@@ -100,7 +103,7 @@ class _Named(NamedTuple):
 
 
 def named_redis_targets(settings: Settings) -> tuple[RedisTarget, ...]:
-    """Return every name with its server and database, also names of one and the same server."""
+    """Return every name with its server and database, including several names of one server."""
     return tuple(
         target if file is None else replace(target, credentials=partial(_read, target, file))
         for target, file in _named(settings)
@@ -108,7 +111,7 @@ def named_redis_targets(settings: Settings) -> tuple[RedisTarget, ...]:
 
 
 def find_repeated(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """Return the names of ``redis.servers`` whose server has another name already, each with that other name."""
+    """Return the names of ``redis.servers`` whose server already has another name, each with that other name."""
     targets = settings.redis_targets
     names = {target.name for target in targets}
     return tuple(
@@ -144,7 +147,7 @@ def _master_options(setting: str, master_name: str, options: SentinelOptions) ->
 
 
 def _find_secrets(settings: Settings) -> set[str]:
-    """Return every text of the Redis servers that must never be shown, former contents of files included."""
+    """Return every text of the Redis servers that must never be shown, including former contents of files."""
     urls = [settings.broker_url, *([settings.result_backend_url] if settings.result_backend_url else [])]
     urls += [server.url for server in settings.redis.servers.values()]
     found = {secret for url in urls for secret in secrets_of(url.get_secret_value())}
@@ -156,7 +159,7 @@ def _find_secrets(settings: Settings) -> set[str]:
 
 
 def _find_option_secrets(options: Mapping[str, Any]) -> set[str]:
-    """Return the texts of kombu's options that are secrets by their names, at any depth."""
+    """Return the texts of kombu's options whose names mark them as secrets, at any depth."""
     found: set[str] = set()
     for name, value in options.items():
         if isinstance(value, Mapping):
@@ -184,7 +187,7 @@ def _file(settings: Settings, role: str, password_file: str | None) -> PasswordF
 
 
 def _read(target: RedisTarget, file: PasswordFile | UrlFile) -> tuple[str, str]:
-    """User and password at this moment; raise ConfigError."""
+    """Return the current user and password. Raises ConfigError."""
     if isinstance(file, PasswordFile):
         return credentials_of(target.url)[0], file.read()
     try:
@@ -194,7 +197,7 @@ def _read(target: RedisTarget, file: PasswordFile | UrlFile) -> tuple[str, str]:
 
 
 def _is_same(settings: Settings, target: RedisTarget, other: RedisTarget) -> bool:
-    """Whether two names mean one server; the same sentinels may know several."""
+    """Return whether two names refer to one server. The same sentinels may monitor several servers."""
     if target.server_key != other.server_key:
         return False
     names = [master_options(settings, name).master_name for name in (target.name, other.name)]

@@ -1,6 +1,6 @@
-"""Mappings written as JSON or as pairs, whose keys must be unique.
+"""Make dictionaries from JSON or pairs, with an error for duplicate keys.
 
-Takes the pairs in the order in which they are written, returns them as a dictionary.
+Input: pairs in the order in which they are written. Output: a dictionary.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,7 @@
-"""YAML files that a setting or a flag names.
+"""Read the YAML file that a setting or a flag names.
 
-Takes the path of a file, returns its content as Python objects. Never shows a value of the file, which may be a secret.
+Input: the path of a file. Output: its content as Python objects. Values of the file are never shown, because they may
+be secrets.
 """
 
 from typing import Any
@@ -17,8 +18,8 @@ MERGE_TAG = "tag:yaml.org,2002:merge"
 def read_yaml(name: str, written: str) -> Any:  # noqa: ANN401 -- YAML is anything
     """Return the content of the YAML file ``name``, which the setting ``written`` names.
 
-    Raises ConfigError with the file, and the line where it is known. A key that one mapping contains twice is an error
-    too, because YAML parsers keep the last value and drop the first without a message.
+    Raises ConfigError with the file, and with the line if it is known. A key that occurs twice in one mapping is an
+    error too, because YAML parsers keep the last value and drop the first without a message.
     """
     text = read_text(name, written)
     try:
@@ -33,7 +34,7 @@ def read_yaml(name: str, written: str) -> Any:  # noqa: ANN401 -- YAML is anythi
         place = f"{name}:{mark.line + 1}: " if mark else f"{name}: "
         raise ConfigError(f"{place}{INVALID}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        # ValueError: dates that do not exist, and the like.
+        # PyYAML raises ValueError for dates that do not exist and similar values.
         raise ConfigError(f"{name}: {INVALID}") from None
 
 
@@ -57,7 +58,7 @@ def _check_unique(name: str, root: yaml.Node) -> None:
 
 
 def _check_mapping(name: str, path: str, mapping: yaml.MappingNode) -> list[tuple[str, yaml.Node]]:
-    """Return the values of a mapping with their paths; raise ConfigError if it contains a key twice."""
+    """Return the values of a mapping with their paths. Raises ConfigError if it contains a key twice."""
     lines: dict[str, int] = {}
     values: list[tuple[str, yaml.Node]] = []
     for key, value in mapping.value:

@@ -1,1 +1,1 @@
-"""Reads settings from flags, environment and files, validates them, and explains what is wrong in one line."""
+"""Read settings from flags, environment and files, validate them, and explain in one line what is wrong."""

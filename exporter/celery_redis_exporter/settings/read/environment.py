@@ -1,6 +1,7 @@
-"""The environment: variables of the exporter, files that hold secrets, and Celery's own variables.
+"""Read the environment: the exporter's variables, files that contain secrets, and Celery's own variables.
 
-Takes a mapping, gives values by path. Reads the files that ``*_FILE`` names. An empty variable counts as unset.
+Input: a mapping. Output: values by path. Reads the files that ``*_FILE`` variables name. An empty variable counts as
+unset.
 """
 
 import re
@@ -15,7 +16,7 @@ from celery_redis_exporter.settings.urls.urls import SCHEMES, scheme_of
 BROKER: Path = ("broker_url",)
 RESULTS: Path = ("result_backend_url",)
 
-# Kubernetes describes a service called "exporter" or "exporter-x" by variables of these forms.
+# Kubernetes sets variables of these forms for a service called "exporter" or "exporter-x".
 SERVICE_LINK = re.compile(
     r"(EXPORTER_(?:[A-Z0-9_]+_)??)"
     r"(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
@@ -23,7 +24,10 @@ SERVICE_LINK = re.compile(
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[Path, Given]:
-    """Read the ``EXPORTER_*`` variables; raise ConfigError for an unknown one or an unreadable secret file."""
+    """Return the values of ``EXPORTER_*`` variables.
+
+    Raises ConfigError for an unknown variable or an unreadable secret file.
+    """
     _refuse_unknown(environ)
     flat: dict[Path, Given] = {}
     for group in JSON_GROUPS:
@@ -42,7 +46,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[Path, Given]:
 
 
 def read_celery(environ: Mapping[str, str]) -> tuple[dict[Path, Given], tuple[str, ...]]:
-    """Read Celery's own variables; return values, and notes on what was left out."""
+    """Return the values of Celery's own variables, and notes on what was left out."""
     flat: dict[Path, Given] = {}
     notes: tuple[str, ...] = ()
     broker, results = environ.get("CELERY_BROKER_URL"), environ.get("CELERY_RESULT_BACKEND")

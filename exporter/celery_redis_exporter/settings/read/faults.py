@@ -1,6 +1,6 @@
-"""What pydantic found wrong, in one line for the person who wrote it.
+"""Explain an error of pydantic in one line.
 
-Takes a ValidationError and the given values, gives a ConfigError. Shows a value only where it can't be a secret.
+Input: a ValidationError and the given values. Output: a ConfigError. A value is shown only if it can't be a secret.
 """
 
 from collections.abc import Mapping
@@ -39,12 +39,12 @@ SENTENCES = {
 
 
 def explain(error: ValidationError, given: Mapping[Path, Given]) -> ConfigError:
-    """Turn the first finding into a ConfigError that names the setting as it was written."""
+    """Return a ConfigError for the first error. It names the setting as the user wrote it."""
     finding = error.errors(include_url=False)[0]
     path = tuple(str(part) for part in finding["loc"])
     own = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in given), path)
     name = given[own].written if own in given else ".".join(path)
-    # Whole numbers are places in a list, the others words of pydantic's own.
+    # Integers are positions in a list. The other parts are pydantic's own words.
     inner = [part for part in path[len(own) :] if not part.isdigit() and part not in {"bool", "str", "[key]"}]
     place = f" ({'.'.join(inner)})" if inner else ""
     if finding["type"] == "extra_forbidden":
@@ -53,11 +53,11 @@ def explain(error: ValidationError, given: Mapping[Path, Given]) -> ConfigError:
 
 
 def _suggest(path: Path) -> str:
-    """Return what the last name of a path may stand for: the nearest one of its group, or all of them."""
+    """Return a hint for the last name of a path: the most similar name of its group, or all of them."""
     kind: Any = Declared
     for part in path[:-1]:
         is_group = isinstance(kind, type) and issubclass(kind, BaseModel)
-        kind = kind.model_fields[part].annotation if is_group else get_args(kind)[-1]  # a mapping's values
+        kind = kind.model_fields[part].annotation if is_group else get_args(kind)[-1]  # the values of a mapping
     return suggest(path[-1], kind.model_fields) or f"; there are {', '.join(kind.model_fields)}"
 
 
@@ -66,7 +66,7 @@ def _sentence(finding: ErrorDetails) -> str:
     if finding["type"] == "value_error":
         return str(context["error"])
     sentence = SENTENCES.get(finding["type"])
-    # A message of pydantic's own carries no input (hide_input_in_errors), but may run over lines.
+    # pydantic's own messages contain no input (hide_input_in_errors), but may have several lines.
     return sentence.format(**context) if sentence else " ".join(finding["msg"].split())
 
 
@@ -76,7 +76,7 @@ def _got(path: Path, given: Mapping[Path, Given]) -> str:
     if row is None or row.secret or row.kind == "mapping" or not isinstance(value, str | int | float):
         return ""
     shown = str(value)
-    # A URL in the wrong place may carry a password.
+    # A URL that was given for another setting may contain a password.
     if "://" in shown or "@" in shown or len(shown) > 60:
         return ""
     return f", not {shown!r}"

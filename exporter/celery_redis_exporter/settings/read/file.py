@@ -1,6 +1,6 @@
-"""The settings file: YAML.
+"""Read the settings file (YAML).
 
-Takes a path, gives values by path of the setting. Never shows a line of the file, which may hold a secret.
+Input: a path. Output: values by path of the setting. No line of the file is shown, because it may contain a secret.
 """
 
 from celery_redis_exporter.errors import ConfigError
@@ -11,7 +11,10 @@ CONFIG_FILE: Path = ("config", "file")
 
 
 def read_file(name: str, written: str) -> dict[Path, Given]:
-    """Read the settings file that the setting ``written`` names; raise ConfigError with file, and line where known."""
+    """Return the values of the file that the setting ``written`` names.
+
+    Raises ConfigError with the file, and with the line if it is known.
+    """
     tree = read_yaml(name, written)
     if tree is None:
         return {}

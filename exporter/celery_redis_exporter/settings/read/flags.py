@@ -1,6 +1,6 @@
-"""Flags: the command line through pydantic-settings.
+"""Read flags with the command line parser of pydantic-settings.
 
-Takes the arguments behind the command word, gives values by path. Never shows a value in a message.
+Input: the arguments after the name of the command. Output: values by path. No message contains a value.
 """
 
 import argparse
@@ -34,14 +34,14 @@ class _Parser(argparse.ArgumentParser):
         return known
 
     def error(self, message: str) -> NoReturn:  # noqa: ARG002 -- see the docstring
-        """Refuse; the message of argparse could repeat a value, so it is dropped."""
+        """Raise ConfigError. The message of argparse is dropped, because it could contain a value."""
         raise ConfigError("the flags can't be read; see --help")
 
 
 def read_flags(argv: Sequence[str], others: Sequence[str] = ()) -> dict[Path, Given]:
-    """Read the flags; raise ConfigError for an unknown flag, a missing value or a stray argument.
+    """Return the values of flags. Raises ConfigError for an unknown flag, a missing value or an unexpected argument.
 
-    ``others`` are flags that the command has besides these, for the suggestion of a right one.
+    ``others`` are flags that the command has besides the settings. They are used to suggest a flag for an unknown one.
     """
     source: CliSettingsSource[Any] = CliSettingsSource(
         Declared,
@@ -51,7 +51,7 @@ def read_flags(argv: Sequence[str], others: Sequence[str] = ()) -> dict[Path, Gi
         cli_exit_on_error=False,
         cli_kebab_case=True,
         cli_implicit_flags=True,
-        # The word that means None must be one that no argument can be.
+        # pydantic-settings needs a word that means None. This one contains a character that no argument can contain.
         cli_parse_none_str="\0",
     )
     return _collect(source())
@@ -74,7 +74,7 @@ def _collect(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Given]:
 
 
 def _refuse_both(given: Mapping[str, object]) -> None:
-    # The command line source would drop the single flags silently.
+    # pydantic-settings would ignore the single flags without a message.
     for group in JSON_GROUPS:
         single = [name for name in given if name.startswith(f"{group[0]}.") and given[name] is not None]
         if given.get(group[0]) is not None and single:

@@ -1,7 +1,7 @@
-"""Values as they were given, each with the name under which the user wrote it.
+"""Collect the given values, each with the name that the user wrote.
 
-Takes nested mappings, gives flat ones: path -> ``Given``. Standard library and rows only; raises ConfigError for
-names that do not exist.
+Input: nested mappings. Output: a flat mapping of path -> ``Given``. Imports the standard library and rows only. Raises
+ConfigError for names that do not exist.
 """
 
 import json
@@ -24,9 +24,10 @@ class Given(NamedTuple):
 
 
 def flatten(tree: Mapping[Any, Any], above: Path = (), prefix: str = "") -> dict[Path, Given]:
-    """Flatten a tree of file keys; ``prefix`` stands before each key in messages; None counts as not given.
+    """Return the values of a tree of file keys by path. None counts as not given.
 
-    Options of Celery's that are no settings here are given too: see ``is_foreign``.
+    ``above`` is the path of the tree. ``prefix`` precedes each key in messages. Options of Celery that are not settings
+    of the exporter are returned too: see ``is_foreign``.
     """
     flat: dict[Path, Given] = {}
     for key, value in tree.items():
@@ -47,12 +48,12 @@ def flatten(tree: Mapping[Any, Any], above: Path = (), prefix: str = "") -> dict
 
 
 def is_foreign(path: Path) -> bool:
-    """Tell whether a path names an option of Celery's that is no setting here."""
+    """Return whether a path names an option of Celery that is not a setting of the exporter."""
     return path[-1] in FOREIGN_BY_GROUP.get(path[:-1], ())
 
 
 def split_group(text: str, written: str, group: Path) -> dict[Path, Given]:
-    """Read a group, such as ``broker_transport_options``, given as JSON under the name ``written``."""
+    """Return the values of a group, such as ``broker_transport_options``, from JSON under the name ``written``."""
     try:
         options = json.loads(text, object_pairs_hook=unique)
     except DuplicateKeyError as error:
@@ -66,7 +67,7 @@ def split_group(text: str, written: str, group: Path) -> dict[Path, Given]:
 
 
 def nest(flat: Mapping[Path, Given]) -> dict[str, Any]:
-    """Build the tree that the models take."""
+    """Return the tree that the models take."""
     tree: dict[str, Any] = {}
     for path, given in flat.items():
         branch = tree

@@ -1,4 +1,4 @@
-"""Reads the settings from all their places, validates them by the models, and checks what concerns several.
+"""Read the settings from all sources, validate them with the models, and check those that depend on each other.
 
 Input: arguments, an environment or a tree. Output: Settings, or ConfigError.
 """
@@ -27,7 +27,10 @@ WEB_CONFIG_FILE: Path = ("web", "config", "file")
 
 
 def read(argv: Sequence[str], environ: Mapping[str, str], others: Sequence[str] = ()) -> Settings:
-    """Read the settings; raise ConfigError (one line, free of secrets). ``others`` are further flags of the command."""
+    """Read the settings. Raises ConfigError (one line, free of secrets).
+
+    ``others`` are further flags of the command.
+    """
     flags, environment = read_flags(argv, others), read_environment(environ)
     celery, notes = read_celery(environ)
     above_file = environment | flags
@@ -37,7 +40,10 @@ def read(argv: Sequence[str], environ: Mapping[str, str], others: Sequence[str] 
 
 
 def read_tree(tree: Mapping[str, Any]) -> Settings:
-    """Read settings that are given as a file's, and nothing else; raise ConfigError (one line, free of secrets)."""
+    """Read settings from a mapping with the structure of a file, and from nothing else.
+
+    Raises ConfigError (one line, free of secrets).
+    """
     given = flatten(tree)
     if CONFIG_FILE in given:
         raise ConfigError(f"{given[CONFIG_FILE].written}: no file is read; give its settings themselves")
@@ -69,7 +75,7 @@ def _build(given: dict[Path, Given], environ: Mapping[str, str], notes: tuple[st
 
 
 def _check_masters(settings: Settings) -> None:
-    """Refuse sentinels without the name that they are to be asked for."""
+    """Raise ConfigError for sentinels without the name of their master."""
     for target in settings.redis_targets:
         options = master_options(settings, target.name)
         if target.sentinels and not options.master_name:
@@ -79,7 +85,7 @@ def _check_masters(settings: Settings) -> None:
 
 
 def _check_redbeat(settings: Settings, given: Mapping[Path, Given]) -> None:
-    """Refuse a server of RedBeat's that is not there."""
+    """Raise ConfigError for a server of RedBeat that does not exist."""
     path = ("redbeat", "server")
     known = {target.name for target in named_redis_targets(settings)}
     if settings.redbeat.server not in known and (settings.redbeat.interval or settings.redbeat.server != "broker"):
@@ -89,7 +95,7 @@ def _check_redbeat(settings: Settings, given: Mapping[Path, Given]) -> None:
 
 
 def _check_keys(settings: Settings, given: Mapping[Path, Given]) -> None:
-    """Refuse keys of a server that is not read, or that is read under another name."""
+    """Raise ConfigError for keys of a server that is not read, or that is read under another name."""
     path = ("redis", "keys")
     known = {target.name for target in settings.redis_targets}
     for server in settings.redis.keys:
@@ -99,7 +105,7 @@ def _check_keys(settings: Settings, given: Mapping[Path, Given]) -> None:
 
 
 def _check_files(settings: Settings) -> None:
-    """Refuse files of passwords that can't be read, or that nobody would read. An empty one is no password."""
+    """Raise ConfigError for password files that can't be read or are not used. An empty file means no password."""
     for target in settings.redis_targets:
         if target.credentials is not None:
             target.credentials()
@@ -110,7 +116,7 @@ def _check_files(settings: Settings) -> None:
 
 
 def _url_files(given: Mapping[Path, Given], environ: Mapping[str, str]) -> dict[str, UrlFile]:
-    """The files that variables ending in _FILE name, for URLs that were taken from there."""
+    """Return the files that variables ending in _FILE name, for the URLs that were read from them."""
     rows = [row for row in describe() if row.path in {("broker_url",), ("result_backend_url",)}]
     return {
         row.key: UrlFile(environ[f"{row.environment}_FILE"], f"{row.environment}_FILE")
@@ -127,7 +133,7 @@ def _repeated(settings: Settings) -> tuple[str, ...]:
 
 
 def _unused_options(settings: Settings, foreign: Mapping[Path, Given]) -> tuple[str, ...]:
-    """Notes on options of Celery's that are no settings here; kombu may need them for brokers other than Redis."""
+    """Return notes on options of Celery that are not settings. kombu may need them for brokers other than Redis."""
     if isinstance(settings.broker, KombuTarget):
         foreign = {path: value for path, value in foreign.items() if path[:-1] != BROKER_GROUP}
     sentence = "concerns Celery's own connections and has no effect here."

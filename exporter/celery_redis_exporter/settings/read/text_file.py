@@ -1,6 +1,6 @@
-"""A text file that a setting names.
+"""Read the text file that a setting names.
 
-Takes a path, gives its text. Never shows any of it.
+Input: a path. Output: the text. No part of it is shown.
 """
 
 from pathlib import Path
@@ -9,9 +9,9 @@ from celery_redis_exporter.errors import ConfigError
 
 
 def read_text(name: str, written: str, *, secret: bool = False) -> str:
-    """Read the text of the file that the setting ``written`` names; raise ConfigError when that fails.
+    """Return the text of the file that the setting ``written`` names. Raises ConfigError if it can't be read.
 
-    Where the file is ``secret``, a name that is no path is not repeated: it may be the secret itself.
+    If the file is ``secret``, a name that is not a path is not repeated: it may be the secret itself.
     """
     shown = name if not secret or (name.startswith(("/", ".", "~")) and "://" not in name) else "the file"
     try:

@@ -1,7 +1,7 @@
-"""The web configuration file: TLS, headers and users, in the format of Prometheus's exporter-toolkit.
+"""Read the web configuration file: TLS, headers and users, in the format of Prometheus's exporter-toolkit.
 
-Takes a path, gives a ``WebConfig``. Checks words and shapes; certificates, keys and ciphers are checked where they are
-loaded, in the web room. Never shows a hash, nor a line of the file.
+Input: a path. Output: a ``WebConfig``. Words and types are checked here. Certificates, keys and ciphers are checked
+when they are loaded, in the package ``web``. Neither a hash nor a line of the file is shown.
 """
 
 import re
@@ -20,14 +20,14 @@ TLS_KEYS = (
     "min_version", "max_version", "cipher_suites", "curve_preferences", "prefer_server_cipher_suites",
 )  # fmt: skip
 CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
-"""The toolkit's names of curves, and OpenSSL's."""
+"""Curves by the toolkit's name, with OpenSSL's name."""
 HTTP2_NOTE = "http2: true has no effect: HTTP/1.1 is spoken here, which Prometheus takes as well."
 
 VERSIONS = ("TLS12", "TLS13")
 VERIFYING = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 UNVERIFYING = ("RequireAnyClientCert", "RequireClientCert")
 ANYONE = ("NoClientCert", "RequestClientCert")
-"""Who may come: in both cases everybody, with or without a certificate."""
+"""Modes that accept every client, with or without a certificate."""
 HEADERS: Mapping[str, tuple[str, ...]] = {
     "Content-Security-Policy": (),
     "Strict-Transport-Security": (),
@@ -35,16 +35,19 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
     "X-Frame-Options": ("deny", "sameorigin"),
     "X-XSS-Protection": (),
 }
-"""The headers that may be set, as in the toolkit; with the values allowed, where it names them."""
+"""The headers that the toolkit allows, with the allowed values, where it has such a list."""
 
-# The last character of a salt carries two bits only; bcrypt refuses others at the first password.
+# The last character of a salt contains two bits only. bcrypt rejects others when it checks the first password.
 BCRYPT = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
 COSTS = range(4, 15)
-"""Costs that are taken; 14 is about a second for each wrong password, on which the exporter's stop may have to wait."""
+"""Allowed costs of bcrypt. 14 takes about a second per wrong password; the exporter's stop may wait for it."""
 
 
 def read_web_config(name: str, written: str) -> WebConfig:
-    """Read the file that the setting ``written`` names; raise ConfigError with file, key and cure."""
+    """Return the content of the file that the setting ``written`` names.
+
+    Raises ConfigError with the file, the key and how to fix it.
+    """
     tree = read_yaml(name, written)
     root = _Section(name, (), {} if tree is None else tree)
     root.close((TLS, HTTP, USERS, RATE))
@@ -73,46 +76,46 @@ class _Section:
         return ConfigError(f"{self.file}: {'.'.join((*self._path, key))}: {text}")
 
     def close(self, known: Iterable[str]) -> None:
-        """Refuse every other key."""
+        """Raise ConfigError for any other key."""
         for key in self.tree:
             if key not in known:
                 raise self.fault(str(key), f"no such key{suggest(str(key), known) or '; remove it'}")
 
     def section(self, key: str) -> "_Section":
-        """Give the section below, empty if it is not there."""
+        """Return the section under a key, or an empty one."""
         tree = self.tree.get(key)
         return _Section(self.file, (*self._path, key), {} if tree is None else tree)
 
     def text(self, key: str, default: str = "") -> str:
-        """Give a text; an empty one counts as not there."""
+        """Return a text, or ``default`` if it is missing or empty."""
         value = self.tree.get(key)
         if value is not None and not isinstance(value, str):
             raise self.fault(key, "must be text; put it in quotes")
         return value or default
 
     def word(self, key: str, words: tuple[str, ...]) -> str:
-        """Give one of ``words``, the first by default."""
+        """Return one of ``words``. The first one is the default."""
         value = self.text(key, words[0])
         if value not in words:
             raise self.fault(key, f"must be {' or '.join(words)}")
         return value
 
     def texts(self, key: str, example: str) -> tuple[str, ...]:
-        """Give a list of texts, empty if it is not there."""
+        """Return a list of texts, or an empty one if the key is missing."""
         found = self.tree.get(key) or []
         if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
             raise self.fault(key, f"must be a list of names, as in [{example}]")
         return tuple(found)
 
     def flag(self, key: str, *, default: bool) -> bool:
-        """Give a truth value."""
+        """Return a boolean."""
         value = self.tree.get(key)
         if value is not None and not isinstance(value, bool):
             raise self.fault(key, "must be true or false")
         return default if value is None else value
 
     def path(self, key: str) -> str:
-        """Give the path of a file, relative ones from the folder of this file; empty if it is not there."""
+        """Return the path of a file, or an empty string. A relative path starts at the folder of this file."""
         value = self.text(key)
         return str(FilePath(self.file).parent / value) if value else ""
 
@@ -142,7 +145,7 @@ def _read_tls(section: _Section) -> TlsConfig | None:
 
 
 def _one_of(section: _Section, key: str, *, required: bool = True) -> dict[str, str]:
-    """Return what stands under a key, or else the path under the key with ``_file``."""
+    """Return the text under a key, or the path under the key with ``_file``."""
     text, path = section.text(key), section.path(f"{key}_file")
     if text and path:
         raise section.fault(key, f"{key}_file is given too; keep one")
@@ -152,7 +155,7 @@ def _one_of(section: _Section, key: str, *, required: bool = True) -> dict[str, 
 
 
 def _read_client_auth(section: _Section) -> tuple[str, dict[str, str]]:
-    """Return who may come, and the authority of clients, none where the system's are trusted."""
+    """Return which clients are accepted, and their authority, or none if the system's authorities are trusted."""
     key, kind = "client_auth_type", section.text("client_auth_type", "NoClientCert")
     authority = _one_of(section, "client_ca", required=False)
     if kind in UNVERIFYING:
@@ -176,7 +179,7 @@ def _read_allowed_names(section: _Section, kind: str) -> tuple[str, ...]:
 
 
 def _read_curve(section: _Section) -> str | None:
-    """Return the only curve; Python can set one, or leave OpenSSL's own."""
+    """Return the curve, or None for OpenSSL's default. Python can set only one."""
     key = "curve_preferences"
     names = section.texts(key, "CurveP256")
     if not names or set(names) == set(CURVES):
@@ -196,7 +199,7 @@ def _read_rate(section: _Section) -> RequestLimit | None:
     if not isinstance(burst, int) or isinstance(burst, bool) or burst < 0:
         raise section.fault("burst", "must be a whole number of requests")
     if not isinstance(interval, int | float) or interval <= 0:
-        return None  # as in the toolkit
+        return None  # as the toolkit does
     if not burst:
         raise section.fault("burst", "is missing; without it no request would be answered")
     return RequestLimit(float(interval), burst)
@@ -214,7 +217,7 @@ def _read_headers(section: _Section) -> dict[str, str]:
 
 
 def _scalar(section: _Section, key: str) -> str:
-    """Give a text; a number or a truth value, such as ``X-XSS-Protection: 1``, as text."""
+    """Return a text. Numbers and booleans, such as ``X-XSS-Protection: 1``, are converted to text."""
     value = section.tree[key]
     if isinstance(value, bool):
         return str(value).lower()

@@ -1,1 +1,1 @@
-"""The settings as pydantic models: every name, type, default and description, once."""
+"""Define the settings as pydantic models: every name, type, default and description, once."""

@@ -1,4 +1,4 @@
-"""Settings of what is heard, asked and held of the Celery application."""
+"""Define settings of the Celery application: events, queries to workers, and the bounds of what is kept of it."""
 
 from pydantic import Field
 

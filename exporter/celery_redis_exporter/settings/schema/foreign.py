@@ -1,6 +1,6 @@
-"""Celery's transport options that are no settings here, because they matter to kombu and Celery alone.
+"""List Celery's transport options that are not settings of the exporter, because only kombu and Celery need them.
 
-They may be pasted along with those that do matter.
+Users may copy them together with the options that are settings.
 """
 
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ FOREIGN = frozenset({
     "predefined_queues", "processed_folder", "queue_name_prefix", "region", "retry_timeout_seconds", "store_processed",
     "ttl", "use_notify", "wait_time_seconds",
 })  # fmt: skip
-# The same for result_backend_transport_options.
+# The options of result_backend_transport_options.
 FOREIGN_RESULTS = frozenset({
     "client_name", "credential_provider", "health_check_interval", "min_other_sentinels",
     "result_chord_join_timeout", "result_chord_ordered", "retry_on_timeout", "retry_policy", "socket_connect_timeout",
     "socket_keepalive", "socket_keepalive_options", "socket_timeout", "visibility_timeout",
 })  # fmt: skip
-# And for sentinel_kwargs, which are redis-py's.
+# The options of sentinel_kwargs, which are those of redis-py.
 FOREIGN_SENTINEL = frozenset({
     "client_name", "db", "decode_responses", "encoding", "health_check_interval", "max_connections", "protocol",
     "retry", "retry_on_error", "retry_on_timeout", "socket_connect_timeout", "socket_keepalive",

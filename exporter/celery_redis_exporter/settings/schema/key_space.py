@@ -1,6 +1,6 @@
-"""Settings of the look at what fills Redis databases: how often, at what cost, and the user's own groups of keys.
+"""Define settings of the key space sampler: how often it runs, at what cost, and the user's own groups of keys.
 
-Takes text or YAML values, gives immutable ones; what can't be used raises ValueError with the cause.
+Input: text or YAML values. Output: immutable ones. Invalid values raise ValueError with the cause.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ LONGEST = 100
 
 
 def parse_groups(value: object) -> object:
-    """Turn globs, or a mapping of names to globs, into name -> globs; a glob without a name is its own."""
+    """Return a mapping of names to globs from globs or such a mapping. A glob without a name is its own name."""
     if isinstance(value, str) and value.strip().startswith("{"):
         value = v.parse_object(value)
     value = v.parse_list(value)

@@ -1,6 +1,6 @@
-"""The settings as frozen models: every name, type, default and description, once.
+"""Define the settings as frozen models: every name, type, default and description, once.
 
-Takes validated values, gives read-only attributes. Never reads the environment, files or flags: ``load`` does.
+Input: validated values. Output: read-only attributes. Environment, files and flags are read by ``load``, not here.
 """
 
 from collections.abc import Mapping
@@ -148,5 +148,5 @@ class Declared(BaseSettings):
         *_: PydanticBaseSettingsSource,
         **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values from the constructor alone: ``load`` reads flags, environment and file, and names errors."""
+        """Take values from the constructor only. ``load`` reads flags, environment and file, and explains errors."""
         return (init_settings,)

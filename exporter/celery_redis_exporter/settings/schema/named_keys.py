@@ -1,6 +1,6 @@
-"""Settings of single keys that are watched: exact names, by server and database.
+"""Define settings of single keys that are watched: exact names, by server and database.
 
-Input: text or YAML values. Output: immutable ones. What can't be used raises ValueError with the cause.
+Input: text or YAML values. Output: immutable ones. Invalid values raise ValueError with the cause.
 """
 
 from collections.abc import Mapping

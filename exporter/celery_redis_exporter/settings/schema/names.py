@@ -1,6 +1,6 @@
-"""Settings that choose names: filters and rewrites of tasks, queues and workers, static labels, metrics to leave out.
+"""Define settings that choose names: filters and rewrites of tasks, queues and workers, static labels, dropped metrics.
 
-Takes text or YAML values, gives compiled, immutable ones; what can't be used raises ValueError with the cause.
+Input: text or YAML values. Output: compiled, immutable ones. Invalid values raise ValueError with the cause.
 """
 
 import re
@@ -17,7 +17,7 @@ from celery_redis_exporter.settings.schema.values import SettingsGroup
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 TAKEN = {label.name for metric in CATALOG.values() for label in metric.labels} | {"le", "generation"}
-"""Labels that metrics have of their own, those of the process among them."""
+"""Labels that metrics already have, including those of the process metrics."""
 TAKEN |= {"implementation", "major", "minor", "patchlevel", "version"}
 
 

@@ -1,4 +1,4 @@
-"""Patterns of names and what they are replaced by, as Prometheus writes them; ValueError for what can't be used."""
+"""Compile patterns of names and their replacements in Prometheus's syntax. Raises ValueError for invalid ones."""
 
 import re
 
@@ -6,7 +6,7 @@ _REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\d+))")
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:
-    """Compile a regular expression; raise ValueError with its fault."""
+    """Compile a regular expression. Raises ValueError with the error of the pattern."""
     try:
         return re.compile(text)
     except re.error as error:
@@ -14,7 +14,7 @@ def compile_pattern(text: str) -> re.Pattern[str]:
 
 
 def read_replacement(pattern: re.Pattern[str], text: str) -> str:
-    """Turn groups as Prometheus writes them, ``$1`` or ``${name}``, into Python's; raise ValueError for others."""
+    """Convert groups in Prometheus's syntax, ``$1`` or ``${name}``, to Python's. Raises ValueError for others."""
     pieces, end = [], 0
     for found in _REFERENCE.finditer(text):
         group = found[1] or found[2]

@@ -1,4 +1,4 @@
-"""Settings of what is read of Redis servers, and how."""
+"""Define settings of Redis servers: what is read, and how."""
 
 from typing import Annotated, Literal
 

@@ -1,6 +1,6 @@
-"""Every setting as a row: its flag, environment name, file key, default and meaning, read off the models.
+"""List every setting as a row: its flag, environment name, file key, default and meaning, taken from the models.
 
-Takes nothing, gives rows and the help text. Never reads a value anyone set.
+Output: rows and the help text. Values that a user set are never read.
 """
 
 import json
@@ -37,17 +37,17 @@ class SettingRow:
 
     @property
     def flag(self) -> str:
-        """The flag, as in ``--web.listen-address``."""
+        """Return the flag, as in ``--web.listen-address``."""
         return "--" + self.key.replace("_", "-")
 
     @property
     def environment(self) -> str:
-        """The environment variable, as in ``EXPORTER_WEB__LISTEN_ADDRESS``."""
+        """Return the environment variable, as in ``EXPORTER_WEB__LISTEN_ADDRESS``."""
         return ENVIRONMENT_PREFIX + "__".join(self.path).upper()
 
     @property
     def key(self) -> str:
-        """The path in the file with dots, as in ``web.listen_address``."""
+        """Return the path in the file with dots, as in ``web.listen_address``."""
         return ".".join(self.path)
 
 
@@ -59,7 +59,7 @@ def describe() -> tuple[SettingRow, ...]:
 
 @cache
 def by_path() -> dict[tuple[str, ...], SettingRow]:
-    """Map paths to settings."""
+    """Return every setting by its path."""
     return {row.path: row for row in describe()}
 
 

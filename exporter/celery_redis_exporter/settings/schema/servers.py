@@ -1,6 +1,6 @@
-"""Settings of Redis servers besides broker and result backend, by name.
+"""Define settings of Redis servers besides broker and result backend, by name.
 
-Takes text or YAML values, gives immutable ones; what can't be used raises ValueError with the cause.
+Input: text or YAML values. Output: immutable ones. Invalid values raise ValueError with the cause.
 """
 
 import re
@@ -17,7 +17,7 @@ from celery_redis_exporter.settings.unique import unique
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 TAKEN = ("broker", "results")
 PAIR = re.compile(r"(?:^|,)\s*(?P<name>[^=,{}\s]+)=(?P<url>\S+?)(?=\s*(?:$|,\s*[^=,{}\s/?]+=\w+://))\s*")
-"""A server as ``name=URL``; a comma within a URL stays there."""
+"""A server as ``name=URL``. A comma within a URL is part of the URL."""
 
 
 class ServerOptions(SettingsGroup):
@@ -40,7 +40,7 @@ def _check_names(servers: Mapping[str, ServerOptions]) -> Mapping[str, ServerOpt
 
 
 def _parse_servers(value: object) -> object:
-    """Read a JSON object, or ``name=URL`` pairs with commas between."""
+    """Parse a JSON object, or ``name=URL`` pairs separated by commas."""
     if not isinstance(value, str) or value.strip().startswith("{"):
         return v.parse_object(value)
     text = value.strip().rstrip(",")

@@ -1,6 +1,6 @@
-"""Settings of single tasks, by name or shell pattern: how often they run, how long they may take, their buckets.
+"""Define settings of single tasks, by name or shell pattern: expected interval, longest runtime, buckets.
 
-Takes text or YAML values, gives immutable ones; what can't be used raises ValueError with the cause.
+Input: text or YAML values. Output: immutable ones. Invalid values raise ValueError with the cause.
 """
 
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Celery's transport options that matter here, under the same names; ``foreign`` names those that do not."""
+"""Define Celery's transport options that the exporter uses, under the same names. ``foreign`` lists the others."""
 
 from typing import Literal
 

@@ -1,7 +1,7 @@
-"""Types of the settings: what a value may look like in a flag, a variable or a file.
+"""Define the types of settings: the syntax of a value in a flag, a variable or a file.
 
-Takes text or YAML values, gives validated, immutable values; a wrong one raises ValueError with a message that
-never repeats the value.
+Input: text or YAML values. Output: validated, immutable values. Invalid ones raise ValueError with a message that never
+contains the value.
 """
 
 import ipaddress
@@ -31,13 +31,13 @@ SIZE = re.compile(r"(\d{1,15}) ?((?:[kmgt]i?b?)?)", re.IGNORECASE)
 HOST_END = re.compile(r"\.?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 LONGEST_SECONDS = 1e9
-"""Some thirty years; Python's threads can't wait for much longer."""
+"""About thirty years. Python's threads can't wait much longer."""
 
 
 def parse_seconds(value: object) -> object:
-    """Turn ``90``, ``"1.5"``, ``"500ms"`` or ``"1h30m"`` into seconds, less than LONGEST_SECONDS.
+    """Convert ``90``, ``"1.5"``, ``"500ms"`` or ``"1h30m"`` to seconds, less than LONGEST_SECONDS.
 
-    Raise ValueError for anything else.
+    Raises ValueError for any other value.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -52,7 +52,7 @@ def parse_seconds(value: object) -> object:
 
 
 def parse_bytes(value: object) -> object:
-    """Turn ``1024``, ``"512MB"`` or ``"2GiB"`` into bytes, as Redis reckons (1gb is 1024 ** 3); raise ValueError."""
+    """Convert ``1024``, ``"512MB"`` or ``"2GiB"`` to bytes. Raises ValueError. Units are Redis's: 1gb is 1024 ** 3."""
     if isinstance(value, str):
         found = SIZE.fullmatch(value.strip())
         if found is None:
@@ -62,7 +62,7 @@ def parse_bytes(value: object) -> object:
 
 
 def show_seconds(seconds: float) -> str:
-    """Write seconds the way people do: ``500ms``, ``30s``, ``1h``."""
+    """Return seconds in the usual notation: ``500ms``, ``30s``, ``1h``."""
     for unit in ("d", "h", "m", "s", "ms"):
         count = seconds / UNITS[unit]
         if seconds and count == int(count):
@@ -71,7 +71,7 @@ def show_seconds(seconds: float) -> str:
 
 
 def parse_list(value: object) -> object:
-    """Split comma-separated text, or read a JSON list; leave other values to the type check."""
+    """Split comma-separated text, or parse a JSON list. Other values are left to the type check."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -81,7 +81,7 @@ def parse_list(value: object) -> object:
 
 
 def parse_mapping(value: object) -> object:
-    """Read a JSON object, or ``name=value`` pairs with commas between; leave other values to the type check."""
+    """Parse a JSON object, or ``name=value`` pairs separated by commas. Other values are left to the type check."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -94,7 +94,7 @@ def parse_mapping(value: object) -> object:
 
 
 def parse_object(value: object) -> object:
-    """Read a JSON object from text; a YAML mapping passes; raise ValueError for anything else."""
+    """Parse a JSON object. A YAML mapping is returned unchanged. Raises ValueError for any other value."""
     if isinstance(value, str):
         value = _json(value)
     if not isinstance(value, Mapping):
@@ -103,7 +103,7 @@ def parse_object(value: object) -> object:
 
 
 def lower(value: object) -> object:
-    """Make words of a closed list independent of case."""
+    """Convert a word of a closed list to lower case."""
     return value.lower() if isinstance(value, str) else value
 
 
@@ -117,7 +117,7 @@ def _json(text: str) -> Any:  # noqa: ANN401 -- JSON is anything
 
 
 def are_rising(bounds: tuple[float, ...]) -> bool:
-    """Whether these can be a histogram's upper bounds: there are some, above 0, in rising order, without +Inf."""
+    """Return whether these can be a histogram's upper bounds: at least one, above 0, in rising order, without +Inf."""
     rising = all(low < high for low, high in pairwise(bounds))
     return bool(bounds) and rising and bounds[0] > 0 and math.isfinite(bounds[-1])
 

@@ -1,1 +1,1 @@
-"""URLs of servers: parsed, checked, and with their passwords read from files."""
+"""Parse and check the URLs of servers, and read their passwords from files."""

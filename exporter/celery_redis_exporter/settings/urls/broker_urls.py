@@ -1,7 +1,7 @@
-"""Broker URLs of every kind: Redis, Redis behind Sentinel, and what kombu reaches otherwise, RabbitMQ above all.
+"""Parse broker URLs: Redis, Redis behind Sentinel, and the other brokers that kombu supports, mainly RabbitMQ.
 
-Takes the text of a setting, gives a ``RedisTarget`` or a ``KombuTarget``. Never connects, imports no kombu, and never
-puts any part of a URL that could be a secret into a message. Standard library only.
+Input: the text of a setting. Output: a ``RedisTarget`` or a ``KombuTarget``. Never connects and never imports kombu. No
+part of a URL that could be a secret is in a message. Standard library only.
 """
 
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ from celery_redis_exporter.settings.urls.urls import (
 
 AMQP_PORTS = {"amqp": 5672, "pyamqp": 5672, "amqps": 5671}
 KOMBU_SCHEMES = (*AMQP_PORTS, "filesystem", "gcpubsub", "mongodb", "pgmq", "qpid")
-"""Transports of kombu that carry a message to every queue that wants it, without which events can't be heard."""
+"""Transports of kombu that send a message to several queues. Without that, events can't be received."""
 DEAF_SCHEMES = frozenset({
     "azureservicebus", "azurestoragequeues", "confluentkafka", "consul", "etcd", "kafka", "memory", "pyro", "sqla",
     "sqlalchemy", "sqs", "zookeeper",
 })  # fmt: skip
 TUNING = frozenset({"connect_timeout", "heartbeat", "insist"})
-"""Parameters of the application's own connections; the exporter sets its own."""
+"""Parameters of the application's own connections. The exporter sets its own."""
 TLS = frozenset({
     "ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_ciphers", "ssl_keyfile",
 })  # fmt: skip
@@ -55,7 +55,7 @@ class KombuTarget:
 
 
 def parse_broker_url(text: str) -> RedisTarget | KombuTarget:
-    """Read the URL of any broker; raise ValueError with a cure, free of secrets, when it can't be used."""
+    """Parse the URL of any broker. Raises ValueError, free of secrets, that says how to fix the URL."""
     scheme = scheme_of(text)
     if scheme in KOMBU_SCHEMES:
         return _parse_kombu_urls(scheme, text)
@@ -67,7 +67,7 @@ def parse_broker_url(text: str) -> RedisTarget | KombuTarget:
 
 
 def parse_result_url(name: str, text: str) -> RedisTarget:
-    """Read the URL of a Redis server, behind Sentinel or not; raise ValueError as above."""
+    """Parse the URL of a Redis server, behind Sentinel or not. Raises ValueError, free of secrets."""
     return (parse_sentinel_urls if scheme_of(text) == "sentinel" else parse_redis_url)(name, text)
 
 

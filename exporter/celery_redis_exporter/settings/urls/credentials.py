@@ -1,6 +1,6 @@
-"""Users and passwords that may change while the exporter runs: read from their files for each connection.
+"""Read users and passwords that may change while the exporter runs. Their files are read for each connection.
 
-Takes paths, gives users and passwords. Never keeps one, but for knowing what must not be shown in logs.
+Input: paths. Output: users and passwords. They are kept only to mask them in logs.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from celery_redis_exporter.settings.read.text_file import read_text
 from celery_redis_exporter.settings.urls.urls import secrets_of
 
 SHOWN_NEVER = 100
-"""Former contents remembered of a file, the last ones."""
+"""Number of former contents that are remembered for each file."""
 
 
 class _Seen:
@@ -21,8 +21,8 @@ class _Seen:
         self.texts: tuple[str, ...] = ()
 
     def note(self, *texts: str) -> None:
-        """Remember texts, as the last ones."""
-        # Replaced as a whole: a line that is logged at this moment must find every one.
+        """Remember texts as the latest ones."""
+        # The tuple is replaced as a whole, because another thread may be masking a log line with it.
         kept = [text for text in self.texts if text not in texts]
         self.texts = (*kept, *dict.fromkeys(texts))[-SHOWN_NEVER:]
 
@@ -36,7 +36,7 @@ class SecretFile:
     seen: _Seen = field(default_factory=_Seen, repr=False, compare=False)
 
     def _line(self) -> str:
-        """Give what it holds, without a line break at the end; raise ConfigError."""
+        """Return the content without a line break at its end. Raises ConfigError."""
         return read_text(self.path, self.written, secret=True).removesuffix("\n").removesuffix("\r")
 
 
@@ -45,7 +45,7 @@ class PasswordFile(SecretFile):
     """A file that holds a password."""
 
     def read(self) -> str:
-        """Give the password, empty where the file is: then there is none. Raise ConfigError."""
+        """Return the password. An empty file means no password. Raises ConfigError."""
         password = self._line()
         if "\n" in password:
             raise ConfigError(f"{self.written}: {self.path} has more than one line; it must hold the password alone")
@@ -59,7 +59,7 @@ class UrlFile(SecretFile):
     """A file that holds a URL, of which user and password may change."""
 
     def read(self) -> str:
-        """Give the URL; raise ConfigError."""
+        """Return the URL. Raises ConfigError."""
         url = self._line()
         self.seen.note(*secrets_of(url))
         return url

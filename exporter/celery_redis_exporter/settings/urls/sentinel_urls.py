@@ -1,6 +1,6 @@
-"""Sentinel URLs as Celery writes them: ``sentinel://:PASSWORD@a:26379/0;sentinel://b:26379``.
+"""Parse Sentinel URLs in Celery's format: ``sentinel://:PASSWORD@a:26379/0;sentinel://b:26379``.
 
-Takes the text of a setting, gives a ``RedisTarget`` with the addresses of its sentinels. As in kombu, database, user
+Input: the text of a setting. Output: a ``RedisTarget`` with the addresses of its sentinels. As in kombu, database, user
 and password (of Redis, not of the sentinels) are those of the first URL. Standard library only.
 """
 
@@ -14,13 +14,13 @@ SEPARATOR = ";"
 
 
 def parse_sentinel_urls(name: str, text: str) -> RedisTarget:
-    """Read the list; raise ValueError with a cure, free of secrets, when it can't be used."""
+    """Parse the list. Raises ValueError, free of secrets, that says how to fix it."""
     urls = [url.strip() for url in text.split(SEPARATOR) if url.strip()]
     if any(scheme_of(url) != "sentinel" for url in urls):
         raise ValueError(
             "must be a list of sentinel:// URLs with ; between, as in sentinel://a:26379;sentinel://b:26379"
         )
-    # Redis itself is reached by TLS if the URL has options of TLS, for want of a scheme that says so.
+    # There is no scheme for TLS, so Redis itself is connected with TLS if the URL has TLS options.
     scheme = "rediss" if "ssl_" in urls[0].partition("?")[2] else "redis"
     targets = [parse_redis_url(name, _as_redis(url, scheme)) for url in urls]
     first = targets[0]
@@ -36,7 +36,7 @@ def parse_sentinel_urls(name: str, text: str) -> RedisTarget:
 
 
 def _as_redis(url: str, scheme: str) -> str:
-    """The same URL with the scheme of Redis, and with a sentinel's port where it has none."""
+    """Return the same URL with Redis's scheme, and with the default port of sentinels if it has no port."""
     rest = url.partition("://")[2]
     authority, slash, tail = rest.partition("/")
     authority, mark, query = authority.partition("?")

@@ -1,7 +1,7 @@
-"""Redis URLs as Celery and redis-py write them.
+"""Parse Redis URLs in the format of Celery and redis-py.
 
-Takes a URL, gives a ``RedisTarget`` that redis-py understands. Never connects, and never puts any part of a URL
-that could be a secret into a message. Standard library only.
+Input: a URL. Output: a ``RedisTarget`` that redis-py understands. Never connects. No part of a URL that could be a
+secret is in a message. Standard library only.
 """
 
 import difflib
@@ -21,7 +21,7 @@ TLS = frozenset({
     "ssl_ciphers", "ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_keyfile", "ssl_min_version",
     "ssl_password",
 })  # fmt: skip
-# The exporter sets these itself: a pool or a timeout of the application must not reach into a scrape's deadline.
+# The exporter sets these itself: a pool or a timeout of the application must not change a scrape's deadline.
 CLIENT_TUNING = frozenset({
     "client_name", "decode_responses", "encoding", "encoding_errors", "health_check_interval", "max_connections",
     "protocol", "retry_on_error", "retry_on_timeout", "socket_connect_timeout", "socket_keepalive",
@@ -30,7 +30,7 @@ CLIENT_TUNING = frozenset({
 
 
 Credentials = Callable[[], tuple[str, str]]
-"""Gives user and password of the moment; raises ConfigError where they can't be read."""
+"""Returns the current user and password. Raises ConfigError if they can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,16 @@ class RedisTarget:
 
 
 def scheme_of(url: str) -> str:
-    """Return the scheme in lower case, or an empty string when the text is not a URL."""
+    """Return the scheme in lower case, or an empty string if the text is not a URL."""
     scheme, mark, _ = url.partition("://")
     return scheme.lower() if mark else ""
 
 
 def parse_redis_url(name: str, url: str) -> RedisTarget:
-    """Read a URL; raise ValueError with a cure, free of secrets, when it can't be used."""
+    """Parse a URL. Raises ValueError, free of secrets, that says how to fix it.
+
+    ``name`` becomes the target's name.
+    """
     scheme = SCHEMES.get(scheme_of(url))
     if scheme is None:
         raise ValueError(_wrong_scheme(url))
@@ -88,15 +91,15 @@ def parse_redis_url(name: str, url: str) -> RedisTarget:
 
 
 def credentials_of(url: str) -> tuple[str, str]:
-    """Give user and password of a target's ``url``."""
+    """Return user and password of a target's ``url``."""
     parts = urlsplit(url)
     return unquote(parts.username or ""), unquote(parts.password or "")
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """Return every part of a URL that must not be shown, quoted and unquoted; the URL itself when it has one.
+    """Return every part of a URL that must not be shown, quoted and unquoted, and the URL itself if there is one.
 
-    A list of URLs is taken apart.
+    A list of URLs is split first.
     """
     if ";" in url:
         found = {secret for part in url.split(";") for secret in secrets_of(part)}
@@ -114,14 +117,14 @@ def secrets_of(url: str) -> tuple[str, ...]:
 
 def _wrong_scheme(url: str) -> str:
     scheme = scheme_of(url)
-    # What stands before :// in a broken URL may be anything, so only plain words are repeated.
+    # The text before :// in a broken URL may be anything, so only plain words are repeated.
     if scheme and len(scheme) <= 32 and all(c.isalnum() or c in "+-." for c in scheme):
         return f"{scheme}:// is not supported by this version; {SUPPORTED}"
     return f"must be a URL such as redis://localhost:6379/0; {SUPPORTED} supported"
 
 
 def split_url(scheme: str, rest: str) -> SplitResult:
-    """Split what stands behind ``://``; raise ValueError with a cure, free of secrets."""
+    """Split the part after ``://``. Raises ValueError, free of secrets, that says how to fix it."""
     if "#" in rest:
         raise ValueError("contains #, which ends a URL; write it as %23 in user and password")
     try:
@@ -135,13 +138,16 @@ def split_url(scheme: str, rest: str) -> SplitResult:
 
 
 def check_tls(query: dict[str, str], known: Iterable[str]) -> None:
-    """Check that query parameters are known, and TLS's word; raise ValueError with a cure, free of secrets."""
+    """Check that query parameters are known, and the value of the TLS parameter.
+
+    Raises ValueError, free of secrets, that says how to fix it.
+    """
     known = set(known)
     for key in query:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             cure = f"did you mean {near[0]}?" if near else "remove it"
-            # An odd name may be the tail of a password with ? in it, so only plain words are repeated.
+            # An unknown name may be the end of a password that contains ?, so only plain words are repeated.
             shown = f" {key}" if near else ""
             raise ValueError(f"has an unknown query parameter{shown}; {cure}")
     if "ssl_keyfile" in query and "ssl_certfile" not in query:
