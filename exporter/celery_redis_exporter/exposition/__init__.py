@@ -1,8 +1,8 @@
-"""Families in, the body of the response to a scrape out.
+"""Render families as the body of the response to a scrape.
 
     families -> text (or collector, for another program's registry) -> negotiate -> bytes
 
-Never reads a server, a clock or the state. prometheus_client is used in this package only.
+No server, clock or state is read. prometheus_client is used in this package only.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -19,10 +19,12 @@ from celery_redis_exporter.records.samples import Exemplar, Family, SeriesView, 
 __all__ = ["Format", "ProcessMetrics", "Renderer", "negotiate"]
 
 SMALL_FAMILY = 128
-"""Series of a family whose text is kept between scrapes: those of a quiet system, and of one server."""
+"""Families of at most this many series keep their text between scrapes: those of a quiet system, and of one server."""
 TOGETHER = 100
-"""Series whose texts are joined at a time. No other thread runs while they are joined, and pieces of this size, some
-200 kB, stay below the size at which the allocator returns memory to the system."""
+"""Series whose texts are joined at a time. No other thread runs while they are joined.
+
+Pieces of this size, some 200 kB, stay below the size at which the allocator returns memory to the system.
+"""
 
 
 class _Kept(NamedTuple):
@@ -35,10 +37,10 @@ class _Kept(NamedTuple):
 
 
 class Renderer:
-    """Renders bodies, part by part: families, and last the process's own metrics.
+    """Renders the parts of a body: families first, the process's own metrics last.
 
-    ``created`` adds to OpenMetrics when each counter and histogram began at 0. Metrics named in ``dropped`` are left
-    out.
+    ``created`` adds to OpenMetrics the time at which each counter and histogram began at 0. Metrics named in
+    ``dropped`` are left out.
     """
 
     def __init__(self, process: ProcessMetrics, *, created: bool = False, dropped: Collection[str] = ()) -> None:
@@ -48,9 +50,10 @@ class Renderer:
         self._kept: dict[bool, dict[Metric, _Kept]] = {False: {}, True: {}}
 
     def render(self, families: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
-        """Yield a part of a body, piece by piece. Each metric must come in one family at most.
+        """Yield a part of a body in pieces. Each metric must occur in at most one family.
 
-        What can't be UTF-8 (half of a surrogate pair in a label) becomes ``?``: it must not cost a scrape.
+        Text that can't be encoded in UTF-8 (half of a surrogate pair in a label) becomes ``?``, so that the scrape
+        succeeds.
         """
         for family in families:
             if family.metric.name in self._dropped:
@@ -63,9 +66,9 @@ class Renderer:
                 yield _encode(piece)
 
     def _render_small(self, family: Family, *, openmetrics: bool) -> bytes:
-        """Render a family, or return its text of the last time if it is the same; most small families are."""
+        """Return the text of a family: the last text if nothing has changed, as is the case for most small families."""
         metric, series, values = family
-        # Those of histograms are in their values.
+        # The exemplars of histograms are part of their values.
         exemplars = [one.exemplar for one in series] if openmetrics and metric.kind is Kind.COUNTER else []
         kept = self._kept[openmetrics].get(metric)
         if kept is None or kept.values != values or kept.series != series or kept.exemplars != exemplars:
@@ -78,7 +81,7 @@ class Renderer:
         return self._process.render(openmetrics=openmetrics).encode()
 
     def finish(self, texts: Iterable[bytes], process: bytes, reply_format: Format) -> bytes:
-        """Return a body: its pieces and the process's own metrics, compressed if the format requires it."""
+        """Return the body: its pieces and the process's own metrics, compressed if the format requires it."""
         end = b"# EOF\n" if reply_format.openmetrics else b""
         body = chain(texts, (process, end))
         return compress(body) if reply_format.gzip else b"".join(body)

@@ -1,7 +1,7 @@
-"""Families in, prometheus_client's Metric objects out, for those who embed the exporter in a registry of theirs.
+"""Convert families to prometheus_client's Metric objects, for programs that embed the exporter in their own registry.
 
-The same values, names and exemplars as ``text`` renders; the contract test compares the two. Never keeps a value,
-and does no I/O of its own: ``collect`` calls what it was given, ``describe`` reads the catalogue alone.
+Values, names and exemplars are the same as those of ``text``; a contract test compares the two. Nothing is kept.
+``collect`` calls the function that it was given, and ``describe`` reads the catalogue only; neither does other I/O.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -32,9 +32,9 @@ from celery_redis_exporter.records.samples import Buckets, Distribution, Exempla
 class RegistryCollector(ClientCollector):
     """A collector for prometheus_client's ``CollectorRegistry.register``.
 
-    ``collect`` gives the families of this moment, in the order in which they are to appear. ``metrics`` are the ones
-    that it may give: registering asks for their names, and must not cost a scrape. ``created`` adds when each counter
-    and histogram began at 0.
+    ``collect`` returns the current families in the order of the output. ``metrics`` are all that it may return:
+    registering needs their names and must not cause a scrape. ``created`` adds the time at which each counter and
+    histogram began at 0.
     """
 
     def __init__(
@@ -49,19 +49,19 @@ class RegistryCollector(ClientCollector):
         self._created = created
 
     def collect(self) -> Iterator[ClientMetric]:
-        """Give the families that have at least one value."""
+        """Yield the families that have at least one value."""
         for family in self._collect():
             for converted in _convert(family, created=self._created):
                 if converted.samples:
                     yield converted
 
     def describe(self) -> Iterator[ClientMetric]:
-        """Give the metrics without samples."""
+        """Yield the metrics without samples."""
         return (empty for metric in self._metrics for empty in _empty(metric))
 
 
 def _empty(metric: Metric) -> list[ClientMetric]:
-    """Give prometheus_client's families of a metric: one, but for a summary (see ``SUMMARY_PARTS``)."""
+    """Return prometheus_client's families of a metric: one, or several for a summary (see ``SUMMARY_PARTS``)."""
     name, text, labels = metric.name, metric.help, metric.label_names
     match metric.kind:
         case Kind.HISTOGRAM:
@@ -73,7 +73,7 @@ def _empty(metric: Metric) -> list[ClientMetric]:
         case Kind.COUNTER if name.endswith("_total"):
             return [CounterMetricFamily(name, text, labels=labels)]
         case Kind.COUNTER:
-            # prometheus_client would put `_total` behind the name of a counter that lacks it.
+            # prometheus_client would append `_total` to the name of a counter that lacks it.
             return [UnknownMetricFamily(name, text, labels=labels)]
 
 

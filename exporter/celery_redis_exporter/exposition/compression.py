@@ -12,7 +12,7 @@ except ImportError:  # isal has no wheel for this platform
     from zlib import compressobj  # type: ignore[assignment]  # the same interface, as far as it is used here
 
 LEVEL = 1
-"""A fast level: on a local network the time to compress matters more than the last few percent of size."""
+"""A fast level. On a local network the time to compress matters more than the last few percent of size."""
 GZIP = 31
 """zlib's ``wbits`` for the largest window inside a gzip header and trailer."""
 CHUNK = 256 * 1024

@@ -1,7 +1,8 @@
-"""Group samples into families, the form in which everything is rendered.
+"""Group samples into families, which is the form that every renderer takes.
 
-Samples read from servers go in, families come out. Series objects are kept from scrape to scrape, because the text that
-rendering caches in them is the expensive part. Their number is bounded. Threads may group at the same time.
+Input: samples that were read from servers. Output: families. Series objects are kept from scrape to scrape, because the
+text that rendering caches in them is expensive to make. Their number is bounded. Several threads may group at the same
+time.
 """
 
 import threading
@@ -12,11 +13,14 @@ from celery_redis_exporter.records.samples import Exemplar, Family, Reading, Sam
 from celery_redis_exporter.records.static_labels import StaticLabels
 
 DEFAULT_LIMIT = 100_000
-"""Series that are kept. One is about 300 bytes, with its text."""
+"""Number of series that are kept. One takes about 300 bytes with its text."""
 
 
 class SampleSeries:
-    """A series of a sample. It never has an exemplar, and a server's bounds are in its values. See ``SeriesView``."""
+    """A series of a sample. It never has an exemplar; the bounds of a server's histogram are in its values.
+
+    See ``SeriesView``.
+    """
 
     __slots__ = ("born", "bounds", "cache", "exemplar", "labels")
 
@@ -31,8 +35,8 @@ class SampleSeries:
 class SampleGrouper:
     """Groups samples, with the same series object for the same metric and labels in every scrape.
 
-    ``limit`` is the number of series above which all are dropped and made anew by the next scrape. Series that no
-    longer come, such as those of a client that left, are forgotten in this way. ``labels`` follow those of each metric.
+    ``limit`` is the number of series above which all are dropped; the next scrape makes them again. This also removes
+    series that no longer occur, such as those of a client that left. ``labels`` are appended to those of each metric.
     """
 
     def __init__(self, limit: int = DEFAULT_LIMIT, labels: StaticLabels | None = None) -> None:
@@ -42,7 +46,7 @@ class SampleGrouper:
         self._series: dict[tuple[Metric, tuple[str, ...]], SampleSeries] = {}
 
     def group(self, samples: Iterable[Sample]) -> list[Family]:
-        """Group by metric, in order of first appearance. Of two samples of one series the later one counts."""
+        """Return the samples grouped by metric, in order of first appearance. Of duplicates the last sample counts."""
         with self._lock:
             rows: dict[Metric, dict[SampleSeries, Reading]] = {}
             for metric, labels, value in samples:

@@ -1,7 +1,7 @@
-"""A request's Accept headers in, the format of the answer out.
+"""Choose the format of a response from the Accept headers of its request.
 
-prometheus_client decides between the formats, as it does in every other Python process that Prometheus scrapes.
-Never raises for a header, however odd; never answers with a version or an escaping that the body does not have.
+prometheus_client decides between the formats, as in every other Python process that Prometheus scrapes. No header
+raises an error, and the response never names a version or an escaping that the body does not have.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as CONT
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How to answer: which text format, what to call it in Content-Type, and whether to compress."""
+    """The format of a response: which text format, its Content-Type, and whether to compress."""
 
     openmetrics: bool
     content_type: str
@@ -23,7 +23,7 @@ class Format:
 
 @lru_cache(maxsize=64)
 def negotiate(accept: str, accept_encoding: str) -> Format:
-    """Choose the format for the values of the headers Accept and Accept-Encoding (empty: header absent)."""
+    """Return the format for the values of the headers Accept and Accept-Encoding (empty if the header is absent)."""
     offered = _content_type(accept)
     escaping = offered.partition("; escaping=")[2]
     openmetrics = offered.startswith("application/openmetrics-text")
@@ -34,7 +34,7 @@ def negotiate(accept: str, accept_encoding: str) -> Format:
     else:
         content_type = CONTENT_TYPE_PLAIN_0_0_4
     if escaping:
-        # The catalogue's names need no escaping, so underscores and allow-utf-8 are the same bytes; dots are not.
+        # The catalogue's names need no escaping, so underscores and allow-utf-8 result in the same bytes. Dots do not.
         content_type += f"; escaping={escaping if escaping == ALLOWUTF8 else UNDERSCORES}"
     return Format(openmetrics, content_type, gzip=_accepts_gzip(accept_encoding))
 
@@ -43,7 +43,7 @@ def _content_type(accept: str) -> str:
     try:
         return choose_encoder(accept)[1]
     except (TypeError, ValueError):
-        # It compares the numbers of a version with words, if a client sends words.
+        # prometheus_client compares the parts of a version with numbers, and fails if a client sends words.
         return CONTENT_TYPE_PLAIN_0_0_4
 
 

@@ -1,8 +1,8 @@
-"""The process's own metrics, as every Python process gives them: ``process_*``, ``python_info``, ``python_gc_*``.
+"""Render the process's own metrics, as every Python process has them: ``process_*``, ``python_info``, ``python_gc_*``.
 
-Takes nothing, gives them rendered. Reads /proc/self at each rendering, and leaves out what it can't. Which metrics
-there are, their texts and what never changes come from prometheus_client's collectors, asked once; what changes is read
-here, because those and ``generate_latest`` take as long for these twenty lines as everything else for two thousand.
+/proc/self is read at each rendering, and what can't be read is left out. The names, help texts and constant values come
+from prometheus_client's collectors, which run once. Changing values are read here, because those collectors and
+``generate_latest`` take as long for these twenty lines as everything else takes for two thousand.
 """
 
 import gc
@@ -29,7 +29,7 @@ _COLLECTIONS = [
     )]
     for generation in range(3)
 ]  # fmt: skip
-"""Samples of each generation, with what ``gc.get_stats`` calls them."""
+"""The garbage collector's samples by generation, with their keys in ``gc.get_stats``."""
 
 ProcessValues = dict[str, float]
 """Values by sample name and rendered labels."""
@@ -37,14 +37,14 @@ ProcessValues = dict[str, float]
 
 @dataclass(slots=True)
 class _Line:
-    """A line but for its value, with the key of that; ``kept`` is the value of the last time and the whole line."""
+    """A line without its value, with the key of that value. ``kept`` is the last value and the whole line."""
 
     prefix: str
     key: str
     kept: tuple[float, str] | None = None
 
     def render(self, value: float) -> str:
-        """Give the line with this value."""
+        """Return the line with this value."""
         kept = self.kept
         if kept is None or kept[0] != value:
             kept = self.kept = (value, f"{self.prefix} {render_number(value)}\n")
@@ -59,7 +59,7 @@ class _Lines(NamedTuple):
 
 
 class ProcessMetrics:
-    """The metrics of this process, registered nowhere else; ``static`` labels come on each of them."""
+    """The metrics of this process, which are registered nowhere else. Each has the labels ``static``."""
 
     def __init__(self, static: Mapping[str, str] | None = None) -> None:
         self.registry = CollectorRegistry()
@@ -81,7 +81,7 @@ class ProcessMetrics:
         }
 
     def render(self, *, openmetrics: bool) -> str:
-        """Render in one of the two formats, without ``# EOF``."""
+        """Return the text in one of the two formats, without ``# EOF``."""
         values = self._constant | _read_collections() | _read_process()
         chunks = []
         for head, lines in self._lines[openmetrics]:
@@ -92,7 +92,7 @@ class ProcessMetrics:
 
 
 def _prepare(metric: Metric, static: Mapping[str, str], *, openmetrics: bool) -> _Lines:
-    # In text, a counter is called what its samples are called.
+    # In the text format, the name of a counter is that of its samples.
     name = f"{metric.name}_total" if metric.type == "counter" and not openmetrics else metric.name
     head = f"# HELP {name} {metric.documentation}\n# TYPE {name} {metric.type}\n"
     lines = [
@@ -114,13 +114,13 @@ def _read_process() -> ProcessValues:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     values: ProcessValues = {"process_cpu_seconds_total": usage.ru_utime + usage.ru_stime}
     try:
-        # A file that the kernel has ready, unlike `stat`, for which it goes through all threads.
+        # Reading this file is fast; for `stat` the kernel goes through all threads.
         descriptor = os.open("/proc/self/statm", os.O_RDONLY)
         try:
             virtual, resident = os.read(descriptor, 128).split(None, 2)[:2]
         finally:
             os.close(descriptor)
-        # Since Linux 6.2 the size is the number; a list has the descriptor that it is read by on it.
+        # Since Linux 6.2 the size is the number. Listing includes the descriptor that the list is read with.
         descriptors = os.stat(_DESCRIPTORS).st_size or len(os.listdir(_DESCRIPTORS)) - 1  # noqa: PTH116, PTH208 -- read at every scrape
     except OSError:  # no /proc here, or no descriptor left
         return values

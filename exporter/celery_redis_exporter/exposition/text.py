@@ -1,7 +1,7 @@
 """Render families as text: format 0.0.4 or OpenMetrics 1.0, without ``# EOF``.
 
-Families go in, lines come out. The bytes are those that prometheus_client's ``generate_latest`` writes for the same
-values, which a contract test checks. ``render_head`` and ``SUMMARY_PARTS`` name the two exceptions.
+Input: families. Output: lines. The bytes are those that prometheus_client's ``generate_latest`` writes for the same
+values, which a contract test checks. ``render_head`` and ``SUMMARY_PARTS`` describe the two exceptions.
 
 Each series keeps what is expensive to make in ``series.cache``: labels, and the text of a distribution. A cached object
 is never changed, only replaced, so any number of threads may render the same series.
@@ -20,25 +20,27 @@ from celery_redis_exporter.records.samples import Buckets, Distribution, Exempla
 
 EXEMPLAR_LABEL = "task_id"
 MAX_EXEMPLAR_LENGTH = 128
-"""Characters of an exemplar's label names and values together, by the OpenMetrics specification."""
+"""Most characters of an exemplar's label names and values together, by the OpenMetrics specification."""
 SUMMARY_PARTS = (("", "gauge"), ("_count", "unknown"), ("_sum", "unknown"))
-"""Endings and types of the metrics of which a summary consists in OpenMetrics. Redis's quantiles are percentiles, and
-OpenMetrics allows no quantile above 1."""
-GO_EXPONENTS = 1_000_000
-"""From here on, and for what is not finite, Go's format differs from Python's repr."""
+"""Suffixes and types of the metrics that replace a summary in OpenMetrics.
 
-# A dictionary finds 7 and 7.0 alike, faster than either is formatted. 0 is left out because it would find -0.0 too.
+Redis's quantiles are percentiles, and OpenMetrics allows no quantile above 1.
+"""
+GO_EXPONENTS = 1_000_000
+"""Go's format differs from Python's repr for numbers from this one on, and for those that are not finite."""
+
+# 7 and 7.0 are the same key, and a look-up is faster than formatting. 0 is left out because -0.0 is the same key.
 _SMALL_NUMBERS: dict[float, str] = {number: f"{number}.0" for number in range(1, 1024)}
 _ODD = re.compile(r'["\\\n{}#]').search
 _LABELS = "\0"
-"""Stands for the labels in a template."""
+"""Placeholder of the labels in a template."""
 
 
 def render_family(family: Family, *, openmetrics: bool, created: bool = False) -> list[str]:
     """Return the text of one metric in pieces: the head, then one piece per series.
 
-    A value of None yields no piece. Without any value there is no head either. ``created`` adds to OpenMetrics when
-    each counter and histogram began at 0.
+    A value of None yields no piece. Without any value there is no head either. ``created`` adds to OpenMetrics the time
+    at which each counter and histogram began at 0.
     """
     metric = family.metric
     if metric.kind is Kind.SUMMARY:
@@ -75,7 +77,7 @@ def render_head(metric: Metric, *, openmetrics: bool) -> str:
 
 
 def render_number(value: float) -> str:
-    """Format a number as Go does, and so prometheus_client: ``1.0``, ``1e+06``, ``+Inf``, ``NaN``."""
+    """Return a number in Go's format, which prometheus_client uses too: ``1.0``, ``1e+06``, ``+Inf``, ``NaN``."""
     value = float(value)
     if -1e300 < value < GO_EXPONENTS:
         return repr(value)
@@ -130,7 +132,7 @@ def _render_numbers(family: Family, *, openmetrics: bool) -> list[str]:
 
 
 class _HistogramText(NamedTuple):
-    """The text of a histogram and what it was made from. Both formats share it where there are no exemplars."""
+    """The text of a histogram and its input. Both formats share it if there are no exemplars."""
 
     counts: list[int]
     total: float
@@ -173,16 +175,16 @@ def _render_histogram(metric: Metric, series: SeriesView, value: Distribution, l
         numbers = [*map(render_number, counts), total]
         prefixes = _histogram_prefixes(metric, series)
         return "".join([f"{prefix} {number}\n" for prefix, number in zip(prefixes, numbers, strict=True)])
-    # Labels are inserted last, in one step, because they may contain anything.
+    # Labels are inserted last, in one step, because they may contain any text, including placeholders.
     return (template % (*(counts if whole else map(render_number, counts)), total)).replace(_LABELS, labels)
 
 
 @lru_cache(maxsize=256)
 def _histogram_template(metric: Metric, bounds: tuple[float, ...], count: str) -> str | None:
-    """Return all lines of a histogram with these bounds, with ``_LABELS`` in the place of its labels.
+    """Return all lines of a histogram with these bounds, with ``_LABELS`` in place of its labels.
 
-    ``count`` is the format of counts. The format of the sum is ``%s``. Return None if the name of a label precedes
-    ``le``: then the labels of a bucket are not in one place.
+    ``count`` is the format of counts. The format of the sum is ``%s``. Return None if the name of a label sorts before
+    ``le``: then the labels of a bucket are not contiguous.
     """
     if any(name < "le" for name in metric.label_names):
         return None
@@ -202,11 +204,11 @@ def _histogram_prefixes(metric: Metric, series: SeriesView) -> list[str]:
     ]
 
 
-# --- Distributions that servers keep, with bounds and quantiles as the server writes them: ``le="16"``
+# --- Distributions of servers, with bounds and quantiles as the server writes them: ``le="16"``
 
 
 class _ServedText(NamedTuple):
-    """The value of a distribution, its lines (buckets or quantiles, count, sum), and what precedes the numbers."""
+    """The value of a distribution, its lines (buckets or quantiles, count, sum), and the text before the numbers."""
 
     value: Buckets | Quantiles
     parts: tuple[str, str, str]
@@ -252,7 +254,7 @@ def _render_served(family: Family) -> list[tuple[str, str, str]]:
 
 
 def _served_prefixes(metric: Metric, series: SeriesView) -> _ServedPrefixes:
-    """Return the prefixes of a series. Labels are sorted, so some may precede ``le`` or ``quantile``."""
+    """Return the prefixes of a series. Labels are sorted, so some may come before ``le`` or ``quantile``."""
     name, label = (f"{metric.name}_bucket", "le") if metric.kind is Kind.HISTOGRAM else (metric.name, "quantile")
     pairs = _pairs(metric, series)
     before = render_pairs({other: value for other, value in pairs.items() if other < label})
@@ -277,7 +279,7 @@ def _served_parts(value: Buckets | Quantiles, prefixes: _ServedPrefixes) -> tupl
     )
 
 
-# --- What OpenMetrics adds: exemplars, and when series began
+# --- Additions of OpenMetrics: exemplars, and when series began
 
 
 def has_exemplars(metric: Metric) -> bool:
@@ -286,10 +288,10 @@ def has_exemplars(metric: Metric) -> bool:
 
 
 def exemplar_fits(exemplar: Exemplar) -> bool:
-    """Return whether an exemplar is within OpenMetrics's limit, and every parser reads it.
+    """Return whether an exemplar is within OpenMetrics's limit and every parser can read it.
 
-    prometheus_client's parser refuses a whole body for an exemplar that contains a quote or a brace. No task id of
-    Celery's does. An exemplar that fits needs no escaping.
+    prometheus_client's parser rejects a whole body for an exemplar that contains a quote or a brace. No task id of
+    Celery contains one. An exemplar that fits needs no escaping.
     """
     task_id = exemplar[0]
     return len(EXEMPLAR_LABEL) + len(task_id) <= MAX_EXEMPLAR_LENGTH and _ODD(task_id) is None
