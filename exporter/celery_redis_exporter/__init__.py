@@ -1,13 +1,12 @@
-"""Celery events and Redis statistics in, Prometheus metrics out.
+"""Export Celery events and Redis statistics as Prometheus metrics.
 
-The folders are the way of the data:
+The packages follow the data:
 
     sources -> decode -> state -> exposition -> web
 
-``pipeline`` and ``scrape`` bind the rooms, ``app`` builds them, ``cli`` starts them;
-``catalog``, ``records``, ``errors`` and ``clock`` are the words that every room shares.
-``Collector`` is the exporter for another program's registry.
-Importing this package has no effect.
+``collectors`` and ``scrape`` connect them, ``daemon`` builds the process, ``cli`` starts it. ``catalog``, ``records``,
+``errors`` and ``clock`` are shared by all of them. ``Collector`` is the exporter for another program's registry.
+Importing this package has no side effect.
 """
 
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ __all__ = ["Collector", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the collector when it is asked for: it brings every room along, which most commands can do without."""
+    """Import the collector on first use. It imports every layer, which most commands do not need."""
     if name != "Collector":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from celery_redis_exporter.daemon.library import Collector  # noqa: PLC0415 -- see above

@@ -1,4 +1,4 @@
-"""``python -m celery_redis_exporter``: the same as the console script."""
+"""Run ``python -m celery_redis_exporter``, which is the same as the console script."""
 
 from celery_redis_exporter.cli import main
 

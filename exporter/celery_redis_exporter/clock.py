@@ -1,21 +1,21 @@
-"""The one place that asks for the time, so that tests can hand in another one."""
+"""Read the time. No other module does, so that tests can pass in another clock."""
 
 import time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two clocks: one that people read and one that never steps back."""
+    """Two clocks: the wall clock, and one that never goes back."""
 
     def now(self) -> float:
-        """Seconds since the epoch (may step when the machine's clock is set)."""
+        """Return seconds since the epoch. They may jump when the machine's clock is set."""
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary start; never steps back."""
+        """Return seconds since an arbitrary start. They never go back."""
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The clocks of the machine."""
 
     now = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)

@@ -1,4 +1,4 @@
-"""Every expected failure of the exporter; anything else is a bug and is treated as one. Standard library only."""
+"""Define every expected failure of the exporter. Any other exception is a bug. Uses the standard library only."""
 
 import difflib
 import re
@@ -12,14 +12,14 @@ class ExporterError(Exception):
 
 
 class ConfigError(ExporterError):
-    """The configuration is wrong; the message is one line that names the setting and the cure."""
+    """The configuration is wrong. The message is one line that names the setting and how to fix it."""
 
 
 class SourceError(ExporterError):
-    """A server could not be reached or answered with a refusal.
+    """A server could not be reached, or refused a request.
 
-    ``reason`` is one of a closed set of words, fit for a label: refused, timeout, dns, tls, auth, noperm,
-    nomaster, loading, masterdown, moved, clusterdown, busy, maxclients, denied, address, closed, protocol, bug.
+    ``reason`` is one of a closed set of words, usable as a label: refused, timeout, dns, tls, auth, noperm, nomaster,
+    loading, masterdown, moved, clusterdown, busy, maxclients, denied, address, closed, protocol, bug.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -27,21 +27,22 @@ class SourceError(ExporterError):
         self.reason = reason
 
     def bare(self) -> "SourceError":
-        """Give the same without its traceback and what led to it, to be kept or raised again.
+        """Return the same error without its traceback and its causes, to be stored or raised again.
 
-        A traceback holds the frames of everybody who waited, and what they had in hand, a body of megabytes perhaps.
+        A traceback refers to the frames of all callers and their local variables, which may include a body of
+        megabytes.
         """
         return SourceError(self.reason, str(self))
 
 
 class FileError(ExporterError):
-    """A file of the exporter could not be written or read; the message is the cause."""
+    """A file of the exporter could not be written or read. The message is the cause."""
 
 
 class DecodeError(ExporterError):
-    """A message or a reply could not be understood.
+    """A message or a reply could not be decoded.
 
-    ``reason`` is one of a closed set of words, fit for a label: envelope, serializer, body, schema, binding, or of a
+    ``reason`` is one of a closed set of words, usable as a label: envelope, serializer, body, schema, binding, or of a
     state file: foreign, newer, old, damaged.
     """
 
