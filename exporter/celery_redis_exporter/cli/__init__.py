@@ -1,7 +1,7 @@
-"""The command line: picks the command, reads the settings, turns failures into exit codes.
+"""Run the command line: choose the command, read the settings, turn failures into exit codes.
 
-Takes arguments, gives 0 (done), 1 (failed while running) or 2 (wrong usage or configuration). Never holds the work
-itself: each command is a module of its own, imported when it is asked for.
+Input: arguments. Output: 0 (done), 1 (failed while running) or 2 (wrong usage or configuration). The commands are in
+separate modules, each of which is imported only if it is used.
 """
 
 import os
@@ -19,14 +19,15 @@ from celery_redis_exporter.errors import ConfigError, ExporterError, suggest
 PROGRAM = "celery-redis-exporter"
 DONE, FAILED, WRONG = 0, 1, 2
 URL_USER = re.compile(r"://\S*@")
-"""User and password of a URL, which stands in a message because somebody wrote it in the place of something else."""
+"""User and password of a URL, which is in a message if a user wrote a URL in the place of another argument."""
 
 
 class Subcommand(NamedTuple):
-    """A command: the module whose ``run`` does it, and its line in the help.
+    """A command: the module whose ``run`` executes it, and its line in the help.
 
-    ``run`` receives the settings and what reads them again, or the arguments; ``adds_settings``: it reads the settings
-    from these. ``unused`` names packages that a library imports if they are installed, and that it does not need.
+    With ``takes_settings``, ``run`` receives the settings and a function that reads them again. Otherwise it receives
+    the arguments; with ``adds_settings`` it reads the settings from them. ``unused`` names packages that a library
+    imports if they are installed, although it does not need them.
     """
 
     module: str
@@ -79,7 +80,7 @@ Start with: {PROGRAM} --broker-url redis://localhost:6379/0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command that ``argv`` names (the process's arguments by default); return the exit code."""
+    """Run the command that ``argv`` names (default: the arguments of the process) and return the exit code."""
     _open_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["--version"]:
@@ -95,18 +96,18 @@ def main(argv: list[str] | None = None) -> int:
     except ExporterError as error:
         return _fail(error, FAILED)
     except BrokenPipeError:
-        # Whoever reads our output left (`| head`); let the interpreter's last flush go nowhere.
+        # The reader of the output has ended (`| head`). The interpreter's last flush must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
 
 
 def _open_standard_streams() -> None:
-    """Open what the process was started without (``2>&-``): a socket would take its place."""
+    """Open the standard streams that are closed (``2>&-``). Otherwise a socket would get their number."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest descriptor that is free
+            os.open(os.devnull, os.O_RDWR)  # returns the lowest free descriptor
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w", encoding="utf-8", closefd=False))
 
@@ -122,7 +123,7 @@ def _command(arguments: list[str]) -> int:
     command = COMMANDS[name]
     if not command.takes_settings:
         return _runner(command)(rest)
-    # The settings bring pydantic, which the other commands need not wait for.
+    # The settings import pydantic. Other commands start faster without it.
     from celery_redis_exporter.settings import UsageRequested, load  # noqa: PLC0415 -- as above
 
     read = partial(load, rest, os.environ, f"{PROGRAM} {name}")
@@ -135,7 +136,7 @@ def _command(arguments: list[str]) -> int:
 
 
 def _runner(command: Subcommand) -> Callable[..., int]:
-    """Import the command. A package whose entry in ``sys.modules`` is None is reported as not installed."""
+    """Import the command and return its ``run``. A package with None in ``sys.modules`` counts as not installed."""
     hidden = [name for name in command.unused if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is documented, but not typed
     try:
@@ -151,7 +152,7 @@ def _list_commands() -> str:
 
 
 def _repeat(name: str) -> str:
-    # A URL in the place of a command may hold a password.
+    # The argument may be a URL with a password.
     return f" {name}" if name.isidentifier() and len(name) <= 20 else ""
 
 

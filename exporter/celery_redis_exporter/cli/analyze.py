@@ -1,6 +1,6 @@
-"""``analyze``: what fills a Redis server, and what should be done about it.
+"""``analyze``: report what fills a Redis server, and what should be done about it.
 
-Takes a URL or the settings, prints a report or JSON, gives 1 if a server could not be looked at. Only reads.
+Input: a URL or the settings. Output: a report or JSON. Returns 1 if a server could not be analyzed. Only reads.
 """
 
 import argparse
@@ -43,12 +43,12 @@ All settings of the exporter are flags here too, such as --redis.key-space.group
 """
 BAR = 30
 FIRST_KEYS = 2000
-"""Keys whose time says how long all will take."""
+"""Number of keys that are timed to estimate the time of all keys."""
 NARROWEST, WIDEST = 60, 160
 
 
 def run(argv: list[str]) -> int:
-    """Print the reports; give 0, or 1 if a server could not be looked at. Raises ConfigError."""
+    """Print the reports. Return 0, or 1 if a server could not be analyzed. Raises ConfigError."""
     if any(argument in {"-h", "--help"} for argument in argv):
         sys.stdout.write(HELP)
         return 0
@@ -63,7 +63,7 @@ def run(argv: list[str]) -> int:
     reports, failed = list[tuple[ServerFacts, list[Advice]]](), False
     for target in targets:
         try:
-            # What was found before an error is kept.
+            # Results that were found before an error are reported too.
             reports.extend((facts, advise(facts)) for facts in survey.read(target, progress))
         except SourceError as error:
             failed = True
@@ -93,12 +93,15 @@ def _build_parser() -> Parser:
 def _settings(
     rest: Sequence[str], environ: Mapping[str, str], own: Sequence[str]
 ) -> tuple[Settings, tuple[RedisTarget, ...]]:
-    """Read the settings; with a URL the one server that it names is looked at."""
+    """Return the settings and the servers to analyze: with a URL, only the server that it names.
+
+    ``own`` are the flags of this command, for the suggestion of a flag.
+    """
     arguments = list(rest)
     url = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
     try:
         settings = load([*arguments, *(["--broker-url", url] if url else [])], environ, PROGRAM, own)
-    except UsageRequested as usage:  # pragma: no cover -- run has answered that
+    except UsageRequested as usage:  # pragma: no cover -- run has handled --help
         raise ConfigError(str(usage)) from None
     targets = settings.redis_targets[: 1 if url else None]
     if not targets or (url and targets[0].name != "broker"):
@@ -131,18 +134,18 @@ def _progress(flags: argparse.Namespace, clock: Clock) -> Progress:
 
 
 class _Expectation:
-    """The time that looking at a database will take, from that of some of its first keys."""
+    """Estimates the time that a database takes, from the time that some of its first keys took."""
 
     def __init__(self, flags: argparse.Namespace, clock: Clock) -> None:
         self._flags = flags
         self._clock = clock
         self._db: int | None = None
         self._began: tuple[float, int] | None = None
-        """When the first FIRST_KEYS had been looked at, which take longer, and how many these were."""
+        """When the first FIRST_KEYS had been read, and how many these were. They take longer, so they are not timed."""
         self._is_stated = False
 
     def line(self, db: int, looked_at: int, total: int) -> str:
-        """Return the line that states it, once per database, empty otherwise. Small databases need none."""
+        """Return a line with the estimate, once per database, otherwise an empty string. Small databases have none."""
         if db != self._db:
             self._db, self._began, self._is_stated = db, None, False
         if self._is_stated or looked_at < FIRST_KEYS:

@@ -1,4 +1,4 @@
-"""Flags that are a command's own: their parser, whose errors are those of the whole command line."""
+"""Parse the flags of one command. Errors look like those of the whole command line."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from celery_redis_exporter.errors import ConfigError, unknown_argument
 
 
 class Parser(argparse.ArgumentParser):
-    """Parses the flags of one command, and leaves the rest to the settings; raises ConfigError.
+    """Parses the flags of one command, and leaves the others to the settings. Raises ConfigError.
 
-    No flag may be shortened: it might be one of the settings.
+    Flags can't be abbreviated, because an abbreviation may be the name of a setting.
     """
 
     def __init__(self, command: str) -> None:
         super().__init__(prog=command, add_help=False, allow_abbrev=False)
 
     def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parse every argument; none may be left over."""
+        """Return the parsed arguments. Raises ConfigError if one is unknown."""
         found, left_over = self.parse_known_args(arguments)
         if left_over:
             self.error(unknown_argument(left_over[0], self.flags))
@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def flags(self) -> list[str]:
-        """The flags that this command has besides the settings."""
+        """Return the flags that this command has besides the settings."""
         return [flag for action in self._actions for flag in action.option_strings]
 
     def error(self, message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Ctrl-C in a command that has something to say already."""
+"""Handle Ctrl-C in a command that can already report results."""
 
 import signal
 import threading
@@ -6,7 +6,7 @@ from types import FrameType
 
 
 def stop_on_interrupt(stop: threading.Event) -> None:
-    """Set ``stop`` at the first Ctrl-C, so that what was seen so far is reported; end at the second."""
+    """Set ``stop`` at the first Ctrl-C, so that the results so far are reported. The second one ends the process."""
 
     def handle(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)

@@ -1,6 +1,6 @@
 """``metrics``: print the metric reference.
 
-Takes ``--format text|markdown|json``, writes to standard output. Never reads settings or servers.
+Input: ``--format text|markdown|json``. Output: standard output. Never reads settings or servers.
 """
 
 import sys
@@ -16,7 +16,7 @@ Print every metric with its type, labels, meaning, origin and the Celery setting
 
 
 def run(argv: list[str]) -> int:
-    """Print the reference; raise ConfigError for a wrong flag or format."""
+    """Print the reference. Raises ConfigError for a wrong flag or format."""
     if any(argument in {"-h", "--help"} for argument in argv):
         sys.stdout.write(HELP)
         return 0

@@ -1,7 +1,7 @@
-"""``render``: write alert rules or dashboards as an installation wants them.
+"""``render``: write alert rules or dashboards for an installation.
 
-Takes what to render and its flags; each has a module of its own, imported when it is asked for. Raises ConfigError for
-what is neither.
+Input: ``alerts`` or ``dashboards`` and its flags. Each has its own module, which is imported only if it is used. Raises
+ConfigError for any other word.
 """
 
 import sys
@@ -25,7 +25,7 @@ MODULES = MappingProxyType({
 
 
 def run(argv: list[str]) -> int:
-    """Render; raise ConfigError for what can't be rendered."""
+    """Render. Raises ConfigError if that is not possible."""
     if not argv or argv[0] in {"-h", "--help"}:
         sys.stdout.write(HELP)
         return 0

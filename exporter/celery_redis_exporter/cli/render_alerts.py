@@ -1,8 +1,8 @@
-"""``render alerts``: write the alert rules as an installation wants them.
+"""``render alerts``: write the alert rules for an installation.
 
-Takes flags, or a YAML file of the same, writes to standard output. Reads no server. Raises ConfigError, in one line,
-for an alert, a parameter or a key that does not exist, with the nearest that does, and for every value that the
-programs which load the rules would refuse.
+Input: flags, or a YAML file with the same values. Output: standard output. No server is read. Raises ConfigError, in
+one line, for an unknown alert, parameter or key, with the nearest known one, and for every value that the programs
+which load the rules would refuse.
 """
 
 import argparse
@@ -53,7 +53,7 @@ ALERT_KEYS = ("for", "keep_firing_for", "severity", "parameters")
 
 
 def run(argv: list[str]) -> int:
-    """Print the rules that the flags behind ``render alerts`` ask for; raise ConfigError for what can't be rendered."""
+    """Print the rules that the flags after ``render alerts`` describe. Raises ConfigError for a wrong flag or value."""
     if any(argument in {"-h", "--help"} for argument in argv):
         sys.stdout.write(HELP)
         return 0
@@ -91,7 +91,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _read_config(name: str) -> dict[str, Any]:
-    from celery_redis_exporter.settings.yaml_file import read_yaml  # noqa: PLC0415 -- brings pydantic
+    from celery_redis_exporter.settings.yaml_file import read_yaml  # noqa: PLC0415 -- imports pydantic
 
     tree = read_yaml(name, "--config")
     if not isinstance(tree, dict) or not all(isinstance(tree.get(key, {}), dict) for key in ("labels", "alerts")):
@@ -106,7 +106,7 @@ def _read_config(name: str) -> dict[str, Any]:
 
 
 def _merge(tree: Mapping[str, Any], flags: argparse.Namespace) -> dict[str, Any]:
-    """Return what the file and the flags set, each under its key; flags count for more."""
+    """Return the values of the file and the flags by key. Flags override the file."""
     merged = dict(tree)
     for key in ("selector", "runbook_url", "dashboard_url"):
         merged[key] = tree.get(key) if getattr(flags, key) is None else getattr(flags, key)

@@ -1,8 +1,8 @@
-"""``render dashboards``: write the Grafana dashboards as an installation wants them.
+"""``render dashboards``: write the Grafana dashboards for an installation.
 
-Takes flags, writes to standard output or into a folder. Reads the files that come with the package, or those of a
-checkout, and no server. Raises ConfigError, in one line, for a dashboard that does not exist, with the nearest that
-does, and for a name that Kubernetes would refuse.
+Input: flags. Output: standard output or a folder. Reads the files of the package, or those of a checkout, and no
+server. Raises ConfigError, in one line, for an unknown dashboard, with the nearest known one, and for a name that
+Kubernetes would refuse.
 """
 
 import argparse
@@ -44,7 +44,7 @@ LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 
 def run(argv: list[str]) -> int:
-    """Print or write the dashboards; raise ConfigError for what can't be rendered."""
+    """Print or write the dashboards. Raises ConfigError for a wrong flag or value."""
     if any(argument in {"-h", "--help"} for argument in argv):
         sys.stdout.write(HELP)
         return 0
@@ -64,8 +64,8 @@ def run(argv: list[str]) -> int:
 
 
 def read_dashboards() -> dict[str, str]:
-    """Give the JSON of every dashboard by its uid, in order of the alphabet."""
-    # The wheel has them within the package; who works on them has them where they are generated.
+    """Return the JSON of every dashboard by its uid, in alphabetical order."""
+    # The wheel contains them in the package. In a checkout they are in the folder where they are generated.
     folder = PACKAGED if PACKAGED.is_dir() else CHECKOUT
     found = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob(f"*{SUFFIX}"))}
     if not found:
@@ -94,7 +94,7 @@ def _choose(known: Mapping[str, str], uids: list[str]) -> dict[str, str]:
 
 
 def _configmaps(found: Mapping[str, str], flags: argparse.Namespace) -> dict[str, str]:
-    """One for each: all together would come near the size that Kubernetes refuses (1 MiB)."""
+    """Return one ConfigMap per dashboard. One for all would be near the limit of Kubernetes (1 MiB)."""
     labels = dict(_label(text) for text in flags.label or [LABEL])
     if flags.namespace is not None and not DNS_NAME.fullmatch(flags.namespace):
         raise ConfigError(f"--namespace {flags.namespace}: must be lower case letters, digits and -")

@@ -1,8 +1,8 @@
-"""Values of ``render alerts``, checked one by one.
+"""Check the values of ``render alerts``.
 
-Input: the name of a flag or of a key of its file, and a value. Output: the value as rules contain it. Raises
-ConfigError, in one line, for what Prometheus, the Prometheus operator or Grafana would refuse, or take for something
-else.
+Input: the name of a flag or of a key of its file (``where``), and a value. Output: the value as rules contain it.
+Raises ConfigError, in one line, for values that Prometheus, the Prometheus operator or Grafana would refuse or
+misinterpret.
 """
 
 import math
@@ -16,19 +16,19 @@ SEVERITIES = ("critical", "warning", "info", "none")
 DURATION = re.compile(
     r"(?:([0-9]+)y)?(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?"
 )
-"""Prometheus takes each unit once, the largest first."""
+"""Prometheus allows each unit once, in descending order."""
 UNIT_SECONDS = (31_536_000, 604_800, 86_400, 3_600, 60, 1, 0.001)
 MAX_SECONDS = 2**63 / 10**9
-"""Prometheus counts nanoseconds in 64 bits."""
+"""Prometheus stores nanoseconds in 64 bits."""
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 NUMBERS_OF_PROMQL = ("inf", "nan")
-"""Names that PromQL reads as numbers where labels are listed."""
+"""Names that PromQL parses as numbers in a list of labels."""
 URL = re.compile(r"https?://[A-Za-z0-9._~:/@!&+,;=%\[\]?-]+")
-"""Without what would end a link in a message, begin a fragment, or be a variable to Grafana."""
+"""Excludes characters that would end a link in a message, begin a fragment, or be a variable in Grafana."""
 OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 MAX_OBJECT_NAME = 253
 MAX_RULE_OBJECT = 512 * 1024
-"""The Prometheus operator takes half of what Kubernetes does."""
+"""The limit of the Prometheus operator, which is half of Kubernetes'."""
 UID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 MAX_TITLE = 189
 MAX_SELECTOR = 1000
@@ -48,7 +48,7 @@ TEMPLATE = "{{"
 
 
 def text(where: str, value: object) -> str:
-    """Return a scalar as text; refuse what is none, and characters that can't be printed."""
+    """Return a scalar as text. Raises ConfigError for other values, and for characters that can't be printed."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float):
@@ -70,7 +70,7 @@ def number(where: str, value: object) -> float:
 
 
 def duration(where: str, value: object) -> str:
-    """Return a duration as Prometheus writes it, an empty one for 0."""
+    """Return a duration in Prometheus's format, or an empty string for 0."""
     found = DURATION.fullmatch(text(where, value))
     if str(value) != "0" and (found is None or not any(found.groups())):
         raise ConfigError(f"{where}: must be a duration of Prometheus's, as in 90s or 1h30m")
@@ -82,14 +82,14 @@ def duration(where: str, value: object) -> str:
 
 
 def severity(where: str, value: object) -> str:
-    """Return a severity that the Alertmanager example routes."""
+    """Return a severity. It must be one that the Alertmanager example routes."""
     if value not in SEVERITIES:
         raise ConfigError(f"{where}: must be one of {', '.join(SEVERITIES)}")
     return str(value)
 
 
 def label(where: str, name: str, value: object, taken: Collection[str]) -> str:
-    """Return the value of a label that is put on every alert; ``taken`` are names that rules need themselves."""
+    """Return the value of a label that is added to every alert. ``taken`` are names that the rules use themselves."""
     shown = text(where, value)
     if not LABEL.fullmatch(name) or name.startswith("__"):
         raise ConfigError(f"{where}: {name} is no name of a label: letters, digits and _, no digit and no __ first")
@@ -103,7 +103,7 @@ def label(where: str, name: str, value: object, taken: Collection[str]) -> str:
 
 
 def group_by(where: str, names: Collection[object], taken: Collection[str]) -> tuple[str, ...]:
-    """Return labels that distinguish applications; ``taken`` are those of the exporter's series."""
+    """Return the labels that distinguish applications. ``taken`` are those of the exporter's series."""
     found = tuple(text(where, name).strip() for name in names)
     wrong = [
         name
@@ -140,7 +140,7 @@ def selector(where: str, value: object) -> str:
 
 
 def url(where: str, value: object) -> str:
-    """Return an absolute address to which links append something, without a slash at its end."""
+    """Return an absolute address without a slash at its end. Links append a path to it."""
     address = text(where, value)
     if not URL.fullmatch(address):
         raise ConfigError(f"{where}: must be an address, as in https://wiki.example/celery, without a fragment")
@@ -148,14 +148,14 @@ def url(where: str, value: object) -> str:
 
 
 def object_name(where: str, value: str) -> str:
-    """Return the name of an object of Kubernetes."""
+    """Return the name of a Kubernetes object."""
     if len(value) > MAX_OBJECT_NAME or not OBJECT_NAME.fullmatch(value):
         raise ConfigError(f"{where}: must be at most {MAX_OBJECT_NAME} lower case letters, digits, - and .")
     return value
 
 
 def rule_object(where: str, rendered: str) -> str:
-    """Return a PrometheusRule that fits into the ConfigMap which the operator makes of it."""
+    """Return a PrometheusRule. It must fit into the ConfigMap that the operator makes from it."""
     size = len(rendered.encode())
     if size > MAX_RULE_OBJECT:
         raise ConfigError(
@@ -166,21 +166,21 @@ def rule_object(where: str, rendered: str) -> str:
 
 
 def uid(where: str, value: str) -> str:
-    """Return a uid of Grafana."""
+    """Return a Grafana uid."""
     if not UID.fullmatch(value):
         raise ConfigError(f"{where}: must be a uid of Grafana: at most 40 letters, digits, - and _")
     return value
 
 
 def title(where: str, value: str) -> str:
-    """Return a title of Grafana."""
+    """Return a Grafana title."""
     if not value.strip() or len(text(where, value)) > MAX_TITLE:
         raise ConfigError(f"{where}: must be a title of 1 to {MAX_TITLE} characters")
     return value
 
 
 def _check_pattern(where: str, quoted: str) -> None:
-    """Refuse a pattern that RE2, Prometheus's dialect, can't parse; some rare ones that it can are refused too."""
+    """Refuse a pattern that RE2, Prometheus's dialect, can't parse. Some rare valid patterns are refused too."""
     pattern = quoted[1:-1]
     if quoted[0] != "`":
         pattern = re.sub(r"\\(.)", lambda found: found[1] if found[1] in "\\\"'" else f"\\{found[1]}", pattern)

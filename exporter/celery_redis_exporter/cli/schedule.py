@@ -1,7 +1,8 @@
-"""``schedule``: turn the periodic tasks of an application into expected intervals for the settings file.
+"""``schedule``: convert the periodic tasks of an application to expected intervals for the settings file.
 
-Takes ``--app`` and ``--scheduler``. Writes YAML to standard output, and what it can't express to standard error. Runs
-the user's code, as ``celery --app`` does, and reads the scheduler's database or Redis; never reads settings.
+Input: ``--app`` and ``--scheduler``. Output: YAML on standard output, and on standard error the tasks that can't be
+expressed. Imports the user's code, as ``celery --app`` does, and reads the scheduler's database or Redis. Never reads
+settings.
 """
 
 import json
@@ -26,7 +27,7 @@ FLAGS = {"--app": "app", "-A": "app", "--scheduler": "scheduler", "-S": "schedul
 
 
 def run(argv: list[str]) -> int:
-    """Print the settings; raise ConfigError for a wrong flag or an application that can't be imported."""
+    """Print the settings. Raises ConfigError for a wrong flag or an application that can't be imported."""
     if any(argument in {"-h", "--help"} for argument in argv):
         sys.stdout.write(HELP)
         return 0
@@ -42,7 +43,7 @@ def run(argv: list[str]) -> int:
         sys.stderr.write("no entry: if beat runs with another scheduler, name it: --scheduler=CLASS\n")
     sys.stdout.write("tasks:\n" if intervals else "tasks: {}\n")
     for task, interval in sorted(intervals.items()):
-        # JSON's texts are YAML's, whatever the name holds.
+        # A JSON string is also a YAML string, whatever characters the name contains.
         sys.stdout.write(f"  {json.dumps(task)}:\n    expected_interval: {show_seconds(interval)}\n")
     return 0
 
@@ -56,7 +57,10 @@ def _flags(argv: list[str]) -> dict[str, str]:
 
 
 def _interval(entry: ScheduledTask) -> float | None:
-    """Seconds; of several entries that are left, the next run is never later than by the shortest."""
+    """Return the interval of an entry in seconds, or None if it has none.
+
+    Of several entries of one task the shortest interval is kept, because the next run is never later than that.
+    """
     if entry.kind == "solar":
         return SOLAR
     if entry.kind != "crontab":

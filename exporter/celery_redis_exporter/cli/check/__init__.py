@@ -1,7 +1,8 @@
-"""``check``: says line by line whether the exporter would see what it should, why not, and what mends it.
+"""``check``: report line by line whether the exporter receives all data, why not, and how to fix it.
 
-Takes flags and settings, prints findings or one JSON document; exit code 0, 1 if something failed, 2 if the settings
-are wrong, 130 if it was interrupted. Sends what the exporter sends; listens to events for a few seconds.
+Input: flags and settings. Output: findings or one JSON document. The exit code is 0, or 1 if something failed, 2 if the
+settings are wrong, 130 after an interrupt. The check sends the same commands as the exporter, and listens to events for
+a few seconds.
 """
 
 import argparse
@@ -50,7 +51,7 @@ What each finding means: exporter/celery_redis_exporter/cli/check/README.md. All
 
 
 def build_parser() -> Parser:
-    """Build the parser of the flags that are no settings."""
+    """Return the parser of the flags that are not settings."""
     parser = Parser("check")
     parser.add_argument("--listen", type=_duration, default=LISTEN_SECONDS)
     parser.add_argument("--strict", action="store_true")
@@ -59,7 +60,7 @@ def build_parser() -> Parser:
 
 
 def run(argv: list[str]) -> int:
-    """Print the findings; give the exit code. Raises ConfigError, unless JSON was asked for."""
+    """Print the findings and return the exit code. Raises ConfigError, except with JSON output."""
     clock, stop = SystemClock(), threading.Event()
     stop_on_interrupt(stop)
     try:
@@ -82,7 +83,7 @@ def run(argv: list[str]) -> int:
 
 
 def _with_url(arguments: Sequence[str]) -> list[str]:
-    """Take a URL without a flag for the broker's."""
+    """Treat a URL without a flag as the broker's."""
     if not arguments or arguments[0].startswith("-"):
         return list(arguments)
     if arguments[0].startswith(("http://", "https://")):
@@ -91,7 +92,7 @@ def _with_url(arguments: Sequence[str]) -> list[str]:
 
 
 def findings(checkup: Checkup) -> Iterator[Finding]:
-    """Give the findings, in the order in which the data flows, free of secrets, until the check is stopped."""
+    """Yield the findings in the order of the data flow, free of secrets, until the check is stopped."""
     hide = _masked(checkup.settings)
     parts: tuple[Callable[[], Iterator[Finding]], ...] = (
         partial(local_findings, checkup.settings, checkup.clock),
@@ -130,7 +131,7 @@ def _print_json(found: Sequence[Finding], clock: Clock, code: int, *, interrupte
 
 
 def _masked(settings: Settings) -> Callable[[Finding], Finding]:
-    """Give what takes secrets out of a finding: servers and libraries repeat what they were sent."""
+    """Return a function that masks secrets in a finding: servers and libraries repeat what they received."""
 
     def hide(finding: Finding) -> Finding:
         mask = logs.SecretMask(lambda: settings.secrets)

@@ -1,7 +1,7 @@
-"""The certificate that the exporter serves: until when it is valid.
+"""Determine how long the exporter's own certificate is valid.
 
-Takes a certificate and its key, gives an epoch time or a reason. Shakes hands with itself in memory, since the
-standard library reads a certificate for nobody but a client who verified it. Opens no socket.
+Input: a certificate and its key. Output: an epoch time or a reason. The handshake is done in memory, because the
+standard library returns a parsed certificate only to a client that verified it. No socket is opened.
 """
 
 import ssl
@@ -12,22 +12,25 @@ from celery_redis_exporter.web.tls import as_file
 
 
 class InvalidCertificateError(Exception):
-    """Clients refuse the certificate; the text says why."""
+    """Clients refuse the certificate. The message is the reason."""
 
 
 def valid_until(config: TlsConfig) -> float:
-    """Give the end of the certificate (epoch seconds); raise InvalidCertificateError, OSError for a file."""
+    """Return the end of the certificate's validity (epoch seconds).
+
+    Raises InvalidCertificateError if clients would refuse it, OSError if a file can't be read.
+    """
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     with as_file(config.cert_file, config.cert) as certificate, as_file(config.key_file, config.key) as key:
         server.load_cert_chain(certificate, key)
         client.load_verify_locations(certificate)
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # its own authority may not be in the file
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the file may lack the authority that signed it
     one, other = ssl.MemoryBIO(), ssl.MemoryBIO()
     inner = client.wrap_bio(one, other)
     outer = server.wrap_bio(other, one, server_side=True)
     try:
-        for _ in range(4):  # each side speaks twice at most
+        for _ in range(4):  # each side sends at most twice
             for side in (inner, outer):
                 with suppress(ssl.SSLWantReadError):
                     side.do_handshake()

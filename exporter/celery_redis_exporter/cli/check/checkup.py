@@ -1,4 +1,4 @@
-"""What the parts of a check share: the exporter as it would run, and when to stop.
+"""The data that the parts of a check share: the exporter as it would run, and when to stop.
 
 Data only.
 """
@@ -19,9 +19,9 @@ from celery_redis_exporter.sources.wire import Command
 
 @dataclass(slots=True)
 class Checkup:
-    """One check. ``listen`` is in seconds; once ``stop`` is set, what was found so far is all there will be.
+    """One check. ``listen`` is in seconds. Once ``stop`` is set, only the results so far are reported.
 
-    ``old`` has the names of servers that are older than Redis 7, as far as they were met.
+    ``old`` contains the names of servers that are older than Redis 7, as far as they are known.
     """
 
     exporter: Exporter
@@ -31,32 +31,32 @@ class Checkup:
 
     @property
     def settings(self) -> Settings:
-        """The settings."""
+        """Return the settings."""
         return self.exporter.settings
 
     @property
     def clock(self) -> Clock:
-        """The clock."""
+        """Return the clock."""
         return self.exporter.clock
 
     @property
     def application(self) -> Application:
-        """The Celery application."""
+        """Return the Celery application."""
         return self.exporter.application
 
     @property
     def broker(self) -> Broker:
-        """The broker of the application."""
+        """Return the broker of the application."""
         return self.exporter.application.broker
 
     @property
     def broker_on_redis(self) -> RedisTarget | None:
-        """The broker, if it is Redis."""
+        """Return the broker, or None if it is not Redis."""
         target = self.settings.broker
         return self.settings.redis_targets[0] if isinstance(target, RedisTarget) else None
 
     def place(self, name: str) -> Place:
-        """Return the place of the broker, or of a server of the settings, its sentinels and nodes included."""
+        """Return the place of the broker or of a server of the settings, or of its sentinels and nodes."""
         settings = self.settings
         found = next((one for one in settings.redis_targets if one.name == name.partition("/")[0]), settings.broker)
         place = replace(place_of(found, settings.secrets), modern=name not in self.old)
@@ -67,7 +67,7 @@ class Checkup:
         return replace(place, shown=name, host=host.strip("[]"), port=int(port))
 
     def ask_broker(self, commands: Sequence[Command]) -> list[object]:
-        """Give the broker's replies on a connection of its own, if it is Redis; raise SourceError."""
+        """Return the broker's replies on a dedicated connection, if it is Redis. Raises SourceError."""
         target = self.broker_on_redis
         if target is None:
             return []

@@ -1,6 +1,6 @@
-"""What workers report of their Celery settings, compared with the exporter's and with each other.
+"""Compare the Celery settings that workers report with the exporter's and with each other.
 
-Input: settings that workers answered to ``inspect conf``. Output: findings; pure.
+Input: the replies of workers to ``inspect conf``. Output: findings. Pure functions.
 """
 
 import json
@@ -17,7 +17,7 @@ from celery_redis_exporter.settings import RedisTarget, Settings
 
 
 class _Option(NamedTuple):
-    """A transport option: its name, the finding where the exporter has another value, and how a flag is given it."""
+    """A transport option: its name, the finding if the exporter has another value, and how a flag sets it."""
 
     name: str
     row: FindingRow
@@ -40,7 +40,10 @@ OPTIONS = (
 
 
 def conf_findings(settings: Settings, confs: Mapping[str, AppSettings], observed: Observations) -> Iterator[Finding]:
-    """Compare what workers report, by their names, with the settings; state what they report of events."""
+    """Yield the differences between the settings and those of workers, and the workers' settings about events.
+
+    ``confs`` contains the settings by worker name.
+    """
     if isinstance(settings.broker, RedisTarget):
         for option in OPTIONS:
             yield from _option_findings(settings, confs, option)

@@ -1,7 +1,7 @@
-"""Where workers are if not where the settings point to: another database, another prefix.
+"""Find workers that use another database or another prefix than the settings.
 
 Input: a checkup and the events that it received. Output: findings. Sends CLIENT LIST, and SCAN for bindings if no
-worker sent events. README's permissions include both; if one is refused, its finding is missing.
+worker sent events. README's permissions include both. If one is refused, its finding is missing.
 """
 
 import re
@@ -20,20 +20,20 @@ from celery_redis_exporter.sources.wire import CLIENT_NAME, Command
 SUBSCRIBERS: Command = ("CLIENT", "LIST", "TYPE", "pubsub")
 BINDING = "_kombu.binding."
 BATCHES, BATCH = 20, 1000
-"""Looks for bindings, and keys of each."""
+"""Number of SCAN commands for bindings, and the COUNT of each."""
 MANY = 2
-"""Exporters that listen besides this check, as for availability."""
+"""Exporters besides this check that are normal, as for availability. More of them are a finding."""
 
 
 def elsewhere_findings(checkup: Checkup, observed: Observations) -> Iterator[Finding]:
-    """Give the findings about who else uses the broker's Redis."""
+    """Yield the findings about other clients of the broker's Redis."""
     target, broker = checkup.broker_on_redis, checkup.broker
     if target is None or not isinstance(broker, RedisBroker):
         return
     with suppress(SourceError):
         (listed,) = checkup.ask_broker([SUBSCRIBERS])
         clients = parse_clients(listed) if isinstance(listed, bytes) else []
-        own = {"name": f"{CLIENT_NAME}-events", "db": str(target.db)}  # those of other databases have their own workers
+        own = {"name": f"{CLIENT_NAME}-events", "db": str(target.db)}  # one on another database has other workers
         exporters = sum(own.items() <= client.items() for client in clients)
         if exporters > MANY:
             show = checkup.place("broker").command(*map(str, SUBSCRIBERS))
@@ -44,13 +44,13 @@ def elsewhere_findings(checkup: Checkup, observed: Observations) -> Iterator[Fin
 
 
 def parse_clients(listed: bytes) -> list[dict[str, str]]:
-    """Give the fields of each client of CLIENT LIST."""
+    """Return the fields of each client of CLIENT LIST."""
     lines = listed.decode("utf-8", "replace").splitlines()
     return [dict(word.split("=", 1) for word in line.split(" ") if "=" in word) for line in lines]
 
 
 def _database_findings(target: RedisTarget, clients: Sequence[Mapping[str, str]]) -> Iterator[Finding]:
-    """Look for subscriptions by patterns: kombu has them on connections to the database of its messages."""
+    """Look for pattern subscriptions: kombu makes them on connections to the database of its messages."""
     workers = [client for client in clients if not client.get("name", "").startswith(CLIENT_NAME)]
     databases = {client.get("db", "") for client in workers if client.get("psub", "0") != "0"}
     others = sorted(databases - {str(target.db), ""}, key=int)

@@ -1,4 +1,4 @@
-"""Whether events are received: subscribes as the exporter does, and reads events for a while.
+"""Check whether events are received: subscribe as the exporter does, and read events for a while.
 
 Input: a checkup. Output: findings. Reads only: on Redis one subscription, CLIENT LIST, and SCAN if no worker sends
 events.

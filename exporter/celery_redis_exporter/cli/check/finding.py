@@ -1,24 +1,26 @@
-"""What a check says: findings, and the rows that they are made of.
+"""Define the findings of a check, and the rows from which they are made.
 
-Data only. A row is a kind of finding and stands once, in ``rows``; a finding is one of it on this system.
+Data only. A row is a kind of finding and is defined once, in ``rows``. A finding is an instance of a row on this
+system.
 """
 
 from typing import NamedTuple
 
 LEVELS = ("ok", "note", "warn", "fail")
-"""From best to worst: as it should be; good to know; at risk, or partly unseen; the exporter or Celery can't work."""
+"""From best to worst: as it should be; worth knowing; at risk, or partly unseen; the exporter or Celery can't work."""
 
 
 def celery_setting(name: str, value: str) -> str:
-    """Return the line for Celery's configuration, with its form for Django, whose settings begin with CELERY_."""
+    """Return the line for Celery's configuration, also in its form for Django, where settings begin with CELERY_."""
     return f"{name} = {value}  # in Django's settings: CELERY_{name.upper()} = {value}"
 
 
 class Finding(NamedTuple):
-    """One thing that was found.
+    """One finding.
 
-    ``level`` is one of LEVELS, ``code`` its row's, ``subject`` what it is about, ``text`` what was found, ``cause`` why
-    that matters or how it comes about, ``lines`` what mends it: each can be pasted into a shell or Celery's settings.
+    ``level`` is one of LEVELS, and ``code`` is that of the row. ``subject`` is what the finding is about, ``text`` what
+    was found, ``cause`` why it matters or how it happens. ``lines`` fix it: each can be pasted into a shell or into
+    Celery's settings.
     """
 
     level: str
@@ -30,7 +32,7 @@ class Finding(NamedTuple):
 
 
 class FindingRow(NamedTuple):
-    """A kind of finding: its stable ``code``, its level, what it means, and its cause (empty where all is well)."""
+    """A kind of finding: its stable ``code``, its level, its meaning, and its cause (empty if all is well)."""
 
     code: str
     level: str
@@ -38,5 +40,5 @@ class FindingRow(NamedTuple):
     cause: str = ""
 
     def found(self, subject: str, text: str, *lines: str) -> Finding:
-        """Make a finding of this kind."""
+        """Return a finding of this kind."""
         return Finding(self.level, self.code, subject, text, self.cause, lines)

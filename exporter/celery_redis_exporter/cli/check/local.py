@@ -1,6 +1,6 @@
-"""What can be checked without a server: settings, the address of the metrics, its certificate.
+"""Check what needs no server: settings, the listening address of the metrics, its certificate.
 
-Takes settings, gives findings. Listens on the address for a moment and serves nobody.
+Input: settings. Output: findings. Listens on the address for a moment and answers no request.
 """
 
 import errno
@@ -20,7 +20,7 @@ SOON = 30 * DAY
 
 
 def local_findings(settings: Settings, clock: Clock) -> Iterator[Finding]:
-    """Give the findings about this machine."""
+    """Yield the findings about this machine."""
     yield rows.SETTINGS_READ.found("settings", "parsed")
     for note in settings.notes:
         yield rows.SETTINGS_NOTED.found("settings", note)

@@ -1,4 +1,4 @@
-"""What a check received from the event stream.
+"""Record what a check receives from the event stream.
 
 Input: events. Output: one record for each worker, and counts of task events.
 """
@@ -17,16 +17,16 @@ from celery_redis_exporter.records.events import (
 )
 
 MOST_TASKS = 100_000
-"""Tasks that are kept during a check."""
+"""Number of tasks that are kept during a check."""
 
 
 @dataclass(slots=True)
 class ObservedWorker:
     """The events of one node name.
 
-    ``processed`` is the count in its first and in its last heartbeat, ``tasks`` counts task events, ``skew`` is the
-    difference of its clock from this machine's in seconds. ``processes`` are its process ids in the order of events;
-    one that follows another one is listed again.
+    ``processed`` is the count in its first and in its last heartbeat, ``tasks`` counts task events. ``skew`` is its
+    clock minus this machine's in seconds. ``processes`` are its process ids in the order of events; when another
+    process sends an event, its id is appended again.
     """
 
     processed: tuple[int, int] | None = None
@@ -38,12 +38,12 @@ class ObservedWorker:
 
     @property
     def worked(self) -> bool:
-        """Whether it started executions during the check."""
+        """Return whether it started executions during the check."""
         return self.processed is not None and self.processed[1] > self.processed[0]
 
     @property
     def is_several(self) -> bool:
-        """Whether a process sent events again after another one. A restart changes the process id once."""
+        """Return whether a process sent events again after another one. A restart changes the process id only once."""
         return len(set(self.processes)) < len(self.processes)
 
 
@@ -59,8 +59,8 @@ class Unreceived(NamedTuple):
 class Observations:
     """Everything that was received in ``seconds``: messages, workers by node name, and counts of task events.
 
-    ``unreceived`` are publications by task id, ``reported`` the ids of tasks that a worker reported. ``latest`` is when
-    the last event was received (epoch seconds).
+    ``unreceived`` contains publications by task id, ``reported`` the ids of tasks that a worker reported. ``latest`` is
+    when the last event was received (epoch seconds).
     """
 
     messages: int = 0
@@ -75,7 +75,7 @@ class Observations:
     latest: float = 0.0
 
     def fold(self, event: Part, now: float) -> None:
-        """Fold an event that was received at ``now`` (epoch seconds)."""
+        """Record an event that was received at ``now`` (epoch seconds)."""
         self.latest = now
         match event:
             case TaskSent():
@@ -94,7 +94,7 @@ class Observations:
                 self._beat(event, now)
 
     def _report(self, uuid: str) -> None:
-        """Note that a worker reported a task, whose task-sent may arrive later."""
+        """Record that a worker reported a task. Its task-sent may arrive later."""
         self.unreceived.pop(uuid, None)
         if len(self.reported) < MOST_TASKS:
             self.reported.add(uuid)

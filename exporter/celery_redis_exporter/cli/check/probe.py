@@ -1,7 +1,7 @@
-"""What a port speaks: Redis in the clear, TLS, or nothing that is known.
+"""Find out which protocol a port uses: Redis without TLS, TLS, or neither.
 
-Takes host and port, gives a word. Sends a PING without user or password; verifies no certificate, since it asks nothing
-over such a connection.
+Input: host and port. Output: a ``Spoken``. Sends a PING without user or password. Certificates are not verified,
+because nothing is sent over that connection.
 """
 
 import socket
@@ -11,7 +11,7 @@ from typing import Final
 
 
 class Spoken(StrEnum):
-    """What somebody at a port speaks."""
+    """The protocol of a port."""
 
     PLAIN = "plain"
     TLS = "tls"
@@ -23,7 +23,7 @@ PATIENCE: Final = 1.0
 
 
 def listen_to(host: str, port: int) -> Spoken:
-    """Connect and find out; never raises for what the network does."""
+    """Connect and return the protocol. Never raises for a network error."""
     if _answers_ping(host, port):
         return Spoken.PLAIN
     return Spoken.TLS if _shakes_hands(host, port) else Spoken.NOTHING
@@ -46,6 +46,6 @@ def _shakes_hands(host: str, port: int) -> bool:
         with socket.create_connection((host, port), PATIENCE) as plain, context.wrap_socket(plain):
             return True
     except ssl.SSLError as error:
-        return "ALERT" in (error.reason or "")  # it wants a certificate of ours, which is TLS
+        return "ALERT" in (error.reason or "")  # it requires a client certificate, so it is TLS
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""Whether workers answer questions, and whether every queue that holds messages is consumed.
+"""Check whether workers answer control commands, and whether every queue with messages has a consumer.
 
 Input: a checkup and the events that it received. Output: findings. Queries workers once, as the exporter does each
 minute, unless the settings disable it. It is the only part of a check that writes: the commands, and a key for the
@@ -27,11 +27,11 @@ from celery_redis_exporter.sources.control import Request
 
 TOKEN, COMMANDS = "check", ("active_queues", "conf", "stats", "registered")
 SETTLED_SECONDS = 2.0
-"""Time after which a task that was taken from its queue has been reported by its worker."""
+"""Seconds after which the worker that took a task from its queue has reported it."""
 
 
 class Asked(NamedTuple):
-    """The answers of the workers that gave any, by node name, and the finding where no worker could be asked."""
+    """The answers of the workers by node name, and the finding if the workers could not be queried."""
 
     answers: Mapping[str, Answers]
     refusal: Finding | None = None
@@ -53,7 +53,7 @@ def ask_workers(checkup: Checkup, observed: Observations) -> Asked:
 
 
 def question_findings(checkup: Checkup, observed: Observations, asked: Asked) -> Iterator[Finding]:
-    """Return the findings of what workers answered, and of the queues."""
+    """Yield the findings about the answers of workers, and about the queues."""
     queues = {name: worker.queues for name, worker in observed.workers.items()}
     if asked.refusal is not None:
         yield asked.refusal
@@ -84,9 +84,9 @@ def _answer_findings(checkup: Checkup, observed: Observations, answered: Mapping
 
 
 def unreceived_findings(observed: Observations, lengths: Mapping[str, float]) -> Iterator[Finding]:
-    """Report tasks that were published and taken from their queue, and that no worker reported, while others were.
+    """Yield a finding for tasks that were taken from their queue and that no worker reported, if others were reported.
 
-    ``lengths`` are the messages that wait by queue; what may wait among them is not reported.
+    ``lengths`` are the messages that wait, by queue. Tasks that may be among them are not reported.
     """
     missing = [task for task in observed.unreceived.values() if observed.latest - task.at >= SETTLED_SECONDS]
     by_queue = Counter(task.queue for task in missing)
@@ -107,7 +107,7 @@ def _refused(checkup: Checkup, error: SourceError) -> Finding:
 
 
 def _ask_all(checkup: Checkup, names: Sequence[str]) -> dict[str, Answers]:
-    """Return the answers of the workers that gave any; raise SourceError."""
+    """Return the answers by worker, without the workers that did not answer. Raises SourceError."""
     control_client, answered = checkup.broker.control_client, dict[str, Answers]()
     try:
         for first in range(0, len(names), BATCH):
@@ -146,7 +146,11 @@ def _queue_findings(
     waiting: Mapping[str, float],
     counted: set[str] | None,
 ) -> Iterator[Finding]:
-    """Compare queues with messages and queues that are consumed; without workers there is nothing to compare."""
+    """Compare queues that contain messages with queues that are consumed. Without workers nothing is compared.
+
+    ``told`` are the queues that each worker consumes, None if it did not answer. ``counted`` are the consumed queues by
+    the broker's report, None if it reports none.
+    """
     if not waiting or (counted is None and not told):
         return
     shown = checkup.application.queues.shown
@@ -165,7 +169,7 @@ def _queue_findings(
 
 
 def _separator_findings(checkup: Checkup) -> Iterator[Finding]:
-    """Compare the separators of the bindings that were read with the one of the settings."""
+    """Compare the separators of the bindings that were read with that of the settings."""
     discovery = checkup.broker.discovery
     others = sorted(discovery.other_separators) if discovery is not None else []
     if others:
@@ -176,14 +180,14 @@ def _separator_findings(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _read_queues(checkup: Checkup) -> tuple[dict[str, float], set[str] | None]:
-    """Return how many messages each queue holds, and which queues are consumed, None if the broker does not report."""
+    """Return how many messages each queue has, and which queues are consumed, or None if the broker reports none."""
     discovery, once = checkup.broker.discovery, threading.Event()
     try:
         if discovery is not None:
-            with suppress(SourceError):  # a right less; the queues of the settings are known all the same
+            with suppress(SourceError):  # a permission is missing; the queues of the settings are known in any case
                 discovery.run(once, 1, checkup.settings.queues.discovery_max_keys, once.set)
         samples = checkup.broker.scrape.read(checkup.settings.scrape.deadline)
-    except SourceError:  # said before, of the server
+    except SourceError:  # reported before, for the server
         return {}, None
     numbers = [(s.metric, s.labels[0], s.value) for s in samples if isinstance(s.value, int | float) and s.labels]
     lengths = {queue: number for metric, queue, number in numbers if metric is QUEUE_LENGTH}

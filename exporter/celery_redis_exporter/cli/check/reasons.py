@@ -1,6 +1,6 @@
-"""Why a server can't be used, by the reason of a SourceError: cause, and the lines that show or mend it.
+"""Explain why a server can't be used, by the reason of a SourceError: the cause, and lines that show or fix it.
 
-Takes a reason and the server's place, gives findings. Where TLS may be the matter it tries what the port speaks.
+Input: a reason and the server's place. Output: findings. If TLS may be the cause, the protocol of the port is tried.
 """
 
 from collections.abc import Callable, Mapping
@@ -112,7 +112,7 @@ TLS_UNSPOKEN = FindingRow(
     "redis-tls-unspoken", "fail", "the URL wants TLS, and the port speaks without", "the URL begins with rediss://"
 )
 OF_TLS = ("timeout", "closed", "tls", "protocol")
-"""What it looks like when one side speaks TLS and the other does not."""
+"""Reasons that occur if one side uses TLS and the other does not."""
 ROWS = (
     TLS_MISSING,
     TLS_UNSPOKEN,
@@ -123,7 +123,7 @@ _BY_CODE = {row.code: row for row in ROWS}
 
 
 def unusable(subject: str, place: Place, error: SourceError) -> Finding:
-    """Say that a server can't be used, and why."""
+    """Return the finding that a server can't be used, and why."""
     spoken = listen_to(place.host, place.port) if error.reason in OF_TLS and place.is_direct else Spoken.NOTHING
     if spoken is Spoken.TLS and not place.tls:
         return TLS_MISSING.found(subject, f"{place.shown}: {error.reason}: {error}", place.with_scheme("rediss"))
@@ -134,6 +134,6 @@ def unusable(subject: str, place: Place, error: SourceError) -> Finding:
 
 
 def explained(finding: Finding, place: Place, reason: str) -> Finding:
-    """Give a finding the cause of a reason, and the lines that show or mend what is behind it."""
+    """Return a finding with the cause of a reason, and the lines that show or fix it."""
     found = _REASONS[reason]
     return finding._replace(cause=found.cause, lines=tuple(line for line in found.lines(place) if line))

@@ -1,6 +1,6 @@
-"""The table of findings, ``README.md`` beside this file: generated from the rows.
+"""Generate the table of findings, ``README.md`` in this folder, from the rows.
 
-Takes the rows, gives Markdown. ``python -m celery_redis_exporter.cli.check.reference --write`` writes it.
+Input: the rows. Output: Markdown. ``python -m celery_redis_exporter.cli.check.reference --write`` writes it.
 """
 
 import sys
@@ -33,7 +33,7 @@ worker sends events it looks for Celery's keys under another prefix (`SCAN`). RE
 
 
 def render_markdown() -> str:
-    """Return the whole file."""
+    """Return the content of the file."""
     return HEAD + "".join(f"| `{row.code}` | {row.level} | {row.meaning} | {row.cause} |\n" for row in ROWS)
 
 

@@ -1,6 +1,6 @@
-"""Findings as people read them, line by line, and as one JSON document.
+"""Format findings for people, line by line, and as one JSON document.
 
-Takes findings, gives text. Lines that can be pasted are never broken, but with a backslash where a shell takes one.
+Input: findings. Output: text. Lines for pasting are broken only with a backslash, where a shell accepts one.
 """
 
 import os
@@ -21,28 +21,28 @@ _WORDS = re.compile(r"'[^']*'(?:\"'\"'[^']*')*|\S+")
 
 
 class Style:
-    """How findings are shown: ``width`` in columns, None for one line a text; with or without colour."""
+    """How findings are shown: ``width`` in columns, None for one line per text; with or without colour."""
 
     def __init__(self, width: int | None = None, *, colored: bool = False) -> None:
         self.width = width
         self.colored = colored
 
     def render(self, finding: Finding) -> str:
-        """Give a finding's lines."""
+        """Return the lines of a finding."""
         code = "" if finding.level == "ok" else f" [{finding.code}]"
         head = f"{finding.level.upper():<5} {finding.subject:<19} "
         blank = " " * INDENT
         lines = self._wrapped(finding.text + code, head, blank)
         if finding.cause and finding.level != "ok":
             lines += self._wrapped(f"why: {finding.cause}", blank, blank + "     ")
-        # A finding that is only good to know does not ask for anything.
+        # Lines begin with an arrow, not with a word such as "fix": a finding of level info requires no action.
         for line in finding.lines:
             lines += self._continued(line)
         text = "\n".join(lines)
         return self._paint(finding.level, text) + "\n"
 
     def conclude(self, findings: Sequence[Finding], code: int, *, interrupted: bool) -> str:
-        """Give the last line."""
+        """Return the last line."""
         counts = Counter(finding.level for finding in findings)
         words = {"fail": "failure", "warn": "warning", "note": "note"}
         told = [f"{counts[level]} {word}{'s' * (counts[level] != 1)}" for level, word in words.items() if counts[level]]
@@ -58,7 +58,7 @@ class Style:
         )  # fmt: skip
 
     def _continued(self, line: str) -> list[str]:
-        """Break a line for a shell where it takes a break; leave any other as it is."""
+        """Break a shell line where that is possible. Other lines stay as they are."""
         first, following = " " * INDENT + "-> ", " " * (INDENT + 5)
         if self.width is None or not line.startswith(SHELL) or len(first + line) <= self.width:
             return [first + line]
@@ -78,7 +78,7 @@ class Style:
 
 
 def style_of(stream: TextIO, environ: Mapping[str, str]) -> Style:
-    """Give the style for a stream: a terminal's width and colours, or plain lines."""
+    """Return the style for a stream: a terminal's width and colours, or plain lines."""
     if not stream.isatty():
         return Style()
     colored = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
@@ -90,12 +90,12 @@ def style_of(stream: TextIO, environ: Mapping[str, str]) -> Style:
 
 
 def verdict_of(findings: Sequence[Finding]) -> str:
-    """Give the worst level that was found."""
+    """Return the worst level of the findings."""
     return max((finding.level for finding in findings), key=LEVELS.index, default="ok")
 
 
 def describe_check(findings: Sequence[Finding], now: float, code: int, *, interrupted: bool) -> dict[str, Any]:
-    """Give the JSON document: version, time (epoch seconds), verdict (the worst level), findings in their order."""
+    """Return the JSON document: version, time (epoch seconds), verdict (the worst level), findings in their order."""
     return {
         "version": __version__,
         "time": now,

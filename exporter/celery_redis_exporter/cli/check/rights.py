@@ -1,6 +1,6 @@
-"""Which commands a user lacks, and which metrics stay empty for that.
+"""Report which commands a user may not run, and which metrics are missing for that reason.
 
-Takes refusals, gives findings; pure.
+Input: refusals. Output: findings. Pure functions.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,11 +31,11 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "pttl": ("redis_key_group_memory_usage_bytes",),
     "client|id": ("celery_exporter_event_backlog_bytes",),
 }
-"""What stays empty without a command."""
+"""Metrics that are missing without a command."""
 
 
 def right_findings(subject: str, place: Place, lacking: Sequence[str], replies: Sequence[object]) -> Iterator[Finding]:
-    """Give the findings about refused commands; ``lacking`` names them as an ACL does."""
+    """Yield the findings about refused commands. ``lacking`` names them as an ACL does."""
     if lacking:
         empty = dict.fromkeys(name for right in lacking for name in METRICS.get(right, ()))
         what = f"; empty: {', '.join(empty)}" if empty else ""

@@ -1,6 +1,6 @@
-"""Every kind of finding, once: its code, level, meaning and cause. Codes are stable, because scripts look for them.
+"""Define every kind of finding: its code, level, meaning and cause. Codes are stable, because scripts search for them.
 
-Data only. ``reference`` writes the table in README.md from here.
+Data only. ``reference`` generates the table in README.md from this module.
 """
 
 from celery_redis_exporter.alerts.thresholds import threshold

@@ -1,7 +1,7 @@
-"""What a Redis server says of itself, as somebody on call reads it: version, role, memory, disk, buffers.
+"""Report the state of a Redis server for an operator: version, role, memory, disk, buffers.
 
-Takes INFO and some of CONFIG GET, gives findings; pure. The rules about memory, disk and buffers are those of
-``analysis.advice``; here they get a code, and a line that can be pasted.
+Input: INFO and some of CONFIG GET. Output: findings. Pure functions. The rules about memory, disk and buffers are those
+of ``analysis.advice``; this module adds a code, and a line that can be pasted.
 """
 
 import re
@@ -28,7 +28,7 @@ _ROWS: Mapping[str, FindingRow] = {
 
 
 def state_findings(name: str, place: Place, info: Mapping[str, str], config: Mapping[str, str]) -> Iterator[Finding]:
-    """Give the findings about a server that answers; ``name`` is its name in the settings."""
+    """Yield the findings about a server that answers. ``name`` is its name in the settings."""
     subject = f"redis {name}"
     version, role = info.get("redis_version", "?"), info.get("role") or info.get("redis_mode") or "?"
     yield rows.REDIS_ANSWERS.found(subject, f"{place.shown} answers: {product_of(info)}, {role}")
@@ -40,7 +40,7 @@ def state_findings(name: str, place: Place, info: Mapping[str, str], config: Map
         master = f"{info.get('master_host', '?')}:{info.get('master_port', '?')}"
         replica = rows.REPLICA if info.get("slave_read_only") == "0" else rows.READ_ONLY
         yield replica.found(subject, f"it is a replica of {master}", f"{FLAGS[name]}=redis://{master}/0")
-    if SENTINEL in name:  # it keeps no data
+    if SENTINEL in name:  # it stores no data
         return
     queues = {"celery": 0} if name == "broker" else {}
     facts = ServerFacts(place.shown, info, config or None, (), queues, keeps_results=name == "results")
@@ -58,7 +58,7 @@ def _row(advice: Advice, facts: ServerFacts) -> FindingRow | None:
 
 
 def _line(advice: Advice, place: Place) -> str:
-    """Give the command of a cure as a line for the shell, or the cure as it is."""
+    """Return the command that fixes a problem as a shell line, or the advice as text if there is none."""
     found = _COMMAND.match(advice.cure)
     if found is None:
         return advice.cure

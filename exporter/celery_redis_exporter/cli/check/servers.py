@@ -1,6 +1,7 @@
-"""Whether the servers answer, and to which commands.
+"""Check whether the servers answer, and which commands they refuse.
 
-Takes a checkup, gives findings server by server. Sends each what a scrape and the background send, and PING.
+Input: a checkup. Output: findings server by server. Each server receives the commands of a scrape and of the background
+loops, and PING.
 """
 
 import shlex
@@ -39,7 +40,7 @@ SLOW = 0.05
 
 
 def server_findings(checkup: Checkup) -> Iterator[Finding]:
-    """Give the findings about every server of the settings, and about sentinels."""
+    """Yield the findings about every server of the settings, and about sentinels."""
     if isinstance(checkup.settings.broker, KombuTarget):
         yield from _broker_findings(checkup)
     for scrape in checkup.exporter.reads.targets:
@@ -50,7 +51,7 @@ def server_findings(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _broker_findings(checkup: Checkup) -> Iterator[Finding]:
-    """Ask a broker other than Redis for the queues of the settings."""
+    """Query a broker other than Redis for the queues of the settings."""
     place = checkup.place("broker")
     try:
         samples = checkup.broker.scrape.read(checkup.settings.scrape.deadline)
@@ -74,13 +75,13 @@ def _broker_findings(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _redis_findings(checkup: Checkup, scrape: ServerScrape) -> Iterator[Finding]:
-    """Check one server, or all nodes of the cluster that it is a node of."""
+    """Check one server, or all nodes of its cluster."""
     settings, subject = checkup.settings, f"redis {scrape.name}"
     session, deadline = scrape.server.session, settings.scrape.deadline
     base = None if SENTINEL in scrape.name else scrape.name.partition("/")[0]
     target = next((target for target in settings.redis_targets if target.name == base), None)
     try:
-        scrape.read(deadline)  # a sentinel tells its masters' names first
+        scrape.read(deadline)  # a sentinel reports the names of its masters first
         samples = scrape.read(deadline)
         replies = session.ask([("INFO",), *_config(target), *_commands(checkup, target)], deadline)
         seconds = _fastest_ping(checkup, session) if target is not None else 0.0
@@ -112,7 +113,7 @@ def _redis_findings(checkup: Checkup, scrape: ServerScrape) -> Iterator[Finding]
 
 
 def _find_nodes(checkup: Checkup, seed: ServerScrape) -> list[ServerScrape]:
-    """Return the nodes of the seed's cluster; none where they are not looked for, or CLUSTER NODES is refused."""
+    """Return the nodes of the seed's cluster, or none if they are not looked for or CLUSTER NODES is refused."""
     with suppress(SourceError):
         checkup.exporter.cluster_nodes.look()
     targets = checkup.exporter.reads.targets
@@ -131,7 +132,7 @@ def _answer_findings(
 ) -> Iterator[Finding]:
     info, *others = replies
     troubles = [reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server]
-    # The keys that are asked for to learn of permissions are on another node, which is no trouble.
+    # The keys that are read to test permissions may be on another node, which is not a problem.
     trouble = next((reply for reply in troubles if not (in_cluster and reply.reason == "moved")), None)
     if trouble is not None:
         yield unusable(subject, place, SourceError(trouble.reason, str(trouble)))
@@ -147,8 +148,8 @@ def _config(target: RedisTarget | None) -> list[Command]:
 
 
 def _commands(checkup: Checkup, target: RedisTarget | None) -> list[Command]:
-    """What else is sent to this server, in the background."""
-    if target is None:  # a sentinel
+    """Return the commands that the background loops send to this server. ``target`` is None for a sentinel."""
+    if target is None:
         return []
     queue, keys = next(iter(checkup.settings.queues.names), "celery"), queue_keys(checkup.settings)
     commands: list[Command] = [("SCAN", 0, "COUNT", 1)]
@@ -162,7 +163,7 @@ def _commands(checkup: Checkup, target: RedisTarget | None) -> list[Command]:
 
 
 def _fastest_ping(checkup: Checkup, session: Session) -> float:
-    """Give the shortest time of some PINGs in seconds: one may be late by accident."""
+    """Return the shortest time of several PINGs in seconds. A single one may be late by chance."""
     clock, times = checkup.clock, []
     for _ in range(PINGS):
         started = clock.monotonic()
@@ -172,7 +173,7 @@ def _fastest_ping(checkup: Checkup, session: Session) -> float:
 
 
 def _sample_findings(subject: str, place: Place, samples: Sequence[Sample]) -> Iterator[Finding]:
-    """Report what the metrics of a server say of its cluster, or of the masters of a sentinel."""
+    """Report what a server's metrics say about its cluster, or about the masters of a sentinel."""
     for sample in samples:
         if sample.metric is CLUSTER_STATE and not sample.value:
             yield unusable(subject, place, SourceError("clusterdown", "its cluster_state is fail"))

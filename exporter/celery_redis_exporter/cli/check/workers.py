@@ -1,6 +1,6 @@
-"""Findings about workers, their settings and publishers.
+"""Report findings about workers, their settings and publishers.
 
-Input: the events that a check received, and answers of workers. Output: findings; pure.
+Input: the events that a check received, and answers of workers. Output: findings. Pure functions.
 """
 
 import re
@@ -15,15 +15,18 @@ from celery_redis_exporter.state.eventless import count_eventless
 SKEW_SECONDS = 5.0
 OLDEST_CELERY = (5, 3)
 LOSING_POOL, FIXED_CELERY = "threads", (5, 7)
-"""The pool of which Celery loses events (celery#10434), before this version."""
+"""The pool with which Celery loses events (celery#10434), before this version."""
 BEAT_SECONDS = 5.0
-"""Time within which a worker with the default interval of 2 s sends two heartbeats."""
+"""Seconds in which a worker with the default interval of 2 s sends two heartbeats."""
 SHOWN = 5
-"""Names in one line."""
+"""Number of names in one line."""
 
 
 def observation_findings(observed: Observations, answered: Mapping[str, Answers]) -> Iterator[Finding]:
-    """Return findings about workers and Celery's settings from events, and from what workers answered, by node name."""
+    """Yield findings about workers and Celery's settings.
+
+    They follow from events, and from ``answered``, the answers of workers by node name.
+    """
     if observed.undecodable:
         is_all = observed.undecodable == observed.messages
         yield (rows.EVENTS_ALL_UNREADABLE if is_all else rows.EVENTS_UNREADABLE).found(
@@ -43,13 +46,13 @@ def observation_findings(observed: Observations, answered: Mapping[str, Answers]
 
 
 def name_some(names: Sequence[str]) -> str:
-    """Return the first names of many."""
+    """Return the first names, and the number of the others."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
 
 
 def pool_findings(observed: Observations, pools: Mapping[str, str]) -> Iterator[Finding]:
-    """Report workers whose Celery loses events itself; ``pools`` are the pools that workers answered, by worker."""
+    """Report workers whose Celery version loses events. ``pools`` contains the pool that each worker reported."""
     for name, pool in sorted(pools.items()):
         version = observed.workers[name].version if name in observed.workers else ""
         if pool == LOSING_POOL and (0, 0) < _minor(version) < FIXED_CELERY:
@@ -106,9 +109,9 @@ def _task_findings(observed: Observations, answered: Mapping[str, Answers]) -> I
 
 
 def _may_be_eventless(worker: ObservedWorker, answers: Answers) -> bool:
-    """Return whether all that a worker executed meanwhile may have been tasks with send_events=False.
+    """Return whether all executions in the meantime may be tasks with send_events=False.
 
-    Its answers state which tasks these are, and how often it executed each since it started.
+    The worker's answers state which tasks these are, and how often it has executed each since it started.
     """
     if answers.registered is None or answers.stats is None or answers.stats.totals is None or worker.processed is None:
         return False

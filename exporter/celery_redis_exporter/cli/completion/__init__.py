@@ -1,7 +1,7 @@
-"""``completion``: a script that completes commands, flags and values in bash, zsh or fish.
+"""``completion``: print a script that completes commands, flags and values in bash, zsh or fish.
 
-Takes the shell's name, writes the script to standard output. The script is made of what each command says of itself
-and asks no program when a key is pressed.
+Input: the shell's name. Output: the script on standard output. It is generated from each command's description, and
+runs no program when a key is pressed.
 """
 
 import sys
@@ -28,7 +28,7 @@ RENDERERS = {"bash": render_bash, "zsh": render_zsh, "fish": render_fish}
 
 
 def run(argv: list[str]) -> int:
-    """Print the script; raise ConfigError for a shell that is not known."""
+    """Print the script. Raises ConfigError for an unknown shell."""
     if any(argument in {"-h", "--help"} for argument in argv):
         sys.stdout.write(HELP)
         return 0

@@ -1,6 +1,6 @@
-"""The script for bash, 3.2 and later.
+"""Render the script for bash, 3.2 and later.
 
-Takes the vocabulary, gives text.
+Input: the vocabulary. Output: text.
 """
 
 from celery_redis_exporter.cli.completion.cases import Dialect, fill_script
@@ -47,7 +47,7 @@ complete -F _celery_redis_exporter celery-redis-exporter
 
 
 def render_bash(vocabulary: Vocabulary) -> str:
-    """Give the script."""
+    """Return the script."""
     return fill_script(_SCRIPT, vocabulary, _BASH)
 
 

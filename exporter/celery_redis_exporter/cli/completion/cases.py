@@ -1,6 +1,6 @@
-"""What the scripts of bash and zsh have in common: the branches of their ``case`` statements.
+"""Render what the scripts of bash and zsh share: the branches of their ``case`` statements.
 
-Takes the vocabulary and a shell's way to write a branch, gives text.
+Input: the vocabulary and a shell's syntax of a branch. Output: text.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,9 +10,10 @@ from celery_redis_exporter.cli.completion.words import CommandWords, Flag, Vocab
 
 
 class Dialect(NamedTuple):
-    """How a shell writes a branch: ``bar`` between patterns, ``branch`` from ``{patterns}`` and ``{body}``.
+    """The syntax of a shell's branch: ``bar`` between patterns, ``branch`` with ``{patterns}`` and ``{body}``.
 
-    ``choices`` takes words, ``files`` is what completes a path, ``words`` gives the body that completes a command.
+    ``choices`` is a template for the body that completes words, ``files`` the body that completes a path. ``words``
+    returns the body that completes a command.
     """
 
     bar: str
@@ -22,12 +23,12 @@ class Dialect(NamedTuple):
     words: Callable[[CommandWords, tuple[Flag, ...]], str]
 
     def write(self, patterns: Iterable[str], body: str) -> str:
-        """Write a branch."""
+        """Return a branch."""
         return self.branch.format(patterns=self.bar.join(patterns), body=body)
 
 
 def fill_script(script: str, vocabulary: Vocabulary, dialect: Dialect) -> str:
-    """Fill the places ``@NESTED@``, ``@VALUES@``, ``@FLAGS@`` and ``@COMMANDS@`` of a script."""
+    """Replace ``@NESTED@``, ``@VALUES@``, ``@FLAGS@`` and ``@COMMANDS@`` in a script."""
     values = [*_values("*", vocabulary.settings, dialect)]
     for name, command in vocabulary.commands.items():
         values += _values(name, command.flags, dialect)

@@ -1,6 +1,6 @@
-"""The script for fish, 3.0 and later; it shows what commands and settings mean.
+"""Render the script for fish, 3.0 and later. It shows descriptions of commands and settings.
 
-Takes the vocabulary, gives text.
+Input: the vocabulary. Output: text.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ _FIRST = "test (count (commandline -opc)) -eq 1"
 
 
 def render_fish(vocabulary: Vocabulary) -> str:
-    """Give the script."""
+    """Return the script."""
     head = _HEAD.replace("@NESTED@", " ".join(f"'{name}'" for name in vocabulary.nested))
     return head + "\n".join(_lines(vocabulary)) + "\n"
 

@@ -1,7 +1,7 @@
-"""Every word that the command line knows: commands, their flags, and the values of those that take one of few.
+"""List every word of the command line: commands, their flags, and the values of flags with few values.
 
-Takes nothing, gives a vocabulary. The settings' flags are those of ``settings.rows``; a command's own ones are read
-off its ``--help``, which is all that is known of every command alike.
+Output: a vocabulary. The flags of settings are those of ``settings.rows``. The other flags of a command are read from
+its ``--help``, because that is the only description that all commands have.
 """
 
 import io
@@ -21,7 +21,7 @@ _FILES = ("FILE", "DIR")
 
 
 class Flag(NamedTuple):
-    """A flag; ``choices`` are the values that it can have, where they are few; ``files`` tells that it names one."""
+    """A flag. ``choices`` are its possible values, if they are few. ``files`` is true if its value is a path."""
 
     name: str
     takes_value: bool
@@ -31,12 +31,12 @@ class Flag(NamedTuple):
 
     @property
     def is_free(self) -> bool:
-        """Whether its value can be anything."""
+        """Return whether its value can be any text."""
         return self.takes_value and not self.choices and not self.files
 
 
 class CommandWords(NamedTuple):
-    """What can follow a command: words, its own flags, and whether the settings' flags are taken besides."""
+    """The words that can follow a command, its own flags, and whether it also accepts the flags of settings."""
 
     help: str
     words: tuple[str, ...]
@@ -45,28 +45,28 @@ class CommandWords(NamedTuple):
 
 
 class Vocabulary(NamedTuple):
-    """All commands, those of two words (``render alerts``) among them, and the settings' flags."""
+    """All commands, including those of two words (``render alerts``), and the flags of settings."""
 
     commands: dict[str, CommandWords]
     settings: tuple[Flag, ...]
 
     def flags_of(self, command: CommandWords) -> tuple[Flag, ...]:
-        """Give every flag that a command takes."""
+        """Return every flag that a command accepts."""
         return (*command.flags, *(self.settings if command.takes_settings else ()))
 
     @property
     def first(self) -> list[str]:
-        """The commands of one word."""
+        """Return the commands of one word."""
         return [name for name in self.commands if " " not in name]
 
     @property
     def nested(self) -> list[str]:
-        """The commands of two words."""
+        """Return the commands of two words."""
         return [name for name in self.commands if " " in name]
 
 
 def read_vocabulary() -> Vocabulary:
-    """Read all words."""
+    """Return all words."""
     settings = tuple(flag for row in describe() for flag in _setting_flags(row))
     known, commands = {flag.name for flag in settings}, {}
     for name, command in COMMANDS.items():

@@ -1,6 +1,6 @@
-"""The script for zsh: to be sourced behind compinit, or found on fpath.
+"""Render the script for zsh. It can be sourced after compinit, or found on fpath.
 
-Takes the vocabulary, gives text.
+Input: the vocabulary. Output: text.
 """
 
 from celery_redis_exporter.cli.completion.cases import Dialect, fill_script
@@ -46,7 +46,7 @@ fi
 
 
 def render_zsh(vocabulary: Vocabulary) -> str:
-    """Give the script."""
+    """Return the script."""
     return fill_script(_SCRIPT, vocabulary, _ZSH)
 
 

@@ -1,7 +1,8 @@
-"""``top``: the state of everything in a terminal, live.
+"""``top``: show the status report in a terminal, live.
 
-Takes a running exporter's URL, or the settings, from which it then listens and reads by itself; prints a screen that is
-kept fresh, one screen, or JSON. Gives 1 if there is nothing to show. Shows what the status page shows.
+Input: the URL of a running exporter, or settings, with which it receives events and reads servers itself. Output: a
+screen that is refreshed, one screen, or JSON. Returns 1 if there is nothing to show. The content is that of the status
+page.
 """
 
 import argparse
@@ -48,7 +49,10 @@ All settings of the exporter are flags here too, such as --broker-url; see {PROG
 
 
 def run(argv: list[str]) -> int:
-    """Show; give 0, or 1 if it could not be read. Raises ConfigError, and SourceError if there is nothing to show."""
+    """Show the report and return 0, or 1 if it could not be read.
+
+    Raises ConfigError, and SourceError if there is nothing to show.
+    """
     if any(argument in {"-h", "--help"} for argument in argv):
         sys.stdout.write(HELP)
         return 0
@@ -57,7 +61,7 @@ def run(argv: list[str]) -> int:
     sorts = _read_sorts(flags.sort)
     once = flags.once or flags.json or not sys.stdout.isatty()
     source = _open_source(flags, rest, parser.flags, once=once)
-    # Ctrl-C is the way out of a live screen: nothing went wrong.
+    # Ctrl-C is a normal way to leave a live screen.
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)
     try:
@@ -65,7 +69,7 @@ def run(argv: list[str]) -> int:
             report = source.read()
             sys.stdout.write(encode(report).decode() + "\n")
             return _code_of(report)
-        # rich takes a tenth of a second, which JSON does not need.
+        # Importing rich takes a tenth of a second, and JSON does not need it.
         from celery_redis_exporter.cli.top.live import show_live, show_once  # noqa: PLC0415 -- as above
 
         look = Look(wanted=flags.filter, sorts=sorts)
@@ -84,7 +88,7 @@ def run(argv: list[str]) -> int:
 
 
 def _code_of(report: Report) -> int:
-    """Return 1 if no server answers and no event is received: then a report without trouble says nothing."""
+    """Return 1 if no server answers and no event is received: then a report without problems means nothing."""
     receives = any(check.check == "Event stream" and check.state == "ok" for check in report.checks)
     return 0 if receives or any(server.up for server in report.redis) else 1
 
@@ -99,7 +103,7 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def build_parser() -> Parser:
-    """Give the parser of the flags that are top's own."""
+    """Return the parser of top's own flags."""
     parser = Parser("top")
     parser.add_argument("--interval", type=_seconds, default=2.0)
     parser.add_argument("--once", action="store_true")

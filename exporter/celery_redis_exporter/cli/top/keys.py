@@ -1,4 +1,4 @@
-"""Bytes of a terminal in, keys by name out."""
+"""Convert the bytes of a terminal to keys by name."""
 
 import codecs
 
@@ -11,14 +11,14 @@ NAMES = {
 
 
 class Keys:
-    """Puts keys together from what is read; a key may come in several pieces."""
+    """Assembles keys from the bytes that are read. The bytes of one key may arrive separately."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
 
     def feed(self, data: bytes) -> list[str]:
-        """Give the keys in ``data`` and what was left before; what begins a sequence is left for ``flush``."""
+        """Return the complete keys of ``data`` and of earlier bytes. An incomplete sequence is kept until ``flush``."""
         text, self._rest = self._rest + self._decoder.decode(data), ""
         keys = []
         while text:
@@ -32,13 +32,13 @@ class Keys:
         return keys
 
     def flush(self) -> list[str]:
-        """Give what was left as it is, when nothing more came: an escape alone is the key of that name."""
+        """Return the kept bytes as keys, if no more have arrived: a single escape is the key of that name."""
         text, self._rest = self._rest, ""
         return [NAMES[text]] if text in NAMES else []
 
 
 def _length(text: str) -> int | None:
-    """How long the first key is; None where more may come."""
+    """Return the length of the first key, or None if it may be incomplete."""
     if text[0] != "\x1b":
         return 1
     if len(text) == 1:

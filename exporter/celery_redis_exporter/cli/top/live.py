@@ -1,4 +1,4 @@
-"""The terminal: what is read is drawn, keys are obeyed, and everything is left as it was found."""
+"""Control the terminal: draw reports, react to keys, and restore the terminal's state at the end."""
 
 import os
 import select
@@ -20,12 +20,12 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.records.report import Report
 
 ESCAPE_SECONDS = 0.05
-"""Time for the rest of a key that begins with an escape."""
+"""Seconds to wait for the rest of a key that begins with an escape."""
 WIDTH_IN_A_PIPE = 120
 
 
 class Reader:
-    """Reads reports in a thread, so that keys never wait; ``descriptor`` has a byte after each."""
+    """Reads reports in a thread, so that keys never wait. A byte is written to ``descriptor`` after each report."""
 
     def __init__(self, source: Source, interval: float) -> None:
         self.report: Report | None = None
@@ -38,11 +38,11 @@ class Reader:
         self._thread = threading.Thread(target=self._run, name="top", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End, at the latest with the read under way."""
+        """Stop the thread. A read that is in progress is completed, but waited for at most one second."""
         self._stop.set()
         self._thread.join(1)
 
@@ -58,7 +58,7 @@ class Reader:
 
 
 def show_once(source: Source, look: Look, *, colour: bool) -> Report:
-    """Print one screen, whole, and return what it shows; raise SourceError."""
+    """Print one whole screen and return its report. Raises SourceError."""
     console = _console(colour=colour)
     report = source.read()
     for line in draw(report, look, _frame(console, source, height=None)):
@@ -67,7 +67,7 @@ def show_once(source: Source, look: Look, *, colour: bool) -> Report:
 
 
 def show_live(source: Source, look: Look, interval: float, *, colour: bool) -> None:
-    """Keep a screen fresh until the user leaves."""
+    """Refresh a screen every ``interval`` seconds until the user leaves."""
     console = _console(colour=colour)
     reader = Reader(source, interval)
     with _keyboard() as keyboard, Live(console=console, screen=True, auto_refresh=False) as live:
@@ -85,7 +85,7 @@ def show_live(source: Source, look: Look, interval: float, *, colour: bool) -> N
 
 
 def _wait(reader: Reader, keyboard: int | None, keys: Keys) -> list[str]:
-    """Wait for a report, a key, or half a second, after which the window may have another size."""
+    """Wait for a report, a key, or half a second, and return the keys. The window may have another size then."""
     watched = [reader.descriptor, *([] if keyboard is None else [keyboard])]
     ready, _, _ = select.select(watched, [], [], 0.5)
     if reader.descriptor in ready:
@@ -99,7 +99,7 @@ def _wait(reader: Reader, keyboard: int | None, keys: Keys) -> list[str]:
 
 @contextmanager
 def _keyboard() -> Iterator[int | None]:
-    """Give the keyboard, key by key and without an echo; None where there is none."""
+    """Yield the descriptor of the keyboard, in a mode without line buffer and echo, or None without a terminal."""
     if not sys.stdin.isatty():
         yield None
         return
@@ -113,7 +113,7 @@ def _keyboard() -> Iterator[int | None]:
 
 
 def _console(*, colour: bool) -> Console:
-    # Numbers and quotes in names are nothing to be coloured.
+    # Numbers and quotes in names must not be coloured.
     return Console(no_color=None if colour else True, highlight=False, markup=False, emoji=False)
 
 

@@ -1,6 +1,6 @@
 """What the user wants to see, and how keys change it.
 
-Takes keys by name, gives another look; never reads the keyboard.
+Input: keys by name. Output: another look. The keyboard is never read.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,17 @@ from celery_redis_exporter.status.tables import QUEUES, RUNNING, SERVERS, TASKS,
 CHOICES = (TASKS, QUEUES, WORKERS, RUNNING, SERVERS)
 """The tables in the order of their keys."""
 USUAL = 3
-"""Tables that are shown whichever is chosen."""
+"""Number of tables that are always shown."""
 PAGE = 10
 LONGEST = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """``chosen`` is the number of the table that has the keys and the room, ``first`` its first row shown."""
+    """``chosen`` is the number of the table that keys act on and that gets the most lines.
+
+    ``first`` is its first row on the screen.
+    """
 
     chosen: int = 0
     sorts: Mapping[str, str] = field(default_factory=dict)
@@ -32,15 +35,15 @@ class Look:
 
     @property
     def table(self) -> Table:
-        """The table that has the keys."""
+        """Return the table that keys act on."""
         return CHOICES[self.chosen]
 
     def order(self, table: Table) -> Order:
-        """What a table is sorted by."""
+        """Return the order of a table."""
         return read_order(table, self.sorts.get(table.name, ""))
 
     def press(self, key: str) -> Self:
-        """Give the look after a key: a character, or one of the names of ``keys``."""
+        """Return the look after a key: a character, or one of the names of ``keys``."""
         if self.typing:
             return self._type(key)
         if self.helping:
@@ -52,7 +55,7 @@ class Look:
         return self._move(key) if changes is None else replace(self, **changes)
 
     def _changes(self) -> dict[str, dict[str, Any]]:
-        """What simple keys change."""
+        """Return the changes of simple keys."""
         leave, pause, explain = {"leaving": True}, {"paused": not self.paused}, {"helping": True}
         return {
             "q": leave, "ctrl-c": leave, "p": pause, " ": pause, "?": explain, "h": explain,

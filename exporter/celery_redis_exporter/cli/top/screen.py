@@ -1,7 +1,7 @@
-"""A report as lines of a given width and number.
+"""Draw a report as lines of a given width and number.
 
-Takes a report and a look, gives styled text; never writes. Names come from strangers: what could move a cursor or turn
-the direction of writing is shown as a question mark.
+Input: a report and a look. Output: styled text. Names are not trusted: characters that could move the cursor or change
+the writing direction are shown as a question mark.
 """
 
 import unicodedata
@@ -25,13 +25,13 @@ SERVERS_SHOWN = 3
 BAR = 16
 GAP = 2
 NAME = 32
-"""Columns that a name has, if it needs them, before others are left out for it."""
+"""Columns that a long name gets before other columns of the table are left out for it."""
 SHORTEST_NAME = 12
-"""Columns of a name where none can be left out."""
+"""Least columns of a name, if no other column can be left out."""
 TALL = 40
-"""Lines of a terminal in which running tasks are always shown."""
+"""Lines of a terminal from which on running tasks are always shown."""
 LEAST = 3
-"""Rows of a table that has not the keys, where there is room."""
+"""Rows of a table that is not chosen, if there is space."""
 HELP = (
     "q             quit",
     "p, space      pause",
@@ -46,9 +46,9 @@ HELP = (
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The screen: its size (no height: all there is), whether it knows ASCII only, where reports come from.
+    """The screen: its size (no height: unlimited), whether it is ASCII only, and the source of reports.
 
-    ``trouble`` is why none came the last time.
+    ``trouble`` is why the last read failed.
     """
 
     width: int
@@ -59,7 +59,7 @@ class Frame:
 
 
 def draw(report: Report | None, look: Look, frame: Frame) -> list[Text]:
-    """Give the lines: as many as the frame is high, or as many as there are if it has no height."""
+    """Return the lines: as many as the frame's height, or all if it has no height."""
     if look.helping:
         lines = [_title(report, look, frame), Text(), *(Text(f"  {line}") for line in HELP)]
     elif report is None:
@@ -76,7 +76,7 @@ def draw(report: Report | None, look: Look, frame: Frame) -> list[Text]:
 
 
 def plain(text: str) -> str:
-    """What can be shown: one character for one, without those that command the terminal."""
+    """Return the text with control characters replaced, one character for each."""
     return "".join(
         "?" if unicodedata.category(character)[0] in "CZ" and character != " " else character for character in text
     )
@@ -160,7 +160,7 @@ def _key_groups(server: ServerStatus, width: int, frame: Frame) -> list[Text]:
 
 
 def draw_bar(share: float | None, width: int, frame: Frame) -> str:
-    """Draw a share of one as a bar; empty where it is not known."""
+    """Return a bar for a ratio. It is empty if the ratio is not known."""
     full, empty = ("#", ".") if frame.ascii else ("█", "░")
     filled = round(min(max(share or 0.0, 0.0), 1.0) * width)
     return full * (filled or bool(share)) + empty * (width - (filled or bool(share)))
@@ -183,15 +183,18 @@ def _tables(report: Report, look: Look, frame: Frame, room: int | None) -> list[
 
 
 def _is_shown(table: Table, frame: Frame) -> bool:
-    """Whether there is room for a table that is not chosen and not one of the usual ones."""
+    """Return whether there is space for a table that is neither chosen nor always shown."""
     return table is RUNNING and (frame.height is None or frame.height >= TALL)
 
 
 def _share_room(wanted: dict[str, int], chosen: str, room: int | None) -> dict[str, int | None]:
-    """How many rows each table gets: the chosen one what the others, which get a few, leave; -1 for no place at all."""
+    """Return the number of rows of each table: few for the others, the rest for the chosen one, -1 for not shown.
+
+    ``room`` is the number of lines, None for unlimited.
+    """
     if room is None:
         return dict.fromkeys(wanted)
-    head = 3  # an empty line, the title, the names of the columns
+    head = 3  # an empty line, the title, the column headings
     others = [name for name in wanted if name != chosen]
     kept = min(wanted[chosen], max(LEAST, (room - head * len(wanted)) // 2))
     given: dict[str, int | None] = {}
@@ -206,7 +209,7 @@ def _share_room(wanted: dict[str, int], chosen: str, room: int | None) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a table stands: how many rows it has, and the first one shown."""
+    """The position of a table: its number of rows, and the first one on the screen."""
 
     look: Look
     frame: Frame
@@ -229,7 +232,7 @@ def _table(table: Table, rows: Sequence[object], report: Report, place: _Place) 
 
 
 def lay_out(table: Table, rows: Sequence[object], now: float, order: Order, width: int) -> list[Text]:
-    """Lay rows out in columns; those of the least weight that fit, the first one shortened if need be."""
+    """Return rows in columns. Columns are left out until the rest fits, and the first one is shortened if necessary."""
     columns = list(table.columns)
     cells = {column.key: [column.cell(row, now) for row in rows] for column in columns}
     widths = {column.key: _width(column, cells[column.key], order) for column in columns}
@@ -268,7 +271,7 @@ def _width(column: Column, cells: Sequence[Cell], order: Order) -> int:
 
 
 def shorten(name: str, width: int) -> str:
-    """Cut a name to a width in its middle: most differ in their last words, some in their first."""
+    """Shorten a name in its middle: most names differ in their last words, some in their first."""
     if cell_len(name) <= width:
         return name
     left = width - 1

@@ -1,6 +1,6 @@
-"""Where the report comes from: a running exporter's ``/api/v1/status``, or an exporter of our own without its web side.
+"""Read reports from a running exporter's ``/api/v1/status``, or from an exporter in this process without a web server.
 
-Gives reports, or a SourceError that says why there is none.
+Output: reports, or a SourceError with the reason why there is none.
 """
 
 import http.client
@@ -24,25 +24,25 @@ from celery_redis_exporter.settings.read.text_file import read_text
 PATH = "/api/v1/status"
 TIMEOUT = 10.0
 LONGEST = 64 * 2**20
-"""Bytes of an answer that are read."""
+"""Most bytes of a response."""
 
 
 class Source(Protocol):
-    """Gives reports."""
+    """A source of reports."""
 
     name: str
-    """Where they come from, to be shown."""
+    """Where the reports come from, for the screen."""
 
     def read(self) -> Report:
-        """Give the report of this moment; raise SourceError."""
+        """Return the current report. Raises SourceError."""
 
     def close(self) -> None:
-        """End what it started."""
+        """Stop what the source started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What an exporter's port may ask for: a user, the file of the password, and who signed its certificate."""
+    """What an exporter's port may require: a user, the file of the password, and the authority of its certificate."""
 
     user: str | None = None
     password_file: str | None = None
@@ -50,7 +50,7 @@ class Access:
 
 
 class RemoteSource:
-    """A running exporter, by its URL; raises ConfigError for one that can't be asked."""
+    """A running exporter, by its URL. Raises ConfigError for an invalid URL or file."""
 
     def __init__(self, url: str, access: Access) -> None:
         parts = _split(url)
@@ -64,7 +64,7 @@ class RemoteSource:
         self.name = f"{parts.scheme}://{parts.netloc}"
 
     def read(self) -> Report:
-        """Ask for the report; raise SourceError."""
+        """Request the report. Raises SourceError."""
         status, body = self._ask()
         if status == http.client.UNAUTHORIZED:
             raise SourceError("auth", f"{self.name} wants a user and a password: --user, --password-file")
@@ -76,7 +76,7 @@ class RemoteSource:
             raise SourceError("failed", f"{self.name} is no exporter of this version: {error}") from error
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Do nothing, because nothing was started."""
 
     def _ask(self) -> tuple[int, bytes]:
         connection = (
@@ -102,10 +102,10 @@ class RemoteSource:
 
 
 class LocalSource:
-    """An exporter within this process.
+    """An exporter in this process.
 
-    The first report comes after ``listen`` seconds. Its log goes nowhere: the screen is not to be written on, and what
-    fails is in the report. What the settings let an exporter do besides watching is left to the exporter.
+    The first report comes after ``listen`` seconds. The log is discarded, because it would disturb the screen; failures
+    are in the report. Settings that make an exporter change servers or workers are switched off.
     """
 
     def __init__(self, settings: Settings, listen: float) -> None:
@@ -118,7 +118,7 @@ class LocalSource:
         self._exporter.start()
 
     def read(self) -> Report:
-        """Give the report."""
+        """Return the report."""
         if self._listen:
             self._exporter.stop.wait(self._listen)
             self._listen = 0.0
@@ -131,7 +131,7 @@ class LocalSource:
 
 
 def _watching(settings: Settings) -> Settings:
-    """The same settings without what changes servers and workers; workers are asked all the same."""
+    """Return the settings without those that change servers and workers. Workers are still queried."""
     guard = settings.redis.memory_guard.model_copy(update={"enabled": False})
     redis = settings.redis.model_copy(update={"memory_guard": guard})
     celery = settings.celery.model_copy(update={"enable_events": False})
