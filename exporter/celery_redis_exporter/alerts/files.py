@@ -1,7 +1,7 @@
-"""Rules in, files out: Prometheus's rules, the operator's PrometheusRule, Grafana's own.
+"""Render rules to files: Prometheus's rules, the operator's PrometheusRule, Grafana's alert rules.
 
-``python -m celery_redis_exporter.alerts.files --write`` writes the files in ``alerts/`` with every default. Raises
-ConfigError for an alert or a parameter that does not exist, with the nearest that does.
+``python -m celery_redis_exporter.alerts.files --write`` writes the files in ``alerts/`` with the default options.
+Raises ConfigError for an alert or a parameter that does not exist, with the nearest one that does.
 """
 
 import sys
@@ -26,7 +26,7 @@ MANY = 10
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is different about one alert; None leaves it."""
+    """Changes of one alert. A field that is None changes nothing."""
 
     wait: str | None = None
     keep: str | None = None
@@ -36,11 +36,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class RenderOptions:
-    """How rules are written.
+    """How rules are rendered.
 
-    ``selector`` is put into every selector of the exporter's metrics, as in ``job="celery"``; ``labels`` come on every
-    alert; ``changes`` and ``disabled`` are by alert name; ``group_by`` are the labels that
-    tell applications apart.
+    ``selector`` is added to every selector of the exporter's metrics, as in ``job="celery"``. ``labels`` are added to
+    every alert. ``changes`` and ``disabled`` are by alert name. ``group_by`` contains the labels that distinguish
+    applications.
     """
 
     selector: str = ""
@@ -53,7 +53,7 @@ class RenderOptions:
 
 
 def adjust(groups: Iterable[RuleGroup], options: RenderOptions) -> list[RuleGroup]:
-    """Give the groups as the options want them; raise ConfigError for names that do not exist."""
+    """Return the groups with the changes of the options. Raises ConfigError for names that do not exist."""
     alerts = {alert.name: alert for group in groups for alert in group.alerts}
     for name in (*options.changes, *options.disabled):
         if name not in alerts:
@@ -67,7 +67,7 @@ def adjust(groups: Iterable[RuleGroup], options: RenderOptions) -> list[RuleGrou
 
 
 def build_groups(groups: Iterable[RuleGroup], options: RenderOptions) -> list[dict[str, Any]]:
-    """Give the groups as Prometheus's rules file has them."""
+    """Return the groups in the structure of Prometheus's rules file."""
     return [
         {
             "name": group.name,
@@ -144,14 +144,14 @@ def _nearest(name: str, known: Collection[str]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Long texts over several lines, lists indented as people write them."""
+    """Writes long texts over several lines, and indents lists as people do."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 -- PyYAML's signature
         super().increase_indent(flow, False)  # noqa: FBT003 -- as above
 
 
 def dump(document: object) -> str:
-    """Render YAML in the order given, long texts over several lines."""
+    """Return YAML in the given order, with long texts over several lines."""
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=116, allow_unicode=True)
 
 
@@ -160,7 +160,7 @@ HEAD = f"# Written by `{COMMAND}`; change alerts/ in the package, or `render ale
 
 
 def files() -> dict[str, str]:
-    """Return every file of ``alerts/`` that is written here, by name."""
+    """Return every file of ``alerts/`` that this module writes, by name."""
     rules = {f"{group.name}.yml": HEAD + render_rules([group], RenderOptions()) for group in GROUPS}
     return rules | {"mixin.libsonnet": render_mixin(GROUPS, COMMAND)}
 

@@ -1,8 +1,8 @@
-"""Rules in, Grafana's own alert rules out, in its file provisioning format.
+"""Render rules as Grafana's alert rules, in the format of its file provisioning.
 
-Grafana compares a number with a threshold, where Prometheus asks whether there is a series at all: an expression in
-between turns every series that is there, also one with the value 0, into 1. What Prometheus records is written out in
-the expressions, because Grafana records only where that is switched on and has a place to write to.
+Prometheus fires an alert for every series of a result. Grafana compares a number with a threshold, so an expression in
+between converts every series, including those with the value 0, to 1. The expressions of recording rules are inserted
+into those of alerts, because Grafana records only where that is switched on and has a database to write to.
 """
 
 import re
@@ -14,7 +14,7 @@ from celery_redis_exporter.alerts.files import RenderOptions, build_groups, dump
 from celery_redis_exporter.alerts.rule import RuleGroup
 
 EXPRESSIONS = "__expr__"
-"""Grafana's name for its own expressions, in the place of a data source."""
+"""Grafana's name for its own expressions, used instead of a data source."""
 RANGE_SECONDS = 600
 INTERVAL = "1m"
 UID_LENGTH = 40
@@ -23,7 +23,7 @@ RECORDED = re.compile(r"(?<![\w:])(?:celery|redis):[\w:]+")
 
 
 def render_grafana(groups: Sequence[RuleGroup], options: RenderOptions, datasource: str, folder: str) -> str:
-    """Render a provisioning file; ``datasource`` is the uid of the Prometheus that has the metrics."""
+    """Return a provisioning file. ``datasource`` is the uid of the Prometheus that has the metrics."""
     built = build_groups(groups, options)
     recorded = {rule["record"]: rule["expr"] for group in built for rule in group["rules"] if "record" in rule}
     return dump({
@@ -47,7 +47,7 @@ def render_grafana(groups: Sequence[RuleGroup], options: RenderOptions, datasour
 
 
 def inline(expr: str, recorded: Mapping[str, str]) -> str:
-    """Write out the recorded rules in an expression, and those in their expressions."""
+    """Replace recorded rules in an expression by their expressions, recursively."""
     return RECORDED.sub(
         lambda found: f"({inline(recorded[found[0]], recorded)})" if found[0] in recorded else found[0], expr
     )
@@ -86,13 +86,13 @@ def _rule(rule: dict[str, Any], datasource: str) -> dict[str, Any]:
 
 
 def _title(rule: Mapping[str, Any]) -> str:
-    """Return the alert's name, with task and window where several rules have that name."""
+    """Return the alert's name, with task and window if several rules have that name."""
     labels = rule["labels"]
     return " ".join([rule["alert"], *(labels[name] for name in ("task", "window") if name in labels)])
 
 
 def _uid(name: str, title: str) -> str:
-    """Return what stays the same whatever else is rendered: the name, with a hash where the title is longer."""
+    """Return a uid that does not depend on other rules: the name, and a hash if the title is longer."""
     if title == name:
         return name[:UID_LENGTH]
     digest = sha256(title.encode()).hexdigest()[:HASH_LENGTH]
@@ -100,12 +100,12 @@ def _uid(name: str, title: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Escape what Grafana would take for a variable of its environment."""
+    """Escape text that Grafana would read as an environment variable."""
     return text.replace("$", "$$")
 
 
 def _with_values(text: str) -> str:
-    """Read the value of the query: ``$value`` is a text about all expressions, in Grafana before 12 at least."""
+    """Use the value of the query. In Grafana, at least before 12, ``$value`` is a text about all expressions."""
     return re.sub(r"\$value\b", "$values.query.Value", text)
 
 

@@ -1,4 +1,4 @@
-"""The alerts as a table for people: severity, how long each waits, parameters.
+"""List the alerts in a table for people: severity, waiting time, parameters.
 
 Input: groups and options. Output: text of at most 80 columns.
 """
@@ -15,7 +15,7 @@ GAP = 2
 
 
 def render_list(groups: Sequence[RuleGroup], options: RenderOptions) -> str:
-    """Return a line for each alert, more where its parameters need them."""
+    """Return one line for each alert, or more if its parameters need them."""
     rows = [HEADING]
     for alert in (alert for group in adjust(groups, options) for alert in group.alerts):
         parameters = " ".join(f"{name}={show_number(value)}" for name, value in alert.parameters.items())

@@ -1,7 +1,7 @@
-"""Rules in, a mixin out: the form in which Jsonnet users take rules and dashboards, with a ``_config`` to change.
+"""Render rules as a Jsonnet mixin: a library of rules and dashboards with a ``_config`` that users can change.
 
-Input: the groups. Output: ``alerts/mixin.libsonnet``. Jsonnet fills in what ``fill`` and ``select`` fill in elsewhere:
-parameters, grouping, and matchers. The same values have the same result as ``render alerts`` with them.
+Input: the groups. Output: ``alerts/mixin.libsonnet``. Jsonnet does what ``fill`` and ``select`` do elsewhere: it
+inserts parameters, grouping, and matchers. The same values have the same result as with ``render alerts``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from celery_redis_exporter.alerts.rule import (
 from celery_redis_exporter.alerts.selectors import select_guarded
 
 SELECTOR = "__selector__"
-"""Stands for the matchers of ``_config`` while they are put into an expression."""
+"""Placeholder of the matchers of ``_config`` in an expression."""
 HEAD = """\
 // Written by `{command}`: the rules and dashboards as a mixin.
 //
@@ -126,7 +126,7 @@ local defaults = {{
 
 
 def render_mixin(groups: Sequence[RuleGroup], command: str) -> str:
-    """Return the library; ``command`` is what writes it."""
+    """Return the library. ``command`` is the command that writes it."""
     alerts = [alert for group in groups for alert in group.alerts]
     boards = sorted({alert.panel for alert in alerts})
     return HEAD.format(

@@ -1,7 +1,7 @@
-"""What an alert and a recording rule are: data, and the parameters that can be set in them.
+"""Define alerts and recording rules as data, with parameters that can be set.
 
-Takes nothing, gives records. An expression and a description hold ``@{name}`` where the parameter ``name`` stands, and
-``@{by}`` for the labels that tell applications apart.
+Data only. An expression or a description contains ``@{name}`` in place of the parameter ``name``, and ``@{by}`` in
+place of the labels that distinguish applications.
 """
 
 import re
@@ -11,23 +11,23 @@ from string import Template
 from types import MappingProxyType
 
 GROUP_BY = ("cluster", "namespace", "job", "application")
-"""Labels that tell one application from another; those that an installation does not have are harmless."""
+"""Labels that distinguish applications. Labels that an installation does not have are harmless."""
 OF_SERIES = ("application",)
-"""Labels of these that the exporter puts on the series of an application, so that ``up`` and its like lack them."""
+"""Those of them that the exporter adds to the series of an application. Series such as ``up`` do not have them."""
 BY = "@{by}"
 TARGET = "@{target}"
 """The labels of BY that every series of a target has."""
 
 
 class Parametrised(Template):
-    """Text with parameters as ``@{name}``; PromQL and Prometheus's templates use ``$`` and braces themselves."""
+    """Text with parameters as ``@{name}``, because PromQL and Prometheus's templates use ``$`` and braces."""
 
     delimiter = "@"
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording rule; ``expr`` in PromQL."""
+    """A recording rule. ``expr`` is PromQL."""
 
     record: str
     expr: str
@@ -38,9 +38,8 @@ class Alert:
     """An alerting rule.
 
     ``wait`` is Prometheus's ``for`` and ``keep`` its ``keep_firing_for``, empty for none. ``parameters`` are numbers by
-    name, in the unit that the expression compares. ``summary`` is fixed text, ``description`` a template of
-    Prometheus's with value and unit. ``labels`` come besides the severity. ``panel`` is the dashboard that shows more,
-    by its stable name.
+    name, in the unit of the expression. ``summary`` is fixed text, ``description`` a Prometheus template with value and
+    unit. ``labels`` are added to the severity. ``panel`` is the dashboard that shows more, by its stable name.
     """
 
     name: str
@@ -65,17 +64,17 @@ class RuleGroup:
 
 
 def show_number(value: float) -> str:
-    """Write a parameter: whole numbers without a point."""
+    """Return the text of a parameter. Whole numbers have no decimal point."""
     return str(int(value)) if value == int(value) else repr(value)
 
 
 def once(expr: str, by: str) -> str:
-    """Return the sum of what one exporter counts, the largest one where several count the same application."""
+    """Return the sum of what one exporter counts, or the largest sum if several count the same application."""
     return f"max by ({by}) (sum by ({by}, instance) ({expr}))"
 
 
 def fill(text: str, parameters: Mapping[str, float], group_by: Sequence[str] = GROUP_BY) -> str:
-    """Put parameters and grouping into a text of a rule; raise KeyError for a parameter that is missing."""
+    """Insert parameters and grouping into a text of a rule. Raises KeyError for a missing parameter."""
     return Parametrised(text).substitute(
         {name: show_number(value) for name, value in parameters.items()},
         by=", ".join(group_by),
@@ -90,7 +89,7 @@ def grouping_labels(expr: str) -> set[str]:
 
 
 def labels_of(groups: Iterable[RuleGroup]) -> set[str]:
-    """Return the labels that alerts of these groups have or are made of, without those of the grouping."""
+    """Return the labels of these groups' alerts, and those in their expressions, without those of the grouping."""
     found = {"alertname", "severity", "instance"}
     for group in groups:
         for recording in group.recordings:

@@ -1,4 +1,4 @@
-"""Matchers in the selectors of an expression: those of an installation, and guards against series of other exporters.
+"""Add matchers to the selectors of an expression: those of an installation, and guards against other exporters' series.
 
 Input: an expression of a rule. Output: one with more matchers. The metrics are those of the catalogue.
 """
@@ -9,13 +9,16 @@ from celery_redis_exporter.catalog import CATALOG, Kind
 
 SUFFIXES = ("_bucket", "_count", "_sum")
 GUARDED = {"celery_queue_length": "queue", "celery_worker_up": "worker", "celery_worker_tasks_active": "worker"}
-"""Names that celery-exporter uses as well, and the label that only ours have; ``redis_*`` are redis_exporter's too."""
+"""Names that celery-exporter uses too, with a label that only this exporter's series have.
+
+``redis_*`` names are also those of redis_exporter.
+"""
 FOREIGN = ("up", "process_start_time_seconds")
-"""Metrics that are no rows of the catalogue."""
+"""Metrics that are not in the catalogue."""
 
 
 def select(expr: str, selector: str) -> str:
-    """Put matchers into every selector of a metric; rules that were recorded carry them already."""
+    """Add matchers to every selector of a metric. Recorded series already have them."""
     if not selector:
         return expr
 
@@ -27,7 +30,7 @@ def select(expr: str, selector: str) -> str:
 
 
 def guard(expr: str) -> str:
-    """Leave out series of other exporters that have a metric's name: those lack the label that ours always have."""
+    """Exclude other exporters' series of the same name: they lack a label that this exporter's series always have."""
 
     def with_guard(found: re.Match[str]) -> str:
         name, matchers = found.groups()
@@ -41,7 +44,7 @@ def guard(expr: str) -> str:
 
 
 def select_guarded(expr: str, selector: str) -> str:
-    """Put guards and matchers into every selector of a metric."""
+    """Add guards and matchers to every selector of a metric."""
     return select(guard(expr), selector)
 
 
@@ -54,5 +57,5 @@ def _sample_names() -> list[str]:
 
 
 _GUARDED_SELECTORS = re.compile(r"(?<![\w:])((?:redis|celery)_\w+)(?![\w:])(?:\{([^}]*)\})?")
-# A label or a function is never called as a metric is; a recorded rule has a colon.
+# No label or function has the name of a metric, and names of recorded rules contain a colon.
 _SELECTORS = re.compile(rf"(?<![\w:])({'|'.join(_sample_names())})(?![\w:])(\{{)?")

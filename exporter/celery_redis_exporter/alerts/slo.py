@@ -1,7 +1,7 @@
-"""Service levels: burn-rate alerts and an error budget for tasks that have an objective.
+"""Make service level alerts: burn rates and an error budget for tasks that have an objective.
 
-Takes objectives, gives a group of rules. Burn rates are those of Google's SRE workbook: how many times faster than
-allowed the budget of 30 days is spent, over a long window, and over a short one so that the alert ends with the cause.
+Input: objectives. Output: a group of rules. Burn rates are those of Google's SRE workbook: how many times faster than
+allowed the budget of 30 days is used, over a long window, and over a short one so that the alert ends with the cause.
 """
 
 import re
@@ -20,13 +20,13 @@ BURNS = (
 """Burn rate, long window, short window, severity, for."""
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d")
 MAX_TASK = 128
-"""Its name is part of a title in Grafana, which takes 189 characters."""
+"""Most characters of a task's name. It is part of a title in Grafana, which may have 189 characters."""
 BY_TASK = f"{BY}, task"
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What share (0 to 1) of a task's executions is to succeed, or to start within ``within`` seconds."""
+    """The ratio (0 to 1) of a task's executions that should succeed, or should start within ``within`` seconds."""
 
     task: str
     share: float
@@ -43,12 +43,12 @@ class Objective:
 
     @property
     def kind(self) -> str:
-        """What is promised: success or start."""
+        """Return what is promised: success or start."""
         return "success" if self.within is None else "start"
 
 
 def build_group(objectives: tuple[Objective, ...]) -> RuleGroup:
-    """Return the rules of all objectives; raise ConfigError for two that would be recorded under one name."""
+    """Return the rules of all objectives. Raises ConfigError for two that would be recorded under one name."""
     recordings: list[Recording] = []
     alerts: list[Alert] = []
     named: dict[str, Objective] = {}
