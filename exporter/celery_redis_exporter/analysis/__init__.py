@@ -1,4 +1,4 @@
-"""``analyze``: what fills a Redis server's databases, and what should be done about it.
+"""Analyze what fills a Redis server's databases, and what should be done about it (``analyze``).
 
-Takes a way to a server, gives facts, advice that follows from them, and both as text or JSON. Only reads.
+Input: a target of the settings. Output: facts, advice that follows from them, and both as text or JSON. Only reads.
 """

@@ -1,7 +1,7 @@
-"""What should be done about a server: each piece of advice with its reason, and the command or setting that helps.
+"""Advise on a server: each piece of advice has a reason, and a command or setting that helps.
 
-Takes facts, gives advice; pure. A rule is one function, and RULES is their list, in the order in which advice of one
-severity is shown. A rule says nothing where its facts are not known.
+Input: facts. Output: advice. Pure functions. A rule is one function. RULES lists them in the order in which advice of
+one severity is shown. A rule returns no advice if its facts are not known.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,21 +18,24 @@ from celery_redis_exporter.status.format import say_bytes
 SEVERITIES = ("critical", "warning", "note")
 KB, MB = 1024, 1024**2
 MOST_REPLY_BINDINGS = 50
-"""Clients that ask workers at the same time; each leaves a binding that kombu removes when it ends properly."""
+"""Clients that query workers at the same time. kombu removes the binding of each when it ends properly."""
 BIG_MEAN, BIG_KEY = 10 * KB, MB
 BIG_MESSAGE = 100 * KB
 LONG_LASTING = 0.01
-"""Share of result keys without a time to live above which it is no accident."""
+"""Ratio of result keys without a time to live above which it is not a coincidence."""
 LONG_DAYS, MOST_DAYS = 7, 11_000
-"""Days to live from which results are kept long; Celery's default is one. More than 30 years are no value."""
+"""From this time to live, in days, results are kept for long. Celery's default is one day.
+
+Values of more than 30 years are not valid.
+"""
 PUBSUB_HARD_LIMIT = 32 * MB
-"""Redis's own default, which holds some hundred thousand events."""
+"""Redis's own default, which is enough for some hundred thousand events."""
 
 
 class Advice(NamedTuple):
-    """One piece of advice; ``subject`` is what it is about, ``cure`` a command or a setting.
+    """One piece of advice. ``subject`` is what it is about, ``cure`` a command or a setting.
 
-    ``command`` is a line for a shell that does a part of the cure on the server that was analyzed; empty if none does.
+    ``command`` is a shell line that does a part of the cure on the analyzed server. It is empty if there is none.
     """
 
     severity: str
@@ -44,7 +47,7 @@ class Advice(NamedTuple):
 
 
 def advise(facts: ServerFacts) -> list[Advice]:
-    """Give all advice, the most severe first."""
+    """Return all advice, the most severe first."""
     found = [advice for rule in RULES for advice in rule(facts)]
     return sorted(found, key=lambda advice: SEVERITIES.index(advice.severity))
 
@@ -93,7 +96,7 @@ def _memory_limit(facts: ServerFacts) -> Iterator[Advice]:
 
 
 def _more_memory(facts: ServerFacts) -> str:
-    """Return the cure of a limit that is reached: half as much again as the limit or what is used, if that is more."""
+    """Return the cure for a reached limit: one and a half times the limit, or the used memory if that is more."""
     size = 1.5 * max(facts.number("maxmemory"), facts.number("used_memory"))
     return f"CONFIG SET maxmemory {ceil(size / MB)}mb, or remove what the table shows at the top"
 
@@ -249,7 +252,7 @@ def _unacknowledged(facts: ServerFacts) -> Iterator[Advice]:
 
 
 def _password(facts: ServerFacts) -> str:
-    """Say where redis-cli reads the password from, if it needs one: it is never printed."""
+    """Return where redis-cli reads the password from, if it needs one. The password is never printed."""
     needed = facts.cli is not None and facts.cli.has_password
     return ", with the password in the environment variable REDISCLI_AUTH" if needed else ""
 

@@ -1,6 +1,6 @@
-"""What was found out about a server, for advice and reports.
+"""Define the facts about a server, for advice and reports.
 
-Holds data alone; sizes are bytes as MEMORY USAGE tells them, ratios are 0 to 1. None is not known.
+Data only. Sizes are bytes as MEMORY USAGE reports them, ratios are 0 to 1. None means unknown.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,17 @@ from celery_redis_exporter.analysis.redis_cli import RedisCli
 
 
 class BigKey(NamedTuple):
-    """One of the largest keys of a group, its name fit to be shown."""
+    """One of the largest keys of a group. Its name contains printable characters only."""
 
     name: str
     bytes: int
 
 
 class GroupFacts(NamedTuple):
-    """Keys that belong together. ``without_ttl`` is the share of those that stay until they are deleted.
+    """Keys that belong together. ``without_ttl`` is the ratio of those without a time to live.
 
-    ``keys_error`` and ``bytes_error`` are half the width of the 95 % interval as a ratio; 0 where all was counted.
+    ``keys_error`` and ``bytes_error`` are half the width of the 95 % interval as a ratio, or 0 if all keys were
+    counted.
     """
 
     group: str
@@ -35,15 +36,15 @@ class GroupFacts(NamedTuple):
 
     @property
     def mean(self) -> float | None:
-        """Bytes of a key in the mean."""
+        """Return the mean bytes per key."""
         return self.bytes / self.keys if self.bytes is not None and self.keys else None
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """One database: ``total`` keys, of which ``looked_at`` were, and their groups, the heaviest first.
+    """One database with ``total`` keys, of which ``looked_at`` were read, and their groups, the largest first.
 
-    ``reply_bindings`` are the members of the set ``reply_bindings_key``, the binding of inspect's replies.
+    ``reply_bindings`` is the number of members of the set ``reply_bindings_key``, the binding of inspect's replies.
     """
 
     db: int
@@ -55,11 +56,11 @@ class DatabaseFacts:
 
     @property
     def bytes(self) -> int:
-        """What all groups take."""
+        """Return the bytes of all groups."""
         return sum(group.bytes or 0 for group in self.groups)
 
     def group(self, name: str) -> GroupFacts | None:
-        """Give a group, if it is there."""
+        """Return a group, or None if it does not exist."""
         return next((group for group in self.groups if group.group == name), None)
 
 
@@ -67,10 +68,10 @@ class DatabaseFacts:
 class ServerFacts:
     """One server: fields of INFO, parameters of CONFIG GET, databases.
 
-    ``config`` is None where the server does not tell. ``queues`` are the names of Celery's queues there, with the
-    messages that wait in each. ``cli`` reaches the server with redis-cli; None where commands are written otherwise.
-    ``node`` is the address of a node of a cluster, empty for any other server. ``missing`` are databases that were to
-    be looked at, and that the server has not. ``keeps_results`` where Celery's results are there.
+    ``config`` is None if the server does not report it. ``queues`` are the names of Celery's queues on it, with the
+    number of waiting messages. ``cli`` reaches the server with redis-cli; it is None if commands are written in another
+    way. ``node`` is the address of a cluster's node, empty for any other server. ``missing`` are requested databases
+    that the server does not have. ``keeps_results`` is true if Celery's results are stored there.
     """
 
     url: str
@@ -85,26 +86,26 @@ class ServerFacts:
 
     @property
     def is_broker(self) -> bool:
-        """Whether Celery's queues or their bindings are there."""
+        """Return whether Celery's queues or their bindings are on this server."""
         return bool(self.queues)
 
     @property
     def is_cache(self) -> bool:
-        """Whether it is meant to be full: it may evict, and Celery keeps nothing there."""
+        """Return whether the server may be full: it may evict keys, and Celery stores nothing there."""
         return may_evict(self.info.get("maxmemory_policy", "")) and not (self.is_broker or self.keeps_results)
 
     @property
     def refuses_writes(self) -> bool:
-        """Whether writes fail with OOM now, as Redis decides it (``getMaxmemoryState`` in evict.c).
+        """Return whether writes fail with OOM now, as Redis decides it (``getMaxmemoryState`` in evict.c).
 
-        Buffers of replicas and of the append-only file do not count. A replica takes what its master sends.
+        Buffers of replicas and of the append-only file do not count. A replica accepts all data of its master.
         """
         limit, used = self.number("maxmemory"), self.number("used_memory") - self.number("mem_not_counted_for_evict")
         keeps = self.info.get("maxmemory_policy", "noeviction") == "noeviction" and self.info.get("role") != "slave"
         return keeps and 0 < limit < used
 
     def number(self, name: str) -> float:
-        """Give a field of INFO as a number; 0 where it is none."""
+        """Return a field of INFO as a number, or 0 if it is not a number."""
         try:
             return float(self.info.get(name, "0"))
         except ValueError:

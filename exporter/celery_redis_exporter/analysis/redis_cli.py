@@ -1,6 +1,6 @@
-"""Lines for a shell that reach one server with redis-cli, and only that one.
+"""Write shell lines that reach exactly one server with redis-cli.
 
-Takes a target of the settings, gives text. A password is never in it: redis-cli reads REDISCLI_AUTH.
+Input: a target of the settings. Output: text. It never contains a password: redis-cli reads REDISCLI_AUTH.
 """
 
 import shlex
@@ -13,7 +13,7 @@ from celery_redis_exporter.settings import RedisTarget
 from celery_redis_exporter.settings.urls.urls import DEFAULT_PORT, credentials_of
 
 ANYBODY = "default"
-"""Redis's own user, which a password without a name belongs to."""
+"""Redis's default user, to which a password without a user name belongs."""
 _TLS_FILES = {
     "ssl_ca_certs": "--cacert",
     "ssl_ca_path": "--cacertdir",
@@ -25,7 +25,7 @@ _TLS_FILES = {
 
 @dataclass(frozen=True, slots=True)
 class RedisCli:
-    """How redis-cli reaches a server: ``words`` are its name, the server's address, TLS and the user."""
+    """How redis-cli reaches a server. ``words`` are the program, the server's address, TLS and the user."""
 
     words: tuple[str, ...]
     has_password: bool
@@ -35,22 +35,22 @@ class RedisCli:
         return shlex.join([*self.words, "-n", str(db), *command])
 
     def for_each_key(self, db: int, pattern: str, *command: str) -> str:
-        """Return the line that sends a command for each key whose name fits a pattern, by few processes.
+        """Return the line that sends a command for each key whose name matches a pattern, with few processes.
 
-        ``{}`` in the command stands for one name: the commands are read by one redis-cli, and their replies counted.
-        Without it, names are appended, many at once.
+        ``{}`` in the command is replaced by one name. One redis-cli reads these commands, and their replies are
+        counted. Without ``{}``, many names are appended to each command.
         """
         found = self.line(db, "--scan", "--pattern", pattern)
         if "{}" in command:
-            # redis-cli reads names in quotes, in which backslashes and quotes are escaped. Names may be any bytes.
+            # redis-cli reads quoted names, with escaped backslashes and quotes. Names may contain any bytes.
             sent = " ".join('"&"' if word == "{}" else word for word in command)
             return f"{found} | LC_ALL=C sed 's/[\\\\\"]/\\\\&/g; s/.*/{sent}/' | {self.line(db)} | sort | uniq -c"
-        # Names end with a zero byte for xargs, which would take blanks and quotes in them apart.
+        # Names end with a zero byte for xargs, which would otherwise split them at blanks and quotes.
         return f"{found} | tr '\\n' '\\0' | xargs -0 -r {self.line(db)} {shlex.join(command)}"
 
 
 def redis_cli_of(target: RedisTarget, secrets: Collection[str], address: tuple[str, int] | None) -> RedisCli:
-    """Return how redis-cli reaches a target; ``address`` takes the place of the URL's, as that of a master does."""
+    """Return how redis-cli reaches a target. ``address`` replaces that of the URL, for example by that of a master."""
     parts = urlsplit(target.url)
     if parts.scheme == "unix":
         where = ["-s", unquote(parts.path)]
@@ -64,12 +64,12 @@ def redis_cli_of(target: RedisTarget, secrets: Collection[str], address: tuple[s
 
 
 def identity_of(target: RedisTarget) -> tuple[str, str]:
-    """Return user and password of a target; empty where a file that holds them is gone."""
+    """Return user and password of a target, or empty strings if their file no longer exists."""
     if target.credentials is None:
         return credentials_of(target.url)
     try:
         return target.credentials()
-    except ConfigError:  # its file is gone since the settings were read
+    except ConfigError:  # its file was removed after the settings were read
         return "", ""
 
 

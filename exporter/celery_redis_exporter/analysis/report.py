@@ -1,6 +1,6 @@
-"""An analysis as people read it, and as programs do.
+"""Render an analysis as text for people, or as data for JSON.
 
-Takes facts and advice, gives text of any width from 60 columns, or what JSON takes. Names are printable already.
+Input: facts and advice. Output: text of any width from 60 columns, or an object for JSON. Names are already printable.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,16 +14,16 @@ from celery_redis_exporter.status.format import say_bytes, say_error
 
 COLUMNS = ("group", "type", "keys", "bytes", "share", "mean", "no ttl")
 LEFT = 2
-"""Columns of text; the others are numbers, which stand at the right."""
+"""Columns of text. The others are numbers, which are aligned to the right."""
 GAP = "  "
 NARROWEST_GROUP = 12
 BAR = 20
 LEAST_SHARE = 0.001
-"""Of all bytes, that a key must have to be among the largest."""
+"""Least ratio of all bytes of a key among the largest."""
 
 
 def render_report(facts: ServerFacts, advice: Sequence[Advice], width: int, shown: int) -> str:
-    """Give everything as text of ``width`` columns, with ``shown`` of the largest keys."""
+    """Return everything as text of ``width`` columns, with ``shown`` of the largest keys."""
     lines = [*_head(facts)]
     for database in facts.databases:
         lines += ["", *_database(database, width)]
@@ -34,7 +34,7 @@ def render_report(facts: ServerFacts, advice: Sequence[Advice], width: int, show
 
 
 def describe_report(facts: ServerFacts, advice: Sequence[Advice]) -> dict[str, Any]:
-    """Give everything for JSON."""
+    """Return everything for JSON."""
     product, version = read_product(facts.info)
     return {
         "url": facts.url,
@@ -114,7 +114,7 @@ def _row(database: DatabaseFacts, group: GroupFacts) -> tuple[str, ...]:
 
 
 def _about(text: str, error: float) -> str:
-    """A number, with its error where it is an estimate."""
+    """Return a number, with its error if it is an estimate."""
     return f"{text}{say_error(error)}"
 
 
@@ -144,7 +144,7 @@ def _advice(advice: Sequence[Advice], width: int) -> Iterator[str]:
     for item in advice:
         yield from _wrapped(f"{item.severity.upper():<8}  {item.subject}: {item.finding}", width, "")
         yield from _wrapped(f"why: {item.reason}", width, " " * 10)
-        yield f"{' ' * 10}do:  {item.cure}"  # whole, so that a command can be copied
+        yield f"{' ' * 10}do:  {item.cure}"  # not wrapped, so that a command can be copied
         if item.command:
             yield f"{' ' * 10}run: {item.command}"
 

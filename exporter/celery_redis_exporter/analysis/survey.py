@@ -1,8 +1,8 @@
-"""A whole look at one server: every key of its databases, or as many as it may be, and what the server says of itself.
+"""Read one server completely: the keys of its databases, all or a limited number, and what it reports about itself.
 
 Connects sources.queues and sources.key_space -> decode -> state.key_groups -> facts. Sends INFO and CONFIG GET, CLUSTER
 NODES in cluster mode, SCAN for queues, LLEN and SCARD, then per batch of names MEMORY USAGE and PTTL for each, and TYPE
-for a few of each group. Reads only, and rests between batches so that the server keeps most of its time. Raises
+for a few of each group. Reads only, and pauses between batches so that the server keeps most of its time. Raises
 SourceError.
 """
 
@@ -36,25 +36,25 @@ from celery_redis_exporter.state.key_groups import KeyGroups
 from celery_redis_exporter.state.key_tallies import Estimate, KeyReading, bound, fold_rest
 
 DEADLINE = 10.0
-"""Seconds that an answer may take: nobody waits for a scrape here."""
+"""Seconds that a reply may take. It may be long, because no scrape waits for it."""
 PARAMETERS = ("save", "client-output-buffer-limit")
 TRACKED = 4
-"""Groups told apart for each that is shown, since who weighs most is known only at the end."""
+"""Groups that are counted for each one that is shown, because the largest ones are known only at the end."""
 TYPED = 5
-"""Keys of each group whose type is asked."""
+"""Keys of each group whose type is read."""
 _NO_DATABASE = re.compile(r"index (?:is )?out of range", re.IGNORECASE)
 MOST_QUEUE_BATCHES = 100_000
 
 Progress = Callable[[int, int, int], None]
-"""Is told the database, the keys looked at, and the keys there are."""
+"""Receives the database, the number of keys that were read, and the number of all keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class SurveyOptions:
-    """How much is looked at: ``max_keys`` of each database (0 for all), at ``duty`` of the server's time (0 to 1).
+    """How much is read: ``max_keys`` of each database (0 for all), in ``duty`` of the server's time (0 to 1).
 
-    ``groups`` are shown of each database, ``largest`` keys kept of each. ``databases`` are those to look at, all that
-    hold keys if there are none.
+    ``groups`` is the number of groups that are shown of each database, ``largest`` that of the largest keys of each.
+    ``databases`` are those to read; if empty, all that contain keys.
     """
 
     max_keys: int = 0
@@ -65,7 +65,7 @@ class SurveyOptions:
 
 
 class Survey:
-    """Surveys servers of the settings."""
+    """Analyzes servers of the settings."""
 
     def __init__(self, settings: Settings, clock: Clock, options: SurveyOptions, stop: threading.Event) -> None:
         self._settings = settings
@@ -75,7 +75,7 @@ class Survey:
         self._endpoints = Endpoints(settings, clock)
 
     def read(self, target: RedisTarget, progress: Progress) -> Iterator[ServerFacts]:
-        """Yield what is found out about a server, or about each master of its cluster; raise SourceError."""
+        """Yield the facts about a server, or about each master of its cluster. Raises SourceError."""
         finder = self._endpoints.finders.get(target.name)
         address = None if finder is None else finder.locate()
         nodes = self._masters(target)
@@ -83,7 +83,7 @@ class Survey:
             yield self._read_one(target, progress, node, node or address)
 
     def _masters(self, target: RedisTarget) -> list[Address]:
-        """Return the masters of a server's cluster, the server alone if they are unknown; none outside of one."""
+        """Return the masters of a server's cluster: only the server if they are unknown, none outside of a cluster."""
         host, port = target.server_key
         seed = Address(host if port else "localhost", port)  # without a port it is the path of a socket
         session = self._session(target, None, None)
@@ -139,7 +139,7 @@ class Survey:
 
 
 class _Database:
-    """One database under way; its keys take at most ``used`` bytes."""
+    """One database that is being read. Its keys take at most ``used`` bytes."""
 
     def __init__(self, session: Session, settings: Settings, clock: Clock, options: SurveyOptions, used: float) -> None:
         self.session = session
@@ -157,8 +157,8 @@ class _Database:
     def read(
         self, db: int, total: int, stop: threading.Event, progress: Progress, *, in_cluster: bool
     ) -> DatabaseFacts:
-        """Look at the keys; raise SourceError."""
-        if not in_cluster:  # Celery can't use one, and its keys would be on other nodes
+        """Return the facts about the database. Raises SourceError."""
+        if not in_cluster:  # Celery can't use a cluster, and its keys would be on other nodes
             self._find_queues(stop)
         names = key_names(self._settings, {queue: queue for queue in self.queues})
         classify = KeyClassifier(names.celery, names.patterns).classify
@@ -179,7 +179,7 @@ class _Database:
         return DatabaseFacts(db, total, looked_at, groups, self._reply_bindings, self._reply_bindings_key)
 
     def _measure(self, db: int, batch: Batch, classify: Callable[[bytes], str]) -> float:
-        """Count and measure every name of a batch; give the time that it took the server, in seconds."""
+        """Count and measure every name of a batch. Return the seconds that it took the server."""
         segment = self._groups.enter(batch.position)
         found: dict[str, list[bytes]] = defaultdict(list)
         for name in batch.names:
@@ -268,7 +268,7 @@ def _read_server(session: Session) -> tuple[dict[str, str], dict[str, str] | Non
 
 
 def _totals(info: Mapping[str, str]) -> dict[int, int]:
-    """Keys by database, from lines like ``db0:keys=3,expires=1``."""
+    """Return the number of keys by database, from lines such as ``db0:keys=3,expires=1``."""
     found = {}
     for name, value in info.items():
         db, keys = read_whole(name.removeprefix("db")), read_keys(value)
