@@ -1,7 +1,8 @@
-"""The sample application: a web shop's background work on Celery, with the settings that the exporter asks for.
+"""The sample application: a web shop's background tasks on Celery, with the settings that the exporter needs.
 
-What happens to an order follows from its number, so that failures and retries are steady and differ in kind. Tasks
-only wait; nothing leaves the machine. Broker and result backend come from Celery's own environment variables.
+The outcome of an order follows from its number, so that failures and retries are steady and of several kinds. Tasks
+only wait, and nothing is sent to another machine. Broker and result backend come from Celery's own environment
+variables.
 """
 
 import threading
@@ -14,29 +15,29 @@ QUEUES = ("default", "payments", "reports")
 
 
 class CardDeclinedError(Exception):
-    """The bank says no."""
+    """The bank declined the card."""
 
 
 class GatewayTimeoutError(Exception):
-    """The payment gateway did not answer; worth another try."""
+    """The payment gateway did not answer. A retry may succeed."""
 
 
 class MailboxBusyError(Exception):
-    """The mail server wants the receipt later."""
+    """The mail server asks to send the receipt later."""
 
 
 def seconds_of(order: int, low: float, high: float) -> float:
-    """Give an order's own duration between two bounds, in seconds."""
+    """Return the duration of an order in seconds, between ``low`` and ``high``."""
     return low + order * 37 % 100 / 100 * (high - low)
 
 
 def work(order: int, low: float, high: float) -> None:
-    """Take as long as this order takes."""
+    """Wait for the duration of an order."""
     threading.Event().wait(seconds_of(order, low, high))
 
 
 def charge_card(task: Task, order: int) -> str:
-    """Charge a card: one in six meets a gateway that is slow to answer, one in nine is declined."""
+    """Charge a card. For one order in six the gateway times out, and one in nine is declined."""
     work(order, 0.2, 0.7)
     if order % 9 == 4:
         raise CardDeclinedError(f"order {order}")
@@ -52,7 +53,7 @@ def refund_card(order: int) -> str:
 
 
 def send_receipt(task: Task, order: int) -> str:
-    """Mail a receipt: one in eleven mailboxes stays busy until the retries are used up."""
+    """Mail a receipt. One mailbox in eleven stays busy until no retries are left."""
     work(order, 0.02, 0.15)
     if order % 11 == 7:
         raise task.retry(exc=MailboxBusyError(f"order {order}"), countdown=1, max_retries=2)
@@ -60,7 +61,7 @@ def send_receipt(task: Task, order: int) -> str:
 
 
 def resize_image(order: int) -> str:
-    """Resize a picture: one in fourteen is no picture."""
+    """Resize a picture. One file in fourteen is not a picture."""
     work(order, 0.2, 0.9)
     if order % 14 == 3:
         raise ValueError(f"order {order}: not an image")
@@ -68,40 +69,40 @@ def resize_image(order: int) -> str:
 
 
 def send_newsletter(customer: int) -> str:
-    """Mail a newsletter; published many at a time, and worthless when late."""
+    """Mail a newsletter. Many are published at a time, and late ones expire."""
     work(customer, 0.2, 0.5)
     return f"mailed customer {customer}"
 
 
 def send_reminder(order: int) -> str:
-    """Remind of a review; scheduled for later."""
+    """Send a reminder about a review. It is scheduled for later."""
     work(order, 0.02, 0.1)
     return f"reminded customer of order {order}"
 
 
 def sync_stock() -> str:
-    """Sync the stock; periodic."""
+    """Synchronize the stock. Periodic."""
     work(1, 0.1, 0.3)
     return "synced"
 
 
 def export_orders(order: int) -> str:
-    """Export orders: slow, and some exports exceed their soft time limit."""
+    """Export orders. Slow, and some exports exceed their soft time limit."""
     work(order, 2, 6)
     return f"exported orders up to {order}"
 
 
 def nightly_report() -> str:
-    """Write the report; slow and periodic."""
+    """Write the report. Slow and periodic."""
     work(0, 5, 5)
     return "reported"
 
 
 SETTINGS: dict[str, Any] = {
-    # What the exporter needs: events of tasks, and the one that names the queue.
+    # The exporter needs the events of tasks, and task-sent, which names the queue.
     "worker_send_task_events": True,
     "task_send_sent_event": True,
-    # Messages stay in Redis until a process is free, so that a queue can be seen to fill.
+    # Messages stay in Redis until a process is free, so that one can see a queue grow.
     "worker_prefetch_multiplier": 1,
     "broker_transport_options": {"priority_steps": [0, 3, 6, 9]},
     "broker_connection_retry_on_startup": True,

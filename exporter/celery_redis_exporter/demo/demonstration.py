@@ -1,8 +1,8 @@
-"""The demonstration: starts everything in order, shows the figures, ends everything.
+"""Run the demo: start all parts in order, show the figures, end all parts.
 
-Takes arguments, gives an exit code. The exporter runs in this process, as the command ``run`` would run it; Redis,
-workers, beat and customers are processes of their own. Whatever ends it (SIGINT, SIGTERM, SIGHUP, the time, a dead
-process, a failed start), no process and no file is left; after SIGKILL the guard sees to that.
+Input: arguments. Output: an exit code. The exporter runs in this process, as the command ``run`` would run it. Redis,
+workers, beat and customers are separate processes. No process and no file remains, whatever ends the demo: SIGINT,
+SIGTERM, SIGHUP, the time limit, a process that ended, a failed start. After SIGKILL the guard cleans up.
 """
 
 import os
@@ -28,13 +28,13 @@ from celery_redis_exporter.settings import load
 CLOCK = SystemClock()
 PORT = 9808
 REDIS_SECONDS = 10.0
-"""Time that Redis gets to answer."""
+"""Seconds in which Redis must answer."""
 PAUSE = 0.2
-"""Seconds between two looks at the processes."""
+"""Seconds between two checks of the processes."""
 
 
 def demonstrate(argv: list[str]) -> int:
-    """Run the demo; give the exit code. Raises ConfigError, or ExporterError when a part of it fails."""
+    """Run the demo and return the exit code. Raises ConfigError, or ExporterError if a part fails."""
     options = read_options(argv)
     if options is None:
         sys.stdout.write(HELP)
@@ -59,7 +59,8 @@ def demonstrate(argv: list[str]) -> int:
 
 def _stop_on_signals(stop: threading.Event) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # nohup ignores SIGHUP and means it; a shell that ignores SIGINT for background jobs does not.
+        # An ignored SIGHUP was set by nohup, so it stays ignored. A shell also ignores SIGINT for background jobs, but
+        # not on purpose, so SIGINT is handled.
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda *_: stop.set())
 
@@ -85,7 +86,7 @@ def _taken(flag: str, port: int, error: OSError) -> str:
 
 
 def _start_redis(processes: Processes, command: list[str], port: int, stop: threading.Event) -> bool:
-    """Start Redis and wait until it answers; False when the demo was stopped meanwhile."""
+    """Start Redis and wait until it answers. Return False if the demo was stopped in the meantime."""
     server = processes.start("redis", command)
     until = CLOCK.monotonic() + REDIS_SECONDS
     while not answers_as(server.popen.pid, port):
@@ -99,11 +100,11 @@ def _start_redis(processes: Processes, command: list[str], port: int, stop: thre
 
 @contextmanager
 def _exporter(folder: Path, redis_port: int, port: int) -> Iterator[Service]:
-    """Run the exporter. Its log goes to a file, so that it does not mix with the figures."""
+    """Run the exporter. Its log goes to a file, so that it is not mixed with the figures."""
     broker, results = _redis_urls(redis_port)
     flags = [f"--broker-url={broker}", f"--result-backend-url={results}", f"--web.listen-address={HOST}:{port}"]
-    # No environment: its variables are about the user's own application. Whoever watches a demo does not want
-    # to see zeros for half a minute first.
+    # The environment is not read, because its variables are for the user's own application. Readers of the figures
+    # should not see zeros for the first half minute.
     settings = load([*flags, "--series.zero-first=0"], {})
     with (folder / "exporter.log").open("w", encoding="utf-8") as stream:
         logs.configure("info", "json", stream)
@@ -121,12 +122,12 @@ def _start_shop(processes: Processes, redis_port: int) -> None:
     variables = {
         "CELERY_BROKER_URL": broker,
         "CELERY_RESULT_BACKEND": results,
-        # macOS kills a forked child that touches its frameworks, of which a worker's children have no need.
+        # macOS kills a forked child that uses its frameworks. A worker's children do not need them.
         "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",
     }
     celery = [sys.executable, "-m", "celery", "--app", "celery_redis_exporter.demo.application"]
     for name, queues in (("payments", "payments"), ("shop", "default,reports")):
-        # Gossip and mingle only delay the start: the two have nothing to tell each other.
+        # Gossip and mingle only delay the start. The two workers have nothing to exchange.
         worker = ["worker", f"--hostname={name}@%h", f"--queues={queues}", "--concurrency=2", "--loglevel=WARNING"]
         processes.start(f"worker-{name}", [*celery, *worker, "--without-gossip", "--without-mingle"], variables)
     processes.start("customers", [sys.executable, "-m", "celery_redis_exporter.demo.traffic"], variables)
@@ -135,7 +136,7 @@ def _start_shop(processes: Processes, redis_port: int) -> None:
 
 
 def _redis_urls(port: int) -> tuple[str, str]:
-    """Give the URLs of broker and result backend: two databases of the same server."""
+    """Return the URLs of broker and result backend: two databases of the same server."""
     return f"redis://{HOST}:{port}/0", f"redis://{HOST}:{port}/1"
 
 
@@ -156,7 +157,7 @@ Ctrl-C ends everything and leaves no process and no file.
 
 
 def _watch(processes: Processes, screen: Screen, exporter: Exporter, end: tuple[threading.Event, float]) -> None:
-    """Show the figures until stopped or until the given time; raise ExporterError when a process ends."""
+    """Show the figures until the demo is stopped or its time is over. Raises ExporterError if a process ends."""
     stop, until = end
     started = due = CLOCK.monotonic()
     while not stop.wait(PAUSE) and CLOCK.monotonic() < until:
@@ -168,7 +169,7 @@ def _watch(processes: Processes, screen: Screen, exporter: Exporter, end: tuple[
 
 
 def _check(processes: Processes) -> None:
-    """Raise ExporterError when a process ended by itself."""
+    """Raise ExporterError if a process ended unexpectedly."""
     process = processes.ended()
     if process is not None:
         code = process.popen.returncode

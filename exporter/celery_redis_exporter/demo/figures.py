@@ -1,6 +1,6 @@
-"""The live figures: a few of the exporter's numbers, as text for a terminal of 80 columns.
+"""Render a few of the exporter's numbers as text for a terminal of 80 columns.
 
-Input: numbers by metric and labels. Output: lines. A number that is not known is ``-``, never 0.
+Input: numbers by metric and labels. Output: lines. An unknown number is ``-``, never 0.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ WIDTH = 79
 
 
 def render_figures(numbers: Numbers, seconds: float) -> list[str]:
-    """Render the figures ``seconds`` after the start."""
+    """Return the lines of the figures ``seconds`` after the start."""
     names = sorted({*numbers.by(queues.QUEUE_LENGTH), *numbers.by(tasks.TASKS_STARTED, 1)})
     rows = [_row(numbers, name, name) for name in names] + [_row(numbers, "all", "")]
     titles = f"{'queue':<9}" + "".join(f"{title:>8}" for title in COLUMNS) + f"{'wait':>7}{'p95':>7}"
@@ -39,7 +39,7 @@ def _first_line(numbers: Numbers, seconds: float) -> str:
 
 
 def _row(numbers: Numbers, title: str, queue: str) -> str:
-    """Return the line of a queue, or of all if it is empty."""
+    """Return the line of a queue, or of all queues if ``queue`` is empty."""
     chosen = [queue] if queue else []
     counts = [
         *(_total(numbers, metric, *chosen) for metric in (queues.QUEUE_LENGTH, tasks.TASKS_RUNNING)),
@@ -54,7 +54,7 @@ def _row(numbers: Numbers, title: str, queue: str) -> str:
 
 
 def _waits(numbers: Numbers, queue: str) -> tuple[float | None, float | None]:
-    """Return the mean and the 95th percentile of the waiting times of a queue, or of all if it is empty."""
+    """Return the mean and the 95th percentile of the waiting times of a queue, or of all if ``queue`` is empty."""
     found = [row for row in numbers.rows(tasks.TASK_WAIT) if queue in {"", row.labels[1]}]
     waits = [cast("Distribution", row.value) for row in found]
     counts = tuple(map(sum, zip(*(wait.counts for wait in waits), strict=True)))
@@ -74,7 +74,7 @@ def _last_lines(numbers: Numbers) -> Iterable[str]:
 
 
 def _total(numbers: Numbers, metric: Metric, *labels: str) -> float | None:
-    """Return the sum over the series that have all these label values; None without any."""
+    """Return the sum over the series that have all these label values, or None if there are none."""
     found = [value for given, value in numbers.values(metric) if set(labels) <= set(given)]
     return sum(found) if found else None
 

@@ -1,6 +1,7 @@
-"""Process groups: how they are asked to end, and made to.
+"""End process groups: first with SIGTERM, then with SIGKILL.
 
-Takes ids of groups that this program's own children lead. Standard library only: the guard must start at once.
+Input: ids of groups whose leaders are children of this program. Standard library only, because the guard must start at
+once.
 """
 
 import os
@@ -13,14 +14,14 @@ from celery_redis_exporter.clock import SystemClock
 PATIENCE = 3.0
 """Seconds between SIGTERM and SIGKILL."""
 LAST_PATIENCE = 1.0
-"""Seconds that the kernel gets to take killed processes away."""
+"""Seconds in which the kernel must remove killed processes."""
 PAUSE = 0.02
 
 
 def end_groups(groups: Sequence[int], reap: Callable[[], object] = tuple) -> None:
-    """End every process of the groups, within PATIENCE and LAST_PATIENCE; the first group only after the others.
+    """End every process of the groups, within PATIENCE and LAST_PATIENCE. The first group is ended after the others.
 
-    ``reap`` is called again and again: it must collect children of this process that ended, which exist till then.
+    ``reap`` is called repeatedly. It must collect children of this process that ended, because they exist until then.
     """
     for together in (groups[1:], groups[:1]):
         left = _wait([group for group in together if _signal(group, signal.SIGTERM)], PATIENCE, reap)
@@ -28,7 +29,7 @@ def end_groups(groups: Sequence[int], reap: Callable[[], object] = tuple) -> Non
 
 
 def _wait(groups: list[int], seconds: float, reap: Callable[[], object]) -> list[int]:
-    """Wait until the groups are empty; give those that are not."""
+    """Wait until the groups are empty. Return those that are not."""
     clock, never = SystemClock(), threading.Event()
     until = clock.monotonic() + seconds
     while True:
@@ -40,10 +41,10 @@ def _wait(groups: list[int], seconds: float, reap: Callable[[], object]) -> list
 
 
 def _signal(group: int, number: int) -> bool:
-    """Send a signal (0: none) to a group; tell whether it had anyone to send it to."""
+    """Send a signal (0: none) to a group. Return whether the group has a process."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
-        # macOS says "not permitted" of a group that only has ended processes.
+        # macOS reports "not permitted" for a group whose processes have all ended.
         return False
     return True

@@ -1,10 +1,10 @@
-"""The guard: ends the demo's processes and removes its files when the demo itself was killed.
+"""End the demo's processes and remove its files if the demo itself was killed.
 
-A process of its own (``python -m celery_redis_exporter.demo.guard FOLDER``). Standard input is a pipe of which the
-demo alone holds the other end: the demo writes the id of each process group that it starts, one a line, and ``done``
-when it has cleaned up itself. If the pipe ends without that, the demo is gone, by SIGKILL for example, and the guard
-cleans up. A pipe's end is closed with its owner on every POSIX system, so this holds on macOS as it does on Linux; only
-killing the guard too leaves processes behind.
+This is a separate process (``python -m celery_redis_exporter.demo.guard FOLDER``). Standard input is a pipe whose other
+end only the demo has. The demo writes the id of each process group that it starts, one per line, and ``done`` after it
+has cleaned up itself. If the pipe ends without that, the demo has ended, for example by SIGKILL, and the guard cleans
+up. Every POSIX system closes a pipe's end with its owner, so this works on macOS and on Linux. Processes are left
+behind only if the guard is killed too.
 """
 
 import shutil
@@ -18,7 +18,7 @@ DONE = "done"
 
 
 def watch(lines: Iterable[str], folder: Path) -> bool:
-    """Read what the demo writes until it ends; give whether there was anything to clean up."""
+    """Read the lines of the demo until it ends. Return whether there was anything to clean up."""
     groups = []
     for line in lines:
         word = line.strip()

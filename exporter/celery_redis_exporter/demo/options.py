@@ -1,6 +1,6 @@
-"""The demo's flags.
+"""Parse the demo's flags.
 
-Takes arguments, gives ``DemoOptions`` or a ConfigError of one line. Never reads the environment.
+Input: arguments. Output: ``DemoOptions`` or a ConfigError of one line. The environment is never read.
 """
 
 import argparse
@@ -24,10 +24,10 @@ and show a few of the exporter's figures. Ctrl-C ends everything and leaves no p
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the demo was asked for.
+    """The flags of the demo.
 
-    ``port`` is None for the usual one or, if that is taken, a free one; a port of 0 is a free one. ``seconds`` is
-    the time after which the demo ends by itself, None for never.
+    ``port`` is None for the default port or, if that is in use, a free one. Port 0 is a free one. ``seconds`` is the
+    time after which the demo ends, None for never.
     """
 
     port: int | None = None
@@ -41,7 +41,7 @@ class _DemoParser(argparse.ArgumentParser):
 
 
 def read_options(argv: list[str]) -> DemoOptions | None:
-    """Read the flags; None when help was asked for. Raises ConfigError for an unknown flag or a wrong value."""
+    """Return the flags, or None if help was requested. Raises ConfigError for an unknown flag or a wrong value."""
     if any(argument in {"-h", "--help"} for argument in argv):
         return None
     parser = _DemoParser(add_help=False, allow_abbrev=False)
@@ -65,7 +65,7 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    # A year; more is a slip, and infinity can't be waited for.
+    # At most a year: a larger number is a mistake, and it is not possible to wait for infinity.
     if not 0 < seconds <= 31_536_000:
         raise argparse.ArgumentTypeError("must be a number of seconds above 0")
     return seconds

@@ -1,7 +1,7 @@
-"""The demo's processes and their folder: started, watched, ended and removed together.
+"""Start, watch, end and remove the demo's processes and their folder.
 
-Each process leads a session of its own, so that the terminal's Ctrl-C reaches the demo alone and a process's own
-children end with it. Its output goes to a log in the folder. Never ends a process that it did not start.
+Each process leads a session, so that the terminal's Ctrl-C reaches only the demo, and a process's own children end with
+it. Its output goes to a log in the folder. Processes that were not started here are never ended.
 """
 
 import os
@@ -26,27 +26,27 @@ TAIL_LINES = 15
 GUARD_SECONDS = 2.0
 
 FOREIGN = ("CELERY", "EXPORTER_", "PYTHONWARNINGS")
-"""Variables of the user's own application (and of this exporter), which must not reach the sample."""
+"""Variables of the user's own application (and of this exporter), which the sample must not inherit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A running process of the demo and where its output goes."""
+    """A running process of the demo, and the file of its output."""
 
     name: str
     popen: subprocess.Popen[bytes]
     log: Path
 
     def tail(self) -> str:
-        """Give the last lines of the log; empty when it is gone."""
+        """Return the last lines of the log, or an empty string if it no longer exists."""
         with self.log.open(encoding="utf-8", errors="replace") as lines:
             return "".join(deque(lines, TAIL_LINES)).rstrip()
 
 
 class Processes:
-    """Every process of the demo; the first one started is the last to end, because the others need it.
+    """Every process of the demo. The first one is ended last, because the others need it.
 
-    ``folder`` is a new temporary folder, removed by ``close``. Starts the guard at once.
+    ``folder`` is a new temporary folder, removed by ``close``. The guard is started at once.
     """
 
     def __init__(self) -> None:
@@ -58,10 +58,10 @@ class Processes:
         except ExporterError:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
-        self._pipe = cast("IO[bytes]", self._guard.popen.stdin)  # PIPE was asked for
+        self._pipe = cast("IO[bytes]", self._guard.popen.stdin)  # not None, because PIPE was requested
 
     def start(self, name: str, command: Sequence[str], variables: Mapping[str, str] | None = None) -> Process:
-        """Start a process with the user's environment and ``variables``; raise ExporterError if it can't be."""
+        """Start a process with the user's environment and ``variables``. Raises ExporterError if that fails."""
         process = self._open(name, command, variables or {}, subprocess.DEVNULL)
         self._running.append(process)
         try:
@@ -71,11 +71,11 @@ class Processes:
         return process
 
     def ended(self) -> Process | None:
-        """Give a process that ended although nobody asked it to; the one that others need comes first."""
+        """Return a process that ended unexpectedly, or None. The one that the others need comes first."""
         return next((process for process in [*self._running, self._guard] if process.popen.poll() is not None), None)
 
     def close(self) -> None:
-        """End every process and remove the folder; takes a few seconds at most, and nothing the second time."""
+        """End every process and remove the folder. It takes a few seconds at most; a second call does nothing."""
         if self._pipe.closed:
             return
         end_groups([process.popen.pid for process in self._running], self._reap)
@@ -94,14 +94,14 @@ class Processes:
         log = self.folder / f"{name}.log"
         try:
             with log.open("wb") as output:
-                popen = subprocess.Popen(  # noqa: S603 -- our own command lines
+                popen = subprocess.Popen(  # noqa: S603 -- only command lines of this package
                     command,
                     bufsize=0,
                     stdin=stdin,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=self.folder,
-                    # Celery's own temporary files outlive a worker that is killed; here they go with the folder.
+                    # Celery's temporary files remain when a worker is killed. In this folder they are removed with it.
                     env={**_environment(), "TMPDIR": str(self.folder), **variables},
                     start_new_session=True,
                 )
@@ -112,7 +112,7 @@ class Processes:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    # The folder of a process is nothing to import from; the package is, where it is not installed.
+    # Modules must not be imported from the process's folder. The package must be, if it is not installed.
     kept["PYTHONSAFEPATH"] = "1"
     source = str(Path(celery_redis_exporter.__file__).parents[1])
     if source != sysconfig.get_path("purelib"):

