@@ -1,6 +1,6 @@
-"""The list of every metric; nothing outside it can be exposed.
+"""List every metric. A metric that is not listed can't be exposed.
 
-``CATALOG`` maps names to metrics in order of exposition. Standard library only.
+``CATALOG`` maps names to metrics in the order of exposition. Standard library only.
 """
 
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ from celery_redis_exporter.catalog.metric import Kind, Label, Metric, Stability
 __all__ = ["CATALOG", "OVERFLOW", "UNKNOWN", "Kind", "Label", "Metric", "Stability", "index"]
 
 UNKNOWN = "unknown"
-"""Label value for what can't be told."""
+"""Label value for what is unknown."""
 
 OVERFLOW = "__overflow__"
-"""Label value into which everything over a limit is folded."""
+"""Label value that replaces all values over a limit."""
 
 
 def index(metrics: Iterable[Metric]) -> MappingProxyType[str, Metric]:

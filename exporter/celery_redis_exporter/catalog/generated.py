@@ -1,6 +1,6 @@
-"""Files that are made from what the package declares: printed, or written where they are kept.
+"""Print or write the files that are generated from the package.
 
-Takes the arguments of ``python -m``, a target and what renders its text. Standard library only.
+Input: the arguments of ``python -m``, a target, and a function that renders its text. Standard library only.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The exporter's metrics about itself."""
+"""Define the exporter's metrics about itself."""
 
 from celery_redis_exporter.catalog.labels import (
     COLLECTOR,

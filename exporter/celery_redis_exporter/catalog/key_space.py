@@ -1,4 +1,7 @@
-"""What fills a Redis database, by groups of keys: sampled in the background. Names as redis_exporter has them."""
+"""Define metrics of what fills a Redis database, by groups of keys. They are sampled in the background.
+
+Names are those of redis_exporter.
+"""
 
 from celery_redis_exporter.catalog.labels import CYCLE_OUTCOME, DB, ESTIMATE, KEY, KEY_GROUP, REDIS
 from celery_redis_exporter.catalog.metric import CommandOrigin, Metric, Own, counter, gauge

@@ -1,4 +1,4 @@
-"""Every label once: meaning, and whether its values are a closed list."""
+"""Define every label once: its meaning, and whether its values are a closed list."""
 
 from celery_redis_exporter.catalog.metric import Label
 

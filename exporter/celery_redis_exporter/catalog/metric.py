@@ -1,13 +1,13 @@
-"""What a metric is: the row from which exposition, documentation and checks are made.
+"""Define what a metric is: the row from which exposition, documentation and checks are made.
 
-Takes nothing, gives the types, never does I/O. Standard library only.
+Types only, without I/O. Standard library only.
 """
 
 import enum
 from dataclasses import dataclass, field
 
 LARGEST = 2.0**63 - 1024
-"""The largest number that servers count to: what is above is a number below 0 that was written without its sign."""
+"""The largest number that servers count to. A larger one is a negative number that was written without its sign."""
 
 
 class Kind(enum.StrEnum):
@@ -125,7 +125,7 @@ class Metric:
     buckets: tuple[float, ...] = ()
     stability: Stability = Stability.EXPERIMENTAL
     kept_elsewhere: bool = False
-    """Whether somebody else counts, so that the value is not 0 when it is first seen."""
+    """Whether another program counts, so that the first value is not always 0."""
 
     @property
     def starts_at_zero(self) -> bool:

@@ -1,4 +1,4 @@
-"""Queue metrics: read from the broker during a scrape, or derived from what workers tell."""
+"""Define queue metrics. They are read from the broker during a scrape, or derived from workers' reports."""
 
 from celery_redis_exporter.catalog.labels import PRIORITY, QUEUE
 from celery_redis_exporter.catalog.metric import CommandOrigin, Inspect, Metric, Own, gauge

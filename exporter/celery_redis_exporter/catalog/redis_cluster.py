@@ -1,6 +1,6 @@
-"""Redis metrics: a node's view of its cluster, from CLUSTER INFO, in cluster mode only.
+"""Define Redis metrics of a node's view of its cluster. They are read from CLUSTER INFO, in cluster mode only.
 
-redis_exporter shows every number of which the field begins with ``cluster_``; these are those that servers have.
+redis_exporter exposes every numeric field that begins with ``cluster_``. The rows are the fields that servers have.
 """
 
 from celery_redis_exporter.catalog import labels as lb

@@ -1,6 +1,6 @@
-"""Redis metrics: commands, errors, latency and logs of slow commands.
+"""Define Redis metrics of commands, errors, latency and logs of slow commands.
 
-From INFO commandstats, errorstats and latencystats, LATENCY, SLOWLOG, and COMMANDLOG of Valkey 8.1 and later.
+They come from INFO commandstats, errorstats and latencystats, LATENCY, SLOWLOG, and COMMANDLOG of Valkey 8.1 and later.
 """
 
 from celery_redis_exporter.catalog import labels as lb
@@ -68,7 +68,7 @@ COMMANDLOG_LENGTHS: tuple[Metric, ...] = tuple(
         ("large-reply", "Entries in Valkey's log of large replies."),
     )
 )
-"""In the order in which they are asked."""
+"""In the order in which they are requested."""
 
 SPECIAL: tuple[Metric, ...] = (
     LATENCY_PERCENTILES, LATENCY_HISTOGRAM, LATENCY_LAST, LATENCY_DURATION, SLOWLOG_LENGTH, SLOWLOG_LAST_ID,

@@ -1,6 +1,6 @@
-"""Redis metrics: settings that INFO does not tell, by CONFIG GET of named parameters, once in a while.
+"""Define Redis metrics of settings that INFO does not contain. They are read at intervals by CONFIG GET with names.
 
-``maxmemory`` and ``maxclients`` are told by INFO and, on servers whose INFO lacks them, by CONFIG.
+``maxmemory`` and ``maxclients`` come from INFO or, for servers whose INFO lacks them, from CONFIG.
 """
 
 from celery_redis_exporter.catalog import labels as lb
@@ -42,10 +42,10 @@ PLAIN: dict[str, Metric] = {
          "Longest that Valkey's log of large replies may be."),
     )
 }  # fmt: skip
-"""Parameters whose value is the metric's."""
+"""Parameters whose value is that of a metric."""
 
 DATABASES = "databases"
 CLUSTER_DATABASES = "cluster-databases"
-"""How many databases there are, outside cluster mode and in it (Valkey 9): all of them are shown."""
+"""The number of databases, without and with cluster mode (Valkey 9). All of them are exposed."""
 
 ROWS: tuple[Metric, ...] = (*PLAIN.values(), BUFFER_LIMIT, BUFFER_LIMIT_SECONDS)

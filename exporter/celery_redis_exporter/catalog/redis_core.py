@@ -1,7 +1,7 @@
-"""The core of the Redis metrics: those of the bundled alerts, and the few that any dashboard about Celery needs.
+"""Select the core of the Redis metrics: those of the bundled alerts, and the few that any Celery dashboard needs.
 
-They come from INFO without its statistics by command, CONFIG GET, and CLUSTER INFO in cluster mode, so that a server is
-asked less for them.
+They come from INFO without its statistics by command, CONFIG GET, and CLUSTER INFO in cluster mode, so they need fewer
+reads.
 """
 
 from celery_redis_exporter.catalog.metric import Metric
@@ -28,4 +28,4 @@ NAMES = (
 )  # fmt: skip
 
 BEYOND: tuple[Metric, ...] = tuple(metric for metric in METRICS if metric.name not in NAMES)
-"""The Redis metrics that are left out when only the core is wanted."""
+"""The Redis metrics that are left out if only the core is requested."""

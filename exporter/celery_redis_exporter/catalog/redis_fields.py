@@ -1,6 +1,6 @@
-"""How rows are declared that come from fields of INFO: a table each of names, fields and helps.
+"""Declare metrics that come from fields of INFO, from tables of names, fields and help texts.
 
-Takes tables, gives metrics; names get ``redis_`` in front. Standard library only.
+Input: tables. Output: metrics, whose names are prefixed with ``redis_``. Standard library only.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from celery_redis_exporter.catalog import labels as lb
 from celery_redis_exporter.catalog.metric import LARGEST, Info, Metric, counter, gauge
 
 OK_WORDS = (("ok", 1.0), ("true", 1.0), ("err", 0.0), ("fail", 0.0), ("false", 0.0))
-"""Words that redis_exporter takes for numbers, in any field."""
+"""Words that redis_exporter converts to numbers, in any field."""
 
 SIGNED = frozenset({
     "rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec", "aof_last_rewrite_time_sec",
@@ -17,9 +17,9 @@ SIGNED = frozenset({
     "allocator_frag_bytes", "allocator_rss_bytes", "mem_fragmentation_bytes", "rss_overhead_bytes",
     "tls_server_cert_expires_in_seconds", "tls_client_cert_expires_in_seconds", "tls_ca_cert_expires_in_seconds",
 })  # fmt: skip
-"""Fields that may be below 0: differences, and those of which redis_exporter's users know -1 as none.
+"""Fields that may be below 0: differences, and those for which users of redis_exporter expect -1 as "none".
 
-Everywhere else -1 means that the server has no value, and the metric is absent.
+In every other field -1 means that the server has no value, and the metric is absent.
 """
 
 InfoRow = tuple[str, str, str]

@@ -1,16 +1,16 @@
-"""Redis metrics: keys by database, from INFO keyspace."""
+"""Define Redis metrics of keys by database, from INFO keyspace."""
 
 from celery_redis_exporter.catalog import labels as lb
 from celery_redis_exporter.catalog.metric import Info, Metric, gauge
 
 _DB = (lb.REDIS, lb.DB)
 LONGEST_TTL = 1e12
-"""Milliseconds, 31 years: KeyDB writes numbers that overflowed, of a hundred years and more."""
+"""Milliseconds of 31 years. KeyDB writes numbers that overflowed, of a hundred years and more."""
 
 DB_KEYS = gauge("redis_db_keys", "Keys in the database.", _DB, Info("keyspace", "db*", "keys"))
 DB_KEYS_EXPIRING = gauge("redis_db_keys_expiring", "Keys with a time to live.", _DB, Info("keyspace", "db*", "expires"))
 OF_EMPTY_DATABASES = (DB_KEYS, DB_KEYS_EXPIRING)
-"""Shown as 0 for databases that INFO leaves out because nothing is in them."""
+"""Exposed as 0 for databases that INFO leaves out because they are empty."""
 
 _BINS = (*_DB, lb.KEY_TYPE, lb.AT_LEAST)
 KEYS_BY_SIZE = gauge(

@@ -1,4 +1,4 @@
-"""Redis metrics: memory, from INFO memory. Sizes are in bytes, whether the name says so or not."""
+"""Define Redis metrics of memory, from INFO memory. Sizes are in bytes, whether or not the name says so."""
 
 from celery_redis_exporter.catalog.metric import Metric
 from celery_redis_exporter.catalog.redis_fields import info_gauges

@@ -1,4 +1,4 @@
-"""Redis metrics: dumps and the append-only file, from INFO persistence."""
+"""Define Redis metrics of dumps and the append-only file, from INFO persistence."""
 
 from celery_redis_exporter.catalog.metric import Metric
 from celery_redis_exporter.catalog.redis_fields import info_counters, info_gauges

@@ -1,4 +1,4 @@
-"""Redis metrics: masters and replicas, from INFO replication."""
+"""Define Redis metrics of masters and replicas, from INFO replication."""
 
 from celery_redis_exporter.catalog import labels as lb
 from celery_redis_exporter.catalog.metric import Info, Label, Metric, gauge

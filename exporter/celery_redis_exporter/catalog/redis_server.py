@@ -1,17 +1,18 @@
-"""Redis metrics: names, types and units of oliver006/redis_exporter, plus the label ``redis``.
+"""Define Redis metrics with the names, types and units of oliver006/redis_exporter, plus the label ``redis``.
 
-One row per INFO field, in a file per section: adding a metric is adding a row. Rows whose origin is ``Info`` with plain
-labels are decoded by walking these tables; the few that need more are handled by name in ``decode/redis_*.py``.
+There is one row per INFO field, and one file per section: to add a metric, add a row. Rows with the origin ``Info`` and
+plain labels are decoded with these tables. The few others are decoded by name in ``decode/redis_*.py``.
 
-What redis_exporter gives by default is here, with three differences. ``redis_total_system_memory_bytes``, which it
-shows on demand, is always shown. A label that a server does not know is empty, as in Prometheus's model it is then
-not there: redis_exporter leaves ``valkey_version`` and its like out. Its metrics on itself are here as far as
-they say something of a server; the rest is ``celery_exporter_*``.
+All metrics that redis_exporter exposes by default are here, with three differences.
+``redis_total_system_memory_bytes``, which it exposes on demand, is always exposed. A label that a server does not
+report is empty, which Prometheus treats like an absent label; redis_exporter leaves ``valkey_version`` and similar
+labels out. Its metrics about itself are here if they describe a server; the others are ``celery_exporter_*``.
 
-Left out is what it gives on demand alone: metrics of single modules (``redis_search_*``, ``redis_bf_*``,
-``redis_json_*``) and Tile38's SERVER EXT, each another command on servers that are no Celery broker;
-CONFIG GET * (``redis_config_value``, ``redis_config_key_value``), which costs a server more than all the rest; single
-clients, streams, and scripts. A sentinel is asked where a master is, and not read as a server.
+Metrics that it exposes only on demand are left out: those of single modules (``redis_search_*``, ``redis_bf_*``,
+``redis_json_*``) and Tile38's SERVER EXT, each of which is another command to servers that are not Celery brokers;
+CONFIG GET * (``redis_config_value``, ``redis_config_key_value``), which costs a server more than all other reads
+together; single clients, streams, and scripts. A sentinel is queried for its masters' addresses, and not read as a
+server.
 """
 
 from celery_redis_exporter.catalog import (
@@ -165,7 +166,7 @@ INFO_ROWS: tuple[Metric, ...] = (
     *SERVER, *CLIENTS, *PAUSED, *redis_memory.ROWS, *redis_persistence.ROWS, *redis_stats.ROWS, *redis_replication.ROWS,
     *OTHERS, *redis_commands.ROWS, *redis_keyspace.ROWS,
 )  # fmt: skip
-"""Rows that are decoded from a field of INFO by itself."""
+"""Rows that are decoded from a single field of INFO."""
 
 SPECIAL: tuple[Metric, ...] = (
     UP, INSTANCE_INFO, PRODUCT_INFO, START_TIME, *redis_replication.SPECIAL, *redis_commands.SPECIAL, TLS_CERTIFICATE,

@@ -1,4 +1,4 @@
-"""Redis metrics: traffic, keys, the event loop and CPU time, from INFO stats and INFO cpu."""
+"""Define Redis metrics of traffic, keys, the event loop and CPU time, from INFO stats and INFO cpu."""
 
 from celery_redis_exporter.catalog import labels as lb
 from celery_redis_exporter.catalog.metric import Info, Metric, counter, gauge

@@ -1,7 +1,7 @@
-"""The metric reference, made from the catalogue: Markdown, JSON or plain text.
+"""Generate the metric reference from the catalogue: Markdown, JSON or plain text.
 
-Takes the catalogue, gives text. ``python -m celery_redis_exporter.catalog.reference --write`` writes ``README.md``
-beside this file. Standard library only.
+Input: the catalogue. Output: text. ``python -m celery_redis_exporter.catalog.reference --write`` writes ``README.md``
+in this folder. Standard library only.
 """
 
 import json

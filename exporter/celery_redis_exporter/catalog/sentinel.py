@@ -1,6 +1,6 @@
-"""Metrics of Redis Sentinel: names, types and units of oliver006/redis_exporter, plus the label ``redis``.
+"""Define Sentinel's metrics with the names, types and units of oliver006/redis_exporter, plus the label ``redis``.
 
-Their rows are read by ``decode/sentinel.py``: the plain ones from INFO, those of a master from SENTINEL MASTERS.
+``decode/sentinel.py`` reads the rows: plain ones from INFO, those of a master from SENTINEL MASTERS.
 """
 
 from celery_redis_exporter.catalog import labels as lb

@@ -1,9 +1,9 @@
-"""Fields of INFO that a server's product and version name differently.
+"""List fields of INFO that some products and versions name differently.
 
 Valkey 8 and later write ``server_mode`` instead of ``redis_mode``, unless ``extended-redis-compatibility`` is on.
-Dragonfly writes ``max_clients`` instead of ``maxclients``. ``redis_version`` of these is the version of Redis that they
-are compatible with. Whatever reads INFO calls a field by Redis's name, since ``decode.redis_fields.read_fields``
-renames it by this table: a field that is renamed is added in one place.
+Dragonfly writes ``max_clients`` instead of ``maxclients``. Their ``redis_version`` is the version of Redis that they
+are compatible with. ``decode.redis_fields.read_fields`` renames fields by this table, so all other code uses Redis's
+names, and a new name is added in one place.
 """
 
 import re
@@ -18,9 +18,9 @@ VERSIONS = {
     "kvrocks_version": "Kvrocks",
     "pika_version": "Pika",
 }
-"""Products, by the field with their own version."""
+"""Products by the field that contains their own version."""
 MODERN = (7, 0)
-"""Redis whose INFO and CONFIG GET take several words, which has permissions to read keys only, and EXPIRE with NX."""
+"""From this Redis on, INFO and CONFIG GET take several words, ACLs can allow only reads, and EXPIRE has NX."""
 _MODE = re.compile(rb"^(?:redis|server)_mode:(\w+)", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""Task metrics, folded from Celery's task events."""
+"""Define task metrics, which are made from Celery's task events."""
 
 from celery_redis_exporter.catalog.labels import EXCEPTION, QUEUE, REVOCATION, STATE, TASK
 from celery_redis_exporter.catalog.metric import EventOrigin, Metric, Own, counter, gauge, histogram
@@ -6,7 +6,7 @@ from celery_redis_exporter.catalog.metric import EventOrigin, Metric, Own, count
 SENT_SETTING = "task_send_sent_event"
 TASK_EVENTS = "worker -E"
 
-# Past the longest alert threshold, so that a quantile is never cut off below one; 2 h is the last bound.
+# The bounds exceed the longest threshold of an alert, so that no quantile is cut off below it. The last bound is 2 h.
 DURATION_BUCKETS = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200,
 )  # fmt: skip
@@ -135,4 +135,4 @@ METRICS: tuple[Metric, ...] = (
     TASK_EXPECTED_INTERVAL, TASK_RUNTIME_THRESHOLD,
 )  # fmt: skip
 BY_WORKER = frozenset((TASKS_RECEIVED, TASKS_STARTED, TASKS, TASKS_RUNNING, TASK_RUNTIME, TASK_WAIT, TASK_PREFETCH))
-"""What can be told apart by worker (metrics.worker_label), in a label behind those declared here."""
+"""Metrics that can have a worker label (metrics.worker_label), after the labels that are declared here."""

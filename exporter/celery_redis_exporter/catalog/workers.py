@@ -1,7 +1,7 @@
-"""Worker metrics, folded from worker events and from answers to inspect.
+"""Define worker metrics, which are made from worker events and from replies to inspect.
 
-Any event of a worker is a sign of life. What a worker tells when asked is shown until the next round of questions:
-one that does not answer it, is lost or starts anew shows none of it.
+Any event of a worker shows that it is alive. The values of a worker's reply are exposed until the next round of
+queries. They are not exposed for a worker that does not reply, is lost or restarts.
 """
 
 from celery_redis_exporter.catalog.labels import (
@@ -165,8 +165,8 @@ METRICS: tuple[Metric, ...] = (
     WORKER_POOL_INFO, WORKER_QUEUE_INFO, BEAT_UP,
 )  # fmt: skip
 ANSWERED = frozenset(metric for metric in METRICS if isinstance(metric.origin, Inspect) and WORKER in metric.labels)
-"""What a worker tells when asked."""
+"""Metrics of a worker's replies to queries."""
 MOMENTARY = frozenset((WORKER_ACTIVE, WORKER_LOAD, WORKER_SKEW))
-"""What a heartbeat reports of its moment. It is absent once the worker is lost."""
+"""Metrics of a heartbeat's current values. They are absent after the worker is lost."""
 SUMMED = frozenset((WORKER_ACTIVE, WORKER_CONCURRENCY, WORKER_PREFETCH_COUNT, WORKER_RESERVED, WORKER_SCHEDULED))
-"""What is added up for workers that are shown under one name; of the other gauges the largest is shown."""
+"""Gauges that are summed for workers that are shown under one name. Of the other gauges the maximum is shown."""
