@@ -1,6 +1,6 @@
-"""Certificate authorities for tests, made by the openssl program.
+"""Make certificate authorities for tests with the openssl program.
 
-Takes a folder, gives paths of PEM files. Keys are of the P-256 curve, which cost no time to make.
+Input: a folder. Output: paths of PEM files. Keys use the P-256 curve, because they are generated quickly.
 """
 
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 NEW = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-CA = ("-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # without a key usage Python 3.13 refuses it
+CA = ("-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # without a key usage Python 3.13 rejects it
 EXTENSIONS = """\
 subjectAltName=DNS:localhost,IP:127.0.0.1
 subjectKeyIdentifier=hash
@@ -23,13 +23,13 @@ class Pair(NamedTuple):
     key: Path
 
     def move_to(self, other: "Pair") -> None:
-        """Take the place of another pair, first the certificate, then the key."""
+        """Replace another pair: first its certificate, then its key."""
         self.certificate.replace(other.certificate)
         self.key.replace(other.key)
 
 
 class Authority:
-    """A certificate authority of its own."""
+    """A certificate authority."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
@@ -38,7 +38,7 @@ class Authority:
         _openssl(*NEW, *CA, "-keyout", self._pair.key, "-out", self.certificate, "-subj", f"/CN={name}")
 
     def issue(self, name: str) -> Pair:
-        """Make a certificate for localhost, 127.0.0.1 and whoever calls himself ``name``."""
+        """Return a certificate for localhost, 127.0.0.1 and the common name ``name``."""
         pair, request, names = self._paths(name), self._folder / f"{name}.csr", self._folder / "names"
         names.write_text(EXTENSIONS, encoding="utf-8")
         _openssl(*NEW, "-keyout", pair.key, "-out", request, "-subj", f"/CN={name}")
@@ -51,7 +51,7 @@ class Authority:
 
 
 def encrypt(key: Path, encrypted: Path) -> None:
-    """Write a key that needs a passphrase."""
+    """Write a copy of a key that needs a passphrase."""
     _openssl("ec", "-in", key, "-aes256", "-passout", "pass:SECRET", "-out", encrypted)
 
 

@@ -1,6 +1,6 @@
-"""The committed dashboards as data: panels, queries, variables, and what Grafana puts into a query's text.
+"""Read the committed dashboards: panels, queries, variables, and Grafana's substitutions in a query.
 
-Takes the files of ``grafana/``, gives their parts. Never asks a server.
+Input: the files of ``grafana/``. Output: their parts. No server is queried.
 """
 
 import json
@@ -31,31 +31,31 @@ class Target(NamedTuple):
 
     @property
     def title(self) -> str:
-        """How a failure names it."""
+        """Return the name that failures show."""
         return f"{self.board} / {self.panel} / {self.name}"
 
 
 @cache
 def boards() -> dict[str, Tree]:
-    """Give every committed dashboard by its uid."""
+    """Return every committed dashboard by its uid."""
     trees = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))]
     return {tree["uid"]: tree for tree in trees}
 
 
 def with_rows(tree: Tree) -> Iterator[Tree]:
-    """Give everything that is placed on a dashboard: rows, panels, and the panels within closed rows."""
+    """Yield everything that is placed on a dashboard: rows, panels, and the panels in closed rows."""
     for panel in tree["panels"]:
         yield panel
         yield from panel.get("panels", [])
 
 
 def panels(tree: Tree) -> list[Tree]:
-    """Give the panels of a dashboard, also those within closed rows."""
+    """Return the panels of a dashboard, including those in closed rows."""
     return [panel for panel in with_rows(tree) if panel["type"] != "row"]
 
 
 def targets(tree: Tree) -> list[Target]:
-    """Give the queries of all panels of a dashboard."""
+    """Return the queries of all panels of a dashboard."""
     return [
         Target(
             tree["uid"],
@@ -72,17 +72,17 @@ def targets(tree: Tree) -> list[Target]:
 
 
 def all_targets() -> list[Target]:
-    """Give the queries of all panels of all dashboards."""
+    """Return the queries of all panels of all dashboards."""
     return [target for tree in boards().values() for target in targets(tree)]
 
 
 def variables(tree: Tree) -> dict[str, Tree]:
-    """Give a dashboard's variables by name."""
+    """Return a dashboard's variables by name."""
     return {variable["name"]: variable for variable in tree["templating"]["list"]}
 
 
 def queries_of_variables(tree: Tree) -> dict[str, tuple[str, str]]:
-    """Give the series and the label that each variable's values come from."""
+    """Return the series and the label from which each variable gets its values."""
     found = {}
     for name, variable in variables(tree).items():
         if variable["type"] == "query":
@@ -93,11 +93,11 @@ def queries_of_variables(tree: Tree) -> dict[str, tuple[str, str]]:
 
 
 def substitute(expr: str, values: Mapping[str, str]) -> str:
-    """Put values where variables are, as Grafana does; what is not given is everything."""
+    """Replace variables by values, as Grafana does. A variable without a value matches everything."""
     return VARIABLE.sub(lambda found: values.get(found[1] or found[2], ALL), expr)
 
 
 def fill_times(expr: str, step: int, scrape: int, shown: int) -> str:
-    """Put Grafana's own variables in: ``step`` of the graph, ``scrape`` interval, the time ``shown``; in seconds."""
+    """Replace Grafana's own variables by the graph's ``step``, ``scrape`` interval and range ``shown`` (seconds)."""
     rate = max(step + scrape, 4 * scrape)
     return expr.replace("$__rate_interval", f"{rate}s").replace("$__range", f"{shown}s")

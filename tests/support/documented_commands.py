@@ -1,7 +1,7 @@
-"""The commands that the pages tell people to type, and what types each of them here.
+"""List the commands in the documentation, and the test that runs each of them.
 
-Takes README, CONTRIBUTING and the README of each folder at the top, gives commands; the tables say, by how a command
-begins, which test runs it, or why none does.
+Input: README, CONTRIBUTING and the README of each folder at the top. Output: commands. The tables state, by the first
+words of a command, which test runs it, or why none does.
 """
 
 import re
@@ -44,7 +44,7 @@ RUN = {
         "tests/contract/test_deployment_manifests.py::test_manifests_fit_their_schemas",
     "python -m tests.fuzz": "tests/unit/test_bad_input.py",
 }  # fmt: skip
-"""Which test runs a command, as it stands, with other ports, or, where its program can't be had, what it would do."""
+"""The test that runs a command: unchanged, with other ports, or, if its program is not available, what it would do."""
 
 SYSTEMD = "of root, on a host with systemd; the unit and its environment are tested, and the program at that place"
 CLUSTER = "needs a cluster; the manifests are tested against their schemas"
@@ -66,18 +66,18 @@ NOT_RUN = {
     "alloy": "not packaged; deploy/README.md says what of its file is tested",
     "otelcol-contrib": "as above",
 }
-"""Why no test runs a command."""
+"""The reason why no test runs a command."""
 
 
 class Typed(NamedTuple):
-    """A command, and the page that it stands on."""
+    """A command, and the page that contains it."""
 
     page: str
     command: str
 
 
 def commands() -> list[Typed]:
-    """Give every line of every block of shell, comments and line ends behind a backslash taken out."""
+    """Return every line of every block of shell. Comments are removed, and continued lines are joined."""
     found = []
     for page in PAGES:
         blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)

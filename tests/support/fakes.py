@@ -1,22 +1,22 @@
-"""Stand-ins for what tests must control: time."""
+"""Replace what tests must control: time."""
 
 
 class FakeClock:
-    """Both clocks, moved by hand; they start apart so that a mix-up shows."""
+    """Both clocks, moved by the test. They start at different values, so that a mix-up is noticed."""
 
     def __init__(self) -> None:
         self.epoch = 1_800_000_000.0
         self.uptime = 500.0
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return seconds since the epoch."""
         return self.epoch
 
     def monotonic(self) -> float:
-        """Seconds since some start."""
+        """Return seconds since an arbitrary start."""
         return self.uptime
 
     def advance(self, seconds: float) -> None:
-        """Let time pass on both."""
+        """Advance both clocks."""
         self.epoch += seconds
         self.uptime += seconds

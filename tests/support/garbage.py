@@ -1,4 +1,4 @@
-"""Whether something is freed by counting references, without the garbage collector."""
+"""Test whether an object is freed by reference counting, without the garbage collector."""
 
 import gc
 import weakref
@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 
 class Body:
-    """Stands for what takes megabytes."""
+    """Stands for an object of megabytes."""
 
 
 def frees_at_once(use: Callable[[Body], None]) -> bool:
-    """Tell whether nothing holds a body any more as soon as ``use``, which had it in hand, is done."""
+    """Return whether nothing refers to a body any more as soon as ``use``, which received it, has returned."""
 
     def call() -> "weakref.ref[Body]":
         body = Body()

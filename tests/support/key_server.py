@@ -1,6 +1,6 @@
-"""A server's key space in memory, for the sampler: answers the commands it sends, in the order of a keyed hash.
+"""Simulate a server's key space in memory, for the sampler. SCAN returns keys in the order of a keyed hash.
 
-Takes keys, stands in for ``sources.session.Session``. A command that it does not know fails the test.
+Input: keys. It replaces ``sources.session.Session``. An unknown command fails the test.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from celery_redis_exporter.sources.wire import Command
 from tests.support.fakes import FakeClock
 
 BITS = 10
-"""The table has 2**BITS places; the cursor counts up from the highest bit, as Redis's does."""
+"""The table has 2**BITS places. As in Redis, the cursor is incremented from the highest bit."""
 
 
 class KeyServer:
@@ -26,7 +26,7 @@ class KeyServer:
         self.sent: list[Command] = []
         self.trip = 0.0005
         self.slowness: dict[str, float] = {}
-        """Seconds that a command takes besides."""
+        """Additional seconds by command."""
         self.opened = 1
         self.closed = False
         self.failure: SourceError | None = None
@@ -34,14 +34,14 @@ class KeyServer:
         self._tables: dict[int, tuple[set[bytes], dict[int, list[bytes]]]] = {}
 
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002 -- as Session has it
-        """Answer."""
+        """Return the replies to commands."""
         if self.failure is not None:
             raise self.failure
         self.clock.advance(self.trip)
         return [self._answer(command) for command in commands]
 
     def talks_to(self, run_id: str) -> None:
-        """Know which process this is."""
+        """Check the run id of the server's process."""
         assert run_id == self.info["run_id"]
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class KeyServer:
         self.closed = True
 
     def commands(self, name: str) -> list[Command]:
-        """What was sent of one kind."""
+        """Return the received commands of one name."""
         return [command for command in self.sent if command[0] == name]
 
     def _answer(self, command: Command) -> Any:  # noqa: ANN401 -- a reply can be anything
@@ -87,7 +87,7 @@ class KeyServer:
         return [str(_reversed(place) if place < 1 << BITS else 0).encode(), found]
 
     def _table(self, keys: dict[bytes, tuple[int, int]]) -> dict[int, list[bytes]]:
-        """Give the names by their place; those of the last time if they are the same."""
+        """Return the names by their place. The table is reused if the names have not changed."""
         known, table = self._tables.get(self._db, (set(), {}))
         if known != keys.keys():
             table = {}

@@ -1,4 +1,4 @@
-"""The options of collectors and state as the default settings make them, for tests that change a few of them."""
+"""Return options of collectors and state from the default settings, for tests that change a few of them."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,27 +19,27 @@ DEFAULTS = load([], {})
 
 
 def task_limits(**changes: Any) -> TaskLimits:  # noqa: ANN401 -- the fields of TaskLimits
-    """Return the default bounds on tasks, but for ``changes``."""
+    """Return the default bounds on tasks, with ``changes``."""
     return replace(options.task_limits(DEFAULTS), **changes)
 
 
 def worker_limits(**changes: Any) -> WorkerLimits:  # noqa: ANN401 -- the fields of WorkerLimits
-    """Return the default bounds on workers, but for ``changes``."""
+    """Return the default bounds on workers, with ``changes``."""
     return replace(options.worker_limits(DEFAULTS), **changes)
 
 
 def control_options(**changes: Any) -> ControlOptions:  # noqa: ANN401 -- the fields of ControlOptions
-    """Return the default control options, but for ``changes``."""
+    """Return the default control options, with ``changes``."""
     return replace(options.control_options(DEFAULTS), **changes)
 
 
 def key_budget(**changes: Any) -> KeyBudget:  # noqa: ANN401 -- the fields of KeyBudget
-    """Return the default budget of a pass over keys, but for ``changes``."""
+    """Return the default budget of a pass over keys, with ``changes``."""
     return replace(options.key_budget(DEFAULTS), **changes)
 
 
 def topic(**changes: Any) -> Topic:  # noqa: ANN401 -- the fields of Topic
-    """Return where events are published by default, but for ``changes``."""
+    """Return the default topic of events, with ``changes``."""
     options = DEFAULTS.broker_transport_options
     default = Topic(
         DEFAULTS.event_exchange, options.global_keyprefix, options.fanout_prefix, options.fanout_patterns, 0
@@ -48,10 +48,10 @@ def topic(**changes: Any) -> Topic:  # noqa: ANN401 -- the fields of Topic
 
 
 def queue_keys(**changes: Any) -> QueueKeys:  # noqa: ANN401 -- the fields of QueueKeys
-    """Return how kombu names its keys by default, but for ``changes``."""
+    """Return kombu's default names of keys, with ``changes``."""
     return replace(redis_broker.queue_keys(DEFAULTS), **changes)
 
 
 def celery_names(**changes: Any) -> CeleryNames:  # noqa: ANN401 -- the fields of CeleryNames
-    """Return how an application names its keys by default, but for ``changes``."""
+    """Return an application's default names of keys, with ``changes``."""
     return replace(key_names(DEFAULTS, {}).celery, **changes)

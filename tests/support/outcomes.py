@@ -1,7 +1,7 @@
-"""Outcomes of tests that are neither passed nor failed.
+"""Count tests that could not run: outcomes that are neither passed nor failed.
 
-A test that needs a program which this machine can't get is skipped with a reason that begins with COULD_NOT_RUN. The
-run prints and counts these at its end (``tests/conftest.py``).
+A test whose program is not available on this machine is skipped with a reason that begins with COULD_NOT_RUN. The run
+prints and counts these at its end (``tests/conftest.py``).
 """
 
 COULD_NOT_RUN = "could not run: "

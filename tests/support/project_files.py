@@ -1,6 +1,6 @@
-"""The files of the project: what git tracks or would track; in an unpacked archive, which has no git, what lies there.
+"""List the files of the project: those that git tracks or would track, or all files of an archive without git.
 
-Takes nothing, gives absolute paths.
+Output: absolute paths.
 """
 
 import subprocess
@@ -11,11 +11,11 @@ _MADE = {
     ".git", ".venv", ".peers", ".demo", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
     ".import_linter_cache", "__pycache__", "build", "dist", "node_modules",
 }  # fmt: skip
-"""Folders of what is made from the rest."""
+"""Folders of generated files."""
 
 
 def project_files() -> list[Path]:
-    """List them."""
+    """Return the files."""
     command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     try:
         listed = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split("\0")

@@ -1,7 +1,7 @@
-"""PromQL as a tree: which metrics an expression reads, and which labels its result has.
+"""Parse PromQL: which metrics an expression reads, and which labels its result has.
 
-Takes an expression and the labels of every metric by sample name, gives label sets; fails for a metric or a label that
-does not exist, and for a join that can never match. Never evaluates anything.
+Input: an expression, and the labels of every metric by sample name. Output: label sets. Fails for a metric or a label
+that does not exist, and for a join that can never match. Expressions are never evaluated.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,12 +14,12 @@ from celery_redis_exporter.catalog.tasks import BY_WORKER
 Labels = frozenset[str]
 
 TARGET: Labels = frozenset({"cluster", "namespace", "job", "instance", "application"})
-"""Labels that Prometheus gives to every sample it scrapes, as far as ours know them."""
+"""Labels that Prometheus adds to every sample that it scrapes, as far as the rules and dashboards use them."""
 OF_PROCESSES = (
     "process_cpu_seconds_total", "process_open_fds", "process_resident_memory_bytes",
     "scrape_duration_seconds", "scrape_samples_scraped",
 )  # fmt: skip
-"""What every Python process tells, and what Prometheus adds to every target."""
+"""Metrics of every Python process, and those that Prometheus adds to every target."""
 OF_ALERTS: Labels = frozenset(
     {
         "alertname",
@@ -37,12 +37,12 @@ OF_ALERTS: Labels = frozenset(
 )
 SCALARS = {"time", "scalar", "pi"}
 CHOOSING = {"topk", "bottomk"}
-"""Aggregations that leave series as they are."""
+"""Aggregations that do not change the labels of series."""
 SET_OPERATORS = {"and", "or", "unless"}
 
 
 def catalogued() -> dict[str, Labels]:
-    """Give the labels of everything that can be scraped from the exporter, and of ``up``, by sample name."""
+    """Return the labels of all that can be scraped from the exporter, and of ``up``, by sample name."""
     known = {"up": TARGET, "process_start_time_seconds": TARGET}
     for metric in CATALOG.values():
         labels = TARGET | {label.name for label in metric.labels}
@@ -58,7 +58,7 @@ def catalogued() -> dict[str, Labels]:
 
 
 def scraped() -> dict[str, Labels]:
-    """Give the labels of everything that a Prometheus has which scrapes the exporter and evaluates its alerts."""
+    """Return the labels of all series in a Prometheus that scrapes the exporter and evaluates its alerts."""
     known = catalogued()
     for name in OF_PROCESSES:
         known[name] = TARGET
@@ -72,7 +72,7 @@ def scraped() -> dict[str, Labels]:
 
 
 def children(expr: promql.Expr) -> list[promql.Expr]:
-    """Give the expressions that an expression is made of."""
+    """Return the direct parts of an expression."""
     if isinstance(expr, promql.BinaryExpr):
         return [expr.lhs, expr.rhs]
     if isinstance(expr, promql.Call):
@@ -84,29 +84,29 @@ def children(expr: promql.Expr) -> list[promql.Expr]:
 
 
 def every(expr: promql.Expr) -> Iterator[promql.Expr]:
-    """Give an expression and everything in it."""
+    """Yield an expression and all expressions in it."""
     yield expr
     for child in children(expr):
         yield from every(child)
 
 
 def selectors(expr: promql.Expr) -> list[promql.VectorSelector]:
-    """Give every selector of a metric."""
+    """Return every selector of a metric."""
     return [node for node in every(expr) if isinstance(node, promql.VectorSelector)]
 
 
 def matchers(selector: promql.VectorSelector) -> list[promql.Matcher]:
-    """Give every matcher of a selector."""
+    """Return every matcher of a selector."""
     return [*selector.matchers.matchers, *(row for rows in selector.matchers.or_matchers for row in rows)]
 
 
 def mixed(expr: promql.Expr) -> bool:
-    """Whether an expression aggregates over everything, so that two applications would be mixed up."""
+    """Return whether an expression aggregates over everything, so that it mixes several applications."""
     return any(isinstance(node, promql.AggregateExpr) and node.modifier is None for node in every(expr))
 
 
 def result_labels(expr: promql.Expr, known: Mapping[str, Labels]) -> Labels | None:
-    """Give the labels of an expression's result, None for a number."""
+    """Return the labels of an expression's result, or None for a number."""
     match expr:
         case promql.NumberLiteral() | promql.StringLiteral():
             return None
@@ -157,7 +157,7 @@ def _joined(expr: promql.BinaryExpr, known: Mapping[str, Labels]) -> Labels | No
     modifier = expr.modifier
     on = None if modifier is None or modifier.matching is None else frozenset(modifier.matching.labels)
     if on is None:
-        # What absent() returns has no labels, and can only stand behind "or".
+        # The result of absent() has no labels, and can only be the right side of "or".
         assert left == right or (str(expr.op) == "or" and not right), (
             f"{sorted(left)} never match {sorted(right)} without on()"
         )

@@ -1,8 +1,8 @@
-"""Many exporters' output from one process: a recorded scrape per application, whose counters move.
+"""Simulate many exporters in one process: a recorded scrape per application, whose counters increase.
 
-Takes what an exporter answered once, gives an HTTP server on a free loopback port with a page per application. Counters
-grow all by one factor, so that histograms stay whole, and moments move with the clock, so that nothing looks old. Never
-invents a series. ``http.server`` serves it uncompressed, which Prometheus reads as well.
+Input: the recorded response of one exporter. Output: an HTTP server on a free loopback port, with a page per
+application. All counters grow by the same factor, so that histograms stay consistent, and moments move with the clock,
+so that nothing looks old. No series is added. ``http.server`` sends it uncompressed, which Prometheus reads as well.
 """
 
 import threading
@@ -15,25 +15,25 @@ from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.clock import SystemClock
 
 GROWTH_SECONDS = 60.0
-"""Time in which counters grow by what they had when they were recorded."""
+"""Seconds in which counters grow by their recorded values."""
 Moves = Literal["grows", "follows", "stays"]
 COUNTS = (Kind.COUNTER, Kind.HISTOGRAM)
 
 
 class Recording:
-    """One scrape, to be shown at any later time."""
+    """One scrape, which can be rendered for any later time."""
 
     def __init__(self, text: str) -> None:
         self._lines = [_split(line) for line in text.splitlines()]
 
     def render(self, elapsed: float) -> str:
-        """Give the text as it would be so many seconds later."""
+        """Return the text ``elapsed`` seconds after the recording."""
         factor = 1 + elapsed / GROWTH_SECONDS
         return "".join([_shown(line, moves, value, factor, elapsed) for line, moves, value in self._lines])
 
 
 def _split(line: str) -> tuple[str, Moves, float]:
-    """Take a line apart: what stands before the value, how that moves, and the value; comments stay as they are."""
+    """Return the text before the value, how the value changes, and the value. A comment has only text."""
     if line.startswith("#"):
         return line, "stays", 0.0
     series, _, value = line.rpartition(" ")
@@ -60,7 +60,7 @@ def _shown(line: str, moves: Moves, value: float, factor: float, elapsed: float)
 
 @contextmanager
 def serving(recording: Recording) -> Iterator[int]:
-    """Serve a recording under ``/<any name>/metrics``, for the time of a with block; give the port."""
+    """Serve a recording under ``/<any name>/metrics`` until the with block ends. Yield the port."""
     clock = SystemClock()
     start = clock.monotonic()
 
@@ -76,7 +76,7 @@ def serving(recording: Recording) -> Iterator[int]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Suppress the log of requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
     server.daemon_threads = True

@@ -1,7 +1,7 @@
-"""Render families as the exporter renders them, without the metrics of the process.
+"""Render families as the exporter does, without the metrics of the process.
 
-Families go in, the text of one format comes out. Each call uses a new ``Renderer``, so that only the series' own caches
-last from call to call.
+Input: families. Output: the text of one format. Each call uses a new ``Renderer``, so that only the series' own caches
+are kept from call to call.
 """
 
 from collections.abc import Iterable

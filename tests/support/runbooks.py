@@ -1,6 +1,6 @@
-"""The commands of alerts/runbooks.md: those in the text, which only read, and those that change something.
+"""Read the commands of alerts/runbooks.md: those in the text, which only read, and those that change something.
 
-Input: the page. Output: commands by the alert whose section has them, and why no test runs some of them.
+Input: the page. Output: commands by the alert whose section contains them, and why no test runs some of them.
 """
 
 import re
@@ -22,7 +22,7 @@ NOT_RUN = {
     "rabbitmqctl": "needs a RabbitMQ of the system's user",
     "py-spy": "no package of Debian's",
 }
-"""Why no test runs the commands of a program."""
+"""The reason why no test runs the commands of a program."""
 CHANGING = re.compile(
     r"\b(control|purge|call|CONFIG SET|CONFIG REWRITE|MEMORY PURGE|BGSAVE|FAILOVER|RESET|EXPIRE|DEL|sysctl)\b"
     r"|--cluster fix|^celery\b.* worker\b"
@@ -30,11 +30,11 @@ CHANGING = re.compile(
 BARE = re.compile(
     r"(CONFIG|MEMORY|SENTINEL|INFO|TTL|EXPIRE|SLOWLOG|BGSAVE|CLIENT|CLUSTER|LRANGE|GET|inspect|control)\b "
 )
-"""A command of Redis or Celery without the program that sends it."""
+"""A command of Redis or Celery without its program."""
 
 
 class Section(NamedTuple):
-    """What an alert's section has: code in its text, the commands of its last block, and other blocks."""
+    """The content of an alert's section: code in its text, the commands of its last block, and other blocks."""
 
     alert: str
     spans: tuple[str, ...]
@@ -43,7 +43,7 @@ class Section(NamedTuple):
 
     @property
     def reading(self) -> list[str]:
-        """The commands in the text."""
+        """Return the commands in the text."""
         return [span for span in self.spans if program(span) in OURS | set(NOT_RUN)]
 
 

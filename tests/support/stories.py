@@ -1,8 +1,8 @@
-"""Stories of one task id over several workers: events in order of arrival, and the truth about them.
+"""Make stories of one task id over several workers: events in order of arrival, and the correct counts.
 
-A story is told step by step: each step adds events with their time stamps and counts what truly happened. Nothing here
-imports the state layer, so that truth and implementation can't share a mistake. Each sender delivers its events in
-order, after a delay of its own; a child that publishes a retry has a connection and so a delay of its own too.
+Each step of a story adds events with their timestamps and counts what happened. Nothing here imports the state layer,
+so that the expected counts and the implementation can't share a mistake. Each sender delivers its events in order,
+after a delay. A child process that publishes a retry has a connection of its own, and so another delay.
 """
 
 from collections import Counter
@@ -11,12 +11,12 @@ from typing import Any
 
 TaskQueue = tuple[str, str]
 BROADCAST = "bcast.*"
-"""The queue that Broadcast queues are shown as."""
+"""The name under which Broadcast queues are shown."""
 
 
 @dataclass
 class Truth:
-    """What happened, by task name and queue; ``waits`` are the waiting times of all starts in seconds."""
+    """What happened, by task name and queue. ``waits`` contains the waiting times of all starts in seconds."""
 
     sent: Counter[TaskQueue] = field(default_factory=Counter)
     received: Counter[TaskQueue] = field(default_factory=Counter)
@@ -28,7 +28,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Event:
-    """One event: who sent it, when it was stamped (seconds), its type and further fields."""
+    """One event: its sender, its timestamp (seconds), its type and further fields."""
 
     sender: str
     at: float
@@ -38,7 +38,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Publication:
-    """One publication: what was published, by the story's number."""
+    """One publication, with its number in the story."""
 
     number: int
     name: str
@@ -48,7 +48,7 @@ class Publication:
 
 
 class Story:
-    """Tells the story of the task id "a"; times are seconds and only grow."""
+    """The story of the task id "a". Times are seconds and never decrease."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -61,7 +61,7 @@ class Story:
         return "\n".join(f"{event.at:.3f} {event.sender}: {event.kind} {event.fields}" for event in self.events)
 
     def publish(self, at: float, name: str, queue: str, retries: int = 0) -> Publication:
-        """Publish the task, by a connection of its own."""
+        """Publish the task with a new connection."""
         number = self._published
         self._published += 1
         self._add(f"publisher {number}", at, "sent", name=name, queue=queue, retries=retries)
@@ -69,7 +69,7 @@ class Story:
         return Publication(number, name, queue, retries, at)
 
     def replace(self, at: float, publication: Publication, name: str, queue: str) -> Publication:
-        """Let a running task publish another one in its own place, which ends it without an event."""
+        """Let a running task publish another one under the same id. It ends without an event."""
         self.truth.running[publication.name, publication.queue] -= 1
         return self.publish(at, name, queue, publication.retries)
 
@@ -83,12 +83,12 @@ class Story:
         self.truth.received[publication.name, publication.queue] += 1
 
     def start(self, at: float, publication: Publication, worker: str) -> None:
-        """Let a worker start what it received."""
+        """Let a worker start a publication that it received."""
         self._add(worker, at, "started")
         key = publication.name, publication.queue
         self.truth.started[key] += 1
         self.truth.running[key] += 1
-        if (publication.number, worker) in self._waits:  # a message that is delivered again did not wait in its queue
+        if (publication.number, worker) in self._waits:  # a redelivered message did not wait in its queue
             self._waits.remove((publication.number, worker))
             self.truth.waits.append(at - publication.at)
 
@@ -107,13 +107,13 @@ class Story:
         self.truth.ends[publication.name, publication.queue, "revoked"] += 1
 
     def terminate(self, at: float, publication: Publication, worker: str) -> None:
-        """Let a worker end what it executes because it was revoked with ``terminate``."""
+        """Let a worker end a running task because it was revoked with ``terminate``."""
         self._add(worker, at, "revoked", terminated=True)
         self.truth.ends[publication.name, publication.queue, "revoked"] += 1
         self.truth.running[publication.name, publication.queue] -= 1
 
     def arrivals(self, delays: dict[str, float]) -> list[tuple[float, Event]]:
-        """Return the events with their times of arrival, in that order."""
+        """Return the events with their times of arrival, sorted by them."""
         timed = [(event.at + delays.get(event.sender, 0.0), number, event) for number, event in enumerate(self.events)]
         return [(at, event) for at, _, event in sorted(timed, key=lambda item: item[:2])]
 

@@ -1,4 +1,4 @@
-"""The one way in which tests wait: until a condition holds."""
+"""Wait until a condition holds. Tests wait in no other way."""
 
 import threading
 from collections.abc import Callable
@@ -9,17 +9,17 @@ from celery_redis_exporter.clock import SystemClock
 T = TypeVar("T")
 PAUSE = 0.02
 NEVER = 30.0
-"""Seconds after which a condition that does not hold is taken for one that never will.
+"""Seconds after which a condition is considered never to hold.
 
-It states nothing about the programs under test: on a machine that is busy with something else all of them are slow. A
-test that is about a duration passes its own limit.
+The number says nothing about the tested programs: on a machine that is busy with other work all of them are slow. A
+test of a duration passes its own limit.
 """
 
 
 def eventually(condition: Callable[[], T], within: float = NEVER) -> T:
-    """Return the first truthy result of ``condition``; fail after ``within`` seconds.
+    """Return the first truthy result of ``condition``. Fails after ``within`` seconds.
 
-    The condition may raise AssertionError or return something falsy until it holds; the last one is shown.
+    The condition may raise AssertionError or return a falsy value until it holds. The failure shows the last one.
     """
     clock, never = SystemClock(), threading.Event()
     deadline = clock.monotonic() + within

@@ -1,6 +1,6 @@
-"""YAML in tests: parsed by libyaml, which is ten times faster than the parser in Python.
+"""Parse YAML in tests with libyaml, which is ten times faster than the parser in Python.
 
-Takes text, gives dicts and lists; the tests read some megabytes of it.
+Input: text. Output: dicts and lists. The tests parse some megabytes.
 """
 
 from typing import Any
@@ -8,20 +8,20 @@ from typing import Any
 import yaml
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Both are safe; wheels of PyYAML have the first."""
+"""Both loaders are safe. Wheels of PyYAML contain the first one."""
 
 
 def parse(text: str) -> Any:  # noqa: ANN401 -- whatever the document holds
-    """Give the one document."""
+    """Return the only document."""
     return yaml.load(text, _LOADER)  # noqa: S506 -- a safe loader
 
 
 def parse_all(text: str) -> list[Any]:
-    """Give all documents, empty ones too."""
+    """Return all documents, including empty ones."""
     return list(yaml.load_all(text, _LOADER))
 
 
 def dump_all(documents: list[Any]) -> str:
-    """Write all documents, keys sorted."""
+    """Return all documents as YAML, with sorted keys."""
     text: str = yaml.safe_dump_all(documents, width=120)
     return text
