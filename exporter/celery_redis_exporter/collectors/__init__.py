@@ -1,4 +1,5 @@
-"""Background loops that connect source, decode and state: events, control replies, queues, nodes, schedules, key space.
+"""Run the background loops: events, control replies, queues, cluster nodes, schedules, key space, memory, state file.
 
-Each one is a class with a `run(stop, works)` method, which the supervisor calls in a thread of its own.
+Each loop is a class with a `run(stop, works)` method, which the supervisor calls in a dedicated thread. A loop connects
+a source, its decoder and the state.
 """

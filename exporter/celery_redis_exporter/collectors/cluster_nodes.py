@@ -1,8 +1,9 @@
-"""Binds the rooms for clusters: sources.cluster -> decode.cluster -> the servers that a scrape reads.
+"""Find the nodes of Redis clusters, and keep the servers that scrapes read in step with them.
 
-In the background, at its own interval. A server of the settings that turns out to be a node of a cluster gives way to
-all of its nodes, each a server of its own, called ``<name>/<host>:<port>``. Nodes come and go with what the cluster
-says; while none of them answers they stay as they are, and are shown as down.
+Connects sources.cluster and decode.cluster with ``scrape.server_reads``, in the background, at a dedicated interval. If
+a configured server is a node of a cluster, it is replaced by all nodes of the cluster. Each node becomes a server
+called ``<name>/<host>:<port>``. Nodes are added and removed as the cluster reports them. While no node answers, the
+list stays as it is, and its nodes are shown as down.
 """
 
 import threading
@@ -26,20 +27,24 @@ from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "redis_nodes"
 MOST_SHOWN = 20
-"""Addresses in a line of the log."""
+"""The maximum number of addresses in one log line."""
 FIRST_INTERVAL = 1.0
-"""Seconds between looks until every server was met: a scrape meets it."""
+"""Seconds between looks until a scrape has connected to every server."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class Cluster:
-    """What may be a cluster: its seed, and how to reach it and its nodes.
+    """A server that may be a node of a cluster, and how to connect to it and to the cluster's nodes.
 
-    ``in_cluster`` is None before the seed was met. ``session`` gives a connection for questions, to the seed or to a
-    node; ``node`` what a scrape reads of a node, by name and address. ``nodes`` are those that are read, by name,
-    ``masters`` the addresses of those that serve slots, ``refused`` the addresses that may not be connected to.
+    - ``seed``: the server of the settings, as a scrape reads it; ``address`` is its address.
+    - ``in_cluster``: returns whether the seed is in a cluster, or None before a scrape has read it.
+    - ``session``: makes a session for queries, to a node, or to the seed for None.
+    - ``node``: makes what a scrape reads of a node, from its name and address.
+    - ``nodes``: the nodes that are read, by name.
+    - ``masters``: the addresses of the nodes that serve slots.
+    - ``refused``: the addresses that may not be connected to.
     """
 
     seed: Target
@@ -54,19 +59,19 @@ class Cluster:
     _connection: Session | None = None
 
     def connect(self, address: Address | None) -> Session:
-        """Return the connection for queries; a new one goes to ``address``, or to the seed without one."""
+        """Return the session for queries. A new one connects to ``address``, or to the seed for None."""
         if self._connection is None:
             self._connection = self.session(address)
         return self._connection
 
     def hang_up(self) -> None:
-        """Close that connection; safe from any thread."""
+        """Close the session for queries. Thread-safe."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def divide(self, addresses: Sequence[Address]) -> tuple[list[Address], list[Address]]:
-        """Return the addresses that may be connected to, and the others."""
+        """Return the addresses that may be connected to, and those that may not."""
         allowed, refused = [], []
         for address in addresses:
             try:
@@ -78,19 +83,19 @@ class Cluster:
         return allowed, refused
 
     def replace_refused(self, refused: Sequence[Address]) -> bool:
-        """Take over the addresses that may not be connected to; return whether there are some, and new ones."""
+        """Store the addresses that may not be connected to. Return True if there are any and they have changed."""
         before, self.refused = self.refused, tuple(str(address) for address in refused)
         return bool(self.refused) and self.refused != before
 
     def replace_nodes(self, nodes: dict[str, Address], masters: Iterable[Address]) -> dict[str, Address]:
-        """Take over the nodes that the cluster reports, and its masters; return those that were known before."""
+        """Store the nodes and masters that the cluster reports. Return the nodes of before."""
         before, self.nodes, self.masters = self.nodes, nodes, frozenset(masters)
         return before
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterNodesOptions:
-    """Seconds between looks, nodes read of one cluster, and seconds that an answer may take."""
+    """Seconds between looks, the maximum number of nodes read per cluster, and seconds that a reply may take."""
 
     interval: float
     max_nodes: int
@@ -98,7 +103,7 @@ class ClusterNodesOptions:
 
 
 class ClusterNodes:
-    """Keeps the servers that scrapes read in step with ``clusters``."""
+    """Keep the servers that scrapes read in step with the nodes of ``clusters``."""
 
     def __init__(
         self, clusters: Sequence[Cluster], reads: ServerReads, store: Store, clock: Clock, options: ClusterNodesOptions
@@ -112,22 +117,25 @@ class ClusterNodes:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anything that may be a cluster."""
+        """Return True if a server may be a node of a cluster."""
         return bool(self._clusters)
 
     def refused(self, name: str) -> tuple[str, ...]:
-        """Return the addresses that the cluster of a seed names and that may not be connected to."""
+        """Return the addresses that the cluster of the seed ``name`` reports and that may not be connected to."""
         return next((cluster.refused for cluster in self._clusters if cluster.seed.name == name), ())
 
     def masters(self, name: str) -> dict[str, Address]:
-        """Return the masters among the nodes that are read of a seed's cluster, by name; safe from any thread."""
+        """Return the masters among the nodes that are read of the cluster of the seed ``name``, by node name.
+
+        Thread-safe.
+        """
         cluster = next((cluster for cluster in self._clusters if cluster.seed.name == name), None)
         if cluster is None:
             return {}
         return {node: address for node, address in cluster.nodes.items() if address in cluster.masters}
 
     def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
-        """Look for nodes until ``stop`` is set; raise SourceError."""
+        """Look for nodes until ``stop`` is set. Raises SourceError."""
         while not stop.is_set():
             self.look()
             works()
@@ -135,12 +143,12 @@ class ClusterNodes:
             stop.wait(self._options.interval if met else min(self._options.interval, FIRST_INTERVAL))
 
     def close(self) -> None:
-        """Close the connections; safe from any thread."""
+        """Close the connections. Thread-safe."""
         for cluster in self._clusters:
             cluster.hang_up()
 
     def look(self) -> None:
-        """Ask each cluster for its nodes; raise the SourceError of the last that does not tell."""
+        """Query each cluster for its nodes. Raises the SourceError of the last cluster that failed."""
         wanted = [cluster for cluster in self._clusters if cluster.nodes or cluster.in_cluster()]
         started, failure = self._clock.monotonic(), None
         for cluster in wanted:
@@ -157,7 +165,11 @@ class ClusterNodes:
             raise failure
 
     def _ask(self, cluster: Cluster) -> tuple[list[Address], list[Address]]:
-        """Return the nodes and the masters as the seed, or else one of them, reports; none outside of a cluster."""
+        """Return the nodes and the masters. They are empty if the server is not in a cluster.
+
+        The seed is queried first, and after it the known nodes, until one of them answers. Raises the first SourceError
+        if none does.
+        """
         failure: SourceError | None = None
         for address in (None, *cluster.nodes.values()):
             try:
@@ -183,7 +195,7 @@ class ClusterNodes:
         before = cluster.replace_nodes(nodes, masters)
         come, gone = nodes.keys() - before.keys(), before.keys() - nodes.keys()
         if come or gone:
-            # In one step: the seed and its node are one server, which no scrape may meet twice.
+            # The seed and its node are the same server, which no scrape may read twice. Both change in one step.
             seed_comes, seed_goes = before and not nodes, nodes and not before
             self._reads.change(
                 [*(cluster.node(node, nodes[node]) for node in sorted(come)), *([cluster.seed] if seed_comes else [])],
@@ -199,7 +211,7 @@ class ClusterNodes:
 
 
 def _report_refused(cluster: Cluster, refused: Sequence[Address]) -> None:
-    """Log the addresses that are refused, once for as long as they stay the same."""
+    """Log the refused addresses when they change."""
     if cluster.replace_refused(refused):
         log.warning(
             "topology.addresses_refused",

@@ -1,6 +1,6 @@
-"""How a background collector is doing, told the same way for each: ``celery_exporter_collector_*``.
+"""Report how a background collector is doing, in the same metrics for each: ``celery_exporter_collector_*``.
 
-Takes the outcome of a run, gives series. The caller holds the store's lock.
+Input: the outcome of a run. Output: series. The caller holds the store's lock.
 """
 
 from celery_redis_exporter.catalog import internals
@@ -17,12 +17,12 @@ class CollectorMetrics:
         self._name = name
 
     def succeeded(self, started: float) -> None:
-        """Note a run that began at the monotonic time ``started`` and succeeded."""
+        """Record a run that began at the monotonic time ``started`` and succeeded."""
         self._end(started, success=True)
         self._store.scalar(internals.COLLECTOR_LAST_SUCCESS, self._name).value = self._clock.now()
 
     def failed(self, started: float | None = None) -> None:
-        """Note a run that failed; its duration too, if ``started`` is told."""
+        """Record a run that failed. Its duration is recorded too if ``started``, a monotonic time, is passed."""
         self._end(started, success=False)
 
     def _end(self, started: float | None, *, success: bool) -> None:

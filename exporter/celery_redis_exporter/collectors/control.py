@@ -1,9 +1,10 @@
-"""Binds the rooms for questions to workers: sources.control -> decode.control -> state.control, in the background.
+"""Query workers by control commands: sources.control -> decode.control -> state.control, in the background.
 
-Asks in rounds, some workers at a time, so that a large fleet does not answer all at once; each batch ends as soon as
-all have answered, or at its deadline. Workers that come, and all of them at the start, are asked within a second. The
-one part of the exporter that writes to a server: the questions, and one key of its own. A user without the right to do
-so is told once, and asking is tried again an hour later.
+Each round queries all workers, in batches, so that the workers of a large fleet do not answer all at once. A batch ends
+when all its workers have answered, or at its deadline. New workers, and all workers at the start, are queried within a
+second. Only this collector and the memory guard, which is off by default, do more to a server than read: this one
+writes the requests and one key of the exporter. If the user has no permission for that, it is logged once, and the next
+attempt follows an hour later.
 """
 
 import contextlib
@@ -29,57 +30,62 @@ from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "control"
 BATCH = 50
-"""Workers asked at a time."""
+"""The number of workers that one batch queries."""
 LOOK_SECONDS = 1.0
-"""Time between looks for workers that were not asked yet."""
+"""Seconds between looks for workers that were not queried yet."""
 PING, BEATS = "ping", "celerybeat@*"
 BEAT_SECONDS = 1.0
-"""Time in which schedulers that are not known yet may answer."""
+"""Seconds in which schedulers that are not known yet may answer."""
 NEW_SECONDS = 2.0
-"""Time for the answers of new workers, which are asked again."""
+"""Seconds in which new workers may answer. They are queried again later."""
 TIDY_SECONDS = 0.2
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.1
-"""Seconds between looks for answers, while some are missing."""
+"""Seconds between looks for replies while some are missing."""
 REFUSED_SECONDS = 3600.0
 ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "conf": {"with_defaults": True},
     "registered": {"taskinfoitems": ["send_events"]},
 }
-"""Arguments of the commands that have some. Without defaults ``conf`` has the settings under any of their old names."""
+"""Arguments of commands that need some. Without defaults, ``conf`` returns settings under any of their old names."""
 INVALID_REASONS = ("envelope", "serializer", "body", "schema", "size", "late", "stranger")
 
 log = structlog.get_logger(__name__)
 
 
 class ControlClient(Protocol):
-    """How workers are reached: on Redis ``sources.control.Mailbox``, elsewhere ``sources.kombu_control.KombuMailbox``.
+    """How workers are reached: ``RedisControlClient`` on Redis, ``KombuControlClient`` on other transports.
 
-    All but ``rights`` and ``close`` raise SourceError. What ``receive`` gives are kombu's envelopes, as in Redis.
+    All methods but ``rights`` and ``close`` raise SourceError. ``receive`` returns kombu's envelopes, as they are in
+    Redis.
     """
 
     @property
     def rights(self) -> str:
-        """The command that grants its user what it needs."""
+        """Return the command that grants the user the necessary permissions."""
 
     def open(self) -> None:
-        """Get ready for answers to what is sent next; what comes to earlier questions is lost or late."""
+        """Prepare for replies to the next requests. Replies to earlier requests are lost or count as late."""
 
     def send(self, requests: Sequence[Request]) -> None:
         """Send requests."""
 
     def receive(self) -> list[bytes]:
-        """Give some answers that came and were not given yet, without waiting."""
+        """Return replies that arrived and were not returned yet. Do not wait."""
 
     def settle(self, *, complete: bool) -> None:
-        """Leave nothing behind; unless all is ``complete``, answers may still come, and must not stay."""
+        """Clean up. Unless ``complete``, replies may still arrive, and must not be kept on the server."""
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlOptions:
-    """Seconds between rounds (0: none), seconds for the answers of a batch, bytes of an answer, whether to nudge."""
+    """The options of remote control.
+
+    Seconds between rounds (0: no rounds), seconds that a batch waits for replies, the maximum size of a reply in bytes,
+    and whether to enable task events on workers that do not send them.
+    """
 
     interval: float
     timeout: float
@@ -88,14 +94,14 @@ class ControlOptions:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anything to do."""
+        """Return True if the options require control commands."""
         return bool(self.interval) or self.enable_events
 
 
 class Control:
-    """Asks workers, and tells those without task events to send them if the options say so.
+    """Query workers, and enable task events on workers without them if the options require it.
 
-    ``refused`` says what its user may not do; empty while it may, or nobody was asked yet.
+    ``refused`` states what the user has no permission for. It is empty if it has all, or if nothing was sent yet.
     """
 
     def __init__(
@@ -121,7 +127,7 @@ class Control:
         self._switch(on=bool(options.interval))
 
     def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
-        """Ask until ``stop`` is set; raises SourceError, unless for want of rights."""
+        """Query workers until ``stop`` is set. Raises SourceError, except for a missing permission."""
         self._ended.clear()
         try:
             while not stop.is_set():
@@ -130,7 +136,7 @@ class Control:
             self._ended.set()
 
     def close(self) -> None:
-        """Close the connection, after a moment in which ``run`` may tidy up; safe from any thread."""
+        """Close the connection, after a short time in which ``run`` may clean up. Thread-safe."""
         self._ended.wait(TIDY_SECONDS)
         self._control_client.close()
 
@@ -159,7 +165,7 @@ class Control:
             with self._store.lock:
                 self._inspection.foresee()
             beats = self._inspection.beats
-            # Where no worker was heard nothing is written, and a beat would schedule for nobody.
+            # Without workers nothing else is written to the broker, and a beat has no worker to schedule for.
             if everyone and beats is not None and (targets or beats.known()):
                 self._ask_beats(beats, stop)
         if self._options.enable_events:
@@ -177,7 +183,7 @@ class Control:
             self._metrics.succeeded(started)
 
     def _ask(self, targets: list[InspectionTarget], stop: threading.Event, timeout: float) -> None:
-        """Ask some workers; fold each one's answers when it has given all, or at the deadline what there is."""
+        """Query a batch of workers. Fold a worker's replies when all have arrived, or what there is at the deadline."""
         token = str(next(self._tokens))
         batch = {target.worker: (target, Answers()) for target in targets}
         for payloads in ask(self._control_client, _requests(targets, token), timeout, self._clock, stop):
@@ -191,7 +197,10 @@ class Control:
                 self._fold(target, answers)
 
     def _ask_beats(self, beats: Beats, stop: threading.Event) -> None:
-        """Ping schedulers, whose names nobody tells; those that answered before are waited for longer than others."""
+        """Ping schedulers by a pattern, since no event contains their names.
+
+        Wait longer for those that answered before.
+        """
         token = str(next(self._tokens))
         ping = Request(PING, (), f"{token}/{PING}", pattern=BEATS)
         started, answered = self._clock.monotonic(), set[str]()
@@ -208,7 +217,7 @@ class Control:
             beats.note(answered)
 
     def _enter(self, payload: bytes, token: str, batch: dict[str, tuple[InspectionTarget, Answers]]) -> None:
-        """Enter an answer; a worker that has given all of them leaves the batch."""
+        """Store a reply in its batch. A worker is folded and leaves the batch when all its replies have arrived."""
         try:
             reply = read_answer(payload, token, self._options.max_bytes)
         except DecodeError as error:
@@ -252,11 +261,14 @@ class Control:
             self._metrics.failed()
 
     def _wait_for_rights(self, stop: threading.Event, error: SourceError) -> None:
-        """Switch off for a while; a user may be given rights, or another user be configured, meanwhile."""
-        # Before a word is said: whoever reads that asking is over finds no key that was left without an end.
+        """Disable queries for an hour.
+
+        Meanwhile the user may receive permissions, or another user may be configured.
+        """
+        # The clean-up comes before the log line: who reads the line must not find a key without a time to live.
         with contextlib.suppress(SourceError):
             self._control_client.settle(complete=True)
-        self._control_client.close()  # what was refused on a connection is not sent again on it
+        self._control_client.close()  # A refused command is not sent again on the same connection.
         if not self.refused:
             log.warning(
                 "control.switched_off",
@@ -279,9 +291,10 @@ class Control:
 def ask(
     control_client: ControlClient, requests: Sequence[Request], timeout: float, clock: Clock, stop: threading.Event
 ) -> Iterator[list[bytes]]:
-    """Send requests, and yield the answers of each look, none of them if need be, for ``timeout`` seconds.
+    """Send requests, and yield a list of replies after each look, possibly empty, for ``timeout`` seconds.
 
-    Ends earlier when ``stop`` is set. The caller leaves the loop when it has every answer, and settles afterwards.
+    Ends earlier when ``stop`` is set. The caller leaves the loop when it has every reply, and calls ``settle``
+    afterwards.
     """
     control_client.open()
     control_client.send(requests)
@@ -296,7 +309,10 @@ def ask(
 
 
 def read_answer(payload: bytes, token: str, max_bytes: int) -> ControlReply:
-    """Return the answer to a request whose ticket begins with ``token``; raise DecodeError for any other payload."""
+    """Return the reply to a request whose ticket begins with ``token``.
+
+    Raises DecodeError for any other payload, and for one of more than ``max_bytes`` bytes.
+    """
     if len(payload) > max_bytes:
         raise DecodeError("size", "a larger answer than is read")
     reply = decode_reply(payload)
@@ -306,7 +322,7 @@ def read_answer(payload: bytes, token: str, max_bytes: int) -> ControlReply:
 
 
 def _requests(targets: Sequence[InspectionTarget], token: str) -> list[Request]:
-    """One request per command, in order, to those who are asked it."""
+    """Return one request per command, in the order of COMMANDS, to the workers that are queried for it."""
     asked = {
         command: [target.worker for target in targets if command in target.commands] for command in COMMANDS
     }  # fmt: skip

@@ -1,7 +1,7 @@
-"""Binds the rooms for events: source -> decode -> state; counts every loss by its reason.
+"""Consume events: source -> decode -> state. Every loss is counted by its reason.
 
-Takes what the event stream reads, one batch at a time, and folds it under one hold of the store's lock. Never
-formats and never waits.
+Input: what the event stream reads, one batch at a time. Output: state. A batch is folded while the store's lock is held
+once. Nothing is formatted here, and nothing waits under the lock.
 """
 
 import threading
@@ -48,39 +48,39 @@ from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.workers import Workers
 
 Decode = Callable[[Any], Sequence[Part]]
-"""Turns one message that a stream reads into its parts; raises DecodeError."""
+"""Return the parts of one message that a stream reads. Raises DecodeError."""
 TICK_SECONDS = 1
 SWEEP_SECONDS = 60
 NAMED = 10
-"""Workers that a line of the log names."""
+"""The maximum number of workers that a log line names."""
 _NO_TRACEBACK = Raw()
 log = structlog.get_logger()
 Ended = TypeVar("Ended", TaskFailed, TaskRetried)
 
 
 class Stream(Protocol):
-    """A subscription to events: sources.event_stream on Redis, sources.kombu_events elsewhere."""
+    """A subscription to events: sources.event_stream on Redis, sources.kombu_events on other transports."""
 
     @property
     def is_drained(self) -> bool:
-        """Whether the last read returned everything that had arrived when it began."""
+        """Return True if the last read returned everything that had arrived when it began."""
 
     def open(self) -> None:
-        """Subscribe; raise SourceError."""
+        """Subscribe. Raises SourceError."""
 
     def read(self) -> list[Any]:
-        """Give the messages that came, none after half a second of silence; raise SourceError."""
+        """Return the messages that arrived, or none after half a second without any. Raises SourceError."""
 
     def take_dropped(self) -> int:
-        """Return how many messages were dropped since the last call, because they are too long."""
+        """Return how many messages were dropped since the last call because they were too long."""
 
     def close(self) -> None:
-        """End the subscription; safe from any thread."""
+        """End the subscription. Thread-safe."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventState:
-    """What events are folded into: ``consumers`` follow from the workers and are brought up to date at each tick."""
+    """The state that events are folded into. ``consumers`` is derived from the workers at each tick."""
 
     store: Store
     tasks: Tasks
@@ -90,7 +90,7 @@ class EventState:
 
 
 class EventCollector:
-    """Reads messages from ``stream``, decodes and folds them, and keeps account of losses and gaps."""
+    """Read messages from ``stream``, decode and fold them, and count losses and gaps."""
 
     def __init__(self, stream: Stream, decode: Decode, state: EventState, clock: Clock) -> None:
         self.listening = False
@@ -115,7 +115,10 @@ class EventCollector:
         self._table = self._fold_table()
 
     def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
-        """Read and fold events until stopped, ticking every second; raise SourceError, noted as a loss."""
+        """Read and fold events until ``stop`` is set, and tick every second.
+
+        Raises SourceError, after counting it as a loss.
+        """
         stream = self._stream
         try:
             stream.open()
@@ -142,7 +145,7 @@ class EventCollector:
             stream.close()
 
     def fold(self, payloads: list[Any]) -> None:
-        """Decode and fold what one read brought."""
+        """Decode and fold the messages of one read."""
         decoded, refused = [], []
         decode = self._decode
         for payload in payloads:
@@ -167,15 +170,19 @@ class EventCollector:
                 self._store.scalar(internals.LAST_EVENT).value = now
 
     def resume(self, cause: str, lost_at: float, *, counted_from: float) -> None:
-        """Take up what another process left; the caller holds the store's lock, and the subscription is not open yet.
+        """Continue from the state of another process.
 
-        ``lost_at`` is when that process was last known to receive events, ``counted_from`` is when the gap begins that
-        is counted, both monotonic. ``cause`` is why it ended, for the log.
+        The caller holds the store's lock; the subscription is not open yet. ``cause`` is why that process ended, for
+        the log. ``lost_at`` is when it was last known to receive events, and ``counted_from`` is when the gap begins
+        that is counted. Both are monotonic times.
         """
         self._cause, self._lost_at, self._deaf_since = cause, lost_at, counted_from
 
     def opened(self) -> None:
-        """Note that the subscription stands; after an interruption, count the gap and forgive the workers."""
+        """Record that the subscription is open.
+
+        After an interruption, count the gap and restart the workers' deadlines.
+        """
         is_resumed, cause = self._deaf_since is not None, self._cause
         with self._store.lock:
             self.listening = True
@@ -194,7 +201,7 @@ class EventCollector:
         self._cause = "reconnection"
 
     def _report_loss(self) -> None:
-        """Log what an interruption cost, once that is certain."""
+        """Log the executions that an interruption missed, as soon as their number is certain."""
         with self._store.lock:
             loss = self._losses.settle()
         if loss is None:
@@ -215,8 +222,8 @@ class EventCollector:
             log.warning("events.message_dropped", messages=count, longest=LONGEST_MESSAGE)
 
     def lost(self, reason: str) -> None:
-        """Note that the subscription, or an attempt at one, failed."""
-        self._read_until = inf  # nothing more arrives that deferred events could wait for
+        """Record that the subscription, or an attempt to subscribe, failed."""
+        self._read_until = inf  # Deferred events have nothing more to wait for.
         was_listening = self.listening
         with self._store.lock:
             self._stream_up.value = 0
@@ -228,15 +235,15 @@ class EventCollector:
             log.warning("events.lost", reason=reason, effect="events are missed until the broker is back")
 
     def tick(self) -> None:
-        """Do what time brings: find lost workers, release held events, forget the old."""
+        """Do what depends on time: find lost workers, release deferred events, remove old state."""
         with self._store.lock:
             self.tick_locked()
 
     def tick_locked(self) -> None:
-        """Tick while the caller holds the store's lock.
+        """Do the same as ``tick`` while the caller holds the store's lock.
 
-        No more time passes for deferred events, workers and beats than what arrived in it was read: a busy machine can
-        stop this process for seconds, a suspended one for hours.
+        For deferred events, workers and beats, time does not go beyond the moment up to which all events were read. A
+        busy machine can stop this process for seconds, a suspended one for hours.
         """
         now = self._clock.monotonic()
         self._tasks.tick(min(now, self._read_until))
@@ -260,7 +267,7 @@ class EventCollector:
         self._deaf_since = now
 
     def _fold_table(self) -> dict[type, tuple[Callable[[Any], None], Series]]:
-        """Who folds which type of event, and the series that counts it."""
+        """Return the function that folds each type of event, and the series that counts the type."""
         tasks, workers = self._tasks, self._workers
         table: dict[Any, Callable[[Any], None]] = {
             TaskSent: tasks.fold_sent,
@@ -282,7 +289,7 @@ class EventCollector:
             kind: (fold, self._store.scalar(internals.EVENTS, kind.__struct_config__.tag))
             for kind, fold in table.items()
         }
-        uncounted = Series(())  # these are counted by what they contain
+        uncounted = Series(())  # These are counted by the events that they contain.
         others = self._store.scalar(internals.EVENTS, "other")
         return counted | {
             UnknownEvent: (lambda _: None, others),
@@ -291,7 +298,7 @@ class EventCollector:
         }
 
     def _fold_repaired(self, part: Repaired) -> None:
-        """Fold the event like any other, and count what had to be changed of it."""
+        """Fold the event like any other, and count the fields that were ignored and the names that were cut."""
         self._names_cut.value += part.cut
         for name in part.ignored:
             self._store.scalar(internals.FIELDS_IGNORED, name).value += 1
@@ -312,5 +319,8 @@ class EventCollector:
 
 
 def _without_texts(event: Ended) -> Ended:
-    """Return the event without exception and traceback: it may be deferred, and they keep the whole message alive."""
+    """Return the event without exception and traceback.
+
+    It may be deferred, and they would keep the whole message alive.
+    """
     return replace(event, exception=None, traceback=_NO_TRACEBACK)

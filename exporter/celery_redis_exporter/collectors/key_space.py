@@ -1,9 +1,14 @@
-"""What fills a Redis server's databases, by groups of keys, looked at little by little in the background.
+"""Sample what fills a Redis server's databases, by groups of keys, little by little in the background.
 
-Binds the sweeps of a server's databases to samples. A cycle looks at INFO and goes on with each sweep for a part of
-its budget, or does nothing while the server has other worries: it loads its data, a child process writes them (reading
-makes no copies of pages, but takes time from what does), its memory is full and nothing may be evicted, or it answers
-slowly. The outcome is counted. A scrape shows the last results and never waits. A failure costs nothing but this.
+Input: the sweeps of a server's databases. Output: samples. A cycle reads INFO and continues each sweep for a part of
+the budget. It does nothing while the server should be left alone:
+- the server is loading its data;
+- a child process is writing the data (reading copies no pages, but takes time from the child);
+- its memory is full and nothing may be evicted;
+- it answers slowly.
+
+The outcome of each cycle is counted. A scrape shows the last results and never waits. A failure costs only the metrics
+of this collector.
 """
 
 import math
@@ -29,22 +34,22 @@ from celery_redis_exporter.state.series import Store
 
 OUTCOMES = ("complete", "keys", "busy", "wall", "loading", "forking", "memory", "slow", "error")
 FIRST_PAUSE = 1.0
-"""Seconds until the first cycle: queues are found meanwhile."""
+"""Seconds until the first cycle. Queues are found meanwhile."""
 RETRY_SECONDS = 10.0
-"""Between attempts while a server fails."""
+"""Seconds between attempts while a server fails."""
 KEPT_INTERVALS, KEPT_SECONDS = 10, 600.0
-"""How long results are shown while no cycle succeeds: so many intervals, and that at least."""
+"""How long results are shown while no cycle succeeds: this many intervals, but at least this many seconds."""
 FULL = 0.95
-"""Share of maxmemory."""
+"""The share of maxmemory above which the memory is full."""
 TRACKED = 4
-"""Groups told apart for each that is shown, since who weighs most is known only later."""
+"""Groups that are counted for each group that is shown, since the largest groups are known only later."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeySamplingOptions:
-    """Seconds between cycles, what one may cost, and how many groups are shown of each of the ``databases``.
+    """Seconds between cycles, the budget of a cycle, and the maximum number of groups shown for each database.
 
-    Each database comes with what gives its keys' names.
+    ``databases`` maps each database to a function that returns the names of its keys.
     """
 
     databases: Mapping[int, Callable[[], KeyNames]]
@@ -54,7 +59,7 @@ class KeySamplingOptions:
 
 
 class KeySpace:
-    """Samples the databases of the server called ``name``."""
+    """Sample the databases of the server called ``name``."""
 
     def __init__(
         self, name: str, reader: KeySpaceReader, options: KeySamplingOptions, store: Store, clock: Clock
@@ -76,7 +81,7 @@ class KeySpace:
         self._worked = float("-inf")
 
     def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
-        """Make a cycle every ``interval`` seconds until ``stop`` is set; raise SourceError."""
+        """Run a cycle every ``interval`` seconds until ``stop`` is set. Raises SourceError."""
         interval = self._options.interval
         if self._due is None:
             self._due = self._clock.monotonic() + min(FIRST_PAUSE, interval)
@@ -88,7 +93,7 @@ class KeySpace:
             self._due = started + interval
 
     def cycle(self, stop: threading.Event) -> str:
-        """Go on with the sweep of each database; give what ended the last one; raise SourceError."""
+        """Continue the sweep of each database. Return what ended the last one (one of OUTCOMES). Raises SourceError."""
         started = self._clock.monotonic()
         try:
             outcome = self._go_on(stop)
@@ -108,20 +113,21 @@ class KeySpace:
         return outcome
 
     def samples(self) -> Sequence[Sample]:
-        """Give what is known; safe from any thread."""
+        """Return the last results. Thread-safe."""
         kept = max(KEPT_INTERVALS * self._options.interval, KEPT_SECONDS)
         if self._clock.monotonic() - self._worked > kept:
             return self._own
         return [*self._own, *(sample for samples in tuple(self._shown.values()) for sample in samples)]
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         self._reader.close()
 
     def _go_on(self, stop: threading.Event) -> str:
         info, delay = self._reader.look()
         fields = parse_info(info)
-        if fields.get("run_id", "") != self._run_id:  # another process hashes names in another way
+        # Another process hashes key names in another way, so that the sweeps can't continue.
+        if fields.get("run_id", "") != self._run_id:
             self._run_id = fields.get("run_id", "")
             self._leave()
         outcome = pause(fields, delay)
@@ -147,7 +153,7 @@ class KeySpace:
         return sweep
 
     def _leave(self) -> None:
-        """Forget the sweeps, but not what they cost."""
+        """Forget the sweeps, but keep what they cost."""
         self._before = self._spent()
         self._sweeps = {}
         self._swept = {}
@@ -168,7 +174,10 @@ class KeySpace:
         ]
 
     def _show(self, used: float) -> None:
-        """Show all databases anew: what is estimated is together at most the ``used`` bytes of the server."""
+        """Update the samples of all databases.
+
+        The estimates of all together are at most ``used``, the server's bytes.
+        """
         shown = self._options.max_groups
         found = {db: fold_rest(sweep.groups.estimates(sweep.total), shown) for db, sweep in self._sweeps.items()}
         bounded = iter(bound(list(chain.from_iterable(found.values())), used))
@@ -190,7 +199,10 @@ class KeySpace:
 
 
 def pause(fields: Mapping[str, str], delay: float) -> str:
-    """Tell why a server should be left alone at this moment; empty if it need not be."""
+    """Return why the server should be left alone at this moment, or an empty string.
+
+    ``fields`` are those of INFO. ``delay`` is the time in seconds that the server took to answer.
+    """
     if fields.get("loading", "0") != "0":
         return "loading"
     forks = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "module_fork_in_progress")

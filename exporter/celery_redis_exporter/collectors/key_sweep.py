@@ -1,11 +1,11 @@
-"""One database's sweep, a part of it at a time: sources.key_space -> decode.key_groups -> state.key_groups.
+"""Sweep one database, a part at a time: sources.key_space -> decode.key_groups -> state.key_groups.
 
-A pass first reads the census: the few keys that may be big and whose names are known, of queues and their bookkeeping.
-Then it goes on with the sweep where the last pass left it, until a budget is used up, and measures some of the names
-that it meets. What it met stays with it; the server keeps nothing. Lives in its caller's thread.
+A pass first reads the census: the few keys that may be big and whose names are known, those of queues and their
+bookkeeping. It then continues the sweep where the last pass stopped, until a budget is used up, and measures some of
+the names that it finds. The results are kept in this process, nothing on the server. All runs in the caller's thread.
 
-A pass is limited in four ways. By default it looks at 20,000 names, measures 1,000 keys, keeps the server busy for
-0.05 s, and lasts 5 s. Three further rules spread that over the pass:
+A pass is limited in four ways. By default it looks at 20,000 names, measures 1,000 keys, keeps the server busy for 0.05
+s, and lasts 5 s. Three further rules spread that over the pass:
 
 - *Pause after a batch.* The server may be busy for 2 % of the time (``duty``). After a batch that took it 1 ms the
   sweep waits 1 ms * (1 / 0.02 - 1) = 49 ms. 0.05 s of the server's time therefore take 2.5 s.
@@ -29,23 +29,26 @@ from celery_redis_exporter.state.key_groups import KeyGroups, Segment
 from celery_redis_exporter.state.key_tallies import KeyReading
 
 MOST_CENSUS = 1000
-"""Keys read in every pass; queues beyond that are part of the sample."""
+"""The maximum number of keys read in every pass. The keys of further queues are part of the sample."""
 RARE_SHARE = 0.3
-"""Share of the measurements, of a pass and of a round trip, that is reserved for rare groups."""
+"""The share of the measurements, of a pass and of a round trip, that is reserved for rare groups."""
 MOST_COMMON = int(MOST_MEASURED * (1 - RARE_SHARE))
-"""Keys of common groups that one round trip measures."""
+"""The maximum number of keys of common groups that one round trip measures."""
 MOST_SECONDS = 5.0
-"""For one pass, by the wall clock."""
+"""The longest time of one pass, by the wall clock."""
 SLOW_SECONDS = 0.05
-"""A round trip that is so much longer than the shortest one ends the pass."""
+"""A round trip that takes this much longer than the shortest one ends the pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyBudget:
     """What one pass may cost at most.
 
-    ``names`` looked at, keys ``measured``, the server's time (``busy``) and the ``wall`` clock's in seconds, and the
-    part of that which the server may be kept busy (``duty``, 0 to 1).
+    - ``names``: how many names it looks at.
+    - ``measured``: how many keys it measures.
+    - ``busy``: the server's time, in seconds.
+    - ``duty``: the share of the time in which the server may be kept busy, 0 to 1.
+    - ``wall``: how long it lasts by the wall clock, in seconds.
     """
 
     names: int
@@ -57,9 +60,9 @@ class KeyBudget:
 
 @dataclass(frozen=True, slots=True)
 class KeyNames:
-    """What the keys of a database are called: by Celery, and by the user (group -> globs).
+    """The key names of a database: those of Celery, and the user's ``patterns`` (group -> globs).
 
-    ``census`` are the names of keys that may be big, whether they exist or not.
+    ``census`` contains the names of keys that may be big, whether they exist or not.
     """
 
     celery: CeleryNames
@@ -68,13 +71,13 @@ class KeyNames:
 
 
 class KeySweep:
-    """The sweep over database ``db``; ``groups`` is what it knows."""
+    """The sweep over database ``db``. Its results are in ``groups``."""
 
     def __init__(self, db: int, names: KeyNames, groups: KeyGroups) -> None:
         self.db = db
         self.groups = groups
         self.total = 0
-        """Keys in the database, those of the census not among them."""
+        """The number of keys in the database without those of the census."""
         self.scanned = 0
         self.busy = 0.0
         """The server's time that all passes took, in seconds."""
@@ -83,7 +86,7 @@ class KeySweep:
         self._learn(names)
 
     def call(self, names: KeyNames) -> None:
-        """Use these names from now on; a queue that becomes known leaves the sample."""
+        """Use these names from now on. The keys of a queue that becomes known leave the sample."""
         if names == self._names:
             return
         before, classify = set(self._census), self._classify
@@ -95,9 +98,9 @@ class KeySweep:
             self.groups.forget(group, keys)
 
     def go_on(self, reader: KeySpaceReader, total: int, budget: KeyBudget, clock: Clock, stop: threading.Event) -> str:
-        """Make a pass over a database of ``total`` keys; give what ended it; raise SourceError.
+        """Run a pass over a database of ``total`` keys. Return what ended it. Raises SourceError.
 
-        complete (the sweep came to its end), keys, busy, wall, or slow.
+        The result is one of: complete (the sweep reached its end), keys, busy, wall, slow.
         """
         step = _Pass(self, budget, clock)
         census = self._take_census(reader)
@@ -116,7 +119,7 @@ class KeySweep:
             outcome = step.outcome(batch)
             if not outcome and stop.wait(step.rest(batch.busy)):
                 outcome = "wall"
-        if keys and not stop.is_set():  # else the connection is being closed
+        if keys and not stop.is_set():  # When ``stop`` is set the connection is being closed.
             measured, busy = reader.measure(self.db, [name for _, _, name in keys])
             self.busy += busy
             self._note(keys, measured)
@@ -127,7 +130,7 @@ class KeySweep:
         return outcome
 
     def bars(self, group: str) -> bool:
-        """Whether keys of a group must not be read."""
+        """Return True if the keys of a group must not be read."""
         return group in self._barred
 
     def _learn(self, names: KeyNames) -> None:
@@ -136,7 +139,7 @@ class KeySweep:
         self._census = [name.encode() for name in names.census[:MOST_CENSUS]]
 
     def _take_census(self, reader: KeySpaceReader) -> frozenset[bytes]:
-        """Read the census; give the names that the sample has to leave out: none where no key may be read."""
+        """Read the census. Return the names to leave out of the sample, none if no key of the census could be read."""
         read: list[Measured] = []
         for start in range(0, len(self._census), MOST_MEASURED):
             measured, busy = reader.measure(self.db, self._census[start : start + MOST_MEASURED])
@@ -182,7 +185,7 @@ class _Measurements:
         return max(released - self._used, 0) + (self._reserve if rare else 0)
 
     def take(self, keys: int, *, rare: bool) -> None:
-        """Use up measurements; those of a rare group come from the reserve first."""
+        """Use up measurements. Those of a rare group come from the reserve first."""
         reserved = min(keys, self._reserve) if rare else 0
         self._reserve -= reserved
         self._used += keys - reserved
@@ -207,7 +210,7 @@ class _Pass:
     def choose(
         self, segment: Segment, names: Mapping[str, list[bytes]], total: int
     ) -> list[tuple[Segment, str, bytes]]:
-        """Choose keys to measure, in the next round trip; ``names`` are those of the last batch by group."""
+        """Choose the keys to measure in the next round trip. ``names`` are those of the last batch, by group."""
         groups = self._sweep.groups
         progress = min(self._scanned / max(min(self._budget.names, total), 1), 1.0)
         wanted = {group: groups.wanted(segment, group) for group in names if not self._sweep.bars(group)}
@@ -230,7 +233,7 @@ class _Pass:
         return [(segment, group, name) for group, keys in chosen.items() for name in names[group][:keys]]
 
     def outcome(self, batch: Batch) -> str:
-        """What ends the pass after a batch; empty while nothing does."""
+        """Return what ends the pass after a batch, or an empty string."""
         sweep, budget = self._sweep, self._budget
         if batch.complete:
             return "complete"
@@ -243,7 +246,7 @@ class _Pass:
         return "wall" if self._clock.monotonic() >= self._until else ""
 
     def rest(self, busy: float) -> float:
-        """Seconds to leave the server alone after it was kept busy, for ``duty`` to hold."""
+        """Return for how many seconds to leave the server alone, so that it is busy for ``duty`` of the time only."""
         left = self._until - self._clock.monotonic()
         return max(min(busy * (1 / self._budget.duty - 1), left), 0.0)
 

@@ -1,7 +1,8 @@
-"""Binds the rooms for the memory guard: sources.memory -> decode.redis_server -> MEMORY PURGE, in the background.
+"""Purge a Redis server's memory: sources.memory -> decode.redis_server -> MEMORY PURGE, in the background.
 
-The one thing that the exporter does to a Redis server besides reading, and questions to workers; off by default. It
-returns pages that the allocator holds without need, so it lowers resident memory, and not what the data takes.
+Off by default. Besides reading and control commands, this is the only thing that the exporter does to a Redis server.
+MEMORY PURGE returns pages that the allocator keeps without need. It lowers resident memory, but not the size of the
+data.
 """
 
 import threading
@@ -26,7 +27,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class GuardOptions:
-    """``threshold`` is a share of maxmemory, or of ``assumed`` bytes where that is unset; the rest are seconds."""
+    """The options of the memory guard.
+
+    ``threshold`` is a share of maxmemory, or of ``assumed`` bytes if maxmemory is unset. The others are seconds.
+    """
 
     threshold: float
     assumed: int
@@ -36,7 +40,7 @@ class GuardOptions:
 
 
 class MemoryGuard:
-    """Watches the server called ``name``."""
+    """Watch the memory of the server called ``name``."""
 
     def __init__(self, name: str, session: Session, store: Store, clock: Clock, options: GuardOptions) -> None:
         self._name = name
@@ -50,14 +54,14 @@ class MemoryGuard:
                 store.scalar(internals.MEMORY_PURGES, name, result)
 
     def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
-        """Look every ``check_interval`` until ``stop`` is set; raise SourceError."""
+        """Check the memory every ``check_interval`` seconds until ``stop`` is set. Raises SourceError."""
         while not stop.is_set():
             self.look()
             works()
             stop.wait(self._options.check_interval)
 
     def look(self) -> None:
-        """Look once, and purge if need be; raise SourceError."""
+        """Check the memory once, and purge it if it is over the threshold. Raises SourceError."""
         before = self._read()
         limit = before.get("maxmemory", 0) or self._options.assumed
         used = before.get("used_memory", 0)
@@ -68,7 +72,7 @@ class MemoryGuard:
             self._purge(before, limit)
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         self._session.close()
 
     def _purge(self, before: dict[str, int], limit: int) -> None:

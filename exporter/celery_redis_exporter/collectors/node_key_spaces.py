@@ -1,8 +1,8 @@
-"""The key space of a server that may be a cluster: its own, or those of the cluster's masters, one after the other.
+"""Sample the key space of a server, or of all masters of its cluster, one after the other.
 
-Connects ``collectors.key_space`` with the nodes that were found. Input: the masters of the moment. Output: samples,
-each under the name of its node. One thread looks at all masters of a cluster, so that a cycle over many may take longer
-than its interval.
+Connects ``collectors.key_space`` with the nodes that were found. Input: the current masters. Output: samples, each
+under the name of its node. One thread reads all masters of a cluster, so that a cycle over many may take longer than
+its interval.
 """
 
 import threading
@@ -16,7 +16,7 @@ from celery_redis_exporter.records.samples import Sample
 
 
 class NodeKeySpaces:
-    """Looks at ``seed``, or at the ``masters`` of its cluster by name, for which ``make`` builds samplers."""
+    """Sample ``seed``, or the ``masters`` of its cluster by name, for which ``make`` builds samplers."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class NodeKeySpaces:
         self._spaces: dict[str, KeySpace] = {}
 
     def run(self, stop: threading.Event, works: Callable[[], None]) -> None:
-        """Make a cycle over all masters every ``interval`` seconds until ``stop`` is set; raise SourceError."""
+        """Run a cycle over all masters every ``interval`` seconds until ``stop`` is set. Raises SourceError."""
         if self._due is None:
             self._due = self._clock.monotonic() + min(FIRST_PAUSE, self._interval)
         while not stop.wait(max(self._due - self._clock.monotonic(), 0.0)):
@@ -47,7 +47,7 @@ class NodeKeySpaces:
             self._due = started + self._interval
 
     def cycle(self, stop: threading.Event) -> None:
-        """Go on with each of them; raise the SourceError of the last that failed."""
+        """Continue the sweep of each master. Raises the SourceError of the last one that failed."""
         failure: SourceError | None = None
         for space in self._follow():
             if stop.is_set():
@@ -60,17 +60,17 @@ class NodeKeySpaces:
             raise failure
 
     def samples(self) -> Sequence[Sample]:
-        """Return what is known; safe from any thread."""
+        """Return the last results. Thread-safe."""
         spaces = tuple(self._spaces.values()) or (self.seed,)
         return [sample for space in spaces for sample in space.samples()]
 
     def close(self) -> None:
-        """Close the connections; safe from any thread."""
+        """Close the connections. Thread-safe."""
         for space in (self.seed, *tuple(self._spaces.values())):
             space.close()
 
     def _follow(self) -> list[KeySpace]:
-        """Take over the masters of the moment; return what is to be looked at."""
+        """Update the samplers to the current masters. Return the samplers to run."""
         masters, before = self._masters(), self._spaces
         self._spaces = {name: before.get(name) or self._make(name, masters[name]) for name in sorted(masters)}
         for name in before.keys() - masters.keys():

@@ -1,4 +1,4 @@
-"""Connects the search for queues: sources.queues -> decode.queues -> state.queues, in the background."""
+"""Find queues by their bindings: sources.queues -> decode.queues -> state.queues, in the background."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -18,26 +18,29 @@ from celery_redis_exporter.state.series import Store
 
 COLLECTOR = "queue_discovery"
 PAUSE = 0.005
-"""Seconds between batches, so that a pass never fills the server's time."""
+"""Seconds between batches, so that a pass never takes all of the server's time."""
 FIRST_INTERVAL = 5.0
-"""Seconds between searches at most, until the first pass is complete: a large database takes several searches."""
+"""The longest time between searches, in seconds, until the first pass is complete.
+
+A large database takes several searches.
+"""
 INVALID_KEPT = 10_000
-"""Unreadable bindings that are remembered, so that each is counted once."""
+"""The number of unreadable bindings that are remembered, so that each is counted once."""
 SEPARATORS_KEPT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class BindingRules:
-    """How the application writes bindings: its event exchange, and what returns the transport option ``sep``."""
+    """How the application writes bindings: its event exchange, and a function that returns the option ``sep``."""
 
     event_exchange: str
     separator: Callable[[], str] = lambda: SEPARATOR
 
 
 class QueueDiscovery:
-    """Looks for bindings and reply queues every ``interval`` seconds, ``max_keys`` keys at a time.
+    """Search for bindings and reply queues.
 
-    ``other_separators`` has the separators that bindings were written with and that are not the one in force.
+    ``other_separators`` contains the separators, other than the configured one, that bindings were written with.
     """
 
     def __init__(self, scan: QueueScan, queues: Queues, store: Store, clock: Clock, rules: BindingRules) -> None:
@@ -51,12 +54,15 @@ class QueueDiscovery:
         self._invalid = store.scalar(internals.BINDINGS_INVALID)
         self._known_invalid: set[bytes] = set()
         self._reply_queues: set[bytes] = set()
-        self._bound: set[str] = set()  # of a pass under way, those that are known
-        self._routes: set[Route] = set()  # of a pass under way
+        self._bound: set[str] = set()  # the known queues that the current pass has found
+        self._routes: set[Route] = set()  # the routes that the current pass has found
         self._passed = False
 
     def run(self, stop: threading.Event, interval: float, max_keys: int, works: Callable[[], None]) -> None:
-        """Search until ``stop`` is set; raises SourceError. A pass cut off by ``max_keys`` goes on next time."""
+        """Search every ``interval`` seconds until ``stop`` is set. Raises SourceError.
+
+        A search reads ``max_keys`` keys. A pass that needs more continues in the next search.
+        """
         while not stop.is_set():
             started = self._clock.monotonic()
             try:
@@ -124,8 +130,8 @@ class QueueDiscovery:
 def _route(exchange: str, binding: Binding) -> Route:
     """Return the binding as a route.
 
-    kombu keeps no type. A topic has a pattern. A fanout exchange has no routing key, or one that has no meaning where a
-    Broadcast queue is bound to it.
+    kombu does not store the type of an exchange. The binding of a topic exchange has a pattern. That of a fanout
+    exchange has no routing key, or one without meaning if a Broadcast queue is bound to it.
     """
     is_fanout = not binding.routing_key or binding.queue.startswith(BROADCAST)
     kind = TOPIC if binding.pattern else FANOUT if is_fanout else DIRECT

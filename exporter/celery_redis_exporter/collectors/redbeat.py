@@ -1,4 +1,4 @@
-"""Binds the rooms for RedBeat: sources.redbeat -> decode.schedules -> state.expectations, in the background."""
+"""Read RedBeat's schedules: sources.redbeat -> decode.schedules -> state.expectations, in the background."""
 
 import threading
 from collections.abc import Callable
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class Schedules:
-    """Reads RedBeat's entries and tells them to ``expectations``."""
+    """Read RedBeat's entries and pass them to ``expectations``."""
 
     def __init__(self, redbeat: RedBeat, expectations: Expectations, store: Store, clock: Clock) -> None:
         self._redbeat = redbeat
@@ -30,7 +30,7 @@ class Schedules:
         self._unread = 0
 
     def run(self, stop: threading.Event, interval: float, works: Callable[[], None]) -> None:
-        """Read every ``interval`` seconds until ``stop`` is set; raises SourceError."""
+        """Read the entries every ``interval`` seconds until ``stop`` is set. Raises SourceError."""
         while not stop.is_set():
             started = self._clock.monotonic()
             try:
@@ -44,7 +44,7 @@ class Schedules:
             stop.wait(interval)
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         self._redbeat.close()
 
     def _learn(self, definitions: list[bytes], started: float) -> None:
