@@ -1,6 +1,6 @@
-"""The broker, whatever it is: what the exporter listens to, reads and asks there.
+"""Build the object that stands for the broker, of whatever kind.
 
-Takes settings, gives a ``Broker``. kombu is imported only for a broker that needs it: it costs memory.
+Input: settings. Output: a ``Broker``. kombu is imported only for a broker that needs it, because it costs memory.
 """
 
 from typing import Protocol
@@ -21,9 +21,12 @@ from celery_redis_exporter.state.transport import Transport
 class Broker(Protocol):
     """How the exporter uses its broker.
 
-    ``decode`` is for what ``stream`` reads; ``subscription`` says for people what that is, and ``rights`` is the
-    command that lets a user subscribe. ``discovery`` is None where queues can't be searched for. ``counts_consumers``
-    tells whether the broker knows who consumes a queue.
+    - ``stream`` reads events, and ``decode`` decodes what it reads.
+    - ``subscription`` names for people what the stream subscribes to.
+    - ``rights`` is the command that permits a user to subscribe.
+    - ``scrape`` is what a scrape reads of the broker.
+    - ``discovery`` is None if queues can't be searched for.
+    - ``counts_consumers`` is True if the broker knows the consumers of a queue.
     """
 
     stream: Stream
@@ -36,13 +39,13 @@ class Broker(Protocol):
     counts_consumers: bool
 
     def close(self) -> None:
-        """Close every connection that nobody else closes; safe from any thread."""
+        """Close every connection that no other object closes. Thread-safe."""
 
 
 def build_broker(  # noqa: PLR0913, PLR0917 -- it connects that much
     settings: Settings, endpoints: Endpoints, queues: Queues, transport: Transport, store: Store, clock: Clock
 ) -> Broker:
-    """Build the broker of the settings; raise ConfigError where its library is missing or an option is wrong."""
+    """Build the broker of the settings. Raises ConfigError if its library is missing or an option is wrong."""
     target = settings.broker
     if isinstance(target, RedisTarget):
         return RedisBroker(settings, endpoints, queues, transport, store, clock)

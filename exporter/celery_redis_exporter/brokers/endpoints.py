@@ -1,6 +1,7 @@
-"""Ways to the Redis servers of the settings, straight or by their sentinels.
+"""Build endpoints of the Redis servers of the settings, direct ones and those behind sentinels.
 
-Takes targets, gives endpoints; those of one server share the knowledge of where its master is. Opens nothing.
+Input: targets. Output: endpoints. Endpoints of the same server share one ``MasterFinder``, which finds its master.
+Opens no connection.
 """
 
 from urllib.parse import quote, urlencode
@@ -22,7 +23,7 @@ from celery_redis_exporter.sources.wire import Endpoint, Wire
 
 
 class _At:
-    """A server that stays where it is: a ``sources.wire.Master``."""
+    """A server whose address does not change: a ``sources.wire.Master``."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -35,10 +36,10 @@ class _At:
 
 
 class Endpoints:
-    """Makes endpoints.
+    """Build endpoints and sessions.
 
-    ``finders`` are those who know the masters, by the name of the target; ``addresses`` decides which addresses that
-    servers name may be connected to.
+    ``finders`` and ``sentinels`` contain, by the name of the target, what finds its master and its sentinels.
+    ``addresses`` decides which of the addresses that servers report may be connected to.
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
@@ -57,20 +58,23 @@ class Endpoints:
                 )
 
     def to(self, target: RedisTarget, *, timeout: float, db: int | None = None) -> Endpoint:
-        """Give a way to a server, to another database than the URL's if ``db`` is given. Raises ConfigError.
+        """Return an endpoint of a server. Raises ConfigError.
 
-        ``timeout`` bounds connecting and each step of it, in seconds.
+        ``timeout`` bounds connecting and each step of it, in seconds. ``db`` replaces the database of the URL.
         """
         finder, credentials = self.finders.get(target.name), target.credentials
         return Endpoint(target.url, timeout=timeout, db=db, master=finder, credentials=credentials)
 
     def session(self, target: RedisTarget, *, timeout: float) -> Session:
-        """Give a connection to a server; those of one server share what it refused. Raises ConfigError."""
+        """Return a session with a server. Raises ConfigError.
+
+        All sessions of one server share which commands it refused. ``timeout`` is in seconds.
+        """
         refusals = self._refusals.setdefault(target.name, Refusals(self.clock))
         return Session(self.to(target, timeout=timeout), self.clock, refusals)
 
     def session_at(self, target: RedisTarget, address: Address, *, timeout: float, db: int | None = None) -> Session:
-        """Give a connection to a node of a server's cluster, with the server's user and TLS. Raises ConfigError."""
+        """Return a session with a node of a server's cluster, with the server's user and TLS. Raises ConfigError."""
         at, credentials = _At(address), target.credentials
         endpoint = Endpoint(target.url, timeout=timeout, db=db, master=at, credentials=credentials)
         return Session(endpoint, self.clock)

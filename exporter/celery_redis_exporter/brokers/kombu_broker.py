@@ -1,6 +1,7 @@
-"""RabbitMQ, and what else kombu reaches, as broker: binds the event queue, the count of queues, questions to workers.
+"""Use RabbitMQ, or another transport of kombu, as broker.
 
-Imported only where such a broker is configured.
+Connects the event queue, the counts of queues, and control commands. Input: settings. Output: a ``Broker``. This module
+is imported only if such a broker is configured.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,23 +26,23 @@ from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.series import Store
 
 DECLARE = "queue.declare"
-"""AMQP's command that counts a queue, as the metric of refusals shows it."""
+"""The AMQP command that counts a queue, as the metric of refused commands shows it."""
 
 
 Grant = Callable[[Sequence[str]], str]
-"""Returns the command that allows a user to look at queues, by their names."""
+"""Returns the command that permits a user to count queues, from their names."""
 
 
 class QueuesScrape:
-    """Counts the known queues during a scrape: a ``Target``.
+    """Count the known queues during a scrape. This is a ``Target``.
 
-    ``stream`` is the exporter's own queue of events, whose length is counted too. ``grant`` returns the command that
-    allows the user to look at queues.
+    ``stream`` is the exporter's queue of events, whose length is counted too. ``grant`` returns the command that
+    permits the user to count queues.
     """
 
     name = "broker"
 
-    def __init__(  # noqa: PLR0913, PLR0917 -- it joins that much
+    def __init__(  # noqa: PLR0913, PLR0917 -- it connects that much
         self, counter: QueueCounter, stream: EventQueue, grant: Grant, queues: Queues, store: Store, clock: Clock
     ) -> None:
         self._counter = counter
@@ -53,7 +54,7 @@ class QueuesScrape:
         self._clock = clock
 
     def read(self, deadline: float) -> list[Sample]:
-        """Return every sample of the broker, within about ``deadline`` seconds; raise SourceError."""
+        """Return every sample of the broker, within about ``deadline`` seconds. Raises SourceError."""
         started = self._clock.monotonic()
         with self._store.lock:
             names, consumed = self._queues.names_to_count(), self._queues.consumed()
@@ -72,24 +73,24 @@ class QueuesScrape:
 
     @property
     def denied(self) -> list[Denial]:
-        """What the broker refuses: to count queues, if it does."""
+        """Return what the broker refuses: counting queues, or nothing."""
         queues = self._counter.refused
         return [Denial(DECLARE, self._grant(queues), queues)] if queues else []
 
     def failure(self, error: SourceError) -> list[Sample]:
-        """Give what is shown of a broker that could not be read: that it is down, and why."""
+        """Return the samples of a broker that could not be read: that it is down, and the reason."""
         return [
             Sample(internals.BROKER_UP, (self._transport,), 0),
             Sample(internals.BROKER_LAST_SCRAPE_ERROR, (self._transport, error.reason), 1),
         ]
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         self._counter.close()
 
 
 class KombuBroker:
-    """A ``Broker``; ``target`` is where it is."""
+    """A ``Broker`` that is reached by kombu. ``target`` is its address."""
 
     def __init__(self, settings: Settings, target: KombuTarget, queues: Queues, store: Store, clock: Clock) -> None:
         self.target = target
@@ -113,7 +114,7 @@ class KombuBroker:
         self.counts_consumers = events.is_amqp
 
     def close(self) -> None:
-        """Close every connection that nobody else closes; safe from any thread."""
+        """Close every connection that no other object closes. Thread-safe."""
         self.stream.close()
 
 

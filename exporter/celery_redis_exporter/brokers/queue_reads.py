@@ -1,6 +1,7 @@
-"""What a scrape reads of the broker besides the server itself: queues, unacknowledged messages, own backlog.
+"""Read queues, unacknowledged messages and the backlog of events during a scrape of the broker.
 
-Binds sources.queues -> decode.queues -> state.queues; each part's reads travel in the server's one round trip.
+Connects sources.queues -> decode.queues -> state.queues. The commands of each class travel in the server's one round
+trip.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,14 +23,20 @@ from celery_redis_exporter.state.series import Store
 
 HEAVY_BYTES = 64 * 1024
 HEAVY_PAUSE = 15.0
-"""A next message above so many bytes is not fetched again for so many seconds, since LINDEX ships it whole; as long
-as its list is not empty it is taken to be there still."""
+"""Limits for heavy messages: bytes, and seconds.
+
+A next message of more than HEAVY_BYTES is not fetched again for HEAVY_PAUSE seconds, since LINDEX sends it whole.
+Meanwhile it is assumed to be still there if its list is not empty.
+"""
 LIGHT_BYTES = 2 * 1024
-"""A next message up to so many bytes is kept until the next scrape, to see whether it is the same."""
+"""A next message of at most this many bytes is kept until the next scrape, to compare it with the next one."""
 
 
 class QueuesRead:
-    """Lengths of all known queues, and the age of their next message."""
+    """The lengths of all known queues, and the age of their next message.
+
+    ``keys`` returns the current names of the keys. ``oldest`` enables the age.
+    """
 
     def __init__(
         self, queues: Queues, keys: Callable[[], QueueKeys], store: Store, clock: Clock, *, oldest: bool
@@ -41,19 +48,19 @@ class QueuesRead:
         self._clock = clock
         self._oldest = oldest
         self._plan: list[tuple[str, tuple[int, ...]]] = []
-        self._planned = -1  # revision of the queues that the plan is for
+        self._planned = -1  # the revision of the queues that the plan is for
         self._commands: list[Command] = []
         self._heavy: dict[tuple[str, int], tuple[float, QueuedMessage]] = {}
-        self._read: dict[str, tuple[list[Any], QueueReading]] = {}  # the last replies, and what they tell
+        self._read: dict[str, tuple[list[Any], QueueReading]] = {}  # the last replies, and their readings
 
     def commands(self) -> list[Command]:
-        """LLEN per queue and step, LINDEX per queue and step in use."""
+        """Return LLEN per queue and priority step, and LINDEX per queue and step in use."""
         self._follow_keys()
         with self._store.lock:
             names = self._queues.names()
             if self._queues.revision == self._planned and not self._heavy:
                 return self._commands
-            # Whether a heavy message is looked at changes with time.
+            # Whether a heavy message is read depends on time, so that the plan can't be kept.
             self._planned = -1 if self._heavy else self._queues.revision
             self._plan = [(queue, self._wanted_steps(queue)) for queue in names]
         self._keep_only(set(names))
@@ -64,13 +71,13 @@ class QueuesRead:
         return self._commands
 
     def samples(self, replies: list[Any]) -> list[Sample]:
-        """Lengths and ages; a key that can't be read (no right, no list) leaves its queue out."""
+        """Return lengths and ages. A queue is left out if a key can't be read (no permission, or not a list)."""
         answers = iter(replies)
         readings = []
         for queue, steps in self._plan:
             told = list(islice(answers, len(self._keys.priority_steps) + len(steps)))
             known = self._read.get(queue)
-            if known is None or known[0] != told or self._heavy:  # a heavy message is looked at by the clock
+            if known is None or known[0] != told or self._heavy:  # The pause of a heavy message depends on time.
                 known = told, self._reading(queue, steps, told)
                 if all(len(message) <= LIGHT_BYTES for message in told if isinstance(message, bytes)):
                     self._read[queue] = known
@@ -82,7 +89,7 @@ class QueuesRead:
             return self._queues.fold_all(readings, now)
 
     def _follow_keys(self) -> None:
-        """Start anew when the keys of queues are other ones, as workers reported."""
+        """Start again if the names of the keys of queues have changed, as workers reported."""
         keys = self._keys_now()
         if keys != self._keys:
             self._keys, self._planned = keys, -1
@@ -112,11 +119,11 @@ class QueuesRead:
             found = self._next_message(queue, step, message)
             if found is not None:
                 oldest[step] = found
-        # All steps or nothing: a sum without some of them would be a wrong length.
+        # All steps are needed: a sum without some of them would be a wrong length.
         return QueueReading(queue, lengths if len(lengths) == len(known_steps) else {}, oldest)
 
     def _heavy_ones(self, queue: str, steps: tuple[int, ...], lengths: dict[int, int]) -> dict[int, QueuedMessage]:
-        """Messages that were not fetched again, because they are heavy."""
+        """Return the messages that were not fetched again because they are heavy, by step."""
         return {
             step: self._heavy[queue, step][1]
             for step in lengths
@@ -124,7 +131,7 @@ class QueuesRead:
         }
 
     def _next_message(self, queue: str, step: int, message: Any) -> QueuedMessage | None:  # noqa: ANN401 -- any reply
-        """A step's next message; None if there is none, or it is not Celery's."""
+        """Return the next message of a step, or None if there is none or it is not Celery's."""
         self._heavy.pop((queue, step), None)
         if not isinstance(message, bytes):
             return None
@@ -138,7 +145,7 @@ class QueuesRead:
 
 
 class UnackedRead:
-    """Messages delivered and not acknowledged, against the visibility timeout (seconds)."""
+    """Messages that were delivered and not acknowledged, compared with the visibility timeout (seconds)."""
 
     def __init__(self, keys: QueueKeys, visibility_timeout: Callable[[], float], clock: Clock) -> None:
         self._keys = keys
@@ -147,12 +154,12 @@ class UnackedRead:
         self._clock = clock
 
     def commands(self) -> list[Command]:
-        """HLEN, ZRANGE and ZCOUNT."""
+        """Return HLEN, ZRANGE and ZCOUNT."""
         self._visibility_timeout = self._visibility_timeout_now()
         return self._keys.unacked_commands(self._clock.now() - self._visibility_timeout)
 
     def samples(self, replies: list[Any]) -> list[Sample]:
-        """Count, age of the oldest, and how many are overdue."""
+        """Return the number of messages, the age of the oldest, and how many are overdue."""
         count, oldest, overdue = replies
         samples = [Sample(rows.VISIBILITY_TIMEOUT, (), self._visibility_timeout)]
         if isinstance(count, int):
@@ -167,17 +174,17 @@ class UnackedRead:
 
 
 class BacklogRead:
-    """Output buffer that the server holds for the event subscription."""
+    """The output buffer that the server keeps for the event subscription."""
 
     def __init__(self, client_id: Callable[[], int | None]) -> None:
         self._client_id = client_id
 
     def commands(self) -> list[Command]:
-        """CLIENT LIST of our own subscription, if it stands."""
+        """Return CLIENT LIST of the exporter's subscription, if there is one."""
         client = self._client_id()
         return [] if client is None else [("CLIENT", "LIST", "ID", client)]
 
     def samples(self, replies: list[Any]) -> list[Sample]:
-        """The buffer's bytes, where the server tells."""
+        """Return the size of the buffer in bytes, if the server reports it."""
         size = decode_output_buffer(replies[0]) if replies else None
         return [] if size is None else [Sample(internals.EVENT_BACKLOG, (), size)]

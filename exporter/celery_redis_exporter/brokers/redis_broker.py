@@ -1,4 +1,8 @@
-"""Redis as broker: binds its event subscription, its scrape, the search for queues, and questions to workers."""
+"""Use Redis as broker.
+
+Connects the event subscription, the scrape, the search for queues, and control commands. Input: settings. Output: a
+``Broker``.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -24,7 +28,7 @@ from celery_redis_exporter.state.transport import Transport
 
 
 def queue_keys(settings: Settings) -> QueueKeys:
-    """Return how the application's kombu names its keys."""
+    """Return the names that the application's kombu gives to its keys."""
     options = settings.broker_transport_options
     return QueueKeys(
         options.global_keyprefix, options.sep, options.priority_steps, options.unacked_key, options.unacked_index_key
@@ -32,13 +36,16 @@ def queue_keys(settings: Settings) -> QueueKeys:
 
 
 def current_keys(keys: QueueKeys, transport: Transport) -> QueueKeys:
-    """Return ``keys`` with the separator and the priority steps that are in force."""
+    """Return ``keys`` with the current separator and priority steps."""
     options = transport.current
     return replace(keys, sep=options.sep, priority_steps=options.priority_steps)
 
 
 class RedisBroker:
-    """A ``Broker``; ``target`` is where it is, ``keys`` and ``topic`` how Celery names what it keeps there."""
+    """A ``Broker`` on Redis.
+
+    ``target`` is its address. ``keys`` and ``topic`` are the names of Celery's keys and of its event channels there.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 -- it connects that much
         self,
@@ -78,6 +85,6 @@ class RedisBroker:
         self.counts_consumers = False
 
     def close(self) -> None:
-        """Close every connection that nobody else closes; safe from any thread."""
+        """Close every connection that no other object closes. Thread-safe."""
         self.stream.close()
         self._scan.close()

@@ -1,7 +1,7 @@
-"""The Redis servers of the settings, and what they bring along, as a scrape reads them.
+"""Build what scrapes read of the Redis servers of the settings.
 
-Takes settings, gives targets: servers, their sentinels, and clusters whose nodes are to be looked for. Connects to
-nothing.
+Input: settings. Output: targets, namely servers and their sentinels, and the clusters whose nodes are searched for.
+Opens no connection.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from celery_redis_exporter.state.series import Store
 
 
 class RedisTargets:
-    """Makes them."""
+    """Build targets from the settings."""
 
     def __init__(self, settings: Settings, endpoints: Endpoints, store: Store, clock: Clock) -> None:
         self._settings = settings
@@ -34,12 +34,12 @@ class RedisTargets:
         self._wanted = Wanted(settings.redis.metrics, latency_histogram=settings.redis.latency_histogram)
 
     def server(self, target: RedisTarget, parts: Sequence[ServerRead] = ()) -> ServerScrape:
-        """Give what reads a server of the settings, on a connection of its own."""
+        """Return what reads a server of the settings, on a dedicated connection. ``parts`` are read along with it."""
         server = self._reader(target.name, self._endpoints.session(target, timeout=self._deadline))
         return self._scrape(server, target.db, [*parts, *self._named_keys(target, server)])
 
     def sentinels(self) -> list[ServerScrape]:
-        """Give what reads the sentinels of the servers."""
+        """Return what reads the sentinels of the servers."""
         found = []
         for target in self._settings.redis_targets:
             for sentinel in self._endpoints.sentinels.get(target.name, ()):
@@ -49,7 +49,7 @@ class RedisTargets:
         return found
 
     def cluster(self, target: RedisTarget, seed: ServerScrape) -> Cluster:
-        """Give the cluster that a server may be a node of."""
+        """Return the cluster that a server may be a node of. ``seed`` is what reads the server."""
         host, port = target.server_key
         return Cluster(
             seed,
@@ -61,7 +61,10 @@ class RedisTargets:
         )
 
     def may_be_cluster(self, target: RedisTarget) -> bool:
-        """Whether nodes are to be looked for: not behind sentinels, not on a unix socket, not for Celery's broker."""
+        """Return True if the nodes of a cluster are searched for.
+
+        They are not behind sentinels, on a unix socket, or for Celery's broker.
+        """
         wanted = self._settings.redis
         if not wanted.discovery_interval or target.name == "broker" or target.sentinels or not target.server_key[1]:
             return False
