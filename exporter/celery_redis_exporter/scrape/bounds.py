@@ -1,6 +1,6 @@
-"""How many series a server can make: a bound for each metric, since servers choose the values of labels.
+"""Bound the number of series that a server can create in each metric, since servers choose the values of labels.
 
-Redis 6.2 to 7.2 have an error name for each different first word of an error, without a limit. Input: the samples of
+Redis 6.2 to 7.2 create an error name for each different first word of an error, without a limit. Input: the samples of
 one read of a server. Output: the samples that are kept.
 """
 
@@ -11,14 +11,14 @@ from celery_redis_exporter.catalog.labels import REDIS
 from celery_redis_exporter.records.samples import Sample
 
 Refuse = Callable[[Metric, int], None]
-"""Counts samples of a metric that were left out or added up."""
+"""Counts samples of a metric that were left out or summed up."""
 
 
 class SampleBounds:
-    """Keeps at most ``limit`` series of each metric of one server, the first ones that it sent. One thread uses it.
+    """Keep at most ``limit`` series of each metric of one server, the first ones that it sent. Not thread-safe.
 
-    Of a counter the others are added up under OVERFLOW; of other types they are left out. A series keeps its place
-    while there are others, also where it does not come for a while: otherwise the sum of the others would fall.
+    The others are summed up under OVERFLOW if the metric is a counter, and left out if not. A series keeps its place
+    while there are others, even if it is missing for a while: otherwise the sum of the others would fall.
     """
 
     def __init__(self, limit: int, refuse: Refuse) -> None:

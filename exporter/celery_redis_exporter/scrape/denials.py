@@ -1,4 +1,4 @@
-"""Turns what servers refuse into samples, with one line in the log for each.
+"""Turn the commands that servers refuse into samples, with one log line for each.
 
 Input: the servers that a scrape reads. Output: a sample for each command that one of them refuses. Sends nothing.
 """
@@ -13,14 +13,14 @@ log = structlog.get_logger(__name__)
 
 
 class Denials:
-    """Reports what the servers of ``reads`` refuse."""
+    """Report the commands that the servers of ``reads`` refuse."""
 
     def __init__(self, reads: ServerReads) -> None:
         self._reads = reads
         self._told: set[tuple[str, str]] = set()
 
     def samples(self) -> list[Sample]:
-        """Give a sample for each command that is refused; log those that are new. Not for two threads at a time."""
+        """Return a sample for each refused command, and log the new ones. Not thread-safe."""
         denied = {(target.name, denial.command): denial for target in self._reads.targets for denial in target.denied}
         for labels in sorted(denied.keys() - self._told):
             redis, command = labels

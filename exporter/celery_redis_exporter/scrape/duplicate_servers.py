@@ -1,8 +1,8 @@
-"""Servers that are one and the same under two names: the second is not read, so that sums are not doubled.
+"""Remove a server from the scrape if it is the same as another one, so that sums are not doubled.
 
-Takes what scrapes found, looks at the run ids of the servers, and takes the later one out of the scrape; after
-AGAIN_SECONDS it is looked at again, since names may lead elsewhere by then. Names with the same address never come
-this far: see ``settings.targets``. Asks nobody.
+Input: the samples of a scrape, with the run ids of the servers. Output: the later of two servers with the same run id
+is not read. After AGAIN_SECONDS it is read again, since a name may resolve to another server by then. Names with the
+same address are removed earlier: see ``settings.targets``. Sends nothing.
 """
 
 import threading
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class DuplicateServers:
-    """Keeps duplicate servers out of ``reads``."""
+    """Keep duplicate servers out of ``reads``."""
 
     def __init__(self, reads: ServerReads, clock: Clock) -> None:
         self._reads = reads
@@ -33,7 +33,7 @@ class DuplicateServers:
         self._lock = threading.Lock()
 
     def note(self, found: Mapping[str, Sequence[Sample]]) -> None:
-        """Take note of what a scrape found, by server, in the order of the settings; safe from any thread."""
+        """Check the samples of a scrape, by server in the order of the settings. Thread-safe."""
         if len(found) < 2 and not self._out:
             return
         with self._lock:

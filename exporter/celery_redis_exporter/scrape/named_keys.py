@@ -1,10 +1,10 @@
-"""Single keys that the settings name: how many elements or bytes they have, and what they take of the memory.
+"""Read single keys that the settings name: their number of elements or bytes, and their memory.
 
-Reads travel in the server's one round trip: per key TYPE, MEMORY USAGE and, once its type is known, the command for its
-length; where values are wanted, at most LONGEST_VALUE bytes of a string. Other databases than the connection's are
-selected in between. A key that does not exist has size 0: its name is known, and Redis removes what is empty. Needs
-``+type +memory|usage +strlen +llen +scard +zcard +hlen +xlen``, ``+select`` for other databases, ``+getrange`` for
-values. A missing permission costs its metric.
+The commands travel in the server's one round trip. Per key these are TYPE, MEMORY USAGE and, once the type is known,
+the command for its length. If values are enabled, at most LONGEST_VALUE bytes of a string are read too. Databases other
+than the connection's are selected in between. A key that does not exist has size 0: its name is known, and Redis
+removes empty keys. Needs ``+type +memory|usage +strlen +llen +scard +zcard +hlen +xlen``, ``+select`` for other
+databases, and ``+getrange`` for values. Without a permission only its metric is missing.
 """
 
 import math
@@ -19,15 +19,16 @@ from celery_redis_exporter.sources.wire import Command
 LENGTHS = {
     b"string": "STRLEN", b"list": "LLEN", b"set": "SCARD", b"zset": "ZCARD", b"hash": "HLEN", b"stream": "XLEN",
 }  # fmt: skip
-"""Commands that count elements, of a string bytes, by type."""
+"""The commands that count the elements of a key, or the bytes of a string, by type."""
 LONGEST_VALUE = 64
-"""Bytes of a string that may be a number."""
+"""The maximum length in bytes of a string that may be a number."""
 
 
 class NamedKeysRead:
-    """Reads ``keys`` (names by database) of the server called ``redis``, whose connection is in database ``home``.
+    """Read ``keys`` (names by database) of the server called ``redis``, whose connection uses database ``home``.
 
-    ``is_read`` says whether the server can be asked now: in a cluster keys are on other nodes.
+    ``is_read`` returns whether the keys can be read now: in a cluster they are on other nodes. ``values`` enables
+    reading numbers.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class NamedKeysRead:
         self._plan: list[tuple[int, str, list[Command]]] = []
 
     def commands(self) -> list[Command]:
-        """Return the commands for all keys, the connection's own database selected again at the end."""
+        """Return the commands for all keys. If they select other databases, the last one selects ``home`` again."""
         self._plan = []
         if not self._is_read():
             return []
@@ -60,7 +61,7 @@ class NamedKeysRead:
         return [*commands, *([] if self._stays_home else [("SELECT", self._home)])]
 
     def samples(self, replies: list[Any]) -> list[Sample]:
-        """Return what is known of each key; nothing of a database that could not be selected."""
+        """Return the samples of each key, but none of a database that could not be selected."""
         found: list[Sample] = []
         answers = iter(replies)
         for db in self._keys if self._plan else ():
@@ -101,7 +102,7 @@ class NamedKeysRead:
 
 
 def _number(value: object) -> float | None:
-    """Return the number that a string is; None for anything else, and for what is cut off."""
+    """Return the number that a string contains, or None for anything else and for a string that was cut."""
     if not isinstance(value, bytes) or len(value) > LONGEST_VALUE:
         return None
     try:

@@ -1,9 +1,9 @@
-"""The threads that read servers: as many as there are servers, at most MOST_THREADS, however many nodes a cluster has.
+"""Read servers in threads: as many as there are servers, but at most MOST_THREADS, however many nodes a cluster has.
 
-Input: reads that scrapes requested. Servers that answered last time come first, so that those that hang take no thread
-from them: of more servers than threads, those that did not answer in time last time have half of the threads, and those
-that were never read have a part of the deadline only. The one whose last attempt is longest ago comes first among them,
-so that each is tried again.
+Input: reads that scrapes requested. Servers that answered last time come first. If there are more servers than threads,
+those that did not answer in time last time get half of the threads, so that servers that hang do not delay the others,
+and those that were never read get a part of the deadline only. Among the servers that did not answer, the one whose
+last attempt is longest ago comes first, so that each is tried again.
 """
 
 import threading
@@ -13,7 +13,7 @@ from typing import Protocol
 
 MOST_THREADS = 8
 FIRST_SHARE = 0.25
-"""Part of the deadline that a server has at its first read, where there are more servers than threads."""
+"""The part of the deadline that the first read of a server gets if there are more servers than threads."""
 
 
 class QueuedRead(Protocol):
@@ -21,35 +21,35 @@ class QueuedRead(Protocol):
 
     @property
     def is_known(self) -> bool:
-        """Whether the server was read before."""
+        """Return True if the server was read before."""
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether it did not answer in time last time."""
+        """Return True if the server did not answer in time last time."""
 
     @property
     def began(self) -> float:
-        """When it was last read (monotonic)."""
+        """Return when the server was last read (monotonic)."""
 
     def read(self, share: float) -> None:
-        """Read within ``share`` (0 to 1) of the time that is left."""
+        """Read the server within ``share`` (0 to 1) of the time that is left."""
 
 
 class ReadPool:
-    """Reads what is put into it; ``start`` starts a thread by name that keeps its work going."""
+    """Run the reads that are put into it. ``start`` starts a thread by name and restarts its work when it fails."""
 
     def __init__(self, start: Callable[[str, Callable[[Callable[[], None]], None]], None]) -> None:
         self._start = start
         self._changed = threading.Condition()
         self._trusted: deque[QueuedRead] = deque()
         self._doubtful: list[QueuedRead] = []
-        self._trying = 0  # doubtful servers that are being read
+        self._trying = 0  # the number of doubtful servers that are being read
         self._threads = 0
         self._servers = 0
         self._stopped = False
 
     def serve(self, servers: int) -> None:
-        """Be ready for so many servers."""
+        """Start the threads that are missing for this number of servers."""
         with self._changed:
             self._servers = servers
             missing = range(self._threads, min(servers, MOST_THREADS))
@@ -58,7 +58,7 @@ class ReadPool:
             self._start(f"read_{number + 1}", self.run)
 
     def put(self, reads: Iterable[QueuedRead]) -> None:
-        """Have these read, as soon as a thread is free."""
+        """Queue reads. Each runs as soon as a thread is free."""
         with self._changed:
             for read in sorted(reads, key=lambda each: each.began):
                 if read.is_doubtful:
@@ -68,7 +68,7 @@ class ReadPool:
             self._changed.notify_all()
 
     def run(self, works: Callable[[], None]) -> None:
-        """Read one server after the other, until stopped."""
+        """Run one read after the other until ``stop`` is called."""
         works()
         while True:
             with self._changed:
@@ -86,7 +86,7 @@ class ReadPool:
                         self._changed.notify()
 
     def stop(self) -> None:
-        """Let the threads end after the reads that they are in."""
+        """End the threads after the reads that they are running."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()

@@ -1,6 +1,6 @@
-"""One Redis server as a scrape reads it: what it says of itself, and whatever travels with that in one round trip.
+"""Read one Redis server during a scrape: its INFO, and everything else that travels in the same round trip.
 
-Binds sources.redis_server -> decode.redis_server -> samples. Does nothing by itself: ``scrape`` asks it.
+Connects sources.redis_server -> decode.redis_server -> samples. It reads only when a scrape requests it.
 """
 
 from collections.abc import Sequence
@@ -20,23 +20,24 @@ from celery_redis_exporter.sources.refusals import Denial
 from celery_redis_exporter.sources.wire import Command
 
 MOST_DATABASES = 1_000
-"""Databases of a server that are shown although nothing is in them."""
+"""The maximum number of databases that are shown although they are empty."""
 
 
 class ServerRead(Protocol):
     """Something that is read along with a server, in the same round trip."""
 
     def commands(self) -> list[Command]:
-        """Give the commands of the read that begins."""
+        """Return the commands of the read that begins."""
 
     def samples(self, replies: list[Any]) -> list[Sample]:
-        """Give the samples, from one reply per command."""
+        """Return the samples, from one reply per command."""
 
 
 class ServerScrape:
-    """Reads one server and its parts.
+    """Read one server and its parts.
 
-    ``db`` is the database that Celery uses there, None on a server that has none (a sentinel).
+    ``db`` is the database that Celery uses there, or None on a server without databases (a sentinel). ``bounds`` limits
+    the series.
     """
 
     def __init__(
@@ -55,24 +56,24 @@ class ServerScrape:
 
     @property
     def name(self) -> str:
-        """The server's name in the settings."""
+        """Return the server's name in the settings."""
         return self.server.name
 
     @property
     def denied(self) -> list[Denial]:
-        """What the server refuses."""
+        """Return the commands that the server refuses."""
         return [Denial(right, f"ACL SETUSER <user> +{right}") for right in self.server.session.refused]
 
     def failure(self, error: SourceError) -> list[Sample]:
-        """Give what is shown of a server that could not be read: that it is down, and why."""
+        """Return the samples of a server that could not be read: that it is down, and the reason."""
         return self._state(error.reason)
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         self.server.close()
 
     def read(self, deadline: float) -> list[Sample]:
-        """Return every sample of the server, within ``deadline`` seconds; raise SourceError."""
+        """Return every sample of the server, within ``deadline`` seconds. Raises SourceError."""
         started = self._clock.monotonic()
         self._scrapes += 1
         reading = self.server.read(self._ask(), deadline)
@@ -93,7 +94,7 @@ class ServerScrape:
         return samples
 
     def _own(self, info: bytes, reading: ServerReading) -> list[Sample]:
-        """Give what the server says of itself."""
+        """Return the samples of what the server reports about itself."""
         name, told = self.name, reading.told
         replies = [reply for command, reply in told.items() if source.is_config(command)]
         config = decode.decode_config(replies) if replies else None
@@ -113,7 +114,7 @@ class ServerScrape:
         return samples
 
     def _state(self, reason: str) -> list[Sample]:
-        """Give whether the server could be read, and if not, why."""
+        """Return the samples that state whether the server could be read, and if not, the reason."""
         name, connect_seconds = self.name, self.server.connect_seconds
         samples = [
             Sample(redis_rows.UP, (name,), 0 if reason else 1),

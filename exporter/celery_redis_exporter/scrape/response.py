@@ -1,7 +1,7 @@
-"""The response to one scrape: read the servers, render the series of events meanwhile, put both together.
+"""Make the response to one scrape: read the servers, render the series of events meanwhile, combine both.
 
-Input: the format that was negotiated and a deadline. Output: the body. Runs in the thread of its caller, which waits
-for the servers.
+Input: the negotiated format, and a deadline. Output: the body. Runs in the caller's thread, which waits for the
+servers.
 """
 
 import gc
@@ -16,15 +16,16 @@ from celery_redis_exporter.scrape.scrape import Scrape
 from celery_redis_exporter.scrape.server_reads import PendingReads
 
 LARGE_BYTES = 1024 * 1024
-"""Of a body, from which on one is made at a time: each costs three times its size meanwhile."""
+"""The size from which on only one body is made at a time, since making it takes three times its size in memory."""
 GZIP_FACTOR = 10
-"""By which gzip makes a body smaller, about."""
+"""How many times smaller gzip makes a body, approximately."""
 
 
 class Responder:
-    """Makes response bodies, small ones several at a time.
+    """Make response bodies, small ones several at a time.
 
-    ``events`` returns the families of Celery's events at this moment, ``expected_bytes`` about how long their text is.
+    ``events`` returns the current families of Celery's events. ``expected_bytes`` returns the approximate length of
+    their text.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Responder:
         self._last_size = 0
 
     def respond(self, reply_format: Format, deadline: float) -> bytes:
-        """Return the body; the servers have ``deadline`` seconds."""
+        """Return the body. The servers have ``deadline`` seconds."""
         pending = self._scrape.request(deadline)
         if max(self._last_size, self._expected_bytes()) < LARGE_BYTES:
             body = self._render(reply_format, pending)
@@ -61,21 +62,21 @@ class Responder:
             return self._renderer.finish(chain(events, servers), process, reply_format)
 
     def _render_servers(self, pending: PendingReads, *, openmetrics: bool) -> Iterator[bytes]:
-        """Wait for the servers, once the first piece is needed, and yield their families as text."""
+        """Wait for the servers when the first piece is needed, and yield their families as text."""
         yield from self._renderer.render(self._scrape.group(pending.wait()), openmetrics=openmetrics)
 
 
 class _Turns:
-    """Has one body made at a time. Whoever waited meanwhile shares a body that was begun after he came."""
+    """Make one body at a time. Callers that waited meanwhile share a body that was begun after their call."""
 
     def __init__(self) -> None:
         self._lock, self._turn = threading.Lock(), threading.Lock()
         self._moments = count()
         self._waiting = 0
-        self._shared: dict[Format, tuple[int, bytes]] = {}  # when it was begun, and the body
+        self._shared: dict[Format, tuple[int, bytes]] = {}  # when it was begun, and the body, by format
 
     def make(self, reply_format: Format, make: Callable[[], bytes]) -> bytes:
-        """Return a body of a format, made by ``make`` if need be."""
+        """Return a body of a format. Call ``make`` if there is none to share."""
         with self._lock:
             came = next(self._moments)
             self._waiting += 1
@@ -103,5 +104,5 @@ def _without_garbage_collection() -> Iterator[None]:
     try:
         yield
     finally:
-        if was_enabled:  # otherwise another response under way enables it again
+        if was_enabled:  # If it was disabled, another response is being made, which enables it again.
             gc.enable()

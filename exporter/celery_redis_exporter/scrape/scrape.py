@@ -1,6 +1,6 @@
-"""One scrape: what the servers answered, together with what was read in the background, as families.
+"""Combine what the servers answered and what was read in the background into families.
 
-Input: the reads of all servers. Output: families to render. Observers see what each scrape found.
+Input: the reads of all servers. Output: families to render. Observers receive what each scrape found.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,15 +12,15 @@ from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.scrape.server_reads import PendingReads, ServerReads
 
 Background = Callable[[], Sequence[Sample]]
-"""Returns what was read in the background, without waiting; safe from any thread."""
+"""Returns what was read in the background, without waiting. Thread-safe."""
 Observer = Callable[[Mapping[str, Sequence[Sample]]], None]
-"""Receives what a scrape found, by server; safe from any thread."""
+"""Receives what a scrape found, by server. Thread-safe."""
 
 
 class Scrape:
-    """Reads every server and adds the samples of ``background``; ``observers`` are called before these are read.
+    """Read every server, and add the samples of ``background``.
 
-    ``labels`` are on every sample.
+    ``observers`` are called before these are added. ``labels`` are on every sample.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Scrape:
         self._grouper = SampleGrouper(labels=labels)
 
     def request(self, deadline: float) -> PendingReads:
-        """Request a read of every server, which may take ``deadline`` seconds; returns at once."""
+        """Request a read of every server, which may take ``deadline`` seconds. Returns at once."""
         return self._reads.request(deadline)
 
     def background(self) -> list[Sample]:

@@ -1,7 +1,7 @@
-"""What a scrape reads of a sentinel besides its INFO: the masters that it watches.
+"""Read the masters that a sentinel watches, besides its INFO.
 
-Binds sources.refusals -> decode.sentinel; the reads travel in the sentinel's one round trip. Questions about a master
-are sent once its name is known, so from the second scrape on. Needs ``+sentinel|masters +sentinel|ckquorum
+Connects sources.refusals -> decode.sentinel. The commands travel in the sentinel's one round trip. Those about a master
+are sent once its name is known, which is from the second scrape on. Needs ``+sentinel|masters +sentinel|ckquorum
 +sentinel|sentinels +sentinel|slaves`` for the sentinels' user.
 """
 
@@ -13,25 +13,25 @@ from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.wire import Command
 
 MOST_MASTERS = 100
-"""Masters of one sentinel that are asked about; the plain numbers of all come with INFO."""
+"""The maximum number of masters that are queried one by one. INFO contains the basic numbers of all masters."""
 
 
 class SentinelRead:
-    """Reads the sentinel called ``redis``."""
+    """Read the sentinel called ``redis``."""
 
     def __init__(self, redis: str) -> None:
         self._redis = redis
         self._masters: list[str] = []
 
     def commands(self) -> list[Command]:
-        """INFO sentinel, SENTINEL MASTERS, and three questions about each master."""
+        """Return INFO sentinel, SENTINEL MASTERS, and three commands for each master."""
         commands: list[Command] = [("INFO", "sentinel"), ("SENTINEL", "MASTERS")]
         for name in self._masters:
             commands += [("SENTINEL", word, name) for word in ("CKQUORUM", "SENTINELS", "SLAVES")]
         return commands
 
     def samples(self, replies: list[Any]) -> list[Sample]:
-        """What the sentinel says, master by master; what it refuses is left out."""
+        """Return the samples of each master. What the sentinel refuses is left out."""
         info, listed, *told = replies
         samples = decode.decode_sentinel_info(self._redis, info)
         answers = {name: told[3 * place : 3 * place + 3] for place, name in enumerate(self._masters)}

@@ -1,6 +1,6 @@
-"""Reads of all servers: at the same time, in a few threads, under one deadline.
+"""Read all servers at the same time, in a few threads, under one deadline.
 
-Output: samples by server. A server that does not answer costs its own metrics alone and is shown as down.
+Output: samples by server. If a server does not answer, only its metrics are missing, and it is shown as down.
 """
 
 import threading
@@ -22,14 +22,14 @@ class Threads(Protocol):
     """What keeps threads alive: ``daemon.supervisor.Supervisor``."""
 
     def start(self, name: str, work: Callable[[Callable[[], None]], None]) -> None:
-        """Start a thread that keeps ``work`` going."""
+        """Start a thread that runs ``work``, and runs it again when it fails."""
 
     def attempt(self, name: str, call: Callable[[], T]) -> T:
-        """Call; raise SourceError, also for an unexpected exception."""
+        """Return the result of ``call``. Raises SourceError, also for an unexpected exception."""
 
 
 class ServerReads:
-    """Reads ``targets`` in the threads of a pool; a result younger than ``freshness`` seconds is used again."""
+    """Read ``targets`` in the threads of a pool. A result is cached for ``freshness`` seconds."""
 
     def __init__(self, targets: Sequence[Target], clock: Clock, threads: Threads, freshness: float) -> None:
         self._clock = clock
@@ -42,7 +42,7 @@ class ServerReads:
 
     @property
     def targets(self) -> list[Target]:
-        """The servers that are read at this moment."""
+        """Return the servers that are read at this moment."""
         return [read.target for read in self._reads.values()]
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class ServerReads:
             self._pool.serve(len(self._reads))
 
     def stop(self) -> None:
-        """End the threads and close the connections; scrapes that wait get what there is."""
+        """End the threads and close the connections. Scrapes that wait receive what is there."""
         self._pool.stop()
         for read in self._reads.values():
             read.stop()
@@ -60,7 +60,7 @@ class ServerReads:
             read.target.close()
 
     def request(self, deadline: float) -> "PendingReads":
-        """Request a read of every server, and return what collects the results within ``deadline`` seconds."""
+        """Request a read of every server. Return an object that collects the results within ``deadline`` seconds."""
         reads = self._reads
         futures, new = {}, []
         for name, read in reads.items():
@@ -71,17 +71,17 @@ class ServerReads:
         return PendingReads(reads, futures, self._clock, self._clock.monotonic() + deadline)
 
     def add(self, target: Target) -> None:
-        """Read one more server from now on; safe from any thread."""
+        """Read one more server from now on. Thread-safe."""
         self.change([target], ())
 
     def remove(self, name: str) -> None:
-        """Stop reading a server; safe from any thread."""
+        """Stop reading a server. Thread-safe."""
         self.change((), [name])
 
     def change(self, come: Iterable[Target], gone: Iterable[str]) -> None:
-        """Read other servers from now on: no scrape finds both, or neither; safe from any thread."""
+        """Add the targets ``come`` and remove the names ``gone``, in one step for all scrapes. Thread-safe."""
         with self._changing:
-            # A scrape goes on with the mapping that it began with.
+            # A scrape continues with the mapping that it began with.
             reads = dict(self._reads)
             left = [reads.pop(name) for name in gone]
             added = {target.name: self._read_of(target) for target in come}
@@ -98,7 +98,7 @@ class ServerReads:
 
 
 class PendingReads:
-    """Reads of all servers under way, until the monotonic time ``until``; a server that hangs is left behind."""
+    """The current reads of all servers, until the monotonic time ``until``. A server that hangs is not waited for."""
 
     def __init__(
         self, reads: Mapping[str, SharedRead], futures: Mapping[str, Future[Outcome]], clock: Clock, until: float
@@ -110,7 +110,10 @@ class PendingReads:
         self._found: dict[str, list[Sample]] | None = None
 
     def wait(self) -> dict[str, list[Sample]]:
-        """Return every server's samples, the same each time; a failed one's are those of its failure."""
+        """Return the samples of every server, the same ones at each call.
+
+        A server that failed has the samples of its failure.
+        """
         if self._found is None:
             outcomes = {name: self._outcome(future) for name, future in self._futures.items()}
             self._found = {}
@@ -118,7 +121,7 @@ class PendingReads:
                 read = self._reads[name]
                 if not isinstance(outcome, SourceError):
                     self._found[name] = outcome
-                elif not read.stopped:  # a server that is no longer read is not down
+                elif not read.stopped:  # A server that is no longer read is not down.
                     self._found[name] = read.target.failure(outcome)
         return self._found
 

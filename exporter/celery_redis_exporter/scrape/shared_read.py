@@ -1,4 +1,4 @@
-"""The read of one server, shared by all scrapes that want it at the same time.
+"""Share one read of a server among all scrapes that request it at the same time.
 
 Input: a target whose read may take as long as its deadline. Output: a Future, the same for every scrape while the read
 runs and until its result is older than ``freshness`` seconds. A read runs in the thread that calls ``read``: see
@@ -22,10 +22,13 @@ from celery_redis_exporter.sources.refusals import Denial
 log = structlog.get_logger(__name__)
 
 Outcome = list[Sample] | SourceError
-"""What a read led to. An error is a result like any other: raised in one thread after another, it would keep their
-frames alive in its traceback."""
+"""The outcome of a read.
+
+An error is a result like any other. If it were raised in one thread after another, its traceback would keep their
+frames alive.
+"""
 Attempt = Callable[[Callable[[], list[Sample]]], list[Sample]]
-"""Calls, and turns an unexpected exception into a SourceError (``Supervisor.attempt``)."""
+"""Calls its argument, and turns an unexpected exception into a SourceError (``Supervisor.attempt``)."""
 
 
 class Target(Protocol):
@@ -33,27 +36,31 @@ class Target(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in the settings: ``broker`` or ``results``."""
+        """Return the name of the server in the settings: ``broker`` or ``results``."""
 
     @property
     def denied(self) -> list[Denial]:
-        """What the server refuses at the moment."""
+        """Return what the server refuses at the moment."""
 
     def read(self, deadline: float) -> list[Sample]:
-        """Return every sample of the server, within about ``deadline`` seconds; raise SourceError."""
+        """Return every sample of the server, within about ``deadline`` seconds. Raises SourceError."""
 
     def failure(self, error: SourceError) -> list[Sample]:
         """Return the samples of a server that could not be read."""
 
     def close(self) -> None:
-        """Close its connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
 
 
 class SharedRead:
-    """Reads ``target`` when a scrape requests it; ``stopped`` is True once it is read no longer.
+    """Read ``target`` when a scrape requests it.
 
-    ``is_known`` once it was read, ``is_doubtful`` while it did not answer in time last time, ``began`` when it was last
-    read (monotonic): see ``scrape.read_pool``.
+    - ``stopped``: it is not read any more.
+    - ``is_known``: it was read at least once.
+    - ``is_doubtful``: it did not answer in time last time.
+    - ``began``: when it was last read (monotonic).
+
+    ``scrape.read_pool`` uses these.
     """
 
     def __init__(self, target: Target, clock: Clock, freshness: float, attempt: Attempt) -> None:
@@ -67,13 +74,13 @@ class SharedRead:
         self._attempt = attempt
         self._lock = threading.Lock()
         self._future: Future[Outcome] | None = None  # of the latest read: requested, running or done
-        self._until = -math.inf  # when the read that was requested has to be done
-        self._down: tuple[str, float] | None = None  # the reason, and since when; None while it answers
+        self._until = -math.inf  # the deadline of the requested read (monotonic)
+        self._down: tuple[str, float] | None = None  # the reason, and since when; None while the server answers
 
     def request(self, deadline: float) -> tuple[Future[Outcome], bool]:
-        """Return the outcome of the read under way or, if none is and none is fresh, of a new one.
+        """Return the outcome of the current read or, if none is running and none is fresh, of a new one.
 
-        The second value says that it is a new one, which somebody has to ``read``.
+        The second value is True for a new read, which a thread has to run by calling ``read``.
         """
         with self._lock:
             now, future = self._clock.monotonic(), self._future
@@ -86,7 +93,7 @@ class SharedRead:
             return future, is_new and not self.stopped
 
     def read(self, share: float) -> None:
-        """Read what was requested, within ``share`` (0 to 1) of the time that is left."""
+        """Run the requested read, within ``share`` (0 to 1) of the time that is left."""
         with self._lock:
             now, future = self._clock.monotonic(), self._future
             if future is None or future.done():
@@ -104,7 +111,7 @@ class SharedRead:
         self._finish(future, outcome)
 
     def stop(self) -> None:
-        """Let the read that runs be the last one; whoever waits gets an error."""
+        """Stop reading after the current read. Scrapes that wait receive an error."""
         with self._lock:
             self.stopped = True
             future = self._future
@@ -118,7 +125,7 @@ class SharedRead:
             return error.bare()
 
     def _log(self, outcome: Outcome) -> None:
-        """Write a line when the server stops to answer, for each new reason, and when it answers again."""
+        """Log when the server stops answering, each new reason, and when it answers again."""
         now, before = self._clock.monotonic(), self._down
         if not isinstance(outcome, SourceError):
             self._down = None
