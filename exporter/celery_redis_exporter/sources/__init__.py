@@ -1,4 +1,4 @@
-"""I/O only: connections to the servers, raw bytes and replies.
+"""Do all I/O: connections to the servers, raw bytes and replies.
 
-Raises SourceError with a reason; knows no metric and decodes nothing.
+Raises SourceError with a reason. Decodes nothing, and contains no metrics.
 """

@@ -1,12 +1,12 @@
-"""Which addresses that servers name may be connected to: nodes of a cluster, and masters that sentinels know.
+"""Decide which of the addresses that servers report may be connected to.
 
-Such an address receives the user and password of the server that it belongs to. Input: the address, and the hosts of
-the settings that it comes from. Output: nothing, or SourceError with the reason ``address``. Sends nothing but look-ups
-of names.
+These are nodes of a cluster, and masters that sentinels report. Such an address receives the user and password of the
+server that it belongs to. Input: the address, and the hosts of the settings that report it. Output: nothing, or
+SourceError with the reason ``address``. Sends only look-ups of names.
 
-Without ``allowed`` an address has to be in the same kind of network as a host that it comes from: a server on a
-private address can't send credentials to the internet, and one on the internet can't point into a private network. A
-server on a loopback address may name private ones too.
+Without ``allowed`` an address must be in the same kind of network as a host that reports it: a server on a private
+address can't send credentials to the internet, and one on the internet can't point into a private network. A server on
+a loopback address may report private ones too.
 """
 
 import ipaddress
@@ -17,18 +17,21 @@ from celery_redis_exporter.errors import SourceError
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str], Collection[IPAddress]]
-"""Returns the addresses of a host; raises OSError."""
+"""Returns the addresses of a host. Raises OSError."""
 _ALLOWED_FROM = {
     "loopback": frozenset({"loopback", "private"}),
     "private": frozenset({"private"}),
     "internet": frozenset({"internet"}),
     "special": frozenset[str](),
 }
-"""Kinds of networks that a host of each kind may name addresses of."""
+"""The kinds of networks whose addresses a host of each kind may report."""
 
 
 class AddressPolicy:
-    """Decides by ``allowed``: networks (``10.0.0.0/8``) and ends of host names (``.redis.internal``)."""
+    """Decide by ``allowed``: networks (``10.0.0.0/8``) and ends of host names (``.redis.internal``).
+
+    ``resolve`` replaces the system's resolver.
+    """
 
     def __init__(self, allowed: Sequence[str], resolve: Resolve | None = None) -> None:
         self._networks, self._names = [], list[str]()
@@ -42,7 +45,7 @@ class AddressPolicy:
     def check(self, host: str, origins: Iterable[str]) -> None:
         """Raise SourceError (``address``) unless ``host`` may be connected to.
 
-        ``origins`` are the hosts of the settings whose servers name it; such a host itself always passes.
+        ``origins`` are the hosts of the settings whose servers report it. Such a host itself is always allowed.
         """
         named = set(origins)
         if host in named or self._has_allowed_name(host):
@@ -72,7 +75,10 @@ class AddressPolicy:
 
 
 def kind_of(address: IPAddress) -> str:
-    """Return loopback, private, internet, or special: link-local (where clouds keep their secrets), multicast."""
+    """Return the kind of network of an address: loopback, private, internet or special.
+
+    Special is link-local, where clouds serve their secrets, multicast, and the unspecified address.
+    """
     mapped = getattr(address, "ipv4_mapped", None)
     if mapped is not None:
         return kind_of(mapped)
@@ -84,7 +90,7 @@ def kind_of(address: IPAddress) -> str:
 
 
 def resolve_host(host: str) -> Collection[IPAddress]:
-    """Return the addresses of a host by the system's resolver; raise OSError."""
+    """Return the addresses of a host by the system's resolver. Raises OSError."""
     found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     return [ipaddress.ip_address(text) for text in sorted(found)]
 

@@ -1,7 +1,7 @@
-"""The user's Celery application: its periodic tasks, read from the code or from where its scheduler keeps them.
+"""Read the periodic tasks of the user's Celery application, from its code or from the storage of its scheduler.
 
-Imports the application as ``celery --app`` does, in the current directory, which runs its modules; used by commands,
-never by the daemon. Raises ConfigError with the cause where that fails.
+The application is imported as ``celery --app`` imports it, in the current directory, which runs its modules. Used by
+commands, never by the daemon. Raises ConfigError with the cause if this fails.
 """
 
 import sys
@@ -16,9 +16,9 @@ from celery_redis_exporter.errors import ConfigError
 
 
 class ScheduledTask(NamedTuple):
-    """An entry of a schedule: ``kind`` is crontab, interval, solar or the name of another class.
+    """An entry of a schedule. ``kind`` is crontab, interval, solar or the name of another class.
 
-    ``fields`` are a crontab's, as they were written; ``seconds`` is an interval's.
+    ``fields`` contains those of a crontab as they were written, and ``seconds`` the length of an interval.
     """
 
     entry: str
@@ -32,7 +32,8 @@ def read_schedule(app: str, scheduler: str | None = None) -> list[ScheduledTask]
     """Return the entries of the application that ``app`` names, as in ``proj.celery`` or ``proj.celery:app``.
 
     ``scheduler`` is the scheduler's class as for ``celery beat -S``, by default the application's ``beat_scheduler``.
-    Celery's own keeps the entries of ``beat_schedule``; any other one is asked. Nothing is written.
+    The entries of Celery's own schedulers are in ``beat_schedule``. Any other scheduler is queried. Nothing is written.
+    Raises ConfigError.
     """
     folder = str(Path.cwd())
     if folder not in sys.path:
@@ -58,13 +59,14 @@ def _entries(application: Any, name: str) -> Iterable[Any]:  # noqa: ANN401 -- c
     from celery.utils.imports import load_extension_class_names, symbol_by_name  # noqa: PLC0415 -- as below
 
     if not name.startswith("celery.beat"):
-        application.loader.import_default_modules()  # sets Django up, without which its schedulers can't be imported
+        # This sets Django up, without which its schedulers can't be imported.
+        application.loader.import_default_modules()
     kind: Any = symbol_by_name(name, aliases=dict(load_extension_class_names("celery.beat_schedulers")))
     if kind is Scheduler or issubclass(kind, PersistentScheduler):
         found = (application.conf.beat_schedule or {}).items()
         return [SimpleNamespace(name=name, task=entry["task"], schedule=entry["schedule"]) for name, entry in found]
     scheduler = kind(app=application, lazy=True)
-    # What django-celery-beat and RedBeat have as ``schedule`` contains only entries that are due soon.
+    # In django-celery-beat and RedBeat, ``schedule`` contains only entries that are due soon.
     rows = getattr(getattr(kind, "Model", None), "objects", None)
     if rows is not None:
         return list(rows.filter(enabled=True).prefetch_related("interval", "crontab", "solar", "clocked"))
@@ -85,7 +87,7 @@ def _redbeat_entries(application: Any, kind: Any) -> list[Any]:  # noqa: ANN401 
 
 
 def _user_errors() -> tuple[type[Exception], ...]:
-    """Return what an application, its scheduler, and its database or server raise."""
+    """Return the errors that an application, its scheduler, and its database or server raise."""
     from celery.exceptions import CeleryError  # noqa: PLC0415 -- as below
     from kombu.exceptions import KombuError  # noqa: PLC0415 -- as below
 

@@ -1,8 +1,8 @@
-"""Which nodes a Redis Cluster has.
+"""Read the list of a Redis Cluster's nodes.
 
-Sends INFO server, and CLUSTER NODES where that says cluster mode; O(nodes), at its own interval, in the background.
-Needs ``+info +cluster|nodes``. Over TLS the answer names TLS ports. Lives in its caller's thread; a failure raises
-SourceError.
+Sends INFO server, and CLUSTER NODES if the server is in cluster mode. CLUSTER NODES is O(nodes). Runs in the background
+at a dedicated interval. Needs ``+info +cluster|nodes``. Over TLS the reply contains the TLS ports. Runs in the caller's
+thread. A failure raises SourceError.
 """
 
 from celery_redis_exporter.catalog.server_fields import mode_of
@@ -15,7 +15,7 @@ NODES: Command = ("CLUSTER", "NODES")
 
 
 def read_nodes(session: Session, deadline: float) -> bytes | None:
-    """Give the answer to CLUSTER NODES, None from a server that is in no cluster; raise SourceError."""
+    """Return the reply to CLUSTER NODES, or None from a server that is not in a cluster. Raises SourceError."""
     (info,) = _exchange(session, ("INFO", "server"), deadline)
     if mode_of(info) != "cluster":
         return None

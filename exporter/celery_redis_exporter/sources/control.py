@@ -1,18 +1,21 @@
-"""Celery's remote control on Redis, in few commands: questions to workers and the list that their answers come to.
+"""Send Celery's remote control commands on Redis, and read the list that receives the replies.
 
 kombu's pidbox sends a request as a message on the fanout channel of the exchange ``{control_exchange}.pidbox``, which
-every worker subscribes to, and each worker named in ``destination`` answers to the exchange and routing key in
-``reply_to``. Celery's own client binds a reply queue for this, with keys that stay behind when it dies. Here the
-exchange is the default one, for which kombu pushes straight to the list named by the routing key: no binding is ever
-written.
+every worker subscribes to. Each worker in ``destination`` replies to the exchange and routing key in ``reply_to``.
+Celery's own client binds a reply queue for this, with keys that stay behind when the client dies. This module uses the
+default exchange, for which kombu pushes directly to the list that the routing key names. No binding is ever written.
 
-That list is ours, and whatever happens does not live for ever: before anything is asked a mat is laid, one element that
-is never taken away and that gives the list a time to live; workers push on top of it. Answers are read in place. Those
-that come too late find the mat of their round or of the next one; where some are still due, it stays.
+The list belongs to the exporter, and always has a time to live. Before a request is sent, one element called the mat is
+pushed, which is never removed, and the list gets its time to live. Workers push their replies on top of it. Replies are
+read without removing them. Late replies find the mat of their round or of the next one. While replies are missing, the
+mat stays.
 
-Requests are JSON, Celery's default; a worker whose ``accept_content`` is without json logs an error and says nothing.
-Sends DEL, RPUSH, EXPIRE and LRANGE on that key and PUBLISH on that channel, nothing else; all O(1) but LRANGE, which is
-O(answers). Lives in its caller's thread. A failure raises SourceError, with the reason noperm where rights are missing.
+Requests are JSON, Celery's default. A worker whose ``accept_content`` does not contain json logs an error and sends no
+reply.
+
+Sends only DEL, RPUSH, EXPIRE and LRANGE on that key, and PUBLISH on that channel. All are O(1) but LRANGE, which is
+O(replies). Runs in the caller's thread. A failure raises SourceError, with the reason noperm if a permission is
+missing.
 """
 
 import base64
@@ -34,14 +37,14 @@ COMMANDS = ("del", "rpush", "expire", "lrange", "publish")
 MAT = b"mat"
 MAT_SECONDS = 3600
 READ_AT_ONCE = 8
-"""Answers fetched in one reply: an answer can be large, and none can be measured before."""
+"""The number of replies that one LRANGE reads. A reply can be large, and its size is not known before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command for the workers named, or with ``pattern`` for every node whose name fits that shell pattern.
+    """A command for the workers in ``destination``, or for every node whose name matches the shell pattern ``pattern``.
 
-    ``ticket`` comes back with each answer, empty where none is wanted.
+    ``ticket`` is returned with each reply. It is empty if no reply is wanted.
     """
 
     command: str
@@ -52,7 +55,7 @@ class Request:
 
 
 def request_body(request: Request, queue: str) -> dict[str, Any]:
-    """Give a request as workers read it; answers go to ``queue``, by the default exchange."""
+    """Return a request in the form that workers read. Replies go to ``queue``, by the default exchange."""
     body: dict[str, Any] = {
         "method": request.command,
         "arguments": dict(request.arguments),
@@ -67,7 +70,10 @@ def request_body(request: Request, queue: str) -> dict[str, Any]:
 
 
 class RedisControlClient:
-    """Asks workers; ``topic`` is the one of the control exchange, ``deadline`` bounds each exchange in seconds."""
+    """Send requests to workers and receive their replies.
+
+    ``topic`` is the topic of the control exchange. ``deadline`` bounds each exchange with the server, in seconds.
+    """
 
     def __init__(self, session: Session, keys: QueueKeys, topic: Topic, deadline: float) -> None:
         self._session = session
@@ -75,7 +81,7 @@ class RedisControlClient:
         self._channel = topic.channel
         self._deadline = deadline
         self._queue = f"{KEY_PREFIX}{uuid4()}"
-        # Workers push a reply, of priority 0, to the list of that step, computed as kombu does.
+        # Workers push a reply, of priority 0, to the list of that step. It is computed as kombu does.
         steps = keys.priority_steps
         self._key = keys.list_of(self._queue, steps[bisect(steps, 0) - 1])
         commands = " ".join(f"+{name}" for name in COMMANDS)
@@ -84,35 +90,38 @@ class RedisControlClient:
 
     @property
     def rights(self) -> str:
-        """The command that grants what it needs."""
+        """Return the command that grants the necessary permissions."""
         return self._grant
 
     def open(self) -> None:
-        """Lay a fresh mat; raise SourceError."""
+        """Replace the list by one that contains only the mat. Raises SourceError."""
         self._read = 0
         self._exchange([("DEL", self._key), ("RPUSH", self._key, MAT), ("EXPIRE", self._key, MAT_SECONDS)])
 
     def send(self, requests: Sequence[Request]) -> None:
-        """Publish requests, in order; raise SourceError."""
+        """Publish requests, in order. Raises SourceError."""
         self._exchange([("PUBLISH", self._channel, self._encode(request)) for request in requests])
 
     def receive(self) -> list[bytes]:
-        """Give answers that came since ``open`` and were not given yet, READ_AT_ONCE at most; raise SourceError."""
-        # Newest first, the mat last: what was read lies between it and what was not.
+        """Return replies that arrived since ``open`` and were not returned yet, READ_AT_ONCE at most.
+
+        Raises SourceError.
+        """
+        # The newest reply is first and the mat is last. Replies that were read lie between it and the others.
         last = -2 - self._read
         (found,) = self._exchange([("LRANGE", self._key, last - READ_AT_ONCE + 1, last)])
         self._read += len(found)
         return list(reversed(found))
 
     def settle(self, *, complete: bool) -> None:
-        """End what ``open`` began: nothing is left if all is ``complete``, else a mat; raise SourceError."""
+        """Delete the list if all replies are ``complete``, else leave only the mat. Raises SourceError."""
         if complete:
             self._exchange([("DEL", self._key)])
         else:
             self.open()
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         self._session.close()
 
     def _exchange(self, commands: Sequence[Command]) -> list[Any]:

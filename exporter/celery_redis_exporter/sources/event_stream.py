@@ -1,9 +1,9 @@
-"""The event subscription: a read-only PSUBSCRIBE to the channels that kombu publishes Celery's events on.
+"""Subscribe to the channels on which kombu publishes Celery's events, by a read-only PSUBSCRIBE.
 
-Sends CLIENT SETNAME, CLIENT ID and PSUBSCRIBE (or SUBSCRIBE where fanout_patterns is off) once, and PING after
-silence; needs the rights for these and the channel pattern, literally. Costs the server one match
-per PUBLISH. Lives in its caller's thread. A failure raises SourceError: what was published meanwhile is lost, as
-Redis keeps no events, and the caller counts the gap.
+Sends CLIENT SETNAME, CLIENT ID and PSUBSCRIBE (or SUBSCRIBE if fanout_patterns is off) once, and PING when no byte
+arrives. Needs the permissions for these commands and for the channel pattern, literally. Costs the server one match per
+PUBLISH. Runs in the caller's thread. A failure raises SourceError. What was published meanwhile is lost, as Redis keeps
+no events, and the caller counts the gap.
 """
 
 import re
@@ -24,7 +24,7 @@ _GLOB = re.compile(r"([*?\[\]\\])")
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """Where kombu publishes events; fields are named as in Celery's settings and transport options."""
+    """The channel on which kombu publishes. Fields are named as in Celery's settings and transport options."""
 
     event_exchange: str
     global_keyprefix: str
@@ -34,7 +34,7 @@ class Topic:
 
     @property
     def channel(self) -> str:
-        """The channel without routing key."""
+        """Return the channel without routing key."""
         prefix = self.fanout_prefix
         if isinstance(prefix, bool):
             prefix = f"/{self.db}." if prefix else ""
@@ -42,20 +42,20 @@ class Topic:
 
     @property
     def pattern(self) -> str:
-        """The pattern, glob signs of the names escaped."""
+        """Return the pattern of the channels, with the glob characters of names escaped."""
         return _GLOB.sub(r"\\\1", self.channel) + "/*"
 
     @property
     def subscribe_command(self) -> tuple[str, str]:
-        """The command that subscribes."""
+        """Return the command that subscribes."""
         return ("PSUBSCRIBE", self.pattern) if self.fanout_patterns else ("SUBSCRIBE", self.channel)
 
 
 class EventStream:
-    """One subscription at a time.
+    """Read one subscription at a time.
 
-    ``idle_timeout`` is in seconds. When no byte arrived for half of it, the server is pinged. When none arrived for
-    another half, the connection is lost. Bytes of an unfinished message are no silence.
+    ``idle_timeout`` is in seconds. If no byte arrives for half of it, the server is pinged. If none arrives for another
+    half, the connection is lost. The bytes of an incomplete message count too.
     """
 
     def __init__(self, endpoint: Endpoint, topic: Topic, idle_timeout: float, clock: Clock) -> None:
@@ -71,7 +71,7 @@ class EventStream:
         self.client_id: int | None = None
 
     def open(self) -> None:
-        """Connect and subscribe; raises SourceError. On return the server has confirmed the subscription."""
+        """Connect and subscribe. Raises SourceError. On return the server has confirmed the subscription."""
         self.close()
         wire = self._wire = self._endpoint.open(longest=LONGEST_MESSAGE)
         self._arrived_at, self._pinged_at, self._early, self._dropped = self._clock.monotonic(), None, [], 0
@@ -90,9 +90,9 @@ class EventStream:
         self._arrived_at, self._early = self._clock.monotonic(), _payloads(early)
 
     def read(self) -> list[bytes]:
-        """Return the messages that one read from the socket completes; none after POLL_SECONDS of silence.
+        """Return the messages that one read from the socket completes, or none after POLL_SECONDS without any byte.
 
-        Raises SourceError when the connection is lost, or answers nothing any more.
+        Raises SourceError if the connection is lost, or does not answer any more.
         """
         wire = self._wire
         if wire is None:
@@ -110,21 +110,21 @@ class EventStream:
 
     @property
     def is_drained(self) -> bool:
-        """Whether the last read returned everything that had arrived when it began."""
+        """Return True if the last read returned everything that had arrived when it began."""
         return self._wire is None or (self._wire.is_drained and not self._early)
 
     def take_dropped(self) -> int:
-        """Return how many messages were dropped since the last call, because they are longer than LONGEST_MESSAGE."""
+        """Return how many messages longer than LONGEST_MESSAGE were dropped since the last call."""
         if self._wire is None or self._wire.dropped == self._dropped:
             return 0
         found, self._dropped = self._wire.dropped - self._dropped, self._wire.dropped
         return found
 
     def _test(self, wire: Wire) -> None:
-        """Ping a silent server; raise SourceError if it did not answer the ping.
+        """Ping a server that sends nothing. Raises SourceError if it did not answer the ping.
 
-        The second half of the idle timeout begins with the ping, so that a process that was stopped itself (SIGSTOP,
-        a suspended machine) does not give up a connection that works.
+        The second half of the idle timeout begins with the ping. A process that was stopped itself (SIGSTOP, a
+        suspended machine) therefore does not close a connection that works.
         """
         now, half = self._clock.monotonic(), self._idle_timeout / 2
         if self._pinged_at is None and now - self._arrived_at >= half:
@@ -134,7 +134,7 @@ class EventStream:
             raise SourceError("timeout", f"no byte arrived for {self._idle_timeout:g} s, not even the answer to PING")
 
     def close(self) -> None:
-        """End the subscription; safe from any thread, a read ends with a SourceError."""
+        """End the subscription. Thread-safe: a read in another thread ends with a SourceError."""
         wire, self._wire = self._wire, None
         self.client_id = None
         if wire is not None:
@@ -142,5 +142,5 @@ class EventStream:
 
 
 def _payloads(frames: list[Any]) -> list[bytes]:
-    """The message bodies of pub/sub frames: [pmessage, pattern, channel, body] or [message, channel, body]."""
+    """Return the bodies of pub/sub frames: [pmessage, pattern, channel, body] or [message, channel, body]."""
     return [frame[-1] for frame in frames if type(frame) is list and frame[0] in (b"pmessage", b"message")]

@@ -1,15 +1,19 @@
-"""The key space of a Redis server in small steps: SCAN, and the size and time to live of chosen keys.
+"""Read the key space of a Redis server in small steps: SCAN, and the size and time to live of chosen keys.
 
-Sends PING and INFO (server, memory, persistence, keyspace) before a pass, then one round trip per batch: SELECT where
-several databases are read, MEMORY USAGE key SAMPLES 5 and PTTL for chosen keys, SCAN cursor COUNT n. Never KEYS, never
-MATCH (the server visits every key all the same), never a script, never a write; no command marks a key as used. COUNT
-adapts so that a batch takes the server a millisecond, and is never above MOST_NAMES; a size is Redis's own estimate
-from 5 elements, however large the key. Needs ``+ping +info +scan +memory|usage +pttl``, ``+select`` for databases
-other than 0, and read rights on the keys (SCAN shows names without). Lives in its caller's thread. A failure raises
-SourceError, also where SCAN is refused; without the rights to MEMORY or PTTL sizes or times to live are unknown.
+Sends PING and INFO (server, memory, persistence, keyspace) before a pass. Then it sends one round trip per batch:
+SELECT if several databases are read, MEMORY USAGE key SAMPLES 5 and PTTL for chosen keys, SCAN cursor COUNT n. It never
+sends KEYS, MATCH (with which the server visits every key all the same), a script or a write. No command marks a key as
+used.
 
-In cluster mode Redis 7.4 and later walks slot by slot, so that keys with one hash tag come together: a part of a sweep
-is not a random sample there, a whole one is exact everywhere.
+COUNT adapts so that a batch takes the server a millisecond, and is never above MOST_NAMES. A size is Redis's own
+estimate from 5 elements, however large the key is.
+
+Needs ``+ping +info +scan +memory|usage +pttl``, ``+select`` for databases other than 0, and read permission on the keys
+(SCAN shows names without it). Without the permissions for MEMORY or PTTL, sizes or times to live are unknown. Runs in
+the caller's thread. A failure raises SourceError, and so does a refused SCAN.
+
+In cluster mode Redis 7.4 and later walks slot by slot, so that keys with the same hash tag come together. There a part
+of a sweep is not a random sample. A whole sweep is exact everywhere.
 """
 
 from collections.abc import Sequence
@@ -24,19 +28,19 @@ from celery_redis_exporter.sources.wire import Command
 INFO_SECTIONS = ("server", "memory", "persistence", "keyspace")
 SAMPLES = 5
 FEWEST_NAMES, FIRST_NAMES, MOST_NAMES = 10, 50, 300
-"""COUNT of SCAN: of a million keys 300 names take a server 0.3 ms, most of it cache misses."""
+"""Limits for COUNT of SCAN. 300 names of a million keys take a server 0.3 ms, most of it cache misses."""
 AIM_SECONDS = 0.001
 MOST_REPLY = 256 * 1024
-"""Bytes of names in one reply, above which the next asks for fewer."""
+"""The size of the names in one reply, in bytes, above which COUNT is reduced."""
 MOST_MEASURED = 100
-"""Keys measured in one round trip."""
+"""The maximum number of keys measured in one round trip."""
 _CURSOR_BITS = 64
 
 
 class Measured(NamedTuple):
-    """One key: bytes, and milliseconds to live (-1 for ever, -2 gone); None is not known.
+    """The size of one key in bytes, and its time to live in milliseconds (-1 for ever, -2 gone). None is unknown.
 
-    ``refused`` where the user may not read this key.
+    ``refused`` is True if the user may not read this key.
     """
 
     size: int | None
@@ -45,15 +49,18 @@ class Measured(NamedTuple):
 
     @property
     def exists(self) -> bool:
-        """Whether the server says that there is such a key."""
+        """Return True if the server reports that the key exists."""
         return self.size is not None or (self.ttl is not None and self.ttl != -2)
 
 
 class Batch(NamedTuple):
-    """What one round trip brought: ``names`` met, the ``measured`` keys in the order asked for.
+    """The result of one round trip.
 
-    ``position`` is where in the key space, 0 to 1, the names begin; ``complete`` when they are the last of a sweep.
-    ``busy`` is about the time it took the server, in seconds: the round trip less the shortest one.
+    - ``names``: the names found.
+    - ``measured``: the measured keys, in the order of the request.
+    - ``position``: where in the key space the names begin, 0 to 1.
+    - ``complete``: these are the last names of a sweep.
+    - ``busy``: about the time that the server took, in seconds: the round trip less the shortest one.
     """
 
     names: list[bytes]
@@ -64,7 +71,7 @@ class Batch(NamedTuple):
 
 
 class Walk:
-    """A sweep over one database that can be interrupted: the server keeps nothing of it."""
+    """A sweep over one database that can be interrupted. The server keeps no state of it."""
 
     def __init__(self, db: int) -> None:
         self.db = db
@@ -74,10 +81,10 @@ class Walk:
         self._by_hash = True
 
     def advance(self, cursor: bytes, names: int, total: int) -> None:
-        """Go on to a cursor, after ``names`` names of ``total``.
+        """Continue at ``cursor``, after ``names`` names of ``total``.
 
-        Redis counts its cursor up from the highest bit, whatever the size of the table. Where another server does it
-        in its own way, the number of names tells the position.
+        Redis counts its cursor up from the highest bit, whatever the size of the table. If another server counts in
+        another way, the position follows from the number of names.
         """
         self._names += names
         if cursor == FIRST_CURSOR:
@@ -97,7 +104,7 @@ class Walk:
 
 
 class KeySpaceReader:
-    """Reads the key space of one server; ``select`` where its databases have to be told apart."""
+    """Read the key space of one server. ``select`` is True if it has several databases to read."""
 
     def __init__(self, session: Session, clock: Clock, deadline: float, *, select: bool) -> None:
         self._session = session
@@ -111,7 +118,7 @@ class KeySpaceReader:
         self._tried = False
 
     def look(self) -> tuple[bytes, float]:
-        """Give what INFO says, and how much longer than the shortest round trip this one took; raise SourceError."""
+        """Return INFO, and the time in seconds that PING took beyond the shortest round trip. Raises SourceError."""
         self._tried = False
         delay = self._exchange([("PING",)])[1]
         replies, _ = self._exchange([("INFO", section) for section in INFO_SECTIONS])
@@ -123,7 +130,7 @@ class KeySpaceReader:
         return info, delay
 
     def next_batch(self, walk: Walk, total: int, keys: Sequence[bytes]) -> Batch:
-        """Measure ``keys`` and go on with a sweep over about ``total`` keys; raise SourceError."""
+        """Measure ``keys``, and continue a sweep over about ``total`` keys. Raises SourceError."""
         self._try(walk.db, keys)
         commands = [*self._in(walk.db), *_measuring(keys), ("SCAN", walk.cursor, "COUNT", self._count)]
         replies, busy = self._exchange(commands)
@@ -135,16 +142,17 @@ class KeySpaceReader:
         return Batch(names, self._measured(replies[:-1], keys), position, cursor == FIRST_CURSOR, busy)
 
     def measure(self, db: int, keys: Sequence[bytes]) -> tuple[list[Measured], float]:
-        """Measure keys without looking further; give the server's time too; raise SourceError."""
+        """Measure keys without scanning. Return the server's time in seconds too. Raises SourceError."""
         self._try(db, keys)
         replies, busy = self._exchange([*self._in(db), *_measuring(keys)])
         self._check_database(replies)
         return self._measured(replies, keys), busy
 
     def types(self, db: int, keys: Sequence[bytes]) -> tuple[list[str], float]:
-        """Give the types of keys (empty where one is gone or hidden), and the server's time; raise SourceError.
+        """Return the types of keys, and the server's time in seconds. Raises SourceError.
 
-        Sends TYPE, which counts as a look-up of the key; for ``analyze`` alone.
+        The type is empty if a key is gone or must not be read. Sends TYPE, which counts as a look-up of the key. Used
+        by ``analyze`` only.
         """
         replies, busy = self._exchange([*self._in(db), *(("TYPE", key) for key in keys)])
         self._check_database(replies)
@@ -152,11 +160,14 @@ class KeySpaceReader:
         return ["" if kind == "none" else kind for kind in told], busy
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         self._session.close()
 
     def _try(self, db: int, keys: Sequence[bytes]) -> None:
-        """Measure one key before many: each refusal is entered in the server's log, and the session knows it then."""
+        """Measure one key before many.
+
+        Each refusal is an entry in the server's log, and the session remembers the first.
+        """
         if keys and not self._tried:
             self._tried = True
             self._exchange([*self._in(db), *_measuring(keys[:1])])
@@ -173,18 +184,21 @@ class KeySpaceReader:
         return [_reading(next(answers), next(answers)) for _ in keys]
 
     def _exchange(self, commands: list[Command]) -> tuple[list[Any], float]:
-        if self._known != self._session.opened:  # another connection, perhaps another way
+        if self._known != self._session.opened:  # Another connection may take another route.
             self._known, self._shortest = self._session.opened, float("inf")
         started = self._clock.monotonic()
         replies = self._session.exchange(commands, self._deadline)
         spent = self._clock.monotonic() - started
-        if self._known != self._session.opened:  # it was opened meanwhile, which is not the server's time
+        if self._known != self._session.opened:  # The connection was opened meanwhile, which is not the server's time.
             return replies, 0.0
         self._shortest = min(self._shortest, spent)
         return replies, spent - self._shortest
 
     def _adapt(self, busy: float, size: int) -> None:
-        """Choose COUNT: more while a batch is quick, half of it when two in a row are not, or when names are long."""
+        """Adapt COUNT to the last batch.
+
+        It grows while batches are quick, and is halved after two slow ones in a row or if the names are long.
+        """
         self._slow = self._slow + 1 if busy > AIM_SECONDS else 0
         if size > MOST_REPLY or self._slow > 1:
             self._count, self._slow = max(self._count // 2, FEWEST_NAMES), 0
@@ -200,6 +214,6 @@ def _measuring(keys: Sequence[bytes]) -> list[Command]:
 
 def _reading(size: Any, ttl: Any) -> Measured:  # noqa: ANN401 -- replies can be anything
     refused = any(isinstance(reply, Refusal) and reply.is_of_key for reply in (size, ttl))
-    if ttl == -2:  # gone between the two commands, or before
+    if ttl == -2:  # The key expired or was deleted, between the two commands or before.
         size = None
     return Measured(size if isinstance(size, int) else None, ttl if isinstance(ttl, int) else None, refused)

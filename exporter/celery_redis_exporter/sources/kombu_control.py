@@ -1,10 +1,10 @@
-"""Celery's remote control through kombu: requests to the control exchange, answers to a queue of our own.
+"""Send Celery's remote control commands through kombu, and receive the replies in a queue of the exporter.
 
-As on Redis, answers are asked for on the default exchange, by the name of our queue as routing key, so that nothing is
-bound or declared but that queue, which is exclusive and dies with its connection. Needs the right to write to the
-exchange ``{control_exchange}.pidbox``, and to configure, write and read ``celery-redis-exporter.*``. Workers whose
-remote control is off have made no exchange: then nobody is asked. Lives in its caller's thread. A failure raises
-SourceError, with the reason noperm where rights are missing.
+As on Redis, workers reply by the default exchange, with the name of the exporter's queue as routing key. Only that
+queue is declared, and nothing is bound. It is exclusive and is deleted with its connection. Needs the permission to
+write to the exchange ``{control_exchange}.pidbox``, and to configure, write and read ``celery-redis-exporter.*``. If
+the exchange does not exist, remote control is off in all workers, and nothing is sent. Runs in the caller's thread. A
+failure raises SourceError, with the reason noperm if a permission is missing.
 """
 
 import base64
@@ -27,11 +27,14 @@ from celery_redis_exporter.sources.kombu_link import (
 
 READ_AT_ONCE = 8
 ANSWER_SECONDS = 60.0
-"""How long an answer may wait for us."""
+"""How long a reply may stay in the queue, in seconds."""
 
 
 class KombuControlClient:
-    """Asks workers; ``exchange`` is Celery's control exchange without the suffix."""
+    """Send requests to workers and receive their replies.
+
+    ``exchange`` is Celery's control exchange without the suffix.
+    """
 
     def __init__(self, endpoint: KombuEndpoint, exchange: str, event_exchange: str) -> None:
         self._endpoint = endpoint
@@ -45,11 +48,11 @@ class KombuControlClient:
 
     @property
     def rights(self) -> str:
-        """The command that grants what it needs, and what the event queue needs."""
+        """Return the command that grants the permissions that this client and the event queue need."""
         return permissions(self._exchange, [self._event_exchange])
 
     def open(self) -> None:
-        """Get ready for answers to what is sent next; raise SourceError."""
+        """Prepare for replies to the next requests. Raises SourceError."""
         if self._link is None:
             self._link = self._endpoint.open()
             self._do(self._prepare)
@@ -57,13 +60,13 @@ class KombuControlClient:
         self._answers = []
 
     def send(self, requests: Sequence[Request]) -> None:
-        """Publish requests, in order; raise SourceError."""
+        """Publish requests, in order. Raises SourceError."""
         if self._link is None:
             self.open()
         self._do(lambda: self._publish_all(requests))
 
     def receive(self) -> list[bytes]:
-        """Give answers that came and were not given yet, READ_AT_ONCE at most; raise SourceError."""
+        """Return replies that arrived and were not returned yet, READ_AT_ONCE at most. Raises SourceError."""
         link = self._open_link()
         with self._busy:
             try:
@@ -75,10 +78,10 @@ class KombuControlClient:
         return answers
 
     def settle(self, *, complete: bool) -> None:
-        """Nothing is left behind in any case: the queue dies with the connection."""
+        """Do nothing: the queue is deleted with the connection."""
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         if self._busy.acquire(blocking=False):
             self._drop()
             self._busy.release()
@@ -93,10 +96,13 @@ class KombuControlClient:
         channel.basic_consume(queue=self._queue, no_ack=True, callback=self._take, consumer_tag=self._queue)
 
     def _is_there(self) -> bool:
-        """Whether any worker listens: it made the exchange then. Asked on a channel that a refusal may close."""
+        """Return True if the exchange exists, which the first worker creates.
+
+        The check uses a dedicated channel, because a refusal closes the channel.
+        """
         channel = self._open_link().channel()
         try:
-            # kombu's own transports know only of exchanges that were declared on the same connection.
+            # kombu's own transports only have exchanges that were declared on the same connection.
             channel.exchange_declare(exchange=self._exchange, type="fanout", passive=self._endpoint.is_amqp)
         except channel.connection.channel_errors as error:
             if not is_missing(error):
@@ -123,7 +129,7 @@ class KombuControlClient:
         self._channel.basic_publish(message, exchange=self._exchange, routing_key="")
 
     def _take(self, raw: Any) -> None:  # noqa: ANN401 -- a message of any transport
-        """Put an answer into the envelope that it would have on Redis, which is what is decoded."""
+        """Put a reply into the envelope that it has on Redis, which is the one that is decoded."""
         message = self._channel.message_to_python(raw)
         body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
         envelope = {

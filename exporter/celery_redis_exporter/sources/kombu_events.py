@@ -1,12 +1,14 @@
-"""The event subscription on RabbitMQ and what else kombu knows: a queue of our own, bound to Celery's event exchange.
+"""Subscribe to events on RabbitMQ and other kombu transports: a dedicated queue, bound to Celery's event exchange.
 
-The queue is exclusive, so that nobody else can declare it otherwise, and is deleted with its connection. Messages wait
-in it for ``ttl`` seconds (Celery's own receivers: 5), so that a stall of ours loses nothing, and at most ``max_length``
-of them, the oldest going first, so that it can't fill the broker. They are not acknowledged: the broker sends as fast
-as the connection takes them. Sends queue.declare, queue.bind, basic.consume once, a passive queue.declare for its
-length every five seconds, and heartbeats. Needs the right to configure, write and read ``celery-redis-exporter.*`` and
-to read the exchange (to configure it, if no worker has made it yet). Lives in its caller's thread. A failure raises
-SourceError: what was published meanwhile is lost, and the caller counts the gap.
+The queue is exclusive, so that no one else can declare it in another way, and is deleted with its connection. Messages
+stay in it for ``ttl`` seconds (5 in Celery's own receivers), so that nothing is lost while the exporter is stalled. It
+contains at most ``max_length`` messages, of which the oldest are dropped first, so that it can't fill the broker. They
+are not acknowledged: the broker sends as fast as the connection takes them.
+
+Sends queue.declare, queue.bind and basic.consume once, a passive queue.declare for the length every five seconds, and
+heartbeats. Needs the permission to configure, write and read ``celery-redis-exporter.*`` and to read the exchange (and
+to configure it, if no worker has created it yet). Runs in the caller's thread. A failure raises SourceError. What was
+published meanwhile is lost, and the caller counts the gap.
 """
 
 import threading
@@ -23,14 +25,14 @@ POLL_SECONDS = 0.5
 BEAT_SECONDS = 1.0
 MEASURE_SECONDS = 5.0
 READ_AT_ONCE = 500
-"""Messages that one read gives at most, so that others get their turn at what is folded."""
+"""The maximum number of messages of one read, so that other threads can use the state in between."""
 FANOUT_DRIVERS = frozenset({"gcpubsub"})
-"""Where Celery's event exchange is not a topic exchange but a fanout exchange."""
+"""Transports on which Celery's event exchange is a fanout exchange instead of a topic exchange."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What is subscribed to: Celery's event exchange; seconds and messages that the queue holds."""
+    """Celery's event exchange, and the limits of the queue: seconds per message, and number of messages."""
 
     exchange: str
     ttl: float
@@ -38,10 +40,11 @@ class Subscription:
 
 
 class EventQueue:
-    """One subscription at a time.
+    """Read one subscription at a time.
 
-    ``backlog`` is the number of messages that wait on the broker, None if unknown; ``transport`` is its name in kombu.
-    ``is_drained`` says whether the last read returned everything that had arrived when it began.
+    - ``backlog``: the number of messages in the queue on the broker, or None if unknown.
+    - ``transport``: the name of the transport in kombu.
+    - ``is_drained``: the last read returned everything that had arrived when it began.
     """
 
     def __init__(self, endpoint: KombuEndpoint, subscription: Subscription, clock: Clock) -> None:
@@ -62,7 +65,7 @@ class EventQueue:
         self._beaten = self._measured = 0.0
 
     def open(self) -> None:
-        """Connect and subscribe; raises SourceError. On return the broker has confirmed the subscription."""
+        """Connect and subscribe. Raises SourceError. On return the broker has confirmed the subscription."""
         self._end()
         self._closing, self._owner = False, threading.get_ident()
         self._inbox, self._failure = [], None
@@ -74,7 +77,10 @@ class EventQueue:
         self._beaten = self._measured = self._clock.monotonic()
 
     def read(self) -> list[EventMessage]:
-        """Give the messages that came; none after POLL_SECONDS of silence. Raises SourceError when it is lost."""
+        """Return the messages that arrived, or none after POLL_SECONDS without any.
+
+        Raises SourceError if the connection is lost.
+        """
         link = self._link
         if link is None or self._closing:
             raise SourceError("closed", "the event stream is closed")
@@ -86,17 +92,17 @@ class EventQueue:
         except SourceError as error:
             if not self._inbox:
                 raise
-            self._failure = error  # what came before it is given first
+            self._failure = error  # The messages that arrived before the error are returned first.
         messages, self._inbox = self._inbox, []
         return messages
 
     def take_dropped(self) -> int:
-        """Return how many messages were dropped since the last call, because they are longer than LONGEST_MESSAGE."""
+        """Return how many messages longer than LONGEST_MESSAGE were dropped since the last call."""
         dropped, self._dropped = self._dropped, 0
         return dropped
 
     def close(self) -> None:
-        """End the subscription; safe from any thread, a read ends with a SourceError within POLL_SECONDS."""
+        """End the subscription. Thread-safe: a read in another thread ends with a SourceError within POLL_SECONDS."""
         self._closing = True
         if threading.get_ident() == self._owner:
             self._end()
@@ -121,7 +127,7 @@ class EventQueue:
             queue=self._queue, exclusive=True, auto_delete=True, durable=False, arguments=arguments or {}
         )
         channel.queue_bind(queue=self._queue, exchange=self._subscription.exchange, routing_key="#")
-        channel.auto_decode = False  # bodies are wanted as bytes
+        channel.auto_decode = False  # Bodies are needed as bytes.
         channel.basic_consume(queue=self._queue, no_ack=True, callback=self._take, consumer_tag=self._queue)
 
     def _take(self, raw: Any) -> None:  # noqa: ANN401 -- a message of any transport
@@ -134,7 +140,7 @@ class EventQueue:
         self._inbox.append(EventMessage(body, message.content_type or "application/json"))
 
     def _tend(self, link: Link) -> None:
-        """Do what time brings: heartbeats, and a look at the length of the queue."""
+        """Do what depends on time: heartbeats, and reading the length of the queue."""
         now = self._clock.monotonic()
         if now - self._beaten >= BEAT_SECONDS:
             self._beaten = now
@@ -148,7 +154,7 @@ class EventQueue:
 
 
 def declare_exchange(channel: Any, name: str, kind: str, *, durable: bool) -> None:  # noqa: ANN401 -- as above
-    """Make an exchange as Celery makes it, unless it is there: looking needs no right."""
+    """Declare an exchange as Celery does, unless it exists. The check needs no permission."""
     try:
         channel.exchange_declare(exchange=name, type=kind, durable=durable, auto_delete=False, passive=True)
     except channel.connection.channel_errors as error:

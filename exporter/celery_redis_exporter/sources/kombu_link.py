@@ -1,8 +1,8 @@
-"""A connection to a broker other than Redis, through kombu: RabbitMQ by its AMQP client, the others by kombu's own.
+"""Connect to a broker other than Redis through kombu: RabbitMQ by py-amqp, the others by kombu's own transports.
 
-Takes URLs, gives a connection that waits within bounds. kombu's own connecting is not used, since it pauses and retries
-by itself: the supervisor does that, and the next attempt goes to the next URL. Imported only where such a broker is
-configured, because kombu costs memory. One thread at a time uses a link. A failure raises SourceError.
+Input: URLs. Output: a connection whose waits are bounded. kombu's own way to connect is not used, since it pauses and
+retries by itself. The supervisor does that, and the next attempt uses the next URL. This module is imported only if
+such a broker is configured, because kombu costs memory. One thread at a time uses a link. A failure raises SourceError.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from celery_redis_exporter.errors import ConfigError, SourceError
 
 CLIENT_NAME = "celery-redis-exporter"
 QUEUE_PREFIX = f"{CLIENT_NAME}."
-"""What the names of our own queues begin with, so that rights can be granted for them."""
+"""The prefix of the names of the exporter's queues, so that permissions can be granted for them."""
 GOODBYE_SECONDS = 0.3
 FRAME_SECONDS = 0.5
-"""For the rest of a message whose beginning is there; py-amqp would spin if it may not wait at all."""
+"""Seconds for the rest of a message whose beginning has arrived. py-amqp would spin with a wait of 0."""
 _CODES = {403: "noperm", 530: "noperm", 404: "protocol", 405: "protocol", 406: "protocol"}
-"""Reasons by AMQP's reply codes; a connection is refused by 403 as well, for which see ``source_error``."""
+"""Reasons by AMQP's reply codes. A refused connection has code 403 too: see ``source_error``."""
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "dns"),
     (ssl.SSLError, "tls"),
@@ -40,9 +40,9 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class KombuAddress:
-    """Where a broker is: ``urls`` of one transport, the next is tried when one fails.
+    """The address of a broker: ``urls`` of one transport. The next one is used when one fails.
 
-    ``tls`` has redis-py's names, and is for AMQP; ``options`` are kombu's transport options.
+    ``tls`` has redis-py's names and is for AMQP. ``options`` are kombu's transport options.
     """
 
     urls: Sequence[str] = field(repr=False)
@@ -52,11 +52,11 @@ class KombuAddress:
 
 
 class KombuEndpoint:
-    """Where and how to connect; opens nothing.
+    """Where and how to connect. Opens nothing.
 
-    ``timeout`` bounds connecting and each step of it; AMQP tests the connection after ``heartbeat`` of silence (0:
-    never). Both in seconds. ``driver`` is kombu's name for the kind of transport, ``amqp`` for RabbitMQ. Raises
-    ConfigError where kombu lacks a library, or the transport can't carry events.
+    ``timeout`` bounds connecting and each step of it. AMQP tests the connection after ``heartbeat`` seconds without
+    data (0: never). Both are in seconds. ``driver`` is kombu's name for the kind of transport, ``amqp`` for RabbitMQ.
+    Raises ConfigError if kombu lacks a library, or if the transport can't carry events.
     """
 
     def __init__(self, address: KombuAddress, *, timeout: float, heartbeat: float = 0.0) -> None:
@@ -76,11 +76,11 @@ class KombuEndpoint:
 
     @property
     def is_amqp(self) -> bool:
-        """Whether it is AMQP: with heartbeats, consumers that are counted, queues that die with their connection."""
+        """Return True for AMQP: it has heartbeats, counts consumers, and deletes queues with their connection."""
         return self.driver == "amqp"
 
     def open(self) -> "Link":
-        """Connect and authenticate; raise SourceError."""
+        """Connect and authenticate. Raises SourceError."""
         url = self._address.urls[self._next % len(self._address.urls)]
         client = Connection(  # type: ignore[no-untyped-call]  # kombu has few types
             url,
@@ -104,7 +104,7 @@ class KombuEndpoint:
 
 
 class Link:
-    """An open connection; ``errors`` are what it can raise. ``patience`` bounds each answer, in seconds."""
+    """An open connection. ``errors`` are the exceptions it can raise. ``patience`` bounds each reply, in seconds."""
 
     def __init__(self, transport: Any, native: Any, errors: tuple[type[Exception], ...], patience: float) -> None:  # noqa: ANN401 -- kombu has no types
         self.errors = errors
@@ -114,16 +114,16 @@ class Link:
         self.wait_at_most(patience)
 
     def channel(self) -> Any:  # noqa: ANN401 -- kombu's channels share no type
-        """Open a channel; raise what is in ``errors``."""
+        """Open a channel. Raises the exceptions in ``errors``."""
         return self._transport.create_channel(self._native)
 
     def wait_at_most(self, seconds: float) -> None:
-        """Bound each wait for the server from now on; what takes longer raises TimeoutError."""
+        """Bound each wait for the server from now on. A longer wait raises TimeoutError."""
         if self._is_amqp:
             self._socket().settimeout(max(seconds, 0.001))
 
     def drain(self, timeout: float, at_most: int) -> bool:
-        """Call the consumers for what arrived, or wait for it up to ``timeout`` seconds; raise SourceError.
+        """Call the consumers for what arrived, or wait for it up to ``timeout`` seconds. Raises SourceError.
 
         Return False if more than ``at_most`` messages and other frames had arrived.
         """
@@ -133,32 +133,32 @@ class Link:
                     return True
                 self._transport.drain_events(self._native, timeout=FRAME_SECONDS if self._is_amqp else timeout)
                 timeout = 0.0
-        except TimeoutError:  # no message, but perhaps a sign of life
+        except TimeoutError:  # No message arrived, but perhaps a heartbeat.
             return True
         except self.errors as error:
             raise source_error(error) from None
         return False
 
     def beat(self) -> None:
-        """Show that we live, and look whether the server does; raise SourceError. To be called about once a second."""
+        """Send a heartbeat, and check the server's. Raises SourceError. Call it about once a second."""
         if not self._is_amqp:
             return
         try:
             self._transport.heartbeat_check(self._native, rate=2)
-        except TimeoutError:  # the server reads nothing at the moment; it is dead when it sends nothing either
+        except TimeoutError:  # The server reads nothing at the moment. It is dead only if it sends nothing either.
             return
         except self.errors as error:
             missed = "heartbeats missed" in str(error)
             raise SourceError("timeout", "no heartbeat of the server's") if missed else source_error(error) from None
 
     def close(self) -> None:
-        """Say goodbye and close; never raises."""
-        with contextlib.suppress(*self.errors, AttributeError):  # the client's own confusion when the server is gone
+        """Close the connection properly. Never raises."""
+        with contextlib.suppress(*self.errors, AttributeError):  # py-amqp raises AttributeError if the server is gone.
             self.wait_at_most(GOODBYE_SECONDS)
             self._transport.close_connection(self._native)
 
     def _socket(self) -> Any:  # noqa: ANN401 -- plain or TLS
-        if not self._native.connected:  # asked for its socket then, py-amqp would connect again
+        if not self._native.connected:  # py-amqp would connect again if it were queried for its socket now.
             raise ConnectionResetError("the connection is closed")
         return self._native.sock
 
@@ -172,7 +172,10 @@ class Link:
 
 
 def source_error(error: BaseException, *, connecting: bool = False) -> SourceError:
-    """Turn an error of kombu's into a SourceError with its reason."""
+    """Turn an error of kombu into a SourceError with its reason.
+
+    A 403 has the reason ``auth`` while ``connecting``, and noperm after that.
+    """
     code = reply_code(error)
     if code == 403 and connecting:
         return SourceError("auth", str(error))
@@ -186,12 +189,15 @@ def source_error(error: BaseException, *, connecting: bool = False) -> SourceErr
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether an error says that a queue or an exchange is not there."""
+    """Return True if an error means that a queue or an exchange does not exist."""
     return reply_code(error) == 404
 
 
 def permissions(written: str, read: Sequence[str]) -> str:
-    """Return the command that lets a user have queues of the exporter, write to one exchange and read what is named."""
+    """Return the command that permits a user to use the exporter's queues.
+
+    It also permits to write to the exchange ``written``, and to read what ``read`` names.
+    """
     own = _pattern(QUEUE_PREFIX)
     readable = "|".join([own, *(f"{_pattern(name)}$" for name in read)])
     words = f"^{own}", f"^({own}|{_pattern(written)}$)", f"^({readable})"
@@ -199,20 +205,20 @@ def permissions(written: str, read: Sequence[str]) -> str:
 
 
 def reply_code(error: BaseException) -> int:
-    """Return AMQP's reply code, which kombu's own transports give as text; 0 where there is none."""
+    """Return AMQP's reply code, or 0 if there is none. kombu's own transports have it as text."""
     return int(getattr(error, "reply_code", 0) or 0)
 
 
 def _pattern(name: str) -> str:
-    return re.escape(name).replace(r"\-", "-")  # a dash means nothing outside of brackets
+    return re.escape(name).replace(r"\-", "-")  # A dash needs no escape outside of brackets.
 
 
 def _amqp_tls(tls: Mapping[str, str], url: str) -> dict[str, Any]:
-    """The options of py-amqp; certificates are verified unless told otherwise."""
+    """Return the options of py-amqp. Certificates are verified unless configured otherwise."""
     reqs = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL}.get(tls.get("ssl_cert_reqs", ""), ssl.CERT_REQUIRED)
     names = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile", "ssl_ciphers": "ciphers"}
     named = tls.get("ssl_check_hostname", "true").lower() in {"1", "true", "yes"} and reqs != ssl.CERT_NONE
     host = unquote(urlsplit(url).hostname or "")
     options = {"cert_reqs": reqs, **{theirs: tls[ours] for ours, theirs in names.items() if ours in tls}}
-    # Given as None, kombu would put the host there, and py-amqp compare it.
+    # If it were None, kombu would set it to the host, and py-amqp would compare it.
     return options | {"server_hostname": host} if named else options

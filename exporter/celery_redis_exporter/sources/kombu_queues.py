@@ -1,13 +1,13 @@
-"""Queues as a broker other than Redis counts them: a passive queue.declare each, on one channel.
+"""Count queues on a broker other than Redis, by a passive queue.declare each, on one channel.
 
-A queue that is missing, or is another connection's exclusive one, is left out; RabbitMQ closes the channel then, and
-py-amqp opens it again. Counts messages that are ready, not those that workers hold. Costs the broker next to nothing,
-and a round trip per queue. Lives in its caller's thread. A failure raises SourceError.
+A queue is left out if it is missing, or is another connection's exclusive one. RabbitMQ then closes the channel, and
+py-amqp opens it again. Messages that are ready are counted, unacknowledged ones are not. Costs the broker almost
+nothing, and a round trip per queue. Runs in the caller's thread. A failure raises SourceError.
 
-RabbitMQ up to 4.2.5 answers a passive declare to every user. 4.2.6 and 4.3.0 want the permission to configure the
+RabbitMQ up to 4.2.5 answers a passive declare to every user. 4.2.6 and 4.3.0 require the permission to configure the
 queue, 4.3.1 any permission on it (rabbitmq-server pull requests 16085 and 16272). Each refusal is logged there.
 Therefore a refused queue is declared again after RETRY_SECONDS, not at the next scrape. A missing queue costs a new
-channel, and is declared again after MISSING_SECONDS, or later where many are missing.
+channel, and is declared again after MISSING_SECONDS, or later if many are missing.
 """
 
 import threading
@@ -21,16 +21,16 @@ from celery_redis_exporter.sources.kombu_link import KombuEndpoint, Link, reply_
 from celery_redis_exporter.sources.refusals import RETRY_SECONDS
 
 MISSING = frozenset({404, 405})
-"""Reply codes of a queue that is not there (NOT_FOUND), or that only its own connection may see (RESOURCE_LOCKED)."""
+"""Reply codes of a queue that does not exist (NOT_FOUND), or is exclusive to another connection (RESOURCE_LOCKED)."""
 REFUSED = 403
 MISSING_SECONDS = 10.0
-"""Seconds until a queue that is missing is looked for again."""
+"""Seconds until a missing queue is declared again."""
 MOST_MISSING = 20
-"""Missing queues that one count looks for again, those first that were not looked for the longest."""
+"""The maximum number of missing queues that one count declares again, those with the oldest attempt first."""
 
 
 class QueueCounter:
-    """Counts on a connection of its own."""
+    """Count queues on a dedicated connection."""
 
     def __init__(self, endpoint: KombuEndpoint, clock: Clock) -> None:
         self._endpoint = endpoint
@@ -38,19 +38,19 @@ class QueueCounter:
         self._link: Link | None = None
         self._channel: Any = None
         self._refused: dict[str, float] = {}
-        self._missing: dict[str, float] = {}  # when each was looked for
+        self._missing: dict[str, float] = {}  # when each was declared last
         self._busy = threading.Lock()
         self._closing = False
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """Queues that the user may not look at, in order."""
+        """Return the queues that the user may not count, sorted."""
         return tuple(sorted(self._refused))
 
     def count(self, queues: Sequence[str], deadline: float, consumed: Collection[str] = ()) -> list[QueueCount]:
-        """Count the queues that are there, within ``deadline`` seconds; raise SourceError.
+        """Count the queues that exist, within ``deadline`` seconds. Raises SourceError.
 
-        Those that are ``consumed`` are declared in any case: their workers have made them.
+        ``consumed`` queues are always declared, because their workers have created them.
         """
         until = self._clock.monotonic() + deadline
         with self._busy:
@@ -63,7 +63,7 @@ class QueueCounter:
                 raise
 
     def close(self) -> None:
-        """Close the connection; safe from any thread. A count under way ends by its deadline."""
+        """Close the connection. Thread-safe. A count that is running ends by its deadline."""
         self._closing = True
         if self._busy.acquire(blocking=False):
             self._drop()
@@ -78,7 +78,7 @@ class QueueCounter:
             if self._channel is None:
                 self._channel = link.channel()
             self._wait_until(link, until)
-            self._channel.basic_qos(0, 1, False)  # noqa: FBT003 -- as in AMQP. Without queues, too, the broker must answer
+            self._channel.basic_qos(0, 1, False)  # noqa: FBT003 -- as in AMQP. Needs an answer even without queues
             counts = []
             for queue in queues:
                 self._wait_until(link, until)
@@ -88,7 +88,7 @@ class QueueCounter:
         return counts
 
     def _due(self, queues: Sequence[str], consumed: Collection[str]) -> list[str]:
-        """Return the queues to declare now; forget what is noted of others."""
+        """Return the queues to declare now, and forget what is known of other queues."""
         self._refused = {queue: self._refused[queue] for queue in queues if queue in self._refused}
         self._missing = {queue: self._missing[queue] for queue in queues if queue in self._missing}
         now = self._clock.monotonic()
@@ -115,7 +115,7 @@ class QueueCounter:
             return []
         self._missing.pop(queue, None)
         self._refused.pop(queue, None)
-        # kombu's own transports know of no consumers but their own.
+        # kombu's own transports only know the consumers of the same connection.
         return [QueueCount(queue, messages, consumers if self._endpoint.is_amqp else None)]
 
     def _wait_until(self, link: Link, until: float) -> None:

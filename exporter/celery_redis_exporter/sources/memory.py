@@ -1,8 +1,8 @@
-"""A Redis server's memory: how much is used, and the request to give back what is not.
+"""Read a Redis server's memory use, and make its allocator return unused pages.
 
-Sends INFO memory, cheap and a read, and MEMORY PURGE, which makes the allocator return unused pages to the system:
-it holds the server up for some milliseconds, more where much is returned, and needs ``+memory|purge``. Lives in its
-caller's thread; a failure raises SourceError.
+Sends INFO memory, which is cheap and only reads, and MEMORY PURGE, which makes the allocator return unused pages to the
+system. MEMORY PURGE blocks the server for some milliseconds, longer if it returns much, and needs ``+memory|purge``.
+Runs in the caller's thread. A failure raises SourceError.
 """
 
 from celery_redis_exporter.errors import SourceError
@@ -14,7 +14,7 @@ PURGE: Command = ("MEMORY", "PURGE")
 
 
 def read_memory(session: Session, deadline: float) -> bytes:
-    """Give INFO memory as it comes; raise SourceError."""
+    """Return the raw reply to INFO memory. Raises SourceError."""
     (reply,) = session.exchange([("INFO", "memory")], deadline)
     if isinstance(reply, Refusal):
         raise reply.as_error("INFO memory")
@@ -24,7 +24,7 @@ def read_memory(session: Session, deadline: float) -> bytes:
 
 
 def purge_memory(session: Session, deadline: float) -> None:
-    """Send MEMORY PURGE; raise SourceError, also where it is refused."""
+    """Send MEMORY PURGE. Raises SourceError, also if it is refused."""
     (reply,) = session.exchange([PURGE], deadline)
     if isinstance(reply, Refusal):
         raise reply.as_error("MEMORY PURGE")

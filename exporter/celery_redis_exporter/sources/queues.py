@@ -1,9 +1,9 @@
-"""Celery's queues on Redis: which commands read them, and the pass over the key space that finds them.
+"""Read Celery's queues on Redis: the commands of a scrape, and the pass over the key space that finds queues.
 
-A queue is one list per priority step, so a scrape sends per queue an LLEN per step and an LINDEX of the next
-message, and HLEN, ZRANGE and ZCOUNT for what is not acknowledged: all O(1) or O(log n), in the server's pipeline.
-The pass sends SCAN twice per batch (bindings, reply queues) and SMEMBERS per binding, in the background.
-Needs ``+llen +lindex +hlen +zrange +zcount`` and ``+scan +smembers``, and read rights on the keys.
+A queue is one list per priority step. A scrape sends, per queue, an LLEN per step and an LINDEX of the next message,
+and HLEN, ZRANGE and ZCOUNT for the unacknowledged messages. All are O(1) or O(log n), in the server's pipeline. The
+pass sends SCAN twice per batch (bindings, reply queues) and SMEMBERS per binding, in the background. Needs ``+llen
++lindex +hlen +zrange +zcount`` and ``+scan +smembers``, and read permission on the keys.
 """
 
 import re
@@ -24,7 +24,7 @@ SCAN_COUNT = 1000
 
 @dataclass(frozen=True, slots=True)
 class QueueKeys:
-    """How kombu names its keys; fields are named as in Celery's broker_transport_options."""
+    """How kombu names its keys. Fields are named as in Celery's broker_transport_options."""
 
     global_keyprefix: str
     sep: str
@@ -33,23 +33,26 @@ class QueueKeys:
     unacked_index_key: str
 
     def list_of(self, queue: str, step: int) -> str:
-        """The list of a queue's priority step; the first step's has the plain name."""
+        """Return the list of a queue's priority step. The list of the first step has the plain name."""
         return f"{self.global_keyprefix}{queue}{self.sep}{step}" if step else f"{self.global_keyprefix}{queue}"
 
     def binding_of(self, exchange: str) -> str:
-        """The set of an exchange's bindings; Celery's default exchange has its queue's name."""
+        """Return the set of an exchange's bindings. Celery's default exchange has the name of its queue."""
         return f"{self.global_keyprefix}_kombu.binding.{exchange}"
 
     def length_commands(self, queue: str) -> list[Command]:
-        """LLEN of every step, in order of steps."""
+        """Return LLEN of every step, in the order of the steps."""
         return [("LLEN", self.list_of(queue, step)) for step in self.priority_steps]
 
     def oldest_commands(self, queue: str, steps: Iterable[int]) -> list[Command]:
-        """LINDEX of the next message of some steps: kombu pushes left and pops right."""
+        """Return LINDEX of the next message of some steps: kombu pushes left and pops right."""
         return [("LINDEX", self.list_of(queue, step), -1) for step in steps]
 
     def unacked_commands(self, overdue_before: float) -> list[Command]:
-        """Count of unacknowledged messages, the oldest of them, and those delivered before an epoch time."""
+        """Return the commands for unacknowledged messages.
+
+        They count them, return the oldest one, and count those delivered before the epoch time ``overdue_before``.
+        """
         index = self.global_keyprefix + self.unacked_index_key
         return [
             ("HLEN", self.global_keyprefix + self.unacked_key),
@@ -59,7 +62,7 @@ class QueueKeys:
 
 
 class ScanBatch(NamedTuple):
-    """What one batch of a pass found; ``complete`` when it was the last of a full pass."""
+    """What one batch of a pass found. ``complete`` is True for the last one of a full pass."""
 
     bindings: list[BoundMember]
     reply_queues: set[bytes]
@@ -67,19 +70,19 @@ class ScanBatch(NamedTuple):
 
 
 class QueueScan:
-    """A resumable pass over the key space of the broker's database."""
+    """A pass over the key space of the broker's database that can be resumed."""
 
     def __init__(self, session: Session, keys: QueueKeys, deadline: float) -> None:
         self._session = session
         self._deadline = deadline
         prefix = _GLOB.sub(r"\\\1", keys.global_keyprefix)
-        # The same walk twice, because one pattern can't say both and names without pattern would be megabytes.
+        # The key space is scanned twice: one pattern can't match both, and all names would be megabytes.
         self._patterns = (f"{prefix}_kombu.binding.*", f"{prefix}*.reply.celery.pidbox")
         self._binding_prefix = keys.binding_of("").encode()
         self._cursors: list[bytes | None] = [FIRST_CURSOR, FIRST_CURSOR]
 
     def next_batch(self) -> ScanBatch:
-        """Look at about SCAN_COUNT keys more; raises SourceError, after which the pass starts again."""
+        """Scan about SCAN_COUNT more keys. Raises SourceError, after which the pass starts again."""
         try:
             return self._next_batch()
         except SourceError:
@@ -87,7 +90,7 @@ class QueueScan:
             raise
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         self._session.close()
 
     def _next_batch(self) -> ScanBatch:

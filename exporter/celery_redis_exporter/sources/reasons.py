@@ -1,7 +1,7 @@
-"""Reasons of error replies: the words that ``SourceError`` has for what a server says.
+"""Map error replies of Redis to the reasons of ``SourceError``.
 
-Redis begins an error with a word for its kind. What it says to a client that it lets not in begins with ERR, as most
-errors do, and is known by its text.
+Redis begins an error with a word for its kind. The error for a client that is not let in begins with ERR, as most
+errors do, and is recognized by its text.
 """
 
 _REASONS = {
@@ -10,11 +10,11 @@ _REASONS = {
 }  # fmt: skip
 """Reasons by the first word of an error."""
 _TOO_MANY = ("ERR max number of clients", "max number of clients")
-"""With and without the word that redis-py takes off."""
+"""The text with and without the word that redis-py removes."""
 
 
 def reason_of(reply: str) -> str:
-    """Return the reason of an error reply; ``protocol`` if it says nothing of the server or of permissions."""
+    """Return the reason of an error reply. It is ``protocol`` if the error concerns neither server nor permissions."""
     if reply.startswith(_TOO_MANY):
         return "maxclients"
     return _REASONS.get(reply.partition(" ")[0], "protocol")

@@ -1,8 +1,9 @@
-"""RedBeat's schedule on Redis: the definitions of periodic tasks.
+"""Read RedBeat's schedule on Redis: the definitions of periodic tasks.
 
-RedBeat keeps a sorted set of its entries' keys, ``{prefix}:schedule``, and for each a hash with ``definition``, JSON. A
-read sends one ZRANGE, then an HGET per entry in batches: O(entries), at its own interval, in the background. Needs
-``+zrange +hget`` and read rights on ``{prefix}*``. Lives in its caller's thread; a failure raises SourceError.
+RedBeat keeps a sorted set of its entries' keys, ``{prefix}:schedule``, and for each entry a hash with ``definition``,
+which is JSON. A read sends one ZRANGE, then an HGET per entry in batches: O(entries), at a dedicated interval, in the
+background. Needs ``+zrange +hget`` and read permission on ``{prefix}*``. Runs in the caller's thread. A failure raises
+SourceError.
 """
 
 from celery_redis_exporter.sources.refusals import Refusal
@@ -13,7 +14,7 @@ BATCH = 500
 
 
 class RedBeat:
-    """Reads the schedule of the application whose ``redbeat_key_prefix`` is ``prefix``; at most ``limit`` entries."""
+    """Read the schedule of the application whose ``redbeat_key_prefix`` is ``prefix``, at most ``limit`` entries."""
 
     def __init__(self, session: Session, prefix: str, limit: int, deadline: float) -> None:
         self._session = session
@@ -22,7 +23,7 @@ class RedBeat:
         self._deadline = deadline
 
     def definitions(self) -> list[bytes]:
-        """Give the definition of every entry; one that went meanwhile is left out. Raises SourceError."""
+        """Return the definition of every entry. One that was deleted meanwhile is left out. Raises SourceError."""
         (keys,) = self._exchange([("ZRANGE", self._schedule, 0, self._limit - 1)])
         found: list[bytes] = []
         for start in range(0, len(keys), BATCH):
@@ -31,7 +32,7 @@ class RedBeat:
         return found
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         self._session.close()
 
     def _exchange(self, commands: list[Command]) -> list[list[bytes] | bytes]:

@@ -1,11 +1,12 @@
-"""One Redis server read in one round trip: INFO and whatever else its caller asks for.
+"""Read one Redis server in one round trip: INFO, and whatever else the caller requests.
 
-Sends CLIENT SETNAME and INFO server once per connection, to learn which commands this server has. Then per read one
-pipeline: INFO, SLOWLOG LEN, SLOWLOG GET 1, LATENCY LATEST, LATENCY HISTOGRAM (Redis 7), COMMANDLOG LEN (Valkey 8.1),
-CLUSTER INFO (in cluster mode), every five minutes CONFIG GET of named parameters, and the caller's commands. Needs
-``+info +client|setname +slowlog|len +slowlog|get +latency|latest +latency|histogram +commandlog|len +cluster|info
-+config|get``; a right less costs its own replies. Lives in its caller's thread. A failure raises SourceError: the
-server is down for that scrape, and shown so.
+Sends CLIENT SETNAME and INFO server once per connection, to learn which commands this server has. Each read then sends
+one pipeline: INFO, SLOWLOG LEN, SLOWLOG GET 1, LATENCY LATEST, LATENCY HISTOGRAM (Redis 7), COMMANDLOG LEN (Valkey
+8.1), CLUSTER INFO (in cluster mode), every five minutes CONFIG GET of named parameters, and the caller's commands.
+
+Needs ``+info +client|setname +slowlog|len +slowlog|get +latency|latest +latency|histogram +commandlog|len +cluster|info
++config|get``. Without a permission only its own replies are missing. Runs in the caller's thread. A failure raises
+SourceError: the server is down for that scrape, and is shown as down.
 """
 
 import re
@@ -20,7 +21,7 @@ from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import CLIENT_NAME, Command
 
 PING: Command = ("PING",)
-"""Tells that a server lives of which nothing else is wanted."""
+"""Shows that a server is alive if nothing else is read from it."""
 CORE_SECTIONS = (
     "server", "clients", "memory", "persistence", "stats", "replication", "cluster", "keyspace", "errorstats",
 )  # fmt: skip
@@ -34,7 +35,7 @@ COMMAND_LOGS: tuple[Command, ...] = tuple(
 )
 CLUSTER_INFO: Command = ("CLUSTER", "INFO")
 SERVER_COMMANDS: tuple[Command, ...] = (SLOWLOG_LENGTH, SLOWLOG_NEWEST, LATENCY_LATEST)
-"""What every server is asked besides INFO."""
+"""The commands that every server receives besides INFO."""
 PARAMETERS = (
     "databases", "maxclients", "maxmemory", "io-threads", "repl-backlog-size", "client-output-buffer-limit",
 )  # fmt: skip
@@ -44,7 +45,7 @@ COMMAND_LOG_PARAMETERS = (
     "commandlog-large-request-max-len", "commandlog-reply-larger-than", "commandlog-large-reply-max-len",
 )  # fmt: skip
 CONFIG_SECONDS = 300.0
-"""Age up to which settings of the server are not asked again."""
+"""Seconds for which the settings of the server are not read again."""
 VALKEY_WITH_COMMAND_LOGS = (8, 1)
 VALKEY_WITH_CLUSTER_DATABASES = (9, 0)
 _VERSION = re.compile(rb"(redis|valkey)_version:(\d+)\.(\d+)")
@@ -52,16 +53,19 @@ _VERSION = re.compile(rb"(redis|valkey)_version:(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How much is asked: everything, what ``core`` metrics need, or only what the caller asks (``off``)."""
+    """How much is read: everything, what ``core`` metrics need, or only what the caller requests (``off``)."""
 
     level: Literal["full", "core", "off"] = "full"
     latency_histogram: bool = False
 
 
 class ServerReading(NamedTuple):
-    """Replies of one read; each may be a Refusal. ``told`` has those to commands of this module that were asked.
+    """The replies of one read. Each may be a Refusal.
 
-    ``info`` is None where it is not asked. ``trouble`` is why the server can't be used, although it answers.
+    - ``info``: the reply to INFO, or None if it was not sent.
+    - ``told``: the replies to the other commands of this module.
+    - ``others``: the replies to the caller's commands.
+    - ``trouble``: why the server can't be used although it answers, or None.
     """
 
     info: Any
@@ -71,7 +75,10 @@ class ServerReading(NamedTuple):
 
 
 class RedisServer:
-    """Reads one server; ``name`` is its label, ``connect_seconds`` the time it took to connect and to learn."""
+    """Read one server.
+
+    ``name`` is its label. ``connect_seconds`` is the time that connecting and learning its commands took.
+    """
 
     def __init__(self, name: str, session: Session, clock: Clock, wanted: Wanted = Wanted()) -> None:
         self.name = name
@@ -90,11 +97,11 @@ class RedisServer:
 
     @property
     def in_cluster(self) -> bool | None:
-        """Whether the server runs in cluster mode; None before it was met."""
+        """Return True if the server runs in cluster mode, or None before the first read."""
         return self._cluster if self._known else None
 
     def read(self, commands: Sequence[Command], deadline: float) -> ServerReading:
-        """Give the server's replies, those to ``commands`` last, within ``deadline`` seconds; raise SourceError."""
+        """Return the server's replies, those to ``commands`` last, within ``deadline`` seconds. Raises SourceError."""
         until = self._clock.monotonic() + deadline
         if self._known == 0 or self._known != self.session.opened:
             self._learn(deadline)
@@ -102,7 +109,7 @@ class RedisServer:
         return self._reading(self._ask_simpler(replies, until))
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         self.session.close()
         self._known = 0
 
@@ -113,9 +120,10 @@ class RedisServer:
         return [*self._asked, *commands]
 
     def _ask_simpler(self, replies: list[Any], until: float) -> list[Any]:
-        """Return the replies, with those to plainer commands where the server does not know what it was asked.
+        """Return the replies, with those to simpler commands where the server does not support what was sent.
 
-        Dragonfly refuses INFO with several sections, and CONFIG GET with several names. It is met once per connection.
+        Dragonfly refuses INFO with several sections, and CONFIG GET with several names. This happens once per
+        connection.
         """
         plainer: dict[Command, tuple[Command, ...]] = {}
         for command, reply in zip(self._asked, replies, strict=False):
@@ -137,7 +145,7 @@ class RedisServer:
         if any(command in own for command in self._config):
             self._config_at = self._clock.monotonic()
         info = None if self._info is None else own.pop(self._info)
-        # Reconnected in between, perhaps to another version; or granted INFO, so that it can be learnt.
+        # The session reconnected, perhaps to another version, or INFO was granted, so that the commands can be learned.
         if self.session.opened != self._known or (not self._met and isinstance(info, bytes)):
             self._known = 0
         trouble = _trouble(info, replies)
@@ -155,7 +163,10 @@ class RedisServer:
         self._known = self.session.opened
 
     def _prepare(self, info: bytes) -> None:
-        """Choose the commands for the server that said ``info`` of itself; one that refuses to is asked for no more."""
+        """Choose the commands for the server whose INFO server is ``info``.
+
+        If it is empty, nothing more is requested.
+        """
         self._met = bool(info)
         versions = {name: (int(major), int(minor)) for name, major, minor in _VERSION.findall(info)}
         modern, valkey = versions.get(b"redis", (0, 0)) >= MODERN, versions.get(b"valkey", (0, 0))
@@ -198,7 +209,7 @@ def _choose_config(valkey: tuple[int, int], *, modern: bool) -> tuple[Command, .
 
 
 def _plainer(command: Command) -> tuple[Command, ...]:
-    """Return the commands with fewer words that together ask for the same; the command itself if there are none."""
+    """Return simpler commands that together request the same, or the command itself if there are none."""
     if command[0] == "INFO":
         return (PLAIN_INFO,)
     if is_config(command):
@@ -207,12 +218,12 @@ def _plainer(command: Command) -> tuple[Command, ...]:
 
 
 def is_config(command: Command) -> bool:
-    """Whether a reply is one of CONFIG GET."""
+    """Return True for CONFIG GET."""
     return command[0] == "CONFIG"
 
 
 def _trouble(info: Any, replies: Iterable[Any]) -> Refusal | None:  # noqa: ANN401 -- a reply can be anything
-    """Give why the server can't be used, whatever it still tells; None if it can."""
+    """Return why the server can't be used although it answers, or None if it can be used."""
     told = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
     if told is None and isinstance(info, bytes) and b"\nloading:1" in info:
         return Refusal("LOADING the server loads its data")

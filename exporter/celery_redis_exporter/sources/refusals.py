@@ -1,8 +1,8 @@
-"""What a Redis server refused, so that it is not asked again for a while.
+"""Remember the commands that a Redis server refused, so that they are not sent again for a while.
 
-Each refused command is entered in the server's ACL log, and counts as an error there. A refusal is remembered for
-RETRY_SECONDS and the process of the server that gave it: whoever grants a right need not restart anything. Sends
-nothing.
+Each refused command is an entry in the server's ACL log, and counts as an error there. A refusal is remembered for
+RETRY_SECONDS, and as long as the same process of the server runs: nothing has to be restarted after a permission was
+granted. Sends nothing.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from celery_redis_exporter.sources.wire import Command
 
 RETRY_SECONDS = 600.0
 MOST = 10_000
-"""Refusals remembered; beyond them a command is sent each time."""
+"""The maximum number of refusals that are remembered. Beyond them a command is sent each time."""
 _CONTAINERS = frozenset((
     "ACL", "CLIENT", "CLUSTER", "COMMAND", "COMMANDLOG", "CONFIG", "LATENCY", "MEMORY", "OBJECT", "PUBSUB", "SENTINEL",
     "SLOWLOG",
@@ -27,27 +27,27 @@ class Refusal(Exception):  # noqa: N818 -- a value in a list of replies, never r
 
     @property
     def reason(self) -> str:
-        """The reason of a SourceError that would say the same."""
+        """Return the reason of the SourceError that would report the same."""
         return reason_of(str(self))
 
     @property
     def is_of_server(self) -> bool:
-        """Whether it says something of the server, and not of the command."""
+        """Return True if the error concerns the server and not the command."""
         return self.reason not in {"noperm", "protocol"}
 
     @property
     def lasts(self) -> bool:
-        """Whether the next answer will be the same: a missing right, or a command that is not there."""
-        return str(self)[:11].upper().startswith(("NOPERM", "ERR UNKNOWN"))  # Dragonfly writes "ERR Unknown"
+        """Return True if the next reply will be the same: a missing permission, or an unknown command."""
+        return str(self)[:11].upper().startswith(("NOPERM", "ERR UNKNOWN"))  # Dragonfly writes "ERR Unknown".
 
     @property
     def is_of_key(self) -> bool:
-        """Whether the command is granted and its key is not."""
+        """Return True if the user has the permission for the command but not for its key."""
         text = str(self)
         return text.startswith("NOPERM") and "key" in text and "command" not in text
 
     def as_error(self, command: str) -> SourceError:
-        """Give what is raised where nothing can be done without the command."""
+        """Return the error to raise if nothing can be done without ``command``."""
         return SourceError(self.reason, f"{command}: {self}")
 
 
@@ -60,7 +60,7 @@ class Denial(NamedTuple):
 
 
 class Refusals:
-    """Refusals of one server to one user. False while there are none. Safe from any thread."""
+    """The refusals of one server to one user. False while there are none. Thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -72,16 +72,16 @@ class Refusals:
 
     @property
     def rights(self) -> tuple[str, ...]:
-        """What is refused, as an ACL names it, in order."""
+        """Return what is refused, in the words of an ACL, sorted."""
         return tuple(sorted({name for name, _ in list(self._known)}))
 
     def reconnected(self) -> None:
-        """Forget, unless it is known which process was meant."""
+        """Forget all refusals, unless the server's process is known."""
         if not self._run_id:
             self._known = {}
 
     def belong_to(self, run_id: str) -> None:
-        """Forget what another process of the server said."""
+        """Forget the refusals of another process of the server."""
         if run_id != self._run_id:
             self._run_id = run_id
             self._known = {}
@@ -92,7 +92,7 @@ class Refusals:
             self._known[_subject(command, of_key=refusal.is_of_key)] = (self._clock.monotonic(), refusal)
 
     def among(self, commands: Sequence[Command]) -> dict[int, Refusal]:
-        """Give the refusals of those commands that need not be sent, by position."""
+        """Return the refusals of the commands that need not be sent, by position."""
         since = self._clock.monotonic() - RETRY_SECONDS
         found = {}
         for position, command in enumerate(commands):
@@ -107,13 +107,16 @@ class Refusals:
 
 
 def right(command: Command) -> str:
-    """What an ACL grants: the command, with its subcommand where it has one, e.g. ``slowlog|len``."""
+    """Return what an ACL grants: the command, with its subcommand if it has one, for example ``slowlog|len``."""
     head = str(command[0])
     return f"{head}|{command[1]!s}".lower() if head in _CONTAINERS else head.lower()
 
 
 def _subject(command: Command, *, of_key: bool) -> tuple[str, object]:
-    """The key is the first argument of all commands that are sent, and of MEMORY USAGE the second."""
+    """Return what a refusal is remembered for.
+
+    The key is the second argument of MEMORY USAGE, the first of all others.
+    """
     name = right(command)
     place = 2 if "|" in name else 1
     return name, command[place] if of_key and len(command) > place else None

@@ -1,8 +1,8 @@
-"""The bytes of a Redis connection in, its replies out, through hiredis.
+"""Parse the bytes of a Redis connection into replies, through hiredis.
 
-A message of a subscription that is too long is dropped while it arrives: the parser would keep all of it in memory, and
-the connection can't be given up for it, since what is published meanwhile would be lost. Raises SourceError for what is
-no reply. Reads nothing by itself.
+A message of a subscription that is too long is dropped while it arrives. The parser would keep all of it in memory, and
+closing the connection would lose what is published meanwhile. Raises SourceError for bytes that are not a reply. Does
+no I/O.
 """
 
 import re
@@ -13,31 +13,34 @@ import hiredis
 from celery_redis_exporter.errors import SourceError
 
 FEED_BYTES = 16 * 1024
-"""What the parser gets at once: it moves what is left of it in memory for each reply that it gives."""
+"""The number of bytes that the parser receives at once. For each reply it moves the rest in memory."""
 MOST_REPLY = 128 * 1024 * 1024
-"""Bytes of one reply; four times what Redis keeps for a subscriber by default."""
+"""The maximum size of one reply in bytes: four times what Redis keeps for a subscriber by default."""
 TOO_LONG = "a list too long to be one"
 UNREADABLE = (hiredis.ProtocolError, TypeError, MemoryError)
-"""What hiredis raises: its own error, TypeError for a RESP3 map with a list as a key, and MemoryError for a list whose
-header claims more elements than the process may have memory for (see ``daemon.tuning.limit_memory``)."""
+"""The exceptions of hiredis.
+
+Its own error, TypeError for a RESP3 map with a list as a key, and MemoryError for a list whose header claims more
+elements than the process may have memory for (see ``daemon.tuning.limit_memory``).
+"""
 _HEAD_BYTES = 2048
 _HEAD = re.compile(rb"\*[34]\r\n\$\d\r\np?message\r\n(?:\$\d{1,4}\r\n[^\r]*\r\n){1,2}\$(\d{1,10})\r\n")
-"""How a message of a subscription begins: its kind, pattern and channel, and the length of its body."""
+"""The beginning of a message of a subscription: its kind, pattern and channel, and the length of its body."""
 
 
 class ReplyParser:
-    """Parses one connection. Messages with a body above ``longest`` bytes are dropped, and counted in ``dropped``."""
+    """Parse one connection. Messages with a body above ``longest`` bytes are dropped, and counted in ``dropped``."""
 
     def __init__(self, longest: int | None = None) -> None:
         self.dropped = 0
         self._longest = longest
         self._reader = hiredis.Reader()
-        self._unfinished = 0  # bytes that the parser was given since the last reply, and those of the piece before
-        self._beginning = b""  # of these bytes
+        self._unfinished = 0  # The bytes that the parser received since the last reply, and those of the piece before.
+        self._beginning = b""  # The beginning of these bytes.
         self._to_drop = 0
 
     def parse(self, buffer: bytearray, size: int) -> list[Any]:
-        """Return the replies that the first ``size`` bytes of ``buffer`` complete; raise SourceError."""
+        """Return the replies that the first ``size`` bytes of ``buffer`` complete. Raises SourceError."""
         replies: list[Any] = []
         try:
             for start in range(0, size, FEED_BYTES):
@@ -64,14 +67,15 @@ class ReplyParser:
             if self._longest is not None:
                 self._beginning = bytes(memoryview(buffer)[begin:end])
             return
-        if self._longest is not None and len(self._beginning) == self._unfinished:  # nothing was left out
+        # The beginning is extended only while it has no gap.
+        if self._longest is not None and len(self._beginning) == self._unfinished:
             self._beginning += memoryview(buffer)[begin : min(end, begin + _HEAD_BYTES)]
         self._unfinished += end - begin
         if self._longest is not None and self._unfinished > self._longest + FEED_BYTES:
             self._drop(self._longest)
 
     def _drop(self, longest: int) -> None:
-        """Drop the message that is arriving, if it is one: what came of it, and what is to come."""
+        """Drop the message that is arriving if it is too long: the bytes that arrived, and those that follow."""
         heads = [head for head in _HEAD.finditer(self._beginning) if int(head[1]) > longest]
         if heads:
             self._to_drop = heads[-1].end() + int(heads[-1][1]) + len(b"\r\n") - self._unfinished

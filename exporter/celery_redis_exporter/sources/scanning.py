@@ -1,15 +1,15 @@
-"""Replies to SCAN, checked: a cursor and names of keys. A server may send anything."""
+"""Check the replies to SCAN: a cursor and names of keys. A server may send anything."""
 
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.refusals import Refusal
 
 FIRST_CURSOR = b"0"
 MOST_DIGITS = 20
-"""Digits of a cursor, which is a number of 64 bits."""
+"""The maximum number of digits of a cursor, which is a number of 64 bits."""
 
 
 def read_scan(reply: object) -> tuple[bytes, list[bytes]]:
-    """Return the next cursor and the names; raise SourceError where SCAN is refused, or the reply has another shape."""
+    """Return the next cursor and the names. Raises SourceError if SCAN is refused, or the reply has another shape."""
     if isinstance(reply, Refusal):
         raise reply.as_error("SCAN")
     match reply:

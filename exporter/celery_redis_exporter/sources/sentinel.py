@@ -1,10 +1,10 @@
-"""Where Sentinel says that the master is: asked for each new connection, and again every two seconds.
+"""Find the master by Sentinel: for each new connection, and again every two seconds.
 
-Sends SENTINEL GET-MASTER-ADDR-BY-NAME to one sentinel after the other until one answers, as Celery does; needs a user
-of the sentinels with ``+sentinel|get-master-addr-by-name``. A connection that leads to a master which is none any more
-is closed, so that its owner opens another: a demoted master takes no writes, but keeps subscribers in silence if nobody
-cuts them, and Sentinel itself can cut only those of a server that it reaches. A failure raises SourceError, and leaves
-open connections as they are: Redis works without its sentinels.
+Sends SENTINEL GET-MASTER-ADDR-BY-NAME to one sentinel after the other until one answers, as Celery does. Needs a user
+of the sentinels with ``+sentinel|get-master-addr-by-name``. A connection to a server that is no longer the master is
+closed, so that its owner opens another one. A demoted master takes no writes, but its subscribers stay connected and
+receive nothing, and Sentinel can disconnect clients only of a server that it reaches. A failure raises SourceError and
+leaves open connections as they are: Redis works without its sentinels.
 """
 
 import threading
@@ -21,7 +21,7 @@ from celery_redis_exporter.sources.wire import Endpoint, Wire
 
 Address = tuple[str, int]
 PATIENCE = 1.0
-"""Seconds for a sentinel to answer: the next one may know as well."""
+"""Seconds in which a sentinel has to answer. The next one may answer as well."""
 WATCH_SECONDS = 2.0
 LARGEST_PORT, MOST_DIGITS = 65_535, 5
 LONGEST_HOST = 253
@@ -32,12 +32,12 @@ _CURES = {
     "noperm": "grant the sentinels' user +sentinel|get-master-addr-by-name",
 }
 _TELLING = ("address", "nomaster", "auth", "noperm", "tls")
-"""Reasons that say more than that a sentinel is away, the first most of all."""
+"""Reasons that are more precise than an unreachable sentinel, the most precise one first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentinel:
-    """One sentinel: its host, its address for people, and the way to it."""
+    """One sentinel: its host, its address for people, and its endpoint."""
 
     host: str
     shown: str
@@ -45,9 +45,10 @@ class Sentinel:
 
 
 class MasterFinder:
-    """Finds the master called ``name``; ``group`` is the group of settings that says so, for messages.
+    """Find the master called ``name``. Thread-safe.
 
-    Safe from any thread.
+    ``group`` is the group of settings that contains the name, for messages. ``addresses`` decides whether the reported
+    address may be connected to.
     """
 
     def __init__(
@@ -58,12 +59,12 @@ class MasterFinder:
         self._name = name
         self._group = group
         self._clock = clock
-        self._best = 0  # the sentinel that answered last
+        self._best = 0  # The position of the sentinel that answered last.
         self._wires: WeakKeyDictionary[Wire, Address] = WeakKeyDictionary()
         self._entering = threading.Lock()
 
     def locate(self) -> Address:
-        """Ask for the master's address now, on connections of its own; raise SourceError."""
+        """Query the master's address now, on dedicated connections. Raises SourceError."""
         sessions = self._sessions()
         try:
             return self._ask(sessions)
@@ -72,12 +73,12 @@ class MasterFinder:
                 session.close()
 
     def follow(self, wire: Wire, address: Address) -> None:
-        """Close ``wire`` as soon as the master is elsewhere."""
+        """Close ``wire`` as soon as the master has another address."""
         with self._entering:
             self._wires[wire] = address
 
     def watch(self, stop: threading.Event, works: Callable[[], None]) -> None:
-        """Look where the master is until ``stop`` is set; raise SourceError."""
+        """Query the master's address until ``stop`` is set. Raises SourceError."""
         sessions = self._sessions()
         try:
             while not stop.is_set():
@@ -124,7 +125,7 @@ class MasterFinder:
         return host, port
 
     def _failure(self, failures: Sequence[tuple[str, SourceError]]) -> SourceError:
-        """One error for all, with the reason that says most."""
+        """Return one error for all sentinels, with the most precise reason."""
         reasons = [error.reason for _, error in failures]
         reason = next((word for word in _TELLING if word in reasons), reasons[-1])
         cure = f"; {self._group}: {_CURES[reason]}" if reason in _CURES else ""
@@ -133,7 +134,7 @@ class MasterFinder:
 
 
 def _address(reply: object) -> Address:
-    """Return host and port of a reply; raise SourceError (protocol) for anything that is no address."""
+    """Return host and port of a reply. Raises SourceError (protocol) if it is not an address."""
     match reply:
         case [bytes(host), bytes(port)] if (
             0 < len(host) <= LONGEST_HOST and port.isdigit() and len(port) <= MOST_DIGITS

@@ -1,7 +1,7 @@
-"""A persistent connection that answers batches of commands, one round trip each.
+"""Send batches of commands on a persistent connection, one round trip each.
 
-Opens itself when needed. What the server refuses is not sent again for a while (``sources.refusals``). Lives in its
-caller's thread. A failure raises SourceError and closes the connection; the next batch opens another.
+The session connects when needed. What the server refuses is not sent again for a while (``sources.refusals``). Runs in
+the caller's thread. A failure raises SourceError and closes the connection. The next batch opens another one.
 
 Servers and proxies close connections that are idle. Such a connection fails only when it is used again. Therefore a
 batch is sent once more, on a new connection and within the same deadline, if a connection that was used before ends
@@ -20,7 +20,7 @@ from celery_redis_exporter.sources.wire import Command, Endpoint, Wire, pack
 
 
 class Session:
-    """A connection to one endpoint; ``opened`` counts how often it was opened.
+    """A connection to one endpoint. ``opened`` counts how often it was opened.
 
     ``refusals`` may be shared by the connections of one user to one server.
     """
@@ -34,18 +34,18 @@ class Session:
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """Commands that the server refuses, as an ACL names them."""
+        """Return the commands that the server refuses, in the words of an ACL."""
         return self._refusals.rights
 
     def talks_to(self, run_id: str) -> None:
-        """Note which process of the server answers: while it stays the same, refusals outlive the connection."""
+        """Record which process of the server answers. While it stays the same, refusals outlive the connection."""
         self._refusals.belong_to(run_id)
 
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """Return one reply per command, within ``deadline`` seconds; raise SourceError.
+        """Return one reply per command, within ``deadline`` seconds. Raises SourceError.
 
         Replies are bytes, int, None, lists of these, or a Refusal in the place of a command that failed. A refusal that
-        concerns the whole server (it loads, it requires a password) is raised.
+        concerns the whole server (it is loading, it requires a password) is raised.
         """
         replies = self.ask(commands, deadline)
         of_server = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
@@ -55,7 +55,7 @@ class Session:
         return replies
 
     def ask(self, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """Do the same, but return every refusal in its place."""
+        """Do the same as ``exchange``, but return every refusal in its place."""
         until = self._clock.monotonic() + deadline
         wire = self._wire
         if wire is not None and not wire.closed:
@@ -63,7 +63,7 @@ class Session:
             try:
                 return self._round_trip(wire, commands, until)
             except SourceError as error:
-                # The session was closed by another thread if the connection is no longer its own.
+                # If the connection is no longer the session's, another thread closed the session.
                 is_stale = error.reason == "closed" and wire.arrived == arrived and self._wire is wire
                 self.close()
                 if not is_stale:
@@ -78,17 +78,17 @@ class Session:
             raise
 
     def close(self) -> None:
-        """Close the connection; safe from any thread."""
+        """Close the connection. Thread-safe."""
         wire, self._wire = self._wire, None
         if wire is not None:
             wire.close()
 
     def _round_trip(self, wire: Wire, commands: Sequence[Command], until: float) -> list[Any]:
-        """Send the commands that are not refused already, and return one reply per command."""
+        """Send the commands that are not known to be refused, and return one reply per command."""
         refused = self._refusals.among(commands) if self._refusals else {}
         sent = [command for position, command in enumerate(commands) if position not in refused]
         wire.send(pack(sent), self._left(until))
-        replies = wire.receive(0.0)  # what came in time is not late because it is read late
+        replies = wire.receive(0.0)  # Replies that arrived in time are not late because they are read late.
         while len(replies) < len(sent):
             replies += wire.receive(self._left(until))
         if len(replies) > len(sent):
@@ -100,7 +100,7 @@ class Session:
     def _answers(
         self, commands: Sequence[Command], refused: dict[int, Refusal], replies: Iterator[Any]
     ) -> Iterator[Any]:
-        """Yield a reply for every command: the known refusal, a new one, or what the server replied."""
+        """Yield a reply for every command: the known refusal, a new one, or the server's reply."""
         for position, command in enumerate(commands):
             reply = refused[position] if position in refused else next(replies)
             if isinstance(reply, hiredis.ReplyError):

@@ -1,8 +1,8 @@
-"""A Redis connection on which many replies arrive at once.
+"""Read many replies at once from a Redis connection.
 
-redis-py opens it (URL, TLS, ACL, unix socket, database), then its socket is read here in bulk through hiredis,
-several times cheaper than one reply at a time. RESP2 gives one reply shape on every server. Sends AUTH and SELECT
-while opening, nothing else by itself.
+redis-py opens the connection (URL, TLS, ACL, unix socket, database). Its socket is then read here in bulk through
+hiredis, which is several times cheaper than one reply at a time. RESP2 has the same reply shapes on every server. Sends
+only AUTH and SELECT by itself, while opening.
 """
 
 import contextlib
@@ -28,14 +28,14 @@ from celery_redis_exporter.sources.replies import TOO_LONG, ReplyParser
 Command = tuple[str | bytes | int | float, ...]
 LIBRARY_VERSION = redis.__version__
 CLIENT_NAME = "celery-redis-exporter"
-"""What the connections are called in CLIENT LIST."""
+"""The name of the connections in CLIENT LIST."""
 RECEIVE_BYTES = 128 * 1024
 LONGEST_TEXT = 200
-"""Characters of what a server says that are kept."""
+"""The maximum number of characters kept of a server's error message."""
 _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-"""What a socket that never blocks says when it has nothing yet."""
+"""What a non-blocking socket raises when it has to be tried again later."""
 _ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
-"""What OpenSSL raises on a connection that the server closed, with or without saying so."""
+"""What OpenSSL raises on a connection that the server closed, with or without a close message."""
 _CLOCK = SystemClock()
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
@@ -54,7 +54,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def source_error(error: BaseException) -> SourceError:
-    """Turn an error of redis-py or of the socket, or the one behind it, into a SourceError with its reason."""
+    """Turn an error of redis-py or of the socket, or its cause, into a SourceError with its reason."""
     link: BaseException | None = error
     while link is not None:
         for kind, reason in _REASONS:
@@ -67,35 +67,35 @@ def source_error(error: BaseException) -> SourceError:
 
 
 def _shown(text: str) -> str:
-    """Leave out the arguments that Redis repeats of a command that it does not know: those of AUTH are secrets."""
+    """Remove the arguments of an unknown command, which Redis repeats in its error: those of AUTH are secrets."""
     return text.partition(", with args beginning with")[0][:LONGEST_TEXT]
 
 
 def pack(commands: Iterable[Command]) -> bytes:
-    """The bytes that ask for the commands, in their order."""
+    """Return the bytes that request the commands, in their order."""
     return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]  # its stub takes 1-tuples only
 
 
 Credentials = Callable[[], tuple[str, str]]
-"""Gives user and password of the moment; raises ConfigError where they can't be read."""
+"""Returns the current user and password. Raises ConfigError if they can't be read."""
 
 
 class Master(Protocol):
-    """Who knows where a server is at this moment: ``sources.sentinel.MasterFinder``."""
+    """Finds the current address of a server: ``sources.sentinel.MasterFinder``."""
 
     def locate(self) -> tuple[str, int]:
-        """Give its host and port; raise SourceError."""
+        """Return the host and port of the server. Raises SourceError."""
 
     def follow(self, wire: "Wire", address: tuple[str, int]) -> None:
-        """Close a connection as soon as the server is no longer where it leads."""
+        """Close a connection as soon as the server no longer has its address."""
 
 
 class Endpoint:
-    """Where and how to connect; checks the URL, opens nothing.
+    """Where and how to connect. Checks the URL and opens nothing.
 
-    ``timeout`` bounds connecting and each step of it, in seconds. ``db`` takes the place of the URL's database. With
-    ``master`` the URL's host and port mean nothing, with ``credentials`` its user and password. Raises ConfigError for
-    options that redis-py does not know.
+    ``timeout`` bounds connecting and each step of it, in seconds. ``db`` replaces the URL's database, ``master`` its
+    host and port, and ``credentials`` its user and password. Raises ConfigError for options that redis-py does not
+    support.
     """
 
     def __init__(
@@ -121,14 +121,14 @@ class Endpoint:
             if db is not None:
                 self._pool.connection_kwargs["db"] = db
             verify = str(self._pool.connection_kwargs.get("ssl_cert_reqs", ""))
-            if verify.startswith("CERT_"):  # Celery's spelling
+            if verify.startswith("CERT_"):  # CERT_ is Celery's spelling.
                 self._pool.connection_kwargs["ssl_cert_reqs"] = verify.removeprefix("CERT_").lower()
             self._connection()
         except (TypeError, ValueError, redis.RedisError) as error:
             raise ConfigError(f"the Redis URL has an option that redis-py does not take: {error}") from None
 
     def open(self, within: float = math.inf, longest: int | None = None) -> "Wire":
-        """Connect, authenticate and select the database; raise SourceError.
+        """Connect, authenticate and select the database. Raises SourceError.
 
         ``within`` bounds each step of it in seconds, if it is less than the endpoint's ``timeout``. Messages of more
         than ``longest`` bytes are dropped.
@@ -136,7 +136,7 @@ class Endpoint:
         connection = self._connection()
         connection.socket_timeout = min(connection.socket_timeout, within)
         connection.socket_connect_timeout = min(connection.socket_connect_timeout, within)
-        # No CLIENT SETINFO: a right more for the user to have, which Redis before 7.2 can't even grant.
+        # CLIENT SETINFO would be one more permission for the user to have, which Redis before 7.2 can't even grant.
         connection.driver_info = connection.lib_name = connection.lib_version = None
         if self._credentials is not None:
             connection.username, connection.password = self._read_credentials(self._credentials)
@@ -147,10 +147,11 @@ class Endpoint:
         except (redis.RedisError, OSError) as error:
             connection.disconnect()
             raise source_error(error) from None
-        except MemoryError:  # in the reply to AUTH or SELECT, which redis-py parses
+        except MemoryError:  # This is raised by the reply to AUTH or SELECT, which redis-py parses.
             connection.disconnect()
             raise SourceError("protocol", TOO_LONG) from None
-        except (TypeError, ValueError) as error:  # a key without certificate, a file that holds neither
+        # The cause is a key without certificate, or a file that contains neither.
+        except (TypeError, ValueError) as error:
             connection.disconnect()
             raise SourceError("tls", str(error)) from None
         wire = Wire(connection, longest)
@@ -159,7 +160,7 @@ class Endpoint:
         return wire
 
     def _connection(self) -> Any:  # noqa: ANN401 -- redis-py's connection classes share no public type
-        # Not the pool's own, which are counted and never given back: redis-py 8 makes a hundred and then no more.
+        # The pool's own connections are not used: it counts them, and redis-py 8 makes a hundred and then no more.
         return self._pool.connection_class(**self._pool.connection_kwargs)
 
     def _read_credentials(self, credentials: Credentials) -> tuple[str | None, str | None]:
@@ -171,16 +172,16 @@ class Endpoint:
 
 
 class Wire:
-    """An open connection; one thread uses it, any thread may close it, after which it is ``closed``.
+    """An open connection. One thread uses it. Any thread may close it, after which ``closed`` is True.
 
-    ``arrived`` grows whenever bytes arrive, also those that complete no reply yet. ``is_drained`` says whether the last
-    receive took everything that had arrived when it began. With TLS that is known only if nothing had.
+    ``arrived`` grows whenever bytes arrive, even if they complete no reply yet. ``is_drained`` is True if the last
+    receive took everything that had arrived when it began. With TLS that is known only if nothing had arrived.
 
-    The socket never blocks: most of the time a send is taken and replies are there at once, which then is one system
-    call instead of three. Only where it is not, somebody waits.
+    The socket is non-blocking. Most sends are taken at once, and most replies are there at once, so that each is one
+    system call instead of three. The thread waits only if they are not.
 
-    A server that does not let a client in says why and closes the connection. Such an error reply, before any other
-    reply, is the reason of the end that follows.
+    A server that refuses a client sends the reason and closes the connection. Such an error reply, before any other
+    reply, is the reason of the SourceError that follows.
     """
 
     def __init__(self, connection: Any, longest: int | None = None) -> None:  # noqa: ANN401 -- redis-py's connection classes share no public type
@@ -188,7 +189,7 @@ class Wire:
         self.arrived = 0
         self.is_drained = True
         self._connection = connection
-        # The one step behind redis-py's back; tests/integration notices if it moves.
+        # This is the only use of a private attribute of redis-py. tests/integration fails if the attribute moves.
         self._socket = cast("socket.socket", connection._sock)  # noqa: SLF001 -- as said above
         self._is_encrypted = isinstance(self._socket, ssl.SSLSocket)
         self._socket.settimeout(0)
@@ -202,7 +203,7 @@ class Wire:
         self._closing = threading.Lock()
 
     def send(self, packed: bytes, timeout: float) -> None:
-        """Send packed commands within ``timeout`` seconds; raise SourceError."""
+        """Send packed commands within ``timeout`` seconds. Raises SourceError."""
         self._answers = self._answers or bool(self.arrived)
         sent = self._send(packed)
         if sent == len(packed):
@@ -216,17 +217,17 @@ class Wire:
             sent += self._send(memoryview(packed)[sent:])
 
     def receive(self, timeout: float) -> list[Any]:
-        """Return the replies that one read from the socket completes; raise SourceError.
+        """Return the replies that one read from the socket completes. Raises SourceError.
 
-        There are none on a timeout, and none if the bytes that arrived complete no reply; ``arrived`` tells these
-        apart. An error reply is a ``hiredis.ReplyError`` in the list.
+        The list is empty after a timeout, and also if the bytes that arrived complete no reply; ``arrived``
+        distinguishes these cases. An error reply is a ``hiredis.ReplyError`` in the list.
         """
         size = self._receive()
         self.is_drained = size is None or (size < RECEIVE_BYTES and not self._is_encrypted)
         if size is None and timeout > 0:
             readable = _wait(self._readable, timeout)
             size = self._receive()
-            if size is None and readable:  # a part of a TLS record
+            if size is None and readable:  # Only a part of a TLS record has arrived.
                 self.arrived += 1
         if size is None:
             return []
@@ -237,19 +238,19 @@ class Wire:
 
     @property
     def dropped(self) -> int:
-        """How many messages were dropped, because they are too long."""
+        """Return how many messages were dropped because they were too long."""
         return self._parser.dropped
 
     def close(self) -> None:
-        """Close the connection; a receive in another thread ends with a SourceError. Never raises."""
+        """Close the connection. A receive in another thread ends with a SourceError. Never raises."""
         with self._closing:
             self.closed = True
-            with contextlib.suppress(OSError):  # it may be closed already
+            with contextlib.suppress(OSError):  # The socket may be closed already.
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._connection.disconnect()
 
     def _send(self, packed: bytes | memoryview) -> int:
-        """Give how many bytes were taken."""
+        """Return how many bytes the socket took."""
         try:
             return self._socket.send(packed)
         except _LATER:
@@ -261,7 +262,7 @@ class Wire:
             raise self._end(str(error), source_error(error)) from None
 
     def _receive(self) -> int | None:
-        """Read into the buffer; give the number of bytes, None if there are none yet."""
+        """Read into the buffer. Return the number of bytes, or None if none have arrived yet."""
         try:
             return self._socket.recv_into(self._buffer)
         except _LATER:
@@ -272,14 +273,14 @@ class Wire:
             raise self._end(str(error), source_error(error)) from None
 
     def _read_refusal(self) -> None:
-        """Read what the server said before it closed a connection on which nothing could be sent."""
+        """Read the server's reason if it closed the connection before anything could be sent."""
         with contextlib.suppress(OSError, SourceError):
             size = 0 if self._answers else self._socket.recv_into(self._buffer)
             if size:
                 self._replies(size)
 
     def _end(self, text: str, error: SourceError | None = None) -> SourceError:
-        """Return the error of a connection that ended: what the server said instead of a reply, if it did."""
+        """Return the error of a connection that ended. It is the server's reason if it sent one instead of a reply."""
         if self._refusal and not self._answers:
             return SourceError(reason_of(self._refusal), _shown(self._refusal))
         return error or SourceError("closed", text)
@@ -293,5 +294,5 @@ class Wire:
 
 
 def _wait(poll: select.poll, timeout: float) -> bool:
-    """Wait until a socket is ready, or is closed, at most ``timeout`` seconds. Return whether it is."""
+    """Wait up to ``timeout`` seconds until a socket is ready or closed. Return True if it is."""
     return bool(poll.poll(math.ceil(timeout * 1000)))
