@@ -1,4 +1,4 @@
-"""Pure functions: bytes and replies in, records and samples out, or a DecodeError with its reason.
+"""Decode bytes and replies into records and samples, or raise a DecodeError with its reason.
 
-Never does I/O, keeps nothing, knows no clock.
+All functions are pure: no I/O, no state, no clock.
 """

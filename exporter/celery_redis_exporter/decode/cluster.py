@@ -1,6 +1,6 @@
-"""CLUSTER NODES, turned into addresses.
+"""Decode CLUSTER NODES into addresses.
 
-A line is ``<id> <ip>:<port>@<bus port>[,<hostname>] <flags> <master> ...``; IPv6 addresses have no brackets.
+A line is ``<id> <ip>:<port>@<bus port>[,<hostname>] <flags> <master> ...``. IPv6 addresses have no brackets.
 """
 
 from collections.abc import Iterator
@@ -11,25 +11,25 @@ from celery_redis_exporter.records.replies import Address
 
 _UNREACHABLE = frozenset({"noaddr", "handshake"})
 FIELDS = 8
-"""Fields of a line; those of a master with slots are followed by these."""
+"""The number of fields of a line. In the line of a master with slots, the slots follow."""
 LARGEST_PORT = 65_535
 
 
 def decode_cluster_nodes(text: bytes, asked: Address) -> list[Address]:
-    """Return the addresses of all nodes, in order; ``asked`` is that of a node that does not know its own yet.
+    """Return the addresses of all nodes, sorted. Raises DecodeError (schema) for a line with another shape.
 
-    Raises DecodeError (schema) where a line is no node's.
+    ``asked`` is the address of the queried node, which may not know its own address yet.
     """
     return sorted({address for address, _ in _decode(text, asked)})
 
 
 def decode_cluster_masters(text: bytes, asked: Address) -> list[Address]:
-    """Do the same for masters that serve slots: together they have every key once."""
+    """Return the addresses of the masters that serve slots, which together have every key once. Raises DecodeError."""
     return sorted({address for address, serves in _decode(text, asked) if serves})
 
 
 def _decode(text: bytes, asked: Address) -> Iterator[tuple[Address, bool]]:
-    """Yield the address of each node that can be reached, and whether it is a master with slots."""
+    """Yield the address of each reachable node, and whether it is a master with slots."""
     for line in text.decode("utf-8", "replace").splitlines():
         parts = line.split(" ")
         if len(parts) < FIELDS:

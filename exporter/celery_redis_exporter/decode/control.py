@@ -1,8 +1,9 @@
-"""Workers' answers to inspect commands, as kombu puts them into a Redis list.
+"""Decode workers' replies to inspect commands, as kombu puts them into a Redis list.
 
-An answer is a JSON envelope around a body in the serializer of the worker's ``task_serializer``: one worker's name and
-what its command gave. Which command it was is said by the ticket, ``{token}/{command}``, which comes back as it was
-sent. Arguments of tasks are skipped unread, and pickle is never loaded.
+Input: a JSON envelope around a body in the serializer of the worker's ``task_serializer``. The body contains one
+worker's name and the result of its command. Output: a ``ControlReply``. The ticket, ``{token}/{command}``, names the
+command, since it is returned as it was sent. Arguments of tasks are skipped and not decoded, and pickle is never
+loaded.
 """
 
 import base64
@@ -36,17 +37,17 @@ POOLS = {
     "celery.concurrency.gevent:TaskPool": "gevent",
     "celery.concurrency.eventlet:TaskPool": "eventlet",
 }
-"""Celery's pools by their implementation, under the names of its ``--pool``."""
+"""Celery's pools by their implementation, with the names of its option ``--pool``."""
 TRANSPORT_DEFAULTS: Mapping[str, object] = MappingProxyType(
     {"visibility_timeout": 3600, "sep": SEPARATOR, "priority_steps": [0, 3, 6, 9]}
 )
-"""What kombu does on Redis where a transport option is not set."""
+"""The values that kombu uses on Redis if a transport option is not set."""
 LONGEST_TIMEOUT = 1e9
 LONGEST_SEPARATOR = 64
 MOST_STEPS, HIGHEST_STEP = 256, 255
-"""AMQP's priorities are bytes."""
+"""The limits for priority steps. AMQP's priorities are bytes."""
 SILENT = "send_events=False"
-"""What is behind the name of a registered task that sends no events."""
+"""The text after the name of a registered task that sends no events."""
 _RANGE = re.compile(r"range\((\d{1,3}), (\d{1,3})(?:, (\d{1,3}))?\)")
 
 
@@ -55,7 +56,7 @@ class _ReplyHeaders(msgspec.Struct, gc=False):
 
 
 class _ReplyEnvelope(msgspec.Struct, gc=False):
-    """``body`` is base64, or plain text where the transport option body_encoding is off."""
+    """The envelope of a reply. ``body`` is base64, or plain text if the transport option body_encoding is off."""
 
     body: str
     headers: _ReplyHeaders
@@ -63,9 +64,10 @@ class _ReplyEnvelope(msgspec.Struct, gc=False):
 
 
 class _Pool(msgspec.Struct, gc=False):
-    """``processes`` are there now; prefork's ``max-concurrency`` is what it started with.
+    """The pool of a worker.
 
-    Celery reports ``implementation`` since 5.3.
+    ``processes`` are the current ones, and ``max-concurrency`` of prefork is that of the start. Celery reports
+    ``implementation`` since 5.3.
     """
 
     implementation: Text | None = None
@@ -91,9 +93,9 @@ class _Stats(msgspec.Struct, gc=False):
 
 
 class _Conf(msgspec.Struct, gc=False):
-    """Settings of an application, under today's names and under those of Celery 3, which Celery still takes.
+    """Settings of an application, under their current names and under those of Celery 3, which Celery still accepts.
 
-    Celery masks what may be a secret, and with it ``global_keyprefix`` and ``unacked_key``.
+    Celery masks values that may be secrets, among them ``global_keyprefix`` and ``unacked_key``.
     """
 
     transport: Any = msgspec.field(name="broker_transport_options", default=None)
@@ -132,10 +134,10 @@ class _Scheduled(msgspec.Struct, gc=False):
 
 
 def decode_reply(payload: bytes) -> ControlReply:
-    """Decode one answer.
+    """Decode one reply.
 
-    Raises DecodeError: ``envelope`` (not kombu's, or to no question of ours), ``serializer`` (one that is not read),
-    ``body`` (not what its serializer says), ``schema`` (not what its command gives; an error in its place).
+    Raises DecodeError: ``envelope`` (not kombu's, or not a reply to a request of the exporter), ``serializer`` (not
+    supported), ``body`` (not in its serializer's format), ``schema`` (not a result of its command, such as an error).
     """
     try:
         envelope = _decode_envelope(payload)
@@ -160,7 +162,7 @@ def decode_reply(payload: bytes) -> ControlReply:
 def _decode_answer(
     command: str, decode: Callable[[bytes], dict[str, Any]], envelope: _ReplyEnvelope
 ) -> tuple[str, object, Repairs]:
-    """Return the worker, its answer, and what had to be changed of it; raise one of MALFORMED."""
+    """Return the worker, its reply, and what had to be changed in it. Raises one of MALFORMED."""
     body = _body(envelope.body)
     try:
         answers = decode(body)
@@ -177,7 +179,7 @@ def _decode_answer(
 
 
 def _decode_tolerantly(command: str, content_type: str, body: bytes) -> tuple[str, object, Repairs]:
-    """Return the same of an answer that the strict decoder refuses; raise one of MALFORMED."""
+    """Return the same from a reply that the strict decoder refuses. Raises one of MALFORMED."""
     tolerant, repairs = _TOLERANT[content_type], Repairs()
     answers = tolerant.fields(body)
     if len(answers) != 1:
@@ -195,7 +197,7 @@ def _decode_tolerantly(command: str, content_type: str, body: bytes) -> tuple[st
 
 
 def _texts(tolerant: TolerantDecoder, raw: Raw, repairs: Repairs) -> list[str]:
-    """Return the texts of a list; what else is in it is left out, and noted."""
+    """Return the texts of a list. Other items are left out and recorded in ``repairs``."""
     found = []
     for item in tolerant.items(raw):
         try:
@@ -215,7 +217,7 @@ def _mend(body: bytes) -> bytes:
 def _body(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):  # plain text: JSON has signs that base64 has not
+    except (binascii.Error, ValueError):  # The body is plain text: JSON contains characters that base64 does not.
         return text.encode()
 
 
@@ -233,7 +235,7 @@ def _read_stats(stats: _Stats) -> WorkerStats:
 
 
 def _read_conf(conf: _Conf) -> AppSettings:
-    """Return the settings that are used here; kombu's defaults are in force where a transport option is not set."""
+    """Return the settings that are used here, with kombu's defaults for transport options that are not set."""
     if conf == _Conf():
         raise msgspec.ValidationError("no settings of an application")
     options = conf.old_transport if conf.transport is None else conf.transport
@@ -259,7 +261,7 @@ def _read_separator(value: object) -> str | None:
 
 
 def _read_steps(value: object) -> tuple[int, ...] | None:
-    """Return priority steps: a list, or a range, which Celery sends as its text."""
+    """Return priority steps from a list, or from a range, which Celery sends as text."""
     if isinstance(value, str) and (found := _RANGE.fullmatch(value)):
         value = list(range(int(found[1]), int(found[2]), int(found[3] or 1) or 1))
     if not isinstance(value, list) or not 0 < len(value) <= MOST_STEPS:
@@ -296,7 +298,7 @@ def _read_registered(tasks: list[str]) -> list[RegisteredTask]:
 
 
 def _split_options(task: str) -> tuple[str, str]:
-    """Split a registered task into its name and what is behind it, as in ``proj.add [send_events=True]``."""
+    """Split a registered task into its name and the options after it, as in ``proj.add [send_events=True]``."""
     name, bracket, options = task.rpartition(" [")
     return (name, bracket + options) if bracket and task.endswith("]") else (task, "")
 

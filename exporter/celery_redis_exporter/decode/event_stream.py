@@ -1,8 +1,8 @@
-"""Celery's events as kombu publishes them: on Redis a JSON envelope around a base64 body, elsewhere the body itself.
+"""Decode Celery's events as kombu publishes them: on Redis a JSON envelope around a base64 body, elsewhere the body.
 
-The envelope is the same for every serializer. The body is one event, or a list of events: workers with an event
-loop send even a single task event as a list. Events are told apart by their own ``type``, never by the channel.
-Only the fields of the records are decoded; arguments and results are skipped unread, and pickle is never loaded.
+The envelope is the same for every serializer. The body is one event, or a list of events: workers with an event loop
+send even a single task event as a list. The type of an event is its field ``type``, never the channel. Only the fields
+of the records are decoded. Arguments and results are skipped, and pickle is never loaded.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ _KINDS = {kind.__struct_config__.tag: kind for kind in EVENT_CLASSES}
 
 
 class _Serializer:
-    """Decoders for one serializer: a body, one event, the parts of a list, any syntax, and the fields of an event."""
+    """Decoders for one serializer: a body, one event, any syntax, and the tolerant one for lists and fields."""
 
     def __init__(self, decoder: Any) -> None:  # noqa: ANN401 -- msgspec's two Decoders
         self.body: Callable[[bytes], list[Event] | Event] = decoder(list[_ANY_EVENT] | _ANY_EVENT).decode
@@ -45,10 +45,10 @@ _SERIALIZERS = {
 
 
 def decode_message(payload: Any, unwrap: Callable[[Any], tuple[bytes, str]] = open_envelope) -> Sequence[Part]:  # noqa: ANN401 -- what ``unwrap`` takes
-    """Decode one published message into its parts, in order: events, and what stands among them that is none.
+    """Decode one published message into its parts, in order: events, and records of what could not be decoded.
 
-    Raises DecodeError when nothing of it can be used: ``envelope`` (not kombu's), ``serializer`` (one that is not
-    read, pickle above all), ``body`` (neither an event nor a list).
+    ``unwrap`` returns body and content type of ``payload``. Raises DecodeError if nothing can be used: ``envelope``
+    (not kombu's), ``serializer`` (not supported, above all pickle), ``body`` (neither an event nor a list).
     """
     body, content_type = unwrap(payload)
     serializer = _SERIALIZERS.get(content_type)
@@ -62,12 +62,12 @@ def decode_message(payload: Any, unwrap: Callable[[Any], tuple[bytes, str]] = op
 
 
 def decode_event_message(message: EventMessage) -> Sequence[Part]:
-    """Decode the same where there is no envelope; raise DecodeError (``serializer``, ``body``)."""
+    """Decode a message without envelope. Raises DecodeError (``serializer``, ``body``)."""
     return decode_message(message, lambda told: told)
 
 
 def _salvage(serializer: _Serializer, body: bytes) -> list[Part]:
-    """Decode a body that is no clean list of known events: a single event, or a list with others among them."""
+    """Decode a body that the strict decoder refuses: one event, or a list that contains other things too."""
     try:
         return _decode_parts(serializer, body)
     except DecodeError:
@@ -105,7 +105,7 @@ def _decode_part(serializer: _Serializer, part: bytes | Raw) -> Part:
 
 
 def _mend(serializer: _Serializer, body: bytes) -> bytes | None:
-    """Return the body as JSON, if only its syntax is wrong and Python would read it."""
+    """Return the body as standard JSON, if only its syntax is wrong and Python can read it, else None."""
     if serializer is not _SERIALIZERS[JSON]:
         return None
     try:

@@ -1,7 +1,7 @@
-"""The class of an exception, from the fields of Celery's events.
+"""Read the class of an exception from the fields of Celery's events.
 
-Events contain a repr (``KeyError('x')``), free text (``reject requeue=False: no reason``), or a wrapper that hides
-the class, and a traceback that names it (``decode.tracebacks``).
+Events contain a repr (``KeyError('x')``), free text (``reject requeue=False: no reason``), or a wrapper that hides the
+class, and a traceback that names it (``decode.tracebacks``).
 """
 
 import re
@@ -16,12 +16,12 @@ _CLASS = re.compile(r"[A-Za-z_][\w.]{0,200}(?=\()")
 _RETRY_CAUSE = re.compile(r"Retry\((?:Retry\(\.\.\.\)|None|'[^']*'|\"[^\"]*\"), ([A-Za-z_][\w.]{0,200})\(")
 _UNREGISTERED = re.compile(r"NotRegistered\((['\"])(.+?)\1\)")
 
-# Reprs that do not name the class: wrappers of the pool, and Celery's for the cause of a Retry that can't be pickled.
+# These reprs do not name the class: wrappers of the pool, and Celery's for a Retry's cause that can't be pickled.
 _WRAPPERS = {"ExceptionWithTraceback", "ExceptionInfo", "UnpickleableExceptionWrapper"}
 
 
 def exception_class(exception: str | None, traceback: Raw | bytes = b"") -> str:
-    """Return the class name without its module; ``Reject`` for a rejected task, UNKNOWN if no field names the class.
+    """Return the class name without its module, ``Reject`` for a rejected task, or UNKNOWN if no field names the class.
 
     ``traceback`` is the field as it was received (JSON or msgpack). It is read only if ``exception`` names no class.
     """
@@ -30,7 +30,7 @@ def exception_class(exception: str | None, traceback: Raw | bytes = b"") -> str:
         return "Reject"
     found = _CLASS.match(text)
     name = fallback = found.group() if found else ""
-    if name == "Retry":  # gevent shows the Retry, prefork its cause
+    if name == "Retry":  # The event contains the Retry with gevent, but its cause with prefork.
         cause = _RETRY_CAUSE.match(text)
         name = cause.group(1) if cause else ""
     if not name or name.rpartition(".")[2] in _WRAPPERS:
@@ -41,6 +41,6 @@ def exception_class(exception: str | None, traceback: Raw | bytes = b"") -> str:
 
 
 def unregistered_name(exception: str | None) -> str | None:
-    """Return the task name that a NotRegistered failure carries, cut if need be; None for any other exception."""
+    """Return the task name in a NotRegistered failure, cut if it is too long, or None for any other exception."""
     found = _UNREGISTERED.fullmatch(exception or "")
     return cut_name(found.group(2)) if found else None

@@ -1,11 +1,15 @@
-"""Names of keys -> groups of keys that belong together, for people who ask what fills a database.
+"""Sort names of keys into groups of keys that belong together, to show what fills a database.
 
-Takes a name as Redis gives it, any bytes; gives the label of its group. In this order: Celery's own keys (queues by
-their name, with all priorities; everything else by its kind), patterns of the user, and for the rest a normal form:
-what differs from key to key (uuids, hex numbers of 8 digits or more, digits, long tokens) becomes ``*``, and at most
-three literal parts stay, so that ``user:17:profile`` is ``user:*:profile``. Pure, and made for millions of names: one
-look-up in a dict for a key whose name is known, else one regular expression, else a second one whose results are
-remembered. Never does I/O. A label is printable and bounded, whatever the name holds.
+Input: a name as Redis returns it, any bytes. Output: the label of its group. The rules apply in this order:
+
+- Celery's own keys: queues by their name, with all priorities, and everything else by its kind.
+- Patterns of the user.
+- A normal form. The parts that differ from key to key (uuids, hex numbers of 8 digits or more, digits, long tokens)
+  become ``*``, and at most three literal parts are kept, so that ``user:17:profile`` becomes ``user:*:profile``.
+
+The functions are pure and made for millions of names. A key whose name is known costs one look-up in a dict. Others
+cost one regular expression, or two, the results of the second being cached. A label is printable and has a maximum
+length, whatever the name contains.
 """
 
 import re
@@ -13,11 +17,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 LONGEST_NAME = 512
-"""Bytes of a name that are looked at: of a longer one the first and the last half of that."""
+"""The number of bytes of a name that are read: the first and the last half of that if the name is longer."""
 LONGEST_LABEL = 100
 LITERAL_PARTS = 3
 REMEMBERED = 10_000
-"""Normal forms whose labels are remembered, to be forgotten all at once."""
+"""The number of normal forms whose labels are cached. When it is reached, the cache is cleared."""
 
 TASK_META, TASKSET_META, CHORD_UNLOCK = "celery-task-meta", "celery-taskset-meta", "chord-unlock"
 BINDING, UNACKED, UNACKED_INDEX = "_kombu.binding", "unacked", "unacked_index"
@@ -29,7 +33,7 @@ _VARIABLE = re.compile(
     + _UUID
     + rb"(?![0-9A-Za-z])"
     + rb"|[0-9a-fA-F]{8,}(?![0-9A-Za-z])"
-    + rb"|(?=[A-Za-z]*[0-9])[0-9A-Za-z]{16,}"  # a token: nobody calls things that
+    + rb"|(?=[A-Za-z]*[0-9])[0-9A-Za-z]{16,}"  # A token: people do not choose such names.
     + rb")|[0-9]+"
 )
 _PARTS = re.compile(r"([:._\-/]+)")
@@ -40,9 +44,9 @@ _WILD = re.compile(r"\*+")
 class CeleryNames:
     """How the application names its keys.
 
-    ``prefix`` is the broker's global_keyprefix; ``result_prefix`` the result backend's, which Celery ends with ``_``
-    where it does not end with one of ``:_-.``. ``queues`` maps the names of known queues to those they are shown by;
-    ``separator`` stands between a queue's name and its priority step.
+    ``prefix`` is the broker's global_keyprefix, and ``result_prefix`` that of the result backend, to which Celery
+    appends ``_`` if it does not end with one of ``:_-.``. ``queues`` maps the names of known queues to those they are
+    shown by. ``separator`` is between a queue's name and its priority step.
     """
 
     prefix: str
@@ -56,13 +60,13 @@ class CeleryNames:
 
     @property
     def result_keys(self) -> str:
-        """What stands before a key of the result backend (celery/backends/base.py)."""
+        """Return the prefix of the result backend's keys (celery/backends/base.py)."""
         prefix = self.result_prefix
         return f"{prefix}_" if prefix and prefix[-1] not in ":_-." else prefix
 
 
 def single_keys(groups: Mapping[str, Sequence[bytes]], patterns: Collection[str]) -> set[str]:
-    """Return the groups that are one key by its whole name; ``patterns`` are the user's groups, which are none."""
+    """Return the groups that consist of one key with its whole name. ``patterns``, the user's groups, never do."""
     return {
         group
         for group, names in groups.items()
@@ -71,7 +75,7 @@ def single_keys(groups: Mapping[str, Sequence[bytes]], patterns: Collection[str]
 
 
 class KeyClassifier:
-    """Tells the group of a key; ``patterns`` are the user's: group -> globs as Redis writes them."""
+    """Return the group of a key. ``patterns`` are the user's: group -> globs as Redis writes them."""
 
     def __init__(self, names: CeleryNames, patterns: Mapping[str, Iterable[str]] | None = None) -> None:
         self._exact = _exact_names(names)
@@ -89,14 +93,14 @@ class KeyClassifier:
         ]
         self._groups = ("", *(group for _, group in kinds))
         self._known = re.compile(b"|".join(b"(" + pattern + b")" for pattern, _ in kinds), re.DOTALL).match
-        # A queue that nobody told of shows itself by the separator that no other key has.
+        # An unknown queue is recognized by the separator, which no other key contains.
         steps = b"|".join(str(step).encode() for step in names.priority_steps if step) or rb"(?!)"
         self._queue = re.compile(broker + rb"(.+)" + sep + rb"(?:" + steps + rb")\Z", re.DOTALL).match
         self._separator = names.separator.encode()
         self._labels: dict[bytes, str] = {}
 
     def classify(self, name: bytes) -> str:
-        """Give the label of a key's group."""
+        """Return the label of a key's group."""
         group = self._exact.get(name)
         if group is not None:
             return group
@@ -117,7 +121,7 @@ class KeyClassifier:
 
 
 def show(name: bytes) -> str:
-    """Give a name as printable text of at most LONGEST_LABEL characters; what is not printable is escaped."""
+    """Return a name as printable text of at most LONGEST_LABEL characters. Other characters are escaped."""
     text = name[: LONGEST_LABEL + 1].decode("utf-8", "backslashreplace") or "(empty)"
     if not text.isprintable():
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -137,7 +141,7 @@ def _exact_names(names: CeleryNames) -> dict[bytes, str]:
 
 
 def _normal(form: bytes) -> str:
-    """Shorten a name with stars to its first literal parts; what follows them is one more star."""
+    """Shorten a name with stars to its first literal parts. One more star replaces what follows."""
     pieces = _PARTS.split(show(form))
     kept: list[str] = []
     literal = 0
@@ -153,7 +157,7 @@ def _normal(form: bytes) -> str:
 
 
 def _glob(glob: str) -> bytes:
-    """Translate a glob as Redis reads it into a regular expression that never backtracks over a star."""
+    """Translate a glob of Redis into a regular expression that never backtracks over a star."""
     pieces, place = [], 0
     literal = [b""]
     while place < len(glob):
@@ -182,7 +186,7 @@ def _glob(glob: str) -> bytes:
 
 
 def _one_of(chars: bytes) -> bytes:
-    """Translate what stands in a glob's brackets; a range may be written the wrong way round, as Redis has it."""
+    """Translate the characters in a glob's brackets. As in Redis, the ends of a range may be in any order."""
     negated = chars.startswith(b"^")
     chars = chars[negated:]
     wanted: set[int] = set()

@@ -1,4 +1,4 @@
-"""Replies about Celery's queues on Redis: bindings, messages, delivery times."""
+"""Decode replies about Celery's queues on Redis: bindings, messages, delivery times."""
 
 import math
 import re
@@ -12,9 +12,9 @@ from celery_redis_exporter.records.events import Text, Timestamp
 from celery_redis_exporter.records.replies import Binding, QueuedMessage
 
 SEPARATOR = "\x06\x16"
-"""kombu's separator where the transport option ``sep`` is not set."""
+"""kombu's separator if the transport option ``sep`` is not set."""
 LONGEST_GUESS = 1024
-"""Bytes of a binding that are searched for its separator."""
+"""The number of bytes of a binding that are searched for its separator."""
 _PARTS = 3
 # A queue that is bound by its own name, as Celery binds it: "mail", separator, no pattern, separator, "mail".
 _OWN_NAME = re.compile(r"(.+?)([^\w\s]{1,4})\2\1", re.DOTALL)
@@ -26,7 +26,7 @@ _NOT_THERE = msgspec.Raw()
 
 
 class _Headers(msgspec.Struct):
-    """``published_at`` is what deploy/celery_events.py adds; anybody may add anything under this name."""
+    """Headers of a message. deploy/celery_events.py adds ``published_at``, but others may use the name for anything."""
 
     id: Text | None = None
     published_at: msgspec.Raw = _NOT_THERE
@@ -37,7 +37,7 @@ class _Properties(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    """A queued task message; its body (the arguments) is not decoded."""
+    """A queued task message. Its body (the arguments) is not decoded."""
 
     headers: _Headers | None = None
     properties: _Properties | None = None
@@ -49,10 +49,10 @@ _decode_timestamp = msgspec.json.Decoder(Timestamp).decode
 
 
 def decode_binding(member: bytes, event_exchange: str, separator: str = SEPARATOR) -> Binding | None:
-    """Decode one member of ``_kombu.binding.EXCHANGE``: routing key, pattern, queue; None for internal queues.
+    """Decode one member of ``_kombu.binding.EXCHANGE``: routing key, pattern, queue. Return None for internal queues.
 
-    It is split by kombu's own separator, or else by ``separator``, the transport option ``sep``: names contain the one
-    less often than the other. Raises DecodeError (``binding``) if neither gives three parts.
+    It is split by kombu's own separator, or else by ``separator``, the transport option ``sep``, because names contain
+    kombu's separator less often. Raises DecodeError (``binding``) if neither yields three parts.
     """
     try:
         text = member.decode()
@@ -73,19 +73,19 @@ def guess_separator(member: bytes) -> str | None:
 
 
 def is_internal(queue: str, event_exchange: str) -> bool:
-    """Tell whether a queue or exchange carries Celery's own traffic instead of tasks."""
+    """Return True if a queue or exchange carries Celery's own traffic instead of tasks."""
     return queue.endswith(INTERNAL_SUFFIXES) or queue == event_exchange or queue.startswith(f"{event_exchange}.")
 
 
 def decode_queued(message: bytes) -> QueuedMessage:
-    """Give the task id of a queued message, and when it was published if a header tells.
+    """Return the task id of a queued message, and when it was published if a header contains the time.
 
-    Raises DecodeError (``body``) when the message is no task of Celery's.
+    Raises DecodeError (``body``) if the message is not one of a Celery task.
     """
     try:
         try:
             decoded = _decode_message(message)
-        except msgspec.ValidationError:  # an id that is no text, for instance
+        except msgspec.ValidationError:  # A field has another type, for example an id that is not text.
             decoded = _TOLERANT.read(_Message, message, Repairs())
     except MALFORMED as error:
         raise DecodeError("body", f"not a task message: {error}") from None
@@ -101,12 +101,12 @@ def _published_at(header: msgspec.Raw) -> float | None:
         return None
     try:
         return _decode_timestamp(header)
-    except msgspec.DecodeError:  # not ours
+    except msgspec.DecodeError:  # The header comes from another program.
         return None
 
 
 def decode_oldest_delivery(reply: object) -> float | None:
-    """Give the delivery time (epoch seconds) of ZRANGE unacked_index 0 0 WITHSCORES; None if there is none."""
+    """Return the delivery time (epoch seconds) in ZRANGE unacked_index 0 0 WITHSCORES, or None if there is none."""
     match reply:
         case [bytes(), bytes(score)]:
             try:

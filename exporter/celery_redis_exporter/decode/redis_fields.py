@@ -1,6 +1,6 @@
 """Read fields of INFO-like replies by the catalogue's rows.
 
-Texts of fields go in, samples come out, with numbers in the metric's unit. Nothing is kept.
+Input: texts of fields. Output: samples, with numbers in the metric's unit. Nothing is kept.
 """
 
 from collections import defaultdict
@@ -15,7 +15,10 @@ from celery_redis_exporter.records.samples import Sample
 MAX_DIGITS = 20
 LONGEST_LINE = 1024
 LONGEST_LABEL = 200
-"""Characters of a field, name and value together, and of a text that becomes a label: the rest is cut off."""
+"""The maximum number of characters of a label. LONGEST_LINE is that of a field, name and value together.
+
+The rest is cut off.
+"""
 NO_VALUE = ("", "-1")
 
 Fields = Sequence[tuple[str, str]]
@@ -34,20 +37,20 @@ class FieldRow(NamedTuple):
     most: float
 
     def read(self, value: str) -> float | None:
-        """Return the value in the metric's unit, None if it is not a number or none that the metric can have."""
+        """Return the value in the metric's unit, or None if it is not a number or not a valid one of the metric."""
         number = read_number(value)
         if number is None:
             return self.words.get(value)
-        if not self.least <= number <= self.most:  # nan is in no range
+        if not self.least <= number <= self.most:  # This refuses nan too, which is in no range.
             return None
         return number if self.divisor == 1 else number / self.divisor
 
 
 class FieldReader:
-    """Turns fields into samples.
+    """Turn fields into samples.
 
-    ``refused`` counts values that are none of their metric: no number, nan, out of range. Empty ones and -1, by which
-    servers say that they have none, are not counted.
+    ``refused`` counts values that are invalid for their metric: not a number, nan, out of range. Empty values and -1,
+    by which servers report that they have none, are not counted.
     """
 
     def __init__(self) -> None:
@@ -75,12 +78,12 @@ class FieldReader:
 
 
 def read_whole(value: str) -> int | None:
-    """Return a whole number of at most 19 digits, None for anything else. Python refuses to parse very long ones."""
+    """Return a whole number of at most 19 digits, or None for anything else. Python refuses to parse very long ones."""
     return int(value) if value.isdecimal() and len(value) < MAX_DIGITS else None
 
 
 def read_number(value: str) -> float | None:
-    """Return a number, None if the text is not one."""
+    """Return a number, or None if the text is not one."""
     if value.isdecimal() and len(value) < MAX_DIGITS:
         return int(value)
     try:
@@ -90,13 +93,13 @@ def read_number(value: str) -> float | None:
 
 
 def read_fields(text: str) -> list[tuple[str, str]]:
-    """Split an INFO-like reply into its fields, each under the name that Redis gives it."""
+    """Split an INFO-like reply into its fields, each with the name that Redis uses."""
     lines = [line[:LONGEST_LINE].partition(":") for line in text.split("\r\n")]
     return [(REDIS_NAMES.get(name, name), value) for name, colon, value in lines if colon and not name.startswith("#")]
 
 
 def row_of(metric: Metric) -> FieldRow:
-    """Return how a metric is read; raise TypeError if it does not come from INFO."""
+    """Return how a metric is read. Raises TypeError if it does not come from INFO."""
     origin = metric.origin
     if not isinstance(origin, Info):
         raise TypeError(f"{metric.name} does not come from INFO")
@@ -116,7 +119,7 @@ def index_rows(metrics: Iterable[Metric]) -> dict[str, list[FieldRow]]:
 
 
 def read_keys(value: str) -> int | None:
-    """Return the keys of a database from its field in INFO, ``keys=3,expires=1``; None if they are missing."""
+    """Return the number of keys in the INFO field of a database, ``keys=3,expires=1``, or None if it is missing."""
     return read_whole(split_parts(value).get("keys", ""))
 
 

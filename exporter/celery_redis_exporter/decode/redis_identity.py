@@ -1,6 +1,6 @@
-"""Decode fields of INFO that make a sample only together: the server's identity and its masters.
+"""Decode fields of INFO that only together form a sample: the server's identity and its masters.
 
-Fields go in, samples come out. Nothing is kept.
+Input: fields. Output: samples. Nothing is kept.
 """
 
 import re
@@ -23,7 +23,10 @@ _IDENTITY = rows.INSTANCE_INFO.label_names[1:]
 
 
 def decode_identity(redis: str, fields: Mapping[str, str], now: float) -> Iterator[Sample]:
-    """Yield who the server is, since when, and whose replica. ``now`` is for servers that do not report their time."""
+    """Yield the server's product, its start time, and the master that it replicates.
+
+    ``now`` (seconds since the epoch) is for servers that do not report their time.
+    """
     product, version = read_product(fields)
     if version is not None:
         yield Sample(rows.PRODUCT_INFO, (redis, product, version[:LONGEST_LABEL]), 1)

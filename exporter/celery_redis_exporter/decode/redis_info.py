@@ -5,9 +5,9 @@ Three kinds of fields are read, each from a table:
 - ``used_memory:1048576``: the whole value is one number. The catalogue has the row (``_ROWS``).
 - ``db0:keys=5,expires=2``: there is one such field per database, command, replica and so on. ``_GROUPS`` has the
   pattern of its name and the function that decodes it.
-- Fields that make a sample only together: the server's identity, its masters (``redis_identity``), percentiles.
+- Fields that only together form a sample: the server's identity, its masters (``redis_identity``), percentiles.
 
-A field that the server does not send yields no sample, and neither does a value that is none of its metric
+A field that the server does not send yields no sample, and neither does a value that is invalid for its metric
 (``redis_fields.FieldReader``). Nothing is kept between two calls.
 """
 
@@ -30,7 +30,7 @@ from celery_redis_exporter.decode.redis_identity import decode_identity, decode_
 from celery_redis_exporter.records.samples import Quantiles, Sample
 
 Usage = tuple[int, int]
-"""Calls of a command, and the microseconds that they took together."""
+"""The number of calls of a command, and the microseconds that they took together."""
 
 _ALL_ROWS = index_rows(rows.INFO_ROWS)
 _ROWS = {field: found for field, found in _ALL_ROWS.items() if not field.endswith("*")}
@@ -76,7 +76,7 @@ def decode_info(redis: str, reply: bytes, databases: Iterable[int], now: float) 
 
 
 def _decode_field(reader: FieldReader, redis: str, name: str, value: str) -> list[Sample]:
-    """Return the samples that one field makes by itself."""
+    """Return the samples that one field forms by itself."""
     rows_of_field = _ROWS.get(name)
     if rows_of_field is not None:
         return reader.value(rows_of_field, (redis,), value)
@@ -141,7 +141,7 @@ def _decode_certificate(_reader: FieldReader, redis: str, owner: str, serial: st
 _GROUPS: tuple[tuple[str, Callable[[FieldReader, str, str, str], list[Sample]]], ...] = (
     (r"cmdstat_(.+)", _decode_command),
     (r"errorstat_(.+)", _decode_error),
-    (r"(db\d+)", _decode_database),  # redis_exporter keeps the prefix in the label
+    (r"(db\d+)", _decode_database),  # As in redis_exporter, the label contains the prefix.
     (r"slave(\d+)", _decode_replica),
     (r"engine_(\d+)", _decode_engine),
     (r"used_active_time_io_thread_(.+)", _decode_io_thread),
@@ -150,7 +150,10 @@ _GROUPS: tuple[tuple[str, Callable[[FieldReader, str, str, str], list[Sample]]],
     (r"(db\d+_distrib_[a-z]+_(?:items|sizes))", _decode_sizes),
     (r"tls_(server|client|ca)_cert_serial", _decode_certificate),
 )
-"""Names of fields that exist several times, and what decodes them. The group of the pattern becomes an argument."""
+"""Names of fields that exist several times, and the functions that decode them.
+
+The group of the pattern is passed as an argument.
+"""
 _GROUP = re.compile("|".join(pattern for pattern, _ in _GROUPS), re.ASCII).fullmatch
 
 

@@ -1,6 +1,6 @@
 """Decode what a Redis server reports besides INFO: its cluster, logs, latency and settings.
 
-RESP2 replies go in, samples come out. A reply that is an error, or that has another shape, yields no sample. Nothing is
+Input: RESP2 replies. Output: samples. A reply that is an error, or that has another shape, yields no sample. Nothing is
 kept.
 """
 
@@ -74,9 +74,10 @@ def decode_latency_latest(redis: str, reply: Reply) -> list[Sample]:
 
 
 def decode_latency_histogram(redis: str, reply: Reply, usage: Mapping[str, Usage]) -> list[Sample]:
-    """Return the samples of LATENCY HISTOGRAM: command, [_, calls, _, [microseconds, calls up to there, ...]], ...
+    """Return the samples of LATENCY HISTOGRAM.
 
-    The sum comes from ``usage``, which INFO contains. A command without a usage is left out.
+    The reply is: command, [_, calls, _, [microseconds, calls up to there, ...]], ... The sum comes from ``usage``,
+    which INFO contains. A command without a usage is left out.
     """
     samples = []
     entries = reply if isinstance(reply, list) else []
@@ -115,14 +116,14 @@ def decode_settings(redis: str, config: Mapping[str, str], info: Sequence[Sample
 
 
 def count_databases(config: Mapping[str, str], *, cluster: bool) -> int:
-    """Return the number of databases, 0 if the reply does not contain it. A cluster has one before Valkey 9."""
+    """Return the number of databases, or 0 if the reply does not contain it. A cluster has one before Valkey 9."""
     if cluster:
         return max(_number(config.get(redis_config.CLUSTER_DATABASES)) or 1, 1)
     return max(_number(config.get(redis_config.DATABASES)) or 0, 0)
 
 
 def decode_output_buffer(reply: Reply) -> int | None:
-    """Return the output buffer (``omem``, bytes) of the client in the reply to CLIENT LIST ID; None if it is gone."""
+    """Return the output buffer (``omem``, bytes) in the reply to CLIENT LIST ID, or None if the client is gone."""
     found = re.search(rb"(?:^| )omem=(\d{1,19})(?!\d)", reply) if isinstance(reply, bytes) else None
     return int(found.group(1)) if found else None
 
@@ -134,7 +135,7 @@ def _buckets(bounds: list[Reply]) -> Iterator[tuple[str, int]]:
 
 
 def _buffer_limits(redis: str, value: str) -> Iterator[Sample]:
-    """Read ``normal 0 0 0 slave 268435456 67108864 60``: classes of clients, each with hard, soft, seconds."""
+    """Yield the samples of ``normal 0 0 0 slave 268435456 67108864 60``: per class of clients hard, soft, seconds."""
     words = value.split()
     for place in range(0, len(words) - 3, 4):
         name, *numbers = words[place : place + 4]
@@ -149,7 +150,7 @@ def _buffer_limits(redis: str, value: str) -> Iterator[Sample]:
 
 
 def _number(value: str | None) -> int | None:
-    """Return a whole number. All settings are such numbers; ``commandlog-execution-slower-than`` may be -1."""
+    """Return a whole number, or None. All settings are whole, and ``commandlog-execution-slower-than`` may be -1."""
     return int(value) if value is not None and re.fullmatch(r"-?[0-9]{1,20}", value) else None
 
 

@@ -1,7 +1,7 @@
-"""Schedules of periodic tasks in, the longest time between two runs out.
+"""Compute the longest time between two runs of a periodic task from its schedule.
 
-Takes crontab fields as Celery writes them, and RedBeat's definitions; gives seconds. Never reads a clock: what a
-schedule promises does not depend on today, time zones and their changes are left out.
+Input: crontab fields as Celery writes them, and RedBeat's definitions. Output: seconds. Never reads a clock: the
+interval does not depend on today's date, and time zones and their changes are ignored.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from celery_redis_exporter.records.events import Text
 from celery_redis_exporter.records.replies import PeriodicTask
 
 SOLAR = 90_000.0
-"""Between two sunrises: a day and a little, away from the poles."""
+"""Seconds between two sunrises: a little more than a day, except near the poles."""
 YEARS = 9
-"""How long runs are looked for; rarer ones have no interval worth an alert."""
+"""The number of years in which runs are searched for. The interval of rarer runs is too long for an alert."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _NAMES: Mapping[str, int] = MappingProxyType(
@@ -28,11 +28,11 @@ _NAMES: Mapping[str, int] = MappingProxyType(
 
 
 CronNumbers = Annotated[str, msgspec.Meta(max_length=1000)]
-"""A field; all minutes, with commas between, take 170 characters."""
+"""A crontab field. All minutes, with commas between them, take 170 characters."""
 
 
 class Crontab(msgspec.Struct):
-    """Celery's ``crontab``, its fields as they were written; a run needs all of them to match."""
+    """Celery's ``crontab``, with the fields as they were written. A run needs all of them to match."""
 
     minute: CronNumbers | int = "*"
     hour: CronNumbers | int = "*"
@@ -56,7 +56,7 @@ _decode_definition = msgspec.json.Decoder(_Definition).decode
 
 
 def crontab_interval(crontab: Crontab) -> float | None:
-    """Give the longest time between two runs, in seconds; None if there are not two in nine years.
+    """Return the longest time between two runs, in seconds, or None if there are not two in nine years.
 
     Raises DecodeError (``schedule``) for a field that can't be read.
     """
@@ -74,9 +74,9 @@ def crontab_interval(crontab: Crontab) -> float | None:
 
 
 def decode_redbeat_definition(text: bytes) -> PeriodicTask | None:
-    """Give the task and the interval of one entry; None if it is switched off or its schedule says no interval.
+    """Return the task and the interval of one entry, or None if it is disabled or has no interval.
 
-    Raises DecodeError (``schedule``) for what is no definition.
+    Raises DecodeError (``schedule``) if the text is not a definition.
     """
     try:
         definition = _decode_definition(text)
@@ -101,7 +101,10 @@ def _days(crontab: Crontab) -> list[date]:
 
 
 def _numbers(field: str | int, low: int, high: int) -> set[int]:
-    """Read a field: ``*``, ``5``, ``mon-fri``, ``22-2``, each with ``/step`` or not, several with commas between."""
+    """Return the numbers of a field: ``*``, ``5``, ``mon-fri``, ``22-2``, or several of these with commas between them.
+
+    Each may have a ``/step``.
+    """
     numbers: set[int] = set()
     for part in str(field).lower().split(","):
         span, slash, step = part.strip().partition("/")

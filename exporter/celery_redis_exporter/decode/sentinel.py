@@ -1,6 +1,6 @@
-"""What a sentinel says of itself and of the masters that it watches, turned into samples.
+"""Decode a sentinel's report about itself and about the masters that it watches into samples.
 
-Takes replies as RESP2 gives them, a refused one as anything but its usual type; what can't be read gives no sample.
+Input: RESP2 replies, of which a refused one has another type. Output: samples. What can't be read yields no sample.
 """
 
 import re
@@ -18,7 +18,7 @@ LONGEST_MESSAGE = 200
 
 
 def decode_sentinel_info(redis: str, reply: Reply) -> list[Sample]:
-    """Give the samples of INFO sentinel."""
+    """Return the samples of INFO sentinel."""
     fields = parse_info(reply) if isinstance(reply, bytes) else {}
     samples = [Sample(metric, (redis,), number) for metric, number in _numbers(rows.INFO_ROWS, fields)]
     for name, value in fields.items():
@@ -28,19 +28,19 @@ def decode_sentinel_info(redis: str, reply: Reply) -> list[Sample]:
 
 
 def decode_masters(reply: Reply) -> list[dict[str, str]]:
-    """Give the fields of every master, from SENTINEL MASTERS; those without name, ip or port are left out."""
+    """Return the fields of every master in SENTINEL MASTERS. Masters without name, ip or port are left out."""
     masters = [_fields(entry) for entry in reply] if isinstance(reply, list) else []
     return [master for master in masters if {"name", "ip", "port"} <= master.keys()]
 
 
 def decode_master(redis: str, master: dict[str, str]) -> list[Sample]:
-    """Give the samples of one master's fields."""
+    """Return the samples of one master's fields."""
     labels = _labels(redis, master)
     return [Sample(metric, labels, number) for metric, number in _numbers(rows.MASTER_ROWS, master)]
 
 
 def decode_quorum(redis: str, master: dict[str, str], reply: Reply, refusal: str) -> list[Sample]:
-    """Give the sample of SENTINEL CKQUORUM, which says no by an error, ``refusal``."""
+    """Return the sample of SENTINEL CKQUORUM. The negative reply is an error, ``refusal``."""
     if isinstance(reply, bytes):
         message = reply[:LONGEST_MESSAGE].decode("utf-8", "replace")
         return [Sample(rows.CKQUORUM_STATUS, (redis, master["name"][:LONGEST_LABEL], message), 1)]
@@ -50,11 +50,15 @@ def decode_quorum(redis: str, master: dict[str, str], reply: Reply, refusal: str
 
 
 def decode_peers(redis: str, master: dict[str, str], sentinels: Reply, slaves: Reply) -> list[Sample]:
-    """Give how many sentinels and replicas of a master are not down, from SENTINEL SENTINELS and SENTINEL SLAVES."""
+    """Return how many sentinels and replicas of a master are not down.
+
+    ``sentinels`` and ``slaves`` are the replies to SENTINEL SENTINELS and SENTINEL SLAVES.
+    """
     labels = _labels(redis, master)
     samples = []
     if isinstance(sentinels, list):
-        samples.append(Sample(rows.OK_SENTINELS, labels, 1 + _up(sentinels)))  # this one does not name itself
+        # The queried sentinel is not in its own reply.
+        samples.append(Sample(rows.OK_SENTINELS, labels, 1 + _up(sentinels)))
     if isinstance(slaves, list):
         samples.append(Sample(rows.OK_SLAVES, labels, _up(slaves)))
     return samples
@@ -89,7 +93,7 @@ def _up(entries: list[Reply]) -> int:
 
 
 def _fields(entry: Reply) -> dict[str, str]:
-    """Turn a flat list of names and values into a mapping."""
+    """Turn a flat list of names and values into a dict."""
     words = (
         [word.decode("utf-8", "replace")[:LONGEST_LINE] for word in entry if isinstance(word, bytes)]
         if isinstance(entry, list)

@@ -1,11 +1,11 @@
-"""The second, tolerant decoding of objects that the strict decoders refuse: one bad field costs that field alone.
+"""Decode objects that the strict decoders refuse a second time, so that a bad field does not spoil the others.
 
 Input: the bytes of one object, and the struct that it should be. Output: the struct, and a ``Repairs`` that states what
-was changed. Optional fields of another shape become absent. Text is read as a number where a number is expected. A task
-id may be a number or one of the objects that kombu makes of a UUID. A name above LONGEST_NAME characters is cut.
+was changed. Optional fields of another shape become absent. Text is read as a number if a number is expected. A task id
+may be a number or one of the objects that kombu makes of a UUID. A name above LONGEST_NAME characters is cut.
 
-Only what the strict decoders refuse comes here, so that well-formed events cost nothing more. Fields that the struct
-does not have (arguments, results) are skipped and not decoded.
+Only objects that the strict decoders refuse are decoded here, so that well-formed events cost nothing more. Fields that
+the struct does not have (arguments, results) are skipped and not decoded.
 """
 
 import json
@@ -49,7 +49,7 @@ _FieldReader = tuple[str, str, bool, Callable[[Raw, Repairs], Any]]
 
 
 def cut_name(name: str) -> str:
-    """Return a long name's beginning and a hash of all of it, so that two long names stay two names."""
+    """Return a long name's beginning and a hash of all of it, so that two long names remain different."""
     if len(name) <= LONGEST_NAME:
         return name
     digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
@@ -57,17 +57,17 @@ def cut_name(name: str) -> str:
 
 
 def mend_json(body: bytes) -> bytes:
-    """Return JSON that Python writes and no standard allows (NaN, half of a surrogate pair) as JSON.
+    """Return JSON that Python writes but no standard allows (NaN, half of a surrogate pair) as standard JSON.
 
-    NaN and infinite numbers become null, a half surrogate becomes a question mark. Raises ValueError or RecursionError
-    where the body is not even Python's JSON.
+    NaN and infinite numbers become null, and half a surrogate pair becomes a question mark. Raises ValueError or
+    RecursionError if Python can't read the body either.
     """
     found = json.loads(body, parse_constant=lambda _: None)
     return json.dumps(found, ensure_ascii=False).encode("utf-8", "replace")
 
 
 class TolerantDecoder:
-    """Decodes objects of one serializer; ``decoder`` is msgspec's class of decoders for it."""
+    """Decode objects of one serializer. ``decoder`` is msgspec's decoder class for it."""
 
     def __init__(self, decoder: Any) -> None:  # noqa: ANN401 -- msgspec's two Decoders
         self._decoder = decoder
@@ -78,11 +78,11 @@ class TolerantDecoder:
         self._readers: dict[type[Struct], list[_FieldReader]] = {}
 
     def read(self, kind: type[S], raw: bytes | Raw, repairs: Repairs) -> S:
-        """Decode one object; raise one of MALFORMED if it is no object or a required field can't be read."""
+        """Decode one object. Raises one of MALFORMED if it is not an object or a required field can't be read."""
         return self.build(kind, self.fields(raw), repairs)
 
     def build(self, kind: type[S], found: Mapping[str, Raw], repairs: Repairs) -> S:
-        """Decode the fields of one object; raise one of MALFORMED if a required field can't be read."""
+        """Decode the fields of one object. Raises one of MALFORMED if a required field can't be read."""
         values: dict[str, Any] = {}
         for name, key, optional, read in self._readers.get(kind) or self._readers_of(kind):
             raw = found.get(key)
@@ -96,7 +96,7 @@ class TolerantDecoder:
                 repairs.ignored.append(key)
         try:
             return kind(**values)
-        except TypeError as error:  # a required field is missing
+        except TypeError as error:  # A required field is missing.
             raise ValidationError(str(error)) from None
 
     def _readers_of(self, kind: type[Struct]) -> list[_FieldReader]:
@@ -121,7 +121,7 @@ class TolerantDecoder:
         return lambda raw, _repairs: raw if info.type is Raw else decode(raw)
 
     def _read_intervals(self, raw: Raw, repairs: Repairs) -> dict[str, float]:
-        """Read seconds by task: what is no number of seconds, and what is too much, is left out alone."""
+        """Return seconds by task. Entries with an invalid number, and entries beyond MOST_PERIODIC, are left out."""
         found = self._plain(raw)
         if not isinstance(found, dict):
             raise ValidationError("not the intervals of tasks")
@@ -135,7 +135,7 @@ class TolerantDecoder:
         return intervals
 
     def _read_queues(self, raw: Raw, repairs: Repairs) -> list[str]:
-        """Read names of queues: a list, or text with commas between them."""
+        """Return names of queues from a list, or from text with commas between them."""
         found = self._plain(raw)
         match found:
             case str():
@@ -157,7 +157,7 @@ def _is_interval(found: object) -> bool:
 
 
 def _read_id(found: object) -> str:
-    """Read a task id: text, a whole number, or what kombu makes of a UUID.
+    """Return a task id from text, a whole number, or what kombu makes of a UUID.
 
     kombu writes ``{"__type__": "uuid", "__value__": {"hex": ...}}``, with "version" beside "hex" in 5.3 and 5.4, and
     ``{"uuid": ..., "__uuid__": true}`` in 5.3.0b2. Earlier versions write text.
@@ -178,6 +178,6 @@ def _read_id(found: object) -> str:
 
 
 def _struct_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401 -- any type
-    """Return the struct that a field may hold."""
+    """Return the struct type that a field may contain, or None."""
     candidates = (kind, *get_args(kind))
     return next((found for found in candidates if isinstance(found, type) and issubclass(found, Struct)), None)

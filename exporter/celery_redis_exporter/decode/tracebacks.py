@@ -1,6 +1,7 @@
-"""The class of the exception that a traceback of Python reports.
+"""Read the class of the exception that a traceback of Python reports.
 
 Input: the traceback field of an event, still in JSON or msgpack. Output: the class as the traceback names it.
+
 ``traceback.format_exception`` writes the frames, which are indented, then the line ``module.Class: text``. The text may
 have more lines, and they may look like that one. So the class is read from the first line after the frames.
 """
@@ -11,7 +12,7 @@ import re
 from msgspec import Raw
 
 LONGEST_LOOK = 65_536
-"""Bytes at the end of a traceback that are read."""
+"""The number of bytes at the end of a traceback that are read."""
 RETRY = "celery.exceptions.Retry"
 
 _CHAINED = re.compile(
@@ -27,10 +28,14 @@ _GROUP_MARGIN = re.compile(r"^  \| ", re.MULTILINE)
 
 
 def class_in_traceback(traceback: Raw | bytes) -> str:
-    """Return the class of the exception, with its module; the cause's class of a Retry; empty if there is none.
+    """Return the class of the exception, with its module, or an empty string if there is none.
 
-    Of exceptions that were raised while others were handled the last one counts, of a group the group. Only the last
-    LONGEST_LOOK bytes are read. A text that is longer, or contains a whole chain of tracebacks itself, hides the class.
+    - Of a Retry, the class of its cause is returned.
+    - Of exceptions that were raised while others were handled, the last one counts.
+    - Of an exception group, the group counts.
+
+    Only the last LONGEST_LOOK bytes are read. If the text is longer, or itself contains a whole chain of tracebacks,
+    the class is not found.
     """
     *causes, last = _CHAINED.split(_read_end(traceback))
     found = _class_in_block(last)
@@ -40,7 +45,7 @@ def class_in_traceback(traceback: Raw | bytes) -> str:
 
 
 def _class_in_block(text: str) -> str:
-    """Return the class that a traceback without its causes names after its frames; empty if there is none."""
+    """Return the class that a traceback without its causes names after its frames, or an empty string."""
     if "\n  | " in text:
         text = _GROUP_MARGIN.sub("", text)
     beginning = _BEGINNING.search(text)
@@ -51,11 +56,11 @@ def _class_in_block(text: str) -> str:
 
 
 def _read_end(traceback: Raw | bytes) -> str:
-    """Return the last lines of a field in JSON or msgpack as text; empty if it can't be read."""
+    """Return the last lines of a field in JSON or msgpack as text, or an empty string if it can't be read."""
     view = memoryview(traceback)
     end, is_cut = bytes(view[-LONGEST_LOOK:]), view.nbytes > LONGEST_LOOK
     if is_cut:
-        end = end[end.find(b" ") :]  # a space is no part of an escape sequence, nor of another character
+        end = end[end.find(b" ") :]  # A space is never part of an escape sequence or of another character.
     text = end.decode("utf-8", "replace")
     if bytes(view[:1]) == b'"':
         text = _unescape(text if not is_cut else f'"{text}')
