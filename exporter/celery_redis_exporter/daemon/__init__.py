@@ -1,1 +1,1 @@
-"""The process: built from settings, started and stopped, with its supervisor, log and web server."""
+"""Run the process: it is built from settings, started and stopped, with its supervisor, log and web server."""

@@ -1,7 +1,7 @@
-"""All of one Celery application: what its events led to, its broker, and the loops that read both.
+"""Build everything of one Celery application: its state, its broker, and the loops that connect both.
 
-Input: settings, ways to the servers, a clock. Output: families of its metrics. Leaves are built first; nothing is
-attached to an object after its constructor returned.
+Input: settings, endpoints of the servers, a clock. Output: families of its metrics. Parts are built before what uses
+them, and nothing is attached to an object after its constructor returned.
 """
 
 import threading
@@ -36,11 +36,11 @@ from celery_redis_exporter.state.tracking import Tracking
 from celery_redis_exporter.state.workers import Workers
 
 EVENT_METRICS = tuple(metric for metric in CATALOG.values() if metric not in redis_rows.METRICS)
-"""What is counted in memory; the other metrics are read during a scrape."""
+"""The metrics that are counted in memory. The others are read during a scrape."""
 
 
 class Application:
-    """One Celery application, built and not started; raises ConfigError where its broker can't be used."""
+    """One Celery application, built and not started. Raises ConfigError if its broker can't be used."""
 
     def __init__(self, settings: Settings, endpoints: Endpoints, clock: Clock) -> None:
         self.settings = settings
@@ -79,7 +79,7 @@ class Application:
             supervisor.start("redbeat", partial(self.schedules.run, stop, settings.redbeat.interval))
 
     def close(self) -> None:
-        """Close every connection that no scrape uses; safe from any thread."""
+        """Close every connection that no scrape uses. Thread-safe."""
         self.broker.close()
         self.control.close()
         if self.schedules is not None:
@@ -87,16 +87,19 @@ class Application:
 
     @property
     def searches_queues(self) -> bool:
-        """Whether queues are searched for in the background."""
+        """Return True if queues are searched for in the background."""
         return bool(self.settings.queues.discovery_interval) and self.broker.discovery is not None
 
     @property
     def queries_workers(self) -> bool:
-        """Whether workers are sent control commands."""
+        """Return True if control commands are sent to workers."""
         return options.control_options(self.settings).is_needed
 
     def families(self, *, whole: bool = False, only: frozenset[Metric] | None = None) -> list[Family]:
-        """Return the families that events feed, at this moment; ``whole`` and ``only`` as in ``Store.collect``."""
+        """Return the current families of the metrics that events feed.
+
+        ``whole`` and ``only`` are those of ``Store.collect``.
+        """
         with self.store.lock:
             self.events.tick_locked()
             self.tasks.refresh()
@@ -105,7 +108,7 @@ class Application:
             return merging.merge(families) if merging.needed else families
 
     def failures(self) -> list[Failure] | None:
-        """Return the last failures, the newest first; None if none are kept."""
+        """Return the last failures, the newest first, or None if none are kept."""
         with self.store.lock:
             return self.tasks.failures.newest()
 

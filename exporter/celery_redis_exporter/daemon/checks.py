@@ -1,4 +1,4 @@
-"""What works at the moment: the event stream, the background loops, each server."""
+"""Report what works at the moment: the event stream, the background loops, each server."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ SCRAPE_ERRORS = (redis_rows.LAST_SCRAPE_ERROR, internals.BROKER_LAST_SCRAPE_ERRO
 
 
 def background_checks(application: Application, supervisor: Supervisor) -> list[Check]:
-    """Return the state of the loops of an application."""
+    """Return the state of the background loops of an application."""
     trouble = supervisor.trouble()
     looked_at = {"event_stream": "Event stream"}
     if application.searches_queues:
@@ -31,7 +31,7 @@ def background_checks(application: Application, supervisor: Supervisor) -> list[
 
 
 def server_checks(settings: Settings, found: Mapping[str, Sequence[Sample]]) -> list[Check]:
-    """Return the state of each server, by what a scrape found."""
+    """Return the state of each server in a scrape. ``found`` contains the samples by server."""
     targets = {target.name: target.redacted for target in settings.targets}
     brokers = {target.name for target in settings.targets if isinstance(target, KombuTarget)}
     checks = []

@@ -1,7 +1,7 @@
-"""The process: one Celery application, the servers that a scrape reads, and what answers requests.
+"""Build the process: one Celery application, the servers that a scrape reads, and the answers to requests.
 
-Input: settings and a clock. Output: metrics, verdicts and the report. The composition root: leaves are built first, and
-nothing is attached to an object after its constructor returned.
+Input: settings and a clock. Output: metrics, verdicts and the report. This is the composition root: parts are built
+before what uses them, and nothing is attached to an object after its constructor returned.
 """
 
 import platform
@@ -41,13 +41,13 @@ from celery_redis_exporter.web.routes import MetricsReply
 from celery_redis_exporter.web.view import View
 
 STOP_SECONDS = 0.9
-"""For the threads, and again for open requests: less than 2 s in all, whatever hangs."""
+"""Seconds for the threads, and again for open requests: less than 2 s in all, whatever hangs."""
 SCRAPE_MARGIN = 0.5
 """Seconds of Prometheus's own timeout that are left for rendering and transport."""
 
 
 class Exporter:
-    """The exporter, built and not started; ``own_samples`` are samples of the process besides those made here."""
+    """The exporter, built and not started. ``own_samples`` return samples of the process besides those made here."""
 
     def __init__(self, settings: Settings, clock: Clock, own_samples: Iterable[Background] = ()) -> None:
         self.settings = settings
@@ -78,7 +78,7 @@ class Exporter:
         shown, dropped = settings.metrics, options.dropped_metrics(settings)
         renderer = Renderer(ProcessMetrics(shown.labels), created=shown.created, dropped=dropped)
         self.responder = Responder(self.scrape, self.application.families, renderer, store.text_bytes)
-        self._reporting = threading.Lock()  # a large report costs memory, so one is made at a time
+        self._reporting = threading.Lock()  # A large report costs memory, so one is made at a time.
         self._scrape_duration = store.histogram(internals.SCRAPE_DURATION)
         versions = (__version__, platform.python_version(), LIBRARY_VERSION)
         store.scalar(internals.BUILD_INFO, *versions).value = 1
@@ -99,7 +99,7 @@ class Exporter:
         start("status", partial(self.status.run, marked, stop))
 
     def close(self) -> list[str]:
-        """Stop every thread; return the names of those that do not end in time."""
+        """Stop every thread. Return the names of those that do not end in time."""
         self.stop.set()
         self.reads.stop()
         self.application.close()
@@ -110,7 +110,11 @@ class Exporter:
         return self.supervisor.join(STOP_SECONDS)
 
     def metrics(self, accept: str, accept_encoding: str, timeout: float | None) -> MetricsReply:
-        """Answer a scrape; ``timeout`` is Prometheus's own, in seconds. Waits for the servers."""
+        """Answer a scrape. Waits for the servers.
+
+        ``accept`` and ``accept_encoding`` are headers of the request. ``timeout`` is Prometheus's own, in seconds, or
+        None.
+        """
         started = self.clock.monotonic()
         deadline = self.settings.scrape.deadline
         if timeout is not None:
@@ -122,22 +126,25 @@ class Exporter:
         return MetricsReply(body, reply_format.content_type, "gzip" if reply_format.gzip else None)
 
     def healthy(self) -> tuple[bool, str]:
-        """Return whether every thread lives; Redis doesn't matter here, so that no orchestrator restarts us for it."""
+        """Return whether every thread is alive, and a text that says so.
+
+        Redis does not matter here, so that no orchestrator restarts the exporter because of it.
+        """
         dead = self.supervisor.dead()
         return (False, f"threads ended: {', '.join(dead)}") if dead else (True, "ok")
 
     def ready(self) -> tuple[bool, str]:
-        """Return whether events are received and every server answers."""
+        """Return whether events are received and every server answers, and a text with the reasons if not."""
         bad = [f"{check.check}: {check.detail}" for check in self.checks() if check.state == "failed"]
         return (False, "; ".join(bad)) if bad else (True, "ok")
 
     def checks(self) -> list[Check]:
-        """Return the state of the event stream, of the background loops and of each server."""
+        """Return the state of the event stream, of the background loops and of each server. Waits for the servers."""
         found = self.scrape.request(self.settings.scrape.deadline).wait()
         return [*background_checks(self.application, self.supervisor), *server_checks(self.settings, found)]
 
     def report(self) -> Report:
-        """Return everything of the moment, for people."""
+        """Return the current report, for people. Waits for the servers."""
         found = self.scrape.request(self.settings.scrape.deadline).wait()
         checks = [*background_checks(self.application, self.supervisor), *server_checks(self.settings, found)]
         application = self.application
@@ -147,7 +154,7 @@ class Exporter:
             return self.status.report(Snapshot(families, found, background, checks, failures, application.activity()))
 
     def numbers(self) -> Numbers:
-        """Return every value of the moment, to look up by metric and labels. Waits for the servers."""
+        """Return all current values, for look-ups by metric and labels. Waits for the servers."""
         found = self.scrape.request(self.settings.scrape.deadline).wait()
         samples = [*chain.from_iterable(found.values()), *self.scrape.background()]
         return Numbers(self.application.families(whole=True), samples)
@@ -157,7 +164,7 @@ class Exporter:
         return encode(self.report())
 
     def home(self, query: Mapping[str, str]) -> str:
-        """Return the status page."""
+        """Return the status page. ``query`` contains the parameters of the request."""
         return render_page(self.report(), View.of(query), self.settings.web.telemetry_path)
 
     def _build_guards(self) -> dict[str, MemoryGuard]:

@@ -1,6 +1,7 @@
-"""Settings in, the samplers of all servers' key spaces out: one for each Redis server, over its databases.
+"""Build the samplers of all servers' key spaces: one for each Redis server, over its databases.
 
-The broker's names are known where the broker is Redis; the databases of all URLs that lead to one server are its.
+Input: settings. Output: samplers, and their samples. The names of Celery's keys are known if the broker is Redis. If
+several URLs have the same server, their databases are sampled together.
 """
 
 import threading
@@ -26,11 +27,11 @@ from celery_redis_exporter.state.series import Store
 from celery_redis_exporter.state.transport import Transport
 
 Masters = Callable[[str], Mapping[str, Address]]
-"""Returns the masters of the cluster that a server of the settings is a node of, by name; none while none is known."""
+"""Returns the masters of the cluster that a server of the settings is a node of, by name, or none while unknown."""
 
 
 class KeySpaces:
-    """The samplers; none where ``redis.key_space.interval`` is 0."""
+    """The samplers. There are none if ``redis.key_space.interval`` is 0."""
 
     def __init__(  # noqa: PLR0913, PLR0917 -- it connects that much
         self,
@@ -58,11 +59,11 @@ class KeySpaces:
             supervisor.start(f"key_space_{sampler.name}", partial(sampler.run, stop))
 
     def samples(self) -> Sequence[Sample]:
-        """Give what is known of all servers; safe from any thread."""
+        """Return the last results of all servers. Thread-safe."""
         return [sample for sampler in self.samplers for sample in sampler.samples()]
 
     def close(self) -> None:
-        """Close the connections; safe from any thread."""
+        """Close the connections. Thread-safe."""
         for sampler in self.samplers:
             sampler.close()
 
@@ -84,7 +85,7 @@ class KeySpaces:
 
 
 def _databases(settings: Settings, target: RedisTarget) -> dict[int, bool]:
-    """Give the databases of a server, and whether the broker's queues are there."""
+    """Return the databases of a server, and whether the broker's queues are there."""
     master = master_options(settings, target.name).master_name
     same = [
         other
@@ -97,7 +98,10 @@ def _databases(settings: Settings, target: RedisTarget) -> dict[int, bool]:
 
 
 def _names(settings: Settings, queues: Queues | None, current: Callable[[], QueueKeys], store: Store) -> KeyNames:
-    """Return what keys are called; ``queues`` where they are in the same database, by the keys that are ``current``."""
+    """Return the names of the keys of a database.
+
+    ``queues`` are those in this database, or None. ``current`` returns the current names of their keys.
+    """
     if queues is None:
         return key_names(settings, {})
     keys = current()
@@ -109,7 +113,7 @@ def _names(settings: Settings, queues: Queues | None, current: Callable[[], Queu
 
 
 def key_names(settings: Settings, queues: Mapping[str, str]) -> KeyNames:
-    """Give what keys are called where ``queues`` are known, by name, as what they are shown; without a census."""
+    """Return the names of keys without a census. ``queues`` maps known queues to the names they are shown by."""
     options = settings.broker_transport_options
     celery = CeleryNames(
         prefix=options.global_keyprefix,

@@ -1,8 +1,8 @@
-"""The exporter within another program: a collector for that program's own prometheus_client registry.
+"""Use the exporter within another program, as a collector for its prometheus_client registry.
 
-Takes settings as keyword arguments, gives what ``/metrics`` has, without a web server and without the metrics of the
-process, which are the other program's. Reads neither environment, flags nor files; touches neither signals nor the
-set-up of logs.
+Input: settings as keyword arguments. Output: the metrics of ``/metrics``, without a web server and without the metrics
+of the process, which belong to the other program. Reads neither environment, flags nor files. Changes neither signal
+handlers nor the configuration of logs.
 """
 
 import threading
@@ -22,13 +22,13 @@ from celery_redis_exporter.settings import load_tree
 
 
 class Collector(FamilyCollector):
-    """Listens to one Celery application, and collects for ``CollectorRegistry.register``.
+    """Consume the events of one Celery application, and collect metrics for ``CollectorRegistry.register``.
 
     ``settings`` are those of the file, groups as mappings: ``Collector(broker_url="redis://localhost:6379/0",
-    queues={"names": ["mail"]})``. Raises ConfigError for a wrong one. Nothing is connected before ``start``, which a
-    ``with`` block calls; it can be used once. Before and after that it collects nothing. ``collect`` answers from any
-    thread, within ``scrape.deadline`` seconds, whatever hangs; ``describe``, by which ``register`` learns the names,
-    looks at no server.
+    queues={"names": ["mail"]})``. Raises ConfigError for an invalid one. Connects to nothing before ``start``, which a
+    ``with`` block calls. A collector can be started once, and collects nothing before and after it runs. ``collect``
+    returns within ``scrape.deadline`` seconds, whatever hangs, and is thread-safe. ``describe``, by which ``register``
+    learns the names, reads no server.
     """
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 -- as various as a file's
@@ -42,7 +42,7 @@ class Collector(FamilyCollector):
         super().__init__(self._families, shown, created=read.metrics.created)
 
     def start(self) -> None:
-        """Start the threads that listen and read; raise RuntimeError if they were started before."""
+        """Start the threads that consume events and read servers. Raises RuntimeError if they were started before."""
         if self._running or self._exporter.stop.is_set():
             raise RuntimeError("a Collector can be started once")
         exporter, keeper = self._exporter, self._keeper
@@ -56,7 +56,10 @@ class Collector(FamilyCollector):
             )
 
     def close(self) -> None:
-        """Stop the threads and close every connection, within a second; again, or before ``start``, does no harm."""
+        """Stop the threads and close every connection, within a second.
+
+        Further calls, or one before ``start``, do no harm.
+        """
         self._running = False
         self._exporter.close()
         if self._keeper is not None:
@@ -76,7 +79,7 @@ class Collector(FamilyCollector):
             return
         exporter = self._exporter
         pending = exporter.scrape.request(exporter.settings.scrape.deadline)
-        families = exporter.application.families()  # the servers answer meanwhile
+        families = exporter.application.families()  # The servers are read meanwhile.
         found = pending.wait()
         with self._grouping:
             families += exporter.scrape.group(found)

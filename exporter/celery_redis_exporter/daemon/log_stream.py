@@ -1,8 +1,8 @@
-"""Standard error for a daemon: a reader that does not read must not stop who writes.
+"""Write logs to standard error without blocking: a reader that stalls must not stop the daemon.
 
-Takes lines, writes them to a file descriptor in a thread of its own. Keeps about LINES that wait, and counts those
-beyond, which are lost. Raises nothing. A line may come in the middle of another one, from a finalizer that the garbage
-collector calls there: nothing here is locked in Python.
+Input: lines. Output: writes to a file descriptor, in a dedicated thread. About LINES lines are buffered. Further ones
+are lost and counted. Raises nothing. A line can be written in the middle of another one, by a finalizer that the
+garbage collector calls: therefore nothing here takes a lock in Python.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ ENCODING = "utf-8"
 
 
 class LogStream:
-    """A text stream for logs; ``dropped`` is the number of lines that were lost."""
+    """A text stream for logs. ``dropped`` is the number of lines that were lost."""
 
     def __init__(self, descriptor: int, *, terminal: bool = False) -> None:
         self.dropped = 0
@@ -28,11 +28,11 @@ class LogStream:
 
     @classmethod
     def of(cls, stream: TextIO) -> "LogStream":
-        """Write where a stream of the system writes."""
+        """Return a stream that writes to the file descriptor of ``stream``."""
         return cls(stream.fileno(), terminal=stream.isatty())
 
     def write(self, text: str) -> int:
-        """Take a line, or drop it."""
+        """Buffer a line, or drop it if the buffer is full."""
         if self._waiting.qsize() < LINES:
             self._waiting.put(text.encode(ENCODING, "backslashreplace"))
         else:
@@ -43,11 +43,11 @@ class LogStream:
         """Do nothing: the thread writes at once."""
 
     def isatty(self) -> bool:
-        """Whether people read it."""
+        """Return True if the stream is a terminal."""
         return self._terminal
 
     def drain(self, timeout: float) -> None:
-        """Wait until what was taken is written, at most ``timeout`` seconds."""
+        """Wait up to ``timeout`` seconds until the buffered lines are written."""
         reached = threading.Event()
         self._waiting.put(reached)
         reached.wait(timeout)
@@ -58,11 +58,11 @@ class LogStream:
             if isinstance(line, threading.Event):
                 line.set()
                 continue
-            with contextlib.suppress(OSError):  # a closed pipe: no one reads any more
+            with contextlib.suppress(OSError):  # The pipe is closed: no one reads it any more.
                 while line:
                     line = line[os.write(self._descriptor, line) :]
 
 
 def open_log_stream() -> LogStream:
-    """Give standard error, as a stream that never blocks."""
+    """Return a stream to standard error that never blocks."""
     return LogStream.of(sys.stderr)

@@ -1,7 +1,7 @@
-"""Logs: one line per event, JSON or console, for the exporter's own loggers and every library's.
+"""Configure logs: one line per event, JSON or console, for the exporter's own loggers and every library's.
 
-Takes the level, the format and the secrets, gives configured loggers. Never prints a secret or the variables of a
-frame. The only place that calls ``structlog.configure``.
+Input: the level, the format and the secrets. Output: configured loggers. Secrets and the variables of frames are never
+printed. Only this module calls ``structlog.configure``.
 """
 
 import logging
@@ -24,14 +24,17 @@ MASK = "***"
 
 
 class SecretMask:
-    """Replaces every secret text in any value, at any depth, by ``***``."""
+    """Replace every secret text in any value, at any depth, by ``***``.
+
+    ``secrets`` returns the current secrets.
+    """
 
     def __init__(self, secrets: Callable[[], Sequence[str]]) -> None:
         self._secrets = secrets
 
     def __call__(self, logger: WrappedLogger, method: str, event_dict: EventDict) -> EventDict:
-        """Return a line whose every value is free of secrets."""
-        # Longest first: a URL goes as a whole before its password does.
+        """Return the line without secrets in its values."""
+        # The longest come first: a URL has to be replaced as a whole before its password is.
         secrets = sorted({form for secret in self._secrets() for form in _forms(secret)} - {""}, key=len, reverse=True)
         return {key: self._mask(value, secrets) for key, value in event_dict.items()}
 
@@ -50,7 +53,7 @@ class SecretMask:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as it is, and as it stands in the repr of a text or of bytes, as messages of libraries do."""
+    """Yield a secret as it is, and as it is in the repr of text or of bytes, which messages of libraries contain."""
     yield secret
     yield repr(secret)[1:-1]
     yield repr(secret.encode("utf-8", "surrogateescape"))[2:-1]
@@ -63,9 +66,9 @@ def _clean(text: str, secrets: Sequence[str]) -> str:
 
 
 class RateLimit:
-    """Drops lines of one event and level beyond ``limit`` in ``window`` seconds, and counts them.
+    """Drop lines of one event and level beyond ``limit`` in ``window`` seconds, and count them.
 
-    The next line of that kind which passes carries ``suppressed=<n>``.
+    The next line of that kind which passes contains ``suppressed=<n>``.
     """
 
     def __init__(self, clock: Clock, limit: int = LIMIT, window: float = WINDOW) -> None:
@@ -97,10 +100,10 @@ def configure(
     secrets: Callable[[], Sequence[str]] = tuple,
     clock: Clock | None = None,
 ) -> None:
-    """Send every log line of the process to ``stream`` (standard error).
+    """Send every log line of the process to ``stream`` (standard error by default).
 
-    ``level`` is debug, info, warning or error; ``format`` json, console or auto (console on a terminal). ``secrets``
-    are asked for at each line: a password may change.
+    ``level`` is debug, info, warning or error. ``format`` is json, console or auto (console on a terminal). ``secrets``
+    is called for each line, because a password may change.
     """
     stream = stream or sys.stderr
     terminal = stream.isatty()
@@ -125,7 +128,7 @@ def configure(
     logging.captureWarnings(capture=True)
     # A line that can't be written must neither stop the daemon nor show its arguments unmasked.
     logging.raiseExceptions = False
-    # What ends a thread, or the process, is a line like any other; Python would print it unmasked.
+    # An exception that ends a thread, or the process, is logged. Python would print it unmasked.
     sys.excepthook = _log_crash
     threading.excepthook = lambda crash: _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
     # Another library's logger of this name prints every message that a worker pushes.
@@ -138,14 +141,14 @@ def set_level(level: str) -> None:
 
 
 def _log_crash(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-    if issubclass(kind, KeyboardInterrupt):  # somebody's wish, and without a message
+    if issubclass(kind, KeyboardInterrupt):  # A user interrupted the process. The exception has no message to mask.
         sys.__excepthook__(kind, error or kind(), trace)
         return
     structlog.get_logger(__name__).critical("process.crashed", exc_info=(kind, error, trace))
 
 
 class _ForeignLimit(logging.Filter):
-    """Applies the rate limit to the lines of libraries, by their unformatted message."""
+    """Apply the rate limit to the lines of libraries, by their unformatted message."""
 
     def __init__(self, limit: RateLimit) -> None:
         super().__init__()
@@ -185,7 +188,7 @@ def _shared() -> list[Processor]:
 
 
 def _last(mask: SecretMask, *, console: bool, colors: bool) -> list[Processor]:
-    """Return what renders a line: exceptions as text first, so that the mask sees them; never frame locals."""
+    """Return the processors that render a line. Exceptions become text before the mask, and without frame locals."""
     steps: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,

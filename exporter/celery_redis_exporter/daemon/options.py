@@ -1,4 +1,4 @@
-"""Settings in, what each room is built with out."""
+"""Build the options of each package from the settings."""
 
 import re
 from hashlib import sha256
@@ -26,7 +26,7 @@ from celery_redis_exporter.state.workers import WorkerLimits
 
 
 def task_limits(settings: Settings) -> TaskLimits:
-    """The bounds on tasks; each (task, queue) has a series per state, which the limit per metric counts."""
+    """Return the limits of tasks. Each (task, queue) has a series per state, which the limit per metric counts."""
     return TaskLimits(
         tracked=settings.tracking.max_tasks,
         age=settings.tracking.max_age,
@@ -45,13 +45,13 @@ def task_limits(settings: Settings) -> TaskLimits:
 
 
 def queue_thresholds(settings: Settings) -> QueueThresholds:
-    """What may wait in queues, by pattern."""
+    """Return the thresholds of queues, by pattern."""
     queues = settings.queues
     return QueueThresholds(tuple(queues.length_threshold.items()), tuple(queues.wait_threshold.items()))
 
 
 def control_options(settings: Settings) -> ControlOptions:
-    """What workers are asked and told."""
+    """Return the options of control commands."""
     celery = settings.celery
     return ControlOptions(
         celery.inspect_interval, celery.inspect_timeout, celery.inspect_max_bytes, enable_events=celery.enable_events
@@ -59,20 +59,20 @@ def control_options(settings: Settings) -> ControlOptions:
 
 
 def transport(settings: Settings) -> Transport:
-    """Return the transport options until workers report theirs, and for good those that the user set."""
+    """Return the transport options until workers report theirs. Those that the user set are never replaced."""
     own = settings.broker_transport_options
     return Transport(KombuOptions(own.visibility_timeout, own.sep, own.priority_steps), frozenset(own.model_fields_set))
 
 
 def worker_limits(settings: Settings) -> WorkerLimits:
-    """The bounds on workers, and what they are shown as."""
+    """Return the limits of workers, and the rules for their names."""
     workers = settings.workers
     patterns = tuple(workers.lost_after_by_worker.items())
     return WorkerLimits(workers.lost_after, patterns, workers.retention, workers.max, naming(settings))
 
 
 def naming(settings: Settings) -> Naming:
-    """What tasks, queues and workers are shown as."""
+    """Return the rules for the names of tasks, queues and workers."""
     names = settings.names
     return Naming(
         _rules(names.task), _rules(names.queue), _rules(names.worker), worker_label=settings.metrics.worker_label
@@ -80,7 +80,7 @@ def naming(settings: Settings) -> Naming:
 
 
 def new_series(settings: Settings, clock: Clock) -> NewSeries:
-    """What new series are like."""
+    """Return the options of new series."""
     by_worker: frozenset[Metric] = task_rows.BY_WORKER if settings.metrics.worker_label else frozenset()
     series = settings.series
     labels = static_labels(settings)
@@ -88,24 +88,24 @@ def new_series(settings: Settings, clock: Clock) -> NewSeries:
 
 
 def static_labels(settings: Settings) -> StaticLabels:
-    """Return the labels that every series carries."""
+    """Return the labels that every series has."""
     return StaticLabels(settings.metrics.labels)
 
 
 def dropped_metrics(settings: Settings) -> set[str]:
-    """What is not shown: what ``metrics.drop`` names, and the Redis metrics that ``redis.metrics`` leaves out."""
+    """Return the metrics that are not shown: those of ``metrics.drop``, and those that ``redis.metrics`` excludes."""
     left_out = {"full": (), "core": redis_core.BEYOND, "off": redis_server.METRICS}[settings.redis.metrics]
     return {*settings.metrics.drop, *(metric.name for metric in left_out)}
 
 
 def topology_options(settings: Settings) -> ClusterNodesOptions:
-    """How the nodes of clusters are looked for."""
+    """Return the options of the search for cluster nodes."""
     wanted = settings.redis
     return ClusterNodesOptions(wanted.discovery_interval, wanted.max_nodes, settings.scrape.deadline)
 
 
 def guard_options(settings: Settings) -> GuardOptions:
-    """When MEMORY PURGE is sent."""
+    """Return the options of MEMORY PURGE."""
     redis, guard = settings.redis, settings.redis.memory_guard
     return GuardOptions(
         guard.threshold, redis.assumed_maxmemory, guard.check_interval, guard.pause, settings.scrape.deadline
@@ -119,9 +119,9 @@ def key_budget(settings: Settings) -> KeyBudget:
 
 
 def state_owner(settings: Settings) -> StateOwner:
-    """Return what a state file has to be made for, as hashes: the application's events, and the names that are shown.
+    """Return hashes of what a state file belongs to: the application's events, and the rules for shown names.
 
-    User, password and other secrets are no part of it.
+    User, password and other secrets are not part of it.
     """
     broker = settings.broker
     if isinstance(broker, RedisTarget):

@@ -1,8 +1,9 @@
-"""Rereads the settings while the exporter runs, and applies what can be applied then.
+"""Read the settings again while the exporter runs, and apply those that can be applied.
 
-Takes what reads the settings again, and what serves. Applies the level of the log and the web configuration: users,
-headers, TLS. Files of passwords need no reload, they are read for each connection. Whatever else differs is named in
-the log and needs a restart. Settings that can't be read change nothing.
+Input: a function that reads the settings, and one that applies the web configuration. A reload applies the log level
+and the web configuration: users, headers, TLS. Files of passwords need no reload, because they are read for each
+connection. Other settings that differ are named in the log and need a restart. Settings that can't be read change
+nothing.
 """
 
 from collections.abc import Callable
@@ -18,25 +19,25 @@ from celery_redis_exporter.records.web_config import WebConfig
 from celery_redis_exporter.settings import Settings, differing
 
 LIVE = frozenset(("log.level", "web.config.file"))
-"""Settings that a reload applies."""
+"""The settings that a reload applies."""
 
 log = structlog.get_logger(__name__)
 
 
 class Reloader:
-    """Applies settings to a running process, in one thread; its samples are asked for from any."""
+    """Apply settings to a running process, in one thread. ``samples`` and ``secrets`` are thread-safe."""
 
     def __init__(self, settings: Settings, read: Callable[[], Settings], clock: Clock) -> None:
         self._settings = settings
         self._read = read
         self._clock = clock
-        self._latest = settings  # that were read, whether they are in use or not
-        self._outcome = (1.0, clock.now())  # as Prometheus does it, the start is the first reading
+        self._latest = settings  # The settings that were read last, whether they are in use or not.
+        self._outcome = (1.0, clock.now())  # As in Prometheus, the start counts as the first reload.
 
     def reload(self, secure: Callable[[WebConfig], None]) -> None:
-        """Read and apply the settings; failures are logged.
+        """Read and apply the settings. Failures are logged.
 
-        ``secure`` applies a web configuration; it raises ConfigError and changes nothing if that is impossible.
+        ``secure`` applies a web configuration. It raises ConfigError and changes nothing if that is impossible.
         """
         try:
             read = self._latest = self._read()
@@ -57,6 +58,6 @@ class Reloader:
         return [*self._settings.secrets, *self._latest.secrets]
 
     def samples(self) -> list[Sample]:
-        """Return whether the last reading succeeded, and when one did."""
+        """Return whether the last reload succeeded, and the time of the last successful one."""
         successful, at = self._outcome
         return [Sample(internals.RELOAD_SUCCESSFUL, (), successful), Sample(internals.RELOAD_SUCCESS_TIME, (), at)]

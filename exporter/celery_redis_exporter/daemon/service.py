@@ -1,6 +1,6 @@
-"""The exporter as a service: behind its web server, from its first log line to its last.
+"""Run the exporter as a service, with its web server, from its first log line to its last.
 
-Takes settings, runs the exporter until SIGTERM or SIGINT, gives the process's exit code.
+Input: settings. Output: the process's exit code, after SIGTERM or SIGINT.
 """
 
 import os
@@ -34,18 +34,19 @@ from celery_redis_exporter.web.security import GuardedApp, open_tls
 from celery_redis_exporter.web.server import WebServer
 
 BODIES_FACTOR = 2.2
-"""Bodies of the largest size that are sent at once: the newest and the one before it, in OpenMetrics too."""
+"""How many bodies of the largest size are sent at once: the newest and the one before it, in OpenMetrics too."""
 LAST_LINES_SECONDS = 0.5
-"""For the last lines of the log to be read."""
+"""Seconds in which the last lines of the log can be written."""
 
 log = structlog.get_logger(__name__)
 
 
 class Service:
-    """The exporter behind its web server, bound and not started; touches neither signals nor the set-up of logs.
+    """The exporter with its web server, bound and not started.
 
-    Raises ConfigError when it can't listen where and as the settings say, or can't use the state file. ``address`` is
-    the HOST:PORT or ``unix:PATH`` it listens on, ``scheme`` http or https.
+    Changes neither signal handlers nor the configuration of logs. Raises ConfigError if it can't listen as configured,
+    or can't use the state file. ``address`` is the HOST:PORT or ``unix:PATH`` it listens on, ``scheme`` is http or
+    https.
     """
 
     def __init__(self, settings: Settings, own_samples: Iterable[Background] = ()) -> None:
@@ -65,7 +66,7 @@ class Service:
         self.scheme = "https" if self._tls else "http"
 
     def start(self) -> None:
-        """Restore the state, then start every thread; raise ConfigError for a state file that can't be used."""
+        """Restore the state, then start every thread. Raises ConfigError for a state file that can't be used."""
         settings = self.exporter.settings
         if self._keeper is not None:
             self._keeper.restore()
@@ -83,7 +84,10 @@ class Service:
         self._web.start()
 
     def secure(self, config: WebConfig) -> None:
-        """Apply a web configuration from the next connection and request on; raise ConfigError, changing nothing."""
+        """Apply a web configuration from the next connection and request on.
+
+        Raises ConfigError without changing anything.
+        """
         if (config.tls is None) != (self._tls is None):
             raise ConfigError(f"web.config.file: TLS is {'off' if config.tls is None else 'on'} now; restart for that")
         if self._tls is not None and config.tls is not None:
@@ -103,9 +107,12 @@ class Service:
 
 
 def run(settings: Settings, read: Callable[[], Settings]) -> int:
-    """Serve until SIGTERM or SIGINT; give the exit code. Raises ConfigError. SIGHUP has the settings ``read`` again."""
+    """Serve until SIGTERM or SIGINT. Return the exit code. Raises ConfigError.
+
+    SIGHUP reads the settings again by ``read``.
+    """
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        if signal.getsignal(number) is signal.SIG_DFL:  # which would end the process
+        if signal.getsignal(number) is signal.SIG_DFL:  # The default action of these signals would end the process.
             signal.signal(number, signal.SIG_IGN)
     stream = open_log_stream()
     reloader = Reloader(settings, read, SystemClock())
@@ -128,10 +135,11 @@ def run(settings: Settings, read: Callable[[], Settings]) -> int:
 
 
 def _watch_signals(stop: threading.Event, hangup: threading.Event) -> int:
-    """Stop politely on the first signal, at once on the second; give a descriptor that has a byte after each.
+    """Stop cleanly on the first signal, at once on the second. Return a descriptor that has a byte after each.
 
-    SIGHUP sets ``hangup``. Handlers run in the main thread, but the kernel hands a signal to any thread: after SIGCONT,
-    as of systemd or an unpaused container, often to another one, which does not wake the main thread out of a lock.
+    SIGHUP sets ``hangup``. Handlers run in the main thread, but the kernel delivers a signal to any thread. After
+    SIGCONT, which systemd or an unpaused container sends, that is often another thread, and the main thread keeps
+    waiting for a lock.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

@@ -1,8 +1,8 @@
-"""Threads that are kept alive: each piece of work runs until it fails, then again after a pause.
+"""Keep threads alive: each piece of work runs until it fails, and again after a pause.
 
-Takes work and a stop event. A SourceError is expected: one log line when the trouble begins and one when it ends.
-Anything else is a bug: it is logged with its traceback and counted, and the work is started again all the same.
-The same boundary is lent to those who do the work of a thread for it (``attempt``).
+Input: work and a stop event. A SourceError is expected: it is logged once when the failure begins and once when it
+ends. Any other exception is a bug: it is logged with its traceback and counted, and the work is started again too.
+Threads that do work on behalf of others use the same error handling (``attempt``).
 """
 
 import random
@@ -17,23 +17,26 @@ from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
 
 Work = Callable[[Callable[[], None]], None]
-"""Called with a function that it calls once it works; returns when stopped, raises when it fails."""
+"""Receives a function that it calls once it works. Returns when stopped, and raises when it fails."""
 
 Attempt = Callable[[Callable[[], None]], None]
-"""Calls, and turns an unexpected exception into a SourceError."""
+"""Calls its argument, and turns an unexpected exception into a SourceError."""
 
 T = TypeVar("T")
 
 STARTING = "starting"
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
-"""Seconds between attempts; short, because a missed event is lost for good and an attempt costs little."""
+"""Seconds between attempts. They are short because a missed event is lost and an attempt costs little."""
 
 log = structlog.get_logger(__name__)
 
 
 class SupervisedThread:
-    """A thread that keeps ``work`` going until ``stop`` is set; ``trouble`` is a reason, empty while the work works."""
+    """A thread that runs ``work`` again and again until ``stop`` is set.
+
+    ``trouble`` is the reason of the current failure, or empty while the work succeeds.
+    """
 
     def __init__(
         self, name: str, work: Work, attempt: Callable[[Callable[[], None]], None], stop: threading.Event
@@ -48,7 +51,7 @@ class SupervisedThread:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Return True while the thread runs."""
         return self._thread.is_alive()
 
     def start(self) -> None:
@@ -56,7 +59,7 @@ class SupervisedThread:
         self._thread.start()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread to end, at most ``timeout`` seconds."""
+        """Wait up to ``timeout`` seconds for the thread to end."""
         self._thread.join(timeout)
 
     def _run(self) -> None:
@@ -69,7 +72,7 @@ class SupervisedThread:
                 if error.reason not in {self.trouble, "bug"}:
                     log.warning("supervisor.source_failed", source=self.name, reason=error.reason, error=str(error))
                 self.trouble = error.reason
-            # Jitter, so that many exporters do not connect to a recovering server together.
+            # The pause is random, so that many exporters do not connect to a recovering server together.
             self._stop.wait(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret depends on it
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
@@ -81,7 +84,7 @@ class SupervisedThread:
 
 
 class Supervisor:
-    """Runs work in threads until ``stop`` is set; ``on_bug`` is called with the name of work that crashed."""
+    """Run work in threads until ``stop`` is set. ``on_bug`` is called with the name of work that crashed."""
 
     def __init__(self, clock: Clock, stop: threading.Event, on_bug: Callable[[str], None]) -> None:
         self.clock = clock
@@ -90,13 +93,13 @@ class Supervisor:
         self._threads: list[SupervisedThread] = []
 
     def start(self, name: str, work: Work) -> None:
-        """Start a thread that keeps ``work`` going."""
+        """Start a thread that runs ``work``, and runs it again when it fails."""
         thread = SupervisedThread(name, work, partial(self.attempt, name), self._stop)
         self._threads.append(thread)
         thread.start()
 
     def trouble(self) -> dict[str, str]:
-        """Return what does not work at the moment, by name, with the reason."""
+        """Return what fails at the moment, by name, with the reason."""
         return {thread.name: thread.trouble for thread in self._threads if thread.trouble}
 
     def dead(self) -> list[str]:
@@ -104,14 +107,17 @@ class Supervisor:
         return [thread.name for thread in self._threads if not thread.alive]
 
     def join(self, timeout: float) -> list[str]:
-        """Wait for the threads to end, together at most ``timeout`` seconds; return the names of those that did not."""
+        """Wait up to ``timeout`` seconds for all threads to end. Return the names of those that did not."""
         until = self.clock.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, until - self.clock.monotonic()))
         return [thread.name for thread in self._threads if thread.alive]
 
     def attempt(self, name: str, call: Callable[[], T]) -> T:
-        """Call; raise SourceError, also for a bug, which is logged and counted for ``name``."""
+        """Return the result of ``call``.
+
+        Raises SourceError, also for a bug, which is logged and counted for ``name``.
+        """
         try:
             return call()
         except SourceError:

@@ -1,7 +1,7 @@
-"""The interpreter and the C library's allocator, set up for a daemon that must not pause and runs for months.
+"""Configure the interpreter and the C library's allocator for a daemon that must not pause and runs for months.
 
-Takes nothing, changes the process. What keeps memory and pauses small is called once, before threads start. What can't
-be set is left as it is.
+Changes the whole process. ``keep_little_memory`` and ``keep_pauses_short`` are called once, before threads start. What
+can't be set remains as it is.
 """
 
 import contextlib
@@ -11,27 +11,32 @@ import resource
 import sys
 from pathlib import Path
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # see mallopt(3)
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # These are from mallopt(3).
 LARGE = 1024 * 1024
-"""Bytes from which a buffer goes back to the system when it is freed; the bodies of small installations stay below,
-since each page that comes back costs time again."""
+"""The size from which a freed buffer is returned to the system, in bytes.
+
+The bodies of small installations are below it, since using a returned page again costs time.
+"""
 SWITCH_SECONDS = 0.0002
-"""After which a thread that runs lets in one that waits; ten times less than by default."""
+"""Seconds after which a running thread lets a waiting one run: ten times less than by default."""
 MOST_GROWTH = 2 * 1024**3
-"""Bytes by which the address space may grow after the start. An exporter with default bounds needs 60 MB in all; the
-longest list that still fits stops the process for 0.7 seconds, without a bound it would be 10 seconds."""
+"""The number of bytes by which the address space may grow after the start.
+
+An exporter with default limits needs 60 MB in all. The longest list that still fits stops the process for 0.7 seconds.
+Without a limit it would be 10 seconds.
+"""
 _SIZES = Path("/proc/self/statm")
 _LIBC = ctypes.CDLL(None)
 
 
 def keep_little_memory() -> None:
-    """Use one heap for all threads, and give large buffers back.
+    """Use one heap for all threads, and return large buffers to the system.
 
-    By default glibc keeps a heap per thread and room for the largest body that was ever rendered: some 10 MB of which
-    nothing is used again.
+    By default glibc keeps a heap per thread, and memory for the largest body that was ever rendered: some 10 MB that
+    are not used again.
     """
     mallopt = getattr(_LIBC, "mallopt", None)
-    if mallopt is not None:  # glibc
+    if mallopt is not None:  # Only glibc has mallopt.
         mallopt(M_ARENA_MAX, 1)
         mallopt(M_MMAP_THRESHOLD, LARGE)
         mallopt(M_TRIM_THRESHOLD, 2 * LARGE)
@@ -40,11 +45,11 @@ def keep_little_memory() -> None:
 def limit_memory() -> None:
     """Limit the address space of this process to its present size and ``MOST_GROWTH``.
 
-    A Redis server that claims an endless list (``*2999999999``) makes hiredis reserve room for it before the first
-    element arrives. hiredis-py has no setting for that. With this limit the reservation fails with a MemoryError, which
-    ``sources.wire`` reports as a fault of the protocol; without it, going through the list and freeing it stops every
-    thread for seconds. Call this once, after all threads have been started: their stacks count. A lower limit that is
-    already set remains. Nothing is limited where the system has no ``/proc`` or refuses the limit.
+    A Redis server that claims an endless list (``*2999999999``) makes hiredis allocate memory for it before the first
+    element arrives. hiredis-py has no setting for that. With this limit the allocation fails with a MemoryError, which
+    is reported as a SourceError with the reason protocol. Without it, filling and freeing the list stops every thread
+    for seconds. Call this once, after all threads have been started: their stacks count. A lower limit that is already
+    set remains. Nothing is limited if the system has no ``/proc`` or refuses the limit.
     """
     try:
         pages = int(_SIZES.read_bytes().split()[0])
@@ -59,11 +64,12 @@ def limit_memory() -> None:
 
 
 def keep_pauses_short() -> None:
-    """Have Python hold up events and scrapes for milliseconds at most.
+    """Reduce the pauses in which Python blocks events and scrapes to milliseconds.
 
-    What is there at the start stays, so the garbage collector need not walk over it for ever. What comes later is freed
-    by counting references; its rare cycles (errors with their tracebacks) can wait. What has stayed for a while is put
-    aside early, since going through it is what takes long: large answers keep the collector off altogether.
+    Objects that exist at the start are kept, so that the garbage collector need not visit them. Later ones are freed by
+    counting references, and their rare cycles (errors with their tracebacks) can wait. Objects that remain for a while
+    are moved to the oldest generation early, since visiting them is what takes long. The collector is off while a
+    response is rendered.
     """
     gc.collect()
     gc.freeze()
