@@ -226,7 +226,8 @@ READS = (
     Table(
         title="Commands refused", first="Command", width=6, empty="None", alerts=("CeleryExporterCommandDenied",),
         meaning="Commands that a server refuses to the exporter, or does not know; their metrics are missing.",
-        remedy="Give its user the rights in README.md, or leave it so: nothing else depends on them.",
+        remedy="Give its user the permissions of deploy/docs/permissions-and-cost.md, or leave it so: nothing else"
+        " depends on them.",
         columns=(
             Column(name="Server", label="redis"),
             Column(name="Command", label="command", expr=worst("celery_exporter_command_denied", "redis, command")),

@@ -22,7 +22,7 @@ from celery_redis_exporter.status import schema as status
     ],
     ids=[
         "exporter/celery_redis_exporter/catalog/README.md",
-        "deploy/configuration.md",
+        "deploy/docs/configuration.md",
         "exporter/celery_redis_exporter/cli/check/README.md",
         "deploy/status.schema.json",
     ],

@@ -174,5 +174,5 @@ def test_no_file_names_this_machine() -> None:
 
 
 def test_readme_is_short() -> None:
-    """Whoever starts reads 250 lines at most."""
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 250
+    """Whoever starts reads 150 lines at most."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

@@ -16,14 +16,15 @@ from tests.support.project_files import project_files
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in (
     "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "exporter/README.md", "tests/README.md",
-    "deploy/README.md", "deploy/configuration.md", "deploy/guide.md", "deploy/airflow.md", "deploy/scale.md",
-    "deploy/migration.md", "alerts/README.md", "grafana/README.md", "tests/bench/README.md",
+    "deploy/README.md", "alerts/README.md", "grafana/README.md", "tests/bench/README.md",
     "tests/fixtures/redis/README.md", "tests/fixtures/schemas/README.md",
     "exporter/celery_redis_exporter/cli/check/README.md",
-)]  # fmt: skip
+)] + sorted((ROOT / "deploy" / "docs").glob("*.md"))  # fmt: skip
 # Names of other programs and options, which the pages mention beside our own.
 FOREIGN_FLAGS = {
     "--app",
+    "--args",
+    "--concurrency",
     "--broker",
     "--scheduler",
     "--seed",
@@ -77,7 +78,8 @@ FOREIGN_NAMES = {
     "celery_task_duration_seconds",
 }  # fmt: skip
 ALERT = r"\b(?:Celery|Redis)[A-Z]\w+"
-MIGRATION = ROOT / "deploy" / "migration.md"
+MIGRATION = ROOT / "deploy" / "docs" / "migration.md"
+PERMISSIONS = ROOT / "deploy" / "docs" / "permissions-and-cost.md"
 
 
 def names_of_samples() -> set[str]:
@@ -134,11 +136,10 @@ def test_what_is_the_same_is_there_and_what_is_not_is_not() -> None:
     assert set() == missing & names_of_samples()
 
 
-def test_minimal_rights_in_readme_are_those_that_are_tested() -> None:
-    """The ACL line in README is the one that the integration tests apply to a real server, right by right."""
-    line = next(
-        line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("ACL SETUSER")
-    )
+def test_documented_permissions_are_those_that_are_tested() -> None:
+    """The ACL line of the page has the permissions that the integration tests apply to a real server."""
+    lines = PERMISSIONS.read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in lines if line.startswith("ACL SETUSER")]
     words = line.replace("ACL SETUSER celery-exporter on >PASSWORD ", "").split()
     assert sorted((*acl.START[2:], *acl.RIGHTS)) == sorted(words)
 

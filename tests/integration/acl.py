@@ -1,4 +1,4 @@
-"""What the exporter may do on Redis: the exact rights, and every command it sends. The README repeats the line.
+"""What the exporter may do on Redis: the exact rights, and every command it sends. deploy/docs repeats the line.
 
 Takes nothing, gives constants.
 """

@@ -1,4 +1,4 @@
-"""The rights that the README asks for are enough, and each of them is needed for what is said here."""
+"""The permissions that the documentation lists are enough, and each of them is needed for what is said here."""
 
 import base64
 import json
@@ -15,6 +15,7 @@ from tests.integration.redis_servers import RedisServer
 from tests.integration.suite_programs import SERVERS, server_program
 from tests.support.waiting import eventually
 
+PAGE = ROOT / "deploy" / "docs" / "permissions-and-cost.md"
 pytestmark = pytest.mark.servers
 
 QUEUE = "orders"
@@ -84,7 +85,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def more_of(server: RedisServer) -> tuple[str, ...]:
-    """Return the rights that the README lists for some servers besides the line."""
+    """Return the permissions that the documentation lists for some servers besides the line."""
     return ("+commandlog|len",) if "valkey_version" in server.command("INFO", "server") else ()
 
 
@@ -100,7 +101,7 @@ def start(programs: Programs, server: RedisServer, rights: tuple[str, ...]) -> E
     return programs.exporter("--broker-url", url, "--queues.names", QUEUE, "--scrape.freshness", "0")
 
 
-def test_the_rights_of_the_readme_are_enough(programs: Programs, server: RedisServer) -> None:
+def test_the_documented_rights_are_enough(programs: Programs, server: RedisServer) -> None:
     """With exactly the documented rights everything is shown, and the server refuses nothing."""
     words = ACL_LINE.split()
     server.command(*words[:3], "reset", *words[3:], *more_of(server))
@@ -153,10 +154,10 @@ def test_rights_of_politeness_cost_nothing_else(programs: Programs, server: Redi
     assert 1 == len(server.command("ACL", "LOG"))
 
 
-def test_the_readme_asks_for_these_rights() -> None:
-    """The line in the README is the one that is tested here."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    assert [ACL_LINE] == [line for line in readme if line.startswith("ACL SETUSER")]
+def test_the_page_has_these_permissions() -> None:
+    """The line in the documentation is the one that is tested here."""
+    page = PAGE.read_text(encoding="utf-8").splitlines()
+    assert [ACL_LINE] == [line for line in page if line.startswith("ACL SETUSER")]
 
 
 def test_another_database_needs_one_right_more(programs: Programs, server: RedisServer) -> None:
@@ -250,9 +251,9 @@ def test_each_right_to_ask_workers_is_needed(programs: Programs, right: str) -> 
         assert -1 not in [client.ttl(key) for key in client.keys("celery-redis-exporter*")]
 
 
-def test_the_readme_names_the_rights_to_ask_workers() -> None:
-    """The README names exactly the rights that are tested here."""
-    assert f"`{' '.join(CONTROL_RIGHTS)}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_names_the_permissions_to_query_workers() -> None:
+    """The documentation names exactly the permissions that are tested here."""
+    assert f"`{' '.join(CONTROL_RIGHTS)}`" in PAGE.read_text(encoding="utf-8")
 
 
 def beat(worker: str) -> str:

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -13,14 +14,29 @@ import pytest
 
 from tests.integration.conftest import Programs
 from tests.integration.processes import clean_environment, free_port
-from tests.support.documented_commands import RENDERED, ROOT, RUN, commands
+from tests.support.certificates import Authority
+from tests.support.documented_commands import PAGES, QUERIED, RENDERED, ROOT, RUN, STARTED, commands
+from tests.support.pages import blocks
 from tests.support.project_files import project_files
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
-STARTS = tuple(start for start, test in RUN.items() if test == RENDERED)
-ENDING = sorted({typed.command for typed in commands() if typed.command.startswith(STARTS)})
+
+def typed_for(test: str) -> list[str]:
+    """Return the commands that a test of this module runs."""
+    starts = tuple(start for start, named in RUN.items() if named == test)
+    return sorted({typed.command for typed in commands() if typed.command.startswith(starts)})
+
+
+JOBS = sorted(
+    {
+        block.text
+        for page in PAGES
+        for block in blocks(page)
+        if block.language == "yaml" and "scrape_configs:" in block.text
+    }
+)
 
 
 @pytest.fixture
@@ -38,9 +54,9 @@ def programs_on_path(tmp_path: Path) -> dict[str, str]:
     return environment | {"PATH": os.pathsep.join([str(folder), environment["PATH"]])}
 
 
-@pytest.mark.parametrize("command", ENDING)
+@pytest.mark.parametrize("command", typed_for(RENDERED))
 def test_commands_that_end_do_so_well(command: str, tmp_path: Path, programs_on_path: dict[str, str]) -> None:
-    """A command that renders or checks something ends with 0, and gives something."""
+    """A command that renders or checks something ends with 0, and says nothing else."""
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     (tmp_path / "alerts").symlink_to(ROOT / "alerts")
     own = command.replace("/var/lib/grafana", str(tmp_path / "grafana"))
@@ -49,14 +65,73 @@ def test_commands_that_end_do_so_well(command: str, tmp_path: Path, programs_on_
         cwd=tmp_path, env=programs_on_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (0, "") == (done.returncode, done.stderr)
-    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "bin"]
-    assert done.stdout or any(path.stat().st_size for path in written)
+    if "> " in command:
+        assert any(path.stat().st_size for path in tmp_path.glob("*.y*ml"))
+
+
+@pytest.mark.parametrize("command", typed_for(STARTED))
+def test_exporters_start(programs: Programs, command: str, programs_on_path: dict[str, str]) -> None:
+    """An exporter that is started as a page says serves its metrics; only where the server is depends on the reader."""
+    port = str(programs.redis().port)
+    typed = re.sub(r"(localhost|redis):6379", f"127.0.0.1:{port}", command) + " --web.listen-address=127.0.0.1:0"
+    shutil.copy(ROOT / "deploy" / "web-config.example.yml", programs.folder / "web.yml")
+    Authority(programs.folder, "ca").issue("tls")
+    typed = typed.replace("=web.yml", f"={programs.folder}/web.yml")
+    environment = programs_on_path | {"EXPORTER_LOG__FORMAT": "json"}
+    programs.run("bash", "-c", f"exec {typed}", environment=environment).wait_for('"app.started"')
+
+
+@pytest.mark.parametrize("command", typed_for(QUERIED))
+def test_commands_on_a_server_end_well(programs: Programs, command: str, programs_on_path: dict[str, str]) -> None:
+    """A command that reads a server ends with 0, and prints what it found."""
+    server = programs.redis()
+    programs.worker(server)
+    typed = re.sub(r"--listen=\d+s", "--listen=2s", command.replace("localhost:6379", f"127.0.0.1:{server.port}"))
+    process = programs.run("bash", "-c", f"exec {typed}", environment=programs_on_path)
+    assert process.ended() == 0, process.output()
+    assert process.output()
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus is not on PATH")
+@pytest.mark.parametrize("text", JOBS)
+def test_scrape_jobs_are_valid(text: str, tmp_path: Path) -> None:
+    """Prometheus accepts each configuration that a page shows."""
+    (tmp_path / "alerts").symlink_to(ROOT / "alerts")
+    (tmp_path / "celery.rules.yml").symlink_to(ROOT / "alerts" / "celery-tasks.yml")
+    (tmp_path / "prometheus.yml").write_text(text, encoding="utf-8")
+    command = ["promtool", "check", "config", "prometheus.yml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "SUCCESS" in done.stdout
+
+
+@pytest.mark.slow  # pip installs it, with all that it needs
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("page", "place"), [("README.md", "exporter"), ("deploy/README.md", "opt/celery-redis-exporter")]
+)
+def test_the_installation_as_typed(page: str, place: str, tmp_path: Path) -> None:
+    """Whoever types the lines that install it, in a checkout, has the command."""
+    lines = [
+        command.replace("/opt/", "~/opt/").replace("/etc/", "~/etc/")
+        for block in blocks(ROOT / page)
+        for command in block.commands
+        if re.search(r"venv|pip|activate|^install", command)
+    ]
+    (tmp_path / "etc" / "systemd" / "system").mkdir(parents=True)
+    environment = clean_environment() | {"HOME": str(tmp_path), "PYTHONPATH": ""}
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join([*lines, f"~/{place}/bin/celery-redis-exporter --version"])],
+        cwd=ROOT, env=environment, input="word\n", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("celery-redis-exporter ")
 
 
 @pytest.mark.slow  # pip installs it, with all that it needs
 @pytest.mark.timeout(300)
 def test_the_demo_installs_itself(programs: Programs, tmp_path: Path) -> None:
-    """Who types README's first command in a fresh checkout has an exporter that counts tasks."""
+    """Whoever types README's first command in a fresh checkout has an exporter that counts tasks."""
     checkout = tmp_path / "checkout"
     for path in project_files():
         if path.suffix != ".png":

@@ -1,4 +1,4 @@
-"""README's first hour, command by command: from nothing to a firing alert."""
+"""The demo of the quickstart, command by command: from nothing to a firing alert."""
 
 import http.client
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.processes import ROOT, Process, clean_environment, free_port, source_path
+from tests.support.pages import blocks
 from tests.support.waiting import eventually
 
 NEEDED = ("prometheus", "prometheus-alertmanager", "amtool")
@@ -24,20 +25,17 @@ pytestmark = [
 ]
 ENDLESS = ("bash", "prometheus", "prometheus-alertmanager")
 """Commands that go on until somebody ends them."""
+QUICKSTART = ROOT / "deploy" / "docs" / "quickstart.md"
 PORTS = ("9808", "9090", "9093")
 
 
 def commands() -> list[str]:
-    """The commands of the section, without comments."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## The first hour\n")[2].partition("\n## ")[0]
-    lines = (
-        "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)).replace("\\\n", " ").splitlines()
-    )
-    return [line.partition(" #")[0].strip() for line in lines if line.strip()]
+    """Return the commands of the section."""
+    return [command for block in blocks(QUICKSTART, "Demo") for command in block.commands]
 
 
 class Newcomer:
-    """Somebody who types what README says, where ports and folders are their own."""
+    """A reader who types what the page says, where ports and folders are their own."""
 
     def __init__(self, folder: Path, ending: ExitStack) -> None:
         self._folder = folder
@@ -106,9 +104,9 @@ def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
 
 
 def test_the_first_hour(newcomer: Newcomer) -> None:
-    """Who types README's commands has a page, a screen, and an alert that fires because tasks fail."""
+    """Whoever types the page's commands has a page, a screen, and an alert that fires because tasks fail."""
     typed = {
-        line.split()[0].rpartition("/")[2] + " " + line.split()[1]: line for line in commands() if "apt-get" not in line
+        line.split()[0].rpartition("/")[2] + " " + line.split()[1]: line for line in commands() if "sudo" not in line
     }
     top, amtool = typed.pop("celery-redis-exporter top"), typed.pop("amtool --alertmanager.url=http://localhost:9093")
     for line in typed.values():

@@ -1,4 +1,4 @@
-"""Several exporters of one application, and several Prometheus servers: what deploy/scale.md says of queries is true.
+"""Several exporters of an application, and several Prometheus servers: the queries of deploy/docs/scaling.md are right.
 
 A step of deploy/prometheus/fleet.rules.yml is a second here, and so are all intervals.
 """
@@ -29,7 +29,7 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 ENDED = 'celery_tasks_total{task="plain", state="success"}'
 DELTA = 'celery:tasks:delta1s{task="plain", state="success"}'
 COUNTED = f"sum_over_time({DELTA}[5m])"
-"""What deploy/scale.md recommends to count with."""
+"""What deploy/docs/scaling.md recommends to count with."""
 INCREASE = f"round(max without (instance) (increase({ENDED}[5m])))"
 """Exact where one exporter was there all the time; rounded, since increase() guesses what came at the edges."""
 

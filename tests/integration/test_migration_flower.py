@@ -138,7 +138,7 @@ def test_the_mean_time_in_the_worker_is_recorded(watched: Scene) -> None:
 
 def test_its_options_are_those_of_the_page() -> None:
     """Every option that the page on migration replaces, or calls missing, is one that Flower has."""
-    page = (ROOT / "deploy" / "migration.md").read_text(encoding="utf-8")
+    page = (ROOT / "deploy" / "docs" / "migration.md").read_text(encoding="utf-8")
     table = page.partition("| its option (variable: FLOWER_")[2].partition("\n\n")[0]
     cells = [line.split(" | ")[0] for line in table.splitlines()[2:] if not line.startswith(("| broker (", "| /"))]
     named = {name for cell in cells for name in re.findall(r"[a-z][a-z0-9_]+", re.sub(r"\(.*\)", "", cell))}

@@ -291,7 +291,7 @@ def test_the_rights_of_the_readme_are_enough(rabbit: Rabbit, programs: Programs)
 
 def test_the_guide_asks_for_these_rights() -> None:
     """The guide names exactly the rights that are tested here."""
-    guide = (Path(__file__).parents[2] / "deploy" / "guide.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[2] / "deploy" / "docs" / "brokers.md").read_text(encoding="utf-8")
     assert f"rabbitmqctl set_permissions exporter '{RIGHTS[0]}' '{RIGHTS[1]}' '{RIGHTS[2]}'" in guide
 
 

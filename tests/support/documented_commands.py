@@ -1,29 +1,61 @@
 """List the commands in the documentation, and the test that runs each of them.
 
-Input: README, CONTRIBUTING and the README of each folder at the top. Output: commands. The tables state, by the first
-words of a command, which test runs it, or why none does.
+Takes README, CONTRIBUTING, the README of each folder at the top and the pages for users, gives commands. The tables
+state, by how a command begins, which test runs it, or why none does. The longest beginning is the one that holds.
 """
 
-import re
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("[!.]*/README.md"))]
+from tests.support.pages import blocks
 
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "deploy" / "docs"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted(ROOT.glob("[!.]*/README.md")),
+    *sorted(DOCS.glob("*.md")),
+]
+
+_TYPED = "tests/integration/test_documented_commands.py::"
 FIRST_HOUR = "tests/integration/test_first_hour.py::test_the_first_hour"
+WALK = "tests/integration/test_walks.py::test_your_own_application"
+DJANGO = "tests/integration/test_walks.py::test_a_django_project"
 RECIPES = "tests/integration/test_contributing.py::test_add_an_alert"
-RENDERED = "tests/integration/test_documented_commands.py::test_commands_that_end_do_so_well"
+RENDERED = f"{_TYPED}test_commands_that_end_do_so_well"
+STARTED = f"{_TYPED}test_exporters_start"
+QUERIED = f"{_TYPED}test_commands_on_a_server_end_well"
+INSTALLED = f"{_TYPED}test_the_installation_as_typed"
 CHART = "tests/contract/test_deployment_chart.py::test_the_pod_is_that_of_the_kustomization"
 
 RUN = {
-    "bash deploy/demo.sh": "tests/integration/test_documented_commands.py::test_the_demo_installs_itself",
-    "pip install .": "tests/integration/test_wheel.py::test_an_installation_has_its_version",
-    "celery-redis-exporter --broker-url": "tests/integration/test_wheel.py::test_an_installation_is_scraped",
+    "bash deploy/demo.sh": f"{_TYPED}test_the_demo_installs_itself",
+    "python3 -m venv ~/exporter": INSTALLED,
+    ". ~/exporter/bin/activate": INSTALLED,
+    "pip install '.[tui]'": INSTALLED,
+    "celery-redis-exporter --broker-url": STARTED,
+    "celery-redis-exporter run": STARTED,
     "celery-redis-exporter --state.file": "tests/integration/test_saved_state.py",
-    "celery-redis-exporter check": "tests/integration/test_check.py::test_a_healthy_set_up_passes",
+    "celery-redis-exporter check": QUERIED,
+    "celery-redis-exporter analyze": QUERIED,
     "celery-redis-exporter render": RENDERED,
-    "promtool check config": RENDERED,
+    "source <(celery-redis-exporter": RENDERED,
+    "promtool check config deploy": RENDERED,
+    "export AIRFLOW": RENDERED,
+    "mkdir -p ~/quickstart": WALK,
+    "cd ~/quickstart": WALK,
+    "celery --app=tasks": WALK,
+    "celery-redis-exporter top --once": WALK,
+    "promtool check config prometheus.yml": WALK,
+    "prometheus --config.file=prometheus.yml --storage": WALK,
+    "promtool query instant http://localhost:9090 'ALERTS{": WALK,
+    "pip install django": "tests/integration/test_beat.py::test_database_scheduler_reports_all_entries",
+    "mkdir -p ~/mysite": DJANGO,
+    "cp deploy/celery_events.py": DJANGO,
+    "cd ~/mysite": DJANGO,
+    "django-admin": DJANGO,
+    "python manage.py": DJANGO,
+    "celery --app=mysite": DJANGO,
     "python -m celery_redis_exporter.catalog.reference": (
         "tests/integration/test_contributing.py::test_add_a_redis_metric"
     ),
@@ -37,6 +69,11 @@ RUN = {
     "prometheus-alertmanager": FIRST_HOUR,
     "amtool": FIRST_HOUR,
     "prometheus --config.file=prometheus.yml": "tests/integration/test_alerts_end_to_end.py",
+    "promtool query instant http://localhost:9090 'ALERTS'": "tests/integration/test_alerts_end_to_end.py",
+    "rabbitmqctl set_permissions": "tests/integration/test_rabbitmq.py::test_the_guide_asks_for_these_rights",
+    "python3 -m venv /opt": INSTALLED,
+    "/opt/celery-redis-exporter/bin/pip": INSTALLED,
+    "install -": INSTALLED,
     "docker compose": "tests/integration/test_compose.py::test_every_target_is_up",
     "docker build": "tests/integration/test_dockerfile.py::test_it_works_for_nobody_and_is_healthy",
     "helm install": CHART,
@@ -46,27 +83,18 @@ RUN = {
 }  # fmt: skip
 """The test that runs a command: unchanged, with other ports, or, if its program is not available, what it would do."""
 
-SYSTEMD = "of root, on a host with systemd; the unit and its environment are tested, and the program at that place"
-CLUSTER = "needs a cluster; the manifests are tested against their schemas"
 NOT_RUN = {
     "bash tests/run.sh": "it runs the tests",
-    "sudo apt-get install": "of root; tests/run.sh installs the same packages",
+    "sudo ": "of root, on a Debian with an init; tests/run.sh installs the same packages",
+    "systemctl": "of root, on a host with systemd; the unit is verified, and the program at that place",
     "pip install atheris": "no dependency: the fuzzer is run by hand",
-    "promtool query": "asks the Prometheus of the line above it; the tests ask by HTTP",
-    "python3 -m venv /opt": SYSTEMD,
-    "/opt/celery-redis-exporter/bin/pip": SYSTEMD,
-    "install -": SYSTEMD,
-    "systemctl": SYSTEMD,
-    "docker push": "there is no registry",
-    "docker run": "there is no container engine",
-    "docker volume": "there is no container engine",
-    "kubectl --namespace shop create": CLUSTER,
-    "kubectl --namespace shop rollout": CLUSTER,
-    "kubectl --namespace shop apply --filename": CLUSTER,
-    "alloy": "not packaged; deploy/README.md says what of its file is tested",
+    "bash deploy/dependencies.sh": "queries a service on the internet; CI runs it",
+    "docker ": "there is no container engine, and no registry",
+    "kubectl --namespace shop": "needs a cluster; the manifests are tested against their schemas",
+    "alloy run": "Alloy and the Collector are not packaged; deploy/README.md says what of their files is tested",
     "otelcol-contrib": "as above",
 }
-"""The reason why no test runs a command."""
+"""Why no test runs a command; ten reasons at most."""
 
 
 class Typed(NamedTuple):
@@ -77,12 +105,10 @@ class Typed(NamedTuple):
 
 
 def commands() -> list[Typed]:
-    """Return every line of every block of shell. Comments are removed, and continued lines are joined."""
-    found = []
-    for page in PAGES:
-        blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-        for line in "".join(blocks).replace("\\\n", " ").splitlines():
-            command = " ".join(line.partition(" #")[0].split())
-            if command:
-                found.append(Typed(page.relative_to(ROOT).as_posix(), command))
-    return found
+    """Return every command of every block of shell, comments left out."""
+    return [
+        Typed(page.relative_to(ROOT).as_posix(), command)
+        for page in PAGES
+        for block in blocks(page)
+        for command in block.commands
+    ]

@@ -1,4 +1,4 @@
-"""Generate the configuration reference, ``deploy/configuration.md``, from the models.
+"""The configuration reference, ``deploy/docs/configuration.md``: generated from the models.
 
 Input: the rows of the settings. Output: Markdown. ``python -m celery_redis_exporter.settings.reference --write`` writes
 it.
@@ -10,7 +10,7 @@ from pathlib import Path
 from celery_redis_exporter.catalog.generated import print_or_write
 from celery_redis_exporter.settings.schema.rows import SettingRow, describe
 
-TARGET = Path(__file__).parents[3] / "deploy" / "configuration.md"
+TARGET = Path(__file__).parents[3] / "deploy" / "docs" / "configuration.md"
 
 HEAD = """\
 # Settings

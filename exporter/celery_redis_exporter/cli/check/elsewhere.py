@@ -1,7 +1,7 @@
 """Find workers that use another database or another prefix than the settings.
 
 Input: a checkup and the events that it received. Output: findings. Sends CLIENT LIST, and SCAN for bindings if no
-worker sent events. README's permissions include both. If one is refused, its finding is missing.
+worker sent events. The documented permissions include both; if one is refused, its finding is missing.
 """
 
 import re

@@ -51,7 +51,8 @@ _REASONS: Mapping[str, _Reason] = {
         lambda place: (place.log_in(),),
     ),
     "noperm": _Reason(
-        "the user lacks a right to connect or to select the database", "its rights are narrower than what README lists",
+        "the user lacks the permission to connect or to select the database",
+        "its permissions are narrower than those of deploy/docs/permissions-and-cost.md",
         lambda place: (place.grant("+select +ping +info"),),
     ),
     "protocol": _Reason(

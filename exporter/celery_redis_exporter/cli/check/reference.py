@@ -25,7 +25,8 @@ with a warning, too), 2 where a setting is wrong, 130 after Ctrl-C.
 
 A check sends what the exporter sends: it reads, subscribes to events for `--listen` (6 s), and queries each worker that
 sent events once, unless `--celery.inspect-interval` is 0. It reads who else is subscribed (`CLIENT LIST`), and if no
-worker sends events it looks for Celery's keys under another prefix (`SCAN`). README's permissions are enough.
+worker sends events it looks for Celery's keys under another prefix (`SCAN`). The
+[documented permissions](../../../../deploy/docs/permissions-and-cost.md) are enough.
 
 | code | level | what it means | cause |
 |---|---|---|---|
