@@ -8,6 +8,7 @@ import pytest
 from celery_redis_exporter.alerts import files as alerts
 from celery_redis_exporter.catalog import reference as metrics
 from celery_redis_exporter.cli.check import reference as findings
+from celery_redis_exporter.settings import example
 from celery_redis_exporter.settings import reference as settings
 from celery_redis_exporter.status import schema as status
 
@@ -17,12 +18,14 @@ from celery_redis_exporter.status import schema as status
     [
         (metrics.TARGET, metrics.render_markdown, "python -m celery_redis_exporter.catalog.reference --write"),
         (settings.TARGET, settings.render_markdown, "python -m celery_redis_exporter.settings.reference --write"),
+        (example.TARGET, example.render_example, example.COMMAND),
         (findings.TARGET, findings.render_markdown, "python -m celery_redis_exporter.cli.check.reference --write"),
         (status.TARGET, status.render_schema, status.COMMAND),
     ],
     ids=[
         "exporter/celery_redis_exporter/catalog/README.md",
         "deploy/docs/configuration.md",
+        "deploy/docs/settings.example.yml",
         "exporter/celery_redis_exporter/cli/check/README.md",
         "deploy/status.schema.json",
     ],

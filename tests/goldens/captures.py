@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).with_name("recorded")
 REPLIES = FOLDER / "replies.json"
 GENERATED = (
-    "alerts/*.yml", "deploy/docs/configuration.md", "deploy/status.schema.json", "deploy/kubernetes/rules/*.yaml",
-    "exporter/celery_redis_exporter/**/README.md", "grafana/*.json",
+    "alerts/*.yml", "deploy/docs/configuration.md", "deploy/docs/settings.example.yml", "deploy/status.schema.json",
+    "deploy/kubernetes/rules/*.yaml", "exporter/celery_redis_exporter/**/README.md", "grafana/*.json",
 )  # fmt: skip
 """Generated files that are committed: they are their own goldens, compared by ``test_generated_files.py`` and git."""
 VALUES: Mapping[str, Mapping[str, object]] = {

@@ -76,6 +76,9 @@ def test_exporters_start(programs: Programs, command: str, programs_on_path: dic
     typed = re.sub(r"(localhost|redis):6379", f"127.0.0.1:{port}", command) + " --web.listen-address=127.0.0.1:0"
     shutil.copy(ROOT / "deploy" / "web-config.example.yml", programs.folder / "web.yml")
     Authority(programs.folder, "ca").issue("tls")
+    (file,) = [block.text for page in PAGES for block in blocks(page) if block.file == "settings.yml"]
+    (programs.folder / "settings.yml").write_text(file.replace(":6379", f":{port}"), encoding="utf-8")
+    typed = typed.replace("=settings.yml", f"={programs.folder}/settings.yml")
     typed = typed.replace("=web.yml", f"={programs.folder}/web.yml")
     environment = programs_on_path | {"EXPORTER_LOG__FORMAT": "json"}
     programs.run("bash", "-c", f"exec {typed}", environment=environment).wait_for('"app.started"')

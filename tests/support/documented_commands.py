@@ -36,6 +36,7 @@ RUN = {
     "celery-redis-exporter --broker-url": STARTED,
     "celery-redis-exporter run": STARTED,
     "celery-redis-exporter --state.file": "tests/integration/test_saved_state.py",
+    "celery-redis-exporter --config.file": STARTED,
     "celery-redis-exporter check": QUERIED,
     "celery-redis-exporter analyze": QUERIED,
     "celery-redis-exporter render": RENDERED,

@@ -43,23 +43,25 @@ COMMANDS = MappingProxyType({
         takes_settings=True, unused=("rich",),  # structlog imports it, 4 MB
     ),
     "check": Subcommand(
-        f"{__name__}.check", "test settings, servers, Celery; say what mends it",
+        f"{__name__}.check", "report what is wrong with settings, servers, Celery",
         takes_settings=False, adds_settings=True,
     ),
     "top": Subcommand(
-        f"{__name__}.top", "watch workers, queues, tasks and Redis live", takes_settings=False, adds_settings=True
+        f"{__name__}.top", "show workers, queues, tasks and Redis live", takes_settings=False, adds_settings=True
     ),
     "analyze": Subcommand(
-        f"{__name__}.analyze", "say what fills Redis, and what to do about it",
+        f"{__name__}.analyze", "report what fills Redis, and what to do about it",
         takes_settings=False, adds_settings=True,
     ),
     "metrics": Subcommand(f"{__name__}.metrics", "print every metric with its meaning", takes_settings=False),
     "render": Subcommand(
-        f"{__name__}.render", "print alert rules and dashboards as you want them", takes_settings=False
+        f"{__name__}.render", "print alert rules and dashboards", takes_settings=False
     ),
-    "schedule": Subcommand(f"{__name__}.schedule", "turn beat_schedule into settings", takes_settings=False),
+    "schedule": Subcommand(
+        f"{__name__}.schedule", "print settings for the intervals of periodic tasks", takes_settings=False
+    ),
     "demo": Subcommand(
-        "celery_redis_exporter.demo", "run a sample application with Redis and this exporter", takes_settings=False
+        "celery_redis_exporter.demo", "run a sample application with this exporter", takes_settings=False
     ),
     "completion": Subcommand(f"{__name__}.completion", "print a completion script for a shell", takes_settings=False),
 })  # fmt: skip
@@ -72,10 +74,18 @@ Prometheus exporter for one Celery application and the Redis servers it uses.
 Commands:
 {chr(10).join(f"  {name:<12}{command.help}" for name, command in COMMANDS.items())}
 
-  --version   show the version
-  --help      show this help; behind a command, its flags (the same as help COMMAND)
+Settings that matter, as flags:
+%s
 
-Start with: {PROGRAM} --broker-url redis://localhost:6379/0
+More:
+  {PROGRAM} run --help      all settings
+  {PROGRAM} COMMAND --help  flags of a command, as help COMMAND
+  {PROGRAM} --version       the version
+  deploy/docs/configuration.md          all settings, and an example file
+
+Start with:
+  {PROGRAM} check redis://localhost:6379/0
+  {PROGRAM} --broker-url redis://localhost:6379/0
 """
 
 
@@ -87,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.write(f"{PROGRAM} {__version__}\n")
         return DONE
     if arguments in (["--help"], ["-h"], ["help"]):
-        sys.stdout.write(HELP)
+        sys.stdout.write(_render_help())
         return DONE
     try:
         return _command(arguments)
@@ -99,6 +109,13 @@ def main(argv: list[str] | None = None) -> int:
         # The reader of the output has ended (`| head`). The interpreter's last flush must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+
+
+def _render_help() -> str:
+    # The settings bring pydantic, which the other commands need not wait for.
+    from celery_redis_exporter.settings.usage import render_main_settings  # noqa: PLC0415 -- as above
+
+    return HELP % render_main_settings()
 
 
 def _open_standard_streams() -> None:

@@ -15,7 +15,7 @@ from celery_redis_exporter.analysis.advice import Advice, advise
 from celery_redis_exporter.analysis.facts import ServerFacts
 from celery_redis_exporter.analysis.report import describe_report, render_report
 from celery_redis_exporter.analysis.survey import Progress, Survey, SurveyOptions
-from celery_redis_exporter.cli.arguments import Parser
+from celery_redis_exporter.cli.arguments import SETTINGS_TOO, Parser
 from celery_redis_exporter.cli.interrupt import stop_on_interrupt
 from celery_redis_exporter.clock import Clock, SystemClock
 from celery_redis_exporter.daemon import logs
@@ -26,21 +26,21 @@ PROGRAM = "celery-redis-exporter analyze"
 HELP = f"""\
 usage: {PROGRAM} [URL] [flags]
 
-Look at every key of a Redis server, or of all servers of the settings if there is no URL, and say what takes the
-memory and what should be done. Of a cluster every master is looked at, whichever node the URL names. Only reads, and
-leaves most of the server's time to others.
+Report which keys take the memory of a Redis server and what to do about it.
+Without a URL report it for all servers of the settings. Of a cluster every
+master is read, whichever node the URL names. It only reads.
 
-  URL                 as in redis://user@host:6379/0; keep passwords out of it with --broker-password-file
-  --db=0,1            databases to look at; all that hold keys by default
-  --max-keys=N        look at N keys of each database, and estimate the rest; all by default
-  --duty=0.25         share of the server's time that this may take
-  --groups=30         groups shown of each database
-  --largest=10        largest keys shown
-  --json              print JSON
-  --no-progress       show neither the expected time nor a progress bar
+  URL            as in redis://user@host:6379/0
+  --db=0,1       databases to read; by default all that contain keys
+  --max-keys=N   read N keys of each database, and estimate the rest
+  --duty=0.25    share of the server's time that this may take
+  --groups=30    groups to show of each database
+  --largest=10   largest keys to show
+  --json         print JSON
+  --no-progress  show neither the expected time nor a progress bar
 
-All settings of the exporter are flags here too, such as --redis.key-space.groups='market:*'; see {PROGRAM[:21]} --help.
-"""
+Give the password with --broker-password-file, to keep it out of the URL.
+{SETTINGS_TOO}"""
 BAR = 30
 FIRST_KEYS = 2000
 """Number of keys that are timed to estimate the time of all keys."""

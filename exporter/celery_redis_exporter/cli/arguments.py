@@ -6,6 +6,12 @@ from typing import NoReturn
 
 from celery_redis_exporter.errors import ConfigError, unknown_argument
 
+SETTINGS_TOO = """\
+All settings of the exporter are flags here too, such as --broker-url.
+celery-redis-exporter run --help lists them.
+"""
+"""The end of the help of a command that takes the settings."""
+
 
 class Parser(argparse.ArgumentParser):
     """Parses the flags of one command, and leaves the others to the settings. Raises ConfigError.

@@ -11,7 +11,8 @@ from celery_redis_exporter.errors import ConfigError
 HELP = """\
 usage: celery-redis-exporter metrics [--format=text|markdown|json]
 
-Print every metric with its type, labels, meaning, origin and the Celery setting that it needs.
+Print every metric with its type, labels, meaning, origin and the setting of
+Celery that it needs.
 """
 
 

@@ -13,10 +13,10 @@ from celery_redis_exporter.errors import ConfigError
 HELP = """\
 usage: celery-redis-exporter render alerts|dashboards [flags]
 
-  alerts      Prometheus rules, the operator's PrometheusRule, or Grafana's own rules
+  alerts      rules for Prometheus, its operator, or Grafana
   dashboards  ConfigMaps for Kubernetes, one dashboard's JSON, or files
 
-Behind each of them, --help shows its flags.
+render alerts --help and render dashboards --help show their flags.
 """
 MODULES = MappingProxyType({
     "alerts": "celery_redis_exporter.cli.render_alerts",

@@ -22,16 +22,17 @@ from celery_redis_exporter.errors import ConfigError
 HELP = """\
 usage: celery-redis-exporter render dashboards [flags]
 
-Print the Grafana dashboards: for Kubernetes a ConfigMap for each, as Grafana's sidecar looks for them.
+Print the Grafana dashboards as ConfigMaps for Grafana's sidecar on Kubernetes.
 
-  --format=configmap|json    ConfigMaps (the default), or the JSON of one dashboard
-  --uid=celery-overview      this dashboard alone; can stand several times
-  --output=DIR               write a file for each dashboard into this folder instead
-  --name=celery              what the ConfigMaps' names begin with
-  --namespace=monitoring     their namespace
-  --label=NAME=VALUE         a label on each, instead of grafana_dashboard=1; can stand several times
-  --folder=Celery            Grafana's folder, as the annotation grafana_folder
-  --runbook-url=URL          the page with the runbooks, https://...
+  --format=configmap|json  ConfigMaps (the default), or the JSON of a dashboard
+  --uid=celery-overview    only this dashboard; can be repeated
+  --output=DIR             write a file for each dashboard into this folder
+  --name=celery            the beginning of the ConfigMaps' names
+  --namespace=monitoring   their namespace
+  --label=NAME=VALUE       a label for each, instead of grafana_dashboard=1; can
+                           be repeated
+  --folder=Celery          Grafana's folder, as the annotation grafana_folder
+  --runbook-url=URL        the page with the runbooks, https://...
 """
 SUFFIX = ".json"
 PACKAGED = Path(__file__).parents[1] / "dashboards"

@@ -16,11 +16,16 @@ from celery_redis_exporter.sources.celery_app import ScheduledTask, read_schedul
 HELP = """\
 usage: celery-redis-exporter schedule --app=MODULE[:NAME] [--scheduler=CLASS]
 
-Print the schedule of a Celery application as settings: the longest time between two runs of each task, which becomes
-celery_task_expected_interval_seconds. Put the output into the file of --config.file.
+Print the schedule of a Celery application as settings: the longest time between
+two runs of each task. It becomes celery_task_expected_interval_seconds. Write
+the output to the file of --config.file.
 
-Entries are those of the application's beat_scheduler: of beat_schedule for Celery's own, of the database for
-django-celery-beat, of Redis for RedBeat. --scheduler names another class, as celery beat --scheduler does.
+  --app=MODULE[:NAME]  the application, as for celery --app
+  --scheduler=CLASS    another scheduler, as for celery beat --scheduler
+
+By default the entries are those of the application's beat_scheduler: of
+beat_schedule for Celery's own, of the database for django-celery-beat, of Redis
+for RedBeat.
 """
 
 FLAGS = {"--app": "app", "-A": "app", "--scheduler": "scheduler", "-S": "scheduler"}

@@ -10,14 +10,16 @@ from typing import NoReturn
 from celery_redis_exporter.errors import ConfigError, unknown_argument
 
 HELP = """\
-usage: celery-redis-exporter demo [--port=N] [--redis-port=N] [--seconds=N]
+usage: celery-redis-exporter demo [flags]
 
-Run a sample application (a web shop on Celery: its own Redis, two workers, beat and customers) with this exporter,
-and show a few of the exporter's figures. Ctrl-C ends everything and leaves no process and no file.
+Run a sample application with this exporter: a web shop on Celery with its own
+Redis, two workers, beat and customers. Show some of the exporter's metrics.
+Ctrl-C ends everything and leaves no process and no file.
 
-  --port=N        port of the exporter; 9808 by default, or a free one if that is taken; 0 takes a free one
-  --redis-port=N  port of the sample's Redis; a free one by default
-  --seconds=N     end by itself after this time
+  --port=N        port of the exporter; 0 for a free one. Default: 9808, or a
+                  free one if that is in use
+  --redis-port=N  port of the sample's Redis. Default: a free one
+  --seconds=N     end after this time
   --help          show this help
 """
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery_redis_exporter.settings.read import reader
-from celery_redis_exporter.settings.schema import rows
 from celery_redis_exporter.settings.settings import (
     MasterOptions,
     Settings,
@@ -18,6 +17,7 @@ from celery_redis_exporter.settings.settings import (
 )
 from celery_redis_exporter.settings.urls.broker_urls import KombuTarget
 from celery_redis_exporter.settings.urls.urls import RedisTarget
+from celery_redis_exporter.settings.usage import render_help
 
 __all__ = [
     "KombuTarget", "MasterOptions", "RedisTarget", "Settings", "UsageRequested", "differing", "load", "load_tree",
@@ -41,7 +41,7 @@ def load(
     are used to suggest a flag for an unknown one.
     """
     if not {"-h", "--help"}.isdisjoint(argv):
-        raise UsageRequested(rows.render_help(program))
+        raise UsageRequested(render_help(program))
     return reader.read(argv, environ, others)
 
 

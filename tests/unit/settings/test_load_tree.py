@@ -103,10 +103,11 @@ def test_a_wrong_name_in_a_mapping_gets_the_nearest_one(tree: dict[str, object],
         ("cache=redis://h:1/0", {"cache": "redis://h:1/0"}),
         ("cache=redis://:p=a@h:1/0, b=rediss://k/2,", {"cache": "redis://:p=a@h:1/0", "b": "rediss://k/2"}),
         ('{"cache": {"url": "redis://h"}}', {"cache": "redis://h"}),
+        ('{"cache": "redis://h", "b": {"url": "redis://k"}}', {"cache": "redis://h", "b": "redis://k"}),
     ],
 )
 def test_servers_by_name(text: str, urls: dict[str, str]) -> None:
-    """Servers may be given as name=URL, and as JSON where they need more options."""
+    """Servers may be given as name=URL, and as JSON, where a server is its URL alone or has more options."""
     servers = load(["--redis.servers", text], {}).redis.servers
     assert urls == {name: server.url.get_secret_value() for name, server in servers.items()}
 

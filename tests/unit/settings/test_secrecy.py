@@ -88,7 +88,7 @@ WRONG = [
     {"EXPORTER_BROKER_PASSWORD_FILE": f"{WORD}"},
     {"EXPORTER_RESULT_BACKEND_URL": f"file://:{WORD}@h"},
     {"EXPORTER_RESULT_BACKEND_URL": "redis://h", "EXPORTER_RESULT_BACKEND_PASSWORD_FILE": f"{WORD}=="},
-    {"EXPORTER_REDIS__SERVERS": f'{{"cache": "redis://:{WORD}@h"}}'},
+    {"EXPORTER_REDIS__SERVERS": f'{{"cache": "redis://:{WORD}@h:99999"}}'},
     {"EXPORTER_REDIS__SERVERS": f'{{"cache": {{"url": "redis://:{WORD}@h:99999"}}}}'},
     {"EXPORTER_REDIS__SERVERS": f'{{"cache": {{"url": "redis://h", "passwort": "{WORD}"}}}}'},
     {"EXPORTER_REDIS__SERVERS": f'{{"cache": {{"url": "redis://h", "password_file": "{WORD}"}}}}'},

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from celery_redis_exporter.cli.arguments import Parser
+from celery_redis_exporter.cli.arguments import SETTINGS_TOO, Parser
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.events import event_findings
@@ -37,17 +37,19 @@ FINE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 HELP = f"""\
 usage: {PROGRAM} [URL] [flags]
 
-Test the settings, the servers and what Celery sends, and say what mends it. Ends with 0, or with 1 if something
-failed, 2 if a setting is wrong, 130 if it was interrupted.
+Test the settings, the servers and what Celery sends. Report what is wrong and
+how to fix it.
 
-  URL                 of the broker, as in redis://localhost:6379/0; the same as --broker-url
-  --listen=6s         listen to events for this long; 0 leaves events and workers out
-  --strict            end with 1 for a warning, too
-  --json              print one JSON document and nothing else
+  URL            URL of the broker, the same as --broker-url
+  --listen=6s    time to listen to events; 0 leaves events and workers out
+  --strict       end with 1 for a warning, too
+  --json         print one JSON document and nothing else
 
-What each finding means: exporter/celery_redis_exporter/cli/check/README.md. All settings are flags here too:
+Exit codes: 0 nothing failed, 1 something failed, 2 a setting is wrong,
+130 interrupted.
+The findings: exporter/celery_redis_exporter/cli/check/README.md
 
-"""
+{SETTINGS_TOO}"""
 
 
 def build_parser() -> Parser:
@@ -70,8 +72,8 @@ def run(argv: list[str]) -> int:
         logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
         open_tls(settings.web_config, clock)
         checkup = Checkup(Exporter(settings, clock), flags.listen, stop)
-    except UsageRequested as usage:
-        sys.stdout.write(HELP + "\n".join(str(usage).splitlines()[3:]) + "\n")
+    except UsageRequested:
+        sys.stdout.write(HELP)
         return FINE
     except ConfigError as error:
         if "--json" not in argv:

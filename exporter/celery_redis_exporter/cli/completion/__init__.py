@@ -15,14 +15,18 @@ from celery_redis_exporter.errors import ConfigError
 HELP = """\
 usage: celery-redis-exporter completion bash|zsh|fish
 
-Print a script that completes commands, flags and values. For this shell only, or in its start-up file:
+Print a script that completes commands, flags and values. For one shell, or in
+its start-up file:
 
   bash  source <(celery-redis-exporter completion bash)
-  zsh   source <(celery-redis-exporter completion zsh)     behind compinit
+  zsh   source <(celery-redis-exporter completion zsh)     after compinit
   fish  celery-redis-exporter completion fish | source
 
-For all users put its output into share/bash-completion/completions/celery-redis-exporter,
-share/zsh/site-functions/_celery-redis-exporter or share/fish/vendor_completions.d/celery-redis-exporter.fish.
+For all users write the output to one of these files:
+
+  share/bash-completion/completions/celery-redis-exporter
+  share/zsh/site-functions/_celery-redis-exporter
+  share/fish/vendor_completions.d/celery-redis-exporter.fish
 """
 RENDERERS = {"bash": render_bash, "zsh": render_zsh, "fish": render_fish}
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from msgspec.json import encode
 
-from celery_redis_exporter.cli.arguments import Parser
+from celery_redis_exporter.cli.arguments import SETTINGS_TOO, Parser
 from celery_redis_exporter.cli.top.look import Look
 from celery_redis_exporter.cli.top.source import Access, LocalSource, RemoteSource, Source
 from celery_redis_exporter.errors import ConfigError, ExporterError
@@ -27,25 +27,28 @@ PROGRAM = "celery-redis-exporter top"
 HELP = f"""\
 usage: {PROGRAM} [URL] [flags]
 
-Show workers, queues, tasks, Redis servers and what is wrong, live in the terminal. Of a running exporter if there is a
-URL; else straight from the broker, with the settings of the exporter.
+Show workers, queues, tasks, Redis servers and what is wrong, live in the
+terminal. With a URL show what that exporter reports. Without one read the
+broker, with the settings of the exporter.
 
-  URL                 of an exporter, as in http://localhost:9808
-  --interval=2        seconds between two looks
-  --once              print one screen and end; also where the output is no terminal
-  --json              print the report as JSON and end; its schema is deploy/status.schema.json
-  --listen=5          without a URL, with --once or --json: seconds to listen for events first
-  --filter=TEXT       show what has this in its name
-  --sort=TABLE=KEY    sort a table, as in tasks=-p95; may be given for each
-  --no-color          use no colour; nor does it with NO_COLOR set, or in a pipe
-  --user=NAME         user of the exporter's port; with --password-file=FILE
-  --ca-file=FILE      certificate authority of the exporter's port
+  URL                of an exporter, as in http://localhost:9808
+  --interval=2       seconds between two updates
+  --once             print one screen and end; the default in a pipe
+  --json             print the report as JSON (deploy/status.schema.json)
+  --listen=5         seconds to listen to events first; without a URL, with
+                     --once or --json
+  --filter=TEXT      show only names that contain TEXT
+  --sort=TABLE=KEY   sort a table, as in tasks=-p95; can be repeated
+  --no-color         use no colour, as with NO_COLOR
+  --user=NAME        user of the exporter's port
+  --password-file=FILE
+                     file with the password of this user
+  --ca-file=FILE     certificate authority of the exporter's port
 
-Keys: q quit, p pause, tab or 1-5 choose a table, < > choose the column that it is sorted by, r turn the order round,
-/ filter, arrows and page keys move, ? help.
+Keys: q quit, p pause, tab or 1-5 choose a table, < > choose the column to sort
+by, r reverse, / filter, arrows and page keys scroll, ? help.
 
-All settings of the exporter are flags here too, such as --broker-url; see {PROGRAM[:21]} --help.
-"""
+{SETTINGS_TOO}"""
 
 
 def run(argv: list[str]) -> int:

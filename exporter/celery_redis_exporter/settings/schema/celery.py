@@ -22,11 +22,11 @@ class EventOptions(SettingsGroup):
 class CeleryOptions(SettingsGroup):
     """What workers are asked and told, the one thing that writes to the broker."""
 
-    inspect_interval: v.Interval = Field(60, description="Time between queries to all workers; 0 sends none.")
+    inspect_interval: v.Interval = Field(60, description="Time between control commands to workers; 0 disables them.")
     inspect_timeout: v.Patience = Field(5, description="Time for their answers; up to 50 workers are queried at once.")
     inspect_max_bytes: v.Count = Field(4_194_304, description="Largest answer that is read; larger ones are skipped.")
     enable_events: bool = Field(
-        default=False, description="Send workers without task events the command to enable them, once a minute at most."
+        default=False, description="Send enable_events to workers without task events, at most once a minute."
     )
 
 
@@ -35,7 +35,7 @@ class QueueOptions(SettingsGroup):
 
     names: v.NameList = Field((), description="Queues to show from the start, besides those found.")
     discovery_interval: v.Seconds = Field(60, description="Time between searches for queues; 0 turns them off.")
-    discovery_max_keys: v.Count = Field(200_000, description="Keys that one search goes through.")
+    discovery_max_keys: v.Count = Field(200_000, description="Keys that one search reads.")
     oldest_message: bool = Field(default=True, description="Read the age of each queue's oldest message.")
     length_threshold: v.CountByPattern = Field(
         default_factory=dict,
@@ -58,7 +58,7 @@ class WorkerOptions(SettingsGroup):
         default_factory=dict, description="The same by worker name pattern, as in solo@*=10m."
     )
     retention: v.Seconds = Field(3600, description="Time for which a lost or stopped worker is remembered.")
-    max: v.Count = Field(10_000, description="Workers kept in memory.")
+    max: v.Count = Field(10_000, description="Workers shown; further ones are counted as dropped.")
 
 
 class SeriesOptions(SettingsGroup):
@@ -76,9 +76,7 @@ class SeriesOptions(SettingsGroup):
         description="Time without an event after which a task's series are removed; a queue is removed after this time "
         "without event, message, binding and consumer, unless queues.names contains it.",
     )
-    exceptions_per_task: v.Count = Field(
-        50, description="Exception classes counted per task; further ones are counted together."
-    )
+    exceptions_per_task: v.Count = Field(50, description="Exception classes shown per task.")
     zero_first: v.Seconds = Field(
         30, description="Time for which a new counter is shown as 0; at least the scrape interval; 0 for none."
     )
@@ -87,5 +85,5 @@ class SeriesOptions(SettingsGroup):
 class TrackingOptions(SettingsGroup):
     """Tasks in flight, held to join their events."""
 
-    max_tasks: v.Count = Field(150_000, description="Tasks kept in memory; each takes about 700 bytes.")
+    max_tasks: v.Count = Field(150_000, description="Tasks tracked; each takes about 700 bytes.")
     max_age: v.PositiveSeconds = Field(172_800, description="Time after which an unfinished task is forgotten.")

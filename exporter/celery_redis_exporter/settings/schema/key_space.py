@@ -57,13 +57,11 @@ Databases = Annotated[tuple[Database, ...], BeforeValidator(v.parse_list), After
 class KeySpaceOptions(SettingsGroup):
     """What fills Redis databases, by groups of keys."""
 
-    interval: v.Interval = Field(
-        60, description="Time between scans of the key space of each server; 0 switches them off."
-    )
-    max_keys: v.Count = Field(20_000, description="Names of keys that one scan goes through.")
-    max_measured: v.Count = Field(1000, description="Keys whose size and time to live one scan reads.")
-    max_busy: v.PositiveSeconds = Field(0.05, description="Time of the server that one scan may take.")
-    duty: v.Ratio = Field(0.02, description="Share of the scan's duration during which the server may be busy with it.")
+    interval: v.Interval = Field(60, description="Time between reads of each server's key space; 0 disables them.")
+    max_keys: v.Count = Field(20_000, description="Names of keys that one read returns.")
+    max_measured: v.Count = Field(1000, description="Keys whose size and time to live one read queries.")
+    max_busy: v.PositiveSeconds = Field(0.05, description="Time of the server that one read may take.")
+    duty: v.Ratio = Field(0.02, description="Share of a read during which the server may be busy with it.")
     groups: Groups = Field(
         default_factory=dict,
         description='Groups of your own, as globs, market:*,user:*, or by name as JSON: {"market": ["market:*"]}.',
@@ -72,5 +70,5 @@ class KeySpaceOptions(SettingsGroup):
         50, description="Groups shown of each database, the largest first; the rest goes under overflow."
     )
     databases: Databases = Field(
-        (), description="Further databases to scan, on every server; those of the URLs are always scanned."
+        (), description="Further databases to read, on every server; those of the URLs always are."
     )

@@ -45,8 +45,8 @@ BucketsByMetric = Annotated[dict[str, Bounds], BeforeValidator(v.parse_object), 
 class ScrapeOptions(SettingsGroup):
     """Reads that a scrape causes."""
 
-    deadline: v.PositiveSeconds = Field(2, description="Time within which a scrape is answered, whatever hangs.")
-    freshness: v.Seconds = Field(1, description="Time for which values read from Redis are cached and served again.")
+    deadline: v.PositiveSeconds = Field(2, description="Time within which a scrape is answered, if a server hangs too.")
+    freshness: v.Seconds = Field(1, description="Age up to which Redis values are served again.")
 
 
 class WebConfigOptions(SettingsGroup):

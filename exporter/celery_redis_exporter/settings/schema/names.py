@@ -92,4 +92,4 @@ class MetricOptions(SettingsGroup):
     labels: Labels = Field(default_factory=dict, description="Labels that every metric gets, as in env=prod.")
     drop: Metrics = Field((), description="Metrics to leave out.")
     worker_label: bool = Field(default=False, description="Add the label worker to task metrics: many more series.")
-    created: bool = Field(default=False, description="Add to OpenMetrics when each counter began (_created).")
+    created: bool = Field(default=False, description="Add the start of each counter in OpenMetrics (_created).")

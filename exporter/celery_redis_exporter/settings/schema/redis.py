@@ -17,10 +17,10 @@ class MemoryGuardOptions(SettingsGroup):
     """MEMORY PURGE when memory runs out: the one command to Redis servers that is not a read."""
 
     enabled: bool = Field(
-        default=False, description="Send MEMORY PURGE, which gives unused memory back, when memory runs out."
+        default=False, description="Send MEMORY PURGE, which returns unused memory, when memory runs out."
     )
     threshold: v.Ratio = Field(0.9, description="Share of maxmemory above which it is sent.")
-    check_interval: v.PositiveSeconds = Field(30, description="Time between readings of the memory used.")
+    check_interval: v.PositiveSeconds = Field(30, description="Time between reads of the memory used.")
     pause: v.PositiveSeconds = Field(600, description="Least time between two purges of one server.")
 
 

@@ -1,6 +1,6 @@
 """List every setting as a row: its flag, environment name, file key, default and meaning, taken from the models.
 
-Output: rows and the help text. Values that a user set are never read.
+Takes nothing, gives rows. Never reads a value anyone set.
 """
 
 import json
@@ -61,28 +61,6 @@ def describe() -> tuple[SettingRow, ...]:
 def by_path() -> dict[tuple[str, ...], SettingRow]:
     """Return every setting by its path."""
     return {row.path: row for row in describe()}
-
-
-def render_help(program: str) -> str:
-    """Return the help text for a terminal."""
-    lines = [f"usage: {program} [flags]", "", "Flags, their environment variables and defaults:", ""]
-    for row in describe():
-        lines.append(f"  {_usage(row)}")
-        default = f" Default: {row.default}." if row.default else ""
-        lines += [f"      {row.help}{default}", f"      {row.environment}"]
-    lines += ["", "  -h, --help", "      Show this help.", ""]
-    lines += [
-        "A flag comes before the environment, the environment before the file, the file before the default.",
-        "EXPORTER_BROKER_URL_FILE and EXPORTER_RESULT_BACKEND_URL_FILE name files that hold these URLs.",
-        "CELERY_BROKER_URL and CELERY_RESULT_BACKEND are taken when nothing else sets these URLs.",
-    ]
-    return "\n".join(lines)
-
-
-def _usage(row: SettingRow) -> str:
-    if row.kind == "boolean":
-        return f"{row.flag}, --no-{row.flag.removeprefix('--')}"
-    return f"{row.flag}={row.kind.upper()}"
 
 
 def _rows(model: type[BaseModel], above: tuple[str, ...]) -> list[SettingRow]:

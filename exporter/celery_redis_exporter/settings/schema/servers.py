@@ -40,9 +40,12 @@ def _check_names(servers: Mapping[str, ServerOptions]) -> Mapping[str, ServerOpt
 
 
 def _parse_servers(value: object) -> object:
-    """Parse a JSON object, or ``name=URL`` pairs separated by commas."""
+    """Read a JSON object, or ``name=URL`` pairs with commas between; a server may be its URL alone."""
     if not isinstance(value, str) or value.strip().startswith("{"):
-        return v.parse_object(value)
+        parsed = v.parse_object(value)
+        if not isinstance(parsed, Mapping):
+            return parsed
+        return {name: {"url": server} if isinstance(server, str) else server for name, server in parsed.items()}
     text = value.strip().rstrip(",")
     found = list(PAIR.finditer(text))
     if "".join(pair[0] for pair in found) != text or not found:

@@ -18,16 +18,16 @@ class SentinelOptions(SettingsGroup):
     ssl_cert_reqs: Literal["required", "optional", "none"] = Field(
         "required", description="Whether their certificates are verified: required, optional or none."
     )
-    ssl_certfile: str = Field("", description="Own certificate for the sentinels.")
+    ssl_certfile: str = Field("", description="The exporter's certificate for the sentinels.")
     ssl_keyfile: str = Field("", description="Its key.")
-    ssl_check_hostname: bool = Field(default=True, description="Whether their names must be in the certificates.")
+    ssl_check_hostname: bool = Field(default=True, description="Whether the certificates must contain their names.")
 
 
 class TransportOptions(SettingsGroup):
     """Celery's ``broker_transport_options``, under the same names."""
 
     global_keyprefix: str = Field("", description="Prefix that the application puts before every key.")
-    priority_steps: v.Steps = Field((0, 3, 6, 9), description="Priority steps; each has a list of its own.")
+    priority_steps: v.Steps = Field((0, 3, 6, 9), description="Priority steps; each has a dedicated list.")
     sep: str = Field("\x06\x16", min_length=1, description="Text between a queue's name and its priority step.")
     visibility_timeout: v.PositiveSeconds = Field(3600, description="Time after which a message is delivered again.")
     fanout_prefix: v.Prefix = Field(default=True, description="Whether, or with what, fanout channels are prefixed.")
