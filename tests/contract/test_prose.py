@@ -20,6 +20,21 @@ PAGES = [ROOT / name for name in (
     "tests/fixtures/redis/README.md", "tests/fixtures/schemas/README.md",
     "exporter/celery_redis_exporter/cli/check/README.md",
 )] + sorted((ROOT / "deploy" / "docs").glob("*.md"))  # fmt: skip
+FOR_USERS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "deploy" / "docs").glob("*.md"))]
+PRIVATE = (
+    "heard",
+    "is told",
+    "are told",
+    "tells",
+    "nobody",
+    "mend",
+    "mends",
+    "stranger",
+    "goodbye",
+    "of its own",
+    "who comes",
+)
+"""Words that only the writers of these pages understood."""
 # Names of other programs and options, which the pages mention beside our own.
 FOREIGN_FLAGS = {
     "--app",
@@ -104,6 +119,21 @@ def test_names_exist(page: Path) -> None:
     assert set() == variables - known
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
         assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", FOR_USERS, ids=lambda page: page.name)
+def test_paragraphs_are_short(page: Path) -> None:
+    """No paragraph and no item of a list has more than five lines."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    parts = re.split(r"\n\n|\n(?=- |\d\. )", "\n".join(line for line in text.splitlines() if not line.startswith("|")))
+    assert [] == [part for part in parts if len(part.strip().splitlines()) > 5]
+
+
+@pytest.mark.parametrize("page", FOR_USERS, ids=lambda page: page.name)
+def test_pages_have_no_private_words(page: Path) -> None:
+    """Pages for users use the field's words."""
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    assert [] == [phrase for phrase in PRIVATE if re.search(rf"\b{phrase}\b", text, re.IGNORECASE)]
 
 
 def test_alerts_exist() -> None:
