@@ -121,6 +121,20 @@ def test_names_exist(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
+def slugs(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_anchors_exist(page: Path) -> None:
+    """Every link to a heading leads to one."""
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+    targets = [(page.parent / name if name else page, anchor) for name, anchor in links]
+    assert [] == [anchor for target, anchor in targets if target.suffix == ".md" and anchor not in slugs(target)]
+
+
 @pytest.mark.parametrize("page", FOR_USERS, ids=lambda page: page.name)
 def test_paragraphs_are_short(page: Path) -> None:
     """No paragraph and no item of a list has more than five lines."""
