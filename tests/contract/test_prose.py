@@ -9,6 +9,7 @@ from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.alerts.slo import Objective, build_group
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.cli import COMMANDS, analyze, check, render_alerts, render_dashboards, top
+from celery_redis_exporter.cli.check import reasons
 from celery_redis_exporter.settings.schema.rows import describe
 from tests.integration import acl
 from tests.support.project_files import project_files
@@ -94,6 +95,7 @@ FOREIGN_NAMES = {
 }  # fmt: skip
 ALERT = r"\b(?:Celery|Redis)[A-Z]\w+"
 MIGRATION = ROOT / "deploy" / "docs" / "migration.md"
+TROUBLESHOOTING = ROOT / "deploy" / "docs" / "troubleshooting.md"
 PERMISSIONS = ROOT / "deploy" / "docs" / "permissions-and-cost.md"
 
 
@@ -186,6 +188,14 @@ def test_documented_permissions_are_those_that_are_tested() -> None:
     (line,) = [line for line in lines if line.startswith("ACL SETUSER")]
     words = line.replace("ACL SETUSER celery-exporter on >PASSWORD ", "").split()
     assert sorted((*acl.START[2:], *acl.RIGHTS)) == sorted(words)
+
+
+def test_every_reason_of_a_failure_is_explained() -> None:
+    """The page on troubleshooting has each reason for which a Redis server can be down, and no others."""
+    table = TROUBLESHOOTING.read_text(encoding="utf-8").partition("| err | meaning |")[2].partition("\n\n")[0]
+    cells = " ".join(line.split("|")[1] for line in table.splitlines()[2:])
+    known = {row.code.removeprefix("redis-") for row in reasons.ROWS if row.code.startswith("redis-")}
+    assert known - {"tls-missing", "tls-unspoken"} == set(re.findall(r"`(\w+)`", cells))
 
 
 def test_commands_are_listed() -> None:
