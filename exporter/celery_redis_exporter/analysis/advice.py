@@ -96,7 +96,7 @@ def _memory_limit(facts: ServerFacts) -> Iterator[Advice]:
 
 
 def _more_memory(facts: ServerFacts) -> str:
-    """Return the cure for a reached limit: one and a half times the limit, or the used memory if that is more."""
+    """Return the cure for a reached limit: 1.5 times the limit or the used memory, whichever is more."""
     size = 1.5 * max(facts.number("maxmemory"), facts.number("used_memory"))
     return f"CONFIG SET maxmemory {ceil(size / MB)}mb, or remove what the table shows at the top"
 

@@ -1,4 +1,4 @@
-"""What differs between Redis, Sentinel and the other kombu transports: event stream, queue reads, control client.
+"""Hide the differences between Redis, Sentinel and other kombu transports: events, queue reads, control commands.
 
 Input: settings. Output: objects that collectors and scrape use without knowing which broker they read.
 """

@@ -1,4 +1,4 @@
-"""Build the object that stands for the broker, of whatever kind.
+"""Define the interface of a broker, and build the broker of the settings.
 
 Input: settings. Output: a ``Broker``. kombu is imported only for a broker that needs it, because it costs memory.
 """
@@ -24,7 +24,7 @@ class Broker(Protocol):
     - ``stream`` reads events, and ``decode`` decodes what it reads.
     - ``subscription`` names for people what the stream subscribes to.
     - ``rights`` is the command that permits a user to subscribe.
-    - ``scrape`` is what a scrape reads of the broker.
+    - ``scrape`` is the broker as a target of scrapes.
     - ``discovery`` is None if queues can't be searched for.
     - ``counts_consumers`` is True if the broker knows the consumers of a queue.
     """

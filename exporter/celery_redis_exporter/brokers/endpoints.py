@@ -38,7 +38,7 @@ class _At:
 class Endpoints:
     """Build endpoints and sessions.
 
-    ``finders`` and ``sentinels`` contain, by the name of the target, what finds its master and its sentinels.
+    ``finders`` and ``sentinels`` contain, by the name of a target, the finder of its master and its sentinels.
     ``addresses`` decides which of the addresses that servers report may be connected to.
     """
 

@@ -73,7 +73,7 @@ class QueuesScrape:
 
     @property
     def denied(self) -> list[Denial]:
-        """Return what the broker refuses: counting queues, or nothing."""
+        """Return the refused commands: counting queues, or none."""
         queues = self._counter.refused
         return [Denial(DECLARE, self._grant(queues), queues)] if queues else []
 

@@ -48,10 +48,10 @@ class QueuesRead:
         self._clock = clock
         self._oldest = oldest
         self._plan: list[tuple[str, tuple[int, ...]]] = []
-        self._planned = -1  # the revision of the queues that the plan is for
+        self._planned = -1  # The revision of the queues that the plan is for.
         self._commands: list[Command] = []
         self._heavy: dict[tuple[str, int], tuple[float, QueuedMessage]] = {}
-        self._read: dict[str, tuple[list[Any], QueueReading]] = {}  # the last replies, and their readings
+        self._read: dict[str, tuple[list[Any], QueueReading]] = {}  # The last replies, and their readings.
 
     def commands(self) -> list[Command]:
         """Return LLEN per queue and priority step, and LINDEX per queue and step in use."""
@@ -97,7 +97,7 @@ class QueuesRead:
             self._heavy.clear()
 
     def _keep_only(self, names: set[str]) -> None:
-        """Drop what was read of queues that are no longer known."""
+        """Drop the replies and messages of queues that are no longer known."""
         self._read = {queue: read for queue, read in self._read.items() if queue in names}
         self._heavy = {place: heavy for place, heavy in self._heavy.items() if place[0] in names}
 

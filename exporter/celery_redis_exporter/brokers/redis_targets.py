@@ -1,4 +1,4 @@
-"""Build what scrapes read of the Redis servers of the settings.
+"""Build the targets of scrapes from the Redis servers of the settings.
 
 Input: settings. Output: targets, namely servers and their sentinels, and the clusters whose nodes are searched for.
 Opens no connection.
@@ -34,12 +34,15 @@ class RedisTargets:
         self._wanted = Wanted(settings.redis.metrics, latency_histogram=settings.redis.latency_histogram)
 
     def server(self, target: RedisTarget, parts: Sequence[ServerRead] = ()) -> ServerScrape:
-        """Return what reads a server of the settings, on a dedicated connection. ``parts`` are read along with it."""
+        """Return the scrape of a server of the settings, on a dedicated connection.
+
+        ``parts`` are read along with it.
+        """
         server = self._reader(target.name, self._endpoints.session(target, timeout=self._deadline))
         return self._scrape(server, target.db, [*parts, *self._named_keys(target, server)])
 
     def sentinels(self) -> list[ServerScrape]:
-        """Return what reads the sentinels of the servers."""
+        """Return the scrapes of the servers' sentinels."""
         found = []
         for target in self._settings.redis_targets:
             for sentinel in self._endpoints.sentinels.get(target.name, ()):
@@ -49,7 +52,7 @@ class RedisTargets:
         return found
 
     def cluster(self, target: RedisTarget, seed: ServerScrape) -> Cluster:
-        """Return the cluster that a server may be a node of. ``seed`` is what reads the server."""
+        """Return the cluster that a server may be a node of. ``seed`` is the server's scrape."""
         host, port = target.server_key
         return Cluster(
             seed,

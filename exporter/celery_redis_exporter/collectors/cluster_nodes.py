@@ -41,7 +41,7 @@ class Cluster:
     - ``seed``: the server of the settings, as a scrape reads it; ``address`` is its address.
     - ``in_cluster``: returns whether the seed is in a cluster, or None before a scrape has read it.
     - ``session``: makes a session for queries, to a node, or to the seed for None.
-    - ``node``: makes what a scrape reads of a node, from its name and address.
+    - ``node``: makes the target of a scrape, from a node's name and address.
     - ``nodes``: the nodes that are read, by name.
     - ``masters``: the addresses of the nodes that serve slots.
     - ``refused``: the addresses that may not be connected to.

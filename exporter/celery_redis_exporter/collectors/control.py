@@ -101,7 +101,7 @@ class ControlOptions:
 class Control:
     """Query workers, and enable task events on workers without them if the options require it.
 
-    ``refused`` states what the user has no permission for. It is empty if it has all, or if nothing was sent yet.
+    ``refused`` is the error for a missing permission. It is empty if none is missing, or if nothing was sent yet.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class Control:
             self._metrics.succeeded(started)
 
     def _ask(self, targets: list[InspectionTarget], stop: threading.Event, timeout: float) -> None:
-        """Query a batch of workers. Fold a worker's replies when all have arrived, or what there is at the deadline."""
+        """Query a batch of workers. Fold a worker's replies when all have arrived, or at the deadline."""
         token = str(next(self._tokens))
         batch = {target.worker: (target, Answers()) for target in targets}
         for payloads in ask(self._control_client, _requests(targets, token), timeout, self._clock, stop):
@@ -265,7 +265,7 @@ class Control:
 
         Meanwhile the user may receive permissions, or another user may be configured.
         """
-        # The clean-up comes before the log line: who reads the line must not find a key without a time to live.
+        # The clean-up comes before the log line, so that no key without a time to live is left when it is read.
         with contextlib.suppress(SourceError):
             self._control_client.settle(complete=True)
         self._control_client.close()  # A refused command is not sent again on the same connection.

@@ -93,7 +93,10 @@ class KeySpace:
             self._due = started + interval
 
     def cycle(self, stop: threading.Event) -> str:
-        """Continue the sweep of each database. Return what ended the last one (one of OUTCOMES). Raises SourceError."""
+        """Continue the sweep of each database. Return the outcome of the last one (one of OUTCOMES).
+
+        Raises SourceError.
+        """
         started = self._clock.monotonic()
         try:
             outcome = self._go_on(stop)
@@ -153,7 +156,7 @@ class KeySpace:
         return sweep
 
     def _leave(self) -> None:
-        """Forget the sweeps, but keep what they cost."""
+        """Forget the sweeps, but keep the sums of their costs."""
         self._before = self._spent()
         self._sweeps = {}
         self._swept = {}
@@ -201,7 +204,7 @@ class KeySpace:
 def pause(fields: Mapping[str, str], delay: float) -> str:
     """Return why the server should be left alone at this moment, or an empty string.
 
-    ``fields`` are those of INFO. ``delay`` is the time in seconds that the server took to answer.
+    ``fields`` are those of INFO. ``delay`` is the time in seconds that PING took beyond the shortest round trip.
     """
     if fields.get("loading", "0") != "0":
         return "loading"

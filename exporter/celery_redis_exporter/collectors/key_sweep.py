@@ -4,8 +4,8 @@ A pass first reads the census: the few keys that may be big and whose names are 
 bookkeeping. It then continues the sweep where the last pass stopped, until a budget is used up, and measures some of
 the names that it finds. The results are kept in this process, nothing on the server. All runs in the caller's thread.
 
-A pass is limited in four ways. By default it looks at 20,000 names, measures 1,000 keys, keeps the server busy for 0.05
-s, and lasts 5 s. Three further rules spread that over the pass:
+A pass is limited in four ways. By default it reads 20,000 names, measures 1,000 keys, keeps the server busy for 0.05 s,
+and lasts 5 s. Three further rules spread that over the pass:
 
 - *Pause after a batch.* The server may be busy for 2 % of the time (``duty``). After a batch that took it 1 ms the
   sweep waits 1 ms * (1 / 0.02 - 1) = 49 ms. 0.05 s of the server's time therefore take 2.5 s.
@@ -42,9 +42,9 @@ SLOW_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class KeyBudget:
-    """What one pass may cost at most.
+    """The limits of one pass.
 
-    - ``names``: how many names it looks at.
+    - ``names``: how many names it reads.
     - ``measured``: how many keys it measures.
     - ``busy``: the server's time, in seconds.
     - ``duty``: the share of the time in which the server may be kept busy, 0 to 1.
@@ -98,7 +98,7 @@ class KeySweep:
             self.groups.forget(group, keys)
 
     def go_on(self, reader: KeySpaceReader, total: int, budget: KeyBudget, clock: Clock, stop: threading.Event) -> str:
-        """Run a pass over a database of ``total`` keys. Return what ended it. Raises SourceError.
+        """Run a pass over a database of ``total`` keys. Return its outcome. Raises SourceError.
 
         The result is one of: complete (the sweep reached its end), keys, busy, wall, slow.
         """
@@ -172,7 +172,7 @@ class KeySweep:
 
 
 class _Measurements:
-    """The measurements that a pass has left: the reserve for rare groups, and what is released as the pass goes on."""
+    """The measurements that a pass has left: the reserve for rare groups, and those released as the pass proceeds."""
 
     def __init__(self, measured: int) -> None:
         self._reserve = int(measured * RARE_SHARE)
@@ -192,7 +192,7 @@ class _Measurements:
 
 
 class _Pass:
-    """What one pass has used of its budget."""
+    """One pass, and the part of its budget that it has used."""
 
     def __init__(self, sweep: KeySweep, budget: KeyBudget, clock: Clock) -> None:
         self._sweep = sweep
@@ -233,7 +233,7 @@ class _Pass:
         return [(segment, group, name) for group, keys in chosen.items() for name in names[group][:keys]]
 
     def outcome(self, batch: Batch) -> str:
-        """Return what ends the pass after a batch, or an empty string."""
+        """Return the outcome if the pass ends after this batch, or an empty string."""
         sweep, budget = self._sweep, self._budget
         if batch.complete:
             return "complete"

@@ -54,8 +54,8 @@ class QueueDiscovery:
         self._invalid = store.scalar(internals.BINDINGS_INVALID)
         self._known_invalid: set[bytes] = set()
         self._reply_queues: set[bytes] = set()
-        self._bound: set[str] = set()  # the known queues that the current pass has found
-        self._routes: set[Route] = set()  # the routes that the current pass has found
+        self._bound: set[str] = set()  # The known queues that the current pass has found.
+        self._routes: set[Route] = set()  # The routes that the current pass has found.
         self._passed = False
 
     def run(self, stop: threading.Event, interval: float, max_keys: int, works: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
 """Build everything of one Celery application: its state, its broker, and the loops that connect both.
 
-Input: settings, endpoints of the servers, a clock. Output: families of its metrics. Parts are built before what uses
-them, and nothing is attached to an object after its constructor returned.
+Input: settings, endpoints of the servers, a clock. Output: families of its metrics. Parts are built before the objects
+that use them, and nothing is attached to an object after its constructor returned.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """Build the process: one Celery application, the servers that a scrape reads, and the answers to requests.
 
 Input: settings and a clock. Output: metrics, verdicts and the report. This is the composition root: parts are built
-before what uses them, and nothing is attached to an object after its constructor returned.
+before the objects that use them, and nothing is attached to an object after its constructor returned.
 """
 
 import platform

@@ -113,13 +113,13 @@ def guard_options(settings: Settings) -> GuardOptions:
 
 
 def key_budget(settings: Settings) -> KeyBudget:
-    """Return what one pass over the keys of a server may cost."""
+    """Return the limits of one pass over the keys of a server."""
     wanted = settings.redis.key_space
     return KeyBudget(wanted.max_keys, wanted.max_measured, wanted.max_busy, wanted.duty, MOST_SECONDS)
 
 
 def state_owner(settings: Settings) -> StateOwner:
-    """Return hashes of what a state file belongs to: the application's events, and the rules for shown names.
+    """Return the owner of a state file, as hashes: of the application's events, and of the rules for shown names.
 
     User, password and other secrets are not part of it.
     """

@@ -99,7 +99,7 @@ class Supervisor:
         thread.start()
 
     def trouble(self) -> dict[str, str]:
-        """Return what fails at the moment, by name, with the reason."""
+        """Return the reason of each current failure, by the name of the work."""
         return {thread.name: thread.trouble for thread in self._threads if thread.trouble}
 
     def dead(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Configure the interpreter and the C library's allocator for a daemon that must not pause and runs for months.
 
-Changes the whole process. ``keep_little_memory`` and ``keep_pauses_short`` are called once, before threads start. What
-can't be set remains as it is.
+Changes the whole process. ``keep_little_memory`` and ``keep_pauses_short`` are called once, before threads start. A
+value that can't be set remains as it is.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ def keep_pauses_short() -> None:
 
     Objects that exist at the start are kept, so that the garbage collector need not visit them. Later ones are freed by
     counting references, and their rare cycles (errors with their tracebacks) can wait. Objects that remain for a while
-    are moved to the oldest generation early, since visiting them is what takes long. The collector is off while a
+    are moved to the oldest generation early, since visiting them takes most of the time. The collector is off while a
     response is rendered.
     """
     gc.collect()

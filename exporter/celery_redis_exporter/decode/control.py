@@ -162,7 +162,7 @@ def decode_reply(payload: bytes) -> ControlReply:
 def _decode_answer(
     command: str, decode: Callable[[bytes], dict[str, Any]], envelope: _ReplyEnvelope
 ) -> tuple[str, object, Repairs]:
-    """Return the worker, its reply, and what had to be changed in it. Raises one of MALFORMED."""
+    """Return the worker, its reply, and the changes made to decode it. Raises one of MALFORMED."""
     body = _body(envelope.body)
     try:
         answers = decode(body)

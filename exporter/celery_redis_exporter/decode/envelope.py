@@ -13,7 +13,7 @@ from celery_redis_exporter.errors import DecodeError
 
 JSON = "application/json"
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding a body or a part of it can raise: wrong syntax, not UTF-8, nested too deeply."""
+"""The exceptions of decoding a body or a part of it: wrong syntax, not UTF-8, nested too deeply."""
 
 # Nearly every message has this text around its body, since kombu writes its keys in this order.
 _HEAD = b'{"body": "'

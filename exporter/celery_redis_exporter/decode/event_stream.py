@@ -45,7 +45,7 @@ _SERIALIZERS = {
 
 
 def decode_message(payload: Any, unwrap: Callable[[Any], tuple[bytes, str]] = open_envelope) -> Sequence[Part]:  # noqa: ANN401 -- what ``unwrap`` takes
-    """Decode one published message into its parts, in order: events, and records of what could not be decoded.
+    """Decode one published message into its parts, in order: events, and records of parts that could not be decoded.
 
     ``unwrap`` returns body and content type of ``payload``. Raises DecodeError if nothing can be used: ``envelope``
     (not kombu's), ``serializer`` (not supported, above all pickle), ``body`` (neither an event nor a list).

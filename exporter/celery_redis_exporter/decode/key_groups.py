@@ -1,4 +1,4 @@
-"""Sort names of keys into groups of keys that belong together, to show what fills a database.
+"""Sort names of keys into groups of keys that belong together, to show which groups fill a database.
 
 Input: a name as Redis returns it, any bytes. Output: the label of its group. The rules apply in this order:
 
@@ -141,7 +141,7 @@ def _exact_names(names: CeleryNames) -> dict[bytes, str]:
 
 
 def _normal(form: bytes) -> str:
-    """Shorten a name with stars to its first literal parts. One more star replaces what follows."""
+    """Shorten a name with stars to its first literal parts. One more star replaces the others."""
     pieces = _PARTS.split(show(form))
     kept: list[str] = []
     literal = 0

@@ -1,6 +1,7 @@
 """Decode a sentinel's report about itself and about the masters that it watches into samples.
 
-Input: RESP2 replies, of which a refused one has another type. Output: samples. What can't be read yields no sample.
+Input: RESP2 replies, of which a refused one has another type. Output: samples. A reply that can't be read yields no
+sample.
 """
 
 import re

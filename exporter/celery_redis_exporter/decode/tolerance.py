@@ -1,8 +1,8 @@
 """Decode objects that the strict decoders refuse a second time, so that a bad field does not spoil the others.
 
-Input: the bytes of one object, and the struct that it should be. Output: the struct, and a ``Repairs`` that states what
-was changed. Optional fields of another shape become absent. Text is read as a number if a number is expected. A task id
-may be a number or one of the objects that kombu makes of a UUID. A name above LONGEST_NAME characters is cut.
+Input: the bytes of one object, and the struct that it should be. Output: the struct, and a ``Repairs`` that states the
+changes. Optional fields of another shape become absent. Text is read as a number if a number is expected. A task id may
+be a number or one of the objects that kombu makes of a UUID. A name above LONGEST_NAME characters is cut.
 
 Only objects that the strict decoders refuse are decoded here, so that well-formed events cost nothing more. Fields that
 the struct does not have (arguments, results) are skipped and not decoded.
@@ -157,7 +157,7 @@ def _is_interval(found: object) -> bool:
 
 
 def _read_id(found: object) -> str:
-    """Return a task id from text, a whole number, or what kombu makes of a UUID.
+    """Return a task id from text, a whole number, or an object that kombu makes of a UUID.
 
     kombu writes ``{"__type__": "uuid", "__value__": {"hex": ...}}``, with "version" beside "hex" in 5.3 and 5.4, and
     ``{"uuid": ..., "__uuid__": true}`` in 5.3.0b2. Earlier versions write text.

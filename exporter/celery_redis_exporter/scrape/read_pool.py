@@ -43,7 +43,7 @@ class ReadPool:
         self._changed = threading.Condition()
         self._trusted: deque[QueuedRead] = deque()
         self._doubtful: list[QueuedRead] = []
-        self._trying = 0  # the number of doubtful servers that are being read
+        self._trying = 0  # The number of doubtful servers that are being read.
         self._threads = 0
         self._servers = 0
         self._stopped = False

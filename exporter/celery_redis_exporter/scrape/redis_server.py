@@ -94,7 +94,7 @@ class ServerScrape:
         return samples
 
     def _own(self, info: bytes, reading: ServerReading) -> list[Sample]:
-        """Return the samples of what the server reports about itself."""
+        """Return the samples of the server itself, without those of ``parts``."""
         name, told = self.name, reading.told
         replies = [reply for command, reply in told.items() if source.is_config(command)]
         config = decode.decode_config(replies) if replies else None

@@ -73,7 +73,7 @@ class _Turns:
         self._lock, self._turn = threading.Lock(), threading.Lock()
         self._moments = count()
         self._waiting = 0
-        self._shared: dict[Format, tuple[int, bytes]] = {}  # when it was begun, and the body, by format
+        self._shared: dict[Format, tuple[int, bytes]] = {}  # When it was begun, and the body, by format.
 
     def make(self, reply_format: Format, make: Callable[[], bytes]) -> bytes:
         """Return a body of a format. Call ``make`` if there is none to share."""

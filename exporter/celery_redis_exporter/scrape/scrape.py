@@ -1,6 +1,6 @@
-"""Combine what the servers answered and what was read in the background into families.
+"""Combine the samples of the servers and those read in the background into families.
 
-Input: the reads of all servers. Output: families to render. Observers receive what each scrape found.
+Input: the reads of all servers. Output: families to render. Observers receive the servers' samples of each scrape.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.scrape.server_reads import PendingReads, ServerReads
 
 Background = Callable[[], Sequence[Sample]]
-"""Returns what was read in the background, without waiting. Thread-safe."""
+"""Returns samples that were read in the background, without waiting. Thread-safe."""
 Observer = Callable[[Mapping[str, Sequence[Sample]]], None]
-"""Receives what a scrape found, by server. Thread-safe."""
+"""Receives the samples of a scrape, by server. Thread-safe."""
 
 
 class Scrape:
@@ -40,11 +40,11 @@ class Scrape:
         return self._reads.request(deadline)
 
     def background(self) -> list[Sample]:
-        """Return everything that was read in the background."""
+        """Return all samples that were read in the background."""
         return [sample for samples in self._background for sample in samples()]
 
     def group(self, found: Mapping[str, Sequence[Sample]]) -> list[Family]:
-        """Return the families of what the servers answered and of what was read in the background."""
+        """Return the families of the servers' samples ``found`` and of those read in the background."""
         for observe in self._observers:
             observe(found)
         return self._grouper.group(chain(chain.from_iterable(found.values()), self.background()))

@@ -31,7 +31,7 @@ class SentinelRead:
         return commands
 
     def samples(self, replies: list[Any]) -> list[Sample]:
-        """Return the samples of each master. What the sentinel refuses is left out."""
+        """Return the samples of each master, without those of refused commands."""
         info, listed, *told = replies
         samples = decode.decode_sentinel_info(self._redis, info)
         answers = {name: told[3 * place : 3 * place + 3] for place, name in enumerate(self._masters)}

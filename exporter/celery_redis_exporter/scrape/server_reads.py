@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Threads(Protocol):
-    """What keeps threads alive: ``daemon.supervisor.Supervisor``."""
+    """Starts threads and restarts their work: ``daemon.supervisor.Supervisor``."""
 
     def start(self, name: str, work: Callable[[Callable[[], None]], None]) -> None:
         """Start a thread that runs ``work``, and runs it again when it fails."""
@@ -52,7 +52,7 @@ class ServerReads:
             self._pool.serve(len(self._reads))
 
     def stop(self) -> None:
-        """End the threads and close the connections. Scrapes that wait receive what is there."""
+        """End the threads and close the connections. Scrapes that wait receive the results so far."""
         self._pool.stop()
         for read in self._reads.values():
             read.stop()

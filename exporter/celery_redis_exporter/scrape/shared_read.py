@@ -40,7 +40,7 @@ class Target(Protocol):
 
     @property
     def denied(self) -> list[Denial]:
-        """Return what the server refuses at the moment."""
+        """Return the commands that the server refuses at the moment."""
 
     def read(self, deadline: float) -> list[Sample]:
         """Return every sample of the server, within about ``deadline`` seconds. Raises SourceError."""
@@ -73,9 +73,9 @@ class SharedRead:
         self._freshness = freshness
         self._attempt = attempt
         self._lock = threading.Lock()
-        self._future: Future[Outcome] | None = None  # of the latest read: requested, running or done
-        self._until = -math.inf  # the deadline of the requested read (monotonic)
-        self._down: tuple[str, float] | None = None  # the reason, and since when; None while the server answers
+        self._future: Future[Outcome] | None = None  # The latest read: requested, running or done.
+        self._until = -math.inf  # The deadline of the requested read (monotonic).
+        self._down: tuple[str, float] | None = None  # The reason, and since when, or None while the server answers.
 
     def request(self, deadline: float) -> tuple[Future[Outcome], bool]:
         """Return the outcome of the current read or, if none is running and none is fresh, of a new one.

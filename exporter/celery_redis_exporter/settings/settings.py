@@ -1,7 +1,7 @@
 """The settings of a run, and what follows from them: the servers that they name, each once, and their secrets.
 
-Input: validated values (``reader``). Output: read-only attributes, targets, and texts that must not be shown. Never
-connects. Password files are read only when a target's ``credentials`` is called.
+Input: validated values (from ``read.reader``). Output: read-only attributes, targets, and texts that must not be shown.
+Never connects. Password files are read only when a target's ``credentials`` is called.
 """
 
 import re

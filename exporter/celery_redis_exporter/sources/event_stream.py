@@ -2,8 +2,8 @@
 
 Sends CLIENT SETNAME, CLIENT ID and PSUBSCRIBE (or SUBSCRIBE if fanout_patterns is off) once, and PING when no byte
 arrives. Needs the permissions for these commands and for the channel pattern, literally. Costs the server one match per
-PUBLISH. Runs in the caller's thread. A failure raises SourceError. What was published meanwhile is lost, as Redis keeps
-no events, and the caller counts the gap.
+PUBLISH. Runs in the caller's thread. A failure raises SourceError. Events published meanwhile are lost, as Redis keeps
+none, and the caller counts the gap.
 """
 
 import re

@@ -7,8 +7,8 @@ are not acknowledged: the broker sends as fast as the connection takes them.
 
 Sends queue.declare, queue.bind and basic.consume once, a passive queue.declare for the length every five seconds, and
 heartbeats. Needs the permission to configure, write and read ``celery-redis-exporter.*`` and to read the exchange (and
-to configure it, if no worker has created it yet). Runs in the caller's thread. A failure raises SourceError. What was
-published meanwhile is lost, and the caller counts the gap.
+to configure it, if no worker has created it yet). Runs in the caller's thread. A failure raises SourceError. Events
+published meanwhile are lost, and the caller counts the gap.
 """
 
 import threading

@@ -38,7 +38,7 @@ class QueueCounter:
         self._link: Link | None = None
         self._channel: Any = None
         self._refused: dict[str, float] = {}
-        self._missing: dict[str, float] = {}  # when each was declared last
+        self._missing: dict[str, float] = {}  # When each was declared last.
         self._busy = threading.Lock()
         self._closing = False
 
@@ -88,7 +88,7 @@ class QueueCounter:
         return counts
 
     def _due(self, queues: Sequence[str], consumed: Collection[str]) -> list[str]:
-        """Return the queues to declare now, and forget what is known of other queues."""
+        """Return the queues to declare now, and forget the state of other queues."""
         self._refused = {queue: self._refused[queue] for queue in queues if queue in self._refused}
         self._missing = {queue: self._missing[queue] for queue in queues if queue in self._missing}
         now = self._clock.monotonic()

@@ -62,7 +62,7 @@ class QueueKeys:
 
 
 class ScanBatch(NamedTuple):
-    """What one batch of a pass found. ``complete`` is True for the last one of a full pass."""
+    """The result of one batch of a pass. ``complete`` is True for the last one of a full pass."""
 
     bindings: list[BoundMember]
     reply_queues: set[bytes]

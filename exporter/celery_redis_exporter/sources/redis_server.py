@@ -1,4 +1,4 @@
-"""Read one Redis server in one round trip: INFO, and whatever else the caller requests.
+"""Read one Redis server in one round trip: INFO, and the commands of the caller.
 
 Sends CLIENT SETNAME and INFO server once per connection, to learn which commands this server has. Each read then sends
 one pipeline: INFO, SLOWLOG LEN, SLOWLOG GET 1, LATENCY LATEST, LATENCY HISTOGRAM (Redis 7), COMMANDLOG LEN (Valkey
@@ -53,7 +53,7 @@ _VERSION = re.compile(rb"(redis|valkey)_version:(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How much is read: everything, what ``core`` metrics need, or only what the caller requests (``off``)."""
+    """The extent of a read: everything, the needs of ``core`` metrics, or only the caller's commands (``off``)."""
 
     level: Literal["full", "core", "off"] = "full"
     latency_histogram: bool = False
@@ -120,7 +120,7 @@ class RedisServer:
         return [*self._asked, *commands]
 
     def _ask_simpler(self, replies: list[Any], until: float) -> list[Any]:
-        """Return the replies, with those to simpler commands where the server does not support what was sent.
+        """Return the replies, after sending simpler commands in place of those that the server does not support.
 
         Dragonfly refuses INFO with several sections, and CONFIG GET with several names. This happens once per
         connection.

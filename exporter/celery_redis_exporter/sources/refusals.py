@@ -1,8 +1,8 @@
 """Remember the commands that a Redis server refused, so that they are not sent again for a while.
 
 Each refused command is an entry in the server's ACL log, and counts as an error there. A refusal is remembered for
-RETRY_SECONDS, and as long as the same process of the server runs: nothing has to be restarted after a permission was
-granted. Sends nothing.
+RETRY_SECONDS, unless the server restarts earlier. Nothing has to be restarted after a permission was granted. Sends
+nothing.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ class Refusals:
 
     @property
     def rights(self) -> tuple[str, ...]:
-        """Return what is refused, in the words of an ACL, sorted."""
+        """Return the refused commands in the words of an ACL, sorted."""
         return tuple(sorted({name for name, _ in list(self._known)}))
 
     def reconnected(self) -> None:
@@ -107,15 +107,15 @@ class Refusals:
 
 
 def right(command: Command) -> str:
-    """Return what an ACL grants: the command, with its subcommand if it has one, for example ``slowlog|len``."""
+    """Return the command in the words of an ACL, with its subcommand if it has one, for example ``slowlog|len``."""
     head = str(command[0])
     return f"{head}|{command[1]!s}".lower() if head in _CONTAINERS else head.lower()
 
 
 def _subject(command: Command, *, of_key: bool) -> tuple[str, object]:
-    """Return what a refusal is remembered for.
+    """Return the key under which a refusal is remembered: the command, and the Redis key if it was refused.
 
-    The key is the second argument of MEMORY USAGE, the first of all others.
+    That is the second argument of MEMORY USAGE, the first of all others.
     """
     name = right(command)
     place = 2 if "|" in name else 1

@@ -1,7 +1,7 @@
 """Send batches of commands on a persistent connection, one round trip each.
 
-The session connects when needed. What the server refuses is not sent again for a while (``sources.refusals``). Runs in
-the caller's thread. A failure raises SourceError and closes the connection. The next batch opens another one.
+The session connects when needed. Refused commands are not sent again for a while (``sources.refusals``). Runs in the
+caller's thread. A failure raises SourceError and closes the connection. The next batch opens another one.
 
 Servers and proxies close connections that are idle. Such a connection fails only when it is used again. Therefore a
 batch is sent once more, on a new connection and within the same deadline, if a connection that was used before ends

@@ -33,9 +33,9 @@ RECEIVE_BYTES = 128 * 1024
 LONGEST_TEXT = 200
 """The maximum number of characters kept of a server's error message."""
 _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-"""What a non-blocking socket raises when it has to be tried again later."""
+"""The exceptions of a non-blocking socket that has to be tried again later."""
 _ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
-"""What OpenSSL raises on a connection that the server closed, with or without a close message."""
+"""The exceptions of OpenSSL on a connection that the server closed, with or without a close message."""
 _CLOCK = SystemClock()
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (

@@ -1,4 +1,4 @@
-"""What workers execute at this moment, and how many of their executions failed or were retried, for people.
+"""Describe what workers execute at this moment, and how many of their executions failed or were retried, for people.
 
 Input: workers. Output: records of the report, under the names that metrics show. Arguments are never kept. Not
 thread-safe: see state.
@@ -13,11 +13,11 @@ from celery_redis_exporter.state.task import Worker
 from celery_redis_exporter.state.task_series import TaskName
 
 MOST_RUNNING = 200
-"""Running tasks that are listed."""
+"""The maximum number of running tasks that are listed."""
 
 
 def describe_activity(workers: Collection[Worker], naming: Naming, hidden: TaskName) -> Activity:
-    """Return what ``workers`` run and how their runs ended; tasks of the name ``hidden`` are left out."""
+    """Return what ``workers`` run and how their runs ended. Tasks of the name ``hidden`` are left out."""
     return Activity(_running(workers, naming, hidden), _ends(workers, naming))
 
 
@@ -35,7 +35,7 @@ def _running(workers: Collection[Worker], naming: Naming, hidden: TaskName) -> l
 
 
 def _ends(workers: Collection[Worker], naming: Naming) -> dict[str, tuple[int, int]]:
-    """Return the failed and retried runs of each shown worker; workers that share a name are added up."""
+    """Return the failed and retried runs of each shown worker. Workers that share a name are summed up."""
     ends: dict[str, tuple[int, int]] = {}
     for worker in workers:
         name = naming.worker.apply(worker.name)

@@ -1,8 +1,8 @@
-"""Beats: which schedulers tick, which did and do not any more, and what they schedule.
+"""Report which schedulers (beats) run, which have stopped, and what they schedule.
 
 Input: the events of beats, and the names of those that answered a round of pings. Output: series, and intervals of
-tasks for ``Expectations``. A beat that sends events is judged by these alone: it sends them from its scheduler's tick,
-while pings may be answered by another thread. Not thread-safe: see state.
+tasks for ``Expectations``. For a beat that sends events only these count: they are sent from its scheduler's tick,
+while another thread may answer pings. Not thread-safe: see state.
 """
 
 from collections.abc import Collection
@@ -17,20 +17,20 @@ from celery_redis_exporter.state.expectations import Expectations
 from celery_redis_exporter.state.series import Store
 
 SILENT_INTERVALS = 3
-"""Intervals without an event after which a beat is down."""
+"""The number of intervals without an event after which a beat is down."""
 USUAL_INTERVAL = 10.0
 SCHEDULE_SECONDS = 180.0
-"""Time after which a task is taken for unscheduled that a beat's schedule, sent every minute, does not contain."""
+"""Seconds after which a task is removed if a beat's schedule, which is sent every minute, does not contain it."""
 MOST_TASKS = 10_000
-"""Tasks kept of one beat's schedule."""
+"""The maximum number of tasks kept of one beat's schedule."""
 SOURCE = "beats"
 
 
 @dataclass(slots=True)
 class _Beat:
-    """A beat. Times are monotonic; ``interval`` is None if it only answers pings.
+    """A beat. Times are monotonic. ``interval`` is None if it only answers pings.
 
-    ``tasks`` are intervals in seconds, and when the schedule last contained them.
+    ``tasks`` maps names to intervals in seconds, and to the time when the schedule last contained them.
     """
 
     seen: float
@@ -39,10 +39,10 @@ class _Beat:
 
 
 class Beats:
-    """Schedulers by node name; one that is down is shown as such for ``retention`` seconds.
+    """The schedulers by node name. One that is down is shown as down for ``retention`` seconds.
 
-    ``expectations`` learn the intervals of all schedules together. The schedule of a beat that is gone holds until
-    another beat reports one, so that a beat that was stopped by mistake is noticed by the tasks that stay away.
+    ``expectations`` receive the intervals of all schedules together. The schedule of a beat that is gone remains until
+    another beat reports one. A beat that was stopped by mistake is therefore noticed by the missing runs of its tasks.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Beats:
         self._left: dict[str, tuple[float, float]] = {}
 
     def known(self) -> frozenset[str]:
-        """Return those that answered pings and are not forgotten."""
+        """Return the beats that answered pings and are not forgotten."""
         return frozenset(name for name, beat in self._beats.items() if beat.interval is None)
 
     def note(self, answered: Collection[str]) -> None:
-        """Note who answered a round of pings."""
+        """Record the beats that answered a round of pings."""
         now = self._clock.monotonic()
         for name in answered:
             beat = self._meet(name)
@@ -88,7 +88,7 @@ class Beats:
             self._forget(event.hostname)
 
     def tick(self, *, listening: bool, read_until: float = inf) -> None:
-        """Find beats that are silent; while no one listens, the silence is not theirs.
+        """Find beats that stopped sending events. Without a subscription (``listening`` False) none is found.
 
         Everything that arrived before ``read_until`` (monotonic) was read.
         """
@@ -121,7 +121,7 @@ class Beats:
         self._store.discard(rows.BEAT_UP, (name,))
 
     def _fold_tasks(self, beat: _Beat, tasks: dict[str, float]) -> None:
-        """Take over a part of a schedule; the parts of one schedule follow one another within a second."""
+        """Store a part of a schedule. The parts of one schedule follow one another within a second."""
         now = self._clock.monotonic()
         before = self._intervals()
         beat.tasks = {task: found for task, found in beat.tasks.items() if now - found[1] < SCHEDULE_SECONDS}

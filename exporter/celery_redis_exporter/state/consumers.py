@@ -1,8 +1,8 @@
-"""Consumers of each queue, derived from what workers tell of themselves.
+"""Count the consumers of each queue, from what workers report about themselves.
 
-Takes the workers' setups, gives the number of consumers and of their slots per queue. That nobody consumes a queue is
-said only where it is certain: every online worker told its queues, and whoever is online had the time to be heard. Not
-thread-safe: see state.
+Input: the workers' setups. Output: the number of consumers and their concurrency, per queue. A queue is shown without
+consumers only if that is certain: every online worker has reported its queues, and there was time enough to receive an
+event of each. Not thread-safe: see state.
 """
 
 from collections import Counter
@@ -18,13 +18,13 @@ from celery_redis_exporter.state.workers import Workers
 
 
 class Consumers:
-    """Keeps the queues' gauges in step with the workers.
+    """Update the queues' gauges from the workers.
 
     ``patience`` is the time in seconds within which every worker sends an event. The metrics in ``elsewhere`` are
     counted by the broker and are not shown here.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 -- it joins that much
+    def __init__(  # noqa: PLR0913, PLR0917 -- it connects that much
         self,
         store: Store,
         workers: Workers,
@@ -43,7 +43,7 @@ class Consumers:
         self._seen: tuple[int, int, bool] | None = None
 
     def refresh(self) -> None:
-        """Bring the gauges up to date, if anything changed."""
+        """Update the gauges if anything changed."""
         since = self._workers.listening_since
         heard = since is not None and self._clock.monotonic() - since >= self._patience
         seen = (self._workers.revision, self._queues.revision, heard)

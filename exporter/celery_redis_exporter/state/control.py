@@ -1,7 +1,7 @@
-"""What workers answer when they are asked: gauges, names of tasks to come, and tasks that they hold already.
+"""Fold workers' replies to control commands: gauges, names of future tasks, and tasks that workers already have.
 
-Takes answers, gives series; decides who is asked what. An answer that is missing takes its values off: absent is not
-zero. Not thread-safe: see state.
+Input: replies. Output: series, and the commands to send to each worker. A missing reply removes its values: absent is
+not zero. Not thread-safe: see state.
 """
 
 from collections import Counter
@@ -22,39 +22,42 @@ from celery_redis_exporter.state.worker import UNTOLD, Presence, Questions, Setu
 from celery_redis_exporter.state.workers import Workers
 
 ROUTINE = ("stats", "active_queues", "scheduled", "reserved")
-"""Asked in every round. A task goes from scheduled to reserved to active, so asked in this order none slips through."""
+"""The commands of every round. A task moves from scheduled to reserved to active, so in this order none is missed."""
 INTRODUCTION = ("active", "registered", "conf")
-"""Asked besides, until a process of a worker has answered: it does not change, or events tell it from then on."""
+"""Commands that are sent until a worker process has answered. Their results are constant, or events report changes."""
 COMMANDS = (*ROUTINE, *INTRODUCTION)
 REPEATS = (2.0, 5.0, 10.0)
-"""Seconds after the first questions to a new worker at which they are asked again, until it answers.
+"""Seconds after the first commands to a new worker at which they are repeated, until it answers.
 
-A worker sends worker-online before it can be asked.
+A worker sends worker-online before it can receive commands.
 """
 MOST_INTRODUCTIONS = 5
-"""Rounds in which a worker that answers is queried for what is missing of its introduction.
+"""The number of rounds in which a worker that answers is queried for the missing part of its introduction.
 
-An answer that is too large, or that can't be read, stays so.
+A reply that is too large, or that can't be read, will be so again.
 """
 SEEDING_SECONDS = 13.0
-"""How long events of unknown tasks wait for their worker's introduction; longer than it takes where workers answer."""
+"""Seconds for which events of unknown tasks wait for their worker's introduction. It takes less if workers answer."""
 NUDGE_SECONDS = 60.0
 DOUBT = ("active",)
-"""Asked of a worker that reports fewer active tasks than it runs by its events."""
+"""The commands for a worker that reports fewer active tasks than it runs by its events."""
 DOUBT_INTERVAL = 5.0
-"""Seconds between two such questions to one worker."""
+"""Seconds between two such queries of one worker."""
 _LINUX_UNIT, _MACOS_UNIT = 1024, 1
 
 
 class InspectionTarget(NamedTuple):
-    """A worker to be asked ``commands``."""
+    """A worker, and the ``commands`` to send to it."""
 
     worker: str
     commands: tuple[str, ...]
 
 
 class Inspection:
-    """Asks workers what their events do not tell, and ``beats`` whether they live; ``transport`` learns of them."""
+    """Query workers for information that their events do not contain.
+
+    ``beats`` are pinged too. ``transport`` receives the transport options that workers report.
+    """
 
     def __init__(
         self,
@@ -71,14 +74,14 @@ class Inspection:
         self._transport = transport
         self._foreseen: frozenset[tuple[frozenset[str], tuple[str, ...] | None]] = frozenset()
         self._registers: dict[frozenset[str], frozenset[str]] = {}
-        self._revision = -1  # of the workers, when their tasks were foreseen
+        self._revision = -1  # The revision of the workers at the last ``foresee``.
 
     def expect(self, *, answers: bool) -> None:
-        """Note whether workers will be asked: only then events of unknown tasks wait for what they answer."""
+        """Record whether workers will be queried. Only then are events of unknown tasks deferred for the replies."""
         self._workers.seeding = SEEDING_SECONDS if answers else 0.0
 
     def targets(self, *, everyone: bool) -> list[InspectionTarget]:
-        """Return workers and what to query: ``everyone``, or those not queried since they started or in doubt."""
+        """Return workers and their commands: ``everyone``, or those not queried since they started or in doubt."""
         now = self._clock.monotonic()
         found = []
         for worker in self._workers.online():
@@ -92,7 +95,7 @@ class Inspection:
         return found
 
     def fold(self, target: InspectionTarget, answers: Answers) -> None:
-        """Fold one worker's answers; what it did not answer is taken off."""
+        """Fold one worker's replies. The values of missing replies are removed."""
         worker = self._workers.by_name.get(target.worker)
         if worker is None or worker.presence is not Presence.ONLINE:
             return
@@ -119,14 +122,13 @@ class Inspection:
             self._seed(worker, answers)
 
     def foresee(self) -> None:
-        """Take note of what workers that came or went mean for transport options and for tasks to come.
+        """Apply changes of the online workers to the transport options and to the counters of future tasks.
 
-        Create the counters of tasks that are registered and were not seen yet, at 0.
-
-        A task's queue is only certain where every worker that registers it consumes one and the same queue, and
-        tells so: other fleets get their counters with the first event, because a series under a wrong queue would
-        stay at 0 for ever. A worker that did not send a task event yet may send none, and its counters would stay at 0
-        while it executes tasks: it counts from its first event on. A task that is known already has its counters.
+        The counters of tasks that are registered and were not seen yet are created at 0. The queue of a task is certain
+        only if all workers that register it consume the same single queue, and report it. In other fleets the first
+        event creates the counters, because a series under a wrong queue would stay at 0 for ever. A worker that has not
+        sent a task event yet may never send one, and its counters would stay at 0 while it executes tasks. It counts
+        from its first event on. A task that is known already has its counters.
         """
         if self._revision == self._workers.revision:
             return
@@ -149,7 +151,7 @@ class Inspection:
                 self._tasks.names.foresee(name, *homes[name])
 
     def silent(self) -> list[str]:
-        """Give workers that process tasks and send no task events, each once in NUDGE_SECONDS."""
+        """Return workers that process tasks and send no task events, each at most once in NUDGE_SECONDS."""
         now = self._clock.monotonic()
         found = []
         for worker in self._workers.online():
@@ -159,7 +161,7 @@ class Inspection:
         return found
 
     def forget(self) -> None:
-        """Take off what workers answered: nobody can be asked."""
+        """Remove the values that workers reported, because no worker can be queried."""
         for worker in self._workers.online():
             self._workers.learn(worker, worker.announced, UNTOLD)
             self._fold_stats(worker, None)
@@ -174,9 +176,9 @@ class Inspection:
             worker.questions.eventless = EventlessTasks(loud)
 
     def _note_answers(self, worker: Worker, answered: Mapping[str, bool]) -> None:
-        """Note which questions a worker answered; a new one that did not answer all is asked again a few times.
+        """Record which commands a worker answered. A new one that did not answer all is queried again a few times.
 
-        Of the first questions it can have received the last ones only.
+        It may have missed the first commands, which were sent before it could receive any.
         """
         questions = worker.questions
         questions.unanswered += 1
@@ -199,14 +201,14 @@ class Inspection:
         self._workers.show_only(worker, rows.WORKER_POOL_INFO, {(told.pool,)} if told.pool else ())
 
     def _settle_doubt(self, worker: Worker, answers: Answers) -> None:
-        """Close the runs that the worker does not list; without an answer its next heartbeats decide."""
+        """Close the runs that the worker does not list. Without a reply its next heartbeats decide."""
         if answers.active is not None and worker.doubt is not None:
             active = Counter(task.uuid for task in answers.active)
             self._workers.runs.close_absent(worker, active, worker.doubt.before)
             worker.doubt = None
 
     def _seed(self, worker: Worker, answers: Answers) -> None:
-        """Take over the tasks that the worker holds, whose first events were before our time."""
+        """Add the tasks that the worker has, whose first events were before the subscription."""
         bound = {(queue.exchange, queue.routing_key): queue.name for queue in answers.active_queues or ()}
         for task in answers.active or ():
             started_at = self._clock.now() if task.started_at is None else task.started_at
@@ -219,7 +221,7 @@ class Inspection:
 
 
 def _commands(questions: Questions) -> tuple[str, ...]:
-    """Return what a worker is asked: all, until it answered what does not change, or was asked that often enough."""
+    """Return the commands for a worker: all, until it answered the constant ones, or was queried often enough."""
     if questions.asked and questions.introductions >= MOST_INTRODUCTIONS:
         return ROUTINE
     if not questions.asked or questions.registered is None:
@@ -228,13 +230,13 @@ def _commands(questions: Questions) -> tuple[str, ...]:
 
 
 def sends_events(worker: Worker) -> bool | None:
-    """Return whether a worker sends task events; None if it neither sent one nor executed a task without one."""
+    """Return whether a worker sends task events, or None if it neither sent one nor executed a task without one."""
     enabled = worker.series.get((rows.WORKER_TASK_EVENTS, ()))
     return None if enabled is None else bool(enabled.value)
 
 
 def _routes(queues: Iterable[ConsumedQueue]) -> list[Route]:
-    """Return the bindings that a worker reported, but those to the default exchange, which need none."""
+    """Return the bindings that a worker reported, except those of the default exchange, which need none."""
     return [
         Route(queue.exchange, queue.routing_key, queue.name, queue.exchange_type or DIRECT)
         for queue in queues
@@ -243,10 +245,10 @@ def _routes(queues: Iterable[ConsumedQueue]) -> list[Route]:
 
 
 def _queue_of(task: HeldTask, bound: Mapping[tuple[str, str], str]) -> str:
-    """The queue that a task came from, as ``bound`` to its exchange and routing key.
+    """Return the queue that a task came from. ``bound`` maps exchange and routing key to the queue.
 
-    On the default exchange the routing key is the queue's name; a pattern's key can only be told where there is one
-    queue.
+    On the default exchange the routing key is the queue's name. If the binding is a pattern, the queue is known only if
+    the worker consumes a single one.
     """
     if not task.exchange and task.routing_key:
         return task.routing_key
@@ -255,6 +257,6 @@ def _queue_of(task: HeldTask, bound: Mapping[tuple[str, str], str]) -> str:
 
 
 def _rss_unit(worker: Worker) -> int:
-    """Bytes in a unit of the worker's getrusage: its heartbeats tell the system."""
+    """Return the bytes in a unit of the worker's getrusage. Its heartbeats report the system."""
     systems = {labels[-1] for metric, labels in worker.series if metric is rows.WORKER_INFO}
     return _MACOS_UNIT if "Darwin" in systems else _LINUX_UNIT

@@ -1,7 +1,7 @@
-"""What is expected of tasks: how often they run, and how long they may take.
+"""Show what is expected of tasks: how often they run, and how long they may take.
 
-Takes plans from the settings, by name or pattern, and intervals of schedules; gives gauges. A task that is
-named has its gauges before it ever runs, so that one that never does can be told. Not thread-safe: see state.
+Input: plans from the settings, by name or pattern, and intervals of schedules. Output: gauges. A task that is named has
+its gauges before it ever runs, so that one that never runs is noticed. Not thread-safe: see state.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,10 @@ _WILD = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the settings say of a task; None where they say nothing. Times in seconds; ``buckets`` of its times."""
+    """The settings of a task, None where there is none.
+
+    Times are in seconds, and ``buckets`` are those of its times.
+    """
 
     expected_interval: float | None = None
     runtime_threshold: float | None = None
@@ -29,10 +32,10 @@ NO_PLAN = Plan()
 
 
 class Expectations:
-    """Plans by task name or shell pattern, in order of preference: the exact name, then the first pattern that fits.
+    """Plans by task name or shell pattern. The exact name is preferred, then the first pattern that matches.
 
-    What the settings say of a task's interval counts for more than what was learnt of it. ``shown`` gives the name
-    under which a task is shown, None if it is not.
+    An interval in the settings takes precedence over one of a schedule. ``shown`` returns the name under which a task
+    is shown, or None if it is not shown.
     """
 
     def __init__(
@@ -48,29 +51,29 @@ class Expectations:
             self._show(name)
 
     def plan(self, task: str) -> Plan:
-        """Give what the settings say of a task."""
+        """Return the settings of a task."""
         found = self._exact.get(task)
         if found is not None:
             return found
         return next((plan for pattern, plan in self._patterns if fnmatchcase(task, pattern)), NO_PLAN)
 
     def interval(self, task: str) -> float | None:
-        """Give how often a task is expected to run, in seconds; None if nobody says."""
+        """Return how often a task is expected to run, in seconds, or None if that is unknown."""
         planned = self.plan(task).expected_interval
         return self._learnt.get(task) if planned is None else planned
 
     def meet(self, task: str) -> None:
-        """Show what is expected of a task that was seen."""
+        """Show the expectations of a task that was seen."""
         self._show(task)
 
     def forget(self, task: str) -> None:
-        """Take off what a pattern says of a task that was not seen for long; what names it stays."""
+        """Remove the gauges that only a pattern defines of a task that was not seen for long."""
         if task not in self._exact and task not in self._learnt:
             self._store.discard(rows.TASK_EXPECTED_INTERVAL, (task,))
             self._store.discard(rows.TASK_RUNTIME_THRESHOLD, (task,))
 
     def learn(self, tasks: Iterable[PeriodicTask], source: str = "redbeat") -> None:
-        """Take over the whole schedule of one source; of several entries for a task the shortest interval counts."""
+        """Replace the whole schedule of one source. Of several entries for a task the shortest interval counts."""
         found = self._sources[source] = {}
         for task, interval in tasks:
             name = self._shown(task)

@@ -1,7 +1,7 @@
-"""The last failed executions, for people to see; none unless the settings want some.
+"""Keep the last failed executions, for people. None are kept unless the settings require it.
 
-Takes what the counters of failures take, gives who failed, how and when: never arguments, results or messages. Not
-thread-safe: see state.
+Input: the events that the counters of failures use. Output: task, worker, exception class and time. Arguments, results
+and messages are never kept. Not thread-safe: see state.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from celery_redis_exporter.state.rules import Naming
 
 
 class Failures:
-    """Keeps the last ``limit`` failures, under the names that metrics show; 0 keeps none."""
+    """Keep the last ``limit`` failures, under the names that metrics show. 0 keeps none."""
 
     def __init__(self, limit: int, naming: Naming) -> None:
         self.limit = limit
@@ -20,10 +20,10 @@ class Failures:
         self._naming = naming
 
     def note(self, event: TaskFailed, task: str, exception: str) -> None:
-        """Take note of the failure of a task, as it is shown; ``exception`` is the class."""
+        """Record the failure of a task. ``task`` is its shown name, ``exception`` is the class."""
         worker = self._naming.worker_shown(event.hostname)
         self._last.append(Failure(event.timestamp, task, exception, worker, event.uuid))
 
     def newest(self) -> list[Failure] | None:
-        """Give them, the newest first; None where none are kept."""
+        """Return the failures, the newest first, or None if none are kept."""
         return list(reversed(self._last)) if self.limit else None

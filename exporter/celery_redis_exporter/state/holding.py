@@ -1,10 +1,10 @@
-"""Events that wait for the task-sent that contains their queue, or even their name.
+"""Defer events until the task-sent arrives that contains their queue, or even their name.
 
-A client stamps and publishes task-sent after it queued the task, so a quick worker's first event can overtake it:
-task-received, or task-revoked and task-failed of a task that is refused on arrival. The same is true of each retry and
-of each replacement. Such events wait here for a moment instead of being counted under an unknown queue, or not at all,
-and so do all later events of the same task id from the same worker. Events of unknown tasks from a worker that is about
-to report what it holds (``seeding_until`` in ``state/task.py``) wait too.
+A client timestamps and publishes task-sent after it queued the task, so that the first event of a quick worker can
+overtake it: task-received, or task-revoked and task-failed of a task that is refused on arrival. The same is true of
+each retry and of each replacement. Such events are deferred for a moment instead of being counted under an unknown
+queue, or not at all, and so are all later events of the same task id from the same worker. Events of unknown tasks are
+deferred too if their worker is about to report its tasks (``seeding_until`` in ``state/task.py``).
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ FIRST_EVENTS = frozenset(("task-received", "task-revoked", "task-failed"))
 
 
 class Held(NamedTuple):
-    """An event that waits: its type, what folds it, and the worker that sent it."""
+    """A deferred event: its type, the function that folds it, and the worker that sent it."""
 
     kind: str
     fold: Callable[[], object]
@@ -25,10 +25,10 @@ class Held(NamedTuple):
 
 
 class Holding:
-    """Task ids whose events wait, for ``seconds`` each where nothing longer is promised; ``limit`` events in all.
+    """Defer events by task id, for ``seconds`` unless a longer time is promised, and ``limit`` events in all.
 
-    ``events`` is how many wait. ``sent_seen`` is True once a task-sent was received, False once one was waited for in
-    vain.
+    ``events`` is the number of deferred events. ``sent_seen`` is True after the first task-sent. Before it, it is None,
+    or False if an event was deferred in vain.
     """
 
     def __init__(self, names: Names, limit: int = 10_000, seconds: float = 1.0) -> None:
@@ -37,11 +37,12 @@ class Holding:
         self._names = names
         self._limit = limit
         self._seconds = seconds
-        self._waiting: dict[str, dict[str, tuple[float, list[Held]]]] = {}  # when due, by task id and worker
+        # The time when events are due, and the events, by task id and worker.
+        self._waiting: dict[str, dict[str, tuple[float, list[Held]]]] = {}
         self._due: list[tuple[float, str, str]] = []
 
     def append(self, uuid: str, worker: str, event: Held) -> bool:
-        """Let an event wait behind others of its task id and worker. Return False if none waits."""
+        """Defer an event behind others of its task id and worker. Return False if there are none."""
         waiting = self._waiting.get(uuid, {}).get(worker)
         if waiting is None or self.events >= self._limit:
             return False
@@ -50,7 +51,7 @@ class Holding:
         return True
 
     def hold(self, uuid: str, worker: str, event: Held, now: float, promised: float = 0.0) -> bool:
-        """Let an event wait for ``seconds``, at least until ``promised`` (monotonic). Return False if too many wait."""
+        """Defer an event for ``seconds``, and at least until ``promised`` (monotonic). Return False at the limit."""
         if self.events >= self._limit:
             return False
         due = max(now + self._seconds, promised)
@@ -60,7 +61,7 @@ class Holding:
         return True
 
     def hasten(self, worker: str, now: float) -> None:
-        """Let the events of a worker that reported what it holds wait for ``seconds`` only."""
+        """Defer the events of a worker that reported its tasks for ``seconds`` only."""
         due = now + self._seconds
         for uuid, by_worker in self._waiting.items():
             if worker in by_worker and by_worker[worker][0] > due:
@@ -68,22 +69,23 @@ class Holding:
                 heappush(self._due, (due, uuid, worker))
 
     def release(self, uuid: str) -> list[Held]:
-        """Return the events of a task id, which wait no longer. Those of one worker are in order."""
+        """Return the events of a task id and stop deferring them. Those of one worker are in order."""
         found = [event for _, events in self._waiting.pop(uuid, {}).values() for event in events]
         self.events -= len(found)
         return found
 
     def give_up(self, now: float) -> list[list[Held]]:
-        """Return the events that waited for long enough, each with those that waited behind it.
+        """Return the events that were deferred long enough, each with those deferred behind it.
 
-        Where no task-sent ever came, none is waited for again.
+        If no task-sent ever arrived, events are not deferred for one again.
         """
         found = []
         while self._due and self._due[0][0] <= now:
             due, uuid, worker = heappop(self._due)
             by_worker = self._waiting.get(uuid, {})
             waiting = by_worker.get(worker)
-            if waiting is not None and waiting[0] == due:  # else these were released, and others wait now
+            # Otherwise these events were released, and later ones are deferred now.
+            if waiting is not None and waiting[0] == due:
                 self.sent_seen = bool(self.sent_seen)
                 found.append(waiting[1])
                 self.events -= len(waiting[1])
@@ -93,6 +95,9 @@ class Holding:
         return found
 
     def is_expected(self, name: str | None) -> bool:
-        """Return whether task-sent comes for tasks of this name: what the last one did, else whether any task did."""
+        """Return whether task-sent is expected for tasks of this name.
+
+        The last task of the name decides, or any task if the name is unknown (or None).
+        """
         task = self._names.find(name) if name is not None else None
         return self.sent_seen is not False if task is None or task.expects_sent is None else task.expects_sent

@@ -1,14 +1,17 @@
-"""How many keys each group has and what they take, estimated from part of the key space.
+"""Estimate how many keys each group has and how much memory they use, from a part of the key space.
 
-Takes names by group in the order of SCAN, which is that of a keyed hash and so a random one, and for some of them the
-measured size; gives estimates with their error. The pass over the key space (a sweep) is cut into SEGMENTS of the
-hash's range, which are the same in every sweep: until the first one is complete, all that was seen is scaled up to the
-size of the database. From then on every segment shows what it had when it was last looked at whole, so that a sweep
-that begins again changes nothing by itself, a big key is never there twice or missing, and counts are exact for the
-time of that look. Where a quarter of the keys came or went meanwhile, a first sweep begins again. Sizes are measured
-for as many keys of a group as a small error needs, and no more (double sampling): the error of a group's memory is that
-of its count and that of its mean size together. Bounded: the groups of a segment beyond the limit are added up under
-OVERFLOW. Not thread-safe: see state.
+Input: names by group in the order of SCAN, which is that of a keyed hash and so a random one, and for some of them the
+measured size. Output: estimates with their error.
+
+The pass over the key space (a sweep) is divided into SEGMENTS of the hash's range, which are the same in every sweep.
+Until the first sweep is complete, everything that was seen is scaled up to the size of the database. From then on every
+segment contributes what it contained when it was last read completely. Therefore a new sweep changes nothing by itself,
+a big key is never counted twice or missing, and counts are exact for the time of that reading. If a quarter of the keys
+came or went meanwhile, a first sweep begins again.
+
+As many keys of a group are measured as a small error needs, and no more (double sampling): the error of a group's
+memory combines that of its count and that of its mean size. Memory is bounded: the groups of a segment beyond the limit
+are summed up under OVERFLOW. Not thread-safe: see state.
 """
 
 import math
@@ -29,16 +32,16 @@ from celery_redis_exporter.state.key_tallies import (
 
 SEGMENTS = 16
 WIDE = 4
-"""While a segment is open it may hold that many times the groups that it keeps."""
+"""A segment that is being read may have this many times the groups that it keeps."""
 OUTGROWN = 0.25
-"""Share of the keys."""
+"""The share of keys that came or went after which a first sweep begins again."""
 NOTHING = KeyTally()
 
 
 class KeyNeed(NamedTuple):
-    """Keys of a group that are worth measuring: the ``share`` of this segment, and in ``all``.
+    """How many keys of a group are worth measuring: the ``share`` of this segment, and ``all``.
 
-    ``is_rare`` while next to nothing is known of the group.
+    ``is_rare`` is True while almost nothing is known of the group.
     """
 
     share: int
@@ -47,7 +50,7 @@ class KeyNeed(NamedTuple):
 
 
 class Segment:
-    """A part of the key space, looked at once: groups and what was seen of them, ``limit`` of them in the end."""
+    """A part of the key space, read once: groups and what was seen of them. ``limit`` groups are kept in the end."""
 
     def __init__(self, limit: int, largest: int) -> None:
         self.tallies: dict[str, KeyTally] = {}
@@ -56,7 +59,7 @@ class Segment:
         self._largest = largest
 
     def admit(self, group: str) -> str:
-        """Give the group, or OVERFLOW if there are too many."""
+        """Return the group, or OVERFLOW if there are too many."""
         if group not in self.tallies:
             if len(self.tallies) >= self._limit * WIDE:
                 group = OVERFLOW
@@ -64,7 +67,7 @@ class Segment:
         return group
 
     def close(self) -> None:
-        """Keep the groups that weigh most, and add the others up."""
+        """Keep the groups that use most memory, and sum up the others."""
         self.asked.clear()
         if len(self.tallies) <= self._limit:
             return
@@ -79,28 +82,28 @@ class Segment:
 
 
 class KeyGroups:
-    """The estimate of one database; ``limit`` groups are told apart, ``largest`` keys kept in each.
+    """The estimate of one database, with at most ``limit`` groups, and the ``largest`` keys of each.
 
-    Per batch: ``enter`` the segment, ``fold`` the names, ask ``wanted`` which to measure, ``measure`` them, also later.
-    ``refresh`` adds up, for everything that is asked. ``census`` are keys that are read directly, each time, and are
-    not among the names.
+    For each batch: ``enter`` the segment, ``fold`` the names, call ``wanted`` for the keys to measure, and ``measure``
+    them, then or later. ``refresh`` updates the sums that the other methods use. ``census`` are keys that are read
+    directly in every pass, and are not among the names.
     """
 
     def __init__(self, limit: int, largest: int = 0) -> None:
         self.census: Sequence[KeyReading] = ()
         self.swept = False
-        """Whether the whole key space was seen once."""
+        """True after the whole key space was seen once."""
         self._limit = limit
         self._largest = largest
         self._asked: Counter[str] = Counter()
         self.restart()
 
     def replace_census(self, readings: Sequence[KeyReading]) -> None:
-        """Take over what the keys of the census, which are read directly each time, are like now."""
+        """Replace the readings of the census, whose keys are read directly in every pass."""
         self.census = readings
 
     def restart(self) -> None:
-        """Forget all but the census; the next sweep begins at position 0."""
+        """Forget all but the census. The next sweep begins at position 0."""
         self.swept = False
         self._slots: list[Segment | None] = [None] * SEGMENTS
         self._place = 0
@@ -109,19 +112,19 @@ class KeyGroups:
 
     @property
     def distinct(self) -> int:
-        """Groups told apart, those of the census among them."""
+        """Return the number of groups, including those of the census."""
         return len(self._seen.keys() | {reading.group for reading in self.census})
 
     def enter(self, position: float) -> Segment:
-        """Give the segment of a position in the key space, 0 to 1; what was passed by is complete, and replaced."""
+        """Return the segment of a position in the key space, 0 to 1. Segments before it are complete and replaced."""
         place = min(int(position * SEGMENTS), SEGMENTS - 1)
         if place > self._place:
             self._close_until(place)
-            self.refresh()  # how many keys the next segment needs follows from those that are measured
+            self.refresh()  # The keys that the next segment needs depend on those that are measured.
         return self._open
 
     def complete(self) -> None:
-        """Say that the sweep has come to its end; the next one begins at position 0."""
+        """Record that the sweep has reached its end. The next one begins at position 0."""
         self._close_until(SEGMENTS)
         self._place = 0
         self.swept = True
@@ -129,9 +132,9 @@ class KeyGroups:
     def fold(
         self, segment: Segment, names: Mapping[str, list[bytes]], single: Collection[str] = ()
     ) -> dict[str, list[bytes]]:
-        """Count names by group; return them with the groups over the limit together.
+        """Count names by group. Return them with the groups over the limit combined.
 
-        ``single`` are the groups that are one key, by its whole name.
+        ``single`` are the groups that consist of one key with its whole name.
         """
         admitted: dict[str, list[bytes]] = {}
         for group, found in names.items():
@@ -149,7 +152,7 @@ class KeyGroups:
         return KeyNeed(share, max(target - have, share), have < RARE)
 
     def ask(self, segment: Segment, group: str, keys: int) -> None:
-        """Note that so many keys of a group are going to be measured."""
+        """Record that ``keys`` keys of a group will be measured."""
         segment.asked[group] += keys
         self._asked[group] += keys
 
@@ -160,14 +163,14 @@ class KeyGroups:
             tally.measure(reading, self._largest)
 
     def forget(self, group: str, keys: int) -> None:
-        """Drop a group that has at most so many keys: they are read in the census from now on."""
+        """Drop a group with at most ``keys`` keys, which are read in the census from now on."""
         if group in self._seen and self._seen[group].names <= keys:
             for segment in (*self._slots, self._open):
                 if segment is not None:
                     segment.tallies.pop(group, None)
 
     def refresh(self) -> None:
-        """Add up all segments."""
+        """Sum up all segments."""
         self._seen: dict[str, KeyTally] = {}
         self._asked.clear()
         for segment in (*self._slots, *(() if self.swept else (self._open,))):
@@ -176,15 +179,15 @@ class KeyGroups:
         self._names = sum(tally.names for tally in self._seen.values())
 
     def outgrown(self, total: int) -> bool:
-        """Tell whether so much came or went since it was looked at that a new first sweep tells more, and sooner."""
+        """Return True if so many keys came or went that a new first sweep is better and faster."""
         return self.swept and abs(total - self._names) > OUTGROWN * self._names
 
     def coverage(self, total: int) -> float:
-        """The part of ``total`` keys that the estimate rests on, 0 to 1."""
+        """Return the share of ``total`` keys that the estimate is based on, 0 to 1."""
         return 1.0 if self.swept or self._names >= total else self._names / total
 
     def estimates(self, total: int) -> list[Estimate]:
-        """Estimate every group in a database of ``total`` keys without the census's, the heaviest first."""
+        """Estimate every group in a database of ``total`` keys without those of the census, the largest first."""
         census: dict[str, list[KeyReading]] = {}
         for reading in self.census:
             census.setdefault(reading.group, []).append(reading)

@@ -1,9 +1,9 @@
-"""What was seen of one group of keys, and the estimate that follows from it.
+"""Record the names and measured keys of one group of keys, and estimate the group from them.
 
-Takes counts of names and sizes of some of them, gives counts and bytes with the error of each: that of a share of the
-names seen, and that of a mean size. Few keys of very uneven sizes say less than their error admits (of a lognormal
-size nine of ten intervals hold from FEWEST keys on), and none tells of a giant that was not met. Keeps numbers, and no
-keys but the largest if it is asked to. Not thread-safe: see state.
+Input: counts of names, and sizes of some of them. Output: counts and bytes with the error of each: that of a share of
+the names seen, and that of a mean size. The error is too small for few keys of very uneven sizes (of a lognormal size
+nine of ten intervals are right from FEWEST keys on), and it does not cover a huge key that was not seen. Keeps numbers,
+and no keys but the largest if requested. Not thread-safe: see state.
 """
 
 import heapq
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 OVERFLOW = "overflow"
-"""redis_exporter's word for the groups that are not shown one by one."""
+"""redis_exporter's name for the groups that are not shown one by one."""
 Z = 1.96
 AIM = 0.025
-"""Error of a mean size that is aimed at: with that of the count the memory's is 5 % at most."""
+"""The intended error of a mean size. With that of the count the error of the memory is at most 5 %."""
 FEWEST, MOST = 200, 5000
-"""Keys measured per group, however alike or different they are; the fewest tell the share without a time to live."""
+"""The limits for the keys measured per group, whatever their sizes. The share without a time to live needs FEWEST."""
 RARE = 30
-"""Keys measured until a group's spread is known well enough."""
+"""The number of measured keys from which on a group's spread is known well enough."""
 
 
 class KeyReading(NamedTuple):
-    """One key: its group, name, size in bytes and whether it has no time to live; None is not known."""
+    """One key: its group, name, size in bytes and whether it has no time to live. None is unknown."""
 
     group: str
     name: bytes
@@ -33,10 +33,10 @@ class KeyReading(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """One group. Errors are half the width of the 95 % interval, as a ratio to the value; ``memory`` in bytes.
+    """The estimate of one group. Errors are half the width of the 95 % interval, as a ratio to the value.
 
-    ``memory`` is None where no key could be measured, ``without_ttl`` (a ratio) where no time to live is known.
-    ``largest`` are the largest measured keys as (bytes, name), the largest first.
+    ``memory`` is in bytes, or None if no key could be measured. ``without_ttl`` is a ratio, or None if no time to live
+    is known. ``largest`` are the largest measured keys as (bytes, name), the largest first.
     """
 
     group: str
@@ -49,12 +49,12 @@ class Estimate(NamedTuple):
 
 
 class KeyTally:
-    """Names of a group, and of those measured their number, mean size, squares of the differences, times to live.
+    """The number of names of a group, and of measured keys: number, mean size, squares of differences, times to live.
 
-    ``behind`` is the number of names that the mean stands for, ``uneven`` that number squared by measured key, summed
-    up over what was merged: where some parts were measured more closely than others, all together say less than as many
-    keys measured evenly (``evenly_measured``). ``is_one_key`` if the group is a key by its whole name,
-    of which there is one, however few keys were seen.
+    ``behind`` is the number of names that the mean represents. ``uneven`` is that number squared, per measured key,
+    summed over the merged tallies: if some parts were measured more closely than others, all together are less precise
+    than as many keys measured evenly (``evenly_measured``). ``is_one_key`` is True if the group consists of a key with
+    its whole name. Then its count is 1, however small the part of the key space that was seen.
     """
 
     __slots__ = (
@@ -69,22 +69,22 @@ class KeyTally:
 
     @property
     def variance(self) -> float:
-        """Of the sizes; of one size alone a cautious guess."""
+        """Return the variance of the sizes. For a single size it is a cautious guess."""
         return self.squares / (self.measured - 1) if self.measured > 1 else self.mean**2
 
     @property
     def evenly_measured(self) -> float:
-        """As many keys, drawn evenly, would say as much about the mean."""
+        """Return the number of evenly drawn keys that would be as precise about the mean."""
         return self.behind**2 / self.uneven if self.uneven else self.measured
 
     @property
     def target(self) -> int:
-        """Keys to measure for the error that is aimed at."""
+        """Return how many keys to measure for the intended error."""
         spread = math.sqrt(self.variance) / self.mean if self.measured >= RARE and self.mean else 1.0
         return min(max(math.ceil((Z * spread / AIM) ** 2), FEWEST), MOST)
 
     def count(self, names: int, *, is_one_key: bool) -> None:
-        """Add names; SCAN may return the same key twice."""
+        """Add names. SCAN may return the same key twice."""
         self.is_one_key = is_one_key and (self.is_one_key or not self.names)
         self.names = 1 if self.is_one_key else self.names + names
 
@@ -104,7 +104,7 @@ class KeyTally:
             push(self.largest, (reading.size, reading.name))
 
     def merge(self, other: "KeyTally", kept: int) -> None:
-        """Add what was seen elsewhere; means weigh as much as the names that they stand for."""
+        """Add the tally of another segment. Means are weighted by the names that they represent."""
         if other.measured:
             mine = (self.behind or self.names) if self.measured else 0
             others = other.behind or other.names
@@ -127,21 +127,25 @@ class KeyTally:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From what was seen to the database: ``names`` of ``total`` keys, or all of them as they were seen (``exact``)."""
+    """The scale from the keys seen to the database: ``names`` of ``total`` keys, or all of them (``exact``)."""
 
     names: int
     total: int
     exact: bool
 
     def count(self, names: int) -> float:
-        """The keys of a group that has ``names`` of the names seen; never more than there are."""
+        """Return the keys of a group with ``names`` of the names seen. It is never more than there are."""
         if not self.names:
             return 0.0
         ratio = self.total / self.names
         return names * (min(ratio, 1.0) if self.exact else ratio)
 
     def variance(self, names: int) -> float:
-        """Of that count: binomial without replacement, two hits and two misses added to be honest about few."""
+        """Return the variance of that count.
+
+        It is binomial without replacement, with two hits and two misses added, so that it is not too small for few
+        names.
+        """
         if self.exact or not names or self.names >= self.total:
             return 0.0
         share = (names + 2) / (self.names + 4)
@@ -149,9 +153,9 @@ class Scale:
 
 
 def estimate(group: str, tally: KeyTally, census: Iterable[KeyReading], scale: Scale, kept: int = 0) -> Estimate:
-    """Estimate one group from what was seen of it, and from keys of it that were all read (``census``).
+    """Estimate one group from its sampled keys, and from those that were all read (``census``).
 
-    ``kept`` is the number of its largest keys that are given.
+    ``kept`` is the number of its largest keys that are returned.
     """
     names = tally.names
     count, count_variance = (1.0, 0.0) if tally.is_one_key else (scale.count(names), scale.variance(names))
@@ -174,9 +178,9 @@ def estimate(group: str, tally: KeyTally, census: Iterable[KeyReading], scale: S
 
 
 def bound(estimates: Sequence[Estimate], most: float) -> list[Estimate]:
-    """Lower what was estimated until all together is at most ``most`` bytes, which is what the server uses.
+    """Lower the estimates until their sum is at most ``most`` bytes, the memory that the server uses.
 
-    What is known exactly stays, as far as that is possible. Intervals keep their width in bytes.
+    Exact values are not changed, as far as that is possible. Intervals keep their width in bytes.
     """
     total = math.fsum(each.memory or 0.0 for each in estimates)
     if total <= most:
@@ -195,7 +199,7 @@ def _lowered(each: Estimate, factor: float) -> Estimate:
 
 
 def fold_rest(estimates: list[Estimate], shown: int) -> list[Estimate]:
-    """Give the first ``shown`` groups, and all others added up under OVERFLOW."""
+    """Return the first ``shown`` groups, and all others summed up under OVERFLOW."""
     first = [each for each in estimates if each.group != OVERFLOW][:shown]
     groups = {each.group for each in first}
     rest = [each for each in estimates if each.group not in groups]
@@ -214,7 +218,7 @@ def fold_rest(estimates: list[Estimate], shown: int) -> list[Estimate]:
 
 
 def _error_of_mean(tally: KeyTally, count: float) -> float:
-    """Half the width of the 95 % interval of the mean size, in bytes, in a group of ``count`` keys."""
+    """Return half the width of the 95 % interval of the mean size, in bytes, in a group of ``count`` keys."""
     if not tally.measured or not count:
         return 0.0
     unmeasured = max(1 - tally.measured / count, 0.0)
@@ -222,7 +226,7 @@ def _error_of_mean(tally: KeyTally, count: float) -> float:
 
 
 def _student(measured: int) -> float:
-    """The width of a 95 % interval in standard errors: Student's t, by Cornish and Fisher's series."""
+    """Return the width of a 95 % interval in standard errors: Student's t, by Cornish and Fisher's series."""
     if measured < 2:
         return Z
     inverse = 1 / (measured - 1)

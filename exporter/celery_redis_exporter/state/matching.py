@@ -1,7 +1,7 @@
-"""Which task, publication and run an event belongs to, where its own content does not say that.
+"""Find the task, publication and run of an event if its own content does not name them.
 
-Input: events, workers and the table of tasks. Output: records of ``state.task``, added where none is there yet. Counts
-nothing but what is evicted. Not thread-safe: see state.
+Input: events, workers and the table of tasks. Output: records of ``state.task``, which are added if they do not exist
+yet. Only evictions are counted. Not thread-safe: see state.
 """
 
 from celery_redis_exporter.catalog import UNKNOWN
@@ -13,7 +13,7 @@ from celery_redis_exporter.state.task_series import TaskSeries
 
 
 class Matching:
-    """Finds and adds records; ``tracked`` is the table of tasks."""
+    """Find and add records. ``tracked`` is the table of tasks."""
 
     def __init__(self, all_runs: runs.Runs, names: Names) -> None:
         self.tracked = all_runs.tracked
@@ -21,7 +21,7 @@ class Matching:
         self._names = names
 
     def track(self, uuid: str, publication: Publication, now: float) -> Task:
-        """Add a task; forget others if there are too many. ``now`` is in monotonic seconds."""
+        """Add a task, and evict others if there are too many. ``now`` is in monotonic seconds."""
         if len(self.tracked) >= self.tracked.limit:
             evicted = self.tracked.evict()
             self._runs.count_evicted("count", sum(not gone.has_ended for gone in evicted))
@@ -43,7 +43,7 @@ class Matching:
         return task, task.add(publication)
 
     def run_to_start(self, task: Task, worker: Worker, at: float) -> Run:
-        """Return the run that a task-started belongs to; without any it is one that no event announced."""
+        """Return the run of a task-started at ``at`` (epoch seconds). Add one if no event announced it."""
         if len(task.runs) >= MOST_AT_ONCE:
             self._runs.close_crowd(task)
         found, untaken = task.to_start(worker, at)
@@ -57,19 +57,19 @@ class Matching:
         return found
 
     def add_run(self, task: Task, worker: Worker, publication: Publication) -> Run:
-        """Add a run of which no task-received arrived."""
+        """Add a run whose task-received did not arrive."""
         return task.add_run(worker, publication, self.series_at(publication, worker))
 
     def series_at(self, publication: Publication, worker: Worker) -> TaskSeries:
-        """Return the series that count a publication on a worker; new ones where they expired while it waited."""
+        """Return the series that count a publication on a worker, or new ones if they expired while it waited."""
         if publication.series.expired:
             publication.series = self._names.series(publication.name, publication.series.queue)
         return self._names.at(publication.series, worker.name)
 
     def unstarted_run(self, task: Task, worker: Worker, kind: str) -> Run | None:
-        """Return the run of an end that nothing preceded on its worker; None if it repeats an end.
+        """Return the run of an end that is the first event of its worker, or None if it repeats an end.
 
-        A task that ended is reported again at the hard time limit, and a revocation by several workers.
+        A task that ended is reported again at the hard time limit, and a revocation is reported by several workers.
         """
         publication, has_ended = task.untaken, task.has_ended_on(worker)
         if publication is None or (has_ended and kind != "task-revoked"):

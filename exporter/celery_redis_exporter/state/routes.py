@@ -1,8 +1,8 @@
-"""Routes: which queue a message reaches, by its exchange and routing key.
+"""Find the queue that a message reaches, by its exchange and routing key.
 
-Takes bindings that collectors read on Redis, and those that workers report of the queues they consume. Gives the queue
-of a task-sent event, whose own field names the queue of the settings even where ``apply_async`` was given another
-exchange. Not thread-safe: see state.
+Input: bindings that collectors read on Redis, and those that workers report of the queues they consume. Output: the
+queue of a task-sent event, whose field ``queue`` names the queue of the settings even if ``apply_async`` was called
+with another exchange. Not thread-safe: see state.
 """
 
 import re
@@ -14,13 +14,13 @@ from celery_redis_exporter.records.events import TaskSent
 from celery_redis_exporter.records.replies import DIRECT, FANOUT, TOPIC, Route
 
 BROADCAST = "bcast."
-"""How kombu begins the name of a Broadcast queue, which each worker has for itself: ``bcast.`` and a UUID."""
+"""kombu's prefix of the name of a Broadcast queue, of which each worker has one: ``bcast.`` and a UUID."""
 ANY_BROADCAST = "bcast.*"
-"""What Broadcast queues are shown as where their exchange is not known."""
+"""The name under which Broadcast queues are shown if their exchange is unknown."""
 MOST_ROUTES = 20_000
 ANSWERS_KEPT = 10_000
 LEVELS = 28
-"""Queues that kombu declares for native delayed delivery, one for each bit of the delay."""
+"""The number of queues that kombu declares for native delayed delivery, one for each bit of the delay."""
 PREFIXES_KEPT = 10
 _DELAYED = re.compile(r"((?:.+_)?)celery_delayed_\d{1,2}")
 _DELAY = re.compile(r"(?:[01]\.){28}")
@@ -28,10 +28,10 @@ _ANY_TOPIC = "\0any topic exchange"
 
 
 class Routes:
-    """Bindings of queues, at most MOST_ROUTES from each of both sources.
+    """The bindings of queues, at most MOST_ROUTES from each of both sources.
 
-    ``hold`` replaces what a search of the broker found. ``learn`` adds what a worker reported: it stays, as the binding
-    itself does, until there are too many.
+    ``hold`` replaces those that a search of the broker found. ``learn`` adds those that a worker reported. They are
+    kept, as the bindings themselves are, until there are too many.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Routes:
         self._learned: dict[Route, None] = {}
         self._direct: dict[tuple[str, str], list[Route]] = {}
         self._others: dict[str, list[Route]] = {}
-        self._bound: dict[str, str] = {}  # queues, and one of the exchanges of each
+        self._bound: dict[str, str] = {}  # The queues, and one of the exchanges of each.
         self._answers: dict[tuple[str, str], frozenset[str]] = {}
         self._stale = False
         self._prefixes: list[str] = []
@@ -51,7 +51,7 @@ class Routes:
             self._held, self._stale = held, True
 
     def learn(self, routes: Iterable[Route]) -> None:
-        """Add bindings that a worker reported; the oldest go when there are too many."""
+        """Add bindings that a worker reported. The oldest are removed if there are too many."""
         for route in routes:
             if route not in self._learned:
                 self._learned[route] = None
@@ -60,10 +60,10 @@ class Routes:
             del self._learned[route]
 
     def destination(self, event: TaskSent) -> str:
-        """Return the queue that a task was sent to, UNKNOWN where it can't be told.
+        """Return the queue that a task was sent to, or UNKNOWN if it can't be determined.
 
-        The event's own queue counts where it is one of the message's destinations. It also counts where no destination
-        and no binding of it is known: then it may be new.
+        The event's own queue counts if it is one of the message's destinations. It also counts if neither a destination
+        nor a binding of it is known: then it may be new.
         """
         exchange, queue = event.exchange, event.queue
         if queue is not None and queue.startswith(BROADCAST):
@@ -76,19 +76,22 @@ class Routes:
         return next(iter(found)) if len(found) == 1 else UNKNOWN
 
     def queue_of(self, exchange: str, routing_key: str) -> str | None:
-        """Return the queue that such a message reaches; None if no binding is known, or it reaches several queues."""
+        """Return the queue that such a message reaches.
+
+        None if no binding is known, or if it reaches several queues.
+        """
         found = self._queues_of(exchange, routing_key)
         return next(iter(found)) if len(found) == 1 else None
 
     def shown(self, queue: str) -> str:
-        """Return the name that a queue has in metrics: of a Broadcast queue that of its exchange."""
+        """Return the name of a queue in metrics. A Broadcast queue has the name of its exchange."""
         if not queue.startswith(BROADCAST):
             return queue
         self._rebuild()
         return self._bound.get(queue) or ANY_BROADCAST
 
     def note_delayed(self, name: str) -> bool:
-        """Note a name of native delayed delivery, a queue's or an exchange's; return whether it is one."""
+        """Record the name of a queue or exchange if it belongs to native delayed delivery. Return whether it does."""
         delayed = _DELAYED.fullmatch(name)
         if delayed is None:
             return False
@@ -97,11 +100,11 @@ class Routes:
         return True
 
     def delayed_queues(self) -> list[str]:
-        """Return the queues of delays, of every prefix that was noted."""
+        """Return the queues of delays, of every prefix that was recorded."""
         return [f"{prefix}celery_delayed_{level}" for prefix in self._prefixes for level in reversed(range(LEVELS))]
 
     def _queues_of(self, exchange: str, routing_key: str) -> frozenset[str]:
-        """Return every queue that such a message reaches; Broadcast queues under the name of their exchange."""
+        """Return every queue that such a message reaches. Broadcast queues have the name of their exchange."""
         if not exchange:
             return frozenset((routing_key,) if routing_key else ())
         if self.note_delayed(exchange):
@@ -114,8 +117,8 @@ class Routes:
         """Return the destinations of a message with native delayed delivery (quorum queues on RabbitMQ).
 
         It is published to ``[PREFIX_]celery_delayed_27`` with 28 bits of the delay before its own routing key. After
-        the delay it reaches its topic exchange, whose name is lost, so every one is tried. Celery's own queues are
-        bound by their names, which is taken for granted where no binding is known.
+        the delay it reaches its topic exchange. The name of that is lost, so every topic exchange is tried. Celery
+        binds its own queues by their names, which is assumed if no binding is known.
         """
         own = _DELAY.sub("", routing_key, count=1)
         self._rebuild()
@@ -151,10 +154,10 @@ class Routes:
 
 
 def matches(route: Route, routing_key: str) -> bool:
-    """Whether a message with this routing key follows the route.
+    """Return True if a message with this routing key follows the route.
 
-    In a topic's key ``*`` is one word and ``#`` any number of words; kombu's own transports (``virtual``) want one word
-    at least.
+    In a topic's key ``*`` is one word and ``#`` any number of words. kombu's own transports (``virtual``) require at
+    least one word for ``#``.
     """
     if route.kind == FANOUT or route.routing_key == routing_key:
         return True

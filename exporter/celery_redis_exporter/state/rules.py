@@ -1,7 +1,7 @@
-"""Which names are shown, and under what name: filters and rewrites for tasks, queues and workers.
+"""Decide which names are shown, and in which form: filters and rewrites for tasks, queues and workers.
 
-Takes a name as Celery has it, gives the one to show, or None for one that is left out. Patterns are regular
-expressions that must match the whole name, as in Prometheus's relabelling. Never raises for a name.
+Input: a name in Celery. Output: the name to show, or None if it is left out. Patterns are regular expressions that must
+match the whole name, as in Prometheus's relabelling. Never raises for a name.
 """
 
 import re
@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
 
 REMEMBERED = 20_000
-"""Names whose fate is remembered; when there are more, all are judged anew."""
+"""The number of names whose result is cached. When there are more, the cache is cleared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """A pattern, and what takes the name's place where it matches, as ``re.Match.expand`` reads it."""
+    """A pattern, and the text that replaces a matching name, as ``re.Match.expand`` reads it."""
 
     pattern: re.Pattern[str]
     replacement: str
 
 
 class NameRules:
-    """Filters, which judge the name as it came, then the first rewrite that matches.
+    """Filters for the original name, then the first rewrite that matches.
 
-    An empty ``include`` lets everything in; ``exclude`` counts for more than ``include``.
+    An empty ``include`` includes everything. ``exclude`` takes precedence over ``include``.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class NameRules:
         self._known: dict[str, str | None] = {}
 
     def apply(self, name: str) -> str | None:
-        """Give the name to show, None for none."""
+        """Return the name to show, or None."""
         if not self.needed:
             return name
         if name in self._known:
@@ -63,7 +63,7 @@ class NameRules:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """The rules for each kind of name; ``worker_label`` tells task series apart by worker too."""
+    """The rules for each kind of name. ``worker_label`` gives each worker its own task series."""
 
     task: NameRules = field(default_factory=NameRules)
     queue: NameRules = field(default_factory=NameRules)
@@ -72,13 +72,13 @@ class Naming:
 
     @property
     def renames_tasks(self) -> bool:
-        """Whether a task's or queue's name can be shown as another, or not at all."""
+        """Return True if a task's or queue's name can be shown in another form, or not at all."""
         return self.task.needed or self.queue.needed
 
     def queue_shown(self, queue: str) -> str | None:
-        """Give the name to show for a queue; what stands for queues without a name stays."""
+        """Return the name to show for a queue. UNKNOWN and OVERFLOW are never changed."""
         return queue if queue in {UNKNOWN, OVERFLOW} else self.queue.apply(queue)
 
     def worker_shown(self, worker: str) -> str:
-        """Give the label value of a worker on task series, where it can't be left out."""
+        """Return the label value of a worker on task series, where it can't be left out."""
         return self.worker.apply(worker) or UNKNOWN

@@ -1,7 +1,7 @@
-"""Runs whose end no event reports, and what runs at this moment.
+"""Close runs whose end no event reports, and find the oldest runs.
 
 Input: workers and tasks. Output: fewer runs, and how many were closed, by reason. A closed run is not counted as an
-end; if its end is reported after all, it counts as ever.
+end. If its end is reported later, it is counted as usual.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,20 +13,20 @@ from celery_redis_exporter.state.tracking import Tracking
 
 CERTAIN_SECONDS = 5.0
 MOST_UNCERTAIN = 10_000
-"""Ends of one worker that may still be corrected; the oldest of more is taken for certain."""
+"""The number of ends of one worker that may still be corrected. Beyond it the oldest is counted."""
 UNCERTAIN_SECONDS = 15.0
-"""Enough for two heartbeats at five seconds each. A worker without heartbeats sends no later time stamp."""
+"""Long enough for two heartbeats at five seconds each. A worker without heartbeats sends no later timestamp."""
 
 
 class Runs:
-    """Closes runs; ``tracked`` may forget their tasks then."""
+    """Close runs. ``tracked`` may then forget their tasks."""
 
     def __init__(self, store: Store, tracked: Tracking) -> None:
         self._store = store
         self.tracked = tracked
 
     def close(self, runs: Iterable[Run], reason: str) -> None:
-        """Close runs, uncounted."""
+        """Close runs without counting an end."""
         closed = [(run, run.worker.runs[run]) for run in runs if run.running]
         for run, uuid in closed:
             run.stop()
@@ -38,16 +38,20 @@ class Runs:
         self.close(list(worker.runs), reason)
 
     def close_surplus(self, worker: Worker, active: int, before: float) -> None:
-        """Close what a worker does not execute any more, which reported that it executes ``active`` tasks.
+        """Close the runs that a worker does not execute any more, if it executes only ``active`` tasks.
 
-        Which runs ended is not known: of those that started before ``before`` (the worker's clock) the youngest ones
-        are taken, since the longest is the one that someone may be alerted to.
+        It is not known which runs ended. Of those that started before ``before`` (the worker's clock) the youngest ones
+        are closed, since an alert may concern the longest one.
         """
         begun = sorted((run for run in worker.runs if run.started_at < before), key=lambda run: run.started_at)
         self.close(begun[max(active, 0) :], "inactive")
 
     def close_absent(self, worker: Worker, active: Mapping[str, int], before: float) -> None:
-        """Close what is not in a worker's own list of active tasks (runs by task id), if started before ``before``."""
+        """Close the runs that a worker's list of active tasks does not contain.
+
+        ``active`` is the number of runs by task id. Only runs that started before ``before`` (the worker's clock) are
+        closed.
+        """
         left = dict(active)
         absent = []
         for run, uuid in sorted(worker.runs.items(), key=lambda item: item[0].started_at):
@@ -58,7 +62,7 @@ class Runs:
         self.close(absent, "inactive")
 
     def close_crowd(self, task: Task) -> None:
-        """Make room for one more run of a task id: forget ended ones, or else close the oldest of too many."""
+        """Make room for one more run of a task id: forget ended ones, and close the oldest if there are too many."""
         running = [run for run in task.runs if run.running]
         if len(running) >= MOST_AT_ONCE:
             self.close([min(running, key=lambda run: run.started_at)], "count")
@@ -67,10 +71,10 @@ class Runs:
     def settle_ends(self, worker: Worker, *, at: float, now: float) -> None:
         """Count the ends that no other event corrected.
 
-        With ``acks_on_failure_or_timeout=False`` Celery rejects the message of a task that failed, writes the result
-        and sends task-failed then (``Request.on_failure``). gevent and eventlet report a task that was terminated as
+        With ``acks_on_failure_or_timeout=False`` Celery rejects the message of a task that failed, then writes the
+        result and sends task-failed (``Request.on_failure``). gevent and eventlet report a task that was terminated as
         succeeded without a runtime, and as revoked. So such an end is certain CERTAIN_SECONDS later by the worker's own
-        clock, of which ``at`` is the latest time stamp, or UNCERTAIN_SECONDS later by ours (``now``).
+        clock, of which ``at`` is the latest timestamp, or UNCERTAIN_SECONDS later by the exporter's (``now``).
         """
         for uuid, end in list(worker.uncertain.items()):
             if at - end.at >= CERTAIN_SECONDS or now - end.since >= UNCERTAIN_SECONDS:
@@ -78,13 +82,13 @@ class Runs:
                 end.count()
 
     def count_evicted(self, reason: str, count: int) -> None:
-        """Count runs or tasks that are given up."""
+        """Count runs or tasks that are evicted."""
         if count:
             self._store.scalar(internals.TASKS_EVICTED, reason).value += count
 
 
 def count_later(uuid: str, end: UncertainEnd) -> None:
-    """Count an end in a moment, unless an event corrects it; an earlier one of the task is certain now."""
+    """Count an end in a moment, unless an event corrects it. An earlier uncertain end of the task is counted now."""
     uncertain = end.run.worker.uncertain
     if uuid in uncertain or len(uncertain) >= MOST_UNCERTAIN:
         uncertain.pop(uuid if uuid in uncertain else next(iter(uncertain))).count()
@@ -92,13 +96,13 @@ def count_later(uuid: str, end: UncertainEnd) -> None:
 
 
 def corrected(worker: Worker, uuid: str, kind: str) -> UncertainEnd | None:
-    """Return the end that this worker reported a moment ago as another one, which an event of a ``kind`` corrects."""
+    """Return the recent end, reported by this worker as another kind, that an event of ``kind`` corrects, or None."""
     end = worker.uncertain.get(uuid)
     return worker.uncertain.pop(uuid) if end is not None and end.corrected_by == kind else None
 
 
 def forget(task: Task) -> None:
-    """Take a task off everything that is counted, because it will not be known any more."""
+    """Remove a task from all gauges, because it will be forgotten."""
     for run in task.runs:
         run.stop()
     for publication in task.publications:
@@ -106,7 +110,7 @@ def forget(task: Task) -> None:
 
 
 def oldest_starts(workers: Iterable[Worker]) -> dict[str, float]:
-    """Return the start of the longest running execution of all that ``workers`` run, by task name."""
+    """Return the oldest start (epoch seconds) of the runs of ``workers``, by task name."""
     oldest: dict[str, float] = {}
     for worker in workers:
         for run in worker.runs:

@@ -1,7 +1,7 @@
-"""Tasks: folds task events, in any order, with losses and repeats, into counts, times and what is running.
+"""Fold task events, in any order, with losses and repeats, into counts, times and the table of running tasks.
 
-The truths it keeps: an execution that ended counts once, whatever its worker sent; times use the senders' own stamps
-and are never negative; nothing is counted under a guessed name or queue. Not thread-safe: see state.
+Guarantees: an execution that ended is counted once, whatever its worker sent. Times use the senders' own timestamps and
+are never negative. Nothing is counted under a guessed name or queue. Not thread-safe: see state.
 """
 
 from collections.abc import Callable, Iterable
@@ -38,13 +38,13 @@ E = TypeVar("E", TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevok
 W = TypeVar("W", TaskReceived, TaskSucceeded, TaskFailed, TaskRetried, TaskRejected, TaskRevoked, TaskCancelled)
 
 SOFT_SIGNALS = frozenset((10, 30, "10", "30", "SIGUSR1", "USR1"))
-"""What task-revoked calls SIGUSR1, the signal of the soft time limit: its number on Linux and macOS, or its name."""
+"""SIGUSR1, the signal of the soft time limit, in task-revoked: its number on Linux and macOS, or its name."""
 
 
 class Tasks:
-    """Every task on its way, by id, and the series of every task name.
+    """The tasks in flight, by id, and the series of every task name.
 
-    ``now`` (monotonic seconds) is set by the caller for each batch, so that one event needs no clock.
+    ``now`` (monotonic seconds) is set by the caller for each batch, so that folding an event reads no clock.
     """
 
     def __init__(self, store: Store, workers: Workers, names: Names, limits: TaskLimits) -> None:
@@ -65,7 +65,7 @@ class Tasks:
         self._exemplars = limits.exemplars
 
     def fold_sent(self, event: TaskSent) -> None:
-        """Fold task-sent: the only event that names the queue."""
+        """Fold task-sent, the only event that names the queue."""
         queue = self._destination(event)
         series = self.names.series(event.name, queue)
         (series.sent or series.make_sent()).value += 1
@@ -82,7 +82,7 @@ class Tasks:
         if task is not None and publication is not None:
             self._complete(task, publication, event, eta)
         elif task is None or event.timestamp > task.forgotten:
-            own = name.name if name.name == event.name else event.name  # one text for all tasks of a name
+            own = name.name if name.name == event.name else event.name  # All tasks of a name share one string.
             publication = Publication(own, event.retries, series, event.timestamp, event.timestamp, eta)
             publication.publish()
             if task is None:
@@ -123,7 +123,7 @@ class Tasks:
             publication.eta = eta_seconds(event.eta)
 
     def fold_started(self, event: TaskStarted, replayed: bool = False) -> None:  # noqa: FBT001, FBT002 -- hot
-        """Fold task-started; ``replayed`` when it waited and its worker's ledger has it already."""
+        """Fold task-started. ``replayed`` is True for a deferred one, which is in its worker's ledger already."""
         worker = self._known_workers.get(event.hostname)
         if worker is None or worker.seen != self.now:
             worker = self._worker(event.hostname)
@@ -149,7 +149,7 @@ class Tasks:
             task.stop_replaced()
 
     def fold_succeeded(self, event: TaskSucceeded) -> None:
-        """Fold task-succeeded; the runtime is Celery's own."""
+        """Fold task-succeeded. The runtime is the one that Celery reports."""
         started_at = None if event.runtime is None else event.timestamp - event.runtime
         run = self._end(event, "task-succeeded", self.fold_succeeded, started_at)
         if run is None:
@@ -161,7 +161,7 @@ class Tasks:
             self._count_success(run, event)
 
     def fold_failed(self, event: TaskFailed, exception: str, name: str | None = None) -> None:
-        """Fold task-failed; ``exception`` is the class, ``name`` the task's where the event itself contains it.
+        """Fold task-failed. ``exception`` is the class, ``name`` the task's name if the event itself contains it.
 
         Celery reports Reject as a failure and then as rejected: both mean one rejected execution. And it reports a
         failure as rejected first, with ``acks_on_failure_or_timeout=False``: both mean one failed execution.
@@ -199,7 +199,7 @@ class Tasks:
         self.names.note_failure(series.task, event.timestamp)
 
     def fold_retried(self, event: TaskRetried, exception: str) -> None:
-        """Fold task-retried: the execution ended, the task goes on."""
+        """Fold task-retried: the execution ended, but the task did not."""
         run = self._end(event, "task-retried", lambda held: self.fold_retried(held, exception))
         if run is None:
             return
@@ -209,7 +209,7 @@ class Tasks:
         self.names.exception(run.series.task, exception).value += 1
 
     def fold_rejected(self, event: TaskRejected) -> None:
-        """Fold task-rejected; one that puts the message back is certain, another one may be followed by task-failed."""
+        """Fold task-rejected. It is final if it requeues the message. Otherwise task-failed may follow."""
         kind, worker = "task-rejected", self._worker(event.hostname)
         task = self._known(event, kind, self.fold_rejected, worker)
         if task is None:
@@ -228,7 +228,7 @@ class Tasks:
     def fold_revoked(self, event: TaskRevoked) -> None:
         """Fold task-revoked, of a running task or of one that never started.
 
-        One that is terminated with the signal of the soft time limit goes on and has an end of its own.
+        A task that receives the signal of the soft time limit continues, and its end is reported by another event.
         """
         if event.terminated and event.signum in SOFT_SIGNALS:
             self._worker(event.hostname)
@@ -241,7 +241,7 @@ class Tasks:
         self.names.named(run.series.task, rows.TASK_REVOCATIONS, reason).value += 1
 
     def fold_cancelled(self, event: TaskCancelled) -> None:
-        """Fold task-cancelled: the worker gave the message back, so the execution neither ended nor runs."""
+        """Fold task-cancelled: the worker returned the message, so the execution neither ended nor runs."""
         worker = self._worker(event.hostname)
         if self._holding.events and self._follows(event, "task-cancelled", self.fold_cancelled):
             return
@@ -257,7 +257,7 @@ class Tasks:
             task.return_to_queue(run)
 
     def adopt(self, uuid: str, name: str, queue: str, worker: Worker, started_at: float | None) -> None:
-        """Take over a task that a worker reports, running since ``started_at`` if that is not None.
+        """Add a task that a worker reports, running since ``started_at`` (epoch seconds) if that is not None.
 
         Events that arrived take precedence. A redelivered task can be running on several workers.
         """
@@ -275,7 +275,7 @@ class Tasks:
         self._fold_deferred(held)
 
     def hasten(self, worker: Worker) -> None:
-        """Let events wait no longer for a worker that reported its queues and what it holds."""
+        """Shorten the wait of the deferred events of a worker that reported its queues and its tasks."""
         self._holding.hasten(worker.name, self.now)
 
     def set_time(self, now: float) -> None:
@@ -283,19 +283,19 @@ class Tasks:
         self.now = now
 
     def tick(self, now: float) -> None:
-        """Fold what waited long enough for its task-sent, and settle uncertain ends."""
+        """Fold events that were deferred long enough without a task-sent, and settle uncertain ends."""
         self.now = now
         for first, *behind in self._holding.give_up(now):
             self._patient = False
             self._fold_deferred([first])
             self._patient = True
-            self._fold_deferred(behind)  # each of these may wait for a task-sent of its own
+            self._fold_deferred(behind)  # Each of these may be deferred again for another task-sent.
         for worker in self._known_workers.values():
             if worker.uncertain:
                 self._runs.settle_ends(worker, at=worker.last_beat[0], now=now)
 
     def _fold_deferred(self, events: Iterable[Held]) -> None:
-        """Fold events that waited. They were a sign of life of their worker when they arrived, not now."""
+        """Fold deferred events. They prove that their worker was alive when they arrived, not now."""
         for held in events:
             worker = self._known_workers.get(held.worker)
             seen = None if worker is None else worker.seen
@@ -304,7 +304,7 @@ class Tasks:
                 worker.seen = seen
 
     def sweep(self, now: float) -> None:
-        """Forget tasks that are too old and names that are idle."""
+        """Forget tasks that are too old, and names that are idle."""
         for uuid, task in self.tracked.older_than(now - self._limits.age):
             runs.forget(task)
             del self.tracked[uuid]
@@ -312,7 +312,7 @@ class Tasks:
         self.names.expire(now, self._limits.idle)
 
     def refresh(self) -> None:
-        """Bring the gauges that are computed, not folded, up to date; done before values are copied."""
+        """Update the gauges that are computed instead of folded. Call this before values are copied."""
         oldest = runs.oldest_starts(self._workers.by_name.values())
         for name in self.names:
             if name.name in oldest:
@@ -322,7 +322,7 @@ class Tasks:
         self._store.scalar(internals.TASKS_TRACKED).value = len(self.tracked)
 
     def _worker(self, hostname: str) -> Worker:
-        """Return the sender of an event, which lives. The hot folds skip this for a worker seen in the same batch."""
+        """Return the sender of an event, which is alive. Hot folds skip this for a worker of the same batch."""
         worker = self._known_workers.get(hostname) or self._workers.meet(hostname)
         worker.seen = self.now
         if worker.presence is not ONLINE:
@@ -338,13 +338,13 @@ class Tasks:
         last = name.last_success
         if last is None:
             last = name.last_success = self.names.named(name, rows.TASK_LAST_SUCCESS)
-        if event.timestamp > last.value:  # noqa: PLR1730 -- hot; events of several workers are in no order
+        if event.timestamp > last.value:  # noqa: PLR1730 -- hot; events of several workers are not ordered
             last.value = event.timestamp
         if name.consecutive_failures is not None:
             name.consecutive_failures.value = 0
 
     def _count_start(self, run: Run, event: TaskStarted) -> None:
-        """Count a start and observe the times before it; a waiting time may become known with a late task-sent."""
+        """Count a start and observe the times before it. A late task-sent may add the waiting time."""
         publication, series, at = run.publication, run.series, event.timestamp
         series.started.value += 1
         if publication.waiting is not None:
@@ -361,7 +361,7 @@ class Tasks:
             series.prefetch.observe_delay(at, run.received_at, publication.eta, event.uuid)
 
     def _complete(self, task: Task, publication: Publication, event: TaskSent, eta: float | None) -> None:
-        """Enter a task-sent that arrived after its publication was received, or even started."""
+        """Complete a publication by a task-sent that arrived after it was received, or even started."""
         publication.awaits_sent = False
         publication.retries = event.retries
         publication.sent_at = event.timestamp
@@ -376,10 +376,10 @@ class Tasks:
         task.stop_replaced()
 
     def _identify(self, task: Task | None, event: TaskReceived, worker: Worker) -> tuple[Task, Publication] | None:
-        """Return what a task-received belongs to whose publication is not known. None if it waits for its task-sent.
+        """Return the task and publication of a task-received for an unknown publication, or None if it is deferred.
 
-        The name can be another one than in the task-sent: the ``shadow`` of ``apply_async``. That it is not a
-        replacement's is certain once no second task-sent arrives.
+        The name may differ from that in task-sent: it is the ``shadow`` of ``apply_async``. It is certain that it is
+        not the name of a replacement if no second task-sent arrives.
         """
         alias = again = None
         if task is not None:
@@ -405,21 +405,21 @@ class Tasks:
         return task, publication
 
     def _series_of_receipt(self, event: TaskReceived, publication: Publication, worker: Worker) -> TaskSeries:
-        """Return the series of a receipt: new ones where they expired, the shadow's or the worker's if that is set."""
+        """Return the series of a receipt: new ones if they expired, the shadow's or the worker's if that is set."""
         shown = self._matching.series_at(publication, worker)
         if event.name == publication.name or not self._limits.by_shadow:
             return shown
         return self.names.at(self.names.series(event.name, shown.queue), worker.name)
 
     def _follows(self, event: W, kind: str, fold: Callable[[W], None]) -> bool:
-        """Let an event wait behind earlier ones of its task id and worker. Return False if none wait."""
+        """Defer an event behind earlier ones of its task id and worker. Return False if there are none."""
         return self._holding.append(event.uuid, event.hostname, Held(kind, partial(fold, event), event.hostname))
 
     def _hold(self, event: TaskReceived | TaskFailed, held: Held, promised: float = 0.0) -> bool:
         return self._holding.hold(event.uuid, event.hostname, held, self.now, promised)
 
     def _hold_or_miss(self, uuid: str, held: Held, worker: Worker) -> None:
-        """Let an event of an unknown task wait if more will be known of it, else count it as unmatched."""
+        """Defer an event of an unknown task if more may be received about it, else count it as unmatched."""
         promised = worker.seeding_until
         is_expected = promised > self.now or (held.kind in FIRST_EVENTS and self._holding.is_expected(None))
         if self._patient and is_expected and self._holding.hold(uuid, worker.name, held, self.now, promised):
@@ -427,7 +427,7 @@ class Tasks:
         self._store.scalar(internals.TASKS_UNMATCHED, held.kind).value += 1
 
     def _end(self, event: E, kind: str, fold: Callable[[E], None], started_at: float | None = None) -> Run | None:
-        """Enter the end of an execution; None if it can't be counted, or not yet."""
+        """Record the end of an execution. Return None if it can't be counted, or not yet."""
         worker = self._known_workers.get(event.hostname)
         if worker is None or worker.seen != self.now:
             worker = self._worker(event.hostname)
@@ -438,12 +438,12 @@ class Tasks:
                 return None
         retried = kind == "task-retried"
         run: Run | None = task.runs[0] if len(task.runs) == 1 else None
-        if run is None or not run.running or run.worker is not worker:  # else the common case, without further calls
+        if run is None or not run.running or run.worker is not worker:  # In the common case this avoids further calls.
             run = task.to_end(worker, retried=retried, started_at=started_at)
         return self._finish(event.uuid, kind, run or self._matching.unstarted_run(task, worker, kind), retried=retried)
 
     def _known(self, event: E, kind: str, fold: Callable[[E], None], worker: Worker) -> Task | None:
-        """Return the task of an end. None if it is unknown, or if the event waits."""
+        """Return the task of an end, or None if it is unknown or the event is deferred."""
         if self._holding.events and self._follows(event, kind, fold):
             return None
         task = self.tracked.get(event.uuid)
@@ -452,7 +452,7 @@ class Tasks:
         return task
 
     def _finish(self, uuid: str, kind: str, run: Run | None, *, retried: bool = False) -> Run | None:
-        """Enter the end of a run, and return it; None repeats an end, and is counted as that."""
+        """Record the end of ``run``, and return it. None is a repeated end, which is counted as one."""
         if run is None:
             self._store.scalar(internals.TASKS_DUPLICATE, kind).value += 1
             return None
@@ -470,7 +470,7 @@ class Tasks:
         return run
 
     def _end_revoked(self, event: TaskRevoked) -> Run | None:
-        """Enter the end of a task that was revoked. Unless it was terminated it never started."""
+        """Record the end of a task that was revoked. Unless it was terminated it never started."""
         if event.terminated:
             corrected = runs.corrected(self._worker(event.hostname), event.uuid, "task-revoked")
             return corrected.run if corrected is not None else self._end(event, "task-revoked", self.fold_revoked)
@@ -486,10 +486,10 @@ class Tasks:
         )
 
     def _hold_revoked(self, task: Task, event: TaskRevoked) -> bool:
-        """Let a revocation that its worker did not receive before wait for other events of a task that was executed.
+        """Defer a revocation whose worker has no run of the task, if the task has other runs or publications.
 
-        It has no name. What was revoked is what no worker received, which is known once every worker's events arrived.
-        Return False if that is known already.
+        The event has no name. The publication that no worker received was revoked, which is known after the events of
+        all workers arrived. Return False if that is known already.
         """
         is_first = len(task.publications) == 1 and not task.runs
         if is_first or not self._patient or not self._holding.is_expected(task.publications[-1].name):

@@ -1,4 +1,4 @@
-"""The table of tasks on their way, by id; bounded by count and by age.
+"""Keep the table of tasks in flight, by id, with limits on count and age.
 
 Not thread-safe: see state.
 """
@@ -12,19 +12,22 @@ from celery_redis_exporter.state.expectations import Plan
 from celery_redis_exporter.state.rules import Naming
 from celery_redis_exporter.state.task import Task
 
-# Enough to recognise a second report of an end, which comes within milliseconds of the first.
+# Enough to recognize a second report of an end, which arrives within milliseconds of the first.
 ENDED_KEPT = 5_000
 TOGETHER = 500
-"""Ended tasks that are forgotten at once."""
+"""The number of ended tasks that are forgotten at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskLimits:
-    """Bounds: tasks held, seconds they are held, (task, queue) pairs, their idle seconds, exception classes per task.
+    """The limits and options of tasks.
 
-    Besides the number of failures kept to be shown, what tasks are shown as, and what is planned for them. With
-    ``exemplars`` a failure has the id of its task; with ``by_shadow`` a task that was published with ``shadow`` is
-    counted under that name.
+    - ``tracked``, ``age``: the maximum number of tasks in flight, and seconds that one is kept.
+    - ``pairs``, ``idle``: the maximum number of (task, queue) pairs, and seconds that an idle one is kept.
+    - ``exceptions``, ``failures``: the maximum number of exception classes per task, and of failures that are kept.
+    - ``naming``, ``plans``: the rules for shown names, and the settings by task.
+    - ``exemplars``: a failure has the id of its task.
+    - ``by_shadow``: a task that was published with ``shadow`` is counted under that name.
     """
 
     tracked: int
@@ -40,9 +43,9 @@ class TaskLimits:
 
 
 class Tracking(dict[str, Task]):
-    """Tasks by id, oldest first; whoever adds one to ``limit`` others evicts some before.
+    """Tasks by id, the oldest first. Callers evict some tasks before they add one to ``limit`` others.
 
-    Tasks that ended stay for a while, so that a second report of the same end is known as such.
+    Tasks that ended are kept for a while, so that a second report of the same end is recognized.
     """
 
     def __init__(self, limit: int) -> None:
@@ -52,15 +55,15 @@ class Tracking(dict[str, Task]):
         self._ended_before: deque[list[str]] = deque()
 
     def sent_at(self, uuid: str) -> float | None:
-        """When a task that waits in its queue was published (epoch seconds); None if its task-sent was not seen."""
+        """Return when a task that waits in its queue was published (epoch seconds), or None without its task-sent."""
         task = self.get(uuid)
         waiting = task.untaken if task is not None else None
         return None if waiting is None else waiting.sent_at
 
     def evict(self) -> list[Task]:
-        """Take out the oldest tasks that no worker executes, some at a time so that it is rarely done.
+        """Remove and return the oldest tasks that no worker executes, several at a time so that it is rarely done.
 
-        Tasks that are executed are taken only if there are no others: their ends are still to be counted.
+        Tasks that are executed are removed only if there are no others, since their ends have to be counted.
         """
         count = max(1, self.limit // 20)
         evicted = list(islice(((uuid, task) for uuid, task in self.items() if not task.is_running), count))
@@ -71,7 +74,7 @@ class Tracking(dict[str, Task]):
         return [task for _, task in evicted]
 
     def retire(self, uuid: str) -> None:
-        """Note that the task ended or vanished; it is forgotten after ENDED_KEPT others, unless it goes on."""
+        """Record that the task ended or vanished. It is forgotten after ENDED_KEPT others, unless it continues."""
         self._ended.append(uuid)
         if len(self._ended) >= TOGETHER:
             self._ended_before.append(self._ended)

@@ -1,6 +1,6 @@
-"""How the application's kombu uses Redis: the exporter's own settings where they are given, else what workers report.
+"""Choose the transport options: the exporter's own settings if they are set, else what workers report.
 
-Input: settings that workers reported. Output: the options in force. Safe from any thread: one tuple is replaced.
+Input: settings that workers reported. Output: the current options. Thread-safe: one tuple is replaced.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from celery_redis_exporter.records.inspection import AppSettings
 
 
 class KombuOptions(NamedTuple):
-    """Transport options by the names that Celery gives them; ``visibility_timeout`` in seconds."""
+    """Transport options, named as in Celery. ``visibility_timeout`` is in seconds."""
 
     visibility_timeout: float
     sep: str
@@ -19,11 +19,14 @@ class KombuOptions(NamedTuple):
 
 
 class Transport:
-    """The transport options in force.
+    """The current transport options.
 
-    ``own`` are the exporter's, ``given`` names those of them that the user set: they are never replaced. Of workers
-    that differ the shortest visibility timeout is in force, because each worker delivers the messages of all again; the
-    priority steps of all of them, because each publisher fills its own lists; and the separator of most of them.
+    ``own`` are the exporter's, ``given`` names those of them that the user set, which are never replaced. If workers
+    differ, the current options are:
+
+    - the shortest visibility timeout, because each worker delivers the messages of all workers again;
+    - the priority steps of all workers, because each publisher fills its own lists;
+    - the separator of most workers.
     """
 
     def __init__(self, own: KombuOptions, given: frozenset[str] = frozenset()) -> None:
@@ -31,7 +34,7 @@ class Transport:
         self._given = given
 
     def learn(self, reported: Iterable[AppSettings]) -> None:
-        """Take over what the workers that are online report; without a report the last one stays in force."""
+        """Replace the options by those that the online workers report. Without a report nothing changes."""
         settings = list(reported)
         timeouts = [one.visibility_timeout for one in settings if one.visibility_timeout is not None]
         steps = {step for one in settings for step in one.priority_steps or ()}

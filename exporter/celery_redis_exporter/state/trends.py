@@ -1,6 +1,6 @@
-"""The last readings of each Redis server, for trends that need no Prometheus.
+"""Keep the last readings of each Redis server, for trends without Prometheus.
 
-Takes what was read and when, gives readings; keeps at most READINGS of them per server, no closer than SPACING.
+Input: values and times. Output: readings, at most READINGS per server, at least SPACING seconds apart.
 """
 
 from collections import deque
@@ -11,7 +11,7 @@ from celery_redis_exporter.records.report import TrendReading
 
 READINGS = 100
 SPACING = 5.0
-"""Least time between two readings, in seconds: several scrapers must not use up the memory of the trend."""
+"""The shortest time between two readings, in seconds. Otherwise several scrapers would shorten the trend."""
 
 
 class Counts(NamedTuple):
@@ -23,19 +23,19 @@ class Counts(NamedTuple):
 
 
 class Trends:
-    """Readings by server."""
+    """The readings by server."""
 
     def __init__(self) -> None:
         self._readings: dict[str, deque[TrendReading]] = {}
         self._counts: dict[str, Counts] = {}
 
     def wants(self, server: str, at: float) -> bool:
-        """Whether a reading at the epoch time ``at`` would be kept; a clock set back begins anew."""
+        """Return True if a reading at the epoch time ``at`` would be kept. It is kept if the clock was set back."""
         readings = self._readings.get(server)
         return not readings or not 0 <= at - readings[-1].at < SPACING
 
     def note(self, server: str, at: float, used_bytes: float, counts: Counts) -> None:
-        """Keep a reading."""
+        """Keep a reading at the epoch time ``at``."""
         readings = self._readings.setdefault(server, deque(maxlen=READINGS))
         before = self._counts.get(server)
         self._counts[server] = counts
@@ -48,11 +48,11 @@ class Trends:
         readings.append(TrendReading(at, used_bytes, hit_ratio, operations))
 
     def of(self, server: str) -> list[TrendReading]:
-        """Give a server's readings, the oldest first."""
+        """Return a server's readings, the oldest first."""
         return list(self._readings.get(server, ()))
 
     def keep(self, servers: Iterable[str]) -> None:
-        """Forget every server but these."""
+        """Forget all other servers."""
         kept = set(servers)
         for server in self._readings.keys() - kept:
             del self._readings[server]

@@ -8,7 +8,8 @@ from celery_redis_exporter.catalog.server_fields import mode_of, product_of, rea
 from celery_redis_exporter.decode.redis_server import parse_info
 from tests.support.project_files import ROOT
 
-RECORDED = sorted((ROOT / "tests" / "fixtures" / "redis").glob("*.txt"))
+RECORDED = sorted(path for path in (ROOT / "tests" / "fixtures" / "redis").glob("*.txt") if path.stem != "pika-3.4")
+"""All but Pika, which reports no mode."""
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)

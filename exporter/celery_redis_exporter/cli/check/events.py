@@ -18,7 +18,7 @@ from celery_redis_exporter.errors import DecodeError, SourceError
 
 
 def event_findings(checkup: Checkup) -> Iterator[Finding]:
-    """Return the findings about events, and about the workers that send them."""
+    """Yield the findings about events, and about the workers that send them."""
     broker = checkup.broker
     place = checkup.place("broker")
     try:

@@ -18,7 +18,7 @@ from celery_redis_exporter.settings.urls.broker_urls import AMQP_PORTS
 class Place:
     """A server. ``kind`` is redis or broker (a broker other than Redis), ``shown`` its URL without secrets.
 
-    ``user`` is the exporter's user. ``modern`` servers (Redis 7) have permissions that only allow to read keys.
+    ``user`` is the exporter's user. ``modern`` servers (Redis 7) have permissions that only allow reading keys.
     ``is_direct`` is a Redis on a port that the settings name themselves.
     """
 

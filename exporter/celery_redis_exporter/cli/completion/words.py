@@ -1,7 +1,7 @@
 """List every word of the command line: commands, their flags, and the values of flags with few values.
 
-Output: a vocabulary. The flags of settings are those of ``settings.rows``. The other flags of a command are read from
-its ``--help``, because that is the only description that all commands have.
+Output: a vocabulary. The flags of settings are those of ``settings.schema.rows``. The other flags of a command are read
+from its ``--help``, because that is the only description that all commands have.
 """
 
 import io
