@@ -66,11 +66,11 @@ def end_at(step: int, part: float) -> None:
 
 def kill_after(path: str, files: list[bytes], seconds: float) -> None:
     """Fork a process that writes, and kill it a time after its first write began."""
-    ready, says = os.pipe()
+    ready, writer = os.pipe()
     child = os.fork()
     if not child:
-        write_for_ever(path, files, says)
-    os.close(says)
+        write_for_ever(path, files, writer)
+    os.close(writer)
     os.read(ready, 1)
     select.select([], [], [], seconds)
     os.kill(child, signal.SIGKILL)

@@ -138,7 +138,8 @@ class EventCollector:
                     self.tick()
                     self._report_loss()
         except SourceError as error:
-            self.lost(error.reason)
+            if not stop.is_set():  # else the exporter closed the subscription itself
+                self.lost(error.reason)
             raise
         finally:
             self._note_dropped(stream.take_dropped())

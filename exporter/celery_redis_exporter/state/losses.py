@@ -20,7 +20,7 @@ SETTLING_BEATS = 3
 """Heartbeats after which what was missed is counted: it is compared from the first to the second, and again."""
 PATIENCE = 60.0
 """Seconds after which a worker that sent fewer is not waited for."""
-NOT_SEEN, RESTARTED, STOPPED = "not heard of since", "another process since", "stopped"
+NOT_SEEN, RESTARTED, STOPPED = "no sign of life since", "another process since", "stopped"
 UNCOUNTED = "too few heartbeats with a count"
 
 

@@ -15,6 +15,8 @@ from celery_redis_exporter.state.task_series import TaskName, TaskSeries
 from celery_redis_exporter.state.tracking import TaskLimits
 
 QUEUES_KEPT = 10_000
+LEARNING_SECONDS = 600.0
+"""Time for schedules to be learnt after a restart: tasks that run rarely are kept for longer (``expire``)."""
 
 
 class Names:
@@ -37,6 +39,7 @@ class Names:
         self._pairs = pairs
         self._exceptions = exceptions
         self._naming = naming
+        self._idle = limits.idle
         self._renames = naming.renames_tasks
         # By their real names, where names are rewritten: when each was last seen, None if since the last sweep.
         self._queues: dict[str, float | None] = {}
@@ -158,14 +161,14 @@ class Names:
                 pairs.append(SavedPair(task.name, series.queue, active_at, tuple(series.by_worker or ())))
         return pairs
 
-    def restore(self, pair: SavedPair, idle_since: float) -> None:
-        """Make the series of a saved task on its queue, at 0, if there is room; ``idle_since`` is monotonic."""
+    def restore(self, pair: SavedPair, idle_since: float, now: float) -> None:
+        """Make the series of a saved task on its queue, at 0, if there is room; times are monotonic."""
         task = self.by_name.get(pair.task)
         is_known = task is not None and pair.queue in task.queues
         if is_known or (self._is_full and (pair.task, pair.queue) != (OVERFLOW, OVERFLOW)):
             return
         series = self._add(pair.task, pair.queue)
-        series.idle_since = idle_since
+        series.idle_since = min(now, max(idle_since, now + LEARNING_SECONDS - self._idle))
         for worker in pair.workers if series.by_worker is not None else ():
             if worker != OVERFLOW:
                 if self._triples_left <= 0:

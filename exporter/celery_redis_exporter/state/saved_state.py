@@ -111,7 +111,7 @@ class LastingState:
         """
         now, wall = self._clock.monotonic(), self._clock.now()
         for pair in saved.pairs:
-            self._names.restore(pair, _then(now, wall, pair.active_at))
+            self._names.restore(pair, _then(now, wall, pair.active_at), now)
         for worker in saved.workers:
             self._workers.restore(worker, _then(now, wall, worker.since))
         for queue in saved.queues:

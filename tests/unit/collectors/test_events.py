@@ -136,10 +136,10 @@ class ScriptedStream:
     def read(self) -> list[bytes]:
         """The next step of the script."""
         step = self.script.pop(0)
-        if not self.script:
-            self.stop.set()
         if isinstance(step, SourceError):
             raise step
+        if not self.script:
+            self.stop.set()
         return step
 
     def take_dropped(self) -> int:
@@ -243,3 +243,21 @@ def test_loss_while_listening(lab: Lab) -> None:
     assert 1 == lab.value(internals.STREAM_RECONNECTS, "closed")
     assert not stream.is_open
     assert not collector.listening
+
+
+class ClosedStream(ScriptedStream):
+    """A stream that another thread closes while it is read, because the exporter stops."""
+
+    def read(self) -> list[bytes]:
+        """Find it closed."""
+        self.stop.set()
+        raise SourceError("closed", "gone")
+
+
+def test_the_end_of_the_exporter_is_no_loss(lab: Lab) -> None:
+    """A subscription that the exporter closes when it stops is not counted as lost, as a restart would show it."""
+    stop = threading.Event()
+    collector = lab.collector(stream=ClosedStream(stop, []))
+    with pytest.raises(SourceError):
+        collector.run(stop, lambda: None)
+    assert lab.value(internals.STREAM_RECONNECTS, "closed") is None

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR
@@ -11,6 +13,7 @@ from prometheus_client.registry import CollectorRegistry
 import celery_redis_exporter
 from celery_redis_exporter.catalog import CATALOG
 from celery_redis_exporter.daemon.library import Collector
+from celery_redis_exporter.decode.saved_state import decode_state
 from celery_redis_exporter.errors import ConfigError
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -85,3 +88,18 @@ def test_it_can_be_started_once() -> None:
     collector.close()
     with pytest.raises(RuntimeError):
         collector.start()
+
+
+def test_the_state_file_is_kept_over_collectors(tmp_path: Path) -> None:
+    """A collector has its state file for itself, leaves it as that of a clean stop, and does so once."""
+    path = tmp_path / "state"
+    settings: dict[str, Any] = {"broker_url": NOWHERE, "state": {"file": str(path)}}
+    unused = Collector(**settings)
+    with pytest.raises(ConfigError, match="in use by process"):
+        Collector(**settings)
+    unused.close()
+    assert not path.exists()
+    with Collector(**settings) as collector:
+        pass
+    collector.close()
+    assert decode_state(path.read_bytes()).is_clean

@@ -65,7 +65,7 @@ def test_a_worker_that_does_not_send_heartbeats_any_more_is_unknown() -> None:
 
 
 def test_a_restarted_worker_is_unknown() -> None:
-    """What a worker executed that is another process now can't be told from its count."""
+    """What a worker executed that is another process now does not follow from its count."""
     interruption = Interruption()
     interruption.lab.advance(2)
     interruption.lab.beat(3, worker=W2, pid=2)

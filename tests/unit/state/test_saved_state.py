@@ -293,7 +293,25 @@ def test_idle_tasks_expire_when_they_would_have_without_a_restart() -> None:
     successor = process.successor("--series.ttl=1h")
     successor.application.tasks.sweep(process.clock.monotonic())
     assert 1 == successor.value(rows.TASKS_STARTED, "t", "q")
-    process.clock.advance(1801)
+    process.clock.advance(1799)
+    successor.application.tasks.sweep(process.clock.monotonic())
+    assert 1 == successor.value(rows.TASKS_STARTED, "t", "q")
+    process.clock.advance(2)
+    successor.application.tasks.sweep(process.clock.monotonic())
+    assert successor.value(rows.TASKS_STARTED, "t", "q") is None
+
+
+def test_tasks_that_run_rarely_wait_for_their_schedule_after_a_restart() -> None:
+    """A task that is idle for longer than the time to live is kept until schedules had the time to be learnt."""
+    process = Process(FakeClock(), "--series.ttl=1h")
+    process.execute("t", "q", "w1@host")
+    process.application.tasks.sweep(process.clock.monotonic())
+    process.clock.advance(3500)
+    successor = process.successor("--series.ttl=1h")
+    process.clock.advance(590)
+    successor.application.tasks.sweep(process.clock.monotonic())
+    assert 1 == successor.value(rows.TASKS_STARTED, "t", "q")
+    process.clock.advance(11)
     successor.application.tasks.sweep(process.clock.monotonic())
     assert successor.value(rows.TASKS_STARTED, "t", "q") is None
 
@@ -398,7 +416,7 @@ class TestWorkers:
         assert 0 == successor.value(worker_rows.WORKER_EVENTS_MISSED, "w1@host")
         assert 17 == successor.value(worker_rows.WORKER_PROCESSED, "w1@host")
 
-    def test_a_worker_that_is_not_heard_of_is_not_lost(self) -> None:
+    def test_a_worker_without_a_sign_of_life_is_not_lost(self) -> None:
         """A worker that gives no sign of life after a restart may have stopped cleanly: it is absent, not down."""
         successor = self.restarted(self.beaten(), away=7200)
         assert 1 == successor.value(worker_rows.WORKER_UP, "w1@host")
@@ -409,7 +427,7 @@ class TestWorkers:
         assert successor.value(worker_rows.WORKER_UP, "w1@host") is None
 
     def test_a_worker_that_falls_silent_after_a_sign_of_life_is_lost(self) -> None:
-        """A worker that was heard of after a restart, and then no more, is down."""
+        """A worker that gave a sign of life after a restart, and then none, is down."""
         successor = self.restarted(self.beaten())
         self.beats(successor, 10)
         successor.clock.advance(31)
@@ -439,7 +457,7 @@ class TestWorkers:
         assert 0 == successor.value(worker_rows.WORKER_TASK_EVENTS, "w1@host")
 
     def test_processes_that_share_a_name_are_not_restored_as_one(self) -> None:
-        """Several processes under one name are told apart anew, and no execution of them counts as missed."""
+        """Several processes under one name are distinguished anew, and no execution of them counts as missed."""
         process = self.beaten(10)
         for pid in (2, 1, 2, 1, 2, 1):
             self.beats(process, 10, pid=pid)
