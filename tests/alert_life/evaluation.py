@@ -1,0 +1,176 @@
+"""Which alerts fire in simulated lives, and when: all lives in one Prometheus, evaluated by promtool.
+
+Input: scenarios, an interval, a promtool. Output: firings by namespace. promtool prints what fires only where something
+else is expected, so that every query here expects nothing and its output is parsed. All lives share one Prometheus, as
+applications do: rules that mix them up fail, and evaluating them together takes a tenth of the time.
+"""
+
+import math
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts.files import RenderOptions, build_groups, select
+from tests.alert_life.scenario import Scenario
+
+NAIVE = "Naive"
+"""What the names of rules begin with that are written without the knowledge of a scenario."""
+
+WINDOW = 720
+"""Minutes of a query."""
+_SAMPLE = re.compile(r'\{((?:[^{}"]|"(?:[^"\\]|\\.)*")*)\} (\S+)')
+_RECORDED = re.compile(r"\bcelery:\w+:\w+")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+Labels = frozenset[tuple[str, str]]
+
+
+class Firing(NamedTuple):
+    """An alert that fired: its labels, minutes from the start to the first time, how often, and minutes in all."""
+
+    labels: Mapping[str, str]
+    first: float
+    times: int
+    minutes: float
+
+    @property
+    def name(self) -> str:
+        """The alert's name."""
+        return self.labels["alertname"]
+
+
+class Evaluation:
+    """A promtool that evaluates the bundled rules, and the naive ones of ``scenarios``, every ``interval``.
+
+    ``lived`` are the series of each scenario. It runs from the start, until its results are taken.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        promtool: str,
+        scenarios: Sequence[Scenario],
+        interval: str,
+        lived: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        (folder / "rules.yml").write_text(_dump({"groups": [*_rules(), *_naive_rules(scenarios)]}), encoding="utf-8")
+        (folder / "test.yml").write_text(_dump(_document(scenarios, interval, lived)), encoding="utf-8")
+        self._output = folder / f"{Path(promtool).parent.name}-{len(list(folder.iterdir()))}.txt"
+        command = [promtool, "test", "rules", str(folder / "test.yml")]
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+
+    def results(self) -> dict[str, list[Firing]]:
+        """Wait for the end; return what fired in each scenario."""
+        self._process.wait()
+        found: dict[str, list[Firing]] = defaultdict(list)
+        for firing in _parse(self._output.read_text(encoding="utf-8")):
+            found[firing.labels["namespace"]].append(firing)
+        return dict(found)
+
+    def end(self) -> None:
+        """End the process, if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+def _document(
+    scenarios: Sequence[Scenario], interval: str, lived: Mapping[str, Mapping[str, str]]
+) -> dict[str, object]:
+    step = int(interval.removesuffix("m"))
+    return {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": interval,
+        "tests": [{
+            "interval": f"{scenarios[0].scrape_seconds}s",
+            "input_series": [
+                {"series": series, "values": values} for rows in lived.values() for series, values in rows.items()
+            ],
+            "promql_expr_test": [query for scenario in scenarios for query in _queries(scenario, step)],
+        }],
+    }  # fmt: skip
+
+
+def _rules() -> list[dict[str, object]]:
+    groups = build_groups(GROUPS, RenderOptions())
+    for group in groups:
+        for rule in group["rules"]:
+            rule.pop("annotations", None)
+    return groups
+
+
+def _naive_rules(scenarios: Sequence[Scenario]) -> list[dict[str, object]]:
+    rules = [
+        {
+            "alert": NAIVE + alert,
+            "expr": _of_namespace(rule.expression, scenario.name),
+            "for": rule.wait,
+            "labels": {"namespace": scenario.name},
+        }
+        for scenario in scenarios
+        for alert, rule in scenario.naive.items()
+    ]
+    return [{"name": "naive", "rules": rules}] if rules else []
+
+
+def _of_namespace(expression: str, namespace: str) -> str:
+    """Return an expression that reads only what is in a namespace, recorded series too."""
+    matcher = f'namespace="{namespace}"'
+    return _RECORDED.sub(rf"\g<0>{{{matcher}}}", select(expression, matcher))
+
+
+def _queries(scenario: Scenario, step: int) -> Iterator[dict[str, object]]:
+    """Yield queries for the first time, the number of times and the minutes of each alert of a scenario.
+
+    Half a day at a time: promtool reads 10,000 samples in a query and no more.
+    """
+    firing = f'ALERTS{{alertstate="firing", alertname!="CeleryWatchdog", namespace="{scenario.name}"}}'
+    end, window = int(scenario.hours * 60), WINDOW
+    for until in range(window, end + window, window):
+        span = f"[{window - step}m:{step}m]"
+        for query in (
+            f"min_over_time(timestamp({firing}){span}) / 60",
+            f"count_over_time(({firing} unless {firing} offset {step}m){span})",
+            f"count_over_time({firing}{span}) * {step}",
+        ):
+            yield {"expr": query, "eval_time": f"{min(until, end)}m", "exp_samples": []}
+
+
+def _parse(output: str) -> list[Firing]:
+    """Return what promtool's output says of the queries; fail for any other failure."""
+    assert " err: " not in output, output[:3000]
+    found: dict[Labels, list[float]] = {}
+    query = ""
+    for line in output.splitlines():
+        if "expr: " in line:
+            query = line.partition('expr: "')[2]
+        for labels, value in _samples(line.partition("got: ")[2]):
+            row = found.setdefault(labels, [math.inf, 0, 0])
+            if query.startswith("min"):
+                row[0] = min(row[0], value)
+            else:
+                row[1 if query.startswith("count_over_time((") else 2] += value
+    assert ("got: " in output) != ("SUCCESS" in output), output[:3000]
+    rows = (
+        Firing(dict(sorted(labels)), first, int(times), minutes) for labels, (first, times, minutes) in found.items()
+    )
+    return sorted(rows, key=lambda firing: (firing.first, *firing.labels.items()))
+
+
+def _samples(text: str) -> list[tuple[Labels, float]]:
+    return [
+        (frozenset(_LABEL.findall(labels)) - {("alertstate", "firing")}, float(value.rstrip(",")))
+        for labels, value in _SAMPLE.findall(text)
+    ]
+
+
+def _dump(document: object) -> str:
+    return yaml.dump(document, Dumper=_DUMPER, sort_keys=False, width=1 << 20)

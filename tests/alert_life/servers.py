@@ -1,0 +1,117 @@
+"""Redis servers of a simulated installation: what INFO would report of them.
+
+Input: what a server holds and how it is set up. Output: values by the names and labels of the catalogue. A server with
+a limit evicts or refuses by its policy, as Redis does.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+Row = tuple[str, dict[str, str], float]
+"""A metric, its labels besides those of the target, and its value."""
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass
+class RedisServer:
+    """One server; times are seconds since the start, sizes bytes, rates look-ups a second.
+
+    ``holds`` is the memory used by the time, without messages; those are counted on the broker, with ``message_bytes``
+    each. ``key_bytes`` is the size of a key, evicted where the policy lets it. ``replicas`` are those connected to a
+    master. ``gaps`` is what the allocator occupies for each byte in use, ``resident`` what the process does.
+    """
+
+    name: str
+    holds: Callable[[float], float] = lambda _now: 40 * MEBIBYTE
+    limit: float = 1024 * MEBIBYTE
+    policy: str = "noeviction"
+    message_bytes: float = 700
+    key_bytes: float = 20_000
+    role: str = "master"
+    master: tuple[str, str] = ("10.0.0.7", "6379")
+    master_link: bool = True
+    replicas: int = 0
+    clients: float = 60
+    most_clients: float = 10_000
+    hits: float = 0
+    misses: float = 0
+    keys: Callable[[float], float] = lambda _now: 0
+    lasting_keys: float = 0
+    gaps: float = 1.05
+    resident: float = 1.1
+    saves: bool = True
+    is_up: bool = True
+    cluster: str = ""
+    counted: dict[str, float] = field(default_factory=dict)
+    seen_at: float = 0.0
+
+    def rows(self, now: float, messages: int) -> Iterator[Row]:
+        """Yield everything that a scrape reads of the server at this moment."""
+        of_server = {"redis": self.name}
+        yield "redis_up", of_server, float(self.is_up)
+        if not self.is_up:
+            return
+        used = self._settle(now, self.holds(now) + messages * self.message_bytes)
+        values = {
+            "redis_memory_used_bytes": used,
+            "redis_memory_max_bytes": self.limit,
+            "redis_total_system_memory_bytes": 8192 * MEBIBYTE,
+            "redis_connected_clients": min(self.clients, self.most_clients),
+            "redis_config_maxclients": self.most_clients,
+            "redis_rdb_last_bgsave_status": float(self.saves),
+            "redis_aof_last_write_status": 1.0,
+            "redis_aof_last_bgrewrite_status": 1.0,
+            "redis_connected_slaves": float(self.replicas),
+            "redis_allocator_frag_ratio": self.gaps,
+            "redis_mem_fragmentation_ratio": self.resident,
+            "redis_cluster_enabled": float(bool(self.cluster)),
+            **self.counted,
+        }
+        if self.cluster:
+            values["redis_cluster_state"] = float(self.cluster == "ok")
+        for name, value in values.items():
+            yield name, of_server, value
+        yield from self._described(now, of_server)
+
+    def _described(self, now: float, of_server: dict[str, str]) -> Iterator[Row]:
+        yield "redis_instance_info", of_server | {"role": self.role, "maxmemory_policy": self.policy}, 1.0
+        database = of_server | {"db": "db0"}
+        yield "redis_db_keys", database, self.keys(now) + self.lasting_keys
+        yield "redis_db_keys_expiring", database, self.keys(now)
+        if self.role == "slave":
+            master = of_server | dict(zip(("master_host", "master_port"), self.master, strict=True))
+            yield "redis_slave_info", master | {"read_only": "1"}, 1.0
+            yield "redis_master_link_up", master, float(self.master_link)
+
+    def _settle(self, now: float, wanted: float) -> float:
+        """Count what happened since the last look; return the memory that is used then."""
+        passed, self.seen_at = now - self.seen_at, now
+        evicted = 0.0
+        if self.limit and wanted > self.limit and self.policy != "noeviction":
+            evicted = float(int((wanted - self.limit) / self.key_bytes) + 1)
+        for name, more in (
+            ("redis_evicted_keys_total", evicted),
+            ("redis_rejected_connections_total", max(self.clients - self.most_clients, 0)),
+            ("redis_keyspace_hits_total", self.hits * passed),
+            ("redis_keyspace_misses_total", self.misses * passed),
+        ):
+            self.counted[name] = self.counted.get(name, 0.0) + more
+        return min(wanted, self.limit) if self.limit else wanted
+
+
+@dataclass
+class Sentinel:
+    """A sentinel as the exporter reads it: whether it answers, and whether it finds a quorum for the master."""
+
+    name: str = "broker/sentinel/10.0.0.9:26379"
+    is_up: bool = True
+    finds_quorum: bool = True
+
+    def rows(self, now: float, messages: int) -> Iterator[Row]:  # noqa: ARG002 -- as of a server
+        """Yield what a scrape reads of it."""
+        of_server = {"redis": self.name}
+        yield "redis_up", of_server, float(self.is_up)
+        if self.is_up:
+            quorum = of_server | {"master_name": "mymaster"}
+            yield "redis_sentinel_master_ckquorum_status", quorum, float(self.finds_quorum)

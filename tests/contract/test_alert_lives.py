@@ -1,0 +1,68 @@
+"""Every alert is judged by a simulated life in which it has to be silent, and by one in which it has to fire."""
+
+import promql_parser as promql
+import pytest
+
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.catalog import CATALOG
+from tests.alert_life.lives import EXCEPTIONS, ORDINARY, TROUBLES
+from tests.alert_life.scenario import Life, Scenario
+from tests.alert_life.table import COMMAND, README, section, troubles_table
+from tests.support.promql import catalogued, matchers, selectors
+
+ALERTS = [alert.name for group in GROUPS for alert in group.alerts if alert.name not in EXCEPTIONS]
+MOST_EXCEPTIONS = 3
+SHORT = ("busy_application", "failover", "scaled_to_zero_at_night", "rabbitmq_is_restarted")
+"""Lives whose series are looked at here: together they have every kind of thing."""
+
+
+def test_lives_have_names_of_their_own() -> None:
+    """A life's name is the namespace of its series, so none is given twice."""
+    names = [scenario.name for scenario in (*ORDINARY, *TROUBLES)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_a_naive_rule_fires_in_ordinary_life_for_each_alert(alert: str) -> None:
+    """For every alert there is an ordinary life in which a rule without knowledge of it would fire."""
+    assert [life.name for life in ORDINARY if alert in life.naive] != []
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_a_trouble_fires_each_alert(alert: str) -> None:
+    """For every alert there is a trouble in which it has to fire in a stated time."""
+    assert [life.name for life in TROUBLES if alert in life.fires] != []
+
+
+def test_exceptions_are_few_and_exist() -> None:
+    """Only a handful of alerts may do without, and each of them exists."""
+    assert len(EXCEPTIONS) <= MOST_EXCEPTIONS
+    assert EXCEPTIONS.keys() <= {alert.name for group in GROUPS for alert in group.alerts}
+
+
+@pytest.mark.parametrize("life", [life for life in ORDINARY if life.name in SHORT], ids=lambda life: life.name)
+def test_series_are_those_of_the_catalogue(life: Scenario) -> None:
+    """Every name and label of a simulated series exists in the catalogue, and no counter falls without a restart."""
+    known = catalogued()
+    made = Life(life.name, hours=1.0)
+    life.tell(made)
+    rows = made.series()
+    assert len(rows) > 20
+    for series, values in rows.items():
+        name, labels = _parse(series)
+        assert labels <= known[name], series
+        metric = CATALOG.get(name)
+        if metric is not None and metric.kind == "counter" and "restarted" not in life.name:
+            numbers = [float(value.partition("x")[0]) for value in values.split() if value[0].isdigit()]
+            assert numbers == sorted(numbers), series
+
+
+def test_the_table_of_troubles_is_what_the_lives_say() -> None:
+    """The times in alerts/README.md are those that the lives are tested for."""
+    assert section(README.read_text(encoding="utf-8"), "troubles") == troubles_table(), f"run: {COMMAND}"
+
+
+def _parse(series: str) -> tuple[str, set[str]]:
+    name, _, rest = series.partition("{")
+    found = selectors(promql.parse(name + "{" + rest))
+    return name, {matcher.name for matcher in matchers(found[0])}
