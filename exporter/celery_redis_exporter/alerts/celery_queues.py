@@ -13,7 +13,7 @@ def _above(value: str, own: str, parameter: str) -> str:
 
 
 OLDEST = "max by (@{by}, queue) (celery_queue_oldest_message_age_seconds)"
-DRAIN_TIME = f"{LENGTH} / on ({BY}, queue) {once('rate(celery_tasks_started_total[10m])', f'{BY}, queue')}"
+DRAIN_TIME = f"{LENGTH} / on ({BY}, queue) ({once('rate(celery_tasks_started_total[10m])', f'{BY}, queue')} > 0)"
 FREE = (
     "max by (@{by}, queue) (max by (@{by}, worker, queue) (celery_worker_queue_info) * on (@{by}, worker) group_left ()"
     " (max by (@{by}, worker) (celery_worker_concurrency)"
