@@ -16,7 +16,8 @@ from typing import NamedTuple
 import yaml
 
 from celery_redis_exporter.alerts import GROUPS
-from celery_redis_exporter.alerts.files import RenderOptions, build_groups, select
+from celery_redis_exporter.alerts.files import RenderOptions, build_groups
+from celery_redis_exporter.alerts.selectors import select
 from tests.alert_life.scenario import Scenario
 
 NAIVE = "Naive"
