@@ -7,20 +7,23 @@ the order given, and none is placed by hand.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from celery_redis_exporter.alerts.links import dashboard_uid
 from grafana.generator import theme
 from grafana.generator.panel import DATASOURCE, Panel
+from grafana.generator.promql import SCOPE, SCOPE_OF_PROCESS, VARIABLES
 from grafana.generator.sdk import AnnotationQuery, DashboardLink, dashboard, prometheus
 
 TAG = "celery-redis-exporter"
 COLUMNS = 24
-SCOPE = 'namespace=~"$namespace", job=~"$job"'
 ALERTS = 'alertstate="firing", alertname=~"(Celery|Redis).+", alertname!="CeleryWatchdog"'
 FIRING = f"ALERTS{{{ALERTS}, {SCOPE}}}"
-OWN_PROCESS = f"and on (job, instance) celery_exporter_build_info{{{SCOPE}}}"
+OWN_PROCESS = f"and on (cluster, namespace, job, instance) celery_exporter_build_info{{{SCOPE_OF_PROCESS}}}"
 """Narrows a metric that every process has down to the exporter."""
 SOURCES = {
-    "namespace": ("Namespace", "celery_exporter_build_info"),
-    "job": ("Job", 'celery_exporter_build_info{namespace=~"$namespace"}'),
+    "cluster": ("Cluster", "celery_exporter_build_info"),
+    "namespace": ("Namespace", 'celery_exporter_build_info{cluster=~"$cluster"}'),
+    "job": ("Job", 'celery_exporter_build_info{cluster=~"$cluster", namespace=~"$namespace"}'),
+    "application": ("Application", f"celery_exporter_event_stream_up{{{SCOPE_OF_PROCESS}}}"),
     # Not every queue is known to both: Redis holds those of other publishers, events name those of other brokers.
     "queue": ("Queue", f'{{__name__=~"celery_queue_length|celery_tasks_received_total", {SCOPE}}}'),
     "task": ("Task", f"celery_tasks_received_total{{{SCOPE}}}"),
@@ -41,9 +44,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A dashboard; ``answers`` is the question it answers, ``labels`` are variables besides namespace and job."""
+    """A dashboard; ``name`` is its file's, ``answers`` its question, ``labels`` are variables besides those of all."""
 
-    uid: str
+    name: str
     title: str
     answers: str
     rows: tuple[Row, ...]
@@ -52,7 +55,7 @@ class Board:
     def build(self) -> dashboard.Dashboard:
         """Build the dashboard, with ids in the order of its panels."""
         return dashboard.Dashboard(
-            uid=self.uid,
+            uid=dashboard_uid(self.name),
             title=self.title,
             description=self.answers,
             tags=["celery", "redis", TAG],
@@ -75,20 +78,20 @@ def firing(*severities: str) -> str:
     return f'ALERTS{{severity=~"{"|".join(severities)}", {ALERTS}, {SCOPE}}}'
 
 
-def link(title: str, uid: str, *labels: str) -> DashboardLink:
+def link(title: str, name: str, *labels: str) -> DashboardLink:
     """Link another dashboard from a series: time and variables kept, a variable for each of the series' labels."""
-    return _link(title, uid, {label: f"${{__field.labels.{label}:percentencode}}" for label in labels})
+    return _link(title, name, {label: f"${{__field.labels.{label}:percentencode}}" for label in labels})
 
 
-def link_of_row(title: str, uid: str, **fields: str) -> DashboardLink:
+def link_of_row(title: str, board: str, **fields: str) -> DashboardLink:
     """Link another dashboard from a table's row: variables by the columns that hold their values."""
-    return _link(title, uid, {label: f"${{__data.fields.{name}:percentencode}}" for label, name in fields.items()})
+    return _link(title, board, {label: f"${{__data.fields.{name}:percentencode}}" for label, name in fields.items()})
 
 
-def _link(title: str, uid: str, values: dict[str, str]) -> DashboardLink:
-    kept = [f"${{{name}:queryparam}}" for name in ("datasource", "namespace", "job")]
-    chosen = [f"var-{name}={value}" for name, value in values.items()]
-    url = f"/d/{uid}?{'&'.join(['${__url_time_range}', *kept, *chosen])}"
+def _link(title: str, name: str, values: dict[str, str]) -> DashboardLink:
+    kept = [f"${{{variable}:queryparam}}" for variable in ("datasource", *VARIABLES)]
+    chosen = [f"var-{label}={value}" for label, value in values.items()]
+    url = f"/d/{dashboard_uid(name)}?{'&'.join(['${__url_time_range}', *kept, *chosen])}"
     return DashboardLink(title=title, url=url)
 
 
@@ -144,7 +147,7 @@ def _variables(labels: tuple[str, ...]) -> list[dashboard.VariableModel]:
         type_val=dashboard.VariableType.DATASOURCE, name="datasource", label="Data source", query="prometheus",
         refresh=dashboard.VariableRefresh.ON_DASHBOARD_LOAD, regex="",
     )  # fmt: skip
-    return [source, *(_variable(name, *SOURCES[name]) for name in ("namespace", "job", *labels))]
+    return [source, *(_variable(name, *SOURCES[name]) for name in (*VARIABLES, *labels))]
 
 
 def _variable(name: str, label: str, series: str) -> dashboard.VariableModel:

@@ -4,7 +4,18 @@ from grafana.generator import theme
 from grafana.generator.board import FIRING, Board, Row, firing, link, link_of_row
 from grafana.generator.panel import NOTHING, UP_OR_DOWN, Query, Style, Word
 from grafana.generator.panels import FLOW, LAST_WEEK, OUTCOMES, PAST, QUANTILES, Graph, Stat, Timeline, quantiles
-from grafana.generator.promql import ALERTS_WINDOW, ENDED, FAILED, RANGE, Scope, last_week, memory_share, ratio
+from grafana.generator.promql import (
+    ALERTS_WINDOW,
+    BY,
+    ENDED,
+    FAILED,
+    QUEUE,
+    RANGE,
+    Scope,
+    last_week,
+    memory_share,
+    ratio,
+)
 from grafana.generator.tables import Column, Table
 
 EVERYTHING = Scope()
@@ -27,8 +38,8 @@ NOW = (
         links=(link("Open Redis", "redis"),),
         queries=(Query(
             "min("
-            + EVERYTHING.gauge("redis_up", "job, namespace", 'redis="broker"', how="max") + " or "
-            + EVERYTHING.gauge("celery_exporter_broker_up", "job, namespace", how="max") + ")"
+            + EVERYTHING.gauge("redis_up", BY, 'redis="broker"', how="max") + " or "
+            + EVERYTHING.gauge("celery_exporter_broker_up", BY, how="max") + ")"
         ),),
     ),
     Stat(
@@ -80,7 +91,7 @@ NOW = (
         alerts=("CeleryTaskWaitHigh", "CeleryTaskWaitCritical"),
         links=(link("Open the queues", "celery-queues"),),
         queries=(Query(
-            f"max({EVERYTHING.quantile(0.95, 'celery_task_wait_seconds', 'job, namespace, queue', ALERTS_WINDOW)})"
+            f"max({EVERYTHING.quantile(0.95, 'celery_task_wait_seconds', QUEUE, ALERTS_WINDOW)})"
         ),),
     ),
     Stat(

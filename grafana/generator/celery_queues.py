@@ -4,7 +4,7 @@ from grafana.generator import theme
 from grafana.generator.board import Board, Row, link, link_of_row
 from grafana.generator.panel import NOTHING, Query, Style
 from grafana.generator.panels import FLOW, LAST_WEEK, PAST, Graph, Heatmap, Stat
-from grafana.generator.promql import ALERTS_WINDOW, RANGE, Scope, last_week
+from grafana.generator.promql import ALERTS_WINDOW, BY, QUEUE, RANGE, Scope, last_week
 from grafana.generator.tables import Column, Table
 
 CHOSEN = Scope(("queue",))
@@ -17,12 +17,14 @@ LONG = theme.steps(("CeleryQueueLong.messages", theme.WARNING))
 WAITS = theme.steps(("CeleryTaskWaitHigh.seconds", theme.WARNING), ("CeleryTaskWaitCritical.seconds", theme.BAD))
 OLD = theme.steps(("CeleryQueueOldestMessageOld.seconds", theme.WARNING))
 DRAIN = theme.steps(("CeleryQueueDrainTimeHigh.seconds", theme.WARNING))
+HOLDING = CHOSEN.gauge("celery_queue_length", QUEUE)
+UNATTENDED = CHOSEN.gauge("celery_queue_consumers", QUEUE)
 OLDEST = CHOSEN.gauge("celery_queue_oldest_message_age_seconds", "queue", how="max")
 
 
 def of_application(name: str) -> str:
     """Give a gauge that an application has once."""
-    return CHOSEN.gauge(name, "job", how="max")
+    return CHOSEN.gauge(name, BY, how="max")
 
 
 NOW = (
@@ -36,7 +38,7 @@ NOW = (
         title="Longest queue", unit=theme.COUNT, decimals=0, steps=LONG,
         meaning="Messages in the longest of them; coloured from where CeleryQueueLong fires.",
         remedy="Add workers for the queue, or find what publishes so much.", alerts=("CeleryQueueLong",),
-        queries=(Query(f"max({LENGTH})"),),
+        queries=(Query(f"max({HOLDING})"),),
     ),
     Stat(
         title="Oldest message", unit=theme.SECONDS, decimals=0, empty=NOTHING, steps=OLD,
@@ -49,7 +51,7 @@ NOW = (
         title="Unattended", unit=theme.NUMBER, steps=theme.steps((1, theme.BAD)), alerts=("CeleryQueueNoConsumers",),
         meaning="Queues that hold messages and that no worker consumes.",
         remedy="Start a worker with -Q for them, or mend the routing.",
-        queries=(Query(f"count({LENGTH} > 0 and on (queue) {CONSUMERS} == 0) or vector(0)"),),
+        queries=(Query(f"count({HOLDING} > 0 and on ({QUEUE}) {UNATTENDED} == 0) or vector(0)"),),
     ),
     Stat(
         title="Wait, p95", unit=theme.SECONDS, empty=NOTHING, steps=WAITS,
@@ -57,7 +59,7 @@ NOW = (
         " time after they were published.",
         remedy="Add workers, or give urgent tasks a queue of their own.",
         alerts=("CeleryTaskWaitHigh", "CeleryTaskWaitCritical"),
-        queries=(Query(f"max({CHOSEN.quantile(0.95, WAIT, 'queue', ALERTS_WINDOW)})"),),
+        queries=(Query(f"max({CHOSEN.quantile(0.95, WAIT, QUEUE, ALERTS_WINDOW)})"),),
     ),
     Stat(
         title="Unacknowledged", unit=theme.COUNT, decimals=0,
@@ -117,7 +119,7 @@ QUEUES = (
         alerts=("CeleryQueueLong", "CeleryQueueBacklogGrowing"),
         queries=(
             Query(LENGTH, "{{queue}}"),
-            Query("sum(max by (job, namespace, queue) (" + CHOSEN.select("celery_queue_length") + " offset 1w))",
+            Query(f"sum(max by ({QUEUE}) (" + CHOSEN.select("celery_queue_length") + " offset 1w))",
                   LAST_WEEK),
         ),
     ),

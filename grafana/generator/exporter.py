@@ -39,7 +39,7 @@ NOW = (
         meaning="Whether Prometheus reaches every exporter.",
         remedy="Down: no figure on any of these dashboards moves. Is the process alive, is its port reachable?",
         queries=(Query(
-            f"min({ALL.select('up')} and on (job, instance) last_over_time("
+            f"min({ALL.select('up')} and on (cluster, namespace, job, instance) last_over_time("
             + ALL.select("celery_exporter_build_info", window=RANGE) + ")) or vector(0)"
         ),),
     ),

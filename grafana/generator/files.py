@@ -20,4 +20,4 @@ def render(board: Board) -> str:
 
 def files(boards: Iterable[Board]) -> dict[str, str]:
     """Give every file by its name."""
-    return {f"{board.uid}.json": render(board) for board in boards}
+    return {f"{board.name}.json": render(board) for board in boards}

@@ -5,6 +5,8 @@ Takes names of metrics, gives expressions. Raises KeyError for a metric that the
 
 from dataclasses import dataclass
 
+from celery_redis_exporter.alerts.rule import GROUP_BY, OF_SERIES
+from celery_redis_exporter.alerts.selectors import GUARDED
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.catalog.tasks import BY_WORKER
 
@@ -13,8 +15,16 @@ RANGE = "$__range"
 ALERTS_WINDOW = "10m"
 """What the alerts about tasks look at; the tiles that are coloured by their thresholds do as well."""
 SUFFIXES = ("_bucket", "_count", "_sum")
-APPLICATION = ("job", "namespace")
-SERVER = "job, namespace, redis"
+VARIABLES = GROUP_BY
+"""Every dashboard has a variable for each label that distinguishes applications; All matches where it is absent."""
+BY = ", ".join(GROUP_BY)
+SERVER = f"{BY}, redis"
+QUEUE = f"{BY}, queue"
+WORKER = f"{BY}, worker"
+OF_PROCESS = ("up", "celery_exporter_build_info", "process_", "python_", "scrape_")
+"""Beginnings of metrics that a process has once, so that they lack the label of an application."""
+SCOPE = ", ".join(f'{label}=~"${label}"' for label in VARIABLES)
+SCOPE_OF_PROCESS = ", ".join(f'{label}=~"${label}"' for label in VARIABLES if label not in OF_SERIES)
 ENDED = 'state=~"success|failure"'
 """Executions of which a share can fail: those that were not taken back."""
 FAILED = 'state="failure"'
@@ -34,7 +44,7 @@ def identity(name: str) -> tuple[str, ...]:
     metric = CATALOG[_row(name)]
     worker = ("worker",) if metric in BY_WORKER else ()
     bucket = ("le",) if name.endswith("_bucket") else ()
-    return (*APPLICATION, *(label.name for label in metric.labels), *worker, *bucket)
+    return (*GROUP_BY, *(label.name for label in metric.labels), *worker, *bucket)
 
 
 def over(by: str) -> str:
@@ -60,9 +70,13 @@ class Scope:
 
     def select(self, name: str, where: str = "", window: str = "") -> str:
         """Select a metric within the variables."""
-        own = [] if name == "up" or name.startswith(("process_", "python_", "scrape_")) else identity(name)
-        matchers = [f'{label}=~"${label}"' for label in ("namespace", "job")]
-        matchers += [f'{label}=~"${label}"' for label in self.labels if label in own]
+        if name.startswith(OF_PROCESS):
+            matchers = [SCOPE_OF_PROCESS]
+        else:
+            own = identity(name)
+            matchers = [SCOPE, *(f'{label}=~"${label}"' for label in self.labels if label in own)]
+            only_ours = "redis" if name.startswith("redis_") else GUARDED.get(name)
+            matchers += [f'{only_ours}!=""'] if only_ours else []
         text = f"{name}{{{', '.join([*matchers, *([where] if where else [])])}}}"
         return f"{text}[{window}]" if window else text
 

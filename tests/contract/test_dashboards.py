@@ -13,12 +13,14 @@ import promql_parser as promql
 import pytest
 
 from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts.rule import GROUP_BY, OF_SERIES
+from celery_redis_exporter.alerts.selectors import GUARDED
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.cli.render_dashboards import HELP
 from grafana.generator import BOARDS
 from grafana.generator.files import files
 from grafana.generator.panel import RUNBOOKS
-from grafana.generator.promql import ALERTS_WINDOW
+from grafana.generator.promql import ALERTS_WINDOW, OF_PROCESS
 from grafana.generator.sdk import JSONEncoder, dashboard
 from tests.support import yaml_text
 from tests.support.dashboards import (
@@ -103,7 +105,7 @@ def test_files_are_what_the_generator_writes() -> None:
 
 
 def test_dashboards_are_those_that_alerts_link() -> None:
-    """There is one dashboard for each uid that an alert links, and no other."""
+    """There is one dashboard for each name that an alert links, and no other."""
     assert {alert.panel for alert in ALERTS} == set(boards())
 
 
@@ -120,8 +122,9 @@ def test_alerts_have_a_panel(uid: str) -> None:
 
 @each_board
 def test_identity(uid: str) -> None:
-    """Ids are unique, the file is called after the uid and no larger than Kubernetes takes, and panels are few."""
+    """Ids are unique, the uid is unlike other projects', the file no larger than Kubernetes takes, panels are few."""
     tree = boards()[uid]
+    assert re.fullmatch(r"celery-redis-exporter-[a-z]{1,18}", tree["uid"])
     ids = Counter(panel["id"] for panel in with_rows(tree))
     assert {} == {number: times for number, times in ids.items() if times > 1}
     assert (FOLDER / f"{uid}.json").stat().st_size < BYTES_AT_MOST
@@ -241,14 +244,15 @@ def test_variables_work_without_their_label(uid: str) -> None:
 @each_board
 def test_links_lead_somewhere(uid: str) -> None:
     """Every link leads to a dashboard that exists, keeps the time, and sets variables that it has."""
+    named = {tree["uid"]: tree for tree in boards().values()}
     urls = [value for key, value in walk(boards()[uid]["panels"]) if key == "url"]
     for url in urls:
         found = re.fullmatch(r"/d/([a-z-]+)\?(.+)", url)
         assert found
-        assert found[1] in boards()
+        assert found[1] in named
         assert "${__url_time_range}" in found[2]
         set_here = set(re.findall(r"var-(\w+)=", found[2])) | set(re.findall(r"\$\{(\w+):queryparam\}", found[2]))
-        assert set() == set_here - set(variables(boards()[found[1]]))
+        assert set() == set_here - set(variables(named[found[1]]))
     (link,) = boards()[uid]["links"]
     assert (True, True, True) == (link["keepTime"], link["includeVars"], link["asDropdown"])
     assert set(link["tags"]) <= set(boards()[uid]["tags"])
@@ -302,12 +306,23 @@ def test_windows_follow_the_time_shown(target: Any) -> None:  # noqa: ANN401 -- 
 
 @each_target
 def test_queries_stay_within_the_variables(target: Any) -> None:  # noqa: ANN401 -- as above
-    """Every selector is narrowed down to the chosen namespaces and jobs."""
-    for selector in selectors(
-        promql.parse(fill_times(substitute(target.expr, {"job": "j", "namespace": "n"}), 1, 1, 1))
-    ):
+    """Every selector is narrowed down to the chosen clusters, namespaces, jobs, and applications where it has one."""
+    values = {label: f"chosen-{label}" for label in GROUP_BY}
+    for selector in selectors(promql.parse(fill_times(substitute(target.expr, values), 1, 1, 1))):
         chosen = {(matcher.name, matcher.value) for matcher in matchers(selector)}
-        assert {("job", "j"), ("namespace", "n")} <= chosen
+        process = (selector.name or "").startswith(OF_PROCESS)
+        labels = [label for label in GROUP_BY if not (process and label in OF_SERIES)]
+        assert {(label, values[label]) for label in labels} <= chosen
+
+
+@each_target
+def test_other_exporters_are_left_out(target: Any) -> None:  # noqa: ANN401 -- as above
+    """A metric whose name another exporter uses too is read with the label that only this exporter's series have."""
+    for selector in selectors(parse(target.expr)):
+        name = selector.name or ""
+        label = "redis" if name.startswith("redis_") else GUARDED.get(name)
+        found = {(matcher.name, str(matcher.op), matcher.value) for matcher in matchers(selector)}
+        assert label is None or any(row[0] == label and row[2] == "" for row in found), name
 
 
 @each_target
@@ -396,7 +411,7 @@ def test_figures_have_panels() -> None:
             titles = {panel["title"] for panel in panels(boards()[uid.strip("`")])}
             assert [] == [title for title in named_panels(listed, titles) if title not in titles], figure
     for uid, tree in boards().items():
-        assert f"| {tree['title']} | `{uid}` | {tree['description']} |" in README
+        assert f"| {tree['title']} | `{uid}.json` | `{tree['uid']}` | {tree['description']} |" in README
 
 
 def test_page_names_what_exists() -> None:

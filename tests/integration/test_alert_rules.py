@@ -114,7 +114,7 @@ def test_a_link_selects_what_the_labels_name(tmp_path: Path) -> None:
             "summary": "Many messages wait in a queue.",
             "description": "60 messages wait in a b&c.",
             "runbook_url": "https://w.example/r#celeryqueuelong",
-            "dashboard_url": "https://g.example/d/celery-queues?from=now-3h&var-job=celery&var-queue=a+b%26c",
+            "dashboard_url": "https://g.example/d/celery-redis-exporter-queues?from=now-3h&var-job=celery&var-queue=a+b%26c",
         },
     }
     case = {"alertname": "CeleryQueueLong", "eval_time": "20m", "exp_alerts": [expected]}

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.servers
 FOLDER = ROOT / "alerts" / "alertmanager"
 LINKS = {
     "runbook_url": "https://runbooks.example#celeryworkerdown",
-    "dashboard_url": "https://grafana.example/d/celery-workers",
+    "dashboard_url": "https://grafana.example/d/celery-redis-exporter-workers",
 }
 SUMMARY = "A Celery worker died without a goodbye."
 DESCRIPTION = "w1@host sends no heartbeat any more & did not stop cleanly."
@@ -102,7 +102,10 @@ def test_messages_are_readable(post: Post) -> None:
 
 def test_links_that_lead_nowhere_are_left_out(post: Post) -> None:
     """The rules of this repository have relative links, which no message contains."""
-    relative = {"runbook_url": "alerts/runbooks.md#celeryworkerdown", "dashboard_url": "/d/celery-workers"}
+    relative = {
+        "runbook_url": "alerts/runbooks.md#celeryworkerdown",
+        "dashboard_url": "/d/celery-redis-exporter-workers",
+    }
     for severity in ("warning", "critical", "info"):
         post.send("CeleryWorkerDown", severity, relative, worker=severity)
     assert f"• {DESCRIPTION}" == post.first("/slack")["attachments"][0]["text"].strip()
@@ -112,7 +115,7 @@ def test_links_that_lead_nowhere_are_left_out(post: Post) -> None:
 
 def test_several_alerts_link_the_dashboard_of_all(post: Post) -> None:
     """A message about several queues links their dashboard without choosing one, within its job."""
-    base = "https://grafana.example/d/celery-queues?from=now-3h&var-job=celery"
+    base = "https://grafana.example/d/celery-redis-exporter-queues?from=now-3h&var-job=celery"
     post.alertmanager.send([
         {
             "labels": {"alertname": "CeleryQueueLong", "severity": "warning", "job": "celery", "queue": queue},

@@ -37,9 +37,8 @@ class Target(NamedTuple):
 
 @cache
 def boards() -> dict[str, Tree]:
-    """Return every committed dashboard by its uid."""
-    trees = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))]
-    return {tree["uid"]: tree for tree in trees}
+    """Return every committed dashboard by its file's name."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
 
 
 def with_rows(tree: Tree) -> Iterator[Tree]:
@@ -56,9 +55,10 @@ def panels(tree: Tree) -> list[Tree]:
 
 def targets(tree: Tree) -> list[Target]:
     """Return the queries of all panels of a dashboard."""
+    names = {other["uid"]: name for name, other in boards().items()}
     return [
         Target(
-            tree["uid"],
+            names[tree["uid"]],
             panel["title"],
             target["refId"],
             target["expr"],

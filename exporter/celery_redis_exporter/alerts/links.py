@@ -11,10 +11,17 @@ from celery_redis_exporter.alerts.rule import Alert, grouping_labels
 
 RUNBOOKS = "alerts/runbooks.md"
 DASHBOARDS = "/d"
-VARIABLES = ("namespace", "job", "queue", "task", "worker", "redis")
+UID = "celery-redis-exporter-"
+"""What the uids of the dashboards begin with, so that they are unlike those of other projects."""
+VARIABLES = ("cluster", "namespace", "job", "application", "queue", "task", "worker", "redis")
 """Variables of the dashboards. They are named like the labels that fill them."""
 SINCE = "?from=now-3h"
 """Longer than the time that any alert waits before it fires."""
+
+
+def dashboard_uid(name: str) -> str:
+    """Return the uid of the dashboard in the file of that name: ``celery-redis-exporter-task`` for ``celery-task``."""
+    return UID + name.removeprefix("celery-")
 
 
 def runbook_link(alert: Alert, base: str) -> str:
@@ -24,7 +31,7 @@ def runbook_link(alert: Alert, base: str) -> str:
 
 def dashboard_link(alert: Alert, base: str, group_by: Collection[str]) -> str:
     """Return the link to an alert's dashboard. An absolute link also selects the values of the alert's labels."""
-    link = f"{base}/{alert.panel}"
+    link = f"{base}/{dashboard_uid(alert.panel)}"
     return link if base == DASHBOARDS else link + SINCE + variables(alert, group_by)
 
 

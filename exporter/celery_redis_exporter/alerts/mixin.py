@@ -6,7 +6,15 @@ inserts parameters, grouping, and matchers. The same values have the same result
 
 from collections.abc import Mapping, Sequence
 
-from celery_redis_exporter.alerts.links import DASHBOARDS, RUNBOOKS, SINCE, VARIABLES, fill_variable, own_variables
+from celery_redis_exporter.alerts.links import (
+    DASHBOARDS,
+    RUNBOOKS,
+    SINCE,
+    VARIABLES,
+    dashboard_uid,
+    fill_variable,
+    own_variables,
+)
 from celery_redis_exporter.alerts.rule import (
     GROUP_BY,
     OF_SERIES,
@@ -167,7 +175,7 @@ def _recording(row: Recording) -> str:
 
 
 def _alert(alert: Alert) -> str:
-    where = f"{_quote(alert.name)}, {_quote(alert.panel)}, {_list(sorted(own_variables(alert)))}"
+    where = f"{_quote(alert.name)}, {_quote(dashboard_uid(alert.panel))}, {_list(sorted(own_variables(alert)))}"
     expr = f"function(v, p) {_expression(alert.expr, alert.parameters)}"
     lines = (where, *map(_quote, (alert.summary, alert.description)), expr)
     return "alert(" + ",\n        ".join(lines) + ")"

@@ -14,7 +14,7 @@ from pathlib import Path
 from textwrap import indent
 
 from celery_redis_exporter.alerts.files import dump
-from celery_redis_exporter.alerts.links import RUNBOOKS
+from celery_redis_exporter.alerts.links import RUNBOOKS, dashboard_uid
 from celery_redis_exporter.cli import render_values as values
 from celery_redis_exporter.cli.arguments import Parser
 from celery_redis_exporter.errors import ConfigError
@@ -25,7 +25,8 @@ usage: celery-redis-exporter render dashboards [flags]
 Print the Grafana dashboards as ConfigMaps for Grafana's sidecar on Kubernetes.
 
   --format=configmap|json  ConfigMaps (the default), or the JSON of a dashboard
-  --uid=celery-overview    only this dashboard; can be repeated
+  --uid=celery-overview    only this dashboard, by the name of its file or by its
+                           uid; can be repeated
   --output=DIR             write a file for each dashboard into this folder
   --name=celery            the beginning of the ConfigMaps' names
   --namespace=monitoring   their namespace
@@ -65,7 +66,7 @@ def run(argv: list[str]) -> int:
 
 
 def read_dashboards() -> dict[str, str]:
-    """Return the JSON of every dashboard by its uid, in alphabetical order."""
+    """Return the JSON of every dashboard by its file's name, in alphabetical order."""
     # The wheel contains them in the package. In a checkout they are in the folder where they are generated.
     folder = PACKAGED if PACKAGED.is_dir() else CHECKOUT
     found = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob(f"*{SUFFIX}"))}
@@ -86,12 +87,14 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _choose(known: Mapping[str, str], uids: list[str]) -> dict[str, str]:
+    names = {dashboard_uid(name): name for name in known} | {name: name for name in known}
     for uid in uids:
-        if uid not in known:
-            close = get_close_matches(uid, list(known), 3)
+        if uid not in names:
+            close = get_close_matches(uid, list(names), 3)
             hint = f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(known)}"
             raise ConfigError(f"--uid {uid}: there is no such dashboard; {hint}")
-    return {uid: text for uid, text in known.items() if not uids or uid in uids}
+    chosen = {names[uid] for uid in uids} or set(known)
+    return {name: text for name, text in known.items() if name in chosen}
 
 
 def _configmaps(found: Mapping[str, str], flags: argparse.Namespace) -> dict[str, str]:

@@ -42,7 +42,7 @@ def test_changes(capsys: pytest.CaptureFixture[str]) -> None:
         rule["for"], rule["keep_firing_for"], rule["labels"]
     )  # fmt: skip
     assert "https://wiki/x.md#celeryqueuelong" == rule["annotations"]["runbook_url"]
-    assert rule["annotations"]["dashboard_url"].startswith("https://grafana/d/celery-queues?from=")
+    assert rule["annotations"]["dashboard_url"].startswith("https://grafana/d/celery-redis-exporter-queues?from=")
     assert "RedisHitRateLow" not in found
     assert "payments" == found["RedisDown"]["labels"]["team"]
 
@@ -175,7 +175,8 @@ def test_links(capsys: pytest.CaptureFixture[str]) -> None:
     assert "{{ with $labels.queue }}&var-queue={{ . | urlquery }}{{ end }}" in queue
     assert "var-task" not in queue
     assert "var-task" in found["CeleryTaskSuccessBudgetBurn"]["annotations"]["dashboard_url"]
-    assert "/d/celery-queues" == alerts(render(capsys))["CeleryQueueLong"]["annotations"]["dashboard_url"]
+    annotations = alerts(render(capsys))["CeleryQueueLong"]["annotations"]
+    assert "/d/celery-redis-exporter-queues" == annotations["dashboard_url"]
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

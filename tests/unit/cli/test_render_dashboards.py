@@ -57,8 +57,9 @@ def test_flags(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_one_dashboard_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """One dashboard can be printed as Grafana imports it."""
-    assert boards()["exporter"] == json.loads(render(capsys, "--format=json", "--uid=exporter"))
+    """One dashboard, by its file's name or its uid, can be printed as Grafana imports it."""
+    for uid in ("exporter", "celery-redis-exporter-exporter"):
+        assert boards()["exporter"] == json.loads(render(capsys, "--format=json", f"--uid={uid}"))
 
 
 def test_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
