@@ -124,8 +124,8 @@ TRAFFIC = (
         remedy="A gap below the dashed line: less is published (see the queues) or less is worked off.",
         styles=(*OUTCOMES, PAST),
         queries=(
-            Query(EVERYTHING.rate("celery_tasks_total", "state"), "{{state}}"),
-            Query(last_week(EVERYTHING.rate("celery_tasks_total")), LAST_WEEK),
+            Query(EVERYTHING.recorded("celery_tasks_total", "state"), "{{state}}"),
+            Query(last_week(EVERYTHING.recorded("celery_tasks_total")), LAST_WEEK),
         ),
     ),
     Graph(
@@ -138,7 +138,8 @@ TRAFFIC = (
         alerts=("CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical"),
         links=(TO_TASK,),
         queries=(Query("topk(5, " + ratio(
-            EVERYTHING.rate("celery_tasks_total", "task", FAILED), EVERYTHING.rate("celery_tasks_total", "task", ENDED)
+            EVERYTHING.recorded("celery_tasks_total", "task", FAILED),
+            EVERYTHING.recorded("celery_tasks_total", "task", ENDED),
         ) + ")", "{{task}}"),),
     ),
     Graph(
@@ -214,14 +215,14 @@ def task_columns(scope: Scope) -> tuple[Column, ...]:
                expr=scope.increase("celery_tasks_total", "task", 'state="retry"')),
         Column(name="Runtime, mean", unit=theme.SECONDS, width=120,
                steps=theme.steps(("CeleryTaskSlow.seconds", theme.WARNING)),
-               expr=scope.mean("celery_task_runtime_seconds", "task", RANGE)),
+               expr=scope.recorded_mean("celery_task_runtime_seconds", "task", whole=True)),
         Column(name="Runtime, p95", unit=theme.SECONDS, width=120,
                steps=theme.steps(("CeleryTaskSlowest.seconds", theme.WARNING)),
-               expr=scope.quantile(0.95, "celery_task_runtime_seconds", "task", RANGE)),
+               expr=scope.recorded_quantile(0.95, "celery_task_runtime_seconds", "task", whole=True)),
         Column(name="Wait, p95", unit=theme.SECONDS, width=110,
                steps=theme.steps(("CeleryTaskWaitHigh.seconds", theme.WARNING),
                                  ("CeleryTaskWaitCritical.seconds", theme.BAD)),
-               expr=scope.quantile(0.95, "celery_task_wait_seconds", "task", RANGE)),
+               expr=scope.recorded_quantile(0.95, "celery_task_wait_seconds", "task", whole=True)),
         Column(name="Waiting", unit=theme.NUMBER, decimals=0, width=80,
                expr=scope.gauge("celery_tasks_waiting", "task")),
         Column(name="Running", unit=theme.NUMBER, decimals=0, width=80,

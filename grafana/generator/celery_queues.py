@@ -3,7 +3,7 @@
 from grafana.generator import theme
 from grafana.generator.board import Board, Row, link, link_of_row
 from grafana.generator.panel import NOTHING, Query, Style
-from grafana.generator.panels import FLOW, LAST_WEEK, PAST, Graph, Heatmap, Stat
+from grafana.generator.panels import FLOW, LAST_WEEK, PAST, Graph, Heatmap, Stat, spread
 from grafana.generator.promql import ALERTS_WINDOW, BY, QUEUE, RANGE, Scope, last_week
 from grafana.generator.tables import Column, Table
 
@@ -105,11 +105,11 @@ QUEUES = (
             Column(name="In an hour", unit=theme.COUNT, decimals=0, width=95,
                    expr=f"3600 * {STARTED_SHOWN}"),
             Column(name="Wait, mean", unit=theme.SECONDS, width=100,
-                   expr=CHOSEN.mean(WAIT, "queue", RANGE)),
+                   expr=CHOSEN.recorded_mean(WAIT, "queue", whole=True)),
             Column(name="Wait, p95", unit=theme.SECONDS, steps=WAITS, width=100,
-                   expr=CHOSEN.quantile(0.95, WAIT, "queue", RANGE)),
+                   expr=CHOSEN.recorded_quantile(0.95, WAIT, "queue", whole=True)),
             Column(name="Wait, longest", unit=theme.SECONDS, width=110,
-                   expr=CHOSEN.quantile(1, WAIT, "queue", RANGE)),
+                   expr=CHOSEN.recorded_quantile(1, WAIT, "queue", whole=True)),
         ),
     ),
     Graph(
@@ -139,22 +139,23 @@ QUEUES = (
 WAITING = (
     Heatmap(
         title="Wait", unit=theme.SECONDS, height=9, empty="No execution started", scheme="Oranges",
+        cells=theme.TASKS,
         meaning="How the times from publishing, or from the eta, to the start spread. Needs task_send_sent_event.",
         remedy="A band that climbs: a queue that fills.", alerts=("CeleryTaskWaitHigh",),
-        queries=(Query(CHOSEN.buckets(WAIT), "{{le}}", exemplars=True),),
+        queries=spread(CHOSEN, WAIT),
     ),
     Graph(
         title="Wait by queue, p95", unit=theme.SECONDS, many=True, width=12, empty="No execution started",
         meaning="95 % of the executions of each queue started within this time after they were published.",
         remedy="The dashed lines are the alerts'.", limits=True, steps=WAITS,
         alerts=("CeleryTaskWaitHigh", "CeleryTaskWaitCritical"),
-        queries=(Query(CHOSEN.quantile(0.95, WAIT, "queue"), "{{queue}}", exemplars=True),),
+        queries=(Query(CHOSEN.recorded_quantile(0.95, WAIT, "queue"), "{{queue}}"),),
     ),
     Graph(
         title="Wait by queue, mean", unit=theme.SECONDS, many=True, empty="No execution started",
         meaning="Mean time from publishing to the start.", alerts=("CeleryTaskWaitHigh",),
         remedy="Rising while the queue is short: tasks wait in workers; see Prefetch of the workers.",
-        queries=(Query(CHOSEN.mean(WAIT, "queue"), "{{queue}}"),),
+        queries=(Query(CHOSEN.recorded_mean(WAIT, "queue"), "{{queue}}"),),
     ),
     Graph(
         title="Oldest message", unit=theme.SECONDS, many=True, limits=True, steps=OLD, reach=1, empty="Nothing waits",

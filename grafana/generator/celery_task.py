@@ -10,6 +10,7 @@ from grafana.generator.promql import ENDED, FAILED, RANGE, RATE, last_week, rati
 from grafana.generator.tables import Table
 
 SUCCEEDED, RETRIED = 'state="success"', 'state="retry"'
+RETRIED_OR_ENDED = 'state=~"success|failure|retry"'
 FAILURES = theme.steps(
     ("CeleryTaskFailureRateHigh.ratio", theme.WARNING), ("CeleryTaskFailureRateCritical.ratio", theme.BAD)
 )  # fmt: skip
@@ -17,12 +18,13 @@ WAITS = theme.steps(("CeleryTaskWaitHigh.seconds", theme.WARNING), ("CeleryTaskW
 
 
 def share(where: str, window: str = RATE) -> str:
-    """Give the share of the executions that ended so: of all for a retry, else of those that succeeded or failed."""
-    whole = "" if where == RETRIED else ENDED
-    return ratio(
-        CHOSEN.rate("celery_tasks_total", where=where, window=window),
-        CHOSEN.rate("celery_tasks_total", where=whole, window=window),
-    )
+    """Return the share of the executions that ended so, of those that succeeded or failed, or were retried as well."""
+    whole = RETRIED_OR_ENDED if where == RETRIED else ENDED
+    if window == RATE:
+        parts = (CHOSEN.recorded("celery_tasks_total", where=matcher) for matcher in (where, whole))
+    else:
+        parts = (CHOSEN.rate("celery_tasks_total", where=matcher, window=window) for matcher in (where, whole))
+    return ratio(*parts)
 
 
 NOW = (
@@ -58,14 +60,14 @@ NOW = (
         steps=theme.steps(("CeleryTaskSlowest.seconds", theme.WARNING)),
         meaning="95 % of the executions of the time shown took this long or less.",
         remedy="Compare with the mean: far above it means that few executions are slow.",
-        queries=(Query(CHOSEN.quantile(0.95, RUNTIME, window=RANGE)),),
+        queries=(Query(CHOSEN.recorded_quantile(0.95, RUNTIME, whole=True)),),
     ),
     Stat(
         title="Wait, p95", unit=theme.SECONDS, empty=NOTHING, steps=WAITS,
         meaning="95 % of the executions of the time shown started within this time after they were published.",
         remedy="Add workers for the queue, or give urgent tasks a queue of their own.",
         alerts=("CeleryTaskWaitHigh", "CeleryTaskWaitCritical"),
-        queries=(Query(CHOSEN.quantile(0.95, WAIT, window=RANGE)),),
+        queries=(Query(CHOSEN.recorded_quantile(0.95, WAIT, whole=True)),),
     ),
     Stat(
         title="Running", unit=theme.NUMBER, decimals=0,
@@ -88,8 +90,8 @@ RATES = (
         remedy="A gap below the dashed line: less is published, or less is worked off.",
         styles=(*OUTCOMES, PAST),
         queries=(
-            Query(CHOSEN.rate("celery_tasks_total", "state"), "{{state}}"),
-            Query(last_week(CHOSEN.rate("celery_tasks_total")), LAST_WEEK),
+            Query(CHOSEN.recorded("celery_tasks_total", "state"), "{{state}}"),
+            Query(last_week(CHOSEN.recorded("celery_tasks_total")), LAST_WEEK),
         ),
     ),
     Graph(
@@ -121,7 +123,7 @@ ERRORS = (
         queries=(Query(share(FAILED), "failed"), Query(share(RETRIED), "retried")),
     ),
     Graph(
-        title="Exceptions", unit="suffix:errors/s", stacked=True, many=True, height=9,
+        title="Exceptions", unit="suffix:errors/s", stacked=True, many=True, height=9, points=288,
         meaning="Failures and retries by the class of their exception.",
         remedy="The worker's log has the tracebacks; exemplars of the runtime have ids of tasks.",
         queries=(Query(f"topk(10, {CHOSEN.rate('celery_task_exceptions_total', 'exception')})", "{{exception}}"),),

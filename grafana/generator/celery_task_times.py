@@ -3,7 +3,7 @@
 from grafana.generator import theme
 from grafana.generator.board import link
 from grafana.generator.panel import Query, Word
-from grafana.generator.panels import QUANTILES, Graph, Heatmap, Timeline, quantiles
+from grafana.generator.panels import QUANTILES, Graph, Heatmap, Timeline, quantiles, spread
 from grafana.generator.promql import Scope, greatest
 from grafana.generator.tables import Column, Table
 
@@ -16,16 +16,17 @@ OVERDUE = f"({LAST_SUCCESS}) / on (task) {INTERVAL}"
 
 TIMES = (
     Heatmap(
-        title="Runtime", unit=theme.SECONDS, height=9, empty="No execution ended", scheme="Blues",
+        title="Runtime", unit=theme.SECONDS, height=9, empty="No execution ended", scheme="Blues", cells=theme.TASKS,
         meaning="How the runtimes of executions spread: the brighter, the more. Each row is a bucket of the histogram.",
         remedy="Two bands: two kinds of work under one name, or a cache that hits and misses.",
-        queries=(Query(CHOSEN.buckets(RUNTIME), "{{le}}", exemplars=True),),
+        queries=spread(CHOSEN, RUNTIME),
     ),
     Heatmap(
         title="Wait", unit=theme.SECONDS, height=9, empty="No execution started", scheme="Oranges",
+        cells=theme.TASKS,
         meaning="How the times from publishing to the start spread. Needs task_send_sent_event.",
         remedy="A band that climbs: a queue that fills.", alerts=("CeleryTaskWaitHigh",),
-        queries=(Query(CHOSEN.buckets(WAIT), "{{le}}", exemplars=True),),
+        queries=spread(CHOSEN, WAIT),
     ),
     Graph(
         title="Runtime quantiles", unit=theme.SECONDS, styles=QUANTILES, empty="No execution ended",
@@ -33,20 +34,20 @@ TIMES = (
         " single executions with their task's id.",
         remedy="p99 far above p95 is rare; p50 that rises is everybody's.",
         alerts=("CeleryTaskSlow", "CeleryTaskSlowest"),
-        queries=(*quantiles(CHOSEN, RUNTIME), Query(CHOSEN.mean(RUNTIME), "mean")),
+        queries=(*quantiles(CHOSEN, RUNTIME), Query(CHOSEN.recorded_mean(RUNTIME), "mean")),
     ),
     Graph(
         title="Wait quantiles", unit=theme.SECONDS, styles=QUANTILES, empty="No execution started",
         meaning="Half, 95 % and 99 % of the executions started within this time after they were published; and their"
         " mean.",
         remedy="Add workers for the queue, or give urgent tasks a queue of their own.", alerts=("CeleryTaskWaitHigh",),
-        queries=(*quantiles(CHOSEN, WAIT), Query(CHOSEN.mean(WAIT), "mean")),
+        queries=(*quantiles(CHOSEN, WAIT), Query(CHOSEN.recorded_mean(WAIT), "mean")),
     ),
     Graph(
-        title="Wait within the worker", unit=theme.SECONDS, styles=QUANTILES, empty="No execution started",
+        title="Wait within the worker, mean", unit=theme.SECONDS, styles=QUANTILES, empty="No execution started",
         meaning="The part of the wait that a task spends prefetched, in a worker that is busy with others.",
         remedy="Long: set worker_prefetch_multiplier to 1, so that idle workers take the tasks.",
-        queries=(*quantiles(CHOSEN, PREFETCH), Query(CHOSEN.mean(PREFETCH), "mean")),
+        queries=(Query(CHOSEN.mean(PREFETCH), "mean"),),
     ),
     Graph(
         title="Runtime by task, mean", unit=theme.SECONDS, width=12, many=True, tenfold=True, low=None,
@@ -54,7 +55,7 @@ TIMES = (
         meaning="Mean runtime of the ten slowest of the chosen tasks.", alerts=("CeleryTaskSlow",),
         remedy="A step: look for a deployment at that time.",
         links=(link("Open ${__field.labels.task}", "celery-task", "task"),),
-        queries=(Query(f"topk(10, {CHOSEN.mean(RUNTIME, 'task')})", "{{task}}"),),
+        queries=(Query(f"topk(10, {CHOSEN.recorded_mean(RUNTIME, 'task')})", "{{task}}"),),
     ),
     Graph(
         title="Runtime by task, p95", unit=theme.SECONDS, width=12, many=True, tenfold=True, low=None,
@@ -62,7 +63,7 @@ TIMES = (
         meaning="The 95th percentile of the runtime of the ten slowest of the chosen tasks.",
         remedy="A step: look for a deployment at that time.", alerts=("CeleryTaskSlowest",),
         links=(link("Open ${__field.labels.task}", "celery-task", "task"),),
-        queries=(Query(f"topk(10, {CHOSEN.quantile(0.95, RUNTIME, 'task')})", "{{task}}"),),
+        queries=(Query(f"topk(10, {CHOSEN.recorded_quantile(0.95, RUNTIME, 'task')})", "{{task}}"),),
     ),
 )  # fmt: skip
 
@@ -88,7 +89,7 @@ PRESENT = (
         queries=(Query(CHOSEN.rate("celery_tasks_started_total", "queue"), "{{queue}}"),),
     ),
     Graph(
-        title="Revoked", unit=theme.TASKS, stacked=True, many=True,
+        title="Revoked", unit=theme.TASKS, stacked=True, many=True, points=288,
         meaning="Executions that were taken back: terminated, expired, or revoked before they began.",
         remedy="Expired ones waited longer than they may: add workers.",
         queries=(Query(CHOSEN.rate("celery_task_revocations_total", "reason"), "{{reason}}"),),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from grafana.generator import theme
+from grafana.generator.promql import is_recorded
 from grafana.generator.sdk import DashboardLink, common, dashboard, prometheus
 
 RUNBOOKS = "alerts/runbooks.md"
@@ -17,6 +18,11 @@ NOTHING = "-"
 """Shown for a time or an age of what did not happen: 0 s would be wrong."""
 DATASOURCE = common.DataSourceRef("prometheus", "${datasource}")
 DASHES = [8, 8]
+EVALUATED = "1m"
+"""How often Prometheus evaluates rules where nothing else is set: points of a graph are no closer."""
+WITHOUT_RULES = ", or the rules of alerts/ are not loaded"
+POINTS_OF_RECORDED = 288
+"""Over a day a point each five minutes, which is the window of the recorded rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,8 @@ class Panel:
             description=self.describe(),
             datasource=DATASOURCE,
             grid_pos=position,
-            max_data_points=self.points,
+            max_data_points=self.points or (POINTS_OF_RECORDED if self.is_recorded() else None),
+            interval=EVALUATED if self.is_recorded() else None,
             targets=[
                 self.target(query, name) for query, name in zip(self.asks(), string.ascii_uppercase, strict=False)
             ],
@@ -120,6 +127,10 @@ class Panel:
             options=self.options(),
             field_config=dashboard.FieldConfigSource(self.defaults(), self.overrides()),
         )
+
+    def is_recorded(self) -> bool:
+        """Whether it reads recorded rules, which have a value a minute at most."""
+        return any(is_recorded(query.expr) for query in self.asks())
 
     def asks(self) -> tuple[Query, ...]:
         """Give the queries, in the order of their letters."""
@@ -151,7 +162,7 @@ class Panel:
             decimals=self.decimals,
             min_val=self.low,
             max_val=self.high,
-            no_value=self.empty,
+            no_value=self.empty + (WITHOUT_RULES if self.is_recorded() and not self.at_once else ""),
             links=list(self.links) or None,
             mappings=mappings(self.words),
             thresholds=thresholds(self.steps, self.calm),

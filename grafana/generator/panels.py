@@ -6,6 +6,7 @@ Takes what ``panel.Panel`` takes, gives the SDK's options of each kind. No pies:
 from dataclasses import dataclass
 from typing import ClassVar
 
+from celery_redis_exporter.alerts import task_rates
 from grafana.generator import theme
 from grafana.generator.panel import Panel, Query, Style
 from grafana.generator.promql import Scope
@@ -14,6 +15,7 @@ from grafana.generator.sdk import bargauge, common, dashboard, heatmap, promethe
 LAST = common.ReduceDataOptions(calcs=["lastNotNull"], values=False, fields="")
 SHARES = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 LAST_WEEK = "last week"
+EXEMPLARS = "exemplars"
 OUTCOMES = tuple(Style(state, theme.STATES[state]) for state in ("success", "failure", "retry", "revoked", "rejected"))
 QUANTILES = tuple(Style(name, colour) for name, colour in theme.QUANTILES.items())
 FLOW = tuple(Style(state, theme.STATES[state], thick=thick) for state, thick in
@@ -104,11 +106,12 @@ class Graph(Panel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heatmap(Panel):
-    """How the values of a histogram spread over time; ``unit`` is that of its buckets."""
+    """How a histogram spreads over time; ``unit`` is that of its buckets, ``cells`` that of what is in them."""
 
     kind: ClassVar[str] = "heatmap"
     width: int = 12
     points: int | None = 120
+    cells: str = theme.NUMBER
     scheme: str = "Blues"
 
     def options(self) -> heatmap.Options:
@@ -127,7 +130,7 @@ class Heatmap(Panel):
             rows_frame=heatmap.RowsHeatmapOptions(layout=common.HeatmapCellLayout.AUTO),
             show_value=common.VisibilityMode.NEVER,
             cell_gap=0,
-            cell_values=heatmap.CellValues(unit=theme.NUMBER),
+            cell_values=heatmap.CellValues(unit=self.cells),
             y_axis=heatmap.YAxisConfig(unit=self.unit, axis_placement=common.AxisPlacement.LEFT, reverse=False),
             legend=heatmap.HeatmapLegend(show=True),
             tooltip=heatmap.HeatmapTooltip(
@@ -208,6 +211,15 @@ class Bars(Panel):
 
 
 def quantiles(scope: Scope, histogram: str) -> tuple[Query, ...]:
-    """Ask for the median, the 95th and the 99th percentile; exemplars once, else each is drawn three times."""
-    last = SHARES[-1]
-    return tuple(Query(scope.quantile(share, histogram), name, (share, name) == last) for share, name in SHARES)
+    """Return queries of the median, the 95th and the 99th percentile, and one of the exemplars."""
+    if histogram not in task_rates.HISTOGRAMS:
+        last = SHARES[-1]
+        return tuple(Query(scope.quantile(share, histogram), name, (share, name) == last) for share, name in SHARES)
+    found = tuple(Query(scope.recorded_quantile(share, histogram), name) for share, name in SHARES)
+    return (*found, Query(scope.exemplars(histogram), EXEMPLARS, exemplars=True))
+
+
+def spread(scope: Scope, histogram: str) -> tuple[Query, ...]:
+    """Return queries of a recorded histogram's buckets and its exemplars, for a heatmap."""
+    buckets = Query(scope.recorded(f"{histogram}_bucket", "le"), "{{le}}")
+    return buckets, Query(scope.exemplars(histogram), EXEMPLARS, exemplars=True)

@@ -5,12 +5,15 @@ Takes names of metrics, gives expressions. Raises KeyError for a metric that the
 
 from dataclasses import dataclass
 
+from celery_redis_exporter.alerts import task_rates
 from celery_redis_exporter.alerts.rule import GROUP_BY, OF_SERIES
 from celery_redis_exporter.alerts.selectors import GUARDED
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.catalog.tasks import BY_WORKER
 
 RATE = "$__rate_interval"
+STEPS_OF_RANGE = "$__range:$__interval"
+"""The time shown, in steps that are as long as the window of a recorded rate, or shorter."""
 RANGE = "$__range"
 ALERTS_WINDOW = "10m"
 """What the alerts about tasks look at; the tiles that are coloured by their thresholds do as well."""
@@ -25,6 +28,8 @@ OF_PROCESS = ("up", "celery_exporter_build_info", "process_", "python_", "scrape
 """Beginnings of metrics that a process has once, so that they lack the label of an application."""
 SCOPE = ", ".join(f'{label}=~"${label}"' for label in VARIABLES)
 SCOPE_OF_PROCESS = ", ".join(f'{label}=~"${label}"' for label in VARIABLES if label not in OF_SERIES)
+OF_TASK = ("task", "queue")
+BEFORE_PROMETHEUS = "40y"
 ENDED = 'state=~"success|failure"'
 """Executions of which a share can fail: those that were not taken back."""
 FAILED = 'state="failure"'
@@ -47,6 +52,11 @@ def identity(name: str) -> tuple[str, ...]:
     return (*GROUP_BY, *(label.name for label in metric.labels), *worker, *bucket)
 
 
+def is_recorded(expr: str) -> bool:
+    """Whether an expression reads recorded rates."""
+    return any(row.record in expr for row in task_rates.RECORDINGS)
+
+
 def over(by: str) -> str:
     """Give the grouping of an aggregation, nothing for all together."""
     return f" by ({by}) " if by else ""
@@ -58,8 +68,8 @@ def ratio(part: str, whole: str) -> str:
 
 
 def last_week(expr: str) -> str:
-    """Give the same a week earlier; every selector of the expression has a range."""
-    return expr.replace("]", "] offset 1w")
+    """Return the same a week earlier; every selector has a range, or none has."""
+    return expr.replace("]", "] offset 1w") if "]" in expr else expr.replace("}", "} offset 1w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +100,28 @@ class Scope:
         return f"sum{over(by)}({self._once(name, f'rate({self.select(name, where, window)})')})"
 
     def buckets(self, histogram: str) -> str:
-        """Give the observations of each bucket between two samples of a graph."""
+        """Return the observations of each bucket between two samples of a graph."""
         return self.increase(f"{histogram}_bucket", "le", window=RATE)
+
+    def recorded(self, name: str, by: str = "", where: str = "", *, whole: bool = False) -> str:
+        """Return the recorded rate of a counter; with ``whole`` a multiple of its growth over the time shown."""
+        labels = (*GROUP_BY, *(label for label in self.labels if label in OF_TASK))
+        matchers = ", ".join([*(f'{label}=~"${label}"' for label in labels), *([where] if where else [])])
+        selected = f"{task_rates.recorded_rate(name)}{{{matchers}}}"
+        return f"sum{over(by)}({f'sum_over_time({selected}[{STEPS_OF_RANGE}])' if whole else selected})"
+
+    def recorded_quantile(self, share: float, name: str, by: str = "", *, whole: bool = False) -> str:
+        """Return a quantile of a recorded histogram, for each point or the time shown; nothing without observations."""
+        buckets = self.recorded(f"{name}_bucket", f"{by}, le" if by else "le", whole=whole)
+        return f"histogram_quantile({share:g}, {buckets}) >= 0"
+
+    def recorded_mean(self, name: str, by: str = "", *, whole: bool = False) -> str:
+        """Return the mean of a recorded histogram, as above."""
+        return ratio(self.recorded(f"{name}_sum", by, whole=whole), self.recorded(f"{name}_count", by, whole=whole))
+
+    def exemplars(self, histogram: str) -> str:
+        """Return what selects a histogram, whose exemplars Grafana reads, and reads no sample: there were none."""
+        return f"rate({self.select(f'{histogram}_bucket', window=RATE)} offset {BEFORE_PROMETHEUS})"
 
     def increase(self, name: str, by: str = "", where: str = "", window: str = RANGE) -> str:
         """Give how much a counter grew."""

@@ -49,7 +49,7 @@ BYTES_AT_MOST = 400_000
 PANELS_AT_MOST = 46
 OPEN_AT_MOST = 30
 """The rest is in closed rows, and is not asked for before it is looked at."""
-DURATION = re.compile(r"\[([^\]:]+):?\]")
+DURATION = re.compile(r"\[([^\]:]+)(?::(?:\$__interval)?)?\]")
 COUNTING = {"rate", "increase"}
 
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -205,6 +205,16 @@ def test_units_exist(uid: str) -> None:
         units += [row["value"] for other in config["overrides"] for row in other["properties"] if row["id"] == "unit"]
         units += [value for key, value in walk(panel["options"]) if key == "unit"]
         assert [] == [unit for unit in units if unit not in UNITS and not unit.startswith("suffix:")], panel["title"]
+
+
+@each_board
+def test_panels_of_recorded_rates(uid: str) -> None:
+    """What reads recorded rates has a point a minute at most, few in all, and names the rules where it is empty."""
+    for panel in panels(boards()[uid]):
+        if any(":rate5m" in target["expr"] for target in panel["targets"]):
+            assert ("1m", True) == (panel["interval"], panel["maxDataPoints"] <= 288), panel["title"]
+            at_once = all(target["instant"] for target in panel["targets"])
+            assert at_once or "rules of alerts/" in panel["fieldConfig"]["defaults"]["noValue"], panel["title"]
 
 
 @each_board

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import yaml
 
+from celery_redis_exporter.alerts import RuleGroup, task_rates
+from celery_redis_exporter.alerts.files import RenderOptions, render_rules
 from celery_redis_exporter.clock import SystemClock
 from tests.integration.alert_stack import shorten_rules
 from tests.integration.dashboard_history import History
@@ -160,8 +162,9 @@ def six_hours(folder: Path) -> Iterator[Data]:
         tell(before)
     _backfill(folder, "now", now)
     _backfill(folder, "before", before)
-    config = {"global": {"scrape_interval": f"{HISTORY_STEP}s"}}
-    prometheus = PrometheusServer(folder, yaml.safe_dump(config))
+    config = yaml.safe_dump({"global": {"scrape_interval": f"{HISTORY_STEP}s"}})
+    record(folder, config, [(start - WEEK, end - WEEK), (start, end)])
+    prometheus = PrometheusServer(folder, config)
     try:
         yield Data(prometheus, start, end, HISTORY_STEP)
     finally:
@@ -171,7 +174,27 @@ def six_hours(folder: Path) -> Iterator[Data]:
 def _backfill(folder: Path, name: str, history: History) -> None:
     source = folder / f"{name}.openmetrics"
     source.write_text(history.render(), encoding="utf-8")
-    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(source), str(folder / "tsdb")]
+    create_blocks("openmetrics", str(source), str(folder / "tsdb"))
+
+
+def record(folder: Path, config: str, spans: list[tuple[float, float]]) -> None:
+    """Evaluate the recording rules of the dashboards once a minute over spans of what a Prometheus in a folder has."""
+    rules = folder / "rules.yml"
+    rules.write_text(render_rules([RuleGroup("rates", task_rates.RECORDINGS)], RenderOptions()), encoding="utf-8")
+    server = PrometheusServer(folder, config)
+    try:
+        for start, end in spans:
+            span = [f"--start={start:.0f}", f"--end={end:.0f}", "--eval-interval=1m", f"--url={server.url}"]
+            create_blocks("rules", *span, f"--output-dir={folder / 'recorded'}", str(rules))
+    finally:
+        server.stop()
+    for block in (folder / "recorded").iterdir():
+        block.rename(folder / "tsdb" / block.name)
+
+
+def create_blocks(*words: str) -> None:
+    """Let promtool make blocks of past samples."""
+    command = ["promtool", "tsdb", "create-blocks-from", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
 

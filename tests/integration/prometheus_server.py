@@ -66,6 +66,11 @@ class PrometheusServer:
         series = self._ask("/api/v1/query_range", asked)["result"]
         return [(dict(row["metric"]), [float(value) for _, value in row["values"]]) for row in series]
 
+    def samples_read(self, expression: str, start: float, end: float, step: float) -> int:
+        """Return how many samples a range query reads."""
+        asked = {"query": expression, "start": start, "end": end, "step": step, "stats": "all"}
+        return int(self._ask("/api/v1/query_range", asked)["stats"]["samples"]["totalQueryableSamples"])
+
     def samples(self, selector: str) -> Matrix:
         """Return the labels and every scraped value of the series that a selector matches, of the last hour."""
         series = self._ask("/api/v1/query", {"query": f"{selector}[1h]"})["result"]

@@ -21,6 +21,7 @@ POINTS = 60
 """Samples of a graph."""
 EMPTY_AFTER_A_RUN = {
     "last week": "nobody waits a week for a test",
+    "exemplars": "only exemplars are read",
     "celery-task / Outcomes by worker": "only with metrics.worker_label",
     "celery-task / Periodic tasks / D": "no periodic task of the shop's ever fails",
     "exporter / Interruptions": "the event stream never broke",
@@ -34,6 +35,7 @@ EMPTY_AFTER_A_RUN = {
     "redis / Quorum of the sentinels": "there is no sentinel",
 }
 EMPTY_IN_HISTORY = {
+    "exemplars": "only exemplars are read",
     "celery-task / Outcomes by worker": "only with metrics.worker_label",
     "exporter / Commands refused": "the user has every right",
     "redis / Replication": "there is no replica",

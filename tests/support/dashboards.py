@@ -15,6 +15,12 @@ VARIABLE = re.compile(r"\$(?!\{?__)(?:(\w+)|\{(\w+)(?::\w+)?\})")
 ALL = ".*"
 LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 
+ROUND_STEPS = (
+    (1.5, 2), (3.5, 5), (7.5, 10), (12.5, 15), (17.5, 20), (25, 30), (45, 60), (90, 120), (210, 300), (450, 600),
+    (750, 900), (1050, 1200), (1500, 1800), (2700, 3600),
+)  # fmt: skip
+"""From how many seconds on Grafana rounds to how many."""
+
 Tree = dict[str, Any]
 
 
@@ -97,7 +103,15 @@ def substitute(expr: str, values: Mapping[str, str]) -> str:
     return VARIABLE.sub(lambda found: values.get(found[1] or found[2], ALL), expr)
 
 
+def choose_step(shown: int, points: int, floor: str) -> int:
+    """Return the seconds between two points of a graph as Grafana chooses them; ``floor`` is a duration as in 15s."""
+    least = int(floor[:-1]) * {"s": 1, "m": 60}[floor[-1]]
+    rounded = max((length for start, length in ROUND_STEPS if start <= shown / points), default=1)
+    return max(rounded, least)
+
+
 def fill_times(expr: str, step: int, scrape: int, shown: int) -> str:
     """Replace Grafana's own variables by the graph's ``step``, ``scrape`` interval and range ``shown`` (seconds)."""
     rate = max(step + scrape, 4 * scrape)
-    return expr.replace("$__rate_interval", f"{rate}s").replace("$__range", f"{shown}s")
+    filled = expr.replace("$__rate_interval", f"{rate}s").replace("$__range", f"{shown}s")
+    return filled.replace("$__interval", f"{step}s")

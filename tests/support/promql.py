@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import promql_parser as promql
 
+from celery_redis_exporter.alerts import task_rates
 from celery_redis_exporter.catalog import CATALOG, Kind
 from celery_redis_exporter.catalog.tasks import BY_WORKER
 
@@ -64,6 +65,12 @@ def scraped() -> dict[str, Labels]:
         known[name] = TARGET
     known["python_gc_collections_total"] = TARGET | {"generation"}
     known["ALERTS"] = OF_ALERTS
+    for recording in task_rates.RECORDINGS:
+        name = recording.record.removesuffix(f":rate{task_rates.WINDOW}").replace(":", "_", 1)
+        counted = name if name in known else f"{name}_total"
+        known[recording.record] = known[counted] - {"instance"}
+        if counted.startswith(task_rates.HISTOGRAMS):
+            known[recording.record] -= {"state"}
     for metric in BY_WORKER:
         for name in (metric.name, *(f"{metric.name}_{part}" for part in ("bucket", "count", "sum"))):
             if name in known:

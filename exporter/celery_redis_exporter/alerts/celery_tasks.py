@@ -1,5 +1,6 @@
 """Rules about tasks: failures, retries, times, periodic tasks."""
 
+from celery_redis_exporter.alerts import task_rates
 from celery_redis_exporter.alerts.celery_queues import OWN_WAIT
 from celery_redis_exporter.alerts.celery_workers import HEARING
 from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup, once
@@ -82,6 +83,7 @@ RECORDINGS = (
         "celery:task_wait_seconds:p95_10m",
         f"histogram_quantile(0.95, sum by ({BY_TASK}, le) (rate(celery_task_wait_seconds_bucket[10m])))",
     ),
+    *task_rates.RECORDINGS,
 )
 TASK_FAILS_OFTEN = _fails_often("celery:task_failure_ratio", "celery:tasks_completed")
 
