@@ -3,7 +3,7 @@
 from grafana.generator import theme
 from grafana.generator.board import FIRING, Board, Row, firing, link, link_of_row
 from grafana.generator.panel import NOTHING, UP_OR_DOWN, Query, Style, Word
-from grafana.generator.panels import FLOW, LAST_WEEK, OUTCOMES, PAST, QUANTILES, Graph, Stat, Timeline, quantiles
+from grafana.generator.panels import FLOW, LAST_WEEK, OUTCOMES, PAST, QUANTILES, Graph, Stat, Timeline, flow, quantiles
 from grafana.generator.promql import (
     ALERTS_WINDOW,
     BY,
@@ -81,7 +81,7 @@ NOW = (
         )),),
     ),
     Stat(
-        title="Wait, p95", unit=theme.SECONDS, empty=NOTHING,
+        title="Slowest queue", unit=theme.SECONDS, empty=NOTHING,
         steps=theme.steps(
             ("CeleryTaskWaitHigh.seconds", theme.WARNING), ("CeleryTaskWaitCritical.seconds", theme.BAD)
         ),
@@ -143,7 +143,7 @@ TRAFFIC = (
         ) + ")", "{{task}}"),),
     ),
     Graph(
-        title="Runtime", unit=theme.SECONDS, styles=QUANTILES, empty="No execution ended",
+        title="Runtime quantiles", unit=theme.SPAN, styles=QUANTILES, empty="No execution ended",
         meaning="How long executions took: half of them, 95 % and 99 % were done within this time. Dots are"
         " exemplars, single executions with their task's id.",
         remedy="One task that gets slower shows in the table below.",
@@ -151,22 +151,17 @@ TRAFFIC = (
         queries=quantiles(EVERYTHING, "celery_task_runtime_seconds"),
     ),
     Graph(
-        title="Wait", unit=theme.SECONDS, styles=QUANTILES, empty="No execution started",
+        title="Wait quantiles", unit=theme.SPAN, styles=QUANTILES, empty="No execution started",
         meaning="Time from publishing, or from the eta, to the start. Needs task_send_sent_event.",
         remedy="The queues' dashboard shows which queue it is.",
         alerts=("CeleryTaskWaitHigh",),
         queries=quantiles(EVERYTHING, "celery_task_wait_seconds"),
     ),
     Graph(
-        title="Published, received, started", unit=theme.TASKS,
-        meaning="Tasks on their way to an execution, each second. Sent and started should lie on each other.",
-        remedy="More sent than started: queues grow. More started than sent: publishers without task_send_sent_event.",
-        styles=FLOW,
-        queries=(
-            Query(EVERYTHING.rate("celery_tasks_sent_total"), "sent"),
-            Query(EVERYTHING.rate("celery_tasks_received_total"), "received"),
-            Query(EVERYTHING.rate("celery_tasks_started_total"), "started"),
-        ),
+        title="Started, and in minus out", unit=theme.TASKS, low=None,
+        meaning="Executions that started, each second, and by how much more was published.",
+        remedy="In minus out above 0: queues grow. Always below 0: publishers without task_send_sent_event.",
+        styles=FLOW, queries=flow(EVERYTHING),
     ),
 )  # fmt: skip
 
@@ -179,7 +174,7 @@ LOAD = (
         queries=(Query(EVERYTHING.gauge("celery_queue_length", "queue"), "{{queue}}"),),
     ),
     Graph(
-        title="Slots", unit=theme.NUMBER, many=True, decimals=0, alerts=("CeleryWorkersSaturated",),
+        title="Busy slots", unit=theme.NUMBER, many=True, decimals=0, alerts=("CeleryWorkersSaturated",),
         meaning="Executions in progress, and how many there could be at once, of the workers that tell it.",
         remedy="Busy at the limit while messages wait: add workers or concurrency.",
         styles=(Style("busy", "blue"), Style("slots", theme.LIMIT, dashed=True, thick=2)),
@@ -189,7 +184,7 @@ LOAD = (
         ),
     ),
     Graph(
-        title="Workers", unit=theme.NUMBER, stacked=True, many=True, decimals=0,
+        title="Workers by state", unit=theme.NUMBER, stacked=True, many=True, decimals=0,
         meaning="Workers by state: online, lost without a goodbye, stopped cleanly within the retention.",
         remedy="Lost ones died or can't reach the broker.", alerts=("CeleryWorkerDown",),
         styles=tuple(Style(name, colour) for name, colour in theme.WORKERS.items()),

@@ -3,23 +3,23 @@
 from grafana.generator import theme
 from grafana.generator.board import Board, Row, link, link_of_row
 from grafana.generator.panel import NOTHING, Query, Style
-from grafana.generator.panels import FLOW, LAST_WEEK, PAST, Graph, Heatmap, Stat, spread
-from grafana.generator.promql import ALERTS_WINDOW, BY, QUEUE, RANGE, Scope, last_week
+from grafana.generator.panels import FLOW, LAST_WEEK, PAST, Graph, Heatmap, Stat, flow, spread
+from grafana.generator.promql import ALERTS_WINDOW, BY, QUEUE, RANGE, Scope
 from grafana.generator.tables import Column, Table
 
 CHOSEN = Scope(("queue",))
 WAIT = "celery_task_wait_seconds"
-LENGTH = CHOSEN.gauge("celery_queue_length", "queue")
-CONSUMERS = CHOSEN.gauge("celery_queue_consumers", "queue")
-STARTED = CHOSEN.rate("celery_tasks_started_total", "queue")
-STARTED_SHOWN = CHOSEN.rate("celery_tasks_started_total", "queue", window=RANGE)
+LENGTH = CHOSEN.gauge("celery_queue_length", QUEUE)
+CONSUMERS = CHOSEN.gauge("celery_queue_consumers", QUEUE)
+STARTED = CHOSEN.rate("celery_tasks_started_total", QUEUE)
+STARTED_SHOWN = CHOSEN.rate("celery_tasks_started_total", QUEUE, window=RANGE)
 LONG = theme.steps(("CeleryQueueLong.messages", theme.WARNING))
 WAITS = theme.steps(("CeleryTaskWaitHigh.seconds", theme.WARNING), ("CeleryTaskWaitCritical.seconds", theme.BAD))
 OLD = theme.steps(("CeleryQueueOldestMessageOld.seconds", theme.WARNING))
 DRAIN = theme.steps(("CeleryQueueDrainTimeHigh.seconds", theme.WARNING))
-HOLDING = CHOSEN.gauge("celery_queue_length", QUEUE)
-UNATTENDED = CHOSEN.gauge("celery_queue_consumers", QUEUE)
-OLDEST = CHOSEN.gauge("celery_queue_oldest_message_age_seconds", "queue", how="max")
+LENGTH_THRESHOLD = CHOSEN.gauge("celery_queue_length_threshold", QUEUE, how="max")
+WAIT_THRESHOLD = CHOSEN.gauge("celery_queue_wait_threshold_seconds", QUEUE, how="max")
+OLDEST = CHOSEN.gauge("celery_queue_oldest_message_age_seconds", QUEUE, how="max")
 
 
 def of_application(name: str) -> str:
@@ -38,7 +38,7 @@ NOW = (
         title="Longest queue", unit=theme.COUNT, decimals=0, steps=LONG,
         meaning="Messages in the longest of them; coloured from where CeleryQueueLong fires.",
         remedy="Add workers for the queue, or find what publishes so much.", alerts=("CeleryQueueLong",),
-        queries=(Query(f"max({HOLDING})"),),
+        queries=(Query(f"max({LENGTH})"),),
     ),
     Stat(
         title="Oldest message", unit=theme.SECONDS, decimals=0, empty=NOTHING, steps=OLD,
@@ -51,10 +51,10 @@ NOW = (
         title="Unattended", unit=theme.NUMBER, steps=theme.steps((1, theme.BAD)), alerts=("CeleryQueueNoConsumers",),
         meaning="Queues that hold messages and that no worker consumes.",
         remedy="Start a worker with -Q for them, or mend the routing.",
-        queries=(Query(f"count({HOLDING} > 0 and on ({QUEUE}) {UNATTENDED} == 0) or vector(0)"),),
+        queries=(Query(f"count({LENGTH} > 0 and on ({QUEUE}) {CONSUMERS} == 0) or vector(0)"),),
     ),
     Stat(
-        title="Wait, p95", unit=theme.SECONDS, empty=NOTHING, steps=WAITS,
+        title="Slowest queue", unit=theme.SECONDS, empty=NOTHING, steps=WAITS,
         meaning="In the queue where it is worst: 95 % of the executions of the last ten minutes started within this"
         " time after they were published.",
         remedy="Add workers, or give urgent tasks a queue of their own.",
@@ -87,33 +87,38 @@ QUEUES = (
         title="Queues", first="Waiting", empty="No queue is known", height=8,
         meaning="Every queue now, and its times over the time shown. Longest wait is the upper bound of the bucket that"
         " holds it.",
-        remedy="Coloured cells are beyond an alert's threshold.",
+        remedy="Coloured cells are beyond the alerts' default; the settings may have others: Long from, Late from.",
         alerts=("CeleryQueueLong", "CeleryQueueNoConsumers", "CeleryQueueDrainTimeHigh"),
         columns=(
             Column(name="Queue", label="queue", link=link_of_row("Show it alone", "celery-queues", queue="Queue")),
             Column(name="Waiting", unit=theme.COUNT, decimals=0, steps=LONG, width=90, expr=LENGTH),
+            Column(name="Long from", unit=theme.COUNT, decimals=0, width=90, expr=LENGTH_THRESHOLD),
             Column(name="Oldest", unit=theme.SECONDS, decimals=0, steps=OLD, width=90, expr=OLDEST),
             Column(name="Empty in", unit=theme.SECONDS, steps=DRAIN, width=90,
-                   expr=f"{LENGTH} / on (queue) ({STARTED_SHOWN} > 0)"),
+                   expr=f"{LENGTH} / on ({QUEUE}) ({STARTED_SHOWN} > 0)"),
             Column(name="Consumers", unit=theme.NUMBER, decimals=0, width=95, expr=CONSUMERS),
             Column(name="Slots", unit=theme.NUMBER, decimals=0, width=70,
-                   expr=CHOSEN.gauge("celery_queue_concurrency", "queue")),
+                   expr=CHOSEN.gauge("celery_queue_concurrency", QUEUE)),
             Column(name="Published", unit=theme.TASKS, width=125,
-                   expr=CHOSEN.rate("celery_tasks_sent_total", "queue", window=RANGE)),
+                   expr=CHOSEN.rate("celery_tasks_sent_total", QUEUE, window=RANGE)),
             Column(name="Started", unit=theme.TASKS, width=125,
                    expr=STARTED_SHOWN),
             Column(name="In an hour", unit=theme.COUNT, decimals=0, width=95,
                    expr=f"3600 * {STARTED_SHOWN}"),
             Column(name="Wait, mean", unit=theme.SECONDS, width=100,
-                   expr=CHOSEN.recorded_mean(WAIT, "queue", whole=True)),
+                   expr=CHOSEN.recorded_mean(WAIT, QUEUE, whole=True)),
             Column(name="Wait, p95", unit=theme.SECONDS, steps=WAITS, width=100,
-                   expr=CHOSEN.recorded_quantile(0.95, WAIT, "queue", whole=True)),
+                   expr=CHOSEN.recorded_quantile(0.95, WAIT, QUEUE, whole=True)),
+            Column(name="Late from", unit=theme.SECONDS, width=90, expr=WAIT_THRESHOLD),
             Column(name="Wait, longest", unit=theme.SECONDS, width=110,
-                   expr=CHOSEN.recorded_quantile(1, WAIT, "queue", whole=True)),
+                   expr=CHOSEN.recorded_quantile(1, WAIT, QUEUE, whole=True)),
+            Column(name="Job", label="job", width=80),
+            Column(name="Application", label="application", width=95),
         ),
+        hidden=("cluster", "namespace"),
     ),
     Graph(
-        title="Messages waiting", unit=theme.NUMBER, stacked=True, many=True, decimals=0, width=12,
+        title="Messages waiting, and a week ago", unit=theme.NUMBER, stacked=True, many=True, decimals=0, width=12,
         meaning="Messages in each queue, not yet delivered to a worker. The dashed line is all of them a week ago.",
         remedy="Growing without end: more is published than worked off.", styles=(PAST,),
         alerts=("CeleryQueueLong", "CeleryQueueBacklogGrowing"),
@@ -124,51 +129,51 @@ QUEUES = (
         ),
     ),
     Graph(
-        title="Published and started", unit=theme.TASKS, many=True, width=12,
-        meaning="What comes into the chosen queues and what goes out, each second. Dashed: started a week ago.",
-        remedy="Sent above started: the queues grow by the difference.",
-        styles=(*FLOW, PAST),
-        queries=(
-            Query(CHOSEN.rate("celery_tasks_sent_total"), "sent"),
-            Query(CHOSEN.rate("celery_tasks_started_total"), "started"),
-            Query(last_week(CHOSEN.rate("celery_tasks_started_total")), LAST_WEEK),
-        ),
+        title="Started, and in minus out", unit=theme.TASKS, many=True, width=12, low=None,
+        meaning="Executions that started, each second, and by how much more was published.",
+        remedy="In minus out above 0: queues grow. Always below 0: publishers without task_send_sent_event.",
+        styles=FLOW, queries=flow(CHOSEN),
     ),
 )  # fmt: skip
 
 WAITING = (
     Heatmap(
-        title="Wait", unit=theme.SECONDS, height=9, empty="No execution started", scheme="Oranges",
+        title="Wait spread", unit=theme.SECONDS, height=9, empty="No execution started", scheme="Oranges",
         cells=theme.TASKS,
         meaning="How the times from publishing, or from the eta, to the start spread. Needs task_send_sent_event.",
         remedy="A band that climbs: a queue that fills.", alerts=("CeleryTaskWaitHigh",),
         queries=spread(CHOSEN, WAIT),
     ),
     Graph(
-        title="Wait by queue, p95", unit=theme.SECONDS, many=True, width=12, empty="No execution started",
+        title="Wait by queue, p95", unit=theme.SPAN, many=True, width=12, empty="No execution started",
         meaning="95 % of the executions of each queue started within this time after they were published.",
-        remedy="The dashed lines are the alerts'.", limits=True, steps=WAITS,
+        remedy="Dashed are the alerts' thresholds: those of all queues, and of a queue that has its own.", limits=True,
+        steps=WAITS, styles=(Style("/^threshold of/", theme.LIMIT, dashed=True, thick=2),),
         alerts=("CeleryTaskWaitHigh", "CeleryTaskWaitCritical"),
-        queries=(Query(CHOSEN.recorded_quantile(0.95, WAIT, "queue"), "{{queue}}"),),
+        queries=(
+            Query(CHOSEN.recorded_quantile(0.95, WAIT, QUEUE), "{{queue}}"),
+            Query(WAIT_THRESHOLD, "threshold of {{queue}}"),
+        ),
     ),
     Graph(
-        title="Wait by queue, mean", unit=theme.SECONDS, many=True, empty="No execution started",
+        title="Wait by queue, mean", unit=theme.SPAN, many=True, empty="No execution started",
         meaning="Mean time from publishing to the start.", alerts=("CeleryTaskWaitHigh",),
         remedy="Rising while the queue is short: tasks wait in workers; see Prefetch of the workers.",
-        queries=(Query(CHOSEN.recorded_mean(WAIT, "queue"), "{{queue}}"),),
+        queries=(Query(CHOSEN.recorded_mean(WAIT, QUEUE), "{{queue}}"),),
     ),
     Graph(
-        title="Oldest message", unit=theme.SECONDS, many=True, limits=True, steps=OLD, reach=1, empty="Nothing waits",
+        title="Oldest message by queue", unit=theme.AGE, many=True, limits=True, steps=OLD, reach=1,
+        empty="Nothing waits",
         meaning="Age of the next message of each queue.", alerts=("CeleryQueueOldestMessageOld", "CeleryQueueStalled"),
         remedy="A line that climbs by a second each second: nothing is taken from the queue.",
         queries=(Query(OLDEST, "{{queue}}"),),
     ),
     Graph(
-        title="Empty in", unit=theme.SECONDS, many=True, limits=True, steps=DRAIN, reach=1,
+        title="Empty in", unit=theme.AGE, many=True, limits=True, steps=DRAIN, reach=1,
         empty="Nothing is worked off",
         meaning="How long each queue takes to be worked off at the present pace, if nothing were published.",
         remedy="Hours: add workers, or drop what is too late anyway (expires).", alerts=("CeleryQueueDrainTimeHigh",),
-        queries=(Query(f"{LENGTH} / on (queue) ({STARTED} > 0)", "{{queue}}"),),
+        queries=(Query(f"{LENGTH} / on ({QUEUE}) ({STARTED} > 0)", "{{queue}}"),),
     ),
 )  # fmt: skip
 
@@ -181,24 +186,25 @@ SERVING = (
         queries=(Query(CONSUMERS, "{{queue}}"),),
     ),
     Graph(
-        title="Slots", unit=theme.NUMBER, many=True, decimals=0, empty="No worker told its concurrency",
+        title="Slots by queue", unit=theme.NUMBER, many=True, decimals=0, empty="No worker told its concurrency",
         meaning="Executions that each queue's consumers can run at once, which they share with their other queues.",
         remedy="Fewer than the tasks that come in while one runs: the queue grows.",
-        queries=(Query(CHOSEN.gauge("celery_queue_concurrency", "queue"), "{{queue}}"),),
+        queries=(Query(CHOSEN.gauge("celery_queue_concurrency", QUEUE), "{{queue}}"),),
     ),
     Graph(
         title="By priority", unit=theme.NUMBER, stacked=True, many=True, decimals=0, empty="No priorities are used",
         meaning="Messages by priority step; 0 is served first.",
         remedy="Those at the bottom wait as long as there are others.",
         queries=(Query(
-            CHOSEN.gauge("celery_queue_priority_length", "queue, priority"), "{{queue}} {{priority}}"
+            CHOSEN.gauge("celery_queue_priority_length", f"{QUEUE}, priority"), "{{queue}} {{priority}}"
         ),),
     ),
 )  # fmt: skip
 
 UNACKNOWLEDGED = (
     Graph(
-        title="Unacknowledged", unit=theme.NUMBER, many=True, decimals=0, width=12, empty="Only known on Redis",
+        title="Unacknowledged and overdue", unit=theme.NUMBER, many=True, decimals=0, width=12,
+        empty="Only known on Redis",
         meaning="Messages that workers hold, and those of them past the visibility timeout.",
         remedy="Overdue ones are about to be run a second time.", alerts=("CeleryTaskNearVisibilityTimeout",),
         styles=(Style("/^overdue/", theme.BAD),),
@@ -208,7 +214,7 @@ UNACKNOWLEDGED = (
         ),
     ),
     Graph(
-        title="Oldest unacknowledged", unit=theme.SECONDS, many=True, width=12, empty="Only known on Redis",
+        title="Oldest unacknowledged", unit=theme.AGE, many=True, width=12, empty="Only known on Redis",
         meaning="Time since the delivery of the message that is held longest, and the visibility timeout, after which"
         " it is delivered to another worker.",
         remedy="Near the dashed line: raise visibility_timeout, or shorten the task.",

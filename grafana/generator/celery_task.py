@@ -5,7 +5,7 @@ from grafana.generator.board import Board, Row
 from grafana.generator.celery_overview import task_columns
 from grafana.generator.celery_task_times import CHOSEN, PERIODIC, PRESENT, RUNTIME, TIMES, WAIT
 from grafana.generator.panel import NOTHING, Query, Style
-from grafana.generator.panels import FLOW, LAST_WEEK, OUTCOMES, PAST, Bars, Graph, Stat
+from grafana.generator.panels import FLOW, LAST_WEEK, OUTCOMES, PAST, Bars, Graph, Stat, flow
 from grafana.generator.promql import ENDED, FAILED, RANGE, RATE, last_week, ratio
 from grafana.generator.tables import Table
 
@@ -31,7 +31,7 @@ NOW = (
     Stat(
         title="Rate", unit=theme.TASKS, decimals=2,
         meaning="Executions that succeeded or failed, each second, over the time shown.",
-        remedy="0 where there should be some: look whether it is sent (Published) and whether its queue has consumers.",
+        remedy="0 where there should be some: look whether it is sent, and whether its queue has consumers.",
         queries=(Query(CHOSEN.rate("celery_tasks_total", where=ENDED, window=RANGE)),),
     ),
     Stat(
@@ -95,15 +95,10 @@ RATES = (
         ),
     ),
     Graph(
-        title="Published, received, started", unit=theme.TASKS, width=12, many=True,
-        meaning="Tasks on their way to an execution, each second.",
-        remedy="More sent than started: queues grow. Sent missing: publishers without task_send_sent_event.",
-        styles=FLOW,
-        queries=(
-            Query(CHOSEN.rate("celery_tasks_sent_total"), "sent"),
-            Query(CHOSEN.rate("celery_tasks_received_total"), "received"),
-            Query(CHOSEN.rate("celery_tasks_started_total"), "started"),
-        ),
+        title="Started, and in minus out", unit=theme.TASKS, width=12, many=True, low=None,
+        meaning="Executions that started, each second, and by how much more was published.",
+        remedy="In minus out above 0: queues grow. Always below 0: publishers without task_send_sent_event.",
+        styles=FLOW, queries=flow(CHOSEN),
     ),
     Table(
         title="Tasks", first="Runs", empty=NOTHING, height=8, columns=task_columns(CHOSEN),

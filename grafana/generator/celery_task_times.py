@@ -16,20 +16,21 @@ OVERDUE = f"({LAST_SUCCESS}) / on (task) {INTERVAL}"
 
 TIMES = (
     Heatmap(
-        title="Runtime", unit=theme.SECONDS, height=9, empty="No execution ended", scheme="Blues", cells=theme.TASKS,
+        title="Runtime spread", unit=theme.SECONDS, height=9, empty="No execution ended", scheme="Blues",
+        cells=theme.TASKS,
         meaning="How the runtimes of executions spread: the brighter, the more. Each row is a bucket of the histogram.",
         remedy="Two bands: two kinds of work under one name, or a cache that hits and misses.",
         queries=spread(CHOSEN, RUNTIME),
     ),
     Heatmap(
-        title="Wait", unit=theme.SECONDS, height=9, empty="No execution started", scheme="Oranges",
+        title="Wait spread", unit=theme.SECONDS, height=9, empty="No execution started", scheme="Oranges",
         cells=theme.TASKS,
         meaning="How the times from publishing to the start spread. Needs task_send_sent_event.",
         remedy="A band that climbs: a queue that fills.", alerts=("CeleryTaskWaitHigh",),
         queries=spread(CHOSEN, WAIT),
     ),
     Graph(
-        title="Runtime quantiles", unit=theme.SECONDS, styles=QUANTILES, empty="No execution ended",
+        title="Runtime quantiles", unit=theme.SPAN, styles=QUANTILES, empty="No execution ended",
         meaning="Half, 95 % and 99 % of the executions were done within this time; and their mean. Dots are exemplars,"
         " single executions with their task's id.",
         remedy="p99 far above p95 is rare; p50 that rises is everybody's.",
@@ -37,20 +38,20 @@ TIMES = (
         queries=(*quantiles(CHOSEN, RUNTIME), Query(CHOSEN.recorded_mean(RUNTIME), "mean")),
     ),
     Graph(
-        title="Wait quantiles", unit=theme.SECONDS, styles=QUANTILES, empty="No execution started",
+        title="Wait quantiles", unit=theme.SPAN, styles=QUANTILES, empty="No execution started",
         meaning="Half, 95 % and 99 % of the executions started within this time after they were published; and their"
         " mean.",
         remedy="Add workers for the queue, or give urgent tasks a queue of their own.", alerts=("CeleryTaskWaitHigh",),
         queries=(*quantiles(CHOSEN, WAIT), Query(CHOSEN.recorded_mean(WAIT), "mean")),
     ),
     Graph(
-        title="Wait within the worker, mean", unit=theme.SECONDS, styles=QUANTILES, empty="No execution started",
+        title="Wait within the worker, mean", unit=theme.SPAN, styles=QUANTILES, empty="No execution started",
         meaning="The part of the wait that a task spends prefetched, in a worker that is busy with others.",
         remedy="Long: set worker_prefetch_multiplier to 1, so that idle workers take the tasks.",
         queries=(Query(CHOSEN.mean(PREFETCH), "mean"),),
     ),
     Graph(
-        title="Runtime by task, mean", unit=theme.SECONDS, width=12, many=True, tenfold=True, low=None,
+        title="Runtime by task, mean", unit=theme.SPAN, width=12, many=True, tenfold=True, low=None,
         empty="No execution ended",
         meaning="Mean runtime of the ten slowest of the chosen tasks.", alerts=("CeleryTaskSlow",),
         remedy="A step: look for a deployment at that time.",
@@ -58,7 +59,7 @@ TIMES = (
         queries=(Query(f"topk(10, {CHOSEN.recorded_mean(RUNTIME, 'task')})", "{{task}}"),),
     ),
     Graph(
-        title="Runtime by task, p95", unit=theme.SECONDS, width=12, many=True, tenfold=True, low=None,
+        title="Runtime by task, p95", unit=theme.SPAN, width=12, many=True, tenfold=True, low=None,
         empty="No execution ended",
         meaning="The 95th percentile of the runtime of the ten slowest of the chosen tasks.",
         remedy="A step: look for a deployment at that time.", alerts=("CeleryTaskSlowest",),
@@ -75,7 +76,7 @@ PRESENT = (
         queries=(Query(CHOSEN.gauge("celery_tasks_running", "task"), "{{task}}"),),
     ),
     Graph(
-        title="Longest running", unit=theme.SECONDS, many=True, empty="Nothing runs", limits=True,
+        title="Longest running", unit=theme.AGE, many=True, empty="Nothing runs", limits=True,
         steps=theme.steps(("CeleryTaskStuck.seconds", theme.WARNING)),
         meaning="For how long the oldest execution of each task has been running.",
         remedy="A line that climbs without end: an execution that hangs. Set time limits.", alerts=("CeleryTaskStuck",),

@@ -4,25 +4,25 @@ from grafana.generator import theme
 from grafana.generator.board import Board, Row, link, link_of_row
 from grafana.generator.panel import NOTHING, Query, Style, Word
 from grafana.generator.panels import Graph, Stat, Timeline
-from grafana.generator.promql import RANGE, RATE, Scope, greatest
+from grafana.generator.promql import RANGE, RATE, WORKER, Scope, greatest
 from grafana.generator.tables import Column, Table
 
 CHOSEN = Scope(("worker",))
 UP_OR_LOST = (Word("1", "Up", theme.CALM), Word("0", "Lost", theme.BAD))
 SLOTS = theme.steps(("CeleryWorkersSaturated.ratio", theme.WARNING))
-ACTIVE = CHOSEN.gauge("celery_worker_tasks_active", "worker", how="max")
-CONCURRENCY = CHOSEN.gauge("celery_worker_concurrency", "worker", how="max")
-BUSY = f"{ACTIVE} / on (worker) ({CONCURRENCY} > 0)"
+ACTIVE = CHOSEN.gauge("celery_worker_tasks_active", WORKER, how="max")
+CONCURRENCY = CHOSEN.gauge("celery_worker_concurrency", WORKER, how="max")
+BUSY = f"{ACTIVE} / on ({WORKER}) ({CONCURRENCY} > 0)"
 MEAN_BUSY = (
-    f"{CHOSEN.mean_gauge('celery_worker_tasks_active', 'worker')} / on (worker)"
-    f" ({CHOSEN.mean_gauge('celery_worker_concurrency', 'worker')} > 0)"
+    f"{CHOSEN.mean_gauge('celery_worker_tasks_active', WORKER)} / on ({WORKER})"
+    f" ({CHOSEN.mean_gauge('celery_worker_concurrency', WORKER)} > 0)"
 )
-SINCE_HEARTBEAT = CHOSEN.age("celery_worker_last_heartbeat_timestamp_seconds", "worker")
+SINCE_HEARTBEAT = CHOSEN.age("celery_worker_last_heartbeat_timestamp_seconds", WORKER)
 
 
 def of_worker(name: str, where: str = "") -> str:
     """Give a gauge by worker."""
-    return CHOSEN.gauge(name, "worker", where, how="max")
+    return CHOSEN.gauge(name, WORKER, where, how="max")
 
 
 NOW = (
@@ -30,13 +30,13 @@ NOW = (
         title="Online", unit=theme.NUMBER, steps=theme.steps((1, theme.CALM)), calm=theme.BAD,
         meaning="Chosen workers that send heartbeats.", alerts=("CeleryNoWorkersOnline",),
         remedy="0: nothing is executed.",
-        queries=(Query(f"count({CHOSEN.gauge('celery_worker_up', 'worker', how='max')} == 1) or vector(0)"),),
+        queries=(Query(f"count({CHOSEN.gauge('celery_worker_up', WORKER, how='max')} == 1) or vector(0)"),),
     ),
     Stat(
         title="Lost", unit=theme.NUMBER, steps=theme.steps((1, theme.BAD)), alerts=("CeleryWorkerDown",),
         meaning="Workers that stopped sending heartbeats without a goodbye, within the retention.",
         remedy="Killed (out of memory?), cut off from the broker, or stuck. The time line shows since when.",
-        queries=(Query(f"count({CHOSEN.gauge('celery_worker_up', 'worker', how='max')} == 0) or vector(0)"),),
+        queries=(Query(f"count({CHOSEN.gauge('celery_worker_up', WORKER, how='max')} == 0) or vector(0)"),),
     ),
     Stat(
         title="Slots busy", unit=theme.RATIO, decimals=0, empty=NOTHING, steps=SLOTS,
@@ -63,10 +63,10 @@ NOW = (
         meaning="How often the worker that started most did so in the time shown.",
         remedy="Again and again: it is killed, or it fails at the start. Look into its log.",
         alerts=("CeleryWorkerFlapping",),
-        queries=(Query(f"max({CHOSEN.increase('celery_worker_starts_total', 'worker')})"),),
+        queries=(Query(f"max({CHOSEN.increase('celery_worker_starts_total', WORKER)})"),),
     ),
     Stat(
-        title="Not counted", unit=theme.NUMBER, decimals=0, steps=theme.steps((1, theme.WARNING)),
+        title="Not counted", unit=theme.COUNT, decimals=0, steps=theme.steps((1, theme.WARNING)),
         meaning="Executions of the time shown that workers counted and whose events never came.",
         remedy="The exporter was away, or fell behind; see its dashboard.", alerts=("CeleryEventsLost",),
         queries=(Query(CHOSEN.increase("celery_worker_events_missed_total")),),
@@ -106,7 +106,7 @@ PRESENCE = (
             Column(name="Prefetch", unit=theme.NUMBER, decimals=0, width=85,
                    expr=of_worker("celery_worker_prefetch_count")),
             Column(name="Executions", unit=theme.TASKS, decimals=2, width=110,
-                   expr=CHOSEN.rate("celery_worker_tasks_processed_total", "worker", window=RANGE)),
+                   expr=CHOSEN.rate("celery_worker_tasks_processed_total", WORKER, window=RANGE)),
             Column(name="Load", unit=theme.NUMBER, decimals=2, width=70,
                    expr=of_worker("celery_worker_load_average", 'period="1m"')),
             Column(name="Memory, max", unit=theme.BYTES, decimals=0, width=110,
@@ -114,18 +114,21 @@ PRESENCE = (
             Column(name="Up for", unit=theme.SECONDS, decimals=1, width=100,
                    expr=of_worker("celery_worker_uptime_seconds")),
             Column(name="Pool", label="pool", width=80,
-                   expr=f"max by (worker, pool) ({CHOSEN.select('celery_worker_pool_info')})"),
+                   expr=f"max by ({WORKER}, pool) ({CHOSEN.select('celery_worker_pool_info')})"),
             Column(name="Version", label="version", width=80,
-                   expr=f"max by (worker, version, system) ({CHOSEN.select('celery_worker_info')})"),
+                   expr=f"max by ({WORKER}, version, system) ({CHOSEN.select('celery_worker_info')})"),
             Column(name="System", label="system", width=80),
+            Column(name="Job", label="job", width=80),
+            Column(name="Application", label="application", width=95),
         ),
+        hidden=("cluster", "namespace"),
     ),
 )  # fmt: skip
 
 USE = (
     Graph(
-        title="Slots busy", unit=theme.RATIO, many=True, reach=1, limits=True, steps=SLOTS, width=12, height=9,
-        points=100,
+        title="Slots busy by worker", unit=theme.RATIO, many=True, reach=1, limits=True, steps=SLOTS, width=12,
+        height=9, points=100,
         meaning="Share of each worker's slots that are taken, on average since the point before.",
         alerts=("CeleryWorkersSaturated",),
         remedy="All near 100 % while messages wait: add workers. One alone: its queues are the long ones.",
@@ -136,7 +139,7 @@ USE = (
         title="Executions", unit=theme.TASKS, stacked=True, many=True, width=12, height=9,
         meaning="Executions that each worker began, by its own count.",
         remedy="One that does nothing while others are busy: does it consume the right queues?",
-        queries=(Query(CHOSEN.rate("celery_worker_tasks_processed_total", "worker"), "{{worker}}"),),
+        queries=(Query(CHOSEN.rate("celery_worker_tasks_processed_total", WORKER), "{{worker}}"),),
     ),
     Graph(
         title="Active, reserved, scheduled", unit=theme.NUMBER, many=True, decimals=0, height=9,
@@ -156,7 +159,7 @@ USE = (
         meaning="Load average of the last minute of each worker's machine: processes that want a CPU, or wait for a"
         " disk.",
         remedy="More than the machine has cores: tasks delay each other.",
-        queries=(Query(CHOSEN.mean_gauge("celery_worker_load_average", "worker", 'period="1m"'), "{{worker}}"),),
+        queries=(Query(CHOSEN.mean_gauge("celery_worker_load_average", WORKER, 'period="1m"'), "{{worker}}"),),
     ),
     Graph(
         title="Memory, greatest", unit=theme.BYTES, many=True, empty="No worker told it",
@@ -168,14 +171,14 @@ USE = (
 
 HEALTH = (
     Graph(
-        title="Since the last heartbeat", unit=theme.SECONDS, many=True,
+        title="Since the last heartbeat", unit=theme.AGE, many=True,
         points=120,
         meaning="The longest that each worker was not heard of since the point before.", alerts=("CeleryWorkerDown",),
         remedy="Growing: an event loop that is blocked, or a network that drops.",
         queries=(Query(greatest(SINCE_HEARTBEAT), "{{worker}}"),),
     ),
     Graph(
-        title="Clock", unit=theme.SECONDS, many=True, low=None, limits=True, alerts=("CeleryWorkerClockSkew",),
+        title="Clock", unit=theme.SPAN, many=True, low=None, limits=True, alerts=("CeleryWorkerClockSkew",),
         steps=theme.steps(("CeleryWorkerClockSkew.seconds", theme.WARNING)),
         meaning="Each worker's clock less the exporter's. Waiting times and schedules are wrong by this much.",
         remedy="Let the machine keep its time (chrony, systemd-timesyncd).",
@@ -185,13 +188,13 @@ HEALTH = (
         title="Starts over time", unit=theme.NUMBER, many=True, decimals=0, alerts=("CeleryWorkerFlapping",),
         meaning="Starts of each worker around each point.",
         remedy="Again and again: it is killed, or it fails at the start.",
-        queries=(Query(CHOSEN.increase("celery_worker_starts_total", "worker", window=RATE), "{{worker}}"),),
+        queries=(Query(CHOSEN.increase("celery_worker_starts_total", WORKER, window=RATE), "{{worker}}"),),
     ),
     Graph(
         title="Executions not counted", unit=theme.NUMBER, many=True, decimals=0, alerts=("CeleryEventsLost",),
         meaning="Executions that a worker counted and whose events never came.",
         remedy="The exporter was away, or fell behind; see its dashboard.",
-        queries=(Query(CHOSEN.increase("celery_worker_events_missed_total", "worker", window=RATE), "{{worker}}"),),
+        queries=(Query(CHOSEN.increase("celery_worker_events_missed_total", WORKER, window=RATE), "{{worker}}"),),
     ),
     Table(
         title="Queues that workers consume", first="Queue", width=16, height=8, empty="No worker told its queues",

@@ -44,7 +44,7 @@ NOW = (
         ),),
     ),
     Stat(
-        title="Events", unit=theme.WORD, words=UP_OR_DOWN, alerts=("CeleryEventStreamDown",),
+        title="Event streams", unit=theme.WORD, words=UP_OR_DOWN, alerts=("CeleryEventStreamDown",),
         meaning="Whether every exporter is subscribed to Celery's events.",
         remedy="Down: is the broker up, and may its user subscribe? Events of the gap are lost.",
         queries=(Query(f"{worst('celery_exporter_event_stream_up', how='min')} or vector(0)"),),
@@ -131,13 +131,13 @@ EVENTS = (
         queries=(Query(ALL.buckets(LAG), "{{le}}"),),
     ),
     Graph(
-        title="Event lag quantiles", unit=theme.SECONDS, styles=QUANTILES, empty="No event came", width=6,
+        title="Event lag quantiles", unit=theme.SPAN, styles=QUANTILES, empty="No event came", width=6,
         meaning="Half, 95 % and 99 % of the events were counted within this time.",
         remedy="Seconds: a wrong clock, or an exporter without CPU.",
         queries=quantiles(ALL, LAG),
     ),
     Graph(
-        title="Backlog", unit=theme.BYTES, many=True, width=6, alerts=("CeleryEventBacklogGrowing",),
+        title="Backlog by exporter", unit=theme.BYTES, many=True, width=6, alerts=("CeleryEventBacklogGrowing",),
         meaning="Events that Redis holds for each exporter.",
         remedy="Growing: give the exporter more CPU.", empty="Only known on Redis", limits=True,
         steps=theme.steps(("CeleryEventBacklogGrowing.bytes", theme.WARNING)),
@@ -197,13 +197,13 @@ READS = (
         queries=(Query(worst("celery_exporter_collector_success", "collector", "min"), "{{collector}}"),),
     ),
     Graph(
-        title="Time of background reads", unit=theme.SECONDS, many=True, points=120, width=12, empty="None has run",
+        title="Time of background reads", unit=theme.SPAN, many=True, points=120, width=12, empty="None has run",
         meaning="How long the last run of each read took. No scrape waits for them.",
         remedy="Long for the key space: many keys; it gives way to others.",
         queries=(Query(worst("celery_exporter_collector_duration_seconds", "collector"), "{{collector}}"),),
     ),
     Graph(
-        title="Since the last success", unit=theme.SECONDS, many=True, width=6, empty="None has run",
+        title="Since the last success", unit=theme.AGE, many=True, width=6, empty="None has run",
         points=120,
         meaning="The longest since the point before that each read had not succeeded.",
         remedy="Growing: that read fails.", alerts=("CeleryExporterCollectorFailing",),
@@ -237,13 +237,13 @@ READS = (
 
 PROCESS = (
     Graph(
-        title="CPU", unit=theme.RATIO, many=True, width=6,
+        title="CPU of the exporter", unit=theme.RATIO, many=True, width=6,
         meaning="Share of one CPU that each exporter takes.",
         remedy="Near 100 %: see events each second; one CPU counts some hundred thousand.",
         queries=(Query(f"sum by (instance) ({own('process_cpu_seconds_total', RATE)})", "{{instance}}"),),
     ),
     Graph(
-        title="Memory", unit=theme.BYTES, many=True, width=6,
+        title="Memory of the exporter", unit=theme.BYTES, many=True, width=6,
         meaning="Resident memory of each exporter.",
         remedy="Growing with Tracked tasks: ends that never come. Growing with Series: names that hold ids.",
         queries=(Query(f"max by (instance) ({own('process_resident_memory_bytes')})", "{{instance}}"),),

@@ -18,9 +18,8 @@ LAST_WEEK = "last week"
 EXEMPLARS = "exemplars"
 OUTCOMES = tuple(Style(state, theme.STATES[state]) for state in ("success", "failure", "retry", "revoked", "rejected"))
 QUANTILES = tuple(Style(name, colour) for name, colour in theme.QUANTILES.items())
-FLOW = tuple(Style(state, theme.STATES[state], thick=thick) for state, thick in
-             (("sent", 5), ("received", 3), ("started", 1)))  # fmt: skip
-"""On a system that keeps up these lie upon each other."""
+GROWTH = "in minus out"
+FLOW = (Style("started", theme.STATES["started"]), Style(GROWTH, theme.STATES["sent"]))
 PAST = Style(LAST_WEEK, theme.PAST, dashed=True)
 
 
@@ -217,6 +216,12 @@ def quantiles(scope: Scope, histogram: str) -> tuple[Query, ...]:
         return tuple(Query(scope.quantile(share, histogram), name, (share, name) == last) for share, name in SHARES)
     found = tuple(Query(scope.recorded_quantile(share, histogram), name) for share, name in SHARES)
     return (*found, Query(scope.exemplars(histogram), EXEMPLARS, exemplars=True))
+
+
+def flow(scope: Scope) -> tuple[Query, ...]:
+    """Return queries of what starts, and of what is published beyond it: the two are equal most of the time."""
+    sent, started = (scope.rate(f"celery_tasks_{name}_total") for name in ("sent", "started"))
+    return Query(started, "started"), Query(f"round({sent} - {started}, 0.001)", GROWTH)
 
 
 def spread(scope: Scope, histogram: str) -> tuple[Query, ...]:

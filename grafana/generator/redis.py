@@ -30,13 +30,13 @@ KEYS = SERVERS.gauge("redis_db_keys", "redis, db", how="max")
 
 NOW = (
     Stat(
-        title="Servers", unit=theme.WORD, words=UP_OR_DOWN, empty="unknown", alerts=("RedisDown",),
+        title="Answering now", unit=theme.WORD, words=UP_OR_DOWN, empty="unknown", alerts=("RedisDown",),
         meaning="Down if one of the chosen servers does not answer within its deadline.",
         remedy="The table below shows which; redis_exporter_last_scrape_error has the reason.",
         queries=(Query(f"min({SERVERS.gauge('redis_up', SERVER, how='max')})"),),
     ),
     Stat(
-        title="Memory", unit=theme.RATIO, decimals=0, steps=MEMORY_STEPS, empty=NOTHING,
+        title="Memory used", unit=theme.RATIO, decimals=0, steps=MEMORY_STEPS, empty=NOTHING,
         meaning="Memory of the fullest server, of its limit: maxmemory, else redis.assumed_maxmemory, else the"
         " machine's memory.",
         remedy="Find the keys that grow under Keys; give results a time to live; raise maxmemory.",
@@ -72,7 +72,7 @@ NOW = (
         ) + ")"),),
     ),
     Stat(
-        title="Hit rate", unit=theme.RATIO, decimals=0, empty="no look-ups",
+        title="Hit rate of all", unit=theme.RATIO, decimals=0, empty="no look-ups",
         meaning="Share of the look-ups that found their key, all chosen servers together. Waiting for results of"
         " unfinished tasks counts as misses, so that a low one is no fault by itself.",
         remedy="Low on a cache: keys expire or are evicted too early.", alerts=("RedisHitRateLow",),
@@ -82,7 +82,7 @@ NOW = (
         )),),
     ),
     Stat(
-        title="Operations", unit=theme.OPERATIONS,
+        title="Operations of all", unit=theme.OPERATIONS,
         meaning="Commands processed each second, all chosen servers together.",
         remedy="Far more than executions explain: a client that polls for results.",
         queries=(Query(SERVERS.rate("redis_commands_processed_total")),),
@@ -261,7 +261,7 @@ BOARD = Board(
         Row("", (*NOW, SERVER_TABLE)),
         Row("Memory", MEMORY),
         Row("Keys", KEY_SPACE),
-        Row("Commands", COMMANDS),
+        Row("Commands", COMMANDS, closed=True),
         Row("Clients", CLIENTS, closed=True),
         Row("Persistence and replication", DURABILITY, closed=True),
         Row("Cluster and sentinels", TOPOLOGY, closed=True),

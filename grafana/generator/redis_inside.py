@@ -42,10 +42,10 @@ COMMANDS = (
         ), "{{redis}}"),),
     ),
     Graph(
-        title="Time of a command, mean", unit=theme.SECONDS, many=True, empty="No command was called",
+        title="Time of a command, mean", unit=MICROSECONDS, many=True, empty="No command was called",
         meaning="How long the ten slowest commands take the server, on average.",
         remedy="Redis serves one command at a time: a slow one delays all others.",
-        queries=(Query("topk(10, " + ratio(
+        queries=(Query("topk(10, 1e6 * " + ratio(
             SERVERS.rate("redis_commands_duration_seconds_total", "cmd"), SERVERS.rate("redis_commands_total", "cmd")
         ) + ")", "{{cmd}}"),),
     ),
@@ -75,7 +75,7 @@ COMMANDS = (
         ),
     ),
     Graph(
-        title="CPU", unit=theme.RATIO, many=True,
+        title="CPU of servers", unit=theme.RATIO, many=True,
         meaning="Share of one CPU that each server takes; its main thread can't take more than one.",
         remedy="Near 100 %: the server is the bottleneck. Look at the slowest and the most called commands.",
         queries=(
@@ -135,7 +135,7 @@ DURABILITY = (
         queries=(Query(of_server("redis_aof_last_write_status"), "{{redis}}"),),
     ),
     Graph(
-        title="Since the last dump", unit=theme.SECONDS, many=True, width=6,
+        title="Since the last dump", unit=theme.AGE, many=True, width=6,
         meaning="How long ago the last dump was made, or the server started.",
         remedy="What came since is lost in a crash, unless there is an append-only file.",
         queries=(Query(SERVERS.age("redis_rdb_last_save_timestamp_seconds", "redis"), "{{redis}}"),),
@@ -147,7 +147,7 @@ DURABILITY = (
         queries=(Query(of_server("redis_rdb_changes_since_last_save"), "{{redis}}"),),
     ),
     Graph(
-        title="Last fork", unit=theme.SECONDS, many=True, width=6,
+        title="Last fork", unit=theme.SPAN, many=True, width=6,
         meaning="How long the last fork, for a dump or a rewrite, stopped the server.",
         remedy="More than 0.1 s: turn transparent huge pages off, or dump on a replica.",
         queries=(Query(of_server("redis_latest_fork_seconds"), "{{redis}}"),),
@@ -185,7 +185,7 @@ DURABILITY = (
 
 READS = (
     Graph(
-        title="Time of a read", unit=theme.SECONDS, many=True, width=12,
+        title="Time of a read", unit=theme.SPAN, many=True, width=12,
         meaning="How long the exporter's round trip to each server took: INFO and lengths of queues in one pipeline.",
         remedy="Rising with nothing else: the network, or a slow command in front of it.",
         queries=(Query(of_server("redis_exporter_last_scrape_duration_seconds"), "{{redis}}"),),

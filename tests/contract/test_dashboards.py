@@ -43,7 +43,7 @@ KINDS = {"stat", "timeseries", "heatmap", "table", "state-timeline", "bargauge"}
 """Panels of Grafana 10 to 13; those of Angular (graph, singlestat, table-old) are gone, and pies compare badly."""
 ALERTS = [alert for group in GROUPS for alert in group.alerts]
 WITHOUT_PANEL = {"CeleryWatchdog"}
-LIKE_THE_ALERTS = {"Failing", "Wait, p95"}
+LIKE_THE_ALERTS = {"Failing", "Slowest queue"}
 """Tiles that are coloured by an alert's threshold and look at the time that the alert looks at."""
 BYTES_AT_MOST = 400_000
 PANELS_AT_MOST = 46
@@ -215,6 +215,43 @@ def test_panels_of_recorded_rates(uid: str) -> None:
             assert ("1m", True) == (panel["interval"], panel["maxDataPoints"] <= 288), panel["title"]
             at_once = all(target["instant"] for target in panel["targets"])
             assert at_once or "rules of alerts/" in panel["fieldConfig"]["defaults"]["noValue"], panel["title"]
+
+
+@each_board
+def test_time_axes_are_readable(uid: str) -> None:
+    """No graph has the unit of seconds that changes with the number, which writes 1,000 s as 16.7 minutes."""
+    graphs = [panel for panel in panels(boards()[uid]) if panel["type"] == "timeseries"]
+    assert [] == [panel["title"] for panel in graphs if panel["fieldConfig"]["defaults"]["unit"] == "s"]
+
+
+@each_board
+def test_no_line_hides_another(uid: str) -> None:
+    """What is sent, received and started is equal most of the time: no graph has two of them as lines."""
+    for panel in panels(boards()[uid]):
+        flows = [
+            row["expr"] for row in panel["targets"] if re.search(r"celery_tasks_(sent|received|started)", row["expr"])
+        ]
+        assert len([expr for expr in flows if " - " not in expr]) <= 1 or panel["type"] != "timeseries", panel["title"]
+
+
+def test_a_title_has_one_meaning() -> None:
+    """No dashboard has a title twice; panels of the same title on several are of one kind, unit and window."""
+    seen: dict[str, set[tuple[str, ...]]] = {}
+    for tree in boards().values():
+        titles = Counter(panel["title"] for panel in panels(tree))
+        assert [] == [title for title, times in titles.items() if times > 1]
+        for panel in panels(tree):
+            windows = sorted({window for row in panel["targets"] for window in DURATION.findall(row["expr"])})
+            defaults = panel["fieldConfig"]["defaults"]
+            seen.setdefault(panel["title"], set()).add((panel["type"], defaults["unit"], *windows))
+    assert {} == {title: meanings for title, meanings in seen.items() if len(meanings) > 1}
+
+
+def test_half_of_redis_is_closed() -> None:
+    """Half of the panels about Redis are in closed rows, which ask nothing before they are opened."""
+    tree = boards()["redis"]
+    open_ones = [panel for panel in tree["panels"] if panel["type"] != "row"]
+    assert len(open_ones) <= len(panels(tree)) / 2
 
 
 @each_board

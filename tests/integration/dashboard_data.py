@@ -50,7 +50,9 @@ EXPECTED = {
 }
 PACE = (
     "--queues.discovery-interval=1s", "--celery.inspect-interval=2s", "--celery.inspect-timeout=1s",
-    "--redis.key-space.interval=2s", "--workers.lost-after=5s", "--log.format=json", "--tasks", json.dumps(EXPECTED),
+    "--redis.key-space.interval=2s", "--workers.lost-after=5s", "--log.format=json",
+    "--queues.length-threshold", "payments=500", "--queues.wait-threshold", "payments=2m",
+    "--tasks", json.dumps(EXPECTED),
 )  # fmt: skip
 
 

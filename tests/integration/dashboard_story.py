@@ -80,13 +80,20 @@ def outcome(task: Task, state: str) -> Level:
     return rate
 
 
+def pace(task: Task) -> Level:
+    """Return the rate at which executions of a task start: slower than published in the outage, faster after it."""
+    outcomes = [outcome(task, state) for state in OUTCOMES]
+    return lambda hours: sum(rate(hours) for rate in outcomes)
+
+
 def tell_executions(history: History) -> None:
     """Tell how many tasks came and how they ended."""
     for task in TASKS:
         labels = {"task": task.name, "queue": task.queue}
         flow = noisy(task.rate, 0.1, task.name)
-        for name in ("sent", "received", "started"):
-            history.counter(f"celery_tasks_{name}_total", flow, **labels)
+        history.counter("celery_tasks_sent_total", flow, **labels)
+        for name in ("received", "started"):
+            history.counter(f"celery_tasks_{name}_total", pace(task), **labels)
         for state in OUTCOMES:
             history.counter("celery_tasks_total", outcome(task, state), **labels, state=state)
 
@@ -212,6 +219,8 @@ def tell_queues(history: History) -> None:
         history.gauge("celery_queue_consumers", constant(workers), queue=queue)
         history.gauge("celery_queue_concurrency", constant(SLOTS * workers), queue=queue)
         history.gauge("celery_queue_oldest_message_age_seconds", scaled(length, 0.25), queue=queue)
+    history.gauge("celery_queue_length_threshold", constant(500), queue="payments")
+    history.gauge("celery_queue_wait_threshold_seconds", constant(120), queue="payments")
     for priority, share in (("0", 0.1), ("3", 0.3), ("6", 0.6)):
         history.gauge(
             "celery_queue_priority_length",

@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 export const USAGE = `node grafana/preview/preview.mjs --prometheus URL [options]
 
   --prometheus URL     where the data is
-  --dashboard UID      which dashboard to draw; may be given several times (all)
+  --dashboard NAME     which dashboard to draw, by its file's name; may be given several times (all)
   --file PATH          draw this dashboard's file instead of those in grafana/; may be given several times
   --from EPOCH         start of the time span, in seconds (the dashboard's own span before the end)
   --to EPOCH           end of the time span, in seconds (now)

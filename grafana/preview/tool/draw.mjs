@@ -13,9 +13,9 @@ import { shrink } from './picture.mjs';
 import { judge } from './report.mjs';
 import { serve } from './server.mjs';
 
-async function keep(folder, uid, picture) {
+async function keep(folder, name, picture) {
   if (!picture) return 'not drawn';
-  const file = path.join(folder, `${uid}.png`);
+  const file = path.join(folder, `${name}.png`);
   const small = await shrink(picture);
   await writeFile(file, small);
   return `${file}, ${Math.round(small.length / 1_000)} kB`;
@@ -25,8 +25,8 @@ async function drawJobs(browser, options, jobs, url) {
   let all = 0;
   for (const [number, { dashboard }] of jobs.entries()) {
     const drawn = await drawJob(browser, `${url}?number=${number}`, options);
-    const { lines, faults } = judge(dashboard.uid, drawn, options.allowedEmpty);
-    console.log(`${dashboard.uid}: ${await keep(options.out, dashboard.uid, drawn.picture)}`);
+    const { lines, faults } = judge(dashboard.name, drawn, options.allowedEmpty);
+    console.log(`${dashboard.name}: ${await keep(options.out, dashboard.name, drawn.picture)}`);
     for (const line of lines) console.log(line);
     all += faults;
   }

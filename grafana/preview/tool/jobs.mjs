@@ -15,7 +15,9 @@ async function readDashboards(files) {
   const names = files.length
     ? files
     : (await readdir(FOLDER)).filter((name) => name.endsWith('.json')).map((name) => path.join(FOLDER, name));
-  const all = await Promise.all(names.map(async (name) => JSON.parse(await readFile(name, 'utf8'))));
+  const all = await Promise.all(
+    names.map(async (file) => ({ ...JSON.parse(await readFile(file, 'utf8')), name: path.basename(file, '.json') })),
+  );
   return all.filter((each) => each.uid && each.panels);
 }
 
@@ -33,11 +35,11 @@ function spanOf(dashboard, { from, to }) {
 /** Give the jobs, in the order asked for. */
 export async function makeJobs(options) {
   const found = await readDashboards(options.files);
-  const uids = options.dashboards.length ? options.dashboards : found.map((each) => each.uid).sort();
-  return uids.map((uid) => {
-    const dashboard = found.find((each) => each.uid === uid);
+  const chosen = options.dashboards.length ? options.dashboards : found.map((each) => each.name).sort();
+  return chosen.map((name) => {
+    const dashboard = found.find((each) => each.name === name);
     if (!dashboard)
-      throw new Error(`no dashboard ${uid}; there are: ${found.map((each) => each.uid).join(', ') || 'none'}`);
+      throw new Error(`no dashboard ${name}; there are: ${found.map((each) => each.name).join(', ') || 'none'}`);
     const { variables, scrape, openRows, light, width, spanWords } = options;
     return {
       dashboard,

@@ -7,7 +7,7 @@
 const FAULTS = new Set(['error', 'empty', 'legend']);
 
 /** Judge one dashboard; `allowedEmpty` names panels as `DASHBOARD/PANEL`. */
-export function judge(uid, { outcome, complaints }, allowedEmpty) {
+export function judge(name, { outcome, complaints }, allowedEmpty) {
   const lines = [];
   let faults = 0;
   const fault = (text) => {
@@ -19,7 +19,7 @@ export function judge(uid, { outcome, complaints }, allowedEmpty) {
   for (const panel of outcome.panels) {
     const told = [panel.state, panel.words].filter(Boolean).join(', ');
     const text = `panel ${panel.id} "${panel.title}" (${panel.type}): ${told}`;
-    const allowed = panel.state === 'empty' && allowedEmpty.has(`${uid}/${panel.title}`);
+    const allowed = panel.state === 'empty' && allowedEmpty.has(`${name}/${panel.title}`);
     if (FAULTS.has(panel.state) && !allowed) fault(text);
     else if (panel.state !== 'drawn' || panel.words) lines.push(`  note  ${text}`);
   }
