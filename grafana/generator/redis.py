@@ -15,18 +15,18 @@ GROWTH = f"max by ({SERVER}) (deriv({SERVERS.select('redis_memory_used_bytes', w
 TIME_TO_FULL = f"clamp_min({memory_limit(SERVERS)} - {USED}, 0) / on ({SERVER}) clamp_min({GROWTH}, 0.001) < {MONTH}"
 """Seconds until the limit is reached at the pace of the time shown; nothing where that is more than a month."""
 FULL_OR_NOT_SOON = (Word("0", "full", theme.BAD), Word(str(YEAR), "not soon", theme.CALM))
-LIMIT = SERVERS.gauge("celery_exporter_redis_memory_limit_bytes", "redis", how="max")
+LIMIT = SERVERS.gauge("celery_exporter_redis_memory_limit_bytes", SERVER, how="max")
 FULL_HOURS = 0.1
 """Where a full server is drawn: a logarithmic axis has no 0."""
 HIT_RATE = ratio(
-    SERVERS.rate("redis_keyspace_hits_total", "redis"),
-    f"({SERVERS.rate('redis_keyspace_hits_total', 'redis')} + {SERVERS.rate('redis_keyspace_misses_total', 'redis')})",
+    SERVERS.rate("redis_keyspace_hits_total", SERVER),
+    f"({SERVERS.rate('redis_keyspace_hits_total', SERVER)} + {SERVERS.rate('redis_keyspace_misses_total', SERVER)})",
 )
 ((WILL_FILL, _),) = theme.steps(("RedisMemoryWillFill.seconds", theme.WARNING))
 MEMORY_STEPS = theme.steps(("RedisMemoryHigh.ratio", theme.WARNING), ("RedisMemoryCritical.ratio", theme.BAD))
-GROUP = "redis, db, key_group"
+GROUP = f"{SERVER}, db, key_group"
 PERSISTENCE = ("redis_rdb_last_bgsave_status", "redis_aof_last_write_status", "redis_aof_last_bgrewrite_status")
-KEYS = SERVERS.gauge("redis_db_keys", "redis, db", how="max")
+KEYS = SERVERS.gauge("redis_db_keys", f"{SERVER}, db", how="max")
 
 NOW = (
     Stat(
@@ -104,25 +104,28 @@ SERVER_TABLE = Table(
     columns=(
         Column(name="Server", label="redis"),
         Column(name="State", unit=theme.WORD, words=UP_OR_DOWN, width=80,
-               expr=SERVERS.gauge("redis_up", "redis", how="min")),
+               expr=SERVERS.gauge("redis_up", SERVER, how="min")),
         Column(name="Version", label="redis_version",
-               expr="max by (redis, redis_version, redis_mode, role, maxmemory_policy)"
+               expr=f"max by ({SERVER}, redis_version, redis_mode, role, maxmemory_policy)"
                f" ({SERVERS.select('redis_instance_info')})"),
         Column(name="Mode", label="redis_mode"),
         Column(name="Role", label="role"),
         Column(name="Policy", label="maxmemory_policy"),
         Column(name="Up for", unit=theme.SECONDS, decimals=1,
-               expr=SERVERS.gauge("redis_uptime_in_seconds", "redis", how="max")),
+               expr=SERVERS.gauge("redis_uptime_in_seconds", SERVER, how="max")),
         Column(name="Memory", unit=theme.BYTES, decimals=1,
-               expr=SERVERS.gauge("redis_memory_used_bytes", "redis", how="max")),
+               expr=SERVERS.gauge("redis_memory_used_bytes", SERVER, how="max")),
         Column(name="Of its limit", unit=theme.RATIO, gauge=True, high=1, decimals=1, steps=MEMORY_STEPS,
-               expr=f"max by (redis) ({memory_share(SERVERS)})"),
-        Column(name="Keys", unit=theme.COUNT, decimals=0, expr=f"sum by (redis) ({KEYS})"),
+               expr=f"max by ({SERVER}) ({memory_share(SERVERS)})"),
+        Column(name="Keys", unit=theme.COUNT, decimals=0, expr=f"sum by ({SERVER}) ({KEYS})"),
         Column(name="Clients", unit=theme.NUMBER, decimals=0,
-               expr=SERVERS.gauge("redis_connected_clients", "redis", how="max")),
+               expr=SERVERS.gauge("redis_connected_clients", SERVER, how="max")),
         Column(name="Operations", unit=theme.OPERATIONS, decimals=0,
-               expr=SERVERS.rate("redis_commands_processed_total", "redis")),
+               expr=SERVERS.rate("redis_commands_processed_total", SERVER)),
+        Column(name="Job", label="job"),
+        Column(name="Application", label="application"),
     ),
+    hidden=("cluster", "namespace"),
 )  # fmt: skip
 
 MEMORY = (
@@ -133,9 +136,9 @@ MEMORY = (
         remedy="Resident far above allocated: fragmentation. Far below: the server is swapped out.",
         styles=(Style("/^limit of/", theme.LIMIT, dashed=True, thick=2), Style("/^peak of/", theme.PAST)),
         queries=(
-            Query(SERVERS.gauge("redis_memory_used_bytes", "redis", how="max"), "used by {{redis}}"),
-            Query(SERVERS.gauge("redis_memory_used_rss_bytes", "redis", how="max"), "resident of {{redis}}"),
-            Query(SERVERS.gauge("redis_memory_used_peak_bytes", "redis", how="max"), "peak of {{redis}}"),
+            Query(SERVERS.gauge("redis_memory_used_bytes", SERVER, how="max"), "used by {{redis}}"),
+            Query(SERVERS.gauge("redis_memory_used_rss_bytes", SERVER, how="max"), "resident of {{redis}}"),
+            Query(SERVERS.gauge("redis_memory_used_peak_bytes", SERVER, how="max"), "peak of {{redis}}"),
             Query(LIMIT, "limit of {{redis}}"),
         ),
     ),
@@ -143,7 +146,7 @@ MEMORY = (
         title="Of its limit", unit=theme.RATIO, width=6, many=True, reach=1, limits=True, steps=MEMORY_STEPS,
         meaning="Memory of each server, of maxmemory, of the assumed limit, or of the machine's memory.",
         remedy="The dashed lines are the alerts' thresholds.", alerts=("RedisMemoryHigh", "RedisMemoryCritical"),
-        queries=(Query(f"max by (redis) ({memory_share(SERVERS)})", "{{redis}}"),),
+        queries=(Query(f"max by ({SERVER}) ({memory_share(SERVERS)})", "{{redis}}"),),
     ),
     Graph(
         title="Time to full", unit="suffix:hours", width=6, many=True, alerts=("RedisMemoryWillFill",),
@@ -152,7 +155,7 @@ MEMORY = (
         meaning="In how many hours each server reaches its limit if it goes on growing as in the time shown. No line is"
         " more than a month.",
         remedy="A line that falls steadily is a leak: look under Keys for the group that grows.",
-        queries=(Query(f"clamp_min(min by (redis) ({TIME_TO_FULL}) / {HOUR}, {FULL_HOURS})", "{{redis}}"),),
+        queries=(Query(f"clamp_min(min by ({SERVER}) ({TIME_TO_FULL}) / {HOUR}, {FULL_HOURS})", "{{redis}}"),),
     ),
     Graph(
         title="Spent on", unit=theme.BYTES, stacked=True, many=True,
@@ -170,7 +173,7 @@ MEMORY = (
         meaning="Resident over allocated memory. Large on small servers, where it means nothing.",
         remedy="High on a large one: MEMORY PURGE, activedefrag, or a restart. Below 0.9: swapped out.",
         alerts=("RedisFragmentationHigh", "RedisSwapping"),
-        queries=(Query(SERVERS.gauge("redis_mem_fragmentation_ratio", "redis", how="max"), "{{redis}}"),),
+        queries=(Query(SERVERS.gauge("redis_mem_fragmentation_ratio", SERVER, how="max"), "{{redis}}"),),
     ),
     Graph(
         title="Keys that went", unit="suffix:keys/s", many=True, alerts=("RedisEvictingKeys",),
@@ -215,6 +218,7 @@ KEY_SPACE = (
             Column(name="Off by", unit=theme.RATIO, decimals=0, width=70,
                    expr=SERVERS.gauge("celery_exporter_key_group_error_ratio", GROUP, 'estimate="memory"', how="max")),
         ),
+        hidden=("cluster", "namespace", "job", "application"),
     ),
     Graph(
         title="Keys", unit=theme.NUMBER, stacked=True, many=True,
@@ -227,7 +231,7 @@ KEY_SPACE = (
         meaning="Share of each database's keys without a time to live. Queues never have one, results should.",
         remedy="High in a result backend: set result_expires.", alerts=("RedisResultKeysWithoutTTL",),
         queries=(Query(
-            ratio(f"({KEYS} - {SERVERS.gauge('redis_db_keys_expiring', 'redis, db', how='max')})", KEYS),
+            ratio(f"({KEYS} - {SERVERS.gauge('redis_db_keys_expiring', f'{SERVER}, db', how='max')})", KEYS),
             "{{redis}} {{db}}",
         ),),
     ),
@@ -249,7 +253,7 @@ STATES = (
         words=(Word("1", "Up", theme.GOOD), Word("0", "Down", theme.BAD)),
         meaning="When each server answered within its deadline.",
         remedy="Gaps without colour: the exporter itself was not scraped.",
-        queries=(Query(SERVERS.gauge("redis_up", "redis", how="max"), "{{redis}}"),),
+        queries=(Query(SERVERS.gauge("redis_up", SERVER, how="max"), "{{redis}}"),),
     ),
 )  # fmt: skip
 

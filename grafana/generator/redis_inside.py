@@ -3,11 +3,12 @@
 from grafana.generator import theme
 from grafana.generator.panel import FINE_OR_FAILED, Query, Style, Word
 from grafana.generator.panels import Graph, Timeline
-from grafana.generator.promql import RATE, Scope, ratio
+from grafana.generator.promql import RATE, SERVER, Scope, ratio
 from grafana.generator.tables import Column, Table
 
 SERVERS = Scope(("redis",))
 MICROSECONDS = "µs"
+REPLICA = f"{SERVER}, slave_ip, slave_port, slave_state"
 GOOD_OR_BAD = tuple(Word(word.value, word.text, colour) for word, colour in zip(
     FINE_OR_FAILED, (theme.GOOD, theme.BAD), strict=True
 ))  # fmt: skip
@@ -15,7 +16,7 @@ GOOD_OR_BAD = tuple(Word(word.value, word.text, colour) for word, colour in zip(
 
 def of_server(name: str) -> str:
     """Give a gauge by server."""
-    return SERVERS.gauge(name, "redis", how="max")
+    return SERVERS.gauge(name, SERVER, how="max")
 
 
 COMMANDS = (
@@ -23,7 +24,7 @@ COMMANDS = (
         title="Operations", unit=theme.OPERATIONS, stacked=True, many=True,
         meaning="Commands processed by each server.",
         remedy="Compare with executions: more than about thirty commands for each is polling.",
-        queries=(Query(SERVERS.rate("redis_commands_processed_total", "redis"), "{{redis}}"),),
+        queries=(Query(SERVERS.rate("redis_commands_processed_total", SERVER), "{{redis}}"),),
     ),
     Graph(
         title="By command", unit=theme.OPERATIONS, stacked=True, many=True,
@@ -36,9 +37,9 @@ COMMANDS = (
         meaning="Share of look-ups that found their key. Waiting for results of unfinished tasks counts as misses.",
         remedy="Low on a cache: keys expire or are evicted too early.",
         queries=(Query(ratio(
-            SERVERS.rate("redis_keyspace_hits_total", "redis"),
-            f"({SERVERS.rate('redis_keyspace_hits_total', 'redis')}"
-            f" + {SERVERS.rate('redis_keyspace_misses_total', 'redis')})",
+            SERVERS.rate("redis_keyspace_hits_total", SERVER),
+            f"({SERVERS.rate('redis_keyspace_hits_total', SERVER)}"
+            f" + {SERVERS.rate('redis_keyspace_misses_total', SERVER)})",
         ), "{{redis}}"),),
     ),
     Graph(
@@ -70,8 +71,8 @@ COMMANDS = (
         meaning="Bytes that the servers read and write, each second.",
         remedy="Much more out than in: large results that are read again and again, or many subscribers.",
         queries=(
-            Query(SERVERS.rate("redis_net_input_bytes_total", "redis"), "in {{redis}}"),
-            Query(SERVERS.rate("redis_net_output_bytes_total", "redis"), "out {{redis}}"),
+            Query(SERVERS.rate("redis_net_input_bytes_total", SERVER), "in {{redis}}"),
+            Query(SERVERS.rate("redis_net_output_bytes_total", SERVER), "out {{redis}}"),
         ),
     ),
     Graph(
@@ -79,8 +80,8 @@ COMMANDS = (
         meaning="Share of one CPU that each server takes; its main thread can't take more than one.",
         remedy="Near 100 %: the server is the bottleneck. Look at the slowest and the most called commands.",
         queries=(
-            Query(SERVERS.rate("redis_cpu_user_seconds_total", "redis"), "user {{redis}}"),
-            Query(SERVERS.rate("redis_cpu_sys_seconds_total", "redis"), "system {{redis}}"),
+            Query(SERVERS.rate("redis_cpu_user_seconds_total", SERVER), "user {{redis}}"),
+            Query(SERVERS.rate("redis_cpu_sys_seconds_total", SERVER), "system {{redis}}"),
         ),
     ),
     Graph(
@@ -105,7 +106,7 @@ CLIENTS = (
         title="New connections", unit="suffix:connections/s", many=True,
         meaning="Connections that were opened, each second.",
         remedy="Many: a client that connects for each task. Use a pool.",
-        queries=(Query(SERVERS.rate("redis_connections_received_total", "redis"), "{{redis}}"),),
+        queries=(Query(SERVERS.rate("redis_connections_received_total", SERVER), "{{redis}}"),),
     ),
     Graph(
         title="Refused", unit=theme.NUMBER, many=True, decimals=0, alerts=("RedisRejectedConnections",),
@@ -138,7 +139,7 @@ DURABILITY = (
         title="Since the last dump", unit=theme.AGE, many=True, width=6,
         meaning="How long ago the last dump was made, or the server started.",
         remedy="What came since is lost in a crash, unless there is an append-only file.",
-        queries=(Query(SERVERS.age("redis_rdb_last_save_timestamp_seconds", "redis"), "{{redis}}"),),
+        queries=(Query(SERVERS.age("redis_rdb_last_save_timestamp_seconds", SERVER), "{{redis}}"),),
     ),
     Graph(
         title="Changes since the last dump", unit=theme.NUMBER, many=True, decimals=0, width=6,
@@ -173,13 +174,14 @@ DURABILITY = (
         columns=(
             Column(name="Server", label="redis"),
             Column(name="Replica", label="slave_ip",
-                   expr=SERVERS.gauge("redis_connected_slave_offset_bytes", "redis, slave_ip, slave_port, slave_state",
+                   expr=SERVERS.gauge("redis_connected_slave_offset_bytes", REPLICA,
                                       how="max")),
             Column(name="Port", label="slave_port"),
             Column(name="State", label="slave_state"),
             Column(name="Lag", unit=theme.SECONDS, expr=SERVERS.gauge(
-                "redis_connected_slave_lag_seconds", "redis, slave_ip, slave_port, slave_state", how="max")),
+                "redis_connected_slave_lag_seconds", REPLICA, how="max")),
         ),
+        hidden=("cluster", "namespace", "job", "application"),
     ),
 )  # fmt: skip
 
@@ -199,7 +201,8 @@ TOPOLOGY = (
         meaning="Whether each node takes its cluster to be whole. Failed also on a server that is in no cluster.",
         remedy="Failed: slots or masters are missing; redis-cli CLUSTER NODES shows which.",
         queries=(Query(
-            f"{of_server('redis_cluster_state')} and on (redis) {of_server('redis_cluster_enabled')} == 1", "{{redis}}"
+            f"{of_server('redis_cluster_state')} and on ({SERVER}) {of_server('redis_cluster_enabled')} == 1",
+            "{{redis}}",
         ),),
     ),
     Graph(
