@@ -78,9 +78,12 @@ def unix_path(listen_address: str) -> str:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return the address on which a socket listens: HOST:PORT, or ``unix:PATH``."""
+    """Return the address on which a socket listens: HOST:PORT, [HOST]:PORT for IPv6, or ``unix:PATH``."""
     name: Any = listener.getsockname()
-    return f"{_UNIX}{name}" if listener.family == socket.AF_UNIX else f"{name[0]}:{name[1]}"
+    if listener.family == socket.AF_UNIX:
+        return f"{_UNIX}{name}"
+    host = f"[{name[0]}]" if listener.family == socket.AF_INET6 else name[0]
+    return f"{host}:{name[1]}"
 
 
 def _bind_unix(path: str) -> socket.socket:

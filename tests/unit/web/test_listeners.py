@@ -54,6 +54,13 @@ def test_no_address(address: str) -> None:
         bind(address)
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv6_address_has_brackets() -> None:
+    """The address that the log states can be given to --web.listen-address again."""
+    with bind("[::1]:0") as listener:
+        assert f"[::1]:{listener.getsockname()[1]}" == address_of(listener)
+
+
 def test_an_address_of_another_machine() -> None:
     """An address that this machine does not have is a configuration error with the system's reason."""
     with pytest.raises(ConfigError, match=r"^web.listen-address 192.0.2.1:0: [^\n]*assign[^\n]*; choose another"):
