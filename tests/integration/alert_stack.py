@@ -52,7 +52,7 @@ class Page(NamedTuple):
 
 def shorten_windows(expr: str) -> str:
     """Write a minute of a range as a second, and those of a recorded rate as well."""
-    windows = re.sub(r"\[(\d+)([mhd])\]", lambda found: f"[{int(found[1]) * SECONDS[found[2]]}s]", expr)
+    windows = re.sub(r"(?<=[\[:])(\d+)([mhd])(?=[\]:])", lambda found: f"{int(found[1]) * SECONDS[found[2]]}s", expr)
     return windows.replace("rate10m * 600", "rate10m * 10").replace("rate30m * 1800", "rate30m * 30")
 
 

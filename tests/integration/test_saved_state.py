@@ -75,7 +75,7 @@ def counters(exporter: Exporter) -> Samples:
     return {
         key: value
         for key, value in exporter.metrics().items()
-        if key[0].endswith(COUNTED) and not key[0].startswith(ALIVE)
+        if key[0].endswith(COUNTED) and not key[0].startswith(ALIVE) and key[0] != "celery_worker_prefetch_count"
     }
 
 

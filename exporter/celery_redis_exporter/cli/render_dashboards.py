@@ -25,8 +25,8 @@ usage: celery-redis-exporter render dashboards [flags]
 Print the Grafana dashboards as ConfigMaps for Grafana's sidecar on Kubernetes.
 
   --format=configmap|json  ConfigMaps (the default), or the JSON of a dashboard
-  --uid=celery-overview    only this dashboard, by the name of its file or by its
-                           uid; can be repeated
+  --uid=celery-overview    only this dashboard, by its file name or its uid; can
+                           be repeated
   --output=DIR             write a file for each dashboard into this folder
   --name=celery            the beginning of the ConfigMaps' names
   --namespace=monitoring   their namespace
