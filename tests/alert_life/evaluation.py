@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,6 +107,11 @@ def _rules() -> list[dict[str, object]]:
         for rule in group["rules"]:
             rule.pop("annotations", None)
     return groups
+
+
+def rules_digest() -> str:
+    """Return what changes with every change of a rule's expression, duration or labels."""
+    return sha256(_dump(_rules()).encode()).hexdigest()[:12]
 
 
 def _naive_rules(scenarios: Sequence[Scenario]) -> list[dict[str, object]]:

@@ -1,14 +1,22 @@
-"""The table of alerts/README.md that comes from simulated lives: times until alerts fire.
+"""Tables of alerts/README.md that come from simulated lives: the notifications of a week, and times until alerts fire.
 
-Input: the troubles. Output: Markdown between two marks. ``python -m tests.alert_life --write`` writes it.
+Input: what fired. Output: Markdown between two marks. ``python -m tests.alert_life --write`` writes both.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from celery_redis_exporter.alerts import GROUPS
+from tests.alert_life.evaluation import NAIVE, Evaluation, Firing, rules_digest
+from tests.alert_life.inhibition import is_inhibited
 from tests.alert_life.lives import TROUBLES
+from tests.alert_life.week import EVALUATION, WEEK
 
 README = Path(__file__).parents[2] / "alerts" / "README.md"
 COMMAND = "python -m tests.alert_life --write"
+SEVERITIES = {alert.name: alert.severity for group in GROUPS for alert in group.alerts}
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+NONE = "| none | | | | |"
 
 
 def mark(name: str, edge: str) -> str:
@@ -30,6 +38,23 @@ def put(text: str, name: str, body: str) -> str:
     return f"{before}{begin}\n\n{body}\n\n{end}{after}"
 
 
+def evaluate_week(folder: Path, promtool: str) -> list[Firing]:
+    """Let the week happen; return what Alertmanager sends. Fail if a naive rule did not fire."""
+    found = Evaluation(folder, promtool, [WEEK], EVALUATION, {WEEK.name: WEEK.live()}).results().get(WEEK.name, [])
+    silent = {NAIVE + alert for alert in WEEK.naive} - {firing.name for firing in found}
+    assert not silent, silent
+    ours = [firing for firing in found if not firing.name.startswith(NAIVE)]
+    labels = [dict(firing.labels) for firing in ours]
+    return [firing for firing in ours if not is_inhibited(dict(firing.labels), labels)]
+
+
+def week_table(firings: Sequence[Firing]) -> str:
+    """Return the notifications of the week."""
+    rows = [_row(firing) for firing in firings] or [NONE]
+    table = ["| alert | severity | about | first | times |", "|---|---|---|---|---|", *rows]
+    return "\n".join([*table, "", f"These are the notifications by the rules `{rules_digest()}`."])
+
+
 def troubles_table() -> str:
     """Return what fires in each trouble, and within how many minutes of its cause."""
     rows = ["| trouble | fires, within minutes of the cause |", "|---|---|"]
@@ -37,3 +62,10 @@ def troubles_table() -> str:
         fires = sorted(life.fires.items(), key=lambda row: (row[1].minutes, row[0]))
         rows.append(f"| {life.story} | {', '.join(f'{alert} {when.minutes:.0f}' for alert, when in fires)} |")
     return "\n".join(rows)
+
+
+def _row(firing: Firing) -> str:
+    hour, minute = divmod(int(firing.first) % 1440, 60)
+    about = firing.labels.get("task") or firing.labels.get("queue") or firing.labels.get("worker") or ""
+    when = f"{DAYS[int(firing.first) // 1440 % 7]} {hour:02}:{minute:02}"
+    return f"| {firing.name} | {SEVERITIES[firing.name]} | {about} | {when} | {firing.times} |"

@@ -5,13 +5,16 @@ import pytest
 
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.catalog import CATALOG
+from tests.alert_life.evaluation import rules_digest
 from tests.alert_life.lives import EXCEPTIONS, ORDINARY, TROUBLES
 from tests.alert_life.scenario import Life, Scenario
-from tests.alert_life.table import COMMAND, README, section, troubles_table
+from tests.alert_life.table import COMMAND, NONE, README, section, troubles_table
 from tests.support.promql import catalogued, matchers, selectors
 
 ALERTS = [alert.name for group in GROUPS for alert in group.alerts if alert.name not in EXCEPTIONS]
 MOST_EXCEPTIONS = 3
+MOST_WARNINGS = 2
+SEVERITIES = ("critical", "warning", "info")
 SHORT = ("busy_application", "failover", "scaled_to_zero_at_night", "rabbitmq_is_restarted")
 """Lives whose series are looked at here: together they have every kind of thing."""
 
@@ -55,6 +58,16 @@ def test_series_are_those_of_the_catalogue(life: Scenario) -> None:
         if metric is not None and metric.kind == "counter" and "restarted" not in life.name:
             numbers = [float(value.partition("x")[0]) for value in values.split() if value[0].isdigit()]
             assert numbers == sorted(numbers), series
+
+
+def test_a_healthy_week_pages_for_nothing() -> None:
+    """The table of the simulated week has no critical notification, and at most two warnings."""
+    text = section(README.read_text(encoding="utf-8"), "week")
+    assert f"`{rules_digest()}`" in text, f"the rules changed; run: {COMMAND}"
+    rows = [line.split(" | ") for line in text.splitlines()[2:] if line.startswith("|") and line != NONE]
+    times = {severity: sum(int(row[4].strip("| ")) for row in rows if row[1] == severity) for severity in SEVERITIES}
+    assert times["critical"] == 0
+    assert times["warning"] <= MOST_WARNINGS
 
 
 def test_the_table_of_troubles_is_what_the_lives_say() -> None:
