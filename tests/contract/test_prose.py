@@ -38,6 +38,7 @@ PRIVATE = (
 """Words that only the writers of these pages understood."""
 # Names of other programs and options, which the pages mention beside our own.
 FOREIGN_FLAGS = {
+    "--memkeys",
     "--app",
     "--args",
     "--concurrency",
