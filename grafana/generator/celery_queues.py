@@ -186,7 +186,7 @@ SERVING = (
         queries=(Query(CONSUMERS, "{{queue}}"),),
     ),
     Graph(
-        title="Slots by queue", unit=theme.NUMBER, many=True, decimals=0, empty="No worker told its concurrency",
+        title="Slots by queue", unit=theme.NUMBER, many=True, decimals=0, empty="No worker reported its concurrency",
         meaning="Executions that each queue's consumers can run at once, which they share with their other queues.",
         remedy="Fewer than the tasks that come in while one runs: the queue grows.",
         queries=(Query(CHOSEN.gauge("celery_queue_concurrency", QUEUE), "{{queue}}"),),

@@ -132,7 +132,7 @@ USE = (
         meaning="Share of each worker's slots that are taken, on average since the point before.",
         alerts=("CeleryWorkersSaturated",),
         remedy="All near 100 % while messages wait: add workers. One alone: its queues are the long ones.",
-        empty="No worker told its concurrency",
+        empty="No worker reported its concurrency",
         queries=(Query(MEAN_BUSY, "{{worker}}"),),
     ),
     Graph(

@@ -124,7 +124,7 @@ def one_worker_is_killed(life: Life) -> None:
 
 @trouble(3.5, CeleryWorkerDown=(1, 30))
 def worker_is_lost_most_of_the_time(life: Life) -> None:
-    """A worker on a bad network is heard for a minute of five."""
+    """Heartbeats of a worker on a bad network arrive in one minute of five."""
     made = shop(life)
     for number in range(24):
         start = 1 + number * 5 / 60

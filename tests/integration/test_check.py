@@ -30,7 +30,7 @@ def test_a_healthy_set_up_passes(programs: Programs) -> None:
     assert process.ended(30) == 0, process.output()
     subjects = ["settings", "web", "redis broker", "redis broker", "events", "workers", "task events", "task-sent"]
     assert [("OK", subject) for subject in [*subjects, "control"]] == levels(process), process.output()
-    assert "nothing to mend; exit code 0" == process.output().splitlines()[-1]
+    assert "nothing to fix; exit code 0" == process.output().splitlines()[-1]
     assert [] == [key for key in server.command("KEYS", "*") if b"reply" in key]
 
 

@@ -75,11 +75,11 @@ class QueuesRead:
         answers = iter(replies)
         readings = []
         for queue, steps in self._plan:
-            told = list(islice(answers, len(self._keys.priority_steps) + len(steps)))
+            lists = list(islice(answers, len(self._keys.priority_steps) + len(steps)))
             known = self._read.get(queue)
-            if known is None or known[0] != told or self._heavy:  # The pause of a heavy message depends on time.
-                known = told, self._reading(queue, steps, told)
-                if all(len(message) <= LIGHT_BYTES for message in told if isinstance(message, bytes)):
+            if known is None or known[0] != lists or self._heavy:  # The pause of a heavy message depends on time.
+                known = lists, self._reading(queue, steps, lists)
+                if all(len(message) <= LIGHT_BYTES for message in lists if isinstance(message, bytes)):
                     self._read[queue] = known
                 else:
                     self._read.pop(queue, None)
@@ -111,11 +111,11 @@ class QueuesRead:
         heavy = self._heavy.get((queue, step))
         return heavy is not None and heavy[0] > self._clock.monotonic()
 
-    def _reading(self, queue: str, steps: tuple[int, ...], told: Sequence[Any]) -> QueueReading:
+    def _reading(self, queue: str, steps: tuple[int, ...], lists: Sequence[Any]) -> QueueReading:
         known_steps = self._keys.priority_steps
-        lengths = {step: reply for step, reply in zip(known_steps, told, strict=False) if isinstance(reply, int)}
+        lengths = {step: reply for step, reply in zip(known_steps, lists, strict=False) if isinstance(reply, int)}
         oldest = self._heavy_ones(queue, steps, lengths) if self._heavy else {}
-        for step, message in zip(steps, told[len(known_steps) :], strict=True):
+        for step, message in zip(steps, lists[len(known_steps) :], strict=True):
             found = self._next_message(queue, step, message)
             if found is not None:
                 oldest[step] = found

@@ -21,6 +21,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode.key_groups import CeleryNames, KeyClassifier, single_keys
@@ -218,14 +219,13 @@ class _Pass:
         # groups come before large ones. No group gets more than its share of the segment while another one has less.
         # Where fewer measurements are left than wanted, common groups divide them evenly, and so do rare ones.
         chosen = Counter[str]()
-        for rare in (False, True):
+        for rare, is_share in product((False, True), (True, False)):
             order = sorted((each for each in wanted if wanted[each].is_rare is rare), key=lambda each: len(names[each]))
-            turns = [(each, wanted[each].share) for each in order] + [(each, wanted[each].all) for each in order]
-            for turn, (group, keys) in enumerate(turns):
-                groups_left = len(order) - turn % len(order)
-                left = math.ceil(self._measurements.left(progress, rare=rare) / groups_left)
+            for before, group in enumerate(order):
+                keys = min(wanted[group].share if is_share else wanted[group].all, len(names[group]))
+                left = math.ceil(self._measurements.left(progress, rare=rare) / (len(order) - before))
                 places = (MOST_MEASURED if rare else MOST_COMMON) - chosen.total()
-                more = max(min(min(keys, len(names[group])) - chosen[group], left, places), 0)
+                more = max(min(keys - chosen[group], left, places), 0)
                 self._measurements.take(more, rare=rare)
                 chosen[group] += more
         for group, keys in chosen.items():

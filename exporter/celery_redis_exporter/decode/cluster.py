@@ -37,8 +37,8 @@ def _decode(text: bytes, asked: Address) -> Iterator[tuple[Address, bool]]:
         flags = set(parts[2].split(","))
         if flags & _UNREACHABLE:
             continue
-        host, _, told = parts[1].partition("@")[0].rpartition(":")
-        port = read_whole(told)
+        host, _, digits = parts[1].partition("@")[0].rpartition(":")
+        port = read_whole(digits)
         if port is None or not 0 < port <= LARGEST_PORT:
             raise DecodeError("schema", "CLUSTER NODES: a node without host and port")
         if host or "myself" in flags:

@@ -63,7 +63,7 @@ def decode_message(payload: Any, unwrap: Callable[[Any], tuple[bytes, str]] = op
 
 def decode_event_message(message: EventMessage) -> Sequence[Part]:
     """Decode a message without envelope. Raises DecodeError (``serializer``, ``body``)."""
-    return decode_message(message, lambda told: told)
+    return decode_message(message, lambda opened: opened)
 
 
 def _salvage(serializer: _Serializer, body: bytes) -> list[Part]:

@@ -16,6 +16,7 @@ Error = Annotated[float, Meta(description="Half the width of the 95 % interval, 
 Ratio = Annotated[float, Meta(description="A share, from 0 to 1.")]
 PerSecond = Annotated[float, Meta(description="Per second.")]
 State = Literal["ok", "unknown", "warning", "critical"]
+WORST_FIRST: tuple[State, ...] = ("critical", "warning", "unknown", "ok")
 
 
 class Health(Struct, frozen=True):

@@ -95,8 +95,8 @@ class ServerScrape:
 
     def _own(self, info: bytes, reading: ServerReading) -> list[Sample]:
         """Return the samples of the server itself, without those of ``parts``."""
-        name, told = self.name, reading.told
-        replies = [reply for command, reply in told.items() if source.is_config(command)]
+        name, found = self.name, reading.own
+        replies = [reply for command, reply in found.items() if source.is_config(command)]
         config = decode.decode_config(replies) if replies else None
         if config is not None and self._db is not None:
             count = decode.count_databases(config, cluster=bool(self.server.in_cluster))
@@ -106,11 +106,11 @@ class ServerScrape:
         if config is not None:
             self._settings = decode.decode_settings(name, config, samples)
         samples += self._settings
-        samples += decode.decode_slowlog(name, told.get(source.SLOWLOG_LENGTH), told.get(source.SLOWLOG_NEWEST))
-        samples += decode.decode_latency_latest(name, told.get(source.LATENCY_LATEST))
-        samples += decode.decode_latency_histogram(name, told.get(source.LATENCY_HISTOGRAM), usage)
-        samples += decode.decode_command_logs(name, [told.get(command) for command in source.COMMAND_LOGS])
-        samples += decode.decode_cluster_info(name, told.get(source.CLUSTER_INFO))
+        samples += decode.decode_slowlog(name, found.get(source.SLOWLOG_LENGTH), found.get(source.SLOWLOG_NEWEST))
+        samples += decode.decode_latency_latest(name, found.get(source.LATENCY_LATEST))
+        samples += decode.decode_latency_histogram(name, found.get(source.LATENCY_HISTOGRAM), usage)
+        samples += decode.decode_command_logs(name, [found.get(command) for command in source.COMMAND_LOGS])
+        samples += decode.decode_cluster_info(name, found.get(source.CLUSTER_INFO))
         return samples
 
     def _state(self, reason: str) -> list[Sample]:

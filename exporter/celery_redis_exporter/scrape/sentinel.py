@@ -32,9 +32,9 @@ class SentinelRead:
 
     def samples(self, replies: list[Any]) -> list[Sample]:
         """Return the samples of each master, without those of refused commands."""
-        info, listed, *told = replies
+        info, listed, *rest = replies
         samples = decode.decode_sentinel_info(self._redis, info)
-        answers = {name: told[3 * place : 3 * place + 3] for place, name in enumerate(self._masters)}
+        answers = {name: rest[3 * place : 3 * place + 3] for place, name in enumerate(self._masters)}
         masters = decode.decode_masters(listed)[:MOST_MASTERS]
         for master in masters:
             samples += decode.decode_master(self._redis, master)

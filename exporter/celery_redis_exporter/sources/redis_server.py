@@ -63,13 +63,13 @@ class ServerReading(NamedTuple):
     """The replies of one read. Each may be a Refusal.
 
     - ``info``: the reply to INFO, or None if it was not sent.
-    - ``told``: the replies to the other commands of this module.
+    - ``own``: the replies to the other commands of this module.
     - ``others``: the replies to the caller's commands.
     - ``trouble``: why the server can't be used although it answers, or None.
     """
 
     info: Any
-    told: Mapping[Command, Any]
+    own: Mapping[Command, Any]
     others: list[Any]
     trouble: Refusal | None
 
@@ -224,7 +224,7 @@ def is_config(command: Command) -> bool:
 
 def _trouble(info: Any, replies: Iterable[Any]) -> Refusal | None:  # noqa: ANN401 -- a reply can be anything
     """Return why the server can't be used although it answers, or None if it can be used."""
-    told = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
-    if told is None and isinstance(info, bytes) and b"\nloading:1" in info:
+    refusal = next((reply for reply in replies if isinstance(reply, Refusal) and reply.is_of_server), None)
+    if refusal is None and isinstance(info, bytes) and b"\nloading:1" in info:
         return Refusal("LOADING the server loads its data")
-    return info if told is None and isinstance(info, Refusal) else told
+    return info if refusal is None and isinstance(info, Refusal) else refusal

@@ -129,8 +129,8 @@ class MasterFinder:
         reasons = [error.reason for _, error in failures]
         reason = next((word for word in _TELLING if word in reasons), reasons[-1])
         cure = f"; {self._group}: {_CURES[reason]}" if reason in _CURES else ""
-        told = "; ".join(f"{shown}: {error.reason}: {error}" for shown, error in failures)
-        return SourceError(reason, f"no sentinel tells the master: {told}{cure}")
+        causes = "; ".join(f"{shown}: {error.reason}: {error}" for shown, error in failures)
+        return SourceError(reason, f"no sentinel reports the master: {causes}{cure}")
 
 
 def _address(reply: object) -> Address:

@@ -45,14 +45,14 @@ class Consumers:
     def refresh(self) -> None:
         """Update the gauges if anything changed."""
         since = self._workers.listening_since
-        heard = since is not None and self._clock.monotonic() - since >= self._patience
-        seen = (self._workers.revision, self._queues.revision, heard)
+        is_settled = since is not None and self._clock.monotonic() - since >= self._patience
+        seen = (self._workers.revision, self._queues.revision, is_settled)
         if seen == self._seen:
             return
         online = self._workers.online()
         self._queues.hold(CONSUMERS, {queue for worker in online for queue in worker.setup.queues or ()})
-        self._seen = (self._workers.revision, self._queues.revision, heard)
-        certain = heard and all(worker.setup.queues is not None for worker in online)
+        self._seen = (self._workers.revision, self._queues.revision, is_settled)
+        certain = is_settled and all(worker.setup.queues is not None for worker in online)
         self._show(online, certain=certain)
 
     def _show(self, online: Iterable[Worker], *, certain: bool) -> None:

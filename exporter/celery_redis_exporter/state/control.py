@@ -136,8 +136,8 @@ class Inspection:
         if self._transport is not None:
             confs = (worker.questions.conf for worker in self._workers.online())
             self._transport.learn(conf for conf in confs if conf is not None)
-        told = [worker for worker in self._workers.online() if worker.questions.registered and sends_events(worker)]
-        fleet = frozenset((worker.questions.registered or frozenset(), worker.setup.queues) for worker in told)
+        replied = [worker for worker in self._workers.online() if worker.questions.registered and sends_events(worker)]
+        fleet = frozenset((worker.questions.registered or frozenset(), worker.setup.queues) for worker in replied)
         if fleet == self._foreseen:
             return
         self._foreseen = fleet
@@ -194,11 +194,11 @@ class Inspection:
 
     def _fold_stats(self, worker: Worker, stats: WorkerStats | None) -> None:
         show = self._workers.show
-        told = stats or WorkerStats("")
-        show(worker, rows.WORKER_PREFETCH_COUNT, told.prefetch_count)
-        show(worker, rows.WORKER_UPTIME, told.uptime)
-        show(worker, rows.WORKER_MAX_RSS, told.max_rss and told.max_rss * _rss_unit(worker))
-        self._workers.show_only(worker, rows.WORKER_POOL_INFO, {(told.pool,)} if told.pool else ())
+        replied = stats or WorkerStats("")
+        show(worker, rows.WORKER_PREFETCH_COUNT, replied.prefetch_count)
+        show(worker, rows.WORKER_UPTIME, replied.uptime)
+        show(worker, rows.WORKER_MAX_RSS, replied.max_rss and replied.max_rss * _rss_unit(worker))
+        self._workers.show_only(worker, rows.WORKER_POOL_INFO, {(replied.pool,)} if replied.pool else ())
 
     def _settle_doubt(self, worker: Worker, answers: Answers) -> None:
         """Close the runs that the worker does not list. Without a reply its next heartbeats decide."""

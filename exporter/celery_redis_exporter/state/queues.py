@@ -86,7 +86,7 @@ class Queues:
         self._held: dict[str, AbstractSet[str]] = {}
         self._used_steps: dict[str, set[int]] = {}
         self._heads: dict[tuple[str, int], tuple[str, float]] = {}
-        self._told: dict[str, tuple[QueueReading, list[Sample]]] = {}  # the last readings, and their lengths
+        self._readings: dict[str, tuple[QueueReading, list[Sample]]] = {}  # the last readings, and their lengths
         self._named = -1  # revision of the tasks' names when their queues were added
         self.revision = 0
         """Grows with each queue that comes or goes, and with each step that is found in use."""
@@ -145,7 +145,7 @@ class Queues:
         del self._names[name]
         self._certain.discard(name)
         self._used_steps.pop(name, None)
-        self._told.pop(name, None)
+        self._readings.pop(name, None)
         for shown in [shown for shown, names in self._places.items() if name in names]:
             self._places[shown].discard(name)
             if not self._places[shown]:
@@ -199,8 +199,8 @@ class Queues:
         if not self._naming.queue.needed and len(self._places) == len(self._names):
             return samples
         values: dict[tuple[Metric, tuple[str, ...]], float] = {}
-        for metric, (queue, *labels), told in samples:
-            value = cast("float", told)  # queues have no distributions
+        for metric, (queue, *labels), found in samples:
+            value = cast("float", found)  # queues have no distributions
             key = (metric, (self.shown(queue), *labels))
             if metric in _LARGEST:
                 values[key] = max(values.get(key, value), value)
@@ -213,9 +213,9 @@ class Queues:
         queue = reading.queue
         if not reading.lengths:
             return []
-        known = self._told.get(queue)
+        known = self._readings.get(queue)
         if known is None or known[0] is not reading:
-            known = self._told[queue] = reading, self._lengths(reading)
+            known = self._readings[queue] = reading, self._lengths(reading)
         samples = [*known[1]]
         ages = [self._age(queue, step, message, now) for step, message in reading.oldest.items()]
         if ages:
@@ -301,5 +301,5 @@ class Queues:
         known = self._heads.get((queue, step))
         if known is None or known[0] != message.task_id:
             known = self._heads[queue, step] = (message.task_id, now)
-        told = self._tasks.tracked.sent_at(message.task_id) if message.published_at is None else message.published_at
-        return max(now - (known[1] if told is None else told), 0.0)
+        sent_at = self._tasks.tracked.sent_at(message.task_id) if message.published_at is None else message.published_at
+        return max(now - (known[1] if sent_at is None else sent_at), 0.0)

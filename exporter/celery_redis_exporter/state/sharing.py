@@ -106,16 +106,16 @@ class NameProcesses:
         self.sharing[self.former] = NamedProcess(process.seen, self.former_processed, 0)
         self.offset = -self.former_processed
 
-    def beat(self, pid: int, heard: NamedProcess) -> None:
+    def beat(self, pid: int, beating: NamedProcess) -> None:
         """Record a heartbeat of one process. The earlier executions of a new process do not count."""
         known = self.sharing.get(pid)
         if known is None:
-            self.offset -= heard.processed
+            self.offset -= beating.processed
             if len(self.sharing) >= MOST_SHARING:
                 self.leave(min(self.sharing, key=lambda other: self.sharing[other].seen))
-        elif heard.processed < known.processed:  # It is another process with this id.
+        elif beating.processed < known.processed:  # It is another process with this id.
             self.offset += known.processed
-        self.sharing[pid] = heard
+        self.sharing[pid] = beating
 
     def leave(self, pid: int) -> None:
         """Record that a process left. Its counts are kept."""

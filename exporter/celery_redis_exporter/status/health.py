@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from celery_redis_exporter.alerts.thresholds import threshold
+from celery_redis_exporter.alerts.thresholds import CELERY_SERVERS, threshold
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.records.report import (
     Check,
@@ -29,8 +29,6 @@ NAMED = 3
 PATIENCE = 60.0
 """Seconds after the start in which heartbeats of workers may not have arrived yet."""
 SENTINEL = "/sentinel/"
-WRITTEN = ("broker", "results")
-"""Servers that Celery writes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ def _judge_servers(scene: Scene) -> Health:
     verdict.add("critical", "no answer", _broker_away(scene))
     if not scene.servers and scene.numbers.one(internals.BROKER_UP) is None:
         verdict.add("unknown", "no server was read yet")
-    replicas = (server.name for server in scene.servers if server.read_only and server.name in WRITTEN)
+    replicas = (server.name for server in scene.servers if server.read_only and server.name in CELERY_SERVERS)
     verdict.add("critical", "read-only replicas, to which Celery can't write", replicas)
     for state in ("critical", "warning"):
         full = [server for server in scene.servers if server.memory.state == state]

@@ -107,8 +107,8 @@ class Servers:
 
     def _server(self, name: str, samples: Sequence[Sample], groups: Mapping[str, list[KeyGroup]]) -> ServerStatus:
         numbers = _numbers(samples)
-        told = next((sample.labels for sample in samples if sample.metric is rows.INSTANCE_INFO), None)
-        labels = dict(zip(rows.INSTANCE_INFO.label_names, told, strict=True)) if told else {}
+        identity = next((sample.labels for sample in samples if sample.metric is rows.INSTANCE_INFO), None)
+        labels = dict(zip(rows.INSTANCE_INFO.label_names, identity, strict=True)) if identity else {}
         product, version = next(
             (sample.labels[1:] for sample in samples if sample.metric is rows.PRODUCT_INFO), (None, None)
         )
@@ -125,7 +125,7 @@ class Servers:
             version=version,
             mode=labels.get("redis_mode") or None,
             role=labels.get("role") or None,
-            read_only=_is_read_only(samples) if told else None,
+            read_only=_is_read_only(samples) if identity else None,
             uptime_seconds=numbers.get("uptime_seconds"),
             memory=self._memory(numbers, is_cache=is_cache(name, labels.get("maxmemory_policy", ""))),
             clients=Clients(**{key: numbers.get(key) for key in Clients.__struct_fields__}),

@@ -9,14 +9,13 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
-from celery_redis_exporter.records.report import ExporterStatus, Health, Report, Unacked
+from celery_redis_exporter.records.report import WORST_FIRST, ExporterStatus, Health, Report, Unacked
 from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_moment, say_rate
 from celery_redis_exporter.status.tables import QUEUES, SERVERS, Table, tables_of
 from celery_redis_exporter.web.tables import render_facts, render_servers, render_table
 from celery_redis_exporter.web.view import USUAL, View
 
 NAME = "celery-redis-exporter"
-_STATES = {"ok": "OK", "unknown": "UNKNOWN", "warning": "WARNING", "critical": "CRITICAL"}
 _LINKS = (("metrics", "Metrics"), ("./api/v1/status", "JSON"), ("./-/ready", "Ready?"), ("./-/healthy", "Healthy?"))
 
 
@@ -53,10 +52,10 @@ def render_page(report: Report, view: View, telemetry_path: str) -> str:
 
 
 def _title(report: Report) -> str:
-    worst = [
-        health for state in ("critical", "warning", "unknown") for health in report.health if health.state == state
-    ]
-    return escape(f"{worst[0].subject} {_STATES[worst[0].state]} - {NAME}" if worst else f"OK - {NAME}")
+    worst = min(report.health, key=lambda health: WORST_FIRST.index(health.state), default=None)
+    return escape(
+        f"OK - {NAME}" if worst is None or worst.state == "ok" else f"{worst.subject} {worst.state.upper()} - {NAME}"
+    )
 
 
 def _header(view: View, telemetry_path: str) -> str:
@@ -92,7 +91,7 @@ def _stamp(report: Report, view: View) -> str:
 
 def _health(health: Health) -> str:
     reason = f"<p>{escape(health.reason)}</p>" if health.reason else ""
-    return f'<li class="{health.state}">{escape(health.subject)} <b>{_STATES[health.state]}</b>{reason}</li>'
+    return f'<li class="{health.state}">{escape(health.subject)} <b>{health.state.upper()}</b>{reason}</li>'
 
 
 def _section(table: Table, report: Report, view: View) -> str:

@@ -84,7 +84,7 @@ def test_commands(info: bytes, wanted: Wanted, expected: list[str]) -> None:
     assert ["abc"] == session.run_ids
     assert ("cluster" in str(info)) == server.in_cluster
     assert (None if wanted.level == "off" else info) == reading.info
-    assert {command: command for command in session.batches[-1] if command[0] not in {"INFO", "LLEN"}} == reading.told
+    assert {command: command for command in session.batches[-1] if command[0] not in {"INFO", "LLEN"}} == reading.own
 
 
 PARAMETERS = "databases maxclients maxmemory io-threads repl-backlog-size client-output-buffer-limit"
@@ -153,13 +153,13 @@ def test_a_server_that_takes_one_word_is_asked_plainly(level: Literal["full", "c
     assert REDIS_7 == reading.info
     assert [("LLEN", "q")] == reading.others
     names = [f"CONFIG GET {name}" for name in PARAMETERS.split()]
-    assert names == [word for word in words(reading.told) if word.startswith("CONFIG")]
-    assert all(not isinstance(reply, Refusal) for reply in reading.told.values())
+    assert names == [word for word in words(reading.own) if word.startswith("CONFIG")]
+    assert all(not isinstance(reply, Refusal) for reply in reading.own.values())
     assert reading.trouble is None
     clock.advance(CONFIG_SECONDS)
     reading = server.read([("LLEN", "q")], 1)
     assert 4 == len(session.batches), "it was asked twice again"
-    assert names == [word for word in words(reading.told) if word.startswith("CONFIG")]
+    assert names == [word for word in words(reading.own) if word.startswith("CONFIG")]
     assert REDIS_7 == reading.info
 
 

@@ -113,7 +113,7 @@ def test_without_sentinels_connections_stay() -> None:
     watched = finder([FakeSentinel(AWAY)])
     wire = FakeWire()
     watched.follow(cast("Wire", wire), ("10.0.0.1", 6379))
-    with pytest.raises(SourceError, match="no sentinel tells the master"):
+    with pytest.raises(SourceError, match="no sentinel reports the master"):
         watched.watch(threading.Event(), lambda: None)
     assert not wire.closed
 

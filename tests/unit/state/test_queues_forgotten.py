@@ -298,5 +298,5 @@ def test_nothing_is_kept_of_forgotten_queues() -> None:
     assert [] == part.commands()
     part.samples([])
     queues = site.queues
-    kept = (part._read, part._heavy, queues._names, queues._used_steps, queues._heads, queues._told)
+    kept = (part._read, part._heavy, queues._names, queues._used_steps, queues._heads, queues._readings)
     assert [0] * len(kept) == [len(each) for each in kept]

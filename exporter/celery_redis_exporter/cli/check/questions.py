@@ -142,24 +142,24 @@ def _queues_of(answers: Answers) -> frozenset[str] | None:
 
 def _queue_findings(
     checkup: Checkup,
-    told: dict[str, frozenset[str] | None],
+    read: dict[str, frozenset[str] | None],
     waiting: Mapping[str, float],
     counted: set[str] | None,
 ) -> Iterator[Finding]:
     """Compare queues that contain messages with queues that are consumed. Without workers nothing is compared.
 
-    ``told`` are the queues that each worker consumes, None if it did not answer. ``counted`` are the consumed queues by
+    ``read`` are the queues that each worker consumes, None if it did not answer. ``counted`` are the consumed queues by
     the broker's report, None if it reports none.
     """
-    if not waiting or (counted is None and not told):
+    if not waiting or (counted is None and not read):
         return
     shown = checkup.application.queues.shown
-    consumed = counted if counted is not None else {shown(queue) for queues in told.values() for queue in queues or ()}
+    consumed = counted if counted is not None else {shown(queue) for queues in read.values() for queue in queues or ()}
     left = sorted(queue for queue in waiting if queue not in consumed)
     if not left:
         yield rows.CONSUMED.found("queues", f"{len(waiting)} with messages, all of them have a consumer")
-    elif counted is None and None in told.values():
-        secretive = sorted(name for name, queues in told.items() if queues is None)
+    elif counted is None and None in read.values():
+        secretive = sorted(name for name, queues in read.items() if queues is None)
         text = f"{name_some(left)}: perhaps consumed by {name_some(secretive)}"
         yield rows.CONSUMERS_UNKNOWN.found("queues", text, "celery --app=APP inspect active_queues")
     else:

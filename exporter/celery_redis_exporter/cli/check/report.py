@@ -45,9 +45,9 @@ class Style:
         """Return the last line."""
         counts = Counter(finding.level for finding in findings)
         words = {"fail": "failure", "warn": "warning", "note": "note"}
-        told = [f"{counts[level]} {word}{'s' * (counts[level] != 1)}" for level, word in words.items() if counts[level]]
+        sums = [f"{counts[level]} {word}{'s' * (counts[level] != 1)}" for level, word in words.items() if counts[level]]
         end = "interrupted; " if interrupted else ""
-        return f"\n{end}{', '.join(told) or 'nothing to mend'}; exit code {code}\n"
+        return f"\n{end}{', '.join(sums) or 'nothing to fix'}; exit code {code}\n"
 
     def _wrapped(self, text: str, first: str, following: str) -> list[str]:
         if self.width is None:

@@ -55,8 +55,8 @@ def _lines(vocabulary: Vocabulary) -> Iterator[str]:
 def _flag(commands: list[str], flag: Flag) -> str:
     value = " -r -F" if flag.files else f" -x -a {_quote(' '.join(flag.choices))}" if flag.choices else ""
     free = " -x" if flag.is_free else ""
-    told = f" -d {_quote(flag.help)}" if flag.help else ""
-    return f"{_COMPLETE} -n {_is(commands)} -l {flag.name.removeprefix('--')}{value}{free}{told}"
+    description = f" -d {_quote(flag.help)}" if flag.help else ""
+    return f"{_COMPLETE} -n {_is(commands)} -l {flag.name.removeprefix('--')}{value}{free}{description}"
 
 
 def _is(commands: list[str]) -> str:

@@ -12,15 +12,13 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from celery_redis_exporter.cli.top.look import CHOICES, USUAL, Look
-from celery_redis_exporter.records.report import Report, ServerStatus, State
+from celery_redis_exporter.records.report import WORST_FIRST, Report, ServerStatus, State
 from celery_redis_exporter.status.format import say_bytes, say_count, say_error, say_moment, say_rate, say_share
 from celery_redis_exporter.status.tables import RUNNING, Cell, Column, Order, Table, Tone, arrange
 
 STYLES: dict[Tone | State, str] = {
     "": "", "ok": "green", "unknown": "dim", "warning": "yellow", "critical": "bold red", "soft": "dim",
 }  # fmt: skip
-MARKS: dict[State, str] = {"ok": "OK", "unknown": "UNKNOWN", "warning": "WARNING", "critical": "CRITICAL"}
-WORST_FIRST: tuple[State, ...] = ("critical", "warning", "unknown", "ok")
 SERVERS_SHOWN = 3
 BAR = 16
 GAP = 2
@@ -113,7 +111,7 @@ def _health(report: Report, frame: Frame) -> list[Text]:
     line = Text()
     for health in report.health:
         line.append(f"{health.subject} ")
-        line.append(MARKS[health.state], f"bold {STYLES[health.state]}")
+        line.append(health.state.upper(), f"bold {STYLES[health.state]}")
         line.append("   ")
     reasons = [
         Text(f"  {health.subject}: {plain(health.reason)}", STYLES[health.state])

@@ -51,7 +51,7 @@ def test_the_last_line_counts() -> None:
     warn, note = TROUBLE._replace(level="warn"), TROUBLE._replace(level="note")
     said = Style().conclude([TROUBLE, warn, warn, note, GOOD], 1, interrupted=False)
     assert "\n1 failure, 2 warnings, 1 note; exit code 1\n" == said
-    assert "\ninterrupted; nothing to mend; exit code 130\n" == Style().conclude([GOOD], 130, interrupted=True)
+    assert "\ninterrupted; nothing to fix; exit code 130\n" == Style().conclude([GOOD], 130, interrupted=True)
 
 
 def test_the_document() -> None:
