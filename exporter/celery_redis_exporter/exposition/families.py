@@ -6,10 +6,10 @@ time.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from celery_redis_exporter.catalog import Metric
-from celery_redis_exporter.records.samples import Exemplar, Family, Reading, Sample
+from celery_redis_exporter.records.samples import Exemplar, Family, Reading, Sample, SeriesView, Value
 from celery_redis_exporter.records.static_labels import StaticLabels
 
 DEFAULT_LIMIT = 100_000
@@ -61,3 +61,28 @@ class SampleGrouper:
         return [
             Family(self._labels.extend(metric), list(values), list(values.values())) for metric, values in rows.items()
         ]
+
+
+def merge_families(groups: Sequence[Sequence[Family]]) -> Sequence[Family]:
+    """Return the families of several sources such that each metric occurs once, in order of first appearance.
+
+    A metric has the labels of the source with the most labels. Series of the others lack the last ones.
+    """
+    if len(groups) == 1:
+        return groups[0]
+    by_name: dict[str, list[Family]] = {}
+    for families in groups:
+        for family in families:
+            by_name.setdefault(family.metric.name, []).append(family)
+    return [_merge(found) for found in by_name.values()]
+
+
+def _merge(families: Sequence[Family]) -> Family:
+    if len(families) == 1:
+        return families[0]
+    series: list[SeriesView] = []
+    values: list[Value | None] = []
+    for family in families:
+        series += family.series
+        values += family.values
+    return Family(max((family.metric for family in families), key=lambda metric: len(metric.labels)), series, values)

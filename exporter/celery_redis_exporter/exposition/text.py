@@ -31,9 +31,9 @@ GO_EXPONENTS = 1_000_000
 
 # 7 and 7.0 are the same key, and a look-up is faster than formatting. 0 is left out because -0.0 is the same key.
 _SMALL_NUMBERS: dict[float, str] = {number: f"{number}.0" for number in range(1, 1024)}
+_BEFORE, _BEHIND = "\n<", "\0"
+"""Placeholders of labels in a template. No label contains the first, since line breaks are escaped."""
 _ODD = re.compile(r'["\\\n{}#]').search
-_LABELS = "\0"
-"""Placeholder of the labels in a template."""
 
 
 def render_family(family: Family, *, openmetrics: bool, created: bool = False) -> list[str]:
@@ -101,7 +101,8 @@ def _escape(value: str) -> str:
 
 
 def _pairs(metric: Metric, series: SeriesView) -> dict[str, str]:
-    return dict(zip(metric.label_names, series.labels, strict=True))
+    """Return the labels of a series. It may lack the last ones: see ``families.merge_families``."""
+    return dict(zip(metric.label_names, series.labels, strict=False))
 
 
 def _prefix(name: str, pairs: dict[str, str]) -> str:
@@ -131,13 +132,20 @@ def _render_numbers(family: Family, *, openmetrics: bool) -> list[str]:
 # --- Histograms of events
 
 
+class _HistogramLabels(NamedTuple):
+    """The labels of a histogram as text: those that are sorted before ``le``, and those behind it."""
+
+    before: str
+    behind: str
+
+
 class _HistogramText(NamedTuple):
     """The text of a histogram and its input. Both formats share it if there are no exemplars."""
 
     counts: list[int]
     total: float
     exemplars: list[Exemplar | None] | None
-    labels: str
+    labels: _HistogramLabels
     text: str
 
 
@@ -156,7 +164,7 @@ def _render_histograms(family: Family, *, openmetrics: bool) -> list[str]:
         if kept is None or not (
             kept.counts == value.counts and kept.total == value.total and kept.exemplars == exemplars
         ):
-            labels = render_pairs(_pairs(metric, series)) if kept is None else kept.labels
+            labels = _histogram_labels(_pairs(metric, series)) if kept is None else kept.labels
             text = _render_histogram(metric, series, value, labels)
             if exemplars is not None:
                 text = _add_exemplars(text, exemplars)
@@ -165,43 +173,38 @@ def _render_histograms(family: Family, *, openmetrics: bool) -> list[str]:
     return pieces
 
 
-def _render_histogram(metric: Metric, series: SeriesView, value: Distribution, labels: str) -> str:
+def _histogram_labels(pairs: dict[str, str]) -> _HistogramLabels:
+    return _HistogramLabels(
+        render_pairs({name: value for name, value in pairs.items() if name < "le"}),
+        render_pairs({name: value for name, value in pairs.items() if name > "le"}),
+    )
+
+
+def _render_histogram(metric: Metric, series: SeriesView, value: Distribution, labels: _HistogramLabels) -> str:
     counts = [*accumulate(value.counts)]
     counts.append(counts[-1])
     whole = counts[-1] < GO_EXPONENTS  # then one format operation writes all counts
-    template = _histogram_template(metric, series.bounds, "%d.0" if whole else "%s")
-    total = render_number(value.total)
-    if template is None:
-        numbers = [*map(render_number, counts), total]
-        prefixes = _histogram_prefixes(metric, series)
-        return "".join([f"{prefix} {number}\n" for prefix, number in zip(prefixes, numbers, strict=True)])
-    # Labels are inserted last, in one step, because they may contain any text, including placeholders.
-    return (template % (*(counts if whole else map(render_number, counts)), total)).replace(_LABELS, labels)
+    template = _histogram_template(
+        metric, series.bounds, "%d.0" if whole else "%s", before=bool(labels.before), behind=bool(labels.behind)
+    )
+    text = template % (*(counts if whole else map(render_number, counts)), render_number(value.total))
+    # Labels are inserted last, and in this order, because they may contain any text but a line break.
+    text = text.replace(_BEHIND, labels.behind)
+    return text.replace(_BEFORE, labels.before) if labels.before else text
 
 
 @lru_cache(maxsize=256)
-def _histogram_template(metric: Metric, bounds: tuple[float, ...], count: str) -> str | None:
-    """Return all lines of a histogram with these bounds, with ``_LABELS`` in place of its labels.
+def _histogram_template(metric: Metric, bounds: tuple[float, ...], count: str, *, before: bool, behind: bool) -> str:
+    """Return all lines of a histogram with these bounds as a format, with placeholders for its labels.
 
-    ``count`` is the format of counts. The format of the sum is ``%s``. Return None if the name of a label sorts before
-    ``le``: then the labels of a bucket are not contiguous.
+    ``count`` is the format of counts. The format of the sum is ``%s``. ``before`` and ``behind`` state whether there
+    are labels before and behind ``le``.
     """
-    if any(name < "le" for name in metric.label_names):
-        return None
-    rest, labels = (f",{_LABELS}", f"{{{_LABELS}}}") if metric.labels else ("", "")
-    buckets = [f'{metric.name}_bucket{{le="{bound}"{rest}}}' for bound in (*map(render_number, bounds), "+Inf")]
-    counted = "".join(f"{prefix} {count}\n" for prefix in (*buckets, f"{metric.name}_count{labels}"))
-    return f"{counted}{metric.name}_sum{labels} %s\n"
-
-
-def _histogram_prefixes(metric: Metric, series: SeriesView) -> list[str]:
-    pairs = _pairs(metric, series)
-    return [
-        *(_prefix(f"{metric.name}_bucket", pairs | {"le": render_number(bound)}) for bound in series.bounds),
-        _prefix(f"{metric.name}_bucket", pairs | {"le": "+Inf"}),
-        _prefix(f"{metric.name}_count", pairs),
-        _prefix(f"{metric.name}_sum", pairs),
-    ]
+    first, last = [_BEFORE] if before else [], [_BEHIND] if behind else []
+    labels = f"{{{','.join([*first, *last])}}}" if first or last else ""
+    bounded = [",".join([*first, f'le="{bound}"', *last]) for bound in (*map(render_number, bounds), "+Inf")]
+    buckets = [f"{metric.name}_bucket{{{inner}}} {count}\n" for inner in bounded]
+    return f"{''.join(buckets)}{metric.name}_count{labels} {count}\n{metric.name}_sum{labels} %s\n"
 
 
 # --- Distributions of servers, with bounds and quantiles as the server writes them: ``le="16"``
