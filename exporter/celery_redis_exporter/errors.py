@@ -35,6 +35,10 @@ class SourceError(ExporterError):
         return SourceError(self.reason, str(self))
 
 
+class UnknownApplicationError(ExporterError):
+    """A request names an application that the exporter does not have. The message repeats no name but a similar one."""
+
+
 class FileError(ExporterError):
     """A file of the exporter could not be written or read. The message is the cause."""
 

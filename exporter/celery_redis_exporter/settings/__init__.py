@@ -11,17 +11,19 @@ from celery_redis_exporter.settings.read import reader
 from celery_redis_exporter.settings.settings import (
     MasterOptions,
     Settings,
+    SharedServer,
     differing,
     master_options,
     named_redis_targets,
 )
+from celery_redis_exporter.settings.sharing import choose_application
 from celery_redis_exporter.settings.urls.broker_urls import KombuTarget
 from celery_redis_exporter.settings.urls.urls import RedisTarget
 from celery_redis_exporter.settings.usage import render_help
 
 __all__ = [
-    "KombuTarget", "MasterOptions", "RedisTarget", "Settings", "UsageRequested", "differing", "load", "load_tree",
-    "master_options", "named_redis_targets",
+    "KombuTarget", "MasterOptions", "RedisTarget", "Settings", "SharedServer", "UsageRequested", "choose_application",
+    "differing", "load", "load_tree", "master_options", "named_redis_targets",
 ]  # fmt: skip
 
 

@@ -28,12 +28,28 @@ from celery_redis_exporter.settings.urls.urls import RedisTarget, credentials_of
 _SECRET_NAME = re.compile(r"passw|passphrase|secret|token|credential", re.IGNORECASE)
 
 
+class SharedServer(NamedTuple):
+    """A Redis server that several applications use.
+
+    ``name`` is the value of the label ``redis`` for all of them. ``samples`` is True if this application samples the
+    keys of the database with its messages: the first one that uses it.
+    """
+
+    name: str
+    samples: bool
+
+
 class Settings(Declared):
     """Everything that can be set, and what follows from it; frozen. Its repr shows no secret.
 
     ``notes`` are facts about the configuration that are worth a log line, free of secrets. ``web_config`` is the
     content of the file ``web.config.file``. ``url_files`` are the files that URLs were read from, by setting.
     ``kombu_options`` are transport options of the broker that only kombu may need.
+
+    ``applications`` are the settings of each Celery application by name, empty if there is one without a name. Then
+    these settings are the common ones, without broker and result backend, and ``message_databases`` are the databases
+    whose keys applications sample, by server. In the settings of an application ``application`` is its name, ``shared``
+    are its servers that others use too, by their name here, and ``given`` what was set for this application alone.
     """
 
     model_config = SettingsConfigDict(arbitrary_types_allowed=True)
@@ -42,6 +58,11 @@ class Settings(Declared):
     web_config: WebConfig = WebConfig()
     url_files: Mapping[str, UrlFile] = MappingProxyType({})
     kombu_options: Mapping[str, Any] = Field(MappingProxyType({}), repr=False)
+    application: str = ""
+    applications: Mapping[str, "Settings"] = Field(default_factory=dict, repr=False)
+    shared: Mapping[str, SharedServer] = Field(default_factory=dict)
+    message_databases: Mapping[str, frozenset[int]] = Field(default_factory=dict)
+    given: Mapping[tuple[str, ...], Any] = Field(default_factory=dict, repr=False)
     _password_files: dict[str, PasswordFile] = PrivateAttr(default_factory=dict)
 
     def password_file(self, written: str, path: str | None) -> PasswordFile | None:
@@ -67,16 +88,23 @@ class Settings(Declared):
         return tuple(found)
 
     @property
+    def read_targets(self) -> tuple[RedisTarget, ...]:
+        """Return the Redis servers that are read for these settings: those of ``redis_targets`` that are not shared."""
+        return tuple(target for target in self.redis_targets if target.name not in self.shared)
+
+    @property
     def targets(self) -> tuple[RedisTarget | KombuTarget, ...]:
         """Return every server, the broker first."""
+        if self.applications:
+            return self.redis_targets
         broker = self.broker
         return (broker, *(target for target in self.redis_targets if target.name != broker.name))
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Return every text that must never be shown, for the log's filter. It grows when a file changes."""
-        hashes = set(self.web_config.users.values())
-        return tuple(sorted(_find_secrets(self) | _find_option_secrets(self.kombu_options) | hashes))
+        found = set(self.web_config.users.values()).union(*(one.secrets for one in self.applications.values()))
+        return tuple(sorted(_find_secrets(self) | _find_option_secrets(self.kombu_options) | found))
 
 
 class MasterOptions(NamedTuple):
@@ -171,13 +199,15 @@ def _find_option_secrets(options: Mapping[str, Any]) -> set[str]:
 
 def _named(settings: Settings) -> Iterator[_Named]:
     broker = settings.broker
-    if isinstance(broker, RedisTarget):
+    if isinstance(broker, RedisTarget) and not settings.applications:
         yield _Named(broker, _file(settings, "broker", settings.broker_password_file))
     if settings.result_backend_url is not None:
         target = parse_result_url("results", settings.result_backend_url.get_secret_value())
         yield _Named(target, _file(settings, "result_backend", settings.result_backend_password_file))
     for name, server in settings.redis.servers.items():
-        file = settings.password_file(f"redis.servers.{name}.password_file", server.password_file)
+        written = f"redis.servers.{name}"
+        password = settings.password_file(f"{written}.password_file", server.password_file)
+        file = password or settings.url_files.get(written)
         yield _Named(parse_result_url(name, server.url.get_secret_value()), file)
 
 
@@ -196,9 +226,14 @@ def _read(target: RedisTarget, file: PasswordFile | UrlFile) -> tuple[str, str]:
         raise ConfigError(f"{file.written}: {error}") from None
 
 
+ServerIdentity = tuple[str, int, str]
+"""What is equal for two names of one server: its address, and the name of its master behind sentinels."""
+
+
+def identity_of_server(settings: Settings, target: RedisTarget) -> ServerIdentity:
+    """Return the identity of a server of these settings. The same sentinels may monitor several servers."""
+    return (*target.server_key, master_options(settings, target.name).master_name if target.sentinels else "")
+
+
 def _is_same(settings: Settings, target: RedisTarget, other: RedisTarget) -> bool:
-    """Return whether two names refer to one server. The same sentinels may monitor several servers."""
-    if target.server_key != other.server_key:
-        return False
-    names = [master_options(settings, name).master_name for name in (target.name, other.name)]
-    return not target.sentinels or names[0] == names[1]
+    return identity_of_server(settings, target) == identity_of_server(settings, other)

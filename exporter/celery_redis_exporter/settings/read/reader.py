@@ -10,6 +10,12 @@ from pydantic import ValidationError
 
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.web_config import WebConfig
+from celery_redis_exporter.settings.read.applications import (
+    ApplicationTree,
+    read_application,
+    refuse_own,
+    split_applications,
+)
 from celery_redis_exporter.settings.read.environment import read_celery, read_environment
 from celery_redis_exporter.settings.read.faults import explain
 from celery_redis_exporter.settings.read.file import CONFIG_FILE, read_file
@@ -20,6 +26,7 @@ from celery_redis_exporter.settings.schema.foreign import BROKER_GROUP
 from celery_redis_exporter.settings.schema.model import Declared
 from celery_redis_exporter.settings.schema.rows import describe
 from celery_redis_exporter.settings.settings import Settings, find_repeated, master_options, named_redis_targets
+from celery_redis_exporter.settings.sharing import share_servers
 from celery_redis_exporter.settings.urls.broker_urls import KombuTarget
 from celery_redis_exporter.settings.urls.credentials import UrlFile
 
@@ -35,7 +42,10 @@ def read(argv: Sequence[str], environ: Mapping[str, str], others: Sequence[str] 
     celery, notes = read_celery(environ)
     above_file = environment | flags
     named = above_file.get(CONFIG_FILE)
-    file = read_file(str(named.value), named.written) if named else {}
+    file, applications = read_file(str(named.value), named.written) if named else ({}, {})
+    if applications:
+        notes = tuple(f"{one.written} is not used: the settings file lists applications." for one in celery.values())
+        return _build_all(file | above_file, applications, notes)
     return _build(celery | file | above_file, environ, notes)
 
 
@@ -44,13 +54,47 @@ def read_tree(tree: Mapping[str, Any]) -> Settings:
 
     Raises ConfigError (one line, free of secrets).
     """
-    given = flatten(tree)
+    common, applications = split_applications(tree)
+    given = flatten(common)
     if CONFIG_FILE in given:
         raise ConfigError(f"{given[CONFIG_FILE].written}: no file is read; give its settings themselves")
-    return _build(given, {}, ())
+    return _build_all(given, applications, ()) if applications else _build(given, {}, ())
 
 
 def _build(given: dict[Path, Given], environ: Mapping[str, str], notes: tuple[str, ...]) -> Settings:
+    """Return the settings of one application without a name."""
+    return _add_web_config(_validate(given, _url_files(given, environ)), given, notes)
+
+
+def _build_all(common: dict[Path, Given], trees: Mapping[str, ApplicationTree], notes: tuple[str, ...]) -> Settings:
+    """Return the common settings with those of each application."""
+    refuse_own(common)
+    labels = common.get(("metrics", "labels"))
+    applications = {}
+    for name, tree in trees.items():
+        values = read_application(tree, common)
+        applications[name] = _validate(values.given, values.url_files).model_copy(
+            update={"application": name, "given": {path: given.value for path, given in values.own.items()}}
+        )
+        if "application" in applications[name].metrics.labels and labels is not None:
+            raise ConfigError(f"{labels.written}: has 'application', which is the name of each application already")
+    settings = _validate(common, {}, applications)
+    _check_keys(settings, common)
+    settings = share_servers(settings, applications)
+    return _add_web_config(settings, common, notes)
+
+
+def _add_web_config(settings: Settings, given: Mapping[Path, Given], notes: tuple[str, ...]) -> Settings:
+    web_file = settings.web.config.file
+    web_config = read_web_config(web_file, given[WEB_CONFIG_FILE].written) if web_file else WebConfig()
+    update = {"notes": (*notes, *settings.notes, *web_config.notes), "web_config": web_config}
+    return settings.model_copy(update=update)
+
+
+def _validate(
+    given: dict[Path, Given], url_files: Mapping[str, UrlFile], applications: Mapping[str, Settings] | None = None
+) -> Settings:
+    """Return the settings with their notes. ``applications`` means that ``given`` is common to these."""
     foreign = {path: value for path, value in given.items() if is_foreign(path)}
     try:
         declared = Declared(**nest({path: value for path, value in given.items() if path not in foreign}))
@@ -58,20 +102,19 @@ def _build(given: dict[Path, Given], environ: Mapping[str, str], notes: tuple[st
         raise explain(error, given) from None
     kombu_options = {path[-1]: value for path, (value, _) in foreign.items() if path[:-1] == BROKER_GROUP}
     settings = Settings.model_construct(
-        **dict(declared), url_files=_url_files(given, environ), kombu_options=kombu_options
+        **dict(declared), url_files=url_files, kombu_options=kombu_options, applications=applications or {}
     )
     _check_masters(settings)
-    _check_redbeat(settings, given)
-    _check_keys(settings, given)
+    if not settings.applications:
+        _check_redbeat(settings, given)
+        _check_keys(settings, given)
     _check_files(settings)
     found = (
         *_unused_parameters(settings),
         *_unused_options(settings, foreign),
         *_repeated(settings),
     )
-    web_file = settings.web.config.file
-    web_config = read_web_config(web_file, given[WEB_CONFIG_FILE].written) if web_file else WebConfig()
-    return settings.model_copy(update={"notes": (*notes, *found, *web_config.notes), "web_config": web_config})
+    return settings.model_copy(update={"notes": found})
 
 
 def _check_masters(settings: Settings) -> None:
