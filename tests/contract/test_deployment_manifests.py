@@ -45,9 +45,9 @@ def answered(path: str) -> int:
     handlers = Handlers(
         metrics=lambda *_: MetricsReply(b"", "text/plain", None),
         healthy=lambda: (True, "well"),
-        ready=lambda: (True, "well"),
+        ready=lambda _: (True, "well"),
         home=lambda _: "",
-        status=lambda: b"{}",
+        status=lambda _: b"{}",
     )
 
     async def ask() -> int:

@@ -92,7 +92,9 @@ def check_info(data: bytes) -> None:
     servers = Servers(clock, 0)
     for _ in range(2):
         clock.advance(60)
-        found = servers.read({"r": [Sample(UP, ("r",), 1), *samples]}, Numbers())
+        read = {"r": [Sample(UP, ("r",), 1), *samples]}
+        servers.note(read)
+        found = servers.describe(read, Numbers())
         assert json.dumps(msgspec.to_builtins(found), allow_nan=False)
 
 

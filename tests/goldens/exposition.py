@@ -89,7 +89,7 @@ class Story:
         }
         settings = load_tree(tree)
         self.exporter = Exporter(settings, self.clock)
-        application = self.exporter.application
+        application = self.exporter.only.application
         replies = json.loads(INSPECT.read_text(encoding="utf-8"))
         self.control = Control(
             RecordedWorker(replies, self.clock),
@@ -101,10 +101,10 @@ class Story:
 
     def run(self) -> None:
         """Fold the captured messages, then a load of which some tasks stay unfinished."""
-        self.exporter.reads.start()
-        self.exporter.application.events.opened()
+        self.exporter.only.servers.reads.start()
+        self.exporter.only.application.events.opened()
         for message in captured_messages():
-            self.exporter.application.events.fold([message])
+            self.exporter.only.application.events.fold([message])
         self._pass(1)
         self._load(Shape(tasks=400, names=6, workers=6, queues=3, failures=0.1, tasks_per_batch=4))
         self._inspect()
@@ -128,9 +128,9 @@ class Story:
     def _load(self, shape: Shape) -> None:
         stream = Stream(shape, self.clock)
         while stream.left:
-            self.exporter.application.events.fold([message.payload for message in stream.render(40)])
+            self.exporter.only.application.events.fold([message.payload for message in stream.render(40)])
             self._pass(0.5)
-        self.exporter.application.events.fold([message.payload for message in stream.beat()])
+        self.exporter.only.application.events.fold([message.payload for message in stream.beat()])
         self._pass(1)
 
     def _inspect(self) -> None:
@@ -138,7 +138,7 @@ class Story:
 
     def _pass(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.exporter.application.events.tick()
+        self.exporter.only.application.events.tick()
 
     def _neutral(self, text: str) -> str:
         for port, shown in self._ports.items():

@@ -39,9 +39,9 @@ class Site:
         handlers = Handlers(
             lambda *_: self._answer(),
             lambda: (True, "ok"),
-            lambda: (True, "ok"),
+            lambda _: (True, "ok"),
             lambda _: "<p>home</p>",
-            lambda: b"{}",
+            lambda _: b"{}",
         )
         self.server = WebServer([listener], build_app(handlers, "/metrics", 10 * len(BODY)), tls, request_timeout)
 

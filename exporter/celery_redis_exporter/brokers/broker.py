@@ -24,7 +24,6 @@ class Broker(Protocol):
     - ``stream`` reads events, and ``decode`` decodes what it reads.
     - ``subscription`` names for people what the stream subscribes to.
     - ``rights`` is the command that permits a user to subscribe.
-    - ``scrape`` is the broker as a target of scrapes.
     - ``discovery`` is None if queues can't be searched for.
     - ``counts_consumers`` is True if the broker knows the consumers of a queue.
     """
@@ -33,10 +32,12 @@ class Broker(Protocol):
     decode: Decode
     subscription: str
     rights: str
-    scrape: Target
     control_client: ControlClient
     discovery: QueueDiscovery | None
     counts_consumers: bool
+
+    def scrape(self, *, shared: bool) -> Target:
+        """Return a new target of scrapes. Of a ``shared`` server it reads nothing but what is this application's."""
 
     def close(self) -> None:
         """Close every connection that no other object closes. Thread-safe."""

@@ -105,13 +105,17 @@ class KombuBroker:
         self.subscription = f"exchange {settings.event_exchange}"
         self.counter = QueueCounter(KombuEndpoint(address, timeout=deadline), clock)
         grant = partial(_permissions, settings)
-        self.scrape: Target = QueuesScrape(self.counter, stream, grant, queues, store, clock)
+        self._scrape = QueuesScrape(self.counter, stream, grant, queues, store, clock)
         self.control_client: ControlClient = KombuControlClient(
             KombuEndpoint(address, timeout=deadline), settings.control_exchange, settings.event_exchange
         )
         self.rights = self.control_client.rights
         self.discovery: QueueDiscovery | None = None
         self.counts_consumers = events.is_amqp
+
+    def scrape(self, *, shared: bool) -> Target:  # noqa: ARG002 -- no more than the queues is read of any broker here
+        """Return the target that counts the queues."""
+        return self._scrape
 
     def close(self) -> None:
         """Close every connection that no other object closes. Thread-safe."""

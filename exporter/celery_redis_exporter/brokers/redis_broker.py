@@ -69,12 +69,6 @@ class RedisBroker:
         self.decode: Decode = decode_message
         self.subscription = self.topic.pattern
         self.rights = f"ACL SETUSER <user> +psubscribe +ping &{self.topic.pattern}"
-        parts: list[ServerRead] = [
-            QueuesRead(queues, self.current_keys, store, clock, oldest=settings.queues.oldest_message),
-            UnackedRead(self.keys, lambda: transport.current.visibility_timeout, clock),
-            BacklogRead(lambda: stream.client_id),
-        ]
-        self.scrape: Target = RedisTargets(settings, endpoints, store, clock).server(target, parts)
         self._scan = QueueScan(endpoints.session(target, timeout=deadline), self.keys, deadline)
         self.discovery: QueueDiscovery | None = QueueDiscovery(
             self._scan, queues, store, clock, BindingRules(settings.event_exchange, lambda: transport.current.sep)
@@ -83,6 +77,18 @@ class RedisBroker:
         session = Session(endpoints.to(target, timeout=deadline), clock)
         self.control_client: ControlClient = RedisControlClient(session, self.keys, control, deadline)
         self.counts_consumers = False
+        parts: list[ServerRead] = [
+            QueuesRead(queues, self.current_keys, store, clock, oldest=settings.queues.oldest_message),
+            UnackedRead(self.keys, lambda: transport.current.visibility_timeout, clock),
+            BacklogRead(lambda: stream.client_id),
+        ]
+        targets = RedisTargets(settings, endpoints, store, clock)
+        self._build_own = partial(targets.server, target, parts)
+        self._build_shared = partial(targets.shared, target, parts)
+
+    def scrape(self, *, shared: bool) -> Target:
+        """Return a new target: the server with the queues, or the queues only if the server is ``shared``."""
+        return self._build_shared() if shared else self._build_own()
 
     def close(self) -> None:
         """Close every connection that no other object closes. Thread-safe."""

@@ -16,6 +16,7 @@ from celery_redis_exporter.scrape.named_keys import NamedKeysRead
 from celery_redis_exporter.scrape.redis_server import ServerRead, ServerScrape
 from celery_redis_exporter.scrape.sentinel import SentinelRead
 from celery_redis_exporter.scrape.shared_read import Target
+from celery_redis_exporter.scrape.shared_server import SharedServerScrape
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.redis_server import RedisServer, Wanted
 from celery_redis_exporter.sources.session import Session
@@ -41,10 +42,16 @@ class RedisTargets:
         server = self._reader(target.name, self._endpoints.session(target, timeout=self._deadline))
         return self._scrape(server, target.db, [*parts, *self._named_keys(target, server)])
 
+    def shared(self, target: RedisTarget, parts: Sequence[ServerRead]) -> SharedServerScrape:
+        """Return the scrape of an application's ``parts`` on a server that several applications use."""
+        session = self._endpoints.session(target, timeout=self._deadline)
+        server = RedisServer(target.name, session, self._clock, Wanted("off"))
+        return SharedServerScrape(server, target.db, parts, self._clock, self._bounds())
+
     def sentinels(self) -> list[ServerScrape]:
         """Return the scrapes of the servers' sentinels."""
         found = []
-        for target in self._settings.redis_targets:
+        for target in self._settings.read_targets:
             for sentinel in self._endpoints.sentinels.get(target.name, ()):
                 name = f"{target.name}/sentinel/{sentinel.shown}"
                 server = self._reader(name, Session(sentinel.endpoint, self._clock))
@@ -91,8 +98,10 @@ class RedisTargets:
         ]
 
     def _scrape(self, server: RedisServer, db: int | None, parts: Sequence[ServerRead]) -> ServerScrape:
-        bounds = SampleBounds(self._settings.series.max_per_metric, self._store.refuse_samples)
-        return ServerScrape(server, db, parts, self._clock, bounds)
+        return ServerScrape(server, db, parts, self._clock, self._bounds())
+
+    def _bounds(self) -> SampleBounds:
+        return SampleBounds(self._settings.series.max_per_metric, self._store.refuse_samples)
 
     def _reader(self, name: str, session: Session) -> RedisServer:
         return RedisServer(name, session, self._clock, self._wanted)

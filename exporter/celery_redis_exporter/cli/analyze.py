@@ -20,7 +20,7 @@ from celery_redis_exporter.cli.interrupt import stop_on_interrupt
 from celery_redis_exporter.clock import Clock, SystemClock
 from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.errors import ConfigError, SourceError
-from celery_redis_exporter.settings import RedisTarget, Settings, UsageRequested, load
+from celery_redis_exporter.settings import RedisTarget, Settings, UsageRequested, choose_application, load
 
 PROGRAM = "celery-redis-exporter analyze"
 HELP = f"""\
@@ -31,6 +31,8 @@ Without a URL report it for all servers of the settings. Of a cluster every
 master is read, whichever node the URL names. It only reads.
 
   URL            as in redis://user@host:6379/0
+  --application=NAME
+                 which of several applications of the settings file
   --db=0,1       databases to read; by default all that contain keys
   --max-keys=N   read N keys of each database, and estimate the rest
   --duty=0.25    share of the server's time that this may take
@@ -54,7 +56,7 @@ def run(argv: list[str]) -> int:
         return 0
     parser = _build_parser()
     flags, rest = parser.parse_known_args(argv)
-    settings, targets = _settings(rest, os.environ, parser.flags)
+    settings, targets = _settings(rest, os.environ, parser.flags, flags.application)
     logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
     stop = threading.Event()
     stop_on_interrupt(stop)
@@ -80,6 +82,7 @@ def run(argv: list[str]) -> int:
 
 def _build_parser() -> Parser:
     parser = Parser("analyze")
+    parser.add_argument("--application")
     parser.add_argument("--db", type=_databases, default=())
     parser.add_argument("--max-keys", type=_count, default=0)
     parser.add_argument("--duty", type=_share, default=0.25)
@@ -91,18 +94,19 @@ def _build_parser() -> Parser:
 
 
 def _settings(
-    rest: Sequence[str], environ: Mapping[str, str], own: Sequence[str]
+    rest: Sequence[str], environ: Mapping[str, str], own: Sequence[str], application: str | None
 ) -> tuple[Settings, tuple[RedisTarget, ...]]:
     """Return the settings and the servers to analyze: with a URL, only the server that it names.
 
-    ``own`` are the flags of this command, for the suggestion of a flag.
+    ``own`` are the flags of this command, for the suggestion of a flag. ``application`` is one of several.
     """
     arguments = list(rest)
     url = arguments.pop(0) if arguments and not arguments[0].startswith("-") else None
     try:
-        settings = load([*arguments, *(["--broker-url", url] if url else [])], environ, PROGRAM, own)
+        read = load([*arguments, *(["--broker-url", url] if url else [])], environ, PROGRAM, own)
     except UsageRequested as usage:  # pragma: no cover -- run has handled --help
         raise ConfigError(str(usage)) from None
+    settings = choose_application(read, application)
     targets = settings.redis_targets[: 1 if url else None]
     if not targets or (url and targets[0].name != "broker"):
         raise ConfigError("analyze: there is no Redis server to look at; give a URL such as redis://localhost:6379/0")

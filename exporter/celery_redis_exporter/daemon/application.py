@@ -39,13 +39,21 @@ EVENT_METRICS = tuple(metric for metric in CATALOG.values() if metric not in red
 """The metrics that are counted in memory. The others are read during a scrape."""
 
 
-class Application:
-    """One Celery application, built and not started. Raises ConfigError if its broker can't be used."""
+def new_store(settings: Settings, clock: Clock) -> Store:
+    """Return an empty store of series for these settings."""
+    series = settings.series
+    return Store(EVENT_METRICS, series.max_per_metric, settings.buckets, options.new_series(settings, clock))
 
-    def __init__(self, settings: Settings, endpoints: Endpoints, clock: Clock) -> None:
+
+class Application:
+    """One Celery application, built and not started. Raises ConfigError if its broker can't be used.
+
+    ``store`` receives its series, by default one of its own.
+    """
+
+    def __init__(self, settings: Settings, endpoints: Endpoints, clock: Clock, store: Store | None = None) -> None:
         self.settings = settings
-        new_series = options.new_series(settings, clock)
-        self.store = Store(EVENT_METRICS, settings.series.max_per_metric, settings.buckets, new_series)
+        self.store = store or new_store(settings, clock)
         limits = options.task_limits(settings)
         names, runs = Names(self.store, limits), Runs(self.store, Tracking(limits.tracked))
         self.workers = Workers(self.store, clock, options.worker_limits(settings), runs, names.forget_worker)

@@ -33,7 +33,7 @@ def background_checks(application: Application, supervisor: Supervisor) -> list[
 def server_checks(settings: Settings, found: Mapping[str, Sequence[Sample]]) -> list[Check]:
     """Return the state of each server in a scrape. ``found`` contains the samples by server."""
     targets = {target.name: target.redacted for target in settings.targets}
-    brokers = {target.name for target in settings.targets if isinstance(target, KombuTarget)}
+    brokers = {target.name for target in settings.targets if isinstance(target, KombuTarget)} | {*settings.shared}
     checks = []
     for name, samples in found.items():
         reasons = [sample.labels[1] for sample in samples if sample.metric in SCRAPE_ERRORS]

@@ -1,42 +1,34 @@
-"""Build the process: one Celery application, the servers that a scrape reads, and the answers to requests.
+"""Build the process: a monitor for each Celery application, the servers that several use, and the answers to requests.
 
-Input: settings and a clock. Output: metrics, verdicts and the report. This is the composition root: parts are built
+Input: settings and a clock. Output: metrics, verdicts and reports. This is the composition root: parts are built
 before the objects that use them, and nothing is attached to an object after its constructor returned.
 """
 
 import platform
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import chain
 
 from msgspec.json import encode
 
 from celery_redis_exporter import __version__
-from celery_redis_exporter.brokers.endpoints import Endpoints
-from celery_redis_exporter.brokers.redis_targets import RedisTargets
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.collectors.cluster_nodes import ClusterNodes
-from celery_redis_exporter.collectors.memory_guard import MemoryGuard
 from celery_redis_exporter.daemon import options
-from celery_redis_exporter.daemon.application import Application
-from celery_redis_exporter.daemon.checks import background_checks, server_checks
-from celery_redis_exporter.daemon.key_spaces import KeySpaces
+from celery_redis_exporter.daemon.application import new_store
+from celery_redis_exporter.daemon.monitor import Monitor
+from celery_redis_exporter.daemon.shared_servers import SharedServers
 from celery_redis_exporter.daemon.supervisor import Supervisor
+from celery_redis_exporter.errors import UnknownApplicationError, suggest
 from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
-from celery_redis_exporter.records.report import Check, Report
-from celery_redis_exporter.scrape.denials import Denials
-from celery_redis_exporter.scrape.duplicate_servers import DuplicateServers
-from celery_redis_exporter.scrape.response import Responder
-from celery_redis_exporter.scrape.scrape import Background, Scrape
-from celery_redis_exporter.scrape.server_reads import ServerReads
+from celery_redis_exporter.records.report import Overview, Report
+from celery_redis_exporter.scrape.response import MetricsSource, Responder
+from celery_redis_exporter.scrape.scrape import Background
 from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.sources.wire import LIBRARY_VERSION
-from celery_redis_exporter.status import MARKED, Snapshot, Status
 from celery_redis_exporter.status.numbers import Numbers
-from celery_redis_exporter.status.servers import Servers
-from celery_redis_exporter.web.page import render_page
+from celery_redis_exporter.status.overview import make_overview
+from celery_redis_exporter.web.page import render_overview, render_page
 from celery_redis_exporter.web.routes import MetricsReply
 from celery_redis_exporter.web.view import View
 
@@ -44,83 +36,107 @@ STOP_SECONDS = 0.9
 """Seconds for the threads, and again for open requests: less than 2 s in all, whatever hangs."""
 SCRAPE_MARGIN = 0.5
 """Seconds of Prometheus's own timeout that are left for rendering and transport."""
+ONLY = ""
+"""The name of the application of an exporter that has one."""
 
 
 class Exporter:
-    """The exporter, built and not started. ``own_samples`` return samples of the process besides those made here."""
+    """The exporter, built and not started.
 
-    def __init__(self, settings: Settings, clock: Clock, own_samples: Iterable[Background] = ()) -> None:
+    ``own_samples`` return samples of the process besides those made here. With ``keeps_state`` it has the state files
+    for itself, and uses them. Raises ConfigError if they or a broker can't be used.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, own_samples: Iterable[Background] = (), *, keeps_state: bool = False
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.stop = threading.Event()
-        self.endpoints = Endpoints(settings, clock)
-        self.application = Application(settings, self.endpoints, clock)
-        store = self.store = self.application.store
-        self.supervisor = Supervisor(clock, self.stop, self._count_bug)
-        redis = RedisTargets(settings, self.endpoints, store, clock)
-        broker = self.application.broker.scrape
-        others = {target: redis.server(target) for target in settings.redis_targets if target.name != broker.name}
-        read = [broker, *others.values(), *redis.sentinels()]
-        self.reads = ServerReads(read, clock, self.supervisor, settings.scrape.freshness)
-        clusters = [redis.cluster(target, seed) for target, seed in others.items() if redis.may_be_cluster(target)]
-        self.cluster_nodes = ClusterNodes(clusters, self.reads, store, clock, options.topology_options(settings))
-        queues, transport = self.application.queues, self.application.transport
-        self.key_spaces = KeySpaces(settings, self.endpoints, queues, transport, store, self.cluster_nodes.masters)
-        servers = Servers(clock, settings.redis.assumed_maxmemory)
-        self.scrape = Scrape(
-            self.reads,
-            background=(self.key_spaces.samples, servers.samples, Denials(self.reads).samples, *own_samples),
-            observers=(servers.note, DuplicateServers(self.reads, clock).note),
-            labels=options.static_labels(settings),
-        )
-        self.status = Status(__version__, clock, servers)
-        self.guards = self._build_guards() if settings.redis.memory_guard.enabled else {}
-        shown, dropped = settings.metrics, options.dropped_metrics(settings)
-        renderer = Renderer(ProcessMetrics(shown.labels), created=shown.created, dropped=dropped)
-        self.responder = Responder(self.scrape, self.application.families, renderer, store.text_bytes)
-        self._reporting = threading.Lock()  # A large report costs memory, so one is made at a time.
-        self._scrape_duration = store.histogram(internals.SCRAPE_DURATION)
+        self._own_samples = tuple(own_samples)
+        self._keeps_state = keeps_state
+        self._started = clock.monotonic()
+        self._changing = threading.Lock()
+        self._turn = threading.Lock()
+        self.store = new_store(settings, clock)
+        self._shared: SharedServers | None = None
+        self.monitors: Mapping[str, Monitor]
+        if settings.applications:
+            self._shared = SharedServers(settings, clock, self.store, self._own_samples)
+            applications = settings.applications
+            self.monitors = {name: self._monitor(one, keeps_state=keeps_state) for name, one in applications.items()}
+        else:
+            only = Monitor(settings, clock, self.store, more=self._own_samples, keeps_state=keeps_state)
+            self.monitors = {ONLY: only}
+        self._responder = Responder(self._sources, self._renderer(), self._turn)
+        self._responders = {name: self._responder_of(name) for name in settings.applications}
+        self._scrape_duration = self.store.histogram(internals.SCRAPE_DURATION)
         versions = (__version__, platform.python_version(), LIBRARY_VERSION)
-        store.scalar(internals.BUILD_INFO, *versions).value = 1
+        self.store.scalar(internals.BUILD_INFO, *versions).value = 1
+
+    @property
+    def only(self) -> Monitor:
+        """Return the monitor of an exporter that has one application without a name."""
+        return self.monitors[ONLY]
 
     def start(self) -> None:
-        """Start every thread but the web server's."""
-        start, stop = self.supervisor.start, self.stop
-        self.reads.start()
-        self.application.start(self.supervisor, stop)
-        for name, finder in self.endpoints.finders.items():
-            start(f"sentinel_{name}", partial(finder.watch, stop))
-        for name, guard in self.guards.items():
-            start(f"memory_guard_{name}", partial(guard.run, stop))
-        if self.cluster_nodes.is_needed:
-            start("redis_nodes", partial(self.cluster_nodes.run, stop))
-        self.key_spaces.start(self.supervisor, stop)
-        marked = partial(self.application.families, whole=True, only=MARKED)
-        start("status", partial(self.status.run, marked, stop))
+        """Restore the state, then start every thread but the web server's.
+
+        Raises ConfigError for a state file that can't be used.
+        """
+        for monitor in self.monitors.values():
+            monitor.restore()
+        if self._shared is not None:
+            self._shared.start()
+        for monitor in self.monitors.values():
+            monitor.start()
 
     def close(self) -> list[str]:
         """Stop every thread. Return the names of those that do not end in time."""
         self.stop.set()
-        self.reads.stop()
-        self.application.close()
-        self.key_spaces.close()
-        self.cluster_nodes.close()
-        for guard in self.guards.values():
-            guard.close()
-        return self.supervisor.join(STOP_SECONDS)
+        with self._changing:
+            for monitor in self.monitors.values():
+                monitor.close()
+            if self._shared is not None:
+                self._shared.close()
+        return self._join(self._supervisors())
 
-    def metrics(self, accept: str, accept_encoding: str, timeout: float | None) -> MetricsReply:
+    def save(self) -> None:
+        """Write the state files and close them, after the last scrape."""
+        for monitor in self.monitors.values():
+            monitor.save()
+
+    def prepare(self, settings: Settings) -> Callable[[], list[str]]:
+        """Return a function that adds, removes and replaces applications, and returns what it did with each.
+
+        Applications whose own settings are the same are left as they are. Raises ConfigError if one can't be built.
+        """
+        before, after = self.settings.applications, settings.applications
+        if not after or not before:
+            return list
+        new = [name for name in after if name not in before or after[name].given != before[name].given]
+        for name in new:  # Without its state file, which the running one may have.
+            self._monitor(after[name], keeps_state=False).close()
+        return partial(self._change, settings, new)
+
+    def metrics(
+        self, accept: str, accept_encoding: str, timeout: float | None, application: str | None = None
+    ) -> MetricsReply:
         """Answer a scrape. Waits for the servers.
 
         ``accept`` and ``accept_encoding`` are headers of the request. ``timeout`` is Prometheus's own, in seconds, or
-        None.
+        None. ``application`` is the one that is wanted, or None for everything. Raises UnknownApplicationError.
         """
         started = self.clock.monotonic()
         deadline = self.settings.scrape.deadline
         if timeout is not None:
             deadline = max(min(deadline, timeout - SCRAPE_MARGIN), 0.05)
         reply_format = negotiate(accept, accept_encoding)
-        body = self.responder.respond(reply_format, deadline)
+        responder = self._responder
+        if application is not None and self.settings.applications:
+            self.monitor(application)
+            responder = self._responders[application]
+        body = responder.respond(reply_format, deadline)
         with self.store.lock:
             self._scrape_duration.observe(self.clock.monotonic() - started)
         return MetricsReply(body, reply_format.content_type, "gzip" if reply_format.gzip else None)
@@ -130,52 +146,145 @@ class Exporter:
 
         Redis does not matter here, so that no orchestrator restarts the exporter because of it.
         """
-        dead = self.supervisor.dead()
+        dead = [name for supervisor in self._supervisors() for name in supervisor.dead()]
         return (False, f"threads ended: {', '.join(dead)}") if dead else (True, "ok")
 
-    def ready(self) -> tuple[bool, str]:
-        """Return whether events are received and every server answers, and a text with the reasons if not."""
-        bad = [f"{check.check}: {check.detail}" for check in self.checks() if check.state == "failed"]
-        return (False, "; ".join(bad)) if bad else (True, "ok")
+    def ready(self, application: str | None = None) -> tuple[bool, str]:
+        """Return whether events are received and every server answers, and a text with the reasons if not.
 
-    def checks(self) -> list[Check]:
-        """Return the state of the event stream, of the background loops and of each server. Waits for the servers."""
-        found = self.scrape.request(self.settings.scrape.deadline).wait()
-        return [*background_checks(self.application, self.supervisor), *server_checks(self.settings, found)]
+        Of several applications one that works is enough, so that its metrics reach Prometheus. ``application`` is the
+        one that is wanted. Raises UnknownApplicationError.
+        """
+        monitors = self._wanted(application)
+        deadline = self.settings.scrape.deadline
+        pending = {name: monitor.request(deadline) for name, monitor in monitors.items()}
+        bad = {
+            name: [check for check in monitor.checks(pending[name]) if check.state == "failed"]
+            for name, monitor in monitors.items()
+        }
+        texts = [
+            f"{f'{name}: ' if name else ''}{one.check}: {one.detail}" for name, found in bad.items() for one in found
+        ]
+        return not all(bad.values()), "; ".join(texts) or "ok"
 
-    def report(self) -> Report:
-        """Return the current report, for people. Waits for the servers."""
-        found = self.scrape.request(self.settings.scrape.deadline).wait()
-        checks = [*background_checks(self.application, self.supervisor), *server_checks(self.settings, found)]
-        application = self.application
-        with self._reporting:
-            families, failures = application.families(whole=True), application.failures()
-            background = self.scrape.background()
-            return self.status.report(Snapshot(families, found, background, checks, failures, application.activity()))
+    def report(self, application: str = ONLY) -> Report:
+        """Return the current report of an application, for people. Waits for the servers."""
+        return self.monitor(application).report()
 
-    def numbers(self) -> Numbers:
-        """Return all current values, for look-ups by metric and labels. Waits for the servers."""
-        found = self.scrape.request(self.settings.scrape.deadline).wait()
-        samples = [*chain.from_iterable(found.values()), *self.scrape.background()]
-        return Numbers(self.application.families(whole=True), samples)
+    def overview(self) -> Overview:
+        """Return the state of every application, the worst first. Waits for the servers."""
+        deadline = self.settings.scrape.deadline
+        pending = {name: (monitor, monitor.request(deadline)) for name, monitor in self.monitors.items()}
+        reports = {name: monitor.report(reads) for name, (monitor, reads) in pending.items()}
+        uptime = self.clock.monotonic() - self._started
+        return make_overview(reports, __version__, self.clock.now(), uptime)
 
-    def show_status(self) -> bytes:
-        """Return the report as JSON."""
-        return encode(self.report())
+    def show_status(self, application: str | None = None) -> bytes:
+        """Return the report, or the overview of several applications, as JSON. Raises UnknownApplicationError."""
+        if application is None and self.settings.applications:
+            return encode(self.overview())
+        return encode(self._report(application))
 
     def home(self, query: Mapping[str, str]) -> str:
-        """Return the status page. ``query`` contains the parameters of the request."""
-        return render_page(self.report(), View.of(query), self.settings.web.telemetry_path)
+        """Return the status page. ``query`` contains the parameters of the request. Raises UnknownApplicationError."""
+        view, path = View.of(query), self.settings.web.telemetry_path
+        if not self.settings.applications:
+            return render_page(self.report(), view, path)
+        if not view.application:
+            return render_overview(self.overview(), view, path)
+        return render_page(self.report(view.application), view, path)
 
-    def _build_guards(self) -> dict[str, MemoryGuard]:
-        wanted, deadline = options.guard_options(self.settings), self.settings.scrape.deadline
-        return {
-            target.name: MemoryGuard(
-                target.name, self.endpoints.session(target, timeout=deadline), self.store, self.clock, wanted
-            )
-            for target in self.settings.redis_targets
-        }
+    def numbers(self) -> Numbers:
+        """Return all current values of the only application, for look-ups by metric and labels."""
+        return self.only.numbers()
 
-    def _count_bug(self, name: str) -> None:
-        with self.store.lock:
-            self.store.scalar(internals.UNEXPECTED_ERRORS, name).value += 1
+    def monitor(self, application: str) -> Monitor:
+        """Return the monitor of an application. Raises UnknownApplicationError."""
+        monitor = self.monitors.get(application)
+        if monitor is None:
+            raise UnknownApplicationError(f"no such application{suggest(application, self.monitors)}")
+        return monitor
+
+    def _report(self, application: str | None) -> Report:
+        return self.report(application or ONLY if self.settings.applications else ONLY)
+
+    def _wanted(self, application: str | None) -> Mapping[str, Monitor]:
+        if application is None or not self.settings.applications:
+            return self.monitors
+        return {application: self.monitor(application)}
+
+    def _sources(self) -> Sequence[MetricsSource]:
+        return [*([] if self._shared is None else [self._shared]), *self.monitors.values()]
+
+    def _renderer(self) -> Renderer:
+        shown = self.settings.metrics
+        process = ProcessMetrics(shown.labels)
+        return Renderer(process, created=shown.created, dropped=options.dropped_metrics(self.settings))
+
+    def _responder_of(self, name: str) -> Responder:
+        return Responder(lambda: [self.monitor(name)], self._renderer(), self._turn, of_process=False)
+
+    def _monitor(self, settings: Settings, *, keeps_state: bool) -> Monitor:
+        shared = self._shared.servers if self._shared else None
+        return Monitor(settings, self.clock, shared=shared, keeps_state=keeps_state)
+
+    def _supervisors(self) -> list[Supervisor]:
+        shared = [] if self._shared is None else [self._shared.servers.supervisor]
+        return [*shared, *(one for monitor in self.monitors.values() for one in monitor.supervisors)]
+
+    def _join(self, supervisors: Iterable[Supervisor]) -> list[str]:
+        """Wait up to STOP_SECONDS for all threads. Return the names of those that do not end."""
+        until = self.clock.monotonic() + STOP_SECONDS
+        return [name for one in supervisors for name in one.join(max(until - self.clock.monotonic(), 0.0))]
+
+    def _change(self, settings: Settings, new: Sequence[str]) -> list[str]:
+        before, after = self.settings.applications, settings.applications
+        gone = [name for name in before if name in new or name not in after]
+        with self._changing:
+            if self.stop.is_set():
+                return []
+            self._replace_shared(settings)
+            self._remove(gone)
+            self._add({name: self._monitor(after[name], keeps_state=self._keeps_state) for name in new}, settings)
+        done = {name: "replaced" if name in before else "added" for name in new}
+        done |= {name: "removed" for name in gone if name not in new}
+        return [f"{name} {what}" for name, what in done.items()]
+
+    def _replace_shared(self, settings: Settings) -> None:
+        """Read other shared servers from now on, if they are others now."""
+        ours = self.settings
+        kept = {"applications": settings.applications}
+        if settings.redis.servers != ours.redis.servers or settings.message_databases != ours.message_databases:
+            names = ("url_files", "message_databases")
+            redis = ours.redis.model_copy(update={"servers": settings.redis.servers, "keys": settings.redis.keys})
+            kept |= {"redis": redis} | {name: getattr(settings, name) for name in names}
+            self.settings = ours.model_copy(update=kept)
+            before, self._shared = self._shared, SharedServers(self.settings, self.clock, self.store, self._own_samples)
+            self._shared.start()
+            if before is not None:
+                before.close()
+        else:
+            self.settings = ours.model_copy(update=kept)
+
+    def _remove(self, names: Sequence[str]) -> None:
+        """End applications, and wait until their state is saved."""
+        gone = [self.monitors[name] for name in names]
+        self.monitors = {name: monitor for name, monitor in self.monitors.items() if name not in names}
+        self._responders = {name: one for name, one in self._responders.items() if name not in names}
+        for monitor in gone:
+            monitor.close()
+        self._join(one for monitor in gone for one in monitor.supervisors)
+        for monitor in gone:
+            monitor.save()
+
+    def _add(self, added: Mapping[str, Monitor], settings: Settings) -> None:
+        """Start applications, in the order of the settings, and tell the others what they share now."""
+        for name, monitor in self.monitors.items():
+            if self._shared is not None:
+                monitor.share(settings.applications[name].shared, self._shared.servers)
+        for monitor in added.values():
+            monitor.restore()
+            monitor.start()
+        self._responders = {**self._responders, **{name: self._responder_of(name) for name in added}}
+        running = {**self.monitors, **added}
+        self.monitors = {name: running[name] for name in settings.applications}

@@ -31,13 +31,16 @@ Masters = Callable[[str], Mapping[str, Address]]
 
 
 class KeySpaces:
-    """The samplers. There are none if ``redis.key_space.interval`` is 0."""
+    """The samplers. There are none if ``redis.key_space.interval`` is 0.
+
+    ``queues`` are those of the broker, or None if no application belongs to these settings.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 -- it connects that much
         self,
         settings: Settings,
         endpoints: Endpoints,
-        queues: Queues,
+        queues: Queues | None,
         transport: Transport,
         store: Store,
         masters: Masters,
@@ -50,7 +53,11 @@ class KeySpaces:
         interval, clock = settings.redis.key_space.interval, endpoints.clock
         self.samplers: list[NodeKeySpaces] = []
         for target in settings.redis_targets if interval else ():
-            build, seed = partial(self._build, target), self._build(target, target.name, None)
+            if not _databases(settings, target):
+                continue  # Another set of servers reads all of this server.
+            shared = settings.shared.get(target.name)
+            name = shared.name if shared else target.name
+            build, seed = partial(self._build, target), self._build(target, name, None)
             self.samplers.append(NodeKeySpaces(seed, partial(masters, target.name), build, interval, clock))
 
     def start(self, supervisor: Supervisor, stop: threading.Event) -> None:
@@ -85,7 +92,12 @@ class KeySpaces:
 
 
 def _databases(settings: Settings, target: RedisTarget) -> dict[int, bool]:
-    """Return the databases of a server, and whether the broker's queues are there."""
+    """Return the databases of a server that are sampled, and whether the broker's queues are there.
+
+    On a server of several applications each samples the database of its own messages. The process samples the others.
+    """
+    if target.name in settings.shared:
+        return {target.db: True} if settings.shared[target.name].samples else {}
     master = master_options(settings, target.name).master_name
     same = [
         other
@@ -94,7 +106,9 @@ def _databases(settings: Settings, target: RedisTarget) -> dict[int, bool]:
         and (not other.sentinels or master_options(settings, other.name).master_name == master)
     ]
     found = dict.fromkeys((*(each.db for each in same), *settings.redis.key_space.databases), False)
-    return found | ({target.db: True} if target.name == settings.broker.name else {})
+    for db in settings.message_databases.get(target.name, ()):
+        found.pop(db, None)
+    return found | ({target.db: True} if target.name == settings.broker.name and not settings.applications else {})
 
 
 def _names(settings: Settings, queues: Queues | None, current: Callable[[], QueueKeys], store: Store) -> KeyNames:

@@ -7,7 +7,6 @@ handlers nor the configuration of logs.
 
 import threading
 from collections.abc import Iterator
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +14,7 @@ from celery_redis_exporter.catalog import CATALOG
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.daemon.options import dropped_metrics
-from celery_redis_exporter.daemon.saved_state import build_state_keeper
+from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.exposition.collector import RegistryCollector as FamilyCollector
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.settings import load_tree
@@ -33,8 +32,9 @@ class Collector(FamilyCollector):
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 -- as various as a file's
         read = load_tree(settings)
-        self._exporter = Exporter(read, SystemClock())
-        self._keeper = build_state_keeper(self._exporter)
+        if read.applications:
+            raise ConfigError("applications: a collector has one application; give broker_url itself")
+        self._exporter = Exporter(read, SystemClock(), keeps_state=True)
         self._dropped = dropped_metrics(read)
         self._grouping = threading.Lock()
         self._running = False
@@ -45,15 +45,8 @@ class Collector(FamilyCollector):
         """Start the threads that consume events and read servers. Raises RuntimeError if they were started before."""
         if self._running or self._exporter.stop.is_set():
             raise RuntimeError("a Collector can be started once")
-        exporter, keeper = self._exporter, self._keeper
-        if keeper is not None:
-            keeper.restore()
+        self._exporter.start()
         self._running = True
-        exporter.start()
-        if keeper is not None:
-            exporter.supervisor.start(
-                "state_file", partial(keeper.run, exporter.stop, exporter.settings.state.interval)
-            )
 
     def close(self) -> None:
         """Stop the threads and close every connection, within a second.
@@ -62,8 +55,7 @@ class Collector(FamilyCollector):
         """
         self._running = False
         self._exporter.close()
-        if self._keeper is not None:
-            self._keeper.close()
+        self._exporter.save()
 
     def __enter__(self) -> Self:
         self.start()
@@ -78,9 +70,10 @@ class Collector(FamilyCollector):
         if not self._running:
             return
         exporter = self._exporter
-        pending = exporter.scrape.request(exporter.settings.scrape.deadline)
-        families = exporter.application.families()  # The servers are read meanwhile.
+        monitor = exporter.only
+        pending = monitor.scrape.request(exporter.settings.scrape.deadline)
+        families = monitor.families()  # The servers are read meanwhile.
         found = pending.wait()
         with self._grouping:
-            families += exporter.scrape.group(found)
+            families += monitor.scrape.group(found)
         yield from (family for family in families if family.metric.name not in self._dropped)

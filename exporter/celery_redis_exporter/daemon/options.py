@@ -88,8 +88,16 @@ def new_series(settings: Settings, clock: Clock) -> NewSeries:
 
 
 def static_labels(settings: Settings) -> StaticLabels:
-    """Return the labels that every series has."""
-    return StaticLabels(settings.metrics.labels)
+    """Return the labels that every series has. The name of the application is the last of them.
+
+    Series of the process lack it, and a label can be missing only at the end: see ``exposition.text``.
+    """
+    return StaticLabels({**settings.metrics.labels, **application_label(settings)})
+
+
+def application_label(settings: Settings) -> dict[str, str]:
+    """Return the label of the application's series, which is in its log lines too, or none if it has no name."""
+    return {"application": settings.application} if settings.application else {}
 
 
 def dropped_metrics(settings: Settings) -> set[str]:

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TextIO, cast
@@ -21,7 +20,6 @@ from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.exporter import STOP_SECONDS, Exporter
 from celery_redis_exporter.daemon.log_stream import open_log_stream
 from celery_redis_exporter.daemon.reload import Reloader
-from celery_redis_exporter.daemon.saved_state import build_state_keeper
 from celery_redis_exporter.daemon.tuning import keep_little_memory, keep_pauses_short, limit_memory
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.samples import Sample
@@ -50,8 +48,7 @@ class Service:
     """
 
     def __init__(self, settings: Settings, own_samples: Iterable[Background] = ()) -> None:
-        exporter = self.exporter = Exporter(settings, SystemClock(), own_samples)
-        self._keeper = build_state_keeper(exporter)
+        exporter = self.exporter = Exporter(settings, SystemClock(), own_samples, keeps_state=True)
         web = settings.web
         security = settings.web_config
         self._tls = open_tls(security, exporter.clock)
@@ -68,19 +65,16 @@ class Service:
     def start(self) -> None:
         """Restore the state, then start every thread. Raises ConfigError for a state file that can't be used."""
         settings = self.exporter.settings
-        if self._keeper is not None:
-            self._keeper.restore()
         path = settings.web.telemetry_path
         log.info("app.started", version=__version__, scheme=self.scheme, listen=self.address, path=path)
         for target in settings.targets:
             named = {"redis": target.name} if isinstance(target, RedisTarget) else {"broker": target.scheme}
             log.info("app.server_configured", **named, url=target.redacted)
-        for note in settings.notes:
+        for name, application in settings.applications.items():
+            log.info("app.application_configured", application=name, broker=application.broker.redacted)
+        for note in (*settings.notes, *(note for one in settings.applications.values() for note in one.notes)):
             log.warning("app.configuration_noted", note=note)
         self.exporter.start()
-        if self._keeper is not None:
-            interval = settings.state.interval
-            self.exporter.supervisor.start("state_file", partial(self._keeper.run, self.exporter.stop, interval))
         self._web.start()
 
     def secure(self, config: WebConfig) -> None:
@@ -101,8 +95,7 @@ class Service:
         served = self._web.stop(STOP_SECONDS)
         if self._own_path:
             Path(self._own_path).unlink(missing_ok=True)
-        if self._keeper is not None:
-            self._keeper.close()
+        self.exporter.save()
         log.info("app.stopped", left_behind=left, requests_cut_off=not served)
 
 
@@ -128,7 +121,7 @@ def run(settings: Settings, read: Callable[[], Settings]) -> int:
         os.read(wakes, 1)
         if hangup.is_set():
             hangup.clear()
-            reloader.reload(service.secure)
+            reloader.reload(service.secure, service.exporter.prepare)
     service.close()
     stream.drain(LAST_LINES_SECONDS)
     return 0

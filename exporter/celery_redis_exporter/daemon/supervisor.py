@@ -7,11 +7,13 @@ Threads that do work on behalf of others use the same error handling (``attempt`
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import TypeVar
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
@@ -84,17 +86,27 @@ class SupervisedThread:
 
 
 class Supervisor:
-    """Run work in threads until ``stop`` is set. ``on_bug`` is called with the name of work that crashed."""
+    """Run work in threads until ``stop`` is set. ``on_bug`` is called with the name of work that crashed.
 
-    def __init__(self, clock: Clock, stop: threading.Event, on_bug: Callable[[str], None]) -> None:
+    ``context`` is in every line that the threads log.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        stop: threading.Event,
+        on_bug: Callable[[str], None],
+        context: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.clock = clock
+        self._context = context
         self._stop = stop
         self._on_bug = on_bug
         self._threads: list[SupervisedThread] = []
 
     def start(self, name: str, work: Work) -> None:
         """Start a thread that runs ``work``, and runs it again when it fails."""
-        thread = SupervisedThread(name, work, partial(self.attempt, name), self._stop)
+        thread = SupervisedThread(name, partial(self._with_context, work), partial(self.attempt, name), self._stop)
         self._threads.append(thread)
         thread.start()
 
@@ -112,6 +124,10 @@ class Supervisor:
         for thread in self._threads:
             thread.join(max(0.0, until - self.clock.monotonic()))
         return [thread.name for thread in self._threads if thread.alive]
+
+    def _with_context(self, work: Work, works: Callable[[], None]) -> None:
+        bind_contextvars(**self._context)
+        work(works)
 
     def attempt(self, name: str, call: Callable[[], T]) -> T:
         """Return the result of ``call``.

@@ -268,6 +268,34 @@ class Report(Struct, frozen=True, kw_only=True):
     exporter: ExporterStatus
 
 
+class ApplicationStatus(Struct, frozen=True, kw_only=True):
+    """One of several Celery applications: its state is the worst of its ``health``.
+
+    ``waiting`` are messages in its queues, ``rate`` executions ended per second over the last minute or two, and
+    ``failure_ratio`` is of those that succeeded or failed within the window.
+    """
+
+    name: str
+    state: State
+    health: list[Health]
+    workers_online: int
+    workers_lost: int
+    waiting: float | None = None
+    running: float = 0
+    rate: PerSecond | None = None
+    failure_ratio: Ratio | None = None
+    events_per_second: PerSecond | None = None
+
+
+class Overview(Struct, frozen=True, kw_only=True):
+    """The state of several Celery applications at one moment, the worst first."""
+
+    version: str
+    time: Epoch
+    uptime_seconds: Seconds
+    applications: list[ApplicationStatus]
+
+
 class Activity(NamedTuple):
     """What events state of workers and no metric contains: running tasks, longest first, and ends by worker.
 

@@ -90,7 +90,7 @@ class ServerScrape:
             samples += part.samples([next(replies) for _ in commands])
         samples += self._state("" if reading.trouble is None else reading.trouble.reason)
         if reading.trouble is None:
-            samples.append(Sample(redis_rows.LAST_SCRAPE_DURATION, (self.name,), self._clock.monotonic() - started))
+            samples.append(self._duration(self._clock.monotonic() - started))
         return samples
 
     def _own(self, info: bytes, reading: ServerReading) -> list[Sample]:
@@ -112,6 +112,9 @@ class ServerScrape:
         samples += decode.decode_command_logs(name, [found.get(command) for command in source.COMMAND_LOGS])
         samples += decode.decode_cluster_info(name, found.get(source.CLUSTER_INFO))
         return samples
+
+    def _duration(self, seconds: float) -> Sample:
+        return Sample(redis_rows.LAST_SCRAPE_DURATION, (self.name,), seconds)
 
     def _state(self, reason: str) -> list[Sample]:
         """Return the samples that state whether the server could be read, and if not, the reason."""

@@ -8,9 +8,11 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, count
+from itertools import count
+from typing import Protocol
 
 from celery_redis_exporter.exposition import Format, Renderer
+from celery_redis_exporter.exposition.families import merge_families
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.scrape.scrape import Scrape
 from celery_redis_exporter.scrape.server_reads import PendingReads
@@ -21,56 +23,82 @@ GZIP_FACTOR = 10
 """How many times smaller gzip makes a body, approximately."""
 
 
+class MetricsSource(Protocol):
+    """A part of a body: an application with its servers, or the process with those that several applications use."""
+
+    @property
+    def scrape(self) -> Scrape:
+        """Return what reads its servers."""
+
+    def families(self) -> list[Family]:
+        """Return the current families of what is counted in memory."""
+
+    def text_bytes(self) -> float:
+        """Return the approximate length of the text of these families."""
+
+
 class Responder:
     """Make response bodies, small ones several at a time.
 
-    ``events`` returns the current families of Celery's events. ``expected_bytes`` returns the approximate length of
-    their text.
+    ``sources`` returns the parts of a body. ``turn`` is held while a large body is made. ``of_process`` adds the
+    metrics of the process.
     """
 
     def __init__(
         self,
-        scrape: Scrape,
-        events: Callable[[], Sequence[Family]],
+        sources: Callable[[], Sequence[MetricsSource]],
         renderer: Renderer,
-        expected_bytes: Callable[[], float] = lambda: 0.0,
+        turn: threading.Lock,
+        *,
+        of_process: bool = True,
     ) -> None:
-        self._expected_bytes = expected_bytes
-        self._scrape = scrape
-        self._events = events
+        self._sources = sources
         self._renderer = renderer
-        self._turns = _Turns()
+        self._of_process = of_process
+        self._turns = _Turns(turn)
         self._last_size = 0
 
     def respond(self, reply_format: Format, deadline: float) -> bytes:
         """Return the body. The servers have ``deadline`` seconds."""
-        pending = self._scrape.request(deadline)
-        if max(self._last_size, self._expected_bytes()) < LARGE_BYTES:
-            body = self._render(reply_format, pending)
+        sources = self._sources()
+        reads = [(source.scrape, source.scrape.request(deadline)) for source in sources]
+        if max(self._last_size, sum(source.text_bytes() for source in sources)) < LARGE_BYTES:
+            body = self._render(reply_format, sources, reads)
         else:
-            pending.wait()
-            body = self._turns.make(reply_format, lambda: self._render(reply_format, pending))
+            for _, pending in reads:
+                pending.wait()
+            body = self._turns.make(reply_format, lambda: self._render(reply_format, sources, reads))
         self._last_size = len(body) * (GZIP_FACTOR if reply_format.gzip else 1)
         return body
 
-    def _render(self, reply_format: Format, pending: PendingReads) -> bytes:
+    def _render(
+        self, reply_format: Format, sources: Sequence[MetricsSource], reads: Sequence[tuple[Scrape, PendingReads]]
+    ) -> bytes:
         openmetrics = reply_format.openmetrics
         with _without_garbage_collection():
-            events = self._renderer.render(self._events(), openmetrics=openmetrics)
-            process = self._renderer.render_process(openmetrics=openmetrics)
-            servers = self._render_servers(pending, openmetrics=openmetrics)
-            return self._renderer.finish(chain(events, servers), process, reply_format)
+            counted = [source.families() for source in sources]
+            process = self._renderer.render_process(openmetrics=openmetrics) if self._of_process else b""
+            texts = self._renderer.render(_in_order(counted, reads), openmetrics=openmetrics)
+            return self._renderer.finish(texts, process, reply_format)
 
-    def _render_servers(self, pending: PendingReads, *, openmetrics: bool) -> Iterator[bytes]:
-        """Wait for the servers when the first piece is needed, and yield their families as text."""
-        yield from self._renderer.render(self._scrape.group(pending.wait()), openmetrics=openmetrics)
+
+def _in_order(counted: Sequence[Sequence[Family]], reads: Sequence[tuple[Scrape, PendingReads]]) -> Iterator[Family]:
+    """Yield the families that are ``counted`` in memory, then those of the servers, for which it waits only then.
+
+    Of several sources, one may count in memory what another one reads from its broker. Then all are needed first.
+    """
+    if len(counted) == 1:
+        yield from counted[0]
+        yield from reads[0][0].group(reads[0][1].wait())
+        return
+    yield from merge_families([*counted, *(scrape.group(pending.wait()) for scrape, pending in reads)])
 
 
 class _Turns:
     """Make one body at a time. Callers that waited meanwhile share a body that was begun after their call."""
 
-    def __init__(self) -> None:
-        self._lock, self._turn = threading.Lock(), threading.Lock()
+    def __init__(self, turn: threading.Lock) -> None:
+        self._lock, self._turn = threading.Lock(), turn
         self._moments = count()
         self._waiting = 0
         self._shared: dict[Format, tuple[int, bytes]] = {}  # When it was begun, and the body, by format.

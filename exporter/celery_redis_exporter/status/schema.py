@@ -11,15 +11,18 @@ from typing import Any
 import msgspec
 
 from celery_redis_exporter.catalog.generated import print_or_write
-from celery_redis_exporter.records.report import Report
+from celery_redis_exporter.records.report import Overview, Report
 
 TARGET = Path(__file__).parents[3] / "deploy" / "status.schema.json"
 COMMAND = "python -m celery_redis_exporter.status.schema --write"
 
 
 def build_schema() -> dict[str, Any]:
-    """Return the JSON schema of a report. Every property is always present, and later versions may add more."""
-    (reference,), parts = msgspec.json.schema_components([Report], ref_template="#/$defs/{name}")
+    """Return the JSON schema of a report, with that of an ``Overview`` among its parts.
+
+    Every property is always present, and later versions may add more.
+    """
+    (reference, _), parts = msgspec.json.schema_components([Report, Overview], ref_template="#/$defs/{name}")
     for part in parts.values():
         part["required"] = list(part["properties"])
         part["description"] = " ".join(part["description"].split()).replace("``", "")

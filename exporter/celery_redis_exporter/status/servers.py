@@ -77,12 +77,12 @@ class Servers:
         with self._lock:
             return [Sample(internals.MEMORY_LIMIT, (server,), limit) for server, limit in self._limits.items()]
 
-    def read(self, found: Mapping[str, Sequence[Sample]], background: Numbers) -> list[ServerStatus]:
+    def describe(self, found: Mapping[str, Sequence[Sample]], background: Numbers) -> list[ServerStatus]:
         """Return every Redis server among the results of a scrape, with its groups of keys. Other servers are left out.
 
-        ``found`` contains samples by server, ``background`` the numbers that were read in the background.
+        ``found`` contains samples by server, which were noted, ``background`` the numbers that were read in the
+        background.
         """
-        self.note(found)
         groups = _key_groups(background)
         return [self._server(name, samples, groups) for name, samples in found.items() if _is_redis(samples)]
 

@@ -11,13 +11,12 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.records.report import Activity, Check, ExporterStatus, Failure, Report
+from celery_redis_exporter.records.report import Activity, Check, ExporterStatus, Failure, Report, ServerStatus
 from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.status.health import Counted, Scene, judge
 from celery_redis_exporter.status.marks import SPACING, WINDOW, Counters, Marks, quantile
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.queues import marks_of_queues, read_queues, read_unacked
-from celery_redis_exporter.status.servers import Servers
 from celery_redis_exporter.status.tasks import marks_of_tasks, read_tasks, tally_tasks
 from celery_redis_exporter.status.workers import read_workers
 
@@ -26,6 +25,8 @@ MARKED = frozenset({
     task_rows.TASKS_SENT, task_rows.TASKS_STARTED, task_rows.TASKS, task_rows.TASK_RUNTIME,
 })  # fmt: skip
 """The metrics that marks contain."""
+Describe = Callable[[Mapping[str, Sequence[Sample]], Numbers], list[ServerStatus]]
+"""Returns the states of servers from samples by server, and from all numbers (``Servers.describe``)."""
 EVENTS, INVALID, BUCKETS = range(3)
 """Positions in the exporter's own counters. The last one is that of the first bucket of the lag."""
 
@@ -47,12 +48,12 @@ class Snapshot(NamedTuple):
 class Status:
     """Makes reports and remembers the counters that they need.
 
-    ``version`` is the exporter's. ``servers`` contains the results of scrapes. Safe from any thread.
+    ``version`` is the exporter's. ``describe`` returns the states of servers from their samples. Safe from any thread.
     """
 
-    def __init__(self, version: str, clock: Clock, servers: Servers) -> None:
+    def __init__(self, version: str, clock: Clock, describe: Describe) -> None:
         self._version = version
-        self._servers = servers
+        self._describe = describe
         self._clock = clock
         self._started = clock.monotonic()
         self._marks = Marks(self._started)
@@ -81,7 +82,7 @@ class Status:
         """Return the current report."""
         read = [sample for samples in found.servers.values() for sample in samples]
         numbers = Numbers(found.families, [*read, *found.background])
-        servers = self._servers.read(found.servers, numbers)
+        servers = self._describe(found.servers, numbers)
         workers, unacked = read_workers(numbers, found.activity.ends), read_unacked(numbers)
         now, at = self._clock.now(), self._clock.monotonic()
         with self._lock:

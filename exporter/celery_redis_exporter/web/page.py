@@ -8,15 +8,18 @@ from functools import cache
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
+from urllib.parse import urlencode
 
-from celery_redis_exporter.records.report import WORST_FIRST, ExporterStatus, Health, Report, Unacked
+from celery_redis_exporter.records.report import ExporterStatus, Health, Overview, Report, Unacked
 from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_moment, say_rate
-from celery_redis_exporter.status.tables import QUEUES, SERVERS, Table, tables_of
+from celery_redis_exporter.status.overview import worst_of
+from celery_redis_exporter.status.tables import APPLICATIONS, QUEUES, SERVERS, Table, tables_of
 from celery_redis_exporter.web.tables import render_facts, render_servers, render_table
 from celery_redis_exporter.web.view import USUAL, View
 
 NAME = "celery-redis-exporter"
-_LINKS = (("metrics", "Metrics"), ("./api/v1/status", "JSON"), ("./-/ready", "Ready?"), ("./-/healthy", "Healthy?"))
+HEALTHY = "./-/healthy"
+_LINKS = (("metrics", "Metrics"), ("./api/v1/status", "JSON"), ("./-/ready", "Ready?"), (HEALTHY, "Healthy?"))
 
 
 @cache
@@ -39,33 +42,58 @@ def render_page(report: Report, view: View, telemetry_path: str) -> str:
     """Return the page as HTML.
 
     ``telemetry_path`` is the path of the metrics. Links are relative, so that they work behind a proxy that adds a
-    prefix.
+    prefix. For one of several applications there is a link to all of them.
     """
+    return render_document(_title(report, view), _main(report, view), view, telemetry_path)
+
+
+def render_overview(overview: Overview, view: View, telemetry_path: str) -> str:
+    """Return the page of several applications as HTML, with a link to the page of each. See ``render_page``."""
+    worst = overview.applications[0] if overview.applications else None
+    title = "OK" if worst is None or worst.state == "ok" else f"{worst.name} {worst.state.upper()}"
+    main = (
+        f"{_stamp(overview.time, view)}"
+        f'<section id="{APPLICATIONS.name}">{render_table(APPLICATIONS, overview, view)}</section>'
+        f"<footer>Version {escape(overview.version)}, up for {escape(say_duration(overview.uptime_seconds))}. "
+        "Servers that several applications use are on the page of each of them.</footer>"
+    )
+    return render_document(f"{title} - {NAME}", main, view, telemetry_path)
+
+
+def render_document(title: str, main: str, view: View, telemetry_path: str) -> str:
+    """Return a whole document. ``main`` is HTML, ``title`` is text."""
     again = f'<noscript><meta http-equiv="refresh" content="{view.refresh}"></noscript>' if view.refresh else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{_title(report)}</title>{again}<style>{read_asset('page.css')}</style></head>\n"
+        f"<title>{escape(title)}</title>{again}<style>{read_asset('page.css')}</style></head>\n"
         f'<body data-refresh="{view.refresh}">{_header(view, telemetry_path)}\n'
-        f"<main>{_main(report, view)}</main>\n<script>{read_asset('page.js')}</script></body></html>\n"
+        f"<main>{main}</main>\n<script>{read_asset('page.js')}</script></body></html>\n"
     )
 
 
-def _title(report: Report) -> str:
-    worst = min(report.health, key=lambda health: WORST_FIRST.index(health.state), default=None)
-    return escape(
-        f"OK - {NAME}" if worst is None or worst.state == "ok" else f"{worst.subject} {worst.state.upper()} - {NAME}"
-    )
+def _title(report: Report, view: View) -> str:
+    name = f"{view.application} - {NAME}" if view.application else NAME
+    worst = worst_of(report.health)
+    return f"OK - {name}" if worst is None or worst.state == "ok" else f"{worst.subject} {worst.state.upper()} - {name}"
 
 
 def _header(view: View, telemetry_path: str) -> str:
-    metrics = f"./{telemetry_path.lstrip('/')}"
-    links = "".join(f'<a href="{escape(metrics if path == "metrics" else path)}">{text}</a>' for path, text in _LINKS)
+    wanted = f"?{urlencode({'application': view.application})}" if view.application else ""
+    paths = {"metrics": f"./{telemetry_path.lstrip('/')}{wanted}"} | {
+        path: f"{path}{wanted if path != HEALTHY else ''}" for path, _ in _LINKS if path != "metrics"
+    }
+    links = "".join(f'<a href="{escape(paths[path])}">{text}</a>' for path, text in _LINKS)
+    if view.application:
+        links = f'<a href="./">All applications</a>{links}'
     kept = "".join(f'<input type="hidden" name="{name}" value="{escape(order)}">' for name, order in view.sorts.items())
+    if view.application:
+        kept += f'<input type="hidden" name="application" value="{escape(view.application)}">'
     if view.refresh != USUAL:
         kept += f'<input type="hidden" name="refresh" value="{view.refresh}">'
+    heading = escape(view.application) if view.application else NAME
     return (
-        f"<header><h1>{NAME}</h1><nav>{links}</nav>"
+        f"<header><h1>{heading}</h1><nav>{links}</nav>"
         f'<form method="get">{kept}<input type="search" name="q" value="{escape(view.wanted)}" maxlength="200" '
         'placeholder="Filter by name" aria-label="Filter by name"><button>Filter</button></form></header>'
     )
@@ -75,18 +103,19 @@ def _main(report: Report, view: View) -> str:
     health = "".join(_health(one) for one in report.health)
     sections = "".join(_section(table, report, view) for table in tables_of(report))
     return (
-        f'<p class="stamp">{_stamp(report, view)} <span id="away" class="away" hidden>No answer: this is old.</span>'
-        f'</p><ul class="health">{health}</ul>{sections}'
+        f'{_stamp(report.time, view)}<ul class="health">{health}</ul>{sections}'
         f"<section><h2>Exporter <small>{escape(f'version {report.version}')}</small></h2>"
         f"{render_facts(_facts(report.exporter, report))}</section>{_footer(report)}"
     )
 
 
-def _stamp(report: Report, view: View) -> str:
-    text = escape(say_moment(report.time))
+def _stamp(now: float, view: View) -> str:
+    text = escape(say_moment(now))
     if view.refresh:
-        return f'{text} · again every {view.refresh} s · <a href="{escape(view.refreshed(0).address)}">pause</a>'
-    return f'{text} · paused · <a href="{escape(view.refreshed(USUAL).address)}">go on</a>'
+        text += f' · again every {view.refresh} s · <a href="{escape(view.refreshed(0).address)}">pause</a>'
+    else:
+        text += f' · paused · <a href="{escape(view.refreshed(USUAL).address)}">go on</a>'
+    return f'<p class="stamp">{text} <span id="away" class="away" hidden>No answer: this is old.</span></p>'
 
 
 def _health(health: Health) -> str:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeVar, cast
+from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,7 +22,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from celery_redis_exporter.errors import ConfigError, ExporterError
+from celery_redis_exporter.errors import ConfigError, ExporterError, UnknownApplicationError
 from celery_redis_exporter.web.bodies import PieceByPiece
 from celery_redis_exporter.web.page import content_security_policy
 
@@ -34,6 +35,8 @@ MAX_WAITING_PER_CLIENT = 64
 """The same limit for one client address, so that no client takes every place."""
 
 HEALTHY_PATH = "/-/healthy"
+APPLICATION = "application"
+"""The parameter that names one of several applications."""
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 METRICS_HEADERS = (
     (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"vary", b"Accept, Accept-Encoding"),
@@ -57,14 +60,15 @@ class Handlers:
 
     ``metrics`` takes the values of Accept and Accept-Encoding (empty if absent), and the seconds after which Prometheus
     gives up the scrape, or None. ``healthy`` and ``ready`` return the verdict and its reason in words. ``home`` takes
-    the parameters of the query and returns HTML. ``status`` returns JSON.
+    the parameters of the query and returns HTML. ``status`` returns JSON. ``metrics``, ``ready`` and ``status`` take
+    the application of the query, or None, at the end. An UnknownApplicationError becomes a 404.
     """
 
-    metrics: Callable[[str, str, float | None], MetricsReply]
+    metrics: Callable[[str, str, float | None, str | None], MetricsReply]
     healthy: Callable[[], tuple[bool, str]]
-    ready: Callable[[], tuple[bool, str]]
+    ready: Callable[[str | None], tuple[bool, str]]
     home: Callable[[Mapping[str, str]], str]
-    status: Callable[[], bytes]
+    status: Callable[[str | None], bytes]
 
 
 class OverloadError(ExporterError):
@@ -113,7 +117,7 @@ def build_app(handlers: Handlers, telemetry_path: str, most_bytes: int) -> ASGIA
     metrics = Metrics(handlers, scrapes)
     routes = [
         Route(telemetry_path, metrics, methods=["GET"]),
-        Route(HEALTHY_PATH, _answer_verdict(handlers.healthy, health), methods=["GET"]),
+        Route(HEALTHY_PATH, _answer_verdict(lambda _: handlers.healthy(), health), methods=["GET"]),
         Route("/-/ready", _answer_verdict(handlers.ready, pages), methods=["GET"]),
         Route("/api/v1/status", _answer_status(handlers, pages), methods=["GET"]),
         Route("/", _answer_home(handlers, pages), methods=["GET"]),
@@ -139,6 +143,12 @@ def read_scrape_timeout(value: str) -> float | None:
     return seconds if math.isfinite(seconds) and seconds > 0 else None
 
 
+def read_application(query: bytes) -> str | None:
+    """Return the application that a query string names, or None if it names none."""
+    found = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(APPLICATION) if query else None
+    return found[0] if found else None
+
+
 class Metrics:
     """Answers scrapes. It is an ASGI application itself, see ``Handlers``."""
 
@@ -150,7 +160,8 @@ class Metrics:
         """Answer one scrape."""
         accept, accept_encoding, timeout = read_headers(scope["headers"])
         try:
-            reply = await self._pool.run(partial(self._answer, accept, accept_encoding, timeout), _client(scope))
+            call = partial(self._answer, accept, accept_encoding, timeout, read_application(scope["query_string"]))
+            reply = await self._pool.run(call, _client(scope))
         except (ExporterError, asyncio.CancelledError) as error:
             await _refuse(error)(scope, receive, send)
             return
@@ -191,9 +202,10 @@ async def _answer_refusal(_: Request, error: Exception) -> Response:
     return PlainTextResponse(f"{found.detail}\n", found.status_code, NO_STORE | dict(found.headers or {}))
 
 
-def _answer_verdict(judge: Callable[[], tuple[bool, str]], pool: Pool) -> RouteHandler:
+def _answer_verdict(judge: Callable[[str | None], tuple[bool, str]], pool: Pool) -> RouteHandler:
     async def answer(request: Request) -> Response:
-        good, reason = await pool.run(judge, _client(request.scope))
+        call = partial(judge, request.query_params.get(APPLICATION))
+        good, reason = await pool.run(call, _client(request.scope))
         return PlainTextResponse(f"{reason}\n", 200 if good else 503, NO_STORE)
 
     return _guard(answer)
@@ -211,7 +223,8 @@ def _answer_home(handlers: Handlers, pool: Pool) -> RouteHandler:
 
 def _answer_status(handlers: Handlers, pool: Pool) -> RouteHandler:
     async def answer(request: Request) -> Response:
-        facts = await pool.run(handlers.status, _client(request.scope))
+        call = partial(handlers.status, request.query_params.get(APPLICATION))
+        facts = await pool.run(call, _client(request.scope))
         return Response(facts, headers=NO_STORE, media_type="application/json")
 
     return _guard(answer)
@@ -230,4 +243,5 @@ def _guard(answer: RouteHandler) -> RouteHandler:
 def _refuse(error: ExporterError | asyncio.CancelledError) -> Response:
     # Only the stop of the server cancels. uvicorn would log the cancellation as a crash of the application.
     text = str(error) if isinstance(error, ExporterError) else "shutting down"
-    return PlainTextResponse(f"{text}\n", 503, NO_STORE)
+    code = 404 if isinstance(error, UnknownApplicationError) else 503
+    return PlainTextResponse(f"{text}\n", code, NO_STORE)

@@ -6,7 +6,7 @@ Input: tables and reports. Output: HTML, with all input escaped.
 from collections.abc import Sequence
 from html import escape
 
-from celery_redis_exporter.records.report import KeyGroup, Report, ServerStatus
+from celery_redis_exporter.records.report import KeyGroup, Overview, Report, ServerStatus
 from celery_redis_exporter.status.format import say_bytes, say_count, say_error, say_rate, say_share
 from celery_redis_exporter.status.tables import SERVERS, Cell, Column, Order, Table, arrange
 from celery_redis_exporter.web.view import View
@@ -18,7 +18,7 @@ GROUPS = 12
 _WIDTH, _HEIGHT = 200, 36
 
 
-def render_table(table: Table, report: Report, view: View) -> str:
+def render_table(table: Table, report: Report | Overview, view: View) -> str:
     """Render a table under its title, with the number of its rows."""
     order = view.order(table.name)
     rows = arrange(table, report, order, view.wanted)
@@ -74,7 +74,10 @@ def _head(table: Table, column: Column, order: Order, view: View) -> str:
 def _cell(column: Column, row: object, now: float) -> str:
     cell = column.cell(row, now)
     hint = f' title="{escape(cell.hint)}"' if cell.hint else ""
-    return f'<td class="{_classes(column, cell)}"{hint}>{escape(cell.text)}{_bar(cell.share)}</td>'
+    text = escape(cell.text)
+    if cell.application:
+        text = f'<a href="{escape(View(application=cell.application).address)}">{text}</a>'
+    return f'<td class="{_classes(column, cell)}"{hint}>{text}{_bar(cell.share)}</td>'
 
 
 def _classes(column: Column, cell: Cell | None = None) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import urlencode
 
-from celery_redis_exporter.status.tables import TABLES, Order, read_order
+from celery_redis_exporter.status.tables import APPLICATIONS, TABLES, Order, read_order
 
 LONGEST = 200
 """Most characters of a filter."""
@@ -22,13 +22,15 @@ USUAL = 10
 class View:
     """``wanted`` is the text that rows must contain, ``sorts`` the order by table as it was written.
 
-    ``whole`` contains the tables of which every row is shown. ``refresh`` is in seconds.
+    ``whole`` contains the tables of which every row is shown. ``refresh`` is in seconds. ``application`` is one of
+    several, or empty.
     """
 
     wanted: str = ""
     sorts: Mapping[str, str] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
     refresh: int = USUAL
+    application: str = ""
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Self:
@@ -36,15 +38,16 @@ class View:
         refresh = query.get("refresh", "")
         return cls(
             query.get("q", "").strip()[:LONGEST],
-            {table.name: query[table.name] for table in TABLES if _is_order(table.name, query)},
-            frozenset(table.name for table in TABLES if table.name in query.get("all", "").split(",")),
+            {name: query[name] for name in _BY_NAME if _is_order(name, query)},
+            frozenset(name for name in _BY_NAME if name in query.get("all", "").split(",")),
             int(refresh) if refresh in map(str, REFRESHES) else USUAL,
+            query.get("application", "").strip(),
         )
 
     @property
     def address(self) -> str:
         """Return a relative address of this view."""
-        said = {"q": self.wanted, **self.sorts, "all": ",".join(sorted(self.whole))}
+        said = {"application": self.application, "q": self.wanted, **self.sorts, "all": ",".join(sorted(self.whole))}
         if self.refresh != USUAL:
             said["refresh"] = str(self.refresh)
         return "?" + urlencode({name: value for name, value in said.items() if value})
@@ -66,7 +69,7 @@ class View:
         return read_order(_BY_NAME[table], self.sorts.get(table, ""))
 
 
-_BY_NAME = {table.name: table for table in TABLES}
+_BY_NAME = {table.name: table for table in (*TABLES, APPLICATIONS)}
 
 
 def _is_order(name: str, query: Mapping[str, str]) -> bool:

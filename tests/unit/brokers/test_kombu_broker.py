@@ -26,7 +26,7 @@ def test_the_permission_of_refused_queues(refused: tuple[str, ...], cures: list[
     settings = load(["--broker-url", "amqp://rabbit//"], {})
     queues = Queues(lab.tasks, [], 10)
     broker = KombuBroker(settings, cast("KombuTarget", settings.broker), queues, lab.store, lab.clock)
-    scrape = cast("QueuesScrape", broker.scrape)
+    scrape = cast("QueuesScrape", broker.scrape(shared=False))
     scrape._counter = SimpleNamespace(refused=refused)  # type: ignore[assignment]  # the broker's own one connects
     assert cures == [denial.cure for denial in scrape.denied]
     assert [refused] * len(cures) == [denial.queues for denial in scrape.denied]

@@ -32,13 +32,13 @@ def test_secrets_of_every_reading_are_hidden(levels: list[str]) -> None:
     readings: Iterator[Settings] = iter([settings("second"), settings("third")])
     reloader = Reloader(settings("first"), lambda: next(readings), FakeClock())
     assert {"first"} <= set(reloader.secrets())
-    reloader.reload(lambda _: None)
+    reloader.reload(lambda _: None, lambda _: list)
     assert {"first", "second"} <= set(reloader.secrets())
 
     def refuse(_: WebConfig) -> None:
         raise ConfigError("no")
 
-    reloader.reload(refuse)
+    reloader.reload(refuse, lambda _: list)
     assert {"first", "third"} <= set(reloader.secrets())
     assert ["info"] == levels
 
@@ -58,11 +58,11 @@ def test_what_a_reload_can_not_change_is_named(levels: list[str]) -> None:
     reloader = Reloader(settings("a"), read, clock)
     clock.advance(60)
     with capture_logs() as lines:
-        reloader.reload(lambda _: None)
+        reloader.reload(lambda _: None, lambda _: list)
     assert [["scrape.deadline"]] == [line["settings"] for line in lines if line["event"] == "app.restart_needed"]
     assert ["error"] == levels
     at = clock.now()
     clock.advance(60)
-    reloader.reload(lambda _: None)
+    reloader.reload(lambda _: None, lambda _: list)
     found = {sample.metric: sample.value for sample in reloader.samples()}
     assert {internals.RELOAD_SUCCESSFUL: 0, internals.RELOAD_SUCCESS_TIME: at} == found

@@ -4,8 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from celery_redis_exporter.catalog import Label
 from celery_redis_exporter.catalog.metric import gauge, histogram
-from celery_redis_exporter.exposition.families import SampleGrouper
+from celery_redis_exporter.exposition.families import SampleGrouper, merge_families
+from celery_redis_exporter.exposition.text import render_family
 from celery_redis_exporter.records.samples import Buckets, Family, Sample
+from celery_redis_exporter.records.static_labels import StaticLabels
 from tests.support.rendering import render_families
 
 REDIS = Label("redis", "Server.")
@@ -106,3 +108,16 @@ def test_what_was_given_stays_as_it_was() -> None:
     second = grouper.group([Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 2)])
     assert [[1], [1]] == [list(family.values) for family in first]
     assert [[1], [2]] == [list(family.values) for family in second]
+
+
+def test_families_of_several_sources_are_one_body() -> None:
+    """Each metric occurs once, with the series of all sources; a series without the last label is rendered without."""
+    named = StaticLabels({"application": "shop"})
+    process = SampleGrouper().group([Sample(UP, ("shared",), 1), Sample(KEYS, ("shared",), 3)])
+    shop = SampleGrouper(labels=named).group([Sample(UP, ("broker",), 0)])
+    merged = merge_families([process, shop])
+    assert ["test_up", KEYS.name] == [family.metric.name for family in merged]
+    lines = "".join(render_family(merged[0], openmetrics=False)).splitlines()
+    assert ['test_up{redis="shared"} 1.0', 'test_up{application="shop",redis="broker"} 0.0'] == lines[2:]
+    assert 1 == sum(line.startswith("# TYPE") for line in lines)
+    assert process is merge_families([process])

@@ -46,14 +46,32 @@ class FakeScrape:
         return SampleGrouper().group(found["broker"])
 
 
-def responder(scrape: FakeScrape) -> Responder:
-    """Return a responder whose events are one gauge."""
+class FakeSource:
+    """A source whose events are one gauge, and whose text has this length."""
 
-    def events() -> list[Family]:
-        scrape.steps.append("events")
+    def __init__(self, scrape: FakeScrape, length: float = 0.0) -> None:
+        self._scrape = scrape
+        self._length = length
+
+    @property
+    def scrape(self) -> Scrape:
+        """Return the scrape."""
+        return cast("Scrape", self._scrape)
+
+    def families(self) -> list[Family]:
+        """Note that the events are copied."""
+        self._scrape.steps.append("events")
         return SampleGrouper().group([Sample(internals.STREAM_UP, (), 1)])
 
-    return Responder(cast("Scrape", scrape), events, Renderer(ProcessMetrics({})))
+    def text_bytes(self) -> float:
+        """Return the length."""
+        return self._length
+
+
+def responder(scrape: FakeScrape, renderer: Renderer | None = None, length: float = 0.0) -> Responder:
+    """Return a responder of one source."""
+    source = FakeSource(scrape, length)
+    return Responder(lambda: [source], renderer or Renderer(ProcessMetrics({})), threading.Lock())
 
 
 def test_events_are_rendered_while_the_servers_answer() -> None:
@@ -105,7 +123,7 @@ class SlowRenderer(Renderer):
 def test_large_bodies_are_made_one_at_a_time_and_shared() -> None:
     """Of eight scrapes at once the first gets its own body; those that waited share one that was begun after them."""
     renderer = SlowRenderer()
-    large = Responder(cast("Scrape", FakeScrape()), list, renderer, lambda: 2.0 * LARGE_BYTES)
+    large = responder(FakeScrape(), renderer, 2.0 * LARGE_BYTES)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(large.respond, TEXT, 1.0)
         assert renderer.begun.acquire(timeout=20)
@@ -124,7 +142,7 @@ def test_large_bodies_are_made_one_at_a_time_and_shared() -> None:
 def test_small_bodies_are_made_at_once() -> None:
     """Small scrapes do not wait for each other."""
     renderer = SlowRenderer()
-    small = Responder(cast("Scrape", FakeScrape()), list, renderer)
+    small = responder(FakeScrape(), renderer)
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(small.respond, TEXT, 1.0) for _ in range(2)]
         for _ in answers:

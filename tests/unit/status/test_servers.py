@@ -27,7 +27,8 @@ def read_twice(name: str, first: Sequence[Sample], second: Sequence[Sample]) -> 
     servers = Servers(clock, 0)
     servers.note({name: first})
     clock.advance(10)
-    (status,) = servers.read({name: second}, Numbers())
+    servers.note({name: second})
+    (status,) = servers.describe({name: second}, Numbers())
     return status
 
 

@@ -33,7 +33,7 @@ class Scene:
         self.clock = FakeClock()
         self.store = Store([*rows.METRICS, *worker_rows.METRICS, *queues.METRICS, *internals.METRICS], 1000, {},
                            NewSeries(self.clock, zero_first=30, **new))  # fmt: skip
-        self.status = Status("1.2.3", self.clock, Servers(self.clock, 0))
+        self.status = Status("1.2.3", self.clock, Servers(self.clock, 0).describe)
         self.samples: list[Sample] = list(UP)
         self.failures: list[Failure] | None = None
         self.stream = Check("Event stream", "ok", "connected")

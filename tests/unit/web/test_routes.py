@@ -51,13 +51,17 @@ class Answers:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, float | None]] = []
         self.threads: list[str] = []
+        self.applications: list[str | None] = []
         self.verdict = (True, "all is well")
         self.encoding: str | None = None
         self.error: Exception | None = None
 
-    def metrics(self, accept: str, accept_encoding: str, timeout: float | None) -> MetricsReply:
+    def metrics(
+        self, accept: str, accept_encoding: str, timeout: float | None, application: str | None
+    ) -> MetricsReply:
         """Answer a scrape."""
         self.asked.append((accept, accept_encoding, timeout))
+        self.applications.append(application)
         self.threads.append(threading.current_thread().name)
         if self.error is not None:
             raise self.error
@@ -72,13 +76,19 @@ class Answers:
         """Answer with a page."""
         return f"<h1>home</h1>{dict(query) or ''}"
 
-    def status(self) -> bytes:
+    def ready(self, application: str | None) -> tuple[bool, str]:
+        """Answer for one application."""
+        self.applications.append(application)
+        return self.judge()
+
+    def status(self, application: str | None) -> bytes:
         """Answer with facts."""
+        self.applications.append(application)
         return b'{"version": "1", "redis": []}'
 
     def open_client(self, telemetry_path: str = "/metrics") -> Client:
         """Give a client of an application with these handlers."""
-        handlers = Handlers(self.metrics, self.judge, self.judge, self.home, self.status)
+        handlers = Handlers(self.metrics, self.judge, self.ready, self.home, self.status)
         return Client(build_app(handlers, telemetry_path, 0))
 
 
@@ -221,7 +231,7 @@ def test_hanging_pages_do_not_hold_up_health(answers: Answers) -> None:
         release.wait(10)
         return ""
 
-    handlers = Handlers(answers.metrics, answers.judge, answers.judge, hang, answers.status)
+    handlers = Handlers(answers.metrics, answers.judge, answers.ready, hang, answers.status)
     transport = httpx.ASGITransport(build_app(handlers, "/metrics", 0))
 
     async def ask() -> int:

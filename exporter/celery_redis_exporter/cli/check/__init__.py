@@ -24,9 +24,9 @@ from celery_redis_exporter.cli.check.servers import server_findings
 from celery_redis_exporter.cli.interrupt import stop_on_interrupt
 from celery_redis_exporter.clock import Clock, SystemClock
 from celery_redis_exporter.daemon import logs
-from celery_redis_exporter.daemon.exporter import Exporter
+from celery_redis_exporter.daemon.monitor import Monitor
 from celery_redis_exporter.errors import ConfigError
-from celery_redis_exporter.settings import Settings, UsageRequested, load
+from celery_redis_exporter.settings import Settings, UsageRequested, choose_application, load
 from celery_redis_exporter.settings.schema.values import parse_seconds
 from celery_redis_exporter.web.security import open_tls
 
@@ -41,6 +41,8 @@ Test the settings, the servers and what Celery sends. Report what is wrong and
 how to fix it.
 
   URL            URL of the broker, the same as --broker-url
+  --application=NAME
+                 which of several applications of the settings file
   --listen=6s    time to listen to events; 0 leaves events and workers out
   --strict       end with 1 for a warning, too
   --json         print one JSON document and nothing else
@@ -55,6 +57,7 @@ The findings: exporter/celery_redis_exporter/cli/check/README.md
 def build_parser() -> Parser:
     """Return the parser of the flags that are not settings."""
     parser = Parser("check")
+    parser.add_argument("--application")
     parser.add_argument("--listen", type=_duration, default=LISTEN_SECONDS)
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -68,10 +71,10 @@ def run(argv: list[str]) -> int:
     try:
         parser = build_parser()
         flags, rest = parser.parse_known_args(argv)
-        settings = load(_with_url(rest), os.environ, PROGRAM, parser.flags)
+        settings = choose_application(load(_with_url(rest), os.environ, PROGRAM, parser.flags), flags.application)
         logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
         open_tls(settings.web_config, clock)
-        checkup = Checkup(Exporter(settings, clock), flags.listen, stop)
+        checkup = Checkup(Monitor(settings, clock), flags.listen, stop)
     except UsageRequested:
         sys.stdout.write(HELP)
         return FINE
@@ -107,7 +110,7 @@ def findings(checkup: Checkup) -> Iterator[Finding]:
                 return
             yield from map(hide, part())
     finally:
-        checkup.exporter.close()
+        checkup.monitor.close()
 
 
 def _show(checkup: Checkup, flags: argparse.Namespace) -> int:

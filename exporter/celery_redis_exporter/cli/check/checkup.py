@@ -1,4 +1,4 @@
-"""The data that the parts of a check share: the exporter as it would run, and when to stop.
+"""The data that the parts of a check share: the monitor as it would run, and when to stop.
 
 Data only.
 """
@@ -11,7 +11,8 @@ from celery_redis_exporter.brokers.broker import Broker
 from celery_redis_exporter.cli.check.place import Place, place_of
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.daemon.application import Application
-from celery_redis_exporter.daemon.exporter import Exporter
+from celery_redis_exporter.daemon.monitor import Monitor
+from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import RedisTarget, Settings
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
@@ -24,7 +25,7 @@ class Checkup:
     ``old`` contains the names of servers that are older than Redis 7, as far as they are known.
     """
 
-    exporter: Exporter
+    monitor: Monitor
     listen: float
     stop: threading.Event = field(default_factory=threading.Event)
     old: set[str] = field(default_factory=set)
@@ -32,22 +33,32 @@ class Checkup:
     @property
     def settings(self) -> Settings:
         """Return the settings."""
-        return self.exporter.settings
+        return self.monitor.settings
 
     @property
     def clock(self) -> Clock:
         """Return the clock."""
-        return self.exporter.clock
+        return self.monitor.clock
 
     @property
     def application(self) -> Application:
         """Return the Celery application."""
-        return self.exporter.application
+        return self.monitor.application
 
     @property
     def broker(self) -> Broker:
         """Return the broker of the application."""
-        return self.exporter.application.broker
+        return self.monitor.application.broker
+
+    @property
+    def targets(self) -> list[Target]:
+        """Return the servers that a scrape reads, with nodes of clusters that were found."""
+        return self.monitor.servers.reads.targets
+
+    @property
+    def broker_target(self) -> Target:
+        """Return the broker as a scrape reads it."""
+        return next(target for target in self.targets if target.name == self.settings.broker.name)
 
     @property
     def broker_on_redis(self) -> RedisTarget | None:
@@ -72,7 +83,7 @@ class Checkup:
         if target is None:
             return []
         deadline = self.settings.scrape.deadline
-        session: Session = self.exporter.endpoints.session(target, timeout=deadline)
+        session: Session = self.monitor.endpoints.session(target, timeout=deadline)
         try:
             return list(session.ask(commands, deadline))
         finally:

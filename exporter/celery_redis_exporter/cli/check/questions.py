@@ -186,7 +186,7 @@ def _read_queues(checkup: Checkup) -> tuple[dict[str, float], set[str] | None]:
         if discovery is not None:
             with suppress(SourceError):  # a permission is missing; the queues of the settings are known in any case
                 discovery.run(once, 1, checkup.settings.queues.discovery_max_keys, once.set)
-        samples = checkup.broker.scrape.read(checkup.settings.scrape.deadline)
+        samples = checkup.broker_target.read(checkup.settings.scrape.deadline)
     except SourceError:  # reported before, for the server
         return {}, None
     numbers = [(s.metric, s.labels[0], s.value) for s in samples if isinstance(s.value, int | float) and s.labels]

@@ -43,7 +43,7 @@ def server_findings(checkup: Checkup) -> Iterator[Finding]:
     """Yield the findings about every server of the settings, and about sentinels."""
     if isinstance(checkup.settings.broker, KombuTarget):
         yield from _broker_findings(checkup)
-    for scrape in checkup.exporter.reads.targets:
+    for scrape in checkup.targets:
         if checkup.stop.is_set():
             return
         if isinstance(scrape, ServerScrape):
@@ -54,12 +54,12 @@ def _broker_findings(checkup: Checkup) -> Iterator[Finding]:
     """Query a broker other than Redis for the queues of the settings."""
     place = checkup.place("broker")
     try:
-        samples = checkup.broker.scrape.read(checkup.settings.scrape.deadline)
+        samples = checkup.broker_target.read(checkup.settings.scrape.deadline)
     except SourceError as error:
         yield unusable("broker", place, error)
         return
     there = {sample.labels[0] for sample in samples if sample.metric is QUEUE_LENGTH}
-    denials, named = checkup.broker.scrape.denied, checkup.settings.queues.names
+    denials, named = checkup.broker_target.denied, checkup.settings.queues.names
     refused = {queue for denial in denials for queue in denial.queues}
     known = [name for name in named if name not in refused]
     absent = [name for name in known if checkup.application.queues.shown(name) not in there]
@@ -115,13 +115,13 @@ def _redis_findings(checkup: Checkup, scrape: ServerScrape) -> Iterator[Finding]
 def _find_nodes(checkup: Checkup, seed: ServerScrape) -> list[ServerScrape]:
     """Return the nodes of the seed's cluster, or none if they are not looked for or CLUSTER NODES is refused."""
     with suppress(SourceError):
-        checkup.exporter.cluster_nodes.look()
-    targets = checkup.exporter.reads.targets
+        checkup.monitor.servers.cluster_nodes.look()
+    targets = checkup.targets
     return [node for node in targets if isinstance(node, ServerScrape) and node.name.startswith(f"{seed.name}/")]
 
 
 def _refused_findings(checkup: Checkup, name: str) -> Iterator[Finding]:
-    refused = checkup.exporter.cluster_nodes.refused(name)
+    refused = checkup.monitor.servers.cluster_nodes.refused(name)
     if refused:
         line = f"--redis.allowed-addresses={','.join(sorted({address.rpartition(':')[0] for address in refused}))}"
         yield rows.NODES_REFUSED.found(f"redis {name}", f"not connected to: {name_some(refused)}", line)

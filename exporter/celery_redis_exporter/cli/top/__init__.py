@@ -19,8 +19,8 @@ from celery_redis_exporter.cli.arguments import SETTINGS_TOO, Parser
 from celery_redis_exporter.cli.top.look import Look
 from celery_redis_exporter.cli.top.source import Access, LocalSource, RemoteSource, Source
 from celery_redis_exporter.errors import ConfigError, ExporterError
-from celery_redis_exporter.records.report import Report
-from celery_redis_exporter.settings import load
+from celery_redis_exporter.records.report import Overview, Report
+from celery_redis_exporter.settings import choose_application, load
 from celery_redis_exporter.status.tables import TABLES
 
 PROGRAM = "celery-redis-exporter top"
@@ -32,6 +32,7 @@ terminal. With a URL show what that exporter reports. Without one read the
 broker, with the settings of the exporter.
 
   URL                of an exporter, as in http://localhost:9808
+  --application=NAME one of several applications; with a URL all without it
   --interval=2       seconds between two updates
   --once             print one screen and end; the default in a pipe
   --json             print the report as JSON (deploy/status.schema.json)
@@ -90,8 +91,10 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _code_of(report: Report) -> int:
+def _code_of(report: Report | Overview) -> int:
     """Return 1 if no server answers and no event is received: then a report without problems means nothing."""
+    if isinstance(report, Overview):
+        return 0
     receives = any(check.check == "Event stream" and check.state == "ok" for check in report.checks)
     return 0 if receives or any(server.up for server in report.redis) else 1
 
@@ -108,6 +111,7 @@ def _leave(number: int, _frame: FrameType | None) -> NoReturn:
 def build_parser() -> Parser:
     """Return the parser of top's own flags."""
     parser = Parser("top")
+    parser.add_argument("--application")
     parser.add_argument("--interval", type=_seconds, default=2.0)
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -127,11 +131,11 @@ def _open_source(flags: argparse.Namespace, rest: Sequence[str], own: Sequence[s
         url = arguments.pop(0)
         if arguments:
             raise ConfigError(f"top: with a URL there are no further settings: {arguments[0].partition('=')[0]}")
-        return RemoteSource(url, Access(flags.user, flags.password_file, flags.ca_file))
+        return RemoteSource(url, Access(flags.user, flags.password_file, flags.ca_file), flags.application)
     for name in ("user", "password_file", "ca_file"):
         if getattr(flags, name) is not None:
             raise ConfigError(f"top: --{name.replace('_', '-')} is for the URL of an exporter, which is missing")
-    settings = load(arguments, os.environ, PROGRAM, own)
+    settings = choose_application(load(arguments, os.environ, PROGRAM, own), flags.application)
     return LocalSource(settings, flags.listen if once else 0.0)
 
 

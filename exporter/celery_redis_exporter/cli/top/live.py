@@ -17,7 +17,7 @@ from celery_redis_exporter.cli.top.look import Look
 from celery_redis_exporter.cli.top.screen import Frame, draw
 from celery_redis_exporter.cli.top.source import Source
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.records.report import Report
+from celery_redis_exporter.records.report import Overview, Report
 
 ESCAPE_SECONDS = 0.05
 """Seconds to wait for the rest of a key that begins with an escape."""
@@ -28,7 +28,7 @@ class Reader:
     """Reads reports in a thread, so that keys never wait. A byte is written to ``descriptor`` after each report."""
 
     def __init__(self, source: Source, interval: float) -> None:
-        self.report: Report | None = None
+        self.report: Report | Overview | None = None
         self.trouble = ""
         self.paused = False
         self.descriptor, self._told = os.pipe()
@@ -57,7 +57,7 @@ class Reader:
             self._stop.wait(self._interval)
 
 
-def show_once(source: Source, look: Look, *, colour: bool) -> Report:
+def show_once(source: Source, look: Look, *, colour: bool) -> Report | Overview:
     """Print one whole screen and return its report. Raises SourceError."""
     console = _console(colour=colour)
     report = source.read()

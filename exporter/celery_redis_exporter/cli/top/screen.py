@@ -12,9 +12,19 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from celery_redis_exporter.cli.top.look import CHOICES, USUAL, Look
-from celery_redis_exporter.records.report import WORST_FIRST, Report, ServerStatus, State
+from celery_redis_exporter.records.report import WORST_FIRST, Overview, Report, ServerStatus, State
 from celery_redis_exporter.status.format import say_bytes, say_count, say_error, say_moment, say_rate, say_share
-from celery_redis_exporter.status.tables import RUNNING, Cell, Column, Order, Table, Tone, arrange
+from celery_redis_exporter.status.tables import (
+    APPLICATIONS,
+    RUNNING,
+    Cell,
+    Column,
+    Order,
+    Table,
+    Tone,
+    arrange,
+    read_order,
+)
 
 STYLES: dict[Tone | State, str] = {
     "": "", "ok": "green", "unknown": "dim", "warning": "yellow", "critical": "bold red", "soft": "dim",
@@ -56,12 +66,14 @@ class Frame:
     trouble: str = ""
 
 
-def draw(report: Report | None, look: Look, frame: Frame) -> list[Text]:
+def draw(report: Report | Overview | None, look: Look, frame: Frame) -> list[Text]:
     """Return the lines: as many as the frame's height, or all if it has no height."""
     if look.helping:
         lines = [_title(report, look, frame), Text(), *(Text(f"  {line}") for line in HELP)]
     elif report is None:
         lines = [_title(report, look, frame), Text(), Text(frame.trouble or "listening ...", "bold")]
+    elif isinstance(report, Overview):
+        lines = [_title(report, look, frame), *_applications(report, look, frame)]
     else:
         top = [_title(report, look, frame), *_health(report, frame), *_servers(report, frame)]
         room = None if frame.height is None else frame.height - len(top) - 1
@@ -87,7 +99,16 @@ def cut(line: Text, width: int) -> Text:
     return line
 
 
-def _title(report: Report | None, look: Look, frame: Frame) -> Text:
+def _applications(report: Overview, look: Look, frame: Frame) -> list[Text]:
+    """Return the table of several applications, the worst first."""
+    rows = arrange(APPLICATIONS, report, read_order(APPLICATIONS, ""), look.wanted)
+    title = Text(f"{APPLICATIONS.title} ", "bold").append(say_count(len(report.applications)), "dim")
+    hint = Text("One of them: --application=NAME", "dim")
+    order = read_order(APPLICATIONS, "")
+    return [Text(), title, *lay_out(APPLICATIONS, rows[look.first :], report.time, order, frame.width), Text(), hint]
+
+
+def _title(report: Report | Overview | None, look: Look, frame: Frame) -> Text:
     line = Text("top", "bold")
     line.append(f"  {plain(frame.source)}")
     if look.paused:
@@ -95,8 +116,10 @@ def _title(report: Report | None, look: Look, frame: Frame) -> Text:
     if report is not None:
         if frame.trouble:
             line.append(f"  OLD: {plain(frame.trouble)}", "bold red")
-        events = f"{say_rate(report.exporter.events_per_second)} events"
-        _append_what_fits(line, [say_moment(report.time), events, f"version {plain(report.version)}"], "dim", frame)
+        pieces = [say_moment(report.time), f"version {plain(report.version)}"]
+        if isinstance(report, Report):
+            pieces.insert(1, f"{say_rate(report.exporter.events_per_second)} events")
+        _append_what_fits(line, pieces, "dim", frame)
     return line
 
 

@@ -9,7 +9,7 @@ import ssl
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import msgspec
 
@@ -17,12 +17,14 @@ from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.exporter import Exporter
 from celery_redis_exporter.errors import ConfigError, SourceError
-from celery_redis_exporter.records.report import Report
+from celery_redis_exporter.records.report import Overview, Report
 from celery_redis_exporter.settings import Settings
 from celery_redis_exporter.settings.read.text_file import read_text
 
 PATH = "/api/v1/status"
 TIMEOUT = 10.0
+FIRST_BYTES = 300
+"""An overview has its applications within so many bytes; a report has none."""
 LONGEST = 64 * 2**20
 """Most bytes of a response."""
 
@@ -33,8 +35,8 @@ class Source(Protocol):
     name: str
     """Where the reports come from, for the screen."""
 
-    def read(self) -> Report:
-        """Return the current report. Raises SourceError."""
+    def read(self) -> Report | Overview:
+        """Return the current report, or the overview of several applications. Raises SourceError."""
 
     def close(self) -> None:
         """Stop what the source started."""
@@ -50,20 +52,25 @@ class Access:
 
 
 class RemoteSource:
-    """A running exporter, by its URL. Raises ConfigError for an invalid URL or file."""
+    """A running exporter, by its URL. ``application`` is one of several.
 
-    def __init__(self, url: str, access: Access) -> None:
+    Raises ConfigError for an invalid URL or file.
+    """
+
+    def __init__(self, url: str, access: Access, application: str | None = None) -> None:
         parts = _split(url)
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port
         self._path = parts.path.rstrip("/").removesuffix(PATH) + PATH
+        if application is not None:
+            self._path += f"?{urlencode({'application': application})}"
         self._headers = {"Accept": "application/json", **_authorise(access)}
         self._tls = _trust(access.ca_file) if self._secure else None
         if access.ca_file and not self._secure:
             raise ConfigError("top: --ca-file is for an https:// URL")
         self.name = f"{parts.scheme}://{parts.netloc}"
 
-    def read(self) -> Report:
+    def read(self) -> Report | Overview:
         """Request the report. Raises SourceError."""
         status, body = self._ask()
         if status == http.client.UNAUTHORIZED:
@@ -71,7 +78,8 @@ class RemoteSource:
         if status != http.client.OK:
             raise SourceError("failed", f"{self.name} answers {status}: {_first_line(body)}")
         try:
-            return msgspec.json.decode(body, type=Report)
+            kind: type[Report | Overview] = Overview if b'"applications":' in body[:FIRST_BYTES] else Report
+            return msgspec.json.decode(body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise SourceError("failed", f"{self.name} is no exporter of this version: {error}") from error
 
@@ -113,7 +121,7 @@ class LocalSource:
         self._log = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 -- closed by close()
         logs.configure("error", "json", self._log, secrets=lambda: settings.secrets)
         self._exporter = Exporter(settings, SystemClock())
-        self.name = next(iter(settings.targets)).redacted
+        self.name = settings.broker.redacted
         self._listen = listen
         self._exporter.start()
 

@@ -6,6 +6,7 @@ Input: a report. Output: rows of text, ordered and filtered. How a row is drawn 
 from celery_redis_exporter.status.tables.columns import Cell, Column, Order, Table, Tone
 from celery_redis_exporter.status.tables.order import arrange, read_order
 from celery_redis_exporter.status.tables.rows import (
+    APPLICATIONS,
     FAILURES,
     QUEUES,
     RUNNING,
@@ -17,6 +18,6 @@ from celery_redis_exporter.status.tables.rows import (
 )
 
 __all__ = [
-    "FAILURES", "QUEUES", "RUNNING", "SERVERS", "TABLES", "TASKS", "WORKERS", "Cell", "Column", "Order", "Table",
-    "Tone", "arrange", "read_order", "tables_of",
+    "APPLICATIONS", "FAILURES", "QUEUES", "RUNNING", "SERVERS", "TABLES", "TASKS", "WORKERS", "Cell", "Column", "Order",
+    "Table", "Tone", "arrange", "read_order", "tables_of",
 ]  # fmt: skip

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
-from celery_redis_exporter.records.report import Report
 from celery_redis_exporter.status.format import UNKNOWN, say_ago, say_moment
 
 Tone = Literal["", "ok", "warning", "critical", "soft"]
@@ -13,12 +12,16 @@ Take = Callable[[Any], Any]
 
 
 class Cell(NamedTuple):
-    """The content of a cell: text, its tone, a ratio to be drawn as a bar, and a longer explanation."""
+    """The content of a cell: text, its tone, a ratio to be drawn as a bar, and a longer explanation.
+
+    ``application`` is the name of an application whose page the text links to.
+    """
 
     text: str
     tone: Tone = ""
     share: float | None = None
     hint: str = ""
+    application: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. ``sort`` is the key of the column that it is sorted by at first, with ``-`` for the largest first.
+    """A table of a ``Report``, or of an ``Overview``.
 
-    ``words`` returns the texts of a row that a filter searches. ``empty`` is shown instead of rows.
+    ``sort`` is the key of the column that it is sorted by at first, with ``-`` for the largest first. ``words`` returns
+    the texts of a row that a filter searches. ``empty`` is shown instead of rows.
     """
 
     name: str
     title: str
     columns: tuple[Column, ...]
-    rows: Callable[[Report], Sequence[Any]]
+    rows: Callable[[Any], Sequence[Any]]
     words: Callable[[Any], Iterable[str]]
     sort: str
     empty: str

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from celery_redis_exporter.records.report import Report
+from celery_redis_exporter.records.report import Overview, Report
 from celery_redis_exporter.status.tables.columns import Order, Table
 
 
@@ -15,7 +15,7 @@ def read_order(table: Table, text: str) -> Order:
     raise LookupError(table.sort)  # the default of the table is wrong
 
 
-def arrange(table: Table, report: Report, order: Order, wanted: str = "") -> list[Any]:
+def arrange(table: Table, report: Report | Overview, order: Order, wanted: str = "") -> list[Any]:
     """Return the rows in which a word contains ``wanted``, in order. Equal rows keep their order, which is by name."""
     word = wanted.casefold()
     rows = [row for row in table.rows(report) if not word or any(word in text.casefold() for text in table.words(row))]

@@ -3,6 +3,8 @@
 from operator import attrgetter
 
 from celery_redis_exporter.records.report import (
+    WORST_FIRST,
+    ApplicationStatus,
     QueueStatus,
     Report,
     RunningTask,
@@ -76,6 +78,29 @@ def _memory(server: ServerStatus, _: float) -> Cell:
     text = f"{say_bytes(memory.used_bytes)} / {say_bytes(memory.limit_bytes)}"
     hint = f"{say_share(memory.used_ratio)} of {LIMITS[memory.limit_source]}"
     return Cell(text, _tone(memory.state or "ok"), memory.used_ratio, hint)
+
+
+def _application_state(application: ApplicationStatus, _: float) -> Cell:
+    tone: Tone = "ok" if application.state == "ok" else _tone(application.state)
+    return Cell(application.state.upper(), tone)
+
+
+def _reasons(application: ApplicationStatus) -> list[str]:
+    """Return the reasons of all verdicts, the worst first."""
+    worst_first = sorted(application.health, key=lambda health: WORST_FIRST.index(health.state))
+    return [f"{health.subject}: {health.reason}" for health in worst_first if health.reason]
+
+
+def _why(application: ApplicationStatus, _: float) -> Cell:
+    reasons = _reasons(application)
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return Cell(f"{reasons[0]}{more}" if reasons else "", hint="; ".join(reasons))
+
+
+def _workers(application: ApplicationStatus, _: float) -> Cell:
+    lost = application.workers_lost
+    text = f"{application.workers_online}, {lost} lost" if lost else str(application.workers_online)
+    return Cell(text, "warning" if lost else "")
 
 
 def _tone(state: State) -> Tone:
@@ -155,6 +180,19 @@ FAILURES = Table("failures", "Last failures", (
 ), lambda report: report.failures or [], lambda row: (row.task, row.exception, row.worker, row.task_id), "-at",
     "None yet.",
 )  # fmt: skip
+
+APPLICATIONS = Table("applications", "Applications", (
+    Column("name", "Application", attrgetter("name"), lambda row, _: Cell(row.name, application=row.name), 0,
+           numeric=False),
+    Column("state", "State", lambda row: WORST_FIRST.index(row.state), _application_state, 0, numeric=False),
+    Column("reason", "Why", lambda row: _reasons(row)[:1], _why, 2, numeric=False),
+    Column("workers", "Workers", attrgetter("workers_online"), _workers, 1, "online, and lost ones"),
+    number("waiting", "Waiting", "waiting", say_count, 1, "messages in its queues"),
+    number("running", "Running", "running", say_count, 3),
+    number("rate", "Rate", "rate", say_rate, 2, "executions ended"),
+    number("failing", "Failing", "failure_ratio", say_share, 1, "of those that lately succeeded or failed"),
+    number("events", "Events", "events_per_second", say_rate, 4),
+), attrgetter("applications"), lambda row: (row.name, row.state), "state", "No application is configured.")  # fmt: skip
 
 TABLES = (WORKERS, QUEUES, TASKS, RUNNING, SERVERS, FAILURES)
 

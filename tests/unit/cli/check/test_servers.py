@@ -11,7 +11,7 @@ from celery_redis_exporter.catalog.queues import QUEUE_LENGTH
 from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.servers import server_findings
-from celery_redis_exporter.daemon.exporter import Exporter
+from celery_redis_exporter.daemon.monitor import Monitor
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.sources.refusals import Denial
@@ -21,10 +21,11 @@ def findings(names: str, there: Sequence[str], *denials: Denial) -> dict[str, Fi
     """Return the findings by code."""
     settings = load(["--broker-url", "amqp://exporter:SECRET@rabbit//", "--queues.names", names], {})
     samples = [Sample(QUEUE_LENGTH, (name,), 0) for name in there]
-    scrape = SimpleNamespace(read=lambda _: samples, denied=list(denials))
-    application = SimpleNamespace(broker=SimpleNamespace(scrape=scrape), queues=SimpleNamespace(shown=str))
-    exporter = SimpleNamespace(settings=settings, application=application, reads=SimpleNamespace(targets=[]))
-    return {found.code: found for found in server_findings(Checkup(cast("Exporter", exporter), 0.0))}
+    target = SimpleNamespace(name="broker", read=lambda _: samples, denied=list(denials))
+    application = SimpleNamespace(broker=SimpleNamespace(), queues=SimpleNamespace(shown=str))
+    servers = SimpleNamespace(reads=SimpleNamespace(targets=[target]))
+    monitor = SimpleNamespace(settings=settings, application=application, servers=servers)
+    return {found.code: found for found in server_findings(Checkup(cast("Monitor", monitor), 0.0))}
 
 
 def test_a_refused_queue_is_not_missing() -> None:
