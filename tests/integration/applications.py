@@ -33,15 +33,17 @@ class Applications:
         self.published: Counter[str] = Counter()
         self.ended: Counter[tuple[str, str]] = Counter()
         self._databases: dict[str, int] = {}
+        self._servers: dict[str, RedisServer] = {}
         for name in names:
             self.add(name)
         self.path = programs.folder / "applications.yml"
         self.write()
 
-    def add(self, name: str, **tree: Any) -> None:  # noqa: ANN401 -- settings
-        """List one more application, in a database that no other one uses unless it has a URL of its own."""
+    def add(self, name: str, server: RedisServer | None = None, **tree: Any) -> None:  # noqa: ANN401 -- settings
+        """List one more application, in a database of ``server`` that no other one uses."""
+        server = self._servers.setdefault(name, server or self.server)
         database = self._databases.setdefault(name, len(self._databases))
-        self.trees[name] = {"broker_url": self.server.url(database)} | tree
+        self.trees[name] = {"broker_url": server.url(database)} | tree
 
     def write(self) -> None:
         """Write the settings file."""
@@ -64,7 +66,7 @@ class Applications:
     def publish(self, name: str, shape: Shape) -> None:
         """Publish the events of a load in the database of an application."""
         stream, channel = Stream(shape), f"/{self._databases[name]}.".encode()
-        with self.server.client() as client:
+        with self._servers[name].client() as client:
             while stream.left:
                 with client.pipeline(transaction=False) as pipeline:
                     for message in stream.render(200):
