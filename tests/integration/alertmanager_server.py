@@ -87,12 +87,9 @@ class AlertmanagerServer:
         command = [path or program(), f"--config.file={config}", f"--storage.path={folder / 'data'}"]
         command += [f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address=", "--log.level=warn"]
         self.process = Process(command, folder / "alertmanager.log")
-        try:
+        with self.process.starting():
             eventually(lambda: self.process.exit_code is not None or self._is_ready())
             assert self.process.exit_code is None, self.process.tail()
-        except AssertionError:
-            self.process.kill()
-            raise
 
     def states(self) -> dict[str, set[str]]:
         """Give what became of the alerts it holds: active or suppressed, by alert name."""

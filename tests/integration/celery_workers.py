@@ -47,11 +47,8 @@ class Worker:
         command += ["-E"] if options.events else []
         environment = {"APPLICATION_BROKER": broker_url, "APPLICATION_SETTINGS": json.dumps(dict(options.settings))}
         self.process = Process(command, log, environment | dict(options.environment))
-        try:
+        with self.process.starting():
             self.process.wait_for(READY)
-        except AssertionError:
-            self.process.kill()
-            raise
 
 
 def deliver_again(app: Celery) -> None:

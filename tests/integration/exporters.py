@@ -72,8 +72,9 @@ class Exporter:
         # What is counted shows at once, unless a test wants it otherwise.
         environment = {"EXPORTER_SERIES__ZERO_FIRST": "0"} | dict(environment or {})
         self.process = Process([sys.executable, "-m", "celery_redis_exporter", *arguments], log, environment)
-        self.process.wait_for('"app.started"')
-        self.port = int(self.line("app.started")["listen"].rpartition(":")[2])
+        with self.process.starting():
+            self.process.wait_for('"app.started"')
+            self.port = int(self.line("app.started")["listen"].rpartition(":")[2])
 
     @classmethod
     def of(cls, process: Process) -> "Exporter":

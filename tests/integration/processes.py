@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.support.waiting import NEVER, eventually
@@ -90,6 +90,15 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait(10)
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Kill the program if the block raises. Whoever would end it receives nothing then that has the process."""
+        try:
+            yield
+        except BaseException:
+            self.kill()
+            raise
 
     def end(self, within: float = 8.0) -> int:
         """Ask the program to end, force it after ``within`` seconds; give its exit code."""

@@ -39,11 +39,8 @@ class PrometheusServer:
         command += [f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"]
         command += flags
         self.process = Process(command, folder / "prometheus.log")
-        try:
+        with self.process.starting():
             eventually(self._is_ready)
-        except AssertionError:
-            self.process.kill()
-            raise
 
     def query(self, expression: str) -> Vector:
         """Ask an instant query; give the labels and the value of each series of the answer."""

@@ -37,7 +37,8 @@ class RabbitServer:
         )
         self._node: Process | None = None
         self._starts = 0
-        self.start()
+        with self._mapper.starting():
+            self.start()
 
     @property
     def process(self) -> Process:
@@ -75,7 +76,8 @@ class RabbitServer:
         self._starts += 1
         log = self.folder / f"node-{self._starts}.log"
         self._node = Process([str(program)], log, self._environment)
-        self._node.wait_for(STARTED, within=60)
+        with self._node.starting():
+            self._node.wait_for(STARTED, within=60)
 
     def kill(self) -> None:
         """End the node at once; its port refuses connections afterwards."""

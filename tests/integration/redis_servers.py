@@ -83,8 +83,9 @@ class RedisServer:
         command += ["--requirepass", self.password] if self.password else []
         command += ["--unixsocket", str(self.socket)] if self.socket is not None else []
         self._process = Process([*command, *self._options], self.folder / "redis.log")
-        self._process.wait_for("Ready to accept connections")
-        eventually(self._answers)
+        with self._process.starting():
+            self._process.wait_for("Ready to accept connections")
+            eventually(self._answers)
 
     def stop(self) -> None:
         """End the server; its port refuses connections afterwards."""

@@ -36,7 +36,8 @@ class Sentinel:
         ]  # fmt: skip
         file.write_text("\n".join([*lines, ""]), encoding="utf-8")
         self.process = Process([program, str(file), "--sentinel"], folder / "sentinel.log")
-        self.process.wait_for("+monitor")
+        with self.process.starting():
+            self.process.wait_for("+monitor")
 
     def command(self, *words: object) -> Any:  # noqa: ANN401 -- a reply can be anything
         """Send one command; give its reply."""
