@@ -5,7 +5,6 @@ was online has sent the heartbeats after which its account (``state.ledger``) is
 executions can't be counted the reason is stated. Published tasks are counted by no one. Not thread-safe: see state.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -86,23 +85,31 @@ class Losses:
         return loss
 
     def _is_settled(self, account: _Account, *, is_over: bool) -> bool:
-        worker = account.worker
-        verdicts: tuple[tuple[Callable[[], bool], str], ...] = (
-            (lambda: worker.is_awaited and (is_over or worker.presence is not ONLINE), NOT_SEEN),
-            (lambda: worker.ledger is not account.ledger, RESTARTED),
-            (lambda: worker.presence is not ONLINE, STOPPED),
-            (lambda: account.ledger.beats >= account.beats + SETTLING_BEATS, ""),
-            (lambda: is_over, UNCOUNTED),
-        )
-        reason = next((reason for holds, reason in verdicts if holds()), None)
+        """Record what is known of a worker. Return False if further heartbeats have to be waited for."""
+        reason = _verdict(account, is_over=is_over)
         if reason is None:
             return False
-        self._missed += _missed(worker) - account.missed
+        self._missed += _missed(account.worker) - account.missed
         if reason:
-            self._unknown.setdefault(reason, []).append(worker.name)
+            self._unknown.setdefault(reason, []).append(account.worker.name)
         else:
             self._counted += 1
         return True
+
+
+def _verdict(account: _Account, *, is_over: bool) -> str | None:
+    """Return why the loss of a worker is unknown, empty if it is known, or None if more heartbeats have to arrive."""
+    worker = account.worker
+    is_online = worker.presence is ONLINE
+    if worker.is_awaited and (is_over or not is_online):
+        return NOT_SEEN
+    if worker.ledger is not account.ledger:
+        return RESTARTED
+    if not is_online:
+        return STOPPED
+    if account.ledger.beats >= account.beats + SETTLING_BEATS:
+        return ""
+    return UNCOUNTED if is_over else None
 
 
 def _blindness(worker: Worker) -> str:
