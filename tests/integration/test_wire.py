@@ -2,7 +2,11 @@
 
 import contextlib
 import socket
+import ssl
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import hiredis
 import pytest
@@ -15,6 +19,7 @@ from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command, Endpoint, Wire, pack
 from tests.integration.conftest import Programs
 from tests.integration.processes import free_port
+from tests.support.certificates import Authority
 from tests.support.options import topic
 from tests.support.waiting import eventually
 
@@ -223,3 +228,107 @@ def test_a_server_that_went_while_idle_refuses(programs: Programs) -> None:
         session.exchange([("PING",)], SECONDS)
     assert "refused" == caught.value.reason
     assert 1 == session.opened
+
+
+class SlowServer:
+    """Takes ``pause`` seconds for each step of opening: the TLS handshake, then every byte that it answers."""
+
+    def __init__(self, answer: bytes, pause: float, tls: ssl.SSLContext | None = None) -> None:
+        self._answer, self._pause, self._tls = answer, pause, tls
+        self._over = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End."""
+        self._over.set()
+        self._listener.close()
+        self._thread.join(5)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # the client hangs up
+            end, _ = self._listener.accept()
+            self._over.wait(self._pause)
+            with self._tls.wrap_socket(end, server_side=True) if self._tls else end as client:
+                while client.recv(65536):
+                    for byte in self._answer:
+                        self._over.wait(self._pause)
+                        client.sendall(bytes([byte]))
+
+
+@pytest.mark.parametrize(("url", "answer", "pause"), [
+    ("redis://:password@127.0.0.1:{port}/3", b"+OK\r\n", 0.09), ("redis://127.0.0.1:{port}/3", b"+" * 1000, 0.2),
+    ("rediss://:password@127.0.0.1:{port}/3?ssl_cert_reqs=none", b"+OK\r\n", 0.3),
+], ids=["each step just in time", "an answer without an end", "TLS"])  # fmt: skip
+def test_one_deadline_bounds_opening(tmp_path: Path, url: str, answer: bytes, pause: float) -> None:
+    """However a server spreads its steps and bytes, opening takes no longer than the deadline."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*Authority(tmp_path, "authority").issue("server"))
+    clock, deadline = SystemClock(), 0.5
+    server = SlowServer(answer, pause, tls if url.startswith("rediss") else None)
+    with contextlib.closing(server):
+        began = clock.monotonic()
+        with pytest.raises(SourceError) as caught:
+            Endpoint(url.format(port=server.port), timeout=deadline).open()
+        assert "timeout" == caught.value.reason
+        assert clock.monotonic() - began < 1.5 * deadline
+
+
+def test_an_address_without_an_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a host's addresses the first may be dead: the second is reached before the deadline."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_server(("127.0.0.1", 0)) as alive:
+        fillers = [
+            socket.socket() for _ in range(4)
+        ]  # The backlog is full, so that a further connection gets no answer.
+        for filler in fillers:
+            filler.setblocking(False)  # noqa: FBT003 -- as in C
+            filler.connect_ex(full.getsockname())
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", end.getsockname()) for end in (full, alive)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+        wire = Endpoint("redis://twice/0", timeout=2.0).open()
+        accepted, address = alive.accept()
+        assert address == wire._socket.getsockname()
+        wire.close()
+        for other in (accepted, *fillers):
+            other.close()
+
+
+def test_users_are_unknown_to_old_servers() -> None:
+    """Where AUTH takes no user, as before Redis 6, the password alone is sent."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        endpoint = Endpoint(f"redis://alice:secret@127.0.0.1:{listener.getsockname()[1]}/0", timeout=SECONDS)
+        opened = pool.submit(endpoint.open)
+        client, _ = listener.accept()
+        with client:
+            assert b"alice" in client.recv(65536)
+            client.sendall(b"-ERR wrong number of arguments for 'auth' command\r\n")
+            assert pack([("AUTH", "secret")]) == client.recv(65536)
+            client.sendall(b"+OK\r\n")
+            opened.result(SECONDS).close()
+
+
+@pytest.mark.parametrize(("answer", "reason"), [
+    (b"-WRONGPASS invalid username-password pair or user is disabled.\r\n", "auth"),
+    (b"-ERR invalid password\r\n", "auth"),
+    (b"-ERR AUTH <password> called without any password configured for the default user.\r\n", "auth"),
+    (b"-ERR unknown command 'AUTH'\r\n", "protocol"),
+    (b"-ERR max number of clients reached\r\n", "maxclients"),
+    (b"-LOADING Redis is loading the dataset in memory\r\n", "loading"),
+    (b"-DENIED Redis is running in protected mode\r\n", "denied"),
+    (b":1\r\n", "protocol"), (b"+OK\r\n+OK\r\n", "protocol"), (b"*2\r\n+OK\r\n", "timeout"), (b"", "closed"),
+])  # fmt: skip
+def test_reasons_of_a_refusal_while_opening(answer: bytes, reason: str) -> None:
+    """What a server answers to AUTH is the reason why opening failed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(Endpoint(f"redis://:pw@127.0.0.1:{listener.getsockname()[1]}/0", timeout=0.5).open)
+        client, _ = listener.accept()
+        with client:
+            client.recv(65536)
+            client.sendall(answer)
+            if not answer:
+                client.close()
+            with pytest.raises(SourceError) as caught:
+                opened.result(SECONDS)
+    assert reason == caught.value.reason

@@ -1,8 +1,8 @@
 """Read many replies at once from a Redis connection.
 
-redis-py opens the connection (URL, TLS, ACL, unix socket, database). Its socket is then read here in bulk through
-hiredis, which is several times cheaper than one reply at a time. RESP2 has the same reply shapes on every server. Sends
-only AUTH and SELECT by itself, while opening.
+redis-py reads the URL and opens the socket (TCP, unix, TLS). The socket is then read here in bulk through hiredis,
+which is several times cheaper than one reply at a time. RESP2 has the same reply shapes on every server. Sends only
+AUTH and SELECT by itself, while opening, so that one deadline and the limits of the parser hold for them too.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from redis.retry import Retry
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import ConfigError, SourceError
 from celery_redis_exporter.sources.reasons import reason_of
-from celery_redis_exporter.sources.replies import TOO_LONG, ReplyParser
+from celery_redis_exporter.sources.replies import ReplyParser
 
 Command = tuple[str | bytes | int | float, ...]
 LIBRARY_VERSION = redis.__version__
@@ -36,20 +36,17 @@ _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """The exceptions of a non-blocking socket that has to be tried again later."""
 _ENDED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """The exceptions of OpenSSL on a connection that the server closed, with or without a close message."""
+_ONE_ARGUMENT = "ERR wrong number of arguments"
+"""The answer of Redis before 6, which has no users, to AUTH with a user."""
 _CLOCK = SystemClock()
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (redis.AuthenticationError, "auth"),
-    (redis.exceptions.NoPermissionError, "noperm"),
-    (redis.exceptions.BusyLoadingError, "loading"),
     (socket.gaierror, "dns"),
     (ssl.SSLError, "tls"),
     (ConnectionRefusedError, "refused"),
     (FileNotFoundError, "refused"),
     (TimeoutError, "timeout"),
     (redis.TimeoutError, "timeout"),
-    (redis.ResponseError, "protocol"),
-    (redis.InvalidResponse, "protocol"),
 )
 
 
@@ -59,11 +56,9 @@ def source_error(error: BaseException) -> SourceError:
     while link is not None:
         for kind, reason in _REASONS:
             if isinstance(link, kind):
-                said = reason_of(str(error)) if reason == "protocol" else reason
-                return SourceError(said, _shown(str(error)))
+                return SourceError(reason, _shown(str(error)))
         link = link.__cause__ or link.__context__
-    said = reason_of(str(error))
-    return SourceError("closed" if said == "protocol" else said, _shown(str(error)) or type(error).__name__)
+    return SourceError("closed", _shown(str(error)) or type(error).__name__)
 
 
 def _shown(text: str) -> str:
@@ -93,7 +88,7 @@ class Master(Protocol):
 class Endpoint:
     """Where and how to connect. Checks the URL and opens nothing.
 
-    ``timeout`` bounds connecting and each step of it, in seconds. ``db`` replaces the URL's database, ``master`` its
+    ``timeout`` bounds opening, all steps together, in seconds. ``db`` replaces the URL's database, ``master`` its
     host and port, and ``credentials`` its user and password. Raises ConfigError for options that redis-py does not
     support.
     """
@@ -107,14 +102,14 @@ class Endpoint:
         master: Master | None = None,
         credentials: Credentials | None = None,
     ) -> None:
+        self._timeout = timeout
         self._master = master
         self._credentials = credentials
         try:
             self._pool = ConnectionPool.from_url(
                 url,
                 protocol=2,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
+                redis_connect_func=lambda _: None,  # AUTH and SELECT are sent by ``_introduce``.
                 retry=Retry(NoBackoff(), 0),
                 **({} if url.startswith("unix://") else {"socket_keepalive": True}),
             )
@@ -123,21 +118,20 @@ class Endpoint:
             verify = str(self._pool.connection_kwargs.get("ssl_cert_reqs", ""))
             if verify.startswith("CERT_"):  # CERT_ is Celery's spelling.
                 self._pool.connection_kwargs["ssl_cert_reqs"] = verify.removeprefix("CERT_").lower()
-            self._connection()
+            # The pool's own connections are not used: it counts them, and redis-py 8 makes a hundred and then no more.
+            self._kind = type("BoundedConnection", (_Bounded, self._pool.connection_class), {})
+            self._connection(0.0)
         except (TypeError, ValueError, redis.RedisError) as error:
             raise ConfigError(f"the Redis URL has an option that redis-py does not take: {error}") from None
 
     def open(self, within: float = math.inf, longest: int | None = None) -> "Wire":
         """Connect, authenticate and select the database. Raises SourceError.
 
-        ``within`` bounds each step of it in seconds, if it is less than the endpoint's ``timeout``. Messages of more
-        than ``longest`` bytes are dropped.
+        ``within`` bounds all steps together in seconds, if it is less than the endpoint's ``timeout``. Looking up a
+        host name is bounded by the resolver only. Messages of more than ``longest`` bytes are dropped.
         """
-        connection = self._connection()
-        connection.socket_timeout = min(connection.socket_timeout, within)
-        connection.socket_connect_timeout = min(connection.socket_connect_timeout, within)
-        # CLIENT SETINFO would be one more permission for the user to have, which Redis before 7.2 can't even grant.
-        connection.driver_info = connection.lib_name = connection.lib_version = None
+        until = _CLOCK.monotonic() + min(self._timeout, within)
+        connection = self._connection(until)
         if self._credentials is not None:
             connection.username, connection.password = self._read_credentials(self._credentials)
         if self._master is not None:
@@ -147,21 +141,22 @@ class Endpoint:
         except (redis.RedisError, OSError) as error:
             connection.disconnect()
             raise source_error(error) from None
-        except MemoryError:  # This is raised by the reply to AUTH or SELECT, which redis-py parses.
-            connection.disconnect()
-            raise SourceError("protocol", TOO_LONG) from None
         # The cause is a key without certificate, or a file that contains neither.
         except (TypeError, ValueError) as error:
             connection.disconnect()
             raise SourceError("tls", str(error)) from None
         wire = Wire(connection, longest)
+        try:
+            _introduce(wire, connection, until)
+        except SourceError:
+            wire.close()
+            raise
         if self._master is not None:
             self._master.follow(wire, (connection.host, connection.port))
         return wire
 
-    def _connection(self) -> Any:  # noqa: ANN401 -- redis-py's connection classes share no public type
-        # The pool's own connections are not used: it counts them, and redis-py 8 makes a hundred and then no more.
-        return self._pool.connection_class(**self._pool.connection_kwargs)
+    def _connection(self, until: float) -> Any:  # noqa: ANN401 -- redis-py's connection classes share no public type
+        return self._kind(until, **self._pool.connection_kwargs)
 
     def _read_credentials(self, credentials: Credentials) -> tuple[str | None, str | None]:
         try:
@@ -169,6 +164,68 @@ class Endpoint:
         except ConfigError as error:
             raise SourceError("auth", str(error)) from None
         return user or None, password or None
+
+
+class _Bounded:
+    """What a connection of redis-py is mixed with, so that its timeouts end at the time ``until``.
+
+    redis-py uses ``socket_connect_timeout`` for each address of a host, and ``socket_timeout`` for the TLS handshake.
+    """
+
+    def __init__(self, until: float, **options: Any) -> None:  # noqa: ANN401 -- redis-py's options
+        self._until = until
+        super().__init__(**options)
+
+    @property
+    def socket_connect_timeout(self) -> float:
+        """Return half of the time that is left: an address that does not answer leaves time for a further one."""
+        return self.socket_timeout / 2
+
+    @socket_connect_timeout.setter
+    def socket_connect_timeout(self, _: object) -> None:
+        """Ignore what redis-py's constructor sets."""
+
+    @property
+    def socket_timeout(self) -> float:
+        """Return the time that is left. 0 would make the socket non-blocking."""
+        return max(self._until - _CLOCK.monotonic(), 0.001)
+
+    @socket_timeout.setter
+    def socket_timeout(self, _: object) -> None:
+        """Ignore what redis-py's constructor sets."""
+
+
+def _introduce(wire: "Wire", connection: Any, until: float) -> None:  # noqa: ANN401 -- redis-py's connection classes share no public type
+    """Authenticate, and select the database. Raises SourceError."""
+    user, password = connection.username, connection.password
+    if user or password:
+        answer = _ask(wire, ("AUTH", user, password or "") if user else ("AUTH", password), until)
+        if user and isinstance(answer, hiredis.ReplyError) and str(answer).startswith(_ONE_ARGUMENT):
+            answer = _ask(wire, ("AUTH", password or ""), until)
+        _expect_ok(answer)
+    if connection.db:
+        _expect_ok(_ask(wire, ("SELECT", connection.db), until))
+
+
+def _ask(wire: "Wire", command: Command, until: float) -> Any:  # noqa: ANN401 -- replies have any shape
+    wire.send(pack([command]), until - _CLOCK.monotonic())
+    replies: list[Any] = []
+    while not replies:
+        left = until - _CLOCK.monotonic()
+        if left <= 0:
+            raise SourceError("timeout", "no complete answer while the connection was opened")
+        replies = wire.receive(left)
+    if len(replies) > 1:
+        raise SourceError("protocol", "more replies than commands")
+    return replies[0]
+
+
+def _expect_ok(answer: object) -> None:
+    """Raise SourceError unless the answer is OK."""
+    if isinstance(answer, hiredis.ReplyError):
+        raise SourceError(reason_of(str(answer)), _shown(str(answer)))
+    if answer != b"OK":
+        raise SourceError("protocol", f"answered {repr(answer)[:LONGEST_TEXT]} instead of OK")
 
 
 class Wire:
