@@ -14,8 +14,13 @@ from celery_redis_exporter.errors import SourceError
 
 FEED_BYTES = 16 * 1024
 """The number of bytes that the parser receives at once. For each reply it moves the rest in memory."""
-MOST_REPLY = 128 * 1024 * 1024
-"""The maximum size of one reply in bytes: four times what Redis keeps for a subscriber by default."""
+MOST_REPLY = 64 * 1024 * 1024
+"""The maximum size of one reply in bytes: twice what Redis keeps for a subscriber by default."""
+MOST_LINES = 500_000
+"""The maximum number of lines in one reply.
+
+Each element of a list takes a line at least, and up to 200 bytes in memory, although it may have arrived as four.
+"""
 TOO_LONG = "a list too long to be one"
 UNREADABLE = (hiredis.ProtocolError, TypeError, MemoryError)
 """The exceptions of hiredis.
@@ -36,6 +41,7 @@ class ReplyParser:
         self._longest = longest
         self._reader = hiredis.Reader()
         self._unfinished = 0  # The bytes that the parser received since the last reply, and those of the piece before.
+        self._lines = 0  # The number of lines in these bytes.
         self._beginning = b""  # The beginning of these bytes.
         self._to_drop = 0
 
@@ -51,8 +57,6 @@ class ReplyParser:
                     self._feed(buffer, begin, end, replies)
         except UNREADABLE as error:
             raise SourceError("protocol", str(error) or TOO_LONG) from None
-        if self._unfinished > MOST_REPLY:
-            raise SourceError("protocol", f"a reply of more than {MOST_REPLY:,} bytes")
         return replies
 
     def _feed(self, buffer: bytearray, begin: int, end: int, replies: list[Any]) -> None:
@@ -63,7 +67,7 @@ class ReplyParser:
             replies.append(reply)
             reply = gets()
         if len(replies) > found:
-            self._unfinished = end - begin
+            self._unfinished, self._lines = end - begin, 0
             if self._longest is not None:
                 self._beginning = bytes(memoryview(buffer)[begin:end])
             return
@@ -71,6 +75,11 @@ class ReplyParser:
         if self._longest is not None and len(self._beginning) == self._unfinished:
             self._beginning += memoryview(buffer)[begin : min(end, begin + _HEAD_BYTES)]
         self._unfinished += end - begin
+        self._lines += buffer.count(b"\n", begin, end)
+        if self._unfinished > MOST_REPLY:
+            raise SourceError("protocol", f"a reply of more than {MOST_REPLY:,} bytes")
+        if self._lines > MOST_LINES:
+            raise SourceError("protocol", f"a reply of more than {MOST_LINES:,} lines")
         if self._longest is not None and self._unfinished > self._longest + FEED_BYTES:
             self._drop(self._longest)
 
@@ -79,5 +88,5 @@ class ReplyParser:
         heads = [head for head in _HEAD.finditer(self._beginning) if int(head[1]) > longest]
         if heads:
             self._to_drop = heads[-1].end() + int(heads[-1][1]) + len(b"\r\n") - self._unfinished
-            self._reader, self._unfinished, self._beginning = hiredis.Reader(), 0, b""
+            self._reader, self._unfinished, self._lines, self._beginning = hiredis.Reader(), 0, 0, b""
             self.dropped += 1

@@ -16,7 +16,11 @@ import hiredis
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.refusals import Refusal, Refusals
+from celery_redis_exporter.sources.replies import MOST_REPLY
 from celery_redis_exporter.sources.wire import Command, Endpoint, Wire, pack
+
+MOST_ROUND_TRIP = 2 * MOST_REPLY
+"""The maximum size of all replies to one batch of commands, in bytes."""
 
 
 class Session:
@@ -87,9 +91,12 @@ class Session:
         """Send the commands that are not known to be refused, and return one reply per command."""
         refused = self._refusals.among(commands) if self._refusals else {}
         sent = [command for position, command in enumerate(commands) if position not in refused]
+        arrived = wire.arrived
         wire.send(pack(sent), self._left(until))
         replies = wire.receive(0.0)  # Replies that arrived in time are not late because they are read late.
         while len(replies) < len(sent):
+            if wire.arrived - arrived > MOST_ROUND_TRIP:
+                raise SourceError("protocol", f"replies of more than {MOST_ROUND_TRIP:,} bytes together")
             replies += wire.receive(self._left(until))
         if len(replies) > len(sent):
             raise SourceError("protocol", "more replies than commands")

@@ -78,11 +78,15 @@ class OverloadError(ExporterError):
 class Pool:
     """A bounded pool of threads for callables that block. Threads start when they are needed.
 
+    A call begins only when the event loop has taken over the result of an earlier one. Otherwise threads would make
+    large bodies faster than a busy event loop can send them or give them up.
+
     Used from one event loop only, so the counts need no lock.
     """
 
     def __init__(self, name: str, threads: int, max_waiting: int = MAX_WAITING) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._free = asyncio.Semaphore(threads)
         self._max_waiting = max_waiting
         self._waiting: Counter[str] = Counter()  # by client address
 
@@ -94,15 +98,13 @@ class Pool:
         if self._waiting.total() >= self._max_waiting or self._waiting[client] >= MAX_WAITING_PER_CLIENT:
             raise OverloadError("too many requests at once")
         self._waiting[client] += 1
-        future = asyncio.get_running_loop().run_in_executor(self._executor, call)
-        # Counted down when the call ends, not the request: the call goes on after a client hangs up.
-        future.add_done_callback(lambda _: self._count_down(client))
-        return await future
-
-    def _count_down(self, client: str) -> None:
-        self._waiting[client] -= 1
-        if not self._waiting[client]:
-            del self._waiting[client]
+        try:
+            async with self._free:
+                return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        finally:
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client]
 
 
 def build_app(handlers: Handlers, telemetry_path: str, most_bytes: int) -> ASGIApp:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_redis_exporter.sources.replies import ReplyParser
+from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.replies import MOST_LINES, ReplyParser
 from celery_redis_exporter.sources.wire import pack
 
 LONGEST = 60_000
@@ -67,3 +68,22 @@ def test_a_body_that_looks_like_messages() -> None:
     """What stands in a body is never taken for the beginning of a message that is too long."""
     body = (b"*4\r\n$8\r\npmessage\r\n$1\r\na\r\n$1\r\nb\r\n$99999\r\n" * 400)[:LONGEST]
     assert ([body, b"x"], 0) == parse(message(body) + message(b"x"), [1448])
+
+
+@pytest.mark.parametrize("element", [b"*0\r\n", b"$0\r\n\r\n", b"~0\r\n"], ids=["lists", "texts", "sets"])
+def test_a_list_of_very_many_is_given_up(element: bytes) -> None:
+    """A list is given up at a number of lines, because each element takes many times what it came as."""
+    parser, piece = ReplyParser(), bytearray(element * 1000)
+    lines = element.count(b"\n") * 1000
+    parser.parse(bytearray(b"*50000000\r\n"), len(b"*50000000\r\n"))
+    for _ in range(MOST_LINES // lines - 1):
+        assert [] == parser.parse(piece, len(piece))
+    with pytest.raises(SourceError, match="a reply of more than 500,000 lines"):
+        parser.parse(piece * 2, 2 * len(piece))
+
+
+def test_many_replies_may_have_more_lines_together() -> None:
+    """Lines are counted from the last whole reply."""
+    parser, piece = ReplyParser(), bytearray(b"*2\r\n$1\r\na\r\n:1\r\n" * 1000)
+    for _ in range(2 * MOST_LINES // 4000):
+        assert 1000 == len(parser.parse(piece, len(piece)))

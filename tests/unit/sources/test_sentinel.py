@@ -20,6 +20,7 @@ class FakeWire:
 
     def __init__(self, reply: object = None) -> None:
         self.closed = False
+        self.arrived = 0
         self._reply = reply
 
     def send(self, packed: bytes, timeout: float) -> None:

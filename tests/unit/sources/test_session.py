@@ -11,6 +11,7 @@ import pytest
 
 from celery_redis_exporter.clock import SystemClock
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources import session as sessions
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Endpoint, Wire
 from tests.support.fakes import FakeClock
@@ -208,4 +209,17 @@ def test_a_closed_tls_connection_is_closed(server: Server, kind: type[ssl.SSLErr
             attempt()
         assert "closed" == caught.value.reason
     assert [b"PONG"] == session.exchange(PING, 1.0)
+    session.close()
+
+
+def test_all_replies_together_have_a_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replies of which each may be as long as it is are given up when they are too long together."""
+    monkeypatch.setattr(sessions, "MOST_ROUND_TRIP", 3000)
+    reply = b"$1000\r\n" + b"x" * 1000 + b"\r\n"
+    server._answers = [reply, reply * 3]
+    session = Session(cast("Endpoint", server), SystemClock())
+    assert [b"x" * 1000] == session.exchange(PING, 1.0)
+    session.close()
+    with pytest.raises(SourceError, match="replies of more than 3,000 bytes together"):
+        session.exchange(PING * 4, 1.0)
     session.close()

@@ -20,6 +20,7 @@ from celery_redis_exporter.web.routes import (
     build_app,
 )
 from celery_redis_exporter.web.routes import read_scrape_timeout as read_timeout
+from tests.support.waiting import eventually
 
 BODY = "# HELP a é\na 1.0\n".encode()
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
@@ -260,3 +261,21 @@ def test_a_full_pool_refuses() -> None:
         return await asyncio.gather(*calls), await pool.run(lambda: "again")
 
     assert (["True", "True"], "again") == asyncio.run(fill())
+
+
+def test_results_never_pile_up() -> None:
+    """While the event loop is busy no more calls end than there are threads: each result may be a large body."""
+    made: list[int] = []
+    threads = 2
+
+    async def requests() -> int:
+        pool = Pool("x", threads)
+        running = [asyncio.create_task(pool.run(lambda: made.append(1))) for _ in range(20)]
+        await asyncio.sleep(0)
+        eventually(lambda: len(made) == threads)  # in the loop, which does nothing else meanwhile
+        with pytest.raises(AssertionError):
+            eventually(lambda: len(made) > threads, within=0.2)
+        await asyncio.gather(*running)
+        return len(made)
+
+    assert 20 == asyncio.run(requests())
