@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from celery_redis_exporter.settings.schema.redis import RedisOptions
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "exporter" / "celery_redis_exporter").rglob("*.py"))
 LOCKS = sorted((ROOT / "deploy").rglob("*requirements.lock"))
@@ -43,6 +45,13 @@ def entries(lock: Path) -> list[re.Match[str] | str]:
     lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\s*\\\n\s*", " ", "\n".join(lines))
     return [PINNED.fullmatch(line) or line for line in joined.splitlines() if line.strip()]
+
+
+def test_the_default_for_addresses_that_servers_name_is_stated() -> None:
+    """SECURITY.md names the setting, whose default is empty: the rule that it states then holds."""
+    promise = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert "`redis.allowed_addresses`" in promise
+    assert () == RedisOptions().allowed_addresses
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=name)

@@ -89,6 +89,21 @@ def test_nodes_elsewhere_are_not_connected_to(programs: Programs) -> None:
         assert not [entry for entry in client.client_list() if entry["name"].startswith("celery-redis-exporter")]
 
 
+def test_by_default_a_private_server_leads_to_no_public_address(programs: Programs) -> None:
+    """Without the setting a server on a loopback address that names one on the internet is read alone."""
+    elsewhere = "203.0.114.9"
+    node_options = ("--cluster-enabled", "yes", "--cluster-announce-ip", elsewhere)
+    cluster = RedisCluster(lambda options: programs.redis(options=(*options, *node_options)), 1)
+    url = cluster.nodes[0].url(password="cache-PASSWORD")
+    cluster.nodes[0].command("CONFIG", "SET", "requirepass", "cache-PASSWORD")
+    flags = (*servers(cache={"url": url}), "--redis.discovery-interval", "1s")
+    exporter = programs.listening(programs.redis(), *flags)
+    eventually(lambda: exporter.value("celery_exporter_redis_nodes_refused", redis="cache") == 1)
+    assert {"broker", "cache"} == {labels["redis"] for labels in exporter.labels("redis_up")}
+    (line,) = exporter.lines("topology.addresses_refused")
+    assert [elsewhere] == [address.rpartition(":")[0] for address in line["addresses"]]
+
+
 def test_a_node_can_be_read_alone(programs: Programs) -> None:
     """Where nodes are not to be looked for, the one that the URL names is read under the server's own name."""
     lone = programs.redis(options=("--cluster-enabled", "yes"))
