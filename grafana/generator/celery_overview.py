@@ -12,6 +12,7 @@ from grafana.generator.promql import (
     QUEUE,
     RANGE,
     Scope,
+    hit_rate,
     last_week,
     memory_share,
     ratio,
@@ -253,13 +254,10 @@ REDIS = (
     ),
     Graph(
         title="Redis hit rate", unit=theme.RATIO, many=True, reach=1, empty="No look-ups", alerts=("RedisHitRateLow",),
-        meaning="Share of look-ups that found their key. Waiting for results of unfinished tasks counts as misses.",
-        remedy="Low on a cache: keys go too early. It says nothing of a broker, whose empty queues are misses.",
-        queries=(Query(ratio(
-            EVERYTHING.rate("redis_keyspace_hits_total", "redis"),
-            f"({EVERYTHING.rate('redis_keyspace_hits_total', 'redis')}"
-            f" + {EVERYTHING.rate('redis_keyspace_misses_total', 'redis')})",
-        ), "{{redis}}"),),
+        meaning="Share of look-ups that found their key, without brokers and the exporter's own look-ups. Waiting for"
+        " results of unfinished tasks counts as misses.",
+        remedy="Low on a cache: keys expire or are evicted too early.",
+        queries=(Query(hit_rate(EVERYTHING, "redis"), "{{redis}}"),),
     ),
 )  # fmt: skip
 

@@ -30,6 +30,8 @@ SCOPE = ", ".join(f'{label}=~"${label}"' for label in VARIABLES)
 SCOPE_OF_PROCESS = ", ".join(f'{label}=~"${label}"' for label in VARIABLES if label not in OF_SERIES)
 OF_TASK = ("task", "queue")
 BEFORE_PROMETHEUS = "40y"
+NO_BROKER = 'redis!="broker"'
+"""There workers look for messages, and an empty queue is a miss."""
 ENDED = 'state=~"success|failure"'
 """Executions of which a share can fail: those that were not taken back."""
 FAILED = 'state="failure"'
@@ -65,6 +67,18 @@ def over(by: str) -> str:
 def ratio(part: str, whole: str) -> str:
     """Divide; there is no result where there is nothing to divide by."""
     return f"{part} / ({whole} > 0)"
+
+
+def hit_rate(scope: "Scope", by: str = "") -> str:
+    """Return the share of look-ups that found their key, without those on brokers and those of exporters."""
+    hits, misses = (_of_clients(scope, name, found, by) for name, found in (("hits", "hit"), ("misses", "miss")))
+    return ratio(hits, f"({hits} + {misses})")
+
+
+def _of_clients(scope: "Scope", name: str, found: str, by: str) -> str:
+    counted = scope.rate(f"redis_keyspace_{name}_total", by, NO_BROKER)
+    own = scope.select("celery_exporter_redis_lookups_total", f'found="{found}"', RATE)
+    return f"clamp_min({counted} - sum{over(by)}(rate({own})), 0)"
 
 
 def last_week(expr: str) -> str:

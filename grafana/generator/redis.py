@@ -4,7 +4,7 @@ from grafana.generator import theme
 from grafana.generator.board import Board, Row
 from grafana.generator.panel import FINE_OR_FAILED, NOTHING, UP_OR_DOWN, Query, Style, Word
 from grafana.generator.panels import Bars, Graph, Stat, Timeline
-from grafana.generator.promql import RANGE, SERVER, Scope, memory_limit, memory_share, ratio
+from grafana.generator.promql import RANGE, SERVER, Scope, hit_rate, memory_limit, memory_share, ratio
 from grafana.generator.redis_inside import CLIENTS, COMMANDS, DURABILITY, READS, TOPOLOGY
 from grafana.generator.tables import Column, Table
 
@@ -18,10 +18,6 @@ FULL_OR_NOT_SOON = (Word("0", "full", theme.BAD), Word(str(YEAR), "not soon", th
 LIMIT = SERVERS.gauge("celery_exporter_redis_memory_limit_bytes", SERVER, how="max")
 FULL_HOURS = 0.1
 """Where a full server is drawn: a logarithmic axis has no 0."""
-HIT_RATE = ratio(
-    SERVERS.rate("redis_keyspace_hits_total", SERVER),
-    f"({SERVERS.rate('redis_keyspace_hits_total', SERVER)} + {SERVERS.rate('redis_keyspace_misses_total', SERVER)})",
-)
 ((WILL_FILL, _),) = theme.steps(("RedisMemoryWillFill.seconds", theme.WARNING))
 MEMORY_STEPS = theme.steps(("RedisMemoryHigh.ratio", theme.WARNING), ("RedisMemoryCritical.ratio", theme.BAD))
 GROUP = f"{SERVER}, db, key_group"
@@ -73,13 +69,10 @@ NOW = (
     ),
     Stat(
         title="Hit rate of all", unit=theme.RATIO, decimals=0, empty="no look-ups",
-        meaning="Share of the look-ups that found their key, all chosen servers together. Waiting for results of"
-        " unfinished tasks counts as misses, so that a low one is no fault by itself.",
+        meaning="Share of the look-ups that found their key, all chosen servers together. Brokers and the exporter's"
+        " own look-ups are left out. Waiting for results of unfinished tasks counts as misses.",
         remedy="Low on a cache: keys expire or are evicted too early.", alerts=("RedisHitRateLow",),
-        queries=(Query(ratio(
-            SERVERS.rate("redis_keyspace_hits_total"),
-            f"({SERVERS.rate('redis_keyspace_hits_total')} + {SERVERS.rate('redis_keyspace_misses_total')})",
-        )),),
+        queries=(Query(hit_rate(SERVERS)),),
     ),
     Stat(
         title="Operations of all", unit=theme.OPERATIONS,

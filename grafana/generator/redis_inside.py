@@ -3,7 +3,7 @@
 from grafana.generator import theme
 from grafana.generator.panel import FINE_OR_FAILED, Query, Style, Word
 from grafana.generator.panels import Graph, Timeline
-from grafana.generator.promql import RATE, SERVER, Scope, ratio
+from grafana.generator.promql import RATE, SERVER, Scope, hit_rate, ratio
 from grafana.generator.tables import Column, Table
 
 SERVERS = Scope(("redis",))
@@ -34,13 +34,10 @@ COMMANDS = (
     ),
     Graph(
         title="Hit rate", unit=theme.RATIO, many=True, reach=1, empty="No look-ups", alerts=("RedisHitRateLow",),
-        meaning="Share of look-ups that found their key. Waiting for results of unfinished tasks counts as misses.",
+        meaning="Share of look-ups that found their key, without brokers and the exporter's own look-ups. Waiting for"
+        " results of unfinished tasks counts as misses.",
         remedy="Low on a cache: keys expire or are evicted too early.",
-        queries=(Query(ratio(
-            SERVERS.rate("redis_keyspace_hits_total", SERVER),
-            f"({SERVERS.rate('redis_keyspace_hits_total', SERVER)}"
-            f" + {SERVERS.rate('redis_keyspace_misses_total', SERVER)})",
-        ), "{{redis}}"),),
+        queries=(Query(hit_rate(SERVERS, SERVER), "{{redis}}"),),
     ),
     Graph(
         title="Time of a command, mean", unit=MICROSECONDS, many=True, empty="No command was called",

@@ -39,6 +39,17 @@ def cache_is_full(life: Life) -> None:
     made.at(20 / 60, lambda: made.set(other, hits=190, misses=10))
 
 
+@ordinary(
+    2,
+    RedisHitRateLow="rate(redis_keyspace_hits_total[10m])"
+    " / (rate(redis_keyspace_hits_total[10m]) + rate(redis_keyspace_misses_total[10m])) < 0.5",
+)
+def exporter_measures_keys(life: Life) -> None:
+    """Nobody reads results at night but the exporter, whose look-ups of hundreds of named keys find nothing."""
+    made = idle(life)
+    made.add_server(RedisServer("results", hits=1, misses=1, misses_of_exporter=40))
+
+
 @ordinary(4, RedisFragmentationHigh="redis_mem_fragmentation_ratio > 1.5",
           RedisConnectionsHigh="redis_connected_clients > 1000",
           RedisRejectedConnections="redis_connected_clients > 1000")  # fmt: skip

@@ -11,6 +11,7 @@ Row = tuple[str, dict[str, str], float]
 """A metric, its labels besides those of the target, and its value."""
 
 MEBIBYTE = 1 << 20
+OWN_LOOKUPS = "celery_exporter_redis_lookups_total"
 
 
 @dataclass
@@ -19,7 +20,8 @@ class RedisServer:
 
     ``holds`` is the memory used by the time, without messages; those are counted on the broker, with ``message_bytes``
     each. ``key_bytes`` is the size of a key, evicted where the policy lets it. ``replicas`` are those connected to a
-    master. ``gaps`` is what the allocator occupies for each byte in use, ``resident`` what the process does.
+    master. ``misses_of_exporter`` are look-ups of the exporter, which the server counts among its misses. ``gaps`` is
+    what the allocator occupies for each byte in use, ``resident`` what the process does.
     """
 
     name: str
@@ -36,6 +38,7 @@ class RedisServer:
     most_clients: float = 10_000
     hits: float = 0
     misses: float = 0
+    misses_of_exporter: float = 0
     keys: Callable[[float], float] = lambda _now: 0
     lasting_keys: float = 0
     gaps: float = 1.05
@@ -71,7 +74,7 @@ class RedisServer:
         if self.cluster:
             values["redis_cluster_state"] = float(self.cluster == "ok")
         for name, value in values.items():
-            yield name, of_server, value
+            yield name, of_server | ({"found": "miss"} if name == OWN_LOOKUPS else {}), value
         yield from self._described(now, of_server)
 
     def _described(self, now: float, of_server: dict[str, str]) -> Iterator[Row]:
@@ -94,7 +97,8 @@ class RedisServer:
             ("redis_evicted_keys_total", evicted),
             ("redis_rejected_connections_total", max(self.clients - self.most_clients, 0)),
             ("redis_keyspace_hits_total", self.hits * passed),
-            ("redis_keyspace_misses_total", self.misses * passed),
+            ("redis_keyspace_misses_total", (self.misses + self.misses_of_exporter) * passed),
+            (OWN_LOOKUPS, self.misses_of_exporter * passed),
         ):
             self.counted[name] = self.counted.get(name, 0.0) + more
         return min(wanted, self.limit) if self.limit else wanted

@@ -7,7 +7,21 @@ SENTINELS = ".+/sentinel/.+"
 """What sentinels are called: they are no servers of Celery's."""
 MAX_MEMORY = f"max by ({SERVER}) (redis_memory_max_bytes)"
 
+
+def of_clients(found: str, lookup: str) -> str:
+    """Return the look-ups a second that others than exporters caused. An exporter measures keys, which is counted too.
+
+    Not on the broker: there workers look for messages, mostly in vain.
+    """
+    counted = f'max by ({SERVER}) (rate(redis_keyspace_{found}_total{{redis!="broker"}}[10m]))'
+    own = f'sum by ({SERVER}) (rate(celery_exporter_redis_lookups_total{{found="{lookup}"}}[10m]))'
+    return f"clamp_min({counted} - {own} or {counted}, 0)"
+
+
+HITS, MISSES = "redis:keyspace_hits_of_clients:rate10m", "redis:keyspace_misses_of_clients:rate10m"
 RECORDINGS = (
+    Recording(HITS, of_clients("hits", "hit")),
+    Recording(MISSES, of_clients("misses", "miss")),
     Recording(
         "redis:memory_utilization:ratio",
         f"max by ({SERVER}) (redis_memory_used_bytes) / ({MAX_MEMORY} > 0"
@@ -23,10 +37,6 @@ FULL = (
 )
 ENOUGH_MEMORY = f"max by ({SERVER}) (redis_memory_used_bytes) > @{{least_bytes}}"
 
-HITS, MISSES = (
-    f'sum by ({SERVER}) (rate(redis_keyspace_{found}_total{{redis!="broker"}}[10m]))' for found in ("hits", "misses")
-)
-"""Look-ups on all servers but the broker: there workers and exporters look for messages, mostly in vain."""
 CACHE = (
     f'unless on ({SERVER}) max by ({SERVER}) (redis_instance_info{{redis!~"(broker|results)(/.*)?",'
     f' maxmemory_policy=~"(allkeys|volatile)-.+"}}) == 1'

@@ -5,6 +5,7 @@ Opens no connection.
 """
 
 from urllib.parse import quote, urlencode
+from weakref import WeakValueDictionary
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.replies import Address
@@ -16,6 +17,7 @@ from celery_redis_exporter.settings import (
     named_redis_targets,
 )
 from celery_redis_exporter.sources.addresses import AddressPolicy
+from celery_redis_exporter.sources.lookups import Lookups
 from celery_redis_exporter.sources.refusals import Refusals
 from celery_redis_exporter.sources.sentinel import PATIENCE, MasterFinder, Sentinel
 from celery_redis_exporter.sources.session import Session
@@ -48,6 +50,8 @@ class Endpoints:
         self.addresses = AddressPolicy(settings.redis.allowed_addresses)
         self.clock = clock
         self._refusals: dict[str, Refusals] = {}
+        self._lookups = WeakValueDictionary[str, Lookups]()
+        self._broker = settings.broker.name
         for target in named_redis_targets(settings):
             if target.sentinels:
                 options = master_options(settings, target.name)
@@ -68,16 +72,25 @@ class Endpoints:
     def session(self, target: RedisTarget, *, timeout: float) -> Session:
         """Return a session with a server. Raises ConfigError.
 
-        All sessions of one server share which commands it refused. ``timeout`` is in seconds.
+        All sessions of one server share which commands it refused, and what they looked up. ``timeout`` is in seconds.
         """
         refusals = self._refusals.setdefault(target.name, Refusals(self.clock))
-        return Session(self.to(target, timeout=timeout), self.clock, refusals)
+        return Session(self.to(target, timeout=timeout), self.clock, refusals, self._lookups_on(target.name))
 
-    def session_at(self, target: RedisTarget, address: Address, *, timeout: float, db: int | None = None) -> Session:
-        """Return a session with a node of a server's cluster, with the server's user and TLS. Raises ConfigError."""
+    def session_at(
+        self, target: RedisTarget, address: Address, *, timeout: float, db: int | None = None, name: str = ""
+    ) -> Session:
+        """Return a session with a node of a server's cluster, with the server's user and TLS. Raises ConfigError.
+
+        The sessions of a node that has a ``name`` share what they looked up.
+        """
         at, credentials = _At(address), target.credentials
         endpoint = Endpoint(target.url, timeout=timeout, db=db, master=at, credentials=credentials)
-        return Session(endpoint, self.clock)
+        return Session(endpoint, self.clock, lookups=self._lookups_on(name) if name else None)
+
+    def _lookups_on(self, server: str) -> Lookups | None:
+        """Return the count of look-ups on a server; none on the broker, where most look-ups are for messages."""
+        return None if server == self._broker else self._lookups.setdefault(server, Lookups())
 
 
 def _sentinel(host: str, port: int, options: MasterOptions) -> Sentinel:

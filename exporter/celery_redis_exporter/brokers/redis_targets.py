@@ -80,13 +80,13 @@ class RedisTargets:
             return False
         return target.name not in wanted.servers or wanted.servers[target.name].discover
 
-    def _session(self, target: RedisTarget, address: Address | None) -> Session:
+    def _session(self, target: RedisTarget, address: Address | None, name: str = "") -> Session:
         if address is None:
             return self._endpoints.session(target, timeout=self._deadline)
-        return self._endpoints.session_at(target, address, timeout=self._deadline)
+        return self._endpoints.session_at(target, address, timeout=self._deadline, name=name)
 
     def _node(self, target: RedisTarget, name: str, address: Address) -> Target:
-        return self._scrape(self._reader(name, self._session(target, address)), 0, ())
+        return self._scrape(self._reader(name, self._session(target, address, name)), 0, ())
 
     def _named_keys(self, target: RedisTarget, server: RedisServer) -> list[ServerRead]:
         redis = self._settings.redis

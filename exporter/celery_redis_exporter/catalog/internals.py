@@ -4,6 +4,7 @@ from celery_redis_exporter.catalog.labels import (
     COLLECTOR,
     EVICTION,
     FIELD,
+    FOUND,
     INSPECTION,
     METRIC,
     PYTHON_VERSION,
@@ -190,6 +191,12 @@ REDIS_VALUES_REFUSED = counter(
     (REDIS,),
     CommandOrigin("INFO"),
 )
+REDIS_LOOKUPS = counter(
+    "celery_exporter_redis_lookups_total",
+    "Look-ups of keys that the exporter's own commands caused, which the server counts too; absent for the broker. Key "
+    "groups, named keys and RedBeat's schedule cause some.",
+    (REDIS, FOUND),
+)
 MEMORY_LIMIT = gauge(
     "celery_exporter_redis_memory_limit_bytes",
     "The server's maxmemory, or redis.assumed_maxmemory where it has none; absent where neither is set.",
@@ -242,7 +249,7 @@ METRICS: tuple[Metric, ...] = (
     TASKS_TRACKED, TASKS_EVICTED, TASKS_UNMATCHED, TASKS_DUPLICATE, SERIES, SERIES_DROPPED,
     SERIES_EXPIRED, COLLECTOR_SUCCESS, COLLECTOR_DURATION, COLLECTOR_LAST_SUCCESS, CONTROL_ENABLED,
     CONTROL_MISSING, CONTROL_INVALID, EVENTS_ENABLED, COMMAND_DENIED, REDIS_NODES,
-    REDIS_NODES_DROPPED, REDIS_NODES_REFUSED, REDIS_VALUES_REFUSED, MEMORY_LIMIT, MEMORY_PURGES, LOG_LINES_DROPPED,
-    RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIME, STATE_FILE_LAST_WRITE, STATE_FILE_SIZE, STATE_FILE_FAILURES,
-    SCRAPE_DURATION, UNEXPECTED_ERRORS,
+    REDIS_NODES_DROPPED, REDIS_NODES_REFUSED, REDIS_VALUES_REFUSED, REDIS_LOOKUPS, MEMORY_LIMIT, MEMORY_PURGES,
+    LOG_LINES_DROPPED, RELOAD_SUCCESSFUL, RELOAD_SUCCESS_TIME, STATE_FILE_LAST_WRITE, STATE_FILE_SIZE,
+    STATE_FILE_FAILURES, SCRAPE_DURATION, UNEXPECTED_ERRORS,
 )  # fmt: skip

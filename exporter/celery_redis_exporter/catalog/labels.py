@@ -82,6 +82,7 @@ MASTER_ADDRESS = Label("master_address", "Address of a master as a sentinel sees
 MASTER_STATUS = Label("master_status", "State of a master as a sentinel sees it: ok, sdown or odown.", closed=True)
 MESSAGE = Label("message", "What the sentinel reports about its quorum.")
 RESULT = Label("result", "done or failed.", closed=True)
+FOUND = Label("found", "hit or miss.", closed=True)
 KEY = Label("key", "Name of a key, as redis.keys has it.")
 KEY_GROUP = Label(
     "key_group",

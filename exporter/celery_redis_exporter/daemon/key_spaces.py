@@ -84,7 +84,7 @@ class KeySpaces:
         if address is None:
             session = endpoints.session(target, timeout=deadline)
         else:
-            session = endpoints.session_at(target, address, timeout=deadline)
+            session = endpoints.session_at(target, address, timeout=deadline, name=name)
         reader = KeySpaceReader(session, endpoints.clock, deadline, select=len(databases) > 1)
         wanted = settings.redis.key_space
         options = KeySamplingOptions(databases, wanted.interval, key_budget(settings), wanted.max_groups)

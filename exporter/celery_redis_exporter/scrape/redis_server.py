@@ -125,6 +125,10 @@ class ServerScrape:
             Sample(redis_rows.SCRAPES, (name,), self._scrapes),
             Sample(internals.REDIS_VALUES_REFUSED, (name,), self._refused),
         ]
+        lookups = self.server.session.lookups
+        if lookups is not None:
+            for found, count in (("hit", lookups.hits), ("miss", lookups.misses)):
+                samples.append(Sample(internals.REDIS_LOOKUPS, (name, found), count))
         if connect_seconds is not None:
             samples.append(Sample(redis_rows.CONNECT_TIME, (name,), connect_seconds))
         return samples

@@ -15,6 +15,7 @@ import hiredis
 
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.sources.lookups import Lookups
 from celery_redis_exporter.sources.refusals import Refusal, Refusals
 from celery_redis_exporter.sources.replies import MOST_REPLY
 from celery_redis_exporter.sources.wire import Command, Endpoint, Wire, pack
@@ -26,11 +27,15 @@ MOST_ROUND_TRIP = 2 * MOST_REPLY
 class Session:
     """A connection to one endpoint. ``opened`` counts how often it was opened.
 
-    ``refusals`` may be shared by the connections of one user to one server.
+    ``refusals`` may be shared by the connections of one user to one server. ``lookups`` counts what the commands look
+    up, if that is wanted, and may be shared as well.
     """
 
-    def __init__(self, endpoint: Endpoint, clock: Clock, refusals: Refusals | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, clock: Clock, refusals: Refusals | None = None, lookups: Lookups | None = None
+    ) -> None:
         self.opened = 0
+        self.lookups = lookups
         self._endpoint = endpoint
         self._clock = clock
         self._wire: Wire | None = None
@@ -60,6 +65,18 @@ class Session:
 
     def ask(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         """Do the same as ``exchange``, but return every refusal in its place."""
+        replies = self._ask(commands, deadline)
+        if self.lookups is not None:
+            self.lookups.note(commands, replies)
+        return replies
+
+    def close(self) -> None:
+        """Close the connection. Thread-safe."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+
+    def _ask(self, commands: Sequence[Command], deadline: float) -> list[Any]:
         until = self._clock.monotonic() + deadline
         wire = self._wire
         if wire is not None and not wire.closed:
@@ -80,12 +97,6 @@ class Session:
         except SourceError:
             self.close()
             raise
-
-    def close(self) -> None:
-        """Close the connection. Thread-safe."""
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.close()
 
     def _round_trip(self, wire: Wire, commands: Sequence[Command], until: float) -> list[Any]:
         """Send the commands that are not known to be refused, and return one reply per command."""

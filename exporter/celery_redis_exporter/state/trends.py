@@ -15,11 +15,25 @@ SPACING = 5.0
 
 
 class Counts(NamedTuple):
-    """What the server counts since its start: commands, and look-ups that hit and that missed."""
+    """What the server counts since its start: commands, and look-ups that hit and that missed.
+
+    ``own_hits`` and ``own_misses`` are the look-ups that the exporter caused.
+    """
 
     commands: float
     hits: float = 0.0
     misses: float = 0.0
+    own_hits: float = 0.0
+    own_misses: float = 0.0
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """Return the share of the clients' look-ups that hit; None without any, or if most were the exporter's.
+
+        The exporter's are counted a moment later than the server counts them, so that the difference is inexact.
+        """
+        hits, misses = max(self.hits - self.own_hits, 0.0), max(self.misses - self.own_misses, 0.0)
+        return hits / (hits + misses) if hits + misses > self.own_hits + self.own_misses else None
 
 
 class Trends:
@@ -41,10 +55,10 @@ class Trends:
         self._counts[server] = counts
         hit_ratio = operations = None
         if before is not None and all(now >= then for now, then in zip(counts, before, strict=True)):
-            commands, hits, misses = (now - then for now, then in zip(counts, before, strict=True))
-            hit_ratio = hits / (hits + misses) if hits + misses else None
+            grown = Counts(*(now - then for now, then in zip(counts, before, strict=True)))
+            hit_ratio = grown.hit_ratio
             elapsed = at - readings[-1].at
-            operations = commands / elapsed if elapsed > 0 else None
+            operations = grown.commands / elapsed if elapsed > 0 else None
         readings.append(TrendReading(at, used_bytes, hit_ratio, operations))
 
     def of(self, server: str) -> list[TrendReading]:

@@ -38,7 +38,8 @@ NUMBERS: Mapping[str, Metric] = {
 }
 LARGEST = 2.0**63
 BROKER = "broker"
-"""The server without a hit rate: workers and exporters look for messages there, and an empty queue is a miss."""
+"""The server without a hit rate: workers look for messages there, and an empty queue is a miss."""
+OWN_LOOKUPS = {"hit": "own_hits", "miss": "own_misses"}
 _NAMES = {metric: name for name, metric in NUMBERS.items()}
 
 
@@ -93,7 +94,7 @@ class Servers:
         else:
             self._limits.pop(server, None)
         if "used_bytes" in numbers:
-            names = ("commands",) if server == BROKER else ("commands", "hits", "misses")
+            names = ("commands",) if server == BROKER else Counts._fields
             counts = Counts(*(numbers.get(name, 0.0) for name in names))
             self._trends.note(server, now, numbers["used_bytes"], counts)
 
@@ -179,10 +180,15 @@ def _key_groups(numbers: Numbers) -> dict[str, list[KeyGroup]]:
 def _numbers(samples: Sequence[Sample]) -> dict[str, float]:
     """Return the values that JSON can contain. A server may report ``nan``, such as for a ratio without data."""
     return {
-        _NAMES[sample.metric]: sample.value
+        name: sample.value
         for sample in samples
-        if sample.metric in _NAMES and isinstance(sample.value, int | float) and 0 <= sample.value < LARGEST
+        if (name := _name(sample)) and isinstance(sample.value, int | float) and 0 <= sample.value < LARGEST
     }
+
+
+def _name(sample: Sample) -> str | None:
+    """Return the name of a number that is used here."""
+    return OWN_LOOKUPS[sample.labels[1]] if sample.metric is internals.REDIS_LOOKUPS else _NAMES.get(sample.metric)
 
 
 def _is_read_only(samples: Sequence[Sample]) -> bool:

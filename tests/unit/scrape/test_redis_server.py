@@ -25,6 +25,7 @@ class ScriptedSession:
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
         self.opened = 1
+        self.lookups = None
 
     def talks_to(self, run_id: str) -> None:
         """Take no note."""

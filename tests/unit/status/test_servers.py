@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.catalog import CATALOG, internals
 from celery_redis_exporter.records.report import ServerStatus
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.status.numbers import Numbers
@@ -38,6 +38,21 @@ def test_the_hit_rate_of_a_broker_says_nothing() -> None:
         name: read_twice(name, scraped(name, 0, 0), scraped(name, 75, 25)).hit_ratio for name in ("broker", "results")
     }
     assert {"broker": None, "results": 0.75} == hit_ratios
+
+
+def test_the_exporters_look_ups_are_no_part_of_the_hit_rate() -> None:
+    """What the exporter looked up is subtracted; where that is most of it, the rest is inexact and not shown."""
+
+    def hit_ratio(hits: float, misses: float, own_hits: int, own_misses: int) -> float | None:
+        own = [Sample(internals.REDIS_LOOKUPS, ("cache", found), 0) for found in ("hit", "miss")]
+        later = [own[0]._replace(value=own_hits), own[1]._replace(value=own_misses)]
+        first, second = scraped("cache", 0, 0), scraped("cache", hits, misses)
+        return read_twice("cache", [*first, *own], [*second, *later]).hit_ratio
+
+    assert 0.25 == hit_ratio(1030, 3000, 30, 0)
+    assert 0.75 == hit_ratio(300, 200, 0, 100)
+    assert None is hit_ratio(1000, 20, 1000, 0)
+    assert None is hit_ratio(900, 0, 1000, 0)
 
 
 def test_a_replica_that_takes_no_writes_is_read_only() -> None:
