@@ -4,13 +4,14 @@ Input: a report and a view (filter, order). Output: HTML, with all input escaped
 """
 
 from base64 import b64encode
+from collections import Counter
 from functools import cache
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from urllib.parse import urlencode
 
-from celery_redis_exporter.records.report import ExporterStatus, Health, Overview, Report, Unacked
+from celery_redis_exporter.records.report import WORST_FIRST, ExporterStatus, Health, Overview, Report, Unacked
 from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_moment, say_rate
 from celery_redis_exporter.status.overview import worst_of
 from celery_redis_exporter.status.tables import APPLICATIONS, QUEUES, SERVERS, Table, tables_of
@@ -52,12 +53,22 @@ def render_overview(overview: Overview, view: View, telemetry_path: str) -> str:
     worst = overview.applications[0] if overview.applications else None
     title = "OK" if worst is None or worst.state == "ok" else f"{worst.name} {worst.state.upper()}"
     main = (
-        f"{_stamp(overview.time, view)}"
+        f'{_stamp(overview.time, view)}<ul class="health">{_states(overview)}</ul>'
         f'<section id="{APPLICATIONS.name}">{render_table(APPLICATIONS, overview, view)}</section>'
         f"<footer>Version {escape(overview.version)}, up for {escape(say_duration(overview.uptime_seconds))}. "
         "Servers that several applications use are on the page of each of them.</footer>"
     )
     return render_document(f"{title} - {NAME}", main, view, telemetry_path)
+
+
+def _states(overview: Overview) -> str:
+    """Render how many applications are in each state, the worst first."""
+    counts = Counter(one.state for one in overview.applications)
+    return "".join(
+        f'<li class="{state}">{counts[state]} of {len(overview.applications)} <b>{state.upper()}</b></li>'
+        for state in WORST_FIRST
+        if counts[state]
+    )
 
 
 def render_document(title: str, main: str, view: View, telemetry_path: str) -> str:

@@ -185,7 +185,7 @@ APPLICATIONS = Table("applications", "Applications", (
     Column("name", "Application", attrgetter("name"), lambda row, _: Cell(row.name, application=row.name), 0,
            numeric=False),
     Column("state", "State", lambda row: WORST_FIRST.index(row.state), _application_state, 0, numeric=False),
-    Column("reason", "Why", lambda row: _reasons(row)[:1], _why, 2, numeric=False),
+    Column("reason", "Why", lambda row: _reasons(row)[:1], _why, 0, numeric=False),
     Column("workers", "Workers", attrgetter("workers_online"), _workers, 1, "online, and lost ones"),
     number("waiting", "Waiting", "waiting", say_count, 1, "messages in its queues"),
     number("running", "Running", "running", say_count, 3),
