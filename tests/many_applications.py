@@ -21,7 +21,7 @@ from celery import Celery
 from celery_redis_exporter.clock import SystemClock
 from tests.bench.meters import cpu_seconds, resident_memory
 from tests.bench.streams import Shape
-from tests.integration.applications import OPTIONS, Applications
+from tests.integration.applications import OPTIONS, Applications, Sender
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
@@ -34,17 +34,6 @@ HOSTILE = Shape(tasks=2_000, names=2_000, queues=100, workers=100)
 HANGS_AT, HANGS_FOR = 20, 15
 MISSED = "celery_worker_events_missed_total"
 SETTLED_WITHIN = 120.0
-
-
-class Sender:
-    """A broker's URL, in the form that workers and publishers take."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def url(self) -> str:
-        """Return it."""
-        return self._url
 
 
 class Run:

@@ -22,6 +22,17 @@ QUIET = {"inspect_interval": 0}
 """Without control commands: no worker of a replayed stream would answer."""
 
 
+class Sender:
+    """A broker's URL, in the form that workers and publishers take."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def url(self) -> str:
+        """Return it."""
+        return self._url
+
+
 class Applications:
     """Applications by name, each in a database of ``server``, and the settings file that lists them."""
 

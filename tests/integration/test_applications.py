@@ -5,15 +5,17 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from tests.bench.streams import Shape
-from tests.integration.applications import Applications
+from tests.integration.applications import Applications, Sender
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter, parse
 from tests.integration.processes import ROOT
+from tests.integration.rabbitmq_server import RabbitServer, is_installed
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -48,8 +50,7 @@ def test_each_application_is_counted_by_itself(programs: Programs) -> None:
     site = Applications(programs, ("shop", "billing", "crm", "search"))
     exporter = site.exporter()
     for name in ("shop", "billing"):
-        url = site.trees[name]["broker_url"]
-        broker = type("Broker", (), {"url": lambda _, url=url: url})()
+        broker = Sender(site.trees[name]["broker_url"])
         programs.worker(broker, f"worker-{name}", WorkerOptions(arguments=BEATING))
         publisher = programs.publisher(broker)
         for _ in range(3 if name == "shop" else 5):
@@ -314,3 +315,32 @@ def test_the_documented_settings_are_read(programs: Programs) -> None:
     code, output = run(programs, "check", "--config.file", str(path), "--application=shop", "--listen=0")
     assert code in {0, 1}, output
     assert "error:" not in output
+
+
+@pytest.mark.skipif(not is_installed(), reason="rabbitmq-server is not installed")
+def test_brokers_of_two_kinds(programs: Programs) -> None:
+    """One application on Redis and one on RabbitMQ: a metric that both have in different ways occurs once."""
+    rabbit = RabbitServer(programs.folder / "rabbit")
+    try:
+        site = Applications(programs, ("shop",), celery={"inspect_interval": 1})
+        site.trees["mails"] = {"broker_url": rabbit.url(), "queues": {"names": ["celery"]}}
+        site.write()
+        exporter = site.exporter()
+        for name in ("shop", "mails"):
+            programs.worker(Sender(site.trees[name]["broker_url"]), name, WorkerOptions(arguments=BEATING))
+        publisher = programs.publisher(rabbit)
+        for _ in range(4):
+            publisher.send_task("counted")
+        site.published["mails"] = site.ended["mails", "success"] = 4
+        site.publish("shop", Shape(tasks=9))
+        site.agree(exporter)
+        rows = {"shop", "mails"}
+        consumed = partial(exporter.labels, "celery_queue_consumers")
+        eventually(lambda: rows == {row["application"] for row in consumed() if row["queue"] == "celery"})
+        text = exporter.get("/metrics").text
+        heads = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+        assert len(heads) == len(set(heads))
+        assert exporter.value("celery_exporter_broker_up", transport="amqp", application="mails") == 1
+        assert exporter.value("redis_up", redis="broker", application="shop") == 1
+    finally:
+        rabbit.stop()

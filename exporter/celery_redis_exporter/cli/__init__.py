@@ -69,7 +69,7 @@ COMMANDS = MappingProxyType({
 HELP = f"""\
 usage: {PROGRAM} [command] [flags]
 
-Prometheus exporter for one Celery application and the Redis servers it uses.
+Prometheus exporter for Celery applications and the Redis servers they use.
 
 Commands:
 {chr(10).join(f"  {name:<12}{command.help}" for name, command in COMMANDS.items())}

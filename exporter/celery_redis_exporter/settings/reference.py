@@ -40,6 +40,8 @@ web:
 celery-redis-exporter --config.file=settings.yml
 ```
 
+For several Celery applications read [applications](applications.md).
+
 [settings.example.yml](settings.example.yml) has all settings with their defaults and explanations.
 
 ## Use flags and environment variables

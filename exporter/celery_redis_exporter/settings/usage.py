@@ -19,6 +19,7 @@ one for a dash. The key in the file is web.listen_address.
 --no- before its name switches a boolean off: --no-events.exemplars.
 EXPORTER_BROKER_URL_FILE and EXPORTER_RESULT_BACKEND_URL_FILE name files that contain these URLs.
 CELERY_BROKER_URL and CELERY_RESULT_BACKEND are used if nothing else sets these URLs.
+Several applications are listed in the file, under applications: deploy/docs/applications.md.
 """
 
 
