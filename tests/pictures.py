@@ -14,9 +14,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from celery_redis_exporter.cli.remote import Access, RemoteSource
 from celery_redis_exporter.cli.top.look import Look
 from celery_redis_exporter.cli.top.screen import Frame, draw
-from celery_redis_exporter.cli.top.source import Access, RemoteSource
 from tests.integration.browser import Browser
 from tests.integration.exporters import Exporter
 from tests.integration.processes import ROOT, Process, free_port
@@ -62,7 +62,7 @@ def _draw_page(folder: Path, temporary: Path, port: int) -> None:
 
 
 def _draw_top(file: Path, port: int) -> None:
-    source = RemoteSource(f"http://127.0.0.1:{port}", Access())
+    source = RemoteSource("top", f"http://127.0.0.1:{port}", Access())
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     frame = Frame(WIDTH, HEIGHT, source="http://localhost:9808")
     for line in draw(source.read(), Look(), frame):

@@ -308,7 +308,7 @@ def test_commands_about_one_application(programs: Programs, command: str) -> Non
 def test_the_documented_settings_are_read(programs: Programs) -> None:
     """The ten lines of the documentation are a settings file that starts."""
     text = (ROOT / "deploy" / "docs" / "applications.md").read_text(encoding="utf-8")
-    block = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0]
+    block = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0].replace("redis:6379", "127.0.0.1:6379")
     path, secret = programs.folder / "documented.yml", programs.folder / "url"
     secret.write_text("redis://127.0.0.1:6379/2", encoding="utf-8")
     path.write_text(block.replace("/run/secrets/crm-broker-url", str(secret)), encoding="utf-8")

@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 from base64 import b64encode
+from typing import Any
 
 import pytest
 
@@ -154,3 +155,31 @@ def test_a_terminal_gets_colour_and_its_width(programs: Programs) -> None:
         lines = text.replace("\033[33m", "").replace("\033[32m", "").replace("\033[0m", "").splitlines()
         assert max(map(len, lines)) <= 80, text
         assert "redis-persistence" in text
+
+
+def test_the_daily_checklist_of_an_exporter(programs: Programs) -> None:
+    """With an exporter's URL the checklist is answered from its report, and a lost worker fails it."""
+    server = programs.redis(options=SOUND)
+    exporter = programs.listening(server, "--workers.lost-after=3s")
+    worker = programs.worker(server, options=LIVELY)
+    app = programs.publisher(server)
+    for _ in range(3):
+        app.send_task("counted")
+    eventually(lambda: exporter.value("celery_tasks_total", task="counted", queue="celery", state="success") == 3)
+    url = f"http://127.0.0.1:{exporter.port}"
+
+    def checked(*flags: str) -> tuple[int | None, dict[str, dict[str, Any]]]:
+        process = programs.run(sys.executable, "-m", "celery_redis_exporter", "check", url, "--json", *flags)
+        found = findings_of(process)
+        return process.exit_code, found
+
+    code, found = checked()
+    assert code == 0
+    assert {"daily-workers-online", "daily-queues-short", "daily-memory-low", "daily-no-errors"} <= found.keys()
+    assert "1 online, none is lost" == found["daily-workers-online"]["found"]
+    worker.process.kill()
+    eventually(lambda: checked()[0] == 1)
+    assert "daily-workers-lost" in checked()[1]
+    process = programs.run(sys.executable, "-m", "celery_redis_exporter", "check", url, "--queues.max=3")
+    assert 2 == process.ended(30)
+    assert "check: with the URL of an exporter there are no settings: --queues.max" in process.output()

@@ -76,12 +76,22 @@ def test_exporters_start(programs: Programs, command: str, programs_on_path: dic
     typed = re.sub(r"(localhost|redis):6379", f"127.0.0.1:{port}", command) + " --web.listen-address=127.0.0.1:0"
     shutil.copy(ROOT / "deploy" / "web-config.example.yml", programs.folder / "web.yml")
     Authority(programs.folder, "ca").issue("tls")
-    (file,) = [block.text for page in PAGES for block in blocks(page) if block.file == "settings.yml"]
-    (programs.folder / "settings.yml").write_text(file.replace(":6379", f":{port}"), encoding="utf-8")
-    typed = typed.replace("=settings.yml", f"={programs.folder}/settings.yml")
-    typed = typed.replace("=web.yml", f"={programs.folder}/web.yml")
+    typed = with_files(programs, typed, port)
     environment = programs_on_path | {"EXPORTER_LOG__FORMAT": "json"}
     programs.run("bash", "-c", f"exec {typed}", environment=environment).wait_for('"app.started"')
+
+
+def with_files(programs: Programs, command: str, port: str) -> str:
+    """Write the settings files that pages show, with the servers on a port, and return a command that reads them."""
+    secret = programs.folder / "secret"
+    secret.write_text(f"redis://127.0.0.1:{port}/2", encoding="utf-8")
+    for name in ("settings.yml", "applications.yml"):
+        (text,) = [block.text for page in PAGES for block in blocks(page) if block.file == name]
+        text = re.sub(r"(localhost|redis|results):6379", f"127.0.0.1:{port}", text)
+        text = text.replace("/run/secrets/crm-broker-url", str(secret))
+        (programs.folder / name).write_text(text, encoding="utf-8")
+        command = command.replace(f"={name}", f"={programs.folder}/{name}")
+    return command.replace("=web.yml", f"={programs.folder}/web.yml")
 
 
 @pytest.mark.parametrize("command", typed_for(QUERIED))
@@ -90,6 +100,11 @@ def test_commands_on_a_server_end_well(programs: Programs, command: str, program
     server = programs.redis()
     programs.worker(server)
     typed = re.sub(r"--listen=\d+s", "--listen=2s", command.replace("localhost:6379", f"127.0.0.1:{server.port}"))
+    typed = with_files(programs, typed, str(server.port))
+    if "localhost:9808" in typed:
+        flags = [f"--config.file={programs.folder}/applications.yml"] if "--application" in typed else []
+        exporter = programs.exporter(*(flags or ("--broker-url", server.url())))
+        typed = typed.replace("localhost:9808", f"127.0.0.1:{exporter.port}")
     process = programs.run("bash", "-c", f"exec {typed}", environment=programs_on_path)
     assert process.ended() == 0, process.output()
     assert process.output()

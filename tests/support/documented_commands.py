@@ -47,6 +47,7 @@ RUN = {
     "cd ~/quickstart": WALK,
     "celery --app=tasks": WALK,
     "celery-redis-exporter top --once": WALK,
+    "celery-redis-exporter top http": QUERIED,
     "promtool check config prometheus.yml": WALK,
     "prometheus --config.file=prometheus.yml --storage": WALK,
     "promtool query instant http://localhost:9090 'ALERTS{": WALK,

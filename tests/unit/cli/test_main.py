@@ -57,8 +57,8 @@ def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pyt
         (["check", "--listn=3"], "unknown flag --listn; did you mean --listen?; see --help"),
         (["analyze", "--dutty=1"], "unknown flag --dutty; did you mean --duty?; see --help"),
         (
-            ["check", "http://exporter:9808"],
-            "check tests servers, as in redis://localhost:6379/0; for an exporter's state use top URL",
+            ["check", "http://exporter:9808", "--queues.max=3"],
+            "check: with the URL of an exporter there are no settings: --queues.max",
         ),
         (
             ["check", "redis://h/x"],

@@ -16,16 +16,19 @@ from functools import partial
 from celery_redis_exporter.cli.arguments import SETTINGS_TOO, Parser
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
+from celery_redis_exporter.cli.check.daily import daily_findings
 from celery_redis_exporter.cli.check.events import event_findings
 from celery_redis_exporter.cli.check.finding import Finding
 from celery_redis_exporter.cli.check.local import local_findings
 from celery_redis_exporter.cli.check.report import describe_check, style_of
 from celery_redis_exporter.cli.check.servers import server_findings
 from celery_redis_exporter.cli.interrupt import stop_on_interrupt
+from celery_redis_exporter.cli.remote import RemoteSource, access_of, add_access_flags, refuse_access_flags
 from celery_redis_exporter.clock import Clock, SystemClock
 from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.monitor import Monitor
 from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.records.report import Report
 from celery_redis_exporter.settings import Settings, UsageRequested, choose_application, load
 from celery_redis_exporter.settings.schema.values import parse_seconds
 from celery_redis_exporter.web.security import open_tls
@@ -38,14 +41,20 @@ HELP = f"""\
 usage: {PROGRAM} [URL] [flags]
 
 Test the settings, the servers and what Celery sends. Report what is wrong and
-how to fix it.
+how to fix it. With the URL of a running exporter answer the daily checklist
+instead: workers, queues, success, memory, errors.
 
-  URL            URL of the broker, the same as --broker-url
+  URL            URL of the broker, the same as --broker-url, or of an
+                 exporter, as in http://localhost:9808
   --application=NAME
                  which of several applications of the settings file
   --listen=6s    time to listen to events; 0 leaves events and workers out
   --strict       end with 1 for a warning, too
   --json         print one JSON document and nothing else
+  --user=NAME    user of the exporter's port
+  --password-file=FILE
+                 file with the password of this user
+  --ca-file=FILE certificate authority of the exporter's port
 
 Exit codes: 0 nothing failed, 1 something failed, 2 a setting is wrong,
 130 interrupted.
@@ -61,6 +70,7 @@ def build_parser() -> Parser:
     parser.add_argument("--listen", type=_duration, default=LISTEN_SECONDS)
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--json", action="store_true")
+    add_access_flags(parser)
     return parser
 
 
@@ -71,6 +81,9 @@ def run(argv: list[str]) -> int:
     try:
         parser = build_parser()
         flags, rest = parser.parse_known_args(argv)
+        if rest[:1] and rest[0].startswith(("http://", "https://")):
+            return _show(_daily_findings(rest, flags), flags, clock, stop)
+        refuse_access_flags("check", flags)
         settings = choose_application(load(_with_url(rest), os.environ, PROGRAM, parser.flags), flags.application)
         logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
         open_tls(settings.web_config, clock)
@@ -84,15 +97,13 @@ def run(argv: list[str]) -> int:
         found = [rows.SETTINGS_WRONG.found("settings", " ".join(str(error).split()), f"{PROGRAM} --help")]
         _print_json(found, clock, WRONG, interrupted=False)
         return WRONG
-    return _show(checkup, flags)
+    return _show(findings(checkup), flags, clock, stop)
 
 
 def _with_url(arguments: Sequence[str]) -> list[str]:
     """Treat a URL without a flag as the broker's."""
     if not arguments or arguments[0].startswith("-"):
         return list(arguments)
-    if arguments[0].startswith(("http://", "https://")):
-        raise ConfigError("check tests servers, as in redis://localhost:6379/0; for an exporter's state use top URL")
     return ["--broker-url", *arguments]
 
 
@@ -113,18 +124,32 @@ def findings(checkup: Checkup) -> Iterator[Finding]:
         checkup.monitor.close()
 
 
-def _show(checkup: Checkup, flags: argparse.Namespace) -> int:
+def _daily_findings(arguments: Sequence[str], flags: argparse.Namespace) -> Iterator[Finding]:
+    """Return the findings of the checklist, of each application if there are several. Raises SourceError."""
+    url, *rest = arguments
+    if rest:
+        raise ConfigError(f"check: with the URL of an exporter there are no settings: {rest[0].partition('=')[0]}")
+    access = access_of(flags)
+    report = RemoteSource("check", url, access, flags.application).read()
+    if isinstance(report, Report):
+        return daily_findings(report)
+    names = [application.name for application in report.applications]
+    reports = ((name, RemoteSource("check", url, access, name).read()) for name in names)
+    return (found for name, one in reports if isinstance(one, Report) for found in daily_findings(one, name))
+
+
+def _show(found_now: Iterator[Finding], flags: argparse.Namespace, clock: Clock, stop: threading.Event) -> int:
     style, found = style_of(sys.stdout, os.environ), list[Finding]()
-    for finding in findings(checkup):
+    for finding in found_now:
         found.append(finding)
         if not flags.json:
             sys.stdout.write(style.render(finding))
             sys.stdout.flush()
-    interrupted = checkup.stop.is_set()
+    interrupted = stop.is_set()
     bad = {"fail", "warn"} if flags.strict else {"fail"}
     code = INTERRUPTED if interrupted else FAILED if any(finding.level in bad for finding in found) else FINE
     if flags.json:
-        _print_json(found, checkup.clock, code, interrupted=interrupted)
+        _print_json(found, clock, code, interrupted=interrupted)
     else:
         sys.stdout.write(style.conclude(found, code, interrupted=interrupted))
     return code

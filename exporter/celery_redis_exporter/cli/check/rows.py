@@ -264,6 +264,44 @@ CONSUMERS_UNKNOWN = FindingRow(
     "queue-consumers-unknown", "note", "messages wait, and some workers do not report which queues they consume",
     "they do not answer control commands, and their heartbeats contain no queues",
 )  # fmt: skip
+# The daily checklist, from the report of a running exporter: ``check http://exporter:9808``.
+DAILY_WORKERS_ONLINE = FindingRow("daily-workers-online", "ok", "every worker that the exporter knows is online")
+DAILY_WORKERS_LOST = FindingRow(
+    "daily-workers-lost", "fail", "workers are lost", "they stopped sending heartbeats and did not report a stop"
+)
+DAILY_QUEUES_SHORT = FindingRow("daily-queues-short", "ok", "fewer than 10 messages wait in each queue")
+DAILY_QUEUES_LONG = FindingRow(
+    "daily-queues-long", "warn", "10 messages or more wait in a queue, or as many as its length_threshold",
+    "workers are too few, too slow or stopped; queues.length_threshold sets what is normal for a queue",
+)  # fmt: skip
+DAILY_SUCCESS = FindingRow("daily-success", "ok", "at least 90 % of the executions succeeded lately")
+DAILY_FAILING = FindingRow(
+    "daily-failing", "warn", "less than 90 % of the executions succeeded lately",
+    "the status page shows the exceptions of each task; with status.failures also the last failures",
+)  # fmt: skip
+DAILY_MEMORY_LOW = FindingRow("daily-memory-low", "ok", "a Redis server uses less than 70 % of its memory limit")
+DAILY_MEMORY_HIGH = FindingRow(
+    "daily-memory-high", "warn", "a Redis server uses 70 % of its memory limit or more",
+    "celery-redis-exporter analyze shows which keys take it",
+)  # fmt: skip
+DAILY_SERVER_DOWN = FindingRow(
+    "daily-server-down", "fail", "a Redis server does not answer the exporter", "it is down, or refuses this user"
+)
+DAILY_NO_ERRORS = FindingRow("daily-no-errors", "ok", "no task failed since the exporter started")
+DAILY_ERRORS = FindingRow(
+    "daily-errors", "note", "tasks failed since the exporter started", "celery_task_exceptions_total has the exceptions"
+)
+DAILY_NOT_READ = FindingRow(
+    "daily-not-read", "fail", "the exporter does not receive or read something", "numbers about it are missing or old"
+)
+DAILY_MISSED = FindingRow(
+    "daily-missed", "note", "executions were not observed, so that counts of tasks are too low",
+    "the exporter or its connection was down; celery_worker_events_missed_total has them by worker",
+)  # fmt: skip
+DAILY_UNKNOWN = FindingRow(
+    "daily-unknown", "note", "the exporter can't tell, because it received nothing about it yet",
+    "it started a moment ago, or nothing happens",
+)  # fmt: skip
 
 ROWS: tuple[FindingRow, ...] = (
     SETTINGS_READ, SETTINGS_NOTED, SETTINGS_WRONG,
@@ -280,4 +318,7 @@ ROWS: tuple[FindingRow, ...] = (
     CONTROL_ANSWERS, CONTROL_SILENT, CONTROL_DENIED, CONTROL_BROKEN, CONTROL_OFF,
     CONF_TIMEOUT, CONF_SEPARATOR, CONF_STEPS, CONF_DIFFERS, CONF_EVENTS, CONF_SENT,
     CONSUMED, OTHER_SEPARATOR, UNCONSUMED, CONSUMERS_UNKNOWN,
+    DAILY_WORKERS_ONLINE, DAILY_WORKERS_LOST, DAILY_QUEUES_SHORT, DAILY_QUEUES_LONG, DAILY_SUCCESS, DAILY_FAILING,
+    DAILY_MEMORY_LOW, DAILY_MEMORY_HIGH, DAILY_SERVER_DOWN, DAILY_NO_ERRORS, DAILY_ERRORS, DAILY_NOT_READ, DAILY_MISSED,
+    DAILY_UNKNOWN,
 )  # fmt: skip

@@ -16,8 +16,9 @@ from typing import NoReturn
 from msgspec.json import encode
 
 from celery_redis_exporter.cli.arguments import SETTINGS_TOO, Parser
+from celery_redis_exporter.cli.remote import RemoteSource, access_of, add_access_flags, refuse_access_flags
 from celery_redis_exporter.cli.top.look import Look
-from celery_redis_exporter.cli.top.source import Access, LocalSource, RemoteSource, Source
+from celery_redis_exporter.cli.top.source import LocalSource, Source
 from celery_redis_exporter.errors import ConfigError, ExporterError
 from celery_redis_exporter.records.report import Overview, Report
 from celery_redis_exporter.settings import choose_application, load
@@ -119,9 +120,7 @@ def build_parser() -> Parser:
     parser.add_argument("--filter", default="")
     parser.add_argument("--sort", action="append", default=[])
     parser.add_argument("--no-color", action="store_true")
-    parser.add_argument("--user")
-    parser.add_argument("--password-file")
-    parser.add_argument("--ca-file")
+    add_access_flags(parser)
     return parser
 
 
@@ -131,10 +130,8 @@ def _open_source(flags: argparse.Namespace, rest: Sequence[str], own: Sequence[s
         url = arguments.pop(0)
         if arguments:
             raise ConfigError(f"top: with a URL there are no further settings: {arguments[0].partition('=')[0]}")
-        return RemoteSource(url, Access(flags.user, flags.password_file, flags.ca_file), flags.application)
-    for name in ("user", "password_file", "ca_file"):
-        if getattr(flags, name) is not None:
-            raise ConfigError(f"top: --{name.replace('_', '-')} is for the URL of an exporter, which is missing")
+        return RemoteSource("top", url, access_of(flags), flags.application)
+    refuse_access_flags("top", flags)
     settings = choose_application(load(arguments, os.environ, PROGRAM, own), flags.application)
     return LocalSource(settings, flags.listen if once else 0.0)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from celery_redis_exporter.cli.top.source import Access, RemoteSource, _watching
+from celery_redis_exporter.cli.remote import Access, RemoteSource
+from celery_redis_exporter.cli.top.source import _watching
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings import load
 
@@ -21,7 +22,7 @@ from celery_redis_exporter.settings import load
 )
 def test_addresses(url: str, name: str, path: str) -> None:
     """The status is found below whatever prefix a proxy adds, and the whole address will do, too."""
-    source = RemoteSource(url, Access())
+    source = RemoteSource("top", url, Access())
     assert (name, path) == (source.name, source._path)
 
 
@@ -29,7 +30,7 @@ def test_addresses(url: str, name: str, path: str) -> None:
 def test_what_is_no_address_of_an_exporter(url: str) -> None:
     """Anything else is an error of usage, which names what to write instead."""
     with pytest.raises(ConfigError, match="--broker-url"):
-        RemoteSource(url, Access())
+        RemoteSource("top", url, Access())
 
 
 def test_user_and_password_go_together(tmp_path: Path) -> None:
@@ -38,8 +39,9 @@ def test_user_and_password_go_together(tmp_path: Path) -> None:
     file.write_text("secret\r\n", encoding="utf-8")
     for access in (Access("ann"), Access(None, str(file))):
         with pytest.raises(ConfigError, match="go together"):
-            RemoteSource("http://host", access)
-    assert "Basic YW5uOnNlY3JldA==" == RemoteSource("http://host", Access("ann", str(file)))._headers["Authorization"]
+            RemoteSource("top", "http://host", access)
+    source = RemoteSource("top", "http://host", Access("ann", str(file)))
+    assert "Basic YW5uOnNlY3JldA==" == source._headers["Authorization"]
 
 
 def test_it_only_watches() -> None:

@@ -1,0 +1,109 @@
+"""Answer the daily checklist from the report of a running exporter: workers, queues, success, memory, errors.
+
+Input: a report. Output: findings. Pure functions; the report comes from ``cli.top.source``.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from celery_redis_exporter.cli.check import rows
+from celery_redis_exporter.cli.check.finding import Finding
+from celery_redis_exporter.records.report import QueueStatus, Report
+from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_share
+
+MOST_WAITING = 10
+"""Messages that may wait in a queue without its own ``length_threshold``."""
+LEAST_SUCCESS = 0.9
+"""Share of the executions that must succeed, of those that succeeded or failed."""
+MOST_MEMORY = 0.7
+"""Share of its memory limit that a server may use."""
+SHOWN = 5
+"""Number of names in one line."""
+
+
+def daily_findings(report: Report, application: str = "") -> Iterator[Finding]:
+    """Yield the answers to the checklist. ``application`` is in the subject of each, if there are several."""
+    place = f"{application} " if application else ""
+    yield from _workers(report, f"{place}workers")
+    yield from _queues(report.queues, f"{place}queues")
+    yield from _success(report, f"{place}tasks")
+    yield from _memory(report, f"{place}redis")
+    yield from _errors(report, f"{place}errors")
+
+
+def _workers(report: Report, subject: str) -> Iterator[Finding]:
+    online = [worker.name for worker in report.workers if worker.state == "online"]
+    lost = [worker.name for worker in report.workers if worker.state == "lost"]
+    if lost:
+        yield rows.DAILY_WORKERS_LOST.found(subject, f"{len(online)} online; lost: {_name_some(lost)}")
+    elif online:
+        yield rows.DAILY_WORKERS_ONLINE.found(subject, f"{len(online)} online, none is lost")
+    else:
+        yield rows.DAILY_UNKNOWN.found(subject, "no worker has sent an event yet")
+
+
+def _queues(queues: Sequence[QueueStatus], subject: str) -> Iterator[Finding]:
+    known = [queue for queue in queues if queue.length is not None]
+    long = [
+        f"{queue.name} {say_count(queue.length)} (at most {say_count(most)})"
+        for queue in known
+        if (queue.length or 0) >= (most := queue.length_threshold or MOST_WAITING)
+    ]
+    if long:
+        yield rows.DAILY_QUEUES_LONG.found(subject, _name_some(long))
+    elif known:
+        total = sum(queue.length or 0 for queue in known)
+        yield rows.DAILY_QUEUES_SHORT.found(subject, f"{say_count(total)} messages in {len(known)} queues")
+    else:
+        yield rows.DAILY_UNKNOWN.found(subject, "the length of no queue is known")
+
+
+def _success(report: Report, subject: str) -> Iterator[Finding]:
+    window = say_duration(report.window_seconds)
+    ended = [(task, task.recent.ended, task.recent.failure_ratio) for task in report.tasks if task.recent]
+    judged = [(task, count, ratio) for task, count, ratio in ended if ratio is not None and count]
+    total = sum(count for _, count, _ in judged)
+    if not total:
+        yield rows.DAILY_UNKNOWN.found(subject, f"no task ended in the last {window}")
+        return
+    succeeded = 1 - sum(count * ratio for _, count, ratio in judged) / total
+    text = f"{say_share(succeeded)} of {say_count(total)} executions of the last {window} succeeded"
+    if succeeded >= LEAST_SUCCESS:
+        yield rows.DAILY_SUCCESS.found(subject, text)
+        return
+    worst = sorted(judged, key=lambda row: -row[1] * row[2])
+    names = [f"{task.name} {say_share(ratio)} of {say_count(count)} failed" for task, count, ratio in worst if ratio]
+    yield rows.DAILY_FAILING.found(subject, f"{text}: {_name_some(names)}")
+
+
+def _memory(report: Report, subject: str) -> Iterator[Finding]:
+    for server in report.redis:
+        memory, name = server.memory, f"{subject} {server.name}"
+        if not server.up:
+            yield rows.DAILY_SERVER_DOWN.found(name, f"does not answer: {server.error or 'unknown'}")
+        elif memory.used_ratio is None:
+            yield rows.DAILY_UNKNOWN.found(name, "its memory limit is not known")
+        else:
+            used = f"{say_share(memory.used_ratio)} of {say_bytes(memory.limit_bytes)} ({memory.limit_source}) are used"
+            row = rows.DAILY_MEMORY_HIGH if memory.used_ratio >= MOST_MEMORY else rows.DAILY_MEMORY_LOW
+            yield row.found(name, used)
+
+
+def _errors(report: Report, subject: str) -> Iterator[Finding]:
+    """Yield what the exporter finds wrong itself, and the tasks that failed lately."""
+    bad = [check for check in report.checks if check.state == "failed"]
+    for check in bad:
+        yield rows.DAILY_NOT_READ.found(subject, f"{check.check}: {check.detail}")
+    if report.exporter.events_missed:
+        missed = say_count(report.exporter.events_missed)
+        yield rows.DAILY_MISSED.found(subject, f"{missed} executions of workers were not observed")
+    worst_first = sorted((task for task in report.tasks if task.failure), key=lambda task: -task.failure)
+    failed = [f"{task.name} {say_count(task.failure)}" for task in worst_first]
+    if failed:
+        yield rows.DAILY_ERRORS.found(subject, f"failed since the exporter started: {_name_some(failed)}")
+    elif not bad:
+        yield rows.DAILY_NO_ERRORS.found(subject, "no task failed since the exporter started")
+
+
+def _name_some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
