@@ -65,8 +65,10 @@ class Site:
     @property
     def kept(self) -> int:
         """How many connections of this server are in memory."""
-        states = [one for one in gc.get_objects() if isinstance(one, connections.Connection)]
-        return sum(one.server_state is self.server._server.server_state for one in states)
+        found = gc.get_objects()
+        states = [one for one in found if isinstance(one, connections.Connection)]
+        handshakes = sum(isinstance(one, connections.TlsConnection) for one in found)
+        return sum(one.server_state is self.server._server.server_state for one in states) + handshakes
 
     def open_half(self, data: bytes) -> socket.socket:
         """Send the beginning of a request."""
@@ -257,17 +259,46 @@ def test_a_flood_of_half_handshakes_leaves_those_of_others(tmp_path: Path, monke
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 def test_closed_connections_leave_nothing(site: Site, reset: bool) -> None:  # noqa: FBT001 -- a parameter
-    """A connection that ended is freed at once; no timer holds it, whatever ended it."""
+    """A connection that ended is freed at once; neither a timer nor a cycle holds it."""
     site = Site(request_timeout=3600)
     site.server.start()
-    for _ in range(50):
-        with site.open_half(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n") as client:
-            if reset:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            assert client.recv(65536).startswith(b"HTTP/1.1 200")
-    eventually(lambda: site.connections == 0)
-    eventually(lambda: (gc.collect(), site.kept == 0)[1])
-    site.server.stop(5)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            with site.open_half(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n") as client:
+                if reset:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        eventually(lambda: site.connections == 0)
+        eventually(lambda: site.kept == 0, 10)
+    finally:
+        gc.enable()
+        site.server.stop(5)
+
+
+@pytest.mark.parametrize("ending", ["half", "whole", "wrong"])
+def test_tls_connections_leave_nothing(tmp_path: Path, ending: str) -> None:
+    """A TLS connection is freed without the garbage collector, also if its handshake failed or was left."""
+    site, trusting = tls_site(tmp_path)
+    wrong = ssl.create_default_context()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            with (
+                contextlib.suppress(OSError),
+                site.open_half(b"\x16\x03\x01\x02" if ending == "half" else b"") as client,
+            ):
+                if ending != "half":
+                    context = trusting if ending == "whole" else wrong
+                    with context.wrap_socket(client, server_hostname="localhost") as secure:
+                        secure.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: a\r\n\r\n")
+                        assert secure.recv(65536).startswith(b"HTTP/1.1 200")
+        eventually(lambda: site.kept == 0, 10)
+    finally:
+        gc.enable()
+        site.server.stop(5)
 
 
 def test_an_upgrade_is_refused_quietly(site: Site, caplog: pytest.LogCaptureFixture) -> None:

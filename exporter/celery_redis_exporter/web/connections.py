@@ -223,7 +223,18 @@ class TlsConnection(SSLProtocol):
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Remove the handshake, if it has not ended yet."""
+        """Remove the handshake, if it has not ended yet, and everything that would need the garbage collector.
+
+        The collector hardly ever looks at objects that lived for a while (see ``daemon.tuning``).
+        """
         if self._below is not None:
             self._limit.end_handshake(self._below)
+        inside: Any = self._app_protocol
         super().connection_lost(exc)
+        inside.parser = None  # uvicorn does so at the end of a connection, but not if it never began.
+        self._app_protocol_get_buffer = self._app_protocol_buffer_updated = None
+
+    def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
+        """End the connection after an error, whose frames refer to it."""
+        super()._fatal_error(exc, message)
+        exc.__traceback__ = None
