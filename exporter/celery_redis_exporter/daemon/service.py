@@ -4,6 +4,7 @@ Input: settings. Output: the process's exit code, after SIGTERM or SIGINT.
 """
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterable
@@ -20,7 +21,13 @@ from celery_redis_exporter.daemon import logs
 from celery_redis_exporter.daemon.exporter import STOP_SECONDS, Exporter
 from celery_redis_exporter.daemon.log_stream import open_log_stream
 from celery_redis_exporter.daemon.reload import Reloader
-from celery_redis_exporter.daemon.tuning import keep_little_memory, keep_pauses_short, limit_memory
+from celery_redis_exporter.daemon.tuning import (
+    RETURN_SECONDS,
+    keep_little_memory,
+    keep_pauses_short,
+    limit_memory,
+    return_memory,
+)
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.records.web_config import WebConfig
@@ -117,7 +124,11 @@ def run(settings: Settings, read: Callable[[], Settings]) -> int:
     keep_pauses_short()
     service.start()
     limit_memory()
+    least = return_memory(0)
     while not service.exporter.stop.is_set():
+        if not select.select([wakes], [], [], RETURN_SECONDS)[0]:
+            least = return_memory(least)
+            continue
         os.read(wakes, 1)
         if hangup.is_set():
             hangup.clear()
