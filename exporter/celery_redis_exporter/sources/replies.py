@@ -14,8 +14,12 @@ from celery_redis_exporter.errors import SourceError
 
 FEED_BYTES = 16 * 1024
 """The number of bytes that the parser receives at once. For each reply it moves the rest in memory."""
-MOST_REPLY = 64 * 1024 * 1024
-"""The maximum size of one reply in bytes: twice what Redis keeps for a subscriber by default."""
+MOST_REPLY = 40 * 1024 * 1024
+"""The maximum size of one reply in bytes.
+
+That is more than the longest message of events, and what a server can fill on each of three connections at once within
+the memory that the deployment files allow.
+"""
 MOST_LINES = 500_000
 """The maximum number of lines in one reply.
 
