@@ -29,14 +29,17 @@ PAUSE = 0.1
 
 
 class Watch:
-    """Scrapes over and over; ``fallen`` are counters that fell, ``failed`` scrapes that got no answer."""
+    """Scrapes over and over; ``fallen`` are counters that fell, ``failed`` scrapes that got no answer.
 
-    def __init__(self, exporter: Exporter) -> None:
+    ``last`` is what an earlier process served whose counters go on.
+    """
+
+    def __init__(self, exporter: Exporter, last: Samples | None = None) -> None:
         self.fallen: list[str] = []
         self.failed: list[str] = []
         self.scrapes = 0
+        self.last: Samples = dict(last or {})
         self._exporter = exporter
-        self._last: Samples = {}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -60,12 +63,12 @@ class Watch:
 
     def _look(self, samples: Samples) -> None:
         self.scrapes += 1
-        for (name, labels), value in self._last.items():
+        for (name, labels), value in self.last.items():
             if _is_counted(name):
                 now = samples.get((name, labels))
                 if now is None or now < value:
                     self.fallen.append(f"{name} {dict(labels)}: {value} -> {now}")
-        self._last = samples
+        self.last = samples
 
 
 def _is_counted(name: str) -> bool:

@@ -15,3 +15,4 @@ def test_a_short_soak(programs: Programs) -> None:
     result = soak(programs, SECONDS, RATE, EVERY)
     assert judge(result) == []
     assert result.faults >= 4
+    assert result.restarts == 2
