@@ -48,6 +48,7 @@ FOREIGN_FLAGS = {
     "--disable",
     "--fast",
     "--seconds",
+    "--calm",
     "--set",
     "--slo",
     "--without-heartbeat",

@@ -14,12 +14,12 @@ CHUNK = 2**20
 class LyingServer:
     """Listens; ``answer`` is what it says first, and ``forever`` what it goes on to say without end, if anything."""
 
-    def __init__(self, answer: bytes, forever: bytes = b"") -> None:
+    def __init__(self, answer: bytes, forever: bytes = b"", port: int = 0) -> None:
         self.answered = 0
         self._answer = answer
         self._forever = forever * (CHUNK // len(forever)) if forever else b""
         self._ends: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -56,9 +56,9 @@ class LyingServer:
 
 
 @contextlib.contextmanager
-def lying_server(answer: bytes, forever: bytes = b"") -> Iterator[LyingServer]:
+def lying_server(answer: bytes, forever: bytes = b"", port: int = 0) -> Iterator[LyingServer]:
     """Give a server for the time of a with block."""
-    server = LyingServer(answer, forever)
+    server = LyingServer(answer, forever, port)
     try:
         yield server
     finally:

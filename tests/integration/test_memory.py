@@ -5,11 +5,9 @@ The limit is 256 MiB in compose, kustomize and the chart. What the kernel report
 in memory then depends on how soon the event loop gets its turn.
 """
 
-import json
 import re
 import socket
 import sys
-from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,6 +18,7 @@ from uuid import uuid4
 import pytest
 
 from celery_redis_exporter.clock import SystemClock
+from tests.attacks.names import CHANNEL, failures, messages
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.redis_servers import RedisServer
@@ -29,10 +28,8 @@ pytestmark = pytest.mark.servers
 
 SHIPPED_MIB = 256
 MOST_MIB = SHIPPED_MIB * 8 // 10
-CHANNEL = "/0.celeryev/task.multi"
 DROPPED = "celery_exporter_series_dropped_total"
 QUIET = ("--celery.inspect-interval", "0")  # no worker is there to answer
-AT_ONCE = 300
 
 
 class Site:
@@ -45,11 +42,9 @@ class Site:
 
     def publish(self, events: Iterator[dict[str, Any]]) -> None:
         """Publish events in batches, and wait until all are folded."""
-        for batch in batches(events):
-            body = b64encode(json.dumps(batch).encode()).decode()
-            message = {"body": body, "content-encoding": "utf-8", "content-type": "application/json", "properties": {}}
-            self.server.command("PUBLISH", CHANNEL, json.dumps(message).encode())
-            self.published += len(batch)
+        for message, count in messages(events):
+            self.server.command("PUBLISH", CHANNEL, message)
+            self.published += count
         eventually(lambda: self.published == sum(self.values("celery_exporter_events_total").values()), 60)
 
     def values(self, name: str) -> dict[str, float]:
@@ -74,33 +69,6 @@ class Site:
 def site(programs: Programs) -> Site:
     """Return a site."""
     return Site(programs)
-
-
-def batches(events: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Yield lists of AT_ONCE events."""
-    batch: list[dict[str, Any]] = []
-    for event in events:
-        batch.append(event)
-        if len(batch) >= AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def failures(names: int, workers: int, length: int) -> Iterator[dict[str, Any]]:
-    """Yield the events of tasks that fail, each with a name of its own, on so many workers; names are that long."""
-    now = SystemClock().now()
-    for number in range(names):
-        name, worker = f"t{number}".ljust(length, "n"), f"w{number % workers}@{'h' * length}"
-        event = {"uuid": str(number), "hostname": worker, "timestamp": now}
-        if number < workers:
-            beat = {"active": 0, "processed": 0, "loadavg": [0, 0, 0], "sw_ident": "py-celery", "sw_ver": "5.6.0"}
-            yield {**event, "type": "worker-heartbeat", "pid": 1, "freq": 2.0, **beat}
-        yield {**event, "type": "task-sent", "name": name, "queue": f"q{number % 50}", "hostname": "c@h"}
-        yield {**event, "type": "task-received", "name": name}
-        yield {**event, "type": "task-started"}
-        yield {**event, "type": "task-failed", "exception": f"E{number % 30}('x')"}
 
 
 def scrape_at_once(exporter: Exporter, count: int) -> list[int]:

@@ -1,0 +1,46 @@
+"""Attack an exporter in each way that is known, and print what it cost.
+
+``python -m tests.attacks [--seconds 60] [--calm 60] [--only NAME ...]``. Each attack has an exporter for itself, within
+the memory that the deployment files ship. Meanwhile a scraper scrapes each second. A short run is part of the tests.
+"""
+
+import argparse
+import sys
+
+from tests.attacks.situations import MOST_MIB, MOST_SECONDS, SITUATIONS, Outcome, strike
+
+HEAD = "| attack | before | at most | a minute after | scrapes | p99 |\n|---|---|---|---|---|---|\n"
+
+
+def row(outcome: Outcome) -> str:
+    """Return a line of the table."""
+    after = "" if outcome.after is None else f"{outcome.after} MiB"
+    seen = outcome.seen
+    return (
+        f"| {outcome.situation.words} | {outcome.before} MiB | {outcome.most} MiB | {after} "
+        f"| {len(seen.seconds)} | {seen.p99:.2f} s |\n"
+    )
+
+
+def main(argv: list[str]) -> int:
+    """Attack, print a table; return 1 if a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.attacks")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument(
+        "--calm", type=float, default=60, help="seconds after which memory has to be back; 0: not measured"
+    )
+    parser.add_argument("--only", nargs="+", choices=SITUATIONS, default=list(SITUATIONS))
+    options = parser.parse_args(argv)
+    outcomes: dict[str, Outcome] = {}
+    for name in options.only:
+        outcomes[name] = strike(name, options.seconds, options.calm)
+        wrong = outcomes[name].wrong()
+        sys.stderr.write(f"{name}: {outcomes[name].times:,} times, {wrong or 'nothing is wrong'}\n")
+    limits = ", ".join({outcome.limit for outcome in outcomes.values()})
+    sys.stdout.write(f"within {limits}; goals: {MOST_MIB} MiB, {MOST_SECONDS:g} s\n\n{HEAD}")
+    sys.stdout.write("".join(row(outcome) for outcome in outcomes.values()))
+    return 1 if any(outcome.wrong() for outcome in outcomes.values()) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
