@@ -26,6 +26,7 @@ from celery_redis_exporter.daemon.tuning import (
     keep_little_memory,
     keep_pauses_short,
     limit_memory,
+    resident_bytes,
     return_memory,
 )
 from celery_redis_exporter.errors import ConfigError
@@ -124,10 +125,10 @@ def run(settings: Settings, read: Callable[[], Settings]) -> int:
     keep_pauses_short()
     service.start()
     limit_memory()
-    least = return_memory(0)
+    least = resident_bytes()
     while not service.exporter.stop.is_set():
         if not select.select([wakes], [], [], RETURN_SECONDS)[0]:
-            least = return_memory(least)
+            return_memory(least)
             continue
         os.read(wakes, 1)
         if hangup.is_set():

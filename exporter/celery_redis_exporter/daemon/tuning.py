@@ -25,10 +25,10 @@ MOST_GROWTH = 2 * 1024**3
 An exporter with default limits needs 60 MB in all. The longest list that still fits stops the process for 0.7 seconds.
 Without a limit it would be 10 seconds.
 """
-RETURN_SECONDS = 15.0
+RETURN_SECONDS = 30.0
 """Seconds between two calls of ``return_memory``."""
 RETURN_BYTES = 16 * 1024 * 1024
-"""Bytes by which the resident memory has grown when freed memory is worth a search."""
+"""Bytes above the resident memory of the start from which on freed memory is worth a search."""
 _SIZES = Path("/proc/self/statm")
 _LIBC = ctypes.CDLL(None)
 
@@ -46,22 +46,19 @@ def keep_little_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2 * LARGE)
 
 
-def return_memory(least: int) -> int:
-    """Return freed memory to the system if the process has RETURN_BYTES more than ``least``. Return what it has then.
+def return_memory(least: int) -> None:
+    """Return freed memory to the system if the process has RETURN_BYTES more than ``least``.
 
     glibc returns by itself only what is free at the end of the heap, where one small object can be in the way. So the
     memory of thousands of connections would be kept for as long as the process runs. Takes 8 ms for 100 MiB, in which
     threads wait that need memory.
     """
-    resident = _resident_bytes()
     trim = getattr(_LIBC, "malloc_trim", None)
-    if trim is None or resident < least + RETURN_BYTES:  # Only glibc has malloc_trim.
-        return min(least, resident)
-    trim(0)
-    return _resident_bytes()
+    if trim is not None and resident_bytes() > least + RETURN_BYTES:  # Only glibc has malloc_trim.
+        trim(0)
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
     """Return the resident memory of this process, or 0 where the system does not report it."""
     try:
         return int(_SIZES.read_bytes().split()[1]) * resource.getpagesize()
