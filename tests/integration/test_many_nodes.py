@@ -14,6 +14,8 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 COUNT, HANGING, DEADLINE, THREADS = 100, 10, 2.0, 8
+TASKS_MAX = 64
+"""A limit that systemd units have for threads (TasksMax)."""
 CLOCK = SystemClock()
 
 
@@ -53,6 +55,7 @@ def test_nodes_that_hang_cost_themselves(programs: Programs) -> None:
             assert seconds < DEADLINE + 1
             assert expected == nodes_up(samples)
         assert threads_of(exporter) - before <= THREADS
+        assert threads_of(exporter) < TASKS_MAX
         reasons = {dict(labels)["err"] for (name, labels), value in samples.items()
                    if name == "redis_exporter_last_scrape_error" and value == 1}  # fmt: skip
         assert {"timeout"} == reasons

@@ -125,6 +125,15 @@ def test_the_head_of_a_request_has_a_limit(site: Site) -> None:
         assert [200] == [site.get("/-/healthy")[0]]
 
 
+def test_a_long_head_in_one_piece_is_refused(site: Site) -> None:
+    """A head of 100 kB is too long also if it arrives whole, with its end."""
+    with site.open_half(b"GET /metrics HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 100_000 + b"\r\n\r\n") as client:
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            answer = client.recv(65536)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+
+
 def test_a_body_is_ignored(site: Site) -> None:
     """A request with a body is answered like one without, and the next one on its connection too."""
     request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000

@@ -8,8 +8,9 @@ server can block. The event loop only passes bytes on. This module contains noth
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeVar, cast
@@ -43,6 +44,10 @@ METRICS_HEADERS = (
 )  # fmt: skip
 
 T = TypeVar("T")
+ScrapeHeaders = tuple[str, str, float | None]
+"""Accept, Accept-Encoding, and Prometheus's timeout in seconds."""
+WantedScrape = tuple[str, str, float | None, str | None]
+"""The headers, and one of several applications or None."""
 RouteHandler = Callable[[Request], Awaitable[Response]]
 
 
@@ -95,16 +100,27 @@ class Pool:
 
         ``client`` is the address of the client.
         """
+        with self.admit(client):
+            return await self.run_admitted(call)
+
+    @contextmanager
+    def admit(self, client: str) -> Iterator[None]:
+        """Count a request of ``client`` during a with block. Raises OverloadError if too many requests wait."""
         if self._waiting.total() >= self._max_waiting or self._waiting[client] >= MAX_WAITING_PER_CLIENT:
             raise OverloadError("too many requests at once")
         self._waiting[client] += 1
         try:
-            async with self._free:
-                return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+            yield
         finally:
             self._waiting[client] -= 1
             if not self._waiting[client]:
                 del self._waiting[client]
+
+    async def run_admitted(self, call: Callable[[], T], begun: Callable[[], object] = lambda: None) -> T:
+        """Run ``call`` in a thread as soon as one is free, and ``begun`` in the event loop just before."""
+        async with self._free:
+            begun()
+            return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
 
 def build_app(handlers: Handlers, telemetry_path: str, most_bytes: int) -> ASGIApp:
@@ -152,22 +168,33 @@ def read_application(query: bytes) -> str | None:
 
 
 class Metrics:
-    """Answers scrapes. It is an ASGI application itself, see ``Handlers``."""
+    """Answers scrapes. It is an ASGI application itself, see ``Handlers``.
+
+    Scrapes of the same metrics with the same headers that wait for a thread share one answer, which is begun after they
+    came. So a crowd of clients keeps the threads busy for two answers, and delays no one else for longer.
+    """
 
     def __init__(self, handlers: Handlers, pool: Pool) -> None:
         self._answer = handlers.metrics
         self._pool = pool
+        self._next: dict[WantedScrape, asyncio.Task[MetricsReply]] = {}  # Those that have not begun yet.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one scrape."""
-        accept, accept_encoding, timeout = read_headers(scope["headers"])
+        wanted = (*read_headers(scope["headers"]), read_application(scope["query_string"]))
         try:
-            call = partial(self._answer, accept, accept_encoding, timeout, read_application(scope["query_string"]))
-            reply = await self._pool.run(call, _client(scope))
+            with self._pool.admit(_client(scope)):
+                if wanted not in self._next:
+                    self._next[wanted] = asyncio.create_task(self._make(wanted))
+                reply = await asyncio.shield(self._next[wanted])
         except (ExporterError, asyncio.CancelledError) as error:
             await _refuse(error)(scope, receive, send)
             return
         await _send_reply(reply, send)
+
+    async def _make(self, wanted: WantedScrape) -> MetricsReply:
+        """Make an answer, which scrapes can share until it is begun."""
+        return await self._pool.run_admitted(partial(self._answer, *wanted), lambda: self._next.pop(wanted))
 
 
 def _client(scope: Scope) -> str:
@@ -184,8 +211,8 @@ async def _send_reply(reply: MetricsReply, send: Send) -> None:
     await send({"type": "http.response.body", "body": reply.body})
 
 
-def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, float | None]:
-    """Return Accept, Accept-Encoding and Prometheus's timeout in seconds. A header may occur several times."""
+def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> ScrapeHeaders:
+    """Return the headers of a scrape. Each may occur several times."""
     accept, accept_encoding, timeout = [], [], None
     for name, value in headers:
         if name == b"accept":

@@ -107,7 +107,7 @@ def test_sentinels_of_a_named_server() -> None:
         (servers(**{"a/b": {"url": "redis://x"}}), "letters, digits and . _ -"),
         (servers(cache={"url": "redis:/x"}), "(cache.url): must be a URL such as"),
         (servers(cache={}), "(cache.url)"),
-        (servers(cache={"url": "redis://x", "pasword": "SECRET"}), "(cache.pasword)"),
+        (servers(cache={"url": "redis://x", "pasword": "SECRET"}), "(cache.pasword): no such setting; did you mean"),
         (servers(cache={"url": "redis://x", "password_file": "/missing"}), "can't read /missing"),
         ("--redis.servers=cache", "must be name=URL pairs with commas between, or a JSON object"),
         ("--redis.servers={cache", "is not valid JSON"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Mapping
 
 import httpx
@@ -279,3 +280,33 @@ def test_results_never_pile_up() -> None:
         return len(made)
 
     assert 20 == asyncio.run(requests())
+
+
+def test_scrapes_that_wait_share_an_answer() -> None:
+    """While all threads are busy, scrapes with the same headers wait for one answer; others have their own."""
+    release, made = threading.Event(), Counter[str]()
+
+    def metrics(accept: str, *_: object) -> MetricsReply:
+        made[accept] += 1
+        release.wait(20)
+        return MetricsReply(accept.encode(), "text/plain", None)
+
+    nothing = Handlers(metrics, lambda: (True, ""), lambda _: (True, ""), lambda _: "", lambda _: b"")
+    transport = httpx.ASGITransport(app=build_app(nothing, "/metrics", 10**6))
+
+    async def scrape(accept: str) -> str:
+        async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as client:
+            return (await client.get("/metrics", headers={"Accept": accept})).text
+
+    async def scrapes() -> list[str]:
+        busy = [asyncio.create_task(scrape(f"{number}")) for number in range(SCRAPE_THREADS)]
+        await asyncio.to_thread(eventually, lambda: made.total() == SCRAPE_THREADS)
+        waiting = [asyncio.create_task(scrape(accept)) for accept in ["text"] * 20 + ["other"] * 3]
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        release.set()
+        await asyncio.gather(*busy)
+        return await asyncio.gather(*waiting)
+
+    assert ["text"] * 20 + ["other"] * 3 == asyncio.run(scrapes())
+    assert (1, 1, SCRAPE_THREADS + 2) == (made["text"], made["other"], made.total())
