@@ -1,6 +1,7 @@
 """The manifests for Kubernetes: valid, and at one with each other and with the exporter."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from tests.deployment.manifests import Manifest, of_kind
 
 SETS = manifests.everything()
 RUNNING = {name: found for name, found in SETS.items() if of_kind(found, "Deployment")}
-SECRETS = "/run/secrets/celery-redis-exporter/"
+REFERENCES = re.compile(r"_file: (\S+)")
+"""Files that a settings file names."""
 RULES = manifests.DEPLOY / "kubernetes" / "rules" / "prometheusrule.yaml"
 
 
@@ -83,12 +85,30 @@ def test_a_mistake_is_found(kind: str, field: str, value: object) -> None:
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_probes_ask_for_paths_that_are_answered(name: str) -> None:
-    """Start and life depend on the process alone, readiness on what it watches; all three paths exist."""
-    row = container(RUNNING[name])
-    paths = {probe: row[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")}
-    assert {"startup": "/-/healthy", "liveness": "/-/healthy", "readiness": "/-/ready"} == paths
+    """Start and life depend on the process alone, readiness on what it watches, unless that requires a password."""
+    row, variables = container(RUNNING[name]), environment(RUNNING[name])
+    probes = {probe: row[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
+    ready = "/-/healthy" if variables.get("EXPORTER_WEB__OPEN_HEALTH") == "true" else "/-/ready"
+    paths = {probe: asked["path"] for probe, asked in probes.items()}
+    assert {"startup": "/-/healthy", "liveness": "/-/healthy", "readiness": ready} == paths
     assert [200] * 3 == [answered(path) for path in paths.values()]
     assert 404 == answered("/-/health")
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_everyone_speaks_tls_or_no_one(name: str) -> None:
+    """Probes and monitors use HTTPS together, and a password where the health check is open without one."""
+    row, variables = container(RUNNING[name]), environment(RUNNING[name])
+    schemes = {row[f"{probe}Probe"]["httpGet"].get("scheme", "HTTP") for probe in ("startup", "liveness", "readiness")}
+    protected = "EXPORTER_WEB__OPEN_HEALTH" in variables
+    assert protected <= ("EXPORTER_WEB__CONFIG__FILE" in variables)
+    monitors = of_kind(RUNNING[name], "ServiceMonitor") + of_kind(RUNNING[name], "PodMonitor")
+    for monitor in monitors:
+        (endpoint,) = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
+        schemes.add(endpoint.get("scheme", "http").upper())
+        assert protected == ("basicAuth" in endpoint)
+        assert ("tlsConfig" in endpoint) == (endpoint.get("scheme") == "https")
+    assert 1 == len(schemes)
 
 
 @pytest.mark.parametrize("name", RUNNING)
@@ -126,21 +146,55 @@ def test_selectors_find_the_pod(name: str) -> None:
         assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
 
 
+def settings_files(found: list[Manifest]) -> dict[str, str]:
+    """Give the texts of the ConfigMaps that the pod mounts, by path in the container."""
+    volumes = {row["name"]: row for row in pod(found)["spec"].get("volumes", ())}
+    texts = {row["metadata"]["name"]: row["data"] for row in of_kind(found, "ConfigMap")}
+    return {
+        f"{mount['mountPath']}/{name}": text
+        for mount in container(found).get("volumeMounts", ())
+        if "configMap" in volumes[mount["name"]]
+        for name, text in texts[volumes[mount["name"]]["configMap"]["name"]].items()
+    }
+
+
+def is_in(volume: dict[str, Any], path: str) -> bool:
+    """Whether a path is in a volume; of Secrets whose keys are not listed everything is."""
+    if "projected" not in volume:
+        return True
+    secrets = [source["secret"] for source in volume["projected"]["sources"]]
+    return any("items" not in one or path in [item["path"] for item in one["items"]] for one in secrets)
+
+
+def content(path: str) -> str:
+    """Give what a Secret may have under the name of a file."""
+    if path.endswith("url"):
+        return f"amqp://user:word@{path.count('/')}.rabbit:5672//{path.replace('/', '.')}\n"
+    return "{}" if path.endswith(".yml") else "word\n"
+
+
 @pytest.mark.parametrize("name", RUNNING)
 def test_the_exporter_takes_its_settings(name: str, tmp_path: Path) -> None:
-    """With the container's variables and its secrets the exporter would start, and reads every secret it is given."""
-    variables = environment(RUNNING[name])
-    mounts = [row["mountPath"] for row in container(RUNNING[name]).get("volumeMounts", ())]
-    if "EXPORTER_STATE__FILE" in variables:
-        assert str(Path(variables.pop("EXPORTER_STATE__FILE")).parent) == mounts.pop()
-    for variable, value in variables.items():
-        if variable.endswith("_FILE"):
-            assert value.startswith(SECRETS), variable
-            path = tmp_path / value.removeprefix(SECRETS)
-            path.write_text("word\n", encoding="utf-8")
-            variables[variable] = str(path)
-    load([], variables)
-    assert (list(tmp_path.iterdir()) != []) == (mounts == [SECRETS.rstrip("/")])
+    """With the container's variables and files the exporter would start, and reads all that it is given."""
+    found, variables = RUNNING[name], environment(RUNNING[name])
+    texts = settings_files(found)
+    volumes = {row["name"]: row for row in pod(found)["spec"].get("volumes", ())}
+    mounts = {row["mountPath"]: volumes[row["name"]] for row in container(found).get("volumeMounts", ())}
+    named = {value for variable, value in variables.items() if variable.endswith("_FILE")}
+    named |= {path for text in texts.values() for path in REFERENCES.findall(text)}
+    used = set()
+    for path in named:
+        (mount,) = [mount for mount in mounts if path.startswith(f"{mount}/")]
+        used.add(mount)
+        assert is_in(mounts[mount], path.removeprefix(f"{mount}/")), path
+        place = tmp_path / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        inside = re.sub(r"(?<=_file: )/", f"{tmp_path}/", texts[path]) if path in texts else content(path)
+        if "persistentVolumeClaim" not in mounts[mount]:
+            place.write_text(inside, encoding="utf-8")
+    assert set(mounts) == used
+    here = {key: f"{tmp_path}{value}" if key.endswith("_FILE") else value for key, value in variables.items()}
+    load([], here)
 
 
 @pytest.mark.parametrize("name", RUNNING)
@@ -151,8 +205,11 @@ def test_what_is_connected_to_may_be(name: str) -> None:
         entries = [entry for rule in policy["spec"]["egress"] for entry in rule["ports"]]
         open_ports = {(entry["protocol"], entry["port"]) for entry in entries}
         assert {("UDP", 53), ("TCP", 53), ("TCP", 6379)} <= open_ports
-        if variables["EXPORTER_BROKER_URL"].startswith("sentinel://"):
+        url = variables.get("EXPORTER_BROKER_URL", "")
+        if url.startswith("sentinel://"):
             assert ("TCP", 26379) in open_ports
+        if url.startswith("amqp") or "EXPORTER_BROKER_URL_FILE" in variables:
+            assert {("TCP", 5671), ("TCP", 5672)} & open_ports
 
 
 def test_the_prometheus_rule_is_what_the_generator_writes() -> None:

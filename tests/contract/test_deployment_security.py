@@ -59,8 +59,12 @@ def test_no_file_is_forgotten() -> None:
         "docker/Dockerfile",
         "helm/celery-redis-exporter/templates/deployment.yaml",
         "kubernetes/base/deployment.yaml",
+        "kubernetes/components/rabbitmq/broker.yaml",
+        "kubernetes/components/sentinel/broker.yaml",
+        "kubernetes/components/web-config/pod.yaml",
+        "kubernetes/components/without-password/pod.yaml",
+        "kubernetes/overlays/applications/pod.yaml",
         "kubernetes/overlays/plain-annotations/annotations.yaml",
-        "kubernetes/overlays/sentinel/broker.yaml",
         "systemd/celery-redis-exporter.service",
     } == starters
 

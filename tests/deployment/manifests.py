@@ -13,7 +13,12 @@ from tests.support import yaml_text
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 Manifest = dict[str, Any]
-FOLDERS = sorted(path.parent for path in (DEPLOY / "kubernetes").rglob("kustomization.yaml"))
+COMPONENTS = DEPLOY / "kubernetes" / "components"
+FOLDERS = sorted(
+    path.parent
+    for path in (DEPLOY / "kubernetes").rglob("kustomization.yaml")
+    if COMPONENTS not in path.parents
+)  # fmt: skip
 FILES = [DEPLOY / "keda" / "scaledobject.yaml"]
 CHART_VALUES: Mapping[str, chart.Values] = {
     "defaults": {},

@@ -15,6 +15,7 @@ from unittest import mock
 
 from celery_redis_exporter.cli import COMMANDS, main
 from tests.deployment import chart, kustomize
+from tests.deployment.manifests import FOLDERS
 from tests.goldens.command_lines import COMMAND_LINES
 from tests.goldens.exposition import OPENMETRICS, TEXT, Story
 from tests.goldens.replay_server import Replies, replaying
@@ -123,7 +124,7 @@ def _manifests() -> dict[str, str]:
     for name, values in VALUES.items():
         files = chart.render(values)
         rendered[f"chart_{name}.yaml"] = "".join(f"# {file}\n{text.strip()}\n" for file, text in sorted(files.items()))
-    for folder in sorted((ROOT / "deploy" / "kubernetes").rglob("kustomization.yaml")):
-        name = folder.parent.relative_to(ROOT / "deploy" / "kubernetes").as_posix().replace("/", "_")
-        rendered[f"kustomize_{name}.yaml"] = yaml_text.dump_all(kustomize.resolve(folder.parent))
+    for folder in FOLDERS:
+        name = folder.relative_to(ROOT / "deploy" / "kubernetes").as_posix().replace("/", "_")
+        rendered[f"kustomize_{name}.yaml"] = yaml_text.dump_all(kustomize.resolve(folder))
     return rendered

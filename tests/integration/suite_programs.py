@@ -50,6 +50,7 @@ SUITE_PROGRAMS = {
         "sid", ("prometheus-redis-exporter",), "prometheus-redis-exporter", "1.86"
     ),
     "promtool-3": SuiteProgram("sid", ("promtool",), "promtool", "3"),
+    "kustomize-5.8": SuiteProgram("sid", ("kustomize",), "kustomize", "5.8"),
     "alertmanager-0.28": SuiteProgram(
         "trixie", ("prometheus-alertmanager",), "prometheus-alertmanager", "0.28"
     ),
