@@ -1,6 +1,7 @@
 """The Helm chart: what it refuses, and that it makes what the kustomization makes."""
 
 import json
+import re
 from typing import Any
 
 import jsonschema
@@ -47,6 +48,19 @@ def test_every_value_is_in_the_schema() -> None:
         {"secret": {"name": "Not A Name"}},
         {"state": {"enabled": True}, "replicas": 2},
         {"state": {"size": "much"}},
+        {"brokerUrl": "amqps://user@rabbit/v"},
+        {"settings": {"EXPORTER_CONFIG__FILE": "/etc/x"}},
+        {"web": {"tlsSecret": "tls"}},
+        {"web": {"scrapeSecret": "scrape"}},
+        {"web": {"configSecret": "Not A Name"}},
+        {"applications": {"Shop": {"brokerUrl": "redis://redis"}}},
+        {"applications": {"shop": {}}},
+        {"applications": {"shop": {"brokerUrl": "redis://:word@redis"}}},
+        {"applications": {"shop": {"brokerUrl": "redis://redis", "secret": {"name": "a", "brokerUrlKey": "url"}}}},
+        {"applications": {"shop": {"brokerUrl": "amqp://u@r/v", "secret": {"name": "a", "brokerPasswordKey": "word"}}}},
+        {"applications": {"shop": {"brokerUrl": "redis://redis", "secret": {"brokerPasswordKey": "word"}}}},
+        {"applications": {"shop": {"brokerUrl": "redis://redis", "settings": {"web": {"open_health": True}}}}},
+        {"applications": {"shop": {"brokerUrl": "redis://redis", "settings": {"broker_url_file": "/etc/x"}}}},
     ],
     ids=json.dumps,
 )
@@ -59,7 +73,7 @@ def test_wrong_values_are_refused(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("url", ["sentinel://a:26379/0;sentinel://b:26379", "rediss://user@redis:6380", "amqps://r/v"])
 def test_urls_without_a_password_pass(url: str) -> None:
     """What is no password is not taken for one."""
-    chart.render({"brokerUrl": url})
+    chart.render({"brokerUrl": url, "secret": {"name": ""}})
 
 
 def test_the_pod_is_that_of_the_kustomization() -> None:
@@ -107,6 +121,64 @@ def test_the_volume_is_that_of_the_kustomization() -> None:
     ]
 
 
+@pytest.mark.parametrize("values", ["rabbitmq", "web", "tls", "password"])
+def test_what_a_pod_is_protected_by_is_that_of_a_component(values: str) -> None:
+    """With RabbitMQ, TLS or a password the chart's pod and monitor are those of the overlay, as far as these are on."""
+    overlay = manifests.of_folder(manifests.DEPLOY / "kubernetes" / "overlays" / "rabbitmq-tls")
+    found = manifests.of_chart(values)
+    (one,), (other,) = of_kind(overlay, "Deployment"), of_kind(found, "Deployment")
+    containers = [row["spec"]["template"]["spec"]["containers"][0] for row in (one, other)]
+    wanted, given = ({row["name"]: row["value"] for row in container["env"]} for container in containers)
+    wanted["EXPORTER_BROKER_URL_FILE"] = "/run/secrets/celery-redis-exporter/url"
+    protection = ("EXPORTER_WEB__", "EXPORTER_BROKER_URL_FILE")
+    added = {name: value for name, value in given.items() if name.startswith(protection)}
+    assert added.items() <= wanted.items()
+    if values == "web":
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert containers[0][probe] == containers[1][probe]
+        (theirs,), (ours,) = of_kind(overlay, "ServiceMonitor"), of_kind(found, "ServiceMonitor")
+        (endpoint,), (made,) = theirs["spec"]["endpoints"], ours["spec"]["endpoints"]
+        assert "shop.example" == made["tlsConfig"]["serverName"]
+        assert endpoint.keys() == made.keys()
+
+
+def test_each_application_has_its_secret() -> None:
+    """The pod mounts the Secret of each application, and the settings file names its keys there."""
+    found = manifests.of_chart("applications")
+    (deployment,), (made,) = of_kind(found, "Deployment"), of_kind(found, "ConfigMap")
+    pod = deployment["spec"]["template"]["spec"]
+    secrets = {row["name"]: row["secret"]["secretName"] for row in pod["volumes"] if "secret" in row}
+    assert {"application-shop": "shop-redis", "application-billing": "billing-rabbitmq"} == secrets
+    tree = yaml_text.parse(made["data"]["applications.yml"])["applications"]
+    assert {"shop", "billing", "crm"} == set(tree)
+    assert "/run/secrets/applications/shop/password" == tree["shop"]["broker_password_file"]
+    assert {"nightly-*": 100000} == tree["shop"]["queues"]["length_threshold"]
+    assert {"broker_url_file": "/run/secrets/applications/billing/url"} == tree["billing"]
+
+
+def test_the_documented_values_pass() -> None:
+    """The values on the page of several applications are rendered, and name each of them."""
+    text = (manifests.DEPLOY / "docs" / "applications.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(applications:\n  shop:\n    brokerUrl.*?)```", text, re.DOTALL)
+    found = chart.manifests(chart.render(yaml_text.parse(block)))
+    (made,) = of_kind(found, "ConfigMap")
+    assert {"shop", "billing"} == set(yaml_text.parse(made["data"]["applications.yml"])["applications"])
+
+
+def test_another_list_of_applications_is_another_pod() -> None:
+    """The pod is annotated with a checksum of the settings file, so that a change of it reaches the process."""
+
+    def annotations(url: str) -> dict[str, str]:
+        found = chart.manifests(chart.render({"applications": {"shop": {"brokerUrl": url}}}))
+        (deployment,) = of_kind(found, "Deployment")
+        return dict(deployment["spec"]["template"]["metadata"]["annotations"])
+
+    one, other = annotations("redis://redis:6379/0"), annotations("redis://redis:6379/1")
+    assert ["checksum/applications"] == list(one) == list(other)
+    assert one != other
+    assert one == annotations("redis://redis:6379/0")
+
+
 def test_every_dashboard_comes_with_the_chart() -> None:
     """Each dashboard of grafana/ is a ConfigMap below Kubernetes's limit of one MiB, as it is."""
     found = of_kind(manifests.of_chart("operator"), "ConfigMap")
@@ -151,6 +223,14 @@ def test_notes_say_what_is_left_to_do() -> None:
     quiet = chart.render({"secret": {"name": ""}, "serviceMonitor": {"enabled": True}})["NOTES.txt"]
     assert "create secret" not in quiet
     assert "Nothing scrapes" not in quiet
+    several = chart.render(manifests.CHART_VALUES["applications"])["NOTES.txt"]
+    assert all(
+        text in several for text in ("shop: redis://redis.shop:6379/0", "shop-redis for shop", "ports: 6379 5672.")
+    )
+    assert "create secret" not in several
+    rabbit = chart.render(manifests.CHART_VALUES["rabbitmq"])["NOTES.txt"]
+    assert "create secret generic rabbitmq --from-file=url=FILE" in rabbit
+    assert "whose key web.yml" in chart.render(manifests.CHART_VALUES["web"])["NOTES.txt"]
 
 
 def test_versions_are_the_program_s() -> None:

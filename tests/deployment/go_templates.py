@@ -6,6 +6,7 @@ noticed; what a template means where both know it is compared with Go's own engi
 """
 
 import fnmatch
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -239,7 +240,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "or": lambda *values: next((value for value in values if value), values[-1]),
     "printf": lambda form, *values: form % values,
     "quote": lambda value: json.dumps(show(value), ensure_ascii=False),
+    "sha256sum": lambda text: hashlib.sha256(text.encode()).hexdigest(),
     "toYaml": lambda value: yaml.safe_dump(value, width=10**6, allow_unicode=True).removesuffix("\n"),
+    "trim": lambda text: text.strip(),
     "trimSuffix": lambda suffix, text: text.removesuffix(suffix),
     "trunc": lambda length, text: text[:length],
 }

@@ -41,6 +41,36 @@ CHART_VALUES: Mapping[str, chart.Values] = {
     },
     "state": {"state": {"enabled": True, "storageClassName": "fast"}, "serviceMonitor": {"enabled": True}},
     "claimed": {"state": {"enabled": True, "existingClaim": "kept"}, "secret": {"name": ""}},
+    "rabbitmq": {
+        "secret": {"name": "rabbitmq", "brokerUrlKey": "url"},
+        "networkPolicy": {"egressPorts": [5671]},
+    },
+    "web": {
+        "web": {"configSecret": "web", "tlsSecret": "web-tls", "scrapeSecret": "scrape", "serverName": "shop.example"},
+        "serviceMonitor": {"enabled": True},
+        "state": {"enabled": True},
+    },
+    "tls": {"web": {"configSecret": "web", "tlsSecret": "web-tls"}, "podMonitor": {"enabled": True}},
+    "password": {"web": {"configSecret": "web", "scrapeSecret": "scrape"}, "podMonitor": {"enabled": True}},
+    "applications": {
+        "applications": {
+            "shop": {
+                "brokerUrl": "redis://redis.shop:6379/0",
+                "resultBackendUrl": "redis://redis.shop:6379/1",
+                "secret": {
+                    "name": "shop-redis",
+                    "brokerPasswordKey": "password",
+                    "resultBackendPasswordKey": "password",
+                },
+                "settings": {"queues": {"length_threshold": {"nightly-*": 100000}}},
+            },
+            "billing": {"secret": {"name": "billing-rabbitmq", "brokerUrlKey": "url"}},
+            "crm": {"brokerUrl": "redis://redis.crm:6379/0"},
+        },
+        "networkPolicy": {"egressPorts": [6379, 5672]},
+        "settings": {"EXPORTER_REDIS__DISCOVERY_INTERVAL": "1m"},
+        "podAnnotations": {"note": "several"},
+    },
     "bare": {
         "secret": {"name": ""},
         "networkPolicy": {"enabled": False},
