@@ -22,6 +22,7 @@ from tests.support import yaml_text
 ROOT = DEPLOY.parent
 COMPOSED = compose.read()
 UNIT = DEPLOY / "systemd" / "celery-redis-exporter.service"
+DROP_IN = UNIT.with_name(f"{UNIT.name}.d") / "applications.conf"
 LOCKS = [DEPLOY / "requirements.lock", DEPLOY / "docker" / "build-requirements.lock"]
 PROSE = {".md", ".png", ".svg", ".json"}
 
@@ -95,9 +96,10 @@ def test_every_install_asks_for_hashes() -> None:
 
 
 def test_compose_fits_its_schema() -> None:
-    """The compose file has no field that the specification does not know."""
+    """The compose files have no field that the specification does not know."""
     tree = {key: value for key, value in COMPOSED.items() if not key.startswith("x-")}
     assert [] == schemas.faults(tree, schemas.read("compose.json"))
+    assert [] == schemas.faults(compose.read(file=compose.APPLICATIONS), schemas.read("compose.json"))
     assert schemas.faults({**tree, "service": {}}, schemas.read("compose.json"))
 
 
@@ -138,6 +140,14 @@ def test_the_example_names_every_variable_of_compose() -> None:
     assert "9999" in str(compose.read({"PORT_EXPORTER": "9999"})["services"]["exporter"]["ports"])
 
 
+def verified(unit: Path) -> tuple[int, str]:
+    """Let systemd verify a unit with its drop-ins; give the exit code and what it says."""
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    return checked.returncode, checked.stdout + checked.stderr
+
+
 def verify(folder: Path, text: str) -> Path:
     """Write the unit with a program that exists here."""
     path = folder / UNIT.name
@@ -151,10 +161,7 @@ def verify(folder: Path, text: str) -> Path:
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """Every line of the unit is known to systemd, which rates its exposure OK: below 2 of 10."""
     unit = verify(tmp_path, UNIT.read_text(encoding="utf-8"))
-    checked = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
-    )
-    assert (0, "") == (checked.returncode, checked.stdout + checked.stderr)
+    assert (0, "") == verified(unit)
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(unit)]
     rated = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 0 == rated.returncode, rated.stdout
@@ -165,11 +172,19 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 def test_systemd_refuses_a_unit_with_a_mistake(tmp_path: Path) -> None:
     """The check can fail: an unknown line is told."""
     text = UNIT.read_text(encoding="utf-8").replace("NoNewPrivileges=", "NoMorePrivileges=")
-    unit = verify(tmp_path, text)
-    checked = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
-    )
-    assert "NoMorePrivileges" in checked.stderr
+    assert "NoMorePrivileges" in verified(verify(tmp_path, text))[1]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_accepts_the_drop_in(tmp_path: Path) -> None:
+    """Every line of the drop-in for several applications is known to systemd, which reads it beside the unit."""
+    unit = verify(tmp_path, UNIT.read_text(encoding="utf-8"))
+    drop_in = tmp_path / DROP_IN.parent.name / DROP_IN.name
+    drop_in.parent.mkdir()
+    drop_in.write_text(DROP_IN.read_text(encoding="utf-8"), encoding="utf-8")
+    assert (0, "") == verified(unit)
+    drop_in.write_text(DROP_IN.read_text(encoding="utf-8").replace("TasksMax", "TasksMost"), encoding="utf-8")
+    assert "TasksMost" in verified(unit)[1]
 
 
 def test_the_unit_and_its_environment_are_settings(tmp_path: Path) -> None:

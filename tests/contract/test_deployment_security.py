@@ -18,8 +18,11 @@ PODS = {
     for deployment in of_kind(found, "Deployment")
 }
 POD = PODS["kubernetes/base"]
-SERVICES: dict[str, Any] = compose.read()["services"]
+SERVICES: dict[str, Any] = compose.read()["services"] | {
+    f"{name} of applications": row for name, row in compose.read(file=compose.APPLICATIONS)["services"].items()
+}
 UNIT = DEPLOY / "systemd" / "celery-redis-exporter.service"
+DROP_IN = DEPLOY / "systemd" / "celery-redis-exporter.service.d" / "applications.conf"
 
 
 @pytest.mark.parametrize("name", PODS)
@@ -41,7 +44,9 @@ def test_the_image_leaves_nothing_open() -> None:
 
 def test_the_unit_leaves_nothing_open() -> None:
     """The unit's user lives as long as its process, which may nothing and can write nowhere but to its state."""
-    assert [] == lockdown.gaps_of_unit(UNIT.read_text(encoding="utf-8"))
+    text = UNIT.read_text(encoding="utf-8")
+    assert [] == lockdown.gaps_of_unit(text)
+    assert [] == lockdown.gaps_of_unit(text + DROP_IN.read_text(encoding="utf-8"))
 
 
 def test_no_file_is_forgotten() -> None:
@@ -55,6 +60,7 @@ def test_no_file_is_forgotten() -> None:
                 starters.add(path.relative_to(DEPLOY).as_posix())
     # Those of otel-collector are the Collector's own `service:`; patches of overlays are part of what is resolved.
     assert {
+        "compose/applications/compose.yml",
         "compose/compose.yml",
         "docker/Dockerfile",
         "helm/celery-redis-exporter/templates/deployment.yaml",

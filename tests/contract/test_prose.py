@@ -56,6 +56,9 @@ FOREIGN_FLAGS = {
     "--alone",
     "--complete",
     "--write",
+    # docker compose
+    "--detach",
+    "--signal",
     "--record",
     "--version",
     "--help",

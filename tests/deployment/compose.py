@@ -13,12 +13,14 @@ from tests.support import yaml_text
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "compose"
 FILE = FOLDER / "compose.yml"
+APPLICATIONS = FOLDER / "applications" / "compose.yml"
+"""One exporter for several applications."""
 VARIABLE = re.compile(r"\$\$|\$\{(\w+):-([^}]*)\}|\$\{?(\w+)")
 
 
-def read(variables: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Read the file with these variables; raise ValueError for one without a default."""
-    filled = _fill(yaml_text.parse(FILE.read_text(encoding="utf-8")), variables or {})
+def read(variables: Mapping[str, str] | None = None, file: Path = FILE) -> dict[str, Any]:
+    """Read a file with these variables; raise ValueError for one without a default."""
+    filled = _fill(yaml_text.parse(file.read_text(encoding="utf-8")), variables or {})
     tree: dict[str, Any] = filled
     return tree
 
@@ -47,12 +49,12 @@ def variables_with_defaults() -> dict[str, str]:
     return dict(found)
 
 
-def mounts(service: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Path | None]:
+def mounts(service: Mapping[str, Any], secrets: Mapping[str, Any], folder: Path = FOLDER) -> dict[str, Path | None]:
     """Give the paths in a service's container and what is there: a file or folder of ours, or None for an empty one."""
     found: dict[str, Path | None] = dict.fromkeys(service.get("tmpfs", ()))
     for volume in service.get("volumes", ()):
         source, target = volume.removesuffix(":ro").split(":")
-        found[target] = (FOLDER / source).resolve() if source.startswith(".") else None
+        found[target] = (folder / source).resolve() if source.startswith(".") else None
     for secret in service.get("secrets", ()):
-        found[f"/run/secrets/{secret}"] = (FOLDER / secrets[secret]["file"]).resolve()
+        found[f"/run/secrets/{secret}"] = (folder / secrets[secret]["file"]).resolve()
     return found

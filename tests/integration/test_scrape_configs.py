@@ -42,9 +42,9 @@ def test_prometheus_takes_the_example() -> None:
     assert "shop.example.yml" == found.name
 
 
-@pytest.mark.parametrize("name", ["fleet", "federation"])
-def test_prometheus_takes_those_of_a_fleet(name: str) -> None:
-    """Prometheus loads a fleet's examples where they lie, the rules included."""
+@pytest.mark.parametrize("name", ["fleet", "federation", "applications"])
+def test_prometheus_takes_the_other_examples(name: str) -> None:
+    """Prometheus loads the examples of a fleet and of several applications where they lie, the rules included."""
     check(DEPLOY / "prometheus" / f"{name}.example.yml")
 
 

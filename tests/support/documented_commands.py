@@ -78,6 +78,9 @@ RUN = {
     "/opt/celery-redis-exporter/bin/pip": INSTALLED,
     "install -": INSTALLED,
     "docker compose": "tests/integration/test_compose.py::test_every_target_is_up",
+    "docker compose --file deploy/compose/applications": (
+        "tests/integration/test_application_examples.py::test_the_compose_file_s_exporter"
+    ),
     "docker build": "tests/integration/test_dockerfile.py::test_it_works_for_nobody_and_is_healthy",
     "helm install": CHART,
     "kubectl --namespace shop apply --kustomize":
