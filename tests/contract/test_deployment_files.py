@@ -9,14 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import promql_parser as promql
 import pytest
 
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.settings.schema.rows import describe
 from tests.deployment import compose, dockerfile, schemas
 from tests.deployment.manifests import DEPLOY
-from tests.support import promql as labels
 from tests.support import yaml_text
 
 ROOT = DEPLOY.parent
@@ -199,17 +197,6 @@ def test_the_unit_and_its_environment_are_settings(tmp_path: Path) -> None:
     assert {"StateDirectory=%N", "Environment=EXPORTER_STATE__FILE=%S/%N/state"} <= set(text.splitlines())
     state = {"EXPORTER_STATE__FILE": str(tmp_path / "state")}
     load([], {**settings, **state, "EXPORTER_BROKER_PASSWORD_FILE": str(password)})
-
-
-def test_keda_asks_for_metrics_that_exist() -> None:
-    """The scaler's query uses metrics and labels of the catalogue, and gives one number."""
-    scaled = yaml_text.parse((DEPLOY / "keda" / "scaledobject.yaml").read_text(encoding="utf-8"))
-    (trigger,) = scaled["spec"]["triggers"]
-    expression = promql.parse(trigger["metadata"]["query"])
-    known = labels.catalogued()
-    for selector in labels.selectors(expression):
-        assert {matcher.name for matcher in labels.matchers(selector)} <= {*known[str(selector.name)], "namespace"}
-    assert ["celery_queue_length", "celery_tasks_running"] == [row.name for row in labels.selectors(expression)]
 
 
 def test_alloy_names_components_that_it_has() -> None:

@@ -19,7 +19,7 @@ FOLDERS = sorted(
     for path in (DEPLOY / "kubernetes").rglob("kustomization.yaml")
     if COMPONENTS not in path.parents
 )  # fmt: skip
-FILES = [DEPLOY / "keda" / "scaledobject.yaml"]
+FILES = sorted((DEPLOY / "keda").glob("*.yaml"))
 CHART_VALUES: Mapping[str, chart.Values] = {
     "defaults": {},
     "operator": {

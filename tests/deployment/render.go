@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path"
@@ -50,8 +51,11 @@ func main() {
 		return text.String(), err
 	}
 	functions["toYaml"] = func(value any) (string, error) {
-		text, err := yaml.Marshal(value)
-		return strings.TrimSuffix(string(text), "\n"), err
+		var text bytes.Buffer
+		encoder := yaml.NewEncoder(&text)
+		encoder.SetIndent(2) // as helm's, which matters within the text of a ConfigMap
+		err := encoder.Encode(value)
+		return strings.TrimSuffix(text.String(), "\n"), err
 	}
 	functions["fromYaml"] = func(text string) (map[string]any, error) {
 		tree := map[string]any{}

@@ -70,12 +70,14 @@ class WorkerStatus(Struct, frozen=True, kw_only=True):
 class QueueStatus(Struct, frozen=True, kw_only=True):
     """A queue: what waits, by priority step where steps are used, and how it moves.
 
-    ``incoming`` are tasks published to it, ``outgoing`` executions begun, over the last minute or two. The ``verdict``
-    is critical where messages wait and no worker consumes, a warning where many wait, or one for long.
+    ``running`` are tasks of it that execute now. ``incoming`` are tasks published to it, ``outgoing`` executions begun,
+    over the last minute or two. The ``verdict`` is critical where messages wait and no worker consumes, a warning where
+    many wait, or one for long.
     """
 
     name: str
     length: float | None = None
+    running: float = 0
     priorities: dict[str, float] = {}
     oldest_age_seconds: Seconds | None = None
     length_threshold: float | None = None

@@ -32,6 +32,7 @@ def read_queues(numbers: Numbers, marks: Marks, at: float, *, staffed: bool) -> 
     """Return every queue at the monotonic time ``at``, by name. ``staffed`` is true while any worker is online."""
     tallies = tally_queues(numbers)
     lengths, ages = numbers.by(rows.QUEUE_LENGTH), numbers.by(rows.QUEUE_OLDEST_AGE)
+    running = numbers.by(task_rows.TASKS_RUNNING, 1)
     most, longest = numbers.by(rows.QUEUE_LENGTH_THRESHOLD), numbers.by(rows.QUEUE_WAIT_THRESHOLD)
     consumers, slots = numbers.by(rows.QUEUE_CONSUMERS), numbers.by(rows.QUEUE_CONCURRENCY)
     priorities: dict[str, dict[str, float]] = {}
@@ -45,7 +46,7 @@ def read_queues(numbers: Numbers, marks: Marks, at: float, *, staffed: bool) -> 
         waiting = is_long(length, most.get(name)) or is_old(age, longest.get(name))
         queues.append(
             QueueStatus(
-                name=name, length=length, priorities=priorities.get(name, {}),
+                name=name, length=length, running=running.get(name, 0), priorities=priorities.get(name, {}),
                 oldest_age_seconds=age, length_threshold=most.get(name), wait_threshold_seconds=longest.get(name),
                 consumers=consuming, concurrency=slots.get(name),
                 incoming=growth and growth.rate(IN), outgoing=growth and growth.rate(OUT),
