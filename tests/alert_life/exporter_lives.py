@@ -132,6 +132,41 @@ def pair_of_exporters(life: Life) -> None:
     made.at(2, made.restart_exporter)
 
 
+@ordinary(
+    4,
+    CeleryQueueLong=at_once("sum by (namespace, queue) (celery_queue_length) > 50"),
+    CeleryTaskWaitHigh="sum by (namespace) (rate(celery_task_wait_seconds_count[10m])) > 0.2",
+    CeleryExporterAbsent=at_once("count by (namespace) (celery_exporter_build_info) < 2"),
+)
+def two_prometheus_servers(life: Life) -> None:
+    """Two Prometheus servers write to one store under the label replica, and one is away for ten minutes, twice."""
+    made = shop(life, may_take("shop.report", "15m"))
+    made.scrape_with("a", "b")
+    made.start(Worker("celery@reports", ("reports",), 6))
+    made.task(Task("shop.report", "reports", per_hour=20, runtime=200))
+    made.at(2, made.publish, Task("shop.label", "labels", runtime=1), 40)
+    made.at(2 + 4 / 60, lambda: made.start(Worker("celery@labels", ("labels",), 1)))
+    for hour in (1, 3):
+        made.at(hour, lambda: made.set(made, away=frozenset({"b"})))
+        made.at(hour + 1 / 6, lambda: made.set(made, away=frozenset()))
+
+
+@ordinary(
+    3,
+    CeleryWorkersSaturated="sum(celery_worker_tasks_active{namespace='several_applications'})"
+    " / sum(celery_worker_concurrency{namespace='several_applications'}) < 0.2 and on () count(up) > 0",
+    CeleryNoWorkersOnline="celery_workers{state='online'} == 0",
+)
+def several_applications(life: Life) -> None:
+    """Two applications in each of two clusters; one of them is scaled to zero, and its tasks have the others' names."""
+    for cluster in ("a", "b"):
+        shop(life, cluster=cluster, application="shop")
+    shop(life, cluster="a", application="blog")
+    quiet = life.installation(cluster="b", application="blog")
+    quiet.start(Worker("celery@web-0"))
+    quiet.at(0.5, quiet.scale, 0)
+
+
 @trouble(4, CeleryExporterDown=(2, 7))
 def exporter_dies(life: Life) -> None:
     """The exporter dies and stays down."""

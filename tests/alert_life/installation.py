@@ -13,7 +13,7 @@ from itertools import count
 from typing import NamedTuple
 
 from tests.alert_life.agenda import HOUR, Agenda
-from tests.alert_life.exporters import Exporter, server_key
+from tests.alert_life.exporters import Exporter, Key, server_key
 from tests.alert_life.series import Recording
 from tests.alert_life.servers import RedisServer, Sentinel
 from tests.alert_life.worker import Event, Worker
@@ -106,7 +106,8 @@ class Installation:
         self.beat_reports = True
         self.is_scraped = True
         self.loses_events: Course = 0.0
-        self.recording = Recording(wanted)
+        self.recordings = {"": Recording(wanted)}
+        self.away: frozenset[str] = frozenset()
         self._pace, self._wanted, self._where = pace, wanted, where
         self._settings = [*FEW_BUCKETS, *pace.flags, *settings]
         self._random = random.Random(str(where))  # noqa: S311 -- the same life each time
@@ -123,10 +124,10 @@ class Installation:
         """Let something happen so many hours after the start."""
         self.agenda.at(hours * HOUR, lambda: act(*arguments))
 
-    def run(self, hours: float) -> Recording:
+    def run(self, hours: float) -> dict[str, str]:
         """Let the installation live for some hours; return its series."""
         self.agenda.run(hours * HOUR)
-        return self.recording
+        return {series: values for recording in self.recordings.values() for series, values in recording.rows()}
 
     # What there is.
 
@@ -136,6 +137,13 @@ class Installation:
         self.exporters.append(exporter)
         exporter.start()
         return exporter
+
+    def scrape_with(self, *replicas: str) -> None:
+        """Let several Prometheus servers scrape it, whose series have the label ``replica`` in a common store.
+
+        Those in ``away`` do not run.
+        """
+        self.recordings = {replica: Recording(self._wanted) for replica in replicas}
 
     def add_server(self, server: RedisServer | Sentinel) -> None:
         """Add a server that the exporters read."""
@@ -364,19 +372,27 @@ class Installation:
 
     def _scrape(self) -> None:
         """Record what Prometheus receives; nothing while it does not run."""
+        for replica, recording in self.recordings.items():
+            if self.is_scraped and replica not in self.away:
+                recording.begin()
+            else:
+                recording.skip()
         if not self.is_scraped:
-            self.recording.skip()
             return
         messages = sum(map(len, self._queues.values()))
         deliveries = [self.agenda.now - (self.agenda.now - since) % VISIBILITY for since in self._unacked.values()]
         queues = {name: [(row.uuid, row.published) for row in waiting] for name, waiting in self._queues.items()}
         servers = [server_key(row) for server in self.servers for row in server.rows(self.agenda.now, messages)]
-        self.recording.begin()
+        running = {replica: found for replica, found in self.recordings.items() if replica not in self.away}
         for exporter in self.exporters:
             if exporter.is_target:
-                where = {**self._where, "instance": exporter.instance}
-                self.recording.add(where, {("up", ()): float(exporter.is_running)}, is_own=False)
+                samples: dict[Key, float] = {}
                 if exporter.is_running:
                     exporter.fold(self.workers.values())
-                    self.recording.add(where, {**dict(exporter.scrape(queues, deliveries)), **dict(servers)})
-        self.recording.end()
+                    samples = {**dict(exporter.scrape(queues, deliveries)), **dict(servers)}
+                for replica, recording in running.items():
+                    where = {**self._where, "instance": exporter.instance, **({"replica": replica} if replica else {})}
+                    recording.add(where, {("up", ()): float(exporter.is_running)}, is_own=False)
+                    recording.add(where, samples)
+        for recording in running.values():
+            recording.end()

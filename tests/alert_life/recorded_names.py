@@ -25,6 +25,6 @@ WANTED = frozenset(
     "celery_task_last_failure_timestamp_seconds", "celery_worker_last_heartbeat_timestamp_seconds",
     "celery_task_last_sent_timestamp_seconds", "celery_unacked_messages",
     "celery_exporter_tasks_tracked", "celery_queue_concurrency",
-    "redis_rdb_last_save_timestamp_seconds",
+    "redis_rdb_last_save_timestamp_seconds", "redis_aof_enabled",
 }  # fmt: skip
 """The last are read by rules that are written by hand only."""

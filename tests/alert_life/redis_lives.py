@@ -39,6 +39,16 @@ def cache_is_full(life: Life) -> None:
     made.at(20 / 60, lambda: made.set(other, hits=190, misses=10))
 
 
+@ordinary(3, RedisPersistenceFailing=at_once("redis_aof_enabled == 0 and redis_rdb_last_save_timestamp_seconds == 0"))
+def broker_saves_nothing(life: Life) -> None:
+    """The broker has neither dumps nor an append-only file, on purpose: its tasks may be lost with it."""
+    made = shop(life)
+    for name in ("redis_aof_enabled", "redis_rdb_last_save_timestamp_seconds"):
+        made.broker.counted[name] = 0.0
+    made.at(1, made.break_broker)
+    made.at(1 + 30 / 3600, lambda: made.break_broker(down=False))
+
+
 @ordinary(
     2,
     RedisHitRateLow="rate(redis_keyspace_hits_total[10m])"

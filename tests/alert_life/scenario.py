@@ -67,7 +67,7 @@ class Life:
         """Let all of them live; return their series."""
         rows = dict(self._foreign)
         for installation in self.installations:
-            rows |= installation.run(self.hours).rows()
+            rows |= installation.run(self.hours)
         return rows
 
 

@@ -66,6 +66,19 @@ def weekly_task(life: Life) -> None:
         made.at(24 * day + 7, made.restart_exporter)
 
 
+@ordinary(
+    7,
+    CeleryTaskSlow="celery:task_runtime_seconds:mean10m > 60",
+    CeleryTaskSlowest="celery:task_runtime_seconds:p95_15m > 300",
+)
+def slow_tasks_without_thresholds(life: Life) -> None:
+    """Reports take five minutes, imports two to twelve, and no setting says so."""
+    made = life.installation()
+    made.start(*(Worker(f"celery@web-{number}", concurrency=16) for number in range(4)))
+    made.task(Task("shop.report", per_hour=120, runtime=300))
+    made.task(Task("shop.import", per_hour=20, runtime=lambda now: 120 if now % 600 < 300 else 720))
+
+
 @trouble(4, CeleryTaskFailureRateHigh=(1, 60))
 def a_few_percent_fail(life: Life) -> None:
     """Six or seven in a hundred of many executions fail since a release."""
@@ -80,6 +93,14 @@ def one_in_eight_of_85_an_hour_fails(life: Life) -> None:
     made = life.installation()
     made.start(Worker("celery@web-1"))
     made.task(Task("shop.pay", per_hour=85, runtime=2, fails=one_in(8, since=HOUR)))
+
+
+@trouble(8, CeleryTaskFailureRateCritical=(1, 60 * 5.5), CeleryFailureRateCritical=(1, 60 * 5.5))
+def one_in_three_of_ten_an_hour_fails(life: Life) -> None:
+    """A task runs ten times an hour, and every third execution fails since a release."""
+    made = life.installation()
+    made.start(Worker("celery@web-1"))
+    made.task(Task("shop.pay", per_hour=10, runtime=2, fails=one_in(3, since=HOUR)))
 
 
 @trouble(40, CeleryTaskFailing=(10, 60 * 16))
@@ -116,20 +137,20 @@ def partner_is_gone(life: Life) -> None:
     made.task(Task("shop.deliver", per_hour=60, runtime=1, retried=retried, retry_after=60))
 
 
-@trouble(3.5, CeleryTaskSlow=(1, 40))
+@trouble(5.5, CeleryTaskSlow=(3, 40))
 def task_becomes_slow(life: Life) -> None:
     """A task takes ninety seconds where it took five, since an index is gone."""
     made = life.installation()
     made.start(Worker("celery@web-1"), Worker("celery@web-2"))
-    made.task(Task("shop.search", per_hour=60, runtime=lambda now: 90 if now > HOUR else 5))
+    made.task(Task("shop.search", per_hour=60, runtime=lambda now: 90 if now > 3 * HOUR else 5))
 
 
-@trouble(4, CeleryTaskSlow=(1, 40), CeleryTaskSlowest=(1, 60))
+@trouble(6, CeleryTaskSlow=(3, 40), CeleryTaskSlowest=(3, 60))
 def task_becomes_very_slow(life: Life) -> None:
     """A task takes eight minutes where it took five seconds; there are processes enough."""
     made = life.installation()
     made.start(*(Worker(f"celery@web-{number}", concurrency=16) for number in range(4)))
-    made.task(Task("shop.search", per_hour=120, runtime=lambda now: 480 if now > HOUR else 5))
+    made.task(Task("shop.search", per_hour=120, runtime=lambda now: 480 if now > 3 * HOUR else 5))
 
 
 @trouble(4, CeleryTaskStuck=(1, 66))

@@ -24,7 +24,7 @@ FLOWER = {
 TYPES = {
     f"task-{end}" for end in ("sent", "received", "started", "succeeded", "failed", "retried", "revoked", "rejected")
 }
-ALWAYS = {"cluster", "namespace", "job", "instance", "application"}
+ALWAYS = {"cluster", "namespace", "job", "instance", "application", "replica"}
 
 
 @pytest.mark.parametrize("rule", ROWS, ids=lambda rule: f"{rule['record']} {rule.get('labels', {}).get('type', '')}")

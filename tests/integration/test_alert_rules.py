@@ -72,13 +72,13 @@ def test_p95_over_two_seconds_is_a_parameter(tmp_path: Path) -> None:
     bucket = f'celery_task_runtime_seconds_bucket{{{WHERE}, state="success", le='
     count = f'celery_task_runtime_seconds_count{{{WHERE}, state="success"}}'
     series = {
-        f'{bucket}"1.0"}}': "0+10x30 300x40",
-        **dict.fromkeys((f'{bucket}"2.5"}}', f'{bucket}"+Inf"}}', count), "0+10x70"),
+        f'{bucket}"1.0"}}': "0+10x200 2000x40",
+        **dict.fromkeys((f'{bucket}"2.5"}}', f'{bucket}"+Inf"}}', count), "0+10x240"),
     }
     labels = {"severity": "info", "job": "celery", "namespace": "shop", "task": "shop.pay", "queue": "payments"}
-    checks: list[Check] = [("CeleryTaskSlowest", "30m", []), ("CeleryTaskSlowest", "60m", [labels])]
+    checks: list[Check] = [("CeleryTaskSlowest", "190m", []), ("CeleryTaskSlowest", "230m", [labels])]
     judge(tmp_path, rules, series, checks)
-    judge(tmp_path, render_rules(GROUPS, RenderOptions()), series, [("CeleryTaskSlowest", "60m", [])])
+    judge(tmp_path, render_rules(GROUPS, RenderOptions()), series, [("CeleryTaskSlowest", "230m", [])])
 
 
 def test_redis_memory_at_80_percent_is_a_parameter(tmp_path: Path) -> None:

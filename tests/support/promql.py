@@ -14,7 +14,7 @@ from celery_redis_exporter.catalog.tasks import BY_WORKER
 
 Labels = frozenset[str]
 
-TARGET: Labels = frozenset({"cluster", "namespace", "job", "instance", "application"})
+TARGET: Labels = frozenset({"cluster", "namespace", "job", "instance", "application", "replica"})
 """Labels that Prometheus adds to every sample that it scrapes, as far as the rules and dashboards use them."""
 OF_PROCESSES = (
     "process_cpu_seconds_total", "process_open_fds", "process_resident_memory_bytes",
@@ -68,7 +68,7 @@ def scraped() -> dict[str, Labels]:
     for recording in task_rates.RECORDINGS:
         name = recording.record.removesuffix(f":rate{task_rates.WINDOW}").replace(":", "_", 1)
         counted = name if name in known else f"{name}_total"
-        known[recording.record] = known[counted] - {"instance"}
+        known[recording.record] = known[counted] - {"instance", "replica"}
         if counted.startswith(task_rates.HISTOGRAMS):
             known[recording.record] -= {"state"}
     for metric in BY_WORKER:

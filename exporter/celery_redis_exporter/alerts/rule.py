@@ -69,8 +69,11 @@ def show_number(value: float) -> str:
 
 
 def once(expr: str, by: str) -> str:
-    """Return the sum of what one exporter counts, or the largest sum if several count the same application."""
-    return f"max by ({by}) (sum by ({by}, instance) ({expr}))"
+    """Return the sum of what one exporter counts, or the largest sum if several count the same application.
+
+    Several Prometheus servers that write to one store differ by their external label ``replica``.
+    """
+    return f"max by ({by}) (sum by ({by}, instance, replica) ({expr}))"
 
 
 def fill(text: str, parameters: Mapping[str, float], group_by: Sequence[str] = GROUP_BY) -> str:

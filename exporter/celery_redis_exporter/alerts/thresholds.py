@@ -1,6 +1,9 @@
 """Return the thresholds of alerts for the status page, ``top`` and ``analyze``, so that all agree with the alerts."""
 
+import math
+
 from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.alerts.celery_tasks import MOST_USUAL, PRIOR
 
 CELERY_SERVERS = ("broker", "results")
 """Servers that must not lose data, by their names in the settings."""
@@ -10,6 +13,15 @@ _BY_NAME = {alert.name: alert for group in GROUPS for alert in group.alerts}
 def threshold(alert: str, parameter: str) -> float:
     """Return the default of an alert's parameter, in the unit of its expression. Raises KeyError if there is none."""
     return _BY_NAME[alert].parameters[parameter]
+
+
+def is_no_chance(failed: float, ended: float, failed_before: float, ended_before: float) -> bool:
+    """Return whether more executions failed of those that ended than chance explains, as CeleryTaskFailureRateCritical.
+
+    ``failed_before`` of ``ended_before`` earlier ones failed, which is what is usual.
+    """
+    usual = min((failed_before + MOST_USUAL * PRIOR) / (ended_before + PRIOR), MOST_USUAL) * ended
+    return failed > usual + threshold("CeleryTaskFailureRateCritical", "deviations") * math.sqrt(usual) + 1
 
 
 def may_evict(policy: str) -> bool:

@@ -6,7 +6,7 @@ Input: the numbers of one moment and the marks. Output: a ``TaskStatus`` per tas
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
-from celery_redis_exporter.alerts.thresholds import threshold
+from celery_redis_exporter.alerts.thresholds import is_no_chance, threshold
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.report import Recent, State, TaskStatus
 from celery_redis_exporter.status.marks import SPACING, Counters, Growth, Marks, quantile
@@ -77,7 +77,7 @@ def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
                 last_failure=last_failure.get(name) or None,
                 oldest_started=oldest.get(name),
                 consecutive_failures=in_a_row.get(name, 0),
-                verdict=_judge(recent, window.added[FAILURE] if window else 0, in_a_row.get(name, 0)),
+                verdict="critical" if is_failing(in_a_row.get(name, 0)) else _judge(window, tally.counters),
             )
         )  # fmt: skip
     return tasks
@@ -88,17 +88,26 @@ def is_failing(consecutive_failures: float) -> bool:
     return consecutive_failures >= threshold("CeleryTaskFailing", "executions")
 
 
-def _judge(recent: Recent | None, failures: float, consecutive_failures: float) -> State:
-    if is_failing(consecutive_failures):
-        return "critical"
-    if recent is None:
+def _judge(window: Growth | None, counters: Counters) -> State:
+    """Judge the failures within the window. ``counters`` are those since the start."""
+    if window is None:
         return "ok"
-    verdicts: tuple[State, State] = ("critical", "warning")
-    for state, alert in zip(verdicts, ("CeleryTaskFailureRateCritical", "CeleryTaskFailureRateHigh"), strict=True):
-        enough = recent.ended >= threshold(alert, "least_executions") and failures >= threshold(alert, "least_failures")
-        if enough and (recent.failure_ratio or 0) > threshold(alert, "ratio"):
-            return state
-    return "ok"
+    failed, ended = _failed_and_ended(window.added)
+    all_failed, all_ended = _failed_and_ended(counters)
+    if _fails("CeleryTaskFailureRateCritical", failed, ended) and is_no_chance(
+        failed, ended, all_failed - failed, all_ended - ended
+    ):
+        return "critical"
+    return "warning" if _fails("CeleryTaskFailureRateHigh", failed, ended) else "ok"
+
+
+def _fails(alert: str, failed: float, ended: float) -> bool:
+    enough = ended >= threshold(alert, "least_executions") and failed >= threshold(alert, "least_failures")
+    return enough and failed > threshold(alert, "ratio") * ended
+
+
+def _failed_and_ended(counters: Counters) -> tuple[float, float]:
+    return counters[FAILURE], counters[SUCCESS] + counters[FAILURE]
 
 
 def _recent(growth: Growth, bounds: tuple[float, ...]) -> Recent:

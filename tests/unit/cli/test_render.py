@@ -52,7 +52,7 @@ def test_selector(capsys: pytest.CaptureFixture[str]) -> None:
     found = alerts(render(capsys, '--selector=job="c"'))
     assert 'celery_workers{job="c", state="online"}' in found["CeleryNoWorkersOnline"]["expr"]
     assert 'up{job="c"} == 0' in found["CeleryExporterDown"]["expr"]
-    assert "celery:task_failure_ratio:rate10m > 0.1" in found["CeleryTaskFailureRateCritical"]["expr"]
+    assert "celery:task_failure_ratio:rate15m > 0.1" in found["CeleryTaskFailureRateCritical"]["expr"]
 
 
 def test_guards(capsys: pytest.CaptureFixture[str]) -> None:

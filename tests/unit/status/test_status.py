@@ -337,14 +337,14 @@ def test_tasks(scene: Scene) -> None:
     scene.ended("bad", success=80, failure=20)
     scene.ended("poor", success=93, failure=7)
     scene.ended("good", success=96, failure=4)
-    scene.ended("rare", failure=19)
+    scene.ended("rare", failure=14)
     scene.clock.advance(10)
     assert ("critical", "many fail: bad 20%; some fail: poor 7%") == _told(scene.health("Tasks"))
 
 
 def test_a_task_that_fails_every_time(scene: Scene) -> None:
-    """Fifteen of fifteen failed is critical, however few that are; after a success it is not."""
-    scene.ended("rare", failure=15)
+    """Fourteen of fourteen failed is critical, however few that are; after a success it is not."""
+    scene.ended("rare", failure=14)
     scene.add(rows.TASK_CONSECUTIVE_FAILURES, "rare", value=2)
     scene.clock.advance(10)
     assert "ok" == scene.health("Tasks").state
