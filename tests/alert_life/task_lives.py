@@ -169,7 +169,7 @@ def tasks_expire(life: Life) -> None:
     made.task(Task("shop.quote", per_hour=lambda now: 2400 if now > HOUR else 100, runtime=4, expires=300))
 
 
-@trouble(3.5, CeleryTaskKilled=(1, 40), CeleryTaskFailing=(1, 40))
+@trouble(3.5, CeleryTaskKilled=(1, 40), CeleryTaskFailing=(1, 40), CeleryTaskFailureRateCritical=(1, 120))
 def out_of_memory(life: Life) -> None:
     """All executions of a task are killed because they use too much memory."""
     made = shop(life)
