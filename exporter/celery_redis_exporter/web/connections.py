@@ -138,6 +138,10 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
             if timer is not None:
                 timer.cancel()
 
+    def discard_parser(self) -> None:
+        """Free the parser. uvicorn does so at the end of a connection, but not if the connection never began."""
+        self.parser: Any = None
+
     def get_buffer(self, _sizehint: int) -> bytearray:
         """Return the buffer to read into."""
         return self._limit.buffer
@@ -229,12 +233,12 @@ class TlsConnection(SSLProtocol):
         """
         if self._below is not None:
             self._limit.end_handshake(self._below)
-        inside: Any = self._app_protocol
+        inside = cast("Connection", self._app_protocol)
         super().connection_lost(exc)
-        inside.parser = None  # uvicorn does so at the end of a connection, but not if it never began.
+        inside.discard_parser()
         self._app_protocol_get_buffer = self._app_protocol_buffer_updated = None
 
     def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
         """End the connection after an error, whose frames refer to it."""
         super()._fatal_error(exc, message)
-        exc.__traceback__ = None
+        exc.with_traceback(None)
