@@ -39,7 +39,7 @@ NOW = (
         links=(link("Open Redis", "redis"),),
         queries=(Query(
             "min("
-            + EVERYTHING.gauge("redis_up", BY, 'redis="broker"', how="max") + " or "
+            + EVERYTHING.gauge("redis_up", BY, 'redis=~"broker(@.+)?"', how="max") + " or "
             + EVERYTHING.gauge("celery_exporter_broker_up", BY, how="max") + ")"
         ),),
     ),

@@ -30,7 +30,7 @@ SCOPE = ", ".join(f'{label}=~"${label}"' for label in VARIABLES)
 SCOPE_OF_PROCESS = ", ".join(f'{label}=~"${label}"' for label in VARIABLES if label not in OF_SERIES)
 OF_TASK = ("task", "queue")
 BEFORE_PROMETHEUS = "40y"
-NO_BROKER = 'redis!="broker"'
+NO_BROKER = 'redis!~"broker(@.+)?"'
 """There workers look for messages, and an empty queue is a miss."""
 ENDED = 'state=~"success|failure"'
 """Executions of which a share can fail: those that were not taken back."""

@@ -5,6 +5,10 @@ from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup, o
 SERVER = f"{BY}, redis"
 SENTINELS = ".+/sentinel/.+"
 """What sentinels are called: they are no servers of Celery's."""
+SHARED = "(@([^/]+|/.+))?"
+"""How the name of Celery's broker or result backend goes on if several applications use it: an address, no node."""
+BROKER, RESULT_BACKEND = (f"{role}{SHARED}".replace("@", "@@") for role in ("broker", "results"))
+"""Patterns of their names; in a rule ``@@`` is one @."""
 MAX_MEMORY = f"max by ({SERVER}) (redis_memory_max_bytes)"
 
 
@@ -13,7 +17,7 @@ def of_clients(found: str, lookup: str) -> str:
 
     Not on the broker: there workers look for messages, mostly in vain.
     """
-    counted = f'max by ({SERVER}) (rate(redis_keyspace_{found}_total{{redis!="broker"}}[10m]))'
+    counted = f'max by ({SERVER}) (rate(redis_keyspace_{found}_total{{redis!~"{BROKER}"}}[10m]))'
     own = f'sum by ({SERVER}) (rate(celery_exporter_redis_lookups_total{{found="{lookup}"}}[10m]))'
     return f"clamp_min({counted} - {own} or {counted}, 0)"
 
@@ -29,8 +33,8 @@ RECORDINGS = (
         f" or max by ({SERVER}) (redis_total_system_memory_bytes) > 0)",
     ),
 )
-RESULTS = once('redis_db_keys{redis="results"}', SERVER)
-EXPIRING = once('redis_db_keys_expiring{redis="results"}', SERVER)
+RESULTS = once(f'redis_db_keys{{redis=~"{RESULT_BACKEND}"}}', SERVER)
+EXPIRING = once(f'redis_db_keys_expiring{{redis=~"{RESULT_BACKEND}"}}', SERVER)
 FULL = (
     "{{ $labels.redis }} uses {{ $value | humanizePercentage }} of its memory limit, or of the machine's memory where"
     " it has none."
@@ -38,7 +42,7 @@ FULL = (
 ENOUGH_MEMORY = f"max by ({SERVER}) (redis_memory_used_bytes) > @{{least_bytes}}"
 
 CACHE = (
-    f'unless on ({SERVER}) max by ({SERVER}) (redis_instance_info{{redis!~"(broker|results)(/.*)?",'
+    f'unless on ({SERVER}) max by ({SERVER}) (redis_instance_info{{redis!~"(broker|results)(@@.+)?(/.*)?",'
     f' maxmemory_policy=~"(allkeys|volatile)-.+"}}) == 1'
 )
 """A server other than Celery's that may evict is meant to be full."""
@@ -86,7 +90,7 @@ ALERTS = (
     Alert(
         "RedisBrokerEvictionPolicy", "warning",
         f"max by ({SERVER}, maxmemory_policy)"
-        ' (redis_instance_info{redis="broker", maxmemory_policy!~"noeviction|"}) == 1',
+        f' (redis_instance_info{{redis=~"{BROKER}", maxmemory_policy!~"noeviction|"}}) == 1',
         "The broker may throw tasks away.",
         "The broker's maxmemory-policy is {{ $labels.maxmemory_policy }}; a broker needs noeviction.",
         wait="10m", panel="redis",
@@ -125,7 +129,7 @@ ALERTS = (
     Alert(
         "RedisReadOnly", "critical",
         f"max by ({SERVER}, master_host, master_port)"
-        ' (redis_slave_info{redis=~"broker|results", read_only!="0"}) == 1',
+        f' (redis_slave_info{{redis=~"{BROKER}|{RESULT_BACKEND}", read_only!="0"}}) == 1',
         "Celery can't write to its Redis, which is a read-only replica.",
         "{{ $labels.redis }} is a replica of {{ $labels.master_host }}:{{ $labels.master_port }}, as after a failover"
         " that Celery does not follow.",

@@ -1,9 +1,11 @@
 """Return the thresholds of alerts for the status page, ``top`` and ``analyze``, so that all agree with the alerts."""
 
 import math
+import re
 
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.alerts.celery_tasks import MOST_USUAL, PRIOR
+from celery_redis_exporter.alerts.redis import SHARED
 
 CELERY_SERVERS = ("broker", "results")
 """Servers that must not lose data, by their names in the settings."""
@@ -29,9 +31,22 @@ def may_evict(policy: str) -> bool:
     return policy.partition("-")[0] in {"allkeys", "volatile"}
 
 
+def role_of(server: str) -> str:
+    """Return the role of a server by its name or that of one of its nodes: ``broker``, ``results`` or another name.
+
+    The name of a server that several applications use begins with its role, as in ``broker@redis:6379``.
+    """
+    return re.split("[@/]", server, maxsplit=1)[0]
+
+
+def is_written(server: str) -> bool:
+    """Return whether Celery writes to a server, by its name: broker or result backend, and no node of a cluster."""
+    return re.fullmatch(f"({'|'.join(CELERY_SERVERS)}){SHARED}", server) is not None
+
+
 def is_cache(server: str, policy: str) -> bool:
     """Return whether a server may be full, as the alerts decide it: it may evict keys, and is not one of Celery's.
 
     ``server`` is its name in the settings, or that of one of its nodes, and ``policy`` its maxmemory-policy.
     """
-    return may_evict(policy) and server.partition("/")[0] not in CELERY_SERVERS
+    return may_evict(policy) and role_of(server) not in CELERY_SERVERS

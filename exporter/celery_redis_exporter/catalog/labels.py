@@ -17,7 +17,11 @@ SOFTWARE = Label("software", "Software that the worker names itself as, e.g. `py
 SYSTEM = Label("system", "Operating system of the worker, e.g. `Linux`.")
 PRIORITY = Label("priority", "Priority step of the list; 0 is served first.", closed=True)
 
-REDIS = Label("redis", "Which of the configured servers: `broker`, `results` or its name in the settings.")
+REDIS = Label(
+    "redis",
+    "Which of the configured servers: `broker`, `results` or its name in the settings; `broker@ADDRESS` if several "
+    "applications use it.",
+)
 DB = Label("db", "Logical database, e.g. `db0`.")
 CMD = Label("cmd", "Redis command, lower case, subcommand behind `|`.")
 ERR = Label("err", "Error prefix as Redis counts it, e.g. `NOPERM`.")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from celery_redis_exporter.alerts.thresholds import CELERY_SERVERS, threshold
+from celery_redis_exporter.alerts.thresholds import is_written, threshold
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.records.report import (
     Check,
@@ -113,7 +113,7 @@ def _judge_servers(scene: Scene) -> Health:
     verdict.add("critical", "no answer", _broker_away(scene))
     if not scene.servers and scene.numbers.one(internals.BROKER_UP) is None:
         verdict.add("unknown", "no server was read yet")
-    replicas = (server.name for server in scene.servers if server.read_only and server.name in CELERY_SERVERS)
+    replicas = (server.name for server in scene.servers if server.read_only and is_written(server.name))
     verdict.add("critical", "read-only replicas, to which Celery can't write", replicas)
     for state in ("critical", "warning"):
         full = [server for server in scene.servers if server.memory.state == state]

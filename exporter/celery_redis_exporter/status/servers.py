@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from celery_redis_exporter.alerts.thresholds import is_cache, threshold
+from celery_redis_exporter.alerts.thresholds import is_cache, role_of, threshold
 from celery_redis_exporter.catalog import CATALOG, Metric, internals, key_space
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.catalog.redis_replication import SLAVE_INFO
@@ -94,7 +94,7 @@ class Servers:
         else:
             self._limits.pop(server, None)
         if "used_bytes" in numbers:
-            names = ("commands",) if server == BROKER else Counts._fields
+            names = ("commands",) if role_of(server) == BROKER else Counts._fields
             counts = Counts(*(numbers.get(name, 0.0) for name in names))
             self._trends.note(server, now, numbers["used_bytes"], counts)
 

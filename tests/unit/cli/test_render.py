@@ -60,7 +60,7 @@ def test_guards(capsys: pytest.CaptureFixture[str]) -> None:
     found = alerts(render(capsys))
     assert 'celery_queue_length{queue!=""}' in found["CeleryQueueLong"]["expr"]
     assert 'redis_up{redis!="", redis!~' in found["RedisDown"]["expr"]
-    assert 'redis_db_keys{redis="results"}' in found["RedisResultKeysWithoutTTL"]["expr"]
+    assert 'redis_db_keys{redis=~"results(' in found["RedisResultKeysWithoutTTL"]["expr"]
 
 
 def test_group_by(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
