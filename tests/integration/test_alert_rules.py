@@ -10,6 +10,7 @@ from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.alerts.files import Change, RenderOptions, render_rules
 from celery_redis_exporter.alerts.grafana import render_grafana
 from celery_redis_exporter.alerts.slo import Objective, build_group
+from tests.alert_life.inhibition import is_inhibited
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT
 from tests.integration.promtools import MAJORS, Check, judge, promtool, said
@@ -228,3 +229,14 @@ def test_inhibitions_name_alerts_that_exist(rule: dict[str, list[str]]) -> None:
     assert "CeleryWatchdog" not in targets
     # A critical alert may inhibit a warning of its own name.
     assert not sources & targets or "alertname" in rule["equal"]
+
+
+def test_a_shared_broker_that_is_down_is_reported_once() -> None:
+    """The alert about the server inhibits those of the applications that share it, not those about other brokers."""
+    group = {"cluster": "", "namespace": "shop", "job": "celery"}
+    down = {"alertname": "RedisDown", "redis": "broker@redis:6379", **group}
+    shop = {"alertname": "CeleryBrokerDown", "transport": "redis", "application": "shop", **group}
+    assert is_inhibited(shop, [down, shop])
+    assert not is_inhibited(shop | {"transport": "amqp"}, [down])
+    assert not is_inhibited(shop, [down | {"redis": "results@redis:6379"}])
+    assert not is_inhibited(shop, [down | {"namespace": "other"}])
