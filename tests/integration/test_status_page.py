@@ -8,11 +8,14 @@ import jsonschema
 import pytest
 
 from celery_redis_exporter.status.schema import build_schema
-from celery_redis_exporter.web.tables import SHOWN
+from celery_redis_exporter.status.tables import WORKERS
+from celery_redis_exporter.web.page import render_page
+from celery_redis_exporter.web.view import View
 from tests.integration.browser import Browser, find_chromium
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
+from tests.support.reports import make_large_report
 from tests.support.waiting import eventually
 
 pytestmark = [
@@ -211,7 +214,7 @@ def test_a_large_installation(programs: Programs, browser: Browser) -> None:
         eventually(lambda: len(exporter.labels("celery_tasks_sent_total")) == TASKS)
     browser.resize(1400, 900)
     browser.open(address(exporter))
-    assert (SHOWN, SHOWN) == (len(names(browser, "workers")), len(names(browser, "tasks")))
+    assert (WORKERS.shown, WORKERS.shown) == (len(names(browser, "workers")), len(names(browser, "tasks")))
     browser.open(address(exporter, "?all=workers,tasks&refresh=0&workers=-load&tasks=-name"))
     assert [f"w{number:03}@fleet" for number in reversed(range(FLEET))] == names(browser, "workers")
     assert [f"proj.task_{number:04}" for number in reversed(range(TASKS))] == names(browser, "tasks")
@@ -223,3 +226,22 @@ def test_a_large_installation(programs: Programs, browser: Browser) -> None:
     assert browser.say("document.documentElement.scrollWidth <= innerWidth")
     found = status(exporter)
     assert (FLEET, TASKS, 10) == (len(found["workers"]), len(found["tasks"]), len(found["queues"]))
+
+
+def test_a_large_installation_fits_on_a_page(browser: Browser, tmp_path: Path) -> None:
+    """300 workers, 500 tasks and 40 queues take at most 2,500 px at 1440, the worst rows of each table first."""
+    page = tmp_path / "page.html"
+    page.write_text(render_page(make_large_report(), View(), "/metrics"), encoding="utf-8")
+    browser.resize(1440, 900)
+    browser.open(page.as_uri())
+    assert browser.say("document.documentElement.scrollHeight") <= 2500
+    heights = browser.say("[...document.querySelectorAll('.health li')].map(card => card.offsetHeight)")
+    assert 1 == len(set(heights))
+    assert "(and 2 more)" in browser.say("document.querySelector('.health').textContent")
+    assert ["queue-3", "queue-37"] == names(browser, "queues")[:2]
+    assert ["shop.orders.tasks.task_417", "shop.orders.tasks.task_334"] == names(browser, "tasks")[:2]
+    page.write_text(render_page(make_large_report(), View(problems=True), "/metrics"), encoding="utf-8")
+    browser.open(page.as_uri())
+    assert 6 == len(names(browser, "workers"))
+    assert 6 == len(names(browser, "queues"))
+    assert "None is in trouble." in browser.say("document.querySelector('#redis').textContent")

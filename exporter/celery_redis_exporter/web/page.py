@@ -100,6 +100,8 @@ def _header(view: View, telemetry_path: str) -> str:
     kept = "".join(f'<input type="hidden" name="{name}" value="{escape(order)}">' for name, order in view.sorts.items())
     if view.application:
         kept += f'<input type="hidden" name="application" value="{escape(view.application)}">'
+    if view.problems:
+        kept += '<input type="hidden" name="problems" value="1">'
     if view.refresh != USUAL:
         kept += f'<input type="hidden" name="refresh" value="{view.refresh}">'
     heading = escape(view.application) if view.application else NAME
@@ -126,11 +128,15 @@ def _stamp(now: float, view: View) -> str:
         text += f' · again every {view.refresh} s · <a href="{escape(view.refreshed(0).address)}">pause</a>'
     else:
         text += f' · paused · <a href="{escape(view.refreshed(USUAL).address)}">go on</a>'
+    other = "show everything" if view.problems else "show problems only"
+    text += f' · <a href="{escape(view.filtered(problems=not view.problems).address)}">{other}</a>'
     return f'<p class="stamp">{text} <span id="away" class="away" hidden>No answer: this is old.</span></p>'
 
 
 def _health(health: Health) -> str:
-    reason = f"<p>{escape(health.reason)}</p>" if health.reason else ""
+    first, *others = health.reason.split("; ")
+    more = f" (and {len(others)} more)" if others else ""
+    reason = f'<p title="{escape(health.reason)}">{escape(first + more)}</p>' if first else ""
     return f'<li class="{health.state}">{escape(health.subject)} <b>{health.state.upper()}</b>{reason}</li>'
 
 

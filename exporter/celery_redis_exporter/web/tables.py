@@ -11,8 +11,8 @@ from celery_redis_exporter.status.format import say_bytes, say_count, say_error,
 from celery_redis_exporter.status.tables import SERVERS, Cell, Column, Order, Table, arrange
 from celery_redis_exporter.web.view import View
 
-SHOWN = 20
-"""Rows of a table that are shown unless the view requests all."""
+CARDS = 20
+"""Servers whose details are shown."""
 GROUPS = 12
 """Groups of keys that are shown for each server."""
 _WIDTH, _HEIGHT = 200, 36
@@ -21,13 +21,13 @@ _WIDTH, _HEIGHT = 200, 36
 def render_table(table: Table, report: Report | Overview, view: View) -> str:
     """Render a table under its title, with the number of its rows."""
     order = view.order(table.name)
-    rows = arrange(table, report, order, view.wanted)
-    shown = rows if table.name in view.whole else rows[:SHOWN]
+    rows = arrange(table, report, order, view.wanted, problems=view.problems)
+    shown = rows if table.name in view.whole else rows[: table.shown]
     total = len(table.rows(report))
     count = say_count(total) if len(rows) == total else f"{say_count(len(rows))} of {say_count(total)}"
     title = f"<h2>{table.title} <small>{count}</small></h2>"
     if not rows:
-        text = table.empty if not total else "None has this in its name."
+        text = table.empty if not total else _none(view)
         return f'{title}<div class="scroll"><p class="none">{escape(text)}</p></div>'
     head = "".join(_head(table, column, order, view) for column in table.columns)
     body = "".join(
@@ -39,10 +39,16 @@ def render_table(table: Table, report: Report | Overview, view: View) -> str:
     )
 
 
+def _none(view: View) -> str:
+    """Return why no row of a table that has rows is shown."""
+    named = " and has this in its name" if view.wanted else ""
+    return f"None is in trouble{named}." if view.problems else "None has this in its name."
+
+
 def render_servers(report: Report, view: View) -> str:
     """Render the details of servers that do not fit into a table row: trends and groups of keys."""
-    servers = arrange(SERVERS, report, view.order(SERVERS.name), view.wanted)
-    cards = "".join(_card(server) for server in servers[:SHOWN])
+    servers = arrange(SERVERS, report, view.order(SERVERS.name), view.wanted, problems=view.problems)
+    cards = "".join(_card(server) for server in servers[:CARDS])
     return f'<div class="cards">{cards}</div>' if cards else ""
 
 
@@ -97,10 +103,10 @@ def _bar(share: float | None) -> str:
 
 
 def _more(table: Table, count: int, view: View) -> str:
-    if count <= SHOWN:
+    if count <= table.shown:
         return ""
     whole = table.name in view.whole
-    text = f"show the first {SHOWN}" if whole else f"show all {say_count(count)}"
+    text = f"show the first {table.shown}" if whole else f"show all {say_count(count)}"
     return f'<p class="more"><a href="{escape(view.toggled(table.name).address)}#{table.name}">{text}</a></p>'
 
 

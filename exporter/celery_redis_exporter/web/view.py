@@ -23,7 +23,7 @@ class View:
     """``wanted`` is the text that rows must contain, ``sorts`` the order by table as it was written.
 
     ``whole`` contains the tables of which every row is shown. ``refresh`` is in seconds. ``application`` is one of
-    several, or empty.
+    several, or empty. ``problems`` shows only what is not well.
     """
 
     wanted: str = ""
@@ -31,6 +31,7 @@ class View:
     whole: frozenset[str] = frozenset()
     refresh: int = USUAL
     application: str = ""
+    problems: bool = False
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Self:
@@ -42,12 +43,15 @@ class View:
             frozenset(name for name in _BY_NAME if name in query.get("all", "").split(",")),
             int(refresh) if refresh in map(str, REFRESHES) else USUAL,
             query.get("application", "").strip(),
+            query.get("problems") == "1",
         )
 
     @property
     def address(self) -> str:
         """Return a relative address of this view."""
         said = {"application": self.application, "q": self.wanted, **self.sorts, "all": ",".join(sorted(self.whole))}
+        if self.problems:
+            said["problems"] = "1"
         if self.refresh != USUAL:
             said["refresh"] = str(self.refresh)
         return "?" + urlencode({name: value for name, value in said.items() if value})
@@ -59,6 +63,10 @@ class View:
     def toggled(self, table: str) -> "View":
         """Return this view with a table shown in full, or no longer."""
         return replace(self, whole=self.whole ^ {table})
+
+    def filtered(self, *, problems: bool) -> "View":
+        """Return this view with everything, or with what is not well."""
+        return replace(self, problems=problems)
 
     def refreshed(self, seconds: int) -> "View":
         """Return this view with another number of seconds between two loads."""

@@ -17,8 +17,9 @@ from celery_redis_exporter.records.report import (
     Unacked,
     WorkerStatus,
 )  # fmt: skip
+from celery_redis_exporter.status.tables import TASKS
 from celery_redis_exporter.web.page import content_security_policy, read_asset, render_page
-from celery_redis_exporter.web.tables import SHOWN, draw_trend
+from celery_redis_exporter.web.tables import draw_trend
 from celery_redis_exporter.web.view import View
 from tests.support.reports import make_report, make_server, make_task
 
@@ -154,11 +155,11 @@ def test_filter() -> None:
 
 def test_long_tables_are_cut() -> None:
     """The first rows are shown until all are asked for."""
-    given = make_report(tasks=[make_task(f"t{number:03}", 1.0) for number in range(SHOWN + 7)])
+    given = make_report(tasks=[make_task(f"t{number:03}", 1.0) for number in range(TASKS.shown + 7)])
     page = render_page(given, View(), "/metrics")
-    assert (SHOWN, f"show all {SHOWN + 7}" in page) == (len(Texts(page).column("Task")), True)
+    assert (TASKS.shown, f"show all {TASKS.shown + 7}" in page) == (len(Texts(page).column("Task")), True)
     whole = render_page(given, View.of({"all": "tasks"}), "/metrics")
-    assert (SHOWN + 7, f"show the first {SHOWN}" in whole) == (len(Texts(whole).column("Task")), True)
+    assert (TASKS.shown + 7, f"show the first {TASKS.shown}" in whole) == (len(Texts(whole).column("Task")), True)
 
 
 def test_refresh() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
+from celery_redis_exporter.records.report import State
 from celery_redis_exporter.status.format import UNKNOWN, say_ago, say_moment
 
 Tone = Literal["", "ok", "warning", "critical", "soft"]
@@ -46,7 +47,8 @@ class Table:
     """A table of a ``Report``, or of an ``Overview``.
 
     ``sort`` is the key of the column that it is sorted by at first, with ``-`` for the largest first. ``words`` returns
-    the texts of a row that a filter searches. ``empty`` is shown instead of rows.
+    the texts of a row that a filter searches. ``empty`` is shown instead of rows. ``judge`` returns the verdict on a
+    row. ``shown`` rows are shown unless all are requested.
     """
 
     name: str
@@ -56,13 +58,19 @@ class Table:
     words: Callable[[Any], Iterable[str]]
     sort: str
     empty: str
+    judge: Callable[[Any], State] = lambda _: "ok"
+    shown: int = 10
 
 
 class Order(NamedTuple):
-    """The column that a table is sorted by, and the direction."""
+    """The column that a table is sorted by, and the direction.
+
+    ``worst_first`` puts rows with a bad verdict before all others.
+    """
 
     column: Column
     descending: bool
+    worst_first: bool = False
 
 
 def number(key: str, title: str, field: str, say: Callable[[Any], str], weight: int, hint: str = "") -> Column:  # noqa: PLR0913, PLR0917 -- a row of a table

@@ -103,6 +103,16 @@ def _workers(application: ApplicationStatus, _: float) -> Cell:
     return Cell(text, "warning" if lost else "")
 
 
+def _judge_worker(worker: WorkerStatus) -> State:
+    if worker.state == "lost":
+        return "critical"
+    return "warning" if worker.sends_events is False else "ok"
+
+
+def _judge_server(server: ServerStatus) -> State:
+    return "critical" if not server.up else server.memory.state or "ok"
+
+
 def _tone(state: State) -> Tone:
     """Return the tone of a state. A good state has no colour."""
     return "" if state == "ok" else "soft" if state == "unknown" else state
@@ -123,7 +133,7 @@ WORKERS = Table("workers", "Workers", (
     Column("missed", "Missed", attrgetter("events_missed"), _missed, 5, "executions that were not heard of"),
     words("queues", "Queues", attrgetter("queues"), 3),
 ), attrgetter("workers"), lambda row: (row.name, *row.queues), "state",
-    "No worker has sent an event yet. Start workers with -E.")  # fmt: skip
+    "No worker has sent an event yet. Start workers with -E.", _judge_worker)  # fmt: skip
 
 QUEUES = Table("queues", "Queues", (
     name("Queue"),
@@ -134,7 +144,8 @@ QUEUES = Table("queues", "Queues", (
     number("in", "In", "incoming", say_rate, 2, "published"),
     number("out", "Out", "outgoing", say_rate, 2, "begun"),
     words("priorities", "By priority", _priorities, 4),
-), attrgetter("queues"), lambda row: (row.name,), "-length", "No queue is known yet.")  # fmt: skip
+), attrgetter("queues"), lambda row: (row.name,), "-length", "No queue is known yet.",
+    attrgetter("verdict"))  # fmt: skip
 
 TASKS = Table("tasks", "Tasks", (
     name("Task"),
@@ -149,7 +160,8 @@ TASKS = Table("tasks", "Tasks", (
     number("p95", "p95", "recent.p95_seconds", say_duration, 1, "run time, lately"),
     moment("last", "Last success", "last_success", 2),
     words("queues", "Queues", attrgetter("queues"), 5),
-), _seen_tasks, lambda row: (row.name, *row.queues), "-rate", "No event of a task was received yet.")  # fmt: skip
+), _seen_tasks, lambda row: (row.name, *row.queues), "-rate", "No event of a task was received yet.",
+    attrgetter("verdict"))  # fmt: skip
 
 RUNNING = Table("running", "Running now", (
     words("task", "Task", attrgetter("task"), 0),
@@ -169,7 +181,7 @@ SERVERS = Table("redis", "Redis", (
     words("version", "Version", attrgetter("version"), 4),
     words("role", "Role", lambda row: row.role or row.mode, 3),
     number("uptime", "Uptime", "uptime_seconds", say_duration, 5),
-), attrgetter("redis"), lambda row: (row.name,), "name", "No Redis server is read.")  # fmt: skip
+), attrgetter("redis"), lambda row: (row.name,), "name", "No Redis server is read.", _judge_server)  # fmt: skip
 
 FAILURES = Table("failures", "Last failures", (
     moment("at", "When", "at", 0),
@@ -192,7 +204,8 @@ APPLICATIONS = Table("applications", "Applications", (
     number("rate", "Rate", "rate", say_rate, 2, "executions ended"),
     number("failing", "Failing", "failure_ratio", say_share, 1, "of those that lately succeeded or failed"),
     number("events", "Events", "events_per_second", say_rate, 4),
-), attrgetter("applications"), lambda row: (row.name, row.state), "state", "No application is configured.")  # fmt: skip
+), attrgetter("applications"), lambda row: (row.name, row.state), "state", "No application is configured.",
+    attrgetter("state"), shown=100)  # fmt: skip
 
 TABLES = (WORKERS, QUEUES, TASKS, RUNNING, SERVERS, FAILURES)
 
