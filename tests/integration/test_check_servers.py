@@ -54,6 +54,21 @@ def test_ways_to_fail_are_told_apart(programs: Programs) -> None:
         assert "PASSWORD" not in process.output()
 
 
+def test_passwords_that_are_missing_or_too_many_are_fixed_by_their_lines(programs: Programs) -> None:
+    """A password that the server does not have, or requires, is named once, and the printed URL works."""
+    server = programs.redis(options=SOUND)
+    process = start_check(programs, server.url(password="any-PASSWORD"), "--json", "--listen=0")
+    found = findings_of(process)
+    assert "PASSWORD" not in process.output()
+    (url,) = found["redis-password-unneeded"]["mend"]
+    assert url == server.url()
+    assert ([], "") == (found["events-broken"]["mend"], found["events-broken"]["cause"])
+    assert "redis-answers" in check_quickly(programs, url)
+    server.command("CONFIG", "SET", "requirepass", "right")
+    assert "redis-password-missing" in check_quickly(programs, url)
+    assert "redis-answers" in check_quickly(programs, server.url(password="right"))
+
+
 def test_a_port_with_tls_is_recognised(programs: Programs, tmp_path: Path) -> None:
     """Without TLS in the URL a TLS port is told as such, with the URL to write; so is an unknown authority."""
     authority = Authority(tmp_path, "authority")

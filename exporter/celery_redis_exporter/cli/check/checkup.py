@@ -22,13 +22,15 @@ from celery_redis_exporter.sources.wire import Command
 class Checkup:
     """One check. ``listen`` is in seconds. Once ``stop`` is set, only the results so far are reported.
 
-    ``old`` contains the names of servers that are older than Redis 7, as far as they are known.
+    ``old`` contains the names of servers that are older than Redis 7, as far as they are known. ``stated`` contains the
+    reasons for which the broker can't be used, as far as they were reported.
     """
 
     monitor: Monitor
     listen: float
     stop: threading.Event = field(default_factory=threading.Event)
     old: set[str] = field(default_factory=set)
+    stated: set[str] = field(default_factory=set)
 
     @property
     def settings(self) -> Settings:

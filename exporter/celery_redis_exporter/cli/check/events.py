@@ -29,6 +29,9 @@ def event_findings(checkup: Checkup) -> Iterator[Finding]:
             rights = broker.rights.partition("<user> ")[2]
             line = place.grant(rights) or broker.rights.replace("<user>", place.user)
             yield rows.EVENTS_DENIED.found("events", text, line)
+        elif error.reason in checkup.stated:  # The cause and what fixes it were reported for the server.
+            text = f"no subscription to {broker.subscription}, for the same reason: {error.reason}"
+            yield rows.EVENTS_BROKEN.found("events", text)._replace(cause="")
         else:
             yield explained(rows.EVENTS_BROKEN.found("events", text), place, error.reason)
         return

@@ -55,6 +55,10 @@ class Place:
         knock = f"nc -vz {shlex.quote(self.host)} {self.port}" if self.port else ""
         return self.command("PING") or knock
 
+    def without_password(self) -> str:
+        """Return the URL without user and password."""
+        return self.shown.replace("***@", "")
+
     def with_scheme(self, scheme: str) -> str:
         """Return the URL with another scheme."""
         return f"{scheme}://{self.shown.partition('://')[2]}"

@@ -112,11 +112,21 @@ TLS_MISSING = FindingRow(
 TLS_UNSPOKEN = FindingRow(
     "redis-tls-unspoken", "fail", "the URL wants TLS, and the port speaks without", "the URL begins with rediss://"
 )
+PASSWORD_UNNEEDED = FindingRow(
+    "redis-password-unneeded", "fail", "the URL has a password, and the server has none",
+    "the password was removed from the server, or the URL is that of another one",
+)  # fmt: skip
+PASSWORD_MISSING = FindingRow(
+    "redis-password-missing", "fail", "the server requires a password, and the URL has none",
+    "requirepass is set, or the default user is off",
+)  # fmt: skip
 OF_TLS = ("timeout", "closed", "tls", "protocol")
 """Reasons that occur if one side uses TLS and the other does not."""
 ROWS = (
     TLS_MISSING,
     TLS_UNSPOKEN,
+    PASSWORD_UNNEEDED,
+    PASSWORD_MISSING,
     *(_row("redis", reason) for reason in _REASONS),
     *(_row("broker", reason) for reason, found in _REASONS.items() if not found.redis_alone),
 )
@@ -130,6 +140,11 @@ def unusable(subject: str, place: Place, error: SourceError) -> Finding:
         return TLS_MISSING.found(subject, f"{place.shown}: {error.reason}: {error}", place.with_scheme("rediss"))
     if spoken is Spoken.PLAIN and place.tls:
         return TLS_UNSPOKEN.found(subject, f"{place.shown}: {error.reason}: {error}", place.with_scheme("redis"))
+    if error.reason == "auth" and "without any password" in str(error):
+        return PASSWORD_UNNEEDED.found(subject, f"{place.shown}: {error}", place.without_password())
+    if error.reason == "auth" and "NOAUTH" in str(error):
+        lines = (place.log_in(), "--broker-password-file=FILE  # or a password in the URL: redis://USER:PASSWORD@HOST")
+        return PASSWORD_MISSING.found(subject, f"{place.shown}: {error}", *lines)
     row = _BY_CODE[f"{place.kind}-{error.reason}"]
     return explained(row.found(subject, f"{place.shown}: {error.reason}: {error}"), place, error.reason)
 

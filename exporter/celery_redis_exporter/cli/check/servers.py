@@ -56,6 +56,7 @@ def _broker_findings(checkup: Checkup) -> Iterator[Finding]:
     try:
         samples = checkup.broker_target.read(checkup.settings.scrape.deadline)
     except SourceError as error:
+        checkup.stated.add(error.reason)
         yield unusable("broker", place, error)
         return
     there = {sample.labels[0] for sample in samples if sample.metric is QUEUE_LENGTH}
@@ -88,6 +89,8 @@ def _redis_findings(checkup: Checkup, scrape: ServerScrape) -> Iterator[Finding]
         in_cluster = bool(scrape.server.in_cluster)
         nodes = _find_nodes(checkup, scrape) if in_cluster and base == scrape.name else []
     except SourceError as error:
+        if scrape.name == checkup.settings.broker.name:
+            checkup.stated.add(error.reason)
         yield unusable(subject, checkup.place(scrape.name), error)
         return
     finally:
