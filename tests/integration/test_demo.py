@@ -138,15 +138,31 @@ def test_a_taken_port_is_left_alone(start: Demo) -> None:
     assert demo.left() == []
 
 
-def test_a_dead_worker_ends_the_demo_with_its_name(start: Demo) -> None:
-    """When a part of the demo dies, exit code 1, its name and its log say which."""
+def test_what_the_tour_ends_starts_again(start: Demo) -> None:
+    """A worker that is killed as the terminal says is lost, its queue fills, and it is back after a while."""
+    demo = start("--port=0", "--seconds=150")
+    eventually(lambda: demo.online() == 2, within=40)
+    pid = int(re.findall(r"kill -9 (\d+)", demo.text())[0])
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: "worker-payments ended" in demo.text())
+    eventually(lambda: "lost" in {worker.state for worker in demo.report().workers}, within=40)
+    eventually(lambda: "worker-payments runs again" in demo.text(), within=60)
+    eventually(lambda: demo.online() == 2, within=40)
+    demo.record_children()
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(10) == 0
+    assert demo.left() == []
+
+
+def test_a_broken_part_ends_the_demo_with_its_name(start: Demo) -> None:
+    """When a part of the demo dies that no one may end, exit code 1, its name and its log say which."""
     demo = start("--port=0", "--seconds=90")
     assert eventually(lambda: demo.online() == 2)
     demo.record_children()
-    next(child for child in demo.children if "--hostname=payments@%h" in child.cmdline()).kill()
+    next(child for child in demo.children if "celery_redis_exporter.demo.traffic" in child.cmdline()).kill()
     assert demo.process.wait(15) == 1
-    assert "The end of the log of worker-payments:" in demo.text()
-    assert "error: worker-payments was killed by signal 9" in demo.text()
+    assert "The end of the log of customers:" in demo.text()
+    assert "error: customers was killed by signal 9" in demo.text()
     assert demo.left() == []
 
 

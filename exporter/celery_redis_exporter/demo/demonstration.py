@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,12 @@ REDIS_SECONDS = 10.0
 """Seconds in which Redis must answer."""
 PAUSE = 0.2
 """Seconds between two checks of the processes."""
+TOUR = ("worker-payments", "worker-shop", "beat")
+"""Processes that a user may end, to see what the exporter reports then."""
+AWAY_SECONDS = 40.0
+"""Seconds after which such a process is started again: some more than a worker is silent before it counts as lost."""
+LOST_SECONDS = 10
+SCHEDULE = '{"shop.sync_stock": {"expected_interval": "5s"}, "shop.nightly_report": {"expected_interval": "20s"}}'
 
 
 def demonstrate(argv: list[str]) -> int:
@@ -47,9 +53,10 @@ def demonstrate(argv: list[str]) -> int:
     try:
         if _start_redis(processes, redis_command(program, redis_port, processes.folder), redis_port, stop):
             with _exporter(processes.folder, redis_port, port) as service:
-                _start_shop(processes, redis_port)
+                ids = _start_shop(processes, redis_port)
                 screen = Screen(sys.stdout)
                 screen.say(_welcome(service.address, redis_port, processes.folder, options))
+                screen.say(_tour(ids))
                 _watch(processes, screen, service.exporter, (stop, until))
                 screen.say("\nEnding everything.")
     finally:
@@ -105,7 +112,8 @@ def _exporter(folder: Path, redis_port: int, port: int) -> Iterator[Service]:
     flags = [f"--broker-url={broker}", f"--result-backend-url={results}", f"--web.listen-address={HOST}:{port}"]
     # The environment is not read, because its variables are for the user's own application. Readers of the figures
     # should not see zeros for the first half minute.
-    settings = load([*flags, "--series.zero-first=0"], {})
+    flags += ["--series.zero-first=0", f"--workers.lost-after={LOST_SECONDS}", f"--tasks={SCHEDULE}"]
+    settings = load(flags, {})
     with (folder / "exporter.log").open("w", encoding="utf-8") as stream:
         logs.configure("info", "json", stream)
         service = Service(settings)
@@ -116,8 +124,8 @@ def _exporter(folder: Path, redis_port: int, port: int) -> Iterator[Service]:
             service.close()
 
 
-def _start_shop(processes: Processes, redis_port: int) -> None:
-    """Start the sample application: two workers, beat and customers."""
+def _start_shop(processes: Processes, redis_port: int) -> dict[str, int]:
+    """Start the sample application: two workers, beat and customers. Return their process ids by name."""
     broker, results = _redis_urls(redis_port)
     variables = {
         "CELERY_BROKER_URL": broker,
@@ -133,6 +141,7 @@ def _start_shop(processes: Processes, redis_port: int) -> None:
     processes.start("customers", [sys.executable, "-m", "celery_redis_exporter.demo.traffic"], variables)
     schedule = processes.folder / "beat-schedule"
     processes.start("beat", [*celery, "beat", f"--schedule={schedule}", "--loglevel=WARNING"], variables)
+    return processes.ids()
 
 
 def _redis_urls(port: int) -> tuple[str, str]:
@@ -156,24 +165,48 @@ Ctrl-C ends everything and leaves no process and no file.
 """
 
 
+def _tour(ids: Mapping[str, int]) -> str:
+    return f"""\
+Try it, and watch the figures or the home page:
+
+  kill -9 {ids["worker-payments"]:<7}  the worker payments is lost after {LOST_SECONDS} s, and its queue fills
+  kill {ids["worker-shop"]:<7}     the worker shop ends its tasks and stops; it is not lost
+  kill {ids["beat"]:<7}     beat ends; sync_stock and nightly_report are overdue
+
+What you end starts again after {AWAY_SECONDS:.0f} s.
+"""
+
+
 def _watch(processes: Processes, screen: Screen, exporter: Exporter, end: tuple[threading.Event, float]) -> None:
     """Show the figures until the demo is stopped or its time is over. Raises ExporterError if a process ends."""
     stop, until = end
     started = due = CLOCK.monotonic()
+    away: dict[float, Process] = {}
     while not stop.wait(PAUSE) and CLOCK.monotonic() < until:
-        _check(processes)
         now = CLOCK.monotonic()
+        gone = _check(processes)
+        if gone is not None:
+            away[now + AWAY_SECONDS] = gone
+            screen.say(f"{gone.name} ended; it starts again in {AWAY_SECONDS:.0f} s.")
+        for back in [at for at in away if at <= now]:
+            process = away.pop(back)
+            started_again = processes.start(process.name, process.command, process.variables)
+            screen.say(f"{process.name} runs again (process {started_again.popen.pid}).")
         if now >= due:
             due = now + screen.seconds
             screen.draw(render_figures(exporter.numbers(), now - started))
 
 
-def _check(processes: Processes) -> None:
-    """Raise ExporterError if a process ended unexpectedly."""
+def _check(processes: Processes) -> Process | None:
+    """Return a process that the user ended, or None. Raises ExporterError if one ended otherwise."""
     process = processes.ended()
-    if process is not None:
-        code = process.popen.returncode
-        raise _failure(process, f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}")
+    if process is None:
+        return None
+    code = process.popen.returncode
+    if process.name in TOUR and code <= 0:
+        processes.retire(process)
+        return process
+    raise _failure(process, f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}")
 
 
 def _failure(process: Process, what: str) -> ExporterError:

@@ -31,11 +31,13 @@ FOREIGN = ("CELERY", "EXPORTER_", "PYTHONWARNINGS")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A running process of the demo, and the file of its output."""
+    """A running process of the demo, how it was started, and the file of its output."""
 
     name: str
     popen: subprocess.Popen[bytes]
     log: Path
+    command: Sequence[str]
+    variables: Mapping[str, str]
 
     def tail(self) -> str:
         """Return the last lines of the log, or an empty string if it no longer exists."""
@@ -70,9 +72,18 @@ class Processes:
             raise ExporterError(f"the demo's guard ended: {self._guard.tail()}") from error
         return process
 
+    def ids(self) -> dict[str, int]:
+        """Return the process ids by name."""
+        return {process.name: process.popen.pid for process in self._running}
+
     def ended(self) -> Process | None:
         """Return a process that ended unexpectedly, or None. The one that the others need comes first."""
         return next((process for process in [*self._running, self._guard] if process.popen.poll() is not None), None)
+
+    def retire(self, process: Process) -> None:
+        """End what a process left behind, and no longer watch it. ``start`` can start it again."""
+        end_groups([process.popen.pid], self._reap)
+        self._running.remove(process)
 
     def close(self) -> None:
         """End every process and remove the folder. It takes a few seconds at most; a second call does nothing."""
@@ -107,7 +118,7 @@ class Processes:
                 )
         except OSError as error:
             raise ExporterError(f"{name} can't be started: {command[0]}: {os.strerror(error.errno or 0)}") from error
-        return Process(name, popen, log)
+        return Process(name, popen, log, command, variables)
 
 
 def _environment() -> dict[str, str]:
