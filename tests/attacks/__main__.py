@@ -31,15 +31,18 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--only", nargs="+", choices=SITUATIONS, default=list(SITUATIONS))
     options = parser.parse_args(argv)
-    outcomes: dict[str, Outcome] = {}
+    limits, failed = set(), False
+    sys.stdout.write(HEAD)
     for name in options.only:
-        outcomes[name] = strike(name, options.seconds, options.calm)
-        wrong = outcomes[name].wrong()
-        sys.stderr.write(f"{name}: {outcomes[name].times:,} times, {wrong or 'nothing is wrong'}\n")
-    limits = ", ".join({outcome.limit for outcome in outcomes.values()})
-    sys.stdout.write(f"within {limits}; goals: {MOST_MIB} MiB, {MOST_SECONDS:g} s\n\n{HEAD}")
-    sys.stdout.write("".join(row(outcome) for outcome in outcomes.values()))
-    return 1 if any(outcome.wrong() for outcome in outcomes.values()) else 0
+        outcome = strike(name, options.seconds, options.calm)
+        wrong = outcome.wrong()
+        sys.stdout.write(row(outcome))
+        sys.stdout.flush()
+        sys.stderr.write(f"{name}: {outcome.times:,} times, {wrong or 'nothing is wrong'}\n")
+        limits.add(outcome.limit)
+        failed = failed or bool(wrong)
+    sys.stdout.write(f"\nwithin {', '.join(sorted(limits))}; goals: {MOST_MIB} MiB, {MOST_SECONDS:g} s\n")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -110,7 +110,8 @@ class Target:
 
     def _status(self, name: str) -> int:
         status = Path(f"/proc/{self.exporter.process.pid}/status").read_text(encoding="utf-8")
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name)) // 1024
+        found = [int(line.split()[1]) for line in status.splitlines() if line.startswith(name)]
+        return found[0] // 1024 if found else 0  # a process that ended has no memory, and stands in ``errors``
 
     def _secure(self, folder: Path, security: str) -> Path:
         config: dict[str, Any] = {}

@@ -49,6 +49,8 @@ FOREIGN_FLAGS = {
     "--fast",
     "--seconds",
     "--calm",
+    "--fault-seconds",
+    "--minutes",
     "--set",
     "--slo",
     "--without-heartbeat",

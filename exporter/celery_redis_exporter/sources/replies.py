@@ -6,6 +6,7 @@ no I/O.
 """
 
 import re
+import threading
 from typing import Any
 
 import hiredis
@@ -15,12 +16,12 @@ from celery_redis_exporter.errors import SourceError
 FEED_BYTES = 16 * 1024
 """The number of bytes that the parser receives at once. For each reply it moves the rest in memory."""
 MOST_REPLY = 40 * 1024 * 1024
-"""The maximum size of one reply in bytes.
-
-That is more than the longest message of events, and what a server can fill on each of three connections at once within
-the memory that the deployment files allow.
-"""
-MOST_LINES = 500_000
+"""The maximum size of one reply in bytes: more than the longest message of events."""
+MOST_TOGETHER = 80 * 1024 * 1024
+"""The maximum size of the unfinished replies of all connections, within what the deployment files allow the process."""
+LARGE = 8 * 1024 * 1024
+"""The size from which on a reply is given up if there are too many bytes together."""
+MOST_LINES = 200_000
 """The maximum number of lines in one reply.
 
 Each element of a list takes a line at least, and up to 200 bytes in memory, although it may have arrived as four.
@@ -37,6 +38,22 @@ _HEAD = re.compile(rb"\*[34]\r\n\$\d\r\np?message\r\n(?:\$\d{1,4}\r\n[^\r]*\r\n)
 """The beginning of a message of a subscription: its kind, pattern and channel, and the length of its body."""
 
 
+class _UnfinishedReplies:
+    """The bytes of unfinished replies, of all connections of the process, whose memory is one."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._lock = threading.Lock()
+
+    def add(self, change: int) -> None:
+        """Count more or fewer bytes."""
+        with self._lock:
+            self.bytes += change
+
+
+_UNFINISHED = _UnfinishedReplies()
+
+
 class ReplyParser:
     """Parse one connection. Messages with a body above ``longest`` bytes are dropped, and counted in ``dropped``."""
 
@@ -46,8 +63,13 @@ class ReplyParser:
         self._reader = hiredis.Reader()
         self._unfinished = 0  # The bytes that the parser received since the last reply, and those of the piece before.
         self._lines = 0  # The number of lines in these bytes.
+        self._counted = 0  # The number of these bytes in ``_UNFINISHED``.
         self._beginning = b""  # The beginning of these bytes.
         self._to_drop = 0
+
+    def __del__(self) -> None:
+        """Count the bytes of a connection that ended."""
+        self._count(0)
 
     def parse(self, buffer: bytearray, size: int) -> list[Any]:
         """Return the replies that the first ``size`` bytes of ``buffer`` complete. Raises SourceError."""
@@ -72,6 +94,7 @@ class ReplyParser:
             reply = gets()
         if len(replies) > found:
             self._unfinished, self._lines = end - begin, 0
+            self._count(0)
             if self._longest is not None:
                 self._beginning = bytes(memoryview(buffer)[begin:end])
             return
@@ -80,12 +103,22 @@ class ReplyParser:
             self._beginning += memoryview(buffer)[begin : min(end, begin + _HEAD_BYTES)]
         self._unfinished += end - begin
         self._lines += buffer.count(b"\n", begin, end)
+        self._count(self._unfinished)
         if self._unfinished > MOST_REPLY:
             raise SourceError("protocol", f"a reply of more than {MOST_REPLY:,} bytes")
+        if self._unfinished > LARGE and _UNFINISHED.bytes > MOST_TOGETHER:
+            raise SourceError("protocol", f"replies of more than {MOST_TOGETHER:,} bytes on all connections")
         if self._lines > MOST_LINES:
             raise SourceError("protocol", f"a reply of more than {MOST_LINES:,} lines")
         if self._longest is not None and self._unfinished > self._longest + FEED_BYTES:
             self._drop(self._longest)
+
+    def _count(self, unfinished: int) -> None:
+        """Count the bytes that have not become a reply, if they are many."""
+        counted = unfinished if unfinished > FEED_BYTES else 0
+        if counted != self._counted:
+            _UNFINISHED.add(counted - self._counted)
+            self._counted = counted
 
     def _drop(self, longest: int) -> None:
         """Drop the message that is arriving if it is too long: the bytes that arrived, and those that follow."""
@@ -93,4 +126,5 @@ class ReplyParser:
         if heads:
             self._to_drop = heads[-1].end() + int(heads[-1][1]) + len(b"\r\n") - self._unfinished
             self._reader, self._unfinished, self._lines, self._beginning = hiredis.Reader(), 0, 0, b""
+            self._count(0)
             self.dropped += 1

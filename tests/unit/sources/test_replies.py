@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_redis_exporter.errors import SourceError
-from celery_redis_exporter.sources.replies import MOST_LINES, ReplyParser
+from celery_redis_exporter.sources import replies
+from celery_redis_exporter.sources.replies import LARGE, MOST_LINES, MOST_REPLY, MOST_TOGETHER, ReplyParser
 from celery_redis_exporter.sources.wire import pack
 
 LONGEST = 60_000
@@ -78,7 +79,7 @@ def test_a_list_of_very_many_is_given_up(element: bytes) -> None:
     parser.parse(bytearray(b"*50000000\r\n"), len(b"*50000000\r\n"))
     for _ in range(MOST_LINES // lines - 1):
         assert [] == parser.parse(piece, len(piece))
-    with pytest.raises(SourceError, match="a reply of more than 500,000 lines"):
+    with pytest.raises(SourceError, match=f"a reply of more than {MOST_LINES:,} lines"):
         parser.parse(piece * 2, 2 * len(piece))
 
 
@@ -87,3 +88,23 @@ def test_many_replies_may_have_more_lines_together() -> None:
     parser, piece = ReplyParser(), bytearray(b"*2\r\n$1\r\na\r\n:1\r\n" * 1000)
     for _ in range(2 * MOST_LINES // 4000):
         assert 1000 == len(parser.parse(piece, len(piece)))
+
+
+def test_all_connections_together_have_a_limit() -> None:
+    """Unfinished replies of all connections are bounded together; small ones go on, ended connections free theirs."""
+
+    def begin(size: int) -> ReplyParser:
+        parser, piece = ReplyParser(), bytearray(b"$2999999999\r\n" + b"x" * size)
+        assert [] == parser.parse(piece, len(piece))
+        return parser
+
+    before = replies._UNFINISHED.bytes
+    parsers = [begin(MOST_REPLY - 1000) for _ in range(MOST_TOGETHER // MOST_REPLY)]
+    small = begin(LARGE // 2)
+    with pytest.raises(SourceError, match="bytes on all connections"):
+        begin(LARGE + 1)
+    parsers.pop()
+    parsers.append(begin(LARGE + 1))
+    small.parse(bytearray(b"x" * 1000), 1000)
+    del parsers, small
+    assert before == replies._UNFINISHED.bytes
