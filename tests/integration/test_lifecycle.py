@@ -154,6 +154,7 @@ def test_a_hangup_reloads_what_can_be_reloaded(programs: Programs, tmp_path: Pat
     exporter.process.signal(signal.SIGHUP)
     eventually(lambda: exporter.value(RELOADED) == 0)
     assert started == exporter.value(RELOADED_AT)
+    eventually(lambda: exporter.lines("app.reload_failed"))  # a thread writes it
     assert "did you mean log.level?" in exporter.line("app.reload_failed")["error"]
 
     file.write_text(f"broker_url: {broker}\nscrape: {{deadline: 1}}\nqueues: {{max: 7}}\n", encoding="utf-8")
