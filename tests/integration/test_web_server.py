@@ -358,6 +358,20 @@ def test_too_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     site.server.stop(5)
 
 
+def test_a_burst_waits_to_be_accepted(site: Site) -> None:
+    """Hundreds of connections at once wait, while the server is busy; none is dropped to try again after a second."""
+    busy = threading.Event()
+    with ExitStack() as open_ones:
+        open_ones.enter_context(site.open_half(b""))
+        eventually(lambda: site.connections == 1)
+        (connection,) = site.server._server.server_state.connections
+        connection.loop.call_soon_threadsafe(busy.wait, 10)
+        for _ in range(400):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", site.port), timeout=0.9))
+        busy.set()
+    assert 200 == site.get("/-/healthy")[0]
+
+
 def test_stuck_scrapes_do_not_block_health(site: Site) -> None:
     """Health and the page answer while every scrape thread hangs."""
     site.release.clear()

@@ -14,7 +14,12 @@ from typing import Any
 from celery_redis_exporter.errors import ConfigError
 
 BACKLOG = 128
-"""Connections that wait to be accepted. asyncio accepts this many at once, before it closes any."""
+"""Connections that asyncio accepts at once, before it closes any."""
+QUEUE = 512
+"""Connections that wait to be accepted. Linux drops a further one, whose client tries again after a second.
+
+With more, a scraper would wait behind all of a flood.
+"""
 FIRST_DESCRIPTOR = 3
 """The number of the first descriptor that systemd passes on, see sd_listen_fds(3)."""
 _UNIX = "unix:"

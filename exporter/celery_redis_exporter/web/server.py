@@ -18,7 +18,7 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 
 from celery_redis_exporter.web.connections import REQUEST_TIMEOUT, Connection, ConnectionLimit, TlsConnection
-from celery_redis_exporter.web.listeners import BACKLOG
+from celery_redis_exporter.web.listeners import BACKLOG, QUEUE
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: longer than usual scrape intervals, so that scrapes reuse it."""
@@ -98,4 +98,6 @@ class _Loop(asyncio.SelectorEventLoop):
     async def create_server(self, protocol_factory: Any, *arguments: Any, ssl: Any = None, **keywords: Any) -> Any:  # noqa: ANN401 -- of uvicorn
         """Listen, as asyncio does."""
         factory = protocol_factory if ssl is None else partial(TlsConnection, self._limit, self, protocol_factory, ssl)
-        return await super().create_server(factory, *arguments, **keywords)
+        server = await super().create_server(factory, *arguments, **keywords)
+        keywords["sock"].listen(QUEUE)  # asyncio has one number for this and for how many it accepts at once.
+        return server
