@@ -102,6 +102,9 @@ def test_everyone_speaks_tls_or_no_one(name: str) -> None:
     schemes = {row[f"{probe}Probe"]["httpGet"].get("scheme", "HTTP") for probe in ("startup", "liveness", "readiness")}
     protected = "EXPORTER_WEB__OPEN_HEALTH" in variables
     assert protected <= ("EXPORTER_WEB__CONFIG__FILE" in variables)
+    annotations = pod(RUNNING[name])["metadata"].get("annotations", {})
+    if "prometheus.io/scheme" in annotations:
+        schemes.add(annotations["prometheus.io/scheme"].upper())
     monitors = of_kind(RUNNING[name], "ServiceMonitor") + of_kind(RUNNING[name], "PodMonitor")
     for monitor in monitors:
         (endpoint,) = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]

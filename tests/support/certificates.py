@@ -10,7 +10,7 @@ from typing import NamedTuple
 NEW = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 CA = ("-x509", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # without a key usage Python 3.13 rejects it
 EXTENSIONS = """\
-subjectAltName=DNS:localhost,IP:127.0.0.1
+subjectAltName=DNS:{host},IP:127.0.0.1
 subjectKeyIdentifier=hash
 authorityKeyIdentifier=keyid
 """
@@ -37,10 +37,10 @@ class Authority:
         self.certificate = self._pair.certificate
         _openssl(*NEW, *CA, "-keyout", self._pair.key, "-out", self.certificate, "-subj", f"/CN={name}")
 
-    def issue(self, name: str) -> Pair:
-        """Return a certificate for localhost, 127.0.0.1 and the common name ``name``."""
+    def issue(self, name: str, host: str = "localhost") -> Pair:
+        """Return a certificate for the name ``host``, 127.0.0.1 and the common name ``name``."""
         pair, request, names = self._paths(name), self._folder / f"{name}.csr", self._folder / "names"
-        names.write_text(EXTENSIONS, encoding="utf-8")
+        names.write_text(EXTENSIONS.format(host=host), encoding="utf-8")
         _openssl(*NEW, "-keyout", pair.key, "-out", request, "-subj", f"/CN={name}")
         signing = ("-CA", self.certificate, "-CAkey", self._pair.key, "-CAcreateserial", "-extfile", names)
         _openssl("x509", "-req", "-in", request, "-out", pair.certificate, *signing)
