@@ -1,6 +1,7 @@
 """A pod of ``deploy/`` with RabbitMQ, TLS and a password: probes and Prometheus reach it as its manifests say."""
 
 import http.client
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import closing
@@ -54,13 +55,11 @@ class Cluster:
         self.authority = Authority(self.folder, "authority")
         pair = self.authority.issue("exporter", host=endpoint["tlsConfig"]["serverName"])
         hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-        web = {
-            "tls_server_config": {"cert_file": "tls.crt", "key_file": "tls.key"},
-            "basic_auth_users": {"prometheus": hashed},
-        }
+        page = (DEPLOY / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+        (documented,) = re.findall(r"```yaml\n(tls_server_config:.*?)```", page, re.DOTALL)
         texts = {
             "broker-url": broker_url,
-            "web.yml": yaml.safe_dump(web),
+            "web.yml": documented.replace("$2y$10$...", hashed),
             "tls.crt": pair.certificate.read_text(encoding="utf-8"),
             "tls.key": pair.key.read_text(encoding="utf-8"),
             "password": PASSWORD,
