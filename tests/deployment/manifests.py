@@ -71,6 +71,14 @@ CHART_VALUES: Mapping[str, chart.Values] = {
         "settings": {"EXPORTER_REDIS__DISCOVERY_INTERVAL": "1m"},
         "podAnnotations": {"note": "several"},
     },
+    "everything": {
+        "applications": {
+            "shop": {"brokerUrl": "redis://redis:6379/0", "secret": {"name": "shop", "brokerPasswordKey": "a"}}
+        },
+        "web": {"configSecret": "web", "tlsSecret": "web-tls", "scrapeSecret": "scrape"},
+        "state": {"enabled": True, "size": "2Gi"},
+        "podMonitor": {"enabled": True},
+    },
     "bare": {
         "secret": {"name": ""},
         "networkPolicy": {"enabled": False},

@@ -14,6 +14,22 @@ from tests.integration.suite_programs import suite_program
 from tests.support import yaml_text
 
 pytestmark = pytest.mark.servers
+MARKS = {
+    "rabbitmq": ["EXPORTER_BROKER_URL_FILE"],
+    "sentinel": ["EXPORTER_BROKER_TRANSPORT_OPTIONS__MASTER_NAME"],
+    "state-file": ["EXPORTER_STATE__FILE"],
+    "web-config": ["EXPORTER_WEB__CONFIG__FILE"],
+    "without-password": [],
+}
+"""A variable that each component adds; the last one leaves no file."""
+SCRAPED = ("prometheus-operator", "pod-monitor", "plain-annotations")
+BROKERS = ("applications", "rabbitmq-tls", "sentinel", "without-password")
+"""Overlays that differ in how Prometheus finds the exporter, and those that choose a broker."""
+COMBINATIONS = [
+    *((overlay, component) for overlay in SCRAPED for component in MARKS),
+    *((overlay, "state-file") for overlay in BROKERS),
+    *((overlay, "web-config") for overlay in (*BROKERS, "state-file") if overlay != "rabbitmq-tls"),
+]
 OVERLAYS = [folder.relative_to(DEPLOY).as_posix() for folder in manifests.FOLDERS]
 
 
@@ -78,3 +94,29 @@ def test_a_changed_list_of_applications_changes_the_pod(tmp_path: Path) -> None:
         assert made["metadata"]["name"] == mounted
         names.append(mounted)
     assert 2 == len(set(names))
+
+
+@pytest.mark.parametrize(("overlay", "component"), COMBINATIONS)
+def test_components_can_be_combined(overlay: str, component: str, tmp_path: Path) -> None:
+    """Each component can be put on each overlay that does not contain it: what comes out is complete and valid."""
+    way = way_to_manifests(tmp_path)
+    tree = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [str(way / "overlays" / overlay)],
+        "components": [str(way / "components" / component)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(tree), encoding="utf-8")
+    found = built(tmp_path)
+    assert [] == [fault for row in found for fault in schemas.faults_of_manifest(row)]
+    (deployment,) = of_kind(found, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    names = [row["name"] for row in container["env"]]
+    assert len(names) == len(set(names))
+    assert {row["name"] for row in container["volumeMounts"]} == {row["name"] for row in pod.get("volumes", ())}
+    files = [row["value"] for row in container["env"] if row["name"].endswith("_FILE")]
+    mounts = [row["mountPath"] for row in container["volumeMounts"]]
+    assert [] == [path for path in files if not any(path.startswith(f"{mount}/") for mount in mounts)]
+    changed = {row["name"]: row.get("value") for row in container["env"]} | dict.fromkeys(mounts)
+    assert set(MARKS[component]) <= changed.keys() if MARKS[component] else not files
