@@ -42,6 +42,12 @@ def environment(found: list[Manifest]) -> dict[str, str]:
     return {row["name"]: row["value"] for row in rows}
 
 
+def endpoints(found: list[Manifest]) -> list[dict[str, Any]]:
+    """Give what the monitors scrape."""
+    specs = [row["spec"] for row in of_kind(found, "ServiceMonitor") + of_kind(found, "PodMonitor")]
+    return [dict(entry) for spec in specs for entry in spec.get("endpoints") or spec["podMetricsEndpoints"]]
+
+
 def answered(path: str) -> int:
     """Ask the exporter's web application, everything behind it well, for a path."""
     handlers = Handlers(
@@ -86,9 +92,9 @@ def test_a_mistake_is_found(kind: str, field: str, value: object) -> None:
 @pytest.mark.parametrize("name", RUNNING)
 def test_probes_ask_for_paths_that_are_answered(name: str) -> None:
     """Start and life depend on the process alone, readiness on what it watches, unless that requires a password."""
-    row, variables = container(RUNNING[name]), environment(RUNNING[name])
+    row = container(RUNNING[name])
     probes = {probe: row[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
-    ready = "/-/healthy" if variables.get("EXPORTER_WEB__OPEN_HEALTH") == "true" else "/-/ready"
+    ready = "/-/healthy" if any("basicAuth" in endpoint for endpoint in endpoints(RUNNING[name])) else "/-/ready"
     paths = {probe: asked["path"] for probe, asked in probes.items()}
     assert {"startup": "/-/healthy", "liveness": "/-/healthy", "readiness": ready} == paths
     assert [200] * 3 == [answered(path) for path in paths.values()]
@@ -97,20 +103,17 @@ def test_probes_ask_for_paths_that_are_answered(name: str) -> None:
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_everyone_speaks_tls_or_no_one(name: str) -> None:
-    """Probes and monitors use HTTPS together, and a password where the health check is open without one."""
+    """Probes and monitors use HTTPS together, and with a web configuration the health check needs no password."""
     row, variables = container(RUNNING[name]), environment(RUNNING[name])
     schemes = {row[f"{probe}Probe"]["httpGet"].get("scheme", "HTTP") for probe in ("startup", "liveness", "readiness")}
-    protected = "EXPORTER_WEB__OPEN_HEALTH" in variables
-    assert protected <= ("EXPORTER_WEB__CONFIG__FILE" in variables)
     annotations = pod(RUNNING[name])["metadata"].get("annotations", {})
     if "prometheus.io/scheme" in annotations:
         schemes.add(annotations["prometheus.io/scheme"].upper())
-    monitors = of_kind(RUNNING[name], "ServiceMonitor") + of_kind(RUNNING[name], "PodMonitor")
-    for monitor in monitors:
-        (endpoint,) = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
+    for endpoint in endpoints(RUNNING[name]):
         schemes.add(endpoint.get("scheme", "http").upper())
-        assert protected == ("basicAuth" in endpoint)
         assert ("tlsConfig" in endpoint) == (endpoint.get("scheme") == "https")
+    opened = "true" if "EXPORTER_WEB__CONFIG__FILE" in variables else None
+    assert opened == variables.get("EXPORTER_WEB__OPEN_HEALTH")
     assert 1 == len(schemes)
 
 
