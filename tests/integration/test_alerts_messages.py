@@ -24,7 +24,7 @@ LINKS = {
     "runbook_url": "https://runbooks.example#celeryworkerdown",
     "dashboard_url": "https://grafana.example/d/celery-redis-exporter-workers",
 }
-SUMMARY = "A Celery worker died without a goodbye."
+SUMMARY = "A Celery worker stopped sending heartbeats."
 DESCRIPTION = "w1@host sends no heartbeat any more & did not stop cleanly."
 ADDRESSES = {
     "https://discord.com/api/webhooks/REPLACE": "/discord",

@@ -41,7 +41,7 @@ ALERTS = (
         "CeleryQueueNoConsumers", "critical",
         f"{LENGTH} > 0 and on ({BY}, queue) {CONSUMERS} == 0"
         ' and on (@{by}) max by (@{by}) (celery_workers{state="online"}) > 0',
-        "Nobody consumes a queue that holds messages.",
+        "No worker consumes a queue that contains messages.",
         "Messages waiting in {{ $labels.queue }}, which no worker consumes: {{ $value | humanize }}.",
         wait="5m", panel="celery-queues",
     ),
@@ -49,7 +49,7 @@ ALERTS = (
         "CeleryQueueBacklogGrowing", "warning",
         f"{_above(LENGTH, OWN_LENGTH, 'messages')}"
         " and max by (@{by}, queue) (delta(celery_queue_length[15m])) > @{growth}",
-        "A queue grows faster than it is worked off.",
+        "A queue grows faster than its messages are processed.",
         "{{ $value | humanize }} messages wait in {{ $labels.queue }}, more and more of them.",
         wait="15m", parameters={"messages": 100, "growth": 50}, panel="celery-queues",
     ),
@@ -68,7 +68,7 @@ ALERTS = (
     Alert(
         "CeleryQueueDrainTimeHigh", "warning",
         _above(DRAIN_TIME, OWN_WAIT, "seconds"),
-        "A queue will take long to work off.",
+        "A queue will take long to drain.",
         "At the present rate {{ $labels.queue }} is empty in {{ $value | humanizeDuration }}.",
         wait="15m", parameters={"seconds": 1800}, panel="celery-queues",
     ),
@@ -83,7 +83,7 @@ ALERTS = (
         "CeleryTaskNearVisibilityTimeout", "warning",
         "max by (@{by}) (celery_unacked_oldest_age_seconds)"
         " > @{ratio} * max by (@{by}) (celery_broker_visibility_timeout_seconds)",
-        "A message will be delivered a second time while it is worked on.",
+        "A message will be delivered a second time while it is processed.",
         "The oldest unacknowledged message was delivered {{ $value | humanizeDuration }} ago: it runs long, or its eta"
         " is far away. After the visibility timeout Redis delivers it to another worker.",
         # A message with a far eta is delivered again and again: without this the alert would come and go each time.

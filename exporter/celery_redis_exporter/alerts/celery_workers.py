@@ -47,7 +47,7 @@ ALERTS = (
         "CeleryWorkerDown", "warning",
         f"({DOWN} and on ({BY}) ({ONLINE} > 0 and {ONLINE_SINCE} < {MOST_ONLINE}))"
         f" or ({MOSTLY_DOWN} and on ({BY}) ({MOSTLY_ONLINE} > 0 and {MOSTLY_ONLINE} < {MOST_ONLINE} - 0.5))",
-        "A Celery worker died without a goodbye.",
+        "A Celery worker stopped sending heartbeats.",
         "{{ $labels.worker }} sends no heartbeats, or was lost for most of the last 15 minutes, and did not stop"
         " cleanly. It was not replaced: fewer workers are online than within the last hour.",
         wait="5m", panel="celery-workers",

@@ -1,4 +1,4 @@
-"""Rules about the exporter itself: that it lives, hears and sees everything."""
+"""Rules about the exporter itself: that it runs and receives every event."""
 
 from celery_redis_exporter.alerts.rule import BY, TARGET, Alert, RuleGroup, once
 
@@ -38,8 +38,8 @@ ALERTS = (
     Alert(
         "CeleryEventStreamDown", "critical",
         f"max by ({BY}) (celery_exporter_event_stream_up) == 0 {BROKER_ANSWERS}",
-        "The exporter hears no events.",
-        "The subscription to Celery's events is down: tasks are not counted and workers not seen.",
+        "The exporter receives no events.",
+        "The subscription to Celery's events is down: no task is counted, and no worker is observed.",
         wait="5m", keep="5m", panel="exporter",
     ),
     Alert(
@@ -54,7 +54,7 @@ ALERTS = (
     Alert(
         "CeleryEventsLost", "warning",
         once("increase(celery_worker_events_missed_total[10m])", BY) + " > @{executions} + 0.5",
-        "Executions were not seen.",
+        "Events of executions were lost.",
         "Executions of the last ten minutes that were not counted, by the workers' own count:"
         ' {{ $value | printf "%.0f" }}.',
         keep="15m", parameters={"executions": 0}, panel="exporter",
@@ -92,8 +92,8 @@ ALERTS = (
     Alert(
         "CeleryExporterCollectorFailing", "warning",
         f"min by ({BY}, collector) (celery_exporter_collector_success) == 0 {BROKER_ANSWERS}",
-        "Something that the exporter reads in the background fails.",
-        "The collector {{ $labels.collector }} fails; its log says why.",
+        "A background read of the exporter fails.",
+        "The collector {{ $labels.collector }} fails. The exporter's log states the reason.",
         wait="10m", panel="exporter",
     ),
     Alert(
@@ -114,7 +114,7 @@ ALERTS = (
     Alert(
         "CeleryExporterBug", "warning",
         once("increase(celery_exporter_unexpected_errors_total[1h])", f"{BY}, collector") + " > 0",
-        "The exporter met an error that should not be possible.",
+        "An unexpected error occurred in the exporter.",
         'Unexpected errors of {{ $labels.collector }} in the last hour: {{ $value | printf "%.0f" }}. The log has their'
         " tracebacks; please report them.",
         panel="exporter",

@@ -82,7 +82,7 @@ ALERTS = (
     Alert(
         "RedisEvictingKeys", "critical",
         f"max by ({SERVER}) (increase(redis_evicted_keys_total[5m])) > 0 {CACHE}",
-        "Redis throws keys away for want of memory.",
+        "Redis evicts keys because its memory is full.",
         'Keys that {{ $labels.redis }} evicted in five minutes: {{ $value | printf "%.0f" }}. On a broker these are'
         " tasks.",
         keep="15m", panel="redis",
@@ -91,7 +91,7 @@ ALERTS = (
         "RedisBrokerEvictionPolicy", "warning",
         f"max by ({SERVER}, maxmemory_policy)"
         f' (redis_instance_info{{redis=~"{BROKER}", maxmemory_policy!~"noeviction|"}}) == 1',
-        "The broker may throw tasks away.",
+        "The broker may evict tasks.",
         "The broker's maxmemory-policy is {{ $labels.maxmemory_policy }}; a broker needs noeviction.",
         wait="10m", panel="redis",
     ),
@@ -147,22 +147,22 @@ ALERTS = (
         "RedisSentinelDown", "warning",
         f'max by ({SERVER}) (redis_up{{redis=~"{SENTINELS}"}}) == 0',
         "A sentinel does not answer.",
-        "The sentinel {{ $labels.redis }} does not answer the exporter; with too few of them nobody makes another"
-        " master.",
+        "The sentinel {{ $labels.redis }} does not answer the exporter; with too few of them no failover"
+        " is possible.",
         wait="5m", panel="redis",
     ),
     Alert(
         "RedisQuorumLost", "critical",
         "max by (@{by}, master_name) (redis_sentinel_master_ckquorum_status) == 0",
-        "There are too few sentinels to make another master.",
-        "If the master {{ $labels.master_name }} fails now, nothing takes its place: no sentinel finds a quorum.",
+        "There are too few sentinels for a failover.",
+        "If the master {{ $labels.master_name }} fails now, no replica is promoted: no sentinel finds a quorum.",
         wait="2m", panel="redis",
     ),
     Alert(
         "RedisClusterDown", "critical",
         f"max by ({SERVER}) (redis_cluster_state) == 0"
         f" and on ({SERVER}) max by ({SERVER}) (redis_cluster_enabled) == 1",
-        "A node of a Redis Cluster takes the cluster to be down.",
+        "A node of a Redis Cluster reports that the cluster is down.",
         "{{ $labels.redis }} serves no keys: slots or masters are missing.",
         wait="2m", panel="redis",
     ),
@@ -178,7 +178,7 @@ ALERTS = (
         "RedisFragmentationHigh", "warning",
         # The resident memory of a server that was drained stays high; that is no fragmentation.
         f"({ALLOCATOR} or max by ({SERVER}) (redis_mem_fragmentation_ratio)) > @{{ratio}} and {ENOUGH_MEMORY}",
-        "Redis wastes memory in gaps.",
+        "Redis wastes memory by fragmentation.",
         "{{ $labels.redis }} occupies {{ $value | humanize }} times the memory that it uses.",
         wait="30m", parameters={"ratio": 1.5, "least_bytes": 104_857_600}, panel="redis",
     ),

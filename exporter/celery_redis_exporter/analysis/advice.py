@@ -57,7 +57,7 @@ def _eviction_policy(facts: ServerFacts) -> Iterator[Advice]:
     if facts.is_broker and policy != "noeviction":
         yield Advice(
             "critical", "eviction", f"maxmemory-policy is {policy} on a broker",
-            "at its memory limit Redis throws keys away, and here these are tasks, bindings and what is unacknowledged",
+            "at its memory limit Redis evicts keys, and here these are tasks, bindings and what is unacknowledged",
             "CONFIG SET maxmemory-policy noeviction",
         )  # fmt: skip
     evicted = facts.number("evicted_keys")

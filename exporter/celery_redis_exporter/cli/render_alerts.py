@@ -24,29 +24,42 @@ from celery_redis_exporter.errors import ConfigError
 HELP = """\
 usage: celery-redis-exporter render alerts [flags]
 
-Print the alert rules; all flags but --list, --format, --name, --datasource and --folder can stand in a file (--config).
+Print the alert rules. A file (--config) can contain the values of all flags but
+--list, --format, --name, --datasource and --folder.
 
-  --format=rules|prometheusrule|grafana   a rules file (the default), the Prometheus operator's PrometheusRule, or
-                                          Grafana-managed rules for its provisioning
-  --selector='job="celery"'               matchers put into every selector
-  --label=team=payments                   a label on every alert; can stand several times, as all below
-  --set=CeleryQueueLong.messages=500      a parameter of an alert, in the unit that it compares
-  --for=CeleryWorkerDown=10m              how long it must last
-  --keep=CeleryEventsLost=1h              how long it goes on firing
-  --severity=CeleryWorkerDown=critical    critical, warning or info
-  --disable=RedisHitRateLow               leave an alert out
-  --slo=proj.pay=99.5                     an objective: 99.5 % of the executions succeed
-  --slo=proj.pay=95,30s                   95 % start within 30 s (a bucket of celery_task_wait_seconds)
-  --group-by=env,job                      labels that tell applications apart; cluster,namespace,job,application
-                                          without it
-  --runbook-url=URL                       the page with the runbooks, https://...
-  --dashboard-url=URL                     what dashboards are behind, as in https://grafana.example/d; links carry the
-                                          labels of the alert as the dashboard's variables
-  --name=NAME                             the PrometheusRule's name
-  --datasource=UID, --folder=NAME         Grafana's data source and folder
-  --list                                  print alerts, severities and parameters, and render nothing
-  --config=FILE                           YAML with selector, group_by, labels, alerts, disable, slo, runbook_url,
-                                          dashboard_url
+  --format=rules|prometheusrule|grafana
+                           a rules file (the default), the Prometheus operator's
+                           PrometheusRule, or Grafana-managed rules for its
+                           provisioning
+  --selector='job="celery"'
+                           matchers for every selector
+  --label=team=payments    a label for every alert; can be repeated, as all
+                           below
+  --set=CeleryQueueLong.messages=500
+                           a parameter of an alert, in its unit
+  --for=CeleryWorkerDown=10m
+                           how long the condition must hold before it fires
+  --keep=CeleryEventsLost=1h
+                           how long it continues to fire afterwards
+  --severity=CeleryWorkerDown=critical
+                           critical, warning or info
+  --disable=RedisHitRateLow
+                           leave an alert out
+  --slo=proj.pay=99.5      an objective: 99.5 % of the executions succeed
+  --slo=proj.pay=95,30s    95 % start within 30 s (a bucket of
+                           celery_task_wait_seconds)
+  --group-by=env,job       labels that distinguish applications; without it
+                           cluster,namespace,job,application
+  --runbook-url=URL        the page with the runbooks, https://...
+  --dashboard-url=URL      the address of the dashboards, as in
+                           https://grafana.example/d; links contain labels of
+                           the alert as variables
+  --name=NAME              the PrometheusRule's name
+  --datasource=UID         Grafana's data source
+  --folder=NAME            Grafana's folder
+  --list                   print alerts, severities and parameters only
+  --config=FILE            YAML with selector, group_by, labels, alerts,
+                           disable, slo, runbook_url, dashboard_url
 """
 KEYS = ("selector", "group_by", "labels", "alerts", "disable", "slo", "runbook_url", "dashboard_url")
 ALERT_KEYS = ("for", "keep_firing_for", "severity", "parameters")

@@ -51,6 +51,8 @@ def run(argv: list[str]) -> int:
         sys.stdout.write(HELP)
         return 0
     flags = _parse(argv)
+    if flags.folder is not None:
+        values.title("--folder", flags.folder)
     found = _choose(read_dashboards(), flags.uid)
     if flags.runbook_url is not None:
         base = values.url("--runbook-url", flags.runbook_url)

@@ -179,6 +179,13 @@ def test_links(capsys: pytest.CaptureFixture[str]) -> None:
     assert "/d/celery-redis-exporter-queues" == annotations["dashboard_url"]
 
 
+@pytest.mark.parametrize("what", ["alerts", "dashboards"])
+def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], what: str) -> None:
+    """No line of the help is longer than 80 characters."""
+    assert 0 == run([what, "--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     """The list has every alert with its severity and all its parameters as they are set, in 80 columns."""
     assert 0 == run(["alerts", "--list", "--set=CeleryQueueLong.messages=7", "--disable=RedisDown"])

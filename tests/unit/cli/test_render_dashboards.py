@@ -84,6 +84,8 @@ def test_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["--label=x y=z"], "NAME=VALUE"),
         (["--runbook-url=https://wiki/a b"], "must be an address"),
         (['--runbook-url=https://wiki/"x'], "must be an address"),
+        (["--folder=Celery\nx"], "can't be printed"),
+        (["--folder="], "must be a title"),
         (["--output=/proc/nothing"], "can't be written"),
         (["more"], "unexpected argument; see render dashboards --help"),
     ],
