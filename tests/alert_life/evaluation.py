@@ -9,7 +9,7 @@ import math
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -63,7 +63,9 @@ class Evaluation:
         lived: Mapping[str, Mapping[str, str]],
     ) -> None:
         (folder / "rules.yml").write_text(_dump({"groups": [*_rules(), *_naive_rules(scenarios)]}), encoding="utf-8")
-        (folder / "test.yml").write_text(_dump(_document(scenarios, interval, lived)), encoding="utf-8")
+        step = int(interval.removesuffix("m"))
+        tests = document(scenarios, interval, lived, lambda scenario: _queries(scenario, step))
+        (folder / "test.yml").write_text(_dump(tests), encoding="utf-8")
         self._output = folder / f"{Path(promtool).parent.name}-{len(list(folder.iterdir()))}.txt"
         command = [promtool, "test", "rules", str(folder / "test.yml")]
         with self._output.open("wb") as output:
@@ -84,10 +86,23 @@ class Evaluation:
             self._process.wait()
 
 
-def _document(
-    scenarios: Sequence[Scenario], interval: str, lived: Mapping[str, Mapping[str, str]]
+def run(folder: Path, promtool: str, tests: Mapping[str, object]) -> str:
+    """Evaluate the bundled rules in a folder; return promtool's output."""
+    (folder / "rules.yml").write_text(_dump({"groups": _rules()}), encoding="utf-8")
+    (folder / "test.yml").write_text(_dump(tests), encoding="utf-8")
+    command = [promtool, "test", "rules", str(folder / "test.yml")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert " err: " not in done.stdout, done.stdout[:3000]
+    return done.stdout
+
+
+def document(
+    scenarios: Sequence[Scenario],
+    interval: str,
+    lived: Mapping[str, Mapping[str, str]],
+    queries: Callable[[Scenario], Iterable[dict[str, object]]],
 ) -> dict[str, object]:
-    step = int(interval.removesuffix("m"))
+    """Return promtool's tests: the series of scenarios, and queries on each."""
     return {
         "rule_files": ["rules.yml"],
         "evaluation_interval": interval,
@@ -96,7 +111,7 @@ def _document(
             "input_series": [
                 {"series": series, "values": values} for rows in lived.values() for series, values in rows.items()
             ],
-            "promql_expr_test": [query for scenario in scenarios for query in _queries(scenario, step)],
+            "promql_expr_test": [query for scenario in scenarios for query in queries(scenario)],
         }],
     }  # fmt: skip
 
@@ -159,7 +174,7 @@ def _parse(output: str) -> list[Firing]:
     for line in output.splitlines():
         if "expr: " in line:
             query = line.partition('expr: "')[2]
-        for labels, value in _samples(line.partition("got: ")[2]):
+        for labels, value in samples(line.partition("got: ")[2]):
             row = found.setdefault(labels, [math.inf, 0, 0])
             if query.startswith("min"):
                 row[0] = min(row[0], value)
@@ -172,7 +187,8 @@ def _parse(output: str) -> list[Firing]:
     return sorted(rows, key=lambda firing: (firing.first, *firing.labels.items()))
 
 
-def _samples(text: str) -> list[tuple[Labels, float]]:
+def samples(text: str) -> list[tuple[Labels, float]]:
+    """Return the samples that promtool prints, by their labels."""
     return [
         (frozenset(_LABEL.findall(labels)) - {("alertstate", "firing")}, float(value.rstrip(",")))
         for labels, value in _SAMPLE.findall(text)

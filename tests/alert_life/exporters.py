@@ -16,8 +16,11 @@ from celery_redis_exporter.catalog import queues as queue_rows
 from celery_redis_exporter.daemon.application import Application
 from celery_redis_exporter.records.inspection import Answers
 from celery_redis_exporter.records.replies import QueuedMessage, QueueReading
+from celery_redis_exporter.records.report import Check, Health
 from celery_redis_exporter.records.samples import Distribution, Family, Sample
 from celery_redis_exporter.settings import load
+from celery_redis_exporter.status import MARKED, Snapshot, Status
+from celery_redis_exporter.status.servers import Servers
 from tests.alert_life.agenda import Agenda, AgendaClock
 from tests.alert_life.servers import Row
 from tests.alert_life.worker import Event, Worker
@@ -54,12 +57,12 @@ class Exporter:
         self._asked = 0.0
         self._heard: list[Event] = []
         self._keys: dict[tuple[int, tuple[str, ...]], list[Key]] = {}
-        self.application = self._build()
+        self.application, self.status = self._build(), self._report()
 
     def start(self) -> None:
         """Start the process."""
         if not self.is_running:
-            self.application, self.is_running = self._build(), True
+            self.application, self.status, self.is_running = self._build(), self._report(), True
             self._keys.clear()
             self.application.inspection.expect(answers=True)
             if self.reaches_broker:
@@ -105,6 +108,27 @@ class Exporter:
         """Meet an error that should not be possible."""
         if self.is_running:
             self.application.store.scalar(internals.UNEXPECTED_ERRORS, collector).value += 1
+
+    def mark(self) -> None:
+        """Take a mark of the counters for the report, as each minute."""
+        if self.is_running:
+            self.status.mark(self.application.families(whole=True, only=MARKED))
+
+    def judge(
+        self,
+        servers: Mapping[str, Sequence[Row]],
+        queues: Mapping[str, Sequence[tuple[str, float]]],
+        unacked: Sequence[float],
+    ) -> list[Health]:
+        """Return the verdicts of the report, with what servers and queues show."""
+        application = self.application
+        listens = application.events.listening
+        checks = [Check("Event stream", "ok" if listens else "failed", "connected" if listens else "closed")]
+        with application.store.lock:
+            others = [*self._queue_samples(queues, unacked), *self._own_samples()]
+        found = {name: [_sample(row) for row in rows] for name, rows in servers.items()} | {"": others}
+        snapshot = Snapshot(application.families(whole=True), found, (), checks, None, application.activity())
+        return self.status.report(snapshot).health
 
     def scrape(
         self, queues: Mapping[str, Sequence[tuple[str, float]]], unacked: Sequence[float]
@@ -178,6 +202,16 @@ class Exporter:
         application = Application(settings, Endpoints(settings, clock), clock)
         application.store.scalar(internals.BUILD_INFO, "1.0", "3.11", "5").value = 1
         return application
+
+    def _report(self) -> Status:
+        clock = AgendaClock(self._agenda)
+        return Status("1.0", clock, Servers(clock, 0))
+
+
+def _sample(row: Row) -> Sample:
+    name, labels, value = row
+    metric = CATALOG[name]
+    return Sample(metric, tuple(labels.get(label, "") for label in metric.label_names), value)
 
 
 def server_key(row: Row) -> tuple[Key, float]:

@@ -7,11 +7,12 @@ Values follow from what happens, never from the threshold of a rule; the same se
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import NamedTuple
 
+from celery_redis_exporter.records.report import Health
 from tests.alert_life.agenda import HOUR, Agenda
 from tests.alert_life.exporters import Exporter, Key, server_key
 from tests.alert_life.series import Recording
@@ -117,8 +118,16 @@ class Installation:
         self._schedule: dict[str, float] = {}
         self._numbers = count(1)
         self.exporter = self.add_exporter("exporter:9808")
+        self.verdicts: dict[float, list[Health]] = {}
         self.agenda.every(pace.heartbeat, self._pulse, first=1.0)
         self.agenda.every(pace.scrape, self._scrape)
+
+    def judge_at(self, *instants: float) -> None:
+        """Let the first exporter report its verdicts at these seconds, after the marks that it needs for that."""
+        for instant in instants:
+            for number in range(12):
+                self.agenda.at(instant - number * 60, self.exporter.mark)
+            self.agenda.at(instant, lambda instant=instant: self._judge(instant))  # type: ignore[misc]
 
     def at(self, hours: float, act: Callable[..., object], *arguments: object) -> None:
         """Let something happen so many hours after the start."""
@@ -286,6 +295,28 @@ class Installation:
                 return
             self._take(worker, self._random.choice(waiting).popleft())
 
+    def owns(self, labels: Mapping[str, str]) -> bool:
+        """Return whether an alert with these labels is about this installation."""
+        return all(labels.get(name, "") == value for name, value in self._where.items())
+
+    def _judge(self, instant: float) -> None:
+        if self.exporter.is_running:
+            servers = {server.name: [*server.rows(self.agenda.now, self._messages)] for server in self.servers}
+            self.exporter.fold(self.workers.values())
+            self.verdicts[instant] = self.exporter.judge(servers, self._waiting, self._deliveries)
+
+    @property
+    def _messages(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    @property
+    def _deliveries(self) -> list[float]:
+        return [self.agenda.now - (self.agenda.now - since) % VISIBILITY for since in self._unacked.values()]
+
+    @property
+    def _waiting(self) -> dict[str, list[tuple[str, float]]]:
+        return {name: [(row.uuid, row.published) for row in waiting] for name, waiting in self._queues.items()}
+
     @property
     def _is_read_only(self) -> bool:
         return self.broker.role == "slave"
@@ -379,10 +410,8 @@ class Installation:
                 recording.skip()
         if not self.is_scraped:
             return
-        messages = sum(map(len, self._queues.values()))
-        deliveries = [self.agenda.now - (self.agenda.now - since) % VISIBILITY for since in self._unacked.values()]
-        queues = {name: [(row.uuid, row.published) for row in waiting] for name, waiting in self._queues.items()}
-        servers = [server_key(row) for server in self.servers for row in server.rows(self.agenda.now, messages)]
+        queues, deliveries = self._waiting, self._deliveries
+        servers = [server_key(row) for server in self.servers for row in server.rows(self.agenda.now, self._messages)]
         running = {replica: found for replica, found in self.recordings.items() if replica not in self.away}
         for exporter in self.exporters:
             if exporter.is_target:

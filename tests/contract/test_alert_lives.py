@@ -5,10 +5,12 @@ import pytest
 
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.catalog import CATALOG
+from celery_redis_exporter.status.conditions import CONDITIONS, Condition
 from tests.alert_life.evaluation import rules_digest
 from tests.alert_life.lives import EXCEPTIONS, ORDINARY, TROUBLES
 from tests.alert_life.scenario import Life, Scenario
 from tests.alert_life.table import COMMAND, NONE, README, section, troubles_table
+from tests.alert_life.verdicts import NOT_JUDGED, SUBJECTS
 from tests.support.promql import catalogued, matchers, selectors
 
 ALERTS = [alert.name for group in GROUPS for alert in group.alerts if alert.name not in EXCEPTIONS]
@@ -35,6 +37,18 @@ def test_a_naive_rule_fires_in_ordinary_life_for_each_alert(alert: str) -> None:
 def test_a_trouble_fires_each_alert(alert: str) -> None:
     """For every alert there is a trouble in which it has to fire in a stated time."""
     assert [life.name for life in TROUBLES if alert in life.fires] != []
+
+
+def test_every_alert_has_a_verdict_or_a_reason() -> None:
+    """Each alert belongs to one verdict of the report, or to none for a reason."""
+    judged = [name for names in SUBJECTS.values() for name in names]
+    assert sorted([*judged, *NOT_JUDGED]) == sorted(alert.name for group in GROUPS for alert in group.alerts)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.alert)
+def test_conditions_are_of_alerts_of_their_subject(condition: Condition) -> None:
+    """A condition of a verdict is compared with the alert of the same subject."""
+    assert condition.alert in SUBJECTS[condition.subject]
 
 
 def test_exceptions_are_few_and_exist() -> None:

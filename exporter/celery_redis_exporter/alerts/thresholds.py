@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Literal
 
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.alerts.celery_tasks import MOST_USUAL, PRIOR
@@ -15,6 +16,11 @@ _BY_NAME = {alert.name: alert for group in GROUPS for alert in group.alerts}
 def threshold(alert: str, parameter: str) -> float:
     """Return the default of an alert's parameter, in the unit of its expression. Raises KeyError if there is none."""
     return _BY_NAME[alert].parameters[parameter]
+
+
+def severity(alert: str) -> Literal["critical", "warning"]:
+    """Return the severity of an alert that is critical or a warning. Raises KeyError if there is no such alert."""
+    return "critical" if _BY_NAME[alert].severity == "critical" else "warning"
 
 
 def is_no_chance(failed: float, ended: float, failed_before: float, ended_before: float) -> bool:

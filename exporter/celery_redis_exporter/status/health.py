@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from celery_redis_exporter.alerts.thresholds import is_written, threshold
+from celery_redis_exporter.alerts.thresholds import is_written, severity, threshold
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.records.report import (
     Check,
@@ -20,6 +20,7 @@ from celery_redis_exporter.records.report import (
     Unacked,
     WorkerStatus,
 )
+from celery_redis_exporter.status.conditions import CONDITIONS, Moment
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.queues import is_long, is_old
 from celery_redis_exporter.status.tasks import is_failing
@@ -71,8 +72,12 @@ class _Verdict:
         if found is None or found:
             self._reasons[state].append(reason)
 
-    def give(self) -> Health:
-        """Return the verdict."""
+    def give(self, scene: Scene) -> Health:
+        """Return the verdict, with the conditions of the alerts about the subject."""
+        moment = Moment(scene.numbers, scene.now, scene.uptime)
+        for condition in CONDITIONS:
+            if condition.subject == self._subject:
+                self.add(severity(condition.alert), condition.reason, condition.names(moment))
         found = [state for state, reasons in self._reasons.items() if reasons]
         if not found:
             return Health(self._subject, "ok")
@@ -102,7 +107,7 @@ def _judge_stream(scene: Scene) -> Health:
         verdict.add("warning", f"{scene.counted.invalid:.0f} messages could not be read in the last minutes")
     if numbers.total(internals.EVENT_BACKLOG) > threshold("CeleryEventBacklogGrowing", "bytes"):
         verdict.add("warning", "the exporter falls behind: events wait in Redis")
-    return verdict.give()
+    return verdict.give(scene)
 
 
 def _judge_servers(scene: Scene) -> Health:
@@ -118,7 +123,7 @@ def _judge_servers(scene: Scene) -> Health:
     for state in ("critical", "warning"):
         full = [server for server in scene.servers if server.memory.state == state]
         verdict.add(state, "memory", (f"{server.name} {server.memory.used_ratio or 0:.0%} used" for server in full))
-    return verdict.give()
+    return verdict.give(scene)
 
 
 def _broker_away(scene: Scene) -> list[str]:
@@ -147,7 +152,7 @@ def _judge_workers(scene: Scene) -> Health:
     allowed = threshold("CeleryWorkerClockSkew", "seconds")
     wrong = (worker.name for worker in scene.workers if abs(worker.clock_skew_seconds or 0) > allowed)
     verdict.add("warning", "clock is wrong", wrong)
-    return verdict.give()
+    return verdict.give(scene)
 
 
 def _judge_queues(scene: Scene) -> Health:
@@ -162,7 +167,7 @@ def _judge_queues(scene: Scene) -> Health:
     verdict.add("warning", "old messages", old)
     if unacked and unacked.overdue:
         verdict.add("warning", f"{unacked.overdue:,.0f} unacknowledged messages are past the visibility timeout")
-    return verdict.give()
+    return verdict.give(scene)
 
 
 def _judge_tasks(scene: Scene) -> Health:
@@ -182,7 +187,7 @@ def _judge_tasks(scene: Scene) -> Health:
             if task.recent and task.recent.failure_ratio is not None
         )
         verdict.add(state, what, failing)
-    return verdict.give()
+    return verdict.give(scene)
 
 
 def _why_no_events(scene: Scene) -> str:

@@ -1,0 +1,119 @@
+"""What is compared of the report's verdicts with the alerts: which alerts a verdict is about, and which it is not.
+
+Input: alerts that are active (pending or firing, since a verdict does not wait) at an instant, and a verdict. Output:
+the states that agree. The minutes before and after an instant count too: scrapes and evaluations come after the events
+that a verdict knows.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from celery_redis_exporter.alerts import GROUPS
+from celery_redis_exporter.records.report import Health, State
+from tests.alert_life import evaluation
+from tests.alert_life.scenario import Scenario
+
+SUBJECTS = {
+    "Event stream": (
+        "CeleryEventStreamDown", "CeleryEventsSilent", "CeleryEventsLost", "CeleryEventBacklogGrowing",
+        "CeleryEventsInvalid",
+    ),
+    "Redis": (
+        "RedisDown", "RedisMemoryHigh", "RedisMemoryCritical", "RedisReadOnly", "RedisSentinelDown", "CeleryBrokerDown",
+        "RedisConnectionsHigh", "RedisPersistenceFailing", "RedisReplicationBroken", "RedisQuorumLost",
+        "RedisClusterDown", "RedisBrokerEvictionPolicy",
+    ),
+    "Workers": ("CeleryNoWorkersOnline", "CeleryWorkerDown", "CeleryWorkerWithoutTaskEvents", "CeleryWorkerClockSkew"),
+    "Queues": (
+        "CeleryQueueLong", "CeleryQueueNoConsumers", "CeleryQueueOldestMessageOld", "CeleryTaskNearVisibilityTimeout",
+    ),
+    "Tasks": (
+        "CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical", "CeleryTaskFailing", "CeleryBeatDown",
+        "CeleryTaskStuck", "CeleryPeriodicTaskStale", "CeleryPeriodicTaskNeverSucceeded",
+    ),
+}  # fmt: skip
+"""The alerts that each verdict is about."""
+HISTORY = "the report remembers ten minutes"
+MOMENT = "a moment of it is ordinary: the alert waits long, a verdict does not"
+SHOWN = "a report that is shown comes from an exporter that works"
+LISTED = "the exporter's own diagnostics are listed on the page beside the verdicts"
+NOTE = "an info, no warning"
+NOT_JUDGED = {
+    **dict.fromkeys(("CeleryWatchdog", "CeleryExporterDown", "CeleryExporterAbsent"), SHOWN),
+    **dict.fromkeys((
+        "CeleryEventsUnmatched", "CeleryTasksForgotten", "CeleryExporterCollectorFailing",
+        "CeleryExporterSeriesLimitHit", "CeleryExporterBug",
+    ), LISTED),
+    **dict.fromkeys(("CeleryExporterCommandDenied", "CeleryTaskSlowest", "RedisHitRateLow"), NOTE),
+    **dict.fromkeys((
+        "CeleryWorkerFlapping", "CeleryQueueBacklogGrowing", "CeleryQueueStalled", "CeleryTasksExpired",
+        "CeleryTaskKilled", "CeleryFailureRateCritical", "CeleryTaskSlow", "RedisMemoryWillFill", "RedisEvictingKeys",
+        "RedisRejectedConnections", "RedisReplicaLost",
+    ), HISTORY),
+    **dict.fromkeys((
+        "CeleryWorkersSaturated", "CeleryQueueDrainTimeHigh", "CeleryTaskRetryStorm", "CeleryTaskWaitHigh",
+        "CeleryTaskWaitCritical", "RedisFragmentationHigh", "RedisSwapping", "RedisResultKeysWithoutTTL",
+    ), MOMENT),
+}  # fmt: skip
+"""The alerts that no verdict is about, with the reason."""
+_ALERTS = {alert.name: alert for group in GROUPS for alert in group.alerts}
+MAY_DIFFER = {alert.name for alert in _ALERTS.values() if alert.keep} | {
+    "CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical", "CeleryWorkerDown",
+}  # fmt: skip
+"""Alerts that are kept for a while after their cause, and those that look back longer than the report can.
+
+CeleryWorkerDown is also about workers that were lost for most of a quarter of an hour and are online now.
+"""
+BROKER_DOWN = {"RedisDown", "CeleryBrokerDown"}
+"""The alerts that CeleryEventStreamDown leaves it to, while a verdict states every consequence."""
+REPLACED = "stopped sending heartbeats"
+"""A lost worker that was replaced has no alert. The report does not remember how many were online an hour ago."""
+Active = Mapping[float, list[Mapping[str, str]]]
+"""Labels of active alerts by minute."""
+
+
+def agreeing(subject: str, active: Active, minute: float, near: float) -> set[State]:
+    """Return the states that agree with the alerts at a minute, or ``near`` minutes before or after it."""
+    found: set[State] = set()
+    for at in (minute - near, minute, minute + near):
+        names = {labels["alertname"] for labels in active.get(at, ())} & set(SUBJECTS[subject])
+        for chosen in (names, names - MAY_DIFFER):
+            severities = {_ALERTS[name].severity for name in chosen}
+            found.add("critical" if "critical" in severities else "warning" if severities else "ok")
+    return found
+
+
+def disagreement(health: Health, active: Active, minute: float, near: float) -> str:
+    """Return what a verdict states that no alert does, or the reverse; nothing if they agree or it is unknown."""
+    agreed = agreeing(health.subject, active, minute, near)
+    names = sorted({labels["alertname"] for at in active for labels in active[at] if abs(at - minute) <= near})
+    follows = health.subject == "Event stream" and not BROKER_DOWN.isdisjoint(names)
+    is_replaced = health.subject == "Workers" and health.state == "warning" and health.reason.startswith(REPLACED)
+    if health.state in agreed or (health.state == "unknown" and health.reason) or follows or is_replaced:
+        return ""
+    return f"{minute:.0f} min: {health.subject} is {health.state} ({health.reason}), alerts: {', '.join(names)}"
+
+
+def active_alerts(
+    folder: Path,
+    scenarios: Sequence[Scenario],
+    interval: str,
+    lived: Mapping[str, Mapping[str, str]],
+    minutes: Callable[[Scenario], Sequence[float]],
+) -> dict[str, dict[float, list[Mapping[str, str]]]]:
+    """Return the alerts that are pending or firing at these minutes, by scenario."""
+
+    def queries(scenario: Scenario) -> Iterator[dict[str, object]]:
+        active = f'ALERTS{{alertname!="CeleryWatchdog", namespace="{scenario.name}"}}'
+        for minute in minutes(scenario):
+            if 0 < minute <= scenario.hours * 60:
+                yield {"expr": f"{active} * {minute:g}", "eval_time": f"{minute:g}m", "exp_samples": []}
+
+    document = evaluation.document(scenarios, interval, lived, queries)
+    output = evaluation.run(folder, "promtool", document)
+    found: dict[str, dict[float, list[Mapping[str, str]]]] = {}
+    for line in output.splitlines():
+        for labels, minute in evaluation.samples(line.partition("got: ")[2]):
+            row = dict(labels)
+            found.setdefault(row["namespace"], {}).setdefault(minute, []).append(row)
+    return found
