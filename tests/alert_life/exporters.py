@@ -16,10 +16,11 @@ from celery_redis_exporter.catalog import queues as queue_rows
 from celery_redis_exporter.daemon.application import Application
 from celery_redis_exporter.records.inspection import Answers
 from celery_redis_exporter.records.replies import QueuedMessage, QueueReading
-from celery_redis_exporter.records.report import Check, Health
+from celery_redis_exporter.records.report import Check, Health, ServerStatus
 from celery_redis_exporter.records.samples import Distribution, Family, Sample
 from celery_redis_exporter.settings import load
 from celery_redis_exporter.status import MARKED, Snapshot, Status
+from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.servers import Servers
 from tests.alert_life.agenda import Agenda, AgendaClock
 from tests.alert_life.servers import Row
@@ -205,7 +206,13 @@ class Exporter:
 
     def _report(self) -> Status:
         clock = AgendaClock(self._agenda)
-        return Status("1.0", clock, Servers(clock, 0))
+        servers = Servers(clock, 0)
+
+        def describe(found: Mapping[str, Sequence[Sample]], numbers: Numbers) -> list[ServerStatus]:
+            servers.note(found)
+            return servers.describe(found, numbers)
+
+        return Status("1.0", clock, describe)
 
 
 def _sample(row: Row) -> Sample:

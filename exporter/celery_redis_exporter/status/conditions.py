@@ -7,7 +7,7 @@ severities are those of the alerts, which state the same in PromQL and wait some
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from celery_redis_exporter.alerts.thresholds import threshold
+from celery_redis_exporter.alerts.thresholds import role_of, threshold
 from celery_redis_exporter.catalog import CATALOG, internals, queues, tasks, workers
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.status.numbers import Numbers
@@ -51,7 +51,7 @@ def _few_connections_left(moment: Moment) -> Iterator[str]:
 def _evicting_brokers(moment: Moment) -> Iterator[str]:
     for labels, _ in moment.numbers.values(redis_rows.INSTANCE_INFO):
         found: Mapping[str, str] = dict(zip(redis_rows.INSTANCE_INFO.label_names, labels, strict=True))
-        if found["redis"] == "broker" and found["maxmemory_policy"] not in {"noeviction", ""}:
+        if role_of(found["redis"]) == "broker" and found["maxmemory_policy"] not in {"noeviction", ""}:
             yield found["maxmemory_policy"]
 
 
