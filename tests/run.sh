@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Sets up and passes the tests, on a fresh Debian or macOS machine with Python 3.11 or later:
-#   bash tests/run.sh [--fast] [--slow] [--alone] [--complete] [arguments for pytest]
+#   bash tests/run.sh [--fast] [--slow] [--alone] [--complete] [--wheel | --lowest] [arguments for pytest]
 #   --fast      unit and contract tests only; installs no system packages
 #   --slow      the slow matrix too
 #   --alone     only those tests that need the machine for themselves, one after the other
 #   --complete  fail when a program is missing, instead of leaving its tests out
+#   --wheel     test the built wheel instead of the checkout, in .venv-wheel
+#   --lowest    test with the lowest versions of the dependencies that pyproject.toml allows, in .venv-lowest
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-fast=no slow=no alone=no complete=no
+fast=no slow=no alone=no complete=no kind=checkout environment=.venv
 pytest_arguments=()
 for argument in "$@"; do
   case $argument in
@@ -16,7 +18,9 @@ for argument in "$@"; do
     --slow) slow=yes ;;
     --alone) alone=yes ;;
     --complete) complete=yes ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    --wheel) kind=wheel environment=.venv-wheel ;;
+    --lowest) kind=lowest environment=.venv-lowest ;;
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) pytest_arguments+=("$argument") ;;
   esac
 done
@@ -87,26 +91,44 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 install_packages ${packages[@]+"${packages[@]}"}
 
-say "Environment in .venv"
-stamp=.venv/installed-for
+say "Environment in $environment"
+stamp=$environment/installed-for
 wanted=$(cksum pyproject.toml)
-if [ ! -x .venv/bin/python ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-  [ -x .venv/bin/python ] || "$python" -m venv .venv
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[demo,tui,dev]'
+install() { "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
+if [ ! -x "$environment/bin/python" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+  [ -x "$environment/bin/python" ] || "$python" -m venv "$environment"
+  extras='[demo,tui,dev]'
+  case $kind in
+    checkout) install --editable ".$extras" ;;
+    wheel) install ".$extras" ;;
+    lowest)
+      "$environment/bin/python" -m tests.release.lowest >"$environment/lowest.txt"
+      install --constraint "$environment/lowest.txt" --editable ".$extras"
+      ;;
+  esac
   printf '%s\n' "$wanted" >"$stamp"
 fi
-export PATH="$PWD/.venv/bin:$PATH"
+export PATH="$PWD/$environment/bin:$PATH"
+if [ "$kind" = wheel ]; then
+  say "Wheel"
+  built=$(mktemp -d)
+  hatchling build --target wheel --directory "$built"
+  install --no-deps --no-index --force-reinstall "$built"/*.whl
+  rm -r "$built"
+  pytest_arguments+=(-o pythonpath=.)
+fi
 unset PYTHONDONTWRITEBYTECODE # the tests start Python hundreds of times, which would compile everything each time
 
-say "ruff"
-ruff check .
-ruff format --check .
-say "mypy"
-mypy
-say "import-linter"
-lint-imports
-say "Generated files"
-python - <<'PYTHON'
+check_source() {
+  say "ruff"
+  ruff check .
+  ruff format --check .
+  say "mypy"
+  mypy
+  say "import-linter"
+  lint-imports
+  say "Generated files"
+  python - <<'PYTHON'
 from celery_redis_exporter.catalog import reference as metrics
 from celery_redis_exporter.settings import reference as settings
 
@@ -114,6 +136,8 @@ for module in (metrics, settings):
     if module.TARGET.read_text(encoding="utf-8") != module.render_markdown():
         raise SystemExit(f"{module.TARGET.name} is out of date; run: python -m {module.__name__} --write")
 PYTHON
+}
+if [ "$kind" = checkout ]; then check_source; fi # the other kinds differ in what is installed, not in the source
 
 marks=()
 folders=(tests/unit tests/contract)

@@ -4,6 +4,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
+PUBLISHED = False
+"""Whether package index and registry have this distribution. A release sets it; until then nothing names them."""
+
 _FLAG = re.compile(r"--[A-Za-z0-9._-]+")
 
 
@@ -70,3 +73,10 @@ def unknown_argument(argument: str, known: Iterable[str]) -> str:
     if not name.startswith("-"):
         return "unexpected argument"
     return f"unknown flag {name}{suggest(name, known)}" if _FLAG.fullmatch(name) else "unknown flag"
+
+
+def install_command(extra: str, *, published: bool = PUBLISHED) -> str:
+    """Return how to install the exporter with an extra: by name, or from a checkout before the first release."""
+    return (
+        f"pip install 'celery-redis-exporter[{extra}]'" if published else f"in the checkout, pip install '.[{extra}]'"
+    )

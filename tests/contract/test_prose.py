@@ -57,6 +57,10 @@ FOREIGN_FLAGS = {
     "--slow",
     "--alone",
     "--complete",
+    "--wheel",
+    "--lowest",
+    "--repo",
+    "--global",
     "--write",
     # docker compose
     "--detach",

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import celery_redis_exporter
 from tests.support.waiting import NEVER, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +29,12 @@ def clean_environment() -> dict[str, str]:
 
 
 def source_path(tree: Path) -> str:
-    """Return the PYTHONPATH on which the package, the tests and the dashboards' generator of a tree are found."""
-    return os.pathsep.join([str(tree / "exporter"), str(tree)])
+    """Return the PYTHONPATH on which the package, the tests and the dashboards' generator of a tree are found.
+
+    The package of the checkout is left out while the tests run against an installed wheel.
+    """
+    installed = tree == ROOT and not Path(celery_redis_exporter.__file__).is_relative_to(ROOT / "exporter")
+    return os.pathsep.join([*([] if installed else [str(tree / "exporter")]), str(tree)])
 
 
 def system_program(name: str) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _MADE = {
-    ".git", ".venv", ".peers", ".demo", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
+    ".git", ".venv", ".venv-wheel", ".venv-lowest", ".peers", ".demo", ".mypy_cache", ".ruff_cache", ".pytest_cache",
+    ".hypothesis",
     ".import_linter_cache", "__pycache__", "build", "dist", "node_modules",
 }  # fmt: skip
 """Folders of generated files."""

@@ -14,13 +14,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError, install_command
 
 HOST = "127.0.0.1"
 MEMORY = "64mb"
 CURE = (
     "no redis-server found; install one: apt-get install redis-server, brew install redis, "
-    "or up to Python 3.12 pip install 'celery-redis-exporter[demo]'"
+    f"or up to Python 3.12, {install_command('demo')}"
 )
 
 

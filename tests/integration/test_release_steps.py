@@ -1,0 +1,94 @@
+"""The steps of the release workflow that need no forge, in order, on a copy of the tree prepared for a tag."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import clean_environment
+from tests.release.tag import PLACES, faults
+from tests.support.project_files import project_files
+from tests.support.workflow_steps import ORDER, ROOT, RUN, steps
+
+TAG = "v9.8.7"
+CHANGE = "- Everything is released.\n"
+
+
+def copy_tree(folder: Path) -> Path:
+    """Copy what git tracks and commit it, as the checkout of a forge has it."""
+    for path in project_files():
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "All"]):
+        subprocess.run(["git", *author, *command], cwd=folder, check=True)
+    return folder
+
+
+def set_version(tree: Path) -> None:
+    """Prepare the release of the tag: versions, changelog, and the flag that names may be told."""
+    for name, pattern in PLACES.items():
+        path = tree / name
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        for index, line in enumerate(lines):
+            if found := re.match(pattern, line.rstrip("\n")):
+                lines[index] = line.replace(found[1], TAG.removeprefix("v"))
+        path.write_text("".join(lines), encoding="utf-8")
+    changelog = tree / "CHANGELOG.md"
+    text = changelog.read_text(encoding="utf-8")
+    section = f"## [9.8.7] - 2026-01-01\n\n### Added\n\n{CHANGE}\n## ["
+    changelog.write_text(text.replace("## [", section, 1), encoding="utf-8")
+    flag = tree / "exporter/celery_redis_exporter/errors.py"
+    text = flag.read_text(encoding="utf-8")
+    flag.write_text(text.replace("PUBLISHED = False", "PUBLISHED = True"), encoding="utf-8")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Return a copy of the tree, prepared for the tag."""
+    copied = copy_tree(tmp_path / "tree")
+    set_version(copied)
+    return copied
+
+
+def test_a_tag_of_another_version_is_refused(tree: Path) -> None:
+    """Each place that states another version than the tag is named, and a tree that is prepared has no fault."""
+    assert [] == faults(TAG, tree)
+    assert len(PLACES) + 1 == len(faults("v9.8.8", tree))
+    assert ["9.8.7: a tag is v, three numbers and perhaps aN, bN or rcN, as in v1.0.0"] == faults("9.8.7", tree)
+    assert faults(f"v{'0.1.0'}")  # nothing is published from the tree as it stands
+
+
+def test_the_steps_of_a_release_in_order(tree: Path) -> None:
+    """The steps that a tag runs on a forge make wheel, source distribution, notes and checksums, twice the same."""
+    mine = [step.command for step in steps() if step.workflow == "release.yml"]
+    mine = [
+        command for command in mine if any(command.startswith(start) for start, test in RUN.items() if test == ORDER)
+    ]
+    assert len(mine) == 5
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = clean_environment() | {"TAG": TAG, "PATH": programs, "PYTHONPATH": ""}
+    sums = []
+    for _ in range(2):
+        for command in mine:
+            done = subprocess.run(
+                ["bash", "-eo", "pipefail", "-c", command], cwd=tree, env=environment, capture_output=True, text=True,
+                check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        sums.append((tree / "dist" / "SHA256SUMS").read_text(encoding="utf-8"))
+        subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tree / "dist", check=True)
+        built = sorted(path.name for path in (tree / "dist").iterdir())
+        assert [
+            "SHA256SUMS",
+            "celery_redis_exporter-9.8.7-py3-none-any.whl",
+            "celery_redis_exporter-9.8.7.tar.gz",
+        ] == built
+        shutil.rmtree(tree / "dist")
+    assert sums[0] == sums[1]
+    assert (tree / "notes.md").read_text(encoding="utf-8") == f"### Added\n\n{CHANGE}"

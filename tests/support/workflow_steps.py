@@ -1,0 +1,62 @@
+"""List the commands of the workflows in .github/workflows, and the test that runs each of them.
+
+Output: steps in the order in which the jobs run them. As in ``documented_commands.py`` a table states, by the first
+line of a step's command, which test runs it, or why only a forge can. The longest beginning is the one that holds.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support import yaml_text
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+ORDER = "tests/integration/test_release_steps.py::test_the_steps_of_a_release_in_order"
+
+RUN = {
+    "python -m tests.release.tag": ORDER,
+    "SOURCE_DATE_EPOCH=": ORDER,
+    "cd dist && sha256sum": ORDER,
+    "python -m twine check": ORDER,
+    "python -m pip install --require": "tests/integration/test_dockerfile.py::test_it_works_for_nobody_and_is_healthy",
+}
+"""The test that runs a command as it stands, or with a folder in place of the forge's."""
+
+FORGE_ONLY = {
+    "git config --global": "changes the settings of the user; a container of the forge has no other",
+    "bash .ci/run": "it runs the tests",
+    "bash tests/run.sh": "it runs the tests",
+    "bash deploy/dependencies.sh sbom": "downloads its tool; .ci/run downloads it too",
+    "helm ": "Helm is not packaged; the chart is rendered by the tests",
+    "python -m pip install twine": "the tests have it in the environment of development",
+    "python -m twine upload": "needs the identity that the forge gives a run",
+    "docker login": "needs the token that the forge gives a run",
+    'image="': "needs a container engine and a registry; the steps of the Dockerfile are run by test_dockerfile.py",
+    "gh release create": "needs the forge",
+}
+"""Why only a forge runs a command."""
+
+
+class Step(NamedTuple):
+    """A command of a workflow."""
+
+    workflow: str
+    job: str
+    command: str
+
+
+def read(path: Path) -> dict[str, object]:
+    """Return a workflow. YAML 1.1 reads its key ``on`` as true."""
+    tree: dict[str, object] = yaml_text.parse(path.read_text(encoding="utf-8"))
+    return tree
+
+
+def steps() -> list[Step]:
+    """Return every command of every workflow."""
+    return [
+        Step(path.name, name, step["run"].strip())
+        for path in WORKFLOWS
+        for name, job in yaml_text.parse(path.read_text(encoding="utf-8"))["jobs"].items()
+        for step in job.get("steps", ())
+        if "run" in step
+    ]
