@@ -16,12 +16,18 @@ from tests.support.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in (
-    "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "exporter/README.md", "tests/README.md",
+    "README.md", "CONTRIBUTING.md", "SECURITY.md", "SUPPORT.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md",
+    "exporter/README.md", "tests/README.md",
     "deploy/README.md", "alerts/README.md", "grafana/README.md", "tests/bench/README.md",
     "tests/fixtures/redis/README.md", "tests/fixtures/schemas/README.md",
     "exporter/celery_redis_exporter/cli/check/README.md",
 )] + sorted((ROOT / "deploy" / "docs").glob("*.md"))  # fmt: skip
-FOR_USERS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "deploy" / "docs").glob("*.md"))]
+FOR_USERS = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    ROOT / "SUPPORT.md",
+    *sorted((ROOT / "deploy" / "docs").glob("*.md")),
+]
 PRIVATE = (
     "heard",
     "is told",
