@@ -5,28 +5,34 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.integration.processes import clean_environment
 from tests.release.tag import PLACES, faults
+from tests.support import yaml_text
 from tests.support.project_files import project_files
 from tests.support.workflow_steps import ORDER, ROOT, RUN, steps
 
 TAG = "v9.8.7"
+ADDRESS = "https://forge.example/someone/exporter"
 CHANGE = "- Everything is released.\n"
 
 
+def git(tree: Path, *arguments: str) -> None:
+    """Run git with an author of the tests."""
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run(["git", *author, *arguments], cwd=tree, check=True)
+
+
 def copy_tree(folder: Path) -> Path:
-    """Copy what git tracks and commit it, as the checkout of a forge has it."""
+    """Copy what git tracks."""
     for path in project_files():
         target = folder / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
-    author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "All"]):
-        subprocess.run(["git", *author, *command], cwd=folder, check=True)
     return folder
 
 
@@ -50,9 +56,11 @@ def set_version(tree: Path) -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Return a copy of the tree, prepared for the tag."""
+    """Return a copy of the tree, prepared for the tag and committed, as the checkout of a forge has it."""
     copied = copy_tree(tmp_path / "tree")
     set_version(copied)
+    for command in ("init --quiet", "add --all", "commit --quiet --message=All"):
+        git(copied, *command.split())
     return copied
 
 
@@ -64,15 +72,31 @@ def test_a_tag_of_another_version_is_refused(tree: Path) -> None:
     assert faults(f"v{'0.1.0'}")  # nothing is published from the tree as it stands
 
 
+def assert_addresses(tree: Path, wheel: Path) -> None:
+    """Look for the repository's address in chart and package, and for files at the links of the description."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read("celery_redis_exporter-9.8.7.dist-info/METADATA").decode()
+    assert f"Project-URL: Changelog, {ADDRESS}/blob/{TAG}/CHANGELOG.md\n" in metadata
+    linked = re.findall(rf"\]\({ADDRESS}/(?:blob|raw)/{TAG}/([^)#]+)", metadata)
+    assert len(linked) > 10
+    assert [] == [path for path in linked if not (tree / path).exists()]
+    assert [] == re.findall(r"\]\((?!https?:|#)[^)]*\)", metadata)
+    chart = yaml_text.parse((tree / "deploy/helm/celery-redis-exporter/Chart.yaml").read_text(encoding="utf-8"))
+    assert (ADDRESS, [ADDRESS]) == (chart["home"], chart["sources"])
+
+
 def test_the_steps_of_a_release_in_order(tree: Path) -> None:
     """The steps that a tag runs on a forge make wheel, source distribution, notes and checksums, twice the same."""
     mine = [step.command for step in steps() if step.workflow == "release.yml"]
     mine = [
         command for command in mine if any(command.startswith(start) for start, test in RUN.items() if test == ORDER)
     ]
-    assert len(mine) == 5
+    assert len(mine) == 6
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = clean_environment() | {"TAG": TAG, "PATH": programs, "PYTHONPATH": ""}
+    environment = clean_environment() | {
+        "TAG": TAG, "PATH": programs, "PYTHONPATH": "",
+        "GITHUB_SERVER_URL": "https://forge.example", "GITHUB_REPOSITORY": "someone/exporter",
+    }  # fmt: skip
     sums = []
     for _ in range(2):
         for command in mine:
@@ -89,6 +113,8 @@ def test_the_steps_of_a_release_in_order(tree: Path) -> None:
             "celery_redis_exporter-9.8.7-py3-none-any.whl",
             "celery_redis_exporter-9.8.7.tar.gz",
         ] == built
+        assert_addresses(tree, tree / "dist" / built[1])
         shutil.rmtree(tree / "dist")
+        git(tree, "checkout", "--quiet", ".")
     assert sums[0] == sums[1]
     assert (tree / "notes.md").read_text(encoding="utf-8") == f"### Added\n\n{CHANGE}"

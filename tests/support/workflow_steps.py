@@ -15,6 +15,7 @@ ORDER = "tests/integration/test_release_steps.py::test_the_steps_of_a_release_in
 
 RUN = {
     "python -m tests.release.tag": ORDER,
+    "python -m tests.release.addresses": ORDER,
     "SOURCE_DATE_EPOCH=": ORDER,
     "cd dist && sha256sum": ORDER,
     "python -m twine check": ORDER,
