@@ -230,7 +230,7 @@ UNACKNOWLEDGED = (
 BOARD = Board(
     "celery-queues",
     "Celery / Queues",
-    "What waits, since when, who works it off, and when will it be empty?",
+    "What waits, since when, which workers consume it, and when will it be empty?",
     (
         Row("", NOW),
         Row("Queues", QUEUES),

@@ -211,7 +211,7 @@ HEALTH = (
 BOARD = Board(
     "celery-workers",
     "Celery / Workers",
-    "Who works, how busy are they, and did one die?",
+    "Which workers are online, how busy are they, and was one lost?",
     (
         Row("", NOW),
         Row("Who is there", PRESENCE),

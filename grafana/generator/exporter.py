@@ -285,7 +285,7 @@ PROCESS = (
 BOARD = Board(
     "exporter",
     "Celery / Exporter",
-    "Does the exporter hear everything, and what does it cost?",
+    "Does the exporter receive every event, and what does it cost?",
     (
         Row("", (*NOW, INSTANCES)),
         Row("Events", EVENTS),

@@ -78,7 +78,7 @@ def hit_rate(scope: "Scope", by: str = "") -> str:
 def _of_clients(scope: "Scope", name: str, found: str, by: str) -> str:
     counted = scope.rate(f"redis_keyspace_{name}_total", by, NO_BROKER)
     own = scope.select("celery_exporter_redis_lookups_total", f'found="{found}"', RATE)
-    return f"clamp_min({counted} - sum{over(by)}(rate({own})), 0)"
+    return f"clamp_min({counted} - sum{over(by)}(rate({own})) or {counted}, 0)"
 
 
 def last_week(expr: str) -> str:

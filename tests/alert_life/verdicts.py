@@ -58,11 +58,13 @@ NOT_JUDGED = {
 """The alerts that no verdict is about, with the reason."""
 _ALERTS = {alert.name: alert for group in GROUPS for alert in group.alerts}
 MAY_DIFFER = {alert.name for alert in _ALERTS.values() if alert.keep} | {
-    "CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical", "CeleryWorkerDown",
+    "CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical", "CeleryWorkerDown", "CeleryPeriodicTaskStale",
+    "CeleryPeriodicTaskNeverSucceeded",
 }  # fmt: skip
 """Alerts that are kept for a while after their cause, and those that look back longer than the report can.
 
-CeleryWorkerDown is also about workers that were lost for most of a quarter of an hour and are online now.
+CeleryWorkerDown is also about workers that were lost for most of a quarter of an hour and are online now. Prometheus
+remembers successes of periodic tasks from before a restart of the exporter.
 """
 BROKER_DOWN = {"RedisDown", "CeleryBrokerDown"}
 """The alerts that CeleryEventStreamDown leaves it to, while a verdict states every consequence."""

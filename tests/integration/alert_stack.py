@@ -53,7 +53,9 @@ class Page(NamedTuple):
 def shorten_windows(expr: str) -> str:
     """Write a minute of a range as a second, and those of a recorded rate as well."""
     windows = re.sub(r"(?<=[\[:])(\d+)([mhd])(?=[\]:])", lambda found: f"{int(found[1]) * SECONDS[found[2]]}s", expr)
-    return windows.replace("rate10m * 600", "rate10m * 10").replace("rate30m * 1800", "rate30m * 30")
+    for window, seconds in (("10m", 600), ("15m", 900), ("30m", 1800), ("6h", 21_600)):
+        windows = windows.replace(f"rate{window} * {seconds}", f"rate{window} * {seconds // 60}")
+    return windows
 
 
 def shorten_wait(text: str) -> str:
