@@ -67,6 +67,7 @@ FOREIGN_FLAGS = {
     "--lowest",
     "--repo",
     "--global",
+    "--layer",
     "--write",
     # docker compose
     "--detach",

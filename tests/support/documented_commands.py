@@ -91,6 +91,7 @@ RUN = {
 
 NOT_RUN = {
     "bash tests/run.sh": "it runs the tests",
+    "python -m tests.quality": "they take minutes; tests/unit/test_quality.py tests their parts",
     "sudo ": "of root, on a Debian with an init; tests/run.sh installs the same packages",
     "systemctl": "of root, on a host with systemd; the unit is verified, and the program at that place",
     "pip install atheris": "no dependency: the fuzzer is run by hand",

@@ -27,6 +27,7 @@ FORGE_ONLY = {
     "git config --global": "changes the settings of the user; a container of the forge has no other",
     "bash .ci/run": "it runs the tests",
     "bash tests/run.sh": "it runs the tests",
+    ".venv/bin/python -m tests.quality": "takes hours; tests/unit/test_quality.py tests its parts",
     "bash deploy/dependencies.sh sbom": "downloads its tool; .ci/run downloads it too",
     "helm ": "Helm is not packaged; the chart is rendered by the tests",
     "python -m pip install twine": "the tests have it in the environment of development",

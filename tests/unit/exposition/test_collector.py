@@ -3,11 +3,11 @@
 import pytest
 from prometheus_client.registry import CollectorRegistry
 
-from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.catalog import CATALOG, Kind, Metric
 from celery_redis_exporter.catalog.metric import counter, gauge, histogram, summary
 from celery_redis_exporter.exposition.collector import RegistryCollector
 from celery_redis_exporter.exposition.families import SampleSeries
-from celery_redis_exporter.records.samples import Distribution, Family
+from celery_redis_exporter.records.samples import Buckets, Distribution, Exemplar, Family, Quantiles, Value
 
 COUNTER = counter("test_total", "Counter.")
 PLAIN = counter("test_plain", "Counter without the ending.")
@@ -66,3 +66,49 @@ def test_collect_reads_anew_and_leaves_out_what_is_absent() -> None:
         ("test_seconds_sum", 3.0),
     ]
     assert [[("test_level", 1.0), *rest], rest, [("test_level", 2.0), *rest]] == samples
+
+
+def collected(metric: Metric, series: SampleSeries, value: Value, *, created: bool = False) -> list[tuple[str, float]]:
+    """Return names and values of the samples of one series."""
+    collector = RegistryCollector(lambda: [Family(metric, [series], [value])], (), created=created)
+    return [(sample.name, sample.value) for family in collector.collect() for sample in family.samples]
+
+
+def test_distributions_of_servers() -> None:
+    """Quantiles become the parts of a summary, and a server's buckets a histogram that ends with +Inf."""
+    quantiles = Quantiles((("0.5", 3.0), ("0.99", 9.0)), 4, 20.0)
+    expected = [("test_usec", 3.0), ("test_usec", 9.0), ("test_usec_count", 4), ("test_usec_sum", 20.0)]
+    assert expected == collected(SUMMARY, SampleSeries(()), quantiles)
+    expected = [
+        ("test_seconds_bucket", 2),
+        ("test_seconds_bucket", 5),
+        ("test_seconds_count", 5),
+        ("test_seconds_sum", 7.0),
+    ]
+    assert expected == collected(HISTOGRAM, SampleSeries(()), Buckets((("1.0", 2),), 5, 7.0))
+
+
+@pytest.mark.parametrize(
+    ("exemplar", "shown"), [(("id-1", 1.0, 2.5), {"task_id": "id-1"}), (('a"b', 1.0, 2.5), None), (None, None)]
+)
+def test_exemplars(exemplar: Exemplar | None, shown: dict[str, str] | None) -> None:
+    """Counters and buckets carry the exemplar of their series, unless parsers reject it."""
+    series, spread = SampleSeries(()), SampleSeries(())
+    series.exemplar = exemplar
+    spread.bounds = (1.0,)
+    families = [
+        Family(COUNTER, [series], [3.0]),
+        Family(HISTOGRAM, [spread], [Distribution([1, 1], 3.0, [exemplar, None])]),
+    ]
+    counted, buckets = RegistryCollector(lambda: families, ()).collect()
+    found = [counted.samples[0].exemplar, buckets.samples[0].exemplar]
+    assert [shown, shown] == [one and one.labels for one in found]
+    assert buckets.samples[1].exemplar is None
+
+
+def test_created_is_there_on_request() -> None:
+    """The time of birth is a sample of the series if it is wanted and known."""
+    born, unknown = SampleSeries(()), SampleSeries(())
+    born.born = 1_753_000_000.5
+    assert [("test_total", 3.0), ("test_created", 1_753_000_000.5)] == collected(COUNTER, born, 3.0, created=True)
+    assert [("test_total", 3.0)] == collected(COUNTER, born, 3.0) == collected(COUNTER, unknown, 3.0, created=True)

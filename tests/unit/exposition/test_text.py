@@ -8,7 +8,7 @@ import pytest
 from celery_redis_exporter.catalog import Label
 from celery_redis_exporter.catalog.metric import counter, gauge, histogram, summary
 from celery_redis_exporter.exposition.families import SampleSeries
-from celery_redis_exporter.exposition.text import render_number
+from celery_redis_exporter.exposition.text import render_family, render_number
 from celery_redis_exporter.records.samples import Buckets, Distribution, Family, Quantiles
 from tests.support.rendering import render_families
 
@@ -190,3 +190,32 @@ def test_threads_render_the_same_series() -> None:
 def test_render_number(value: float, text: str) -> None:
     """Numbers look as Go writes them."""
     assert text == render_number(value)
+
+
+def test_created_follows_each_series_that_has_it() -> None:
+    """In OpenMetrics the time of birth follows the samples of its series, without ``_total``; text has none."""
+    old, young, absent = (SampleSeries((task, "q")) for task in ("old", "young", "absent"))
+    old.born = absent.born = 1_753_000_000.5
+    family = Family(SENT, [old, young, absent], [3, 4, None])
+    lines = "".join(render_family(family, openmetrics=True, created=True)).splitlines()
+    assert [
+        'test_sent_total{queue="q",task="old"} 3.0',
+        'test_sent_created{queue="q",task="old"} 1.7530000005e+09',
+        'test_sent_total{queue="q",task="young"} 4.0',
+    ] == [line for line in lines if not line.startswith("#")]
+    assert "_created" not in "".join(render_family(family, openmetrics=False, created=True))
+
+
+def test_exemplars_stand_at_their_buckets_and_unreadable_ones_nowhere() -> None:
+    """An exemplar follows its bucket; one with a quote, which parsers reject, is left out."""
+    exemplars = [("id-1", 0.25, 1_753_000_000.5), None, ('a"b', 3.0, 1_753_000_000.5)]
+    family = Family(WAIT, [make_histogram_series("t")], [Distribution([1, 1, 1], 4.0, exemplars)])
+    lines = "".join(render_family(family, openmetrics=True, created=False)).splitlines()
+    assert 'test_wait_seconds_bucket{le="0.5",task="t"} 1.0 # {task_id="id-1"} 0.25 1753000000.5' in lines
+    assert 'test_wait_seconds_bucket{le="2.0",task="t"} 2.0' in lines
+    assert 'test_wait_seconds_bucket{le="+Inf",task="t"} 3.0' in lines
+
+
+def test_a_family_without_values_has_no_head() -> None:
+    """Nothing is rendered for a family whose series have no value."""
+    assert [] == list(render_family(Family(LEVEL, [SampleSeries(("t",))], [None]), openmetrics=True, created=True))
