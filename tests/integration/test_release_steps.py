@@ -17,7 +17,7 @@ from tests.support.project_files import project_files
 from tests.support.workflow_steps import ORDER, ROOT, RUN, steps
 
 TAG = "v9.8.7"
-ADDRESS = "https://forge.example/someone/exporter"
+ADDRESS = "https://forge.example/Someone/exporter"
 CHANGE = "- Everything is released.\n"
 
 
@@ -82,6 +82,8 @@ def assert_addresses(tree: Path, wheel: Path) -> None:
     assert [] == [path for path in linked if not (tree / path).exists()]
     assert [] == re.findall(r"\]\((?!https?:|#)[^)]*\)", metadata)
     chart = yaml_text.parse((tree / "deploy/helm/celery-redis-exporter/Chart.yaml").read_text(encoding="utf-8"))
+    values = (tree / "deploy/helm/celery-redis-exporter/values.yaml").read_text(encoding="utf-8")
+    assert ("ghcr.io/someone/exporter" in values, "registry.example" in values) == (True, False)
     assert (ADDRESS, [ADDRESS]) == (chart["home"], chart["sources"])
 
 
@@ -95,7 +97,7 @@ def test_the_steps_of_a_release_in_order(tree: Path) -> None:
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = clean_environment() | {
         "TAG": TAG, "PATH": programs, "PYTHONPATH": "",
-        "GITHUB_SERVER_URL": "https://forge.example", "GITHUB_REPOSITORY": "someone/exporter",
+        "GITHUB_SERVER_URL": "https://forge.example", "GITHUB_REPOSITORY": "Someone/exporter",
     }  # fmt: skip
     sums = []
     for _ in range(2):

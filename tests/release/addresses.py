@@ -1,8 +1,9 @@
 """Write the address of the repository into the files that a release publishes, in the working tree.
 
-Usage: python -m tests.release.addresses URL TAG. The sources name no address, so that a fork releases under its own.
-pyproject.toml receives ``[project.urls]``, Chart.yaml ``home`` and ``sources``. The relative links of README.md become
-absolute, since an index shows that page without the files beside it. Uses the standard library only.
+Usage: python -m tests.release.addresses URL IMAGE TAG. The sources name no address, so that a fork releases under its
+own. pyproject.toml receives ``[project.urls]``, Chart.yaml ``home`` and ``sources``, values.yaml the image. The relative
+links of README.md become absolute, since an index shows that page without the files beside it. Uses the standard
+library only.
 """
 
 import re
@@ -18,6 +19,8 @@ PAGES = {
     "Source": "/tree/{tag}",
 }
 """The links of the project on an index, from the address of the repository on."""
+PLACEHOLDER = "registry.example/celery-redis-exporter"
+"""The image of the chart, until a release replaces it."""
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\]])*)\]\((?!\w+:|#)([^)]+)\)")
 
 
@@ -38,8 +41,8 @@ def absolute_links(text: str, url: str, tag: str) -> str:
     return LINK.sub(replace, text)
 
 
-def write(root: Path, url: str, tag: str) -> None:
-    """Change the three files. Raise ValueError if they were changed before."""
+def write(root: Path, url: str, image: str, tag: str) -> None:
+    """Change the four files. Raise ValueError if they were changed before."""
     project, chart, page = (
         root / "pyproject.toml",
         root / "deploy/helm/celery-redis-exporter/Chart.yaml",
@@ -52,8 +55,13 @@ def write(root: Path, url: str, tag: str) -> None:
     project.write_text(text.replace("[project.scripts]", table, 1), encoding="utf-8")
     with chart.open("a", encoding="utf-8") as file:
         file.write(f"home: {url}\nsources: [{url}]\n")
+    values = chart.with_name("values.yaml")
+    text = values.read_text(encoding="utf-8")
+    if PLACEHOLDER not in text:
+        raise ValueError(f"values.yaml has no image {PLACEHOLDER}")
+    values.write_text(text.replace(PLACEHOLDER, image), encoding="utf-8")
     page.write_text(absolute_links(page.read_text(encoding="utf-8"), url, tag), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write(ROOT, *sys.argv[1:3])
+    write(ROOT, *sys.argv[1:4])
