@@ -8,18 +8,18 @@ surviving changes with their place, and counts. cosmic-ray goes into ``.peers/mu
 
 import argparse
 import json
-import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import venv
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+
+import psutil
 
 from tests.quality.branches import LAYERS, PACKAGE, ROOT
 from tests.support.project_files import project_files
@@ -105,14 +105,22 @@ def report(rows: Iterable[tuple[str, int, str, str, str, str]], tree: Path, tota
     return "\n".join([*lines, f"{len(made)} of {total} changes made, {share} noticed, {survived} survived"]) + "\n"
 
 
+def end(process: psutil.Process) -> None:
+    """Kill a process and all that it started: cosmic-ray starts the tests in a session of their own."""
+    processes = [process, *process.children(recursive=True)]
+    for one in processes:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(processes)
+
+
 def run_for(seconds: float, command: list[str], folder: Path) -> None:
     """Run a command, and end it with everything that it started after some seconds."""
-    process = subprocess.Popen(command, cwd=folder, start_new_session=True)
+    process = psutil.Popen(command, cwd=folder)
     try:
         process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    except psutil.TimeoutExpired:
+        end(process)
         sys.stderr.write(f"stopped after {seconds / 60:g} minutes\n")
 
 

@@ -1,9 +1,9 @@
 """Write the address of the repository into the files that a release publishes, in the working tree.
 
 Usage: python -m tests.release.addresses URL IMAGE TAG. The sources name no address, so that a fork releases under its
-own. pyproject.toml receives ``[project.urls]``, Chart.yaml ``home`` and ``sources``, values.yaml the image. The relative
-links of README.md become absolute, since an index shows that page without the files beside it. Uses the standard
-library only.
+own. pyproject.toml receives ``[project.urls]``, Chart.yaml ``home`` and ``sources``, values.yaml the image. The
+relative links of README.md become absolute, since an index shows that page without the files beside it. Uses the
+standard library only.
 """
 
 import re

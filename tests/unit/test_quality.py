@@ -5,8 +5,11 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import psutil
+
 from tests.quality.branches import PACKAGE, Branches, by_file, by_layer
-from tests.quality.mutation import configuration, report, run_for, shuffle
+from tests.quality.mutation import configuration, end, report, run_for, shuffle
+from tests.support.waiting import eventually
 
 
 def test_branches_are_summed_by_layer() -> None:
@@ -59,5 +62,17 @@ def test_the_sample_is_random_and_repeats(tmp_path: Path) -> None:
 
 
 def test_a_run_ends_with_its_time(tmp_path: Path) -> None:
-    """After its time a command is ended."""
-    run_for(0.2, [sys.executable, "-c", "import threading; threading.Event().wait()"], tmp_path)
+    """A command ends after its time."""
+    run_for(0.1, [sys.executable, "-c", "import threading; threading.Event().wait()"], tmp_path)
+
+
+def test_everything_that_was_started_ends(tmp_path: Path) -> None:
+    """What a command started in another session ends with it."""
+    waits = "import threading; threading.Event().wait()"
+    starts = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {waits!r}], start_new_session=True)"
+    process = psutil.Popen([sys.executable, "-c", starts], cwd=tmp_path)
+    eventually(process.children)
+    (child,) = process.children()
+    end(process)
+    assert not process.is_running()
+    eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
