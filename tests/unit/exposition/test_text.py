@@ -219,3 +219,11 @@ def test_exemplars_stand_at_their_buckets_and_unreadable_ones_nowhere() -> None:
 def test_a_family_without_values_has_no_head() -> None:
     """Nothing is rendered for a family whose series have no value."""
     assert [] == list(render_family(Family(LEVEL, [SampleSeries(("t",))], [None]), openmetrics=True, created=True))
+
+
+def test_labels_of_a_server_histogram_are_sorted_around_le() -> None:
+    """A label that sorts before ``le`` stands before it in the buckets of a server."""
+    metric = histogram("test_calls_usec", "Calls.", (Label("cmd", "Command."), TASK))
+    family = Family(metric, [SampleSeries(("get", "t"))], [Buckets((("1.0", 2),), 5, 7.0)])
+    text = "".join(render_family(family, openmetrics=False, created=False))
+    assert 'test_calls_usec_bucket{cmd="get",le="1.0",task="t"} 2.0' in text.splitlines()
