@@ -13,8 +13,9 @@ HELP = """\
 usage: celery-redis-exporter demo [flags]
 
 Run a sample application with this exporter: a web shop on Celery with its own
-Redis, two workers, beat and customers. Show some of the exporter's metrics, and
-what you can end to see what happens. Ctrl-C ends everything and leaves no process and no file.
+Redis, two workers, beat and customers. Show some of the exporter's metrics,
+and what you can end to see what happens. Ctrl-C ends everything and leaves no
+process and no file.
 
   --port=N        port of the exporter; 0 for a free one. Default: 9808, or a
                   free one if that is in use
