@@ -157,6 +157,20 @@ def test_a_terminal_gets_colour_and_its_width(programs: Programs) -> None:
         assert "redis-persistence" in text
 
 
+def test_a_terminal_shows_that_the_check_listens(programs: Programs) -> None:
+    """While it listens, a terminal shows for how long and what came; a pipe gets no such line."""
+    server = programs.redis()
+    check = f"{sys.executable} -m celery_redis_exporter check --broker-url {server.url()} --listen 1s"
+    process = programs.run(
+        "script", "--quiet", "--return", "--command", check, "/dev/null", environment={"TERM": "xterm"}
+    )
+    process.ended(30)
+    assert "listening to events for 1 s more; 0 messages so far" in process.output()
+    piped = programs.run("bash", "-c", f"{check} 2>&1 | cat")
+    piped.ended(30)
+    assert "more;" not in piped.output()
+
+
 def test_the_daily_checklist_of_an_exporter(programs: Programs) -> None:
     """With an exporter's URL the checklist is answered from its report, and a lost worker fails it."""
     server = programs.redis(options=SOUND)

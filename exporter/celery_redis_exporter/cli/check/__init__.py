@@ -34,8 +34,8 @@ from celery_redis_exporter.settings.schema.values import parse_seconds
 from celery_redis_exporter.web.security import open_tls
 
 PROGRAM = "celery-redis-exporter check"
-LISTEN_SECONDS = 6.0
-"""Long enough for three heartbeats at Celery's default interval."""
+LISTEN_SECONDS = 12.0
+"""Long enough for a task that runs every 10 seconds, and for six heartbeats at Celery's default interval."""
 FINE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 HELP = f"""\
 usage: {PROGRAM} [URL] [flags]
@@ -48,7 +48,7 @@ instead: workers, queues, success, memory, errors.
                  exporter, as in http://localhost:9808
   --application=NAME
                  which of several applications of the settings file
-  --listen=6s    time to listen to events; 0 leaves events and workers out
+  --listen=12s   time to listen to events; 0 leaves events and workers out
   --strict       end with 1 for a warning, too
   --json         print one JSON document and nothing else
   --user=NAME    user of the exporter's port
@@ -87,7 +87,7 @@ def run(argv: list[str]) -> int:
         settings = choose_application(load(_with_url(rest), os.environ, PROGRAM, parser.flags), flags.application)
         logs.configure("error", settings.log.format, secrets=lambda: settings.secrets)
         open_tls(settings.web_config, clock)
-        checkup = Checkup(Monitor(settings, clock), flags.listen, stop)
+        checkup = Checkup(Monitor(settings, clock), flags.listen, stop, progress=_progress(flags))
     except UsageRequested:
         sys.stdout.write(HELP)
         return FINE
@@ -122,6 +122,17 @@ def findings(checkup: Checkup) -> Iterator[Finding]:
             yield from map(hide, part())
     finally:
         checkup.monitor.close()
+
+
+def _progress(flags: argparse.Namespace) -> Callable[[str], None]:
+    """Return a function that shows a line on a terminal in place of the last one. An empty line removes it."""
+
+    def show(line: str) -> None:
+        if sys.stderr.isatty() and not flags.json:
+            sys.stderr.write(f"\r\033[K{line}")
+            sys.stderr.flush()
+
+    return show
 
 
 def _daily_findings(arguments: Sequence[str], flags: argparse.Namespace) -> Iterator[Finding]:

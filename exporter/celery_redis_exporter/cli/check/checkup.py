@@ -4,7 +4,7 @@ Data only.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from celery_redis_exporter.brokers.broker import Broker
@@ -23,7 +23,8 @@ class Checkup:
     """One check. ``listen`` is in seconds. Once ``stop`` is set, only the results so far are reported.
 
     ``old`` contains the names of servers that are older than Redis 7, as far as they are known. ``stated`` contains the
-    reasons for which the broker can't be used, as far as they were reported.
+    reasons for which the broker can't be used, as far as they were reported. ``progress`` shows a line while the check
+    waits, and nothing for an empty one.
     """
 
     monitor: Monitor
@@ -31,6 +32,7 @@ class Checkup:
     stop: threading.Event = field(default_factory=threading.Event)
     old: set[str] = field(default_factory=set)
     stated: set[str] = field(default_factory=set)
+    progress: Callable[[str], None] = field(default=lambda _: None)
 
     @property
     def settings(self) -> Settings:

@@ -44,6 +44,7 @@ def event_findings(checkup: Checkup) -> Iterator[Finding]:
         text = f"the subscription was lost: {error.reason}: {error}"
         yield explained(rows.EVENTS_BROKEN.found("events", text), place, error.reason)
     finally:
+        checkup.progress("")
         broker.stream.close()
     if not checkup.listen:
         return
@@ -55,9 +56,10 @@ def event_findings(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _listen(checkup: Checkup, observed: Observations) -> None:
-    stop = checkup.stop
+    """Observe events for ``checkup.listen`` seconds, or until the check is stopped. Raises SourceError."""
     until = checkup.clock.monotonic() + checkup.listen
-    while checkup.clock.monotonic() < until and not stop.is_set():
+    while (left := until - checkup.clock.monotonic()) > 0 and not checkup.stop.is_set():
+        checkup.progress(f"listening to events for {left:.0f} s more; {observed.messages} messages so far")
         for payload in checkup.broker.stream.read():
             observed.messages += 1
             try:

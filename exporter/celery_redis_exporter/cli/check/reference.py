@@ -23,9 +23,9 @@ with a warning, too), 2 where a setting is wrong, 130 after Ctrl-C.
 `--json` prints one document: `version`, `time` (epoch seconds), `verdict` (the worst level), `exit_code`,
 `interrupted`, and `findings`, each with `level`, `code`, `subject`, `found`, `cause` and `mend` (a list of lines).
 
-A check sends what the exporter sends: it reads, subscribes to events for `--listen` (6 s), and queries each worker that
-sent events once, unless `--celery.inspect-interval` is 0. It reads who else is subscribed (`CLIENT LIST`), and if no
-worker sends events it looks for Celery's keys under another prefix (`SCAN`). The
+A check sends what the exporter sends: it reads, subscribes to events for `--listen` (12 s), and queries each worker
+that sent events once, unless `--celery.inspect-interval` is 0. It reads who else is subscribed (`CLIENT LIST`), and
+if no worker sends events it looks for Celery's keys under another prefix (`SCAN`). The
 [documented permissions](../../../../deploy/docs/permissions-and-cost.md) are enough.
 
 | code | level | what it means | cause |
