@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For your Celery application, to import where it is made: what the exporter would otherwise have to query.
 
     import celery_events

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For every test: no connection leaves this machine. For those that request it: the process has a memory limit."""
 
 import ipaddress

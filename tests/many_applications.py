@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Forty applications behind one exporter, three of them with faults.
 
 ``python -m tests.many_applications [--applications 40] [--real 4] [--minutes 60]`` starts everything on loopback ports,

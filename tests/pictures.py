@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m tests.pictures``: draw the status page and ``top`` from the demo, for the documents.
 
 Takes the folder to write to (deploy/pictures), gives status-page.png, status-page-phone.png and top.svg. A development

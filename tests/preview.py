@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m tests.preview``: draw the dashboards from data made for them, as pictures.
 
 Takes the data's name and flags for ``grafana/preview/preview.mjs``, gives one picture for each dashboard. A development

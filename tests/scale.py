@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A fleet on one Prometheus, and a thousand workers on one exporter: what each takes.
 
 ``python -m tests.scale [--applications 100] [--real 10] [--workers 1000] [--seconds 120] [--interval 15]`` starts

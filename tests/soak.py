@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The soak: events for half an hour with a fault every minute, and an account to the event at the end.
 
 In the first third the exporter is stopped and killed too, and started again with the same state file. Afterwards it

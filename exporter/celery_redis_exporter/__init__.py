@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Export Celery events and Redis statistics as Prometheus metrics.
 
 The packages follow the data:

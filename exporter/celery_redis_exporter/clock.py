@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the time. No other module does, so that tests can pass in another clock."""
 
 import time

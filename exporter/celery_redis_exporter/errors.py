@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define every expected failure of the exporter. Any other exception is a bug. Uses the standard library only."""
 
 import difflib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Grafana dashboards: data in Python, one file for each dashboard, and what turns them into JSON.
 
 Takes nothing, gives ``BOARDS``. ``python -m grafana.generator --write`` makes the files in ``grafana/`` of them.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m grafana.generator --write``: write the dashboards."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A dashboard of this house: variables, links and annotations that all have, and rows of panels that flow.
 
 Takes rows, gives the SDK's dashboard in the classic schema, which Grafana 10 to 13 load. Panels stand side by side in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Celery, all of it: is all well, how much is done, what waits, which task gives trouble."""
 
 from grafana.generator import theme

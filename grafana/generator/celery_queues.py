@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The queues: what waits, for how long, who works it off, and what will be delivered twice."""
 
 from grafana.generator import theme

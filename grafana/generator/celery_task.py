@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One task, or several: rate, errors, duration; then what runs, and what is due."""
 
 from grafana.generator import theme

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long tasks take, what runs now, and what is due: the second half of the tasks' dashboard."""
 
 from grafana.generator import theme

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The workers: utilisation, saturation, errors; who is there, and who was."""
 
 from grafana.generator import theme

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exporter itself: that it hears everything, sees everything, and costs little."""
 
 from grafana.generator import theme

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dashboards in, JSON out.
 
 Takes the boards, gives the files of ``grafana/`` by name. The same boards always give the same bytes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every panel of this house has, and what becomes of it in Grafana's model.
 
 Takes queries and words, gives the SDK's panel. A panel without a meaning, a unit and a word for "nothing" can't be

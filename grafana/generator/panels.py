@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kinds of panels but for tables: tile, graph, heat map, time line, bars.
 
 Takes what ``panel.Panel`` takes, gives the SDK's options of each kind. No pies: lengths compare, angles do not.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PromQL as all dashboards write it: every selector within the variables, every exporter of a pair counted once.
 
 Takes names of metrics, gives expressions. Raises KeyError for a metric that the catalogue does not have.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Redis servers that Celery uses: memory first, since a full broker stops everything."""
 
 from grafana.generator import theme

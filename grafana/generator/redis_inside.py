@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis from within: commands, clients, persistence, replication, and how the exporter reads it."""
 
 from grafana.generator import theme

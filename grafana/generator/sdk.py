@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Grafana's own model of a dashboard (grafana-foundation-sdk), as this generator uses it.
 
 Takes nothing, gives the SDK's classes under short names. Never changes what they write, but for ``placement``, which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables: one query for each column, joined by their labels.
 
 Takes columns, gives a panel of Grafana's whose order, names, units and colours are fixed. Each query aggregates by the

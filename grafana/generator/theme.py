@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the dashboards look: colours that always mean the same, units, and thresholds that are the alerts' own.
 
 Takes the alerts, gives constants. Colours are Grafana's names, so that they suit the dark and the light theme.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write the tables of alerts/README.md: ``python -m tests.alert_life --write``; takes a few minutes."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Simulated time: what happens when, and the clock that an exporter of the simulation reads.
 
 Input: callables with the second at which they are due. Output: their calls, in order. Time starts at 0, which is also

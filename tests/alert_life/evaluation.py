@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which alerts fire in simulated lives, and when: all lives in one Prometheus, evaluated by promtool.
 
 Input: scenarios, an interval, a promtool. Output: firings by namespace. promtool prints what fires only where something

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lives of exporters, and of the Prometheus that scrapes them."""
 
 from tests.alert_life.installation import Installation, Task

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An exporter of a simulated installation: the package's own state, fed with events on a simulated clock.
 
 Input: events as Celery publishes them, what workers answer, what servers report. Output: the samples of a scrape.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which alerts follow from others, by the example configuration of Alertmanager: nothing is sent for these."""
 
 import re

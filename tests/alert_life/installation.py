@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An installation of Celery that lives: arrivals, queues, workers, deployments, servers, exporters, Prometheus.
 
 Input: what there is and what happens to it, in a few lines. Output: the series that its exporters show at each scrape.

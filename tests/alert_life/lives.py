@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All lives, registered: ordinary ones and troubles."""
 
 from tests.alert_life import exporter_lives, queue_lives, redis_lives, task_lives, worker_lives

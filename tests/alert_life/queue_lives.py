@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lives of queues and of brokers other than Redis."""
 
 from tests.alert_life.agenda import HOUR

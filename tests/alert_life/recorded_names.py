@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names of the samples that rules read: what is recorded of a simulated life, and nothing else."""
 
 import promql_parser as promql

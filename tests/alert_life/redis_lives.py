@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lives of Redis servers."""
 
 from tests.alert_life.agenda import HOUR

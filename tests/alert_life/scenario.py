@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a scenario is: a life in a few lines, and what is expected of the alerts meanwhile.
 
 ``ordinary`` registers a life in which nothing fires, although rules that are written without its knowledge do; they

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Prometheus stores of a simulated installation, as promtool's tests write it.
 
 Input: the samples of each scrape. Output: series with values in promtool's notation. A series that a scrape no longer

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis servers of a simulated installation: what INFO would report of them.
 
 Input: what a server holds and how it is set up. Output: values by the names and labels of the catalogue. A server with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables of alerts/README.md that come from simulated lives: the notifications of a week, and times until alerts fire.
 
 Input: what fired. Output: Markdown between two marks. ``python -m tests.alert_life --write`` writes both.

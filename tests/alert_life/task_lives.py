@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lives of tasks: failures, retries, times, schedules."""
 
 from tests.alert_life.agenda import DAY, HOUR

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is compared of the report's verdicts with the alerts: which alerts a verdict is about, and which it is not.
 
 Input: alerts that are active (pending or firing, since a verdict does not wait) at an instant, and a verdict. Output:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A week of a healthy installation of middle size, Monday to Sunday, with everything that is routine there."""
 
 import math

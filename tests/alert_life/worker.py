@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Celery worker of a simulated installation: what it executes, and what it reports of itself."""
 
 from dataclasses import dataclass, field

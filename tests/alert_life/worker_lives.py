@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lives of workers and of beat."""
 
 from tests.alert_life.exporter_lives import shop

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Attack an exporter in each way that is known, and print what it cost.
 
 ``python -m tests.attacks [--seconds 60] [--calm 60] [--only NAME ...]``. Each attack has an exporter for itself, within

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The attackers, each in a process of its own: ``python -m tests.attacks.attackers NAME PORT``.
 
 Input: the port of an exporter, or of its broker. An attacker attacks until SIGTERM, as fast as it can unless it is slow

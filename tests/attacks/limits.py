@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Start a program within a limit of memory: in a memory cgroup where one can be made.
 
 Without one the size of its data is limited (RLIMIT_DATA). That counts what the program reserved, not what it uses, and

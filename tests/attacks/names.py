@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events with hostile names.
 
 Input: numbers of names and workers, and the length of a name. Output: messages of events as Celery publishes them.

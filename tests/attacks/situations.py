@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each attack: what is attacked, by whom, and which goals it has.
 
 Input: seconds. Output: for each attack resident memory before, at most and after, and what a scraper saw meanwhile.

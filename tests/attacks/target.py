@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exporter that is attacked, and what is observed of it.
 
 Input: a situation. Output: an exporter within a limit of memory, its resident memory, and a scraper that scrapes it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All benchmarks in one run: ``python -m tests.bench [--quick] [--only NAME ...] [--write]``.
 
 Prints one table of the goals with what was measured beside the peers, the machine, and a section per benchmark.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The time of a whole look at a server, side by side with ``redis-cli --memkeys``, which reads the same sizes."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The physical limit to compare with: socket, hiredis, msgspec, dicts, and nothing else.
 
 Run as a process: subscribes, counts, prints its counts as JSON at SIGUSR1.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scrapes while events arrive at half of the highest rate, against the same scrapes at rest.
 
 The highest rate is measured first, in the same process: the events of a stream that Redis delivers as fast as it can,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events per CPU second, side by side with the peers and the bare loop.
 
 Every subject reads the same stream from a Redis of its own, one after the other, and the rounds are repeated in turning

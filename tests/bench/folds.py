@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads what ``observed_exporter`` noted of its folds.
 
 Takes a running subject, gives its folds since the last look.

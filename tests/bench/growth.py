@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How cost grows: with names, workers, batches and payloads; with series; with tasks in flight.
 
 Each curve is a handful of points of one quantity, all else equal. No step may grow faster than linearly: the exponent

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CPU at rest: heartbeats of 50 workers every 2 s, and a scrape every 15 s as Prometheus sends it."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What happens above the highest rate: backlog, lag, and what is lost when Redis cuts the subscription.
 
 The highest rate is measured, then events are sent for some seconds below it and above it, at a Redis with its usual

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The load generator: ``python -m tests.bench.load --url redis://127.0.0.1:6379/0 --rate N|max --tasks N ...``.
 
 Publishes a stream of events at a set rate or as fast as Redis takes it, from a process of its own, so that it shares

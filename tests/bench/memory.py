@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Resident memory after the first and the second million tasks, of 200 names and 50 workers with heartbeats.
 
 The exporter is scraped meanwhile as by Prometheus. The stream is paced so that the exporter keeps up: what a backlog

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a process has used: CPU seconds and resident memory, read from outside.
 
 Takes process ids, gives numbers. Linux tells run time in nanoseconds; elsewhere psutil's steps of 10 ms must do.

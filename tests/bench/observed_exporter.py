@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exporter, with its folding watched: ``python -m tests.bench.observed_exporter FILE [flags of the exporter]``.
 
 Notes of each fold when it ended and the first messages it brought, and writes both to FILE at SIGUSR1, as one JSON

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long folding stands still while 50,000 series are scraped.
 
 Events arrive steadily, a few each millisecond; of every fold the wait of its first event is noted inside the exporter

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small plots as SVG: points and a line on two logarithmic axes.
 
 Takes numbers, gives text of a few kB. The background is its own, so that it reads on dark pages too.

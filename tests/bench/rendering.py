@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rendering 50,000 lines against prometheus_client's generate_latest of the same values, in turn, in one process.
 
 Between two of our renderings a share of the tasks changes, as between two scrapes of a busy application: what did not

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis commands and round trips of one scrape at rest, counted on the wire between the exporter and Redis."""
 
 import threading

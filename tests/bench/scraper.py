@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A scrape as Prometheus sends it, over a kept connection, at next to no cost of its own.
 
 Takes a port, gives seconds and bodies. The request is prepared, the answer is read to its last byte and not looked at

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A scrape of a small installation over HTTP, in turn by this exporter and Debian's prometheus-redis-exporter.
 
 One Redis with ten queues and one worker's events. Ours reads the queues too and serves the events' metrics. Freshness

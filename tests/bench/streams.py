@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Realistic streams of event messages, and what they must add up to.
 
 Takes the shape of a load, gives messages as kombu publishes them: per task one task-sent, and one task.multi batch of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is measured: this exporter, its peers, and the bare loop, each as a process that reads one Redis.
 
 Takes a Redis port and a folder, gives a started process and a way to read what it counted. Peers are installed from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results as markdown: rows against their goals, tables, and the marked sections of README.
 
 Takes numbers, gives text. Measures nothing.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A relay on loopback between the exporter and Redis that notes the commands that pass, and in how many turns.
 
 Takes Redis's port, listens on one of its own. Never changes a byte. One thread for all connections, ended by ``close``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where things are measured: a Redis of its own, what reads it, and loads upon it; all ended with the block.
 
 Takes options, gives running processes and what they counted. ``check_counts`` is the judge of every run: speed with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every alert is judged by a simulated life in which it has to be silent, and by one in which it has to fire."""
 
 import promql_parser as promql

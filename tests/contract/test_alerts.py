@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Alerts against the catalogue, their tests and their runbooks: what can be said without running a program."""
 
 import re

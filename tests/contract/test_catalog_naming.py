@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The catalogue keeps Prometheus's naming rules and its own."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Objects are complete when their constructor returns, names mean one thing, and modules depend in one direction."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dashboards against the catalogue, Grafana's rules and their own: what can be said without running a program."""
 
 import json

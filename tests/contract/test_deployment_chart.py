@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Helm chart: what it refuses, and that it makes what the kustomization makes."""
 
 import json

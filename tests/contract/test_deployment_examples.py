@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The examples for other programs: KEDA, Datadog and New Relic name what exists, and are of a form that they take."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The files of deploy/ that are no manifests: image, compose, systemd, scrape configurations."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The manifests for Kubernetes: valid, and at one with each other and with the exporter."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """In every way to run it that deploy/ has, the exporter is nobody, may nothing and can write nowhere."""
 
 import copy

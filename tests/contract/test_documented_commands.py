@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every command that a page tells people to type is run by a test, or stands among those that are not, and why."""
 
 import re

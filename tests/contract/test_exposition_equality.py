@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our rendering against prometheus_client's, byte by byte, and back through its parsers."""
 
 import math

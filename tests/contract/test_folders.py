@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every folder says what it is: by a README of its own, or by a line of the nearest one above it."""
 
 import re

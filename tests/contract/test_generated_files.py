@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Generated files are committed as the generator writes them."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the project shows is what it showed before: metrics, status, help, exit codes, manifests."""
 
 from tests.goldens.__main__ import differences

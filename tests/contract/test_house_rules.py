@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rules of the house that no linter knows."""
 
 import ast
@@ -176,3 +177,10 @@ def test_no_file_names_this_machine() -> None:
 def test_readme_is_short() -> None:
     """Whoever starts reads 150 lines at most."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_files_name_their_license() -> None:
+    """Each source file begins with the identifier of the license, as SPDX defines it."""
+    wanted = "# SPDX-License-Identifier: Apache-2.0"
+    heads = {name(path): path.read_text(encoding="utf-8").splitlines()[:2] for path in CODE}
+    assert [path for path, head in heads.items() if wanted not in head] == []

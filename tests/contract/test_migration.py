@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recording rules for who comes from Flower, against the catalogue and the list of Flower's metrics."""
 
 from pathlib import Path

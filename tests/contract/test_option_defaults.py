@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Defaults are declared once, in settings/schema: what is built from the settings repeats none of them."""
 
 import dataclasses

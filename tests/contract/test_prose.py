@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the documents say exists: metrics, settings, files, rights."""
 
 import re

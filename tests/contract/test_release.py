@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a release states: where it is installed from, and which names exist outside of the repository."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The commands of the runbooks: they name their server, and those that change something are marked."""
 
 import pytest

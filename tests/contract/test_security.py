@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What SECURITY.md promises of the code and of the dependencies, as far as files can show it."""
 
 import ast

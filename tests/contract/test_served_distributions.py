@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Distributions that servers keep against prometheus_client's rendering, byte by byte, and back through its parsers."""
 
 from celery_redis_exporter.catalog.metric import histogram, summary

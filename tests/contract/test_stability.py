@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The interface against that of the last release: what differs is named in the changelog."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The workflows of the forge: valid, with least permissions, pinned, and run by tests where that is possible."""
 
 import os

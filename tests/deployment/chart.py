@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Helm chart, rendered: by the engine of the tests or, where Go is installed, by Go's own.
 
 Takes values that differ from values.yaml, gives manifests. Checks the values by the chart's schema first, as helm does.

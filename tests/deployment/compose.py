@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compose file as data: variables filled in as compose does.
 
 Takes variables as .env would give them, gives the tree. Starts nothing.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dockerfiles as data: stages and instructions; and what .dockerignore leaves of the repository.
 
 Takes texts, gives instructions with their lines joined. Knows what ours uses; builds nothing.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Go's text templates with those of Helm's functions that the chart uses.
 
 Takes the texts of templates and what stands for the dot, gives text. Knows ``if``, ``else if``, ``with``, ``range``,

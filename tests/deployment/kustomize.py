@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What kustomize makes of a folder, as far as ours use it.
 
 Knows resources, components, ConfigMaps of files, strategic merges, JSON patches and images. Takes a folder with a

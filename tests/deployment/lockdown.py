@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every way to run the exporter must deny it: root, capabilities, a file system to write to.
 
 Takes a pod, a compose service, a Dockerfile's last stage or a unit file, gives what it leaves open, a line each.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every manifest of ``deploy/`` by where it comes from: overlays, the chart with several values, single files.
 
 Takes nothing, gives manifests. Needs no cluster.

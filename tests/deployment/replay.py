@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Dockerfile carried out in a folder that stands for the image: no engine, no root, no base image.
 
 Takes the stages, gives the folder with what RUN and COPY made of it. The Python is that of the tests; paths of the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Manifests judged by the schemas in ``tests/fixtures/schemas``.
 
 Takes a manifest, gives what is wrong with it, a line each. Knows the kinds that stand there and no others.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The environment that systemd gives the exporter: of the unit, its drop-ins and its environment file.
 
 Takes texts, gives variables and credentials. Knows the directives that ours use, and no others.

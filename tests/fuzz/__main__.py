@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A coverage-guided search for input that breaks an invariant: ``python -m tests.fuzz [--seconds N] [TARGET ...]``.
 
 Each target runs in a process of its own under atheris, for so many seconds (60 by default), from the inputs in

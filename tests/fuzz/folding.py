@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Any run of events, folded into a small state whose bounds are soon reached.
 
 Takes any bytes and makes events of them: every choice is one byte, so that a fuzzer can change one thing at a time.

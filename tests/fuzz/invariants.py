@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What must hold of whatever comes in: each function takes any bytes and raises nothing but an AssertionError.
 
 One function per way into the exporter. Each gives the bytes to the real code, allows it the failures that its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Label values that come in as anything, rendered and read back.
 
 Takes any bytes as the names of a task, a queue and a worker. Never opens a socket.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Inputs to begin with: what real servers and workers sent, and what was found before, in the shape of each target."""
 
 import json

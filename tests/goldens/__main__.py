@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compare what the project shows with its goldens: ``python -m tests.goldens``; exit code 1 and a diff if they differ.
 
 ``--write`` writes them anew, after a change that is meant to show. ``--record`` records the replies of two real servers

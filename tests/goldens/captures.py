@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything that a change of structure must leave as it is, as text by file name.
 
 Input: the package, recorded replies, captured events. Output: the goldens as they are now; ``__main__`` compares them

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Forty command lines whose exit code and error line are part of the interface; none of them connects to anything."""
 
 COMMAND_LINES: tuple[tuple[str, ...], ...] = (

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one exporter shows of recorded events and recorded server replies, on a clock that only the story moves.
 
 Input: replies (``replay_server``), captured messages (``tests/fixtures/events``), a generated load

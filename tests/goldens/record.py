@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Record the replies of two real servers: a broker with queues of Celery's and a result backend.
 
 Fills both with fixed data, then lets the exporter of ``exposition`` read them through a ``ReplayServer`` that notes

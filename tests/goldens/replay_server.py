@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server that answers each command as a real Redis once did.
 
 Input: recorded replies by command, and while recording the port of a real server. Output: a URL on a free loopback

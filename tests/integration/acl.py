@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the exporter may do on Redis: the exact rights, and every command it sends. deploy/docs repeats the line.
 
 Takes nothing, gives constants.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything between a worker and a page: Redis, two workers, the exporter, Prometheus, Alertmanager, an inbox.
 
 Takes a folder, gives pages: what was notified, in order. A minute of a rule's window is a second here, and one of its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Alertmanager on a free loopback port, and the inbox that its messages come to.
 
 Takes a configuration, gives the state of alerts and the messages that were sent. Never talks to anyone but loopback.

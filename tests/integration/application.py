@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Celery application under test: one task per way in which an execution can go.
 
 Takes a broker URL and Celery settings, gives the application; tests publish with it, workers import it through

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several applications on real servers, behind one exporter.
 
 Takes a number of applications, gives a settings file, the exporter, and events of each application as its workers and

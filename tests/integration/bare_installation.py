@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An installation of the wheel that sees the declared dependencies only: no extra and no tool of development.
 
 Output: an ``Installation`` whose libraries are links to the distributions that the wheel requires without its extras.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Django project whose beat reads its schedule from a database, with django-celery-beat.
 
 Takes a folder and a Python, gives a project ``proj`` with entries. Django is installed by pip, once, into ``.peers``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A headless Chromium, driven by its own protocol through pipes: no library, no port.
 
 Takes addresses and JavaScript, gives what the page says and pictures of it. Never touches the network beyond loopback.

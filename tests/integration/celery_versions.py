@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Celery's earlier versions, each with the kombu of its time, in a virtual environment of its own.
 
 Takes names of minor versions, gives the Python that has each; what is installed once is kept in ``.peers``, which git

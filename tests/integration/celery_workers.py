@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real Celery workers as processes, prefork with two children unless told otherwise.
 
 Takes a broker URL, queues and settings, gives a worker that is online. Never shares a process group with the tests.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs of ``check`` on real servers, and what they found.
 
 Takes arguments, gives findings as the JSON document has them. Lines that mend something are run by a shell, as a reader

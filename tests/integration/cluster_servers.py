@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Redis Cluster on free loopback ports: masters that share the slots.
 
 Takes what starts servers, gives the nodes. Never touches a server that was not started here.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compose file's services as processes: the same commands, variables and files, on free ports of this machine.
 
 Takes a folder, gives running services. A container's paths lie below a folder of its service, other services' names are

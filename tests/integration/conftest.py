@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures of the integration tests: factories for one test, and one shared set of all programs.
 
 Everything that a factory starts is ended with the test, by process id; a failed test shows the ends of their logs.

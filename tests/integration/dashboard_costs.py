@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a refresh of a dashboard costs a Prometheus, in the samples that its queries read.
 
 Takes a running Prometheus with an hour of a large installation, gives samples by query. A quarter of the installation

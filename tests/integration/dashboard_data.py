@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Data for dashboards: a real run of everything, and six hours of history; each in a running Prometheus.
 
 Takes a folder, gives a Prometheus with the time that it holds. For tests and for drawing pictures alike:

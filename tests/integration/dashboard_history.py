@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Made-up series as OpenMetrics text, for ``promtool tsdb create-blocks-from``.
 
 Takes functions of the time, gives lines with time stamps. Refuses a metric or a label that the catalogue does not have,

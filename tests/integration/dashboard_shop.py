@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sample shop of the demo, with a scheduler that answers pings and a task that refuses its messages.
 
 Takes Celery's own environment variables, gives ``app``. Never runs outside the tests of the dashboards.

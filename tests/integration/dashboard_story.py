@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Six hours of a web shop: what its tasks, workers, queues, Redis servers and its exporter went through.
 
 Takes a history, fills it. The story, by hours: an exporter restarts (1.2), a worker is lost and returns (2.0 to 2.6), a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rest of the story: the shop's two Redis servers, the exporter, and the alerts that fired.
 
 Takes a history, fills it. Times are those of ``dashboard_story``.

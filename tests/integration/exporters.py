@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exporter as a process, and what it says: samples, verdicts and log lines.
 
 Takes flags, gives answers. Never reads the exporter's memory: everything here is what a user could see.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every fault test holds: counters never fall, what is healthy stays, and all is well soon after the fault's end.
 
 Takes an exporter, gives a watch on it that scrapes all the time.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A network between the exporter and its server that can be made to fail: a TCP proxy on a loopback port.
 
 Takes the server's port, gives its own. What passes is passed on unchanged, late, not at all, or up to a byte after

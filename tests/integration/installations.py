@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The package as users get it: built into a wheel and a source distribution, installed away from the checkout.
 
 Takes the checkout, gives files and an installation in an environment of its own, which shares the libraries of the

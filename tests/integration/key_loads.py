@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keys for Redis servers by the million: what they are, how they get there in seconds, and what they truly take.
 
 Takes a server of a test, gives truths by group. Writes packed commands to a socket of its own.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server that lies: it answers whatever it is asked with the same bytes, on a free loopback port.
 
 Takes what it says to everybody, gives its URL. Never reads what it is asked, and never ends a connection by itself.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests of pools and of Celery's versions share: one worker with all it needs, and tasks of every outcome.
 
 Takes a pool and a Python, gives a running set of programs; a case is a task, how often it is sent, and what has to be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs under test as processes: started in a session of their own, ended by process id.
 
 Takes a command line, gives its output, its exit code and its end. Never waits without a limit, and never signals a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Prometheus on a free loopback port, with a folder of its own.
 
 Takes a configuration, gives answers to queries. Never keeps what it scraped longer than the folder lives.

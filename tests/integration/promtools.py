@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """promtool of both lines of Prometheus: the system's 2.x, and 3.x from Debian's unstable release.
 
 Takes a major version, gives the program's path (``suite_programs`` installs it); takes rules and series, and says which

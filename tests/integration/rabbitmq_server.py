@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real RabbitMQ node on free loopback ports, with a folder, a name and a port mapper of its own.
 
 Takes a folder, gives URLs and rabbitmqctl. Never touches a node that was not started here, nor the machine's epmd.

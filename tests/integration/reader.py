@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A reader who does what a page says, from its first line to its last: writes its files and types its commands.
 
 Takes blocks of a page, gives running programs. Ports, home folder and programs on PATH are the reader's own. What the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Debian's redis_exporter as a process, beside which ours must say the same.
 
 Takes a server's port, gives what it says. Its defaults are what is compared, and what ``flags`` switch on.

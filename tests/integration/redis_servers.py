@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real Redis servers on free loopback ports, each with a folder of its own and nothing saved.
 
 Takes options of redis-server, gives URLs and clients. Never touches a server that was not started here.

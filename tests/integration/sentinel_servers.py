@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real sentinels on free loopback ports, watching real Redis servers.
 
 Takes the servers, gives Celery's URL and transport options for them, and where the master is. Never touches a server

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A hundred nodes of a cluster on loopback ports, in one thread: they answer like Redis, but for some that hang.
 
 Input: how many nodes there are, and which of them hang: they accept connections and answer nothing. Output: the URL of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ours and a redis_exporter on the same server: what each says of it, and a server that has something to say.
 
 Input: a server that both read. Output: types, names, labels and values of ``redis_*``, without our label ``redis``.

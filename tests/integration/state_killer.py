@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ends processes that write a state file by SIGKILL, again and again, and checks what each leaves.
 
     python -m tests.integration.state_killer PATH KILLS

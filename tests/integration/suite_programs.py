@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs of other Debian suites: newer servers than the system's, run beside them.
 
 Input: a name of ``SUITE_PROGRAMS``. Output: the path of a script that starts the program with the loader and the

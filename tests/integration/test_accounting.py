@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exact accounts: so many tasks of each outcome in, exactly these counts out."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The permissions that the documentation lists are enough, and each of them is needed for what is said here."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Simulated lives of installations, evaluated by promtool of both lines: what fires when."""
 
 from pathlib import Path

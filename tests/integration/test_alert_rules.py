@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rules, their tests and the Alertmanager example, judged by Prometheus's and Alertmanager's own tools."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ordinary life and real trouble, as series of an installation: which alerts fire, judged by promtool of both lines.
 
 Rules that are written without the knowledge of a scenario stand beside ours where that is short, and fire.

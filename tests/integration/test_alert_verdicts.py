@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The verdicts of the report (page, ``top``, JSON) agree with the alerts, in every simulated life, all along."""
 
 import pytest

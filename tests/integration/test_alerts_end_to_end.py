@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a worker's death to the message on a phone, with nothing faked in between."""
 
 import signal

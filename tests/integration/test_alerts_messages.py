@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Alertmanager example as it is, but for addresses: what Slack, Discord, Telegram and the dead man would get."""
 
 import datetime as dt

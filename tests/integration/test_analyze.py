@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``analyze`` on a real server: what it says against what was written, and what it sends."""
 
 import json

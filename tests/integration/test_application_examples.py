@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The examples for several applications are started: the compose file's, systemd's, and the jobs of Prometheus."""
 
 import shutil

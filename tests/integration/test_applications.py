@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several Celery applications behind one exporter: counted apart, read once, changed by a reload."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A short run of each attack; ``python -m tests.attacks`` runs long ones, and measures seconds."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Servers that are none, refuse, load, point elsewhere, break off or hang: each costs its own metrics alone."""
 
 import json

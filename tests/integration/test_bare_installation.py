@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wheel with nothing but its required dependencies: it starts, and says what an extra would add."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real beats that report themselves and their schedules with deploy/celery_events.py."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmarks still run, and count right; what they measure is not judged here."""
 
 import base64

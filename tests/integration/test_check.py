@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``check`` as a command: what people and scripts get from it, and its exit codes."""
 
 import json

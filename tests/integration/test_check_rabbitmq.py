@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``check`` of a real RabbitMQ: what it is told apart by, and which queues nobody consumes."""
 
 from collections.abc import Iterator

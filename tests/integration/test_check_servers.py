@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``check``: what it finds out about servers and about this machine."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``check``: what it finds out about workers, publishers and queues."""
 
 import pytest

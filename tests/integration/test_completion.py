@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shell completion in real shells: what each offers for words begun, and that the key works."""
 
 import os

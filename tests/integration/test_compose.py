@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compose file's services, run as processes."""
 
 import json

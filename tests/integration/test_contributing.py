@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CONTRIBUTING's recipes, carried out as they stand in a copy of the repository, and each without one of its steps."""
 
 import json

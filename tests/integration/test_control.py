@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What workers tell when they are asked, and what is left of the questions."""
 
 import base64

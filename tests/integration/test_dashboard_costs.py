@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the dashboards cost a Prometheus that has 200 tasks, 50 workers and 5 queues."""
 
 from collections.abc import Iterator

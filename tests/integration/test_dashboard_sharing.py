@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dashboards of a Prometheus that several applications and other exporters share, on generated samples."""
 
 from collections.abc import Iterator

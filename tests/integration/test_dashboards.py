@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every query of every panel and variable, on a real Prometheus: after a real run, and on six hours of history.
 
 A panel may be empty only if it is listed here with its reason.

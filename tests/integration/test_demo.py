@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command ``demo``, from outside: real processes, real signals, the metrics page."""
 
 import http.client

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo's processes: started apart, watched, ended with what they started."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Dockerfile's steps, carried out without an engine, and the program that it starts."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands of the pages, typed as they stand, which no other test runs."""
 
 import http.client

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tasks with ``send_events=False``: their executions are not taken for lost events."""
 
 import sys

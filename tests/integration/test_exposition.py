@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Prometheus and its tools make of the exporter's answers."""
 
 import gzip

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How soon CeleryTaskFailureRateCritical sees failures that come at random, and how seldom it fires without cause.
 
 85 executions an hour are few. If each fails with a probability of 12 %, eight or fewer of 85 do three times in ten; if

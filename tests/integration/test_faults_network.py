@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults of the network between exporter and broker."""
 
 from collections.abc import Callable, Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults of workers, of scrapers, and of the exporter's own surroundings: clocks, descriptors, the pipe of its log."""
 
 import contextlib

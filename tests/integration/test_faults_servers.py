@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults of the Redis server: killed, read-only, unable to save, full, emptied."""
 
 import pytest

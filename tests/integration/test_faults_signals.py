@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIGTERM in the midst of a fault: the exporter ends with exit code 0, in time, and leaves nothing behind."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo of the quickstart, command by command: from nothing to a firing alert."""
 
 import http.client

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several exporters of an application, and several Prometheus servers: the queries of deploy/docs/scaling.md are right.
 
 A step of deploy/prometheus/fleet.rules.yml is a second here, and so are all intervals.

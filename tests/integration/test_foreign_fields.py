@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events and inspect replies with ids and names that Celery allows and that are not short texts."""
 
 from uuid import uuid4

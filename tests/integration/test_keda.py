@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What KEDA's scalers of ``deploy/keda`` read, from a real Prometheus and from a real exporter's report."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What fills a database, on a real server: estimates against the truth, and what they cost the server."""
 
 import json

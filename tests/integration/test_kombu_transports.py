@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A broker that is neither Redis nor RabbitMQ: kombu's transport over files stands for all that it knows."""
 
 import json

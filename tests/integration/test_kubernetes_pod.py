@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A pod of ``deploy/`` with RabbitMQ, TLS and a password: probes and Prometheus reach it as its manifests say."""
 
 import http.client

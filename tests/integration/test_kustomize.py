@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kustomize itself builds every overlay, and what the pages have people write."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Large events: tracebacks and messages of megabytes, in whatever pieces they arrive."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exporter within another program, with a real Redis and a real worker; and what README shows of it."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exporter's own look-ups of keys are exactly those that servers count of it, and no part of hit rates."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a server that lies can take: the real client and the real exporter before one that claims endless replies."""
 
 from collections.abc import Callable

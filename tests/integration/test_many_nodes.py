@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A cluster of a hundred nodes: few threads, and those that hang cost themselves only."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Peak memory of the exporter under hostile names and clients, against the limit of the shipped deployment files.
 
 The limit is 256 MiB in compose, kustomize and the chart. What the kernel reports as the peak resident memory

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MEMORY PURGE on a real server, and trends of it."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a real Prometheus makes of the exporter: celery-exporter's names from ours, first increments, start times."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flower's metrics, recorded from ours by the shipped rules, beside Flower's own: a real Prometheus scrapes both."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shipped relabelling for who comes from redis_exporter's /scrape endpoint, beside the real one in a Prometheus."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The mixin, evaluated by Jsonnet: with the same values it has the rules that ``render alerts`` writes."""
 
 import json

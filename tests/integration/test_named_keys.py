@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keys that the settings name, on every server that can be had, beside redis_exporter."""
 
 import json

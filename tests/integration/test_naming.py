@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names as an operator wants them, on a real worker: filters, rewrites, static labels, the label of the worker."""
 
 import pytest

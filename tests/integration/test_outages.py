@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis away, hanging, or refusing: what is shown then, and that it passes."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Periodic tasks: real beats that answer, RedBeat's own entries, and beat_schedule as settings."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same exact counts from every pool: each outcome that a task can have, on each pool that Celery has."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs under test that start and are not what a test wanted."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Queues as they lie in Redis: how long, how old, and what workers hold of them."""
 
 import base64

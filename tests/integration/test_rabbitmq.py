@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RabbitMQ as broker: the same accounts as on Redis, queues as it counts them, and its outages."""
 
 import json

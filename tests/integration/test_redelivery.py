@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages that Redis delivers a second time."""
 
 from pathlib import Path

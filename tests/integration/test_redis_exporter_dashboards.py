@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """redis_exporter's own dashboards and alerts on our metrics, evaluated by a real Prometheus beside the real exporter.
 
 Whatever shows something with redis_exporter shows the same series with ours, but for job, instance and redis.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ours against the real redis_exporter on the same servers: names, types, labels and values.
 
 Debian's version (1.45) is older than the one whose names we have, so ours is a superset.

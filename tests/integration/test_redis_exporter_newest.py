@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ours against the newest redis_exporter, on every server that can be had: names, types, labels and values.
 
 Every difference is accepted in ACCEPTED, with its reason, or fails.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much is shown and asked of a Redis server: all of redis_exporter's metrics, their core, or none."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The steps of the release workflow that need no forge, in order, on a copy of the tree prepared for a tag."""
 
 import os

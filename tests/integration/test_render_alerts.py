@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``render alerts`` against the programs that load what it writes: whatever the flags, it refuses or they accept."""
 
 import contextlib

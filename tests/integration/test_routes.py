@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tasks that are sent to an exchange of their own, and the queues that they reach."""
 
 import importlib

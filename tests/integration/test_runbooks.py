@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The commands of the runbooks, run against real servers: first those that read, then those that change something."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state file, with real servers and workers: what a restart keeps, and what it never invents."""
 
 import json

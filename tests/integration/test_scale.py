@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small fleet and a few workers; ``python -m tests.scale`` runs large ones."""
 
 from collections.abc import Iterator

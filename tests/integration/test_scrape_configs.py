@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scrape configurations of deploy/, judged by promtool."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Secrets planted wherever the exporter is given some, and looked for wherever it says something.
 
 Every planted text holds the word PLANTED, which no other text does, and signs that look different in a URL or a repr.

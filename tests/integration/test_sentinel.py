@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis behind Sentinel: the same accounts before and after a failover, and what a wrong setting is told."""
 
 import json

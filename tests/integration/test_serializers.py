@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events in other serializers, and messages that are none."""
 
 import json

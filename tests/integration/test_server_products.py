@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same situations on every server that can be had: Redis and Valkey, of several versions.
 
 A row of SERVERS that this machine can't get is printed and counted at the end of the run.

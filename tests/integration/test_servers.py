@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ways to the servers: a second one for results, a unix socket, TLS."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two workers with one node name: one worker that does the work of both."""
 
 import subprocess

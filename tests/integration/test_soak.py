@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A short soak; ``python -m tests.soak`` runs a long one."""
 
 import pytest

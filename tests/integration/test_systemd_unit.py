@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the systemd unit denies the exporter, as far as that can be tried without systemd."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Queries that call a task's labels task_name and status, and its runtime a duration, on a real Prometheus."""
 
 from typing import Any

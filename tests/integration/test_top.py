@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``top``: in a real terminal, in a pipe, from an exporter and straight from Redis."""
 
 import json

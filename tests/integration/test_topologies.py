@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clusters, named servers, passwords that change, certificates of clients."""
 
 import json

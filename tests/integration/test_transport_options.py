@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Celery's transport options in use: a worker and the exporter agree on every name that can be chosen."""
 
 import json

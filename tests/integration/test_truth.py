@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small truth run; ``python -m tests.truth`` makes large ones."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every minor version of Celery from 5.3 on: its events are counted, and its workers answer."""
 
 from collections.abc import Iterator

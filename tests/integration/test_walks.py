@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pages that lead somewhere, followed from their first line to their last on real programs."""
 
 import shutil

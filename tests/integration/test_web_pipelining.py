@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients that send requests without waiting for the answers (HTTP pipelining)."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TLS, client certificates and passwords on the exporter's own port, with the exporter as a process.
 
 No Redis is needed: what is asked for is who gets an answer, not which.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The real server on a real socket."""
 
 import contextlib

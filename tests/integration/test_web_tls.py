@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Contexts from files and texts, and handshakes, most of them in memory."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an installation has: wheel and source distribution, built, installed and run away from the checkout."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one step behind redis-py's back, on real sockets: a real server, and ones that misbehave."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Workers that change while they live, and the ways in which they end: counts are exact, and nothing runs on."""
 
 import signal

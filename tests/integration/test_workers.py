@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Workers as their heartbeats, their silence and their goodbyes show them."""
 
 import signal

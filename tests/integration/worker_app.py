@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a worker process imports: the application, configured by two environment variables.
 
 Imported by ``celery -A`` alone, never by a test.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m tests.key_space [--keys 2000000] [--runs 100] [--seed 1]``: print how often and how far they miss."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server with many keys of skewed sizes in memory, and sweeps over it by the code that sweeps real ones.
 
 Input: the number of keys and a seed. Output: per run and group the true memory and the estimate after one sweep. The

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure the branch coverage of decode, state and exposition by their unit tests alone.
 
 Usage: python -m tests.quality.branches. Prints a line for each layer and for each file below the limit; returns 1 if a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Change the code of a layer a little at a time, and list the changes that its unit tests do not notice.
 
 Usage: python -m tests.quality.mutation --layer decode [--minutes 5] [--seed 1]. Copies the tree to an empty folder.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Print how large the project is: wheel, what it installs, dependencies, lines of code and tests.
 
 Usage: python -m tests.quality.size. Builds the wheel; measures the dependencies that are installed beside the tests.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write the address of the repository into the files that a release publishes, in the working tree.
 
 Usage: python -m tests.release.addresses URL IMAGE TAG. The sources name no address, so that a fork releases under its

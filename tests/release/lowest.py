@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Print the lowest versions of the dependencies that pyproject.toml allows, as constraints for pip.
 
 Usage: python -m tests.release.lowest. Uses the standard library only, since it runs before anything is installed.

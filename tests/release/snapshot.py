@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Describe the interface of the package, and compare it with that of the last release.
 
 Usage: python -m tests.release.snapshot [--write]. Prints each difference and returns 1 if CHANGELOG.md does not name

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check the tag of a release against the tree, or print the notes of its version from CHANGELOG.md.
 
 Usage: python -m tests.release.tag check TAG, or notes TAG. Returns 1 and one line for each fault. Uses the standard

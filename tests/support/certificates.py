@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make certificate authorities for tests with the openssl program.
 
 Input: a folder. Output: paths of PEM files. Keys use the P-256 curve, because they are generated quickly.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the committed dashboards: panels, queries, variables, and Grafana's substitutions in a query.
 
 Input: the files of ``grafana/``. Output: their parts. No server is queried.

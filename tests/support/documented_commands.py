@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """List the commands in the documentation, and the test that runs each of them.
 
 Takes README, CONTRIBUTING, the README of each folder at the top and the pages for users, gives commands. The tables

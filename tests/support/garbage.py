@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Test whether an object is freed by reference counting, without the garbage collector."""
 
 import gc

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Simulate a server's key space in memory, for the sampler. SCAN returns keys in the order of a keyed hash.
 
 Input: keys. It replaces ``sources.session.Session``. An unknown command fails the test.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Test the state: process events, one per line of a test, and read series by metric and labels."""
 
 from typing import cast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Return options of collectors and state from the default settings, for tests that change a few of them."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Count tests that could not run: outcomes that are neither passed nor failed.
 
 A test whose program is not available on this machine is skipped with a reason that begins with COULD_NOT_RUN. The run

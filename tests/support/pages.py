@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stands on a page: its fenced blocks in order, each a file to write or commands to type.
 
 Takes a page and the beginning of a heading, gives blocks. A block of Python or YAML is a file if its first line is a

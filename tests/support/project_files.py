@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """List the files of the project: those that git tracks or would track, or all files of an archive without git.
 
 Output: absolute paths.

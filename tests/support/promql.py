@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parse PromQL: which metrics an expression reads, and which labels its result has.
 
 Input: an expression, and the labels of every metric by sample name. Output: label sets. Fails for a metric or a label

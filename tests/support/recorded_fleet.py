@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Simulate many exporters in one process: a recorded scrape per application, whose counters increase.
 
 Input: the recorded response of one exporter. Output: an HTTP server on a free loopback port, with a page per

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render families as the exporter does, without the metrics of the process.
 
 Input: families. Output: the text of one format. Each call uses a new ``Renderer``, so that only the series' own caches

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make reports for tests, with the given parts only."""
 
 from celery_redis_exporter.records.report import (

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the commands of alerts/runbooks.md: those in the text, which only read, and those that change something.
 
 Input: the page. Output: commands by the alert whose section contains them, and why no test runs some of them.

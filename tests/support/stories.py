@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make stories of one task id over several workers: events in order of arrival, and the correct counts.
 
 Each step of a story adds events with their timestamps and counts what happened. Nothing here imports the state layer,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wait until a condition holds. Tests wait in no other way."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """List the commands of the workflows in .github/workflows, and the test that runs each of them.
 
 Output: steps in the order in which the jobs run them. As in ``documented_commands.py`` a table states, by the first

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parse YAML in tests with libyaml, which is ten times faster than the parser in Python.
 
 Input: text. Output: dicts and lists. The tests parse some megabytes.

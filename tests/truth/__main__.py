@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compare the exporter with the truth: ``python -m tests.truth [--tasks N] [--seed N] [--broker redis]``.
 
 Sends random tasks of every kind to workers of every pool and ends some of the workers. Compares what signals inside the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compare what the exporter shows with what it has to count.
 
 Input: samples of /metrics and expected samples. Output: differences. Counts have to be equal; sums of seconds may

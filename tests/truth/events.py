@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The events that a recorder saw, as counts per task id.
 
 Input: the recorder's file. Output: whether Celery sent what the facts say. It serves two purposes: to leave out what a

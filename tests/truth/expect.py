@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the exporter has to count, derived from the truth.
 
 Input: the truth, the events of workers that were ended. Output: samples as they stand in /metrics, and how often each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Celery never reports: the kinds of difference between what happened and any count of events.
 
 Data only. Each kind names the line of Celery that sends no event. ``tests/unit/test_truth.py`` compares the lines with

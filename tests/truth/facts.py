@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Facts: what the processes of a truth run did, one JSON line each, in a file per process.
 
 Input: a folder, and what a process did. Output: lines that survive a SIGKILL, and all facts of a folder in the order of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The programs of a truth run: a broker, the exporter, a recorder of events, and a worker of each pool.
 
 Input: a folder, the kind of broker. Output: a running fleet, on loopback ports, ended with its ExitStack.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The story of a truth run: which tasks are sent, in which order, and what happens to workers meanwhile.
 
 Input: a seed and a number of tasks. Output: rounds, the same ones for the same input. Nothing here talks to Celery.

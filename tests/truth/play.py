@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Play a story on a fleet: send the tasks, revoke some, end workers, and wait until nothing is left to do.
 
 Input: rounds and a fleet. Output: none; the facts are on disk afterwards.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A truth run from end to end.
 
 Input: a folder, a seed, a number of tasks, a kind of broker. Output: what was compared, and what differs.

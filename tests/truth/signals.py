@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The signal handlers that write the truth, in publishers, in workers and in their child processes.
 
 Input: Celery's signals. Output: facts. Where no signal exists (Ignore, Reject, a killed child) the state of

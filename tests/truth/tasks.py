@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Celery application of a truth run: a task for each way in which an execution can go.
 
 Input: a broker URL and a result backend. Output: the application that workers import through ``worker_app``, and one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Print the facts and the events of task ids by time: ``python -m tests.truth.trace FOLDER ID...``.
 
 ``FOLDER`` is one that ``python -m tests.truth --keep FOLDER`` left. Events have the number of their arrival.

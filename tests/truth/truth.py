@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Executions and refusals, put together from facts.
 
 Input: the facts of all processes. Output: publications, messages received, executions with their ends, and refusals.

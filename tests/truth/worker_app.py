@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a worker process of a truth run imports: the application, with the signals that write the truth.
 
 Imported by ``celery -A`` alone, never by a test.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever comes in gives a record or a counted reason; the invariants are those of the fuzzer, see tests/fuzz."""
 
 import json

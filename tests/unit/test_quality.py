@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The measures of quality: branches by layer, and the report of changes that no test noticed."""
 
 import sqlite3

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The truth harness itself: it finds what is wrong, and expects what happened."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules about queues: the broker down; long, growing, standing, without consumers; messages delivered twice."""
 
 from celery_redis_exporter.alerts.celery_workers import LENGTH, OWN_LENGTH

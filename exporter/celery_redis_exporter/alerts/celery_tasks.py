@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules about tasks: failures, retries, times, periodic tasks."""
 
 from typing import NamedTuple

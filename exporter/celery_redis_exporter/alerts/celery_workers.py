@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules about workers: gone, flapping, full, silent."""
 
 from celery_redis_exporter.alerts.rule import BY, Alert, RuleGroup

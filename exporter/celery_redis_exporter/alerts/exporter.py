@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules about the exporter itself: that it runs and receives every event."""
 
 from celery_redis_exporter.alerts.rule import BY, TARGET, Alert, RuleGroup, once

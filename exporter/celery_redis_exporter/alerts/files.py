@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render rules to files: Prometheus's rules, the operator's PrometheusRule, Grafana's alert rules.
 
 ``python -m celery_redis_exporter.alerts.files --write`` writes the files in ``alerts/`` with the default options.

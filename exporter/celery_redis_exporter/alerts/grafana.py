@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render rules as Grafana's alert rules, in the format of its file provisioning.
 
 Prometheus fires an alert for every series of a result. Grafana compares a number with a threshold, so an expression in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make the links of alerts: to their runbook and to a dashboard.
 
 Input: an alert and the address that links begin with. Output: annotations. Without an address of the installation the

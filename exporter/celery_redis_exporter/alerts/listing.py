@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """List the alerts in a table for people: severity, waiting time, parameters.
 
 Input: groups and options. Output: text of at most 80 columns.

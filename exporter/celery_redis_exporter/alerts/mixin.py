@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render rules as a Jsonnet mixin: a library of rules and dashboards with a ``_config`` that users can change.
 
 Input: the groups. Output: ``alerts/mixin.libsonnet``. Jsonnet does what ``fill`` and ``select`` do elsewhere: it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules about Redis: down, full, refusing, failing to save, losing keys."""
 
 from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup, once

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define alerts and recording rules as data, with parameters that can be set.
 
 Data only. An expression or a description contains ``@{name}`` in place of the parameter ``name``, and ``@{by}`` in

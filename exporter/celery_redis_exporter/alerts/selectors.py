@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Add matchers to the selectors of an expression: those of an installation, and guards against other exporters' series.
 
 Input: an expression of a rule. Output: one with more matchers. The metrics are those of the catalogue.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make service level alerts: burn rates and an error budget for tasks that have an objective.
 
 Input: objectives. Output: a group of rules. Burn rates are those of Google's SRE workbook: how many times faster than

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recorded rates of tasks, from which the dashboards show all tasks at once.
 
 Takes nothing, gives recording rules. A dashboard that reads the buckets of every task for each point of a graph reads

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Return the thresholds of alerts for the status page, ``top`` and ``analyze``, so that all agree with the alerts."""
 
 import math

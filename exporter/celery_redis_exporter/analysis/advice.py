@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Advise on a server: each piece of advice has a reason, and a command or setting that helps.
 
 Input: facts. Output: advice. Pure functions. A rule is one function. RULES lists them in the order in which advice of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define the facts about a server, for advice and reports.
 
 Data only. Sizes are bytes as MEMORY USAGE reports them, ratios are 0 to 1. None means unknown.

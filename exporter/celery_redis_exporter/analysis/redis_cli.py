@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write shell lines that reach exactly one server with redis-cli.
 
 Input: a target of the settings. Output: text. It never contains a password: redis-cli reads REDISCLI_AUTH.

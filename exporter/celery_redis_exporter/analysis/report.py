@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render an analysis as text for people, or as data for JSON.
 
 Input: facts and advice. Output: text of any width from 60 columns, or an object for JSON. Names are already printable.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read one server completely: the keys of its databases, all or a limited number, and what it reports about itself.
 
 Connects sources.queues and sources.key_space -> decode -> state.key_groups -> facts. Sends INFO and CONFIG GET, CLUSTER

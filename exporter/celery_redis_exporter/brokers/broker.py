@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define the interface of a broker, and build the broker of the settings.
 
 Input: settings. Output: a ``Broker``. kombu is imported only for a broker that needs it, because it costs memory.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build endpoints of the Redis servers of the settings, direct ones and those behind sentinels.
 
 Input: targets. Output: endpoints. Endpoints of the same server share one ``MasterFinder``, which finds its master.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Use RabbitMQ, or another transport of kombu, as broker.
 
 Connects the event queue, the counts of queues, and control commands. Input: settings. Output: a ``Broker``. This module

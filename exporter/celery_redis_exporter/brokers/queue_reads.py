@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read queues, unacknowledged messages and the backlog of events during a scrape of the broker.
 
 Connects sources.queues -> decode.queues -> state.queues. The commands of each class travel in the server's one round

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Use Redis as broker.
 
 Connects the event subscription, the scrape, the search for queues, and control commands. Input: settings. Output: a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the targets of scrapes from the Redis servers of the settings.
 
 Input: settings. Output: targets, namely servers and their sentinels, and the clusters whose nodes are searched for.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """List every metric. A metric that is not listed can't be exposed.
 
 ``CATALOG`` maps names to metrics in the order of exposition. Standard library only.

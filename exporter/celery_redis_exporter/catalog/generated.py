@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Print or write the files that are generated from the package.
 
 Input: the arguments of ``python -m``, a target, and a function that renders its text. Standard library only.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define the exporter's metrics about itself."""
 
 from celery_redis_exporter.catalog.labels import (

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define metrics of what fills a Redis database, by groups of keys. They are sampled in the background.
 
 Names are those of redis_exporter.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define every label once: its meaning, and whether its values are a closed list."""
 
 from celery_redis_exporter.catalog.metric import Label

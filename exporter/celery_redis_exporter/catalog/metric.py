@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define what a metric is: the row from which exposition, documentation and checks are made.
 
 Types only, without I/O. Standard library only.

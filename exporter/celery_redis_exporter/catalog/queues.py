@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define queue metrics. They are read from the broker during a scrape, or derived from workers' reports."""
 
 from celery_redis_exporter.catalog.labels import PRIORITY, QUEUE

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define Redis metrics of a node's view of its cluster. They are read from CLUSTER INFO, in cluster mode only.
 
 redis_exporter exposes every numeric field that begins with ``cluster_``. The rows are the fields that servers have.

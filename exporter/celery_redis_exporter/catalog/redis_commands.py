@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define Redis metrics of commands, errors, latency and logs of slow commands.
 
 They come from INFO commandstats, errorstats and latencystats, LATENCY, SLOWLOG, and COMMANDLOG of Valkey 8.1 and later.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define Redis metrics of settings that INFO does not contain. They are read at intervals by CONFIG GET with names.
 
 ``maxmemory`` and ``maxclients`` come from INFO or, for servers whose INFO lacks them, from CONFIG.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Select the core of the Redis metrics: those of the bundled alerts, and the few that any Celery dashboard needs.
 
 They come from INFO without its statistics by command, CONFIG GET, and CLUSTER INFO in cluster mode, so they need fewer

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Declare metrics that come from fields of INFO, from tables of names, fields and help texts.
 
 Input: tables. Output: metrics, whose names are prefixed with ``redis_``. Standard library only.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define Redis metrics of keys by database, from INFO keyspace."""
 
 from celery_redis_exporter.catalog import labels as lb

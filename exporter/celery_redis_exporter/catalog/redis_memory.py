@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define Redis metrics of memory, from INFO memory. Sizes are in bytes, whether or not the name says so."""
 
 from celery_redis_exporter.catalog.metric import Metric

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define Redis metrics of dumps and the append-only file, from INFO persistence."""
 
 from celery_redis_exporter.catalog.metric import Metric

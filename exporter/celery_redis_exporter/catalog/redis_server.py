@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define Redis metrics with the names, types and units of oliver006/redis_exporter, plus the label ``redis``.
 
 There is one row per INFO field, and one file per section: to add a metric, add a row. Rows with the origin ``Info`` and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define Redis metrics of traffic, keys, the event loop and CPU time, from INFO stats and INFO cpu."""
 
 from celery_redis_exporter.catalog import labels as lb

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Generate the metric reference from the catalogue: Markdown, JSON or plain text.
 
 Input: the catalogue. Output: text. ``python -m celery_redis_exporter.catalog.reference --write`` writes ``README.md``

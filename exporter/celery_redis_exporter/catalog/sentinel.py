@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define Sentinel's metrics with the names, types and units of oliver006/redis_exporter, plus the label ``redis``.
 
 ``decode/sentinel.py`` reads the rows: plain ones from INFO, those of a master from SENTINEL MASTERS.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """List fields of INFO that some products and versions name differently.
 
 Valkey 8 and later write ``server_mode`` instead of ``redis_mode``, unless ``extended-redis-compatibility`` is on.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define task metrics, which are made from Celery's task events."""
 
 from celery_redis_exporter.catalog.labels import EXCEPTION, QUEUE, REVOCATION, STATE, TASK

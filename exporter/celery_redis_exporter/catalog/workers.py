@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define worker metrics, which are made from worker events and from replies to inspect.
 
 Any event of a worker shows that it is alive. The values of a worker's reply are exposed until the next round of

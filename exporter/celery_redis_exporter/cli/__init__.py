@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run the command line: choose the command, read the settings, turn failures into exit codes.
 
 Input: arguments. Output: 0 (done), 1 (failed while running) or 2 (wrong usage or configuration). The commands are in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``analyze``: report what fills a Redis server, and what should be done about it.
 
 Input: a URL or the settings. Output: a report or JSON. Returns 1 if a server could not be analyzed. Only reads.

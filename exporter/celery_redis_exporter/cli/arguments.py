@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parse the flags of one command. Errors look like those of the whole command line."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Handle Ctrl-C in a command that can already report results."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``metrics``: print the metric reference.
 
 Input: ``--format text|markdown|json``. Output: standard output. Never reads settings or servers.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read reports from a running exporter's ``/api/v1/status``.
 
 Output: reports, or a SourceError with the reason why there is none.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``render``: write alert rules or dashboards for an installation.
 
 Input: ``alerts`` or ``dashboards`` and its flags. Each has its own module, which is imported only if it is used. Raises

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``render alerts``: write the alert rules for an installation.
 
 Input: flags, or a YAML file with the same values. Output: standard output. No server is read. Raises ConfigError, in

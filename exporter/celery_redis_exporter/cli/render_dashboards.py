@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``render dashboards``: write the Grafana dashboards for an installation.
 
 Input: flags. Output: standard output or a folder. Reads the files of the package, or those of a checkout, and no

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check the values of ``render alerts``.
 
 Input: the name of a flag or of a key of its file (``where``), and a value. Output: the value as rules contain it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``schedule``: convert the periodic tasks of an application to expected intervals for the settings file.
 
 Input: ``--app`` and ``--scheduler``. Output: YAML on standard output, and on standard error the tasks that can't be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find the nodes of Redis clusters, and keep the servers that scrapes read in step with them.
 
 Connects sources.cluster and decode.cluster with ``scrape.server_reads``, in the background, at a dedicated interval. If

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Report how a background collector is doing, in the same metrics for each: ``celery_exporter_collector_*``.
 
 Input: the outcome of a run. Output: series. The caller holds the store's lock.

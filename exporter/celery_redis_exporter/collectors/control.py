@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Query workers by control commands: sources.control -> decode.control -> state.control, in the background.
 
 Each round queries all workers, in batches, so that the workers of a large fleet do not answer all at once. A batch ends

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Consume events: source -> decode -> state. Every loss is counted by its reason.
 
 Input: what the event stream reads, one batch at a time. Output: state. A batch is folded while the store's lock is held

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sample what fills a Redis server's databases, by groups of keys, little by little in the background.
 
 Input: the sweeps of a server's databases. Output: samples. A cycle reads INFO and continues each sweep for a part of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sweep one database, a part at a time: sources.key_space -> decode.key_groups -> state.key_groups.
 
 A pass first reads the census: the few keys that may be big and whose names are known, those of queues and their

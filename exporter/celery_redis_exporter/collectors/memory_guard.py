@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Purge a Redis server's memory: sources.memory -> decode.redis_server -> MEMORY PURGE, in the background.
 
 Off by default. Besides reading and control commands, this is the only thing that the exporter does to a Redis server.

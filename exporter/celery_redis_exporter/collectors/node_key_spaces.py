@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sample the key space of a server, or of all masters of its cluster, one after the other.
 
 Connects ``collectors.key_space`` with the nodes that were found. Input: the current masters. Output: samples, each

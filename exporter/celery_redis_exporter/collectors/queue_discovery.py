@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find queues by their bindings: sources.queues -> decode.queues -> state.queues, in the background."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read RedBeat's schedules: sources.redbeat -> decode.schedules -> state.expectations, in the background."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Connects the layers for the state file: sources.saved_state <- decode.saved_state <- state.saved_state, and back.
 
 Restores once, before anything is served. Then writes the state each ``interval``, and at a clean stop as the last

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build everything of one Celery application: its state, its broker, and the loops that connect both.
 
 Input: settings, endpoints of the servers, a clock. Output: families of its metrics. Parts are built before the objects

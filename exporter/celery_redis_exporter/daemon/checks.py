@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Report what works at the moment: the event stream, the background loops, each server."""
 
 from collections.abc import Mapping, Sequence

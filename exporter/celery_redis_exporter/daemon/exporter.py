@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the process: a monitor for each Celery application, the servers that several use, and the answers to requests.
 
 Input: settings and a clock. Output: metrics, verdicts and reports. This is the composition root: parts are built

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the samplers of all servers' key spaces: one for each Redis server, over its databases.
 
 Input: settings. Output: samplers, and their samples. The names of Celery's keys are known if the broker is Redis. If

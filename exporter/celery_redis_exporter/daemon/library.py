@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Use the exporter within another program, as a collector for its prometheus_client registry.
 
 Input: settings as keyword arguments. Output: the metrics of ``/metrics``, without a web server and without the metrics

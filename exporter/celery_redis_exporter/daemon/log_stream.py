@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write logs to standard error without blocking: a reader that stalls must not stop the daemon.
 
 Input: lines. Output: writes to a file descriptor, in a dedicated thread. About LINES lines are buffered. Further ones

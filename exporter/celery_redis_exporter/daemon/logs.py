@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Configure logs: one line per event, JSON or console, for the exporter's own loggers and every library's.
 
 Input: the level, the format and the secrets. Output: configured loggers. Secrets and the variables of frames are never

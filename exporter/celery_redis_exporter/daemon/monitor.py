@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the monitor of one Celery application: the application, the servers that only it uses, and its report.
 
 Input: settings of the application. Output: families, samples and the report. An exporter has one monitor, or one for

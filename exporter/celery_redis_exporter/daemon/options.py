@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the options of each package from the settings."""
 
 import re

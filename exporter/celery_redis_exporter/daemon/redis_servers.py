@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build what reads a set of Redis servers: scrapes, cluster nodes, key spaces, memory guards, and their recent history.
 
 Input: settings, and the broker as a target of scrapes. Output: samples as families, and server states. The servers of

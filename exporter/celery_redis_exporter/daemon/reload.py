@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the settings again while the exporter runs, and apply those that can be applied.
 
 Input: a function that reads the settings, and those that apply them. A reload applies the log level, the web

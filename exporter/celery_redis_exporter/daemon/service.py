@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run the exporter as a service, with its web server, from its first log line to its last.
 
 Input: settings. Output: the process's exit code, after SIGTERM or SIGINT.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build what an exporter of several applications has once: servers that several use, and series of the process.
 
 Input: the common settings. Output: families, as those of a monitor.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keep threads alive: each piece of work runs until it fails, and again after a pause.
 
 Input: work and a stop event. A SourceError is expected: it is logged once when the failure begins and once when it

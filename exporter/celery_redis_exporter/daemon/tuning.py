@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Configure the interpreter and the C library's allocator for a daemon that must not pause and runs for months.
 
 Changes the whole process. ``keep_little_memory`` and ``keep_pauses_short`` are called once, before threads start, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decode CLUSTER NODES into addresses.
 
 A line is ``<id> <ip>:<port>@<bus port>[,<hostname>] <flags> <master> ...``. IPv6 addresses have no brackets.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decode workers' replies to inspect commands, as kombu puts them into a Redis list.
 
 Input: a JSON envelope around a body in the serializer of the worker's ``task_serializer``. The body contains one

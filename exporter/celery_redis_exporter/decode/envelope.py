@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Open the envelope in which kombu publishes on Redis: JSON around a body that is text in base64.
 
 Input: the bytes of a message. Output: its body and content type. The envelope has a dedicated module for speed: a third

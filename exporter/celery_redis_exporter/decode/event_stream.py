@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decode Celery's events as kombu publishes them: on Redis a JSON envelope around a base64 body, elsewhere the body.
 
 The envelope is the same for every serializer. The body is one event, or a list of events: workers with an event loop

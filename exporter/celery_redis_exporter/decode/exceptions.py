@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the class of an exception from the fields of Celery's events.
 
 Events contain a repr (``KeyError('x')``), free text (``reject requeue=False: no reason``), or a wrapper that hides the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sort names of keys into groups of keys that belong together, to show which groups fill a database.
 
 Input: a name as Redis returns it, any bytes. Output: the label of its group. The rules apply in this order:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decode replies about Celery's queues on Redis: bindings, messages, delivery times."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read fields of INFO-like replies by the catalogue's rows.
 
 Input: texts of fields. Output: samples, with numbers in the metric's unit. Nothing is kept.

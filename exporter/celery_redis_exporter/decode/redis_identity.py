@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decode fields of INFO that only together form a sample: the server's identity and its masters.
 
 Input: fields. Output: samples. Nothing is kept.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decode the text of INFO into samples.
 
 Three kinds of fields are read, each from a table:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decode what a Redis server reports besides INFO: its cluster, logs, latency and settings.
 
 Input: RESP2 replies. Output: samples. A reply that is an error, or that has another shape, yields no sample. Nothing is

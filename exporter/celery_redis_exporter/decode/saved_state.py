@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The encoding of the state file: a line of text that contains a checksum, then the state as msgpack.
 
     celery-redis-exporter-state VERSION clean|running BYTES SHA256

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compute the longest time between two runs of a periodic task from its schedule.
 
 Input: crontab fields as Celery writes them, and RedBeat's definitions. Output: seconds. Never reads a clock: the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decode a sentinel's report about itself and about the masters that it watches into samples.
 
 Input: RESP2 replies, of which a refused one has another type. Output: samples. A reply that can't be read yields no

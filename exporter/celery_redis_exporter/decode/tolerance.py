@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decode objects that the strict decoders refuse a second time, so that a bad field does not spoil the others.
 
 Input: the bytes of one object, and the struct that it should be. Output: the struct, and a ``Repairs`` that states the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the class of the exception that a traceback of Python reports.
 
 Input: the traceback field of an event, still in JSON or msgpack. Output: the class as the traceback names it.

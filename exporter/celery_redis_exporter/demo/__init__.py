@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo: a sample Celery application with its own Redis, workers, beat and customers, and this exporter.
 
 ``run`` takes the arguments after ``celery-redis-exporter demo``. Importing this package loads no other part of the

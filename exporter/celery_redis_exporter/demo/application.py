@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sample application: a web shop's background tasks on Celery, with the settings that the exporter needs.
 
 The outcome of an order follows from its number, so that failures and retries are steady and of several kinds. Tasks

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run the demo: start all parts in order, show the figures, end all parts.
 
 Input: arguments. Output: an exit code. The exporter runs in this process, as the command ``run`` would run it. Redis,

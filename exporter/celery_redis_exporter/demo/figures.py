@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render a few of the exporter's numbers as text for a terminal of 80 columns.
 
 Input: numbers by metric and labels. Output: lines. An unknown number is ``-``, never 0.

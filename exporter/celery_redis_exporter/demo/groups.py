@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """End process groups: first with SIGTERM, then with SIGKILL.
 
 Input: ids of groups whose leaders are children of this program. Standard library only, because the guard must start at

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """End the demo's processes and remove its files if the demo itself was killed.
 
 This is a separate process (``python -m celery_redis_exporter.demo.guard FOLDER``). Standard input is a pipe whose other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parse the demo's flags.
 
 Input: arguments. Output: ``DemoOptions`` or a ConfigError of one line. The environment is never read.

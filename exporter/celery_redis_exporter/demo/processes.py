@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Start, watch, end and remove the demo's processes and their folder.
 
 Each process leads a session, so that the terminal's Ctrl-C reaches only the demo, and a process's own children end with

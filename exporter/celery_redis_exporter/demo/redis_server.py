@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find and run the demo's own redis-server, and check that it is the server that answers.
 
 Input: a port. Output: a command line for a server that stores nothing on disk and listens on loopback only.

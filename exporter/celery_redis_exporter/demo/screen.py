@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Show the live figures: redrawn in place on a terminal, appended elsewhere.
 
 Input: lines. Output: text on a stream. The demo ends with a BrokenPipeError if its reader ends or the terminal closes.

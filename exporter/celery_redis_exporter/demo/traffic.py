@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Publish the tasks that the shop's customers cause.
 
 ``messages_at`` is pure. The process (``python -m celery_redis_exporter.demo.traffic``) publishes through the sample

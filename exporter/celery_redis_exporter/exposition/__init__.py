@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render families as the body of the response to a scrape.
 
     families -> text (or collector, for another program's registry) -> negotiate -> bytes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Convert families to prometheus_client's Metric objects, for programs that embed the exporter in their own registry.
 
 Values, names and exemplars are the same as those of ``text``; a contract test compares the two. Nothing is kept.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compress a response body.
 
 Pieces of text go in, one gzip stream comes out. Nothing is kept between calls, so any number of threads may compress.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Group samples into families, which is the form that every renderer takes.
 
 Input: samples that were read from servers. Output: families. Series objects are kept from scrape to scrape, because the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choose the format of a response from the Accept headers of its request.
 
 prometheus_client decides between the formats, as in every other Python process that Prometheus scrapes. No header

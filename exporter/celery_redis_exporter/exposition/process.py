@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render the process's own metrics, as every Python process has them: ``process_*``, ``python_info``, ``python_gc_*``.
 
 /proc/self is read at each rendering, and what can't be read is left out. The names, help texts and constant values come

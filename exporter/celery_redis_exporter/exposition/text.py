@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render families as text: format 0.0.4 or OpenMetrics 1.0, without ``# EOF``.
 
 Input: families. Output: lines. The bytes are those that prometheus_client's ``generate_latest`` writes for the same

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Celery's events, decoded: one struct per type of event.
 
 Data only. Timestamps are seconds since the epoch by the *sender's* clock; other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Records of what workers answer to Celery's inspect commands; data only."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What servers reply, decoded: queues and their messages, periodic tasks, addresses of nodes.
 
 Data only. Times are seconds since the epoch by the sender's clock.

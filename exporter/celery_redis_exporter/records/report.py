@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What people are shown: one document, for the status page, the terminal and ``/api/v1/status``.
 
 Takes and gives nothing; never reads a metric. Times of the day are seconds since the epoch, everything else is in
@@ -116,7 +117,8 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
 
     ``rate`` are executions ended per second over the last minute or two. Percentiles are of all executions, whatever
     their outcome, by linear interpolation within the histogram's buckets. The ``verdict`` is on ``failure_ratio`` and
-    ``consecutive_failures``.
+    ``consecutive_failures``. ``exceptions`` are counts by class, at most five, the most frequent first.
+    ``expected_interval_seconds`` is that of a periodic task.
     """
 
     name: str
@@ -136,6 +138,9 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
     consecutive_failures: float = 0
     oldest_started: Epoch | None = None
     verdict: State = "ok"
+    exceptions: dict[str, float] = {}
+    last_sent: Epoch | None = None
+    expected_interval_seconds: Seconds | None = None
 
 
 class RunningTask(Struct, frozen=True):

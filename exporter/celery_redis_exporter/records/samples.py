@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values of metrics: samples read from servers, and families of series as they are rendered.
 
 Data only. A sample holds the metric of the catalogue, so a metric that is not declared can't be written.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the state file contains: counts, time stamps and what is known of workers and queues, at one moment.
 
 Data only. Names of tasks, queues, workers and exception classes are in it; no arguments, no results, no task ids, no

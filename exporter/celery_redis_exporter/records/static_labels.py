@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Labels that every metric of a process carries with the same value, such as the environment it runs in.
 
 Takes names and values from the settings, gives metrics and label values that have them too, so that no other room

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the HTTP side can be secured with: the words in which the settings tell the web room.
 
 Takes and gives nothing; reads no file and knows no library. Vocabulary, like errors and records.

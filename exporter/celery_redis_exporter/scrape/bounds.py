@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bound the number of series that a server can create in each metric, since servers choose the values of labels.
 
 Redis 6.2 to 7.2 create an error name for each different first word of an error, without a limit. Input: the samples of

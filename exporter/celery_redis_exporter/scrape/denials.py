@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turn the commands that servers refuse into samples, with one log line for each.
 
 Input: the servers that a scrape reads. Output: a sample for each command that one of them refuses. Sends nothing.

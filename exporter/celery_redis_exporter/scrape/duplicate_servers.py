@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Remove a server from the scrape if it is the same as another one, so that sums are not doubled.
 
 Input: the samples of a scrape, with the run ids of the servers. Output: the later of two servers with the same run id

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read single keys that the settings name: their number of elements or bytes, and their memory.
 
 The commands travel in the server's one round trip. Per key these are TYPE, MEMORY USAGE and, once the type is known,

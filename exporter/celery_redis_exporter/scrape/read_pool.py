@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read servers in threads: as many as there are servers, but at most MOST_THREADS, however many nodes a cluster has.
 
 Input: reads that scrapes requested. Servers that answered last time come first. If there are more servers than threads,

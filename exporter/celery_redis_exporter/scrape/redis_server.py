@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read one Redis server during a scrape: its INFO, and everything else that travels in the same round trip.
 
 Connects sources.redis_server -> decode.redis_server -> samples. It reads only when a scrape requests it.

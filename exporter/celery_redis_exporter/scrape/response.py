@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make the response to one scrape: read the servers, render the series of events meanwhile, combine both.
 
 Input: the negotiated format, and a deadline. Output: the body. Runs in the caller's thread, which waits for the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Combine the samples of the servers and those read in the background into families.
 
 Input: the reads of all servers. Output: families to render. Observers receive the servers' samples of each scrape.

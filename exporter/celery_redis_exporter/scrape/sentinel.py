@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the masters that a sentinel watches, besides its INFO.
 
 Connects sources.refusals -> decode.sentinel. The commands travel in the sentinel's one round trip. Those about a master

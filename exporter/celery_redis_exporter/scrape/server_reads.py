@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read all servers at the same time, in a few threads, under one deadline.
 
 Output: samples by server. If a server does not answer, only its metrics are missing, and it is shown as down.

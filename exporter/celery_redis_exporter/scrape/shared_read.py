@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Share one read of a server among all scrapes that request it at the same time.
 
 Input: a target whose read may take as long as its deadline. Output: a Future, the same for every scrape while the read

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read what is one application's on a Redis server that several applications use: its queues.
 
 The server itself is read once for all of them, by another ``ServerScrape``. Connects the same layers as that one.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Settings: the only package that reads flags, environment and files.
 
 ``load`` takes arguments and an environment, and returns frozen ``Settings`` or raises a ConfigError of one line. The

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A complete settings file with comments, ``deploy/docs/settings.example.yml``: generated from the models.
 
 Takes the rows, gives YAML: every setting under its heading, with its default, or as a comment with an example where

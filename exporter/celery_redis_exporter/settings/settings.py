@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The settings of a run, and what follows from them: the servers that they name, each once, and their secrets.
 
 Input: validated values (from ``read.reader``). Output: read-only attributes, targets, and texts that must not be shown.

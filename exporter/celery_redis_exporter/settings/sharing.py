@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find the servers that several applications use, so that each is read once, and applications that can't be told apart.
 
 Input: the common settings and those of each application. Output: the same settings, which now state what is shared.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make dictionaries from JSON or pairs, with an error for duplicate keys.
 
 Input: pairs in the order in which they are written. Output: a dictionary.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Help texts about the settings, for a terminal: all of them by heading, or the ten that matter.
 
 Takes the rows and the width of the terminal, gives text. Never reads a value that anyone set.

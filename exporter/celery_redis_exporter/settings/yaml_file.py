@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the YAML file that a setting or a flag names.
 
 Input: the path of a file. Output: its content as Python objects. Values of the file are never shown, because they may

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decide which of the addresses that servers report may be connected to.
 
 These are nodes of a cluster, and masters that sentinels report. Such an address receives the user and password of the

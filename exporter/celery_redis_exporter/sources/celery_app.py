@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the periodic tasks of the user's Celery application, from its code or from the storage of its scheduler.
 
 The application is imported as ``celery --app`` imports it, in the current directory, which runs its modules. Used by

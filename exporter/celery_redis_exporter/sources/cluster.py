@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the list of a Redis Cluster's nodes.
 
 Sends INFO server, and CLUSTER NODES if the server is in cluster mode. CLUSTER NODES is O(nodes). Runs in the background

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Send Celery's remote control commands on Redis, and read the list that receives the replies.
 
 kombu's pidbox sends a request as a message on the fanout channel of the exchange ``{control_exchange}.pidbox``, which

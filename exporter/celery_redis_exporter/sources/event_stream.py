@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Subscribe to the channels on which kombu publishes Celery's events, by a read-only PSUBSCRIBE.
 
 Sends CLIENT SETNAME, CLIENT ID and PSUBSCRIBE (or SUBSCRIBE if fanout_patterns is off) once, and PING when no byte

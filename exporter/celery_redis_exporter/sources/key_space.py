@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the key space of a Redis server in small steps: SCAN, and the size and time to live of chosen keys.
 
 Sends PING and INFO (server, memory, persistence, keyspace) before a pass. Then it sends one round trip per batch:

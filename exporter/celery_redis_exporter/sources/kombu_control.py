@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Send Celery's remote control commands through kombu, and receive the replies in a queue of the exporter.
 
 As on Redis, workers reply by the default exchange, with the name of the exporter's queue as routing key. Only that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Subscribe to events on RabbitMQ and other kombu transports: a dedicated queue, bound to Celery's event exchange.
 
 The queue is exclusive, so that no one else can declare it in another way, and is deleted with its connection. Messages

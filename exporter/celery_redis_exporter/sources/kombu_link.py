@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Connect to a broker other than Redis through kombu: RabbitMQ by py-amqp, the others by kombu's own transports.
 
 Input: URLs. Output: a connection whose waits are bounded. kombu's own way to connect is not used, since it pauses and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Count queues on a broker other than Redis, by a passive queue.declare each, on one channel.
 
 A queue is left out if it is missing, or is another connection's exclusive one. RabbitMQ then closes the channel, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Count the look-ups of keys that the exporter's own commands cause on a Redis server.
 
 A server counts each look-up as a hit or a miss (``keyspace_hits`` and ``keyspace_misses`` of INFO), also those that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read a Redis server's memory use, and make its allocator return unused pages.
 
 Sends INFO memory, which is cheap and only reads, and MEMORY PURGE, which makes the allocator return unused pages to the

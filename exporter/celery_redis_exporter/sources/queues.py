@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read Celery's queues on Redis: the commands of a scrape, and the pass over the key space that finds queues.
 
 A queue is one list per priority step. A scrape sends, per queue, an LLEN per step and an LINDEX of the next message,

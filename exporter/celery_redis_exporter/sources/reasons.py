@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Map error replies of Redis to the reasons of ``SourceError``.
 
 Redis begins an error with a word for its kind. The errors for a client that is not let in, and some for a wrong

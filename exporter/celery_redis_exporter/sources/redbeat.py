@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read RedBeat's schedule on Redis: the definitions of periodic tasks.
 
 RedBeat keeps a sorted set of its entries' keys, ``{prefix}:schedule``, and for each entry a hash with ``definition``,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read one Redis server in one round trip: INFO, and the commands of the caller.
 
 Sends CLIENT SETNAME and INFO server once per connection, to learn which commands this server has. Each read then sends

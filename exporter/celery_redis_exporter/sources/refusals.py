@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Remember the commands that a Redis server refused, so that they are not sent again for a while.
 
 Each refused command is an entry in the server's ACL log, and counts as an error there. A refusal is remembered for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parse the bytes of a Redis connection into replies, through hiredis.
 
 A message of a subscription that is too long is dropped while it arrives. The parser would keep all of it in memory, and

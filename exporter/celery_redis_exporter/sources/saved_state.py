@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state file on disk: read whole, replaced whole, and kept by one process at a time.
 
 Input: a path, bytes. Output: bytes, ConfigError where the path can't be used, FileError for what fails later. A new

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check the replies to SCAN: a cursor and names of keys. A server may send anything."""
 
 from celery_redis_exporter.errors import SourceError

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find the master by Sentinel: for each new connection, and again every two seconds.
 
 Sends SENTINEL GET-MASTER-ADDR-BY-NAME to one sentinel after the other until one answers, as Celery does. Needs a user

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Send batches of commands on a persistent connection, one round trip each.
 
 The session connects when needed. Refused commands are not sent again for a while (``sources.refusals``). Runs in the

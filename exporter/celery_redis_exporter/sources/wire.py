@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read many replies at once from a Redis connection.
 
 redis-py reads the URL and opens the socket (TCP, unix, TLS). The socket is then read here in bulk through hiredis,

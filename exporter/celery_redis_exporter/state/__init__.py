@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Memory only: what events and readings add up to.
 
 Takes records and a clock, gives families and samples; never does I/O. Everything that can grow has a bound, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Describe what workers execute at this moment, and how many of their executions failed or were retried, for people.
 
 Input: workers. Output: records of the report, under the names that metrics show. Arguments are never kept. Not

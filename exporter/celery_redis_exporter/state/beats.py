@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Report which schedulers (beats) run, which have stopped, and what they schedule.
 
 Input: the events of beats, and the names of those that answered a round of pings. Output: series, and intervals of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Count the consumers of each queue, from what workers report about themselves.
 
 Input: the workers' setups. Output: the number of consumers and their concurrency, per queue. A queue is shown without

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fold workers' replies to control commands: gauges, names of future tasks, and tasks that workers already have.
 
 Input: replies. Output: series, and the commands to send to each worker. A missing reply removes its values: absent is

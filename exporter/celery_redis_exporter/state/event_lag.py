@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure event lag: the time from an event's timestamp, by its sender's clock, to its folding, by the exporter's.
 
 Input: timestamps, and both clocks of the exporter. Output: observations of ``celery_exporter_event_lag_seconds``. A

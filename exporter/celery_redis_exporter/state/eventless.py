@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Count the executions of one worker process that send no events because their task has ``send_events=False``.
 
 The heartbeats of a worker count these executions too, and its replies to ``inspect stats`` count executions by task

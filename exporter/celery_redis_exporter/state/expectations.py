@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Show what is expected of tasks: how often they run, and how long they may take.
 
 Input: plans from the settings, by name or pattern, and intervals of schedules. Output: gauges. A task that is named has

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keep the last failed executions, for people. None are kept unless the settings require it.
 
 Input: the events that the counters of failures use. Output: task, worker, exception class and time. Arguments, results

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Defer events until the task-sent arrives that contains their queue, or even their name.
 
 A client timestamps and publishes task-sent after it queued the task, so that the first event of a quick worker can

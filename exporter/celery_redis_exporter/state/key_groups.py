@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Estimate how many keys each group has and how much memory they use, from a part of the key space.
 
 Input: names by group in the order of SCAN, which is that of a keyed hash and so a random one, and for some of them the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Record the names and measured keys of one group of keys, and estimate the group from them.
 
 Input: counts of names, and sizes of some of them. Output: counts and bytes with the error of each: that of a share of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Double entry for one worker process: executions that it counted against task-started events that arrived.
 
 A worker counts an execution in ``processed``, then acknowledges the message, and only then stamps and sends

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an interruption of the subscription cost: how many executions were missed, by the workers' own counts.
 
 Input: the workers at the moment when events arrive again, and each second. Output: one ``Loss``, once every worker that

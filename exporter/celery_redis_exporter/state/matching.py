@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find the task, publication and run of an event if its own content does not name them.
 
 Input: events, workers and the table of tasks. Output: records of ``state.task``, which are added if they do not exist

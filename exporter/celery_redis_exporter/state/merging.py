@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Worker series under the names that they are shown by: one for all workers that share a name.
 
 Takes families with a series per worker, returns families with a series per shown name. A gauge is the largest of its

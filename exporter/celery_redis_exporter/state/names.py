@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Task names: their series per queue, exception classes and time stamps; bounded, and forgotten when idle.
 
 Not thread-safe: see state.

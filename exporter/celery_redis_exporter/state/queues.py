@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Queues: which are known, and how old their next message is.
 
 Takes names from settings, events and bindings, and readings of their lengths; gives samples. Not thread-safe:

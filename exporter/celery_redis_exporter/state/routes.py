@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find the queue that a message reaches, by its exchange and routing key.
 
 Input: bindings that collectors read on Redis, and those that workers report of the queues they consume. Output: the

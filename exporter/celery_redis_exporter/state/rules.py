@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decide which names are shown, and in which form: filters and rewrites for tasks, queues and workers.
 
 Input: a name in Celery. Output: the name to show, or None if it is left out. Patterns are regular expressions that must

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Close runs whose end no event reports, and find the oldest runs.
 
 Input: workers and tasks. Output: fewer runs, and how many were closed, by reason. A closed run is not counted as an

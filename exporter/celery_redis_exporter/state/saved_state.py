@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a restart must not lose: copied for the state file, and restored from it.
 
 Copying is two steps, so that the store's lock is held for the first one only: ``LastingState.copy`` takes values,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The series store: every counter, gauge and histogram that events feed.
 
 Takes metrics and label values, gives series objects that callers keep and change in place, so that the path of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Combine processes that share one node name by mistake: workers with the same ``-n`` on the same host name.
 
 Only worker events show which process sent them: they contain the process id. The processes are shown as one worker,

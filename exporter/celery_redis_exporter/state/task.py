@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The records of a task on its way and of a worker: publications, runs, and which worker runs what.
 
 Input: what events contain, in any order. Output: which publication a worker received, which run a start or an end

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The records that series are kept in: those of a (task, queue), and what is kept per task name."""
 
 from __future__ import annotations

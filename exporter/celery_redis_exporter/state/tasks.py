@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fold task events, in any order, with losses and repeats, into counts, times and the table of running tasks.
 
 Guarantees: an execution that ended is counted once, whatever its worker sent. Times use the senders' own timestamps and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keep the table of tasks in flight, by id, with limits on count and age.
 
 Not thread-safe: see state.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choose the transport options: the exporter's own settings if they are set, else what workers report.
 
 Input: settings that workers reported. Output: the current options. Thread-safe: one tuple is replaced.

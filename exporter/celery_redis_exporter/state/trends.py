@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keep the last readings of each Redis server, for trends without Prometheus.
 
 Input: values and times. Output: readings, at most READINGS per server, at least SPACING seconds apart.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is known of one worker besides what it runs: where it is, and its setup. The worker itself: ``state.task``."""
 
 import enum

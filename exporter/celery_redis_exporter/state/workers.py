@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Workers: who lives, who is lost, and what their heartbeats say.
 
 Takes worker events, the arrival of any other event, and what workers answer when asked; gives series. A worker that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conditions of alerts that follow from the values of one moment, for the verdicts of the report.
 
 Input: numbers, the time and the time since the start. Output: the names that a condition holds for. Limits and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Format numbers for people, the same on the page and in the terminal. An unknown value is a dash.
 
 Input: numbers in base units. Output: short text with a unit.

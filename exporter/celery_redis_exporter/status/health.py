@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Judge the health of the event stream, the servers, workers, queues and tasks.
 
 Input: what was read. Output: a state and its reason for each, ``unknown`` where nothing was read. The thresholds are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Remember the counters of the last ten minutes at intervals ("marks"), to compute how fast they grow.
 
 Input: counters by name, with the time of these values. Output: their growth. Memory is bounded: KEPT marks of 8 bytes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Look up values by metric and labels in the families and samples of one moment.
 
 Input: the same as that of exposition. Labels that settings add to every metric are not included.

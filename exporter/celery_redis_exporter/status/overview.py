@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Summarize the reports of several applications.
 
 Input: a report of each. Output: an ``Overview``, the worst application first.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the table of queues from the broker's lengths and the counters of tasks by queue.
 
 Input: the numbers of one moment and the marks. Output: a ``QueueStatus`` per queue.

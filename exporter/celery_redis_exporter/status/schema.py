@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write the schema of ``/api/v1/status``: ``python -m celery_redis_exporter.status.schema --write``.
 
 Input: the classes of ``records/report.py``. Output: JSON.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the table of Redis servers: current numbers, a verdict on memory, and trends.
 
 Input: the samples of scrapes. Output: a ``ServerStatus`` per server, and the memory limits as samples of a metric.

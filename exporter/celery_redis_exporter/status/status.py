@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make the report from what was counted, read and remembered.
 
 Input: a ``Snapshot``. Output: a ``Report``.

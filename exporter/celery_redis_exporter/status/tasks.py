@@ -1,8 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the table of tasks from the counters of their queues.
 
 Input: the numbers of one moment and the marks. Output: a ``TaskStatus`` per task name.
 """
 
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
@@ -12,6 +14,8 @@ from celery_redis_exporter.records.report import Recent, State, TaskStatus
 from celery_redis_exporter.status.marks import SPACING, Counters, Growth, Marks, quantile
 from celery_redis_exporter.status.numbers import Numbers
 
+MOST_EXCEPTIONS = 5
+"""Classes of exceptions that are shown for each task."""
 OUTCOMES = ("success", "failure", "retry", "revoked", "rejected")
 SENT, STARTED, SUCCESS, FAILURE, RETRY, _, _, BUCKETS = range(len(OUTCOMES) + 3)
 """Positions in a task's counters. The last one is that of the first bucket."""
@@ -48,18 +52,16 @@ def marks_of_tasks(tallies: Mapping[str, TaskTally]) -> dict[Hashable, Counters]
 
 def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
     """Return every task at the monotonic time ``at``, by name."""
-    queues: dict[str, set[str]] = {}
-    for metric in (rows.TASKS_SENT, rows.TASKS):
-        for labels, _ in numbers.values(metric):
-            queues.setdefault(labels[0], set()).add(labels[1])
+    queues = _find_queues(numbers)
     gauges = [
         numbers.by(metric)
         for metric in (
             rows.TASKS_RUNNING, rows.TASK_LAST_SUCCESS, rows.TASK_LAST_FAILURE, rows.TASK_OLDEST_STARTED,
-            rows.TASK_CONSECUTIVE_FAILURES,
+            rows.TASK_CONSECUTIVE_FAILURES, rows.TASK_LAST_SENT, rows.TASK_EXPECTED_INTERVAL,
         )
     ]  # fmt: skip
-    running, last_success, last_failure, oldest, in_a_row = gauges
+    running, last_success, last_failure, oldest, in_a_row, last_sent, intervals = gauges
+    exceptions = _count_exceptions(numbers)
     tasks = []
     for name, tally in tally_tasks(numbers).items():
         sent, started, success, failure, retry, revoked, rejected = tally.counters[:BUCKETS]
@@ -78,9 +80,35 @@ def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
                 oldest_started=oldest.get(name),
                 consecutive_failures=in_a_row.get(name, 0),
                 verdict="critical" if is_failing(in_a_row.get(name, 0)) else _judge(window, tally.counters),
+                exceptions=dict(exceptions.get(name, Counter()).most_common(MOST_EXCEPTIONS)),
+                last_sent=last_sent.get(name) or None,
+                expected_interval_seconds=intervals.get(name) or None,
             )
         )  # fmt: skip
     return tasks
+
+
+def _find_queues(numbers: Numbers) -> dict[str, set[str]]:
+    """Return the queues of each task: those that it was in, or if it was in none, those of workers that registered it.
+
+    The latter have counters that are 0.
+    """
+    used: dict[str, set[str]] = {}
+    registered: dict[str, set[str]] = {}
+    for metric in (rows.TASKS_SENT, rows.TASKS):
+        for labels, value in numbers.values(metric):
+            (used if value else registered).setdefault(labels[0], set()).add(labels[1])
+    return registered | used
+
+
+def _count_exceptions(numbers: Numbers) -> dict[str, Counter[str]]:
+    """Return how often each class of exception occurred, by task."""
+    position = rows.TASK_EXCEPTIONS.label_names.index("exception")
+    found: dict[str, Counter[str]] = {}
+    for labels, count in numbers.values(rows.TASK_EXCEPTIONS):
+        if count:
+            found.setdefault(labels[0], Counter())[labels[position]] += count  # type: ignore[assignment]  # a float
+    return found
 
 
 def is_failing(consecutive_failures: float) -> bool:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the table of workers from the gauges of their heartbeats and inspection replies.
 
 Input: the numbers of one moment. Output: a ``WorkerStatus`` per worker.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Serve HTTP.
 
 Input: plain callables. Output: an ASGI application on a listening socket.

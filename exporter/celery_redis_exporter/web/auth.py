@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check user names and passwords against bcrypt hashes (basic authentication), before any path is looked at.
 
 Input: an application and its users. Output: an application that answers 401 to all other clients. bcrypt runs in a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Send large bodies in pieces, and limit the memory that they take.
 
 Input: an application. Output: an application whose responses wait for their client to read: the buffer of each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Limit what a client's connection can cost, whatever the client sends or does not read.
 
 Input: accepted sockets. Output: requests to uvicorn. A client that sends half a request costs a file descriptor and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Open listening sockets: bound to an address, or taken over from systemd.
 
 Output: sockets that listen. Raises ConfigError, whose message is one line. Never accepts a connection.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render the status page: one HTML document that loads no other file.
 
 Input: a report and a view (filter, order). Output: HTML, with all input escaped. The state is never queried.

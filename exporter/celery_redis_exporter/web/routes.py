@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Map the paths of the exporter to the callables that answer them.
 
 Input: plain callables that may block. Output: an ASGI application that runs them in threads: scrapes in one pool, other

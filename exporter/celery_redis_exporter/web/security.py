@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Apply the web configuration: users, headers, a rate limit, TLS.
 
 Input: a ``WebConfig``. Output: a guarded application and a TLS context for the server. The modules for passwords and

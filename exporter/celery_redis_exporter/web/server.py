@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run the HTTP server in a dedicated thread.
 
 Input: listening sockets and an application. Requests are never logged, no signal handler is installed, and the server

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render the tables, trend lines and bars of the status page.
 
 Input: tables and reports. Output: HTML, with all input escaped.

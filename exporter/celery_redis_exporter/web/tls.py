@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TLS of the HTTP server: a context that follows its files (certificate, key, client authorities).
 
 Input: a ``TlsConfig``. Output: a context for a server. The files are read at the start. When they have changed, they

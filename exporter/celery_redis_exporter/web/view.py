@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a reader wants to see the page: filter, order, tables shown in full, seconds between two loads.
 
 Input: the parameters of a query string, none of which is trusted. Output: addresses that keep them. Parameters that are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes a process believe in another time: that of the system and the seconds in the file that SHIFT_FILE names.
 
 Python imports this by itself from a folder on PYTHONPATH. The monotonic clock is left as it is.

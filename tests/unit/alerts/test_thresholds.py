@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What alerts and the status page decide by the name of a server."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Advice: given where its facts are there, silent where they are not."""
 
 from collections.abc import Mapping

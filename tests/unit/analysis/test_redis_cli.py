@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lines for redis-cli: which server and database they reach, and what they never contain."""
 
 import pytest

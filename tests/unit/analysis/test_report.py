@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A report, as people and as programs read it."""
 
 import json

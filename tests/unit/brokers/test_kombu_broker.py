@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which permission a queue that RabbitMQ refuses to count needs."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a scrape asks of the broker, and what it makes of the answers."""
 
 from celery_redis_exporter.brokers.queue_reads import HEAVY_BYTES, LIGHT_BYTES, BacklogRead, QueuesRead, UnackedRead

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The metric reference: complete, and valid as Markdown."""
 
 from celery_redis_exporter.catalog import CATALOG

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fields of INFO that Valkey, Dragonfly and others renamed."""
 
 from pathlib import Path

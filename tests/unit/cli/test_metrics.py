@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command ``metrics``: the reference in three forms."""
 
 import json

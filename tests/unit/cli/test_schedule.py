@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """beat_schedule as settings."""
 
 import pytest

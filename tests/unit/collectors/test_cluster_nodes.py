@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The nodes of clusters: who is asked, which are read, and what becomes of the seed."""
 
 from collections.abc import Iterable, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From messages to series: folding, losses, gaps."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server's sampler: when it looks, what it shows, what a failure costs."""
 
 import threading

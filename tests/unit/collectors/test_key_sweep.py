@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A pass over one database, and what it may cost."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far the estimates of a sweep are from the truth, on a simulated server of the default budget."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When MEMORY PURGE is sent, and what is said of it."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The key spaces of a cluster's masters, which come and go."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The keeper of the state file: what is restored, what is kept aside, and what is written when."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What /metrics, the status page and the marks behind it show of one and the same state."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which databases of which servers are looked at, and by which names."""
 
 from celery_redis_exporter.brokers.endpoints import Endpoints

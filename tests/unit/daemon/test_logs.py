@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Logs: their form, their secrets, their rate."""
 
 import io

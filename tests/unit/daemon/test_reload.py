@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Settings that are read again while the process runs."""
 
 from collections.abc import Iterator

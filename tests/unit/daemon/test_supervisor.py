@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Work is kept going, whatever it dies of."""
 
 import threading

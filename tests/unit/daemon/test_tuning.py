@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A process set up for short pauses and little memory."""
 
 import resource

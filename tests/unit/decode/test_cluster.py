@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CLUSTER NODES as servers send it."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The envelope around events on Redis: whatever order its keys have, its body is the one that was sent."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real captured messages, and broken ones."""
 
 import base64

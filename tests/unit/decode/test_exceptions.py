@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exception classes as Celery's events tell them."""
 
 import json

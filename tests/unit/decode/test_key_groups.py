@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which group a key belongs to."""
 
 import uuid

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """INFO texts of several servers and versions, decoded; where they are from, tests/fixtures/redis/README.md says."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a Redis server tells besides INFO as samples."""
 
 from celery_redis_exporter.decode.redis_info import decode_info

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The encoding of the state file: what is written is read again, and nothing else."""
 
 from hashlib import sha256

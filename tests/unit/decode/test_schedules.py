@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The longest time between two runs."""
 
 import json

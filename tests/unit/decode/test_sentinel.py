@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a sentinel says, as a real one of Redis 7.0 said it."""
 
 from typing import Any

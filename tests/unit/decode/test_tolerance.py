@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fields of another shape: what is lost of events and of inspect replies, and what is read all the same."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The class that a real traceback of Python names, whatever the text of the exception looks like."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sample application's tasks, without a worker."""
 
 from typing import NoReturn

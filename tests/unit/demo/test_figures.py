@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The live block, from the exporter's numbers."""
 
 from celery_redis_exporter.catalog import CATALOG, queues, tasks, workers

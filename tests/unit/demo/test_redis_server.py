@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo's Redis: which program is taken and how it is started."""
 
 import importlib.machinery

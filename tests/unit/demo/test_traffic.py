@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The customers' plan."""
 
 from celery_redis_exporter.demo.traffic import BURST_EVERY, FIRST_BURST, Message, messages_at

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The collector in someone else's registry; that its values are right, tests/contract shows."""
 
 import pytest

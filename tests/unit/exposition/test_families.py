@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Samples become families."""
 
 from concurrent.futures import ThreadPoolExecutor

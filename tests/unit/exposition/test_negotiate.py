@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which format a request gets, and what it is called."""
 
 import pytest

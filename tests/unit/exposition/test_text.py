@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ``render_families`` promises besides equality, which tests/contract holds."""
 
 import threading

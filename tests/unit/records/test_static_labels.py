@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Labels that every metric carries."""
 
 from celery_redis_exporter.catalog import labels as lb

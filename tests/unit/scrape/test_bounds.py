@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many series a server can make."""
 
 from celery_redis_exporter.catalog import CATALOG, OVERFLOW, Metric

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What servers refuse is shown as long as they do, and said once."""
 
 from types import SimpleNamespace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One server under two names is read once."""
 
 from typing import cast

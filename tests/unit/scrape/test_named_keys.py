@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands and replies of keys that the settings name."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many servers in few threads: which are read first, and what those that hang cost."""
 
 import math

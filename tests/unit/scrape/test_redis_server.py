@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One server's scrape: what is shown of it, and of what travels along."""
 
 from collections.abc import Sequence

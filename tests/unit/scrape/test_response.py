@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The response to a scrape: both parts in one body, and the garbage collector as it was."""
 
 import gc

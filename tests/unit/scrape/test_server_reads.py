@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All servers are read at the same time, under one deadline; each failure costs that server alone."""
 
 import threading

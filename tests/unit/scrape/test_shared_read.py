@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One read for every scrape that wants it, and no scrape waits longer than it wants to."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The settings as a whole: where values come from, which one wins, what is refused, what is never shown."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Settings that another program gives as keyword arguments."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What settings say of themselves, and of what is wrong with them: never a secret."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Settings as the exporter uses them: frozen, compared by value, without a secret in what is printed."""
 
 import json

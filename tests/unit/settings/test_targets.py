@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which Redis servers the settings name, with whose passwords."""
 
 import json

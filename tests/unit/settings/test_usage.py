@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The help texts about the settings: complete, under headings, and as wide as the terminal."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which addresses that servers name may be connected to."""
 
 import ipaddress

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which servers are asked for their cluster's nodes."""
 
 from collections.abc import Sequence

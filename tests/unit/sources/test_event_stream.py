@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where events are published, and how long a subscription may be silent."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is sent to look at the key space, and how batches adapt."""
 
 from typing import cast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The event queue: what is given, in what order, and what ends it."""
 
 import threading

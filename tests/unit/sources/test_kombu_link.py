@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """kombu's connections: which transports will do, what their errors mean."""
 
 import ssl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a passive declare that fails says of its queue.
 
 RabbitMQ up to 4.2.5, as the integration tests have it, answers a passive declare to everyone. From 4.2.6 it refuses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which commands of the exporter look a key up, and whether they found it."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which commands a server is asked, from what it says of itself; that they work, the integration tests show."""
 
 from collections.abc import Iterable, Sequence

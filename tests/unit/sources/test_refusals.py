@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a server refuses: under which name, for how long, and whom it concerns."""
 
 import pytest

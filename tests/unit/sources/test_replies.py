@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages of a subscription that are too long, dropped while they arrive."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Replies to SCAN, whatever a server sends."""
 
 import pytest

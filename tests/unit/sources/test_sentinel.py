@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the master is: who is asked, what is believed, which connections are given up."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batches of commands on a connection that fails in the midst of one, or was closed before it."""
 
 import socket

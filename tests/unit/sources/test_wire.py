@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading and writing on a socket that never blocks; the other end is this process."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a server may send that is no reply, on a pair of sockets in this process; and reconnecting without end."""
 
 import socket

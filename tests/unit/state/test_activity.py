@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What runs now, for people."""
 
 from celery_redis_exporter.records.report import RunningTask

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Schedulers that answer."""
 
 from celery_redis_exporter.catalog import internals

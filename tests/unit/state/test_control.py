@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What workers answer, and who is asked what."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ends that no event reports, that two events report, and that are reported before they happened."""
 
 import pytest

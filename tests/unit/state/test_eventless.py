@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is missing of workers whose tasks do not all send events."""
 
 import pytest

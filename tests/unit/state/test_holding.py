@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events that are deferred until the task-sent of their task, or the answer of their worker, arrives."""
 
 from celery_redis_exporter.catalog import internals

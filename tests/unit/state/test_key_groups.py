@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The estimate of a database over sweeps: segments, quotas, bounds."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Estimates of groups of keys, and how honest their errors are."""
 
 import random

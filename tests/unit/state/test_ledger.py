@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The double entry of executions against task-started events."""
 
 from heapq import heapify, heappop

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an interruption cost, as it is stated once."""
 
 import pytest

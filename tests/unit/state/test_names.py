@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names of tasks and queues: filters, rewrites, the label of the worker, and bounds under a flood of names."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every order in which the events of one task can arrive that is retried, replaced, or published twice."""
 
 from collections.abc import Mapping, Sequence

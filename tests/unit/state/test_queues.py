@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Known queues and the age of their next message."""
 
 import re

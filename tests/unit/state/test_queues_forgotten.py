@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Queues that are forgotten, those that are not, and those that come back."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which queue a message reaches."""
 
 import pytest

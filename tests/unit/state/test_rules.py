@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which names are shown, and as what."""
 
 import re

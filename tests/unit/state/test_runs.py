@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several executions of one task id at the same time."""
 
 import pytest

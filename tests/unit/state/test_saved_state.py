@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a restart must not lose, copied and restored."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The series store: bounds, overflow, copies."""
 
 from typing import cast

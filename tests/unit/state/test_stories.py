@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a task id does on several workers is counted as it happened, in whatever order the senders' events arrive."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a task's events add up to, in every order that was seen on the wire."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which transport options are in force."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The last readings of each server."""
 
 from celery_redis_exporter.records.report import TrendReading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What heartbeats, goodbyes and silence say about workers."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conditions of alerts that the report judges from the values of one moment."""
 
 from collections.abc import Sequence

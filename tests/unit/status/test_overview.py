@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The overview of several applications."""
 
 from celery_redis_exporter.records.report import (

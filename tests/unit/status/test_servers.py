@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Redis servers of the report, from the samples of scrapes."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report: everything that was counted and read, put together."""
 
 import json
@@ -371,3 +372,20 @@ def _memory(used: float, limit: float) -> list[Sample]:
     by_name = {metric.name: metric for metric in redis_rows.METRICS}
     values = {"redis_memory_used_bytes": used, "redis_memory_max_bytes": limit}
     return [Sample(by_name[name], ("broker",), value) for name, value in values.items()]
+
+
+def test_the_most_frequent_exceptions_of_a_task(scene: Scene) -> None:
+    """Five classes at most, the most frequent first, and none for a task without exceptions."""
+    for number in range(7):
+        scene.store.scalar(rows.TASK_EXCEPTIONS, "t", f"E{number}").value = number
+    scene.store.scalar(rows.TASKS_SENT, "t", "q").value = 1
+    scene.store.scalar(rows.TASKS_SENT, "fine", "q").value = 1
+    found = {task.name: task.exceptions for task in scene.report().tasks}
+    assert {"t": {"E6": 6.0, "E5": 5.0, "E4": 4.0, "E3": 3.0, "E2": 2.0}, "fine": {}} == found
+
+
+def test_queues_of_a_task_are_those_that_it_was_in(scene: Scene) -> None:
+    """A counter of 0, which a worker of another queue has for each registered task, is no queue; alone it is one."""
+    for task, queue, count in (("t", "mail", 1), ("t", "other", 0), ("idle", "other", 0)):
+        scene.store.scalar(rows.TASKS_SENT, task, queue).value = count
+    assert {"t": ["mail"], "idle": ["other"]} == {task.name: task.queues for task in scene.report().tasks}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Basic authentication in front of an application, without a server."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Large bodies in pieces, as slow and quick clients read them."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Addresses: which are taken, and what is said of the others."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Paths, headers and pools of the application, without a server."""
 
 import asyncio

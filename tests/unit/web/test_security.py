@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a web configuration adds, and what it leaves alone."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``check``: report line by line whether the exporter receives all data, why not, and how to fix it.
 
 Input: flags and settings. Output: findings or one JSON document. The exit code is 0, or 1 if something failed, 2 if the

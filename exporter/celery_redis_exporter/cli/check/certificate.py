@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Determine how long the exporter's own certificate is valid.
 
 Input: a certificate and its key. Output: an epoch time or a reason. The handshake is done in memory, because the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The data that the parts of a check share: the monitor as it would run, and when to stop.
 
 Data only.

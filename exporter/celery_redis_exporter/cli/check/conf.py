@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compare the Celery settings that workers report with the exporter's and with each other.
 
 Input: the replies of workers to ``inspect conf``. Output: findings. Pure functions.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Answer the daily checklist from the report of a running exporter: workers, queues, success, memory, errors.
 
 Input: a report. Output: findings. Pure functions; the report comes from ``cli.top.source``.

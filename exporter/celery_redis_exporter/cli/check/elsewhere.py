@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find workers that use another database or another prefix than the settings.
 
 Input: a checkup and the events that it received. Output: findings. Sends CLIENT LIST, and SCAN for bindings if no

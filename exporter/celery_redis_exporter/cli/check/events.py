@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check whether events are received: subscribe as the exporter does, and read events for a while.
 
 Input: a checkup. Output: findings. Reads only: on Redis one subscription, CLIENT LIST, and SCAN if no worker sends

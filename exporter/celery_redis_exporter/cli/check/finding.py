@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define the findings of a check, and the rows from which they are made.
 
 Data only. A row is a kind of finding and is defined once, in ``rows``. A finding is an instance of a row on this

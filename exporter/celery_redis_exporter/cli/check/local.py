@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check what needs no server: settings, the listening address of the metrics, its certificate.
 
 Input: settings. Output: findings. Listens on the address for a moment and answers no request.

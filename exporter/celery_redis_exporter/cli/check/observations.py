@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Record what a check receives from the event stream.
 
 Input: events. Output: one record for each worker, and counts of task events.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Describe where a server is, and make shell lines that query or change it.
 
 Input: targets of the settings. Output: text. It never contains a password: redis-cli prompts for one, or reads

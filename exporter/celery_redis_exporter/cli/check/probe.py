@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Find out which protocol a port uses: Redis without TLS, TLS, or neither.
 
 Input: host and port. Output: a ``Spoken``. Sends a PING without user or password. Certificates are not verified,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check whether workers answer control commands, and whether every queue with messages has a consumer.
 
 Input: a checkup and the events that it received. Output: findings. Queries workers once, as the exporter does each

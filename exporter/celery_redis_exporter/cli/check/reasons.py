@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Explain why a server can't be used, by the reason of a SourceError: the cause, and lines that show or fix it.
 
 Input: a reason and the server's place. Output: findings. If TLS may be the cause, the protocol of the port is tried.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Generate the table of findings, ``README.md`` in this folder, from the rows.
 
 Input: the rows. Output: Markdown. ``python -m celery_redis_exporter.cli.check.reference --write`` writes it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Format findings for people, line by line, and as one JSON document.
 
 Input: findings. Output: text. Lines for pasting are broken only with a backslash, where a shell accepts one.

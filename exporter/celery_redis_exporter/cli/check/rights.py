@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Report which commands a user may not run, and which metrics are missing for that reason.
 
 Input: refusals. Output: findings. Pure functions.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define every kind of finding: its code, level, meaning and cause. Codes are stable, because scripts search for them.
 
 Data only. ``reference`` generates the table in README.md from this module.

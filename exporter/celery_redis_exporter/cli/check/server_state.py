@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Report the state of a Redis server for an operator: version, role, memory, disk, buffers.
 
 Input: INFO and some of CONFIG GET. Output: findings. Pure functions. The rules about memory, disk and buffers are those

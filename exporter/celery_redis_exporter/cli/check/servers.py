@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check whether the servers answer, and which commands they refuse.
 
 Input: a checkup. Output: findings server by server. Each server receives the commands of a scrape and of the background

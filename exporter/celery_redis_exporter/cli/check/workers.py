@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Report findings about workers, their settings and publishers.
 
 Input: the events that a check received, and answers of workers. Output: findings. Pure functions.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``completion``: print a script that completes commands, flags and values in bash, zsh or fish.
 
 Input: the shell's name. Output: the script on standard output. It is generated from each command's description, and

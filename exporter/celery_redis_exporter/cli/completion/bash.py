@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render the script for bash, 3.2 and later.
 
 Input: the vocabulary. Output: text.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render what the scripts of bash and zsh share: the branches of their ``case`` statements.
 
 Input: the vocabulary and a shell's syntax of a branch. Output: text.

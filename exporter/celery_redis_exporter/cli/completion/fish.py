@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render the script for fish, 3.0 and later. It shows descriptions of commands and settings.
 
 Input: the vocabulary. Output: text.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """List every word of the command line: commands, their flags, and the values of flags with few values.
 
 Output: a vocabulary. The flags of settings are those of ``settings.schema.rows``. The other flags of a command are read

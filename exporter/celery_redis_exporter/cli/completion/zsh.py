@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Render the script for zsh. It can be sourced after compinit, or found on fpath.
 
 Input: the vocabulary. Output: text.

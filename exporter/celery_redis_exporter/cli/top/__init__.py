@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``top``: show the status report in a terminal, live.
 
 Input: the URL of a running exporter, or settings, with which it receives events and reads servers itself. Output: a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Convert the bytes of a terminal to keys by name."""
 
 import codecs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Control the terminal: draw reports, react to keys, and restore the terminal's state at the end."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the user wants to see, and how keys change it.
 
 Input: keys by name. Output: another look. The keyboard is never read.

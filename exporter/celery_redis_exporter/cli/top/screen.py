@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draw a report as lines of a given width and number.
 
 Input: a report and a look. Output: styled text. Names are not trusted: characters that could move the cursor or change

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read reports from an exporter in this process, without a web server, or from a running one (``cli.remote``).
 
 Output: reports, or a SourceError with the reason why there is none.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the settings of several Celery applications: the mapping ``applications`` of the settings file.
 
 Input: the file's content, and the values that all applications have in common. Output: values by application. Each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the environment: the exporter's variables, files that contain secrets, and Celery's own variables.
 
 Input: a mapping. Output: values by path. Reads the files that ``*_FILE`` variables name. An empty variable counts as

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Explain an error of pydantic in one line.
 
 Input: a ValidationError and the given values. Output: a ConfigError. A value is shown only if it can't be a secret.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the settings file (YAML).
 
 Input: a path. Output: values by path of the setting, and the settings of each application. No line of the file is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read flags with the command line parser of pydantic-settings.
 
 Input: the arguments after the name of the command. Output: values by path. No message contains a value.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Collect the given values, each with the name that the user wrote.
 
 Input: nested mappings. Output: a flat mapping of path -> ``Given``. Imports the standard library and rows only. Raises

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the settings from all sources, validate them with the models, and check those that depend on each other.
 
 Input: arguments, an environment or a tree. Output: Settings, or ConfigError.

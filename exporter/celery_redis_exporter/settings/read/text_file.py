@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the text file that a setting names.
 
 Input: a path. Output: the text. No part of it is shown.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read the web configuration file: TLS, headers and users, in the format of Prometheus's exporter-toolkit.
 
 Input: a path. Output: a ``WebConfig``. Words and types are checked here. Certificates, keys and ciphers are checked

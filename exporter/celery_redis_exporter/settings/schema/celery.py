@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define settings of the Celery application: events, queries to workers, and the bounds of what is kept of it."""
 
 from pydantic import Field

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """List Celery's transport options that are not settings of the exporter, because only kombu and Celery need them.
 
 Users may copy them together with the options that are settings.

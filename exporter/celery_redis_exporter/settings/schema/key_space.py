@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define settings of the key space sampler: how often it runs, at what cost, and the user's own groups of keys.
 
 Input: text or YAML values. Output: immutable ones. Invalid values raise ValueError with the cause.

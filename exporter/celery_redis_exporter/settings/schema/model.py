@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define the settings as frozen models: every name, type, default and description, once.
 
 Input: validated values. Output: read-only attributes. Environment, files and flags are read by ``load``, not here.

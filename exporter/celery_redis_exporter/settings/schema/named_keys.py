@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define settings of single keys that are watched: exact names, by server and database.
 
 Input: text or YAML values. Output: immutable ones. Invalid values raise ValueError with the cause.

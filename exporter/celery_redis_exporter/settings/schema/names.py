@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define settings that choose names: filters and rewrites of tasks, queues and workers, static labels, dropped metrics.
 
 Input: text or YAML values. Output: compiled, immutable ones. Invalid values raise ValueError with the cause.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compile patterns of names and their replacements in Prometheus's syntax. Raises ValueError for invalid ones."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define settings of Redis servers: what is read, and how."""
 
 from typing import Annotated, Literal

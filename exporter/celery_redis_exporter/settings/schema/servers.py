@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define settings of Redis servers besides broker and result backend, by name.
 
 Input: text or YAML values. Output: immutable ones. Invalid values raise ValueError with the cause.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define settings of single tasks, by name or shell pattern: expected interval, longest runtime, buckets.
 
 Input: text or YAML values. Output: immutable ones. Invalid values raise ValueError with the cause.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define Celery's transport options that the exporter uses, under the same names. ``foreign`` lists the others."""
 
 from typing import Literal

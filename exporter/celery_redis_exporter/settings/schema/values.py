@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define the types of settings: the syntax of a value in a flag, a variable or a file.
 
 Input: text or YAML values. Output: validated, immutable values. Invalid ones raise ValueError with a message that never

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parse broker URLs: Redis, Redis behind Sentinel, and the other brokers that kombu supports, mainly RabbitMQ.
 
 Input: the text of a setting. Output: a ``RedisTarget`` or a ``KombuTarget``. Never connects and never imports kombu. No

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Read users and passwords that may change while the exporter runs. Their files are read for each connection.
 
 Input: paths. Output: users and passwords. They are kept only to mask them in logs.

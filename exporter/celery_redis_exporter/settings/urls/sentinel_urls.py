@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parse Sentinel URLs in Celery's format: ``sentinel://:PASSWORD@a:26379/0;sentinel://b:26379``.
 
 Input: the text of a setting. Output: a ``RedisTarget`` with the addresses of its sentinels. As in kombu, database, user

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parse Redis URLs in the format of Celery and redis-py.
 
 Input: a URL. Output: a ``RedisTarget`` that redis-py understands. Never connects. No part of a URL that could be a

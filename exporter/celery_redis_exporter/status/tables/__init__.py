@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define the tables of a report, which are the same on the page and in the terminal.
 
 Input: a report. Output: rows of text, ordered and filtered. How a row is drawn is not defined here.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Define tables and their columns, with functions that make the usual columns."""
 
 from collections.abc import Callable, Iterable, Sequence

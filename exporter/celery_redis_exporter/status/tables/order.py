@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Order and filter the rows of a table."""
 
 from typing import Any

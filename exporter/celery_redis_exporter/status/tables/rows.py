@@ -1,7 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """List the tables. Each column is one line."""
 
 from operator import attrgetter
+from typing import NamedTuple
 
+from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.records.report import (
     WORST_FIRST,
     ApplicationStatus,
@@ -60,6 +63,51 @@ def _failing(task: TaskStatus, _: float) -> Cell:
 def _run_time(run: RunningTask, now: float) -> Cell:
     """Return how long a task has run. The worker's clock may be ahead of the exporter's."""
     return Cell(say_duration(max(now - run.since, 0.0)), hint=f"since {say_moment(run.since)}")
+
+
+class PeriodicTask(NamedTuple):
+    """A periodic task. Times are in seconds since the epoch, ``interval`` is in seconds."""
+
+    name: str
+    interval: float
+    last_sent: float | None
+    last_success: float | None
+    state: State
+
+    @property
+    def next(self) -> float | None:
+        """Return when it is published next, or None if that is not known."""
+        return None if self.last_sent is None else self.last_sent + self.interval
+
+
+def find_periodic(report: Report) -> list[PeriodicTask]:
+    """Return the tasks with an expected interval. As in the alert, one without success for several is critical."""
+    found = []
+    for task in report.tasks:
+        interval = task.expected_interval_seconds
+        if interval:
+            silent = report.uptime_seconds if task.last_success is None else report.time - task.last_success
+            stale = silent > interval * threshold("CeleryPeriodicTaskStale", "intervals")
+            unknown = task.last_success is None and not stale
+            state: State = "critical" if stale else "unknown" if unknown else "ok"
+            found.append(PeriodicTask(task.name, interval, task.last_sent, task.last_success, state))
+    return found
+
+
+def _periodic_state(task: PeriodicTask, _: float) -> Cell:
+    words = {"critical": "overdue", "unknown": "not seen yet"}
+    return Cell(words.get(task.state, "on time"), _tone(task.state) or "ok")
+
+
+def _say_next(task: PeriodicTask, now: float) -> Cell:
+    if task.next is None:
+        return Cell(say_duration(None))
+    left = task.next - now
+    return Cell(f"in {say_duration(left)}" if left >= 0 else f"{say_duration(-left)} late", hint=say_moment(task.next))
+
+
+def _exceptions(task: TaskStatus) -> list[str]:
+    return [f"{name} {say_count(count)}" for name, count in task.exceptions.items()]
 
 
 def _seen_tasks(report: Report) -> list[TaskStatus]:
@@ -159,9 +207,19 @@ TASKS = Table("tasks", "Tasks", (
     number("p50", "p50", "recent.p50_seconds", say_duration, 3, "run time, lately"),
     number("p95", "p95", "recent.p95_seconds", say_duration, 1, "run time, lately"),
     moment("last", "Last success", "last_success", 2),
+    words("exceptions", "Exceptions", _exceptions, 4),
     words("queues", "Queues", attrgetter("queues"), 5),
 ), _seen_tasks, lambda row: (row.name, *row.queues), "-rate", "No event of a task was received yet.",
     attrgetter("verdict"))  # fmt: skip
+
+PERIODIC = Table("periodic", "Periodic tasks", (
+    name("Task"),
+    Column("state", "State", lambda row: WORST_FIRST.index(row.state), _periodic_state, 0, numeric=False),
+    number("every", "Every", "interval", say_duration, 0, "the interval that is expected"),
+    moment("sent", "Last published", "last_sent", 1),
+    moment("last", "Last success", "last_success", 0),
+    Column("next", "Next", lambda row: row.next, _say_next, 1, "one interval after it was last published"),
+), find_periodic, lambda row: (row.name,), "state", "No interval is known.", attrgetter("state"))  # fmt: skip
 
 RUNNING = Table("running", "Running now", (
     words("task", "Task", attrgetter("task"), 0),
@@ -207,9 +265,10 @@ APPLICATIONS = Table("applications", "Applications", (
 ), attrgetter("applications"), lambda row: (row.name, row.state), "state", "No application is configured.",
     attrgetter("state"), shown=100)  # fmt: skip
 
-TABLES = (WORKERS, QUEUES, TASKS, RUNNING, SERVERS, FAILURES)
+TABLES = (WORKERS, QUEUES, TASKS, PERIODIC, RUNNING, SERVERS, FAILURES)
 
 
 def tables_of(report: Report) -> list[Table]:
-    """Return the tables of a report. The table of failures is included only if failures are kept."""
-    return [table for table in TABLES if table is not FAILURES or report.failures is not None]
+    """Return the tables of a report: failures only if they are kept, periodic tasks only if there are some."""
+    shown = {FAILURES.name: report.failures is not None, PERIODIC.name: bool(find_periodic(report))}
+    return [table for table in TABLES if shown.get(table.name, True)]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Until when a certificate is valid."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What CLIENT LIST tells of others."""
 
 from celery_redis_exporter.cli.check.elsewhere import parse_clients

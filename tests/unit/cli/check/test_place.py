@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lines for a shell: whom they reach, and what they never hold."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tasks that are published and that no worker reports."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kinds of findings, as scripts and readers rely on them."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What check makes of what a Redis server says of itself."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ``check`` reports of a broker that refuses to count queues.
 
 The RabbitMQ of the integration tests refuses nobody (see ``unit/sources/test_kombu_queues.py``), so it is a fake here.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The words that are completed are those that the commands take."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several applications in one settings file: what each has, what they share, and what is refused."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The settings file: YAML, its mistakes, and where they are."""
 
 from pathlib import Path

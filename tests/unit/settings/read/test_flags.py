@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flags: how they are written, and what is said about a wrong one."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The web configuration file: what it gives, and what is said of a wrong one."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Settings that choose names, labels and metrics, and what is expected of tasks."""
 
 import re

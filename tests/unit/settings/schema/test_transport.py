@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Transport options: Celery's own names, sentinels, and what is pasted along."""
 
 import json

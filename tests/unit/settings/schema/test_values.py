@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Single values: what each kind of setting takes and refuses."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Broker URLs: which broker is meant, what kombu is given, what is refused and shown."""
 
 import pytest

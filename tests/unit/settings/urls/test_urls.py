@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redis URLs: what is understood, what is refused, what is shown."""
 
 import pytest
