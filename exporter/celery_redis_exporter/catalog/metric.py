@@ -87,7 +87,7 @@ class CommandOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
-    """Comes from the answer to one of Celery's inspect commands; ``otherwise`` is who else tells it."""
+    """Comes from the answer to one of Celery's inspect commands; ``otherwise`` is another source of it."""
 
     command: str
     otherwise: str = ""

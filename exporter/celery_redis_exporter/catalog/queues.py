@@ -29,7 +29,7 @@ QUEUE_PRIORITY_LENGTH = gauge(
 QUEUE_OLDEST_AGE = gauge(
     "celery_queue_oldest_message_age_seconds",
     "Age of the next message to be served: since its publishing as its header (deploy/celery_events.py) or its "
-    "task-sent tells, else since it was first seen there (a lower bound).",
+    "task-sent states, else since it was first seen there (a lower bound).",
     (QUEUE,),
     CommandOrigin("LINDEX"),
 )

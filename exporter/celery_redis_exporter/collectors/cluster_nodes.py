@@ -178,7 +178,7 @@ class ClusterNodes:
             except SourceError as error:
                 failure = failure or SourceError(error.reason, f"{cluster.seed.name}: {error}")
                 cluster.hang_up()
-        raise failure or SourceError("closed", "there is nobody to ask")
+        raise failure or SourceError("closed", "no node can be queried")
 
     def _ask_one(self, cluster: Cluster, address: Address | None) -> tuple[list[Address], list[Address]]:
         text = read_nodes(cluster.connect(address), self._options.deadline) or b""

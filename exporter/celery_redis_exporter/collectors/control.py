@@ -275,7 +275,7 @@ class Control:
                 "control.switched_off",
                 refused=str(error),
                 grant=self._control_client.rights,
-                instead="--celery.inspect-interval 0 asks nobody, and all but the answers of workers is shown",
+                instead="--celery.inspect-interval 0 turns these queries off; then only answers of workers are missing",
                 again_in_seconds=REFUSED_SECONDS,
             )
         self.refused = str(error)

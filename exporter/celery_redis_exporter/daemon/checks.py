@@ -27,7 +27,7 @@ def background_checks(application: Application, supervisor: Supervisor) -> list[
     if application.queries_workers:
         bad, refused = trouble.get("control"), application.control.refused
         state = "failed" if bad else "off" if refused else "ok"
-        checks.append(Check("Control", state, bad or refused or "asks workers in the background"))
+        checks.append(Check("Control", state, bad or refused or "queries workers in the background"))
     return checks
 
 

@@ -64,7 +64,7 @@ class AppSettings(NamedTuple):
 
 
 class Answers(Struct):
-    """One worker's answers of a round, by inspect command; None where it was not asked or did not answer."""
+    """One worker's answers of a round, by inspect command; None where it was not queried or did not answer."""
 
     stats: WorkerStats | None = None
     active_queues: list[ConsumedQueue] | None = None

@@ -61,7 +61,7 @@ class QueuedMessage(NamedTuple):
 class QueueReading(NamedTuple):
     """One queue as read from Redis: messages per priority step, and the next message to be served.
 
-    ``oldest`` maps a step to its next message; a step is missing where it is empty, or was not asked for.
+    ``oldest`` maps a step to its next message; a step is missing if it is empty or was not requested.
     """
 
     queue: str

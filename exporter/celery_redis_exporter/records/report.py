@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people are shown: one document, for the status page, the terminal and ``/api/v1/status``.
+"""Define the report: one document for the status page, the terminal and ``/api/v1/status``.
 
-Takes and gives nothing; never reads a metric. Times of the day are seconds since the epoch, everything else is in
+Data only; reads no metric. Times of the day are seconds since the epoch, everything else is in
 seconds, bytes and shares of one. None is what is not known: it is never 0.
 """
 

@@ -44,7 +44,7 @@ class Quantiles(NamedTuple):
 
 
 Reading = float | Buckets | Quantiles
-"""What a server tells of a series."""
+"""The value of a series, as a server reports it."""
 Value = float | Distribution | Buckets | Quantiles
 """What a series holds; a counter or a gauge holds a number."""
 

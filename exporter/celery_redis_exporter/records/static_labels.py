@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labels that every metric of a process carries with the same value, such as the environment it runs in.
+"""Define labels that every metric of a process has with the same value, such as the environment it runs in.
 
-Takes names and values from the settings, gives metrics and label values that have them too, so that no other room
-needs to know of them.
+Input: names and values from the settings. Output: metrics and label values that have them too, so that no other layer
+needs to handle them.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class StaticLabels:
         self._extended: dict[Metric, Metric] = {}
 
     def extend(self, metric: Metric) -> Metric:
-        """Give the metric with these labels behind its own; always the same object for the same metric."""
+        """Return the metric with these labels after its own; always the same object for the same metric."""
         if not self._labels:
             return metric
         extended = self._extended.get(metric)

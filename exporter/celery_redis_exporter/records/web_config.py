@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the HTTP side can be secured with: the words in which the settings tell the web room.
 
-Takes and gives nothing; reads no file and knows no library. Vocabulary, like errors and records.
+Data only; reads no file and uses no library.
 """
 
 from collections.abc import Mapping

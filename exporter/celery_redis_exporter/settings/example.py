@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A complete settings file with comments, ``deploy/docs/settings.example.yml``: generated from the models.
 
-Takes the rows, gives YAML: every setting under its heading, with its default, or as a comment with an example where
+Input: the rows. Output: YAML: every setting under its heading, with its default, or as a comment with an example where
 nothing is set by default. ``python -m celery_redis_exporter.settings.example --write`` writes it.
 """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration reference, ``deploy/docs/configuration.md``: generated from the models.
 
-Takes the rows by heading, gives Markdown. ``python -m celery_redis_exporter.settings.reference --write`` writes it.
+Input: the rows by heading. Output: Markdown. ``python -m celery_redis_exporter.settings.reference --write`` writes it.
 """
 
 import sys

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Help texts about the settings, for a terminal: all of them by heading, or the ten that matter.
 
-Takes the rows and the width of the terminal, gives text. Never reads a value that anyone set.
+Input: the rows and the width of the terminal. Output: text. Reads no value that a user set.
 """
 
 import shutil

@@ -103,7 +103,7 @@ class Merging:
         return others + value if metric.name in _SUMMED else max(others, value)
 
     def _key(self, metric: Metric, series: Series) -> Key | None:
-        """Return where the past of a counter is kept; None if there is none: it is not shown, or belongs to nobody."""
+        """Return where the past of a counter is kept; None if there is none: it is not shown, or has no worker."""
         if not self.needed or metric.kind is not Kind.COUNTER or series.labels[0] == OVERFLOW:
             return None
         labels = self._shown(metric, series.labels)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The series store: every counter, gauge and histogram that events feed.
 
-Takes metrics and label values, gives series objects that callers keep and change in place, so that the path of
-an event has no look-up by label. Gives copies of all values as families. Not thread-safe by itself: callers hold
-``Store.lock``.
+Input: metrics and label values. Output: series objects that callers keep and change in place, so that no event causes a
+look-up by label, and copies of all values as families. Not thread-safe by itself: callers hold ``Store.lock``.
 """
 
 import threading
@@ -33,7 +32,7 @@ class NewSeries:
     """What a new series is like.
 
     A counter or histogram is shown as 0 for ``zero_first`` seconds, so that Prometheus has a 0 to compare the first
-    event with: ``increase()`` sees nothing of what a series held when it was first scraped. ``exemplars`` says whether
+    event with: ``increase()`` ignores the value at the first scrape. ``exemplars`` states whether
     histograms remember tasks; ``labels`` come behind those of the metric; ``by_worker`` are metrics that get the
     label of the worker as their last own one. ``most_bytes`` is what the text of all series of a store may have.
     """
@@ -378,9 +377,8 @@ class Store:
     def collect(self, *, whole: bool = False, only: frozenset[Metric] | None = None) -> list[Family]:
         """Copy every value, of metrics that have series; formatting comes later.
 
-        The caller holds the lock for as long as this takes.
-        ``whole`` gives what was counted also of series that are still shown as 0, without exemplars; ``only`` is what
-        is wanted.
+        The caller holds the lock for as long as this takes. ``whole`` returns what was counted also for series that are
+        still shown as 0, without exemplars. ``only`` are the metrics that are wanted.
         """
         self._show_sizes()
         wanted = self._order if only is None else [children for children in self._order if children.origin in only]

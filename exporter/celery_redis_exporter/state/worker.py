@@ -23,7 +23,7 @@ ONLINE = Presence.ONLINE
 
 
 class Setup(NamedTuple):
-    """What a worker consumes, and how many tasks it can run at once; None where it was not told."""
+    """What a worker consumes, and how many tasks it can run at once; None if it was not reported."""
 
     queues: tuple[str, ...] | None = None
     concurrency: int | None = None
@@ -44,14 +44,14 @@ class Doubt(NamedTuple):
 
 @dataclass(slots=True)
 class Questions:
-    """What one process of a worker was asked, and answered for good.
+    """The queries to one process of a worker, and its answers.
 
-    ``asked`` is False until it answered all first questions, or was asked them often enough: at ``first`` and, now for
-    the ``repeats``th time, at ``due`` (monotonic). ``unanswered`` is how often it was asked since its last answer.
+    ``asked`` is False until it answered all first questions, or was sent them often enough: at ``first`` and, now for
+    the ``repeats``th time, at ``due`` (monotonic). ``unanswered`` is how often it was queried since its last answer.
     ``introductions`` are the rounds afterwards that it answered and in which something of its introduction was missing.
     ``registered`` are its tasks, ``conf`` its settings, None until it answered; ``nudged`` is when it was last sent
-    enable_events (monotonic). ``active_asked`` is when it was last asked which tasks it executes, because of a doubt
-    (monotonic). ``eventless`` is not None where some of its tasks send no events.
+    enable_events (monotonic). ``active_asked`` is when it was last queried for the tasks it executes, because of a
+    doubt (monotonic). ``eventless`` is not None where some of its tasks send no events.
     """
 
     asked: bool = False

@@ -26,7 +26,7 @@ def _nothing(_: Place) -> tuple[str, ...]:
 
 _REASONS: Mapping[str, _Reason] = {
     "refused": _Reason(
-        "nobody listens there", "the server does not run, or has another host, port or socket",
+        "no program listens there", "the server does not run, or has another host, port or socket",
         lambda place: (place.probe(),),
     ),
     "dns": _Reason(

@@ -21,7 +21,7 @@ class EventOptions(SettingsGroup):
 
 
 class CeleryOptions(SettingsGroup):
-    """What workers are asked and told, the one thing that writes to the broker."""
+    """Control commands to workers, the only thing that writes to the broker."""
 
     inspect_interval: v.Interval = Field(60, description="Time between control commands to workers; 0 disables them.")
     inspect_timeout: v.Patience = Field(5, description="Time for their answers; up to 50 workers are queried at once.")
@@ -63,7 +63,7 @@ class WorkerOptions(SettingsGroup):
 
 
 class SeriesOptions(SettingsGroup):
-    """Bounds of the series held in memory."""
+    """Bounds of the series in memory."""
 
     max_per_metric: v.Count = Field(
         20_000, description="Series per metric, and per metric of each server; the rest is folded into __overflow__."
@@ -84,7 +84,7 @@ class SeriesOptions(SettingsGroup):
 
 
 class TrackingOptions(SettingsGroup):
-    """Tasks in flight, held to join their events."""
+    """Tasks in flight, kept to match their events."""
 
     max_tasks: v.Count = Field(150_000, description="Tasks tracked; each takes about 700 bytes.")
     max_age: v.PositiveSeconds = Field(172_800, description="Time after which an unfinished task is forgotten.")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Headings for the settings, in the order in which people need them.
 
-Takes nothing, gives the settings by heading, for ``run --help``, the configuration page and the example file.
+Output: the settings by heading, for ``run --help``, the configuration page and the example file.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """List every setting as a row: its flag, environment name, file key, default and meaning, taken from the models.
 
-Takes nothing, gives rows. Never reads a value anyone set.
+Output: rows. Reads no value that a user set.
 """
 
 import json

@@ -28,7 +28,7 @@ TASKS_HELP = (
 
 
 class RedBeatOptions(SettingsGroup):
-    """RedBeat's schedule, which tells the expected intervals of its tasks."""
+    """RedBeat's schedule, which contains the expected intervals of its tasks."""
 
     interval: v.Interval = Field(0, description="Time between reads of RedBeat's schedule; 0 does not read it.")
     key_prefix: str = Field("redbeat:", min_length=1, description="The application's redbeat_key_prefix.")

@@ -16,7 +16,7 @@ SHOWN_NEVER = 100
 
 
 class _Seen:
-    """What a file held, now and before, for the log's filter; safe from any thread."""
+    """The present and former contents of a file, for the log's filter; safe from any thread."""
 
     def __init__(self) -> None:
         self.texts: tuple[str, ...] = ()
