@@ -65,7 +65,7 @@ def _run_time(run: RunningTask, now: float) -> Cell:
     return Cell(say_duration(max(now - run.since, 0.0)), hint=f"since {say_moment(run.since)}")
 
 
-class PeriodicTask(NamedTuple):
+class PeriodicRow(NamedTuple):
     """A periodic task. Times are in seconds since the epoch, ``interval`` is in seconds."""
 
     name: str
@@ -80,7 +80,7 @@ class PeriodicTask(NamedTuple):
         return None if self.last_sent is None else self.last_sent + self.interval
 
 
-def find_periodic(report: Report) -> list[PeriodicTask]:
+def find_periodic(report: Report) -> list[PeriodicRow]:
     """Return the tasks with an expected interval. As in the alert, one without success for several is critical."""
     found = []
     for task in report.tasks:
@@ -90,16 +90,16 @@ def find_periodic(report: Report) -> list[PeriodicTask]:
             stale = silent > interval * threshold("CeleryPeriodicTaskStale", "intervals")
             unknown = task.last_success is None and not stale
             state: State = "critical" if stale else "unknown" if unknown else "ok"
-            found.append(PeriodicTask(task.name, interval, task.last_sent, task.last_success, state))
+            found.append(PeriodicRow(task.name, interval, task.last_sent, task.last_success, state))
     return found
 
 
-def _periodic_state(task: PeriodicTask, _: float) -> Cell:
+def _periodic_state(task: PeriodicRow, _: float) -> Cell:
     words = {"critical": "overdue", "unknown": "not seen yet"}
     return Cell(words.get(task.state, "on time"), _tone(task.state) or "ok")
 
 
-def _say_next(task: PeriodicTask, now: float) -> Cell:
+def _say_next(task: PeriodicRow, now: float) -> Cell:
     if task.next is None:
         return Cell(say_duration(None))
     left = task.next - now
