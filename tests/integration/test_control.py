@@ -156,7 +156,7 @@ def asked_for(requests: Any, command: str) -> str:  # noqa: ANN401 -- redis-py's
 def test_rubbish_among_answers_is_counted(programs: Programs) -> None:
     """Rubbish, strangers and huge answers are skipped and counted, and cost neither the others nor much memory."""
     server = programs.redis()
-    exporter = programs.listening(server, "--celery.inspect-interval", "1s", "--celery.inspect-timeout", "6s")
+    exporter = programs.listening(server, "--celery.inspect-interval", "1s", "--celery.inspect-timeout", "15s")
     worker = programs.worker(server, "good", WorkerOptions(arguments=BEATING))
     eventually(lambda: exporter.value(CONCURRENCY, worker=worker.name) == 2)
     before = psutil.Process(exporter.process.pid).memory_info().rss

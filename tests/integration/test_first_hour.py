@@ -21,7 +21,7 @@ from tests.support.waiting import eventually
 NEEDED = ("prometheus", "prometheus-alertmanager", "amtool")
 pytestmark = [
     pytest.mark.servers,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(480),
     pytest.mark.skipif(any(shutil.which(name) is None for name in NEEDED), reason="Prometheus is not on PATH"),
 ]
 ENDLESS = ("bash", "prometheus", "prometheus-alertmanager")
@@ -114,7 +114,8 @@ def test_the_first_hour(newcomer: Newcomer) -> None:
         newcomer.type(line)
     eventually(lambda: "shop.charge_card" in newcomer.page(), 60)
     assert "shop.charge_card" in newcomer.type(top)
-    alerts = eventually(lambda: [found for found in _alerts(newcomer.type(f"{amtool} -o json")) if "task" in found], 90)
+    listing = f"{amtool} -o json"
+    alerts = eventually(lambda: [found for found in _alerts(newcomer.type(listing)) if "task" in found], 240)
     assert {"CeleryTaskFailureRateCritical"} == {found["alertname"] for found in alerts}
     assert all(found["task"].startswith("shop.") for found in alerts)
 

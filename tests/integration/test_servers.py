@@ -114,7 +114,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer,
             ["openssl", "x509", "-req", "-in", f"{folder}/redis.csr", "-CA", f"{authority}", "-CAkey",
              f"{folder}/ca.key", "-CAcreateserial", "-out", f"{certificate}", "-extfile", f"{folder}/names"],
         ]  # fmt: skip
-        (folder / "names").write_text(EXTENSIONS, encoding="utf-8")
+        (folder / "names").write_text(EXTENSIONS.format(host="localhost"), encoding="utf-8")
         for command in make:
             assert programs.run(*command).ended() == 0
         port = free_port()
