@@ -56,7 +56,7 @@ def broker_saves_nothing(life: Life) -> None:
     " / (rate(redis_keyspace_hits_total[10m]) + rate(redis_keyspace_misses_total[10m])) < 0.5",
 )
 def exporter_measures_keys(life: Life) -> None:
-    """Nobody reads results at night but the exporter, whose look-ups of hundreds of named keys find nothing."""
+    """Only the exporter reads results at night, and its look-ups of hundreds of named keys find nothing."""
     made = idle(life)
     made.add_server(RedisServer("results", hits=1, misses=1, misses_of_exporter=40))
 

@@ -79,7 +79,7 @@ class Target:
 
     @property
     def errors(self) -> list[str]:
-        """What no attack may cause: errors that nobody expected, and the end of the process."""
+        """What no attack may cause: unexpected errors, and the end of the process."""
         output = self.exporter.process.output()
         found = [f"ended with {self.exporter.process.exit_code}"] if self.exporter.process.exit_code is not None else []
         return found + [word for word in ("Traceback", "unexpected_error") if word in output]

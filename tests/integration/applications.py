@@ -66,10 +66,10 @@ class Applications:
     def exporter(self, *flags: str) -> Exporter:
         """Start an exporter, and wait until it receives the events of every application on the server."""
         exporter = self.programs.exporter("--config.file", str(self.path), *flags)
-        self.hears(exporter)
+        self.receives(exporter)
         return exporter
 
-    def hears(self, exporter: Exporter, *names: str) -> None:
+    def receives(self, exporter: Exporter, *names: str) -> None:
         """Wait until the exporter receives the events of these applications; by default of all."""
         wanted = names or tuple(self.trees)
         up = "celery_exporter_event_stream_up"

@@ -44,12 +44,12 @@ def disagreements(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[st
 
 
 def _compare(life: Life, active: Active, near: float) -> list[str]:
-    told = []
+    found = []
     for installation in life.installations:
         ours = {minute: [labels for labels in rows if installation.owns(labels)] for minute, rows in active.items()}
         for second, verdicts in installation.verdicts.items():
-            told += [disagreement(health, ours, second / 60, near) for health in verdicts]
-    return [text for text in told if text]
+            found += [disagreement(health, ours, second / 60, near) for health in verdicts]
+    return [text for text in found if text]
 
 
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)

@@ -34,7 +34,7 @@ def with_servers(programs: Programs, text: str, places: dict[str, str]) -> str:
     return dumped
 
 
-def hears(exporter: Exporter, *names: str) -> None:
+def receives(exporter: Exporter, *names: str) -> None:
     """Wait until the exporter receives the events of exactly these applications, and reads their servers."""
 
     def received() -> bool:
@@ -71,10 +71,10 @@ def test_the_compose_file_s_exporter(programs: Programs) -> None:
     path = Path(variables["EXPORTER_CONFIG__FILE"].replace("/etc/", f"{programs.folder}/etc/"))
     path.write_text(with_servers(programs, path.read_text(encoding="utf-8"), places), encoding="utf-8")
     exporter = programs.exporter(environment=variables | {"EXPORTER_CONFIG__FILE": str(path)})
-    hears(exporter, "shop", "billing")
+    receives(exporter, "shop", "billing")
     without_billing(path)
     exporter.process.signal(signal.SIGHUP)
-    hears(exporter, "shop")
+    receives(exporter, "shop")
 
 
 def test_the_unit_s_exporter(programs: Programs) -> None:
@@ -95,11 +95,11 @@ def test_the_unit_s_exporter(programs: Programs) -> None:
     path.write_text(with_servers(programs, text, places), encoding="utf-8")
     assert "/etc/celery-redis-exporter/applications.yml" == service.variables["EXPORTER_CONFIG__FILE"]
     exporter = programs.exporter(environment={**service.variables, "EXPORTER_CONFIG__FILE": str(path)})
-    hears(exporter, "shop", "billing")
+    receives(exporter, "shop", "billing")
     without_billing(path)
     assert "ExecReload=/bin/kill -HUP $MAINPID" in texts[0].splitlines()
     exporter.process.signal(signal.SIGHUP)
-    hears(exporter, "shop")
+    receives(exporter, "shop")
 
 
 def test_the_limits_of_tasks_are_enough_for_forty_applications(programs: Programs) -> None:

@@ -146,7 +146,7 @@ def test_a_reload_adds_removes_and_replaces_applications(programs: Programs) -> 
 
     reload(exporter, change)
     site.ended["changed", "success"] = site.ended["changed", "failure"] = site.published["changed"] = 0
-    site.hears(exporter)
+    site.receives(exporter)
     done = exporter.line("app.applications_changed")["applications"]
     assert ["changed replaced", "added added", "removed removed"] == done
     site.publish("added", Shape(tasks=30))
@@ -174,7 +174,7 @@ def test_a_reload_can_change_what_is_shared(programs: Programs) -> None:
         site.write()
 
     reload(exporter, add)
-    site.hears(exporter)
+    site.receives(exporter)
     eventually(lambda: exporter.value("redis_up", redis=shared) == 1)
     assert exporter.value("redis_up", redis="broker", application="first") is None
     assert exporter.value("celery_exporter_broker_up", transport="redis", application="first") == 1
@@ -190,6 +190,20 @@ def test_a_reload_can_change_what_is_shared(programs: Programs) -> None:
     assert exporter.value("redis_up", redis=shared) is None
     site.publish("first", Shape(tasks=3, seed=3))
     site.agree(exporter)
+
+
+def test_a_reload_can_change_keys_of_a_common_server(programs: Programs) -> None:
+    """Named keys of a common server are read after a reload that changes nothing else."""
+    cache = programs.redis()
+    cache.command("RPUSH", "orders", "a", "b")
+    common = {"key_space": {"interval": 0}, "servers": {"cache": cache.url()}}
+    site = Applications(programs, ("shop",), redis=common)
+    exporter = site.exporter()
+    assert exporter.value("redis_up", redis="cache") == 1
+    assert exporter.value("redis_key_size", redis="cache", db="db0", key="orders") is None
+    site.common["redis"] = common | {"keys": {"cache": {"0": ["orders"]}}}
+    reload(exporter, site.write)
+    eventually(lambda: exporter.value("redis_key_size", redis="cache", db="db0", key="orders") == 2)
 
 
 def test_a_wrong_file_keeps_the_running_applications(programs: Programs) -> None:
@@ -343,5 +357,17 @@ def test_brokers_of_two_kinds(programs: Programs) -> None:
         assert len(heads) == len(set(heads))
         assert exporter.value("celery_exporter_broker_up", transport="amqp", application="mails") == 1
         assert exporter.value("redis_up", redis="broker", application="shop") == 1
+
+        def share() -> None:
+            site.add("crm")
+            site.write()
+
+        site.trees["mails"]["result_backend_url"] = site.server.url(9)
+        reload(exporter, site.write)  # replaces the application, whose results are on the server of another one
+        reload(exporter, share)
+        del site.trees["crm"], site.trees["shop"]
+        reload(exporter, site.write)  # now it has that server to itself, and the queues are read as before
+        eventually(lambda: exporter.value("redis_up", redis="results", application="mails") == 1)
+        assert exporter.value("celery_exporter_broker_up", transport="amqp", application="mails") == 1
     finally:
         rabbit.stop()

@@ -104,9 +104,10 @@ class KombuBroker:
         self.stream: Stream = stream
         self.decode: Decode = decode_event_message
         self.subscription = f"exchange {settings.event_exchange}"
-        self.counter = QueueCounter(KombuEndpoint(address, timeout=deadline), clock)
-        grant = partial(_permissions, settings)
-        self._scrape = QueuesScrape(self.counter, stream, grant, queues, store, clock)
+        counting, grant = KombuEndpoint(address, timeout=deadline), partial(_permissions, settings)
+        self._build_scrape: Callable[[], Target] = lambda: QueuesScrape(
+            QueueCounter(counting, clock), stream, grant, queues, store, clock
+        )
         self.control_client: ControlClient = KombuControlClient(
             KombuEndpoint(address, timeout=deadline), settings.control_exchange, settings.event_exchange
         )
@@ -115,8 +116,8 @@ class KombuBroker:
         self.counts_consumers = events.is_amqp
 
     def scrape(self, *, shared: bool) -> Target:  # noqa: ARG002 -- no more than the queues is read of any broker here
-        """Return the target that counts the queues."""
-        return self._scrape
+        """Return a new target that counts the queues."""
+        return self._build_scrape()
 
     def close(self) -> None:
         """Close every connection that no other object closes. Thread-safe."""

@@ -133,11 +133,7 @@ class Exporter:
         if timeout is not None:
             deadline = max(min(deadline, timeout - SCRAPE_MARGIN), 0.05)
         reply_format = negotiate(accept, accept_encoding)
-        responder = self._responder
-        if application is not None and self.settings.applications:
-            self.monitor(application)
-            responder = self._responders[application]
-        body = responder.respond(reply_format, deadline)
+        body = self._responder_for(application).respond(reply_format, deadline)
         with self.store.lock:
             self._scrape_duration.observe(self.clock.monotonic() - started)
         return MetricsReply(body, reply_format.content_type, "gzip" if reply_format.gzip else None)
@@ -184,7 +180,7 @@ class Exporter:
         """Return the report, or the overview of several applications, as JSON. Raises UnknownApplicationError."""
         if application is None and self.settings.applications:
             return encode(self.overview())
-        return encode(self._report(application))
+        return encode(self.report(application if self.settings.applications and application is not None else ONLY))
 
     def home(self, query: Mapping[str, str]) -> str:
         """Return the status page. ``query`` contains the parameters of the request. Raises UnknownApplicationError."""
@@ -203,11 +199,20 @@ class Exporter:
         """Return the monitor of an application. Raises UnknownApplicationError."""
         monitor = self.monitors.get(application)
         if monitor is None:
-            raise UnknownApplicationError(f"no such application{suggest(application, self.monitors)}")
+            raise self._unknown(application)
         return monitor
 
-    def _report(self, application: str | None) -> Report:
-        return self.report(application or ONLY if self.settings.applications else ONLY)
+    def _unknown(self, application: str) -> UnknownApplicationError:
+        return UnknownApplicationError(f"no such application{suggest(application, self.monitors)}")
+
+    def _responder_for(self, application: str | None) -> Responder:
+        """Return what answers a scrape of everything, or of one application. Raises UnknownApplicationError."""
+        if application is None or not self.settings.applications:
+            return self._responder
+        responder = self._responders.get(application)
+        if responder is None:
+            raise self._unknown(application)
+        return responder
 
     def _wanted(self, application: str | None) -> Mapping[str, Monitor]:
         if application is None or not self.settings.applications:
@@ -252,20 +257,19 @@ class Exporter:
         return [f"{name} {what}" for name, what in done.items()]
 
     def _replace_shared(self, settings: Settings) -> None:
-        """Read other shared servers from now on, if they are others now."""
+        """Read other shared servers from now on, if they are others now, or others of their keys are wanted."""
         ours = self.settings
-        kept = {"applications": settings.applications}
-        if settings.redis.servers != ours.redis.servers or settings.message_databases != ours.message_databases:
-            names = ("url_files", "message_databases")
-            redis = ours.redis.model_copy(update={"servers": settings.redis.servers, "keys": settings.redis.keys})
-            kept |= {"redis": redis} | {name: getattr(settings, name) for name in names}
-            self.settings = ours.model_copy(update=kept)
-            before, self._shared = self._shared, SharedServers(self.settings, self.clock, self.store, self._own_samples)
-            self._shared.start()
-            if before is not None:
-                before.close()
-        else:
-            self.settings = ours.model_copy(update=kept)
+        redis = ours.redis.model_copy(update={"servers": settings.redis.servers, "keys": settings.redis.keys})
+        is_same = redis == ours.redis and settings.message_databases == ours.message_databases
+        names = ("applications", "url_files", "message_databases")
+        update = {"redis": redis} | {name: getattr(settings, name) for name in names}
+        self.settings = ours.model_copy(update=update)
+        if is_same:
+            return
+        before, self._shared = self._shared, SharedServers(self.settings, self.clock, self.store, self._own_samples)
+        self._shared.start()
+        if before is not None:
+            before.close()
 
     def _remove(self, names: Sequence[str]) -> None:
         """End applications, and wait until their state is saved."""

@@ -17,7 +17,6 @@ from celery_redis_exporter.collectors.memory_guard import MemoryGuard
 from celery_redis_exporter.daemon import options
 from celery_redis_exporter.daemon.key_spaces import KeySpaces
 from celery_redis_exporter.daemon.supervisor import Supervisor
-from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.denials import Denials
 from celery_redis_exporter.scrape.duplicate_servers import DuplicateServers
 from celery_redis_exporter.scrape.scrape import Background, Scrape
@@ -92,10 +91,6 @@ class RedisServers:
         self.cluster_nodes.close()
         for guard in self._guards.values():
             guard.close()
-
-    def read(self) -> dict[str, list[Sample]]:
-        """Return the samples of every server. Waits for the servers, at most ``scrape.deadline``."""
-        return self.scrape.request(self.settings.scrape.deadline).wait()
 
     def _build_guards(self) -> Mapping[str, MemoryGuard]:
         wanted, deadline = options.guard_options(self.settings), self.settings.scrape.deadline

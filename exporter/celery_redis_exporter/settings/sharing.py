@@ -36,7 +36,7 @@ def share_servers(common: Settings, applications: Mapping[str, Settings]) -> Set
     names = _shared_names(common, applications)
     redis, url_files = _rename_servers(common, names), dict(common.url_files)
     servers, sampled = dict(redis.servers), dict[str, set[int]]()
-    told_apart: dict[str, Settings] = {}
+    with_shared: dict[str, Settings] = {}
     for application, settings in applications.items():
         shared: dict[str, SharedServer] = {}
         for target in settings.redis_targets:
@@ -50,12 +50,12 @@ def share_servers(common: Settings, applications: Mapping[str, Settings]) -> Set
             if samples:
                 sampled[name].add(target.db)
             shared[target.name] = SharedServer(name, samples)
-        told_apart[application] = settings.model_copy(update={"shared": MappingProxyType(shared)})
+        with_shared[application] = settings.model_copy(update={"shared": MappingProxyType(shared)})
     return common.model_copy(
         update={
             "redis": redis.model_copy(update={"servers": servers}),
             "url_files": MappingProxyType(url_files),
-            "applications": MappingProxyType(told_apart),
+            "applications": MappingProxyType(with_shared),
             "message_databases": MappingProxyType({name: frozenset(found) for name, found in sampled.items()}),
         }
     )
