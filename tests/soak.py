@@ -51,6 +51,8 @@ POOLS = SCRAPE_THREADS + PAGE_THREADS + HEALTH_THREADS
 RARE_NAMES = 1.05
 """Series may rise by so much in the second half: the last pairs of task and queue to fail."""
 SETTLE_SECONDS = 30.0
+LINGER_SECONDS = 8.0
+"""Heartbeats after the last task settle the account. A busy machine may reconnect late, so they go on for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +166,13 @@ def soak(programs: Programs, seconds: float, rate: float, every: float) -> Soak:
         load = programs.run(
             sys.executable, "-m", "tests.bench.load", "--url", server.url(), "--rate", f"{rate}", "--seconds",
             f"{seconds}", "--heartbeats", f"{BEAT_SECONDS}", "--workers", f"{WORKERS}", "--names", f"{NAMES}",
-            "--tasks", f"{int(rate * seconds)}",
+            "--tasks", f"{int(rate * seconds)}", "--linger", f"{LINGER_SECONDS}",
         )  # fmt: skip
         eventually(lambda: STARTED in load.output(), 30)
         usage, made, started = [use(lives.exporter)], 0, clock.monotonic()
         lives.watches[0].start()
         coming, due = faults(network, server, pause), started + every
-        last = started + seconds - 2 * every  # the last heartbeats settle the account: they must arrive
+        last = started + seconds - 2 * every
         restarts = chain.from_iterable((lives.stop_cleanly, lives.kill, *islice(coming, 2)) for _ in count())
         while load.exit_code is None:
             if due <= clock.monotonic() < last:

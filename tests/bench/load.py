@@ -22,6 +22,8 @@ CHUNK = 250
 """Tasks rendered and sent at once at full speed: the next chunk is rendered while Redis works on the last one."""
 TICK = 0.001
 """Seconds between two looks at what is due at a set rate."""
+LINGER_TICK = 0.1
+"""Seconds between two looks at whether a heartbeat is due, when there is nothing else to send."""
 MOST_DUE = 2_000
 """Tasks sent at once to catch up with the rate after a pause of this process."""
 
@@ -137,6 +139,15 @@ class Replay:
                 return elapsed
             pause.wait(TICK)
 
+    def linger(self, seconds: float) -> None:
+        """Send heartbeats alone for so long, as workers without tasks do."""
+        pause, end = threading.Event(), self._clock.monotonic() + seconds
+        while self._clock.monotonic() < end:
+            beats = self._due_beats()
+            if beats:
+                _send(self._publisher, beats)
+            pause.wait(LINGER_TICK)
+
     def _chunks(self) -> Iterator[tuple[bytes, int]]:
         step = CHUNK - CHUNK % self.stream.shape.tasks_per_batch
         while self.stream.left:
@@ -170,6 +181,7 @@ def replay(url: str, shape: Shape, options: argparse.Namespace) -> Replayed:
         seconds = run.at_full_speed(ahead=options.ahead)
     else:
         seconds = run.at_rate(float(options.rate), options.seconds)
+    run.linger(options.linger)
     if options.heartbeats:
         # A period is settled at the heartbeat after its own. A start is lost once two settlements missed it and no
         # start followed the heartbeat closely (state/ledger.py), which takes two quiet periods.
@@ -189,6 +201,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--seconds", type=float, default=0, help="how long, at a set rate; 0: until all is sent")
     parser.add_argument("--ahead", action="store_true", help="render everything before sending (max only)")
     parser.add_argument("--heartbeats", type=float, default=0, help="seconds between a worker's heartbeats; 0: none")
+    parser.add_argument("--linger", type=float, default=0, help="seconds of heartbeats after the last task")
     parser.add_argument("--begun", type=int, default=0, help="tasks that each worker had begun before")
     for name in ("tasks", "names", "workers", "queues", "payload", "tasks-per-batch", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(usual, name.replace("-", "_")))
