@@ -39,6 +39,10 @@ class SourceError(ExporterError):
         return SourceError(self.reason, str(self))
 
 
+class ReplyTooLargeError(SourceError):
+    """A server answers with more bytes than are kept (``protocol``), or than arrive in time (``timeout``)."""
+
+
 class UnknownApplicationError(ExporterError):
     """A request names an application that the exporter does not have. The message repeats no name but a similar one."""
 

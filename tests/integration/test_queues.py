@@ -259,3 +259,23 @@ def test_keys_of_another_type_leave_their_queue_out(programs: Programs, key: str
     assert exporter.value(AGE, queue="broken") is None
     assert exporter.value("redis_up", redis="broker") == 1
     assert exporter.value("celery_unacked_messages") == 0
+
+
+@pytest.mark.parametrize("sizes", [(45,), (30, 30, 30)], ids=["one", "together"])
+def test_messages_larger_than_a_reply_may_be(programs: Programs, sizes: tuple[int, ...]) -> None:
+    """Next messages that are too large to be read cost the ages of next messages, and nothing else."""
+    server = programs.redis()
+    queues = [f"large{number}" for number in range(len(sizes))]
+    for queue, size in zip(queues, sizes, strict=True):
+        server.command("RPUSH", queue, b"x" * (size * 2**20))
+    server.command("RPUSH", "small", b"{}")
+    exporter = programs.exporter(
+        "--broker-url", server.url(), *SEARCH_OFF, "--queues.names", ",".join([*queues, "small"]),
+        "--scrape.freshness", "0s", "--scrape.deadline", "10s",
+    )  # fmt: skip
+    for _ in range(3):
+        samples = exporter.metrics()
+        assert 1 == samples["redis_up", frozenset({("redis", "broker")})]
+        assert {1.0} == {value for (name, _), value in samples.items() if name == LENGTH}
+        assert not [key for key in samples if key[0] == AGE]
+    assert 1 == len(exporter.lines("redis.reply_left_out"))

@@ -7,6 +7,7 @@ trip.
 
 from collections.abc import Callable, Sequence
 from itertools import islice
+from math import inf
 from typing import Any
 
 from celery_redis_exporter.catalog import internals
@@ -29,6 +30,8 @@ HEAVY_PAUSE = 15.0
 A next message of more than HEAVY_BYTES is not fetched again for HEAVY_PAUSE seconds, since LINDEX sends it whole.
 Meanwhile it is assumed to be still there if its list is not empty.
 """
+LIGHT_PAUSE = 300.0
+"""Seconds without next messages after they were too large together, or one of them alone, to be read."""
 LIGHT_BYTES = 2 * 1024
 """A next message of at most this many bytes is kept until the next scrape, to compare it with the next one."""
 
@@ -51,6 +54,7 @@ class QueuesRead:
         self._plan: list[tuple[str, tuple[int, ...]]] = []
         self._planned = -1  # The revision of the queues that the plan is for.
         self._commands: list[Command] = []
+        self._light_until = -inf
         self._heavy: dict[tuple[str, int], tuple[float, QueuedMessage]] = {}
         self._read: dict[str, tuple[list[Any], QueueReading]] = {}  # The last replies, and their readings.
 
@@ -62,7 +66,7 @@ class QueuesRead:
             if self._queues.revision == self._planned and not self._heavy:
                 return self._commands
             # Whether a heavy message is read depends on time, so that the plan can't be kept.
-            self._planned = -1 if self._heavy else self._queues.revision
+            self._planned = -1 if self._heavy or self._is_light else self._queues.revision
             self._plan = [(queue, self._wanted_steps(queue)) for queue in names]
         self._keep_only(set(names))
         self._commands = []
@@ -89,6 +93,18 @@ class QueuesRead:
         with self._store.lock:
             return self._queues.fold_all(readings, now)
 
+    def lighten(self) -> bool:
+        """Read no next messages for LIGHT_PAUSE seconds. Return False if none are read already."""
+        if self._is_light or not self._oldest:
+            return False
+        self._light_until = self._clock.monotonic() + LIGHT_PAUSE
+        self._planned = -1
+        return True
+
+    @property
+    def _is_light(self) -> bool:
+        return self._clock.monotonic() < self._light_until
+
     def _follow_keys(self) -> None:
         """Start again if the names of the keys of queues have changed, as workers reported."""
         keys = self._keys_now()
@@ -103,7 +119,7 @@ class QueuesRead:
         self._heavy = {place: heavy for place, heavy in self._heavy.items() if place[0] in names}
 
     def _wanted_steps(self, queue: str) -> tuple[int, ...]:
-        if not self._oldest:
+        if not self._oldest or self._is_light:
             return ()
         steps = set(self._queues.used_steps(queue)) & set(self._keys.priority_steps)
         return tuple(step for step in sorted(steps) if not self._is_paused(queue, step))

@@ -5,14 +5,16 @@ Connects sources.redis_server -> decode.redis_server -> samples. It reads only w
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import structlog
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode import redis_server as decode
 from celery_redis_exporter.decode.redis_info import decode_info
-from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.errors import ReplyTooLargeError, SourceError
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.scrape.bounds import SampleBounds
 from celery_redis_exporter.sources import redis_server as source
@@ -22,6 +24,8 @@ from celery_redis_exporter.sources.wire import Command
 
 MOST_DATABASES = 1_000
 """The maximum number of databases that are shown although they are empty."""
+LEFT_OUT = "the age of next messages is unknown for five minutes"
+log = structlog.get_logger()
 
 
 class ServerRead(Protocol):
@@ -32,6 +36,14 @@ class ServerRead(Protocol):
 
     def samples(self, replies: list[Any]) -> list[Sample]:
         """Return the samples, from one reply per command."""
+
+
+@runtime_checkable
+class LargeRead(ServerRead, Protocol):
+    """A read whose replies can be larger than what is kept of a reply, since others determine their size."""
+
+    def lighten(self) -> bool:
+        """Leave out what can be large, for a while. Return False if it is left out already."""
 
 
 class ServerScrape:
@@ -74,10 +86,22 @@ class ServerScrape:
         self.server.close()
 
     def read(self, deadline: float) -> list[Sample]:
-        """Return every sample of the server, within ``deadline`` seconds. Raises SourceError."""
+        """Return every sample of the server, within ``deadline`` seconds. Raises SourceError.
+
+        If the replies are too large, they are requested once more without what can be large.
+        """
         started = self._clock.monotonic()
         self._scrapes += 1
-        reading = self.server.read(self._ask(), deadline)
+        try:
+            reading = self.server.read(self._ask(), deadline)
+        except ReplyTooLargeError as error:
+            if not any(part.lighten() for part in self._parts if isinstance(part, LargeRead)):
+                raise
+            log.warning("redis.reply_left_out", redis=self.name, error=str(error), effect=LEFT_OUT)
+            left = deadline - (self._clock.monotonic() - started)
+            if left <= 0:
+                raise
+            reading = self.server.read(self._ask(), left)
         return self._bounds.apply(self._decode(reading, started))
 
     def _ask(self) -> list[Command]:

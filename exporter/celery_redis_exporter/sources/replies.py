@@ -12,7 +12,7 @@ from typing import Any
 
 import hiredis
 
-from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.errors import ReplyTooLargeError, SourceError
 
 FEED_BYTES = 16 * 1024
 """The number of bytes that the parser receives at once. For each reply it moves the rest in memory."""
@@ -106,9 +106,9 @@ class ReplyParser:
         self._lines += buffer.count(b"\n", begin, end)
         self._count(self._unfinished)
         if self._unfinished > MOST_REPLY:
-            raise SourceError("protocol", f"a reply of more than {MOST_REPLY:,} bytes")
+            raise ReplyTooLargeError("protocol", f"a reply of more than {MOST_REPLY:,} bytes")
         if self._unfinished > LARGE and _UNFINISHED.bytes > MOST_TOGETHER:
-            raise SourceError("protocol", f"replies of more than {MOST_TOGETHER:,} bytes on all connections")
+            raise ReplyTooLargeError("protocol", f"replies of more than {MOST_TOGETHER:,} bytes on all connections")
         if self._lines > MOST_LINES:
             raise SourceError("protocol", f"a reply of more than {MOST_LINES:,} lines")
         if self._longest is not None and self._unfinished > self._longest + FEED_BYTES:

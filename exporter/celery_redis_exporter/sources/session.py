@@ -15,10 +15,10 @@ from typing import Any
 import hiredis
 
 from celery_redis_exporter.clock import Clock
-from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.errors import ReplyTooLargeError, SourceError
 from celery_redis_exporter.sources.lookups import Lookups
 from celery_redis_exporter.sources.refusals import Refusal, Refusals
-from celery_redis_exporter.sources.replies import MOST_REPLY
+from celery_redis_exporter.sources.replies import LARGE, MOST_REPLY
 from celery_redis_exporter.sources.wire import Command, Endpoint, Wire, pack
 
 MOST_ROUND_TRIP = 2 * MOST_REPLY
@@ -108,7 +108,9 @@ class Session:
         replies = wire.receive(0.0)  # Replies that arrived in time are not late because they are read late.
         while len(replies) < len(sent):
             if wire.arrived - arrived > MOST_ROUND_TRIP:
-                raise SourceError("protocol", f"replies of more than {MOST_ROUND_TRIP:,} bytes together")
+                raise ReplyTooLargeError("protocol", f"replies of more than {MOST_ROUND_TRIP:,} bytes together")
+            if self._clock.monotonic() >= until and wire.arrived - arrived > LARGE:
+                raise ReplyTooLargeError("timeout", f"{wire.arrived - arrived:,} bytes arrived, and they were not all")
             replies += wire.receive(self._left(until))
         if len(replies) > len(sent):
             raise SourceError("protocol", "more replies than commands")

@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a scrape asks of the broker, and what it makes of the answers."""
 
-from celery_redis_exporter.brokers.queue_reads import HEAVY_BYTES, LIGHT_BYTES, BacklogRead, QueuesRead, UnackedRead
+from celery_redis_exporter.brokers.queue_reads import (
+    HEAVY_BYTES,
+    LIGHT_BYTES,
+    LIGHT_PAUSE,
+    BacklogRead,
+    QueuesRead,
+    UnackedRead,
+)
 from celery_redis_exporter.records.samples import Reading
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.sources.refusals import Refusal
@@ -68,6 +75,20 @@ def test_heavy_message_is_not_fetched_every_time() -> None:
     lab.clock.advance(6)
     assert ("LINDEX", "q", -1) in part.commands()
     assert {("celery_queue_length", "q"): 1, age: 0} == found(part, [1, 0, MESSAGE.replace(b'"a"', b'"b"')])
+
+
+def test_messages_that_can_not_be_read_are_left_out_for_a_while() -> None:
+    """Without next messages only lengths are requested and known; after the pause ages are there again."""
+    lab = Lab()
+    part = make(lab, ["q"])
+    assert part.lighten()
+    assert not part.lighten()
+    assert [("LLEN", "q"), ("LLEN", "q\x06\x163")] == part.commands()
+    assert {("celery_queue_length", "q"): 1} == found(part, [1, 0])
+    lab.clock.advance(LIGHT_PAUSE)
+    assert ("LINDEX", "q", -1) in part.commands()
+    assert ("celery_queue_oldest_message_age_seconds", "q") in found(part, [1, 0, MESSAGE])
+    assert part.lighten()
 
 
 def test_a_queue_that_stands_still_grows_older() -> None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from celery_redis_exporter.clock import SystemClock
-from celery_redis_exporter.errors import SourceError
+from celery_redis_exporter.errors import ReplyTooLargeError, SourceError
 from celery_redis_exporter.sources import session as sessions
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Endpoint, Wire
@@ -224,3 +224,26 @@ def test_all_replies_together_have_a_limit(server: Server, monkeypatch: pytest.M
     with pytest.raises(SourceError, match="replies of more than 3,000 bytes together"):
         session.exchange(PING * 4, 1.0)
     session.close()
+
+
+@pytest.mark.parametrize(("size", "kind"), [(2000, ReplyTooLargeError), (10, SourceError)])
+def test_a_deadline_that_ends_while_much_arrives(
+    server: Server, monkeypatch: pytest.MonkeyPatch, size: int, kind: type[SourceError]
+) -> None:
+    """A timeout is one by a large reply, which the caller can leave out, only if many bytes arrived."""
+    monkeypatch.setattr(sessions, "LARGE", 1000)
+    clock = FakeClock()
+    session = connected(server, clock)
+    wire = session._wire
+    assert wire is not None
+    receive = wire.receive
+
+    def receive_slowly(timeout: float) -> list[Any]:
+        clock.advance(0.6)
+        return receive(min(timeout, 0.1))
+
+    monkeypatch.setattr(wire, "receive", receive_slowly)
+    server.ends[-1].sendall(b"$9000\r\n" + b"x" * size)
+    with pytest.raises(SourceError) as caught:
+        session.exchange(PING, 1.0)
+    assert (kind, "timeout") == (type(caught.value), caught.value.reason)
