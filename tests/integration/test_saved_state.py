@@ -103,6 +103,7 @@ def test_a_clean_restart_keeps_every_counter(programs: Programs) -> None:
     now = counters(again)
     assert {} == {key: value for key, value in before.items() if now.get(key, 0) < value}
     again.agrees("counted", times(7, ONE_SUCCESS))
+    assert 0 == json.loads(again.get("/api/v1/status").body)["tasks"][0]["recent"]["ended"]
     assert again.value("celery_exporter_event_stream_reconnects_total", reason="closed") is None
     line = eventually(lambda: again.lines(SETTLED))[0]
     assert (5, 1, "start after a clean stop") == (line["executions_missed"], line["workers_counted"], line["cause"])

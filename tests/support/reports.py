@@ -5,6 +5,7 @@ from celery_redis_exporter.records.report import (
     Clients,
     ExporterStatus,
     Health,
+    LastHour,
     Memory,
     QueueStatus,
     Recent,
@@ -47,12 +48,14 @@ def make_large_report() -> Report:
     ]  # fmt: skip
     queues = [
         QueueStatus(name=f"queue-{number}", length=10.0 * number, consumers=8,
-                    verdict="critical" if number == 3 else "warning" if number % 9 == 1 else "ok")
+                    verdict="critical" if number == 3 else "warning" if number % 9 == 1 else "ok",
+                    trend=[float((minute * number) % 17) for minute in range(60)])
         for number in range(40)
     ]  # fmt: skip
     tasks = [
         make_task(f"shop.orders.tasks.task_{number}", float(number), verdict="critical" if number % 83 == 2 else "ok",
-                  recent=Recent(ended=100, failure_ratio=0.3 if number % 83 == 2 else 0.01))
+                  recent=Recent(ended=100, failure_ratio=0.3 if number % 83 == 2 else 0.01),
+                  trend=[float(number + minute % 11) for minute in range(60)])
         for number in range(500)
     ]  # fmt: skip
     running = [RunningTask("shop.task", f"id-{number}", workers[number].name, 1795350000.0) for number in range(60)]
@@ -64,4 +67,10 @@ def make_large_report() -> Report:
         Health("Tasks", "critical", "many fail: shop.orders.tasks.task_2 30 % and 5 more"),
     ]  # fmt: skip
     servers = [make_server(name, memory=memory) for name in ("broker", "results")]
-    return make_report(health=health, workers=workers, queues=queues, tasks=tasks, running=running, redis=servers)
+    last_hour = LastHour(
+        seconds=3600, published=1_200_000, started=1_199_500, success=1_180_000, failure=12_000, retry=7_500, revoked=3,
+        rejected=0, success_ratio=0.9899,
+    )  # fmt: skip
+    return make_report(
+        health=health, workers=workers, queues=queues, tasks=tasks, running=running, redis=servers, last_hour=last_hour
+    )

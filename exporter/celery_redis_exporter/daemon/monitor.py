@@ -73,8 +73,8 @@ class Monitor:
         self.endpoints = Endpoints(settings, clock)
         self.application = Application(settings, self.endpoints, clock, self.store)
         self.supervisor = Supervisor(clock, self.stop, self._count_bug, application_label(settings))
-        self.servers = self._build_servers()
         self.status = Status(__version__, clock, self._describe_servers)
+        self.servers = self._build_servers()
         self._reporting = threading.Lock()  # A large report costs memory, so one is made at a time.
         self._keeper = self._build_keeper() if keeps_state and settings.state.file else None
 
@@ -96,6 +96,7 @@ class Monitor:
         if self._keeper is not None:
             with bound_contextvars(**application_label(self.settings)):
                 self._keeper.restore()
+            self.status.restore(self._marked())
 
     def start(self) -> None:
         """Start every thread."""
@@ -106,8 +107,7 @@ class Monitor:
             start(f"sentinel_{name}", partial(finder.watch, stop))
         if self._keeper is not None:
             start("state_file", partial(self._keeper.run, stop, self.settings.state.interval))
-        marked = partial(self.application.families, whole=True, only=MARKED)
-        start("status", partial(self.status.run, marked, stop))
+        start("status", partial(self.status.run, self._marked, stop))
 
     def share(self, names: Mapping[str, SharedServer], shared: RedisServers) -> None:
         """Read other servers from now on, because other applications use them too, or no longer. Thread-safe.
@@ -166,6 +166,7 @@ class Monitor:
         own, shared = pending or self.request(self.settings.scrape.deadline)
         found = own.wait()
         self.servers.history.note(found)
+        self.status.note(found)
         if shared is None or self._shared is None:
             return found
         all_shared = shared.wait()
@@ -198,7 +199,11 @@ class Monitor:
             transport=application.transport,
             more=self._more,
             on_bug=self._count_bug,
+            observe=self.status.note,
         )
+
+    def _marked(self) -> list[Family]:
+        return self.application.families(whole=True, only=MARKED)
 
     def _build_keeper(self) -> StateKeeper:
         name = self.settings.application

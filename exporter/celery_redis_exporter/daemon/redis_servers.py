@@ -19,7 +19,7 @@ from celery_redis_exporter.daemon.key_spaces import KeySpaces
 from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.scrape.denials import Denials
 from celery_redis_exporter.scrape.duplicate_servers import DuplicateServers
-from celery_redis_exporter.scrape.scrape import Background, Scrape
+from celery_redis_exporter.scrape.scrape import Background, Observer, Scrape
 from celery_redis_exporter.scrape.server_reads import ServerReads
 from celery_redis_exporter.scrape.shared_read import Target
 from celery_redis_exporter.settings import Settings
@@ -48,6 +48,7 @@ class RedisServers:
         transport: Transport,
         more: Iterable[Background],
         on_bug: Callable[[str], None],
+        observe: Observer | None = None,
     ) -> None:
         self.settings = settings
         self._endpoints = endpoints
@@ -68,7 +69,7 @@ class RedisServers:
         self.scrape = Scrape(
             self.reads,
             background=(self._key_spaces.samples, self.history.samples, Denials(self.reads).samples, *more),
-            observers=(self.history.note, DuplicateServers(self.reads, clock).note),
+            observers=(self.history.note, DuplicateServers(self.reads, clock).note, *([observe] if observe else ())),
             labels=options.static_labels(settings),
         )
         self._guards = self._build_guards() if settings.redis.memory_guard.enabled else {}

@@ -73,7 +73,7 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
 
     ``running`` are tasks of it that execute now. ``incoming`` are tasks published to it, ``outgoing`` executions begun,
     over the last minute or two. The ``verdict`` is critical where messages wait and no worker consumes, a warning where
-    many wait, or one for long.
+    many wait, or one for long. ``trend`` is ``length`` minute by minute over the last hour, the oldest first.
     """
 
     name: str
@@ -88,6 +88,7 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
     incoming: PerSecond | None = None
     outgoing: PerSecond | None = None
     verdict: State = "ok"
+    trend: list[float | None] = []
 
 
 class Unacked(Struct, frozen=True, kw_only=True):
@@ -118,7 +119,8 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
     ``rate`` are executions ended per second over the last minute or two. Percentiles are of all executions, whatever
     their outcome, by linear interpolation within the histogram's buckets. The ``verdict`` is on ``failure_ratio`` and
     ``consecutive_failures``. ``exceptions`` are counts by class, at most five, the most frequent first.
-    ``expected_interval_seconds`` is that of a periodic task.
+    ``expected_interval_seconds`` is that of a periodic task. ``trend`` is ``rate`` minute by minute over the last hour,
+    the oldest first, empty if no execution ended in it.
     """
 
     name: str
@@ -141,6 +143,7 @@ class TaskStatus(Struct, frozen=True, kw_only=True):
     exceptions: dict[str, float] = {}
     last_sent: Epoch | None = None
     expected_interval_seconds: Seconds | None = None
+    trend: list[PerSecond] = []
 
 
 class RunningTask(Struct, frozen=True):
@@ -251,6 +254,23 @@ class ExporterStatus(Struct, frozen=True, kw_only=True):
     series_dropped: float = 0
 
 
+class LastHour(Struct, frozen=True, kw_only=True):
+    """All tasks together over the last ``seconds``: an hour, less where the exporter is younger.
+
+    ``success_ratio`` is of the executions that succeeded or failed.
+    """
+
+    seconds: Seconds
+    published: float
+    started: float
+    success: float
+    failure: float
+    retry: float
+    revoked: float
+    rejected: float
+    success_ratio: Ratio | None = None
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """The state of a Celery application and its Redis servers at one moment.
 
@@ -263,6 +283,7 @@ class Report(Struct, frozen=True, kw_only=True):
     time: Epoch
     uptime_seconds: Seconds
     window_seconds: Seconds
+    last_hour: LastHour | None = None
     health: list[Health]
     checks: list[Check]
     workers: list[WorkerStatus]

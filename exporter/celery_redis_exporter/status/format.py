@@ -4,11 +4,19 @@
 Input: numbers in base units. Output: short text with a unit.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import ceil
+
+from celery_redis_exporter.records.report import LastHour
 
 UNKNOWN = "-"
 LEAST_ERROR = 0.005
 """A smaller error of an estimate, as a ratio, is not shown."""
+BLOCKS = "▁▂▃▄▅▆▇█"
+"""Characters of a trend, from 0 to its largest value."""
+TREND = 12
+"""The maximum number of characters of a trend."""
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 _UNITS = ((1, "s", 60), (60, "min", 3600), (3600, "h", 172_800))
@@ -88,6 +96,28 @@ def say_share(ratio: float | None) -> str:
     if 99.9 < percent < 100:
         return ">99.9 %"
     return f"{percent:.1f} %" if percent % 1 >= 0.05 and percent < 99.95 else f"{percent:.0f} %"
+
+
+def say_trend(values: Sequence[float | None]) -> str:
+    """Return the trend of values, the oldest first, as blocks: each is the largest of its values, blank without any."""
+    size = ceil(len(values) / TREND) or 1
+    parts = [values[start : start + size] for start in range(0, len(values), size)]
+    largest = [max((value for value in part if value is not None), default=None) for part in parts]
+    top = max((value for value in largest if value), default=0.0)
+    steps = len(BLOCKS) - 1
+    return (
+        "".join(" " if value is None else BLOCKS[ceil(value / top * steps) if top else 0] for value in largest)
+        or UNKNOWN
+    )
+
+
+def say_last_hour(found: LastHour) -> str:
+    """Return the totals of all tasks in a line, the most important first."""
+    counts = {"failed": found.failure, "retried": found.retry, "published": found.published, "started": found.started}
+    others = {"revoked": found.revoked, "rejected": found.rejected}
+    shown = counts | {name: count for name, count in others.items() if count}
+    parts = [f"{say_share(found.success_ratio)} succeeded", *(f"{say_count(shown[name])} {name}" for name in shown)]
+    return f"Last {say_duration(found.seconds)}: {', '.join(parts)}"
 
 
 def say_moment(moment: float | None) -> str:

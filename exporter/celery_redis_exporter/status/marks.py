@@ -46,6 +46,13 @@ class Marks:
     def __init__(self, at: float) -> None:
         self._marks: deque[_Mark] = deque([_Mark(at, {}, array("d"))], KEPT)
 
+    def restart(self, at: float, counters: Mapping[Hashable, Counters]) -> None:
+        """Forget all marks and add one: counters that were restored were not counted since the start."""
+        self._marks.clear()
+        self._marks.append(_Mark(at, {}, array("d")))
+        self.note(at, counters)
+        self._marks.popleft()
+
     def note(self, at: float, counters: Mapping[Hashable, Counters]) -> None:
         """Add a mark."""
         ends = accumulate(map(len, counters.values()))

@@ -6,19 +6,22 @@ Input: a ``Snapshot``. Output: a ``Report``.
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, cast
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as worker_rows
+from celery_redis_exporter.catalog.queues import QUEUE_LENGTH
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.records.report import Activity, Check, ExporterStatus, Failure, Report, ServerStatus
 from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.status.health import Counted, Scene, judge
+from celery_redis_exporter.status.last_hour import LastHours
 from celery_redis_exporter.status.marks import SPACING, WINDOW, Counters, Marks, quantile
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.queues import marks_of_queues, read_queues, read_unacked
-from celery_redis_exporter.status.tasks import marks_of_tasks, read_tasks, tally_tasks
+from celery_redis_exporter.status.tasks import TaskTally, added_since_mark, marks_of_tasks, read_tasks, tally_tasks
 from celery_redis_exporter.status.workers import read_workers
 
 MARKED = frozenset({
@@ -28,6 +31,8 @@ MARKED = frozenset({
 """The metrics that marks contain."""
 Describe = Callable[[Mapping[str, Sequence[Sample]], Numbers], list[ServerStatus]]
 """Returns the states of servers from samples by server, and from all numbers (``Servers.describe``)."""
+LENGTHS_SPACING = 30.0
+"""The shortest time between two looks for the lengths of queues among the samples of scrapes, in seconds."""
 EVENTS, INVALID, BUCKETS = range(3)
 """Positions in the exporter's own counters. The last one is that of the first bucket of the lag."""
 
@@ -58,6 +63,8 @@ class Status:
         self._clock = clock
         self._started = clock.monotonic()
         self._marks = Marks(self._started)
+        self._last_hour = LastHours(self._started)
+        self._lengths_at = -LENGTHS_SPACING
         self._lock = threading.Lock()
 
     def run(self, read: Callable[[], Sequence[Family]], stop: threading.Event, works: Callable[[], None]) -> None:
@@ -69,15 +76,34 @@ class Status:
         while not stop.wait(SPACING):
             self.mark(read())
 
+    def restore(self, families: Sequence[Family]) -> None:
+        """Take the restored counters (see MARKED) for those of before the start."""
+        numbers = Numbers(families)
+        with self._lock:
+            self._marks.restart(self._clock.monotonic(), _marks(numbers, tally_tasks(numbers)))
+
+    def note(self, found: Mapping[str, Sequence[Sample]]) -> None:
+        """Record the lengths of queues among the samples of a scrape, by server."""
+        now = self._clock.monotonic()
+        with self._lock:
+            if now - self._lengths_at < LENGTHS_SPACING:
+                return
+            self._lengths_at = now
+            read = chain.from_iterable(found.values())
+            lengths = {
+                sample.labels[0]: cast("float", sample.value) for sample in read if sample.metric is QUEUE_LENGTH
+            }
+            self._last_hour.note_lengths(lengths, now)
+
     def mark(self, families: Sequence[Family]) -> None:
         """Take a mark."""
         numbers = Numbers(families)
-        marks: dict[Hashable, Counters] = {"exporter": _own_counters(numbers)[0]}
-        marks |= marks_of_tasks(tally_tasks(numbers))
-        marks |= marks_of_queues(numbers)
-        marks |= {("worker", name): (missed,) for name, missed in numbers.by(worker_rows.WORKER_EVENTS_MISSED).items()}
+        tallies = tally_tasks(numbers)
+        marks = _marks(numbers, tallies)
         with self._lock:
-            self._marks.note(self._clock.monotonic(), marks)
+            at = self._clock.monotonic()
+            self._last_hour.mark(added_since_mark(tallies, self._marks, at), at)
+            self._marks.note(at, marks)
 
     def report(self, found: Snapshot) -> Report:
         """Return the current report."""
@@ -87,8 +113,11 @@ class Status:
         workers, unacked = read_workers(numbers, found.activity.ends), read_unacked(numbers)
         now, at = self._clock.now(), self._clock.monotonic()
         with self._lock:
-            tasks = read_tasks(numbers, self._marks, at)
-            queues = read_queues(numbers, self._marks, at, staffed=any(worker.state == "online" for worker in workers))
+            last_hour = self._last_hour
+            totals = last_hour.totals(added_since_mark(tally_tasks(numbers), self._marks, at), at)
+            tasks = read_tasks(numbers, self._marks, last_hour, at)
+            staffed = any(worker.state == "online" for worker in workers)
+            queues = read_queues(numbers, self._marks, last_hour, at, staffed=staffed)
             exporter, counted = self._own(numbers, at)
         uptime = at - self._started
         scene = Scene(now, uptime, numbers, counted, found.checks, servers, workers, queues, unacked, tasks)
@@ -97,6 +126,7 @@ class Status:
             time=now,
             uptime_seconds=uptime,
             window_seconds=min(WINDOW, uptime),
+            last_hour=totals,
             health=judge(scene),
             checks=list(found.checks),
             workers=workers,
@@ -130,6 +160,17 @@ class Status:
         )
         lost = sum(growth.added[0] for growth in grown if growth)
         return exporter, Counted(lost, window.added[INVALID] if window else 0.0)
+
+
+def _marks(numbers: Numbers, tallies: Mapping[str, TaskTally]) -> dict[Hashable, Counters]:
+    """Return the counters of a mark."""
+    missed = numbers.by(worker_rows.WORKER_EVENTS_MISSED)
+    return {
+        "exporter": _own_counters(numbers)[0],
+        **marks_of_tasks(tallies),
+        **marks_of_queues(numbers),
+        **{("worker", name): (count,) for name, count in missed.items()},
+    }
 
 
 def _own_counters(numbers: Numbers) -> tuple[Counters, tuple[float, ...]]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from celery_redis_exporter.alerts.thresholds import is_no_chance, threshold
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.report import Recent, State, TaskStatus
+from celery_redis_exporter.status.last_hour import LastHours
 from celery_redis_exporter.status.marks import SPACING, Counters, Growth, Marks, quantile
 from celery_redis_exporter.status.numbers import Numbers
 
@@ -50,7 +51,13 @@ def marks_of_tasks(tallies: Mapping[str, TaskTally]) -> dict[Hashable, Counters]
     return {("task", name): tally.counters for name, tally in tallies.items()}
 
 
-def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
+def added_since_mark(tallies: Mapping[str, TaskTally], marks: Marks, at: float) -> dict[str, Growth]:
+    """Return what was added to the counters of each task between the last mark and the monotonic time ``at``."""
+    found = {name: marks.growth(("task", name), tally.counters, at, 0.0) for name, tally in tallies.items()}
+    return {name: growth for name, growth in found.items() if growth is not None}
+
+
+def read_tasks(numbers: Numbers, marks: Marks, last_hour: LastHours, at: float) -> list[TaskStatus]:
     """Return every task at the monotonic time ``at``, by name."""
     queues = _find_queues(numbers)
     gauges = [
@@ -83,6 +90,7 @@ def read_tasks(numbers: Numbers, marks: Marks, at: float) -> list[TaskStatus]:
                 exceptions=dict(exceptions.get(name, Counter()).most_common(MOST_EXCEPTIONS)),
                 last_sent=last_sent.get(name) or None,
                 expected_interval_seconds=intervals.get(name) or None,
+                trend=last_hour.of_task(name),
             )
         )  # fmt: skip
     return tasks

@@ -12,8 +12,15 @@ from html import escape
 from importlib.resources import files
 from urllib.parse import urlencode
 
-from celery_redis_exporter.records.report import WORST_FIRST, ExporterStatus, Health, Overview, Report, Unacked
-from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_moment, say_rate
+from celery_redis_exporter.records.report import (
+    WORST_FIRST,
+    ExporterStatus,
+    Health,
+    Overview,
+    Report,
+    Unacked,
+)
+from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_last_hour, say_moment, say_rate
 from celery_redis_exporter.status.overview import worst_of
 from celery_redis_exporter.status.tables import APPLICATIONS, QUEUES, SERVERS, Table, tables_of
 from celery_redis_exporter.web.tables import render_facts, render_servers, render_table
@@ -117,7 +124,7 @@ def _main(report: Report, view: View) -> str:
     health = "".join(_health(one) for one in report.health)
     sections = "".join(_section(table, report, view) for table in tables_of(report))
     return (
-        f'{_stamp(report.time, view)}<ul class="health">{health}</ul>{sections}'
+        f'{_stamp(report.time, view)}<ul class="health">{health}</ul>{_last_hour(report)}{sections}'
         f"<section><h2>Exporter <small>{escape(f'version {report.version}')}</small></h2>"
         f"{render_facts(_facts(report.exporter, report))}</section>{_footer(report)}"
     )
@@ -157,6 +164,11 @@ def _unacked(unacked: Unacked) -> list[tuple[str, str, bool]]:
         ("Past the visibility timeout", say_count(unacked.overdue), bool(unacked.overdue)),
         ("Visibility timeout", say_duration(unacked.visibility_timeout_seconds), False),
     ]
+
+
+def _last_hour(report: Report) -> str:
+    """Render the totals of all tasks."""
+    return f'<p class="hour">{escape(say_last_hour(report.last_hour))}</p>' if report.last_hour else ""
 
 
 def _facts(exporter: ExporterStatus, report: Report) -> list[tuple[str, str, bool]]:

@@ -84,6 +84,8 @@ def _cell(column: Column, row: object, now: float) -> str:
     text = escape(cell.text)
     if cell.application:
         text = f'<a href="{escape(View(application=cell.application).address)}">{text}</a>'
+    if cell.trend:
+        text = _svg(draw_trend(cell.trend, 0.0, None), f"{column.title}: {cell.hint or 'nothing'}", "trend") or text
     return f'<td class="{_classes(column, cell)}"{hint}>{text}{_bar(cell.share)}</td>'
 
 
@@ -132,13 +134,16 @@ def _card(server: ServerStatus) -> str:
 
 def _figure(title: str, now: str, values: Sequence[float | None], lowest: float, highest: float | None = None) -> str:
     line = draw_trend(values, lowest, highest)
-    label = escape(f"{title} over the last {len(values)} readings")
-    svg = (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" aria-label="{label}">{line}</svg>'
-        if line
-        else ""
-    )
+    svg = _svg(line, f"{title} over the last {len(values)} readings")
     return f"<figure><figcaption><span>{title}</span><b>{escape(now)}</b></figcaption>{svg}</figure>"
+
+
+def _svg(lines: str, label: str, kind: str = "") -> str:
+    """Return a picture of lines, or nothing without any."""
+    if not lines:
+        return ""
+    size = f'class="{kind}" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none"'
+    return f'<svg {size} role="img" aria-label="{escape(label)}">{lines}</svg>'
 
 
 def draw_trend(values: Sequence[float | None], lowest: float, highest: float | None) -> str:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers as people read them."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from celery_redis_exporter.status.format import (
@@ -11,6 +13,7 @@ from celery_redis_exporter.status.format import (
     say_moment,
     say_rate,
     say_share,
+    say_trend,
 )
 
 
@@ -73,3 +76,15 @@ def test_counts_and_moments() -> None:
     assert ("-", "1,234,567") == (say_count(None), say_count(1234567))
     assert "2026-11-22 14:00:00 UTC" == say_moment(1795356000)
     assert ("-", "-") == (say_moment(None), say_moment(1e20))
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((), "-"), ((None,), " "), ((0, 0), "▁▁"), ((0, 1, None, 7, 3.5), "▁▂ █▅"), (range(60), "▂▃▃▄▄▅▆▆▇▇██"),
+        ((0.001, 100), "▂█"),
+    ],
+)  # fmt: skip
+def test_trends(values: Sequence[float | None], text: str) -> None:
+    """A trend has twelve blocks at most, each for the largest of its values: only nothing is the lowest one."""
+    assert text == say_trend(values)

@@ -14,7 +14,7 @@ from celery_redis_exporter.catalog import Metric, internals, key_space, queues
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
-from celery_redis_exporter.records.report import Check, Failure, Health, Report
+from celery_redis_exporter.records.report import Check, Failure, Health, LastHour, Report
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.records.static_labels import StaticLabels
 from celery_redis_exporter.state.series import NewSeries, Store
@@ -389,3 +389,56 @@ def test_queues_of_a_task_are_those_that_it_was_in(scene: Scene) -> None:
     for task, queue, count in (("t", "mail", 1), ("t", "other", 0), ("idle", "other", 0)):
         scene.store.scalar(rows.TASKS_SENT, task, queue).value = count
     assert {"t": ["mail"], "idle": ["other"]} == {task.name: task.queues for task in scene.report().tasks}
+
+
+def test_the_last_hour(scene: Scene) -> None:
+    """Totals and trends are of the last hour, whatever the exporter counted before."""
+    assert scene.report().last_hour is None
+    scene.ended("old", success=1000)
+    for _ in range(61):
+        scene.mark()
+    assert scene.report().last_hour is None
+    scene.add(rows.TASKS_SENT, "t", "q", value=50)
+    scene.ended("t", success=9, failure=1, retry=30, revoked=5, rejected=5)
+    scene.mark()
+    scene.ended("t", success=10)
+    scene.clock.advance(30)
+    report = scene.report()
+    assert report.last_hour == LastHour(
+        seconds=3630, published=50, started=60, success=19, failure=1, retry=30, revoked=5, rejected=5,
+        success_ratio=0.95,
+    )  # fmt: skip
+    trends = {task.name: task.trend for task in report.tasks}
+    assert {"old": [], "t": [0.8333]} == trends
+
+
+def test_the_length_of_a_queue_over_the_last_hour(scene: Scene) -> None:
+    """The trend of a queue has a length for each minute in which it was read, and is forgotten with the queue."""
+    for length in range(100):
+        scene.status.note({"broker": [Sample(queues.QUEUE_LENGTH, ("q",), length)]})
+        scene.mark()
+    scene.samples = [*UP, Sample(queues.QUEUE_LENGTH, ("q",), 99), Sample(queues.QUEUE_LENGTH, ("new",), 0)]
+    assert [[], [float(length) for length in range(40, 100)]] == [queue.trend for queue in scene.report().queues]
+    for _ in range(3):
+        scene.mark()
+    assert [98, 99, 99, None, None] == scene.report().queues[1].trend[-5:]
+    for _ in range(60):
+        scene.mark()
+    assert [[], []] == [queue.trend for queue in scene.report().queues]
+
+
+def test_restored_counters_are_of_before_the_start(scene: Scene) -> None:
+    """Counters that a restart kept are no rate, and no share of what happened lately."""
+    scene.add(rows.TASKS_SENT, "t", "q", value=1000)
+    scene.ended("t", failure=1000)
+    scene.status.restore(scene.store.collect(whole=True, only=MARKED))
+    scene.clock.advance(10)
+    scene.ended("t", success=5)
+    report = scene.report()
+    (task,) = report.tasks
+    (queue,) = report.queues
+    assert (0.5, 0.0, "ok", 0.5) == (task.rate, task.recent and task.recent.failure_ratio, task.verdict, queue.outgoing)
+    assert report.last_hour is not None
+    assert (10, 0, 5, 1.0) == (
+        report.last_hour.seconds, report.last_hour.published, report.last_hour.success, report.last_hour.success_ratio,
+    )  # fmt: skip

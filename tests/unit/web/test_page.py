@@ -10,6 +10,7 @@ from celery_redis_exporter.records.report import (
     Failure,
     Health,
     KeyGroup,
+    LastHour,
     QueueStatus,
     Recent,
     Report,
@@ -223,3 +224,18 @@ def test_a_view_keeps_what_it_was_told() -> None:
     assert View() == View.of({"tasks": "drop table", "refresh": "-1", "all": ""})
     assert "?" == View().address
     assert 200 == len(View.of({"q": "x" * 5000}).wanted)
+
+
+def test_the_last_hour() -> None:
+    """Totals of the last hour stand below the verdicts, and lines instead of blocks in the rows of tasks and queues."""
+    task = make_task("t", 1.0, trend=[0.0, 2.0])
+    hour = LastHour(
+        seconds=3600, published=5000, started=41, success=39, failure=1, retry=1, revoked=0, rejected=0,
+        success_ratio=0.975,
+    )  # fmt: skip
+    queue = QueueStatus(name="q", length=3, trend=[1.0, None, 3.0, 5.0])
+    page = render_page(make_report(tasks=[task], queues=[queue], last_hour=hour), View(), "/metrics")
+    assert "Last 1 h: 97.5 % succeeded, 1 failed, 1 retried, 5,000 published, 41 started<" in page
+    labels = [attributes["aria-label"] for kind, attributes in Texts(page).elements if kind == "svg"]
+    assert ["Last hour: at most 5", "Last hour: at most 2/s"] == labels
+    assert "█" not in page

@@ -8,9 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from celery_redis_exporter.status.tables import QUEUES, RUNNING, SERVERS, TASKS, WORKERS, Order, Table, read_order
+from celery_redis_exporter.status.tables import (
+    PERIODIC,
+    QUEUES,
+    RUNNING,
+    SERVERS,
+    TASKS,
+    WORKERS,
+    Order,
+    Table,
+    read_order,
+)
 
-CHOICES = (TASKS, QUEUES, WORKERS, RUNNING, SERVERS)
+CHOICES = (TASKS, QUEUES, WORKERS, RUNNING, PERIODIC, SERVERS)
 """The tables in the order of their keys."""
 USUAL = 3
 """Number of tables that are always shown."""
@@ -49,7 +59,7 @@ class Look:
             return self._type(key)
         if self.helping:
             return replace(self, helping=False)
-        if key in {"tab", "back-tab", "1", "2", "3", "4", "5"}:
+        if key in {"tab", "back-tab", *map(str, range(1, len(CHOICES) + 1))}:
             step = {"tab": self.chosen + 1, "back-tab": self.chosen - 1}.get(key)
             return replace(self, chosen=int(key) - 1 if step is None else step % len(CHOICES), first=0)
         changes = self._changes().get(key)

@@ -14,9 +14,19 @@ from rich.text import Text
 
 from celery_redis_exporter.cli.top.look import CHOICES, USUAL, Look
 from celery_redis_exporter.records.report import WORST_FIRST, Overview, Report, ServerStatus, State
-from celery_redis_exporter.status.format import say_bytes, say_count, say_error, say_moment, say_rate, say_share
+from celery_redis_exporter.status.format import (
+    BLOCKS,
+    say_bytes,
+    say_count,
+    say_error,
+    say_last_hour,
+    say_moment,
+    say_rate,
+    say_share,
+)
 from celery_redis_exporter.status.tables import (
     APPLICATIONS,
+    PERIODIC,
     RUNNING,
     Cell,
     Column,
@@ -37,6 +47,7 @@ NAME = 32
 """Columns that a long name gets before other columns of the table are left out for it."""
 SHORTEST_NAME = 12
 """Least columns of a name, if no other column can be left out."""
+ASCII_BLOCKS = str.maketrans(BLOCKS, "._-~=+*#")
 TALL = 40
 """Lines of a terminal from which on running tasks are always shown."""
 LEAST = 3
@@ -44,7 +55,7 @@ LEAST = 3
 HELP = (
     "q             quit",
     "p, space      pause",
-    "tab, 1-5      choose a table: tasks, queues, workers, running tasks, Redis servers",
+    "tab, 1-6      choose a table: tasks, queues, workers, running, periodic tasks, Redis",
     "< >, arrows   choose the column that it is sorted by",
     "r             turn its order round",
     "/             filter by name; enter keeps it, esc clears it",
@@ -106,7 +117,7 @@ def _applications(report: Overview, look: Look, frame: Frame) -> list[Text]:
     title = Text(f"{APPLICATIONS.title} ", "bold").append(say_count(len(report.applications)), "dim")
     hint = Text("One of them: --application=NAME", "dim")
     order = read_order(APPLICATIONS, "")
-    return [Text(), title, *lay_out(APPLICATIONS, rows[look.first :], report.time, order, frame.width), Text(), hint]
+    return [Text(), title, *lay_out(APPLICATIONS, rows[look.first :], report.time, order, frame), Text(), hint]
 
 
 def _title(report: Report | Overview | None, look: Look, frame: Frame) -> Text:
@@ -142,7 +153,8 @@ def _health(report: Report, frame: Frame) -> list[Text]:
         for health in sorted(report.health, key=lambda health: WORST_FIRST.index(health.state))
         if health.reason
     ]
-    return [line, *reasons[: 2 if frame.height is not None and frame.height < TALL else None]]
+    hour = [Text(say_last_hour(report.last_hour), "dim")] if report.last_hour else []
+    return [line, *reasons[: 2 if frame.height is not None and frame.height < TALL else None], *hour]
 
 
 def _servers(report: Report, frame: Frame) -> list[Text]:
@@ -206,7 +218,7 @@ def _tables(report: Report, look: Look, frame: Frame, room: int | None) -> list[
 
 def _is_shown(table: Table, frame: Frame) -> bool:
     """Return whether there is space for a table that is neither chosen nor always shown."""
-    return table is RUNNING and (frame.height is None or frame.height >= TALL)
+    return table in {RUNNING, PERIODIC} and (frame.height is None or frame.height >= TALL)
 
 
 def _share_room(wanted: dict[str, int], chosen: str, room: int | None) -> dict[str, int | None]:
@@ -250,12 +262,12 @@ def _table(table: Table, rows: Sequence[object], report: Report, place: _Place) 
     if not place.count:
         empty = table.empty if not table.rows(report) else "None has this in its name."
         return [Text(), title, Text(f"   {empty}", "dim")]
-    return [Text(), title, *lay_out(table, rows, report.time, place.look.order(table), place.frame.width)]
+    return [Text(), title, *lay_out(table, rows, report.time, place.look.order(table), place.frame)]
 
 
-def lay_out(table: Table, rows: Sequence[object], now: float, order: Order, width: int) -> list[Text]:
+def lay_out(table: Table, rows: Sequence[object], now: float, order: Order, frame: Frame) -> list[Text]:
     """Return rows in columns. Columns are left out until the rest fits, and the first one is shortened if necessary."""
-    columns = list(table.columns)
+    columns, width = list(table.columns), frame.width
     cells = {column.key: [column.cell(row, now) for row in rows] for column in columns}
     widths = {column.key: _width(column, cells[column.key], order) for column in columns}
     first = columns[0].key
@@ -274,7 +286,7 @@ def lay_out(table: Table, rows: Sequence[object], now: float, order: Order, widt
         line = Text()
         for column in columns:
             cell = cells[column.key][number]
-            text = plain(cell.text)
+            text = plain(cell.text.translate(ASCII_BLOCKS) if frame.ascii else cell.text)
             if column is columns[0]:
                 text = shorten(text, widths[first])
             text = _fit(text, widths[column.key], numeric=column.numeric)

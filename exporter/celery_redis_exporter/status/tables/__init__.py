@@ -9,6 +9,7 @@ from celery_redis_exporter.status.tables.order import arrange, read_order
 from celery_redis_exporter.status.tables.rows import (
     APPLICATIONS,
     FAILURES,
+    PERIODIC,
     QUEUES,
     RUNNING,
     SERVERS,
@@ -19,6 +20,6 @@ from celery_redis_exporter.status.tables.rows import (
 )
 
 __all__ = [
-    "APPLICATIONS", "FAILURES", "QUEUES", "RUNNING", "SERVERS", "TABLES", "TASKS", "WORKERS", "Cell", "Column", "Order",
-    "Table", "Tone", "arrange", "read_order", "tables_of",
+    "APPLICATIONS", "FAILURES", "PERIODIC", "QUEUES", "RUNNING", "SERVERS", "TABLES", "TASKS", "WORKERS", "Cell",
+    "Column", "Order", "Table", "Tone", "arrange", "read_order", "tables_of",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from celery_redis_exporter.records.report import State
-from celery_redis_exporter.status.format import UNKNOWN, say_ago, say_moment
+from celery_redis_exporter.status.format import UNKNOWN, say_ago, say_moment, say_trend
 
 Tone = Literal["", "ok", "warning", "critical", "soft"]
 Take = Callable[[Any], Any]
@@ -16,7 +16,8 @@ Take = Callable[[Any], Any]
 class Cell(NamedTuple):
     """The content of a cell: text, its tone, a ratio to be drawn as a bar, and a longer explanation.
 
-    ``application`` is the name of an application whose page the text links to.
+    ``application`` is the name of an application whose page the text links to. ``trend`` are values, oldest first,
+    that can be drawn as a line instead of the text.
     """
 
     text: str
@@ -24,6 +25,7 @@ class Cell(NamedTuple):
     share: float | None = None
     hint: str = ""
     application: str = ""
+    trend: Sequence[float | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,19 @@ def words(key: str, title: str, take: Take, weight: int, tone: Tone = "") -> Col
         return Cell((", ".join(found) if isinstance(found, list) else found) or UNKNOWN, tone)
 
     return Column(key, title, take, cell, weight, numeric=False)
+
+
+def trend(title: str, say: Callable[[float], str], weight: int, hint: str) -> Column:
+    """Return the column of a trend, ordered by its largest value. ``hint`` explains it, ``say`` words a value."""
+
+    def highest(row: Any) -> float | None:  # noqa: ANN401 -- rows of several tables
+        return max((value for value in row.trend if value is not None), default=None)
+
+    def cell(row: Any, _: float) -> Cell:  # noqa: ANN401 -- rows of several tables
+        most = highest(row)
+        return Cell(say_trend(row.trend), hint="" if most is None else f"at most {say(most)}", trend=row.trend)
+
+    return Column("trend", title, highest, cell, weight, hint)
 
 
 def name(title: str) -> Column:

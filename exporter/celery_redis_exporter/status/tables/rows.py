@@ -17,7 +17,7 @@ from celery_redis_exporter.records.report import (
     WorkerStatus,
 )
 from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_moment, say_rate, say_share
-from celery_redis_exporter.status.tables.columns import Cell, Column, Table, Tone, moment, name, number, words
+from celery_redis_exporter.status.tables.columns import Cell, Column, Table, Tone, moment, name, number, trend, words
 
 COUNTED = ("sent", "started", "success", "failure", "retry", "revoked", "rejected", "running")
 LIMITS = {"maxmemory": "maxmemory", "assumed": "the assumed limit", "system": "the machine's memory"}
@@ -188,6 +188,7 @@ QUEUES = Table("queues", "Queues", (
     Column("length", "Waiting", attrgetter("length"), _waiting, 0, "messages, all priorities together"),
     number("age", "Oldest", "oldest_age_seconds", say_duration, 1, "age of the next message"),
     number("consumers", "Consumers", "consumers", say_count, 1, "workers that consume it"),
+    trend("Last hour", say_count, 2, "messages that wait, minute by minute"),
     number("slots", "Slots", "concurrency", say_count, 4, "tasks that its workers can run at once"),
     number("in", "In", "incoming", say_rate, 2, "published"),
     number("out", "Out", "outgoing", say_rate, 2, "begun"),
@@ -198,6 +199,7 @@ QUEUES = Table("queues", "Queues", (
 TASKS = Table("tasks", "Tasks", (
     name("Task"),
     number("rate", "Rate", "rate", say_rate, 0, "executions ended"),
+    trend("Last hour", say_rate, 2, "executions ended, minute by minute"),
     number("running", "Running", "running", say_count, 1),
     number("success", "Succeeded", "success", say_count, 2),
     number("failure", "Failed", "failure", say_count, 1),

@@ -17,7 +17,8 @@ def pressed(*keys: str, look: Look = Look()) -> Look:  # noqa: B008 -- frozen
 @pytest.mark.parametrize(
     ("keys", "table"),
     [
-        ("", "tasks"), (["tab"], "queues"), (["back-tab"], "redis"), (["tab"] * 5, "tasks"), ("3", "workers"),
+        ("", "tasks"), (["tab"], "queues"), (["back-tab"], "redis"), (["tab"] * 6, "tasks"), ("3", "workers"),
+        ("5", "periodic"), ("6", "redis"), ("7", "tasks"),
         ("4", "running"),
         ("42", "queues"),
     ],
@@ -30,11 +31,11 @@ def test_tables(keys: list[str], table: str) -> None:
 def test_order() -> None:
     """Arrows choose the column, numbers with the largest first; r turns round, for the chosen table alone."""
     look = pressed(">")
-    assert {"tasks": "-running"} == look.sorts
-    assert {"tasks": "running"} == pressed("r", look=look).sorts
+    assert {"tasks": "-trend"} == look.sorts
+    assert {"tasks": "trend"} == pressed("r", look=look).sorts
     assert {"tasks": "name"} == pressed("left", "left", look=look).sorts
     assert {"tasks": "queues"} == pressed("<", "<", look=Look()).sorts
-    assert {"tasks": "-running", "queues": "length"} == pressed("2", "r", look=look).sorts
+    assert {"tasks": "-trend", "queues": "length"} == pressed("2", "r", look=look).sorts
     assert "length" == look.order(pressed("2").table).column.key
 
 

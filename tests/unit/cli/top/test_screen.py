@@ -10,6 +10,7 @@ from celery_redis_exporter.records.report import (
     ExporterStatus,
     Health,
     KeyGroup,
+    LastHour,
     Memory,
     QueueStatus,
     Recent,
@@ -51,7 +52,7 @@ def texts(report: Report | None, look: Look = Look(), frame: Frame = Frame(80, 2
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-@pytest.mark.parametrize("chosen", range(5))
+@pytest.mark.parametrize("chosen", range(6))
 def test_it_fills_the_terminal_and_no_more(width: int, height: int, chosen: int) -> None:
     """Whatever the size of the terminal, there are as many lines as it has, none of them wider."""
     for report in (full(), make_report(), None):
@@ -185,3 +186,29 @@ def test_wide_characters_keep_their_columns() -> None:
     rows = [line for line in draw(report, Look(), Frame(80, 24)) if "50 %" in line.plain]
     assert 1 == len({cell_len(line.plain[: line.plain.index("50 %")]) for line in rows})
     assert 2 == len(rows)
+
+
+def test_the_last_hour() -> None:
+    """A line has the totals of the last hour, and rows their trends, in ASCII where nothing else can be shown."""
+    hour = LastHour(
+        seconds=3600, published=5000, started=41, success=39, failure=1, retry=1, revoked=0, rejected=0,
+        success_ratio=0.975,
+    )  # fmt: skip
+    report = make_report(last_hour=hour, tasks=[make_task("t", 1.0, trend=[0.0, 7.0])])
+    lines = texts(report, frame=Frame(120, 24))
+    assert "Last 1 h: 97.5 % succeeded, 1 failed, 1 retried, 5,000 published, 41 started" in lines
+    assert any("▁█" in line for line in lines)
+    lines = texts(report, frame=Frame(120, 24, ascii=True))
+    assert any("1/s" in line and ".#" in line for line in lines)
+    assert all(line.isascii() for line in lines)
+
+
+def test_periodic_tasks() -> None:
+    """Periodic tasks are a table, overdue ones first."""
+    tasks = [
+        make_task("late", 0.0, expected_interval_seconds=60.0, last_success=1.0),
+        make_task("new", 0.0, expected_interval_seconds=60.0),
+    ]
+    lines = texts(make_report(tasks=tasks), Look(4))
+    (title,) = (number for number, line in enumerate(lines) if ">5 Periodic tasks 2" in line)
+    assert ["late", "overdue"] == lines[title + 2].split()[:2]
