@@ -12,6 +12,9 @@ from celery_redis_exporter.cli.check.place import Place
 from celery_redis_exporter.cli.check.probe import Spoken, listen_to
 from celery_redis_exporter.errors import SourceError
 
+MORE_CLIENTS = 20_000
+"""Twice the default of Redis."""
+
 
 class _Reason(NamedTuple):
     meaning: str
@@ -86,12 +89,14 @@ _REASONS: Mapping[str, _Reason] = {
     ),
     "maxclients": _Reason(
         "the server has as many clients as it takes",
-        "maxclients is reached: something opens connections and keeps them",
-        lambda place: (place.command("CONFIG", "GET", "maxclients"),), redis_alone=True,
+        "maxclients is reached: something opens connections and keeps them; redis-cli gets none either",
+        lambda _: (f"maxclients {MORE_CLIENTS}  # in the server's redis.conf, then restart the server",),
+        redis_alone=True,
     ),
     "denied": _Reason(
         "the server is in protected mode", "it has no password, and refuses clients on other machines",
-        lambda place: (place.command("CONFIG", "GET", "protected-mode"),), redis_alone=True,
+        lambda place: (f"{place.command('CONFIG', 'SET', 'requirepass', 'PASSWORD')}  # on the server's machine",
+                       "--broker-password-file=FILE  # or the password in the URL"), redis_alone=True,
     ),
     "address": _Reason(
         "a sentinel names an address that may not be connected to",
