@@ -56,7 +56,7 @@ def _is_there(port: int) -> bool:
 
 def _draw_page(folder: Path, temporary: Path, port: int) -> None:
     with Browser(temporary) as browser:
-        for name, width, height, dark in (("status-page", 1200, 800, False), ("status-page-phone", 390, 800, True)):
+        for name, width, height, dark in (("status-page", 1280, 800, False), ("status-page-phone", 390, 800, True)):
             browser.resize(width, height, dark=dark)
             browser.open(f"http://127.0.0.1:{port}/")
             browser.picture(folder / f"{name}.png")

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from celery_redis_exporter.catalog import internals, key_space, queues, redis_server, sentinel, tasks, workers
-from celery_redis_exporter.catalog.metric import Kind, Label, Metric, Stability
+from celery_redis_exporter.catalog.metric import Kind, Label, Metric
 
-__all__ = ["CATALOG", "OVERFLOW", "UNKNOWN", "Kind", "Label", "Metric", "Stability", "index"]
+__all__ = ["CATALOG", "OVERFLOW", "UNKNOWN", "Kind", "Label", "Metric", "index"]
 
 UNKNOWN = "unknown"
 """Label value for what is unknown."""

@@ -20,13 +20,6 @@ class Kind(enum.StrEnum):
     SUMMARY = "summary"
 
 
-class Stability(enum.StrEnum):
-    """How much a metric's name, labels and meaning may still change."""
-
-    EXPERIMENTAL = "experimental"
-    STABLE = "stable"
-
-
 @dataclass(frozen=True, slots=True)
 class Label:
     """A label, defined once for every metric that carries it.
@@ -124,7 +117,6 @@ class Metric:
     labels: tuple[Label, ...] = ()
     origin: Origin = field(default_factory=Own)
     buckets: tuple[float, ...] = ()
-    stability: Stability = Stability.EXPERIMENTAL
     kept_elsewhere: bool = False
     """Whether another program counts, so that the first value is not always 0."""
 

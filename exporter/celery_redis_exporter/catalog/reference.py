@@ -116,7 +116,6 @@ def _record(metric: Metric) -> dict[str, object]:
         "origin": str(metric.origin),
         "needs": _needs(metric),
         "buckets": list(metric.buckets),
-        "stability": metric.stability,
     }
 
 

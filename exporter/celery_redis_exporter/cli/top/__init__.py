@@ -48,7 +48,7 @@ broker, with the settings of the exporter.
                      file with the password of this user
   --ca-file=FILE     certificate authority of the exporter's port
 
-Keys: q quit, p pause, tab or 1-5 choose a table, < > choose the column to sort
+Keys: q quit, p pause, tab or 1-6 choose a table, < > choose the column to sort
 by, r reverse, / filter, arrows and page keys scroll, ? help.
 
 {SETTINGS_TOO}"""

@@ -188,7 +188,7 @@ QUEUES = Table("queues", "Queues", (
     Column("length", "Waiting", attrgetter("length"), _waiting, 0, "messages, all priorities together"),
     number("age", "Oldest", "oldest_age_seconds", say_duration, 1, "age of the next message"),
     number("consumers", "Consumers", "consumers", say_count, 1, "workers that consume it"),
-    trend("Last hour", say_count, 2, "messages that wait, minute by minute"),
+    trend("Last hour", say_count, 3, "messages that wait, minute by minute"),
     number("slots", "Slots", "concurrency", say_count, 4, "tasks that its workers can run at once"),
     number("in", "In", "incoming", say_rate, 2, "published"),
     number("out", "Out", "outgoing", say_rate, 2, "begun"),
@@ -199,7 +199,7 @@ QUEUES = Table("queues", "Queues", (
 TASKS = Table("tasks", "Tasks", (
     name("Task"),
     number("rate", "Rate", "rate", say_rate, 0, "executions ended"),
-    trend("Last hour", say_rate, 2, "executions ended, minute by minute"),
+    trend("Last hour", say_rate, 3, "executions ended, minute by minute"),
     number("running", "Running", "running", say_count, 1),
     number("success", "Succeeded", "success", say_count, 2),
     number("failure", "Failed", "failure", say_count, 1),
@@ -209,7 +209,7 @@ TASKS = Table("tasks", "Tasks", (
     number("p50", "p50", "recent.p50_seconds", say_duration, 3, "run time, lately"),
     number("p95", "p95", "recent.p95_seconds", say_duration, 1, "run time, lately"),
     moment("last", "Last success", "last_success", 2),
-    words("exceptions", "Exceptions", _exceptions, 4),
+    words("exceptions", "Exceptions", _exceptions, 5),
     words("queues", "Queues", attrgetter("queues"), 5),
 ), _seen_tasks, lambda row: (row.name, *row.queues), "-rate", "No event of a task was received yet.",
     attrgetter("verdict"))  # fmt: skip
