@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-SUPPORTED = "redis://, rediss://, unix://, redis+socket://, sentinel:// and, for brokers, amqp:// are"
-SCHEMES = {"redis": "redis", "rediss": "rediss", "unix": "unix", "redis+socket": "unix"}
+SUPPORTED = "redis://, rediss://, valkey://, unix://, redis+socket://, sentinel:// and, for brokers, amqp:// are"
+SCHEMES = {
+    "redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix",
+    "redis+socket": "unix",
+}  # fmt: skip
 WRONG_HOST = "has no valid host and port (1 to 65535); write special characters in user and password as %XX"
 DEFAULT_PORT = 6379
 LOOPBACK = frozenset({"", "localhost", "127.0.0.1", "::1"})

@@ -19,6 +19,8 @@ from celery_redis_exporter.settings.urls.urls import parse_redis_url, secrets_of
         ("redis://u:p%40ss@h/1", "redis://u:p%40ss@h:6379/1", 1, ("h", 6379)),
         ("redis://:pw@h//1", "redis://:pw@h:6379/1", 1, ("h", 6379)),
         ("redis://h?password=pw", "redis://:pw@h:6379/0", 0, ("h", 6379)),
+        ("valkey://cache:6380/2", "redis://cache:6380/2", 2, ("cache", 6380)),
+        ("valkeys://cache", "rediss://cache:6379/0", 0, ("cache", 6379)),
         ("redis+socket:///run/r.sock?virtual_host=1", "unix:///run/r.sock?db=1", 1, ("/run/r.sock", 0)),
         ("unix://u:p@/run/r.sock?db=2", "unix://u:p@/run/r.sock?db=2", 2, ("/run/r.sock", 0)),
         (
