@@ -50,7 +50,11 @@ SUITE_PROGRAMS = {
     "redis_exporter-1.86": SuiteProgram(
         "sid", ("prometheus-redis-exporter",), "prometheus-redis-exporter", "1.86"
     ),
-    "promtool-3": SuiteProgram("sid", ("promtool",), "promtool", "3"),
+    "prometheus-3": SuiteProgram("sid", ("prometheus",), "prometheus", "3.5"),
+    "promtool-3": SuiteProgram("sid", ("promtool",), "promtool", "3.5"),
+    "alertmanager-0.33": SuiteProgram(
+        "sid", ("prometheus-alertmanager",), "prometheus-alertmanager", "0.33"
+    ),
     "kustomize-5.8": SuiteProgram("sid", ("kustomize",), "kustomize", "5.8"),
     "alertmanager-0.28": SuiteProgram(
         "trixie", ("prometheus-alertmanager",), "prometheus-alertmanager", "0.28"
