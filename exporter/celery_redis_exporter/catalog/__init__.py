@@ -10,7 +10,7 @@ from types import MappingProxyType
 from celery_redis_exporter.catalog import internals, key_space, queues, redis_server, sentinel, tasks, workers
 from celery_redis_exporter.catalog.metric import Kind, Label, Metric
 
-__all__ = ["CATALOG", "OVERFLOW", "UNKNOWN", "Kind", "Label", "Metric", "index"]
+__all__ = ["CATALOG", "NATIVE", "OVERFLOW", "UNKNOWN", "Kind", "Label", "Metric", "index"]
 
 UNKNOWN = "unknown"
 """Label value for what is unknown."""
@@ -28,6 +28,9 @@ def index(metrics: Iterable[Metric]) -> MappingProxyType[str, Metric]:
         by_name[metric.name] = metric
     return MappingProxyType(by_name)
 
+
+NATIVE = frozenset((tasks.TASK_RUNTIME, tasks.TASK_WAIT, tasks.TASK_PREFETCH, internals.EVENT_LAG))
+"""Histograms that can be counted in native buckets, too (metrics.native_histograms)."""
 
 CATALOG = index((
     *tasks.METRICS, *workers.METRICS, *queues.METRICS, *redis_server.METRICS, *sentinel.METRICS, *key_space.METRICS,

@@ -23,7 +23,7 @@ class SampleSeries:
     See ``SeriesView``.
     """
 
-    __slots__ = ("born", "bounds", "cache", "exemplar", "labels")
+    __slots__ = ("born", "bounds", "cache", "exemplar", "labels", "packed")
 
     def __init__(self, labels: tuple[str, ...]) -> None:
         self.labels = labels
@@ -31,6 +31,7 @@ class SampleSeries:
         self.bounds: tuple[float, ...] = ()
         self.exemplar: Exemplar | None = None
         self.cache: object = None
+        self.packed: object = None
 
 
 class SampleGrouper:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from celery_redis_exporter.catalog import Metric
+from celery_redis_exporter.records.resolution import NativeCounts
 
 Exemplar = tuple[str, float, float]
 """The task behind an observation: its id, the observed value, and when (epoch seconds).
@@ -19,12 +20,14 @@ A plain tuple, because three are made for every task: a NamedTuple costs ten tim
 class Distribution(NamedTuple):
     """A histogram's value: observations per bucket (not cumulative, ``+Inf`` last), their sum, and exemplars.
 
-    Its lists never change: they are kept to see whether the next value is another.
+    ``native`` are the same observations in native buckets, where they are counted in those, too. The parts of a value
+    never change: they are kept to see whether the next value is another.
     """
 
     counts: list[int]
     total: float
     exemplars: list[Exemplar | None] | None = None
+    native: NativeCounts | None = None
 
 
 class Buckets(NamedTuple):
@@ -54,8 +57,8 @@ class SeriesView(Protocol):
 
     ``labels`` are values in the metric's declared order. ``bounds`` are a histogram's bucket bounds, else
     empty. ``exemplar`` is a counter's latest one (a histogram's travel with its value). ``born`` is when a counter or
-    histogram began at 0 (epoch seconds), None if that is not known. ``cache`` belongs to exposition, which keeps
-    prepared text there; it starts as None.
+    histogram began at 0 (epoch seconds), None if that is not known. ``cache`` and ``packed`` belong to exposition,
+    which keeps prepared text and prepared messages there; they start as None.
     """
 
     labels: tuple[str, ...]
@@ -63,6 +66,7 @@ class SeriesView(Protocol):
     bounds: tuple[float, ...]
     exemplar: Exemplar | None
     cache: object
+    packed: object
 
 
 class Family(NamedTuple):

@@ -23,8 +23,18 @@ class SavedSeries(Struct, array_like=True, frozen=True, gc=False):
     age: float | None = None
 
 
+class SavedParts(Struct, array_like=True, frozen=True, gc=False):
+    """Native buckets: observations of each part by its upper bound, see ``records.resolution``."""
+
+    schema: int
+    counts: dict[float, int]
+
+
 class SavedHistogram(Struct, array_like=True, frozen=True, gc=False):
-    """A histogram: ``counts`` per bucket (not cumulative), and the place of its bounds in ``SavedState.bounds``."""
+    """A histogram: ``counts`` per bucket (not cumulative), and the place of its bounds in ``SavedState.bounds``.
+
+    ``parts`` are its native buckets, if it has any. Versions that do not know this field, the last one, skip it.
+    """
 
     labels: tuple[str, ...]
     bounds: int
@@ -32,6 +42,7 @@ class SavedHistogram(Struct, array_like=True, frozen=True, gc=False):
     total: float
     born: float | None = None
     age: float | None = None
+    parts: SavedParts | None = None
 
 
 class SavedLedger(Struct, array_like=True, frozen=True, gc=False):

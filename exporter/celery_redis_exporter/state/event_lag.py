@@ -8,7 +8,7 @@ the wall clock then differs from the monotonic one. Not thread-safe: see state.
 
 from collections.abc import Sequence
 
-from celery_redis_exporter.state.series import Histogram
+from celery_redis_exporter.state.histograms import Histogram
 
 LEAST_STEP = 1.0
 """The smallest step in seconds. Smaller ones are NTP's permanent corrections."""

@@ -15,9 +15,11 @@ from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.catalog.labels import WORKER
 from celery_redis_exporter.clock import Clock
+from celery_redis_exporter.records.resolution import NativeCounts
 from celery_redis_exporter.records.saved_state import (
     SavedHistogram,
     SavedPair,
+    SavedParts,
     SavedPast,
     SavedQueue,
     SavedSeries,
@@ -65,7 +67,7 @@ class StateCopy(NamedTuple):
                 histograms[copy.metric.name] = [
                     SavedHistogram(
                         labels, bounds.setdefault(series.bounds, len(bounds)), value.counts, value.total, series.born,
-                        copy.age(series),
+                        copy.age(series), _save_parts(value.native),
                     )
                     for labels, series, value in rows
                 ]  # fmt: skip
@@ -144,6 +146,13 @@ class LastingState:
 def _then(now: float, wall: float, moment: float) -> float:
     """Return a moment of the past (epoch seconds) on the monotonic clock; a clock that was set back makes it now."""
     return now - max(0.0, wall - moment)
+
+
+def _save_parts(native: NativeCounts | None) -> SavedParts | None:
+    if native is None:
+        return None
+    resolution = native.resolution
+    return SavedParts(resolution.schema, {resolution.upper(part): count for part, count in native.parts.items()})
 
 
 def _save_worker(worker: Worker, since: float) -> SavedWorker:

@@ -6,7 +6,6 @@ look-up by label, and copies of all values as families. Not thread-safe by itsel
 """
 
 import threading
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,9 +16,10 @@ from celery_redis_exporter.catalog import OVERFLOW, Kind, Metric
 from celery_redis_exporter.catalog.internals import SERIES, SERIES_DROPPED, SERIES_EXPIRED
 from celery_redis_exporter.catalog.labels import WORKER
 from celery_redis_exporter.clock import Clock, SystemClock
-from celery_redis_exporter.records.samples import Distribution, Exemplar, Family
+from celery_redis_exporter.records.samples import Exemplar, Family
 from celery_redis_exporter.records.saved_state import SavedHistogram, SavedSeries
 from celery_redis_exporter.records.static_labels import StaticLabels
+from celery_redis_exporter.state.histograms import ExemplarHistogram, Histogram, NativeHistogram
 
 NUMBER_BYTES = 30
 """Of a line of a response besides names and values of labels: quotes, braces, the number."""
@@ -35,6 +35,7 @@ class NewSeries:
     event with: ``increase()`` ignores the value at the first scrape. ``exemplars`` states whether
     histograms remember tasks; ``labels`` come behind those of the metric; ``by_worker`` are metrics that get the
     label of the worker as their last own one. ``most_bytes`` is what the text of all series of a store may have.
+    ``native`` are histograms that are counted in native buckets, too.
     """
 
     clock: Clock = field(default_factory=SystemClock)
@@ -43,6 +44,13 @@ class NewSeries:
     labels: StaticLabels = field(default_factory=StaticLabels)
     by_worker: frozenset[Metric] = frozenset()
     most_bytes: float = inf
+    native: frozenset[Metric] = frozenset()
+
+    def histogram(self, metric: Metric, bounds: tuple[float, ...]) -> Callable[[tuple[str, ...]], Histogram]:
+        """Return what makes a histogram of a metric from the values of its labels."""
+        if metric in self.native:
+            return partial(NativeHistogram, bounds=bounds, exemplars=self.exemplars)
+        return partial(ExemplarHistogram if self.exemplars else Histogram, bounds=bounds)
 
 
 @dataclass(slots=True)
@@ -56,7 +64,7 @@ class TextBudget:
 class Series:
     """A counter or a gauge; ``value`` is changed in place."""
 
-    __slots__ = ("born", "cache", "exemplar", "labels", "value")
+    __slots__ = ("born", "cache", "exemplar", "labels", "packed", "value")
 
     bounds: tuple[float, ...] = ()
 
@@ -66,101 +74,7 @@ class Series:
         self.value: float = 0
         self.exemplar: Exemplar | None = None
         self.cache: object = None
-
-
-class Histogram:
-    """Observations counted per bucket, in the metric's unit."""
-
-    __slots__ = ("_copy", "born", "bounds", "cache", "counts", "exemplar", "labels", "total")
-
-    def __init__(self, labels: tuple[str, ...], bounds: tuple[float, ...]) -> None:
-        self.labels = labels
-        self.born: float | None = None
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-        self._copy: Distribution | None = None  # made at the last scrape; None once another observation is counted
-        self.exemplar: Exemplar | None = None
-        self.cache: object = None
-
-    def observe(self, value: float) -> None:
-        """Count one observation."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-        self._copy = None
-
-    def observe_all(self, values: Collection[float]) -> None:
-        """Count one observation each."""
-        bounds, counts = self.bounds, self.counts
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
-        self.total += sum(values)
-        self._copy = None
-
-    def observe_delay(self, start: float, since: float, eta: float | None, task_id: str) -> None:
-        """Count the time from ``since``, or from the eta if that is later, to ``start``; clocks may disagree."""
-        if eta is not None and eta > since:
-            since = eta
-        self.observe_task(start - since if start > since else 0.0, task_id, start)
-
-    def observe_task(self, value: float, task_id: str, timestamp: float) -> None:  # noqa: ARG002 -- for exemplars
-        """Count one observation made on a task."""
-        self.observe(value)
-
-    def restore(self, counts: list[int], total: float) -> None:
-        """Set what was counted, without exemplars."""
-        self.counts[:] = counts
-        self.total = total
-        self._copy = None
-
-    def copied(self) -> Distribution:
-        """Return the value at this moment: the same object until another observation is counted."""
-        if self._copy is None:
-            self._copy = self._copied()
-        return self._copy
-
-    def counted(self) -> Distribution:
-        """The value at this moment, without exemplars."""
-        return Distribution(self.counts.copy(), self.total)
-
-    def nothing(self) -> Distribution:
-        """The value that it was born with."""
-        return Distribution([0] * len(self.counts), 0.0)
-
-    def _copied(self) -> Distribution:
-        return self.counted()
-
-
-class ExemplarHistogram(Histogram):
-    """A histogram that remembers the last task of each bucket."""
-
-    __slots__ = ("exemplars",)
-
-    def __init__(self, labels: tuple[str, ...], bounds: tuple[float, ...]) -> None:
-        super().__init__(labels, bounds)
-        self.exemplars: list[Exemplar | None] = [None] * len(self.counts)
-
-    def observe_delay(self, start: float, since: float, eta: float | None, task_id: str) -> None:
-        """Count as a histogram does, and keep the task; in one step, since two of these come with each execution."""
-        if eta is not None and eta > since:
-            since = eta
-        value = start - since if start > since else 0.0
-        bucket = bisect_left(self.bounds, value)
-        self.counts[bucket] += 1
-        self.total += value
-        self.exemplars[bucket] = (task_id, value, start)
-        self._copy = None
-
-    def observe_task(self, value: float, task_id: str, timestamp: float) -> None:
-        """Count one observation and keep the task as its bucket's exemplar."""
-        bucket = bisect_left(self.bounds, value)
-        self.counts[bucket] += 1
-        self.total += value
-        self.exemplars[bucket] = (task_id, value, timestamp)
-        self._copy = None
-
-    def _copied(self) -> Distribution:
-        return Distribution(self.counts.copy(), self.total, self.exemplars.copy())
+        self.packed: object = None
 
 
 S = TypeVar("S", Series, Histogram)
@@ -324,7 +238,7 @@ class Store:
         buckets: Mapping[str, tuple[float, ...]],
         new: NewSeries = NewSeries(),  # immutable
     ) -> None:
-        kind = self._kind = ExemplarHistogram if new.exemplars else Histogram
+        self._new = new
         budget = self._budget = TextBudget(new.most_bytes)
         self.lock = threading.Lock()
         self._scalars: dict[Metric, Children[Series]] = {}
@@ -332,7 +246,7 @@ class Store:
         self._order: list[Children[Series] | Children[Histogram]] = []
         for metric in metrics:
             if metric.kind is Kind.HISTOGRAM:
-                make = partial(kind, bounds=buckets.get(metric.name, metric.buckets))
+                make = new.histogram(metric, buckets.get(metric.name, metric.buckets))
                 self._order.append(self._histograms.setdefault(metric, Children(metric, make, limit, new, budget)))
             else:
                 self._order.append(self._scalars.setdefault(metric, Children(metric, Series, limit, new, budget)))
@@ -343,7 +257,7 @@ class Store:
 
     def histogram(self, metric: Metric, *labels: str, bounds: tuple[float, ...] | None = None) -> Histogram:
         """Give the histogram with these label values; a new one is empty, with ``bounds`` of its own if given."""
-        return self._histograms[metric].child(labels, partial(self._kind, bounds=bounds) if bounds else None)
+        return self._histograms[metric].child(labels, self._new.histogram(metric, bounds) if bounds else None)
 
     def text_bytes(self) -> float:
         """Return about how many bytes the text of all series has."""
@@ -422,9 +336,8 @@ class Store:
         for row in rows:
             series = children.series.get(row.labels)
             known = 0 <= row.bounds < len(bounds) and series is not None and series.bounds == bounds[row.bounds]
-            if series is not None and known and len(row.counts) == len(series.counts):
+            if series is not None and known and series.restore(row):
                 children.restore(row.labels, row.born, row.age)
-                series.restore(row.counts, row.total)
         children.order()
 
     def _restore_refused(self, rows: Iterable[SavedSeries]) -> None:

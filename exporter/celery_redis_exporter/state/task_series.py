@@ -9,7 +9,8 @@ from celery_redis_exporter.catalog import Metric
 from celery_redis_exporter.catalog import tasks as rows
 
 if TYPE_CHECKING:
-    from celery_redis_exporter.state.series import Histogram, Series, Store
+    from celery_redis_exporter.state.histograms import Histogram
+    from celery_redis_exporter.state.series import Series, Store
 
 STATES = ("success", "failure", "retry", "revoked", "rejected")
 

@@ -14,6 +14,7 @@ from celery_redis_exporter.records.saved_state import (
     SavedHistogram,
     SavedLedger,
     SavedPair,
+    SavedParts,
     SavedPast,
     SavedQueue,
     SavedSeries,
@@ -34,7 +35,12 @@ def saved(*scalars: SavedSeries) -> SavedState:
         [SavedPast("celery_worker_starts_total", ("w",), 3)],
         [(0.5, 1.0)],
         {"celery_tasks_sent_total": [SavedSeries(("t", "q"), 3, 5.0, 0.25), *scalars]},
-        {"celery_task_wait_seconds": [SavedHistogram(("t", "q"), 0, [1, 0, 2], 3.5, 5.0)]},
+        {
+            "celery_task_wait_seconds": [
+                SavedHistogram(("t", "q"), 0, [1, 0, 2], 3.5, 5.0),
+                SavedHistogram(("t", "r"), 0, [1, 0, 2], 3.5, 5.0, None, SavedParts(3, {0.5: 1, float("inf"): 2})),
+            ]
+        },
     )  # fmt: skip
 
 
@@ -99,6 +105,19 @@ def test_a_right_checksum_is_not_enough() -> None:
 def test_what_msgpack_can_not_express_costs_itself_only(odd: SavedSeries) -> None:
     """Half a surrogate pair, or a number of 71 bits, costs its own series and no other."""
     assert saved() == decode_state(encode_state(saved(odd), clean=True)).state
+
+
+def test_files_without_native_histograms_are_read() -> None:
+    """A file that was written before there were native histograms has none, and everything else of it is read."""
+    content = msgspec.to_builtins(saved())
+    rows = [row[:6] for row in content["histograms"].popitem()[1]]
+    content["histograms"] = {"celery_task_wait_seconds": rows}
+    payload = msgspec.msgpack.encode(content)
+    head = b"celery-redis-exporter-state 1 clean %d " % len(payload)
+    read = decode_state(head + sha256(head + payload).hexdigest().encode() + b"\n" + payload).state
+    assert [6, 6] == [len(row) for row in rows]
+    assert [None, None] == [row.parts for row in read.histograms["celery_task_wait_seconds"]]
+    assert saved().scalars == read.scalars
 
 
 def test_numbers_are_kept_as_they_are() -> None:

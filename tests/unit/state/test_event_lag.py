@@ -4,7 +4,7 @@
 import pytest
 
 from celery_redis_exporter.state.event_lag import EventLag
-from celery_redis_exporter.state.series import Histogram
+from celery_redis_exporter.state.histograms import Histogram
 from tests.support.fakes import FakeClock
 
 HOURS = 6 * 3600.0

@@ -10,7 +10,8 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.catalog.labels import WORKER
 from celery_redis_exporter.records.samples import Distribution, Value
-from celery_redis_exporter.state.series import ExemplarHistogram, Histogram, NewSeries, Store
+from celery_redis_exporter.state.histograms import ExemplarHistogram, Histogram
+from celery_redis_exporter.state.series import NewSeries, Store
 from tests.support.fakes import FakeClock
 
 METRICS = (rows.TASKS, rows.TASK_WAIT, worker_rows.WORKER_UP, *internals.METRICS)
