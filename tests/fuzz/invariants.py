@@ -30,7 +30,7 @@ from celery_redis_exporter.decode.redis_info import decode_info
 from celery_redis_exporter.decode.saved_state import decode_state, encode_state, mark_used
 from celery_redis_exporter.decode.schedules import decode_redbeat_definition
 from celery_redis_exporter.errors import ConfigError, DecodeError
-from celery_redis_exporter.exposition import negotiate
+from celery_redis_exporter.exposition import Syntax, negotiate
 from celery_redis_exporter.records.events import Broken, EventMessage, Part, Repaired, TaskFailed, TaskRetried
 from celery_redis_exporter.records.replies import Address
 from celery_redis_exporter.records.samples import Sample
@@ -57,7 +57,11 @@ REASONS = frozenset({
 })  # fmt: skip
 SERIALIZERS = ("application/json", "application/x-msgpack", "application/x-python-serialize", "")
 LONGEST_NAME = 512
-CONTENT_TYPES = ("text/plain; version=", "application/openmetrics-text; version=1.0.0; charset=utf-8")
+CONTENT_TYPES = {
+    Syntax.TEXT: "text/plain; version=",
+    Syntax.PROTOBUF: "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+    Syntax.OPENMETRICS: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+}
 CLASSIFIERS = (
     KeyClassifier(celery_names()),
     KeyClassifier(
@@ -185,10 +189,11 @@ def check_headers(data: bytes) -> None:
     lines = data.split(b"\n")
     accept, encoding, timeout = read_headers((names[place % 3], line) for place, line in enumerate(lines))
     assert timeout is None or (timeout > 0 and math.isfinite(timeout))
-    chosen = negotiate.__wrapped__(accept, encoding)
-    assert chosen.content_type.startswith(CONTENT_TYPES)
-    assert chosen.openmetrics == ("openmetrics" in chosen.content_type)
-    chosen.content_type.encode("ascii")
+    for protobuf in (False, True):
+        chosen = negotiate.__wrapped__(accept, encoding, protobuf=protobuf)
+        assert chosen.content_type.startswith(CONTENT_TYPES[chosen.syntax])
+        assert protobuf or chosen.syntax is not Syntax.PROTOBUF
+        chosen.content_type.encode("ascii")
     for line in lines:
         credentials = read_credentials(line.decode("latin-1"))
         assert credentials is None or b":" in credentials

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from prometheus_client.samples import Sample
 
 from celery_redis_exporter.catalog import tasks as rows
-from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
+from celery_redis_exporter.exposition import ProcessMetrics, Renderer, Syntax, negotiate
 from celery_redis_exporter.exposition.text import exemplar_fits
 from celery_redis_exporter.records.samples import Family
 from celery_redis_exporter.state.series import NewSeries, Store
@@ -50,8 +50,8 @@ def check_values(task: str, queue: str) -> None:
 
 def _read(families: Iterable[Family], accept: str) -> Iterator[Sample]:
     chosen = negotiate(accept, "")
-    body = b"".join(Renderer(_PROCESS).render(families, openmetrics=chosen.openmetrics)).decode()
-    found: Any = read_openmetrics(f"{body}# EOF\n") if chosen.openmetrics else read_text(body)  # type: ignore[no-untyped-call]  # prometheus_client's own
+    body = b"".join(Renderer(_PROCESS).render(families, chosen.syntax)).decode()
+    found: Any = read_openmetrics(f"{body}# EOF\n") if chosen.syntax is Syntax.OPENMETRICS else read_text(body)  # type: ignore[no-untyped-call]  # prometheus_client's own
     return (sample for family in found for sample in family.samples)
 
 

@@ -7,7 +7,7 @@ are kept from call to call.
 
 from collections.abc import Iterable
 
-from celery_redis_exporter.exposition import ProcessMetrics, Renderer
+from celery_redis_exporter.exposition import ProcessMetrics, Renderer, Syntax
 from celery_redis_exporter.records.samples import Family
 
 _PROCESS = ProcessMetrics()
@@ -15,4 +15,5 @@ _PROCESS = ProcessMetrics()
 
 def render_families(families: Iterable[Family], *, openmetrics: bool, created: bool = False) -> bytes:
     """Return the text of the families, in their order, without ``# EOF``."""
-    return b"".join(Renderer(_PROCESS, created=created).render(families, openmetrics=openmetrics))
+    syntax = Syntax.OPENMETRICS if openmetrics else Syntax.TEXT
+    return b"".join(Renderer(_PROCESS, created=created).render(families, syntax))

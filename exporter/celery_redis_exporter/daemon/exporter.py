@@ -132,7 +132,7 @@ class Exporter:
         deadline = self.settings.scrape.deadline
         if timeout is not None:
             deadline = max(min(deadline, timeout - SCRAPE_MARGIN), 0.05)
-        reply_format = negotiate(accept, accept_encoding)
+        reply_format = negotiate(accept, accept_encoding, protobuf=self.settings.metrics.native_histograms)
         body = self._responder_for(application).respond(reply_format, deadline)
         with self.store.lock:
             self._scrape_duration.observe(self.clock.monotonic() - started)
@@ -225,7 +225,8 @@ class Exporter:
     def _renderer(self) -> Renderer:
         shown = self.settings.metrics
         process = ProcessMetrics(shown.labels)
-        return Renderer(process, created=shown.created, dropped=options.dropped_metrics(self.settings))
+        dropped = options.dropped_metrics(self.settings)
+        return Renderer(process, created=shown.created, classic=shown.classic_histograms, dropped=dropped)
 
     def _responder_of(self, name: str) -> Responder:
         return Responder(lambda: [self.monitor(name)], self._renderer(), self._turn, of_process=False)

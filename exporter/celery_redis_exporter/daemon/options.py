@@ -4,7 +4,7 @@
 import re
 from hashlib import sha256
 
-from celery_redis_exporter.catalog import Metric, redis_core, redis_server
+from celery_redis_exporter.catalog import NATIVE, Metric, redis_core, redis_server
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.collectors.cluster_nodes import ClusterNodesOptions
@@ -85,7 +85,8 @@ def new_series(settings: Settings, clock: Clock) -> NewSeries:
     by_worker: frozenset[Metric] = task_rows.BY_WORKER if settings.metrics.worker_label else frozenset()
     series = settings.series
     labels = static_labels(settings)
-    return NewSeries(clock, series.zero_first, settings.events.exemplars, labels, by_worker, series.max_bytes)
+    native = NATIVE if settings.metrics.native_histograms else frozenset[Metric]()
+    return NewSeries(clock, series.zero_first, settings.events.exemplars, labels, by_worker, series.max_bytes, native)
 
 
 def static_labels(settings: Settings) -> StaticLabels:

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Render families as the body of the response to a scrape.
 
-    families -> text (or collector, for another program's registry) -> negotiate -> bytes
+    families -> text or protobuf (or collector, for another program's registry) -> negotiate -> bytes
 
 No server, clock or state is read. prometheus_client is used in this package only.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain, islice
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, TypeVar
 
 from celery_redis_exporter.catalog import Kind, Metric
 from celery_redis_exporter.exposition.compression import compress
-from celery_redis_exporter.exposition.negotiate import Format, negotiate
+from celery_redis_exporter.exposition.negotiate import Format, Syntax, negotiate
 from celery_redis_exporter.exposition.process import ProcessMetrics
+from celery_redis_exporter.exposition.protobuf import encode_family
 from celery_redis_exporter.exposition.text import render_family
 from celery_redis_exporter.records.samples import Exemplar, Family, SeriesView, Value
 
-__all__ = ["Format", "ProcessMetrics", "Renderer", "negotiate"]
+__all__ = ["Format", "ProcessMetrics", "Renderer", "Syntax", "negotiate"]
+
+T = TypeVar("T")
 
 SMALL_FAMILY = 128
 """Families of at most this many series keep their text between scrapes: those of a quiet system, and of one server."""
@@ -40,31 +43,43 @@ class _Kept(NamedTuple):
 class Renderer:
     """Renders the parts of a body: families first, the process's own metrics last.
 
-    ``created`` adds to OpenMetrics the time at which each counter and histogram began at 0. Metrics named in
+    ``created`` adds to OpenMetrics the time at which each counter and histogram began at 0; protobuf always has it.
+    Without ``classic`` buckets, histograms that have native ones contain those only in protobuf. Metrics named in
     ``dropped`` are left out.
     """
 
-    def __init__(self, process: ProcessMetrics, *, created: bool = False, dropped: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        process: ProcessMetrics,
+        *,
+        created: bool = False,
+        classic: bool = True,
+        dropped: Collection[str] = (),
+    ) -> None:
         self._process = process
         self._dropped = frozenset(dropped)
         self._created = created
+        self._classic = classic
         self._kept: dict[bool, dict[Metric, _Kept]] = {False: {}, True: {}}
 
-    def render(self, families: Iterable[Family], *, openmetrics: bool) -> Iterator[bytes]:
+    def render(self, families: Iterable[Family], syntax: Syntax) -> Iterator[bytes]:
         """Yield a part of a body in pieces. Each metric must occur in at most one family.
 
         Text that can't be encoded in UTF-8 (half of a surrogate pair in a label) becomes ``?``, so that the scrape
         succeeds.
         """
+        openmetrics = syntax is Syntax.OPENMETRICS
         for family in families:
             if family.metric.name in self._dropped:
                 continue
-            if len(family.series) <= SMALL_FAMILY:
+            if syntax is Syntax.PROTOBUF:
+                yield from map(b"".join, _together(encode_family(family, classic=self._classic)))
+            elif len(family.series) <= SMALL_FAMILY:
                 yield self._render_small(family, openmetrics=openmetrics)
-                continue
-            lines = iter(render_family(family, openmetrics=openmetrics, created=self._created))
-            while piece := list(islice(lines, TOGETHER)):
-                yield _encode(piece)
+            else:
+                yield from map(
+                    _encode, _together(render_family(family, openmetrics=openmetrics, created=self._created))
+                )
 
     def _render_small(self, family: Family, *, openmetrics: bool) -> bytes:
         """Return the text of a family: the last text if nothing has changed, as is the case for most small families."""
@@ -77,15 +92,22 @@ class Renderer:
             kept = self._kept[openmetrics][metric] = _Kept(series, values, exemplars, text)
         return kept.text
 
-    def render_process(self, *, openmetrics: bool) -> bytes:
+    def render_process(self, syntax: Syntax) -> bytes:
         """Return the process's own metrics, for ``finish``. It takes some system calls."""
-        return self._process.render(openmetrics=openmetrics).encode()
+        if syntax is Syntax.PROTOBUF:
+            return self._process.encode()
+        return self._process.render(openmetrics=syntax is Syntax.OPENMETRICS).encode()
 
     def finish(self, texts: Iterable[bytes], process: bytes, reply_format: Format) -> bytes:
         """Return the body: its pieces and the process's own metrics, compressed if the format requires it."""
-        end = b"# EOF\n" if reply_format.openmetrics else b""
+        end = b"# EOF\n" if reply_format.syntax is Syntax.OPENMETRICS else b""
         body = chain(texts, (process, end))
         return compress(body) if reply_format.gzip else b"".join(body)
+
+
+def _together(pieces: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield the pieces of a family some at a time."""
+    return (pieces[start : start + TOGETHER] for start in range(0, len(pieces), TOGETHER))
 
 
 def _encode(lines: Iterable[str]) -> bytes:

@@ -19,7 +19,10 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
+from celery_redis_exporter.exposition import wire
+from celery_redis_exporter.exposition.protobuf import encode_number
 from celery_redis_exporter.exposition.text import render_number, render_pairs
+from celery_redis_exporter.exposition.wire import MetricType
 
 _DESCRIPTORS = "/proc/self/fd"
 _CONSTANT = frozenset(("python_info", "process_start_time_seconds", "process_max_fds"))
@@ -38,10 +41,14 @@ ProcessValues = dict[str, float]
 
 @dataclass(slots=True)
 class _Line:
-    """A line without its value, with the key of that value. ``kept`` is the last value and the whole line."""
+    """A line without its value, with the key of that value. ``kept`` is the last value and the whole line.
+
+    ``packed`` are its labels in protobuf.
+    """
 
     prefix: str
     key: str
+    packed: bytes
     kept: tuple[float, str] | None = None
 
     def render(self, value: float) -> str:
@@ -53,10 +60,13 @@ class _Line:
 
 
 class _Lines(NamedTuple):
-    """A metric: its HELP and TYPE, and its lines."""
+    """A metric: its HELP and TYPE as text, and its lines. ``name`` and ``kind`` are those of text 0.0.4."""
 
     head: str
     lines: list[_Line]
+    name: str
+    text: str
+    kind: str
 
 
 class ProcessMetrics:
@@ -83,24 +93,39 @@ class ProcessMetrics:
 
     def render(self, *, openmetrics: bool) -> str:
         """Return the text in one of the two formats, without ``# EOF``."""
-        values = self._constant | _read_collections() | _read_process()
+        values = self._read()
         chunks = []
-        for head, lines in self._lines[openmetrics]:
+        for head, lines, *_ in self._lines[openmetrics]:
             found = [line.render(values[line.key]) for line in lines if line.key in values]
             if found:
                 chunks += [head, *found]
         return "".join(chunks)
+
+    def encode(self) -> bytes:
+        """Return the metrics in the protobuf format."""
+        values = self._read()
+        pieces = []
+        for _, lines, name, text, kind in self._lines[False]:
+            type_ = MetricType[kind.upper()]
+            found = [encode_number(type_, line.packed, values[line.key]) for line in lines if line.key in values]
+            if found:
+                pieces += wire.family(name, text, type_, found)
+        return b"".join(pieces)
+
+    def _read(self) -> ProcessValues:
+        return self._constant | _read_collections() | _read_process()
 
 
 def _prepare(metric: Metric, static: Mapping[str, str], *, openmetrics: bool) -> _Lines:
     # In the text format, the name of a counter is that of its samples.
     name = f"{metric.name}_total" if metric.type == "counter" and not openmetrics else metric.name
     head = f"# HELP {name} {metric.documentation}\n# TYPE {name} {metric.type}\n"
-    lines = [
-        _Line(sample.name + _labels({**sample.labels, **static}), sample.name + _labels(sample.labels))
-        for sample in metric.samples
-    ]
-    return _Lines(head, lines)
+    lines = []
+    for sample in metric.samples:
+        labels = {**sample.labels, **static}
+        packed = wire.labels(wire.METRIC_LABEL, sorted(labels.items()))
+        lines.append(_Line(sample.name + _labels(labels), sample.name + _labels(sample.labels), packed))
+    return _Lines(head, lines, name, metric.documentation, metric.type)
 
 
 def _labels(labels: dict[str, str]) -> str:

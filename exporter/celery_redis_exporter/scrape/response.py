@@ -75,11 +75,11 @@ class Responder:
     def _render(
         self, reply_format: Format, sources: Sequence[MetricsSource], reads: Sequence[tuple[Scrape, PendingReads]]
     ) -> bytes:
-        openmetrics = reply_format.openmetrics
+        syntax = reply_format.syntax
         with _without_garbage_collection():
             counted = [source.families() for source in sources]
-            process = self._renderer.render_process(openmetrics=openmetrics) if self._of_process else b""
-            texts = self._renderer.render(_in_order(counted, reads), openmetrics=openmetrics)
+            process = self._renderer.render_process(syntax) if self._of_process else b""
+            texts = self._renderer.render(_in_order(counted, reads), syntax)
             return self._renderer.finish(texts, process, reply_format)
 
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from celery_redis_exporter.exposition.negotiate import Format, negotiate
+from celery_redis_exporter.exposition.negotiate import Format, Syntax, negotiate
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8"
@@ -40,7 +40,8 @@ PROMETHEUS_3 = (
 def test_accept(accept: str, content_type: str) -> None:
     """Content-Type names a version and an escaping that we do speak, as prometheus_client would name them."""
     chosen = negotiate(accept, "")
-    assert Format(content_type.startswith("application/"), content_type, gzip=False) == chosen
+    syntax = Syntax.OPENMETRICS if content_type.startswith("application/") else Syntax.TEXT
+    assert Format(syntax, content_type, gzip=False) == chosen
 
 
 @pytest.mark.parametrize("version", ["x", "1.x", "", "1.0.0.0.x", '"1.0.0"', "9" * 5000, "-1", "1..0", "\xb2"])
@@ -71,3 +72,53 @@ def test_a_word_for_a_version_gets_text() -> None:
 def test_accept_encoding(accept_encoding: str, compressed: bool) -> None:  # noqa: FBT001 -- a table
     """Gzip is used when it is offered, by name or by a star, with a weight above 0."""
     assert compressed == negotiate("", accept_encoding).gzip
+
+
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+PROMETHEUS_2 = (
+    f"{PROTOBUF},application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+PROMETHEUS_3 = (
+    f"{PROTOBUF};q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,"
+    "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
+PROMETHEUS_3_TEXT_FIRST = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3,"
+    f"{PROTOBUF};q=0.2,*/*;q=0.1"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "syntax"),
+    [
+        (PROMETHEUS_2, Syntax.PROTOBUF),
+        (PROMETHEUS_3, Syntax.PROTOBUF),
+        (PROMETHEUS_3_TEXT_FIRST, Syntax.OPENMETRICS),
+        (PROTOBUF, Syntax.PROTOBUF),
+        (PROTOBUF.replace(";", " ; ").replace("=delimited", '="delimited"').upper(), Syntax.PROTOBUF),
+        (f"{PROTOBUF};q=0", Syntax.TEXT),
+        (f"{PROTOBUF};q=x", Syntax.TEXT),
+        (f"{PROTOBUF};q=nan", Syntax.TEXT),
+        (f"text/plain,{PROTOBUF}", Syntax.TEXT),
+        (f"text/plain;q=0.9,{PROTOBUF}", Syntax.PROTOBUF),
+        (f"text/html,{PROTOBUF};q=0.9", Syntax.PROTOBUF),
+        (f"*/*,{PROTOBUF};q=0.9", Syntax.TEXT),
+        ("*/*", Syntax.TEXT),
+        ("application/vnd.google.protobuf", Syntax.TEXT),
+        (PROTOBUF.replace("delimited", "text"), Syntax.TEXT),
+        (PROTOBUF.replace("MetricFamily", "Metric"), Syntax.TEXT),
+        ("", Syntax.TEXT),
+    ],
+)
+def test_protobuf(accept: str, syntax: Syntax) -> None:
+    """Protobuf is chosen if it is offered here and the client prefers it to every text format."""
+    chosen = negotiate(accept, "gzip", protobuf=True)
+    assert syntax is chosen.syntax
+    is_named = chosen.content_type == (
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+    )
+    assert is_named == (syntax is Syntax.PROTOBUF)
+    assert chosen.gzip
+    assert negotiate(accept, "").syntax is not Syntax.PROTOBUF

@@ -33,9 +33,8 @@ def families() -> list[Family]:
 def render(renderer: Renderer, families: list[Family], accept: str = "", accept_encoding: str = "") -> bytes:
     """Render a whole body of one part."""
     reply_format = negotiate(accept, accept_encoding)
-    openmetrics = reply_format.openmetrics
-    process = renderer.render_process(openmetrics=openmetrics)
-    return renderer.finish(renderer.render(families, openmetrics=openmetrics), process, reply_format)
+    process = renderer.render_process(reply_format.syntax)
+    return renderer.finish(renderer.render(families, reply_format.syntax), process, reply_format)
 
 
 def test_openmetrics(renderer: Renderer, families: list[Family]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import redis_server as rows
-from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
+from celery_redis_exporter.exposition import ProcessMetrics, Renderer, Syntax, negotiate
 from celery_redis_exporter.exposition.families import SampleGrouper
 from celery_redis_exporter.records.samples import Family, Sample
 from celery_redis_exporter.scrape.response import LARGE_BYTES, Responder
@@ -111,14 +111,14 @@ class SlowRenderer(Renderer):
         self.at_once: list[int] = []
         self._rendering = 0
 
-    def render_process(self, *, openmetrics: bool) -> bytes:
+    def render_process(self, syntax: Syntax) -> bytes:
         """Wait, and return the number of the body."""
         self._rendering += 1
         self.at_once.append(self._rendering)
         self.begun.release()
         assert self.let.acquire(timeout=20)
         self._rendering -= 1
-        return f"# body {len(self.at_once)} {openmetrics}\n".encode()
+        return f"# body {len(self.at_once)} {syntax.name}\n".encode()
 
 
 def test_large_bodies_are_made_one_at_a_time_and_shared() -> None:

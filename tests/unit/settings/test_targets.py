@@ -125,6 +125,7 @@ def test_sentinels_of_a_named_server() -> None:
         ('--redis.keys={"broker": {"x": ["a"]}}', "--redis.keys"),
         ('--redis.keys={"broker": {"0": [""]}}', "has for 'broker' a key whose name is not 1 to 200 characters"),
         (f"--redis.keys={json.dumps({'broker': {'0': [str(n) for n in range(101)]}})}", "has more than 100 keys"),
+        ("--no-metrics.classic-histograms", "can be false only if metrics.native_histograms is true"),
         ("--redbeat.server=elsewhere", "--redbeat.server: must be a Redis server of these settings (broker)"),
     ],
 )

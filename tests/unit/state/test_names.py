@@ -10,7 +10,7 @@ from celery_redis_exporter.catalog import OVERFLOW, internals
 from celery_redis_exporter.catalog import queues as queue_rows
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
-from celery_redis_exporter.exposition import ProcessMetrics, Renderer, negotiate
+from celery_redis_exporter.exposition import ProcessMetrics, Renderer, Syntax, negotiate
 from celery_redis_exporter.records.replies import QueueReading
 from celery_redis_exporter.state.queues import Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
@@ -147,7 +147,7 @@ def test_a_flood_of_names_stays_inside_the_bounds(naming: Naming) -> None:
 
 def _body(lab: Lab) -> bytes:
     renderer = Renderer(ProcessMetrics())
-    texts = renderer.render(lab.store.collect(), openmetrics=False)
+    texts = renderer.render(lab.store.collect(), Syntax.TEXT)
     return renderer.finish(texts, b"", negotiate("", ""))
 
 

@@ -16,7 +16,7 @@ from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.daemon.application import Application
 from celery_redis_exporter.decode.saved_state import decode_state, encode_state
 from celery_redis_exporter.errors import DecodeError
-from celery_redis_exporter.exposition import ProcessMetrics, Renderer
+from celery_redis_exporter.exposition import ProcessMetrics, Renderer, Syntax
 from celery_redis_exporter.records.events import (
     TaskFailed,
     TaskReceived,
@@ -29,11 +29,12 @@ from celery_redis_exporter.records.events import (
     WorkerOffline,
     WorkerOnline,
 )
-from celery_redis_exporter.records.samples import Family
+from celery_redis_exporter.records.samples import Distribution, Family
 from celery_redis_exporter.records.saved_state import (
     SavedHistogram,
     SavedLedger,
     SavedPair,
+    SavedParts,
     SavedPast,
     SavedQueue,
     SavedSeries,
@@ -49,9 +50,11 @@ NAMES = ("t.add", "t.mail", "t.\u00e4", "")
 WORKERS = ("w1@host", "w2@host", "web-1@host")
 KINDS = ("sent", "run", "run", "fail", "retry", "revoke", "online", "beat", "beat", "offline", "wait", "tick")
 ACTIONS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.integers(0, 40)), max_size=40)
+NATIVE_FLAG = "--metrics.native-histograms"
 VARIANTS = (
     (),
     ("--series.zero-first=0",),
+    (NATIVE_FLAG,),
     ("--metrics.worker-label",),
     ('--names.worker.rewrite={"web-.*": "web"}', "--metrics.labels=env=test"),
     ('--names.task.rewrite={"t\\\\.(.*)": "$1"}', "--names.queue.exclude=mail"),
@@ -137,10 +140,10 @@ class Process:
             if family.metric.name in names or (counters and family.metric.kind is not Kind.GAUGE)
         ]
 
-    def render(self, *, openmetrics: bool, counters: bool = True) -> bytes:
-        """Return the text of what a restart must not change."""
+    def render(self, syntax: Syntax, *, counters: bool = True) -> bytes:
+        """Return the body of what a restart must not change."""
         renderer = Renderer(ProcessMetrics({}), created=True)
-        return b"".join(renderer.render(self.lasting(counters=counters), openmetrics=openmetrics))
+        return b"".join(renderer.render(self.lasting(counters=counters), syntax))
 
     def value(self, metric: Metric, *labels: str) -> object:
         """Return the value of a series, None where there is none."""
@@ -175,8 +178,8 @@ def test_a_clean_restart_changes_no_byte(flags: tuple[str, ...], actions: list[t
     """Whatever happened before, counters, histograms and time stamps are the same bytes after a clean restart."""
     process = after(actions, *flags)
     successor = process.successor(*flags)
-    for openmetrics in (False, True):
-        texts = [each.render(openmetrics=openmetrics) for each in (process, successor)]
+    for syntax in Syntax:
+        texts = [each.render(syntax) for each in (process, successor)]
         assert [] == differences(*texts)
 
 
@@ -187,7 +190,7 @@ def test_after_any_other_end_counters_begin_at_0(flags: tuple[str, ...], actions
     """After a crash time stamps are those of the file, and every counter and histogram is 0."""
     process = after(actions, *flags)
     successor = process.successor(*flags, counters=False)
-    texts = [each.render(openmetrics=False, counters=False) for each in (process, successor)]
+    texts = [each.render(Syntax.TEXT, counters=False) for each in (process, successor)]
     assert [] == differences(*texts)
     counted = [
         value if isinstance(value, int | float) else sum(value.counts)  # type: ignore[union-attr]
@@ -207,6 +210,7 @@ LEDGERS = st.builds(
     SavedLedger, st.integers(), TIMES, st.integers(), st.integers(), st.integers(), st.none() | st.integers(),
     st.integers(), st.integers(), st.booleans(),
 )  # fmt: skip
+PARTS = st.builds(SavedParts, st.integers(), st.dictionaries(st.floats(), st.integers(), max_size=3))
 WRITTEN = st.builds(
     SavedState, TIMES, st.just("b"), st.just("n"),
     st.lists(st.builds(SavedPair, st.sampled_from(["t", ""]), st.sampled_from(["q", ""]), TIMES, LABELS), max_size=3),
@@ -224,7 +228,10 @@ WRITTEN = st.builds(
     st.dictionaries(
         METRICS,
         st.lists(
-            st.builds(SavedHistogram, LABELS, st.integers(), st.lists(st.integers(), max_size=22), TIMES, AGES, AGES),
+            st.builds(
+                SavedHistogram, LABELS, st.integers(), st.lists(st.integers(), max_size=22), TIMES, AGES, AGES,
+                st.none() | PARTS,
+            ),
             max_size=2,
         ),
         max_size=4,
@@ -247,7 +254,7 @@ def test_strange_content_breaks_nothing(state: SavedState, counters: bool) -> No
     process.worker("beat", "w1@host", 3)
     process.application.events.opened()
     process.application.events.tick()
-    assert b"celery_tasks_started_total{" in process.render(openmetrics=True)
+    assert b"celery_tasks_started_total{" in process.render(Syntax.OPENMETRICS)
     process.file()
 
 
@@ -335,6 +342,32 @@ def test_histograms_with_other_bounds_begin_at_0() -> None:
     assert 1 == successor.value(rows.TASKS_STARTED, "t", "q")
     assert (0, 0, 0) == tuple(successor.value(rows.TASK_WAIT, "t", "q").counts)  # type: ignore[attr-defined]
     assert 1 == sum(successor.value(rows.TASK_RUNTIME, "t", "q", "success").counts)  # type: ignore[attr-defined]
+
+
+def test_native_histograms_go_on() -> None:
+    """Native buckets are in the file, and are there after a clean restart."""
+    process = Process(FakeClock(), NATIVE_FLAG, "--series.zero-first=0")
+    process.execute("t", "q", "w1@host")
+    successor = process.successor(NATIVE_FLAG, "--series.zero-first=0")
+    before, after_it = (each.value(rows.TASK_RUNTIME, "t", "q", "success") for each in (process, successor))
+    assert isinstance(after_it, Distribution)
+    assert before == after_it
+    assert after_it.native is not None
+    assert 1 == sum(after_it.native.parts.values())
+
+
+@pytest.mark.parametrize("native_before", [True, False])
+def test_native_histograms_switched_between_files(native_before: bool) -> None:  # noqa: FBT001 -- a table
+    """Of a file with native buckets a process without them takes the classic ones; the other way they begin at 0."""
+    flags = ("--series.zero-first=0",), (NATIVE_FLAG, "--series.zero-first=0")
+    process = Process(FakeClock(), *flags[native_before])
+    process.execute("t", "q", "w1@host")
+    successor = process.successor(*flags[not native_before])
+    value = successor.value(rows.TASK_RUNTIME, "t", "q", "success")
+    assert isinstance(value, Distribution)
+    assert native_before == sum(value.counts)
+    assert (None if native_before else {}) == (value.native and value.native.parts)
+    assert 1 == successor.value(rows.TASKS_STARTED, "t", "q")
 
 
 def test_bounds_hold_for_what_is_restored() -> None:

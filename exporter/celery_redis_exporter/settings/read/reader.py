@@ -106,6 +106,7 @@ def _validate(
         **dict(declared), url_files=url_files, kombu_options=kombu_options, applications=applications or {}
     )
     _check_masters(settings)
+    _check_histograms(settings, given)
     if not settings.applications:
         _check_redbeat(settings, given)
         _check_keys(settings, given)
@@ -126,6 +127,13 @@ def _check_masters(settings: Settings) -> None:
             raise ConfigError(
                 f"{options.setting}.master_name: is missing; a sentinel:// URL needs the name of its master"
             )
+
+
+def _check_histograms(settings: Settings, given: Mapping[Path, Given]) -> None:
+    """Raise ConfigError for histograms that would have neither classic nor native buckets in protobuf."""
+    path, shown = ("metrics", "classic_histograms"), settings.metrics
+    if not shown.classic_histograms and not shown.native_histograms:
+        raise ConfigError(f"{given[path].written}: can be false only if metrics.native_histograms is true")
 
 
 def _check_redbeat(settings: Settings, given: Mapping[Path, Given]) -> None:

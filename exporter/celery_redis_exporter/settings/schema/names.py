@@ -94,3 +94,11 @@ class MetricOptions(SettingsGroup):
     drop: Metrics = Field((), description="Metrics to leave out.")
     worker_label: bool = Field(default=False, description="Add the label worker to task metrics: many more series.")
     created: bool = Field(default=False, description="Add the start of each counter in OpenMetrics (_created).")
+    native_histograms: bool = Field(
+        default=False,
+        description="Count task times and event lag in native histograms, too, and offer the protobuf format.",
+    )
+    classic_histograms: bool = Field(
+        default=True,
+        description="Send classic buckets beside native ones in the protobuf format; text formats always have them.",
+    )
