@@ -121,14 +121,16 @@ def assert_distribution(found: Any, series: SampleSeries, value: Distribution, *
         assert cumulative == [bucket.cumulative_count for bucket in found.bucket]
         assert [*BOUNDS, math.inf] == [bucket.upper_bound for bucket in found.bucket]
         assert [one is not None for one in exemplars] == [bucket.HasField("exemplar") for bucket in found.bucket]
-        shown = [bucket.exemplar for bucket in found.bucket if bucket.HasField("exemplar")]
-        assert not found.exemplars
+        of_buckets = [bucket.exemplar for bucket in found.bucket if bucket.HasField("exemplar")]
     else:
         assert not found.bucket
-        shown = found.exemplars
-    for expected, message in zip([one for one in exemplars if one], shown, strict=True):
-        assert_exemplar(message, expected)
+        of_buckets = found.exemplars
+    of_histogram = found.exemplars if value.native else of_buckets
+    for expected, *shown in zip([one for one in exemplars if one], of_buckets, of_histogram, strict=True):
+        for message in shown:
+            assert_exemplar(message, expected)
     if value.native is None:
+        assert not found.exemplars
         assert (0, 0.0, 0, []) == (found.schema, found.zero_threshold, found.zero_count, list(found.positive_span))
         return
     zero, buckets = fold(value.native)

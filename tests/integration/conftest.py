@@ -70,9 +70,9 @@ class Programs:
         self._ending.callback(app.close)
         return app
 
-    def prometheus(self, config_text: str, *flags: str) -> PrometheusServer:
+    def prometheus(self, config_text: str, *flags: str, program: str = "prometheus") -> PrometheusServer:
         """Start a Prometheus with a configuration, and wait until it is ready."""
-        server = PrometheusServer(self.folder / f"prometheus-{self._number()}", config_text, *flags)
+        server = PrometheusServer(self.folder / f"prometheus-{self._number()}", config_text, *flags, program=program)
         self._keep(server.process)
         return server
 

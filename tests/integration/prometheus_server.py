@@ -31,12 +31,12 @@ def scraping(rules: Path, **ports: int) -> str:
 class PrometheusServer:
     """One server, started and ready; ``config_text`` is its whole configuration, ``flags`` are further ones."""
 
-    def __init__(self, folder: Path, config_text: str, *flags: str) -> None:
+    def __init__(self, folder: Path, config_text: str, *flags: str, program: str = "prometheus") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         config = folder / "prometheus.yml"
         config.write_text(config_text, encoding="utf-8")
-        command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
+        command = [program, f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}"]
         command += [f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"]
         command += flags
         self.process = Process(command, folder / "prometheus.log")
@@ -85,6 +85,16 @@ class PrometheusServer:
         if data["resultType"] == "scalar":
             return [({}, float(data["result"][1]))]
         return [(dict(series["metric"]), float(series["value"][1])) for series in data["result"]]
+
+    def names_at(self, selector: str, time: float) -> list[dict[str, str]]:
+        """Return the labels of the series that a selector matches at a moment, native histograms included."""
+        return [dict(row["metric"]) for row in self._ask("/api/v1/query", {"query": selector, "time": time})["result"]]
+
+    def exemplars(self, selector: str, start: float, end: float) -> list[tuple[dict[str, str], dict[str, str]]]:
+        """Return the labels of each exemplar of a selector, behind those of its series."""
+        asked = {"query": selector, "start": start, "end": end}
+        found = self._ask("/api/v1/query_exemplars", asked)
+        return [(row["seriesLabels"], dict(one["labels"])) for row in found for one in row["exemplars"]]
 
     def own_metrics(self) -> str:
         """Give what the server tells of itself."""

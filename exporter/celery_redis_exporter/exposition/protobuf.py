@@ -119,7 +119,7 @@ def _encode_distribution(series: SeriesView, value: Distribution, *, classic: bo
         pieces += [_encode_bucket(*row) for row in zip(bounds, counts, exemplars, strict=True)]
     pieces += _encode_native(value)
     pieces.append(wire.timestamp(wire.HISTOGRAM_CREATED, series.born))
-    if not classic:
+    if value.native is not None:  # Prometheus 3.5 reads those of buckets for the first series of a family only
         pieces += [_encode_exemplar(wire.HISTOGRAM_EXEMPLAR, exemplar) for exemplar in exemplars]
     return b"".join(pieces)
 
