@@ -268,12 +268,17 @@ def test_a_full_pool_refuses() -> None:
 def test_results_never_pile_up() -> None:
     """While the event loop is busy no more calls end than there are threads: each result may be a large body."""
     made: list[int] = []
-    threads = 2
+    threads, begin = 2, threading.Event()
+
+    def make() -> None:
+        begin.wait(20)
+        made.append(1)
 
     async def requests() -> int:
         pool = Pool("x", threads)
-        running = [asyncio.create_task(pool.run(lambda: made.append(1))) for _ in range(20)]
+        running = [asyncio.create_task(pool.run(make)) for _ in range(20)]
         await asyncio.sleep(0)
+        begin.set()  # not before: from Python 3.14 on a task takes over at once what has ended when it would wait
         eventually(lambda: len(made) == threads)  # in the loop, which does nothing else meanwhile
         with pytest.raises(AssertionError):
             eventually(lambda: len(made) > threads, within=0.2)
