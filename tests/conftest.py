@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For every test: no connection leaves this machine. For those that request it: the process has a memory limit."""
+"""For every test: no connection leaves this machine. For those that request it: the process has a memory limit.
 
+Tests that use a program of another Debian suite have the mark ``newest`` with its name, by hand or because the name is
+one of their parameters. The end of a run states how many passed on each, and writes the record if it is told to.
+"""
+
+import datetime as dt
 import ipaddress
 import resource
 import socket
@@ -11,15 +16,44 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from celery_redis_exporter.daemon.tuning import limit_memory
+from tests.support import record
 from tests.support.outcomes import count_reasons
+from tests.support.project_files import ROOT
 
 # Hypothesis would fail an example that takes 0.2 s, as one may on a machine that does something else.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the tests that could not run, and how many there are: they are no passed ones."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes the record."""
+    parser.addoption("--write-record", action="store_true", help="write what passed to tests/README.md")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the programs of other suites that they use, before tests are selected by mark."""
+    from tests.integration.suite_programs import SUITE_PROGRAMS  # which imports what unit tests do without
+
+    for item in items:
+        if item.get_closest_marker("servers") is not None:
+            for name in _programs_of(item).intersection(SUITE_PROGRAMS):
+                item.add_marker(pytest.mark.newest(name))
+                item.user_properties.append(("program", name))
+
+
+def _programs_of(item: pytest.Item) -> set[object]:
+    """Return what may be names of programs: arguments of the mark, and parameters or parts of them."""
+    callspec = getattr(item, "callspec", None)
+    values = () if callspec is None else callspec.params.values()
+    parts = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
+    named = [name for mark in item.iter_markers("newest") for name in mark.args]
+    return {name for name in (*named, *parts) if isinstance(name, str)}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what passed on programs of other suites, and the tests that could not run: they are no passed ones."""
+    _print_record(terminalreporter, write=config.getoption("--write-record"))
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = [str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)]
     found = count_reasons(reasons)
@@ -27,6 +61,36 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(f"{sum(found.values())} tests could not run")
         for reason, count in found.items():
             terminalreporter.line(f"{count} x {reason}")
+
+
+def _print_record(terminal: pytest.TerminalReporter, *, write: bool) -> None:
+    """Print a row for each program of another suite that was used; write the record."""
+    from tests.integration.suite_programs import version
+
+    outcomes = [
+        record.Outcome(report.nodeid, category == "passed", frozenset(_programs(report)))
+        for category in ("passed", "failed", "error")
+        for report in terminal.stats.get(category, [])
+    ]
+    day = dt.datetime.now(dt.UTC).date()
+    programs = record.program_rows(outcomes, version, day)
+    if programs:
+        terminal.section("passed on programs of other Debian suites")
+        for name, program_version, tests, _ in programs.values():
+            terminal.line(f"{name:20} {program_version:10} {tests}")
+    if write and outcomes:
+        path = ROOT / "tests" / "README.md"
+        text = path.read_text(encoding="utf-8")
+        rows = record.read_table(text, record.PROGRAMS) | programs
+        text = record.write_table(text, record.PROGRAMS, record.PROGRAM_COLUMNS, rows)
+        pythons = record.read_table(text, record.PYTHONS)
+        row = record.python_row(outcomes, pythons, day)
+        text = record.write_table(text, record.PYTHONS, record.PYTHON_COLUMNS, pythons | {row[0]: row})
+        path.write_text(text, encoding="utf-8")
+
+
+def _programs(report: pytest.TestReport) -> list[str]:
+    return [str(value) for name, value in report.user_properties if name == "program"]
 
 
 def _is_local(address: object) -> bool:

@@ -100,9 +100,12 @@ def alertmanager_config(inbox: Inbox) -> dict[str, Any]:
 
 
 class Stack:
-    """All programs, started and healthy; ``pages`` tells what was notified since the last ``begin``."""
+    """All programs, started and healthy; ``pages`` tells what was notified since the last ``begin``.
 
-    def __init__(self, folder: Path, ending: ExitStack) -> None:
+    ``prometheus`` and ``alertmanager`` are the programs of these servers.
+    """
+
+    def __init__(self, folder: Path, ending: ExitStack, prometheus: str, alertmanager: str) -> None:
         self._folder = folder
         self._ending = ending
         self._seen = 0
@@ -112,8 +115,8 @@ class Stack:
         self.inbox = ending.enter_context(listening_inbox())
         self._port = free_port()
         self.exporter = self.start_exporter()
-        self.alertmanager = self._start_alertmanager()
-        self.prometheus = self._start_prometheus()
+        self.alertmanager = self._start_alertmanager(alertmanager)
+        self.prometheus = self._start_prometheus(prometheus)
         self.workers = self.start_workers()
         self.app: Celery = build(self.redis.url(), {})
         ending.callback(self.app.close)
@@ -188,14 +191,14 @@ class Stack:
             for message in self.inbox.messages("/page")
         ]  # fmt: skip
 
-    def _start_alertmanager(self) -> AlertmanagerServer:
+    def _start_alertmanager(self, program: str) -> AlertmanagerServer:
         config = self._folder / "alertmanager.yml"
         config.write_text(yaml.safe_dump(alertmanager_config(self.inbox)), encoding="utf-8")
-        server = AlertmanagerServer(self._folder / "alertmanager", config)
+        server = AlertmanagerServer(self._folder / "alertmanager", config, program)
         self._ending.callback(server.stop)
         return server
 
-    def _start_prometheus(self) -> PrometheusServer:
+    def _start_prometheus(self, program: str) -> PrometheusServer:
         rules = self._folder / "rules.yml"
         rules.write_text(shorten_rules(), encoding="utf-8")
         config = {
@@ -206,7 +209,7 @@ class Stack:
                 {"job_name": "celery", "static_configs": [{"targets": [f"127.0.0.1:{self._port}"]}]},
             ],
         }
-        server = PrometheusServer(self._folder / "prometheus", yaml.safe_dump(config))
+        server = PrometheusServer(self._folder / "prometheus", yaml.safe_dump(config), program=program)
         self._ending.callback(server.stop)
         return server
 
@@ -215,9 +218,9 @@ class Stack:
         return self._folder / f"{name}-{self._logs}.log"
 
 
-def start_stack(folder: Path) -> Iterator[Stack]:
-    """Give a healthy stack, and end all of it."""
+def start_stack(folder: Path, prometheus: str, alertmanager: str) -> Iterator[Stack]:
+    """Give a healthy stack with these programs of Prometheus and Alertmanager, and end all of it."""
     with ExitStack() as ending:
-        stack = Stack(folder, ending)
+        stack = Stack(folder, ending, prometheus, alertmanager)
         stack.begin()
         yield stack

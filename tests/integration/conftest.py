@@ -72,7 +72,8 @@ class Programs:
 
     def prometheus(self, config_text: str, *flags: str, program: str = "prometheus") -> PrometheusServer:
         """Start a Prometheus with a configuration, and wait until it is ready."""
-        server = PrometheusServer(self.folder / f"prometheus-{self._number()}", config_text, *flags, program=program)
+        folder = self.folder / f"prometheus-{self._number()}"
+        server = PrometheusServer(folder, config_text, *flags, program=program)
         self._keep(server.process)
         return server
 

@@ -29,7 +29,10 @@ def scraping(rules: Path, **ports: int) -> str:
 
 
 class PrometheusServer:
-    """One server, started and ready; ``config_text`` is its whole configuration, ``flags`` are further ones."""
+    """One server, started and ready; ``config_text`` is its whole configuration, ``flags`` are further ones.
+
+    ``program`` is another one than the system's.
+    """
 
     def __init__(self, folder: Path, config_text: str, *flags: str, program: str = "prometheus") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +81,18 @@ class PrometheusServer:
         """Give the values of a label of the series that a selector matches."""
         values: list[str] = self._ask(f"/api/v1/label/{label}/values", {"match[]": series, "start": start, "end": end})
         return values
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Return every rule with its health and its last error."""
+        groups = self._ask("/api/v1/rules", {})["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+    def exemplars(self, selector: str, start: float, end: float) -> list[dict[str, Any]]:
+        """Return the series that a selector matches with their exemplars."""
+        found: list[dict[str, Any]] = self._ask(
+            "/api/v1/query_exemplars", {"query": selector, "start": start, "end": end}
+        )
+        return found
 
     def at(self, expression: str, time: float) -> Vector:
         """Ask an instant query at a moment."""

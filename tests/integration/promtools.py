@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.integration.processes import ROOT
@@ -20,6 +21,10 @@ Check = tuple[str, str, list[dict[str, str]]]
 
 MAJORS = ("2", "3")
 """The versions of Prometheus that the rules are written for."""
+BY_BOTH = pytest.mark.newest("promtool-3")
+"""Marks tests that use promtool of both lines, as those with ``judge`` do."""
+BY_EACH = pytest.mark.parametrize("major", ["2", pytest.param("3", marks=BY_BOTH)])
+"""Marks tests that use promtool of one line, and runs them with each."""
 
 
 def promtool(major: str) -> str:

@@ -5,13 +5,19 @@ Input: a name of ``SUITE_PROGRAMS``. Output: the path of a script that starts th
 libraries of its own suite. Nothing is installed on the system: packages are downloaded by apt, with a state folder of
 its own and the mirror of apt's own configuration, and unpacked into ``.peers``, once. A program
 that can't be had raises UnavailableError.
+
+``python -m tests.integration.suite_programs`` installs all of them and prints their versions. It exits with 1 if one
+can't be had, unless it is called with ``--allow-missing``.
 """
 
+import argparse
 import fcntl
+import gzip
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +66,7 @@ SUITE_PROGRAMS = {
         "trixie", ("prometheus-alertmanager",), "prometheus-alertmanager", "0.28"
     ),
     "amtool-0.28": SuiteProgram("trixie", ("prometheus-alertmanager",), "amtool", "0.28"),
+    "amtool-0.33": SuiteProgram("sid", ("prometheus-alertmanager",), "amtool", "0.33"),
 }  # fmt: skip
 """A suite that moves on to another version has the program no longer: results would not be comparable."""
 SERVERS = ("redis", "redis-8.0", "valkey-8.1", "valkey-9.1")
@@ -69,6 +76,11 @@ SERVERS = ("redis", "redis-8.0", "valkey-8.1", "valkey-9.1")
 def server_program(name: str) -> str:
     """Return the path of a server of SERVERS; skip the test if it can't be had."""
     return PROGRAM if name == "redis" else suite_program(name)
+
+
+def either_program(name: str) -> str:
+    """Return the path of a program of SUITE_PROGRAMS, and any other name as it is: a program of the system."""
+    return suite_program(name) if name in SUITE_PROGRAMS else name
 
 
 def suite_program(name: str) -> str:
@@ -93,10 +105,18 @@ def install(name: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         with _alone(PEERS / f"apt-{wanted.suite}.lock"):
-            apt = _Apt(wanted.suite, PEERS / f"apt-{wanted.suite}")
-            apt.require(wanted.packages[0], wanted.version)
-            apt.unpack(wanted.packages, folder)
+            Apt(_source(wanted.suite), PEERS / f"apt-{wanted.suite}").install(wanted, folder)
         return _write_starter(folder, wanted.program)
+
+
+def version(name: str) -> str:
+    """Return the version of an installed program: the first of its package's changelog, without Debian's revision."""
+    documents = PEERS / name / "usr" / "share" / "doc" / SUITE_PROGRAMS[name].packages[0]
+    (changelog,) = documents.glob("changelog.Debian*gz")
+    with gzip.open(changelog, "rt", encoding="utf-8") as lines:
+        found = re.search(r"\((?:\d+:)?([0-9.]+)", next(lines))
+    assert found, changelog
+    return found[1]
 
 
 @contextmanager
@@ -107,16 +127,18 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-class _Apt:
-    """apt for one suite, apart from the system's: lists and archives are in ``folder``."""
+class Apt:
+    """apt for one suite, apart from the system's: lists and archives are in ``folder``.
 
-    def __init__(self, suite: str, folder: Path) -> None:
+    ``source`` is the line of its sources.list.
+    """
+
+    def __init__(self, source: str, folder: Path) -> None:
         self._folder = folder
         for part in ("lists/partial", "archives/partial", "parts"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         sources, status = folder / "sources.list", folder / "status"
-        signed = f"[signed-by={KEYRING}] " if KEYRING.is_file() else ""
-        sources.write_text(f"deb {signed}{_mirror()} {suite} main\n", encoding="utf-8")
+        sources.write_text(f"{source}\n", encoding="utf-8")
         status.touch()
         options = {
             "Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": folder / "parts",
@@ -126,16 +148,33 @@ class _Apt:
             "APT::Sandbox::User": "root", "APT::Get::List-Cleanup": "0",
         }  # fmt: skip
         self._options = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        if not any(folder.glob("lists/*Packages*")):
-            self._run("apt-get", "update")
 
-    def require(self, package: str, version: str) -> None:
+    def install(self, wanted: SuiteProgram, folder: Path) -> None:
+        """Unpack a program into ``folder``: by the lists that are there, and by new ones if these are out of date."""
+        if any(self._folder.glob("lists/*Packages*")):
+            try:
+                self._install(wanted, folder)
+            except UnavailableError:
+                for stale in (folder, self._folder / "archives"):
+                    shutil.rmtree(stale)
+                folder.mkdir()
+                (self._folder / "archives" / "partial").mkdir(parents=True)
+            else:
+                return
+        self._run("apt-get", "update")
+        self._install(wanted, folder)
+
+    def _install(self, wanted: SuiteProgram, folder: Path) -> None:
+        self._require(wanted.packages[0], wanted.version)
+        self._unpack(wanted.packages, folder)
+
+    def _require(self, package: str, version: str) -> None:
         """Raise UnavailableError unless the suite has a version of the package."""
         found = re.search(r"^Version: (?:\d+:)?(\S+)", self._run("apt-cache", "show", package), re.MULTILINE)
         if found is None or not found[1].startswith(f"{version}."):
             raise UnavailableError(f"the suite has {package} {found[1] if found else 'not'}, wanted is {version}")
 
-    def unpack(self, packages: Sequence[str], folder: Path) -> None:
+    def _unpack(self, packages: Sequence[str], folder: Path) -> None:
         """Unpack packages and the libraries that they need, however many steps away, into ``folder``."""
         wanted, left = set(packages), list(packages)
         while left:
@@ -155,6 +194,12 @@ class _Apt:
 
     def _run(self, program: str, *words: str, cwd: Path | None = None) -> str:
         return _run([program, *self._options, *words], cwd)
+
+
+def _source(suite: str) -> str:
+    """Return the line of sources.list that has a suite's packages."""
+    signed = f"[signed-by={KEYRING}] " if KEYRING.is_file() else ""
+    return f"deb {signed}{_mirror()} {suite} main"
 
 
 def _mirror() -> str:
@@ -192,3 +237,23 @@ def _write_starter(folder: Path, program: str) -> Path:
     script.write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
     script.chmod(0o755)
     return script
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Install every program, print the version or the reason of each; return 1 if one can't be had."""
+    parser = argparse.ArgumentParser(prog="python -m tests.integration.suite_programs", description=main.__doc__)
+    parser.add_argument("--allow-missing", action="store_true", help="return 0 nevertheless")
+    options, missing = parser.parse_args(arguments), 0
+    for name in SUITE_PROGRAMS:
+        try:
+            install(name)
+        except UnavailableError as error:
+            missing += 1
+            sys.stdout.write(f"{name}: missing: {error}\n")
+        else:
+            sys.stdout.write(f"{name}: {version(name)}\n")
+    return 0 if options.allow_missing else min(missing, 1)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -9,7 +9,7 @@ from tests.alert_life.evaluation import NAIVE, Evaluation, Firing
 from tests.alert_life.inhibition import is_inhibited
 from tests.alert_life.lives import ORDINARY, TROUBLES
 from tests.alert_life.scenario import Scenario, groups
-from tests.integration.promtools import MAJORS, promtool
+from tests.integration.promtools import BY_BOTH, BY_EACH, MAJORS, promtool
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
@@ -42,7 +42,7 @@ def notified(firings: list[Firing]) -> list[Firing]:
     return [firing for firing in ours if not is_inhibited(dict(firing.labels), labels)]
 
 
-@pytest.mark.parametrize("major", MAJORS)
+@BY_EACH
 @pytest.mark.parametrize("life", ORDINARY, ids=lambda life: life.name)
 def test_ordinary_life_is_silent(found: Found, life: Scenario, major: str) -> None:
     """Nothing fires in ordinary life, while each of the rules that are written without its knowledge does."""
@@ -52,7 +52,7 @@ def test_ordinary_life_is_silent(found: Found, life: Scenario, major: str) -> No
     assert set() == {NAIVE + alert for alert in life.naive} - fired
 
 
-@pytest.mark.parametrize("major", MAJORS)
+@BY_EACH
 @pytest.mark.parametrize("life", TROUBLES, ids=lambda life: life.name)
 def test_trouble_fires_in_time(found: Found, life: Scenario, major: str) -> None:
     """Each alert of a trouble fires after its cause and within the stated time, and no others are sent."""
@@ -66,6 +66,7 @@ def test_trouble_fires_in_time(found: Found, life: Scenario, major: str) -> None
     assert [] == [firing for firing in notified(firings) if firing.name not in life.fires]
 
 
+@BY_BOTH
 def test_a_rule_without_its_guard_fails(found: Found) -> None:
     """The lives can fail: the naive rules, judged as if they were bundled, fire in ordinary life."""
     fired = {firing.name for life in ORDINARY for rows in found[life.name].values() for firing in rows}

@@ -14,8 +14,8 @@ from celery_redis_exporter.alerts.slo import Objective, build_group
 from tests.alert_life.inhibition import is_inhibited
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT
-from tests.integration.promtools import MAJORS, Check, judge, promtool, said
-from tests.integration.suite_programs import suite_program
+from tests.integration.promtools import BY_BOTH, BY_EACH, MAJORS, Check, judge, promtool, said
+from tests.integration.suite_programs import either_program
 from tests.support import yaml_text
 
 pytestmark = pytest.mark.servers
@@ -32,7 +32,7 @@ NAMES = frozenset(alert.name for group in GROUPS for alert in group.alerts) | {
 WHERE = 'job="celery", namespace="shop", instance="exporter:9808", task="shop.pay", queue="payments"'
 
 
-@pytest.mark.parametrize("major", MAJORS)
+@BY_EACH
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
 def test_promtool_accepts_the_rules(path: Path, major: str) -> None:
     """Prometheus 2.42 and 3.x load every file, and their lint finds nothing."""
@@ -51,7 +51,7 @@ def test_prometheus_loads_what_readme_names(programs: Programs) -> None:
     assert sorted(group.name for group in GROUPS) == sorted(loaded)
 
 
-@pytest.mark.parametrize("major", MAJORS)
+@BY_EACH
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
 def test_rules_pass_their_tests(path: Path, major: str) -> None:
     """Every alert fires with the labels and texts that its test expects, and is silent where it should be."""
@@ -68,6 +68,7 @@ def test_a_test_that_expects_something_else_fails(tmp_path: Path) -> None:
         said("promtool", "test", "rules", tmp_path / "test.yml")
 
 
+@BY_BOTH
 def test_p95_over_two_seconds_is_a_parameter(tmp_path: Path) -> None:
     """With seconds=2 an alert says that one in twenty executions takes longer than two seconds."""
     rules = render_rules(GROUPS, RenderOptions(changes={"CeleryTaskSlowest": Change(parameters={"seconds": 2})}))
@@ -83,6 +84,7 @@ def test_p95_over_two_seconds_is_a_parameter(tmp_path: Path) -> None:
     judge(tmp_path, render_rules(GROUPS, RenderOptions()), series, [("CeleryTaskSlowest", "230m", [])])
 
 
+@BY_BOTH
 def test_redis_memory_at_80_percent_is_a_parameter(tmp_path: Path) -> None:
     """With ratio=0.8 the warning about memory begins at 80 % instead of 75 %."""
     rules = render_rules(GROUPS, RenderOptions(changes={"RedisMemoryHigh": Change(parameters={"ratio": 0.8})}))
@@ -95,6 +97,7 @@ def test_redis_memory_at_80_percent_is_a_parameter(tmp_path: Path) -> None:
     judge(tmp_path, rules, series, [("RedisMemoryHigh", "9m", []), ("RedisMemoryHigh", "15m", [labels])])
 
 
+@BY_BOTH
 def test_a_selector_leaves_others_alone(tmp_path: Path) -> None:
     """With a selector only the series that it picks make alerts."""
     rules = render_rules(GROUPS, RenderOptions(selector='job="celery"'))
@@ -106,6 +109,7 @@ def test_a_selector_leaves_others_alone(tmp_path: Path) -> None:
     judge(tmp_path, rules, series, [("CeleryQueueLong", "20m", [labels])])
 
 
+@BY_BOTH
 def test_a_link_selects_what_the_labels_name(tmp_path: Path) -> None:
     """Both lines of Prometheus fill the variables of a dashboard's link, and escape values."""
     rules = render_rules(GROUPS, RenderOptions(dashboard_url="https://g.example/d", runbook_url="https://w.example/r"))
@@ -128,6 +132,7 @@ def test_a_link_selects_what_the_labels_name(tmp_path: Path) -> None:
         said(promtool(major), "test", "rules", tmp_path / "test.yml")
 
 
+@BY_BOTH
 def test_grafanas_rules_fire_without_recordings(tmp_path: Path) -> None:
     """The expressions of Grafana's form, which no recording rule serves, fire on the same series."""
     document = yaml_text.parse(render_grafana(GROUPS, RenderOptions(), "prometheus", "Celery"))
@@ -152,6 +157,7 @@ def test_grafanas_rules_fire_without_recordings(tmp_path: Path) -> None:
     judge(tmp_path, yaml.safe_dump({"groups": [{"name": "grafana", "rules": rules}]}), series, checks)
 
 
+@BY_BOTH
 def test_an_objective_burns(tmp_path: Path) -> None:
     """A task that fails 20 times as often as promised fires the fast burn alert, one that keeps its promise none."""
     groups = [build_group((Objective("shop.pay", 0.99), Objective("shop.mail", 0.99)))]
@@ -169,6 +175,7 @@ def test_an_objective_burns(tmp_path: Path) -> None:
     judge(tmp_path, rules, series, [(name, "119m", []), (name, "179m", both), (name, "600m", [])])
 
 
+@BY_BOTH
 def test_an_objective_about_starts_burns(tmp_path: Path) -> None:
     """When all start later than promised the fast burn alert fires, and it ends with the cause."""
     rules = render_rules([build_group((Objective("shop.pay", 0.95, 30.0),))], RenderOptions())
@@ -182,11 +189,10 @@ def test_an_objective_about_starts_burns(tmp_path: Path) -> None:
     judge(tmp_path, rules, series, [(name, "119m", []), (name, "179m", [labels]), (name, "600m", [])])
 
 
-@pytest.mark.parametrize("version", ["0.25", "0.28"])
-def test_amtool_accepts_the_example(version: str) -> None:
-    """Alertmanager 0.25 and 0.28 load the example and its templates."""
-    amtool = "amtool" if version == "0.25" else suite_program("amtool-0.28")
-    assert "1 templates" in said(amtool, "check-config", EXAMPLE)
+@pytest.mark.parametrize("name", ["amtool", "amtool-0.28", "amtool-0.33"])
+def test_amtool_accepts_the_example(name: str) -> None:
+    """Alertmanager 0.25, 0.28 and 0.33 load the example and its templates."""
+    assert "1 templates" in said(either_program(name), "check-config", EXAMPLE)
 
 
 @pytest.mark.parametrize(

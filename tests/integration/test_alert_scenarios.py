@@ -11,9 +11,9 @@ import yaml
 
 from celery_redis_exporter.alerts import GROUPS, celery_tasks
 from celery_redis_exporter.alerts.files import RenderOptions, render_rules
-from tests.integration.promtools import Check, judge
+from tests.integration.promtools import BY_BOTH, Check, judge
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, BY_BOTH]
 
 RULES = render_rules(GROUPS, RenderOptions())
 WHERE = 'job="celery", namespace="shop", instance="exporter:9808"'

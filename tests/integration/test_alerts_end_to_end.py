@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from celery_redis_exporter.alerts import GROUPS
+from tests.integration import alertmanager_server
 from tests.integration.alert_stack import Stack, start_stack
+from tests.integration.suite_programs import either_program
 from tests.support.waiting import NEVER, eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
@@ -14,12 +17,14 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 MEGABYTE = 1024 * 1024
 LIMIT = 32 * MEGABYTE
 VALUE = b"x" * (MEGABYTE // 4)
+PROGRAMS = [("prometheus", alertmanager_server.program()), ("prometheus-3", "alertmanager-0.33")]
+"""Prometheus and Alertmanager: those of the system, and those of both that are the newest."""
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="module", params=PROGRAMS, ids=["the system's", "the newest"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Give one stack for all tests of this file."""
-    yield from start_stack(tmp_path_factory.mktemp("alerts"))
+    yield from start_stack(tmp_path_factory.mktemp("alerts"), *map(either_program, request.param))
 
 
 @pytest.fixture
@@ -135,6 +140,13 @@ def test_redis_stopped_is_one_page(stack: Stack) -> None:
     stack.page("RedisDown", "resolved")
     stack.settle()
     assert ["RedisDown"] == stack.names()
+
+
+def test_every_rule_is_healthy(stack: Stack) -> None:
+    """Prometheus evaluates every rule of ours without an error or a warning, with series of real programs."""
+    rules = stack.prometheus.rules()
+    assert [] == [rule["name"] for rule in rules if rule["health"] != "ok" or "lastError" in rule]
+    assert sum(len(group.recordings) + len(group.alerts) for group in GROUPS) == len(rules)
 
 
 def test_the_exporter_stopped_is_one_page(stack: Stack) -> None:

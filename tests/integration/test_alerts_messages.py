@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from tests.integration import alertmanager_server
 from tests.integration.alertmanager_server import AlertmanagerServer, Inbox, listening_inbox
 from tests.integration.processes import ROOT
 from tests.integration.promtools import said
-from tests.integration.suite_programs import suite_program
+from tests.integration.suite_programs import either_program, suite_program
 from tests.support import yaml_text
 from tests.support.waiting import eventually
 
@@ -68,14 +69,15 @@ def addressed(text: str, inbox: Inbox, folder: Path) -> dict[str, Any]:
     return config
 
 
-@pytest.fixture
-def post(tmp_path: Path) -> Iterator[Post]:
+@pytest.fixture(params=[alertmanager_server.program(), "alertmanager-0.33"], ids=["the system's", "the newest"])
+def post(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Post]:
     """Give the example's Alertmanager and its inbox."""
     with ExitStack() as ending:
         inbox = ending.enter_context(listening_inbox())
         config = addressed((FOLDER / "alertmanager.example.yml").read_text(encoding="utf-8"), inbox, tmp_path)
         (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        alertmanager = AlertmanagerServer(tmp_path / "alertmanager", tmp_path / "alertmanager.yml")
+        program = either_program(request.param)
+        alertmanager = AlertmanagerServer(tmp_path / "alertmanager", tmp_path / "alertmanager.yml", program)
         ending.callback(alertmanager.stop)
         yield Post(alertmanager, inbox)
 
@@ -134,9 +136,11 @@ def test_several_alerts_link_the_dashboard_of_all(post: Post) -> None:
     assert text.endswith(f"<{LINKS['runbook_url']}|Runbook>  <{base}|Dashboard>")
 
 
-def test_teams(tmp_path: Path) -> None:
-    """Alertmanager 0.28 takes the example for Teams, and what it sends has the title and the text of the others."""
-    said(suite_program("amtool-0.28"), "check-config", FOLDER / "teams.example.yml")
+@pytest.mark.parametrize("names", [("amtool-0.28", "alertmanager-0.28"), ("amtool-0.33", "alertmanager-0.33")])
+def test_teams(tmp_path: Path, names: tuple[str, str]) -> None:
+    """Alertmanager from 0.28 on takes the example for Teams, and sends it the title and the text of the others."""
+    amtool, program = map(suite_program, names)
+    said(amtool, "check-config", FOLDER / "teams.example.yml")
     config = yaml_text.parse((FOLDER / "teams.example.yml").read_text(encoding="utf-8"))
     with ExitStack() as ending:
         inbox = ending.enter_context(listening_inbox())
@@ -145,8 +149,7 @@ def test_teams(tmp_path: Path) -> None:
         config["route"] |= {"group_wait": "0s"}
         config["receivers"][0]["msteamsv2_configs"][0]["webhook_url_file"] = str(tmp_path / "url")
         (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        path = suite_program("alertmanager-0.28")
-        alertmanager = AlertmanagerServer(tmp_path / "alertmanager", tmp_path / "alertmanager.yml", path)
+        alertmanager = AlertmanagerServer(tmp_path / "alertmanager", tmp_path / "alertmanager.yml", program)
         ending.callback(alertmanager.stop)
         post = Post(alertmanager, inbox)
         post.send("CeleryWorkerDown", "warning", worker="w1@host")

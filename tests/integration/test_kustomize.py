@@ -14,7 +14,7 @@ from tests.deployment.manifests import DEPLOY, Manifest, of_kind
 from tests.integration.suite_programs import suite_program
 from tests.support import yaml_text
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.newest("kustomize-5.8")]
 MARKS = {
     "rabbitmq": ["EXPORTER_BROKER_URL_FILE"],
     "sentinel": ["EXPORTER_BROKER_TRANSPORT_OPTIONS__MASTER_NAME"],

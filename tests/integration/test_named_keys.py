@@ -47,6 +47,7 @@ def of_keys(samples: Samples, name: str) -> dict[tuple[str, str], float]:
     return {(labels["db"], labels["key"]): value for labels, value in found}
 
 
+@pytest.mark.newest("redis_exporter-1.86")
 @pytest.mark.parametrize("name", SERVERS)
 def test_named_keys_are_those_of_redis_exporter(programs: Programs, name: str) -> None:
     """Size, memory and value of each key are redis_exporter's; a key that is not there has size 0."""

@@ -19,7 +19,7 @@ from tests.integration.side_by_side import BUSY, QUIET, Key, Pair, make_traffic
 from tests.integration.suite_programs import SERVERS, server_program, suite_program
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.newest("redis_exporter-1.86"), pytest.mark.timeout(300)]
 
 FLAGS = ("-include-system-metrics", "-include-modules-metrics")
 """What it shows on demand and ours shows always."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.cli.render import run
 from celery_redis_exporter.errors import ConfigError
-from tests.integration.promtools import MAJORS, promtool, said
+from tests.integration.promtools import BY_BOTH, MAJORS, promtool, said
 from tests.support import yaml_text
 
 pytestmark = pytest.mark.servers
@@ -127,6 +127,7 @@ def attempt(arguments: list[str]) -> str | None:
     return printed.getvalue()
 
 
+@BY_BOTH
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(flags=FLAGS, form=st.sampled_from(["rules", "prometheusrule", "grafana"]))
 def test_whatever_is_rendered_is_accepted(flags: list[str], form: str) -> None:
@@ -136,6 +137,7 @@ def test_whatever_is_rendered_is_accepted(flags: list[str], form: str) -> None:
         check(rules_of(yaml_text.parse(rendered), form))
 
 
+@BY_BOTH
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tree=FILES)
 def test_whatever_a_file_renders_is_accepted(tree: dict[str, object]) -> None:

@@ -91,7 +91,7 @@ RUN = {
 """The test that runs a command: unchanged, with other ports, or, if its program is not available, what it would do."""
 
 NOT_RUN = {
-    "bash tests/run.sh": "it runs the tests",
+    "bash tests/": "these commands run the tests",
     "python -m tests.quality": "they take minutes; tests/unit/test_quality.py tests their parts",
     "sudo ": "of root, on a Debian with an init; tests/run.sh installs the same packages",
     "systemctl": "of root, on a host with systemd; the unit is verified, and the program at that place",
