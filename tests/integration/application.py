@@ -20,7 +20,7 @@ from celery.signals import worker_ready
 PLAIN_TASKS = (
     "plain", "burst", "delayed", "expired", "revoked", "revoked_scheduled", "first", "second", "part", "body",
     "measured", "unheard", "silent", "packed", "counted", "again", "queried", "kept", "secured", "aged", "waiting",
-    "quiet", "grouped", "child", "replaced_by", "reserved", "identified", "named",
+    "quiet", "formatted", "grouped", "child", "replaced_by", "reserved", "identified", "named",
 )  # fmt: skip
 """Tasks that succeed and return the sum of their numbers; a name for each test, so that counts are its own."""
 

@@ -9,14 +9,20 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROMETHEUS_2 = (
-    "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
-    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 )
+"""What Prometheus 2.42 sends, and below what 3.5 does: by default, and configured for one protocol."""
 PROMETHEUS_3 = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
     "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
     "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
+UNDERSCORES, DOTS = (PROMETHEUS_3.replace("allow-utf-8", name) for name in ("underscores", "dots"))
+ONLY_OPENMETRICS = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.5"
+ONLY_OLD_OPENMETRICS = "application/openmetrics-text;version=0.0.1;q=0.6,*/*;q=0.5"
+ONLY_TEXT_1 = "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.5"
+ONLY_TEXT = "text/plain;version=0.0.4;q=0.6,*/*;q=0.5"
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,12 @@ PROMETHEUS_3 = (
         ("text/html,application/xhtml+xml", TEXT),
         (PROMETHEUS_2, f"{OPENMETRICS}; escaping=underscores"),
         (PROMETHEUS_3, f"{OPENMETRICS}; escaping=allow-utf-8"),
+        (UNDERSCORES, f"{OPENMETRICS}; escaping=underscores"),
+        (DOTS, f"{OPENMETRICS}; escaping=underscores"),
+        (ONLY_OPENMETRICS, f"{OPENMETRICS}; escaping=allow-utf-8"),
+        (ONLY_OLD_OPENMETRICS, TEXT),
+        (ONLY_TEXT_1, f"{TEXT_1}; escaping=allow-utf-8"),
+        (ONLY_TEXT, TEXT),
         ("application/openmetrics-text", OPENMETRICS),
         ("application/openmetrics-text; version=0.0.1", TEXT),
         ("application/openmetrics-text; version=2.0.0", f"{OPENMETRICS}; escaping=underscores"),
