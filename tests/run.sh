@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
 # Sets up and passes the tests, on a fresh Debian or macOS machine with Python 3.11 or later:
-#   bash tests/run.sh [--fast] [--slow] [--alone] [--newest] [--complete] [--allow-missing] [--wheel | --lowest]
-#                     [arguments for pytest]
+#   bash tests/run.sh [--fast] [--slow] [--alone] [--newest] [--complete] [--allow-missing] [--redis NAME]
+#                     [--wheel | --lowest] [arguments for pytest]
 #   --fast      unit and contract tests only; installs no system packages
 #   --slow      the slow matrix too
 #   --alone     only those tests that need the machine for themselves, one after the other
 #   --newest    only those tests that use programs of newer Debian suites; fails when one of these can't be had
 #   --complete  fail when a program is missing, those of newer suites too, instead of leaving its tests out
 #   --allow-missing  do not fail when a program of a newer suite can't be had
+#   --redis NAME     start redis-8.0, valkey-8.1 or valkey-9.1 wherever a test starts the system's redis-server
 #   --wheel     test the built wheel instead of the checkout, in .venv-wheel
 #   --lowest    test with the lowest versions of the dependencies that pyproject.toml allows, in .venv-lowest
 # --write-record, for pytest, writes what passed on which program and Python to tests/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-fast=no slow=no alone=no newest=no complete=no allow_missing= kind=checkout environment=${TEST_ENVIRONMENT:-.venv}
+fast=no slow=no alone=no newest=no complete=no allow_missing= redis= kind=checkout environment=${TEST_ENVIRONMENT:-.venv}
 pytest_arguments=()
-for argument in "$@"; do
+while [ $# -gt 0 ]; do
+  argument=$1
+  shift
   case $argument in
     --fast) fast=yes ;;
     --slow) slow=yes ;;
@@ -24,9 +27,10 @@ for argument in "$@"; do
     --newest) newest=yes ;;
     --complete) complete=yes ;;
     --allow-missing) allow_missing=--allow-missing ;;
+    --redis) redis=${1:?--redis needs the name of a server}; shift ;;
     --wheel) kind=wheel environment=.venv-wheel ;;
     --lowest) kind=lowest environment=.venv-lowest ;;
-    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) pytest_arguments+=("$argument") ;;
   esac
 done
@@ -161,6 +165,10 @@ if [ "$fast" = no ]; then
     say "Programs of newer Debian suites"
     python -m tests.integration.suite_programs $allow_missing
   fi
+fi
+if [ -n "$redis" ]; then
+  TEST_REDIS_SERVER=$(python -m tests.integration.suite_programs --path "$redis")
+  export TEST_REDIS_SERVER
 fi
 [ "$newest" = no ] || marks+=("newest")
 if [ "$alone" = yes ]; then

@@ -67,6 +67,7 @@ FOREIGN_FLAGS = {
     "--wheel",
     "--lowest",
     "--newest",
+    "--redis",
     "--allow-missing",
     "--write-record",
     "--repo",

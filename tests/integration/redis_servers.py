@@ -5,6 +5,7 @@ Takes options of redis-server, gives URLs and clients. Never touches a server th
 """
 
 import contextlib
+import os
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,8 @@ import redis
 from tests.integration.processes import Process, free_port, system_program
 from tests.support.waiting import eventually
 
-PROGRAM = system_program("redis-server")
+PROGRAM = os.environ.get("TEST_REDIS_SERVER") or system_program("redis-server")
+"""What every test starts as its Redis; ``tests/run.sh --redis NAME`` sets the variable."""
 SUBSCRIBER = "celery-redis-exporter-events"
 """The name of an exporter's connection that listens to events."""
 

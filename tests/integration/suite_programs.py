@@ -7,7 +7,7 @@ its own and the mirror of apt's own configuration, and unpacked into ``.peers``,
 that can't be had raises UnavailableError.
 
 ``python -m tests.integration.suite_programs`` installs all of them and prints their versions. It exits with 1 if one
-can't be had, unless it is called with ``--allow-missing``.
+can't be had, unless it is called with ``--allow-missing``. With ``--path NAME`` it prints the path of one.
 """
 
 import argparse
@@ -240,10 +240,17 @@ def _write_starter(folder: Path, program: str) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Install every program, print the version or the reason of each; return 1 if one can't be had."""
-    parser = argparse.ArgumentParser(prog="python -m tests.integration.suite_programs", description=main.__doc__)
+    """Install every program, print the version or the reason of each; return 1 if one can't be had.
+
+    With ``--path`` one program is installed and its path printed.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.integration.suite_programs", description=__doc__)
     parser.add_argument("--allow-missing", action="store_true", help="return 0 nevertheless")
+    parser.add_argument("--path", choices=SUITE_PROGRAMS, help="print the path of one program")
     options, missing = parser.parse_args(arguments), 0
+    if options.path:
+        sys.stdout.write(f"{install(options.path)}\n")
+        return 0
     for name in SUITE_PROGRAMS:
         try:
             install(name)
