@@ -87,13 +87,6 @@ class PrometheusServer:
         groups = self._ask("/api/v1/rules", {})["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
-    def exemplars(self, selector: str, start: float, end: float) -> list[dict[str, Any]]:
-        """Return the series that a selector matches with their exemplars."""
-        found: list[dict[str, Any]] = self._ask(
-            "/api/v1/query_exemplars", {"query": selector, "start": start, "end": end}
-        )
-        return found
-
     def at(self, expression: str, time: float) -> Vector:
         """Ask an instant query at a moment."""
         data = self._ask("/api/v1/query", {"query": expression, "time": time})

@@ -41,7 +41,7 @@ class UnavailableError(AssertionError):
 
 
 class SuiteProgram(NamedTuple):
-    """A program, the packages that have it, their suite, and the version that the tests were written for."""
+    """A program, the packages that have it, their suite, and the earliest version that serves."""
 
     suite: str
     packages: tuple[str, ...]
@@ -169,9 +169,9 @@ class Apt:
         self._unpack(wanted.packages, folder)
 
     def _require(self, package: str, version: str) -> None:
-        """Raise UnavailableError unless the suite has a version of the package."""
-        found = re.search(r"^Version: (?:\d+:)?(\S+)", self._run("apt-cache", "show", package), re.MULTILINE)
-        if found is None or not found[1].startswith(f"{version}."):
+        """Raise UnavailableError unless the suite has this version of the package, or a later one."""
+        found = re.search(r"^Version: (?:\d+:)?([\d.]+)", self._run("apt-cache", "show", package), re.MULTILINE)
+        if found is None or _numbers(found[1]) < _numbers(version):
             raise UnavailableError(f"the suite has {package} {found[1] if found else 'not'}, wanted is {version}")
 
     def _unpack(self, packages: Sequence[str], folder: Path) -> None:
@@ -213,6 +213,10 @@ def _mirror() -> str:
         if found is not None and suite == found[1]:
             return address
     raise UnavailableError("apt names no mirror of Debian")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split(".") if number)
 
 
 def _run(command: Sequence[str], cwd: Path | None = None) -> str:

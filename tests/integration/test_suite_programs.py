@@ -50,9 +50,18 @@ def test_lists_that_are_out_of_date_are_renewed(tmp_path: Path) -> None:
         assert version == (made / "made").read_text(encoding="utf-8")
 
 
-def test_another_version_is_not_taken(tmp_path: Path) -> None:
-    """A suite that has another version than the one that tests are written for has not the program."""
-    publish(tmp_path / "repository", "1.1.0")
+def test_a_later_version_is_taken(tmp_path: Path) -> None:
+    """A suite that moved on to a later version has the program: sid does so every week."""
+    publish(tmp_path / "repository", "1.10.0")
+    made = tmp_path / "made"
+    made.mkdir()
+    apt_of(tmp_path / "repository", tmp_path / "apt").install(WANTED, made)
+    assert "1.10.0" == (made / "made").read_text(encoding="utf-8")
+
+
+def test_an_earlier_version_is_not_taken(tmp_path: Path) -> None:
+    """A suite that has an earlier version than the one that tests are written for has not the program."""
+    publish(tmp_path / "repository", "0.11.0")
     (tmp_path / "made").mkdir()
-    with pytest.raises(UnavailableError, match=r"the suite has newest-made 1\.1\.0, wanted is 1\.0"):
+    with pytest.raises(UnavailableError, match=r"the suite has newest-made 0\.11\.0, wanted is 1\.0"):
         apt_of(tmp_path / "repository", tmp_path / "apt").install(WANTED, tmp_path / "made")
