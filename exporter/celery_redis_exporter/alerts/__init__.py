@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Alerting and recording rules: data, one module per subject, and what turns them into files.
 
-Takes nothing, gives ``GROUPS``. ``python -m celery_redis_exporter.alerts.files --write`` makes the files in ``alerts/``
+Output: ``GROUPS``. ``python -m celery_redis_exporter.alerts.files --write`` makes the files in ``alerts/``
 of them.
 """
 

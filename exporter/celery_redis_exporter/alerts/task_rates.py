@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recorded rates of tasks, from which the dashboards show all tasks at once.
 
-Takes nothing, gives recording rules. A dashboard that reads the buckets of every task for each point of a graph reads
+Output: recording rules. A dashboard that reads the buckets of every task for each point of a graph reads
 a hundred million samples; of a recorded rate it reads one sample for each point and bucket.
 """
 

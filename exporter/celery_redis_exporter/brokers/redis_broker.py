@@ -29,7 +29,7 @@ from celery_redis_exporter.state.transport import Transport
 
 
 def queue_keys(settings: Settings) -> QueueKeys:
-    """Return the names that the application's kombu gives to its keys."""
+    """Return the names of the keys of the application's kombu."""
     options = settings.broker_transport_options
     return QueueKeys(
         options.global_keyprefix, options.sep, options.priority_steps, options.unacked_key, options.unacked_index_key

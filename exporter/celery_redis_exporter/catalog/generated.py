@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def print_or_write(argv: Sequence[str], target: Path, render: Callable[[], str]) -> int:
-    """Print the text, or write it to ``target`` with ``--write``; give the exit code."""
+    """Print the text, or write it to ``target`` with ``--write``; return the exit code."""
     if list(argv) == ["--write"]:
         target.write_text(render(), encoding="utf-8")
     else:

@@ -49,7 +49,7 @@ def new_store(settings: Settings, clock: Clock) -> Store:
 class Application:
     """One Celery application, built and not started. Raises ConfigError if its broker can't be used.
 
-    ``store`` receives its series, by default one of its own.
+    ``store`` receives its series, by default a new one.
     """
 
     def __init__(self, settings: Settings, endpoints: Endpoints, clock: Clock, store: Store | None = None) -> None:

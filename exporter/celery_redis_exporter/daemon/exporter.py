@@ -284,7 +284,7 @@ class Exporter:
             monitor.save()
 
     def _add(self, added: Mapping[str, Monitor], settings: Settings) -> None:
-        """Start applications, in the order of the settings, and tell the others what they share now."""
+        """Start applications, in the order of the settings, and pass to the others what they share now."""
         for name, monitor in self.monitors.items():
             if self._shared is not None:
                 monitor.share(settings.applications[name].shared, self._shared.servers)

@@ -49,7 +49,7 @@ class Pending(NamedTuple):
 class Monitor:
     """One application with its servers, built and not started. It is a ``MetricsSource``.
 
-    ``store`` receives its series, by default one of its own. ``more`` returns further samples. ``shared`` are the
+    ``store`` receives its series, by default a new one. ``more`` returns further samples. ``shared`` are the
     servers that several applications use, or None if there is only one application. With ``keeps_state`` it has the
     state file for itself. Raises ConfigError if that or its broker can't be used.
     """

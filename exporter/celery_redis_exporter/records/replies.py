@@ -44,7 +44,7 @@ class Binding(NamedTuple):
 
 
 class QueueCount(NamedTuple):
-    """A queue as its broker counts it: messages that wait, and consumers; None where the broker does not tell."""
+    """A queue as its broker counts it: messages that wait, and consumers; None if it does not report them."""
 
     queue: str
     messages: int
@@ -52,7 +52,7 @@ class QueueCount(NamedTuple):
 
 
 class QueuedMessage(NamedTuple):
-    """A message in a queue: its task id, and when it was published (epoch seconds) if its headers tell."""
+    """A message in a queue: its task id, and when it was published (epoch seconds) if its headers contain that."""
 
     task_id: str
     published_at: float | None = None

@@ -40,7 +40,7 @@ class Check(Struct, frozen=True):
 
 
 class WorkerStatus(Struct, frozen=True, kw_only=True):
-    """A worker, as heartbeats and its answers to inspect tell.
+    """A worker, by its heartbeats and its answers to inspect.
 
     ``lost`` is one that stopped sending heartbeats and reported no stop. ``load`` are the averages of its machine over
     1, 5 and 15 minutes, ``memory_bytes`` the largest resident set of its main process so far, ``events_missed``
@@ -237,7 +237,7 @@ class Failure(Struct, frozen=True):
 
 
 class ExporterStatus(Struct, frozen=True, kw_only=True):
-    """The exporter itself; ``events_missed`` and ``gap_seconds`` are what it knows that it did not hear.
+    """The exporter itself; ``events_missed`` and ``gap_seconds`` state what it missed.
 
     ``lag_p95_seconds`` is the time from an event's stamp to its count, within the window.
     """

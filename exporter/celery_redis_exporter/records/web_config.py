@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the HTTP side can be secured with: the words in which the settings tell the web room.
+"""Define the security of the web server, as the settings pass it to the web layer.
 
 Data only; reads no file and uses no library.
 """

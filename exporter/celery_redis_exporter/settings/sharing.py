@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find the servers that several applications use, so that each is read once, and applications that can't be told apart.
+"""Find servers that several applications use, to read each once, and applications that can't be distinguished.
 
 Input: the common settings and those of each application. Output: the same settings, which now state what is shared.
 Never connects.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Worker series under the names that they are shown by: one for all workers that share a name.
 
-Takes families with a series per worker, returns families with a series per shown name. A gauge is the largest of its
+Input: families with a series per worker. Output: families with a series per shown name. A gauge is the largest of its
 workers', or their sum for ``rows.SUMMED``. A counter is the sum of its workers' counters plus what earlier workers and
 processes of that name counted, so that it does not fall when one of them leaves. Reading changes nothing: ``Workers``
 reports when a counter appears, restarts or goes. Not thread-safe: see state.

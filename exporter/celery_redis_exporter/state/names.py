@@ -23,9 +23,9 @@ LEARNING_SECONDS = 600.0
 class Names:
     """Task names by name.
 
-    ``pairs`` is the number of (task, queue) that are told apart, and of (task, queue, worker) where workers are;
+    ``pairs`` is the number of (task, queue) that are distinguished, and of (task, queue, worker) where workers are;
     ``exceptions`` the number of exception classes per task; what is over a bound is counted under OVERFLOW.
-    ``naming`` says what names are shown as; what is not shown is counted in ``hidden`` series. ``expectations`` hear
+    ``naming`` has the shown names; what is not shown is counted in ``hidden`` series. ``expectations`` learn
     which names come and go.
     """
 
@@ -48,7 +48,7 @@ class Names:
         self.hidden = TaskSeries(self._hidden_store, TaskName(OVERFLOW), OVERFLOW)
 
     def series(self, name: str, queue: str) -> TaskSeries:
-        """Give the series of a task on a queue, made if need be."""
+        """Return the series of a task on a queue, and make it if necessary."""
         if self._renames:
             shown = self._shown(name, queue)
             if shown is None:
@@ -62,7 +62,7 @@ class Names:
         return self._add(name, queue)
 
     def at(self, series: TaskSeries, worker: str) -> TaskSeries:
-        """Give the series of a task on a queue and a worker; only where they are told apart by worker."""
+        """Return the series of a task on a queue and a worker, if workers are distinguished."""
         if series.by_worker is None:
             return series
         label = self._naming.worker_shown(worker)
@@ -90,7 +90,7 @@ class Names:
                         self._store.expire(metric, labels)
 
     def find(self, name: str) -> TaskName | None:
-        """Give what is known of a task by the name that events call it."""
+        """Return what is known of a task by the name in its events."""
         shown = self._naming.task.apply(name)
         return self.hidden.task if shown is None else self.by_name.get(shown)
 
@@ -106,7 +106,7 @@ class Names:
         return {queue for task in self.by_name.values() for queue in task.queues}
 
     def exception(self, task: TaskName, class_name: str) -> Series:
-        """Give the counter of an exception class."""
+        """Return the counter of an exception class."""
         found = task.exceptions.get(class_name)
         if found is None:
             if len(task.exceptions) >= self._exceptions and class_name != OVERFLOW:
@@ -116,7 +116,7 @@ class Names:
         return found
 
     def named(self, task: TaskName, metric: Metric, *labels: str) -> Series:
-        """Give a series that carries the task's name and no queue."""
+        """Return a series with the task's name and without a queue."""
         if task is self.hidden.task:
             return self._hidden_store.scalar(metric, task.name, *labels)
         task.series.add((metric, (task.name, *labels)))
@@ -231,7 +231,7 @@ class Names:
     def _add(self, name: str, queue: str) -> TaskSeries:
         if self._is_full and (name, queue) != (OVERFLOW, OVERFLOW):
             self._store.refuse(rows.TASKS)
-            overflow = self.by_name.get(OVERFLOW)  # also a task that somebody called so, on a queue of its own
+            overflow = self.by_name.get(OVERFLOW)  # also a task that has this name itself
             found = overflow and overflow.queues.get(OVERFLOW)
             return found or self._add(OVERFLOW, OVERFLOW)
         self._pairs_left -= 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Queues: which are known, and how old their next message is.
 
-Takes names from settings, events and bindings, and readings of their lengths; gives samples. Not thread-safe:
+Input: names from settings, events and bindings, and readings of lengths. Output: samples. Not thread-safe:
 see state.
 """
 
@@ -242,7 +242,7 @@ class Queues:
         return samples
 
     def fold_counts(self, counts: Iterable[QueueCount]) -> list[Sample]:
-        """Fold queues as their broker counts them, which tells no priorities and no messages, under the names shown.
+        """Fold queues as their broker counts them, which reports no priorities and no messages, under the names shown.
 
         Queues whose time is over are forgotten afterwards.
         """

@@ -64,7 +64,7 @@ class NameRules:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """The rules for each kind of name. ``worker_label`` gives each worker its own task series."""
+    """The rules for each kind of name. With ``worker_label`` each worker has its own task series."""
 
     task: NameRules = field(default_factory=NameRules)
     queue: NameRules = field(default_factory=NameRules)

@@ -113,7 +113,7 @@ class Children(Generic[S]):
         self.series: dict[tuple[str, ...], S] = {}
         self.refused = 0
         self.size: Series | None = None
-        """How many there are, as a series of its own; the store keeps it."""
+        """The number of series, as a series that the store keeps."""
         self._make: Callable[[tuple[str, ...]], S] = make
         self._limit = limit
         self._new = new
@@ -126,7 +126,7 @@ class Children(Generic[S]):
         self._outdated = False  # the rows, because a series came or went
 
     def child(self, labels: tuple[str, ...], make: Callable[[tuple[str, ...]], S] | None = None) -> S:
-        """Give the series with these label values, made if need be, by ``make`` where it is unlike the others."""
+        """Return the series with these label values. A new one is made by ``make`` if it differs from the others."""
         series = self.series.get(labels)
         if series is not None:
             return series
@@ -143,7 +143,7 @@ class Children(Generic[S]):
         return self.series[labels]
 
     def remove(self, labels: tuple[str, ...]) -> bool:
-        """Remove a series; tell whether it was there."""
+        """Remove a series. Return whether it was there."""
         gone = self.series.pop(labels, None) is not None
         if gone:
             self._outdated = True
@@ -159,7 +159,7 @@ class Children(Generic[S]):
         return SeriesCopy(self.origin, list(self.series), rows, values, self._young.copy(), self._new.clock.monotonic())
 
     def restore(self, labels: tuple[str, ...], born: float | None, age: float | None) -> S | None:
-        """Give the series that was saved with these labels; None if there is no room for it.
+        """Return the series that was saved with these labels, or None if there is no room for it.
 
         ``born`` and ``age`` are those of ``SavedSeries``. ``order`` has to be called after the last one.
         """
@@ -252,11 +252,11 @@ class Store:
                 self._order.append(self._scalars.setdefault(metric, Children(metric, Series, limit, new, budget)))
 
     def scalar(self, metric: Metric, *labels: str) -> Series:
-        """Give the counter or gauge with these label values; a new one is 0."""
+        """Return the counter or gauge with these label values. A new one is 0."""
         return self._scalars[metric].child(labels)
 
     def histogram(self, metric: Metric, *labels: str, bounds: tuple[float, ...] | None = None) -> Histogram:
-        """Give the histogram with these label values; a new one is empty, with ``bounds`` of its own if given."""
+        """Return the histogram with these label values. A new one is empty, and has ``bounds`` if they are given."""
         return self._histograms[metric].child(labels, self._new.histogram(metric, bounds) if bounds else None)
 
     def text_bytes(self) -> float:
@@ -273,12 +273,12 @@ class Store:
         self._scalars[metric].refused += 1
 
     def refuse_samples(self, metric: Metric, count: int) -> None:
-        """Count samples that were read from a server and left out. Takes the lock itself."""
+        """Count samples that were read from a server and left out. The caller must not hold the lock."""
         with self.lock:
             self.scalar(SERIES_DROPPED, metric.name).value += count
 
     def discard(self, metric: Metric, labels: tuple[str, ...]) -> bool:
-        """Remove a series; tell whether it was there."""
+        """Remove a series. Return whether it was there."""
         kind: Mapping[Metric, Children[Series] | Children[Histogram]]
         kind = self._histograms if metric.kind is Kind.HISTOGRAM else self._scalars
         return kind[metric].remove(labels)

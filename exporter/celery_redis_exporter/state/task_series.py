@@ -18,7 +18,7 @@ STATES = ("success", "failure", "retry", "revoked", "rejected")
 class TaskSeries:
     """The series of one (task, queue), created together so that their first increments can be seen.
 
-    With ``hidden``, a store that is not shown, they are told apart by worker: here is what no worker did, and
+    With ``hidden``, a store that is not shown, they are distinguished by worker: here is what no worker did, and
     ``by_worker`` has the rest, each in a record of the same kind. ``expired`` says that they are shown no more; what
     belongs to them later needs new ones.
     """
@@ -97,7 +97,7 @@ class TaskSeries:
         return True
 
     def observe_run(self, state: str, started_at: float, ended_at: float, task_id: str) -> None:
-        """Observe the time of a run whose end does not tell it itself; no start (0), no observation."""
+        """Observe the time of a run whose end does not contain it. Without a start (0) nothing is observed."""
         if started_at:
             self.runtime_of(state).observe_task(max(ended_at - started_at, 0.0), task_id, ended_at)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workers: who lives, who is lost, and what their heartbeats say.
 
-Takes worker events, the arrival of any other event, and what workers answer when asked; gives series. A worker that
-says goodbye is removed from the series; one that falls silent is lost, and shown as such for the retention. Not
+Input: worker events, the arrival of any other event, and answers to inspect. Output: series. A worker that reports its
+stop is removed from the series. One that stops sending is lost, and shown as such for the retention. Not
 thread-safe: see state.
 """
 
@@ -36,7 +36,7 @@ DOUBT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """Bounds in seconds, the number of workers that are told apart, and the names that they are shown by.
+    """Bounds in seconds, the number of workers that are distinguished, and the names that they are shown by.
 
     ``lost_after_by_worker`` maps shell patterns of worker names to their own ``lost_after``.
     """
@@ -82,7 +82,7 @@ class Workers:
         self._counts = {presence: store.scalar(rows.WORKERS, presence.value) for presence in Presence}
 
     def meet(self, name: str) -> Worker:
-        """Give the worker of this name, a new one as online; over the bound all share one that is not shown."""
+        """Return the worker of this name. A new one is online. Over the bound all share one that is not shown."""
         worker = self.by_name.get(name)
         if worker is None:
             if len(self.by_name) >= self._limits.count or self._store.is_full:
@@ -99,7 +99,7 @@ class Workers:
         return found
 
     def online(self) -> list[Worker]:
-        """Every worker that gives signs of life."""
+        """Return every worker that is online."""
         return [worker for worker in self.by_name.values() if worker.presence is Presence.ONLINE]
 
     def revive(self, worker: Worker) -> None:
@@ -118,7 +118,7 @@ class Workers:
     def fold_heartbeat(self, event: WorkerEvent) -> None:
         """Fold worker-heartbeat.
 
-        A gevent worker can send one more after its goodbye. A process that sends them for longer lost its connection,
+        A gevent worker can send one more after worker-offline. A process that sends more lost its connection,
         and its worker-online was not received.
         """
         worker = self.meet(event.hostname)
@@ -164,7 +164,7 @@ class Workers:
     def restore(self, saved: SavedWorker, since: float) -> None:
         """Restore a worker, if there is room; ``since`` (monotonic) is when its presence began.
 
-        One that was online is awaited. If it gives no sign of life, it may have stopped cleanly meanwhile, and is taken
+        One that was online is awaited. If it sends nothing, it may have stopped cleanly meanwhile, and is taken
         for offline, not for lost.
         """
         if saved.name in self.by_name or len(self.by_name) >= self._limits.count or self._store.is_full:
@@ -237,7 +237,7 @@ class Workers:
             self.show_only(worker, rows.WORKER_QUEUE_INFO, queues)
 
     def forget_setup(self, worker: Worker) -> None:
-        """Take off what a worker told of itself: it is gone, or another process."""
+        """Remove what a worker reported of its setup: it is gone, or another process."""
         self.learn(worker, UNTOLD, UNTOLD)
         worker.questions = Questions()
         self.revision += 1
@@ -338,7 +338,7 @@ class Workers:
     def _take_over(self, worker: Worker, event: WorkerEvent) -> bool:
         """Take another process for a restart, or for one of several that share the name; False if it is a stray event.
 
-        A process that was replaced and is heard again can have sent that before it ended, once.
+        An event of a process that was replaced can have been sent before it ended, once.
         """
         processes = worker.processes
         if not isinstance(event, WorkerHeartbeat) or not processes.returns(event.pid):
@@ -461,7 +461,7 @@ class Workers:
         self._series(worker, rows.WORKER_STARTS)
 
     def _is_lost(self, worker: Worker, now: float) -> bool:
-        """Return whether a worker gives no sign of life; without heartbeats, its answers are that, if it answers."""
+        """Return whether a worker sent nothing for too long. Without heartbeats its answers count, if it answers."""
         if now - worker.seen < self._deadline(worker):
             return False
         answers = self.seeding and worker.questions.registered is not None

@@ -69,7 +69,7 @@ def _silent_beat(moment: Moment) -> Iterator[str]:
 
 def _near_visibility_timeout(moment: Moment) -> Iterator[str]:
     if moment.numbers.one(queues.UNACKED_OVERDUE):
-        return  # They are past it, which is a reason of its own.
+        return  # They are past it, which is another reason.
     age, timeout = (moment.numbers.one(each) for each in (queues.UNACKED_OLDEST_AGE, queues.VISIBILITY_TIMEOUT))
     if age is not None and timeout and age > threshold("CeleryTaskNearVisibilityTimeout", "ratio") * timeout:
         yield f"the oldest for {age:.0f} s"

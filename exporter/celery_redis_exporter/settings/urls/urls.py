@@ -44,8 +44,8 @@ class RedisTarget:
     ``name`` is the value of the label ``redis``. ``url`` is for redis-py and may hold a password; ``redacted`` is
     for people. ``server_key`` is equal for URLs that reach the same server, whatever the user and the database.
     ``ignored`` names query parameters that were left out because the exporter sets them itself. Where there are
-    ``sentinels`` they tell the server's address, and that in ``url`` means nothing. ``credentials``, where there are
-    any, tell user and password instead of ``url``.
+    ``sentinels`` they return the server's address, and that in ``url`` means nothing. ``credentials``, where there are
+    any, return user and password instead of ``url``.
     """
 
     name: str

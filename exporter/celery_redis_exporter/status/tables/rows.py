@@ -178,7 +178,7 @@ WORKERS = Table("workers", "Workers", (
     number("memory", "Memory", "memory_bytes", say_bytes, 3, "largest of its main process"),
     number("uptime", "Uptime", "uptime_seconds", say_duration, 4),
     words("pool", "Pool", attrgetter("pool"), 5),
-    Column("missed", "Missed", attrgetter("events_missed"), _missed, 5, "executions that were not heard of"),
+    Column("missed", "Missed", attrgetter("events_missed"), _missed, 5, "executions whose events did not arrive"),
     words("queues", "Queues", attrgetter("queues"), 3),
 ), attrgetter("workers"), lambda row: (row.name, *row.queues), "state",
     "No worker has sent an event yet. Start workers with -E.", _judge_worker)  # fmt: skip
