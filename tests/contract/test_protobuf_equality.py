@@ -85,9 +85,9 @@ def families(draw: st.DrawFn) -> Family:
     return Family(metric, made, [draw(st.none() | values_of(metric)) for _ in labels])
 
 
-def render(found: Iterable[Family], *, classic: bool = True) -> bytes:
+def render(found: Iterable[Family], *, classic: bool = True, created: bool = False) -> bytes:
     """Return the body of families."""
-    return b"".join(Renderer(ProcessMetrics(), classic=classic).render(found, Syntax.PROTOBUF))
+    return b"".join(Renderer(ProcessMetrics(), classic=classic, created=created).render(found, Syntax.PROTOBUF))
 
 
 def same(one: float, other: float) -> bool:
@@ -103,6 +103,12 @@ def assert_time(message: Any, name: str, at: float | None) -> None:  # noqa: ANN
         assert round((at or 0.0) * 1000) * 1_000_000 == found.seconds * 10**9 + found.nanos
 
 
+def assert_birth(message: Any, series: SampleSeries, *, wanted: bool) -> None:  # noqa: ANN401 -- as above
+    """Compare when a series began at 0, which is rounded down to a second."""
+    at = series.born if wanted else None
+    assert_time(message, "created_timestamp", None if at is None or not math.isfinite(at) else math.floor(at))
+
+
 def assert_exemplar(message: Any, exemplar: Exemplar) -> None:  # noqa: ANN401 -- as above
     """Compare an exemplar."""
     assert (("task_id", exemplar[0]),) == read_labels(message)
@@ -110,29 +116,37 @@ def assert_exemplar(message: Any, exemplar: Exemplar) -> None:  # noqa: ANN401 -
     assert_time(message, "timestamp", exemplar[2])
 
 
-def assert_distribution(found: Any, series: SampleSeries, value: Distribution, *, classic: bool) -> None:  # noqa: ANN401 -- as above
+def assert_distribution(
+    found: Any,  # noqa: ANN401 -- as above
+    series: SampleSeries,
+    value: Distribution,
+    *,
+    classic: bool,
+    created: bool,
+) -> None:
     """Compare a histogram of events with its message."""
     cumulative = [*accumulate(value.counts)]
     assert cumulative[-1] == found.sample_count
     assert same(value.total, found.sample_sum)
-    assert_time(found, "created_timestamp", series.born)
+    assert_birth(found, series, wanted=created or value.native is not None)
     exemplars = [one if one and exemplar_fits(one) else None for one in value.exemplars or [None] * len(cumulative)]
     if classic or value.native is None:
         assert cumulative == [bucket.cumulative_count for bucket in found.bucket]
         assert [*BOUNDS, math.inf] == [bucket.upper_bound for bucket in found.bucket]
         assert [one is not None for one in exemplars] == [bucket.HasField("exemplar") for bucket in found.bucket]
         of_buckets = [bucket.exemplar for bucket in found.bucket if bucket.HasField("exemplar")]
+        for expected, message in zip(filter(None, exemplars), of_buckets, strict=True):
+            assert_exemplar(message, expected)
     else:
         assert not found.bucket
-        of_buckets = found.exemplars
-    of_histogram = found.exemplars if value.native else of_buckets
-    for expected, *shown in zip([one for one in exemplars if one], of_buckets, of_histogram, strict=True):
-        for message in shown:
-            assert_exemplar(message, expected)
     if value.native is None:
         assert not found.exemplars
         assert (0, 0.0, 0, []) == (found.schema, found.zero_threshold, found.zero_count, list(found.positive_span))
         return
+    newest = [one for one in exemplars if one and not math.isnan(one[2])]
+    assert len(found.exemplars) == any(exemplars)
+    for message in found.exemplars if len(newest) == sum(map(bool, exemplars)) else ():
+        assert_exemplar(message, max(newest, key=lambda one: one[2]))
     zero, buckets = fold(value.native)
     assert (value.native.resolution.schema, ZERO_THRESHOLD, zero) == (
         found.schema, found.zero_threshold, found.zero_count,
@@ -141,19 +155,26 @@ def assert_distribution(found: Any, series: SampleSeries, value: Distribution, *
     assert found.sample_count == found.zero_count + sum(buckets.values())
 
 
-def assert_number(metric: Metric, series: SampleSeries, value: float, message: Any) -> None:  # noqa: ANN401 -- as above
+def assert_number(
+    metric: Metric,
+    series: SampleSeries,
+    value: float,
+    message: Any,  # noqa: ANN401 -- as above
+    *,
+    created: bool,
+) -> None:
     """Compare a counter or a gauge with its message."""
     found = getattr(message, metric.kind)
     assert same(float(value), found.value)
     if metric.kind is Kind.COUNTER:
-        assert_time(found, "created_timestamp", series.born)
+        assert_birth(found, series, wanted=created)
         wanted = metric.name.endswith("_total") and series.exemplar is not None and exemplar_fits(series.exemplar)
         assert wanted == found.HasField("exemplar")
         if wanted:
             assert_exemplar(found.exemplar, cast("Exemplar", series.exemplar))
 
 
-def assert_family(family: Family, messages: list[Any], *, classic: bool) -> None:
+def assert_family(family: Family, messages: list[Any], *, classic: bool, created: bool) -> None:
     """Compare a family with what was read of it."""
     metric = family.metric
     rows = [(cast("SampleSeries", one), value) for one, value in zip(family.series, family.values, strict=True)]
@@ -174,9 +195,9 @@ def assert_family(family: Family, messages: list[Any], *, classic: bool) -> None
             ]
             assert same(value.total, message.histogram.sample_sum)
         elif isinstance(value, Distribution):
-            assert_distribution(message.histogram, series, value, classic=classic)
+            assert_distribution(message.histogram, series, value, classic=classic, created=created)
         else:
-            assert_number(metric, series, cast("float", value), message)
+            assert_number(metric, series, cast("float", value), message, created=created)
 
 
 def assert_summary(metric: Metric, rows: list[tuple[SampleSeries, Value | None]], messages: list[Any]) -> None:
@@ -204,11 +225,16 @@ def labels_of(metric: Metric, series: SampleSeries) -> tuple[tuple[str, str], ..
 
 
 @settings(max_examples=1000, deadline=None, derandomize=True)
-@given(families(), st.booleans())
-def test_any_family_is_read_and_written_again(family: Family, classic: bool) -> None:  # noqa: FBT001 -- a table
+@given(families(), st.booleans(), st.booleans())
+def test_any_family_is_read_and_written_again(
+    family: Family,
+    classic: bool,  # noqa: FBT001 -- a table
+    created: bool,  # noqa: FBT001 -- as above
+) -> None:
     """The package reads the values of any family from our bytes, and writes the same bytes of what it has read."""
     for _ in range(2):  # the second time from the series' caches
-        assert_family(family, read_messages(render([family], classic=classic)), classic=classic)
+        found = read_messages(render([family], classic=classic, created=created))
+        assert_family(family, found, classic=classic, created=created)
 
 
 def test_a_changed_value_is_encoded() -> None:

@@ -43,7 +43,7 @@ class _Kept(NamedTuple):
 class Renderer:
     """Renders the parts of a body: families first, the process's own metrics last.
 
-    ``created`` adds to OpenMetrics the time at which each counter and histogram began at 0; protobuf always has it.
+    ``created`` adds the time at which each counter and histogram began at 0, which text 0.0.4 can't contain.
     Without ``classic`` buckets, histograms that have native ones contain those only in protobuf. Metrics named in
     ``dropped`` are left out.
     """
@@ -73,7 +73,7 @@ class Renderer:
             if family.metric.name in self._dropped:
                 continue
             if syntax is Syntax.PROTOBUF:
-                yield from map(b"".join, _together(encode_family(family, classic=self._classic)))
+                yield from map(b"".join, _together(encode_family(family, classic=self._classic, created=self._created)))
             elif len(family.series) <= SMALL_FAMILY:
                 yield self._render_small(family, openmetrics=openmetrics)
             else:

@@ -27,18 +27,27 @@ TYPES = {
 }  # fmt: skip
 
 
+class _Shown(NamedTuple):
+    """What histograms contain: see ``encode_family``."""
+
+    classic: bool
+    created: bool
+
+
 class _Packed(NamedTuple):
     """The labels of a series, and its last distribution with the message that was made of it."""
 
     labels: bytes
     value: Distribution | Buckets | None = None
+    shown: _Shown | None = None
     metric: bytes = b""
 
 
-def encode_family(family: Family, *, classic: bool) -> list[bytes]:
+def encode_family(family: Family, *, classic: bool, created: bool = False) -> list[bytes]:
     """Return one metric in pieces; nothing without any value.
 
-    Without ``classic`` buckets, histograms that have native ones contain those only.
+    Without ``classic`` buckets, histograms that have native ones contain those only. ``created`` adds the time at which
+    each counter and histogram began at 0; native histograms always have it.
     """
     metric = family.metric
     rows = [row for row in zip(family.series, family.values, strict=True) if row[1] is not None]
@@ -48,9 +57,10 @@ def encode_family(family: Family, *, classic: bool) -> list[bytes]:
         return _encode_summaries(metric, cast("list[tuple[SeriesView, Quantiles]]", rows))
     if metric.kind is Kind.HISTOGRAM:
         found = cast("list[tuple[SeriesView, Distribution | Buckets]]", rows)
-        messages = [_encode_histogram(metric, series, value, classic=classic) for series, value in found]
+        shown = _Shown(classic, created)
+        messages = [_encode_histogram(metric, series, value, shown) for series, value in found]
     else:
-        messages = _encode_numbers(metric, cast("list[tuple[SeriesView, float]]", rows))
+        messages = _encode_numbers(metric, cast("list[tuple[SeriesView, float]]", rows), created=created)
     return wire.family(metric.name, metric.help, TYPES[metric.kind], messages)
 
 
@@ -59,14 +69,14 @@ def encode_number(kind: MetricType, labels: bytes, value: float, extras: bytes =
     return labels + wire.message(wire.METRIC_NUMBER[kind], wire.double(wire.NUMBER_VALUE, value) + extras)
 
 
-def _encode_numbers(metric: Metric, rows: Sequence[tuple[SeriesView, float]]) -> list[bytes]:
+def _encode_numbers(metric: Metric, rows: Sequence[tuple[SeriesView, float]], *, created: bool) -> list[bytes]:
     kind, exemplars = TYPES[metric.kind], has_exemplars(metric)
     messages = []
     for series, value in rows:
         extras = b""
         if kind is MetricType.COUNTER:
             extras = _encode_exemplar(wire.COUNTER_EXEMPLAR, series.exemplar) if exemplars else b""
-            extras += wire.timestamp(wire.COUNTER_CREATED, series.born)
+            extras += _encode_birth(wire.COUNTER_CREATED, series, wanted=created)
         messages.append(encode_number(kind, _kept(metric, series).labels, value, extras))
     return messages
 
@@ -88,16 +98,13 @@ def _encode_summaries(metric: Metric, rows: Sequence[tuple[SeriesView, Quantiles
     return pieces
 
 
-def _encode_histogram(metric: Metric, series: SeriesView, value: Distribution | Buckets, *, classic: bool) -> bytes:
+def _encode_histogram(metric: Metric, series: SeriesView, value: Distribution | Buckets, shown: _Shown) -> bytes:
     """Return the message of a histogram: the one that is kept if nothing was observed since, as is mostly the case."""
     kept = _kept(metric, series)
-    if kept.value is None or kept.value != value:
-        if isinstance(value, Buckets):
-            content = _encode_served(value)
-        else:
-            content = _encode_distribution(series, value, classic=classic or value.native is None)
+    if kept.value != value or kept.shown != shown:
+        content = _encode_served(value) if isinstance(value, Buckets) else _encode_distribution(series, value, shown)
         encoded = kept.labels + wire.message(wire.METRIC_HISTOGRAM, content)
-        kept = series.packed = _Packed(kept.labels, value, encoded)
+        kept = series.packed = _Packed(kept.labels, value, shown, encoded)
     return kept.metric
 
 
@@ -110,17 +117,21 @@ def _encode_served(value: Buckets) -> bytes:
     ])  # fmt: skip
 
 
-def _encode_distribution(series: SeriesView, value: Distribution, *, classic: bool) -> bytes:
+def _encode_distribution(series: SeriesView, value: Distribution, shown: _Shown) -> bytes:
     counts = [*accumulate(value.counts)]
     exemplars = value.exemplars or [None] * len(counts)
     pieces = [wire.integer(wire.SAMPLE_COUNT, counts[-1]), wire.double(wire.SAMPLE_SUM, value.total)]
-    if classic:
+    if shown.classic or value.native is None:
         bounds = _encode_bounds(series.bounds)
         pieces += [_encode_bucket(*row) for row in zip(bounds, counts, exemplars, strict=True)]
     pieces += _encode_native(value)
-    pieces.append(wire.timestamp(wire.HISTOGRAM_CREATED, series.born))
-    if value.native is not None:  # Prometheus 3.5 reads those of buckets for the first series of a family only
-        pieces += [_encode_exemplar(wire.HISTOGRAM_EXEMPLAR, exemplar) for exemplar in exemplars]
+    wanted = shown.created or value.native is not None
+    pieces.append(_encode_birth(wire.HISTOGRAM_CREATED, series, wanted=wanted))
+    if value.native is not None:
+        # Prometheus 3.5 reads those of buckets for the first series of a family only. An exemplar is a third of a body.
+        fitting = [exemplar for exemplar in exemplars if exemplar is not None and exemplar_fits(exemplar)]
+        newest = max(fitting, key=lambda exemplar: exemplar[2], default=None)
+        pieces.append(_encode_exemplar(wire.HISTOGRAM_EXEMPLAR, newest))
     return b"".join(pieces)
 
 
@@ -148,6 +159,11 @@ def _encode_exemplar(field: bytes, exemplar: Exemplar | None) -> bytes:
     if exemplar is None or not exemplar_fits(exemplar):
         return b""
     return wire.exemplar(field, EXEMPLAR_LABEL, exemplar)
+
+
+def _encode_birth(field: bytes, series: SeriesView, *, wanted: bool) -> bytes:
+    """Return when a series began at 0, if that is known, rounded down to a second: milliseconds can't be compressed."""
+    return wire.timestamp(field, series.born and series.born // 1) if wanted else b""
 
 
 def _kept(metric: Metric, series: SeriesView) -> _Packed:
