@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from celery_redis_exporter.alerts import task_rates
 from celery_redis_exporter.alerts.rule import GROUP_BY, OF_SERIES
 from celery_redis_exporter.alerts.selectors import GUARDED
-from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.catalog import CATALOG, NATIVE, Kind
 from celery_redis_exporter.catalog.tasks import BY_WORKER
 
 RATE = "$__rate_interval"
@@ -115,8 +115,11 @@ class Scope:
         return f"sum{over(by)}({self._once(name, f'rate({self.select(name, where, window)})')})"
 
     def buckets(self, histogram: str) -> str:
-        """Return the observations of each bucket between two samples of a graph."""
-        return self.increase(f"{histogram}_bucket", "le", window=RATE)
+        """Return the observations of each bucket between two samples of a graph, native ones if there are any."""
+        classic = self.increase(f"{histogram}_bucket", "le", window=RATE)
+        if CATALOG[histogram] not in NATIVE:
+            return classic
+        return f"sum(increase({self.select(histogram, window=RATE)})) or on () {classic}"
 
     def recorded(self, name: str, by: str = "", where: str = "", *, whole: bool = False) -> str:
         """Return the recorded rate of a counter; with ``whole`` a multiple of its growth over the time shown."""
@@ -135,24 +138,30 @@ class Scope:
         return ratio(self.recorded(f"{name}_sum", by, whole=whole), self.recorded(f"{name}_count", by, whole=whole))
 
     def exemplars(self, histogram: str) -> str:
-        """Return what selects a histogram, whose exemplars Grafana reads, and reads no sample: there were none."""
-        return f"rate({self.select(f'{histogram}_bucket', window=RATE)} offset {BEFORE_PROMETHEUS})"
+        """Return what selects a histogram, whose exemplars Grafana reads, and reads no sample: there were none.
+
+        Exemplars of a native histogram belong to the only series that it has.
+        """
+        selected = (self.select(name, window=RATE) for name in (histogram, f"{histogram}_bucket"))
+        return " or on () ".join(f"rate({one} offset {BEFORE_PROMETHEUS})" for one in selected)
 
     def increase(self, name: str, by: str = "", where: str = "", window: str = RANGE) -> str:
         """Give how much a counter grew."""
         return f"sum{over(by)}({self._once(name, f'increase({self.select(name, where, window)})')})"
 
     def quantile(self, share: float, name: str, by: str = "", window: str = RATE) -> str:
-        """Give a quantile of a histogram; nothing where nothing was observed."""
-        buckets = self.select(f"{name}_bucket", "", window)
-        grouping = f"{by}, le" if by else "le"
+        """Return a quantile of a native histogram, or of a classic one; nothing without observations."""
         # An exporter more or less makes no difference to a quantile. NaN is no greater than 0, and goes.
-        return f"histogram_quantile({share:g}, sum by ({grouping}) (rate({buckets}))) >= 0"
+        rates = [f"sum{over(by)}(rate({self.select(name, '', window)}))"]
+        rates.append(f"sum by ({f'{by}, le' if by else 'le'}) (rate({self.select(f'{name}_bucket', '', window)}))")
+        return " or ".join(f"histogram_quantile({share:g}, {rate}) >= 0" for rate in rates)
 
     def mean(self, name: str, by: str = "", window: str = RATE) -> str:
-        """Give the mean of a histogram; nothing where nothing was observed."""
-        total = f"sum{over(by)}(rate({self.select(f'{name}_sum', '', window)}))"
-        return ratio(total, f"sum{over(by)}(rate({self.select(f'{name}_count', '', window)}))")
+        """Return the mean of a native histogram, or of a classic one; nothing without observations."""
+        native = f"rate({self.select(name, '', window)})"
+        total, count = (f"sum{over(by)}(histogram_{part}({native}))" for part in ("sum", "count"))
+        classic = [f"sum{over(by)}(rate({self.select(f'{name}_{part}', '', window)}))" for part in ("sum", "count")]
+        return f"{ratio(total, count)} or {ratio(*classic)}"
 
     def age(self, name: str, by: str = "", where: str = "") -> str:
         """Give how long ago a time stamp was, in seconds."""

@@ -49,6 +49,7 @@ EXPECTED = {
     "shop.nightly_report": {"expected_interval": "20s"},
     "shop.export_orders": {"runtime_threshold": "5s"},
 }
+NATIVE_ONLY = ("--metrics.native-histograms", "--no-metrics.classic-histograms")
 PACE = (
     "--queues.discovery-interval=1s", "--celery.inspect-interval=2s", "--celery.inspect-timeout=1s",
     "--redis.key-space.interval=2s", "--workers.lost-after=5s", "--log.format=json",
@@ -59,19 +60,23 @@ PACE = (
 
 @dataclass(frozen=True)
 class Data:
-    """A Prometheus, and what it holds: from ``start`` to ``end`` in epoch seconds, a sample every ``step`` seconds."""
+    """A Prometheus, and what it holds: from ``start`` to ``end`` in epoch seconds, a sample every ``step`` seconds.
+
+    ``native`` states whether histograms of tasks are native ones only.
+    """
 
     prometheus: PrometheusServer
     start: float
     end: float
     step: int
+    native: bool = False
 
 
 class Shop:
     """The sample shop and what watches it: two Redis servers, a replica, workers, beat, customers, two exporters."""
 
-    def __init__(self, folder: Path, ending: ExitStack) -> None:
-        self._folder, self._ending = folder, ending
+    def __init__(self, folder: Path, ending: ExitStack, *flags: str) -> None:
+        self._folder, self._ending, self._flags = folder, ending, flags
         with ThreadPoolExecutor() as pool:
             broker = pool.submit(self._redis, "broker", "--maxmemory", "64mb", "--slowlog-log-slower-than", "500")
             results = pool.submit(self._redis, "results", "--maxmemory", "6mb", "--maxmemory-policy", "allkeys-lru")
@@ -111,7 +116,7 @@ class Shop:
     def _exporter(self, name: str) -> Exporter:
         flags = ["--broker-url", self.broker.url(), "--result-backend-url", self.results.url(), *PACE]
         flags += ["--redis.servers", json.dumps({"replica": {"url": self.replica.url()}})]
-        flags += ["--web.listen-address", "127.0.0.1:0"]
+        flags += ["--web.listen-address", "127.0.0.1:0", *self._flags]
         exporter = Exporter(self._folder / f"{name}.log", *flags, environment={"EXPORTER_SERIES__ZERO_FIRST": "2s"})
         self._ending.callback(exporter.process.end)
         eventually(exporter.hears)
@@ -132,11 +137,15 @@ class Shop:
 
 
 @contextmanager
-def real_run(folder: Path, seconds: int = SECONDS_OF_TRAFFIC) -> Iterator[Data]:
-    """Give what a real run of everything left: failures, retries, expired tasks, a lost worker, a filling server."""
+def real_run(folder: Path, seconds: int = SECONDS_OF_TRAFFIC, native_program: str = "") -> Iterator[Data]:
+    """Give what a real run of everything left: failures, retries, expired tasks, a lost worker, a filling server.
+
+    ``native_program`` is a Prometheus that stores native histograms only.
+    """
     with ExitStack() as ending:
-        shop = Shop(folder, ending)
-        prometheus = _watch(folder, ending, [exporter.port for exporter in shop.exporters])
+        shop = Shop(folder, ending, *(NATIVE_ONLY if native_program else ()))
+        ports = [exporter.port for exporter in shop.exporters]
+        prometheus = _watch(folder, ending, ports, native_program)
         for task in ("shop.sync_stock", "shop.charge_card"):
             eventually(partial(prometheus.query, f'celery_tasks_total{{task="{task}"}} > 0'), within=40)
         shop.send("shop.import_order")
@@ -148,7 +157,7 @@ def real_run(folder: Path, seconds: int = SECONDS_OF_TRAFFIC) -> Iterator[Data]:
         for second in range(seconds):
             shop.fill(second)
             _wait_for_scrape(prometheus)
-        yield Data(prometheus, start, SystemClock().now(), 1)
+        yield Data(prometheus, start, SystemClock().now(), 1, bool(native_program))
 
 
 @contextmanager
@@ -202,7 +211,7 @@ def create_blocks(*words: str) -> None:
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]
 
 
-def _watch(folder: Path, ending: ExitStack, ports: list[int]) -> PrometheusServer:
+def _watch(folder: Path, ending: ExitStack, ports: list[int], native_program: str) -> PrometheusServer:
     rules = folder / "rules.yml"
     rules.write_text(shorten_rules(), encoding="utf-8")
     targets = [f"127.0.0.1:{port}" for port in ports]
@@ -211,7 +220,9 @@ def _watch(folder: Path, ending: ExitStack, ports: list[int]) -> PrometheusServe
         "rule_files": [str(rules)],
         "scrape_configs": [{"job_name": "celery", "static_configs": [{"targets": targets}]}],
     }
-    server = PrometheusServer(folder / "prometheus", yaml.safe_dump(config), "--enable-feature=exemplar-storage")
+    feature = f"--enable-feature=exemplar-storage{',native-histograms' if native_program else ''}"
+    program = native_program or "prometheus"
+    server = PrometheusServer(folder / "prometheus", yaml.safe_dump(config), feature, program=program)
     ending.callback(server.stop)
     return server
 

@@ -45,7 +45,7 @@ def events(wanted: Mapping[str, Sequence[float]]) -> Iterator[dict[str, Any]]:
     for name, found in wanted.items():
         for number, runtime in enumerate(found):
             now += 0.001
-            event = {"uuid": f"{name}-{number}", "hostname": "w@host", "timestamp": now}
+            event = {"uuid": f"{name}-{number}-{now}", "hostname": "w@host", "timestamp": now}
             yield {**event, "type": "task-sent", "name": name, "queue": "q", "hostname": "c@h", "timestamp": now - 0.5}
             yield {**event, "type": "task-received", "name": name, "timestamp": now - 0.25}
             yield {**event, "type": "task-started"}
@@ -58,19 +58,29 @@ class NativeShop:
     def __init__(self, programs: Programs, *flags: str, expected: Mapping[str, Sequence[float]] | None = None) -> None:
         self.programs = programs
         self.runtimes = runtimes() if expected is None else expected
-        server = programs.redis(options=("--client-output-buffer-limit", "pubsub 0 0 0"))
-        self.exporter: Exporter = programs.listening(server, "--celery.inspect-interval=0", *flags)
+        self._server = programs.redis(options=("--client-output-buffer-limit", "pubsub 0 0 0"))
+        self.exporter: Exporter = programs.listening(self._server, "--celery.inspect-interval=0", *flags)
+        self.run()
+
+    def run(self) -> None:
+        """Let all tasks run, and wait until they are counted."""
+        wanted = self._succeeded() + sum(map(len, self.runtimes.values()))
         for message, _ in messages(events(self.runtimes)):
-            server.command("PUBLISH", CHANNEL, message)
-        wanted = sum(map(len, self.runtimes.values()))
+            self._server.command("PUBLISH", CHANNEL, message)
         eventually(lambda: wanted == self._succeeded())
 
-    def scraped(self, version: str, *flags: str, **jobs: Mapping[str, object]) -> PrometheusServer:
-        """Start a Prometheus of a version that scrapes it, a job by each name, and wait for two scrapes of each."""
+    def scraped(self, version: str, *flags: str, rules: str = "", **jobs: Mapping[str, object]) -> PrometheusServer:
+        """Start a Prometheus of a version that scrapes it, a job by each name, and wait for two scrapes of each.
+
+        ``rules`` is the text of a file of rules that it evaluates.
+        """
+        file = self.programs.folder / "native-rules.yml"
+        file.write_text(rules or "groups: []", encoding="utf-8")
         program = "prometheus" if version == "2.42" else suite_program("prometheus-3")
         targets = {"static_configs": [{"targets": [f"127.0.0.1:{self.exporter.port}"]}]}
         config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(file)],
             "scrape_configs": [{"job_name": job, **targets, **extra} for job, extra in jobs.items()],
         }
         server = self.programs.prometheus(yaml.safe_dump(config), *flags, program=program)
@@ -96,5 +106,5 @@ class NativeShop:
 
 def series(server: PrometheusServer, job: str, moment: float) -> set[tuple[tuple[str, str], ...]]:
     """Return the labels of all series of a job at a moment, except those that Prometheus adds to a target."""
-    found = server.names_at(f'{{job="{job}", __name__!~"up|scrape_.+"}}', moment)
-    return {tuple(sorted((name, value) for name, value in labels.items() if name != "job")) for labels in found}
+    found = server.at(f'{{job="{job}", __name__!~"up|scrape_.+"}}', moment)
+    return {tuple(sorted((name, value) for name, value in labels.items() if name != "job")) for labels, _ in found}

@@ -53,7 +53,7 @@ class PrometheusServer:
         assert status == 200, f"{expression}: {answer['error']}"
         data: dict[str, Any] = answer["data"]
         assert data["resultType"] == "vector", expression
-        return [(dict(series["metric"]), float(series["value"][1])) for series in data["result"]]
+        return [(dict(series["metric"]), _number(series)) for series in data["result"]]
 
     def value(self, expression: str) -> float | None:
         """Give the value of a query that answers with one series at most; None where it has none."""
@@ -65,7 +65,7 @@ class PrometheusServer:
         """Ask a range query; give the labels and the values of each series of the answer."""
         asked = {"query": expression, "start": start, "end": end, "step": step}
         series = self._ask("/api/v1/query_range", asked)["result"]
-        return [(dict(row["metric"]), [float(value) for _, value in row["values"]]) for row in series]
+        return [(dict(row["metric"]), _numbers(row)) for row in series]
 
     def samples_read(self, expression: str, start: float, end: float, step: float) -> int:
         """Return how many samples a range query reads."""
@@ -92,11 +92,7 @@ class PrometheusServer:
         data = self._ask("/api/v1/query", {"query": expression, "time": time})
         if data["resultType"] == "scalar":
             return [({}, float(data["result"][1]))]
-        return [(dict(series["metric"]), float(series["value"][1])) for series in data["result"]]
-
-    def names_at(self, selector: str, time: float) -> list[dict[str, str]]:
-        """Return the labels of the series that a selector matches at a moment, native histograms included."""
-        return [dict(row["metric"]) for row in self._ask("/api/v1/query", {"query": selector, "time": time})["result"]]
+        return [(dict(series["metric"]), _number(series)) for series in data["result"]]
 
     def exemplars(self, selector: str, start: float, end: float) -> list[tuple[dict[str, str], dict[str, str]]]:
         """Return the labels of each exemplar of a selector, behind those of its series."""
@@ -135,6 +131,17 @@ class PrometheusServer:
             connection.request("GET", path)
             reply = connection.getresponse()
             return reply.status, reply.read().decode()
+
+
+def _number(series: dict[str, Any]) -> float:
+    """Return the value of a series, which is the count of observations if it is a native histogram."""
+    return float(series["value"][1] if "value" in series else series["histogram"][1]["count"])
+
+
+def _numbers(series: dict[str, Any]) -> list[float]:
+    """Return the values of a series, which are the counts of observations where it is a native histogram."""
+    counts = [float(found["count"]) for _, found in series.get("histograms", ())]
+    return [*(float(value) for _, value in series.get("values", ())), *counts]
 
 
 def is_installed() -> bool:

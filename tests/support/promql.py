@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import promql_parser as promql
 
 from celery_redis_exporter.alerts import task_rates
-from celery_redis_exporter.catalog import CATALOG, Kind
+from celery_redis_exporter.catalog import CATALOG, NATIVE, Kind
 from celery_redis_exporter.catalog.tasks import BY_WORKER
 
 Labels = frozenset[str]
@@ -50,7 +50,8 @@ def catalogued() -> dict[str, Labels]:
         labels = TARGET | {label.name for label in metric.labels}
         known[metric.name] = labels
         if metric.kind in {Kind.HISTOGRAM, Kind.SUMMARY}:
-            del known[metric.name]
+            if metric not in NATIVE:
+                del known[metric.name]
             known |= {f"{metric.name}_sum": labels, f"{metric.name}_count": labels}
             part, label = (
                 (f"{metric.name}_bucket", "le") if metric.kind is Kind.HISTOGRAM else (metric.name, "quantile")
@@ -151,10 +152,13 @@ def _called(call: promql.Call, known: Mapping[str, Labels]) -> Labels | None:
 def _aggregated(expr: promql.AggregateExpr, known: Mapping[str, Labels]) -> Labels:
     inner = result_labels(expr.expr, known)
     assert inner is not None
+    chooses = str(expr.op) in CHOOSING
     if expr.modifier is None:
-        return inner if str(expr.op) in CHOOSING else frozenset()
+        return inner if chooses else frozenset()
     named = frozenset(expr.modifier.labels)
     assert named <= inner, f"nothing has {sorted(named - inner)} to aggregate by"
+    if chooses:
+        return inner
     return named if expr.modifier.type == promql.AggModifierType.By else inner - named
 
 
@@ -173,7 +177,7 @@ def _joined(expr: promql.BinaryExpr, known: Mapping[str, Labels]) -> Labels | No
     assert modifier is not None
     assert on <= left & right, f"one side has no {sorted(on - left & right)} to join on"
     if str(expr.op) in SET_OPERATORS:
-        return left
+        return left | right if str(expr.op) == "or" else left
     if modifier.card == promql.VectorMatchCardinality.ManyToOne:
         added = frozenset(modifier.group_labels or ())
         assert added <= right, f"the right side has no {sorted(added - right)}"

@@ -3,7 +3,7 @@
 
 from typing import NamedTuple
 
-from celery_redis_exporter.alerts import task_rates
+from celery_redis_exporter.alerts import histograms, task_rates
 from celery_redis_exporter.alerts.celery_queues import OWN_WAIT
 from celery_redis_exporter.alerts.celery_workers import HEARING
 from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup, once
@@ -137,33 +137,26 @@ RUNNING = "(time() - min by (@{by}, task) (celery_task_oldest_started_timestamp_
 LONGEST = "max by (@{by}, task) (celery_task_runtime_threshold_seconds)"
 USUAL = "max by (@{by}, task) (celery:task_runtime_seconds:usual)"
 USUAL_P95 = _usual("celery:task_runtime_seconds:p95_15m", "15m")
-WAITED = once("increase(celery_task_wait_seconds_count[10m])", BY_TASK)
+RUNTIME, WAIT = task_rates.HISTOGRAMS
 
 
 def _waits_longer_than(own: str) -> str:
     """Return whether the 95th percentile of waiting times is above that of the queue, or a parameter if it has none."""
     p95 = "celery:task_wait_seconds:p95_10m"
     of_queue = f"{p95} > on ({BY}, queue) group_left () {own}"
-    return f"({of_queue} or ({p95} > @{{seconds}} unless on ({BY}, queue) {own})) and {WAITED} >= @{{least_executions}}"
+    waited = "celery:task_wait_seconds_count:increase10m >= @{least_executions}"
+    return f"({of_queue} or ({p95} > @{{seconds}} unless on ({BY}, queue) {own})) and {waited}"
 
 
 RECORDINGS = (
     *(recording for window in ("10m", "15m", "30m") for recording in _ratios(window)),
     *(recording for names in (OF_TASK, OF_ALL) for recording in _long_ratios(names)),
-    Recording(
-        "celery:task_runtime_seconds:mean10m",
-        f"sum by ({BY_TASK}) (rate(celery_task_runtime_seconds_sum[10m]))"
-        f" / (sum by ({BY_TASK}) (rate(celery_task_runtime_seconds_count[10m])) > 0)",
-    ),
+    Recording("celery:task_runtime_seconds:mean10m", histograms.mean(RUNTIME, BY_TASK, "10m")),
     Recording("celery:task_runtime_seconds:usual", _usual("celery:task_runtime_seconds:mean10m", "10m")),
-    Recording(
-        "celery:task_runtime_seconds:p95_15m",
-        f"histogram_quantile(0.95, sum by ({BY_TASK}, le) (rate(celery_task_runtime_seconds_bucket[15m])))",
-    ),
-    Recording(
-        "celery:task_wait_seconds:p95_10m",
-        f"histogram_quantile(0.95, sum by ({BY_TASK}, le) (rate(celery_task_wait_seconds_bucket[10m])))",
-    ),
+    Recording("celery:task_runtime_seconds:p95_15m", histograms.quantile(0.95, RUNTIME, BY_TASK, "15m")),
+    Recording("celery:task_wait_seconds:p95_10m", histograms.quantile(0.95, WAIT, BY_TASK, "10m")),
+    Recording("celery:task_runtime_seconds_count:increase15m", histograms.count(RUNTIME, BY_TASK, "increase", "15m")),
+    Recording("celery:task_wait_seconds_count:increase10m", histograms.count(WAIT, BY_TASK, "increase", "10m")),
     *task_rates.RECORDINGS,
 )
 
@@ -227,7 +220,7 @@ ALERTS = (
         "CeleryTaskSlowest", "info",
         f"celery:task_runtime_seconds:p95_15m > @{{seconds}}"
         f" and celery:task_runtime_seconds:p95_15m > @{{times}} * {USUAL_P95}"
-        f" and {once('increase(celery_task_runtime_seconds_count[15m])', BY_TASK)} >= @{{least_executions}}",
+        " and celery:task_runtime_seconds_count:increase15m >= @{least_executions}",
         "One in twenty executions of a task takes long.",
         "The 95th percentile of the runtime of {{ $labels.task }} on {{ $labels.queue }} is"
         " {{ $value | humanizeDuration }}, longer than usual.",

@@ -8,6 +8,7 @@ allowed the budget of 30 days is used, over a long window, and over a short one 
 import re
 from dataclasses import dataclass
 
+from celery_redis_exporter.alerts import histograms
 from celery_redis_exporter.alerts.rule import BY, Alert, Recording, RuleGroup
 from celery_redis_exporter.catalog.tasks import DURATION_BUCKETS
 from celery_redis_exporter.errors import ConfigError
@@ -108,7 +109,5 @@ def _errors(objective: Objective, window: str) -> str:
         failed = f'sum by ({BY_TASK}) (rate(celery_tasks_total{{task="{task}", state="failure"}}[{window}]))'
         ended = f'sum by ({BY_TASK}) (rate(celery_tasks_total{{task="{task}", state=~"success|failure"}}[{window}]))'
         return f"{failed} / ({ended} > 0)"
-    bound = f"{float(objective.within)!r}"
-    quick = f'sum by ({BY_TASK}) (rate(celery_task_wait_seconds_bucket{{task="{task}", le="{bound}"}}[{window}]))'
-    started = f'sum by ({BY_TASK}) (rate(celery_task_wait_seconds_count{{task="{task}"}}[{window}]))'
-    return f"1 - {quick} / ({started} > 0)"
+    where = f'task="{task}"'
+    return histograms.fraction_above(float(objective.within), "celery_task_wait_seconds", where, BY_TASK, window)
