@@ -105,11 +105,21 @@ def test_without_classic_buckets_only_they_are_missing(programs: Programs) -> No
 
 @pytest.mark.parametrize("flags", [(NATIVE,), NATIVE_ONLY], ids=["beside classic", "alone"])
 def test_exemplars_point_to_tasks(programs: Programs, flags: tuple[str, ...]) -> None:
-    """Prometheus 3.5 stores task ids of the native series, whether classic buckets carry them or not."""
+    """Prometheus stores ids of tasks with native series; 3.5 does so for the first series of a histogram only."""
     shop = NativeShop(programs, *flags)
     server = shop.scraped("3.5", FEATURE, celery={})
     now = SystemClock().now()
     found = server.exemplars(RUNTIME, now - 60, now)
+    assert {"proj.usual"} == {labels["task"] for labels, _ in found}
+    assert all(one["task_id"].startswith("proj.usual-") for _, one in found)
+
+
+def test_exemplars_of_classic_series(programs: Programs) -> None:
+    """Prometheus 3.5 stores ids of tasks with the buckets of every series, where it stores classic ones, too."""
+    shop = NativeShop(programs, NATIVE)
+    server = shop.scraped("3.5", FEATURE, celery={"always_scrape_classic_histograms": True})
+    now = SystemClock().now()
+    found = server.exemplars(f"{RUNTIME}_bucket", now - 60, now)
     assert {"proj.usual", "proj.wide"} <= {labels["task"] for labels, _ in found}
     assert all(one["task_id"].startswith(f"{labels['task']}-") for labels, one in found)
 

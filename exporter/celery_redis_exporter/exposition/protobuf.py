@@ -128,7 +128,7 @@ def _encode_distribution(series: SeriesView, value: Distribution, shown: _Shown)
     wanted = shown.created or value.native is not None
     pieces.append(_encode_birth(wire.HISTOGRAM_CREATED, series, wanted=wanted))
     if value.native is not None:
-        # Prometheus 3.5 reads those of buckets for the first series of a family only. An exemplar is a third of a body.
+        # One, because exemplars can't be compressed: those of all buckets would be half of a body.
         fitting = [exemplar for exemplar in exemplars if exemplar is not None and exemplar_fits(exemplar)]
         newest = max(fitting, key=lambda exemplar: exemplar[2], default=None)
         pieces.append(_encode_exemplar(wire.HISTOGRAM_EXEMPLAR, newest))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The series store: bounds, overflow, copies."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import pytest
@@ -10,7 +12,7 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.catalog import workers as worker_rows
 from celery_redis_exporter.catalog.labels import WORKER
 from celery_redis_exporter.records.samples import Distribution, Value
-from celery_redis_exporter.state.histograms import ExemplarHistogram, Histogram
+from celery_redis_exporter.state.histograms import ExemplarHistogram, Histogram, NativeHistogram
 from celery_redis_exporter.state.series import NewSeries, Store
 from tests.support.fakes import FakeClock
 
@@ -113,13 +115,13 @@ def test_many_observations_count_like_single_ones() -> None:
     assert single.counted() == together.counted() == Distribution([4, 4, 2], 208.0)
 
 
-@pytest.mark.parametrize("kind", [Histogram, ExemplarHistogram])
+@pytest.mark.parametrize("kind", [Histogram, ExemplarHistogram, partial(NativeHistogram, exemplars=True)])
 @pytest.mark.parametrize(
     ("since", "eta", "expected"),
     [(4.0, None, 6.0), (4.0, 8.0, 2.0), (4.0, 3.0, 6.0), (12.0, None, 0.0), (4.0, 12.0, 0.0)],
     ids=["no eta", "eta", "eta before", "clock ahead", "start before eta"],
 )
-def test_delays(kind: type[Histogram], since: float, eta: float | None, expected: float) -> None:
+def test_delays(kind: Callable[..., Histogram], since: float, eta: float | None, expected: float) -> None:
     """A delay starts at the publication or at a later eta, and is never negative, with exemplars or without."""
     histogram, plain = kind((), (2.0, 5.0)), Histogram((), (2.0, 5.0))
     histogram.observe_delay(10.0, since, eta, "id")
