@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recorded rates of tasks, from which the dashboards show all tasks at once.
 
-Output: recording rules. Those of histograms choose between native and classic ones. A dashboard that reads the buckets of
-every task for each point of a graph reads a hundred million samples. Of a recorded rate it reads one sample for each point
-and bucket.
+Output: recording rules. Those of histograms choose between native and classic ones. A dashboard that reads the buckets
+of every task for each point of a graph reads a hundred million samples. Of a recorded rate it reads one sample for each
+point and bucket.
 """
 
 from celery_redis_exporter.alerts import histograms
