@@ -63,11 +63,12 @@ def test_every_key_is_counted(programs: Programs, filled: RedisServer) -> None:
     assert [first["db"], second["db"]] == [0, 3]
     assert first["keys"] == first["keys_looked_at"] == filled.command("DBSIZE")
     groups = {group["group"]: group for group in first["groups"]}
-    size = filled.command("MEMORY", "USAGE", "celery-task-meta-00000001-0000-4000-8000-000000000000", "SAMPLES", 5)
+    with filled.client() as client, client.pipeline(transaction=False) as sizes:
+        for key in client.keys("celery-task-meta-*"):  # on Valkey 9 one with a time to live takes more
+            sizes.memory_usage(key, samples=5)
+        size = sum(sizes.execute())
     results = groups["celery-task-meta"]
-    assert (KEYS, KEYS * size, "string", 0.5) == tuple(
-        results[name] for name in ("keys", "bytes", "type", "without_ttl")
-    )
+    assert (KEYS, size, "string", 0.5) == tuple(results[name] for name in ("keys", "bytes", "type", "without_ttl"))
     assert (KEYS, "hash", 1) == tuple(groups["user:*:profile"][name] for name in ("keys", "type", "without_ttl"))
     assert {"orders": 1} == found["queues"]
     assert ("list", 1) == (groups["orders"]["type"], groups["orders"]["keys"])
