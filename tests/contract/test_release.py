@@ -8,6 +8,7 @@ import pytest
 
 from celery_redis_exporter.errors import PUBLISHED, install_command
 from tests.support.project_files import project_files
+from tests.support.record import passed_pythons
 
 ROOT = Path(__file__).parents[2]
 FLAG = ROOT / "exporter" / "celery_redis_exporter" / "errors.py"
@@ -74,3 +75,10 @@ def test_the_flag_decides_what_messages_say() -> None:
     assert [] == published_names(install_command("tui", published=False))
     assert published_names(install_command("tui", published=True))
     assert install_command("tui") == install_command("tui", published=PUBLISHED)
+
+
+def test_classifiers_are_the_recorded_pythons() -> None:
+    """The package names the versions of Python that the record of the tests has as passed, and no others."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    record = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    assert passed_pythons(record) == re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)

@@ -18,7 +18,7 @@ from tests.integration.promtools import BY_BOTH, BY_EACH, MAJORS, Check, judge, 
 from tests.integration.suite_programs import either_program
 from tests.support import yaml_text
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 FOLDER = ROOT / "alerts"
 RULES = sorted(FOLDER.glob("*.yml"))
