@@ -51,9 +51,10 @@ def _programs_of(item: pytest.Item) -> set[object]:
     return {name for name in (*named, *parts) if isinstance(name, str)}
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """Print what passed on programs of other suites, and the tests that could not run: they are no passed ones."""
-    _print_record(terminalreporter, write=config.getoption("--write-record"))
+    ended = exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}  # and was not interrupted
+    _print_record(terminalreporter, write=ended and config.getoption("--write-record"))
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = [str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)]
     found = count_reasons(reasons)
