@@ -20,6 +20,7 @@ from tests.bench import (
     idle,
     limit,
     memory,
+    native,
     pauses,
     rendering,
     round_trips,
@@ -45,6 +46,8 @@ BENCHMARKS: MappingProxyType[str, Callable[[Effort], Report]] = MappingProxyType
     "idle": idle.against_goal,
     "growth": growth.measure_growth,
     "limit": limit.measure_limit,
+    "native-histograms": native.against_classic,
+    "fleet": native.measure_fleet,
 })  # fmt: skip
 """Every benchmark, in the order of the table."""
 

@@ -30,6 +30,8 @@ TITLES = {
     "idle": "idle CPU",
     "growth": "exponent of the cost",
     "limit": "Highest rate",
+    "native-histograms": "native ones only, gzip",
+    "fleet": "native, protobuf",
 }
 """What the table of each benchmark says, whatever was measured."""
 
@@ -37,7 +39,7 @@ TITLES = {
 def test_every_benchmark_has_its_place() -> None:
     """Each benchmark is named here or needs PyPI, and README has a place for each that has a text of its own."""
     assert bench.BENCHMARKS.keys() - NEEDS_PYPI == TITLES.keys()
-    names = ("goals", "scrapes", "rendering", "pauses", "busy-scrapes", "round-trips", "growth", "limit")
+    names = ("goals", "scrapes", "rendering", "pauses", "busy-scrapes", "round-trips", "growth", "limit", "fleet")
     replaced = replace_sections(README.read_text(encoding="utf-8"), {name: f"<{name}>" for name in names})
     assert [] == [name for name in names if f"\n<{name}>\n" not in replaced]
 

@@ -102,7 +102,8 @@ class Renderer:
         """Return the body: its pieces and the process's own metrics, compressed if the format requires it."""
         end = b"# EOF\n" if reply_format.syntax is Syntax.OPENMETRICS else b""
         body = chain(texts, (process, end))
-        return compress(body) if reply_format.gzip else b"".join(body)
+        is_protobuf = reply_format.syntax is Syntax.PROTOBUF
+        return compress(body, messages=is_protobuf) if reply_format.gzip else b"".join(body)
 
 
 def _together(pieces: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -23,7 +23,8 @@ PIECES = [f"{number} ".encode() * (3 ** (number % 10)) for number in range(40)]
 @given(st.lists(st.sampled_from(PIECES), max_size=60))
 def test_every_piece_is_in_the_body(pieces: list[bytes]) -> None:
     """A gzip reader returns all pieces, in their order, and nothing else."""
-    assert b"".join(pieces) == gzip.decompress(compress(iter(pieces)))
+    for messages in (False, True):
+        assert b"".join(pieces) == gzip.decompress(compress(iter(pieces), messages=messages))
 
 
 @pytest.mark.parametrize("size", [CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
