@@ -35,12 +35,16 @@ class _Shown(NamedTuple):
 
 
 class _Packed(NamedTuple):
-    """The labels of a series, and its last distribution with the message that was made of it."""
+    """The labels of a series, and its last distribution with the message that was made of it.
+
+    ``number`` is what precedes a number that is not 0, of a counter or a gauge.
+    """
 
     labels: bytes
     value: Distribution | Buckets | None = None
     shown: _Shown | None = None
     metric: bytes = b""
+    number: bytes = b""
 
 
 def encode_family(family: Family, *, classic: bool, created: bool = False) -> list[bytes]:
@@ -65,19 +69,31 @@ def encode_family(family: Family, *, classic: bool, created: bool = False) -> li
 
 
 def encode_number(kind: MetricType, labels: bytes, value: float, extras: bytes = b"") -> bytes:
-    """Return a message of a counter, a gauge or a metric of unknown type."""
-    return labels + wire.message(wire.METRIC_NUMBER[kind], wire.double(wire.NUMBER_VALUE, value) + extras)
+    """Return a counter, a gauge or a metric of unknown type, for ``wire.family``."""
+    content = wire.message(wire.METRIC_NUMBER[kind], wire.double(wire.NUMBER_VALUE, value) + extras)
+    return wire.message(wire.FAMILY_METRIC, labels + content)
 
 
 def _encode_numbers(metric: Metric, rows: Sequence[tuple[SeriesView, float]], *, created: bool) -> list[bytes]:
+    """Return one message per series. What precedes the number is kept, as long as nothing follows it."""
     kind, exemplars = TYPES[metric.kind], has_exemplars(metric)
+    born = created and kind is MetricType.COUNTER
     messages = []
     for series, value in rows:
-        extras = b""
-        if kind is MetricType.COUNTER:
-            extras = _encode_exemplar(wire.COUNTER_EXEMPLAR, series.exemplar) if exemplars else b""
-            extras += _encode_birth(wire.COUNTER_CREATED, series, wanted=created)
-        messages.append(encode_number(kind, _kept(metric, series).labels, value, extras))
+        exemplar = series.exemplar if exemplars else None
+        if born or exemplar is not None:
+            extras = _encode_exemplar(wire.COUNTER_EXEMPLAR, exemplar)
+            extras += _encode_birth(wire.COUNTER_CREATED, series, wanted=born)
+            messages.append(encode_number(kind, _kept(metric, series).labels, value, extras))
+            continue
+        kept = _kept(metric, series)
+        packed = wire.DOUBLE.pack(value)
+        if packed == wire.ZERO:
+            messages.append(encode_number(kind, kept.labels, value))
+            continue
+        if not kept.number:
+            kept = series.packed = kept._replace(number=encode_number(kind, kept.labels, 1.0)[: -len(packed)])
+        messages.append(kept.number + packed)
     return messages
 
 
@@ -103,7 +119,7 @@ def _encode_histogram(metric: Metric, series: SeriesView, value: Distribution | 
     kept = _kept(metric, series)
     if kept.value != value or kept.shown != shown:
         content = _encode_served(value) if isinstance(value, Buckets) else _encode_distribution(series, value, shown)
-        encoded = kept.labels + wire.message(wire.METRIC_HISTOGRAM, content)
+        encoded = wire.message(wire.FAMILY_METRIC, kept.labels + wire.message(wire.METRIC_HISTOGRAM, content))
         kept = series.packed = _Packed(kept.labels, value, shown, encoded)
     return kept.metric
 

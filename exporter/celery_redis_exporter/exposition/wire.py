@@ -15,8 +15,8 @@ MASK = 2**64 - 1
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_800
 """The years 1 and 10000, outside of which protobuf has no timestamps."""
 _SMALL = tuple(bytes((number,)) for number in range(128))
-_DOUBLE = Struct("<d")
-_ZERO = _DOUBLE.pack(0.0)
+DOUBLE = Struct("<d")
+ZERO = DOUBLE.pack(0.0)
 
 
 def varint(number: int) -> bytes:
@@ -75,8 +75,8 @@ def integer(field: bytes, number: int) -> bytes:
 
 def double(field: bytes, number: float) -> bytes:
     """Return a field of a floating-point number."""
-    packed = _DOUBLE.pack(number)
-    return b"" if packed == _ZERO else field + packed
+    packed = DOUBLE.pack(number)
+    return b"" if packed == ZERO else field + packed
 
 
 def message(field: bytes, content: bytes) -> bytes:
@@ -132,7 +132,6 @@ def buckets(numbers: dict[int, int]) -> bytes:
 
 
 def family(name: str, help_text: str, kind: MetricType, metrics: Sequence[bytes]) -> list[bytes]:
-    """Return a family in pieces, preceded by its length; each of ``metrics`` is an encoded message."""
+    """Return a family in pieces, preceded by its length; each of ``metrics`` is a field FAMILY_METRIC."""
     head = text(FAMILY_NAME, name) + text(FAMILY_HELP, help_text) + integer(FAMILY_TYPE, kind)
-    pieces = [message(FAMILY_METRIC, metric) for metric in metrics]
-    return [varint(len(head) + sum(map(len, pieces))) + head, *pieces]
+    return [varint(len(head) + sum(map(len, metrics))) + head, *metrics]
