@@ -7,6 +7,7 @@ Input: observations, in the metric's unit. Output: copies of what was counted. N
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection
+from itertools import repeat
 
 from celery_redis_exporter.records.resolution import (
     FINEST_SCHEMA,
@@ -143,9 +144,8 @@ class NativeHistogram(Histogram):
 
     def observe_all(self, values: Collection[float]) -> None:
         """Count one observation each."""
-        uppers, places, parts, counts = self._uppers, self._places, self._parts, self.counts
-        for value in values:
-            part = bisect_left(uppers, value)
+        places, parts, counts = self._places, self._parts, self.counts
+        for part in map(bisect_left, repeat(self._uppers), values):
             parts[part] += 1
             counts[places[part]] += 1
         self.total += sum(values)
