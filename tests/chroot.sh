@@ -3,8 +3,8 @@
 #   bash tests/chroot.sh RELEASE [arguments of tests/run.sh]
 #   bash tests/chroot.sh sid --fast --write-record
 # The release is installed into .peers/debian-RELEASE by debootstrap, from the mirror that apt uses, and kept. In it the
-# checkout is at its own path, with a virtual environment of its own (.venv-RELEASE). pip has the configuration that it
-# has here. All mounts end with this process.
+# checkout is at its own path, with a virtual environment of its own (.venv-RELEASE). apt and pip read their sources as
+# they do here. All mounts end with this process.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 repository=$PWD
@@ -42,6 +42,7 @@ mount_all() {
   mount --rbind /sys "$root/sys"
   mount --rbind /dev "$root/dev"
   for path in /etc/resolv.conf /etc/hosts; do offer "$path"; done
+  apt-config dump | grep '^Acquire::' >"$root/etc/apt/apt.conf.d/99machine" # how apt reads the mirror here
   # What pip reads here: its files, and the files and folders that they name. The packages of an index may be beside it.
   for path in /etc/pip.conf /etc/xdg/pip "$HOME/.config/pip" "$HOME/.pip/pip.conf" $(python3 -m pip config list |
     grep -o "/[^' ]*" | sed 's#^//##; s#/simple$##' | sort -u); do
