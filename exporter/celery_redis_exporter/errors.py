@@ -16,7 +16,13 @@ class ExporterError(Exception):
 
 
 class ConfigError(ExporterError):
-    """The configuration is wrong. The message is one line that names the setting and how to fix it."""
+    """The configuration is wrong. The message is one line that names the setting and how to fix it.
+
+    Characters that can't be printed, which names from files may contain, become spaces.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join([character if character.isprintable() else " " for character in message]))
 
 
 class SourceError(ExporterError):

@@ -327,3 +327,13 @@ def test_what_it_renders(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--uid" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="renders alerts and dashboards"):
         run(["dashboardz"])
+
+
+def test_errors_are_one_line(tmp_path: Path) -> None:
+    """What a file contains can neither break the line of an error nor command a terminal."""
+    file = tmp_path / "alerts.yml"
+    file.write_text('group_by: ["a\\x1eb\\x1b[2J\\n"]', encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        run(["alerts", f"--config={file}"])
+    assert str(caught.value).isprintable()
+    assert "--group-by a b [2J" in str(caught.value)
