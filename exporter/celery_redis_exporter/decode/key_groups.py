@@ -45,9 +45,8 @@ _WILD = re.compile(r"\*+")
 class CeleryNames:
     """How the application names its keys.
 
-    ``prefix`` is the broker's global_keyprefix, and ``result_prefix`` that of the result backend, to which Celery
-    appends ``_`` if it does not end with one of ``:_-.``. ``queues`` maps the names of known queues to those they are
-    shown by. ``separator`` is between a queue's name and its priority step.
+    ``prefix`` is the broker's global_keyprefix, and ``result_prefix`` that of the result backend. ``queues`` maps the
+    names of known queues to those they are shown by. ``separator`` is between a queue's name and its priority step.
     """
 
     prefix: str
@@ -60,10 +59,14 @@ class CeleryNames:
     queues: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def result_keys(self) -> str:
-        """Return the prefix of the result backend's keys (celery/backends/base.py)."""
+    def result_pattern(self) -> bytes:
+        """Return the pattern of the prefix of the result backend's keys.
+
+        Celery appends ``_`` to it (celery/backends/base.py), from 5.5 on only if it does not end with one of ``:_-.``.
+        """
         prefix = self.result_prefix
-        return f"{prefix}_" if prefix and prefix[-1] not in ":_-." else prefix
+        end = b"" if not prefix else b"_?" if prefix[-1] in ":_-." else b"_"
+        return re.escape(prefix.encode()) + end
 
 
 def single_keys(groups: Mapping[str, Sequence[bytes]], patterns: Collection[str]) -> set[str]:
@@ -80,7 +83,8 @@ class KeyClassifier:
 
     def __init__(self, names: CeleryNames, patterns: Mapping[str, Iterable[str]] | None = None) -> None:
         self._exact = _exact_names(names)
-        broker, results, sep = (re.escape(text.encode()) for text in (names.prefix, names.result_keys, names.separator))
+        broker, sep = (re.escape(text.encode()) for text in (names.prefix, names.separator))
+        results = names.result_pattern
         kinds = [
             (results + rb"celery-task-meta-", TASK_META),
             (results + rb"celery-taskset-meta-", TASKSET_META),

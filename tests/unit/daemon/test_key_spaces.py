@@ -65,5 +65,5 @@ def test_names_are_those_of_the_settings() -> None:
     )
     assert {"tenant-1": "tenant"} == here.celery.queues
     assert ((), {}) == (there.census, there.celery.queues)
-    assert ("app:", "r_") == (there.celery.prefix, there.celery.result_keys)
+    assert ("app:", "r") == (there.celery.prefix, there.celery.result_prefix)
     assert {"market:*": ("market:*",)} == here.patterns

@@ -41,6 +41,15 @@ def test_keys_of_the_result_backend_are_told_by_kind(prefix: str) -> None:
         assert "celery-taskset-meta" == classifier.classify(backend.get_key_for_group(ID, part))
 
 
+@pytest.mark.parametrize("prefix", ["app", "app:", "a.b-"])
+def test_keys_of_results_of_celery_before_5_5(prefix: str) -> None:
+    """Celery 5.3 and 5.4 write an underscore after every prefix."""
+    classifier = KeyClassifier(celery_names(result_prefix=prefix))
+    assert "celery-task-meta" == classifier.classify(f"{prefix}_celery-task-meta-{ID}".encode())
+    assert "chord-unlock" == classifier.classify(f"{prefix}_chord-unlock-{ID}".encode())
+    assert "celery-taskset-meta" == classifier.classify(f"{prefix}_celery-taskset-meta-{ID}.j".encode())
+
+
 def test_keys_of_the_broker_are_told_by_kind() -> None:
     """Bindings, unacknowledged messages, replies and RPC results are grouped, with kombu's own names for them."""
     bindings = (Channel.keyprefix_queue % "celery", Channel.keyprefix_binding_permanent % "celery")
