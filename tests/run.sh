@@ -171,6 +171,7 @@ if [ -n "$redis" ]; then
   export TEST_REDIS_SERVER
 fi
 [ "$newest" = no ] || marks+=("newest")
+[ "$kind" != lowest ] || marks+=("not pinned")
 if [ "$alone" = yes ]; then
   marks+=("alone")
 else

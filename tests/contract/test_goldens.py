@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the project shows is what it showed before: metrics, status, help, exit codes, manifests."""
 
+import pytest
+
 from tests.goldens.__main__ import differences
 from tests.goldens.captures import capture
 from tests.goldens.command_lines import COMMAND_LINES
 
 
+@pytest.mark.pinned
 def test_nothing_differs_from_the_goldens() -> None:
     """Every golden is what the project shows now; after an intended change run: python -m tests.goldens --write."""
     assert "" == "\n".join(differences())

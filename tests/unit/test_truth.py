@@ -221,6 +221,7 @@ def test_few_kinds_are_explained() -> None:
     assert len(EXPLAINED) <= 6
 
 
+@pytest.mark.pinned
 @pytest.mark.parametrize("row", EXPLAINED, ids=lambda row: row.kind)
 def test_an_explanation_names_a_line_of_celery(row: Explained) -> None:
     """The line that an explanation names stands in the Celery that is installed."""
