@@ -168,7 +168,8 @@ def test_killed_connections_are_opened_again(programs: Programs) -> None:
     for kind in ("pubsub", "normal", "normal"):
         server.command("CLIENT", "KILL", "TYPE", kind)
         assert exporter.value("redis_up", redis="broker") == 1
-    eventually(lambda: exporter.value("celery_exporter_event_stream_reconnects_total", reason="closed") == 1)
+    # A subscription that is opened again is a normal connection at first, which the next command may kill, too.
+    eventually(lambda: (exporter.value("celery_exporter_event_stream_reconnects_total", reason="closed") or 0) >= 1)
     eventually(exporter.hears)
 
 
