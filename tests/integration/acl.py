@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the exporter may do on Redis: the exact rights, and every command it sends. deploy/docs repeats the line.
+"""The exporter's permissions on Redis, and every command that it sends. deploy/docs repeats the line.
 
-Takes nothing, gives constants.
+Output: constants. They have no input.
 """
 
 KEY_RIGHTS = ("%R~*",)
@@ -19,17 +19,17 @@ RIGHTS = (*KEY_RIGHTS, *CHANNEL_RIGHTS, *EVENT_RIGHTS, *SCRAPE_RIGHTS, *DISCOVER
 USER = "celery-exporter"
 START = ("on", ">PASSWORD", "resetkeys", "resetchannels", "-@all")
 ACL_LINE = " ".join(("ACL SETUSER", USER, *START, *RIGHTS))
-"""For a broker on database 0; on database N the exporter also needs +select, and the channel has its number."""
+"""For a broker on database 0. On database N the exporter also needs +select, and the channel contains that number."""
 
 CLUSTER_RIGHTS = ("+cluster|info", "+cluster|nodes")
-"""What the nodes of a cluster need besides: their state, and where the others are."""
+"""Additional permissions on the nodes of a cluster, to read its state and the addresses of the other nodes."""
 CONTROL_RIGHTS = (
     "~celery-redis-exporter.reply.*", "&/0.celery.pidbox", "+del", "+rpush", "+expire", "+lrange", "+publish",
 )  # fmt: skip
-"""What asking workers needs besides; the only rights to write, on keys of our own."""
+"""Additional permissions to query workers. Only these write, and only to the exporter's own keys."""
 
 KEY_SPACE_RIGHTS = ("%R~*", "+ping", "+info", "+scan", "+memory|usage", "+pttl")
-"""What the look at the key space needs; +select too where several databases of a server are read."""
+"""Additional permissions to sample the key space. If several databases of a server are read, +select is needed too."""
 KEY_SPACE_COMMANDS = frozenset({"ping", "info", "scan", "memory|usage", "pttl"})
 
 COMMANDS = frozenset({
@@ -39,4 +39,4 @@ COMMANDS = frozenset({
     "llen", "lindex", "hlen", "zrange", "zcount", "scan", "smembers",
     "psubscribe", "ping", "memory|usage", "pttl",
 })  # fmt: skip
-"""Every command that the exporter ever sends but those of CONTROL_RIGHTS, as Redis's commandstats name them."""
+"""All commands of the exporter except those of CONTROL_RIGHTS, with their names in Redis's commandstats."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything between a worker and a page: Redis, two workers, the exporter, Prometheus, Alertmanager, an inbox.
+"""Run everything between a worker and a page: Redis, two workers, the exporter, Prometheus, Alertmanager, an inbox.
 
-Takes a folder, gives pages: what was notified, in order. A minute of a rule's window is a second here, and one of its
-``for`` less; the inhibitions and the grouping are those of the example. Never fakes a part.
+Input: a folder. Output: the notifications in order. A minute of a rule's window becomes a second here, and a minute of
+its ``for`` less than a second. Inhibitions and grouping are those of the example. Nothing is faked.
 """
 
 import dataclasses
@@ -31,20 +31,20 @@ from tests.support.waiting import NEVER, eventually
 BEATING = WorkerOptions(arguments=(*QUICK, "--heartbeat-interval", "1"))
 LOST_AFTER = "3s"
 SECONDS = {"m": 1, "h": 60, "d": 1440}
-"""What the units of the rules are here."""
+"""Seconds here that replace a minute, an hour and a day of the rules."""
 CHANGES = {
-    # A worker that lost Redis tries again after 6 s at most, which are 6 s here as well.
+    # A worker that lost Redis retries within at most 6 s, which are not shortened here.
     "CeleryNoWorkersOnline": Change(wait="5s"),
     "CeleryWorkerDown": Change(wait="5s"),
-    "CeleryExporterCollectorFailing": Change(wait="2m"),  # a collector that failed tries again as late as ever
-    "RedisMemoryWillFill": Change(wait="1h"),  # what grew within seconds says nothing about hours
-    "RedisHitRateLow": Change(parameters={"least_rate": 600}),  # ten in a second that stands for a minute
+    "CeleryExporterCollectorFailing": Change(wait="2m"),  # a failed collector's retry interval is not shortened
+    "RedisMemoryWillFill": Change(wait="1h"),  # growth within seconds can't predict hours
+    "RedisHitRateLow": Change(parameters={"least_rate": 600}),  # ten per second, because a second replaces a minute
 }
 WATCHDOG = "CeleryWatchdog"
 
 
 class Page(NamedTuple):
-    """One notification: its status (firing or resolved), the alert's name, and the labels of all with that status."""
+    """A notification: its status (firing or resolved), its alert name, and the labels of each alert in that status."""
 
     status: str
     name: str
@@ -52,7 +52,7 @@ class Page(NamedTuple):
 
 
 def shorten_windows(expr: str) -> str:
-    """Write a minute of a range as a second, and those of a recorded rate as well."""
+    """Write each minute of a range as a second, also in the factors of recorded rates."""
     windows = re.sub(r"(?<=[\[:])(\d+)([mhd])(?=[\]:])", lambda found: f"{int(found[1]) * SECONDS[found[2]]}s", expr)
     for window, seconds in (("10m", 600), ("15m", 900), ("30m", 1800), ("6h", 21_600)):
         windows = windows.replace(f"rate{window} * {seconds}", f"rate{window} * {seconds // 60}")
@@ -60,7 +60,7 @@ def shorten_windows(expr: str) -> str:
 
 
 def shorten_wait(text: str) -> str:
-    """Write a minute of ``for`` and ``keep_firing_for`` as less than half a second."""
+    """Write each minute of ``for`` and ``keep_firing_for`` as 400 ms."""
     return re.sub(r"(\d+)([mhd])", lambda found: f"{int(found[1]) * SECONDS[found[2]] * 400}ms", text)
 
 
@@ -83,7 +83,7 @@ def shorten_rules() -> str:
 
 
 def alertmanager_config(inbox: Inbox) -> dict[str, Any]:
-    """Give the example with its grouping and inhibitions, and one receiver for everything."""
+    """Return the example's grouping and inhibitions with one receiver for everything."""
     example: dict[str, Any] = yaml_text.parse(
         (ROOT / "alerts" / "alertmanager" / "alertmanager.example.yml").read_text(encoding="utf-8")
     )
@@ -100,7 +100,7 @@ def alertmanager_config(inbox: Inbox) -> dict[str, Any]:
 
 
 class Stack:
-    """All programs, started and healthy; ``pages`` tells what was notified since the last ``begin``.
+    """All programs, started and healthy. ``pages`` returns the notifications since the last ``begin``.
 
     ``prometheus`` and ``alertmanager`` are the programs of these servers.
     """
@@ -142,48 +142,48 @@ class Stack:
             return list(pool.map(self.start_worker, ("w1", "w2")))
 
     def begin(self) -> None:
-        """Wait until nothing fires and nothing is pending; what comes from now on is a new story."""
+        """Wait until no alert fires or is pending. Later notifications belong to a new story."""
         self.settle()
         self._seen = len(self.inbox.messages("/page"))
 
     def settle(self) -> None:
-        """Wait until nothing but the watchdog fires or is pending, all workers are up, and all pages are over."""
+        """Wait until only the watchdog is firing or pending, all workers are online, and all pages are resolved."""
         eventually(lambda: self.prometheus.value('celery_workers{state="online"}') == 2)
         eventually(lambda: self.alerts() == set())
         eventually(lambda: set(self.alertmanager.states()) <= {WATCHDOG})
         eventually(lambda: not self.open_pages())
 
     def alerts(self, state: str = "firing|pending") -> set[str]:
-        """Give the alerts that Prometheus holds, the watchdog left out."""
+        """Return the alerts in Prometheus, except the watchdog."""
         found = self.prometheus.query(f'ALERTS{{alertstate=~"{state}", alertname!="{WATCHDOG}"}}')
         return {labels["alertname"] for labels, _ in found}
 
     def pages(self, status: str = "firing") -> list[Page]:
-        """Give what was notified since the story began, the watchdog left out."""
+        """Return the notifications since the story began, except the watchdog."""
         return [page for page in self._all_pages()[self._seen :] if page.name != WATCHDOG and page.status == status]
 
     def names(self, status: str = "firing") -> list[str]:
-        """Give the names of what was notified since the story began, once for each notification."""
+        """Return the alert's name of each notification since the story began."""
         return [page.name for page in self.pages(status)]
 
     def open_pages(self) -> set[str]:
-        """Give what was notified as firing and not as resolved since."""
+        """Return the alerts whose last notification is firing."""
         last = {page.name: page.status for page in self._all_pages() if page.name != WATCHDOG}
         return {name for name, status in last.items() if status == "firing"}
 
     def page(self, name: str, status: str = "firing", within: float = NEVER) -> Page:
-        """Wait for a notification of this story; give the first."""
+        """Wait for a notification of this story. Return the first."""
         eventually(lambda: name in self.names(status), within)
         return next(page for page in self.pages(status) if page.name == name)
 
     def let_pass(self, seconds: int) -> None:
-        """Wait until Prometheus has scraped this many times again, once a second: what was to come has come."""
+        """Wait for this many scrapes by Prometheus, one per second, so that any late notification has arrived."""
         scrapes = 'count_over_time(up{job="celery"}[1h])'
         before = self.prometheus.value(scrapes) or 0
         eventually(lambda: (self.prometheus.value(scrapes) or 0) >= before + seconds, NEVER + 5 * seconds)
 
     def _all_pages(self) -> list[Page]:
-        """Give every notification since the start."""
+        """Return every notification since the start."""
         return [
             Page(message.body["status"], message.body["groupLabels"]["alertname"], [
                 alert["labels"] for alert in message.body["alerts"] if alert["status"] == message.body["status"]
@@ -219,7 +219,7 @@ class Stack:
 
 
 def start_stack(folder: Path, prometheus: str, alertmanager: str) -> Iterator[Stack]:
-    """Give a healthy stack with these programs of Prometheus and Alertmanager, and end all of it."""
+    """Yield a healthy stack with these programs of Prometheus and Alertmanager. Stop all of it at the end."""
     with ExitStack() as ending:
         stack = Stack(folder, ending, prometheus, alertmanager)
         stack.begin()

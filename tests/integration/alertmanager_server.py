@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Alertmanager on a free loopback port, and the inbox that its messages come to.
+"""Run a real Alertmanager on a free loopback port, and the inbox that receives its messages.
 
-Takes a configuration, gives the state of alerts and the messages that were sent. Never talks to anyone but loopback.
+Input: a configuration. Output: the states of alerts, and the sent messages. Only loopback addresses are used.
 """
 
 import http.client
@@ -19,7 +19,7 @@ from tests.integration.processes import Process, free_port
 from tests.support.waiting import eventually
 
 NAMES = ("prometheus-alertmanager", "alertmanager")
-"""What Debian and everybody else call it."""
+"""The program's name in Debian, and its usual name."""
 
 
 class Message(NamedTuple):
@@ -30,7 +30,7 @@ class Message(NamedTuple):
 
 
 class Inbox:
-    """Takes every POST as a message, in the order of arrival."""
+    """Accepts every POST as a message and keeps the order of arrival."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -43,14 +43,14 @@ class Inbox:
             self._messages.append(message)
 
     def messages(self, path: str = "") -> list[Message]:
-        """Give the messages so far, those to one path or all."""
+        """Return the messages so far, optionally of one path."""
         with self._lock:
             return [message for message in self._messages if not path or message.path == path]
 
 
 @contextmanager
 def listening_inbox() -> Iterator[Inbox]:
-    """Listen on a free port for the time of a with block."""
+    """Listen on a free port until the with block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -66,7 +66,7 @@ def listening_inbox() -> Iterator[Inbox]:
             self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Suppress the log of requests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         inbox = Inbox(server.server_port)
@@ -80,7 +80,7 @@ def listening_inbox() -> Iterator[Inbox]:
 
 
 class AlertmanagerServer:
-    """One Alertmanager, started and ready; ``config`` is its whole configuration, ``path`` another program."""
+    """One Alertmanager, started and ready. ``config`` is its whole configuration, ``path`` another program."""
 
     def __init__(self, folder: Path, config: Path, path: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,19 +93,19 @@ class AlertmanagerServer:
             assert self.process.exit_code is None, self.process.tail()
 
     def states(self) -> dict[str, set[str]]:
-        """Give what became of the alerts it holds: active or suppressed, by alert name."""
+        """Return the states of its alerts (active or suppressed) by alert name."""
         states: dict[str, set[str]] = {}
         for alert in json.loads(self._ask("GET", "/api/v2/alerts")[1]):
             states.setdefault(alert["labels"]["alertname"], set()).add(alert["status"]["state"])
         return states
 
     def send(self, alerts: Sequence[Mapping[str, Any]]) -> None:
-        """Hand alerts over, as Prometheus does."""
+        """Send alerts, as Prometheus does."""
         status, text = self._ask("POST", "/api/v2/alerts", json.dumps(list(alerts)))
         assert status == 200, text
 
     def stop(self) -> None:
-        """End the server."""
+        """Stop the server."""
         self.process.end()
 
     def _is_ready(self) -> bool:
@@ -122,5 +122,5 @@ class AlertmanagerServer:
 
 
 def program() -> str:
-    """Find the program under either name."""
+    """Return the path of the program, which has either name."""
     return next((name for name in NAMES if shutil.which(name)), NAMES[0])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Celery application under test: one task per way in which an execution can go.
+"""Build the Celery application under test, with one task per outcome.
 
-Takes a broker URL and Celery settings, gives the application; tests publish with it, workers import it through
-``worker_app``. Tasks that wait do so for a file, their gate, so that a test decides when they go on.
+Input: a broker URL and Celery settings. Output: the application. Tests publish with it, and workers import it through
+``worker_app``. Tasks that wait do so for a file, their gate, so that a test decides when they continue.
 """
 
 import os
@@ -22,7 +22,7 @@ PLAIN_TASKS = (
     "measured", "unheard", "silent", "packed", "counted", "again", "queried", "kept", "secured", "aged", "waiting",
     "quiet", "formatted", "grouped", "child", "replaced_by", "reserved", "identified", "named",
 )  # fmt: skip
-"""Tasks that succeed and return the sum of their numbers; a name for each test, so that counts are its own."""
+"""Tasks that succeed and return the sum of their numbers. Each test uses another name, so that counts are separate."""
 
 READY = "application: worker is ready"
 GATE_SECONDS = 60.0
@@ -30,7 +30,7 @@ NO_LIMIT = 3600
 
 
 def build(broker_url: str, settings: Mapping[str, Any]) -> Celery:
-    """Build the application; ``settings`` are Celery's, over our own defaults."""
+    """Build the application. ``settings`` are Celery's and override these defaults."""
     app = Celery("application", broker=broker_url, set_as_current=False, task_cls=None)
     app.conf.update(
         task_send_sent_event=True,
@@ -58,7 +58,7 @@ def _launch_chord(self: Any) -> None:  # noqa: ANN401 -- Celery's bound task has
 
 
 def _launch_canvas(self: Any) -> None:  # noqa: ANN401 -- as above
-    """Publish a group, a chain and a plain task from the worker."""
+    """Publish a group, a chain and a single task from the worker."""
     first, second, grouped, child = (self.app.signature(name) for name in ("first", "second", "grouped", "child"))
     group([grouped.clone(args=(number,)) for number in range(3)], app=self.app).apply_async()
     chain(first.clone(args=(1,)), second.clone(args=(2,)), app=self.app).apply_async()
@@ -66,17 +66,17 @@ def _launch_canvas(self: Any) -> None:  # noqa: ANN401 -- as above
 
 
 def _replace(self: Any) -> None:  # noqa: ANN401 -- as above
-    """Go on as another task, under the same id."""
+    """Replace this task by another one with the same id."""
     self.replace(self.app.signature("replaced_by"))
 
 
-def _add(*numbers: Any) -> int:  # noqa: ANN401 -- a chord's body is given one list
+def _add(*numbers: Any) -> int:  # noqa: ANN401 -- a chord's body receives one list
     flat = numbers[0] if numbers and isinstance(numbers[0], list) else numbers
     return sum(flat)
 
 
 def _wait(gate: str, seconds: float = GATE_SECONDS) -> None:
-    """Wait until the file ``gate`` exists, or some seconds are over."""
+    """Wait until the file ``gate`` exists, or until ``seconds`` have passed."""
     pause = threading.Event()
     for _ in range(int(seconds / 0.02)):
         if Path(gate).exists():
@@ -89,13 +89,13 @@ def _fail() -> None:
 
 
 class RefusedError(Exception):
-    """An error whose repr is its text, of several lines, as that of pydantic's ValidationError is."""
+    """An error whose repr is its text, which has several lines, like pydantic's ValidationError."""
 
     __repr__ = Exception.__str__
 
 
 def _fail_in_lines(self: Any, *, retries: int = 0) -> None:  # noqa: ANN401 -- Celery's bound task has no public type
-    """Fail with a text of several lines; so many retries are made before."""
+    """Fail with a text of several lines, after this number of retries."""
     try:
         raise RefusedError("2 errors\nKeyError: a line that looks like a class\n  indented")
     except RefusedError as error:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several applications on real servers, behind one exporter.
+"""Run several applications on real servers with one exporter.
 
-Takes a number of applications, gives a settings file, the exporter, and events of each application as its workers and
-publishers would send them. Counts what was published.
+Input: the number of applications. Output: a settings file, the exporter, and events of each application as its workers
+and publishers would send them. Published events are counted.
 """
 
 from collections import Counter
@@ -20,17 +20,17 @@ STATES = ("success", "failure")
 OPTIONS = ("--databases", "64", "--client-output-buffer-limit", "pubsub 0 0 0")
 UNSAMPLED = {"key_space": {"interval": 0}}
 QUIET = {"inspect_interval": 0}
-"""Without control commands: no worker of a replayed stream would answer."""
+"""Control commands are disabled, because no worker of a replayed stream would reply."""
 
 
 class Sender:
-    """A broker's URL, in the form that workers and publishers take."""
+    """A broker's URL, in the form that workers and publishers use."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def url(self) -> str:
-        """Return it."""
+        """Return the URL."""
         return self._url
 
 
@@ -52,7 +52,7 @@ class Applications:
         self.write()
 
     def add(self, name: str, server: RedisServer | None = None, **tree: Any) -> None:  # noqa: ANN401 -- settings
-        """List one more application, in a database of ``server`` that no other one uses."""
+        """Add an application, in a database of ``server`` that no other application uses."""
         server = self._servers.setdefault(name, server or self.server)
         database = self._databases.setdefault(name, len(self._databases))
         self.trees[name] = {"broker_url": server.url(database)} | tree
@@ -70,7 +70,7 @@ class Applications:
         return exporter
 
     def receives(self, exporter: Exporter, *names: str) -> None:
-        """Wait until the exporter receives the events of these applications; by default of all."""
+        """Wait until the exporter receives the events of these applications, by default of all."""
         wanted = names or tuple(self.trees)
         up = "celery_exporter_event_stream_up"
         eventually(lambda: all(exporter.value(up, application=name) == 1 for name in wanted))
@@ -89,7 +89,7 @@ class Applications:
         self.ended[name, "success"] += (stream.sent if shape.until == "ended" else 0) - stream.failed
 
     def agree(self, exporter: Exporter, *names: str, within: float = NEVER) -> None:
-        """Wait until the counts of these applications, by default of all, are exactly what was published."""
+        """Wait until the counts of these applications, by default of all, equal the published events exactly."""
         wanted = names or tuple(self.trees)
         expected = {(name, state): self.ended[name, state] for name in wanted for state in STATES}
         sent = {name: self.published[name] for name in wanted}

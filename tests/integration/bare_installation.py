@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An installation of the wheel that sees the declared dependencies only: no extra and no tool of development.
+"""Make an installation of the wheel with its declared dependencies only: no extra and no development tool.
 
 Output: an ``Installation`` whose libraries are links to the distributions that the wheel requires without its extras.
 """
@@ -12,7 +12,7 @@ from tests.integration.installations import Installation
 
 
 def required(name: str, extras: frozenset[str] = frozenset(), found: set[str] | None = None) -> set[str]:
-    """Return the names of all installed distributions that one requires, itself included."""
+    """Return the names of all installed distributions that one requires, including itself."""
     found = set() if found is None else found
     for requirement in distribution(name).requires or ():
         parts = re.match(r"([\w.-]+)(?:\[([\w,\s-]*)\])?", requirement)
@@ -33,7 +33,7 @@ def required(name: str, extras: frozenset[str] = frozenset(), found: set[str] | 
 
 
 def install_bare(folder: Path, wheel: Path) -> Installation:
-    """Install a wheel with links to what it requires, and to nothing else."""
+    """Install a wheel with links to its requirements only."""
     installed = Installation(folder, wheel)
     libraries = folder / "libraries"
     libraries.mkdir()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Django project whose beat reads its schedule from a database, with django-celery-beat.
+"""Make a Django project whose beat reads its schedule from a database, with django-celery-beat.
 
-Takes a folder and a Python, gives a project ``proj`` with entries. Django is installed by pip, once, into ``.peers``.
+Input: a folder and a Python. Output: a project ``proj`` with entries. Pip installs Django into ``.peers`` once.
 """
 
 import os
@@ -51,7 +51,7 @@ for hour in (0, 12):
 
 
 def django_python() -> Path:
-    """Return the Python that has Django and django-celery-beat; install them if need be."""
+    """Return the Python that has Django and django-celery-beat. Install them if they are missing."""
     python, done = FOLDER / "bin" / "python", FOLDER / "installed"
     if not done.is_file():
         venv.create(FOLDER, clear=True, with_pip=False)

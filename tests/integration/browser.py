@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A headless Chromium, driven by its own protocol through pipes: no library, no port.
+"""Drive a headless Chromium with its own protocol through pipes, without a library or a port.
 
-Takes addresses and JavaScript, gives what the page says and pictures of it. Never touches the network beyond loopback.
+Input: addresses and JavaScript. Output: values from the page and pictures of it. Only loopback addresses are used.
 """
 
 import json
@@ -31,12 +31,12 @@ addEventListener("error", (event) => fail(event.message));
 
 
 def find_chromium() -> str | None:
-    """Where the program is; None where there is none."""
+    """Return the path of the program, or None if it is not installed."""
     return shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 
 
 class Browser:
-    """One browser with one page; use as a context manager."""
+    """One browser with one page. Use it as a context manager."""
 
     def __init__(self, folder: Path) -> None:
         program = find_chromium()
@@ -46,7 +46,7 @@ class Browser:
         self._log = (folder / "chromium.log").open("wb")
 
         def place() -> None:
-            # The browser reads commands from descriptor 3 and answers on 4.
+            # The browser reads commands from descriptor 3 and replies on descriptor 4.
             os.dup2(commands, 103), os.dup2(replies, 104)
             os.dup2(103, 3), os.dup2(104, 4)
 
@@ -61,7 +61,7 @@ class Browser:
         self._number = 0
         self._session = ""
         self.messages: list[str] = []
-        """What the page wrote to its console, and what it threw."""
+        """Messages in the page's console, and its uncaught errors."""
 
     def __enter__(self) -> Self:
         target = next(one for one in self._targets() if one["type"] == "page")
@@ -80,7 +80,7 @@ class Browser:
         self._log.close()
 
     def resize(self, width: int, height: int, *, dark: bool = False, scripts: bool = True) -> None:
-        """Give the window another size, its user another taste, or JavaScript another permission."""
+        """Set the window's size, the preferred colour scheme, and whether JavaScript may run."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._call("Emulation.setDeviceMetricsOverride", metrics)
         taste = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -88,19 +88,19 @@ class Browser:
         self._call("Emulation.setScriptExecutionDisabled", {"value": not scripts})
 
     def open(self, address: str) -> None:
-        """Open a page, and wait until it is there."""
+        """Open a page and wait until it is loaded."""
         self._call("Page.navigate", {"url": address})
         eventually(lambda: self.say("document.readyState") == "complete" and self.say("location.href") == address)
 
-    def say(self, expression: str) -> Any:  # noqa: ANN401 -- whatever the expression gives
-        """Evaluate an expression in the page, and wait for its promise."""
+    def say(self, expression: str) -> Any:  # noqa: ANN401 -- any value of an expression
+        """Evaluate an expression in the page, wait for its promise, and return the result."""
         given = {"expression": expression, "returnByValue": True, "awaitPromise": True}
         result = self._call("Runtime.evaluate", given)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
     def type(self, text: str) -> None:
-        """Type into what has the focus."""
+        """Type into the focused element."""
         self._call("Input.insertText", {"text": text})
 
     def picture(self, file: Path) -> None:
@@ -109,7 +109,7 @@ class Browser:
         file.write_bytes(b64decode(shot["data"]))
 
     def refused(self) -> list[str]:
-        """What the page was not allowed to do, or failed in."""
+        """Return what the page was not allowed to do, or failed to do."""
         return [*self.messages, *self.say("window.__failed || []")]
 
     def _targets(self) -> list[dict[str, Any]]:

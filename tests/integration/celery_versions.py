@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Celery's earlier versions, each with the kombu of its time, in a virtual environment of its own.
+"""Install earlier versions of Celery, each with the kombu of its time, in a dedicated virtual environment.
 
-Takes names of minor versions, gives the Python that has each; what is installed once is kept in ``.peers``, which git
-ignores. Uses pip's own settings for where packages come from.
+Input: minor versions. Output: the Python of each. Installed versions are kept in ``.peers``, which git ignores. Pip's
+own settings state where packages come from.
 """
 
 import subprocess
@@ -21,23 +21,23 @@ VERSIONS = {
     "5.6": ("celery[redis]==5.6.3", "kombu==5.6.2"),
     "5.7": ("celery[redis]==5.7.0", "kombu==5.7.0"),
 }
-"""What is installed for each minor version."""
+"""The requirements of each minor version."""
 INSTALLATION_SECONDS = 120
 PEERS = ROOT / ".peers"
 
 
 def full_version(minor: str) -> str:
-    """Give the whole version of Celery that stands for a minor one."""
+    """Return the full version of Celery that represents a minor version."""
     return VERSIONS[minor][0].partition("==")[2]
 
 
 def python_of(minor: str) -> Path:
-    """Give the Python that has a version, once it is installed."""
+    """Return the Python that has a version, after its installation."""
     return PEERS / f"celery-{minor}" / "bin" / "python"
 
 
 def install(minors: Iterable[str]) -> None:
-    """Install versions, all at once; raise AssertionError with pip's words for one that can't be."""
+    """Install all versions at once. Raise AssertionError with pip's output for one that can't be installed."""
     with ExitStack() as ending:
         running = [(minor, ending.enter_context(_start_pip(minor))) for minor in minors if not _stamp(minor).is_file()]
         for minor, pip in running:
@@ -47,7 +47,7 @@ def install(minors: Iterable[str]) -> None:
 
 
 def _stamp(minor: str) -> Path:
-    """The file that says what was installed, in its name."""
+    """Return the file whose name contains the installed versions."""
     wanted = "-".join([*VERSIONS[minor], f"py{sys.version_info.major}.{sys.version_info.minor}"])
     return PEERS / f"celery-{minor}" / f"has-{wanted}"
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real Celery workers as processes, prefork with two children unless told otherwise.
+"""Run real Celery workers as processes, by default prefork with two children.
 
-Takes a broker URL, queues and settings, gives a worker that is online. Never shares a process group with the tests.
+Input: a broker URL, queues and settings. Output: a worker that is online. No worker shares a process group with the
+tests.
 """
 
 import json
@@ -25,8 +26,8 @@ BEATING = (*QUICK, "--heartbeat-interval", "1")
 class WorkerOptions:
     """How to start a worker.
 
-    ``arguments`` are further ones of ``celery worker``. ``python`` has the Celery to use. ``app`` is the module that
-    contains the application, and ``environment`` has further variables for it.
+    ``arguments`` are additional ones of ``celery worker``. ``python`` has the Celery to use. ``app`` is the module that
+    contains the application, and ``environment`` has additional variables for it.
     """
 
     queues: str = "celery"
@@ -39,7 +40,7 @@ class WorkerOptions:
 
 
 class Worker:
-    """One worker, online; ``name`` is its node name."""
+    """One worker, online. ``name`` is its node name."""
 
     def __init__(self, name: str, broker_url: str, log: Path, options: WorkerOptions) -> None:
         self.name = f"{name}@{socket.gethostname()}"
@@ -53,6 +54,6 @@ class Worker:
 
 
 def deliver_again(app: Celery) -> None:
-    """Put what is not acknowledged back into its queue, as a worker does when the visibility timeout is over."""
+    """Put unacknowledged messages back into their queues, as a worker does after the visibility timeout."""
     with app.connection_for_write(transport_options={"visibility_timeout": 0}) as connection:
         connection.default_channel.qos.restore_visible()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs of ``check`` on real servers, and what they found.
+"""Run ``check`` on real servers and return its findings.
 
-Takes arguments, gives findings as the JSON document has them. Lines that mend something are run by a shell, as a reader
+Input: arguments. Output: findings as in the JSON document. Lines that fix something are run by a shell, as a reader
 would.
 """
 
@@ -18,7 +18,7 @@ from tests.integration.processes import Process, clean_environment
 LISTENING = "; listening for"
 ANY_PORT = ("--web.listen-address", "127.0.0.1:0")
 SOUND = ("--maxmemory", "100mb", "--appendonly", "yes")
-"""Options of a redis-server that nothing is to be said against."""
+"""Options of a redis-server that cause no finding worse than OK."""
 LIVELY = WorkerOptions(arguments=BEATING)
 
 
@@ -29,7 +29,7 @@ def start_check(programs: Programs, url: str, *arguments: str, environment: Mapp
 
 
 def findings_of(process: Process, within: float = 30) -> dict[str, dict[str, Any]]:
-    """Wait for a check with --json to end; give its findings by code, the last of each."""
+    """Wait for a check with --json to end. Return its findings by code, the last one of each code."""
     process.ended(within)
     document = json.loads(process.output())
     assert process.exit_code == document["exit_code"], process.output()
@@ -37,18 +37,18 @@ def findings_of(process: Process, within: float = 30) -> dict[str, dict[str, Any
 
 
 def check_quickly(programs: Programs, url: str, *arguments: str) -> dict[str, dict[str, Any]]:
-    """Check a broker without listening."""
+    """Check a broker without receiving events."""
     return findings_of(start_check(programs, url, "--json", "--listen=0", *arguments))
 
 
 def levels(process: Process) -> list[tuple[str, str]]:
-    """Give level and subject of each finding as people read them."""
+    """Return level and subject of each finding of the text output."""
     lines = [line for line in process.output().splitlines() if line[:5].strip() in {"OK", "NOTE", "WARN", "FAIL"}]
     return [(line[:5].strip(), line[6:25].strip()) for line in lines]
 
 
 def mend(finding: Mapping[str, Any]) -> None:
-    """Do what the first line of a finding says."""
+    """Run the first line of a finding's remedy."""
     done = subprocess.run(
         ["bash", "-c", finding["mend"][0]], env=clean_environment(), capture_output=True, text=True, check=False
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Redis Cluster on free loopback ports: masters that share the slots.
+"""Run a real Redis Cluster on free loopback ports: masters that share the slots.
 
-Takes what starts servers, gives the nodes. Never touches a server that was not started here.
+Input: a function that starts servers. Output: the nodes. Only servers that were started here are changed.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ OPTIONS = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
 
 
 class RedisCluster:
-    """``count`` masters, joined; ``start`` gives a server with the options that it gets."""
+    """A cluster of ``count`` masters. ``start`` returns a server with the options that it receives."""
 
     def __init__(self, start: Callable[[Sequence[str]], RedisServer], count: int) -> None:
         self.nodes = [start(OPTIONS) for _ in range(count)]
@@ -25,7 +25,7 @@ class RedisCluster:
         self.join(*self.nodes[1:])
 
     def join(self, *nodes: RedisServer) -> None:
-        """Make nodes known to the first, and wait until all know each other and the cluster is well."""
+        """Introduce nodes to the first, and wait until all have each other's addresses and the cluster is healthy."""
         for node in nodes:
             self.nodes[0].command("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus_port)
         for node in nodes:
@@ -34,7 +34,7 @@ class RedisCluster:
         eventually(lambda: all(self._sees(node, len(self.nodes)) for node in self.nodes))
 
     def forget(self, gone: RedisServer) -> None:
-        """Take a node that was stopped out of the cluster."""
+        """Remove a stopped node from the cluster."""
         self.nodes.remove(gone)
         for node in self.nodes:
             for line in node.command("CLUSTER", "NODES").decode().splitlines():

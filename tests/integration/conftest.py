@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the integration tests: factories for one test, and one shared set of all programs.
 
-Everything that a factory starts is ended with the test, by process id; a failed test shows the ends of their logs.
+Everything that a factory starts is stopped by process id after the test. A failed test shows the last lines of their
+logs.
 """
 
 from collections.abc import Generator, Iterator
@@ -26,11 +27,11 @@ class Broker(Protocol):
     """A server that Celery can use as broker."""
 
     def url(self) -> str:
-        """Its URL."""
+        """Return its URL."""
 
 
 class Programs:
-    """Starts programs, and ends them all."""
+    """Starts programs, and stops all of them."""
 
     def __init__(self, folder: Path, ending: ExitStack) -> None:
         self.folder = folder
@@ -47,7 +48,7 @@ class Programs:
         """Start a worker on a server, and wait until it is online."""
         log = self.folder / f"worker-{self._number()}.log"
         worker = Worker(name, server.url(), log, options or WorkerOptions())
-        # No task of a test is worth waiting for once the test is over.
+        # No task of a test needs to finish once the test is over.
         self._keep(worker.process, patience=0.05)
         return worker
 
@@ -58,14 +59,14 @@ class Programs:
         return exporter
 
     def listening(self, server: Broker, *arguments: str) -> Exporter:
-        """Start an exporter for a broker that reads it at every scrape, and wait until it hears events."""
+        """Start an exporter that reads the broker at every scrape, and wait until it receives events."""
         environment = {"EXPORTER_SCRAPE__FRESHNESS": "0"}
         exporter = self.exporter("--broker-url", server.url(), *arguments, environment=environment)
         eventually(exporter.hears)
         return exporter
 
     def publisher(self, server: Broker, **settings: Any) -> Celery:  # noqa: ANN401 -- Celery's settings
-        """Build the application in this process, to publish with: without results, which would keep connections."""
+        """Build the application in this process to publish with it. It has no results, which would keep connections."""
         app = build(server.url(), settings)
         self._ending.callback(app.close)
         return app
@@ -105,14 +106,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Iterator[Programs]:
-    """Give a starter of programs that ends them with the test."""
+    """Yield a starter of programs that are stopped after the test."""
     with ExitStack() as ending:
         yield Programs(tmp_path, ending)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """One of each, for tests that only count their own tasks."""
+    """One program of each kind, for tests that count only their own tasks."""
 
     redis: RedisServer
     worker: Worker
@@ -121,13 +122,13 @@ class Shared:
     processes: tuple[Process, ...]
 
     def send(self, task: str, *args: object, **options: Any) -> str:  # noqa: ANN401 -- Celery's options
-        """Publish a task; give its id."""
+        """Publish a task. Return its id."""
         return str(self.app.send_task(task, args, **options).id)
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    """Give a Redis server, an exporter that listens, a worker on two queues, and a publisher."""
+    """Yield a Redis server, an exporter that receives events, a worker on two queues, and a publisher."""
     assert is_installed(), "redis-server is not on PATH; leave these tests out with -m 'not servers'"
     with ExitStack() as ending:
         programs = Programs(tmp_path_factory.mktemp("shared"), ending)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a refresh of a dashboard costs a Prometheus, in the samples that its queries read.
+"""Measure what a refresh of a dashboard costs a Prometheus, in the samples that its queries read.
 
-Takes a running Prometheus with an hour of a large installation, gives samples by query. A quarter of the installation
-is generated: the samples that a query reads grow no faster than the installation.
+Input: a running Prometheus with an hour of a large installation. Output: samples by query. A quarter of the
+installation is generated: the samples that a query reads grow no faster than the installation.
 """
 
 import itertools
@@ -21,24 +21,24 @@ from tests.integration.prometheus_server import PrometheusServer
 from tests.support.dashboards import Tree, choose_step, fill_times, substitute
 
 PART = 4
-"""The installation is this many times as large as what is generated of it."""
+"""The installation is this many times as large as its generated part."""
 SIZES = {"task": 200 // PART, "worker": 50 // PART + 1, "queue": 5, "redis": 2, "cmd": 40, "type": 13, "state": 5}
-"""Values of a label: 200 tasks, 50 workers, 5 queues, 2 servers."""
+"""The number of values of a label: 200 tasks, 50 workers, 5 queues, 2 servers."""
 STATES = ("success", "failure", "retry", "revoked", "rejected")
 OTHERS = 3
-"""Values of every other label."""
+"""The number of values of every other label."""
 OF_CELERY = re.compile(r"\bcelery[_:](?!exporter_)")
-"""What grows with the installation: servers and exporters are generated as they are."""
+"""Metrics that grow with the installation. Those of servers and exporters are generated in full."""
 SCRAPE = 15
 HOUR, DAY = 3600, 86_400
 LEAD = 600
 WIDTH = 1000
-"""Pixels of each graph."""
+"""The width of each graph in pixels."""
 TARGET = {"job": "celery", "instance": "celery-exporter:9808"}
 
 
 class Cost(NamedTuple):
-    """Samples that a query of a panel reads, of the whole installation."""
+    """The number of samples of the whole installation that a query of a panel reads."""
 
     panel: str
     expr: str
@@ -46,7 +46,7 @@ class Cost(NamedTuple):
 
 
 def label_sets(metric: Metric) -> Iterator[dict[str, str]]:
-    """Yield the labels of each series of a metric; a task has one queue."""
+    """Yield the labels of each series of a metric. A task has one queue."""
     names = [label.name for label in metric.labels if not (label.name == "queue" and _has(metric, "task"))]
     others = 1 if metric.name.endswith("_info") else OTHERS
     for numbers in itertools.product(*(range(SIZES.get(name, others)) for name in names)):
@@ -78,12 +78,12 @@ def large_installation(folder: Path) -> Iterator[tuple[PrometheusServer, float]]
 
 
 def costs_of_an_hour(server: PrometheusServer, end: float, tree: Tree) -> list[Cost]:
-    """Return what each query of the open rows reads for a refresh over an hour."""
+    """Return the number of samples that each query of the open rows reads for a refresh over an hour."""
     return [_cost(server, end, panel, target, HOUR) for panel in tree["panels"] for target in panel.get("targets", [])]
 
 
 def costs_of_a_day(server: PrometheusServer, end: float, panels: list[Tree]) -> list[Cost]:
-    """Return what each query reads over a day: 24 times what it reads for an hour of it, with the steps of a day."""
+    """Return the samples that each query reads over a day: 24 times those of an hour with the steps of a day."""
     return [_cost(server, end, panel, target, DAY) for panel in panels for target in panel["targets"]]
 
 

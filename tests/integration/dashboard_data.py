@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data for dashboards: a real run of everything, and six hours of history; each in a running Prometheus.
+"""Make data for dashboards: a real run of everything, and six hours of history, each in a running Prometheus.
 
-Takes a folder, gives a Prometheus with the time that it holds. For tests and for drawing pictures alike:
+Input: a folder. Output: a Prometheus and the range of its data. Tests and pictures use them alike:
 
     with real_run(Path("/somewhere/empty")) as data:
         print(data.prometheus.url, data.start, data.end)
 
-Never leaves a process behind: everything ends with the block.
+All processes end with the block.
 """
 
 import json
@@ -43,7 +43,7 @@ HISTORY_STEP = 60
 HISTORY_SECONDS = 6 * 3600
 WEEK = 7 * 24 * 3600
 UNEVENTFUL = 40.0
-"""An hour long after everything that happens in the story."""
+"""One hour, long after all events of the story."""
 EXPECTED = {
     "shop.sync_stock": {"expected_interval": "5s"},
     "shop.nightly_report": {"expected_interval": "20s"},
@@ -60,7 +60,7 @@ PACE = (
 
 @dataclass(frozen=True)
 class Data:
-    """A Prometheus, and what it holds: from ``start`` to ``end`` in epoch seconds, a sample every ``step`` seconds.
+    """A Prometheus and the range of its data, ``start`` to ``end`` in epoch seconds, a sample every ``step`` seconds.
 
     ``native`` states whether histograms of tasks are native ones only.
     """
@@ -73,7 +73,7 @@ class Data:
 
 
 class Shop:
-    """The sample shop and what watches it: two Redis servers, a replica, workers, beat, customers, two exporters."""
+    """The sample shop and its monitoring: two Redis servers, a replica, workers, beat, customers, two exporters."""
 
     def __init__(self, folder: Path, ending: ExitStack, *flags: str) -> None:
         self._folder, self._ending, self._flags = folder, ending, flags
@@ -92,13 +92,13 @@ class Shop:
         self._start("customers", [sys.executable, "-m", "celery_redis_exporter.demo.traffic"])
 
     def send(self, task: str, queue: str = "default", **options: object) -> None:
-        """Publish a task of the shop's."""
+        """Publish a task of the shop."""
         command = [sys.executable, "-m", "celery", "-A", "tests.integration.dashboard_shop", "call", task]
         command += ["--args=[1]", f"--queue={queue}", *(f"--{name}={value}" for name, value in options.items())]
         self._start(f"call-{task}-{queue}", command)
 
     def fill(self, second: int) -> None:
-        """Write some keys into the result server, half of them for ever; look for some that are not there."""
+        """Write keys into the result server, half of them without a time to live, and read some that do not exist."""
         with self.results.client() as client, client.pipeline(transaction=False) as pipeline:
             for number in range(KEYS_PER_SECOND):
                 name = f"market:{number % 7}:{second}-{number}"
@@ -138,7 +138,7 @@ class Shop:
 
 @contextmanager
 def real_run(folder: Path, seconds: int = SECONDS_OF_TRAFFIC, native_program: str = "") -> Iterator[Data]:
-    """Give what a real run of everything left: failures, retries, expired tasks, a lost worker, a filling server.
+    """Yield the data of a real run: failures, retries, expired tasks, a lost worker, a server that fills up.
 
     ``native_program`` is a Prometheus that stores native histograms only.
     """
@@ -162,7 +162,7 @@ def real_run(folder: Path, seconds: int = SECONDS_OF_TRAFFIC, native_program: st
 
 @contextmanager
 def six_hours(folder: Path) -> Iterator[Data]:
-    """Give six generated hours until now, and the same hours a week ago, for the metrics that are compared with it."""
+    """Yield six generated hours until now, and the same hours a week ago for the metrics that are compared to them."""
     folder.mkdir(parents=True, exist_ok=True)
     end = SystemClock().now() // HISTORY_STEP * HISTORY_STEP
     start = end - HISTORY_SECONDS
@@ -190,7 +190,7 @@ def _backfill(folder: Path, name: str, history: History) -> None:
 
 
 def record(folder: Path, config: str, spans: list[tuple[float, float]]) -> None:
-    """Evaluate the recording rules of the dashboards once a minute over spans of what a Prometheus in a folder has."""
+    """Evaluate the dashboards' recording rules once a minute over spans of the data in a Prometheus folder."""
     rules = folder / "rules.yml"
     rules.write_text(render_rules([RuleGroup("rates", task_rates.RECORDINGS)], RenderOptions()), encoding="utf-8")
     server = PrometheusServer(folder, config)
@@ -205,7 +205,7 @@ def record(folder: Path, config: str, spans: list[tuple[float, float]]) -> None:
 
 
 def create_blocks(*words: str) -> None:
-    """Let promtool make blocks of past samples."""
+    """Make blocks of past samples with promtool."""
     command = ["promtool", "tsdb", "create-blocks-from", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-2000:]

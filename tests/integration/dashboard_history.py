@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Made-up series as OpenMetrics text, for ``promtool tsdb create-blocks-from``.
+"""Generate series as OpenMetrics text, for ``promtool tsdb create-blocks-from``.
 
-Takes functions of the time, gives lines with time stamps. Refuses a metric or a label that the catalogue does not have,
-so that history can't show what an exporter could not. The same story always gives the same values.
+Input: functions of the time. Output: lines with timestamps. A metric or a label that is not in the catalogue raises, so
+that history can't show what an exporter could not. The same story always yields the same values.
 """
 
 import math
@@ -15,7 +15,7 @@ from celery_redis_exporter.catalog import CATALOG, Kind
 Level = Callable[[float], float]
 """A value by the hours since the start."""
 Course = Callable[[float], float | None]
-"""The same; None where there is none."""
+"""A value by the hours since the start, or None if there is no sample."""
 FOREIGN = ("ALERTS", "up")
 FOREIGN_PREFIXES = ("process_", "python_", "scrape_")
 TARGET = {"job": "celery", "instance": "celery-exporter:9808"}
@@ -24,11 +24,11 @@ SPREAD = 0.7
 MEAN = math.exp(SPREAD**2 / 2)
 """Mean of durations around 1."""
 LEAD = 900
-"""Seconds that are told before the start, so that the first rates shown have something to grow from."""
+"""Seconds of samples before the start, so that the first rates in a graph have earlier values."""
 
 
 class History:
-    """Series over some hours and a lead, a sample every ``step`` seconds; the story begins at its hour ``since``."""
+    """Series over some hours and a lead, a sample every ``step`` seconds. The story begins at its hour ``since``."""
 
     def __init__(self, start: float, end: float, step: int, since: float = 0.0) -> None:
         self._times = range(int(start) - LEAD, int(end) + 1, step)
@@ -41,17 +41,17 @@ class History:
         self._write(name, labels, ((time, course(self._hours(time))) for time in self._times))
 
     def stamp(self, name: str, age: Level, **labels: str) -> None:
-        """Add a time stamp that was ``age`` seconds ago."""
+        """Add a timestamp that is ``age`` seconds old."""
         self._check(name, labels)
         self._write(name, labels, ((time, time - age(self._hours(time))) for time in self._times))
 
     def counter(self, name: str, rate: Level, **labels: str) -> None:
-        """Add a counter; ``rate`` is its growth in a second."""
+        """Add a counter. ``rate`` is its growth per second."""
         self._check(name, labels)
         self._write(name, labels, self._sums(lambda hours: rate(hours) * self._step))
 
     def histogram(self, name: str, rate: Level, median: Level, **labels: str) -> None:
-        """Add a histogram of ``rate`` observations a second around ``median``, each of which is whole."""
+        """Add a histogram of ``rate`` observations per second around ``median``. Counts are whole numbers."""
         self._check(name, labels)
         bounds = (*CATALOG[name].buckets, math.inf)
         expected, counts, total = [0.0] * len(bounds), [0] * len(bounds), 0.0
@@ -75,16 +75,16 @@ class History:
 
     @property
     def seconds_of_a_step(self) -> int:
-        """Seconds between two samples."""
+        """Return the seconds between two samples."""
         return self._step
 
     @property
     def hours_of_a_step(self) -> float:
-        """The same in hours."""
+        """Return the hours between two samples."""
         return self._step / 3600
 
     def render(self) -> str:
-        """Give everything that was added."""
+        """Return the text of all series."""
         return "\n".join([*self._lines, "# EOF", ""])
 
     def _sums(self, growth: Level) -> Iterator[tuple[int, float]]:
@@ -111,19 +111,19 @@ class History:
 
 
 def noisy(level: float, share: float = 0.08, seed: str = "") -> Level:
-    """Give a level that wavers: slowly, like a day, and quickly, like people."""
+    """Return a level with noise: slow changes over a day, and quick random ones."""
     chance = random.Random(f"{level} {share} {seed}")  # noqa: S311 -- a picture, no secret
     phase, quick = chance.uniform(0, 6), [chance.uniform(-share, share) for _ in range(97)]
     return lambda hours: level * (1 + 2 * share * math.sin(hours + phase) + quick[int(hours * 60) % 97])
 
 
 def constant(value: float) -> Level:
-    """Give a value that never changes."""
+    """Return a level that never changes."""
     return lambda _: value
 
 
 def scaled(level: Level, factor: float) -> Level:
-    """Give a share or a multiple of a level, in whole numbers."""
+    """Return a share or a multiple of a level, in whole numbers."""
     return lambda hours: round(level(hours) * factor)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sample shop of the demo, with a scheduler that answers pings and a task that refuses its messages.
+"""The sample shop of the demo, with a scheduler that answers pings and a task that rejects its messages.
 
-Takes Celery's own environment variables, gives ``app``. Never runs outside the tests of the dashboards.
+Input: Celery's own environment variables. Output: ``app``. Only the tests of the dashboards use it.
 """
 
 from celery.exceptions import Reject

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Six hours of a web shop: what its tasks, workers, queues, Redis servers and its exporter went through.
+"""Six hours of a web shop: the history of its tasks, workers, queues, Redis servers and its exporter.
 
-Takes a history, fills it. The story, by hours: an exporter restarts (1.2), a worker is lost and returns (2.0 to 2.6), a
-payment gateway is down, so that its tasks fail and pile up (3.2 to 4.4), all workers are deployed anew (4.8), and the
-result backend fills up to its alert (from 5.2).
+Input: a history, to which the series are added. The story, by hours: an exporter restarts (1.2), a worker is lost and
+returns (2.0 to 2.6), a payment gateway is down, so that its tasks fail and pile up (3.2 to 4.4), all workers are
+deployed anew (4.8), and the result backend fills up to its alert (from 5.2).
 """
 
 import math
@@ -18,7 +18,7 @@ OUTCOMES = ("success", "failure", "retry", "revoked", "rejected")
 
 
 class Task(NamedTuple):
-    """A task: executions a second, seconds that one takes, and the shares that fail, are retried, are revoked."""
+    """A task: executions per second, seconds of one execution, and the shares that fail, are retried, are revoked."""
 
     name: str
     queue: str
@@ -49,23 +49,23 @@ SLOTS = 4
 
 
 def within(hours: float, span: tuple[float, float]) -> bool:
-    """Whether a moment lies in a span."""
+    """Return whether a moment is in a span."""
     return span[0] <= hours < span[1]
 
 
 def suffers(task: Task, hours: float) -> bool:
-    """Whether the outage of the gateway hits a task."""
+    """Return whether the gateway's outage affects a task."""
     return task.name == "shop.charge_card" and within(hours, OUTAGE)
 
 
 def backlog(hours: float) -> float:
-    """Messages that pile up behind the gateway's outage."""
+    """Return the number of messages that pile up during the gateway's outage."""
     rising, falling = (hours - OUTAGE[0]) / (OUTAGE[1] - OUTAGE[0]), (DRAINED - hours) / (DRAINED - OUTAGE[1])
     return max(0.0, 840 * min(rising, falling))
 
 
 def outcome(task: Task, state: str) -> Level:
-    """Give the rate at which executions of a task end in a state."""
+    """Return the rate at which executions of a task end in a state."""
     flow = noisy(task.rate, 0.1, task.name)
     shares = {"failure": task.failure, "retry": task.retry, "revoked": task.revoked, "rejected": 0.0}
     worse = {"failure": 0.24, "retry": 0.3}
@@ -88,7 +88,7 @@ def pace(task: Task) -> Level:
 
 
 def tell_executions(history: History) -> None:
-    """Tell how many tasks came and how they ended."""
+    """Add the number of tasks and their outcomes."""
     for task in TASKS:
         labels = {"task": task.name, "queue": task.queue}
         flow = noisy(task.rate, 0.1, task.name)
@@ -100,7 +100,7 @@ def tell_executions(history: History) -> None:
 
 
 def tell_tasks(history: History) -> None:
-    """Tell what else is known of the tasks: times, errors, what runs."""
+    """Add the other metrics of tasks: times, errors, running executions."""
     for task in TASKS:
         labels = {"task": task.name, "queue": task.queue}
         flow = noisy(task.rate, 0.1, task.name)
@@ -151,7 +151,7 @@ def _tell_times(history: History, task: Task) -> None:
 
 
 def tell_workers(history: History) -> None:
-    """Tell who was there, and how busy."""
+    """Add which workers are online, and how busy they are."""
     for worker, queue in WORKERS.items():
         _tell_worker(history, worker, queue)
     lost = {
@@ -208,7 +208,7 @@ def _tell_worker(history: History, worker: str, queue: str) -> None:
 
 
 def tell_queues(history: History) -> None:
-    """Tell what waited."""
+    """Add the lengths and ages of queues."""
     lengths = {
         "payments": lambda h: round(backlog(h) + noisy(2, 0.5, "p")(h)),
         "default": lambda h: round(4 + 26 * max(0.0, math.sin(h * 5)) ** 6),

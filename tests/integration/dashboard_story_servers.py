@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rest of the story: the shop's two Redis servers, the exporter, and the alerts that fired.
 
-Takes a history, fills it. Times are those of ``dashboard_story``.
+Input: a history, to which the series are added. The times are those of ``dashboard_story``.
 """
 
 import math
@@ -21,7 +21,7 @@ COMMANDS = {
     "llen": 0.4,
     "info": 0.1,
 }
-"""Calls a second; how long one takes follows from its name."""
+"""Calls per second. The duration of a call follows from the command's name."""
 GROUPS = {
     ("results", "celery-task-meta-*"): (0.66, 1700, 0.02),
     ("results", "market:*"): (0.22, 900, 1.0),
@@ -30,7 +30,7 @@ GROUPS = {
     ("broker", "unacked"): (0.35, 28 * MEBIBYTE, 1.0),
     ("broker", "_kombu.binding.*"): (1e-5, 180, 1.0),
 }
-"""By server and group: share of the memory, bytes of a key, share without a time to live."""
+"""By server and group: share of the memory, bytes of a key, share of keys without a time to live."""
 
 
 NEVER = ("celery_exporter_series_dropped_total", "celery_exporter_unexpected_errors_total")
@@ -38,33 +38,33 @@ NEVER = ("celery_exporter_series_dropped_total", "celery_exporter_unexpected_err
 
 
 SILENT = LOST[0], LOST[0] + 0.08
-"""While no worker answered the exporter's questions."""
+"""The span in which no worker replied to the exporter's control commands."""
 
 
 def used(server: str, hours: float) -> float:
-    """Bytes that a server has allocated."""
+    """Return the bytes that a server has allocated."""
     if server == "broker":
         return 74 * MEBIBYTE + backlog(hours) * 40_000
     return LIMITS["results"] * (0.52 + 0.29 * hours / 6 + 0.004 * math.sin(hours * 9))
 
 
 def memory(server: str) -> Level:
-    """Give the same by time alone."""
+    """Return the allocated bytes as a function of time only."""
     return lambda hours: used(server, hours)
 
 
 def since_silence(hours: float) -> float:
-    """Seconds since workers last answered the exporter's questions."""
+    """Return the seconds since workers last replied to the exporter's control commands."""
     return 11 + 3600 * (hours - SILENT[0]) * within(hours, SILENT)
 
 
 def firing(span: tuple[float, float]) -> Course:
-    """Give 1 in a span, and nothing else."""
+    """Return a course that is 1 in a span and has no other samples."""
     return lambda hours: 1 if within(hours, span) else None
 
 
 def tell_servers(history: History) -> None:
-    """Tell how the Redis servers did."""
+    """Add the metrics of the Redis servers."""
     for server, limit in LIMITS.items():
         _tell_memory(history, server, limit)
         _tell_counts(history, server)
@@ -173,7 +173,7 @@ def _tell_commands(history: History, server: str) -> None:
 
 
 def tell_exporter(history: History) -> None:
-    """Tell how the exporter did, and which alerts fired."""
+    """Add the metrics of the exporter, and the alerts that fired."""
     fixed = {
         "up": 1,
         "celery_exporter_event_stream_up": 1,

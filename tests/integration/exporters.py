@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter as a process, and what it says: samples, verdicts and log lines.
+"""Run the exporter as a process and read its output: samples, verdicts and log lines.
 
-Takes flags, gives answers. Never reads the exporter's memory: everything here is what a user could see.
+Input: flags. Output: responses. The exporter's memory is never read: a user could see all of it.
 """
 
 import http.client
@@ -21,7 +21,7 @@ from tests.support.waiting import NEVER, eventually
 
 LISTEN = ("--web.listen-address", "127.0.0.1:0")
 ONE_RUN: Mapping[str, float] = MappingProxyType({"sent": 1, "received": 1, "started": 1, "wait": 1, "prefetch": 1})
-"""What the beginning of one execution adds to a task's account."""
+"""The counts in a task's account when one execution has started."""
 ONE_SUCCESS: Mapping[str, float] = MappingProxyType({**ONE_RUN, "success": 1, "runtime success": 1})
 TITLES: Mapping[str, str] = MappingProxyType({
     "celery_tasks_sent_total": "sent",
@@ -35,12 +35,12 @@ TITLES: Mapping[str, str] = MappingProxyType({
     "celery_task_wait_seconds_count": "wait",
     "celery_task_prefetch_seconds_count": "prefetch",
 })  # fmt: skip
-"""The samples that make up a task's account, under short names."""
+"""The samples of a task's account, under short names."""
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Answer(NamedTuple):
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The body as text."""
+        """Return the body as text."""
         return self.body.decode()
 
 
@@ -70,7 +70,7 @@ class Exporter:
     """One exporter, started and listening."""
 
     def __init__(self, log: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        # What is counted shows at once, unless a test wants it otherwise.
+        # New counters are shown at once, unless a test sets another value.
         environment = {"EXPORTER_SERIES__ZERO_FIRST": "0"} | dict(environment or {})
         self.process = Process([sys.executable, "-m", "celery_redis_exporter", *arguments], log, environment)
         with self.process.starting():
@@ -79,7 +79,7 @@ class Exporter:
 
     @classmethod
     def of(cls, process: Process) -> "Exporter":
-        """Take over a process that was started otherwise, and listens."""
+        """Return an exporter for a process that was started elsewhere and has logged its port."""
         exporter = cls.__new__(cls)
         exporter.process = process
         exporter.port = int(exporter.line("app.started")["listen"].rpartition(":")[2])
@@ -87,34 +87,34 @@ class Exporter:
 
     @classmethod
     def at(cls, port: int) -> "Exporter":
-        """Ask whatever listens on a port; there is no process and no log then."""
+        """Return an exporter for any server on a port, without a process or a log."""
         exporter = cls.__new__(cls)
         exporter.port = port
         return exporter
 
     @classmethod
     def attached(cls, process: Process, port: int) -> "Exporter":
-        """Take an exporter that was started otherwise, and listens on ``port``."""
+        """Return an exporter for a process that was started elsewhere and listens on ``port``."""
         exporter = cls.__new__(cls)
         exporter.process, exporter.port = process, port
         return exporter
 
     def get(self, path: str = "/metrics", headers: Mapping[str, str] | None = None) -> Answer:
-        """Send a request on a connection of its own."""
+        """Send a request on a new connection."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
             connection.request("GET", path, headers=dict(headers or {}))
             reply = connection.getresponse()
             return Answer(reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read())
 
     def metrics(self, containing: str = "") -> Samples:
-        """Scrape; ``containing`` picks the lines that are parsed."""
+        """Scrape. Only the lines that contain ``containing`` are parsed."""
         answer = self.get()
         assert answer.status == 200, answer.text
         lines = [line for line in answer.text.split("\n") if containing in line and not line.startswith("#")]
         return parse("\n".join([*lines, ""]))
 
     def value(self, name: str, **labels: str) -> float | None:
-        """Scrape one sample; None where there is none."""
+        """Scrape one sample. Return None if it does not exist."""
         return self.metrics(name).get((name, frozenset(labels.items())))
 
     def labels(self, name: str) -> list[dict[str, str]]:
@@ -122,16 +122,16 @@ class Exporter:
         return [dict(labels) for found, labels in self.metrics(name) if found == name]
 
     def account(self, task: str) -> dict[str, float]:
-        """Give everything that is counted for a task, by short names; zeros are left out, all queues together."""
+        """Return all counts of a task over all queues by short names, without zeros."""
         account: Counter[str] = Counter()
         for (name, pairs), value in self.metrics(f'task="{task}"').items():
             labels = dict(pairs)
             if labels.get("task") == task and (title := _title(name, labels)):
-                account[title] += value  # type: ignore[assignment]  # typeshed knows Counters of int only
+                account[title] += value  # type: ignore[assignment]  # typeshed declares Counters of int only
         return {title: value for title, value in account.items() if value}
 
     def queues_of(self, task: str) -> set[str]:
-        """Give the queues under which a task is counted at all."""
+        """Return the queues under which a task is counted."""
         found = self.metrics(f'task="{task}"').items()
         counted = [dict(labels) for (name, labels), value in found if value and name.endswith("_total")]
         return {labels["queue"] for labels in counted if "queue" in labels}
@@ -147,19 +147,19 @@ class Exporter:
         eventually(agreed, within)
 
     def hears(self) -> bool:
-        """Whether the event stream stands."""
+        """Return whether the event stream is connected."""
         return self.value("celery_exporter_event_stream_up") == 1
 
     def lines(self, event: str = "") -> list[dict[str, Any]]:
-        """Give the log lines, those of one event or all; fail on a line that is no JSON."""
+        """Return all log lines, or those of one event. Raise if a line is not JSON."""
         lines = [json.loads(line) for line in self.process.output().splitlines()]
         return [line for line in lines if not event or line["event"] == event]
 
     def line(self, event: str) -> dict[str, Any]:
-        """Give the first log line of an event."""
+        """Return the first log line of an event."""
         return self.lines(event)[0]
 
 
 def _title(name: str, labels: Mapping[str, str]) -> str:
-    """The short name under which a sample goes into an account; empty for what is no count."""
+    """Return the short name of a sample in an account, or "" if the sample is not part of it."""
     return TITLES[name].format(**labels) if name in TITLES else ""

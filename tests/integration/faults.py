@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every fault test holds: counters never fall, what is healthy stays, and all is well soon after the fault's end.
+"""Check what holds in every fault test: counters never decrease, unaffected parts stay up, and all parts recover soon.
 
-Takes an exporter, gives a watch on it that scrapes all the time.
+Input: an exporter. Output: a watch that scrapes it continuously.
 """
 
 import os
@@ -21,18 +21,18 @@ from tests.integration.redis_servers import RedisServer
 from tests.support.waiting import eventually
 
 BACK_SECONDS = 5.0
-"""Within which all is well after a fault's end."""
+"""The maximum time of recovery after the end of a fault."""
 NOTICE_SECONDS = 10.0
-"""Within which a fault is noticed; the idle timeouts and deadlines of the tests are much shorter."""
+"""The maximum time until a fault is noticed. The idle timeouts and deadlines of the tests are much shorter."""
 STOP_SECONDS = 5.0
-"""Within which the exporter ends, whatever happens around it."""
+"""The maximum time in which the exporter stops during any fault."""
 PAUSE = 0.1
 
 
 class Watch:
-    """Scrapes over and over; ``fallen`` are counters that fell, ``failed`` scrapes that got no answer.
+    """Scrapes continuously. ``fallen`` are counters that decreased, ``failed`` scrapes without a response.
 
-    ``last`` is what an earlier process served whose counters go on.
+    ``last`` are the samples of an earlier process whose counters continue.
     """
 
     def __init__(self, exporter: Exporter, last: Samples | None = None) -> None:
@@ -45,11 +45,11 @@ class Watch:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start scraping."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, with a last scrape."""
+        """Stop after a last scrape."""
         self._done.set()
         self._thread.join(30)
 
@@ -73,14 +73,14 @@ class Watch:
 
 
 def _is_counted(name: str) -> bool:
-    """Whether a sample is a count of the exporter's own; those of servers and workers begin anew with them."""
+    """Return whether a sample is a counter of this exporter. Counters of servers and workers restart with them."""
     metric = CATALOG.get(name) or CATALOG.get(name.removesuffix("_count").removesuffix("_bucket"))
     return metric is not None and metric.starts_at_zero and not name.startswith("redis_")
 
 
 @contextmanager
 def watched(exporter: Exporter) -> Iterator[Watch]:
-    """Watch an exporter through a fault, which the with block is; see at its end that nothing fell or failed."""
+    """Watch an exporter during the fault in the with block. Check that no counter fell and no scrape failed."""
     watch = Watch(exporter)
     watch.start()
     try:
@@ -93,31 +93,31 @@ def watched(exporter: Exporter) -> Iterator[Watch]:
 
 
 def is_well(exporter: Exporter) -> bool:
-    """Whether the broker is read and heard."""
+    """Return whether the broker is read and its events are received."""
     return exporter.hears() and exporter.value("redis_up", redis="broker") == 1
 
 
 def recovers(exporter: Exporter) -> None:
-    """Wait until the exporter is well again, no longer than it may take, without a bug met on the way."""
+    """Wait until the exporter has recovered within the maximum time. Check that no unexpected error was counted."""
     eventually(lambda: is_well(exporter), BACK_SECONDS)
     assert exporter.metrics("celery_exporter_unexpected_errors_total") == {}
 
 
 def ends_politely(exporter: Exporter) -> None:
-    """Send SIGTERM; the exporter must end in time, with exit code 0, and know of nothing that it left behind."""
+    """Send SIGTERM. Check that the exporter stops in time, with exit code 0, and that it leaves nothing behind."""
     exporter.process.signal(signal.SIGTERM)
     ended_politely(exporter)
 
 
 def ended_politely(exporter: Exporter) -> None:
-    """See the same of an exporter that got its signal before; a second one would end it at once."""
+    """Check the end of an exporter that has already received its signal. A second signal would kill it at once."""
     assert exporter.process.ended(STOP_SECONDS) == 0
     last = exporter.lines()[-1]
     assert (last["event"], last["left_behind"]) == ("app.stopped", [])
 
 
 def stop_saving(server: RedisServer) -> None:
-    """Let a server find that it can't save; it takes no writes from then on. Needs protected configs enabled."""
+    """Make a server's saves fail, so that it refuses writes. Protected configs must be enabled."""
     server.command("CONFIG", "SET", "save", "3600 1")
     gone = server.folder / "gone"
     gone.mkdir()
@@ -128,7 +128,7 @@ def stop_saving(server: RedisServer) -> None:
 
 
 def shifted(folder: Path) -> tuple[dict[str, str], Path]:
-    """Give the environment of a process whose clock can be set, and the file that sets it."""
+    """Return the environment of a process whose clock can be set, and the file that sets it."""
     file = folder / "shift"
     file.write_text("0", encoding="utf-8")
     path = os.pathsep.join([str(ROOT / "tests" / "integration" / "shifted_time"), source_path(ROOT)])
@@ -136,7 +136,7 @@ def shifted(folder: Path) -> tuple[dict[str, str], Path]:
 
 
 def with_few_descriptors(programs: Programs, server: RedisServer) -> Exporter:
-    """Start an exporter that listens and has no more than 64 descriptors."""
+    """Start an exporter that receives events and has at most 64 descriptors."""
     limited = 'ulimit -n 64; exec "$0" -m celery_redis_exporter "$@"'
     flags = ("--broker-url", server.url(), "--celery.inspect-interval", "0", *LISTEN)
     environment = {"EXPORTER_SERIES__ZERO_FIRST": "0"}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network between the exporter and its server that can be made to fail: a TCP proxy on a loopback port.
+"""Simulate a faulty network between the exporter and its server: a TCP proxy on a loopback port.
 
-Takes the server's port, gives its own. What passes is passed on unchanged, late, not at all, or up to a byte after
-which the connection is reset. Never keeps what it passes on.
+Input: the server's port. Output: the proxy's port. Data is forwarded unchanged, late, not at all, or up to a byte after
+which the connection is reset. No data is kept.
 """
 
 import contextlib
@@ -15,15 +15,15 @@ CHUNK = 65_536
 PAUSE = 0.0001
 """Seconds between segments."""
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER with a time of zero: closing is resetting."""
+"""SO_LINGER with a time of zero: close() resets the connection."""
 
 
 class FaultyNetwork:
-    """The way to the server at ``target``; the faults are attributes that can be set at any time.
+    """The connection to the server at ``target``. The faults are attributes that can be set at any time.
 
-    ``delay`` is in seconds, for each direction; with ``hole`` everything is swallowed, connecting goes on to work.
-    ``segment`` is the number of bytes that arrive together, as on a network of small packets, 0 for as many as come.
-    ``rewrites`` replace words of the server's replies; each has to keep the length of the whole reply.
+    ``delay`` is in seconds, for each direction. With ``hole`` all data is dropped, but connecting still works.
+    ``segment`` is the number of bytes that arrive together, as on a network of small packets, or 0 for no limit.
+    ``rewrites`` replace words of the server's replies. Each must keep the length of the whole reply.
     """
 
     def __init__(self, target: int) -> None:
@@ -41,18 +41,18 @@ class FaultyNetwork:
         self._start(self._accept)
 
     def cut(self, marker: bytes, after: int) -> None:
-        """Reset the connection on which the server sends ``marker``, that many bytes behind it."""
+        """Reset the connection on which the server sends ``marker``, this many bytes after it."""
         self._cut = (marker, after)
 
     def reset(self) -> None:
-        """Reset every connection that stands."""
+        """Reset every open connection."""
         pairs, self._pairs = self._pairs, []
         for pair in pairs:
             for end in pair:
                 _reset(end)
 
     def close(self) -> None:
-        """End everything."""
+        """Close everything."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -78,7 +78,7 @@ class FaultyNetwork:
                 self._start(lambda client=client, server=server: self._pass_on(server, client, counted=True))
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, *, counted: bool) -> None:
-        with contextlib.suppress(OSError):  # either end may be gone
+        with contextlib.suppress(OSError):  # either end may be closed
             while data := source.recv(CHUNK):
                 if self.delay:
                     self._never.wait(self.delay)
@@ -116,7 +116,7 @@ class FaultyNetwork:
 
 @contextlib.contextmanager
 def faulty_network(target: int) -> Iterator[FaultyNetwork]:
-    """Give a network to the server at a port, for the time of a with block."""
+    """Yield a network to the server at a port until the with block ends."""
     network = FaultyNetwork(target)
     try:
         yield network

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The package as users get it: built into a wheel and a source distribution, installed away from the checkout.
+"""Install the package as users do: built into a wheel and a source distribution, and installed outside the checkout.
 
-Takes the checkout, gives files and an installation in an environment of its own, which shares the libraries of the
-tests' environment. Never asks a package index.
+Input: the checkout. Output: files, and an installation in a dedicated environment, which shares the libraries of the
+tests' environment. No package index is queried.
 """
 
 import site
@@ -17,7 +17,7 @@ from tests.integration.processes import clean_environment
 
 
 def build(source: Path, target: str, folder: Path) -> Path:
-    """Build a ``wheel`` or an ``sdist`` of a source tree; give the file."""
+    """Build a ``wheel`` or an ``sdist`` of a source tree. Return the file."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -26,7 +26,7 @@ def build(source: Path, target: str, folder: Path) -> Path:
 
 
 def unpack(sdist: Path, folder: Path) -> Path:
-    """Unpack a source distribution; give the tree."""
+    """Unpack a source distribution. Return the tree."""
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     (tree,) = folder.iterdir()
@@ -34,7 +34,7 @@ def unpack(sdist: Path, folder: Path) -> Path:
 
 
 class Installation:
-    """A virtual environment with a wheel in it, and no checkout in sight."""
+    """A virtual environment with a wheel, and without the checkout."""
 
     def __init__(self, folder: Path, wheel: Path) -> None:
         self.folder = folder
@@ -60,11 +60,11 @@ class Installation:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of a user, who has no checkout on the path."""
+        """Return the environment of a user, whose path does not contain the checkout."""
         return {name: value for name, value in clean_environment().items() if name != "PYTHONPATH"}
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run the console script to its end."""
+        """Run the console script until it ends."""
         return subprocess.run(
             [self.program, *arguments], cwd=self.folder, env=self.environment, capture_output=True, text=True,
             check=False, timeout=50,

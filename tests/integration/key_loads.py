@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys for Redis servers by the million: what they are, how they get there in seconds, and what they truly take.
+"""Write millions of keys into Redis servers within seconds, and read their true sizes.
 
-Takes a server of a test, gives truths by group. Writes packed commands to a socket of its own.
+Input: a server of a test. Output: true counts and sizes by group. Commands are packed and written to a dedicated
+socket.
 """
 
 import random
@@ -17,7 +18,7 @@ Words = tuple[str | int, ...]
 
 
 class Load(NamedTuple):
-    """A group of keys: how many, and the command that writes number ``n``, given chance."""
+    """A group of keys: their number, and a function that returns the command for key ``n`` from a random generator."""
 
     group: str
     keys: int
@@ -25,7 +26,7 @@ class Load(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """What a group really has."""
+    """The true numbers of a group."""
 
     keys: int
     memory: int
@@ -46,7 +47,7 @@ def _expiring(chance: random.Random, share: float) -> Words:
 
 
 def mixture(keys: int) -> list[Load]:
-    """Give ``keys`` keys as a busy application has them: most are results, some groups are below 1 %."""
+    """Return ``keys`` keys like those of a busy application: most are results, and some groups are below 1 %."""
     return [
         Load("celery-task-meta", keys * 50 // 100, lambda _, chance: (
             "SET", f"celery-task-meta-{_uuid(chance)}", "x" * chance.choice((150, 200, 250)), *_expiring(chance, 0.9))),
@@ -65,7 +66,7 @@ def mixture(keys: int) -> list[Load]:
 
 
 def load(server: RedisServer, loads: list[Load], seed: int = 1) -> dict[str, list[bytes]]:
-    """Write all keys; give their names by group."""
+    """Write all keys. Return their names by group."""
     chance = random.Random(seed)  # noqa: S311 -- no secret depends on it
     names: dict[str, list[bytes]] = {}
     commands: list[Words] = []
@@ -79,7 +80,7 @@ def load(server: RedisServer, loads: list[Load], seed: int = 1) -> dict[str, lis
 
 
 def truths(server: RedisServer, names: dict[str, list[bytes]]) -> dict[str, Truth]:
-    """Ask the server for the size and time to live of every single key."""
+    """Read the size and time to live of every single key from the server."""
     found = {}
     for group, keys in names.items():
         sizes = _replies(server, [("MEMORY", "USAGE", key.decode()) for key in keys])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server that lies: it answers whatever it is asked with the same bytes, on a free loopback port.
+"""Run a server that sends the same bytes in reply to any request, on a free loopback port.
 
-Takes what it says to everybody, gives its URL. Never reads what it is asked, and never ends a connection by itself.
+Input: the bytes. Output: its URL. The server never parses requests, and never closes a connection by itself.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ CHUNK = 2**20
 
 
 class LyingServer:
-    """Listens; ``answer`` is what it says first, and ``forever`` what it goes on to say without end, if anything."""
+    """A server that sends ``answer`` first, and then ``forever`` without end if it is not empty."""
 
     def __init__(self, answer: bytes, forever: bytes = b"", port: int = 0) -> None:
         self.answered = 0
@@ -26,11 +26,11 @@ class LyingServer:
 
     @property
     def url(self) -> str:
-        """Its URL, as Redis's."""
+        """Return its URL, as a URL of Redis."""
         return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
 
     def close(self) -> None:
-        """End everything."""
+        """Close everything."""
         for end in (self._listener, *self._ends):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -48,7 +48,7 @@ class LyingServer:
                 thread.start()
 
     def _lie(self, end: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # whoever is lied to hangs up
+        with contextlib.suppress(OSError):  # the client closes the connection
             while end.recv(65_536):
                 end.sendall(self._answer)
                 self.answered += 1
@@ -58,7 +58,7 @@ class LyingServer:
 
 @contextlib.contextmanager
 def lying_server(answer: bytes, forever: bytes = b"", port: int = 0) -> Iterator[LyingServer]:
-    """Give a server for the time of a with block."""
+    """Yield a server until the with block ends."""
     server = LyingServer(answer, forever, port)
     try:
         yield server

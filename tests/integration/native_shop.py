@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An exporter with native histograms, whose tasks have known runtimes, and Prometheus servers that scrape it.
+"""Run an exporter with native histograms, whose tasks have known runtimes, and Prometheus servers that scrape it.
 
-Input: runtimes by task. Output: what a server answers. Nothing here reads the exporter's memory.
+Input: runtimes by task. Output: query results of a server. The exporter's memory is never read.
 """
 
 import math
@@ -30,7 +30,7 @@ QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
 
 
 def runtimes(count: int = 3_000) -> dict[str, list[float]]:
-    """Return runtimes as they are in life, and some that are spread over more buckets than a histogram may have."""
+    """Return realistic runtimes, and some that are spread over more buckets than a histogram may have."""
     dice = Random(7)  # noqa: S311 -- a load, no secret
     return {
         "proj.usual": [dice.lognormvariate(-1, 1.5) for _ in range(count)],
@@ -40,7 +40,7 @@ def runtimes(count: int = 3_000) -> dict[str, list[float]]:
 
 
 def events(wanted: Mapping[str, Sequence[float]]) -> Iterator[dict[str, Any]]:
-    """Yield the events of tasks with these runtimes, which start within the last seconds, one after the other."""
+    """Yield the events of tasks with these runtimes, which start one after another within the last seconds."""
     now = SystemClock().now() - 10
     for name, found in wanted.items():
         for number, runtime in enumerate(found):
@@ -63,14 +63,14 @@ class NativeShop:
         self.run()
 
     def run(self) -> None:
-        """Let all tasks run, and wait until they are counted."""
+        """Run all tasks, and wait until they are counted."""
         wanted = self._succeeded() + sum(map(len, self.runtimes.values()))
         for message, _ in messages(events(self.runtimes)):
             self._server.command("PUBLISH", CHANNEL, message)
         eventually(lambda: wanted == self._succeeded())
 
     def scraped(self, version: str, *flags: str, rules: str = "", **jobs: Mapping[str, object]) -> PrometheusServer:
-        """Start a Prometheus of a version that scrapes it, a job by each name, and wait for two scrapes of each.
+        """Start a Prometheus of a version that scrapes the exporter, and wait for two scrapes of each job.
 
         ``rules`` is the text of a file of rules that it evaluates.
         """
@@ -95,7 +95,7 @@ class NativeShop:
         return {dict(read_labels(one))["task"]: one.histogram.schema for one in family.metric}
 
     def truth(self, task: str, share: float) -> float:
-        """Return the smallest runtime that is not below so many of a task's."""
+        """Return the smallest runtime that is at least as long as this share of the task's runtimes."""
         found = sorted(self.runtimes[task])
         return found[max(math.ceil(share * len(found)) - 1, 0)]
 

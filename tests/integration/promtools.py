@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""promtool of both lines of Prometheus: the system's 2.x, and 3.x from Debian's unstable release.
+"""Run promtool of both major versions of Prometheus: the system's 2.x, and 3.x from Debian's unstable release.
 
-Takes a major version, gives the program's path (``suite_programs`` installs it); takes rules and series, and says which
-alerts fire when.
+Input: a major version, or rules and series. Output: the path of promtool (``suite_programs`` installs it), or which
+alerts fire at which time.
 """
 
 import subprocess
@@ -17,29 +17,29 @@ from tests.integration.suite_programs import suite_program
 from tests.support import yaml_text
 
 Check = tuple[str, str, list[dict[str, str]]]
-"""An alert, a time, and the labels of those that fire then."""
+"""An alert, a time, and the labels of the alerts that fire at that time."""
 
 MAJORS = ("2", "3")
-"""The versions of Prometheus that the rules are written for."""
+"""The major versions of Prometheus that must load the rules."""
 BY_BOTH = pytest.mark.newest("promtool-3")
-"""Marks tests that use promtool of both lines, as those with ``judge`` do."""
+"""Marks tests that use promtool of both versions, as all tests with ``judge`` do."""
 BY_EACH = pytest.mark.parametrize("major", ["2", pytest.param("3", marks=BY_BOTH)])
-"""Marks tests that use promtool of one line, and runs them with each."""
+"""Marks tests that use promtool of one version, and runs them with each."""
 
 
 def promtool(major: str) -> str:
-    """Return the promtool of a major version; skip the test if it can't be had."""
+    """Return the promtool of a major version. Skip the test if it can't be installed."""
     return "promtool" if major == "2" else suite_program("promtool-3")
 
 
 def said(*command: str | Path) -> str:
-    """Run a program to its end; return its output, fail if it failed."""
+    """Run a program until it ends. Return its output. Fail if the program failed."""
     done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def judge(  # noqa: PLR0913, PLR0917 -- series, and when they are looked at
+def judge(  # noqa: PLR0913, PLR0917 -- the series and their intervals
     folder: Path,
     rules: str,
     series: Mapping[str, str],
@@ -47,10 +47,10 @@ def judge(  # noqa: PLR0913, PLR0917 -- series, and when they are looked at
     interval: str = "1m",
     evaluation: str = "1m",
 ) -> None:
-    """Let promtool of both lines say whether alerts with exactly these labels fire at these times.
+    """Check with both promtools that alerts with exactly these labels fire at these times.
 
     ``interval`` is the time between two samples of ``series``, ``evaluation`` that between two evaluations of
-    the rules, whose texts are not compared.
+    the rules. Annotations are not compared.
     """
     (folder / "rules.yml").write_text(without_texts(rules), encoding="utf-8")
     cases = [
@@ -72,7 +72,7 @@ def judge(  # noqa: PLR0913, PLR0917 -- series, and when they are looked at
 
 
 def without_texts(rules: str) -> str:
-    """Take the annotations out of rules: their texts are tested in alerts/tests."""
+    """Return rules without their annotations, which are tested in alerts/tests."""
     tree = yaml_text.parse(rules)
     for group in tree["groups"]:
         for rule in group["rules"]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real RabbitMQ node on free loopback ports, with a folder, a name and a port mapper of its own.
+"""Run a real RabbitMQ node on free loopback ports, with a dedicated folder, name and port mapper.
 
-Takes a folder, gives URLs and rabbitmqctl. Never touches a node that was not started here, nor the machine's epmd.
+Input: a folder. Output: URLs and the output of rabbitmqctl. Only nodes that were started here are used, and never the
+machine's epmd.
 """
 
 import os
@@ -14,18 +15,18 @@ from urllib.parse import quote
 from tests.integration.processes import Process, clean_environment, free_port
 from tests.support.certificates import Authority
 
-# Debian's own wrapper in /usr/sbin changes the user, and with it the folders; the script behind it does not.
+# Debian's wrapper in /usr/sbin changes the user, and so the folders. The script that it calls does not.
 FOLDERS = os.pathsep.join(("/usr/lib/rabbitmq/bin", *os.get_exec_path(), "/usr/sbin"))
 STARTED = "Starting broker... completed"
 
 
 def is_installed() -> bool:
-    """Whether the system has rabbitmq-server and Erlang's port mapper."""
+    """Return whether rabbitmq-server and Erlang's port mapper are installed on the system."""
     return bool(shutil.which("rabbitmq-server", path=FOLDERS) and shutil.which("epmd"))
 
 
 class RabbitServer:
-    """One node, started; ``stop`` and ``start`` keep its ports and what is durable."""
+    """One node, started. ``stop`` and ``start`` keep its ports and everything durable."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,22 +44,22 @@ class RabbitServer:
 
     @property
     def process(self) -> Process:
-        """The running node."""
+        """Return the running node."""
         assert self._node is not None, "the node is stopped"
         return self._node
 
     @property
     def processes(self) -> tuple[Process, ...]:
-        """Everything that runs for it."""
+        """Return all running processes of the node."""
         return (self._mapper, *((self._node,) if self._node else ()))
 
     def url(self, user: str = "guest", password: str = "guest", scheme: str = "amqp") -> str:
-        """Give the URL of its first virtual host, for a user."""
+        """Return the URL of its first virtual host for a user."""
         port = self.tls_port if scheme == "amqps" else self.port
         return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@127.0.0.1:{port}//"
 
     def control(self, *words: str) -> str:
-        """Run a command of rabbitmqctl; give what it prints."""
+        """Run a command of rabbitmqctl. Return its output."""
         program = shutil.which("rabbitmqctl", path=FOLDERS)
         done = subprocess.run(
             [str(program), "--quiet", "-n", self._environment["RABBITMQ_NODENAME"], *words],
@@ -72,7 +73,7 @@ class RabbitServer:
         return str(done.stdout)
 
     def start(self) -> None:
-        """Start the node, and wait until it takes connections."""
+        """Start the node, and wait until it accepts connections."""
         program = shutil.which("rabbitmq-server", path=FOLDERS)
         self._starts += 1
         log = self.folder / f"node-{self._starts}.log"
@@ -81,26 +82,26 @@ class RabbitServer:
             self._node.wait_for(STARTED, within=60)
 
     def kill(self) -> None:
-        """End the node at once; its port refuses connections afterwards."""
+        """Kill the node. Its port then refuses connections."""
         self.process.kill()
         self._node = None
 
     def freeze(self) -> None:
-        """Let the node hang: its connections stay and answer nothing."""
+        """Freeze the node: its connections stay open, but it does not reply."""
         os.killpg(self.process.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen node go on."""
+        """Resume a frozen node."""
         os.killpg(self.process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """End the node and its port mapper."""
+        """Stop the node and its port mapper."""
         if self._node is not None:
             self.kill()
         self._mapper.end()
 
     def _configure(self, distribution_port: int, mapper_port: int) -> dict[str, str]:
-        """Write the configuration; give the environment that makes a node its own."""
+        """Write the configuration. Return the environment that separates the node from other nodes."""
         pair = self.authority.issue("rabbit")
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A reader who does what a page says, from its first line to its last: writes its files and types its commands.
+"""Follow a page as a reader does, from its first line to its last: write its files and type its commands.
 
-Takes blocks of a page, gives running programs. Ports, home folder and programs on PATH are the reader's own. What the
-page installs is there already.
+Input: blocks of a page. Output: running programs. Ports, home folder and programs on PATH are separate from the
+machine's. Programs that the page installs are already available.
 """
 
 import os
@@ -18,14 +18,15 @@ from tests.integration.processes import ROOT, Process, clean_environment, free_p
 from tests.support.pages import Block
 
 INSTALLS = ("sudo ", "python3 -m venv", ". ~/exporter/bin/activate", "pip install")
-"""What is not typed: other tests do, or it is for root."""
+"""Commands that are not typed, because other tests run them or they need root."""
 ENDLESS = re.compile(r"celery --app=\w+ (worker|beat)|celery-redis-exporter --|prometheus --")
 
 
 class Reader:
-    """Types commands in a home folder; ``pythons`` is the Python of each program that is not a program of the system.
+    """Types commands in a home folder. ``pythons`` contains the Python of each program that is not a system program.
 
-    ``environment`` is added to that of each program. ``before`` maps the beginning of a command to what is waited for.
+    ``environment`` is added to that of each program. ``before`` maps the beginning of a command to the condition for
+    which the reader waits before typing it.
     """
 
     def __init__(self, programs: Programs, pythons: Mapping[str, str], environment: Mapping[str, str]) -> None:
@@ -38,7 +39,7 @@ class Reader:
         self._environment = clean_environment() | dict(environment) | {"HOME": str(self.home), "PATH": path}
 
     def follow(self, blocks: list[Block], before: Mapping[str, Callable[[], object]]) -> list[str]:
-        """Do what the blocks say, in their order; return the output of the commands that ended."""
+        """Follow the blocks in their order. Return the output of the commands that ended."""
         outputs = []
         for block in blocks:
             if block.file:
@@ -51,7 +52,7 @@ class Reader:
         return outputs
 
     def type(self, command: str) -> str:
-        """Type a command; return its output if it ends, which it does with 0."""
+        """Type a command. If it ends, check that its exit code is 0 and return its output."""
         if command.startswith(INSTALLS):
             return ""
         command = self._own(command)

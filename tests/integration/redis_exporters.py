@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's redis_exporter as a process, beside which ours must say the same.
+"""Run Debian's redis_exporter as a process, to compare its metrics with those of this exporter.
 
-Takes a server's port, gives what it says. Its defaults are what is compared, and what ``flags`` switch on.
+Input: a server's port. Output: its scrape. Its defaults are compared, and the metrics that ``flags`` enable.
 """
 
 import http.client
@@ -17,7 +17,7 @@ PROGRAM = "prometheus-redis-exporter"
 
 
 class RedisExporter:
-    """One redis_exporter, started and answering; ``up`` is what it says of the server."""
+    """One redis_exporter, started. ``up`` is the expected value of its ``redis_up``."""
 
     def __init__(
         self, programs: Programs, redis_port: int, up: int = 1, program: str = PROGRAM, flags: Sequence[str] = ()
@@ -29,7 +29,7 @@ class RedisExporter:
         eventually(self._answers)
 
     def text(self) -> str:
-        """Scrape it."""
+        """Scrape it and return the text."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
             connection.request("GET", "/metrics")
             return connection.getresponse().read().decode()
@@ -42,5 +42,5 @@ class RedisExporter:
 
 
 def is_installed() -> bool:
-    """Whether the system has redis_exporter."""
+    """Return whether redis_exporter is installed on the system."""
     return shutil.which(PROGRAM) is not None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real Redis servers on free loopback ports, each with a folder of its own and nothing saved.
+"""Run real Redis servers on free loopback ports, each with a dedicated folder and without saving data.
 
-Takes options of redis-server, gives URLs and clients. Never touches a server that was not started here.
+Input: options of redis-server. Output: URLs and clients. Only servers that were started here are changed.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from tests.integration.processes import Process, free_port, system_program
 from tests.support.waiting import eventually
 
 PROGRAM = os.environ.get("TEST_REDIS_SERVER") or system_program("redis-server")
-"""What every test starts as its Redis; ``tests/run.sh --redis NAME`` sets the variable."""
+"""The server that every test uses as Redis. ``tests/run.sh --redis NAME`` sets the variable."""
 SUBSCRIBER = "celery-redis-exporter-events"
-"""The name of an exporter's connection that listens to events."""
+"""The name of an exporter's connection that receives events."""
 
 
 class RedisServer:
-    """One server, started; ``stop`` and ``start`` keep the port, and lose the data."""
+    """One server, started. ``stop`` and ``start`` keep the port and lose the data."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class RedisServer:
         self._program = program
         self._options = list(options)
         self.bus_port = free_port() if "--cluster-enabled" in options else 0
-        if self.bus_port:  # by itself it would be ten thousand more, which may be no port
+        if self.bus_port:  # the default is the port plus ten thousand, which may not be a valid port
             self._options += ["--cluster-port", str(self.bus_port)]
         self._process: Process | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,12 +50,12 @@ class RedisServer:
 
     @property
     def process(self) -> Process:
-        """The running process."""
+        """Return the running process."""
         assert self._process is not None, "the server is stopped"
         return self._process
 
     def url(self, db: int = 0, user: str = "", password: str | None = None) -> str:
-        """Give the server's URL for a database and, where there is one, a user."""
+        """Return the server's URL for a database and, optionally, a user."""
         password = self.password if password is None else password
         identity = f"{user}:{password}@" if user or password else ""
         if self.socket is not None:
@@ -64,23 +64,23 @@ class RedisServer:
 
     @contextlib.contextmanager
     def client(self, db: int = 0) -> Iterator[Any]:
-        """Give a redis-py client for the time of a with block."""
+        """Yield a redis-py client until the with block ends."""
         password = self.password or None
         with contextlib.closing(redis.Redis(port=self.port, db=db, password=password, protocol=2)) as client:
             yield client
 
     def command(self, *words: object, db: int = 0) -> Any:  # noqa: ANN401 -- a reply can be anything
-        """Send one command; give its reply."""
+        """Send one command. Return its reply."""
         with self.client(db) as client:
             return client.execute_command(*words)
 
     def is_heard(self) -> bool:
-        """Whether an exporter subscribed to events here."""
+        """Return whether an exporter has subscribed to events on this server."""
         with self.client() as client:
             return SUBSCRIBER in {other["name"] for other in client.client_list(_type="pubsub")}
 
     def start(self) -> None:
-        """Start the server on its port, and wait until it answers."""
+        """Start the server on its port, and wait until it replies."""
         command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
         command += ["--requirepass", self.password] if self.password else []
@@ -91,7 +91,7 @@ class RedisServer:
             eventually(self._answers)
 
     def stop(self) -> None:
-        """End the server; its port refuses connections afterwards."""
+        """Stop the server. Its port then refuses connections."""
         if self._process is not None:
             self._process.signal(signal.SIGCONT)
             self._process.end()
@@ -99,11 +99,11 @@ class RedisServer:
             self._process = None
 
     def freeze(self) -> None:
-        """Let the server hang: it accepts connections and answers nothing."""
+        """Freeze the server: it accepts connections but does not reply."""
         self.process.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen server go on."""
+        """Resume a frozen server."""
         self.process.signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
@@ -114,5 +114,5 @@ class RedisServer:
 
 
 def is_installed() -> bool:
-    """Whether the system has redis-server."""
+    """Return whether redis-server is installed on the system."""
     return shutil.which(PROGRAM) is not None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An HTTP server between Prometheus and an exporter, that records what one requests and the other responds.
+"""Run an HTTP server between Prometheus and an exporter that records requests and responses.
 
 A target of Prometheus is a path: ``/plain`` is ``/metrics`` of the exporter, recorded as ``plain``.
 """
@@ -23,14 +23,14 @@ class Exchange(NamedTuple):
 
 
 class Relay:
-    """What was requested so far, by path. ``job`` is the part of a configuration that scrapes a path."""
+    """The recorded exchanges so far, by path. ``job`` returns the scrape configuration for a path."""
 
     def __init__(self, port: int) -> None:
         self.exchanges: dict[str, Exchange] = {}
         self._port = port
 
     def job(self, name: str, **options: object) -> dict[str, Any]:
-        """Return a scrape configuration with further options."""
+        """Return a scrape configuration with additional options."""
         targets = [{"targets": [f"127.0.0.1:{self._port}"]}]
         return {"job_name": name, "metrics_path": f"/{name}", "static_configs": targets, **options}
 
@@ -54,7 +54,7 @@ def relay_to(exporter: Exporter) -> Iterator[Relay]:
             self.wfile.write(answer.body)
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Suppress the log of requests."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         relay = Relay(server.server_port)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a worker process imports: the application with lines that ``check`` printed for Celery's settings.
+"""The application that a worker process imports, with lines that ``check`` printed for Celery's settings.
 
-``APPLICATION_LINES`` has the lines, ``APPLICATION_NAMESPACE`` is CELERY where they are pasted into Django's settings.
+``APPLICATION_LINES`` contains the lines. ``APPLICATION_NAMESPACE`` is CELERY if they are for Django's settings.
 Imported by ``celery -A``, and by tests for ``read_lines``.
 """
 
@@ -16,7 +16,7 @@ from tests.integration.application import build
 
 
 def read_lines(lines: str, namespace: str) -> dict[str, Any]:
-    """Return what lines of a settings module mean, as Celery reads them."""
+    """Return the settings in lines of a settings module, as Celery reads them."""
     pasted: dict[str, Any] = {}
     exec(lines, pasted)  # noqa: S102 -- a settings module
     given = {name: value for name, value in pasted.items() if not name.startswith("__")}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real sentinels on free loopback ports, watching real Redis servers.
+"""Run real sentinels on free loopback ports that watch real Redis servers.
 
-Takes the servers, gives Celery's URL and transport options for them, and where the master is. Never touches a server
-that was not started here.
+Input: the servers. Output: Celery's URL and transport options for them, and the current master. Only servers that were
+started here are changed.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ DOWN_MS, FAILOVER_MS = 500, 1000
 
 
 class Sentinel:
-    """One sentinel, started; ``master`` is the first master that it watches, needing ``quorum`` to declare it down."""
+    """One sentinel, started. ``master`` is its first master. ``quorum`` is the number of votes to declare it down."""
 
     def __init__(self, folder: Path, master: RedisServer, quorum: int, program: str) -> None:
         folder.mkdir(parents=True)
@@ -41,14 +41,14 @@ class Sentinel:
             self.process.wait_for("+monitor")
 
     def command(self, *words: object) -> Any:  # noqa: ANN401 -- a reply can be anything
-        """Send one command; give its reply."""
+        """Send one command. Return its reply."""
         client: Any = redis.Redis(port=self.port, password=PASSWORD, protocol=2)
         with closing(client):
             return client.execute_command("SENTINEL", *words)
 
 
 class SentinelSet:
-    """Several sentinels that watch one master together; ``password`` is that of Redis."""
+    """Several sentinels that watch one master together. ``password`` is that of Redis."""
 
     def __init__(self, folder: Path, servers: Sequence[RedisServer], count: int, program: str = PROGRAM) -> None:
         self.servers = list(servers)
@@ -60,33 +60,33 @@ class SentinelSet:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Celery's transport options."""
+        """Return Celery's transport options."""
         return {"master_name": NAME, "sentinel_kwargs": {"password": PASSWORD}, "socket_timeout": 1}
 
     @property
     def master(self) -> RedisServer:
-        """The server that the first sentinel takes for the master."""
+        """Return the server that is the master according to the first sentinel."""
         _, port = self.sentinels[0].command("GET-MASTER-ADDR-BY-NAME", NAME)
         return next(server for server in self.servers if server.port == int(port))
 
     def url(self, db: int = 0) -> str:
-        """Celery's URL; as in kombu, the first one's database and password count."""
+        """Return Celery's URL. As in kombu, only the database and password of the first address are used."""
         first, *others = [f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels]
         identity = f":{self.servers[0].password}@" if self.servers[0].password else ""
         return ";".join([f"sentinel://{identity}{first}/{db}", *(f"sentinel://{address}" for address in others)])
 
     def fail_over(self) -> None:
-        """Have a replica take over, the master being well."""
+        """Trigger a failover while the master is healthy, and wait until a replica is the master."""
         before = self.master
         self.begin_fail_over()
         eventually(lambda: self.master is not before)
 
     def begin_fail_over(self) -> None:
-        """Have a replica take over, without waiting until it did."""
+        """Trigger a failover without waiting for its end."""
         eventually(self._can_fail_over)
 
     def stop(self) -> None:
-        """End the sentinels."""
+        """Stop the sentinels."""
         for sentinel in self.sentinels:
             sentinel.process.end()
 
@@ -94,7 +94,7 @@ class SentinelSet:
         try:
             return bool(self.sentinels[0].command("FAILOVER", NAME))
         except redis.ResponseError:
-            return False  # the replica is not known yet, or the last failover not over
+            return False  # the replica is not discovered yet, or the last failover has not ended
 
     def _know_each_other(self) -> bool:
         for sentinel in self.sentinels:

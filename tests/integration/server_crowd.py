@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A hundred nodes of a cluster on loopback ports, in one thread: they answer like Redis, but for some that hang.
+"""Simulate a hundred nodes of a cluster on loopback ports in one thread. They reply like Redis, except some that hang.
 
-Input: how many nodes there are, and which of them hang: they accept connections and answer nothing. Output: the URL of
-the first. Nothing but what an exporter asks for is answered.
+Input: the number of nodes, and which of them hang: these accept connections but do not reply. Output: the URL of the
+first. Only the commands of an exporter receive replies.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ INFO = "# Server\r\nredis_version:7.0.15\r\nredis_mode:cluster\r\nrun_id:{run}\r
 
 
 class ServerCrowd:
-    """``count`` nodes; ``hanging`` are the numbers of those that answer nothing, and may change."""
+    """``count`` nodes. ``hanging`` contains the numbers of those that do not reply, and may change."""
 
     def __init__(self, count: int) -> None:
         self.hanging: set[int] = set()
@@ -34,11 +34,11 @@ class ServerCrowd:
 
     @property
     def ports(self) -> list[int]:
-        """The ports, by number of the node."""
+        """Return the ports by the nodes' numbers."""
         return [int(listener.getsockname()[1]) for listener in self._listeners]
 
     def close(self) -> None:
-        """End all nodes."""
+        """Stop all nodes."""
         self._closed.send(b"x")
         self._thread.join(10)
         for end in (*self._listeners, *self._readers, self._closing, self._closed):
@@ -98,7 +98,7 @@ def _bulk(text: str) -> bytes:
 
 @contextlib.contextmanager
 def server_crowd(count: int) -> Iterator[ServerCrowd]:
-    """Give the nodes for the time of a with block."""
+    """Yield the nodes until the with block ends."""
     crowd = ServerCrowd(count)
     try:
         yield crowd

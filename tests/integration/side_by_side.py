@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ours and a redis_exporter on the same server: what each says of it, and a server that has something to say.
+"""Compare this exporter with a redis_exporter on the same server, which has values for all compared metrics.
 
-Input: a server that both read. Output: types, names, labels and values of ``redis_*``, without our label ``redis``.
+Input: a server that both read. Output: types, names, labels and values of ``redis_*``, without the label ``redis``,
+which redis_exporter does not have.
 """
 
 import re
@@ -15,38 +16,38 @@ from tests.integration.redis_exporters import RedisExporter
 from tests.integration.redis_servers import RedisServer
 
 QUIET = ("--queues.discovery-interval", "0", "--celery.inspect-interval", "0", "--redis.discovery-interval", "0")
-"""Flags of an exporter that does nothing between two scrapes."""
+"""Flags of an exporter that is idle between two scrapes."""
 
 
 Key = tuple[str, frozenset[tuple[str, str]]]
 
 
 class Said(NamedTuple):
-    """What an exporter says of one server: types by metric, values by name and labels, without the label redis."""
+    """An exporter's metrics of one server: types by metric, values by name and labels, without the label redis."""
 
     types: dict[str, str]
     values: dict[Key, float]
 
 
 class Pair(NamedTuple):
-    """A server read by both."""
+    """A server that both exporters read."""
 
     ours: Exporter
     redis: str
     theirs: RedisExporter
 
     def said_by_us(self) -> Said:
-        """Scrape ours."""
+        """Scrape this exporter."""
         text = self.ours.get().text
         said = {}
         for (name, labels), value in parse(text).items():
             if ("redis", self.redis) in labels and name.startswith("redis_"):
-                # To Prometheus an empty label is none.
+                # Prometheus treats an empty label as a missing one.
                 said[name, frozenset(label for label in labels if label[0] != "redis" and label[1])] = value
         return Said(types_of(text), said)
 
     def said_by_them(self) -> Said:
-        """Scrape theirs."""
+        """Scrape redis_exporter."""
         text = self.theirs.text()
         values = {key: value for key, value in parse(text).items() if key[0].startswith("redis_")}
         return Said(types_of(text), {(name, frozenset(pair for pair in labels if pair[1])): value
@@ -54,12 +55,12 @@ class Pair(NamedTuple):
 
 
 def types_of(text: str) -> dict[str, str]:
-    """Give the types of all metrics that have samples."""
+    """Return the types of all metrics that have samples."""
     return dict(re.findall(r"^# TYPE (redis_\S+) (\S+)$", text, re.MULTILINE))
 
 
 def make_traffic(server: RedisServer) -> None:
-    """Leave something behind for every metric that traffic feeds."""
+    """Send commands that produce values for every metric of traffic."""
     for db, name in ((0, "a"), (0, "b"), (3, "c")):
         server.command("SET", name, "value", db=db)
     server.command("SET", "d", "value", "EX", 1000)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends processes that write a state file by SIGKILL, again and again, and checks what each leaves.
+"""Kill processes that write a state file with SIGKILL, again and again, and check the file after each kill.
 
     python -m tests.integration.state_killer PATH KILLS
 
-Takes a path that does not exist, prints a line of JSON: how many ends left a half-written new file beside the path,
-and how long a write takes. Ends with 1 as soon as a file can't be read.
+Input: a path that does not exist. Output: a line of JSON with the number of half-written new files beside the path, and
+the duration of a write. The exit code is 1 as soon as a file can't be read.
 """
 
 import json
@@ -23,7 +23,7 @@ from celery_redis_exporter.sources.saved_state import StateFile
 
 SERIES = 10_000
 STEPS = ("open", "fchmod", "write", "fsync", "close", "replace")
-"""Calls of the operating system that a write consists of."""
+"""The system calls of a write."""
 WRITES_PER_KILL = 2
 
 
@@ -38,7 +38,7 @@ def contents() -> list[bytes]:
 
 
 def write_for_ever(path: str, files: list[bytes], ready: int) -> None:
-    """Write one file after the other; never returns."""
+    """Write one file after another. Never returns."""
     file = StateFile(path)
     os.write(ready, b"!")
     while True:
@@ -47,7 +47,7 @@ def write_for_ever(path: str, files: list[bytes], ready: int) -> None:
 
 
 def end_at(step: int, part: float) -> None:
-    """Let this process end by SIGKILL at its ``step``th call of the operating system, of a write after a ``part``."""
+    """Let this process kill itself at its ``step``th system call. Of a call that writes, ``part`` is done before."""
     left = [step]
 
     def ending(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +66,7 @@ def end_at(step: int, part: float) -> None:
 
 
 def kill_after(path: str, files: list[bytes], seconds: float) -> None:
-    """Fork a process that writes, and kill it a time after its first write began."""
+    """Fork a process that writes, and kill it this many seconds after its first write began."""
     ready, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -80,7 +80,7 @@ def kill_after(path: str, files: list[bytes], seconds: float) -> None:
 
 
 def kill_at(path: str, files: list[bytes], step: int, part: float) -> None:
-    """Fork a process that ends at a step of a write."""
+    """Fork a process that kills itself at a step of a write."""
     child = os.fork()
     if not child:
         file = StateFile(path)
@@ -91,7 +91,7 @@ def kill_at(path: str, files: list[bytes], step: int, part: float) -> None:
 
 
 def main(path: str, kills: int) -> int:
-    """Kill half of the processes at points of time, the others at steps."""
+    """Kill half of the processes after some time, and the others at a step."""
     files, clock = contents(), SystemClock()
     new = Path(path).with_name(f"{Path(path).name}.new")
     first = StateFile(path)
@@ -106,7 +106,7 @@ def main(path: str, kills: int) -> int:
         else:
             kill_at(path, files, number // 2 % (3 * len(STEPS)), number / kills)
         halves += new.exists()
-        left = StateFile(path)  # which the process that was killed does not keep
+        left = StateFile(path)  # the killed process no longer locks it
         content = left.read()
         left.close()
         if content not in files:

@@ -41,7 +41,7 @@ class UnavailableError(AssertionError):
 
 
 class SuiteProgram(NamedTuple):
-    """A program, the packages that have it, their suite, and the earliest version that serves."""
+    """A program, the packages that contain it, their suite, and the earliest version that is accepted."""
 
     suite: str
     packages: tuple[str, ...]
@@ -68,23 +68,23 @@ SUITE_PROGRAMS = {
     "amtool-0.28": SuiteProgram("trixie", ("prometheus-alertmanager",), "amtool", "0.28"),
     "amtool-0.33": SuiteProgram("sid", ("prometheus-alertmanager",), "amtool", "0.33"),
 }  # fmt: skip
-"""A suite that moves on to another version has the program no longer: results would not be comparable."""
+"""The programs by name. A suite may have a later version than the stated one."""
 SERVERS = ("redis", "redis-8.0", "valkey-8.1", "valkey-9.1")
 """The servers that tests run on: the system's Redis, and newer ones."""
 
 
 def server_program(name: str) -> str:
-    """Return the path of a server of SERVERS; skip the test if it can't be had."""
+    """Return the path of a server of SERVERS. Skip the test if it can't be installed."""
     return PROGRAM if name == "redis" else suite_program(name)
 
 
 def either_program(name: str) -> str:
-    """Return the path of a program of SUITE_PROGRAMS, and any other name as it is: a program of the system."""
+    """Return the path of a program of SUITE_PROGRAMS. Return any other name unchanged: it is a system program."""
     return suite_program(name) if name in SUITE_PROGRAMS else name
 
 
 def suite_program(name: str) -> str:
-    """Return the path of a program; skip the test, which is counted at the end of the run, if it can't be had."""
+    """Return the path of a program. Skip the test if it can't be installed. The end of the run counts such tests."""
     try:
         return str(install(name))
     except UnavailableError as error:
@@ -92,7 +92,7 @@ def suite_program(name: str) -> str:
 
 
 def install(name: str) -> Path:
-    """Return the path of a program, installed into ``.peers`` if it is not there; raise UnavailableError."""
+    """Return the path of a program. Install it into ``.peers`` if it is missing. Raise UnavailableError."""
     wanted, folder = SUITE_PROGRAMS[name], PEERS / name
     started = folder / wanted.program
     PEERS.mkdir(exist_ok=True)
@@ -110,7 +110,7 @@ def install(name: str) -> Path:
 
 
 def version(name: str) -> str:
-    """Return the version of an installed program: the first of its package's changelog, without Debian's revision."""
+    """Return the version of an installed program: the first in its package's changelog, without Debian's revision."""
     documents = PEERS / name / "usr" / "share" / "doc" / SUITE_PROGRAMS[name].packages[0]
     (changelog,) = documents.glob("changelog.Debian*gz")
     with gzip.open(changelog, "rt", encoding="utf-8") as lines:
@@ -121,14 +121,14 @@ def version(name: str) -> str:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Wait for processes of the same run that install the same."""
+    """Wait for other processes of the same run that install the same program."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 class Apt:
-    """apt for one suite, apart from the system's: lists and archives are in ``folder``.
+    """apt for one suite, separate from the system's: lists and archives are in ``folder``.
 
     ``source`` is the line of its sources.list.
     """
@@ -150,7 +150,7 @@ class Apt:
         self._options = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
     def install(self, wanted: SuiteProgram, folder: Path) -> None:
-        """Unpack a program into ``folder``: by the lists that are there, and by new ones if these are out of date."""
+        """Unpack a program into ``folder`` with the existing lists, or with new ones if these are out of date."""
         if any(self._folder.glob("lists/*Packages*")):
             try:
                 self._install(wanted, folder)
@@ -175,7 +175,7 @@ class Apt:
             raise UnavailableError(f"the suite has {package} {found[1] if found else 'not'}, wanted is {version}")
 
     def _unpack(self, packages: Sequence[str], folder: Path) -> None:
-        """Unpack packages and the libraries that they need, however many steps away, into ``folder``."""
+        """Unpack packages and all libraries that they depend on, directly or indirectly, into ``folder``."""
         wanted, left = set(packages), list(packages)
         while left:
             for name in self._depends(left.pop()) - wanted:
@@ -188,7 +188,7 @@ class Apt:
                 _run(["dpkg", "-x", str(archive), str(folder)])
 
     def _depends(self, package: str) -> set[str]:
-        """Return the libraries that a package depends on; the rest of its dependencies are for its installation."""
+        """Return the libraries that a package depends on. Its other dependencies are needed for installation only."""
         text = self._run("apt-cache", "depends", "--important", package)
         return set(re.findall(r"Depends: (lib[a-z0-9.+-]+)", text))
 
@@ -197,13 +197,13 @@ class Apt:
 
 
 def _source(suite: str) -> str:
-    """Return the line of sources.list that has a suite's packages."""
+    """Return the line of sources.list for a suite."""
     signed = f"[signed-by={KEYRING}] " if KEYRING.is_file() else ""
     return f"deb {signed}{_mirror()} {suite} main"
 
 
 def _mirror() -> str:
-    """Return the address from which the system's own packages come."""
+    """Return the address of the system's package mirror."""
     if not RELEASE.is_file():
         raise UnavailableError("this is no Debian")
     found = re.search(r"^VERSION_CODENAME=(\S+)", RELEASE.read_text(encoding="utf-8"), re.MULTILINE)
@@ -230,8 +230,8 @@ def _run(command: Sequence[str], cwd: Path | None = None) -> str:
 
 
 def _write_starter(folder: Path, program: str) -> Path:
-    """Write a script that becomes the program: its process id is that of the script."""
-    binary = folder / "usr" / "bin" / program  # often a link: the program looks at the name that it is started by
+    """Write a script that replaces itself by the program, so that both have the same process id."""
+    binary = folder / "usr" / "bin" / program  # often a link: the program reads the name by which it is started
     loader = next((path for pattern in LOADERS for path in sorted(folder.rglob(pattern)) if path.is_file()), None)
     if not binary.is_file() or loader is None:
         raise UnavailableError("the packages lack the program or its loader")
@@ -244,9 +244,9 @@ def _write_starter(folder: Path, program: str) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Install every program, print the version or the reason of each; return 1 if one can't be had.
+    """Install every program and print its version or the reason of the failure. Return 1 if one can't be installed.
 
-    With ``--path`` one program is installed and its path printed.
+    With ``--path`` install one program and print its path.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.integration.suite_programs", description=__doc__)
     parser.add_argument("--allow-missing", action="store_true", help="return 0 nevertheless")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a worker process imports: the application, configured by two environment variables.
+"""The application that a worker process imports, configured by two environment variables.
 
-Imported by ``celery -A`` alone, never by a test.
+Only ``celery -A`` imports it, never a test.
 """
 
 import json

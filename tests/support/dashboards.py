@@ -20,7 +20,7 @@ ROUND_STEPS = (
     (1.5, 2), (3.5, 5), (7.5, 10), (12.5, 15), (17.5, 20), (25, 30), (45, 60), (90, 120), (210, 300), (450, 600),
     (750, 900), (1050, 1200), (1500, 1800), (2700, 3600),
 )  # fmt: skip
-"""From how many seconds on Grafana rounds to how many."""
+"""Rounding of Grafana: a lower bound in seconds, and the seconds to which values above it are rounded."""
 
 Tree = dict[str, Any]
 

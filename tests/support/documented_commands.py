@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """List the commands in the documentation, and the test that runs each of them.
 
-Takes README, CONTRIBUTING, the README of each folder at the top and the pages for users, gives commands. The tables
-state, by how a command begins, which test runs it, or why none does. The longest beginning is the one that holds.
+Input: README, CONTRIBUTING, the README of each top-level folder, and the pages for users. Output: commands. The tables
+map the beginning of a command to the test that runs it, or to the reason why none does. The longest beginning wins.
 """
 
 from pathlib import Path
@@ -88,7 +88,7 @@ RUN = {
         "tests/contract/test_deployment_manifests.py::test_manifests_fit_their_schemas",
     "python -m tests.fuzz": "tests/unit/test_bad_input.py",
 }  # fmt: skip
-"""The test that runs a command: unchanged, with other ports, or, if its program is not available, what it would do."""
+"""The test that runs a command: unchanged, with other ports, or with an equivalent if its program is not available."""
 
 NOT_RUN = {
     "bash tests/": "these commands run the tests",
@@ -113,7 +113,7 @@ class Typed(NamedTuple):
 
 
 def commands() -> list[Typed]:
-    """Return every command of every block of shell, comments left out."""
+    """Return every command of every block of shell, without comments."""
     return [
         Typed(page.relative_to(ROOT).as_posix(), command)
         for page in PAGES

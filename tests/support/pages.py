@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands on a page: its fenced blocks in order, each a file to write or commands to type.
+"""Read the fenced blocks of a page in their order. Each is a file to write, or commands to type.
 
-Takes a page and the beginning of a heading, gives blocks. A block of Python or YAML is a file if its first line is a
-comment that names one, as in ``# mysite/settings.py``.
+Input: a page and the beginning of a heading. Output: blocks. A block of Python or YAML is a file if its first line is a
+comment with a path, as in ``# mysite/settings.py``.
 """
 
 import re
@@ -20,13 +20,13 @@ class Block(NamedTuple):
 
     @property
     def file(self) -> str | None:
-        """The file that the block is; None if it is no whole file."""
+        """Return the path of the file, or None if the block is not a whole file."""
         found = re.match(r"# ([\w./-]+\.(?:py|ya?ml))\n", self.text)
         return found[1] if found else None
 
     @property
     def commands(self) -> list[str]:
-        """Every line of a block of shell, without comments, and with continued lines in one."""
+        """Return every line of a block of shell, without comments, and with continued lines joined."""
         lines = self.text.replace("\\\n", " ").splitlines() if self.language == SHELL else []
         return [command for line in lines if (command := " ".join(line.partition(" #")[0].split()))]
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prometheus's protobuf messages (io.prometheus.client, proto3), for the official ``protobuf`` package.
+"""Declare Prometheus's protobuf messages (io.prometheus.client, proto3) for the official ``protobuf`` package.
 
-Input: a body in the delimited format. Output: messages. The definition is a table here, since no file of it is part of
-the package.
+Input: a body in the delimited format. Output: messages. The definition is a table here, because the package does not
+contain its file.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ DEFINITION = {
     "7 histogram Histogram, 6 timestamp_ms int64",
     "MetricFamily": "1 name string, 2 help string, 3 type MetricType, 4 metric Metric*, 5 unit string",
 }
-"""Fields by message: number, name and type; a star marks repeated ones."""
+"""Fields by message: number, name and type. A star marks repeated ones."""
 TYPES = ("COUNTER", "GAUGE", "SUMMARY", "UNTYPED", "HISTOGRAM", "GAUGE_HISTOGRAM")
 
 
@@ -70,7 +70,7 @@ MetricFamily = _load()
 
 
 def read_messages(body: bytes) -> list[Any]:
-    """Return the families of a body. Each must be the same bytes when the package encodes it again."""
+    """Return the families of a body. Check that the package encodes each to the same bytes again."""
     families, place = [], 0
     while place < len(body):
         length, start = _DecodeVarint32(body, place)

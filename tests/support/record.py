@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The record of what the tests passed on last: programs of other Debian suites, and versions of Python.
+"""Record the last programs of other Debian suites and versions of Python on which the tests passed.
 
     outcomes of a run -> counts -> rows of two tables in tests/README.md
 
-A run writes the rows of what it used and leaves the others as they are. ``pyproject.toml`` names the versions of Python
-that the record names as passed.
+A run writes the rows of the programs that it used, and leaves the others as they are. ``pyproject.toml`` declares the
+versions of Python that the record lists as passed.
 """
 
 import datetime as dt
@@ -21,7 +21,7 @@ NOT_RUN = "not run"
 
 Row = tuple[str, ...]
 Table = dict[str, Row]
-"""Rows by their first cell, that cell included."""
+"""Rows by their first cell. Each row includes that cell."""
 
 
 class Outcome(NamedTuple):
@@ -64,14 +64,14 @@ def python_row(outcomes: Iterable[Outcome], rows: Table, day: dt.date) -> Row:
 
 
 def read_table(text: str, name: str) -> Table:
-    """Return a table of a page, which is between the marks of that name."""
+    """Return the table of a page that is between the marks of that name."""
     lines = _between(text, name).strip().splitlines()[2:]
     rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines]
     return {row[0]: row for row in rows}
 
 
 def write_table(text: str, name: str, columns: Row, rows: Mapping[str, Row]) -> str:
-    """Return a page with a table replaced; rows are in the order of their first cells."""
+    """Return a page with a table replaced. Rows are in the order of their first cells."""
     cells = [columns, ("---",) * len(columns), *(rows[key] for key in sorted(rows, key=_in_order))]
     table = "\n".join(f"| {' | '.join(row)} |".replace("| --- ", "|---").replace("|--- |", "|---|") for row in cells)
     before, inside, after = text.partition(MARK.format(name) + _between(text, name))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """List the commands of the workflows in .github/workflows, and the test that runs each of them.
 
-Output: steps in the order in which the jobs run them. As in ``documented_commands.py`` a table states, by the first
-line of a step's command, which test runs it, or why only a forge can. The longest beginning is the one that holds.
+Output: steps in the order in which the jobs run them. As in ``documented_commands.py`` a table maps the first line of a
+step's command to the test that runs it, or to the reason why only a forge can. The longest beginning wins.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ RUN = {
     "python -m twine check": ORDER,
     "python -m pip install --require": "tests/integration/test_dockerfile.py::test_it_works_for_nobody_and_is_healthy",
 }
-"""The test that runs a command as it stands, or with a folder in place of the forge's."""
+"""The test that runs a command unchanged, or with a folder instead of the forge's."""
 
 FORGE_ONLY = {
     "git config --global": "changes the settings of the user; a container of the forge has no other",
@@ -37,7 +37,7 @@ FORGE_ONLY = {
     'image="': "needs a container engine and a registry; the steps of the Dockerfile are run by test_dockerfile.py",
     "gh release create": "needs the forge",
 }
-"""Why only a forge runs a command."""
+"""The reason why only a forge can run a command."""
 
 
 class Step(NamedTuple):
