@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The permissions that the documentation lists are enough, and each of them is needed for what is said here."""
+"""The permissions in the documentation are enough, and each of them is needed for the feature that is tested here."""
 
 import base64
 import json
@@ -42,7 +42,7 @@ LOSSES: dict[str, tuple[str, dict[str, str]]] = {
     "+pttl": ("celery_exporter_key_group_without_ttl_ratio", OF_QUEUE),
     "%R~*": ("celery_queue_length", {"queue": QUEUE}),
 }
-"""What is missing without a right; everything else is there."""
+"""The metric that is missing without a permission. All other metrics are still there."""
 
 STOPS: dict[str, Callable[[Exporter], bool]] = {
     "+info": lambda exporter: (
@@ -60,19 +60,19 @@ STOPS: dict[str, Callable[[Exporter], bool]] = {
         and exporter.value(STREAM) == 0
     ),
 }
-"""What does not work at all without a right."""
+"""The connection that is down without a permission."""
 
 POLITENESS = {"+client|setname", "+ping"}
-"""Rights without which nothing is missing but a name in CLIENT LIST, or a quiet ACL log."""
+"""Permissions without which only a name in CLIENT LIST is missing, or the ACL log has entries."""
 
 
 EACH_SERVER = [pytest.param(name, marks=[] if name == SERVERS[0] else [pytest.mark.slow]) for name in SERVERS]
-"""The system's Redis, and in the slow matrix the others that can be had."""
+"""The system's Redis and, in the slow matrix, the other available servers."""
 
 
 @pytest.fixture(scope="module", params=EACH_SERVER)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Give a server that has something to show for every right."""
+    """Yield a server with data for every permission."""
     with ExitStack() as ending:
         programs = Programs(tmp_path_factory.mktemp("acl"), ending)
         options = ("--enable-debug-command", "yes", "--slowlog-log-slower-than", "0")
@@ -86,24 +86,24 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def more_of(server: RedisServer) -> tuple[str, ...]:
-    """Return the permissions that the documentation lists for some servers besides the line."""
+    """Return the permissions that the documentation lists for some servers only."""
     return ("+commandlog|len",) if "valkey_version" in server.command("INFO", "server") else ()
 
 
 def kept_rights(server: RedisServer, right: str) -> tuple[str, ...]:
-    """Return all rights but one."""
+    """Return all permissions except one."""
     return (*(kept for kept in RIGHTS if kept != right), *more_of(server))
 
 
 def start(programs: Programs, server: RedisServer, rights: tuple[str, ...]) -> Exporter:
-    """Start an exporter whose user has these rights."""
+    """Start an exporter whose user has these permissions."""
     server.command("ACL", "SETUSER", USER, "reset", *START, *rights, *more_of(server))
     url = server.url(user=USER, password="PASSWORD")
     return programs.exporter("--broker-url", url, "--queues.names", QUEUE, "--scrape.freshness", "0")
 
 
 def test_the_documented_rights_are_enough(programs: Programs, server: RedisServer) -> None:
-    """With exactly the documented rights everything is shown, and the server refuses nothing."""
+    """With exactly the documented permissions every metric is shown, and the server denies no command."""
     words = ACL_LINE.split()
     server.command(*words[:3], "reset", *words[3:], *more_of(server))
     server.command("ACL", "LOG", "RESET")
@@ -118,7 +118,7 @@ def test_the_documented_rights_are_enough(programs: Programs, server: RedisServe
 
 @pytest.mark.parametrize("right", sorted(LOSSES))
 def test_each_right_of_a_read_costs_its_metric(programs: Programs, server: RedisServer, right: str) -> None:
-    """Without a right of a scrape its metric is missing and everything else is shown."""
+    """Without a permission that a scrape needs only its metric is missing."""
     exporter = start(programs, server, tuple(kept for kept in RIGHTS if kept != right))
     eventually(exporter.hears)
     collector = {"collector": "queue_discovery"}
@@ -135,14 +135,14 @@ def test_each_right_of_a_read_costs_its_metric(programs: Programs, server: Redis
 
 @pytest.mark.parametrize("right", sorted(STOPS))
 def test_each_right_of_a_connection_stops_it(programs: Programs, server: RedisServer, right: str) -> None:
-    """Without the right to its one command a connection is shown as down for want of rights."""
+    """Without the permission for its only command a connection is down, and the reason is noperm."""
     exporter = start(programs, server, tuple(kept for kept in RIGHTS if kept != right))
     eventually(lambda: STOPS[right](exporter))
 
 
 @pytest.mark.parametrize("right", sorted(POLITENESS))
 def test_rights_of_politeness_cost_nothing_else(programs: Programs, server: RedisServer, right: str) -> None:
-    """Without these rights everything is shown all the same, and the server logs a refusal."""
+    """Without one of these permissions every metric is still shown, and the server logs one denial."""
     server.command("ACL", "SETUSER", USER, "reset", *START, *kept_rights(server, right))
     server.command("ACL", "LOG", "RESET")
     url = server.url(user=USER, password="PASSWORD")
@@ -156,13 +156,13 @@ def test_rights_of_politeness_cost_nothing_else(programs: Programs, server: Redi
 
 
 def test_the_page_has_these_permissions() -> None:
-    """The line in the documentation is the one that is tested here."""
+    """The line in the documentation is the tested one."""
     page = PAGE.read_text(encoding="utf-8").splitlines()
     assert [ACL_LINE] == [line for line in page if line.startswith("ACL SETUSER")]
 
 
 def test_another_database_needs_one_right_more(programs: Programs, server: RedisServer) -> None:
-    """On a database that is not 0 reads need SELECT, and without it say so; events do not."""
+    """On a database other than 0 reads need SELECT and report noperm without it, but events do not need it."""
     channel = ("resetchannels", "&/2.celeryev/*")
     for right, up in (("-select", 0), ("+select", 1)):
         server.command("ACL", "SETUSER", USER, "reset", *START, *RIGHTS, *more_of(server), *channel, right)
@@ -174,17 +174,17 @@ def test_another_database_needs_one_right_more(programs: Programs, server: Redis
 
 
 def test_every_right_is_accounted_for() -> None:
-    """No right is asked for without a test that shows what it is for."""
+    """Every permission of the documented line has a test that shows what needs it."""
     assert set(RIGHTS) == LOSSES.keys() | STOPS.keys() | POLITENESS
 
 
 def commands_seen(server: RedisServer) -> set[str]:
-    """Give the commands that were executed or refused since the statistics were reset."""
+    """Return the commands that were executed or denied since the statistics were reset."""
     return {name.removeprefix("cmdstat_") for name in server.command("INFO", "commandstats")}
 
 
 def test_nothing_but_documented_commands_is_sent(programs: Programs) -> None:
-    """Over its whole life the exporter sends the documented commands and no others, so it never writes."""
+    """From its start to its stop the exporter sends only documented commands, none of which writes."""
     server = programs.redis(password="word")
     programs.publisher(server).send_task("kept", priority=3)
     with server.client(2) as client, client.monitor() as monitor:
@@ -210,7 +210,7 @@ def test_nothing_but_documented_commands_is_sent(programs: Programs) -> None:
 
 
 def test_workers_are_not_asked_without_the_right_to_write(programs: Programs) -> None:
-    """With the documented rights alone asking workers is switched off, which is said once, and all else is shown."""
+    """With only the documented permissions querying workers is disabled, logged once, and affects no other metric."""
     server = programs.redis()
     worker = programs.worker(server)
     exporter = start(programs, server, RIGHTS)
@@ -223,7 +223,7 @@ def test_workers_are_not_asked_without_the_right_to_write(programs: Programs) ->
     assert exporter.value("celery_worker_concurrency", worker=worker.name) is None
     eventually(lambda: exporter.value("celery_worker_tasks_processed_total", worker=worker.name) == 0)
     eventually(lambda: exporter.get("/-/ready").status == 200)
-    # Redis counts repeats of a refusal for a minute in one entry.
+    # Redis counts repeated denials within a minute in one entry.
     assert [b"del", b"expire", b"rpush"] == sorted(entry[7] for entry in server.command("ACL", "LOG"))
     assert [] == server.command("KEYS", "celery-redis-exporter*")
     assert 1 == len(exporter.lines("control.switched_off"))
@@ -231,7 +231,7 @@ def test_workers_are_not_asked_without_the_right_to_write(programs: Programs) ->
 
 
 def test_the_rights_to_ask_workers_are_enough(programs: Programs) -> None:
-    """With the rights for it, which write to keys of our own alone, workers are asked and nothing is refused."""
+    """The documented permissions to query workers are enough, and they only write the exporter's own keys."""
     server = programs.redis()
     exporter = start(programs, server, (*RIGHTS, *CONTROL_RIGHTS))
     worker = programs.worker(server)
@@ -242,7 +242,7 @@ def test_the_rights_to_ask_workers_are_enough(programs: Programs) -> None:
 
 @pytest.mark.parametrize("right", CONTROL_RIGHTS)
 def test_each_right_to_ask_workers_is_needed(programs: Programs, right: str) -> None:
-    """Without any one of these rights nobody is asked, and no key is left without an end."""
+    """Without any one of these permissions no worker is queried, and no key is left without a time to live."""
     server = programs.redis()
     exporter = start(programs, server, (*RIGHTS, *(kept for kept in CONTROL_RIGHTS if kept != right)))
     with server.client() as client:
@@ -254,11 +254,11 @@ def test_each_right_to_ask_workers_is_needed(programs: Programs, right: str) -> 
 
 
 def test_the_page_names_the_permissions_to_query_workers() -> None:
-    """The documentation names exactly the permissions that are tested here."""
+    """The documentation contains exactly the tested permissions to query workers."""
     assert f"`{' '.join(CONTROL_RIGHTS)}`" in PAGE.read_text(encoding="utf-8")
 
 
 def beat(worker: str) -> str:
-    """Give the body of a heartbeat."""
+    """Return the body of a heartbeat."""
     event = {"type": "worker-heartbeat", "hostname": worker, "timestamp": 1.8e9, "pid": 1, "freq": 2.0}
     return base64.b64encode(json.dumps(event).encode()).decode()

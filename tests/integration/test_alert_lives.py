@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated lives of installations, evaluated by promtool of both lines: what fires when."""
+"""Simulated lives of installations, evaluated by promtool of both major versions: which alerts fire when."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from tests.integration.promtools import BY_BOTH, BY_EACH, MAJORS, promtool
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
 Found = dict[str, dict[str, list[Firing]]]
-"""What fired, by life and major version of Prometheus."""
+"""The alerts that fired, by life and major version of Prometheus."""
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
-    """Let every life happen once, and evaluate the rules on it with both lines at the same time."""
+    """Simulate every life once, and evaluate the rules on it with both versions at the same time."""
     results: Found = {scenario.name: {} for scenario in (*ORDINARY, *TROUBLES)}
     for interval, scenarios in groups([*ORDINARY, *TROUBLES]):
         lived = {scenario.name: scenario.live() for scenario in scenarios}
@@ -36,7 +36,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 
 def notified(firings: list[Firing]) -> list[Firing]:
-    """Return the firings that Alertmanager sends by the example: the bundled rules', without those that follow."""
+    """Return the firings that Alertmanager sends with the example: those of bundled rules that are not inhibited."""
     ours = [firing for firing in firings if not firing.name.startswith(NAIVE)]
     labels = [dict(firing.labels) for firing in ours]
     return [firing for firing in ours if not is_inhibited(dict(firing.labels), labels)]
@@ -45,7 +45,7 @@ def notified(firings: list[Firing]) -> list[Firing]:
 @BY_EACH
 @pytest.mark.parametrize("life", ORDINARY, ids=lambda life: life.name)
 def test_ordinary_life_is_silent(found: Found, life: Scenario, major: str) -> None:
-    """Nothing fires in ordinary life, while each of the rules that are written without its knowledge does."""
+    """No bundled rule fires in ordinary life, while every naive rule for the same purpose does."""
     firings = found[life.name].get(major, [])
     assert [] == [firing for firing in firings if not firing.name.startswith(NAIVE)]
     fired = {firing.name for firing in firings}
@@ -55,7 +55,7 @@ def test_ordinary_life_is_silent(found: Found, life: Scenario, major: str) -> No
 @BY_EACH
 @pytest.mark.parametrize("life", TROUBLES, ids=lambda life: life.name)
 def test_trouble_fires_in_time(found: Found, life: Scenario, major: str) -> None:
-    """Each alert of a trouble fires after its cause and within the stated time, and no others are sent."""
+    """Each alert of a trouble fires after its cause and within the stated time, and no other alert is sent."""
     firings = found[life.name].get(major, [])
     ours = [firing for firing in firings if not firing.name.startswith(NAIVE)]
     assert set() == life.fires.keys() - {firing.name for firing in ours}
@@ -68,6 +68,6 @@ def test_trouble_fires_in_time(found: Found, life: Scenario, major: str) -> None
 
 @BY_BOTH
 def test_a_rule_without_its_guard_fails(found: Found) -> None:
-    """The lives can fail: the naive rules, judged as if they were bundled, fire in ordinary life."""
+    """The lives can make a test fail: the naive rules, judged as if they were bundled, fire in ordinary life."""
     fired = {firing.name for life in ORDINARY for rows in found[life.name].values() for firing in rows}
     assert len(fired) > 50

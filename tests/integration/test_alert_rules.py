@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules, their tests and the Alertmanager example, judged by Prometheus's and Alertmanager's own tools."""
+"""The rules, their tests and the Alertmanager example, checked by Prometheus's and Alertmanager's own tools."""
 
 import re
 from pathlib import Path
@@ -35,12 +35,12 @@ WHERE = 'job="celery", namespace="shop", instance="exporter:9808", task="shop.pa
 @BY_EACH
 @pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
 def test_promtool_accepts_the_rules(path: Path, major: str) -> None:
-    """Prometheus 2.42 and 3.x load every file, and their lint finds nothing."""
+    """Prometheus 2.42 and 3.x load every file, and their linter finds nothing."""
     said(promtool(major), "check", "rules", "--lint=all", "--lint-fatal", path)
 
 
 def test_prometheus_loads_what_readme_names(programs: Programs) -> None:
-    """Prometheus starts with `rule_files` as the README has it, and loads every group of rules and nothing else."""
+    """With `rule_files` from the README, Prometheus starts and loads exactly the bundled groups of rules."""
     assert "`alerts/*.yml`" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert "rule_files: [alerts/*.yml]" in (FOLDER / "README.md").read_text(encoding="utf-8")
     config = programs.folder / "readme.yml"
@@ -54,12 +54,12 @@ def test_prometheus_loads_what_readme_names(programs: Programs) -> None:
 @BY_EACH
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
 def test_rules_pass_their_tests(path: Path, major: str) -> None:
-    """Every alert fires with the labels and texts that its test expects, and is silent where it should be."""
+    """Every alert fires with the labels and texts that its test expects, and only when its test expects it."""
     said(promtool(major), "test", "rules", path)
 
 
 def test_a_test_that_expects_something_else_fails(tmp_path: Path) -> None:
-    """The tests can fail: with a threshold that is one message higher the queue's case is refused."""
+    """The tests can fail: the queue's case fails with a threshold that is one message higher."""
     rules = render_rules(GROUPS, RenderOptions(changes={"CeleryQueueLong": Change(parameters={"messages": 51})}))
     text = (FOLDER / "tests" / "celery-queues.yml").read_text(encoding="utf-8")
     (tmp_path / "rules.yml").write_text(rules, encoding="utf-8")
@@ -70,7 +70,7 @@ def test_a_test_that_expects_something_else_fails(tmp_path: Path) -> None:
 
 @BY_BOTH
 def test_p95_over_two_seconds_is_a_parameter(tmp_path: Path) -> None:
-    """With seconds=2 an alert says that one in twenty executions takes longer than two seconds."""
+    """With seconds=2 an alert fires when one in twenty executions takes longer than two seconds."""
     rules = render_rules(GROUPS, RenderOptions(changes={"CeleryTaskSlowest": Change(parameters={"seconds": 2})}))
     bucket = f'celery_task_runtime_seconds_bucket{{{WHERE}, state="success", le='
     count = f'celery_task_runtime_seconds_count{{{WHERE}, state="success"}}'
@@ -86,7 +86,7 @@ def test_p95_over_two_seconds_is_a_parameter(tmp_path: Path) -> None:
 
 @BY_BOTH
 def test_redis_memory_at_80_percent_is_a_parameter(tmp_path: Path) -> None:
-    """With ratio=0.8 the warning about memory begins at 80 % instead of 75 %."""
+    """With ratio=0.8 the warning about memory fires above 80 % instead of 75 %."""
     rules = render_rules(GROUPS, RenderOptions(changes={"RedisMemoryHigh": Change(parameters={"ratio": 0.8})}))
     redis = 'job="celery", namespace="shop", instance="exporter:9808", redis="broker"'
     series = {
@@ -99,7 +99,7 @@ def test_redis_memory_at_80_percent_is_a_parameter(tmp_path: Path) -> None:
 
 @BY_BOTH
 def test_a_selector_leaves_others_alone(tmp_path: Path) -> None:
-    """With a selector only the series that it picks make alerts."""
+    """With a selector only the series that it matches cause alerts."""
     rules = render_rules(GROUPS, RenderOptions(selector='job="celery"'))
     series = {
         'celery_queue_length{job="celery", queue="a"}': "60x30",
@@ -111,7 +111,7 @@ def test_a_selector_leaves_others_alone(tmp_path: Path) -> None:
 
 @BY_BOTH
 def test_a_link_selects_what_the_labels_name(tmp_path: Path) -> None:
-    """Both lines of Prometheus fill the variables of a dashboard's link, and escape values."""
+    """Both versions of Prometheus fill the variables of a dashboard's link with label values, and escape them."""
     rules = render_rules(GROUPS, RenderOptions(dashboard_url="https://g.example/d", runbook_url="https://w.example/r"))
     (tmp_path / "rules.yml").write_text(rules, encoding="utf-8")
     expected = {
@@ -134,7 +134,7 @@ def test_a_link_selects_what_the_labels_name(tmp_path: Path) -> None:
 
 @BY_BOTH
 def test_grafanas_rules_fire_without_recordings(tmp_path: Path) -> None:
-    """The expressions of Grafana's form, which no recording rule serves, fire on the same series."""
+    """The expressions of Grafana's format fire on the same series without any recording rule."""
     document = yaml_text.parse(render_grafana(GROUPS, RenderOptions(), "prometheus", "Celery"))
     names = ("RedisMemoryHigh", "CeleryFailureRateCritical")
     rules = [
@@ -159,7 +159,7 @@ def test_grafanas_rules_fire_without_recordings(tmp_path: Path) -> None:
 
 @BY_BOTH
 def test_an_objective_burns(tmp_path: Path) -> None:
-    """A task that fails 20 times as often as promised fires the fast burn alert, one that keeps its promise none."""
+    """A task that fails 20 times as often as its objective allows fires the fast burn alert, and one within it none."""
     groups = [build_group((Objective("shop.pay", 0.99), Objective("shop.mail", 0.99)))]
     rules = render_rules(groups, RenderOptions())
     mail = WHERE.replace("shop.pay", "shop.mail")
@@ -177,7 +177,7 @@ def test_an_objective_burns(tmp_path: Path) -> None:
 
 @BY_BOTH
 def test_an_objective_about_starts_burns(tmp_path: Path) -> None:
-    """When all start later than promised the fast burn alert fires, and it ends with the cause."""
+    """The fast burn alert fires while executions start later than the objective allows, and ends with the cause."""
     rules = render_rules([build_group((Objective("shop.pay", 0.95, 30.0),))], RenderOptions())
     series = {
         f'celery_task_wait_seconds_bucket{{{WHERE}, le="30.0"}}': "0+99x120 11880x60 11980+100x420",
@@ -185,7 +185,7 @@ def test_an_objective_about_starts_burns(tmp_path: Path) -> None:
     }
     name = "CeleryTaskStartBudgetBurn"
     labels = {"severity": "critical", "job": "celery", "namespace": "shop", "task": "shop.pay", "window": "1h"}
-    # The window of six hours is over its limit as well, and not for long enough.
+    # The six-hour window is over its limit too, but not for long enough.
     judge(tmp_path, rules, series, [(name, "119m", []), (name, "179m", [labels]), (name, "600m", [])])
 
 
@@ -207,19 +207,19 @@ def test_amtool_accepts_the_example(name: str) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_routes(receivers: str, labels: list[str]) -> None:
-    """Each severity goes where the example says: critical to a phone and by mail, and the watchdog to its switch."""
+    """Each severity reaches the example's receivers: critical a phone and e-mail, and the watchdog its switch."""
     said("amtool", "config", "routes", "test", f"--config.file={EXAMPLE}", f"--verify.receivers={receivers}", *labels)
 
 
 def matched(matchers: list[str]) -> set[str]:
-    """Give the alerts of ours that matchers on their names leave; fail for a name that there is not."""
+    """Return the bundled alerts that match all matchers on their names. Fail for a name that does not exist."""
     left = set(NAMES)
     for matcher in matchers:
         found = re.fullmatch(r'(\w+)\s*(=~|!~|!=|=)\s*"?(.*?)"?', matcher)
         assert found, matcher
         label, operator, pattern = found.groups()
         if label == "alertname":
-            # Alternatives that are written out are names; those in brackets are parts of some.
+            # Alternatives outside brackets are whole names. Those inside brackets are parts of names.
             for part in re.split(r"\|(?![^()]*\))", pattern):
                 assert any(re.fullmatch(part, name) for name in NAMES), f"{matcher}: {part}"
             hits = {name for name in NAMES if re.fullmatch(pattern, name)}
@@ -229,17 +229,17 @@ def matched(matchers: list[str]) -> set[str]:
 
 @pytest.mark.parametrize("rule", INHIBITIONS, ids=lambda rule: str(rule["source_matchers"][0]))
 def test_inhibitions_name_alerts_that_exist(rule: dict[str, list[str]]) -> None:
-    """Each inhibition matches alerts that there are, and none that could inhibit itself or the watchdog."""
+    """Each inhibition matches existing alerts, and none that could inhibit itself or the watchdog."""
     sources, targets = matched(rule["source_matchers"]), matched(rule["target_matchers"])
     assert sources
     assert targets
     assert "CeleryWatchdog" not in targets
-    # A critical alert may inhibit a warning of its own name.
+    # A critical alert may inhibit a warning of the same name.
     assert not sources & targets or "alertname" in rule["equal"]
 
 
 def test_a_shared_broker_that_is_down_is_reported_once() -> None:
-    """The alert about the server inhibits those of the applications that share it, not those about other brokers."""
+    """The alert about a server inhibits those of the applications that share it, not those about other brokers."""
     group = {"cluster": "", "namespace": "shop", "job": "celery"}
     down = {"alertname": "RedisDown", "redis": "broker@redis:6379", **group}
     shop = {"alertname": "CeleryBrokerDown", "transport": "redis", "application": "shop", **group}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ordinary life and real trouble, as series of an installation: which alerts fire, judged by promtool of both lines.
+"""Ordinary operation and real trouble, as series of an installation: which alerts fire, checked with both promtools.
 
-Rules that are written without the knowledge of a scenario stand beside ours where that is short, and fire.
+Where it is short, a rule that does not consider the scenario is evaluated beside the bundled one, and fails.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ SHOP = {"job": "celery", "namespace": "shop"}
 
 
 def naive(name: str, expr: str, wait: str = "5m") -> str:
-    """Return a rules file with one rule as people write it by hand."""
+    """Return a rules file with one rule as a person would write it by hand."""
     rule = {"alert": name, "expr": expr, "for": wait, "labels": {"severity": "critical"}}
     return yaml.safe_dump({"groups": [{"name": "naive", "rules": [rule]}]})
 
@@ -32,7 +32,7 @@ def silent(name: str, *times: str) -> list[Check]:
 
 
 def test_four_starts_in_half_an_hour_are_not_more_than_four(tmp_path: Path) -> None:
-    """Four starts in 30 minutes are no flapping, although increase() says 4.05; a fifth one is."""
+    """Four starts in 30 minutes do not fire the flapping alert, although increase() returns 4.05, and a fifth does."""
     series = {f'celery_worker_starts_total{{{WHERE}, worker="w"}}': "1x20 2x30 3x30 4x30 5x120"}
     judge(tmp_path, RULES, series, silent("CeleryWorkerFlapping", *(f"{minute}m" for minute in range(5, 50))), "13s")
     rule = naive("Naive", "max by (worker) (increase(celery_worker_starts_total[30m])) > 4", "0s")
@@ -43,7 +43,7 @@ def test_four_starts_in_half_an_hour_are_not_more_than_four(tmp_path: Path) -> N
 
 
 def test_a_cluster_without_workers_is_seen_beside_one_that_has_some(tmp_path: Path) -> None:
-    """Two clusters under one job and namespace are judged apart; by job and namespace alone one hides the other."""
+    """Two clusters under one job and namespace are judged apart, while grouping without the cluster hides one."""
     series = {
         f"{name}{{{WHERE}, cluster={cluster}{more}}}": value
         for cluster, online in (('"a"', "2x30"), ('"b"', "0x30"))
@@ -62,7 +62,7 @@ def test_a_cluster_without_workers_is_seen_beside_one_that_has_some(tmp_path: Pa
 
 
 def test_a_pair_of_exporters_counts_once(tmp_path: Path) -> None:
-    """Two exporters of one application double no count: 15 of 15 failures in ten minutes are not 20."""
+    """Two exporters of one application do not double a count: 15 retries in ten minutes do not count as 20."""
     tasks = 'job="celery", namespace="shop", task="shop.pay", queue="payments"'
     series = {
         f'{name}{{{tasks}, instance="{instance}:9808"{more}}}': value
@@ -81,7 +81,7 @@ def test_a_pair_of_exporters_counts_once(tmp_path: Path) -> None:
 
 
 def counts(values: list[int]) -> str:
-    """Return the values of a counter, one each minute, as promtool reads them."""
+    """Return the values of a counter, one each minute, in promtool's notation."""
     return " ".join(map(str, values))
 
 
@@ -92,7 +92,7 @@ def outcomes(task: str, success: list[int], failure: list[int]) -> dict[str, str
 
 
 def failing_since(minute: int, per_hour: float, share: float, last: int) -> dict[str, str]:
-    """Return the outcomes of a task that runs evenly, of which a share fails from a minute on."""
+    """Return the outcomes of a task that runs at a constant rate and of which a share fails from a minute on."""
     ended = [int(now * per_hour / 60) for now in range(last + 1)]
     failure = [int(share * max(count - ended[minute], 0)) for count in ended]
     success = [count - failed for count, failed in zip(ended, failure, strict=True)]
@@ -100,7 +100,7 @@ def failing_since(minute: int, per_hour: float, share: float, last: int) -> dict
 
 
 def test_85_executions_an_hour_with_12_percent_failures_page_within_the_hour(tmp_path: Path) -> None:
-    """A task that fails in 12 % of 85 executions an hour is critical within the hour; with 3 % it is not."""
+    """A task that fails in 12 % of 85 executions an hour is critical within the hour, and with 3 % it is not."""
     firing = [SHOP | {"severity": "critical", "task": "shop.pay", "queue": "payments"}]
     name = "CeleryTaskFailureRateCritical"
     series = failing_since(120, 85, 0.13, 240)
@@ -114,7 +114,7 @@ def test_85_executions_an_hour_with_12_percent_failures_page_within_the_hour(tmp
 
 
 def test_many_tasks_that_run_rarely_page_together(tmp_path: Path) -> None:
-    """A database that is gone fails 30 tasks, each of which runs twice an hour: one page, about the application."""
+    """If a lost database fails 30 tasks that run twice an hour each, one alert fires, about the application."""
     ended = [now // 30 for now in range(181)]
     series: dict[str, str] = {}
     for number in range(30):
@@ -127,7 +127,7 @@ def test_many_tasks_that_run_rarely_page_together(tmp_path: Path) -> None:
 
 
 def test_five_executions_a_day_page_by_the_third(tmp_path: Path) -> None:
-    """Of five executions a day that all fail the third pages; every second one that fails never does."""
+    """If a task runs five times a day, its third failure in a row fires an alert, and alternating failures do not."""
     name = f'celery_task_consecutive_failures{{{WHERE}, task="shop.report"}}'
     failed = f'celery_task_last_failure_timestamp_seconds{{{WHERE}, task="shop.report"}}'
     firing = [SHOP | {"severity": "critical", "task": "shop.report"}]
@@ -138,7 +138,7 @@ def test_five_executions_a_day_page_by_the_third(tmp_path: Path) -> None:
 
 
 def test_workers_scaled_to_zero_are_no_outage_until_work_comes(tmp_path: Path) -> None:
-    """Without workers and messages nothing pages; messages that wait do, and so do workers that were killed."""
+    """Without workers an alert fires only if messages wait or workers were killed."""
     online = f'celery_workers{{{WHERE}, state="online"}}'
     series = {
         online: "2x20 0x120",
@@ -161,7 +161,7 @@ def test_workers_scaled_to_zero_are_no_outage_until_work_comes(tmp_path: Path) -
 
 
 def test_a_pod_that_is_replaced_under_a_new_name_is_not_down(tmp_path: Path) -> None:
-    """A killed pod whose successor is online within minutes is no alert; one without a successor is."""
+    """A killed pod whose successor is online within minutes fires no alert, and one without a successor does."""
     old, new = (f'celery_worker_up{{{WHERE}, worker="{pod}"}}' for pod in ("celery@pod-a", "celery@pod-b"))
     online = f'celery_workers{{{WHERE}, state="online"}}'
     lost = f'celery_workers{{{WHERE}, state="lost"}}'
@@ -179,7 +179,7 @@ def test_a_pod_that_is_replaced_under_a_new_name_is_not_down(tmp_path: Path) -> 
 
 
 def test_a_worker_that_is_lost_four_of_five_minutes_is_down(tmp_path: Path) -> None:
-    """A worker that comes back for a minute now and then is down, although it never is for five minutes."""
+    """A worker that returns for a minute now and then is down, although it is never lost for five whole minutes."""
     up = " ".join(["1"] * 20 + ["0", "0", "0", "0", "1"] * 10)
     online = " ".join(["2"] * 20 + ["1", "1", "1", "1", "2"] * 10)
     series = {
@@ -192,7 +192,7 @@ def test_a_worker_that_is_lost_four_of_five_minutes_is_down(tmp_path: Path) -> N
 
 
 def test_tasks_that_run_for_hours_by_design(tmp_path: Path) -> None:
-    """A task may run as long as its threshold, and a queue behind busy processes is not stalled."""
+    """A task may run as long as its threshold, and a queue with busy processes is not stalled."""
     series = {
         f'celery_task_oldest_started_timestamp_seconds{{{WHERE}, task="report"}}': "0x240",
         f'celery_task_runtime_threshold_seconds{{{WHERE}, task="report"}}': "10800x240",
@@ -221,7 +221,7 @@ def test_tasks_that_run_for_hours_by_design(tmp_path: Path) -> None:
 
 
 def test_two_executions_have_no_percentile(tmp_path: Path) -> None:
-    """Two executions that waited ten minutes or more page nobody; a dozen do."""
+    """Two executions that waited ten minutes or more fire no alert, but a dozen do."""
     bucket = f'celery_task_wait_seconds_bucket{{{WHERE}, task="t", queue="q", le='
     count = f'celery_task_wait_seconds_count{{{WHERE}, task="t", queue="q"}}'
 
@@ -234,7 +234,7 @@ def test_two_executions_have_no_percentile(tmp_path: Path) -> None:
 
 
 def test_the_workers_of_one_queue_are_saturated_while_others_idle(tmp_path: Path) -> None:
-    """Of two queues with workers of their own the one is named whose workers are all busy."""
+    """If two queues have different workers, the alert contains only the queue whose workers are all busy."""
     series = {f'celery_queue_length{{{WHERE}, queue="{queue}"}}': "9x60" for queue in ("a", "b")}
     for queue, active in (("a", "4x60"), ("b", "0x60")):
         series |= {
@@ -249,7 +249,7 @@ def test_the_workers_of_one_queue_are_saturated_while_others_idle(tmp_path: Path
 
 
 def test_a_daily_task_that_never_succeeds_pages_across_restarts_of_the_exporter(tmp_path: Path) -> None:
-    """Exporter and task fail every day: after three days without a success that pages."""
+    """A task that never succeeds fires after three days, even if the exporter restarts every day."""
     expected = f'celery_task_expected_interval_seconds{{{WHERE}, task="report"}}'
     days = " ".join(["86400x284 stale _x2"] * 4)
     firing = [SHOP | {"severity": "critical", "task": "report"}]
@@ -263,7 +263,7 @@ def test_a_daily_task_that_never_succeeds_pages_across_restarts_of_the_exporter(
 
 
 def test_a_far_eta_makes_one_alert_instead_of_one_each_hour(tmp_path: Path) -> None:
-    """A message that is delivered again each hour keeps the alert firing, where a plain rule comes and goes."""
+    """A message that is delivered again each hour keeps one alert firing, while a naive rule resolves in between."""
     age = f"celery_unacked_oldest_age_seconds{{{WHERE}}}"
     series = {
         age: " ".join(["0+60x59"] * 4),
@@ -277,7 +277,7 @@ def test_a_far_eta_makes_one_alert_instead_of_one_each_hour(tmp_path: Path) -> N
 
 
 def test_a_queue_that_is_long_by_design(tmp_path: Path) -> None:
-    """100,000 messages for three hours are five alerts, and none where the settings allow them."""
+    """100,000 messages for three hours fire five alerts, and none if the settings allow them."""
     queue = f'{WHERE}, queue="nightly"'
     counts_of_waits = {"0x240": ("10.0", "600.0"), "0+500x240": ("7200.0", "+Inf")}
     series = {
@@ -296,7 +296,7 @@ def test_a_queue_that_is_long_by_design(tmp_path: Path) -> None:
     checks: list[Check] = [(name, "60m", warning) for name in names]
     checks += [(name, "60m", [of_task | {"severity": severity}]) for name, severity in waits]
     judge(tmp_path, RULES, series, checks)
-    # Two exporters that scrape the same settings, as pairs do, make no match ambiguous.
+    # The same settings from two exporters, as in a pair, must not make a match ambiguous.
     for instance in ("exporter:9808", "other:9808"):
         of_pair = queue.replace("exporter:9808", instance)
         series[f"celery_queue_length_threshold{{{of_pair}}}"] = "120000x240"
@@ -308,7 +308,7 @@ def test_a_queue_that_is_long_by_design(tmp_path: Path) -> None:
 
 
 def test_a_queue_that_must_be_short(tmp_path: Path) -> None:
-    """A threshold below the default fires earlier, for that queue alone."""
+    """A threshold below the default fires earlier, for its queue only."""
     series = {f'celery_queue_length{{{WHERE}, queue="{queue}"}}': "6x60" for queue in ("urgent", "other")}
     series[f'celery_queue_length_threshold{{{WHERE}, queue="urgent"}}'] = "5x60"
     firing = [SHOP | {"severity": "warning", "queue": "urgent"}]
@@ -316,7 +316,7 @@ def test_a_queue_that_must_be_short(tmp_path: Path) -> None:
 
 
 def test_other_exporters_series_are_not_ours(tmp_path: Path) -> None:
-    """Series of redis_exporter and of celery-exporter, which have our names, fire nothing and hide nothing."""
+    """Series of redis_exporter and celery-exporter with the same names fire no alert and hide none."""
     others = 'job="redis_exporter", instance="cache-1:9121"'
     series = {
         f"redis_memory_used_bytes{{{others}}}": "99x60",
@@ -338,7 +338,7 @@ def test_other_exporters_series_are_not_ours(tmp_path: Path) -> None:
     ("broker", "allkeys-lru", True), ("broker/10.0.0.1:7000", "allkeys-lru", True), ("results", "volatile-lru", True),
 ])  # fmt: skip
 def test_a_cache_may_be_full_and_evict(tmp_path: Path, redis: str, policy: str, fires: bool) -> None:  # noqa: FBT001
-    """A server that evicts by its policy is a cache and may be full; the broker and results lose something by that."""
+    """A server may be full and evict if it is a cache by its policy, unless it is the broker or has the results."""
     where = f'{WHERE}, redis="{redis}"'
     series = {
         f'redis_instance_info{{{where}, role="master", maxmemory_policy="{policy}"}}': "1x60",
@@ -352,7 +352,7 @@ def test_a_cache_may_be_full_and_evict(tmp_path: Path, redis: str, policy: str, 
 
 
 def test_a_failover_is_no_lost_replica(tmp_path: Path) -> None:
-    """The master that a failover made a replica has none left, and lost none."""
+    """A master that a failover made a replica has no replicas, but the alert about a lost replica does not fire."""
     where = f'{WHERE}, redis="broker"'
     series = {
         f"redis_connected_slaves{{{where}}}": "2x20 0x60",
@@ -366,7 +366,7 @@ def test_a_failover_is_no_lost_replica(tmp_path: Path) -> None:
 
 
 def test_a_drained_server_is_not_fragmented(tmp_path: Path) -> None:
-    """Memory that stays resident after a big queue was worked off is no fragmentation; gaps of the allocator are."""
+    """Resident memory of a drained queue fires no alert, but fragmentation inside the allocator does."""
     where = f'{WHERE}, redis="broker"'
     series = {
         f"redis_mem_fragmentation_ratio{{{where}}}": "8x60",

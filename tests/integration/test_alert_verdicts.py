@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verdicts of the report (page, ``top``, JSON) agree with the alerts, in every simulated life, all along."""
+"""The verdicts of the report (page, ``top``, JSON) agree with the alerts at every moment of every simulated life."""
 
 import pytest
 
@@ -10,19 +10,19 @@ from tests.alert_life.verdicts import Active, active_alerts, disagreement
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 INSTANTS = 12
-"""How often a life is looked at."""
+"""The number of moments of a life that are checked."""
 LIVES = [*ORDINARY, *TROUBLES]
 
 
 def instants(scenario: Scenario, step: int) -> list[int]:
-    """Return the minutes at which a life is looked at, all multiples of ``step``."""
+    """Return the minutes of a life that are checked, all multiples of ``step``."""
     last = int(scenario.hours * 60) - 2 * step
     return [minute - minute % step for minute in range(last, 0, -max(last // INSTANTS, step))]
 
 
 @pytest.fixture(scope="module")
 def disagreements(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Let every life happen once, with the verdicts of its exporters, and evaluate the rules on it."""
+    """Simulate every life once, with the verdicts of its exporters, and evaluate the rules on it."""
     found: dict[str, list[str]] = {}
     for interval, scenarios in groups(LIVES):
         step = int(interval.removesuffix("m"))
@@ -54,5 +54,5 @@ def _compare(life: Life, active: Active, near: float) -> list[str]:
 
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)
 def test_verdicts_agree_with_alerts(disagreements: dict[str, list[str]], life: Scenario) -> None:
-    """A verdict is that of the alerts that are pending or fire at that moment, or is unknown for a reason."""
+    """A verdict is that of the alerts that are pending or firing at that moment, or is unknown for a reason."""
     assert [] == disagreements[life.name]

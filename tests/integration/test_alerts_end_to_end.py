@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a worker's death to the message on a phone, with nothing faked in between."""
+"""From a killed worker to the notification, with real programs only."""
 
 import signal
 from collections.abc import Iterator
@@ -18,25 +18,25 @@ MEGABYTE = 1024 * 1024
 LIMIT = 32 * MEGABYTE
 VALUE = b"x" * (MEGABYTE // 4)
 PROGRAMS = [("prometheus", alertmanager_server.program()), ("prometheus-3", "alertmanager-0.33")]
-"""Prometheus and Alertmanager: those of the system, and those of both that are the newest."""
+"""Prometheus and Alertmanager: the system's versions, and the newest versions of both."""
 
 
 @pytest.fixture(scope="module", params=PROGRAMS, ids=["the system's", "the newest"])
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Give one stack for all tests of this file."""
+    """Yield one stack for all tests of this file."""
     yield from start_stack(tmp_path_factory.mktemp("alerts"), *map(either_program, request.param))
 
 
 @pytest.fixture
 def stack(running: Stack) -> Iterator[Stack]:
-    """Give the stack in good health, and see that the test leaves it so."""
+    """Yield the healthy stack, and check that the test leaves it healthy."""
     running.begin()
     yield running
     running.settle()
 
 
 def executed(stack: Stack, task: str, state: str = "success") -> float:
-    """Give how many executions Prometheus knows."""
+    """Return the number of executions in Prometheus."""
     return stack.prometheus.value(f'sum(celery_tasks_total{{task="{task}", state="{state}"}})') or 0
 
 
@@ -50,7 +50,7 @@ def fill(stack: Stack, share: float) -> None:
 
 
 def test_healthy_traffic_is_quiet(stack: Stack) -> None:
-    """Several hundred executions that succeed, on two workers, notify nobody of anything."""
+    """Several hundred executions that succeed on two workers cause no notification."""
     for number in range(300):
         stack.app.send_task("plain", (number,))
     eventually(lambda: executed(stack, "plain") == 300, 2 * NEVER)
@@ -59,7 +59,7 @@ def test_healthy_traffic_is_quiet(stack: Stack) -> None:
 
 
 def test_a_killed_worker_pages_until_it_is_back(stack: Stack) -> None:
-    """SIGKILL of a worker is notified once, with its name; its return is notified as resolved."""
+    """SIGKILL of a worker is notified once, with the worker's name, and its return is notified as resolved."""
     victim = stack.workers[0]
     victim.process.kill()
     page = stack.page("CeleryWorkerDown")
@@ -70,7 +70,7 @@ def test_a_killed_worker_pages_until_it_is_back(stack: Stack) -> None:
 
 
 def test_a_stopped_worker_does_not_page(stack: Stack) -> None:
-    """SIGTERM of a worker, as in a deployment, notifies nobody."""
+    """SIGTERM of a worker, as in a deployment, causes no notification."""
     leaving = stack.workers[0]
     leaving.process.signal(signal.SIGTERM)
     eventually(lambda: stack.prometheus.value('celery_workers{state="offline"}') == 1)
@@ -82,7 +82,7 @@ def test_a_stopped_worker_does_not_page(stack: Stack) -> None:
 
 
 def test_all_workers_gone_is_one_page(stack: Stack) -> None:
-    """When all workers die and queues fill, one page says so; what follows from it is inhibited."""
+    """When all workers are killed and queues fill up, one alert is sent, and dependent alerts are inhibited."""
     for worker in stack.workers:
         worker.process.kill()
     stack.page("CeleryNoWorkersOnline")
@@ -100,7 +100,7 @@ def test_all_workers_gone_is_one_page(stack: Stack) -> None:
 
 
 def test_failures_page_and_a_single_one_does_not(stack: Stack) -> None:
-    """When 30 % of a task's executions fail one page names it; one failure of one run of another pages nobody."""
+    """When 30 % of a task's executions fail, one alert is sent, and a single failure of another task sends none."""
     stack.app.send_task("counted", ("not a number",))
     for number in range(100):
         stack.app.send_task("measured", ("not a number" if number % 10 < 3 else number,))
@@ -113,7 +113,7 @@ def test_failures_page_and_a_single_one_does_not(stack: Stack) -> None:
 
 
 def test_redis_filling_up_warns_and_then_pages(stack: Stack) -> None:
-    """Past 75 % of maxmemory a warning comes, past 90 % a page that inhibits the warning; each ends by itself."""
+    """A warning is sent above 75 % of maxmemory, a page above 90 % inhibits it, and each resolves by itself."""
     stack.redis.command("CONFIG", "SET", "maxmemory", LIMIT)
     fill(stack, 0.78)
     stack.page("RedisMemoryHigh")
@@ -132,7 +132,7 @@ def test_redis_filling_up_warns_and_then_pages(stack: Stack) -> None:
 
 
 def test_redis_stopped_is_one_page(stack: Stack) -> None:
-    """When Redis stops one page says so, and none follows when it returns."""
+    """When Redis stops, one alert is sent, and none follows when it returns."""
     stack.redis.stop()
     stack.page("RedisDown")
     stack.let_pass(3)
@@ -143,14 +143,14 @@ def test_redis_stopped_is_one_page(stack: Stack) -> None:
 
 
 def test_every_rule_is_healthy(stack: Stack) -> None:
-    """Prometheus evaluates every rule of ours without an error or a warning, with series of real programs."""
+    """Prometheus evaluates every bundled rule without an error, on series of real programs."""
     rules = stack.prometheus.rules()
     assert [] == [rule["name"] for rule in rules if rule["health"] != "ok" or "lastError" in rule]
     assert sum(len(group.recordings) + len(group.alerts) for group in GROUPS) == len(rules)
 
 
 def test_the_exporter_stopped_is_one_page(stack: Stack) -> None:
-    """When the exporter stops one page says so, and no other when that lasts."""
+    """When the exporter stops, one alert is sent, and no other while the exporter stays down."""
     stack.exporter.process.end()
     stack.page("CeleryExporterDown")
     stack.let_pass(8)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Alertmanager example as it is, but for addresses: what Slack, Discord, Telegram and the dead man would get."""
+"""The Alertmanager example with other addresses: its messages to Slack, Discord, Telegram and a dead man's switch."""
 
 import datetime as dt
 import json
@@ -35,24 +35,24 @@ ADDRESSES = {
 
 
 class Post(NamedTuple):
-    """An Alertmanager with the example's configuration, and the inbox behind all its addresses."""
+    """An Alertmanager with the example's configuration, and the inbox at all its addresses."""
 
     alertmanager: AlertmanagerServer
     inbox: Inbox
 
     def send(self, name: str, severity: str, links: Mapping[str, str] = LINKS, **more: str) -> None:
-        """Hand an alert over."""
+        """Send an alert."""
         labels = {"alertname": name, "severity": severity, "job": "celery", "namespace": "shop", **more}
         annotations = {"summary": SUMMARY, "description": DESCRIPTION, **links}
         self.alertmanager.send([{"labels": labels, "annotations": annotations}])
 
     def first(self, path: str) -> dict[str, Any]:
-        """Wait for the first message to an address."""
+        """Wait for the first message to a path and return its body."""
         return eventually(lambda: self.inbox.messages(path))[0].body
 
 
 def addressed(text: str, inbox: Inbox, folder: Path) -> dict[str, Any]:
-    """Give the example with loopback addresses, short waiting times and no office hours; without e-mail."""
+    """Return the example with loopback addresses and short waits, without office hours and e-mail."""
     for address, path in ADDRESSES.items():
         assert address in text
         text = text.replace(address, inbox.url + path)
@@ -71,7 +71,7 @@ def addressed(text: str, inbox: Inbox, folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(params=[alertmanager_server.program(), "alertmanager-0.33"], ids=["the system's", "the newest"])
 def post(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Post]:
-    """Give the example's Alertmanager and its inbox."""
+    """Yield the example's Alertmanager and its inbox."""
     with ExitStack() as ending:
         inbox = ending.enter_context(listening_inbox())
         config = addressed((FOLDER / "alertmanager.example.yml").read_text(encoding="utf-8"), inbox, tmp_path)
@@ -83,10 +83,10 @@ def post(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Post]:
 
 
 def test_messages_are_readable(post: Post) -> None:
-    """Each message says how bad it is, what is wrong with which value, where, and links runbook and dashboard."""
+    """Each message contains the severity, the summary, the value, the place, and links to runbook and dashboard."""
     post.send("CeleryWatchdog", "none")
     post.send("CeleryWorkerDown", "warning", worker="w1@host")
-    post.send("CeleryTaskFailureRateCritical", "critical")  # which suppresses none of the others
+    post.send("CeleryTaskFailureRateCritical", "critical")  # inhibits none of the others
     post.send("RedisHitRateLow", "info", redis="broker")
     attachment = post.first("/slack")["attachments"][0]
     assert f"WARNING: {SUMMARY} [shop/celery]" == attachment["title"]
@@ -104,7 +104,7 @@ def test_messages_are_readable(post: Post) -> None:
 
 
 def test_links_that_lead_nowhere_are_left_out(post: Post) -> None:
-    """The rules of this repository have relative links, which no message contains."""
+    """No message contains the relative links that the rules of this repository have."""
     relative = {
         "runbook_url": "alerts/runbooks.md#celeryworkerdown",
         "dashboard_url": "/d/celery-redis-exporter-workers",
@@ -117,7 +117,7 @@ def test_links_that_lead_nowhere_are_left_out(post: Post) -> None:
 
 
 def test_several_alerts_link_the_dashboard_of_all(post: Post) -> None:
-    """A message about several queues links their dashboard without choosing one, within its job."""
+    """A message about several queues links to their dashboard for the job, without selecting a queue."""
     base = "https://grafana.example/d/celery-redis-exporter-queues?from=now-3h&var-job=celery"
     post.alertmanager.send([
         {
@@ -138,7 +138,7 @@ def test_several_alerts_link_the_dashboard_of_all(post: Post) -> None:
 
 @pytest.mark.parametrize("names", [("amtool-0.28", "alertmanager-0.28"), ("amtool-0.33", "alertmanager-0.33")])
 def test_teams(tmp_path: Path, names: tuple[str, str]) -> None:
-    """Alertmanager from 0.28 on takes the example for Teams, and sends it the title and the text of the others."""
+    """Alertmanager from 0.28 on loads the example for Teams, and sends it the same title and text as the others."""
     amtool, program = map(suite_program, names)
     said(amtool, "check-config", FOLDER / "teams.example.yml")
     config = yaml_text.parse((FOLDER / "teams.example.yml").read_text(encoding="utf-8"))
@@ -160,7 +160,7 @@ def test_teams(tmp_path: Path, names: tuple[str, str]) -> None:
 
 
 def test_what_follows_is_not_said(post: Post) -> None:
-    """With the broker down only that is said; what follows from it is suppressed, what does not is sent."""
+    """When the broker is down, dependent alerts are inhibited, and independent alerts are sent."""
     post.send("RedisDown", "critical", redis="broker")
     post.first("/botREPLACE/sendMessage")
     post.send("CeleryQueueLong", "warning", queue="mail")
@@ -173,7 +173,7 @@ def test_what_follows_is_not_said(post: Post) -> None:
 
 
 def test_mail_is_readable(tmp_path: Path) -> None:
-    """The e-mail's page names what fires and what is over, with its markup escaped."""
+    """The HTML of the e-mail lists firing and resolved alerts, with their markup escaped."""
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC).isoformat()
     alerts = [
         {"status": status, "startsAt": now, "annotations": {"description": text, **LINKS}, "labels": {}}

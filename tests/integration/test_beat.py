@@ -37,12 +37,12 @@ app.conf.beat_schedule = {
 }
 """
 CLEANUP = {"celery.backend_cleanup": 86_400}
-"""Celery's own entry, in every schedule."""
+"""Celery's built-in entry in every schedule."""
 INTERVALS = {"proj.tick": 45, "proj.report": 86_400, "proj.mail": 2 * 86_400 + 14.25 * 3600, **CLEANUP}
 
 
 def start_beat(programs: Programs, server: RedisServer, *arguments: str, python: str = sys.executable) -> Process:
-    """Start a beat of APPLICATION, or of another one that ``proj.py`` contains already."""
+    """Start a beat of APPLICATION, or of the application in ``proj.py`` if that file exists."""
     application = programs.folder / "proj.py"
     if not application.exists():
         application.write_text(APPLICATION, encoding="utf-8")
@@ -58,7 +58,7 @@ def beats(exporter: Exporter) -> dict[str, float]:
 
 
 def test_a_beat_reports_itself_and_its_schedule(programs: Programs) -> None:
-    """A beat is up, down while it is stopped, up when it goes on, and not shown once it ended; its intervals stay."""
+    """A beat is up, down while it is suspended, and not shown after its end, but its intervals stay."""
     server = programs.redis()
     exporter = programs.listening(server, "--tasks", '{"proj.report": {"expected_interval": "2d"}}')
     beat = start_beat(programs, server)
@@ -85,7 +85,7 @@ def test_a_killed_beat_is_down(programs: Programs) -> None:
 
 
 def test_a_beat_reports_again_when_the_broker_is_back(programs: Programs) -> None:
-    """While the broker is away beat goes on, says so once, and reports itself again when the broker is back."""
+    """A beat logs once that it can't reach the broker, and reports itself again when the broker is back."""
     server = programs.redis()
     exporter = programs.listening(server)
     beat = start_beat(programs, server)
@@ -109,7 +109,7 @@ def test_redbeat_reports_all_entries(programs: Programs) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_database_scheduler_reports_all_entries(programs: Programs) -> None:
-    """Entries of django-celery-beat are reported, those at other hours too, and switched off ones not."""
+    """All enabled entries of django-celery-beat are reported, including those with an hour in the schedule."""
     server = programs.redis()
     exporter = programs.listening(server)
     python = str(django_python())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmarks still run, and count right; what they measure is not judged here."""
+"""The benchmarks run and count correctly. Their measurements are not checked here."""
 
 import base64
 import json
@@ -33,11 +33,11 @@ TITLES = {
     "native-histograms": "native ones only, gzip",
     "fleet": "native, protobuf",
 }
-"""What the table of each benchmark says, whatever was measured."""
+"""A text in the table of each benchmark that does not depend on the measurements."""
 
 
 def test_every_benchmark_has_its_place() -> None:
-    """Each benchmark is named here or needs PyPI, and README has a place for each that has a text of its own."""
+    """Each benchmark has a row here or needs PyPI, and README has a section for each benchmark with a separate text."""
     assert bench.BENCHMARKS.keys() - NEEDS_PYPI == TITLES.keys()
     names = ("goals", "scrapes", "rendering", "pauses", "busy-scrapes", "round-trips", "growth", "limit", "fleet")
     replaced = replace_sections(README.read_text(encoding="utf-8"), {name: f"<{name}>" for name in names})
@@ -46,7 +46,7 @@ def test_every_benchmark_has_its_place() -> None:
 
 @pytest.mark.parametrize("name", TITLES)
 def test_benchmark_runs_and_counts_right(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A quick run ends, which it does only if every count was right, and its table names what was measured."""
+    """A quick run of each benchmark ends with correct counts, and its table names the measured quantity."""
     other = "prometheus-redis-exporter"
     if name == "scrapes" and system_program(other) == other:
         pytest.skip(f"{other} is not on PATH")
@@ -55,12 +55,12 @@ def test_benchmark_runs_and_counts_right(name: str, capsys: pytest.CaptureFixtur
 
 
 def bodies(messages: list[Message]) -> list[bytes]:
-    """The events of messages, as JSON."""
+    """Return the events of messages as JSON."""
     return [base64.b64decode(json.loads(message.payload)["body"]) for message in messages]
 
 
 def test_streams_are_repeatable() -> None:
-    """The same shape gives the same events but for their time stamps."""
+    """The same shape always produces the same events, except for their timestamps."""
     shape = Shape(tasks=300, failures=0.2, tasks_per_batch=3)
     first, second = (
         [{**event, "timestamp": 0} for body in bodies(list(make_stream(shape))) for event in _events(body)]
@@ -76,7 +76,7 @@ def _events(body: bytes) -> list[dict[str, object]]:
 
 
 def test_streams_tell_what_they_sent() -> None:
-    """A stream's own count of failures, and its workers' count of begun tasks, are those of its messages."""
+    """The counts of failures and started tasks that a stream reports equal those in its messages."""
     stream = Stream(Shape(tasks=300, workers=4, failures=0.2))
     texts = bodies(stream.render(300))
     assert stream.failed == sum(text.count(b'"task-failed"') for text in texts)
@@ -84,7 +84,7 @@ def test_streams_tell_what_they_sent() -> None:
 
 
 def test_load_reaches_its_subscribers(programs: Programs) -> None:
-    """What is published counts in Redis as that many messages."""
+    """Published events are counted as that many events by the exporter."""
     server = programs.redis()
     exporter = programs.listening(server)
     stream = publish(server.port, Shape(tasks=400, workers=2), beat=True)
@@ -94,7 +94,7 @@ def test_load_reaches_its_subscribers(programs: Programs) -> None:
 
 
 def test_plots_are_small_and_their_exponent_is_that_of_the_points() -> None:
-    """Points of y = 3 x^2 give the exponent 2, and a drawing below 10 kB that holds each of them."""
+    """Points of y = 3 x^2 have the exponent 2, and their plot has a circle for each point in less than 10 kB."""
     points = [(float(x), 3.0 * x * x) for x in (1, 10, 100, 1000)]
     assert 2 == pytest.approx(fit_exponent(points))
     drawn = render_plot(Plot("Squares", "x", "y", points))
@@ -103,7 +103,7 @@ def test_plots_are_small_and_their_exponent_is_that_of_the_points() -> None:
 
 
 def test_plots_whose_axis_ends_just_below_a_power_of_ten() -> None:
-    """Values close to each other are drawn on an axis of one decade, also where its end is rounded down."""
+    """Values close to each other are drawn on an axis of one decade, even if the end of the axis is rounded down."""
     drawn = render_plot(Plot("Rates", "x", "y", [(1.0, 44_315.0), (10.0, 70_547.0)]))
     assert 2 == drawn.count("<circle")
     assert all(f">{label}</text>" in drawn for label in ("10k", "20k", "50k", "100k"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``check`` as a command: what people and scripts get from it, and its exit codes."""
+"""The command ``check``: its output for people and scripts, and its exit codes."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ EVENTLESS_TASKS = {"imports": ["tests.integration.eventless_tasks"]}
 
 
 def test_a_healthy_set_up_passes(programs: Programs) -> None:
-    """With everything switched on, and exactly the documented rights, every finding is good, for --strict too."""
+    """If everything is enabled, exactly the documented permissions pass the check, even with --strict."""
     server = programs.redis(options=SOUND)
     server.command("ACL", "SETUSER", USER, *START, *RIGHTS, *CONTROL_RIGHTS)
     programs.worker(server, options=LIVELY)
@@ -37,7 +37,7 @@ def test_a_healthy_set_up_passes(programs: Programs) -> None:
 
 
 def test_workers_without_task_events_fail(programs: Programs) -> None:
-    """Workers that work and send no task events are a failure that names them, and the line that mends it."""
+    """A worker that processes tasks without task events fails the check, which prints its name and the remedy."""
     server = programs.redis()
     worker = programs.worker(server, options=WorkerOptions(events=False, arguments=BEATING))
     process = start_check(programs, server.url(), "--json")
@@ -51,7 +51,7 @@ def test_workers_without_task_events_fail(programs: Programs) -> None:
 
 
 def test_a_worker_that_executes_tasks_without_events_passes(programs: Programs) -> None:
-    """A worker that executed only tasks with send_events=False while the check listened is no failure."""
+    """A worker that executes only tasks with send_events=False passes the check."""
     server = programs.redis()
     worker = programs.worker(server, options=WorkerOptions(arguments=BEATING, settings=EVENTLESS_TASKS))
     process = start_check(programs, server.url(), "--json")
@@ -64,7 +64,7 @@ def test_a_worker_that_executes_tasks_without_events_passes(programs: Programs) 
 
 
 def test_missing_rights_are_named_and_granted_by_the_line(programs: Programs) -> None:
-    """Missing rights are a warning with the metrics they cost, and the line that is said to grant them does."""
+    """Missing permissions are a warning that lists the missing metrics, and the printed line grants them."""
     server = programs.redis(options=SOUND)
     server.command("ACL", "SETUSER", USER, *START, *(set(RIGHTS) - {"+slowlog|get", "+lindex"}))
     url = server.url(user=USER, password="PASSWORD")
@@ -77,7 +77,7 @@ def test_missing_rights_are_named_and_granted_by_the_line(programs: Programs) ->
 
 
 def test_a_user_who_may_not_subscribe_is_let_by_the_line(programs: Programs) -> None:
-    """Without PSUBSCRIBE the check fails, and passes after its line was run."""
+    """Without PSUBSCRIBE the check fails, and it passes after its printed line was run."""
     server = programs.redis(options=SOUND)
     server.command("ACL", "SETUSER", USER, *START, *(set(RIGHTS) - {"+psubscribe", "&/0.celeryev/*"}))
     url = server.url(user=USER, password="PASSWORD")
@@ -88,14 +88,14 @@ def test_a_user_who_may_not_subscribe_is_let_by_the_line(programs: Programs) -> 
 
 
 def test_silence_is_a_warning(programs: Programs) -> None:
-    """Messages that can't be read and the absence of workers are warnings, which fail only where it is strict."""
+    """Some unreadable messages or no workers are warnings, which fail the check only with --strict."""
     server = programs.redis(options=SOUND)
     custom = b64encode(b'{"type": "custom-event"}').decode()
     readable = json.dumps({"body": custom, "content-encoding": "utf-8", "content-type": "application/json"})
     cases: tuple[tuple[tuple[str, ...], tuple[str, ...], int, str], ...] = (
         ((), ("garbage", readable), 0, "WARN"),
         (("--strict",), ("garbage", readable), 1, "WARN"),
-        ((), ("garbage",), 1, "FAIL"),  # nothing can be read at all
+        ((), ("garbage",), 1, "FAIL"),  # no message can be read
     )
     for strict, messages, code, level in cases:
         process = start_check(programs, server.url(), "--listen", "2s", *strict)
@@ -107,7 +107,7 @@ def test_silence_is_a_warning(programs: Programs) -> None:
 
 
 def test_nothing_is_heard_where_nobody_listens(programs: Programs) -> None:
-    """With --listen=0 the subscription is tried, and nothing is said of workers."""
+    """With --listen=0 the subscription is tested, and no finding is about workers."""
     server = programs.redis(options=SOUND)
     found = check_quickly(programs, server.url())
     assert "events-subscribed" in found
@@ -116,7 +116,7 @@ def test_nothing_is_heard_where_nobody_listens(programs: Programs) -> None:
 
 @pytest.mark.parametrize("arguments", [("--broker-urls", "x"), ("--listen", "soon"), ("--scrape.deadline=-1",)])
 def test_wrong_settings_are_a_finding_too(programs: Programs, arguments: tuple[str, ...]) -> None:
-    """With --json a wrong flag or value is one document as well, and without it one line; the exit code is 2."""
+    """An invalid flag or value returns 2, with one line of text or, with --json, one document."""
     command = (sys.executable, "-m", "celery_redis_exporter", "check", *arguments)
     found = findings_of(programs.run(*command, "--json"))
     assert ["settings-wrong"] == list(found)
@@ -128,7 +128,7 @@ def test_wrong_settings_are_a_finding_too(programs: Programs, arguments: tuple[s
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
 def test_an_interrupt_ends_it_with_what_was_found(programs: Programs, form: tuple[str, ...]) -> None:
-    """Ctrl-C while it listens gives what was found so far, and exit code 130."""
+    """Ctrl-C during the check prints the findings so far and returns 130."""
     server = programs.redis(options=SOUND)
     process = start_check(programs, server.url(), "--listen", "1h", *form)
     eventually(server.is_heard)
@@ -144,7 +144,7 @@ def test_an_interrupt_ends_it_with_what_was_found(programs: Programs, form: tupl
 
 
 def test_a_terminal_gets_colour_and_its_width(programs: Programs) -> None:
-    """In a terminal of 80 columns no line is longer, and levels are coloured unless NO_COLOR is set."""
+    """On a terminal of 80 columns no line is longer, and levels are coloured unless NO_COLOR is set."""
     server = programs.redis()
     for environment, colored in (({}, True), ({"NO_COLOR": "1"}, False)):
         check = f"{sys.executable} -m celery_redis_exporter check --broker-url {server.url()} --listen 0"
@@ -159,7 +159,7 @@ def test_a_terminal_gets_colour_and_its_width(programs: Programs) -> None:
 
 
 def test_a_terminal_shows_that_the_check_listens(programs: Programs) -> None:
-    """While it listens, a terminal shows for how long and what came; a pipe gets no such line."""
+    """A terminal shows the remaining time and the received messages of the check, and a pipe does not."""
     server = programs.redis()
     check = f"{sys.executable} -m celery_redis_exporter check --broker-url {server.url()} --listen 1s"
     process = programs.run(
@@ -173,7 +173,7 @@ def test_a_terminal_shows_that_the_check_listens(programs: Programs) -> None:
 
 
 def test_the_daily_checklist_of_an_exporter(programs: Programs) -> None:
-    """With an exporter's URL the checklist is answered from its report, and a lost worker fails it."""
+    """With an exporter's URL the daily checklist uses the exporter's report, and a lost worker fails it."""
     server = programs.redis(options=SOUND)
     exporter = programs.listening(server, "--workers.lost-after=3s")
     worker = programs.worker(server, options=LIVELY)

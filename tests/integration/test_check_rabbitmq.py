@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``check`` of a real RabbitMQ: what it is told apart by, and which queues nobody consumes."""
+"""``check`` of a real RabbitMQ: distinct codes for its failures, and queues without consumers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.servers
 
 @pytest.fixture(scope="module")
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """Start one server for all tests."""
+    """Yield one server for all tests."""
     server = RabbitServer(Path(tmp_path_factory.mktemp("rabbit")) / "rabbit")
     try:
         yield server
@@ -24,7 +24,7 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
 
 
 def test_a_queue_without_consumers_is_found(rabbit: RabbitServer, programs: Programs) -> None:
-    """RabbitMQ's own count of consumers tells which queue is forgotten; queues that are not there are noted."""
+    """RabbitMQ's count of consumers shows a queue without consumers, and missing queues are notes."""
     programs.worker(rabbit, options=LIVELY)
     app = programs.publisher(rabbit)
     for _ in range(2):
@@ -37,7 +37,7 @@ def test_a_queue_without_consumers_is_found(rabbit: RabbitServer, programs: Prog
 
 
 def test_ways_to_fail_are_told_apart(rabbit: RabbitServer, programs: Programs) -> None:
-    """A wrong password, a user without rights and a port where nobody listens have codes of their own."""
+    """A wrong password, a user without permissions and a refused connection have different codes."""
     found = check_quickly(programs, rabbit.url("guest", "wrong-PASSWORD"))
     assert ["rabbitmqctl authenticate_user guest"] == found["broker-auth"]["mend"]
     rabbit.control("add_user", "reader", "PASSWORD")

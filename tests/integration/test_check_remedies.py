@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``check``: a line that it prints is applied word for word, and the finding is gone."""
+"""``check``: a printed line is applied unchanged, and then the finding is gone."""
 
 import os
 import shlex
@@ -25,7 +25,7 @@ Found = dict[str, dict[str, Any]]
 
 
 def pasted(lines: list[str], namespace: str) -> str:
-    """Return lines for Celery's settings as a reader pastes them: whole, or what is for Django."""
+    """Return lines for Celery's settings as a reader pastes them: whole, or only their part for Django."""
     return "\n".join(line.partition("Django's settings: ")[2] if namespace else line for line in lines)
 
 
@@ -56,7 +56,7 @@ def run(line: str, server: RedisServer, settings: Mapping[str, Any]) -> None:
 
 @FORMS
 def test_another_serializer(programs: Programs, namespace: str) -> None:
-    """Events in pickle can't be read; with the line they can."""
+    """Events in pickle can be read after the printed line is in the worker's settings."""
     server = programs.redis(options=SOUND)
     pickled = {"event_serializer": "pickle"}
     worker = programs.worker(server, options=WorkerOptions(settings=pickled, arguments=BEATING))
@@ -72,7 +72,7 @@ def test_another_serializer(programs: Programs, namespace: str) -> None:
 
 @FORMS
 def test_task_events_are_off(programs: Programs, namespace: str) -> None:
-    """A worker without -E sends task events with the line in its settings."""
+    """A worker without -E sends task events after the printed line is in its settings."""
     server = programs.redis(options=SOUND)
     worker = programs.worker(server, options=WorkerOptions(events=False, arguments=BEATING))
     app = programs.publisher(server)
@@ -85,7 +85,7 @@ def test_task_events_are_off(programs: Programs, namespace: str) -> None:
 
 
 def test_task_events_are_switched_on_by_a_command(programs: Programs) -> None:
-    """A worker without -E sends task events after the printed command, without a restart."""
+    """A worker without -E sends task events after the printed command is run, without a restart."""
     server = programs.redis(options=SOUND)
     programs.worker(server, options=WorkerOptions(events=False, arguments=BEATING))
     app = programs.publisher(server)
@@ -97,7 +97,7 @@ def test_task_events_are_switched_on_by_a_command(programs: Programs) -> None:
 
 @FORMS
 def test_task_sent_is_off(programs: Programs, namespace: str) -> None:
-    """A publisher without task-sent sends it with the line in its settings."""
+    """A publisher sends task-sent after the printed line is in its settings."""
     server = programs.redis(options=SOUND)
     programs.worker(server, options=WorkerOptions(arguments=BEATING))
     app = programs.publisher(server, task_send_sent_event=False)
@@ -109,11 +109,11 @@ def test_task_sent_is_off(programs: Programs, namespace: str) -> None:
 
 
 def test_another_separator(programs: Programs) -> None:
-    """Bindings with another separator are read with the flag that is printed."""
+    """Bindings with another separator are read with the printed flag."""
     server = programs.redis(options=SOUND)
     options = {"broker_transport_options": {"sep": ":"}}
     programs.worker(server, options=WorkerOptions("mail", settings=options, arguments=BEATING))
-    quick = ("--json", "--listen=2s", "--celery.inspect-interval=0")  # else workers report their separator
+    quick = ("--json", "--listen=2s", "--celery.inspect-interval=0")  # otherwise workers report their separator
     found = findings_of(start_check(programs, server.url(), *quick))
     (line,) = found["queues-other-separator"]["mend"]
     assert "queues-other-separator" not in findings_of(start_check(programs, server.url(), *quick, *shlex.split(line)))
@@ -121,7 +121,7 @@ def test_another_separator(programs: Programs) -> None:
 
 @FORMS
 def test_remote_control_is_off(programs: Programs, namespace: str) -> None:
-    """A worker without remote control answers with the lines in its settings."""
+    """A worker without remote control replies after the printed lines are in its settings."""
     server = programs.redis(options=SOUND)
     settings = {"worker_enable_remote_control": False}
     worker = programs.worker(server, options=WorkerOptions(settings=settings, arguments=BEATING))
@@ -133,7 +133,7 @@ def test_remote_control_is_off(programs: Programs, namespace: str) -> None:
 
 
 def test_heartbeats_are_off(programs: Programs) -> None:
-    """A worker that is started by the printed command, without the flag that switches them off, sends heartbeats."""
+    """A worker that is started with the printed command sends heartbeats."""
     server = programs.redis(options=SOUND)
     silent = WorkerOptions(arguments=(*QUICK, "--without-heartbeat"))
     worker = programs.worker(server, options=silent)
@@ -146,7 +146,7 @@ def test_heartbeats_are_off(programs: Programs) -> None:
 
 
 def test_a_queue_that_no_worker_consumes(programs: Programs) -> None:
-    """A worker with the printed queue takes what waits."""
+    """A worker that is started with the printed queue consumes the waiting messages."""
     server = programs.redis(options=SOUND)
     programs.worker(server, "first", options=WorkerOptions(arguments=BEATING))
     app = programs.publisher(server)
@@ -159,7 +159,7 @@ def test_a_queue_that_no_worker_consumes(programs: Programs) -> None:
 
 
 def test_as_many_clients_as_a_server_takes(programs: Programs) -> None:
-    """A server with the printed line in its configuration lets the exporter in."""
+    """A server that is started with the printed line accepts the exporter's connections."""
     full = programs.redis(options=(*SOUND, "--maxclients", "1"))
     with full.client() as client:
         client.ping()

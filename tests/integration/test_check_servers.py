@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``check``: what it finds out about servers and about this machine."""
+"""``check``: its findings about servers and about this machine."""
 
 import json
 import socket
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.servers
 
 
 def test_an_absent_server_fails(programs: Programs) -> None:
-    """A server that is not there is a failure with its reason, of the server and of the events."""
+    """A server that is down fails the check with the reason, for the server and for the events."""
     server = programs.redis()
     server.stop()
     found = check_quickly(programs, server.url())
@@ -32,7 +32,7 @@ def test_an_absent_server_fails(programs: Programs) -> None:
 
 
 def test_a_hanging_server_fails(programs: Programs) -> None:
-    """A server that answers nothing is a failure too, and does not hold the check up."""
+    """A server that does not reply fails the check without delaying it beyond its timeouts."""
     server = programs.redis()
     server.freeze()
     patience = ("--events.idle-timeout", "1s", "--scrape.deadline", "500ms")
@@ -41,7 +41,7 @@ def test_a_hanging_server_fails(programs: Programs) -> None:
 
 
 def test_ways_to_fail_are_told_apart(programs: Programs) -> None:
-    """An unknown host, a wrong password and TLS on a plain port have codes of their own."""
+    """An unknown host, a wrong password and TLS on a plain port have different codes."""
     server = programs.redis(password="right-PASSWORD")
     plain = server.url()
     for url, code in (
@@ -56,7 +56,7 @@ def test_ways_to_fail_are_told_apart(programs: Programs) -> None:
 
 
 def test_passwords_that_are_missing_or_too_many_are_fixed_by_their_lines(programs: Programs) -> None:
-    """A password that the server does not have, or requires, is named once, and the printed URL works."""
+    """A password that is missing or not required is reported once, and the printed URL works."""
     server = programs.redis(options=SOUND)
     process = start_check(programs, server.url(password="any-PASSWORD"), "--json", "--listen=0")
     found = findings_of(process)
@@ -71,7 +71,7 @@ def test_passwords_that_are_missing_or_too_many_are_fixed_by_their_lines(program
 
 
 def test_a_port_with_tls_is_recognised(programs: Programs, tmp_path: Path) -> None:
-    """Without TLS in the URL a TLS port is told as such, with the URL to write; so is an unknown authority."""
+    """A TLS port is recognised without TLS in the URL, and its printed URL leads to the finding about its authority."""
     authority = Authority(tmp_path, "authority")
     pair, port = authority.issue("redis"), free_port()
     files = ("--tls-cert-file", pair.certificate, "--tls-key-file", pair.key, "--tls-ca-cert-file")
@@ -84,7 +84,7 @@ def test_a_port_with_tls_is_recognised(programs: Programs, tmp_path: Path) -> No
 
 
 def test_memory_disk_and_eviction_are_mended_by_their_lines(programs: Programs) -> None:
-    """A broker that evicts, keeps nothing on disk and has no limit is warned of; each line takes its warning off."""
+    """A broker that evicts, has no persistence or has no memory limit is a warning that its printed line fixes."""
     server = programs.redis(options=("--maxmemory-policy", "allkeys-lru"))
     codes = {"redis-eviction", "redis-persistence", "redis-memory-unlimited"}
     found = check_quickly(programs, server.url())
@@ -95,7 +95,7 @@ def test_memory_disk_and_eviction_are_mended_by_their_lines(programs: Programs) 
 
 
 def test_a_full_memory_and_a_small_buffer_are_mended_by_their_lines(programs: Programs) -> None:
-    """A memory that is nearly full, and subscribers that may hardly lag, are warned of; each line takes that off."""
+    """Nearly full memory and a small output buffer for subscribers are warnings that their printed lines fix."""
     limits = ("--client-output-buffer-limit", "pubsub 1mb 512kb 60")
     server = programs.redis(options=(*SOUND, *limits))
     server.command("SET", "ballast", "x" * 30_000_000)
@@ -110,7 +110,7 @@ def test_a_full_memory_and_a_small_buffer_are_mended_by_their_lines(programs: Pr
 
 
 def test_a_broker_over_its_limit_refuses(programs: Programs) -> None:
-    """A broker that refuses publishing now is a failure, and the line that mends it makes room for what is used."""
+    """A broker that refuses messages because its memory is full fails the check, and the printed line fixes it."""
     server = programs.redis(options=SOUND)
     server.command("SET", "ballast", "x" * 8_000_000)
     server.command("CONFIG", "SET", "maxmemory", "5mb")
@@ -125,7 +125,7 @@ def test_a_broker_over_its_limit_refuses(programs: Programs) -> None:
 
 
 def test_a_replica_is_no_broker(programs: Programs) -> None:
-    """A replica is a failure as a broker, with the master that it follows."""
+    """A replica as a broker fails the check, and the finding contains the address of its master."""
     master = programs.redis(options=SOUND)
     replica = programs.redis(options=(*SOUND, "--replicaof", f"127.0.0.1 {master.port}"))
     found = check_quickly(programs, replica.url())
@@ -135,7 +135,7 @@ def test_a_replica_is_no_broker(programs: Programs) -> None:
 
 
 def test_a_slow_way_is_told(programs: Programs) -> None:
-    """A server that takes long to answer a PING is warned of, and one that is near is not."""
+    """A server that takes long to reply to PING is a warning, and a near one is not."""
     server = programs.redis(options=SOUND)
     with closing(FaultyNetwork(server.port)) as network:
         url = f"redis://127.0.0.1:{network.port}/0"
@@ -146,7 +146,7 @@ def test_a_slow_way_is_told(programs: Programs) -> None:
 
 
 def test_sentinels_without_a_quorum_are_told(programs: Programs) -> None:
-    """When the others are gone, the sentinel that is left says that there is no quorum, and the check repeats it."""
+    """If the other sentinels are gone, the check reports that the last one has no quorum."""
     master = programs.redis(options=SOUND)
     replica = ("--replicaof", "127.0.0.1", f"{master.port}", "--repl-diskless-sync-delay", "0")
     second = programs.redis(options=(*SOUND, *replica))
@@ -157,7 +157,7 @@ def test_sentinels_without_a_quorum_are_told(programs: Programs) -> None:
         assert "sentinel-quorum" not in check_quickly(programs, *arguments)
         for gone in sentinels.sentinels[1:]:
             gone.process.kill()
-        # Asked once: a sentinel that was taken for gone counts as back for a moment when its connection is tried again.
+        # One query only: a lost sentinel counts as back for a moment when the connection to it is retried.
         found = eventually(lambda: check_quickly(programs, *arguments).get("sentinel-quorum", {}), within=40)
     assert "NOQUORUM" in found["found"]
     (line,) = found["mend"]
@@ -166,7 +166,7 @@ def test_sentinels_without_a_quorum_are_told(programs: Programs) -> None:
 
 
 def test_another_result_server_is_looked_at(programs: Programs) -> None:
-    """Each server of the settings has findings of its own, and results may be evicted."""
+    """Each server of the settings has separate findings, and a server of results may evict keys."""
     broker = programs.redis(options=SOUND)
     results = programs.redis(options=(*SOUND, "--maxmemory-policy", "allkeys-lru"))
     process = start_check(programs, broker.url(), "--result-backend-url", results.url(), "--listen=0", "--strict")
@@ -175,7 +175,7 @@ def test_another_result_server_is_looked_at(programs: Programs) -> None:
 
 
 def test_the_database_of_the_url_needs_its_right(programs: Programs) -> None:
-    """A user who may not select the database is told so, and the line that is said to grant it does."""
+    """A user without permission to select the database gets a line that grants it."""
     server = programs.redis(options=SOUND)
     server.command("ACL", "SETUSER", USER, *START, *RIGHTS, "&/3.celeryev/*")
     url = server.url(3, USER, "PASSWORD")
@@ -185,7 +185,7 @@ def test_the_database_of_the_url_needs_its_right(programs: Programs) -> None:
 
 
 def test_the_port_of_the_metrics_is_tried(programs: Programs) -> None:
-    """A free address is good, one that is in use is noted, one of another machine is a failure."""
+    """A free listen address is OK, a used one is a note, and one of another machine is a failure."""
     server = programs.redis(options=SOUND)
 
     def codes(address: str) -> set[str]:
@@ -203,7 +203,7 @@ def test_the_port_of_the_metrics_is_tried(programs: Programs) -> None:
     [(90, "serverAuth", "valid"), (5, "serverAuth", "ends"), (90, "clientAuth", "invalid")],
 )
 def test_the_certificate_is_read(programs: Programs, tmp_path: Path, days: int, purpose: str, code: str) -> None:
-    """A certificate that ends soon, or that no scraper would take, is told before it does harm."""
+    """A certificate that expires soon or that scrapers would reject is a finding."""
     pair = Authority(tmp_path, "authority").issue("exporter")
     new = ("openssl", "req", "-x509", "-key", pair.key, "-out", pair.certificate, "-subj", "/CN=exporter")
     subprocess.run([*new, "-days", str(days), "-addext", f"extendedKeyUsage={purpose}"], check=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``check``: what it finds out about workers, publishers and queues."""
+"""``check``: its findings about workers, publishers and queues."""
 
 import pytest
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.servers
 
 
 def test_task_sent_is_missed(programs: Programs) -> None:
-    """Publishers that do not announce their tasks are a warning with the setting that makes them."""
+    """Publishers without task-sent events are a warning with the setting that enables them."""
     server = programs.redis(options=SOUND)
     programs.worker(server, options=LIVELY)
     process = start_check(programs, server.url(), "--json")
@@ -29,11 +29,11 @@ def test_task_sent_is_missed(programs: Programs) -> None:
 
 
 def test_workers_on_another_database_are_found(programs: Programs) -> None:
-    """Nobody is heard on the wrong database, and the URL with the right one is given; with it they are heard."""
+    """If the workers use another database, the check prints the broker URL with which it receives their events."""
     server = programs.redis(options=SOUND)
 
     class Elsewhere:
-        """The server, as the workers of database 3 see it."""
+        """The server, with the URL of database 3."""
 
         url = staticmethod(lambda: server.url(3))
 
@@ -47,7 +47,7 @@ def test_workers_on_another_database_are_found(programs: Programs) -> None:
 
 
 def test_workers_with_another_prefix_are_found(programs: Programs) -> None:
-    """Nobody is heard without the workers' key prefix, and the flag with it is given; with it they are heard."""
+    """If the workers use a key prefix, the check prints the flag with which it receives their events."""
     server = programs.redis(options=SOUND)
     options = {"broker_transport_options": {"global_keyprefix": "shop."}}
     programs.worker(server, options=WorkerOptions(settings=options, arguments=LIVELY.arguments))
@@ -58,7 +58,7 @@ def test_workers_with_another_prefix_are_found(programs: Programs) -> None:
 
 
 def test_a_queue_without_consumers_is_found(programs: Programs) -> None:
-    """Messages in a queue that nobody consumes are told with the queue; an empty or consumed one is not."""
+    """Messages in a queue without consumers are a finding with the queue's name, but not those in a consumed queue."""
     server = programs.redis(options=SOUND)
     programs.worker(server, options=LIVELY)
     app = programs.publisher(server)
@@ -70,7 +70,7 @@ def test_a_queue_without_consumers_is_found(programs: Programs) -> None:
 
 
 def test_tasks_that_no_worker_reports_are_found(programs: Programs) -> None:
-    """Tasks of a queue whose worker sends no events are named while other workers report theirs."""
+    """Tasks of a worker that sends no events are reported if another worker sends events."""
     server = programs.redis(options=SOUND)
     programs.worker(server, "loud", options=LIVELY)
     quiet = WorkerOptions("unseen", events=False, arguments=("--without-heartbeat", *LIVELY.arguments))
@@ -86,7 +86,7 @@ def test_tasks_that_no_worker_reports_are_found(programs: Programs) -> None:
 
 
 def test_workers_that_do_not_answer_are_found(programs: Programs) -> None:
-    """A worker without remote control is named, after the time for its answer; its queues are not guessed."""
+    """A worker without remote control is reported, and no finding claims that a queue has no consumers."""
     server = programs.redis(options=SOUND)
     settings = {"worker_enable_remote_control": False}
     worker = programs.worker(server, options=WorkerOptions(settings=settings, arguments=LIVELY.arguments))
@@ -99,7 +99,7 @@ def test_workers_that_do_not_answer_are_found(programs: Programs) -> None:
 
 
 def test_questions_need_rights_or_none(programs: Programs) -> None:
-    """Without the rights to ask that is noted, with the line that grants them; at an interval of 0 nobody is asked."""
+    """Without permission to query workers a note has the line that grants it, and an interval of 0 disables it."""
     server = programs.redis(options=SOUND)
     server.command("ACL", "SETUSER", USER, *START, *RIGHTS)
     programs.worker(server, options=LIVELY)
@@ -114,7 +114,7 @@ def test_questions_need_rights_or_none(programs: Programs) -> None:
 
 
 def test_two_workers_of_one_name_are_found(programs: Programs) -> None:
-    """Two processes that share a node name are told, with both process ids."""
+    """Two processes with the same node name are reported with both process ids."""
     server = programs.redis(options=SOUND)
     pids = [programs.worker(server, options=LIVELY).process.pid for _ in range(2)]
     found = findings_of(start_check(programs, server.url(), "--json", "--listen=5s"))
@@ -122,7 +122,7 @@ def test_two_workers_of_one_name_are_found(programs: Programs) -> None:
 
 
 def test_workers_without_heartbeats_are_found(programs: Programs) -> None:
-    """A worker that is started without heartbeats is named as one that sends none."""
+    """A worker that is started without heartbeats is reported with its name."""
     server = programs.redis(options=SOUND)
     worker = programs.worker(server, options=WorkerOptions(arguments=(*QUICK, "--without-heartbeat")))
     process = start_check(programs, server.url(), "--json", "--listen=5s")
@@ -134,7 +134,7 @@ def test_workers_without_heartbeats_are_found(programs: Programs) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_workers_whose_celery_loses_events_are_found(programs: Programs) -> None:
-    """A worker of Celery 5.6 with the pool threads is named with both, one with prefork is not."""
+    """A worker of Celery 5.6 with the pool threads is reported with both, and one with prefork is not."""
     install(["5.6"])
     server = programs.redis(options=SOUND)
     for name, pool in (("losing", "threads"), ("sound", "prefork")):
@@ -147,7 +147,7 @@ def test_workers_whose_celery_loses_events_are_found(programs: Programs) -> None
 
 
 def test_many_exporters_are_noted(programs: Programs) -> None:
-    """One exporter beside the check is as it should be; a third one is noted."""
+    """Up to two exporters beside the check are accepted, and a third is a note."""
     server = programs.redis(options=SOUND)
     for _ in range(3):
         programs.listening(server, "--celery.inspect-interval=0")
@@ -157,7 +157,7 @@ def test_many_exporters_are_noted(programs: Programs) -> None:
 
 
 def test_a_check_beside_workers_leaves_nothing(programs: Programs) -> None:
-    """After a check the server has the keys that it had before, and no connection more."""
+    """After a check the server has the same keys as before, and no connection of the check."""
     server = programs.redis(options=SOUND)
     programs.worker(server, options=LIVELY)
     before = server.command("KEYS", "*")
@@ -171,7 +171,7 @@ def test_a_check_beside_workers_leaves_nothing(programs: Programs) -> None:
 
 
 def test_a_clock_that_is_off_is_found(programs: Programs) -> None:
-    """A worker whose clock is an hour behind is told, with the difference."""
+    """A worker whose clock is an hour behind is reported with the difference."""
     server = programs.redis(options=SOUND)
     programs.worker(server, options=LIVELY)
     environment, shift = shifted(programs.folder)
