@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shell completion in real shells: what each offers for words begun, and that the key works."""
+"""Shell completion in real shells: the words that each shell completes, and the key that completes them."""
 
 import os
 import pty
@@ -28,7 +28,7 @@ SOURCE = {
     "fish": "source {}",
 }
 IN_TERMINAL = "import os, sys; os.login_tty(os.dup(0)); os.execvp(sys.argv[1], sys.argv[1:])"
-"""Makes standard input the terminal of a session of its own, without which fish ends."""
+"""Makes standard input the terminal of a new session. Without one fish exits."""
 Completer = Callable[..., set[str]]
 
 
@@ -44,7 +44,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run_shell(shell: str, code: str, folder: Path) -> set[str]:
-    """Run code in a shell; give the lines that it wrote."""
+    """Run code in a shell. Return the lines of its output."""
     command = {"bash": ("bash", "--norc"), "zsh": ("zsh", "-f"), "fish": ("fish", "--no-config")}[shell]
     environment = {**clean_environment(), "HOME": str(folder), "TERM": "dumb"}
     done = subprocess.run(
@@ -56,21 +56,21 @@ def run_shell(shell: str, code: str, folder: Path) -> set[str]:
 
 @pytest.fixture(params=SHELLS)
 def complete(request: pytest.FixtureRequest, scripts: dict[str, Path], tmp_path: Path) -> Completer:
-    """Give a function that completes the last of some words in a shell."""
+    """Return a function that completes the last of some words in a shell."""
     shell = str(request.param)
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     script = scripts[shell]
 
     def in_bash(*words: str) -> set[str]:
-        # As readline breaks words.
+        # as readline splits words
         split = [part for word in words for part in _broken(word)]
         line = " ".join(shlex.quote(part) for part in [NAME, *split])
         code = f"source {script}; COMP_WORDS=({line}); COMP_CWORD={len(split)}; _celery_redis_exporter"
         return run_shell("bash", code + '; printf "%s\\n" "${COMPREPLY[@]}"', tmp_path) - {""}
 
     def in_zsh(*words: str) -> set[str]:
-        # The widget's own commands are only there while a key is handled: these tell what they were given.
+        # The real functions exist only while a key is handled. These print their arguments.
         told = (
             'compdef() { :; }; compset() { :; }; _files() { print -l -- *(N); }; compadd() { while [[ $1 != "--" ]]; do'
         )
@@ -96,24 +96,24 @@ def _broken(word: str) -> Iterator[str]:
 
 
 def bare(found: set[str]) -> set[str]:
-    """Leave out what shells put around a word: the sign behind a flag that takes a value, the flag before a value."""
+    """Remove what shells add to a word: the equals sign after a flag with a value, and the flag before a value."""
     return {word.removesuffix("=").rpartition("=")[2] for word in found}
 
 
 def starting(found: set[str], begun: str) -> set[str]:
-    """Leave what begins so; zsh matches by itself what it was offered."""
+    """Return the words with this beginning. Zsh itself filters the offered words."""
     return {word for word in bare(found) if word.startswith(begun)}
 
 
 def test_commands(complete: Completer) -> None:
-    """The first word is a command, or a flag of run."""
+    """The first word completes to a command or to a flag of run."""
     assert set(COMMANDS) <= bare(complete(""))
     assert {"check", "completion"} >= starting(complete("c"), "c") >= {"check"}
     assert {"--log.level", "--log.format"} == starting(complete("--log."), "--log.")
 
 
 def test_flags_of_a_command(complete: Completer) -> None:
-    """A command's own flags and, where it takes them, the settings' are offered; others are not."""
+    """A command completes its own flags and, if it uses the settings, their flags, and no others."""
     found = starting(complete("check", "--"), "--")
     assert {"--listen", "--strict", "--json", "--help"} <= found
     assert {row.flag for row in describe()} <= found
@@ -123,13 +123,13 @@ def test_flags_of_a_command(complete: Completer) -> None:
 
 
 def test_words_behind_a_command(complete: Completer) -> None:
-    """What can be rendered, and the shells, are offered behind their commands."""
+    """``render`` completes the formats that it renders, and ``completion`` the shells."""
     assert {"alerts", "dashboards"} <= bare(complete("render", ""))
     assert set(SHELLS) <= bare(complete("completion", ""))
 
 
 def test_values(complete: Completer) -> None:
-    """Closed choices are offered, behind = and behind a space, each command's own."""
+    """A flag with fixed values completes them after = and after a space, and each command has its own values."""
     levels = {"debug", "info", "warning", "error"}
     assert levels == bare(complete("--log.level="))
     assert levels == bare(complete("run", "--log.level", ""))
@@ -140,7 +140,7 @@ def test_values(complete: Completer) -> None:
 
 
 def test_files(complete: Completer, tmp_path: Path) -> None:
-    """A flag that names a file offers those of the folder, and one that takes any text offers nothing."""
+    """A flag for a file completes the files of the folder, and a flag for any text completes nothing."""
     (tmp_path / "settings.yml").touch()
     assert "settings.yml" in bare(complete("--config.file", ""))
     assert "settings.yml" in bare(complete("render", "alerts", "--config="))
@@ -149,7 +149,7 @@ def test_files(complete: Completer, tmp_path: Path) -> None:
 
 @contextmanager
 def terminal(shell: str, folder: Path) -> Iterator[tuple[int, bytearray]]:
-    """Start an interactive shell; give the descriptor to type into, and what was shown so far, which grows."""
+    """Start an interactive shell. Yield the descriptor to type into, and a buffer of the shown output."""
     environment = clean_environment() | {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "TERM": "xterm"}
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", IN_TERMINAL, *INTERACTIVE[shell]]
@@ -165,7 +165,7 @@ def terminal(shell: str, folder: Path) -> Iterator[tuple[int, bytearray]]:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_key_completes(shell: str, scripts: dict[str, Path], tmp_path: Path) -> None:
-    """In a terminal the key ends the words that were begun, and the command is run with them."""
+    """In a terminal the tab key completes the typed words, and the command runs with them."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     with terminal(shell, tmp_path) as (typed, shown):
@@ -180,5 +180,5 @@ def test_the_key_completes(shell: str, scripts: dict[str, Path], tmp_path: Path)
         os.write(typed, f"{prepare}\n".encode())
         eventually(lambda: shows("ready"))
         os.write(typed, f"{NAME} anal\t--larg\t7\n".encode())
-        # fish writes a value behind a space.
+        # fish puts a space between flag and value
         eventually(lambda: shows("got:analyze --largest=7") or shows("got:analyze --largest 7"))

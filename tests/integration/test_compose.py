@@ -26,31 +26,31 @@ PASSWORD = (compose.FOLDER / "redis-password.example").read_text(encoding="utf-8
 
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
-    """Give all services but Grafana."""
+    """Yield all services except Grafana."""
     with ExitStack() as ending:
         yield ComposeStack(tmp_path_factory.mktemp("compose"), ending)
 
 
 def ask(url: str) -> Any:  # noqa: ANN401 -- JSON is anything
-    """Ask for JSON."""
-    with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 -- a server of the test's own
+    """Request a JSON document."""
+    with urllib.request.urlopen(url, timeout=10) as reply:  # noqa: S310 -- a server of this test
         return json.load(reply)
 
 
 def values(composed: ComposeStack, expression: str) -> dict[str, float]:
-    """Ask Prometheus; give the values by the values of their labels."""
+    """Query Prometheus. Return the values by the values of their labels."""
     query = urllib.parse.urlencode({"query": expression})
     result = ask(f"{composed.url('prometheus')}/api/v1/query?{query}")["data"]["result"]
     return {",".join(series["metric"].values()): float(series["value"][1]) for series in result}
 
 
 def test_every_target_is_up(composed: ComposeStack) -> None:
-    """Prometheus scrapes what its file names, and nothing of it is down."""
+    """Prometheus scrapes every target in its configuration, and all of them are up."""
     eventually(lambda: {"celery": 1, "prometheus": 1} == values(composed, "max by (job) (up)"))
 
 
 def test_both_workers_and_beat_are_seen(composed: ComposeStack) -> None:
-    """The sample's workers are up, and what customers and beat cause is executed in the queues they know."""
+    """The sample's workers are up, and tasks from customers and beat are executed in their queues."""
     eventually(lambda: [1, 1] == list(values(composed, "celery_worker_up").values()))
     done = 'sum by (task, queue) (celery_tasks_total{state="success"}) > 0'
     wanted = {"default,shop.sync_stock", "payments,shop.charge_card"}
@@ -72,7 +72,7 @@ def test_the_rules_are_loaded(composed: ComposeStack) -> None:
 
 
 def test_alerts_reach_alertmanager(composed: ComposeStack) -> None:
-    """The watchdog arrives where the example's routes send it."""
+    """The watchdog arrives at the receiver of the example's route."""
 
     def arrived() -> bool:
         alerts = ask(f"{composed.url('alertmanager')}/api/v2/alerts")
@@ -87,14 +87,14 @@ def test_alerts_reach_alertmanager(composed: ComposeStack) -> None:
 
 
 def test_exemplars_are_kept(composed: ComposeStack) -> None:
-    """Prometheus keeps the ids of tasks beside their runtimes."""
+    """Prometheus stores the task ids of runtimes as exemplars."""
     query = urllib.parse.urlencode({"query": "celery_task_runtime_seconds_bucket", "start": 0, "end": 4102444800})
     found = eventually(lambda: ask(f"{composed.url('prometheus')}/api/v1/query_exemplars?{query}")["data"])
     assert {"task_id"} == set(found[0]["exemplars"][0]["labels"])
 
 
 def test_redis_asks_for_the_password(composed: ComposeStack) -> None:
-    """Without the password Redis answers nothing, and no command line shows it."""
+    """Redis denies commands without the password, and no command line contains the password."""
     client = redis.Redis(port=composed.ports["redis"], retry=Retry(NoBackoff(), 0))
     with pytest.raises(redis.AuthenticationError):
         client.ping()

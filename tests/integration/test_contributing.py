@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CONTRIBUTING's recipes, carried out as they stand in a copy of the repository, and each without one of its steps."""
+"""Apply the recipes of CONTRIBUTING unchanged to a copy of the repository, and also without each of their steps."""
 
 import json
 import os
@@ -40,19 +40,19 @@ LEFT_OUT = [
     (ALERT, "render alerts", "render alerts --format=prometheusrule"),
     (PANEL, "grafana.generator --write", "run: python -m grafana.generator --write"),
 ]
-"""A recipe, the step of it that is forgotten, and what the tests say then."""
+"""A recipe, the omitted step, and a text in the output of the tests."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change of a file: its first line, the lines that it looks for, and those that take their place."""
+    """A change of a file: its first line, the lines to replace, and the new lines."""
 
     head: str
     old: str
     new: str
 
     def apply(self, tree: Path) -> None:
-        """Make the change, for which there must be one place."""
+        """Replace the lines, which must occur exactly once."""
         path = tree / self.head.removeprefix("+++ ")
         text = path.read_text(encoding="utf-8")
         assert text.count(self.old) == 1, f"{self.head}: {self.old}"
@@ -61,7 +61,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a section of CONTRIBUTING says, in its order: changes, then commands."""
+    """The content of a section of CONTRIBUTING in its order: changes, then commands."""
 
     changes: list[Change]
     commands: list[str]
@@ -83,20 +83,20 @@ class Recipe:
         return cls(changes, commands)
 
     def follow(self, tree: Path, forgotten: str = "") -> subprocess.CompletedProcess[str]:
-        """Do everything but what is forgotten, up to the first command that fails; give what was said."""
+        """Apply all steps except the forgotten one, up to the first command that fails. Return its result."""
         for change in self.changes:
             if change.head != forgotten:
                 change.apply(tree)
         return run(tree, " && ".join(line for line in self.commands if not forgotten or forgotten not in line))
 
     def steps(self) -> list[str]:
-        """Give the steps after the first, which is the thing itself, but for the checks at the end."""
+        """Return the steps after the first, which adds the thing itself, without the final checks."""
         made = [command for command in self.commands if not command.startswith(("pytest", "promtool"))]
         return [change.head for change in self.changes[1:]] + made
 
 
 def run(tree: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """Type a command in a tree, with the programs of the tests."""
+    """Run a command in a tree, with the programs of the tests."""
     environment = clean_environment() | {"PYTHONPATH": source_path(tree), "PYTEST_ADDOPTS": "-x -q -p no:cacheprovider"}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     return subprocess.run(
@@ -106,7 +106,7 @@ def run(tree: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a copy of the repository."""
+    """Return a copy of the repository."""
     tree = tmp_path_factory.mktemp("repository") / "tree"
     for path in project_files():
         target = tree / path.relative_to(ROOT)
@@ -117,21 +117,21 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tree(copy: Path, tmp_path: Path) -> Iterator[Path]:
-    """Give a fresh copy for one test."""
+    """Yield a new copy for one test."""
     yield shutil.copytree(copy, tmp_path / "tree", symlinks=True)
     shutil.rmtree(tmp_path / "tree")
 
 
 @pytest.mark.parametrize(("title", "step", "said"), LEFT_OUT, ids=[f"{row[0]}-{row[1]}" for row in LEFT_OUT])
 def test_a_step_left_out_is_named(tree: Path, title: str, step: str, said: str) -> None:
-    """Who forgets a step of a recipe is told so by the tests that the recipe runs."""
+    """If a step of a recipe is omitted, the tests that the recipe runs fail and state what to do."""
     done = Recipe.read(title).follow(tree, forgotten=step)
     assert done.returncode == 1
     assert said in done.stdout, done.stdout + done.stderr
 
 
 def test_every_step_is_left_out_once() -> None:
-    """There is a row above for each step of each recipe but the first, and for nothing else."""
+    """The table above contains each step of each recipe except the first, and nothing else."""
     for title in (METRIC, ALERT, PANEL):
         left_out = [step for name, step, _ in LEFT_OUT if name == title]
         steps = Recipe.read(title).steps()
@@ -140,14 +140,14 @@ def test_every_step_is_left_out_once() -> None:
 
 
 def test_add_a_redis_metric(tree: Path, tmp_path: Path) -> None:
-    """The metric of the recipe is shown by an exporter, with what a real Redis counted."""
+    """After the recipe an exporter shows the new metric with the value of a real Redis."""
     done = Recipe.read(METRIC).follow(tree)
     assert done.returncode == 0, done.stdout + done.stderr
     with ExitStack() as ending:
         server: RedisServer = Programs(tmp_path, ending).redis()
         server.command("BGSAVE")
         eventually(lambda: server.command("INFO", "persistence")["rdb_bgsave_in_progress"] == 0)
-        # -P: the package is the copy's, and not the one in the working directory.
+        # -P: import the package of the copy, not the one in the working directory.
         command = [
             sys.executable,
             "-P",
@@ -165,7 +165,7 @@ def test_add_a_redis_metric(tree: Path, tmp_path: Path) -> None:
 
 
 def test_add_an_alert(tree: Path) -> None:
-    """The alert of the recipe is in the rules, fires where promtool expects it, and is in Kubernetes's rules too."""
+    """After the recipe the alert is in both files of rules, and promtool's test of it passes."""
     done = Recipe.read(ALERT).follow(tree)
     assert done.returncode == 0, done.stdout + done.stderr
     rules = yaml_text.parse((tree / "alerts" / "redis.yml").read_text(encoding="utf-8"))
@@ -181,7 +181,7 @@ def test_add_an_alert(tree: Path) -> None:
 
 
 def test_add_a_panel(tree: Path) -> None:
-    """The panel of the recipe is on the dashboard."""
+    """After the recipe the panel is on the dashboard."""
     done = Recipe.read(PANEL).follow(tree)
     assert done.returncode == 0, done.stdout + done.stderr
     board = json.loads((tree / "grafana" / "redis.json").read_text(encoding="utf-8"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What workers tell when they are asked, and what is left of the questions."""
+"""Replies of workers to control commands, and the keys that remain on the server."""
 
 import base64
 import importlib
@@ -36,7 +36,7 @@ MEGABYTE = 1024 * 1024
 
 @pytest.fixture
 def snippet() -> Iterator[ModuleType]:
-    """Load what the user puts into the application, in this process, for the time of a test."""
+    """Load the snippet for applications in this process for the duration of a test."""
     module = importlib.import_module(SNIPPET)
     signals.before_task_publish.connect(module.stamp_message)
     yield module
@@ -44,13 +44,13 @@ def snippet() -> Iterator[ModuleType]:
 
 
 def reply_keys(server: RedisServer) -> list[bytes]:
-    """Give every key that belongs to answers of remote control, ours and Celery's own."""
+    """Return all keys of replies to control commands, the exporter's and Celery's own."""
     found: list[bytes] = server.command("KEYS", "*reply*")
     return found
 
 
 def freeze_until_missed(exporter: Exporter, worker: Worker) -> None:
-    """Stop a worker, and wait until it owes an answer."""
+    """Stop a worker, and wait until it has missed a reply."""
     missed = exporter.value(MISSING, command="stats") or 0
     worker.process.signal(signal.SIGSTOP)
     eventually(lambda: (exporter.value(MISSING, command="stats") or 0) > missed)
@@ -58,14 +58,14 @@ def freeze_until_missed(exporter: Exporter, worker: Worker) -> None:
 
 @pytest.mark.parametrize(("pool", "concurrency"), [("prefork", 2), ("threads", 2), ("solo", 1)])
 def test_answers_are_shown(programs: Programs, tmp_path: Path, pool: str, concurrency: int) -> None:
-    """A worker of any pool tells what it is, consumes and holds, and nothing of the questions is left on the server."""
+    """The replies of workers of any pool are shown, and no reply key is left on the server."""
     server = programs.redis()
     exporter = programs.listening(server, *OFTEN)
     worker = programs.worker(server, pool, WorkerOptions("celery,mail", arguments=(*BEATING, "-P", pool)))
     app = programs.publisher(server)
     app.send_task("waiting", countdown=600)
     eventually(lambda: exporter.value("celery_worker_tasks_scheduled", worker=worker.name) == 1)
-    if pool != "solo":  # which answers nothing while a task runs
+    if pool != "solo":  # a solo worker does not reply while a task runs
         for _ in range(concurrency + 3):
             app.send_task("hold", (str(tmp_path / "gate"),), queue="mail")
         eventually(lambda: exporter.value("celery_worker_tasks_reserved", worker=worker.name) == 3)
@@ -75,14 +75,14 @@ def test_answers_are_shown(programs: Programs, tmp_path: Path, pool: str, concur
         assert exporter.value("celery_worker_queue_info", worker=worker.name, queue=queue) == 1
         assert exporter.value("celery_queue_consumers", queue=queue) == 1
         assert exporter.value("celery_queue_concurrency", queue=queue) == concurrency
-    # 4 for each slot, and one for the task that waits for its eta
+    # 4 per process, and one for the task that waits for its eta
     assert exporter.value("celery_worker_prefetch_count", worker=worker.name) in {4 * concurrency + 1, 9}
     uptime = exporter.value("celery_worker_uptime_seconds", worker=worker.name)
     resident = exporter.value("celery_worker_memory_max_rss_bytes", worker=worker.name)
     assert uptime is not None
     assert resident is not None
     assert 0 <= uptime < 60
-    # The kernel counts what a process had before it became another program: here what the tests had when they forked.
+    # The kernel counts the memory before exec, too: here that of the tests at the time of the fork.
     inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     assert psutil.Process(worker.process.pid).memory_info().rss / 2 < resident < inherited + 1000 * MEGABYTE
     assert exporter.value("celery_exporter_control_enabled") == 1
@@ -90,11 +90,11 @@ def test_answers_are_shown(programs: Programs, tmp_path: Path, pool: str, concur
     assert {0.0} == {exporter.value(MISSING, **labels) for labels in exporter.labels(MISSING)}
     assert {0.0} == {exporter.value(INVALID, **labels) for labels in exporter.labels(INVALID)}
     exporter.process.end()
-    eventually(lambda: reply_keys(server) == [])  # a round, or a ping to beats, may be under way
+    eventually(lambda: reply_keys(server) == [])  # a query, or a ping to beats, may be in progress
 
 
 def test_tasks_that_workers_hold_at_the_start_are_known(programs: Programs, tmp_path: Path) -> None:
-    """Tasks that ran, were reserved or scheduled before the exporter started are counted by name and queue."""
+    """Tasks that ran, were reserved or scheduled before the exporter's start are counted by name and queue."""
     server = programs.redis()
     options = WorkerOptions("mail", settings={"task_send_sent_event": False}, arguments=BEATING)
     worker = programs.worker(server, "early", options)
@@ -113,7 +113,7 @@ def test_tasks_that_workers_hold_at_the_start_are_known(programs: Programs, tmp_
     assert exporter.value("celery_tasks_total", task="fail", queue="mail", state="failure") is None
     gate.touch()
     exporter.agrees("hold", {"success": 2, "runtime success": 2})
-    # The first task event shows that they are on.
+    # The first task event shows that task events are enabled.
     eventually(lambda: exporter.value("celery_tasks_total", task="fail", queue="mail", state="failure") == 0)
     exporter.agrees("plain", {"started": 3, "success": 3, "runtime success": 3})
     exporter.agrees("delayed", {"started": 1, "success": 1, "runtime success": 1})
@@ -123,7 +123,7 @@ def test_tasks_that_workers_hold_at_the_start_are_known(programs: Programs, tmp_
 
 
 def test_answers_that_come_late_do_not_stay(programs: Programs) -> None:
-    """A worker that does not answer shows nothing until it does; what it still answers does not stay for ever."""
+    """A worker that does not reply has no metrics of replies, and the key of its late replies expires."""
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "1s", "--celery.inspect-timeout", "200ms")
     worker = programs.worker(server, "slow", WorkerOptions(arguments=BEATING))
@@ -144,7 +144,7 @@ def test_answers_that_come_late_do_not_stay(programs: Programs) -> None:
 
 
 def asked_for(requests: Any, command: str) -> str:  # noqa: ANN401 -- redis-py's PubSub has no typed messages
-    """Give the ticket of the last question of a kind that a subscription to the control channel heard, or nothing."""
+    """Return the ticket of the last request for a command on a subscribed control channel, or an empty string."""
     ticket = ""
     while (message := requests.get_message(timeout=0.2)) is not None:
         if message["type"] == "message":
@@ -154,7 +154,7 @@ def asked_for(requests: Any, command: str) -> str:  # noqa: ANN401 -- redis-py's
 
 
 def test_rubbish_among_answers_is_counted(programs: Programs) -> None:
-    """Rubbish, strangers and huge answers are skipped and counted, and cost neither the others nor much memory."""
+    """Invalid replies are skipped and counted, and affect neither other replies nor the exporter's memory."""
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "1s", "--celery.inspect-timeout", "15s")
     worker = programs.worker(server, "good", WorkerOptions(arguments=BEATING))
@@ -183,7 +183,7 @@ def test_rubbish_among_answers_is_counted(programs: Programs) -> None:
     (0, {"fanout_prefix": False, "priority_steps": [2, 5]}),
 ])  # fmt: skip
 def test_workers_are_reached_where_they_are(programs: Programs, db: int, options: dict[str, object]) -> None:
-    """Workers on another database, with prefixes, steps and a control exchange of their own answer, too."""
+    """Workers with another database, prefix, priority steps or control exchange reply, too."""
     server = programs.redis()
     settings = {
         "broker_transport_options": options, "broker_url": server.url(db), "control_exchange": "orders",
@@ -201,7 +201,7 @@ def test_workers_are_reached_where_they_are(programs: Programs, db: int, options
 
 
 def test_a_broker_that_goes_takes_answers_with_it(programs: Programs) -> None:
-    """Without the broker no answer is shown, and with it all of them again."""
+    """While the broker is down no replies are shown, and they return with the broker."""
     server = programs.redis()
     exporter = programs.listening(server, *OFTEN)
     worker = programs.worker(server, "lasting", WorkerOptions(arguments=BEATING))
@@ -216,7 +216,7 @@ def test_a_broker_that_goes_takes_answers_with_it(programs: Programs) -> None:
 
 
 def test_workers_are_told_to_send_task_events(programs: Programs) -> None:
-    """A worker that processes tasks without task events is told to send them, even if nobody is asked anything."""
+    """A worker that processes tasks without task events gets the command to send them, even without queries."""
     server = programs.redis()
     exporter = programs.listening(server, *NEVER, "--celery.enable-events")
     told = WorkerOptions(events=False, arguments=(*BEATING, "-l", "INFO"))
@@ -238,7 +238,7 @@ def test_workers_are_told_to_send_task_events(programs: Programs) -> None:
 
 
 def test_heartbeats_tell_the_same_with_the_snippet(programs: Programs) -> None:
-    """With deploy/celery_events.py queues and concurrency are known at once, and followed, without a question."""
+    """With deploy/celery_events.py queues and concurrency are known from heartbeats, without queries."""
     server = programs.redis()
     exporter = programs.listening(server, *NEVER, "--workers.lost-after", "1s")
     arguments = (*BEATING, "-I", SNIPPET)
@@ -260,7 +260,7 @@ def test_heartbeats_tell_the_same_with_the_snippet(programs: Programs) -> None:
 
 
 def test_messages_tell_when_they_were_published_with_the_snippet(programs: Programs, snippet: ModuleType) -> None:
-    """With deploy/celery_events.py the age of a queue is exact for an exporter that never heard of its message."""
+    """With deploy/celery_events.py a queue's age is exact, even if the message was sent before the exporter started."""
     server = programs.redis()
     app = programs.publisher(server, task_send_sent_event=False)
     app.send_task("aged", queue="old")
@@ -276,7 +276,7 @@ def test_messages_tell_when_they_were_published_with_the_snippet(programs: Progr
 
 @pytest.mark.parametrize("pool", ["prefork", "gevent"])
 def test_tasks_of_a_new_worker_count_under_its_queue(programs: Programs, pool: str) -> None:
-    """Without task-sent events no task of a worker that starts beside the exporter counts under an unknown queue."""
+    """Without task-sent events every task of a worker that starts after the exporter is counted under its queue."""
     server = programs.redis()
     exporter = programs.listening(server)
     app = programs.publisher(server, task_send_sent_event=False)
@@ -294,7 +294,7 @@ def test_tasks_of_a_new_worker_count_under_its_queue(programs: Programs, pool: s
 
 
 def test_workers_without_heartbeats_stay_up(programs: Programs, tmp_path: Path) -> None:
-    """A worker that is started without heartbeats is up while it answers, also in a long task, and lost when killed."""
+    """A worker without heartbeats is up while it replies, even during a long task, and lost after it was killed."""
     server = programs.redis()
     exporter = programs.listening(server, "--workers.lost-after", "1s", *OFTEN)
     worker = programs.worker(server, "still", WorkerOptions(arguments=(*QUICK, "--without-heartbeat")))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the dashboards cost a Prometheus that has 200 tasks, 50 workers and 5 queues."""
+"""The cost of the dashboards for a Prometheus that has 200 tasks, 50 workers and 5 queues."""
 
 from collections.abc import Iterator
 
@@ -13,10 +13,10 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 MILLION = 1_000_000
 OF_A_REFRESH = {"celery-task": 10 * MILLION, "celery-overview": 5 * MILLION}
-"""Samples that a refresh reads at most, over an hour."""
+"""The maximum number of samples that a refresh reads over an hour."""
 OF_ANY_REFRESH = 5 * MILLION
 OF_A_QUERY = 5 * MILLION
-"""Samples that a query reads at most, over a day."""
+"""The maximum number of samples that a query reads over a day."""
 each_board = pytest.mark.parametrize("name", list(boards()))
 
 
@@ -29,7 +29,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus
 
 @each_board
 def test_a_refresh_is_cheap(large: tuple[PrometheusServer, float], name: str) -> None:
-    """The open panels of a dashboard together read few samples over an hour."""
+    """A refresh of a dashboard's open panels reads at most the allowed number of samples over an hour."""
     found = costs_of_an_hour(*large, boards()[name])
     assert sum(cost.samples for cost in found) < OF_A_REFRESH.get(name, OF_ANY_REFRESH), sorted(
         found, key=lambda cost: -cost.samples
@@ -38,6 +38,6 @@ def test_a_refresh_is_cheap(large: tuple[PrometheusServer, float], name: str) ->
 
 @each_board
 def test_no_query_is_expensive(large: tuple[PrometheusServer, float], name: str) -> None:
-    """No query of a dashboard, closed rows included, reads millions of samples over a day."""
+    """No query of a dashboard, including its closed rows, reads more than the allowed number of samples over a day."""
     found = costs_of_a_day(*large, panels(boards()[name]))
     assert [] == [cost for cost in found if cost.samples > OF_A_QUERY]

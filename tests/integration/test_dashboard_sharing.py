@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dashboards of a Prometheus that several applications and other exporters share, on generated samples."""
+"""Dashboards of a Prometheus that several applications and other exporters share, with generated samples."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,17 +30,17 @@ GROWING = [
     f'celery_tasks_total{{job="a",instance="{instance}",task="t",queue="celery",state="success"}}'
     for instance in ("a:1", "a:2")
 ]
-"""A pair of exporters that both count one execution a second."""
+"""Two exporters of one application that both count one execution per second."""
 
 
 class Shared:
-    """The Prometheus, and the end of its samples."""
+    """The Prometheus, and the time of its last samples."""
 
     def __init__(self, server: PrometheusServer, end: float) -> None:
         self._server, self._end = server, end
 
     def show(self, board: str, panel: str) -> float:
-        """Return the value that the first query of a panel has at the end."""
+        """Return the value of a panel's first query at the end."""
         target = next(row for row in targets(boards()[board]) if row.panel == panel)
         ((_, value),) = self._server.at(self._fill(target), self._end)
         return value
@@ -51,7 +51,7 @@ class Shared:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    """Yield a Prometheus with half an hour of samples and what the rules record of them."""
+    """Yield a Prometheus with half an hour of samples, and with the series that the rules record from them."""
     folder: Path = tmp_path_factory.mktemp("shared")
     end = SystemClock().now() // 60 * 60
     times = range(int(end) - SECONDS, int(end) + 1, SCRAPE)
@@ -79,10 +79,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     ],
 )
 def test_applications_are_kept_apart(shared: Shared, board: str, panel: str, value: float) -> None:
-    """A queue or a worker of one application is not taken for that of another, nor redis_exporter's server for ours."""
+    """Panels keep applications with the same names apart, and leave out the series of redis_exporter."""
     assert value == shared.show(board, panel)
 
 
 def test_recorded_rates_count_a_pair_once(shared: Shared) -> None:
-    """Two exporters of one application count one execution a second: the recorded rate is one, not two."""
+    """If two exporters of one application count one execution per second each, the recorded rate is one."""
     assert 1 == pytest.approx(shared.show("celery-overview", "Executions by outcome"))

@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 POINTS = 60
-"""Samples of a graph."""
+"""The number of samples in a graph."""
 EMPTY_AFTER_A_RUN = {
     "last week": "nobody waits a week for a test",
     "exemplars": "only exemplars are read",
@@ -49,31 +49,31 @@ SOMETIMES = {
     "exporter / Forgotten tasks", "exporter / Answers that did not come", "exporter / Interruptions",
     "redis / Refused / B",
 }  # fmt: skip
-"""What may happen in a run and need not, or depends on the server's version."""
+"""Panels that may be empty after a run, because their events are rare or depend on the server's version."""
 MAY_EXCEED = {
     "Redis memory", "Redis memory, of its limit", "Memory used", "Of its limit", "Servers", "CPU of the exporter",
     "CPU of servers",
 }  # fmt: skip
-"""Redis goes over its limit for a moment, and buffers of replicas do not count against it; threads share no CPU."""
+"""Redis can exceed its limit for a moment and excludes buffers of replicas, and threads can use several CPUs."""
 each_board = pytest.mark.parametrize("uid", list(boards()))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Data]:
-    """Give what a real run left."""
+    """Yield the data of a real run."""
     with real_run(tmp_path_factory.mktemp("run")) as data:
         yield data
 
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Data]:
-    """Give six hours of history."""
+    """Yield six hours of history."""
     with six_hours(tmp_path_factory.mktemp("history")) as data:
         yield data
 
 
 def answers(data: Data, target: Target) -> list[tuple[dict[str, str], list[float]]]:
-    """Give what a panel's query answers, with the variables and the step that Grafana would put in."""
+    """Return the result of a panel's query, with the variables and the step that Grafana would insert."""
     shown = int(data.end - data.start)
     step = max(shown // POINTS, data.step)
     expr = fill_times(substitute(target.expr, {}), step, data.step, shown)
@@ -83,13 +83,13 @@ def answers(data: Data, target: Target) -> list[tuple[dict[str, str], list[float
 
 
 def excuse(target: Target, excuses: Mapping[str, str]) -> str:
-    """Give the entry that lets a query be empty."""
+    """Return the entry that allows a query to be empty, or an empty string."""
     names = (target.title, f"{target.board} / {target.panel}", target.legend)
     return next((name for name in names if name in excuses), "")
 
 
 def find_faults(data: Data, target: Target, excuses: Mapping[str, str]) -> Iterator[str]:
-    """Say what is wrong with the answer to a query."""
+    """Yield the faults in the result of a query."""
     series = answers(data, target)
     if not series and not excuse(target, excuses):
         yield f"{target.title}: empty: {target.expr}"
@@ -107,37 +107,37 @@ def find_faults(data: Data, target: Target, excuses: Mapping[str, str]) -> Itera
 
 
 def find_all_faults(data: Data, uid: str, excuses: Mapping[str, str]) -> list[str]:
-    """Say what is wrong with a dashboard."""
+    """Return the faults of a dashboard."""
     return [fault for target in targets(boards()[uid]) for fault in find_faults(data, target, excuses)]
 
 
 def find_used(data: Data, excuses: Mapping[str, str]) -> set[str]:
-    """Give the entries that let some query be empty."""
+    """Return the entries that allow an actually empty query."""
     found = [target for tree in boards().values() for target in targets(tree) if not answers(data, target)]
     return {excuse(target, excuses) for target in found}
 
 
 @each_board
 def test_after_a_real_run(run: Data, uid: str) -> None:
-    """Every query answers after a real run: something, with the legend's labels, no NaN alone, shares within 1."""
+    """After a real run every query has a result with the legend's labels, without NaN-only series, shares within 1."""
     assert [] == find_all_faults(run, uid, EMPTY_AFTER_A_RUN)
 
 
 @each_board
 def test_after_six_hours(history: Data, uid: str) -> None:
-    """Every query answers on six hours of history: something, the legend's labels, no NaN alone, shares within 1."""
+    """On six hours of history every query has a result with the legend's labels and without NaN-only series."""
     assert [] == find_all_faults(history, uid, EMPTY_IN_HISTORY)
 
 
 def test_empty_panels_are_still_empty(run: Data, history: Data) -> None:
-    """No panel is on the list of empty ones that is not empty any more."""
+    """Every panel in the lists of empty panels is empty."""
     assert set() == set(EMPTY_AFTER_A_RUN) - find_used(run, EMPTY_AFTER_A_RUN) - SOMETIMES
     assert set() == set(EMPTY_IN_HISTORY) - find_used(history, EMPTY_IN_HISTORY)
 
 
 @each_board
 def test_variables_have_values(run: Data, uid: str) -> None:
-    """Every variable offers something; nothing here has a cluster, a namespace or several applications."""
+    """Every variable has values, except cluster, namespace and application, which the run does not have."""
     for name, (series, label) in queries_of_variables(boards()[uid]).items():
         values = run.prometheus.label_values(label, substitute(series, {}), run.start, run.end)
         assert bool(values) == (name not in {"cluster", "namespace", "application"}), name
@@ -145,7 +145,7 @@ def test_variables_have_values(run: Data, uid: str) -> None:
 
 @each_board
 def test_choices_are_obeyed(run: Data, uid: str) -> None:
-    """With a job chosen that there is not, no query shows anything but 0 and the words for nothing."""
+    """With a job that does not exist, queries return only 0 or the values for no data."""
     step = run.step
     for target in targets(boards()[uid]):
         expr = fill_times(substitute(target.expr, {"job": "another"}), step, step, int(run.end - run.start))
@@ -154,7 +154,7 @@ def test_choices_are_obeyed(run: Data, uid: str) -> None:
 
 
 def test_a_pair_of_exporters_counts_once(run: Data) -> None:
-    """Two exporters watch the run: executions, workers and messages are those of one."""
+    """With two exporters the counts of executions, workers and messages are those of one."""
     window = f"[{int(run.end - run.start)}s]"
     plain = f'sum(increase(celery_tasks_total{{state=~"success|failure"}}{window}))'
     ((_, both),) = run.prometheus.at(plain, run.end)
@@ -165,7 +165,7 @@ def test_a_pair_of_exporters_counts_once(run: Data) -> None:
 
 
 def test_without_workers(programs: Programs) -> None:
-    """Before the first worker the overview says that there is none, and the dashboards can be chosen from."""
+    """Before the first worker starts the overview shows 0 workers, and its variables have values."""
     exporter = programs.listening(programs.redis())
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},

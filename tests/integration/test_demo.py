@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command ``demo``, from outside: real processes, real signals, the metrics page."""
+"""The command ``demo`` with real processes, real signals and the metrics page."""
 
 import http.client
 import os
@@ -27,7 +27,7 @@ Demo = Callable[..., "Running"]
 
 
 class Running:
-    """A demo that was started, with what it wrote so far."""
+    """A started demo, with its output so far."""
 
     def __init__(self, folder: Path, flags: tuple[str, ...]) -> None:
         self.folder = folder / "temporary"
@@ -45,16 +45,16 @@ class Running:
         self.children: list[psutil.Process] = []
 
     def text(self) -> str:
-        """Give what it wrote."""
+        """Return the output so far."""
         return self._output.read_text(encoding="utf-8")
 
     def address(self) -> str:
-        """Give HOST:PORT of the metrics page, once it is told."""
+        """Return HOST:PORT of the metrics page as soon as the output contains it."""
         found = eventually(lambda: ADDRESS.findall(self.text()))
         return str(found[0])
 
     def report(self) -> Report:
-        """Read the report."""
+        """Request the report."""
         with closing(http.client.HTTPConnection(self.address(), timeout=5)) as connection:
             connection.request("GET", "/api/v1/status")
             return decode(connection.getresponse().read(), type=Report)
@@ -64,12 +64,12 @@ class Running:
         return sum(worker.state == "online" for worker in self.report().workers)
 
     def record_children(self) -> list[str]:
-        """Note every process below the demo; give their command lines."""
+        """Remember every process below the demo. Return their command lines."""
         self.children = self.process.children(recursive=True)
         return [" ".join(child.cmdline()) for child in self.children]
 
     def left(self) -> list[str]:
-        """Name the noted processes and the files that are still there."""
+        """Return the names of the remembered processes and of the files that still exist."""
         found = [entry.name for entry in self.folder.iterdir()]
         for child in self.children:
             with suppress(psutil.NoSuchProcess):
@@ -80,7 +80,7 @@ class Running:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Demo]:
-    """Start demos, and end them whatever the test does."""
+    """Yield a function that starts demos, and stop all of them after the test."""
     started: list[Running] = []
 
     def start(*flags: str) -> Running:
@@ -95,7 +95,7 @@ def start(tmp_path: Path) -> Iterator[Demo]:
 
 
 def shows_everything(demo: Running) -> bool:
-    """Tell whether two workers, every outcome and all queues are in the report."""
+    """Return whether the report contains two workers, every outcome and all queues."""
     report = demo.report()
     counts = [sum(getattr(task, state) for task in report.tasks) for state in ("success", "failure", "retry")]
     lengths = {queue.name for queue in report.queues if queue.length is not None}
@@ -103,7 +103,7 @@ def shows_everything(demo: Running) -> bool:
 
 
 def test_demo_shows_live_figures_and_leaves_nothing(start: Demo) -> None:
-    """One SIGINT ends a demo with two workers, every outcome and three queues, within seconds and without a trace."""
+    """A demo shows two workers, every outcome and all queues, and one SIGINT ends it without leftovers."""
     demo = start("--port=0", "--seconds=90")
     eventually(lambda: shows_everything(demo), within=40)
     assert UNKNOWN not in {queue for task in demo.report().tasks for queue in task.queues}
@@ -124,10 +124,10 @@ def test_demo_shows_live_figures_and_leaves_nothing(start: Demo) -> None:
 
 
 def test_a_taken_port_is_left_alone(start: Demo) -> None:
-    """With 9808 taken, the demo takes another port and says so; with --seconds it ends by itself."""
+    """If port 9808 is in use, the demo uses another port and prints it, and with --seconds it ends by itself."""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):  # somebody has it already, which is as good
+        with suppress(OSError):  # another process uses the port already, which serves as well
             other.bind(("127.0.0.1", 9808))
             other.listen()
         demo = start("--seconds=8")
@@ -140,7 +140,7 @@ def test_a_taken_port_is_left_alone(start: Demo) -> None:
 
 
 def test_what_the_tour_ends_starts_again(start: Demo) -> None:
-    """A worker that is killed as the terminal says is lost, its queue fills, and it is back after a while."""
+    """If the user kills a worker as the terminal suggests, it is lost, and the demo restarts it after a while."""
     demo = start("--port=0", "--seconds=150")
     eventually(lambda: demo.online() == 2, within=40)
     pid = int(re.findall(r"kill -9 (\d+)", demo.text())[0])
@@ -156,7 +156,7 @@ def test_what_the_tour_ends_starts_again(start: Demo) -> None:
 
 
 def test_a_broken_part_ends_the_demo_with_its_name(start: Demo) -> None:
-    """When a part of the demo dies that no one may end, exit code 1, its name and its log say which."""
+    """If an essential process of the demo is killed, the demo returns 1 and prints the process's name and log."""
     demo = start("--port=0", "--seconds=90")
     assert eventually(lambda: demo.online() == 2)
     demo.record_children()
@@ -168,7 +168,7 @@ def test_a_broken_part_ends_the_demo_with_its_name(start: Demo) -> None:
 
 
 def test_a_killed_demo_leaves_nothing_either(start: Demo) -> None:
-    """After SIGKILL, which nobody can handle, the guard ends the processes and removes the files."""
+    """After a SIGKILL of the demo the guard ends the processes and removes the files."""
     demo = start("--port=0", "--seconds=90")
     assert eventually(lambda: demo.online() == 2)
     demo.record_children()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's processes: started apart, watched, ended with what they started."""
+"""The demo's processes are started in separate groups, watched, and ended with their children."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ threading.Event().wait()
 
 @pytest.fixture
 def processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
-    """Give processes whose temporary folder lies in ``tmp_path``."""
+    """Yield processes whose temporary folder is in ``tmp_path``."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     started = Processes()
     yield started
@@ -32,7 +32,7 @@ def processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proce
 
 
 def lives(pid: int) -> bool:
-    """Tell whether a process exists and has not ended."""
+    """Return whether a process exists and has not ended."""
     try:
         os.kill(pid, 0)
         state = Path(f"/proc/{pid}/stat")
@@ -44,7 +44,7 @@ def lives(pid: int) -> bool:
 def test_processes_that_refuse_to_end_are_killed_with_their_children(
     processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closing leaves no process, no grandchild and no file."""
+    """Closing kills processes that ignore SIGTERM and their children, and removes all files."""
     monkeypatch.setattr("celery_redis_exporter.demo.groups.PATIENCE", 0.2)
     process = processes.start("stubborn", [sys.executable, "-c", STUBBORN_PARENT])
     eventually(lambda: len(process.log.read_text().split()) == 2)
@@ -55,14 +55,14 @@ def test_processes_that_refuse_to_end_are_killed_with_their_children(
 
 
 def test_a_process_that_ends_by_itself_is_found_with_its_last_words(processes: Processes) -> None:
-    """The demo can say which process ended, and show why."""
+    """The demo finds a process that ended by itself and the last lines of its log."""
     process = processes.start("brief", [sys.executable, "-c", "print('last words')"])
     eventually(lambda: processes.ended() is process)
     assert process.tail() == "last words"
 
 
 def test_the_users_application_does_not_reach_the_sample(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables of Celery and of the exporter are left out, so that no other broker is ever touched."""
+    """Variables of Celery and the exporter are not inherited, so that no other broker is ever contacted."""
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://production")
     monkeypatch.setenv("EXPORTER_BROKER_URL", "redis://production")
     code = "import os; print([name for name in os.environ if name.startswith(('CELERY', 'EXPORTER'))])"
@@ -72,7 +72,7 @@ def test_the_users_application_does_not_reach_the_sample(processes: Processes, m
 
 
 def test_a_program_that_is_missing_is_named(processes: Processes) -> None:
-    """A start that fails is an expected failure."""
+    """A missing program raises an ExporterError that contains the program's name."""
     with pytest.raises(ExporterError, match="server can't be started: no-such-program: No such file"):
         processes.start("server", ["no-such-program"])
 
@@ -80,7 +80,7 @@ def test_a_program_that_is_missing_is_named(processes: Processes) -> None:
 def test_the_guard_cleans_up_when_the_demo_is_gone(
     processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a goodbye, the groups end and the folder goes."""
+    """If the demo ends without reporting its end, the guard ends the process groups and removes the folder."""
     folder = tmp_path / "left"
     folder.mkdir()
     process = processes.start("left", [sys.executable, "-c", "input()"])
@@ -92,6 +92,6 @@ def test_the_guard_cleans_up_when_the_demo_is_gone(
 
 
 def test_the_guard_leaves_a_demo_alone_that_said_goodbye(tmp_path: Path) -> None:
-    """After an orderly end there is nothing to do; numbers of processes may belong to others by then."""
+    """After an orderly end the guard kills nothing, because the process ids may belong to other processes."""
     assert not watch(["99999999\n", "done\n"], tmp_path)
     assert tmp_path.exists()

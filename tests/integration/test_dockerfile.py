@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Dockerfile's steps, carried out without an engine, and the program that it starts."""
+"""Execute the Dockerfile's steps without an engine, and start the program of its entry point."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ print(json.dumps({"user": os.getuid(), "rights": int(status["CapEff"], 16) | int
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[Replay]:
-    """Give the image, built once, in a folder that every user may enter."""
+    """Yield the image, built once, in a folder that every user may enter."""
     folder = Path(tempfile.mkdtemp(prefix="image-"))
     folder.chmod(0o755)
     try:
@@ -47,14 +47,14 @@ def image() -> Iterator[Replay]:
 
 @pytest.fixture
 def prison(image: Replay) -> list[str]:
-    """Give what runs a program as the image's user on a read-only file system."""
+    """Return the words that run a program as the image's user on a read-only file system."""
     if not can_lock_down():
         pytest.skip("needs root and mounts of its own")
     return locked_down(image.root, USER)
 
 
 def run(image: Replay, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the image to its end."""
+    """Run a command of the image until it ends."""
     environment = image.environment | variables
     return subprocess.run(
         command, cwd=image.root, env=environment, capture_output=True, text=True, check=False, timeout=30
@@ -62,7 +62,7 @@ def run(image: Replay, *command: str, **variables: str) -> subprocess.CompletedP
 
 
 def test_the_image_holds_the_program_and_nothing_to_install_with(image: Replay) -> None:
-    """Every step succeeds, and what comes out is this version of the exporter, without pip."""
+    """Every step succeeds, and the image contains this version of the exporter, without pip."""
     program = shutil.which(IMAGE.words("ENTRYPOINT")[0], path=image.environment["PATH"])
     assert str(image.root / "opt/exporter/bin/celery-redis-exporter") == program
     assert f"celery-redis-exporter {__version__}\n" == run(image, program, "--version").stdout
@@ -70,7 +70,7 @@ def test_the_image_holds_the_program_and_nothing_to_install_with(image: Replay) 
 
 
 def test_the_image_has_every_dependency_that_is_declared(image: Replay) -> None:
-    """The lock file holds what pyproject.toml asks for: modules are all importable, but for the screen of top."""
+    """The lock file contains all declared dependencies: every module can be imported, except the screen of top."""
     code = (
         "import importlib, pkgutil, celery_redis_exporter as package\n"
         "for module in pkgutil.walk_packages(package.__path__, 'celery_redis_exporter.'):\n"
@@ -88,14 +88,14 @@ def test_the_image_has_every_dependency_that_is_declared(image: Replay) -> None:
 
 
 def test_nothing_can_be_written(image: Replay, prison: list[str]) -> None:
-    """The image's user is nobody in particular: it has no rights, and can write nowhere."""
+    """The image's user has no capabilities and can't write anywhere."""
     done = run(image, *prison, "python", "-c", LOOK, PLACE=str(image.root / "opt/exporter"))
     assert 0 == done.returncode, done.stderr
     assert {"user": USER, "rights": 0, "refused": [True] * 3} == json.loads(done.stdout)
 
 
 def test_it_works_for_nobody_and_is_healthy(image: Replay, prison: list[str], programs: Programs) -> None:
-    """As the image's user, on a read-only file system, the exporter serves, passes its health check and ends well."""
+    """As the image's user, on a read-only file system, the exporter serves, is healthy and stops cleanly."""
     server = programs.redis(password="word")
     secret = image.root / "broker-password"
     secret.write_text("word\n", encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of the pages, typed as they stand, which no other test runs."""
+"""Run unchanged commands of the documentation that no other test runs."""
 
 import http.client
 import os
@@ -42,7 +42,7 @@ JOBS = sorted(
 
 @pytest.fixture
 def programs_on_path(tmp_path: Path) -> dict[str, str]:
-    """Give an environment in which the exporter is installed, and kubectl takes what it is given."""
+    """Return an environment in which the exporter is installed, and kubectl accepts its input."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, script in (
@@ -57,7 +57,7 @@ def programs_on_path(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("command", typed_for(RENDERED))
 def test_commands_that_end_do_so_well(command: str, tmp_path: Path, programs_on_path: dict[str, str]) -> None:
-    """A command that renders or checks something ends with 0, and says nothing else."""
+    """A command that renders or checks something returns 0 and prints no error."""
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     (tmp_path / "alerts").symlink_to(ROOT / "alerts")
     own = command.replace("/var/lib/grafana", str(tmp_path / "grafana"))
@@ -72,7 +72,7 @@ def test_commands_that_end_do_so_well(command: str, tmp_path: Path, programs_on_
 
 @pytest.mark.parametrize("command", typed_for(STARTED))
 def test_exporters_start(programs: Programs, command: str, programs_on_path: dict[str, str]) -> None:
-    """An exporter that is started as a page says serves its metrics; only where the server is depends on the reader."""
+    """An exporter that is started with a documented command, with another server's address, starts."""
     port = str(programs.redis().port)
     typed = re.sub(r"(localhost|redis):6379", f"127.0.0.1:{port}", command) + " --web.listen-address=127.0.0.1:0"
     shutil.copy(ROOT / "deploy" / "web-config.example.yml", programs.folder / "web.yml")
@@ -83,7 +83,7 @@ def test_exporters_start(programs: Programs, command: str, programs_on_path: dic
 
 
 def with_files(programs: Programs, command: str, port: str) -> str:
-    """Write the settings files that pages show, with the servers on a port, and return a command that reads them."""
+    """Write the settings files of the documentation, with the servers on a port. Return a command that reads them."""
     secret = programs.folder / "secret"
     secret.write_text(f"redis://127.0.0.1:{port}/2", encoding="utf-8")
     for name in ("settings.yml", "applications.yml"):
@@ -97,7 +97,7 @@ def with_files(programs: Programs, command: str, port: str) -> str:
 
 @pytest.mark.parametrize("command", typed_for(QUERIED))
 def test_commands_on_a_server_end_well(programs: Programs, command: str, programs_on_path: dict[str, str]) -> None:
-    """A command that reads a server ends with 0, and prints what it found."""
+    """A documented command that reads a server returns 0 and prints something."""
     server = programs.redis()
     programs.worker(server)
     typed = re.sub(r"--listen=\d+s", "--listen=2s", command.replace("localhost:6379", f"127.0.0.1:{server.port}"))
@@ -114,7 +114,7 @@ def test_commands_on_a_server_end_well(programs: Programs, command: str, program
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus is not on PATH")
 @pytest.mark.parametrize("text", JOBS)
 def test_scrape_jobs_are_valid(text: str, tmp_path: Path) -> None:
-    """Prometheus accepts each configuration that a page shows."""
+    """Prometheus accepts each documented configuration."""
     (tmp_path / "alerts").symlink_to(ROOT / "alerts")
     (tmp_path / "celery.rules.yml").symlink_to(ROOT / "alerts" / "celery-tasks.yml")
     (tmp_path / "prometheus.yml").write_text(text, encoding="utf-8")
@@ -124,13 +124,13 @@ def test_scrape_jobs_are_valid(text: str, tmp_path: Path) -> None:
     assert "SUCCESS" in done.stdout
 
 
-@pytest.mark.slow  # pip installs it, with all that it needs
+@pytest.mark.slow  # pip installs it with all dependencies
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("page", "place"), [("README.md", "exporter"), ("deploy/README.md", "opt/celery-redis-exporter")]
 )
 def test_the_installation_as_typed(page: str, place: str, tmp_path: Path) -> None:
-    """Whoever types the lines that install it, in a checkout, has the command."""
+    """The documented installation commands, run in a checkout, install the program."""
     lines = [
         command.replace("/opt/", "~/opt/").replace("/etc/", "~/etc/")
         for block in blocks(ROOT / page)
@@ -147,10 +147,10 @@ def test_the_installation_as_typed(page: str, place: str, tmp_path: Path) -> Non
     assert done.stdout.splitlines()[-1].startswith("celery-redis-exporter ")
 
 
-@pytest.mark.slow  # pip installs it, with all that it needs
+@pytest.mark.slow  # pip installs it with all dependencies
 @pytest.mark.timeout(300)
 def test_the_demo_installs_itself(programs: Programs, tmp_path: Path) -> None:
-    """Whoever types README's first command in a fresh checkout has an exporter that counts tasks."""
+    """README's first command, run in a new checkout, starts an exporter that counts tasks."""
     checkout = tmp_path / "checkout"
     for path in project_files():
         if path.suffix != ".png":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks with ``send_events=False``: their executions are not taken for lost events."""
+"""Executions of tasks with ``send_events=False`` are not counted as lost events."""
 
 import sys
 
@@ -23,21 +23,21 @@ POOL = "celery_worker_pool_info"
 
 
 def allow_events(server: RedisServer, *, allowed: bool) -> None:
-    """Let the exporter's user subscribe, or cut it off and refuse it."""
+    """Allow or deny the exporter's user to subscribe. Denial also closes its connection."""
     events = ("&/0.celeryev/*",) if allowed else ()
     channels = ("resetchannels", "&/0.celery.pidbox", *events)
     server.command("ACL", "SETUSER", "monitor", "on", ">word", "~*", "+@all", *channels)
 
 
 def beats_on(exporter: Exporter, worker: str, seconds: float) -> None:
-    """Wait until the worker sent heartbeats for so many seconds more."""
+    """Wait until the worker has sent heartbeats for this many more seconds."""
     seen = exporter.value(BEAT, worker=worker) or 0
     eventually(lambda: (exporter.value(BEAT, worker=worker) or 0) > seen + seconds)
 
 
 @pytest.mark.parametrize("version", ["own", *(pytest.param(minor, marks=pytest.mark.slow) for minor in VERSIONS)])
 def test_lost_events_are_told_from_those_that_are_not_sent(programs: Programs, version: str) -> None:
-    """Of executions with and without events those are missed that began while the subscription was cut."""
+    """Only executions with events that began while the subscription was cut are counted as missed."""
     if version != "own":
         install([version])
     python = sys.executable if version == "own" else str(python_of(version))
@@ -72,7 +72,7 @@ def test_lost_events_are_told_from_those_that_are_not_sent(programs: Programs, v
 
 @pytest.mark.parametrize("sends", [True, False], ids=["with -E", "without"])
 def test_workers_without_task_events_are_told_from_tasks_without(programs: Programs, sends: bool) -> None:  # noqa: FBT001 -- a table
-    """A worker that executes tasks without events sends task events, until others send none either."""
+    """A worker that executes only tasks without events is not reported until a task with events runs."""
     server = programs.redis()
     exporter = programs.listening(server, *OFTEN)
     options = WorkerOptions(settings=SETTINGS, arguments=BEATING, events=sends)

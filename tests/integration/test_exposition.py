@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus and its tools make of the exporter's answers."""
+"""How Prometheus and its tools read the exporter's responses."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ TASK = "queried"
 
 @pytest.fixture
 def counted(shared: Shared) -> Shared:
-    """Give the shared programs after a success and a failure of known tasks."""
+    """Return the shared programs after a success and a failure of known tasks."""
     before = shared.exporter.account(TASK).get("success", 0)
     shared.send(TASK)
     shared.send("fail_again")
@@ -32,7 +32,7 @@ def counted(shared: Shared) -> Shared:
 
 @pytest.mark.skipif(not is_installed(), reason="prometheus is not on PATH")
 def test_promtool_finds_no_fault_with_our_own_names(counted: Shared, programs: Programs) -> None:
-    """Every celery_* metric passes Prometheus's own linter without a word, but for one of Celery's own words."""
+    """Prometheus's linter accepts every celery_* metric, except one whose name contains Celery's own term."""
     lines = [line for line in counted.exporter.get().text.splitlines() if "celery_worker_prefetch_count" not in line]
     ours = [line for line in lines if (line.split()[2] if line.startswith("#") else line).startswith("celery_")]
     file = programs.folder / "metrics.txt"
@@ -43,7 +43,7 @@ def test_promtool_finds_no_fault_with_our_own_names(counted: Shared, programs: P
 
 
 def test_the_text_format_is_the_default(counted: Shared) -> None:
-    """Without an Accept header the answer is text 0.0.4, uncompressed, and its samples are of the catalogue."""
+    """Without an Accept header the response is uncompressed text 0.0.4, and the catalogue has all of its samples."""
     answer = counted.exporter.get()
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert "content-encoding" not in answer.headers
@@ -55,7 +55,7 @@ def test_the_text_format_is_the_default(counted: Shared) -> None:
 
 
 def test_openmetrics_carries_the_tasks_behind_a_figure(counted: Shared) -> None:
-    """OpenMetrics parses, and runtimes and failures point to tasks by their ids."""
+    """OpenMetrics responses are valid, and samples of runtimes and failures have the ids of tasks as exemplars."""
     task_id = counted.send(TASK)
     expected = counted.exporter.account(TASK)["sent"] + 1
     eventually(lambda: (counted.exporter.account(TASK).get("success") or 0) >= expected - 1)
@@ -78,7 +78,7 @@ def test_openmetrics_carries_the_tasks_behind_a_figure(counted: Shared) -> None:
 
 
 def test_answers_are_compressed_for_who_asks(counted: Shared) -> None:
-    """With gzip among the accepted encodings the same metrics come compressed."""
+    """If a request accepts gzip, the response contains the same metrics compressed."""
     answer = counted.exporter.get("/metrics", {"Accept-Encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
     plain = gzip.decompress(answer.body)
@@ -88,7 +88,7 @@ def test_answers_are_compressed_for_who_asks(counted: Shared) -> None:
 
 @pytest.mark.skipif(not is_installed(), reason="prometheus is not on PATH")
 def test_prometheus_scrapes_it(counted: Shared, programs: Programs) -> None:
-    """A real Prometheus finds the exporter up and gives back the figures that it shows."""
+    """A real Prometheus shows the exporter as up, and its queries return the exporter's values."""
     job = {"job_name": "celery", "static_configs": [{"targets": [f"127.0.0.1:{counted.exporter.port}"]}]}
     limits = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     prometheus = programs.prometheus(json.dumps({"global": limits, "scrape_configs": [job]}))
