@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of other Debian suites: newer servers than the system's, run beside them.
+"""Install programs of other Debian suites: newer servers than the system's, which run beside them.
 
 Input: a name of ``SUITE_PROGRAMS``. Output: the path of a script that starts the program with the loader and the
-libraries of its own suite. Nothing is installed on the system: packages are downloaded by apt, with a state folder of
-its own and the mirror of apt's own configuration, and unpacked into ``.peers``, once. A program
-that can't be had raises UnavailableError.
+libraries of its suite. Nothing is installed on the system: apt downloads packages with a separate state folder and the
+system's mirror, and they are unpacked into ``.peers`` once. A program that can't be installed raises UnavailableError.
 
 ``python -m tests.integration.suite_programs`` installs all of them and prints their versions. It exits with 1 if one
-can't be had, unless it is called with ``--allow-missing``. With ``--path NAME`` it prints the path of one.
+can't be installed, unless it is called with ``--allow-missing``. With ``--path NAME`` it prints the path of one.
 """
 
 import argparse
@@ -37,7 +36,7 @@ LOADERS = ("ld-linux-*.so.*", "ld64.so.*")
 
 
 class UnavailableError(AssertionError):
-    """A program can't be had on this machine."""
+    """The program can't be installed on this machine."""
 
 
 class SuiteProgram(NamedTuple):

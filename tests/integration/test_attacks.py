@@ -12,5 +12,5 @@ SECONDS = 3.0
 
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_a_short_attack(name: str) -> None:
-    """Within the shipped limit of memory an attack leaves no scrape and no health request without an answer."""
+    """During an attack, within the shipped memory limit, every scrape and every health request gets a response."""
     assert [] == strike(name, SECONDS, 0).wrong(timed=False)

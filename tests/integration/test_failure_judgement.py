@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How soon CeleryTaskFailureRateCritical sees failures that come at random, and how seldom it fires without cause.
+"""How soon CeleryTaskFailureRateCritical fires on random failures, and how rarely it fires without cause.
 
-85 executions an hour are few. If each fails with a probability of 12 %, eight or fewer of 85 do three times in ten; if
-with 5 %, five or more of 42 do once in 17 times. A fixed number of failures can't distinguish both within an hour.
-What is usual for the task can: if each fails with half a percent, four of 42 do once in sixteen thousand times.
+85 executions an hour are few. If each fails with a probability of 12 %, 85 of them have at most eight failures in three
+of ten cases. If each fails with 5 %, 42 of them have five or more in one of 17 cases. A fixed number of failures can't
+distinguish both within an hour. The usual failure rate of the task can: if each execution fails with half a percent, 42
+of them have four or more failures in one of sixteen thousand cases.
 """
 
 import random
@@ -24,19 +25,19 @@ COUNTER = "celery_tasks_total"
 SCRAPE, HOUR, PER_HOUR = 29.0, 3600.0, 85
 SEEDS = 30
 BEGINS = 5.0
-"""The hour at which many begin to fail."""
+"""The hour at which the failure rate increases."""
 Chance = Callable[[float], float]
 
 
 def outcomes(seed: int, hours: float, fails: Chance) -> Iterator[tuple[float, str]]:
-    """Yield the second and the state of random executions."""
+    """Yield the time in seconds and the state of random executions."""
     chance, now = random.Random(seed), 0.0  # noqa: S311 -- a simulation
     while (now := now + chance.expovariate(PER_HOUR / HOUR)) < hours * HOUR:
         yield now, "failure" if chance.random() < fails(now) else "success"
 
 
 def series(namespace: str, seed: int, hours: float, fails: Chance) -> dict[str, str]:
-    """Return the counters of a task, as scrapes read them."""
+    """Return the counters of a task as scrapes read them."""
     recording, counts = Recording(frozenset({COUNTER})), {"success": 0, "failure": 0}
     where = {"job": "celery", "namespace": namespace, "instance": "exporter:9808"}
     ends = outcomes(seed, hours, fails)
@@ -53,7 +54,7 @@ def series(namespace: str, seed: int, hours: float, fails: Chance) -> dict[str, 
 
 
 def firings(folder: Path, hours: float, fails: Chance) -> list[list[Firing]]:
-    """Return what fires for each seed."""
+    """Return the alerts that fire, by seed."""
     found: list[list[Firing]] = []
     for first in range(0, SEEDS, 10):
         lives = [Scenario(f"seed-{seed}", "", hours, lambda _life: None) for seed in range(first, first + 10)]
@@ -77,7 +78,7 @@ def fails_in(seed: int, fails: Chance) -> float:
 
 
 def test_one_in_eight_random_failures_are_seen_within_the_hour(tmp_path: Path) -> None:
-    """In each hour of which more than 10 % fail the critical alert fires, and in most of the others."""
+    """The critical alert fires in each hour with more than 10 % failures, and in most of the other hours."""
 
     def fails(now: float) -> float:
         return 0.12 if now > BEGINS * HOUR else 0.005
@@ -93,7 +94,7 @@ def test_one_in_eight_random_failures_are_seen_within_the_hour(tmp_path: Path) -
 
 @pytest.mark.parametrize("share", [0.01, 0.05])
 def test_healthy_tasks_hardly_ever_page(tmp_path: Path, share: float) -> None:
-    """A task that always fails in 1 % or 5 % pages once in three days at most: a month, of one task, has ten pages."""
+    """A task that always fails in 1 % or 5 % fires the critical alert at most ten times in thirty days."""
     found = firings(tmp_path, 24, lambda _now: share)
     times = [sum(firing.times for firing in each if firing.name == CRITICAL) for each in found]
     assert sum(times) <= 10, times

@@ -21,7 +21,7 @@ RECONNECTS = "celery_exporter_event_stream_reconnects_total"
 
 @dataclass(frozen=True)
 class Line:
-    """A broker behind a network that can fail, an exporter that listens, and a publisher that goes another way."""
+    """A broker behind a faulty network, an exporter that receives its events, and a publisher connected directly."""
 
     network: FaultyNetwork
     exporter: Exporter
@@ -29,11 +29,11 @@ class Line:
 
     @property
     def counted(self) -> int:
-        """How many tasks are counted."""
+        """Return the number of counted tasks."""
         return int(self.exporter.account("counted")["sent"])
 
     def settle(self) -> None:
-        """Publish until a task is counted: a connection that suffered may still be on its way out."""
+        """Publish until a task is counted, because a failed connection may not be closed yet."""
         before = self.counted
 
         def grown() -> bool:
@@ -43,11 +43,11 @@ class Line:
         eventually(grown, BACK_SECONDS)
 
     def is_cut(self) -> None:
-        """Wait until the exporter noticed: until then it looks well, and what is published is lost."""
+        """Wait until the exporter has noticed the fault. Until then it looks healthy, and published events are lost."""
         eventually(lambda: (self.exporter.value(RECONNECTS, reason="closed") or 0) >= 1)
 
     def publish(self, count: int, total: int) -> None:
-        """Publish tasks, and wait until so many are counted in all."""
+        """Publish tasks, and wait until the total number is counted."""
         for _ in range(count):
             self.app.send_task("counted")
         eventually(lambda: self.exporter.account("counted") == {"sent": total})
@@ -55,7 +55,7 @@ class Line:
 
 @pytest.fixture
 def line(programs: Programs) -> Iterator[Line]:
-    """Give such a line, on which three tasks were counted."""
+    """Yield such a line after three tasks were counted."""
     with ExitStack() as ending:
         server = programs.redis()
         network = ending.enter_context(faulty_network(server.port))
@@ -68,7 +68,7 @@ def line(programs: Programs) -> Iterator[Line]:
 
 
 def test_a_reset_in_the_middle_of_a_frame(line: Line) -> None:
-    """A connection that is reset in the middle of an event costs that event alone, and no half of it counts."""
+    """If a connection is reset in the middle of an event, only that event is lost, and no part of it is counted."""
     with watched(line.exporter):
         line.network.cut(b"pmessage", after=60)
         line.app.send_task("counted")
@@ -79,7 +79,7 @@ def test_a_reset_in_the_middle_of_a_frame(line: Line) -> None:
 
 
 def test_connections_that_are_reset(line: Line) -> None:
-    """When all connections are reset at once they are opened again."""
+    """If all connections are reset at once, the exporter connects again."""
     with watched(line.exporter):
         line.network.reset()
         line.is_cut()
@@ -88,7 +88,7 @@ def test_connections_that_are_reset(line: Line) -> None:
 
 
 def test_packets_that_vanish(line: Line) -> None:
-    """A network that swallows everything is noticed within the idle timeout, and found again afterwards."""
+    """If the network drops everything, the exporter notices it within the idle timeout, and recovers afterwards."""
     with watched(line.exporter):
         line.network.hole = True
         eventually(lambda: line.exporter.value("celery_exporter_event_stream_up") == 0, NOTICE_SECONDS)
@@ -101,7 +101,7 @@ def test_packets_that_vanish(line: Line) -> None:
 
 
 def test_a_slow_network(line: Line) -> None:
-    """With two seconds on the way the server is down for want of time, and scrapes are answered."""
+    """With a network delay of two seconds the server is down with the reason timeout, and scrapes still succeed."""
     with watched(line.exporter):
         line.network.delay = 2.0
         line.app.send_task("counted")
@@ -125,7 +125,7 @@ def test_a_slow_network(line: Line) -> None:
     ids=["hole", "delay", "cut", "reset"],
 )
 def test_signals_end_it_during_a_fault(line: Line, fault: Callable[[FaultyNetwork], None]) -> None:
-    """Whatever the network does, SIGTERM ends the exporter with exit code 0, at once."""
+    """SIGTERM ends the exporter in time with exit code 0 during any fault of the network."""
     fault(line.network)
     line.app.send_task("counted")
     ends_politely(line.exporter)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of workers, of scrapers, and of the exporter's own surroundings: clocks, descriptors, the pipe of its log."""
+"""Faults of workers, of scrapers, and of the exporter's environment: clocks, descriptors, the pipe of its log."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ JOINING = 200
 
 
 def test_a_frozen_worker_is_lost_and_comes_back(programs: Programs) -> None:
-    """A worker that hangs is down after its patience, and up again with its next sign of life."""
+    """A frozen worker is lost after the timeout, and up again after its next heartbeat."""
     server = programs.redis()
     exporter = programs.listening(server, "--workers.lost-after", "3s")
     worker = programs.worker(server, options=WorkerOptions(arguments=BEATING))
@@ -46,7 +46,7 @@ def test_a_frozen_worker_is_lost_and_comes_back(programs: Programs) -> None:
 
 
 def test_a_worker_whose_clock_is_hours_off(programs: Programs, tmp_path: Path) -> None:
-    """A worker that lives three hours ahead is up, its skew is told, and its tasks' times are not wrong by hours."""
+    """A worker whose clock is three hours ahead is up, its skew is shown, and the runtimes of its tasks are correct."""
     server = programs.redis()
     exporter = programs.listening(server)
     environment, file = shifted(tmp_path)
@@ -67,7 +67,7 @@ def test_a_worker_whose_clock_is_hours_off(programs: Programs, tmp_path: Path) -
 
 
 def test_a_worker_that_is_started_again_under_its_name(programs: Programs) -> None:
-    """A worker that was killed and started again is one worker, up, whose two lives are both counted."""
+    """A worker that was killed and restarted is shown once and as up, and the tasks of both processes are counted."""
     server = programs.redis()
     exporter = programs.listening(server)
     options = WorkerOptions(arguments=BEATING)
@@ -89,8 +89,8 @@ def test_a_worker_that_is_started_again_under_its_name(programs: Programs) -> No
 
 
 def test_two_hundred_workers_join_at_once(programs: Programs) -> None:
-    """A fleet that comes at the same moment is all there, each worker once."""
-    # Their events are published by one process: so many real workers are more than a machine of tests has room for.
+    """If two hundred workers start at the same moment, each of them is shown exactly once."""
+    # One process publishes their events, because a test machine can't run so many real workers.
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "0")
     app = programs.publisher(server)
@@ -105,7 +105,7 @@ def test_two_hundred_workers_join_at_once(programs: Programs) -> None:
 
 
 def test_the_exporters_clock_steps_back(programs: Programs, tmp_path: Path) -> None:
-    """A clock that is set back by three hours, as by NTP, makes no counter fall, no worker lost and no age negative."""
+    """If the exporter's clock is set back by hours, no counter falls, no worker is lost and no age is negative."""
     server = programs.redis()
     environment, file = shifted(tmp_path)
     environment["EXPORTER_SCRAPE__FRESHNESS"] = "0"
@@ -128,7 +128,7 @@ def test_the_exporters_clock_steps_back(programs: Programs, tmp_path: Path) -> N
 
 
 def test_slow_and_broken_scrapers(programs: Programs) -> None:
-    """Scrapers that read a byte at a time, never ask, or hang up in the middle hold up nobody, nor the end."""
+    """Scrapers that read slowly, send no request or disconnect delay neither other requests nor the exporter's end."""
     exporter = programs.listening(programs.redis())
     with ExitStack() as ending, watched(exporter):
         request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -152,7 +152,7 @@ def test_slow_and_broken_scrapers(programs: Programs) -> None:
 
 
 def test_no_descriptors_left(programs: Programs) -> None:
-    """Without a free descriptor nobody new is let in; counters stand, and all is well when there are some again."""
+    """Without free descriptors new connections wait, counters stay, and the exporter recovers with free descriptors."""
     server = programs.redis()
     exporter = with_few_descriptors(programs, server)
     programs.publisher(server).send_task("counted")
@@ -166,7 +166,7 @@ def test_no_descriptors_left(programs: Programs) -> None:
 
 
 def test_a_log_that_nobody_reads(programs: Programs, tmp_path: Path) -> None:
-    """With a full pipe for its log from the first line on, the exporter starts, counts, answers and ends politely."""
+    """If its log is a full pipe that is never read, the exporter still starts, counts, responds and stops."""
     server = programs.redis()
     port = free_port()
     reader, writer = os.pipe()

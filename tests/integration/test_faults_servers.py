@@ -15,7 +15,7 @@ MISSED = "celery_worker_events_missed_total"
 
 
 def test_a_server_that_is_killed(programs: Programs) -> None:
-    """A server that dies without a word is down at once, and counters go on when another has taken its place."""
+    """A killed server is reported as down at once, and counters continue after its restart."""
     server = programs.redis()
     exporter = programs.exporter("--broker-url", server.url(), *FRESH)
     eventually(exporter.hears)
@@ -34,19 +34,19 @@ def test_a_server_that_is_killed(programs: Programs) -> None:
 
 
 def test_a_server_that_becomes_read_only(programs: Programs) -> None:
-    """A broker that was made a replica is read and heard as before; questions to workers come back with it."""
+    """A broker that becomes a replica is still read, and queries of workers resume when it is a master again."""
     server, other = programs.redis(), programs.redis()
     flags = ("--celery.inspect-interval", "1s", "--celery.inspect-timeout", "1s", "--workers.lost-after", "1h")
     exporter = programs.exporter("--broker-url", server.url(), *FRESH, *flags)
     eventually(exporter.hears)
-    # Not a real worker: Celery's ends within a second, because its BRPOP is refused.
+    # Not a real worker: Celery's stops within a second, because its BRPOP is rejected.
     with programs.publisher(server).events.default_dispatcher(hostname="w@fleet") as dispatcher:
         dispatcher.send("worker-online", freq=2.0, active=0, processed=0)
     collector = {"collector": "control"}
     eventually(lambda: exporter.value("celery_exporter_collector_success", **collector) == 1)
     with watched(exporter):
         server.command("REPLICAOF", "127.0.0.1", other.port)
-        # While a replica loads the data of its master it is down for that reason.
+        # While a replica loads the data of its master, it is down with that reason.
         master = {"redis": "broker", "master_host": "127.0.0.1", "master_port": str(other.port)}
         eventually(lambda: exporter.value("redis_master_link_up", **master) == 1)
         assert exporter.value("redis_up", redis="broker") == 1
@@ -59,7 +59,7 @@ def test_a_server_that_becomes_read_only(programs: Programs) -> None:
 
 
 def test_a_server_that_can_not_save(programs: Programs) -> None:
-    """A server that refuses writes because its disk fails is up, says so in its metrics, and loses no count of ours."""
+    """A server that refuses writes because it can't save is up, its metrics show the failure, and counters stay."""
     server = programs.redis(options=("--enable-protected-configs", "yes"))
     exporter = programs.exporter("--broker-url", server.url(), *FRESH)
     worker = programs.worker(server)
@@ -67,7 +67,7 @@ def test_a_server_that_can_not_save(programs: Programs) -> None:
     app = programs.publisher(server)
     app.send_task("plain", (1,))
     exporter.agrees("plain", ONE_SUCCESS)
-    worker.process.end()  # as Celery's workers do, within a second, when their BRPOP is refused
+    worker.process.end()  # Celery's workers stop within a second when their BRPOP is rejected
     eventually(lambda: exporter.value("celery_workers", state="offline") == 1)
     with watched(exporter):
         stop_saving(server)
@@ -83,7 +83,7 @@ def test_a_server_that_can_not_save(programs: Programs) -> None:
 
 
 def test_a_server_without_memory(programs: Programs) -> None:
-    """At its memory limit a server takes no task; it is read and heard all the same, and what runs is counted."""
+    """A server at its memory limit is still read and its events are received, and tasks are counted afterwards."""
     server = programs.redis()
     exporter = programs.exporter("--broker-url", server.url(), *FRESH)
     programs.worker(server)
@@ -104,7 +104,7 @@ def test_a_server_without_memory(programs: Programs) -> None:
 
 
 def test_a_server_that_is_emptied(programs: Programs) -> None:
-    """FLUSHALL takes the messages and the bindings; queues that were known are empty, and counters stay."""
+    """After FLUSHALL known queues have length 0, and counters stay."""
     server = programs.redis()
     exporter = programs.exporter("--broker-url", server.url(), *FRESH)
     eventually(exporter.hears)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGTERM in the midst of a fault: the exporter ends with exit code 0, in time, and leaves nothing behind."""
+"""SIGTERM during a fault: the exporter stops in time with exit code 0 and leaves nothing behind."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ WILLING = (
     "--enable-debug-command", "yes", "--enable-protected-configs", "yes",
     "--loading-process-events-interval-bytes", "1024", "--client-output-buffer-limit", "pubsub 64kb 64kb 1",
 )  # fmt: skip
-"""Options of a server that lets each fault be made."""
+"""Options of a server that allows every fault."""
 ERROR = "redis_exporter_last_scrape_error"
 Fault = Callable[[RedisServer, Exporter], None]
 
@@ -79,7 +79,7 @@ def _loading(server: RedisServer, exporter: Exporter) -> None:
     server.command("CONFIG", "SET", "key-load-delay", 1000)
 
     def reload() -> None:
-        with contextlib.suppress(redis.ConnectionError):  # the test ends before
+        with contextlib.suppress(redis.ConnectionError):  # the test ends before that
             server.command("DEBUG", "RELOAD")
 
     threading.Thread(target=reload, daemon=True).start()
@@ -104,7 +104,7 @@ FAULTS: tuple[Fault, ...] = (
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.strip("_"))
 def test_faults_of_the_server(programs: Programs, fault: Fault) -> None:
-    """Whatever the server suffers, SIGTERM ends the exporter in time."""
+    """SIGTERM ends the exporter in time during any fault of the server."""
     server = programs.redis(options=WILLING)
     exporter = programs.listening(server, "--scrape.freshness", "0", "--events.idle-timeout", "1s")
     programs.publisher(server).send_task("counted")
@@ -115,7 +115,7 @@ def test_faults_of_the_server(programs: Programs, fault: Fault) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL], ids=["frozen", "killed"])
 def test_faults_of_workers(programs: Programs, number: signal.Signals) -> None:
-    """Questions that a worker leaves open do not keep the exporter from ending."""
+    """Control commands without a reply from a worker do not delay the exporter's end."""
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "1s", "--workers.lost-after", "3s")
     worker = programs.worker(server, options=WorkerOptions(arguments=BEATING))
@@ -127,7 +127,7 @@ def test_faults_of_workers(programs: Programs, number: signal.Signals) -> None:
 
 
 def test_a_fleet_that_joins(programs: Programs) -> None:
-    """In the midst of two hundred workers' first events the exporter ends in time."""
+    """SIGTERM ends the exporter in time during the first events of two hundred workers."""
     server = programs.redis()
     exporter = programs.listening(server)
     with programs.publisher(server).events.default_dispatcher(hostname="fleet") as dispatcher:
@@ -140,7 +140,7 @@ def test_a_fleet_that_joins(programs: Programs) -> None:
 
 
 def test_a_master_that_is_searched(programs: Programs) -> None:
-    """While the sentinels have no master that lives, the exporter ends in time."""
+    """SIGTERM ends the exporter in time while the sentinels have no living master."""
     server = programs.redis()
     sentinels = SentinelSet(programs.folder / "one", (server,), 1)
     programs.processes.append(sentinels.sentinels[0].process)
@@ -156,7 +156,7 @@ def test_a_master_that_is_searched(programs: Programs) -> None:
 
 @pytest.mark.parametrize("told", [False, True], ids=["begun", "told"])
 def test_a_master_that_moves(programs: Programs, told: bool) -> None:  # noqa: FBT001 -- the moment
-    """While a replica takes over, and when it just did, the exporter ends in time; the failover itself succeeds."""
+    """SIGTERM ends the exporter in time during and right after a failover, and the failover itself succeeds."""
     first = programs.redis(options=("--repl-diskless-sync-delay", "0"))
     second = programs.redis(options=("--replicaof", "127.0.0.1", f"{first.port}"))
     sentinels = SentinelSet(programs.folder / "one", (first, second), 1)
@@ -176,7 +176,7 @@ def test_a_master_that_moves(programs: Programs, told: bool) -> None:  # noqa: F
 
 
 def test_a_clock_that_steps_back(programs: Programs, tmp_path: Path) -> None:
-    """With a clock that was set back by hours the exporter ends in time."""
+    """SIGTERM ends the exporter in time after its clock was set back by hours."""
     server = programs.redis()
     environment, file = shifted(tmp_path)
     exporter = programs.exporter("--broker-url", server.url(), environment=environment)
@@ -188,7 +188,7 @@ def test_a_clock_that_steps_back(programs: Programs, tmp_path: Path) -> None:
 
 
 def test_no_descriptors_left(programs: Programs) -> None:
-    """Without a free descriptor the exporter ends in time."""
+    """SIGTERM ends the exporter in time without free descriptors."""
     server = programs.redis()
     exporter = with_few_descriptors(programs, server)
     folder = Path(f"/proc/{exporter.process.pid}/fd")

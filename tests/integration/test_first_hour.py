@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo of the quickstart, command by command: from nothing to a firing alert."""
+"""Run the commands of the quickstart's demo one by one, from an empty folder to a firing alert."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(any(shutil.which(name) is None for name in NEEDED), reason="Prometheus is not on PATH"),
 ]
 ENDLESS = ("bash", "prometheus", "prometheus-alertmanager")
-"""Commands that go on until somebody ends them."""
+"""Commands that run until they are stopped."""
 QUICKSTART = ROOT / "deploy" / "docs" / "quickstart.md"
 PORTS = ("9808", "9090", "9093")
 
@@ -36,7 +36,7 @@ def commands() -> list[str]:
 
 
 class Newcomer:
-    """A reader who types what the page says, where ports and folders are their own."""
+    """A reader who types the commands of the page with other ports and folders."""
 
     def __init__(self, folder: Path, ending: ExitStack) -> None:
         self._folder = folder
@@ -50,7 +50,7 @@ class Newcomer:
             (configs / name).write_text(self._own(text), encoding="utf-8")
 
     def type(self, line: str) -> str:
-        """Type a command; give what it says if it ends."""
+        """Type a command. Return its output if it ends."""
         words = shlex.split(self._own(line))
         program = words[0]
         if program.startswith(".demo/bin/"):
@@ -68,7 +68,7 @@ class Newcomer:
         return self._run(words)
 
     def page(self) -> str:
-        """The status page."""
+        """Return the status page."""
         with closing(http.client.HTTPConnection("127.0.0.1", int(self.ports["9808"]), timeout=10)) as connection:
             try:
                 connection.request("GET", "/")
@@ -81,7 +81,7 @@ class Newcomer:
         if ">" in words:
             place = words.index(">")
             target, words = words[place + 1], words[:place]
-        # On 80 columns `top` may cut the names of tasks, to have room for others.
+        # On 80 columns `top` may cut the names of tasks to make room for other columns.
         environment = clean_environment() | {"PYTHONPATH": source_path(ROOT), "COLUMNS": "120"}
         done = subprocess.run(
             words, cwd=self._folder, env=environment, capture_output=True, text=True, check=False, timeout=30
@@ -99,13 +99,13 @@ class Newcomer:
 
 @pytest.fixture
 def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
-    """Give a newcomer; what they started is ended with the test."""
+    """Yield a newcomer. The programs that they started are stopped after the test."""
     with ExitStack() as ending:
         yield Newcomer(tmp_path, ending)
 
 
 def test_the_first_hour(newcomer: Newcomer) -> None:
-    """Whoever types the page's commands has a page, a screen, and an alert that fires because tasks fail."""
+    """The page's commands lead to a status page, the screen of top, and an alert that fires because tasks fail."""
     typed = {
         line.split()[0].rpartition("/")[2] + " " + line.split()[1]: line for line in commands() if "sudo" not in line
     }

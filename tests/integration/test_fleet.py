@@ -23,20 +23,20 @@ from tests.integration.redis_servers import RedisServer
 from tests.support import yaml_text
 from tests.support.waiting import eventually
 
-# Alone: a step that Prometheus is late to evaluate is missing, and a second is soon over beside other tests.
+# Alone: if Prometheus evaluates late, a step is missing, and beside other tests it is often a second late.
 pytestmark = [pytest.mark.servers, pytest.mark.alone, pytest.mark.timeout(300)]
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 ENDED = 'celery_tasks_total{task="plain", state="success"}'
 DELTA = 'celery:tasks:delta1s{task="plain", state="success"}'
 COUNTED = f"sum_over_time({DELTA}[5m])"
-"""What deploy/docs/scaling.md recommends to count with."""
+"""The counting query that deploy/docs/scaling.md recommends."""
 INCREASE = f"round(max without (instance) (increase({ENDED}[5m])))"
-"""Exact where one exporter was there all the time; rounded, since increase() guesses what came at the edges."""
+"""Exact if one exporter ran all the time. Rounded, because increase() extrapolates at the edges."""
 
 
 def configuration(file: str, folder: Path, ports: list[int], **changes: Any) -> str:  # noqa: ANN401 -- fields of YAML
-    """Give a configuration of deploy/prometheus/ for these targets, with seconds for quarters of a minute."""
+    """Return a configuration of deploy/prometheus/ for these targets, with seconds instead of quarters of a minute."""
     rules = folder / "fleet.rules.yml"
     rules.write_text(
         (PROMETHEUS / "fleet.rules.yml").read_text(encoding="utf-8").replace("15s", "1s"), encoding="utf-8"
@@ -58,7 +58,7 @@ def configuration(file: str, folder: Path, ports: list[int], **changes: Any) -> 
 
 @dataclass(frozen=True)
 class Shop:
-    """An application with a worker, and a Prometheus for two places where exporters may be."""
+    """An application with a worker, and a Prometheus with two addresses where exporters may run."""
 
     programs: Programs
     server: RedisServer
@@ -67,9 +67,9 @@ class Shop:
     prometheus: PrometheusServer
 
     def start(self, place: int) -> Exporter:
-        """Start an exporter at a place, and wait until it is seen to hear."""
+        """Start an exporter at an address, and wait until Prometheus shows that it receives events."""
         address = f"127.0.0.1:{self.ports[place]}"
-        # As at home: a new counter is 0 for longer than a scrape interval.
+        # As by default: a new counter is 0 for longer than a scrape interval.
         environment = {"EXPORTER_SERIES__ZERO_FIRST": "4s", "EXPORTER_SCRAPE__FRESHNESS": "0"}
         command = (
             sys.executable,
@@ -87,7 +87,7 @@ class Shop:
         return exporter
 
     def run(self, tasks: int, *exporters: tuple[Exporter, int]) -> None:
-        """Run tasks; wait until each exporter has counted so many successes in all, and Prometheus knows."""
+        """Run tasks. Wait until each exporter has counted its total of successes, and Prometheus has scraped it."""
         for number in range(tasks):
             self.app.send_task("plain", (number,))
         for exporter, total in exporters:
@@ -100,7 +100,7 @@ class Shop:
 
     @staticmethod
     def wait(ask: Callable[[], float | None], value: float, query: str) -> None:
-        """Wait until what is asked has a value."""
+        """Wait until ``ask`` returns a value."""
 
         def seen() -> bool:
             found = ask()
@@ -111,23 +111,23 @@ class Shop:
 
 
 def open_shop(programs: Programs, **changes: Any) -> Shop:  # noqa: ANN401 -- fields of YAML
-    """Give an application with a worker that beats every second, and no exporter yet."""
+    """Return an application with a worker that sends a heartbeat every second, and without an exporter."""
     server, ports = programs.redis(), [free_port(), free_port()]
     prometheus = programs.prometheus(configuration("fleet.example.yml", programs.folder, ports, **changes))
     programs.worker(server, options=WorkerOptions(arguments=BEATING))
     shop = Shop(programs, server, programs.publisher(server), ports, prometheus)
-    shop.sees("count(up)", 2)  # it begins to scrape seconds after it is ready
+    shop.sees("count(up)", 2)  # Prometheus begins to scrape some seconds after it is ready
     return shop
 
 
 @pytest.fixture
 def shop(programs: Programs) -> Shop:
-    """Give such an application."""
+    """Return such an application."""
     return open_shop(programs)
 
 
 def test_two_replicas_count_once(shop: Shop) -> None:
-    """Each of two exporters counts everything; what is recommended counts once, also when one of them is restarted."""
+    """If two exporters both count everything, the recommended queries count once, even after a restart of one."""
     first, second = shop.start(0), shop.start(1)
     shop.run(12, (first, 12), (second, 12))
     shop.sees(f"sum without (instance) ({ENDED})", 24)
@@ -146,13 +146,13 @@ def test_two_replicas_count_once(shop: Shop) -> None:
 
 
 def test_a_rolling_update_counts_everything_once(shop: Shop) -> None:
-    """Where the new exporter starts before the old one stops, no task is lost and none of the overlap counts twice."""
+    """If a new exporter starts before the old one stops, no task is lost or counted twice."""
     old = shop.start(0)
     shop.run(5, (old, 5))
     new = shop.start(1)
     shop.run(3, (old, 8), (new, 3))
     shop.sees(COUNTED, 8)
-    # What the new one heard is shown late (series.zero-first); the old one must lead until after that.
+    # The new exporter's counts are shown late (series.zero-first). The old one must lead until after that.
     shop.sees(f'{ENDED} offset 2s and on (instance) up{{instance="127.0.0.1:{new.port}"}}', 3)
     assert 0 == old.process.end()
     shop.sees("count(celery:exporter_leads)", 1)
@@ -165,7 +165,7 @@ def test_a_rolling_update_counts_everything_once(shop: Shop) -> None:
 
 
 def test_a_restart_in_place_misses_its_gap(shop: Shop) -> None:
-    """Where the old one stops first, counters begin anew under their names; the gap is seen in the workers' counts."""
+    """If the old exporter stops first, its gap is missing in the counters but not in the workers' own counts."""
     processed = "max without (instance) (celery_worker_tasks_processed_total)"
     old = shop.start(0)
     shop.run(5, (old, 5))
@@ -182,7 +182,7 @@ def test_a_restart_in_place_misses_its_gap(shop: Shop) -> None:
 
 
 def test_a_pair_of_prometheus_servers(programs: Programs) -> None:
-    """Two servers see the same; what they send on, or are asked for, tells them apart by one label and counts once."""
+    """With two Prometheus servers, remote write and federation have one label that separates them, and count once."""
     above = programs.prometheus("global: {scrape_interval: 1s}", "--web.enable-remote-write-receiver")
     example = yaml_text.parse((PROMETHEUS / "fleet.example.yml").read_text(encoding="utf-8"))
     writing = [{**row, "url": f"{above.url}/api/v1/write"} for row in example["remote_write"]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events and inspect replies with ids and names that Celery allows and that are not short texts."""
+"""Events and inspect replies with ids and names that Celery allows but that are no short texts."""
 
 from uuid import uuid4
 
@@ -22,7 +22,7 @@ def invalid(exporter: Exporter) -> float:
 
 
 def test_ids_that_are_uuid_objects(shared: Shared) -> None:
-    """Tasks whose ids are UUID objects are counted like any other, and no event of them is invalid."""
+    """Tasks whose ids are UUID objects are counted like others, and none of their events is invalid."""
     exporter = shared.exporter
     before = invalid(exporter)
     for _ in range(3):
@@ -41,7 +41,7 @@ def test_a_long_registered_name_costs_its_end(programs: Programs) -> None:
     options = WorkerOptions(settings={"imports": ["tests.integration.long_name_tasks"]})
     programs.worker(server, "long", options)
     name = cut_name(LONG_NAME)
-    programs.publisher(server).send_task("plain", (1,))  # its events show that task events are on
+    programs.publisher(server).send_task("plain", (1,))  # its events show that task events are enabled
     eventually(lambda: exporter.value("celery_tasks_total", task="fail", queue="celery", state="success") == 0)
     assert exporter.value("celery_tasks_total", task=name, queue="celery", state="success") == 0
     assert (exporter.value("celery_exporter_names_cut_total") or 0) >= 1

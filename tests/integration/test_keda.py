@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What KEDA's scalers of ``deploy/keda`` read, from a real Prometheus and from a real exporter's report."""
+"""The values that KEDA's scalers of ``deploy/keda`` read from a real Prometheus and from a real exporter's report."""
 
 import json
 import re
@@ -21,18 +21,18 @@ pytestmark = pytest.mark.servers
 OFTEN = ("--celery.inspect-interval", "1s", "--queues.names", "payments")
 LABELS = {"namespace": "shop"}
 IDLE, ALONE = 0.0, 2.0
-"""The results of a queue without tasks, and of eight messages without a worker, for which 4 processes are assumed."""
+"""The results for a queue without tasks, and for eight messages without a worker, which assume 4 processes."""
 
 
 def read(name: str) -> dict[str, Any]:
-    """Read what a scaler of deploy/keda is made of."""
+    """Return the spec of a scaler of deploy/keda."""
     tree = yaml_text.parse((ROOT / "deploy" / "keda" / name).read_text(encoding="utf-8"))
     spec: dict[str, Any] = tree["spec"]
     return spec
 
 
 def from_report(exporter: Exporter) -> float | None:
-    """Calculate the formula as KEDA does: each trigger's number of the report. None if one is missing."""
+    """Calculate the formula as KEDA does, with the triggers' numbers in the report. Return None if one is missing."""
     spec = read("scaledobject-json.yaml")
     report = json.loads(exporter.get("/api/v1/status").body)
     queues = {queue["name"]: queue for queue in report["queues"]}
@@ -45,7 +45,7 @@ def from_report(exporter: Exporter) -> float | None:
 
 
 def scraping(programs: Programs, exporter: Exporter) -> PrometheusServer:
-    """Start a Prometheus whose target has the label that the query wants."""
+    """Start a Prometheus whose target has the label that the query requires."""
     target = {"targets": [f"127.0.0.1:{exporter.port}"], "labels": LABELS}
     quick = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     job = {"job_name": "celery", "static_configs": [target]}
@@ -53,7 +53,7 @@ def scraping(programs: Programs, exporter: Exporter) -> PrometheusServer:
 
 
 def test_both_scalers_read_the_same(programs: Programs, tmp_path: Path) -> None:
-    """What waits and runs, divided by the concurrency of a worker, is the same in Prometheus and in the report."""
+    """Both scalers compute the same workers from waiting and running tasks, in Prometheus and in the report."""
     server = programs.redis()
     exporter = programs.listening(server, *OFTEN)
     prometheus = scraping(programs, exporter)
@@ -67,7 +67,7 @@ def test_both_scalers_read_the_same(programs: Programs, tmp_path: Path) -> None:
     assert from_report(exporter) is None, "KEDA's fallback holds while no worker consumes"
     options = WorkerOptions("payments", settings={"worker_prefetch_multiplier": 1}, arguments=BEATING)
     programs.worker(server, "payments", options)
-    # Two run, two are prefetched, four wait; a worker has two processes.
+    # Two tasks run, two are prefetched, four wait. A worker has two processes.
     eventually(lambda: from_report(exporter) == 3)
     eventually(lambda: prometheus.value(query) == 3)
     (tmp_path / "gate").touch()

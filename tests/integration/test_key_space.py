@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What fills a database, on a real server: estimates against the truth, and what they cost the server."""
+"""The key groups of a real server: estimates compared with the true numbers, and their cost for the server."""
 
 import json
 import threading
@@ -33,11 +33,11 @@ MESSAGES = 50_000
 SHARE = 0.01
 CLOSE = 0.05
 NAMES_UNTIL_CLOSE = 600_000
-"""Thirty cycles; over five loads estimates were close for good after 3 to 11 of them."""
+"""Thirty cycles. For five loads estimates stayed close after 3 to 11 of them."""
 SLOW_US = 2000
 GROUP_COUNT = "redis_key_group_count"
 OUR_REPLIES = "celery-redis-exporter.*"
-"""Where workers answer the exporter's own questions."""
+"""The keys in which workers reply to the exporter's control commands."""
 NAMES = KeyNames(
     celery_names(queues={"orders": "orders"}), {"market": ("market:*",)}, ("orders", "orders\x06\x163", "unacked")
 )
@@ -45,7 +45,7 @@ Truths = dict[str, Truth]
 
 
 class Sampler:
-    """The sampler of a server's database 0 as the exporter builds it, its cycles made one after the other."""
+    """The sampler of a server's database 0 as the exporter builds it. Its cycles run one after another."""
 
     def __init__(self, url: str, **budget: Any) -> None:  # noqa: ANN401 -- the fields of KeyBudget
         clock = SystemClock()
@@ -55,24 +55,24 @@ class Sampler:
         self._stop = threading.Event()
 
     def cycle(self) -> str:
-        """Make a cycle; give what ended it."""
+        """Run a cycle. Return the reason of its end."""
         return self.key_space.cycle(self._stop)
 
     def sweep(self) -> None:
-        """Make cycles until the sweep ends: each one may end early, because the server was slow for a moment."""
+        """Run cycles until the sweep ends. Each may end early because the server was slow for a moment."""
         while self.cycle() != "complete":
             pass
 
     def values(self, metric: object) -> dict[str, Any]:
-        """What is shown of a metric, by its last label."""
+        """Return the samples of a metric by their last label."""
         return {sample.labels[-1]: sample.value for sample in self.key_space.samples() if sample.metric is metric}
 
     def is_close(self, truth: Truths) -> bool:
-        """Whether each group with a share of 1 % is within 5 % of the truth."""
+        """Return whether the estimates of each group with a share of 1 % are within 5 % of the true numbers."""
         return not self.far_off(truth)
 
     def far_off(self, truth: Truths) -> dict[str, tuple[float, float]]:
-        """The groups of more than 1 % of all that are not, with the ratios of count and memory to the truth."""
+        """Return the groups above 1 % that are not within 5 %, with the ratios of count and memory to the truth."""
         keys, memory = (sum(getattr(each, field) for each in truth.values()) for field in ("keys", "memory"))
         counts, sizes = self.values(rows.GROUP_COUNT), self.values(rows.GROUP_MEMORY)
         far = {}
@@ -86,7 +86,7 @@ class Sampler:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer, Truths]]:
-    """Give a server with a million keys and a long queue, and the truth about each group."""
+    """Yield a server with a million keys and a long queue, and the true numbers of each group."""
     with ExitStack() as ending:
         programs = Programs(tmp_path_factory.mktemp("full"), ending)
         server = programs.redis(options=("--slowlog-log-slower-than", str(SLOW_US)))
@@ -99,9 +99,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer
 
 
 def test_estimates_are_close_long_before_a_full_sweep(full: tuple[RedisServer, Truths]) -> None:
-    """Within a part of a sweep each group above 1 % of keys or memory is within 5 % of the truth, and stays so."""
+    """Before a full sweep each group above 1 % of keys or memory is within 5 % of its true numbers, and stays so."""
     server, truth = full
-    sampler = Sampler(server.url(), busy=60, wall=60)  # other programs may take the processor away: only names count
+    sampler = Sampler(server.url(), busy=60, wall=60)  # other programs may take CPU time: only names count
     eventually(lambda: sampler.cycle() == "keys")
     assert 1 == sampler.values(rows.GROUP_COUNT)["orders"]
     assert truth["orders"].memory == pytest.approx(sampler.values(rows.GROUP_MEMORY)["orders"], rel=0.01)
@@ -121,11 +121,11 @@ def test_estimates_are_close_long_before_a_full_sweep(full: tuple[RedisServer, T
 
 
 def test_no_command_takes_the_server_long(full: tuple[RedisServer, Truths]) -> None:
-    """In a whole sweep no command takes the server 2 ms, and the time that is stated covers what they took."""
+    """In a whole sweep no command takes the server 2 ms, and the stated busy time is at least that of the commands."""
     server, _ = full
 
     def averages() -> list[float]:
-        """Sweep once; return the average time of each kind of command."""
+        """Sweep once. Return the average time of each kind of command."""
         server.command("CONFIG", "RESETSTAT")
         server.command("SLOWLOG", "RESET")
         sampler = Sampler(server.url())
@@ -138,12 +138,12 @@ def test_no_command_takes_the_server_long(full: tuple[RedisServer, Truths]) -> N
         assert [] == [words for words in slow if is_slow(server, words)]
         return [each["usec_per_call"] for each in ours]
 
-    # A command that waits for the processor takes longer by the server's clock, but not in every sweep.
+    # A command that waits for a CPU takes longer by the server's clock, but not in every sweep.
     assert any(max(averages()) < SLOW_US / 2 for _ in range(5))
 
 
 def is_slow(server: RedisServer, words: list[bytes]) -> bool:
-    """Whether a command is slow each time: another program may have taken the processor away the first time."""
+    """Return whether a command is slow each time. Another program may have used the CPU the first time."""
     server.command("SLOWLOG", "RESET")
     for _ in range(5):
         server.command(*words)
@@ -151,7 +151,7 @@ def is_slow(server: RedisServer, words: list[bytes]) -> bool:
 
 
 def test_a_cycle_keeps_to_its_duty(full: tuple[RedisServer, Truths]) -> None:
-    """As it is by default, the server is kept busy for a fiftieth of a cycle at most."""
+    """With the default duty the server is busy for at most a fiftieth of a cycle."""
     server, _ = full
 
     def is_kept() -> bool:
@@ -160,12 +160,12 @@ def test_a_cycle_keeps_to_its_duty(full: tuple[RedisServer, Truths]) -> None:
         (busy,), (spent,) = sampler.values(rows.BUSY).values(), sampler.values(rows.SCRAPE_DURATION).values()
         return outcome == "keys" and busy < 0.04 * spent / 1000
 
-    # Not in every cycle: no pause follows the last batch, and that may have waited for the processor.
+    # Not in every cycle: no pause follows the last batch, which may have waited for a CPU.
     assert any(is_kept() for _ in range(20))
 
 
 def test_nothing_but_the_documented_commands_is_sent(programs: Programs) -> None:
-    """Over two sweeps no command is sent but those that are documented."""
+    """In two sweeps only documented commands are sent."""
     server = programs.redis()
     load(server, mixture(2000))
     server.command("CONFIG", "RESETSTAT")
@@ -177,7 +177,7 @@ def test_nothing_but_the_documented_commands_is_sent(programs: Programs) -> None
 
 
 def test_the_rights_are_enough_and_sizes_need_one(programs: Programs) -> None:
-    """With the documented rights nothing is refused; without MEMORY counts are given, and one refusal is logged."""
+    """The documented permissions are enough, and without MEMORY only sizes are missing and one denial is logged."""
     server = programs.redis()
     load(server, mixture(1000))
     url = server.url(user=USER, password="PASSWORD")
@@ -199,7 +199,7 @@ def test_the_rights_are_enough_and_sizes_need_one(programs: Programs) -> None:
 
 
 def test_without_scan_the_collector_fails_for_a_reason(programs: Programs) -> None:
-    """Without SCAN nothing is shown, the collector says so once, and everything else works."""
+    """Without SCAN no key groups are shown, the collector logs it once, and everything else works."""
     server = programs.redis()
     server.command("ACL", "SETUSER", USER, *START, "%R~*", "allchannels", "+@all", "-scan")
     url = server.url(user=USER, password="PASSWORD")
@@ -220,7 +220,7 @@ def test_without_scan_the_collector_fails_for_a_reason(programs: Programs) -> No
 
 
 def test_a_server_that_forks_is_left_alone(programs: Programs) -> None:
-    """While a child process writes the data nothing is read, and afterwards it goes on."""
+    """While a child process saves the data no keys are read, and afterwards sampling continues."""
     server = programs.redis(options=("--rdb-key-save-delay", "20000", "--save", ""))
     load(server, mixture(2000))
     sampler = Sampler(server.url())
@@ -228,13 +228,13 @@ def test_a_server_that_forks_is_left_alone(programs: Programs) -> None:
     assert "forking" == sampler.cycle()
     assert {} == sampler.values(rows.GROUP_COUNT)
     assert 1 == sampler.values(rows.CYCLES)["forking"]
-    server.command("FLUSHALL")  # which ends the child
+    server.command("FLUSHALL")  # this also stops the child
     eventually(lambda: server.command("INFO", "persistence")["rdb_bgsave_in_progress"] == 0)
     eventually(lambda: sampler.cycle() == "complete")
 
 
 def test_keys_of_a_real_application_land_in_their_groups(programs: Programs) -> None:
-    """Queues with priorities, bindings, results, chords, replies and unacknowledged messages are told apart."""
+    """Queues with priorities, bindings, results, chords, replies and unacknowledged messages have separate groups."""
     server = programs.redis()
     exporter = programs.exporter(
         "--broker-url", server.url(), "--result-backend-url", server.url(db=1), "--redis.key-space.interval", "1s",
@@ -269,7 +269,7 @@ def test_keys_of_a_real_application_land_in_their_groups(programs: Programs) -> 
 
 
 def test_one_heavy_key_is_no_group_of_heavy_keys(programs: Programs) -> None:
-    """Of 60,000 small keys and one of 10 MB, of which part is seen, no estimate is more than the server uses."""
+    """If only a part of 60,000 small keys and one of 10 MB is read, no estimate exceeds the server's used memory."""
     server = programs.redis()
     server.command("EVAL", "for i = 1, 60000 do redis.call('SET', 'user:' .. i, 'x') end", 0)
     server.command("EVAL", "redis.call('SET', 'bigz', string.rep('x', 10000000))", 0)
@@ -281,7 +281,7 @@ def test_one_heavy_key_is_no_group_of_heavy_keys(programs: Programs) -> None:
         samples = exporter.metrics()
         sizes = [value for (name, _), value in samples.items() if name == "redis_key_group_memory_usage_bytes"]
         used = samples["redis_memory_used_bytes", frozenset({("redis", "broker")})]
-        assert sum(sizes) <= used * 1.05  # the limit is that of the cycle, a moment before
+        assert sum(sizes) <= used * 1.05  # the limit is the used memory of the cycle, a moment earlier
         assert exporter.value("redis_key_group_count", **heavy) in {None, 1}
         return exporter.value("redis_key_group_memory_usage_bytes", **heavy) is not None
 

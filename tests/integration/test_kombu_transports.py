@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A broker that is neither Redis nor RabbitMQ: kombu's transport over files stands for all that it knows."""
+"""A broker that is neither Redis nor RabbitMQ: kombu's filesystem transport represents all other transports."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.servers
 
 
 def test_tasks_count_over_any_transport_with_fanout(programs: Programs, tmp_path: Path) -> None:
-    """Over kombu's own transports, too, tasks count in full, and queues have their lengths."""
+    """With another kombu transport tasks are counted completely, and lengths of queues are shown."""
     folders = {"data_folder_in": "data", "data_folder_out": "data", "control_folder": "control"}
     options = {name: str(tmp_path / folder) for name, folder in folders.items()}
     for folder in options.values():
@@ -29,7 +29,7 @@ def test_tasks_count_over_any_transport_with_fanout(programs: Programs, tmp_path
     for number in range(3):
         app.send_task("plain", (number,))
     counts = {"sent": 3, "received": 3, "started": 3, "success": 3}
-    # Files come in no order, so waiting times, which need one, are not all there.
+    # Files are read in no order, and waiting times need one, so some of those are missing.
     eventually(lambda: counts.items() <= exporter.account("plain").items())
     app.send_task("kept", queue="parked")
     eventually(lambda: exporter.value("celery_queue_length", queue="parked") == 1)

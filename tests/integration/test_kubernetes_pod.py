@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pod of ``deploy/`` with RabbitMQ, TLS and a password: probes and Prometheus reach it as its manifests say."""
+"""A pod of ``deploy/`` with RabbitMQ, TLS and a password: probes and Prometheus use the addresses in its manifests."""
 
 import http.client
 import re
@@ -33,7 +33,7 @@ VALUES = {
 
 @pytest.fixture(scope="module")
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
-    """Start one server for all tests."""
+    """Yield one server for all tests."""
     if not is_installed():
         pytest.skip("rabbitmq-server is not installed")
     server = RabbitServer(Path(tmp_path_factory.mktemp("rabbit")) / "rabbit")
@@ -84,7 +84,7 @@ class Cluster:
             return int(connection.getresponse().status)
 
     def scrape_config(self) -> dict[str, Any]:
-        """Give Prometheus's job as the operator makes it of the monitor."""
+        """Return the scrape configuration that the operator generates from the monitor."""
         tls = {"ca_file": str(self.authority.certificate), "server_name": self.endpoint["tlsConfig"]["serverName"]}
         return {
             "job_name": "celery",
@@ -97,7 +97,7 @@ class Cluster:
 
 @pytest.mark.parametrize("kind", ["overlay", "chart"])
 def test_probes_and_prometheus_reach_a_protected_pod(kind: str, rabbit: RabbitServer, programs: Programs) -> None:
-    """Probes pass without a password, Prometheus with one; the exporter reads RabbitMQ by the URL in its Secret."""
+    """Probes succeed without a password, Prometheus needs one, and the exporter uses the broker URL in its Secret."""
     overlay = DEPLOY / "kubernetes" / "overlays" / "rabbitmq-tls"
     found = kustomize.resolve(overlay) if kind == "overlay" else chart.manifests(chart.render(VALUES))
     cluster = Cluster(programs, found, rabbit.url())

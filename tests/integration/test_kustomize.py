@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kustomize itself builds every overlay, and what the pages have people write."""
+"""Kustomize itself builds every overlay and the documented combinations."""
 
 import json
 import re
@@ -22,10 +22,10 @@ MARKS = {
     "web-config": ["EXPORTER_WEB__CONFIG__FILE"],
     "without-password": [],
 }
-"""A variable that each component adds; the last one leaves no file."""
+"""A variable that each component adds. The last component removes all files."""
 SCRAPED = ("prometheus-operator", "pod-monitor", "plain-annotations")
 BROKERS = ("applications", "rabbitmq-tls", "sentinel", "without-password")
-"""Overlays that differ in how Prometheus finds the exporter, and those that choose a broker."""
+"""Overlays for the ways in which Prometheus finds the exporter, and overlays for kinds of brokers."""
 COMBINATIONS = [
     *((overlay, component) for overlay in SCRAPED for component in MARKS),
     *((overlay, "state-file") for overlay in BROKERS),
@@ -35,7 +35,7 @@ OVERLAYS = [folder.relative_to(DEPLOY).as_posix() for folder in manifests.FOLDER
 
 
 def built(folder: Path) -> list[Manifest]:
-    """Return what kustomize makes of a folder; fail where it fails."""
+    """Return the manifests that kustomize builds from a folder. Fail if it fails."""
     done = subprocess.run(
         [suite_program("kustomize-5.8"), "build", folder], capture_output=True, text=True, check=False
     )
@@ -44,7 +44,7 @@ def built(folder: Path) -> list[Manifest]:
 
 
 def unordered(tree: Any) -> Any:  # noqa: ANN401 -- YAML is anything
-    """Return a tree in which the order of lists and manifests is none: kustomize has its own."""
+    """Return a tree with sorted lists and manifests, because kustomize uses its own order."""
     if isinstance(tree, dict):
         return {key: unordered(value) for key, value in tree.items()}
     if isinstance(tree, list):
@@ -53,19 +53,19 @@ def unordered(tree: Any) -> Any:  # noqa: ANN401 -- YAML is anything
 
 
 def way_to_manifests(folder: Path) -> Path:
-    """Return the relative path from a folder to the manifests: kustomize takes no absolute one."""
+    """Return the relative path from a folder to the manifests, because kustomize accepts no absolute one."""
     up = Path(*[".."] * (len(folder.resolve().parts) - 1))
     return up / (DEPLOY / "kubernetes").relative_to("/")
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_kustomize_builds_every_overlay(name: str) -> None:
-    """Kustomize makes of each folder what the other tests look at."""
+    """Kustomize builds the same manifests from each folder as the resolver that the other tests use."""
     assert unordered(kustomize.resolve(DEPLOY / name)) == unordered(built(DEPLOY / name))
 
 
 def test_the_documented_combination_is_built(tmp_path: Path) -> None:
-    """The page's kustomization of several components is built, and fits the schemas."""
+    """The documented kustomization of several components can be built, and its manifests are valid."""
     text = (DEPLOY / "docs" / "kubernetes.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", text, re.DOTALL)
     written = block.replace("../kubernetes", str(way_to_manifests(tmp_path)))
@@ -78,7 +78,7 @@ def test_the_documented_combination_is_built(tmp_path: Path) -> None:
 
 
 def test_a_changed_list_of_applications_changes_the_pod(tmp_path: Path) -> None:
-    """Another list of applications makes a ConfigMap with another name, which the pod mounts."""
+    """A changed list of applications results in a ConfigMap with another name, which the pod mounts."""
     folder = tmp_path / "applications"
     folder.mkdir()
     for path in (DEPLOY / "kubernetes/overlays/applications").iterdir():
@@ -99,7 +99,7 @@ def test_a_changed_list_of_applications_changes_the_pod(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("overlay", "component"), COMBINATIONS)
 def test_components_can_be_combined(overlay: str, component: str, tmp_path: Path) -> None:
-    """Each component can be put on each overlay that does not contain it: what comes out is complete and valid."""
+    """Each component can be combined with each overlay that does not contain it, and the manifests are valid."""
     way = way_to_manifests(tmp_path)
     tree = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",

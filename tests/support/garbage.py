@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Body:
-    """Stands for an object of megabytes."""
+    """Replaces an object of megabytes."""
 
 
 def frees_at_once(use: Callable[[Body], None]) -> bool:

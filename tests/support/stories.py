@@ -3,7 +3,7 @@
 
 Each step of a story adds events with their timestamps and counts what happened. Nothing here imports the state layer,
 so that the expected counts and the implementation can't share a mistake. Each sender delivers its events in order,
-after a delay. A child process that publishes a retry has a connection of its own, and so another delay.
+after a delay. A child process that publishes a retry has a separate connection, and so another delay.
 """
 
 from collections import Counter
