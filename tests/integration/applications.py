@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run several applications on real servers with one exporter.
 
-Input: the number of applications. Output: a settings file, the exporter, and events of each application as its workers
+Input: names of applications. Output: a settings file, the exporter, and events of each application as its workers
 and publishers would send them. Published events are counted.
 """
 

@@ -208,7 +208,7 @@ def _tell_worker(history: History, worker: str, queue: str) -> None:
 
 
 def tell_queues(history: History) -> None:
-    """Add the lengths and ages of queues."""
+    """Add the metrics of queues and of unacknowledged messages."""
     lengths = {
         "payments": lambda h: round(backlog(h) + noisy(2, 0.5, "p")(h)),
         "default": lambda h: round(4 + 26 * max(0.0, math.sin(h * 5)) ** 6),

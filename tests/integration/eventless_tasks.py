@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task that sends no events; a worker imports this module by its setting ``imports``."""
+"""A task that sends no events. A worker imports this module with its setting ``imports``."""
 
 from celery import shared_task
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task with a name of 600 characters; a worker imports this module by its setting ``imports``."""
+"""A task with a name of 600 characters. A worker imports this module with its setting ``imports``."""
 
 from celery import shared_task
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of pools and of Celery's versions share: one worker with all it needs, and tasks of every outcome.
+"""Start one worker with all it needs, and tasks of every outcome, for the tests of pools and of Celery's versions.
 
 Input: a pool and a Python. Output: a running set of programs. A case is a task, how often it is sent, and its expected
 counts. Nothing is asserted here.
@@ -114,7 +114,7 @@ class Fleet:
         return str(self.app.send_task(task, args, **options).id)
 
     def publish(self, case: Case) -> None:
-        """Publish the tasks of a case. Those whose names contain "quiet" send no task-sent events."""
+        """Publish the tasks of a case. The task ``quiet`` is published without task-sent events."""
         app = self.silent if case.task == "quiet" else self.app
         for _ in range(case.number):
             app.send_task(case.task, case.args, **case.options)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A short run of each attack; ``python -m tests.attacks`` runs long ones, and measures seconds."""
+"""Run each attack briefly. ``python -m tests.attacks`` runs long ones and measures seconds."""
 
 import pytest
 

@@ -119,7 +119,7 @@ def find_used(data: Data, excuses: Mapping[str, str]) -> set[str]:
 
 @each_board
 def test_after_a_real_run(run: Data, uid: str) -> None:
-    """After a real run every query has a result with the legend's labels, without NaN-only series, shares within 1."""
+    """After a real run every query has a result with the legend's labels, without NaN-only series."""
     assert [] == find_all_faults(run, uid, EMPTY_AFTER_A_RUN)
 
 
