@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: which command, which exit code, which line."""
+"""The command line: its commands, exit codes and messages."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ from celery_redis_exporter.settings import Settings
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """Stand in for the daemon; return the settings that it was started with."""
+    """Replace the daemon; return the settings with which it was started."""
     for name in [name for name in os.environ if name.startswith(("EXPORTER_", "CELERY_"))]:
         monkeypatch.delenv(name)
     seen: list[Settings] = []
@@ -36,13 +36,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 @pytest.mark.parametrize("argv", [["run", "--queues.max=3"], ["--queues.max=3"]])
 def test_run_is_the_command_without_a_name(argv: list[str], started: list[Settings]) -> None:
-    """Flags alone start the daemon, with these settings."""
+    """Flags without a command start the daemon with these settings."""
     assert main(argv) == 0
     assert [settings.queues.max for settings in started] == [3]
 
 
 def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the daemon returns is what the process returns."""
+    """The process returns the exit code of the daemon."""
     monkeypatch.setattr(sys.modules["celery_redis_exporter.daemon.service"], "run", lambda *_: 1)
     assert main([]) == 1
     assert started == []
@@ -77,7 +77,7 @@ def test_the_exit_code_is_the_commands(started: list[Settings], monkeypatch: pyt
 def test_wrong_usage_is_one_line_and_exit_code_2(
     argv: list[str], message: str, started: list[Settings], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing starts, and standard error says which word is wrong."""
+    """Nothing starts, and standard error names the wrong word."""
     assert main(argv) == 2
     assert capsys.readouterr().err == f"celery-redis-exporter: error: {message}\n"
     assert started == []
@@ -119,7 +119,7 @@ def test_help_of_a_command(command: str, started: list[Settings], capsys: pytest
 
 
 def test_version_loads_none_of_the_libraries() -> None:
-    """--version is fast: it imports neither settings nor any room."""
+    """--version is fast: it imports neither the settings nor any of the larger packages."""
     heavy = "{'pydantic', 'redis', 'celery', 'starlette', 'structlog', 'prometheus_client'}"
     code = (
         "import sys; from celery_redis_exporter.cli import main\n"
@@ -131,7 +131,7 @@ def test_version_loads_none_of_the_libraries() -> None:
 
 @pytest.mark.parametrize("command", ["metrics", "render alerts"])
 def test_commands_without_settings_import_no_pydantic(command: str) -> None:
-    """Commands that read no settings don't wait for the import of pydantic."""
+    """Commands that read no settings don't import pydantic."""
     code = (
         "import sys; from celery_redis_exporter.cli import main\n"
         f"assert main({command.split()}) == 0; sys.stderr.write(str('pydantic' in sys.modules))"
@@ -141,7 +141,7 @@ def test_commands_without_settings_import_no_pydantic(command: str) -> None:
 
 
 def test_the_daemon_imports_no_rich() -> None:
-    """The daemon does not hold rich, which structlog imports if it is installed; other code may import it later."""
+    """The daemon doesn't keep rich, which structlog imports if it is installed; other code may import it later."""
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         address = f"127.0.0.1:{occupied.getsockname()[1]}"
         code = (
@@ -154,7 +154,7 @@ def test_the_daemon_imports_no_rich() -> None:
 
 
 def test_python_m_exporter_is_the_same() -> None:
-    """The module form takes the same arguments and gives the same exit codes."""
+    """The module form accepts the same arguments and returns the same exit codes."""
     done = subprocess.run(
         [sys.executable, "-m", "celery_redis_exporter", "frob"], capture_output=True, text=True, check=False
     )
@@ -163,7 +163,7 @@ def test_python_m_exporter_is_the_same() -> None:
 
 
 CONNECTING: tuple[list[str], ...] = ([], ["run"], ["check"], ["top"], ["analyze"])
-"""Commands that take this setting."""
+"""Return the commands that accept this setting."""
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ CONNECTING: tuple[list[str], ...] = ([], ["run"], ["check"], ["top"], ["analyze"
     ids=" ".join,
 )  # fmt: skip
 def test_no_command_repeats_a_secret(command: list[str], given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A URL with a password, or a password, in the place of something else does not appear in the message."""
+    """A password, or a URL with one, that is passed in the wrong place does not appear in the message."""
     if command in CONNECTING and given[0] == "--broker-url":
         given = [*given, "--nosuch=redis://:SECRET@h"]
     assert main([*command, *given]) == 2

@@ -12,14 +12,14 @@ from celery_redis_exporter.cli import main
 
 @pytest.mark.parametrize("argv", [["metrics"], ["metrics", "--format=text"], ["metrics", "--format", "text"]])
 def test_text_names_every_metric(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """The default is a text with each name and help."""
+    """The default output is text with each name and help."""
     assert main(argv) == 0
     text = capsys.readouterr().out
     assert [metric.name for metric in CATALOG.values() if metric.name not in text or metric.help not in text] == []
 
 
 def test_json_holds_every_metric(capsys: pytest.CaptureFixture[str]) -> None:
-    """Tools get name, type, labels and buckets as the catalogue has them."""
+    """The JSON output contains name, type, labels and buckets as the catalogue has them."""
     assert main(["metrics", "--format=json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert list(CATALOG) == list(rows)
@@ -29,6 +29,6 @@ def test_json_holds_every_metric(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_markdown_is_the_committed_reference(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the command prints is what the catalogue's README holds."""
+    """The output of the command is the text that the catalogue's README contains."""
     assert main(["metrics", "--format=markdown"]) == 0
     assert render_markdown() == capsys.readouterr().out

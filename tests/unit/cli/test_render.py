@@ -18,18 +18,18 @@ from tests.support import yaml_text
 
 
 def render(capsys: pytest.CaptureFixture[str], *flags: str) -> Any:  # noqa: ANN401 -- YAML is anything
-    """Render, and read what was rendered."""
+    """Render, and parse the output."""
     assert 0 == run(["alerts", *flags])
     return yaml_text.parse(capsys.readouterr().out)
 
 
 def alerts(document: Any) -> dict[str, Any]:  # noqa: ANN401 -- as above
-    """Alerts by name."""
+    """Return the alerts by name."""
     return {rule["alert"]: rule for group in document["groups"] for rule in group["rules"] if "alert" in rule}
 
 
 def test_changes(capsys: pytest.CaptureFixture[str]) -> None:
-    """Thresholds, durations, severities, labels, links and what is left out are as the flags say."""
+    """Thresholds, durations, severities, labels, links and omitted alerts follow the flags."""
     found = alerts(
         render(
             capsys, "--set=CeleryQueueLong.messages=500", "--for=CeleryQueueLong=1h", "--severity=CeleryQueueLong=info",
@@ -49,7 +49,7 @@ def test_changes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_selector(capsys: pytest.CaptureFixture[str]) -> None:
-    """Matchers come into every selector of a metric, beside those that are there, and into nothing else."""
+    """Matchers are added to every selector of a metric, beside the existing ones, and to nothing else."""
     found = alerts(render(capsys, '--selector=job="c"'))
     assert 'celery_workers{job="c", state="online"}' in found["CeleryNoWorkersOnline"]["expr"]
     assert 'up{job="c"} == 0' in found["CeleryExporterDown"]["expr"]
@@ -57,7 +57,7 @@ def test_selector(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_guards(capsys: pytest.CaptureFixture[str]) -> None:
-    """Metrics whose names other exporters use are taken only with the label that ours have."""
+    """Metrics whose names other exporters use are selected only with the label that this exporter adds."""
     found = alerts(render(capsys))
     assert 'celery_queue_length{queue!=""}' in found["CeleryQueueLong"]["expr"]
     assert 'redis_up{redis!="", redis!~' in found["RedisDown"]["expr"]
@@ -65,7 +65,7 @@ def test_guards(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_group_by(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Applications are told apart by the labels of --group-by or of the file, and by no others."""
+    """Applications are distinguished by the labels of --group-by or of the file, and by no others."""
     file = tmp_path / "alerts.yml"
     file.write_text("group_by: [env, job]\n", encoding="utf-8")
     for flag in ("--group-by=env,job", f"--config={file}"):
@@ -79,13 +79,13 @@ def test_group_by(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("labels", ["application", "a b", "", "job,job", "1x"])
 def test_group_by_refuses_what_is_no_label(labels: str) -> None:
-    """Labels that can't stand in an expression, that repeat, or that no target has are refused in one line."""
+    """Labels that PromQL doesn't allow, that repeat, or that no target has are refused in one line."""
     with pytest.raises(ConfigError, match=r"^--group-by"):
         run(["alerts", f"--group-by={labels}"])
 
 
 def test_config_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A file says the same as flags, and flags count for more."""
+    """A file has the same effect as flags, and flags override it."""
     file = tmp_path / "alerts.yml"
     file.write_text(
         'selector: job="c"\nlabels: {team: a, tier: 1}\ndisable: [RedisDown]\nslo: [proj.pay=99.5]\n'
@@ -102,7 +102,7 @@ def test_config_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
 
 
 def test_objectives(capsys: pytest.CaptureFixture[str]) -> None:
-    """An objective gives four burn rates and the budget that is left, for success and for waiting alike."""
+    """An objective yields four burn rates and the remaining budget, for success and for waiting alike."""
     document = render(capsys, "--slo=proj.pay=99.5", "--slo=proj.pay=95,30s")
     (group,) = [group for group in document["groups"] if group["name"] == "celery-slo"]
     burns = [rule for rule in group["rules"] if rule.get("alert") == "CeleryTaskSuccessBudgetBurn"]
@@ -116,14 +116,14 @@ def test_objectives(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_prometheus_rule(capsys: pytest.CaptureFixture[str]) -> None:
-    """The operator's object holds the same groups."""
+    """The PrometheusRule object contains the same groups."""
     document = render(capsys, "--format=prometheusrule", "--name=mine")
     assert ("PrometheusRule", "mine") == (document["kind"], document["metadata"]["name"])
     assert render(capsys)["groups"] == document["spec"]["groups"]
 
 
 def test_grafana(capsys: pytest.CaptureFixture[str]) -> None:
-    """Grafana's rules have unique ids, the same texts, fire also where the value is 0, and need nothing recorded."""
+    """Grafana's rules have unique ids, the same texts, fire also where the value is 0, and need no recording rules."""
     document = render(capsys, "--format=grafana", "--datasource=mimir", "--folder=Tasks", "--slo=a=99")
     rules = [rule for group in document["groups"] for rule in group["rules"]]
     assert len(rules) == len({rule["uid"] for rule in rules}) == len({rule["title"] for rule in rules})
@@ -136,10 +136,10 @@ def test_grafana(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_grafana_agrees_with_its_types(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every key of a rule and of its queries is one that Grafana's own model of alerting has."""
+    """Every key of a rule and of its queries is in Grafana's own model of alerting."""
     document = render(capsys, "--format=grafana", "--slo=a=99", "--slo=a=95,30s", "--label=cost=$5")
     for rule in [rule for group in document["groups"] for rule in group["rules"]]:
-        # The file has one key in another spelling than the API, whose types these are.
+        # The file spells one key differently from the API, whose types these are.
         plain = {"keep_firing_for" if key == "keepFiringFor" else key: value for key, value in rule.items()}
         queries = plain.pop("data")
         added = {"folderUID": "", "orgID": 0, "ruleGroup": "", "data": []}
@@ -157,7 +157,7 @@ def test_grafana_agrees_with_its_types(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_uids_belong_to_names(capsys: pytest.CaptureFixture[str]) -> None:
-    """A rule keeps its uid when others are left out, so that Grafana keeps its state and its silences."""
+    """A rule keeps its uid when other rules are omitted, so that Grafana keeps its state and its silences."""
 
     def uids(*flags: str) -> dict[str, str]:
         document = render(capsys, "--format=grafana", *flags)
@@ -170,7 +170,7 @@ def test_uids_belong_to_names(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_links(capsys: pytest.CaptureFixture[str]) -> None:
-    """An absolute link to a dashboard selects what the alert's labels name, escaped; a relative one selects nothing."""
+    """An absolute dashboard link selects the values of the alert's labels, escaped; a relative one selects nothing."""
     found = alerts(render(capsys, "--dashboard-url=https://g.example/d", "--slo=a=99"))
     queue = found["CeleryQueueLong"]["annotations"]["dashboard_url"]
     assert "{{ with $labels.queue }}&var-queue={{ . | urlquery }}{{ end }}" in queue
@@ -188,7 +188,7 @@ def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], what: str) -> 
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
-    """The list has every alert with its severity and all its parameters as they are set, in 80 columns."""
+    """The list shows every alert with its severity and the values of its parameters, in 80 columns."""
     assert 0 == run(["alerts", "--list", "--set=CeleryQueueLong.messages=7", "--disable=RedisDown"])
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80
@@ -200,7 +200,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_zero_is_no_time(capsys: pytest.CaptureFixture[str]) -> None:
-    """An alert that is to wait for 0 has no line for it, which every program takes."""
+    """An alert with a wait of 0 has no ``for`` line, which every program accepts."""
     found = alerts(render(capsys, "--for=CeleryQueueLong=0s", "--keep=CeleryEventsLost=0"))
     assert not {"for", "keep_firing_for"} & {*found["CeleryQueueLong"], *found["CeleryEventsLost"]}
 
@@ -261,7 +261,7 @@ def test_zero_is_no_time(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_wrong_flags(flag: str, message: str) -> None:
-    """What can't be rendered is told in one line, with the nearest name that exists."""
+    """A word that can't be rendered is reported in one line, with the nearest name that exists."""
     with pytest.raises(ConfigError, match=message):
         run(["alerts", flag])
 
@@ -279,7 +279,7 @@ def test_wrong_flags(flag: str, message: str) -> None:
      ("alerts:\n  RedisDown: {for: 1m}\n  RedisDown: {for: 2m}\n", ":3: alerts.RedisDown: is already set on line 2")],
 )  # fmt: skip
 def test_wrong_files(tmp_path: Path, text: str, message: str) -> None:
-    """A file that can't be used is told by its fault."""
+    """The error for a file that can't be used states what is wrong with it."""
     file = tmp_path / "alerts.yml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
@@ -288,7 +288,7 @@ def test_wrong_files(tmp_path: Path, text: str, message: str) -> None:
 
 @pytest.mark.parametrize("second", ["proj.pay=99.5", "proj.pay=99", "proj_pay=99", "proj.pay=95,30s"])
 def test_objectives_are_recorded_apart(second: str) -> None:
-    """Two objectives whose recorded names would be the same are refused; one of each kind is not."""
+    """Two objectives with the same recorded names are refused; one objective of each kind is accepted."""
     flags = ["alerts", "--slo=proj.pay=99.5", "--slo=proj.pay=90,60s", f"--slo={second}"]
     with pytest.raises(ConfigError, match="leave one out"):
         run(flags)
@@ -296,13 +296,13 @@ def test_objectives_are_recorded_apart(second: str) -> None:
 
 @pytest.mark.parametrize("labels", ["queue", "env,worker", "le", "inf,job", "__x", "instance"])
 def test_group_by_refuses_labels_of_series(labels: str) -> None:
-    """Labels that distinguish series of one application, and what PromQL reads as something else, are refused."""
+    """Labels that distinguish series of one application, and words that PromQL reads as something else, are refused."""
     with pytest.raises(ConfigError, match=r"^--group-by"):
         run(["alerts", f"--group-by={labels}"])
 
 
 def test_an_object_that_the_operator_refuses() -> None:
-    """More rules than fit into a ConfigMap of the operator's are refused; a file of rules may be as long."""
+    """Rules that exceed the size of the operator's ConfigMap are refused; a plain rules file may be as long."""
     flags = [f"--slo=proj.tasks.number_{number}=99" for number in range(90)]
     with pytest.raises(ConfigError, match="Render fewer objectives"):
         run(["alerts", "--format=prometheusrule", *flags])
@@ -310,7 +310,7 @@ def test_an_object_that_the_operator_refuses() -> None:
 
 
 def test_a_wrong_value_costs_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """The command line ends with 2 and one line that names cause and cure."""
+    """The command ends with exit code 2 and one line that states cause and solution."""
     assert 2 == main(["render", "alerts", "--set=CeleryQueueLong.messages=nan"])
     shown = capsys.readouterr()
     assert "" == shown.out
@@ -318,7 +318,7 @@ def test_a_wrong_value_costs_one_line(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_what_it_renders(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a word it says what it can, behind one its flags; for another word, that it can't."""
+    """``render`` alone lists its subjects, with one it shows the flags, and for another word it reports an error."""
     assert 0 == run([])
     assert "alerts|dashboards" in capsys.readouterr().out
     assert 0 == run(["alerts", "--help"])
@@ -330,7 +330,7 @@ def test_what_it_renders(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_errors_are_one_line(tmp_path: Path) -> None:
-    """What a file contains can neither break the line of an error nor command a terminal."""
+    """A file's contents can neither break the line of an error nor control a terminal."""
     file = tmp_path / "alerts.yml"
     file.write_text('group_by: ["a\\x1eb\\x1b[2J\\n"]', encoding="utf-8")
     with pytest.raises(ConfigError) as caught:

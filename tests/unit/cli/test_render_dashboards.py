@@ -14,22 +14,22 @@ from tests.support import yaml_text
 from tests.support.dashboards import boards
 
 KUBECTL_TAKES = 262_144
-"""Bytes of an annotation, in which ``kubectl apply`` keeps what it applied."""
+"""Limit in bytes of an annotation, in which ``kubectl apply`` keeps what it applied."""
 
 
 def render(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
-    """Render, and read what was printed."""
+    """Render, and return the output."""
     assert 0 == run(["dashboards", *flags])
     return capsys.readouterr().out
 
 
 def configmaps(capsys: pytest.CaptureFixture[str], *flags: str) -> list[dict[str, Any]]:
-    """Render, and read the objects."""
+    """Render, and parse the objects."""
     return yaml_text.parse_all(render(capsys, *flags))
 
 
 def test_configmaps(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each dashboard is a ConfigMap of its own that Grafana's sidecar finds and kubectl can apply."""
+    """Each dashboard is a separate ConfigMap that Grafana's sidecar finds and kubectl can apply."""
     found = configmaps(capsys)
     assert [f"celery-redis-exporter-{uid}" for uid in boards()] == [row["metadata"]["name"] for row in found]
     for row, (uid, tree) in zip(found, boards().items(), strict=True):
@@ -41,7 +41,7 @@ def test_configmaps(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    """Names, namespace, labels, folder and runbooks are as the flags say."""
+    """Names, namespace, labels, folder and runbooks follow the flags."""
     (row,) = configmaps(
         capsys, "--uid=redis", "--name=shop", "--namespace=monitoring", "--label=dashboards=yes", "--label=a/b=",
         "--folder=Celery and Redis", "--runbook-url=https://wiki/x.md",
@@ -92,13 +92,13 @@ def test_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     ],
 )
 def test_wrong_flags(flags: list[str], message: str) -> None:
-    """What can't be rendered is told in one line, with the nearest name that exists."""
+    """A word that can't be rendered is reported in one line, with the nearest name that exists."""
     with pytest.raises(ConfigError, match=message):
         run(["dashboards", *flags])
 
 
 def test_an_installation_without_dashboards_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A package that somebody stripped is told, with the place that was looked at."""
+    """A package without its dashboards is reported with the path where they were expected."""
     monkeypatch.setattr(render_dashboards, "CHECKOUT", tmp_path)
     with pytest.raises(ConfigError, match="this installation has none"):
         run(["dashboards"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""beat_schedule as settings."""
+"""Conversion of beat_schedule to settings."""
 
 import pytest
 
@@ -17,7 +17,7 @@ ENTRIES = [
 
 
 def test_output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of several entries of a task the shortest interval counts; what says none is named on standard error."""
+    """The shortest interval of a task's entries counts; an entry without an interval is named on standard error."""
     monkeypatch.setattr(schedule, "read_schedule", lambda _app, _scheduler: ENTRIES)
     assert 0 == schedule.run(["--app=proj"])
     out, err = capsys.readouterr()
@@ -36,6 +36,6 @@ def test_wrong_flags(argv: list[str]) -> None:
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """The help says what the output is for."""
+    """The help states what the output is for."""
     assert 0 == schedule.run(["--help"])
     assert "celery_task_expected_interval_seconds" in capsys.readouterr().out

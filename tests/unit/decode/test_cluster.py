@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CLUSTER NODES as servers send it."""
+"""Decoding of CLUSTER NODES as servers send it."""
 
 import pytest
 
@@ -12,7 +12,7 @@ TAIL = "- 0 1426238316232 2 connected 0-5460"
 
 
 def line(address: str, flags: str = "master") -> str:
-    """One node."""
+    """Return the line of one node."""
     return f"07c37dfeb235213a872192d90877d0cd55635b91 {address} {flags} {TAIL}\n"
 
 
@@ -28,12 +28,12 @@ def line(address: str, flags: str = "master") -> str:
     ],
 )
 def test_addresses(address: str, expected: Address) -> None:
-    """Addresses of all versions are read; a node that does not know its own has the one it was asked at."""
+    """Addresses of all versions are read; a node that does not know its address gets the one that was queried."""
     assert [expected] == decode_cluster_nodes(line(address, "myself,master").encode(), SEED)
 
 
 def test_nodes_that_can_not_be_reached_are_left_out() -> None:
-    """Nodes without address and those being met are no nodes yet; failing ones are."""
+    """Nodes without an address and nodes in handshake are left out; failing nodes are kept."""
     text = line("10.0.0.2:1@2", "slave") + line("10.0.0.1:1@2", "master,fail") + line(":0@0", "master,noaddr")
     text += line("10.0.0.3:1@2", "handshake") + line(":1@2")
     assert [Address("10.0.0.1", 1), Address("10.0.0.2", 1)] == decode_cluster_nodes(text.encode(), SEED)
@@ -41,19 +41,19 @@ def test_nodes_that_can_not_be_reached_are_left_out() -> None:
 
 @pytest.mark.parametrize("text", ["nonsense", line("10.0.0.1"), line("10.0.0.1:x"), line("h:70000"), line("h:0")])
 def test_what_is_no_node(text: str) -> None:
-    """A line that is no node's is an error with its reason, not a guess."""
+    """A line that describes no node raises an error with its reason."""
     with pytest.raises(DecodeError) as caught:
         decode_cluster_nodes(text.encode(), SEED)
     assert caught.value.reason == "schema"
 
 
 def test_addresses_are_shown_as_in_urls() -> None:
-    """An IPv6 address has brackets."""
+    """An IPv6 address is put in brackets."""
     assert ("[::1]:7", "h:7") == (str(Address("::1", 7)), str(Address("h", 7)))
 
 
 def test_masters_with_slots_have_every_key() -> None:
-    """Replicas, masters without slots and nodes that can't be reached are no masters to look at."""
+    """Replicas, masters without slots and unreachable nodes are not among the masters to read."""
     text = (
         b"a 10.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-100 200\n"
         b"b 10.0.0.2:7000@17000,host slave a 0 0 1 connected\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of workers."""
+"""Decoding of workers' replies to remote control commands."""
 
 import base64
 import contextlib
@@ -22,7 +22,7 @@ from celery_redis_exporter.records.inspection import (
     WorkerStats,
 )
 
-# As Celery 5.7 answers, shortened by what is not read.
+# A reply of Celery 5.7, without the fields that are not read.
 STATS: dict[str, Any] = {
     "total": {"proj.add": 2}, "pid": 21591, "clock": "21", "uptime": 7,
     "pool": {
@@ -40,7 +40,7 @@ REQUEST: dict[str, Any] = {
 
 
 def envelope(body: bytes, command: str, content_type: str = "application/json") -> bytes:
-    """What a worker pushes."""
+    """Return the message that a worker pushes."""
     return json.dumps({
         "body": base64.b64encode(body).decode(), "content-encoding": "utf-8", "content-type": content_type,
         "headers": {"ticket": f"7/{command}", "clock": 3}, "properties": {"body_encoding": "base64", "priority": 0},
@@ -48,17 +48,17 @@ def envelope(body: bytes, command: str, content_type: str = "application/json") 
 
 
 def answer(command: str, content: object, worker: str = "w1@host") -> bytes:
-    """One worker's answer."""
+    """Return one worker's reply."""
     return envelope(json.dumps({worker: content}).encode(), command)
 
 
 def stats(pool: str, slots: int | None, prefetched: int | None, uptime: int | None, max_rss: int | None) -> WorkerStats:
-    """What a worker of this pool reports that executed two tasks."""
+    """Return the reply to stats of a worker with this pool that executed two tasks."""
     return WorkerStats(pool, slots, prefetched, uptime, max_rss, {"proj.add": 2})
 
 
 def test_stats() -> None:
-    """The answer to stats gives pool, slots, prefetch count, uptime and memory; the ticket comes back."""
+    """The reply to stats contains pool, concurrency, prefetch count, uptime and memory, and returns the ticket."""
     reply = decode_reply(answer("stats", STATS))
     assert ControlReply("7/stats", "stats", "w1@host", stats("prefork", 2, 8, 7, 54744)) == reply
 
@@ -75,18 +75,18 @@ def test_stats() -> None:
         ),
         ({"pool": {"implementation": "proj.pool:Own"}}, stats("proj.pool:Own", None, 8, 7, 54744)),
         (
-            {"pool": {**STATS["pool"], "processes": [1, 2, 3]}},  # grown since it started
+            {"pool": {**STATS["pool"], "processes": [1, 2, 3]}},  # has grown since it started
             stats("prefork", 3, 8, 7, 54744),
         ),
     ],
 )
 def test_stats_of_other_workers(changes: dict[str, Any], expected: WorkerStats) -> None:
-    """What a pool or a system does not tell is None, and slots are those of now."""
+    """A value that a pool or a system does not report is None, and the concurrency is the current one."""
     assert expected == decode_reply(answer("stats", STATS | changes)).answer
 
 
 def test_queues() -> None:
-    """The answer to active_queues gives names and what they are bound to."""
+    """The reply to active_queues contains the names and bindings of queues."""
     queues = [
         {"name": "mail", "exchange": {"name": "mail", "type": "direct"}, "routing_key": "mail", "alias": None},
         {"name": "bare", "exchange": None, "routing_key": None},
@@ -96,7 +96,7 @@ def test_queues() -> None:
 
 
 def test_tasks() -> None:
-    """Active, reserved and scheduled tasks give id, name, where they came from and their start; nothing of the user."""
+    """Active, reserved and scheduled tasks have id, name, origin and start, and none of the user's data."""
     held = HeldTask("a6cb", "proj.add", "", "mail")
     assert [held] == decode_reply(answer("reserved", [REQUEST])).answer
     entry = {"eta": "2026-11-22T08:00:21+00:00", "priority": 6, "request": REQUEST}
@@ -106,7 +106,7 @@ def test_tasks() -> None:
 
 
 def test_registered() -> None:
-    """Names of registered tasks come without their options, of which one states whether they send events."""
+    """Names of registered tasks are read without their options; one option states whether the task sends events."""
     tasks = ["proj.add", "proj.slow [rate_limit=10/m]", "a b [send_events=True]", "proj.quiet [send_events=False]"]
     expected = [
         *map(RegisteredTask, ("proj.add", "proj.slow", "a b")),
@@ -116,7 +116,7 @@ def test_registered() -> None:
 
 
 def test_other_forms() -> None:
-    """Answers in msgpack, and in bodies that are not base64, are read as well."""
+    """Replies in msgpack, and with bodies that are not base64, are read as well."""
     packed = envelope(msgpack.packb({"w": ["t"]}), "registered", "application/x-msgpack")
     assert [RegisteredTask("t")] == decode_reply(packed).answer
     plain = {"body": '{"w": ["t"]}', "headers": {"ticket": "1/registered"}}
@@ -147,7 +147,7 @@ def test_other_forms() -> None:
     ],
 )
 def test_what_is_no_answer(payload: bytes, reason: str) -> None:
-    """Whatever is not an answer of the expected form is refused with its reason."""
+    """A message that is no reply of the expected form is refused with its reason."""
     with pytest.raises(DecodeError) as caught:
         decode_reply(payload)
     assert reason == caught.value.reason
@@ -155,13 +155,13 @@ def test_what_is_no_answer(payload: bytes, reason: str) -> None:
 
 @given(st.binary(max_size=60), st.sampled_from(("stats", "active_queues", "scheduled", "reserved", "registered")))
 def test_any_body(body: bytes, command: str) -> None:
-    """Any bytes in an answer give a DecodeError or an answer."""
+    """Any bytes in a reply return a reply or raise DecodeError."""
     for payload in (body, envelope(body, command), envelope(body, command, "application/x-msgpack")):
         with contextlib.suppress(DecodeError):
             decode_reply(payload)
 
 
-# As Celery 5.7 answers to conf with its defaults, shortened by what is not read; Celery masks what may be a secret.
+# A reply of Celery 5.7 to conf with its defaults, without the fields that are not read. Celery masks possible secrets.
 CONF: dict[str, Any] = {
     "broker_transport_options": {"visibility_timeout": 86400, "global_keyprefix": "********"},
     "broker_url": "redis://:********@host:6379/0", "result_backend": "db+postgresql://airflow:********@host/db",
@@ -202,20 +202,20 @@ UNREAD = READ._replace(visibility_timeout=None, sep=None, priority_steps=None)
     ids=["airflow", "defaults", "documented", "other shapes", "odd values", "masked", "not standard"],
 )
 def test_conf(changes: dict[str, Any], expected: AppSettings) -> None:
-    """Of an application's settings a few are kept, with kombu's defaults; what can't be read costs itself alone."""
+    """A few settings of an application are kept, with kombu's defaults; an unreadable setting affects no other."""
     reply = decode_reply(answer("conf", CONF | changes))
     assert expected == reply.answer
     assert "****" not in repr(reply)
 
 
 def test_conf_under_old_names() -> None:
-    """An application that is configured by Celery 3's names reports the same under these."""
+    """An application that uses the setting names of Celery 3 reports the same values under these names."""
     old = {"BROKER_TRANSPORT_OPTIONS": {"visibility_timeout": 7}, "CELERY_SEND_EVENTS": True, "BROKER_USE_SSL": False}
     expected = AppSettings(7, "\x06\x16", DEFAULT_STEPS, sends_task_events=True)
     assert expected == decode_reply(answer("conf", old)).answer
 
 
 def test_what_is_no_conf() -> None:
-    """An error in the place of the settings is refused, not taken for settings without values."""
+    """An error in place of the settings is refused, and not read as settings without values."""
     with pytest.raises(DecodeError, match="conf"):
         decode_reply(answer("conf", {"error": "no"}))

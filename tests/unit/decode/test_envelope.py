@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The envelope around events on Redis: whatever order its keys have, its body is the one that was sent."""
+"""The envelope of events on Redis: whatever the order of its keys, the decoded body is the one that was sent."""
 
 import base64
 import json
@@ -16,14 +16,14 @@ BODY = b'{"type": "worker-online", "hostname": "a@b"}'
 
 
 def written(body: str, **changed: object) -> bytes:
-    """An envelope with its keys as kombu writes them, some of them with other values."""
+    """Return an envelope with its keys in kombu's order, some of them with other values."""
     keys = {"body": body, "content-encoding": "utf-8", "content-type": "application/json", "headers": {}}
     return json.dumps({**keys, "properties": {"body_encoding": "base64"}, **changed}).encode()
 
 
 @given(st.binary(max_size=200))
 def test_any_body_is_read_back(body: bytes) -> None:
-    """Every body is given as it was, whether the envelope looks as usual or has its keys in another order."""
+    """Every body is returned unchanged, whether the envelope has its usual form or its keys in another order."""
     encoded = base64.b64encode(body).decode()
     usual = written(encoded)
     assert (body, "application/json") == open_envelope(usual)
@@ -32,7 +32,7 @@ def test_any_body_is_read_back(body: bytes) -> None:
 
 
 def test_the_usual_envelope_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What kombu writes for JSON takes the short way."""
+    """The usual envelope of a JSON body is decoded without parsing it as JSON."""
     monkeypatch.setattr(envelope, "_decode_envelope", None)
     assert (BODY, "application/json") == open_envelope(written(base64.b64encode(BODY).decode()))
 
@@ -53,13 +53,13 @@ def test_the_usual_envelope_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> No
     ids=["msgpack", "escaped", "text", "list as text", "with a space", "too short", "line break", "compact", "spaced"],
 )
 def test_an_unusual_envelope_is_parsed(payload: bytes, expected: bytes) -> None:
-    """Bodies that are text, or whose base64 is written otherwise, are given as whoever parses JSON reads them."""
+    """Bodies that are text, or whose base64 is written otherwise, are decoded as a JSON parser reads them."""
     assert expected == open_envelope(payload)[0]
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b'{"body": "', b'{"body": "e30="', b'{"body": 1}', b"[]", b"\xff"])
 def test_what_is_no_envelope_is_refused(payload: bytes) -> None:
-    """Anything else is told as that."""
+    """Any other payload is refused as no kombu message."""
     with pytest.raises(DecodeError, match="not a kombu message") as caught:
         open_envelope(payload)
     assert caught.value.reason == "envelope"

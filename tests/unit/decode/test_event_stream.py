@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real captured messages, and broken ones."""
+"""Decoding of captured messages, and of broken ones."""
 
 import base64
 import contextlib
@@ -31,12 +31,12 @@ SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
 
 
 def load(name: str) -> Any:  # noqa: ANN401 -- JSON
-    """A captured message."""
+    """Load a captured message."""
     return json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def envelope(body: bytes, content_type: str = "application/json", **more: object) -> bytes:
-    """A message as kombu publishes it."""
+    """Return a message as kombu publishes it."""
     properties = {"body_encoding": "base64"}
     encoded = base64.b64encode(body).decode()
     return json.dumps({"body": encoded, "content-type": content_type, "properties": properties} | more).encode()
@@ -49,7 +49,7 @@ EVENTS = sorted(
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_captured_messages(name: str) -> None:
-    """Every captured message gives its events, in order, with the times and names that were sent."""
+    """Every captured message yields its events, in order, with the times and names that were sent."""
     sample = load(name)
     body = sample["decoded_body"]
     sent = body if isinstance(body, list) else [body]
@@ -62,7 +62,7 @@ def test_captured_messages(name: str) -> None:
 
 
 def test_fields_of_a_life() -> None:
-    """The fields that metrics need arrive as they were sent."""
+    """The fields that metrics need are decoded unchanged."""
     sent = decode_message(load("task-sent")["raw_payload"].encode())[0]
     assert isinstance(sent, TaskSent)
     assert ("wapp.add", "celery", None, 0) == (sent.name, sent.queue, sent.eta, sent.retries)
@@ -89,7 +89,7 @@ def test_heartbeat_on_demand_has_no_counts() -> None:
 
 
 def test_user_data_is_not_decoded() -> None:
-    """Arguments, keyword arguments and results of tasks are nowhere in what is decoded."""
+    """Decoded events contain no arguments, keyword arguments or results of tasks."""
     body = {
         "type": "task-received", "uuid": "u", "timestamp": 1.0, "hostname": "h", "name": "n",
         "args": "('planted-secret',)", "kwargs": "{'k': 'planted-secret'}", "result": "'planted-secret'",
@@ -119,14 +119,14 @@ def test_user_data_is_not_decoded() -> None:
     ids=lambda value: value if isinstance(value, str) else repr(value[:24]),
 )
 def test_useless_messages(payload: bytes, reason: str) -> None:
-    """A message of which nothing can be used is refused with its reason."""
+    """A message without a usable part is refused with its reason."""
     with pytest.raises(DecodeError) as caught:
         decode_message(payload)
     assert reason == caught.value.reason
 
 
 def started(**changes: object) -> dict[str, object]:
-    """A good task-started, with changes."""
+    """Return a valid task-started, with changes."""
     return {"type": "task-started", "uuid": "u", "timestamp": 1.0, "hostname": "h"} | changes
 
 
@@ -139,7 +139,7 @@ def started(**changes: object) -> dict[str, object]:
     ids=repr,
 )  # fmt: skip
 def test_a_broken_event_costs_itself_alone(broken: object) -> None:
-    """One broken event in a batch is refused, its neighbours are kept."""
+    """One broken event in a batch is refused, and the others are kept."""
     batch = [started(uuid="before"), broken, started(uuid="after")]
     decoded = decode_message(envelope(json.dumps(batch).encode()))
     before, refused, after = decoded
@@ -148,14 +148,14 @@ def test_a_broken_event_costs_itself_alone(broken: object) -> None:
 
 
 def test_unknown_types_are_no_errors() -> None:
-    """Events of other types (custom events, gossip) are counted apart, next to the known ones."""
+    """Events of unknown types (custom events, gossip) are counted separately, next to the known ones."""
     batch = [started(), {"type": "task-progress", "percent": 50}, {"type": "worker-elect"}]
     decoded = decode_message(envelope(json.dumps(batch).encode()))
     assert [TaskStarted, UnknownEvent, UnknownEvent] == [type(part) for part in decoded]
 
 
 def test_body_without_base64() -> None:
-    """A body that the transport option body_encoding leaves as text is read as such."""
+    """A body that the transport option body_encoding leaves as text is read as text."""
     body = json.dumps([started()])
     for message in (
         {"body": body, "content-type": "application/json", "properties": {"body_encoding": None}},
@@ -173,7 +173,7 @@ def test_numbers_that_are_none(value: float) -> None:
 
 
 def test_traceback_is_kept_as_it_came() -> None:
-    """A failure's traceback stays undecoded bytes."""
+    """The traceback of a failure stays undecoded bytes."""
     failed = decode_message(load("single-gevent-task-failed")["raw_payload"].encode())[0]
     assert isinstance(failed, TaskFailed)
     assert bytes(failed.traceback).startswith(b'"Traceback')
@@ -181,7 +181,7 @@ def test_traceback_is_kept_as_it_came() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes(payload: bytes) -> None:
-    """Any bytes, as a message or as a body, give events or a DecodeError, and nothing else."""
+    """Any bytes, as a message or as a body, yield events or a DecodeError, and nothing else."""
     for message in (payload, envelope(payload), envelope(payload, "application/x-msgpack")):
         with contextlib.suppress(DecodeError):
             decode_message(message)
@@ -197,13 +197,13 @@ FIELDS = ["uuid", "timestamp", "hostname", "name", "queue", "eta", "retries", "r
 TYPES = ["task-sent", "task-received", "task-started", "task-succeeded", "task-failed", "worker-heartbeat", "x"]
 
 
-# Drawing the first example takes a second where another process has the core: nothing of ours is slow there.
+# Drawing the first example takes a second while another process uses the core; the code under test is not slow there.
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.builds(
     lambda kind, fields: {"type": kind} | fields, st.sampled_from(TYPES), st.dictionaries(st.sampled_from(FIELDS), JSON)
 ), max_size=4))  # fmt: skip
 def test_any_fields(batch: list[dict[str, Any]]) -> None:
-    """Events with fields of any type give as many parts as there were, none of them an exception."""
+    """Events with fields of any type yield as many parts as there were, and raise no exception."""
     try:
         body = json.dumps(batch, allow_nan=False).encode()
     except ValueError:
@@ -213,7 +213,7 @@ def test_any_fields(batch: list[dict[str, Any]]) -> None:
 
 
 def test_messages_without_an_envelope_are_decoded_alike() -> None:
-    """What AMQP carries without an envelope is decoded as what stands in one; pickle is refused there, too."""
+    """An AMQP body without an envelope is decoded like one in an envelope; pickle is refused there, too."""
     body = b'[{"type":"task-started","uuid":"u","timestamp":1.0,"hostname":"w"}]'
     (started,) = decode_event_message(EventMessage(body, "application/json"))
     assert TaskStarted("u", 1.0, "w") == started

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exception classes as Celery's events tell them."""
+"""Exception classes as Celery's events contain them."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ LOST = b'"Traceback (most recent call last):\\n  File \\"x.py\\", line 1\\nbilli
     ],
 )
 def test_class(text: str | None, traceback: bytes, expected: str) -> None:
-    """The class comes from the repr, else from the last line of the traceback, else it is unknown."""
+    """The class comes from the repr, otherwise from the last line of the traceback, otherwise it is unknown."""
     assert expected == exception_class(text, traceback)
 
 
@@ -57,7 +57,7 @@ def test_captured(name: str, expected: str) -> None:
 
 
 def test_unregistered() -> None:
-    """Only NotRegistered tells a task's name."""
+    """Only NotRegistered contains a task's name."""
     assert "proj.nope" == unregistered_name("NotRegistered('proj.nope')")
     assert unregistered_name("KeyError('proj.nope')") is None
     assert unregistered_name(None) is None
@@ -65,7 +65,7 @@ def test_unregistered() -> None:
 
 @given(st.text(max_size=300), st.binary(max_size=300))
 def test_any_text(text: str, traceback: bytes) -> None:
-    """Any text gives a word of bounded length that can stand in a label."""
+    """Any text yields a word of bounded length that is valid in a label."""
     found = exception_class(text, traceback)
     assert found
     assert 201 >= len(found)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which group a key belongs to."""
+"""Classification of keys into groups."""
 
 import uuid
 
@@ -30,7 +30,7 @@ def classify(name: str | bytes, names: CeleryNames | None = None, **patterns: tu
 
 @pytest.mark.parametrize("prefix", ["", "app", "app:", "a.b-"])
 def test_keys_of_the_result_backend_are_told_by_kind(prefix: str) -> None:
-    """Keys are grouped as Celery's own backend makes them, with any global_keyprefix."""
+    """Keys are grouped by the names that Celery's own backend writes, with any global_keyprefix."""
     app = Celery(set_as_current=False)
     app.conf.result_backend_transport_options = {"global_keyprefix": prefix}
     backend = RedisBackend(app=app, host="localhost")
@@ -51,7 +51,7 @@ def test_keys_of_results_of_celery_before_5_5(prefix: str) -> None:
 
 
 def test_keys_of_the_broker_are_told_by_kind() -> None:
-    """Bindings, unacknowledged messages, replies and RPC results are grouped, with kombu's own names for them."""
+    """Bindings, unacknowledged messages, replies and RPC results are grouped under kombu's own names for them."""
     bindings = (Channel.keyprefix_queue % "celery", Channel.keyprefix_binding_permanent % "celery")
     assert {"_kombu.binding"} == {classify(key) for key in (*bindings, Channel.keyprefix_binding_deadlines)}
     assert ["unacked", "unacked_index"] == [classify(key) for key in (Channel.unacked_key, Channel.unacked_index_key)]
@@ -63,7 +63,7 @@ def test_keys_of_the_broker_are_told_by_kind() -> None:
 
 
 def test_a_queue_is_one_group_with_all_its_priorities() -> None:
-    """Lists of a queue's priority steps are one group under its name, or under the name that it is shown by."""
+    """Lists of a queue's priority steps are one group under its name, or under the name that is shown for it."""
     names = celery_names(queues={"orders": "orders", "tenant-17": "tenant"})
     for suffix in ("", "\x06\x163", "\x06\x166", "\x06\x169"):
         assert "orders" == classify(f"orders{suffix}", names)
@@ -73,7 +73,7 @@ def test_a_queue_is_one_group_with_all_its_priorities() -> None:
 
 
 def test_global_keyprefix_belongs_to_every_key_of_the_broker() -> None:
-    """With a prefix the application's keys have it, and keys without it are nobody's."""
+    """With a prefix only keys that start with it are classified as the application's."""
     names = celery_names(prefix="p[1]:", queues={"orders": "orders"})
     kinds = ("_kombu.binding.celery", "unacked", "unacked_index", f"{ID}.reply.celery.pidbox", ID, "orders")
     groups = ("_kombu.binding", "unacked", "unacked_index", "*.reply.celery.pidbox", "rpc-result", "orders")
@@ -102,12 +102,12 @@ def test_global_keyprefix_belongs_to_every_key_of_the_broker() -> None:
     ("line\nbreak", "line*k", True),
 ])  # fmt: skip
 def test_patterns_are_globs_as_redis_reads_them(name: str, glob: str, *, fits: bool) -> None:
-    """A key belongs to the user's group if Redis's own glob would fit it."""
+    """A key belongs to the user's group if Redis's own glob would match it."""
     assert fits == (classify(name, mine=(glob,)) == "mine")
 
 
 def test_celery_comes_before_the_user_and_the_user_before_the_rest() -> None:
-    """A pattern of the user does not take Celery's keys, and the first that fits counts."""
+    """A user's pattern does not match Celery's keys, and the first matching pattern counts."""
     patterns = {"all": ("celery*", "user:*"), "late": ("user:1",)}
     assert "celery-task-meta" == classify(f"celery-task-meta-{ID}", None, **patterns)
     assert ["all", "other:*"] == [classify(key, None, **patterns) for key in ("user:1", "other:1")]
@@ -130,7 +130,7 @@ def test_celery_comes_before_the_user_and_the_user_before_the_rest() -> None:
     ("", "(empty)"),
 ])  # fmt: skip
 def test_what_differs_from_key_to_key_becomes_a_star(name: str, group: str) -> None:
-    """Ids and numbers are stars, and at most three parts are kept as they are."""
+    """Ids and numbers become stars, and at most three parts are kept unchanged."""
     assert group == classify(name)
 
 
@@ -138,7 +138,7 @@ def test_what_differs_from_key_to_key_becomes_a_star(name: str, group: str) -> N
     b"\xff\xfe\x00\x1b[31m", b'quote" and \\ and \n', b"\x7f" * 50, "\u202e\u0000".encode(), b"\xf0\x9f" * 200,
 ])  # fmt: skip
 def test_hostile_names_become_printable(name: bytes) -> None:
-    """Control characters and bytes that are no UTF-8 are escaped; a label is printable and bounded."""
+    """Control characters and bytes that are not UTF-8 are escaped; a label is printable and bounded."""
     label = classify(name)
     assert label.isprintable()
     assert len(label) <= LONGEST_LABEL
@@ -146,7 +146,7 @@ def test_hostile_names_become_printable(name: bytes) -> None:
 
 
 def test_long_names_cost_what_short_ones_do() -> None:
-    """A name of a megabyte is grouped within milliseconds, whatever patterns there are."""
+    """A name of a megabyte is grouped within milliseconds, whatever the patterns are."""
     clock = SystemClock()
     classifier = KeyClassifier(celery_names(), {"trap": ("*a*a*a*a*a*a*a*b", "[a-z]*[a-z]*[a-z]*!")})
     started = clock.monotonic()
@@ -158,7 +158,7 @@ def test_long_names_cost_what_short_ones_do() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """However many forms names have, no more than a bound of them are remembered."""
+    """The number of remembered forms of names is bounded."""
     classifier = KeyClassifier(celery_names())
     letters = str.maketrans("0123456789", "ghijklmnop")
     for number in range(REMEMBERED + 100):
@@ -167,12 +167,12 @@ def test_memory_is_bounded() -> None:
 
 
 def test_a_name_that_is_shown_is_cut() -> None:
-    """A long name ends in dots."""
+    """A long name is cut and ends in dots."""
     assert ("q" * (LONGEST_LABEL - 3) + "...", "q" * LONGEST_LABEL) == (show(b"q" * 500), show(b"q" * LONGEST_LABEL))
 
 
 def test_names_are_classified_quickly() -> None:
-    """A name costs microseconds: a generous bound, so that a busy machine does not fail it."""
+    """Classifying a name takes microseconds; the bound is generous, so that a busy machine does not exceed it."""
     clock = SystemClock()
     classifier = KeyClassifier(celery_names(queues={"celery": "celery"}), {"market": ("market:*",)})
     kinds = (f"celery-task-meta-{uuid.uuid4()}", "market:17", f"session:{uuid.uuid4()}", "user:17:profile", "celery")
@@ -184,6 +184,6 @@ def test_names_are_classified_quickly() -> None:
 
 
 def test_groups_that_are_one_key() -> None:
-    """A group is one key if its label is the whole name of each of its keys, and no group of the user's is."""
+    """A group is a single key if its label is the whole name of its keys and it is not a group of the user's."""
     groups = {"bigz": [b"bigz", b"bigz"], "user:*": [b"user:1"], "cache": [b"cache"], "queue": [b"queue", b"queue2"]}
     assert {"bigz"} == single_keys(groups, {"cache"})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replies about queues."""
+"""Decoding of replies about queues."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ SAMPLE = json.loads(
 
 
 def test_captured_message_and_binding() -> None:
-    """A captured message gives its task id and publish time, a captured binding its queue."""
+    """A captured message contains its task id and publish time, a captured binding its queue."""
     assert QueuedMessage("dcf2af51-0915-476a-b138-9116517f4eca", 1.0) == decode_queued(SAMPLE["raw"].encode())
     found = [decode_binding(member.encode(), "celeryev") for member in SAMPLE["binding_members"]]
     assert [Binding("sampleq", "", "sampleq", "\x06\x16")] == found
@@ -43,7 +43,7 @@ def test_own_traffic_of_celery_is_no_queue(queue: str, expected: str | None) -> 
 
 @pytest.mark.parametrize("member", [b"", b"queue", b"\x06\x16\x06\x16", b"a\x06\x16b", b"\x06\x16\x06\x16\xff"])
 def test_strange_bindings(member: bytes) -> None:
-    """A member that is no binding is refused with its reason."""
+    """A member that is not a binding is refused with its reason."""
     with pytest.raises(DecodeError) as caught:
         decode_binding(member, "celeryev")
     assert "binding" == caught.value.reason
@@ -57,12 +57,12 @@ def test_strange_bindings(member: bytes) -> None:
     ],
 )  # fmt: skip
 def test_the_separator_of_a_binding_is_guessed(member: bytes, expected: str | None) -> None:
-    """The separator of an unreadable binding is the text around its empty pattern, where both names are the same."""
+    """The separator of an unreadable binding is the text around its empty pattern, if both names are the same."""
     assert expected == guess_separator(member)
 
 
 def test_id_of_old_messages() -> None:
-    """A message without headers (protocol 1) gives its correlation id, which is the task id."""
+    """A message without headers (protocol 1) contains its correlation id, which is the task id."""
     assert QueuedMessage("x") == decode_queued(b'{"body": "", "properties": {"correlation_id": "x"}}')
 
 
@@ -72,20 +72,20 @@ def test_id_of_old_messages() -> None:
      ("null", None), ("{}", None), ("1e300", None)],
 )  # fmt: skip
 def test_publish_time(header: str, expected: float | None) -> None:
-    """A publish time among the headers is told; what else goes by its name is left alone, and the id with it."""
+    """A publish time among the headers is returned; other values of that header are ignored, and the id as well."""
     message = f'{{"body": "", "headers": {{"id": "x", "published_at": {header}}}}}'
     assert QueuedMessage("x", expected) == decode_queued(message.encode())
 
 
 @given(st.binary(max_size=100))
 def test_any_message(message: bytes) -> None:
-    """Any bytes in a queue give an id or a DecodeError."""
+    """Any bytes in a queue return an id or raise DecodeError."""
     with contextlib.suppress(DecodeError):
         assert decode_queued(message).task_id
 
 
 def test_oldest_delivery() -> None:
-    """The oldest delivery is the score of the first entry, None when there is none."""
+    """The oldest delivery is the score of the first entry, or None if there is none."""
     assert 1_800_000_000.5 == decode_oldest_delivery([b"tag", b"1800000000.5"])
     assert decode_oldest_delivery([]) is None
     assert decode_oldest_delivery([b"tag", b"?"]) is None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""INFO texts of several servers and versions, decoded; where they are from, tests/fixtures/redis/README.md says."""
+"""Decoding of INFO texts of several servers and versions; tests/fixtures/redis/README.md states their origin."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ WORDS = {"ok": 1.0, "true": 1.0, "err": 0.0, "fail": 0.0, "false": 0.0}
 
 
 class Named(NamedTuple):
-    """What redis_exporter makes of a field."""
+    """A field and the metric of redis_exporter for it."""
 
     field: str
     kind: str
@@ -35,7 +35,7 @@ NAMES = [
 ]
 
 FEWEST = {"garnet-2.2": 10, "pika-3.4": 8}
-"""Fields of Redis that a text has at least, where these are few."""
+"""The least number of fields of Redis that a text has, where it has few."""
 NUMBERED = re.compile(
     r"(cmdstat_|errorstat_|latency_percentiles_usec_|engine_\d|tls_\w+_cert_serial|used_active_time_io_thread_).*"
     r"|(db|slave|io_thread_)\d+|db\d+_distrib_[a-z]+_(items|sizes)|module"
@@ -47,10 +47,10 @@ IN_LABELS = {
     "slave_read_only", "master_host", "master_port", "master_1_host", "master_1_port",
 }  # fmt: skip
 OURS = {metric.origin.fieldname for metric in CATALOG.values() if isinstance(metric.origin, Info)}
-"""Fields of metrics, those among them that redis_exporter has not."""
+"""Fields with a metric that redis_exporter does not have."""
 OF_MASTERS = re.compile(r"master(_1)?_(link_status|last_io_seconds_ago|sync_in_progress)|slave_repl_offset")
 NOT_SHOWN = {
-    # Told in other words, or by the build.
+    # Reported by other fields, or by the build.
     "arch_bits", "atomicvar_api", "config_file", "executable", "features", "gcc_version", "listener0", "lru_clock",
     "mem_allocator", "monotonic_clock", "multiplexing_api", "process_supervised", "redis_git_dirty", "redis_git_sha1",
     "server_name", "dragonfly_version", "uptime_in_days", "master_replid2", "master_failover_state",
@@ -60,7 +60,7 @@ NOT_SHOWN = {
         "used_memory_scripts", "used_memory_vm_total",
     )),
     "paused_reason",
-    # Of a moment; the counters that they are made of are shown.
+    # Momentary values; the counters behind them are exported.
     "instantaneous_input_kbps", "instantaneous_input_repl_kbps", "instantaneous_ops_per_sec",
     "instantaneous_output_kbps", "instantaneous_output_repl_kbps",
     # KeyDB
@@ -94,7 +94,7 @@ NOT_SHOWN = {
     "is_scaning_keyspace", "log_size", "log_size_human", "pika_build_compile_date", "pika_git_sha", "pika_version",
     "server_id", "sync_thread_num", "thread_num",
 }  # fmt: skip
-"""Fields that give nothing. A new one of a new version is to be looked at, and goes here or into the catalogue."""
+"""Fields without a metric. A new field of a new version is examined, and added here or to the catalogue."""
 
 
 def fields_of(text: str) -> dict[str, str]:
@@ -103,7 +103,7 @@ def fields_of(text: str) -> dict[str, str]:
 
 
 def decode(text: str) -> dict[tuple[str, ...], Reading]:
-    """Decode a text as the server sends it."""
+    """Decode a text in the form in which the server sends it."""
     samples = decode_info("r", text.replace("\n", "\r\n").encode(), (), 1.8e9).samples
     return {(sample.metric.name, *sample.labels): sample.value for sample in samples}
 
@@ -113,14 +113,14 @@ each_text = pytest.mark.parametrize("name", TEXTS)
 
 @each_text
 def test_every_field_of_redis_exporter_is_a_sample(name: str) -> None:
-    """What redis_exporter makes of a field is there, under its name and with its value."""
+    """Each field that redis_exporter exports is exported under the same name and with the same value."""
     fields, found = fields_of(TEXTS[name]), decode(TEXTS[name])
     expected = {}
     for row in NAMES:
-        if fields.get(row.field, "N/A") != "N/A":  # which Garnet writes
+        if fields.get(row.field, "N/A") != "N/A":  # the value that Garnet writes
             value = fields[row.field]
             number = WORDS[value] if value in WORDS else float(value) / DIVIDED.get(row.field, 1)
-            if number >= 0 or row.field in SIGNED:  # elsewhere -1 is no value; redis_exporter shows it all the same
+            if number >= 0 or row.field in SIGNED:  # in other fields -1 is no value; redis_exporter exports it
                 expected[f"redis_{row.name}", "r"] = number
     assert len(expected) >= FEWEST.get(name, 20)
     assert expected == {key: found.get(key) for key in expected}
@@ -128,7 +128,7 @@ def test_every_field_of_redis_exporter_is_a_sample(name: str) -> None:
 
 @each_text
 def test_every_other_field_is_known(name: str) -> None:
-    """A field that gives nothing is on the list above."""
+    """Each field without a metric is on the list above."""
     shown = {row.field for row in NAMES} | OURS | IN_LABELS | REDIS_NAMES.keys()
     rest = {
         field
@@ -139,7 +139,7 @@ def test_every_other_field_is_known(name: str) -> None:
 
 
 def test_the_list_is_not_longer_than_needed() -> None:
-    """A field is on the list because some server has it."""
+    """Each field on the list occurs in some server's INFO."""
     assert set() == NOT_SHOWN - {field for text in TEXTS.values() for field in fields_of(text)}
 
 
@@ -165,12 +165,12 @@ def test_numbered_fields(name: str) -> None:
 
 @pytest.mark.parametrize("row", NAMES, ids=lambda row: row.name)
 def test_types_are_those_of_redis_exporter(row: Named) -> None:
-    """A metric has the type that redis_exporter gives it."""
+    """A metric has the same type as in redis_exporter."""
     assert row.kind == CATALOG[f"redis_{row.name}"].kind
 
 
 def test_parts_by_name() -> None:
-    """What stands fourth in a database's line differs by server, and is read by its name."""
+    """The fourth part of a database's line differs by server, so it is read by its name."""
     assert 1 == decode(TEXTS["redis-8"])["redis_db_keys_with_expiring_items", "r", "db0"]
     assert 1 == decode(TEXTS["valkey-9"])["redis_db_keys_with_expiring_items", "r", "db0"]
     assert 1 == decode(TEXTS["keydb-6.3"])["redis_db_keys_cached", "r", "db0"]
@@ -179,7 +179,7 @@ def test_parts_by_name() -> None:
 
 
 def test_minus_one_is_no_value() -> None:
-    """Dragonfly writes -1 where it has no value: the metrics are absent. Its limit of clients has Redis's names."""
+    """The metrics of values that Dragonfly writes as -1 are absent; its client limit has Redis's names."""
     dragonfly = decode(TEXTS["dragonfly-1.36"])
     absent = {("redis_db_avg_ttl_seconds", "r", "db0"), ("redis_rejected_connections_total", "r")}
     assert not absent & dragonfly.keys()
@@ -198,14 +198,14 @@ def test_minus_one_is_no_value() -> None:
     ],
 )
 def test_products_have_their_own_name_and_version(name: str, product: str, version: str | None) -> None:
-    """The product has its own name and version; ``redis_version`` of another product is one that it imitates."""
+    """Each product has its own name and version; its ``redis_version`` is the version of Redis that it imitates."""
     found = [key for key in decode(TEXTS[name]) if key[0] == "redis_product_info"]
     assert [product] == [key[2] for key in found]
     assert version in {None, found[0][3]}
 
 
 def test_what_other_products_do_not_report_is_absent() -> None:
-    """Garnet has no section of databases, Pika one of its own: no 0 stands for what is not known."""
+    """Garnet has no section of databases and Pika one in another form: an unknown value is not exported as 0."""
     garnet, pika = decode(TEXTS["garnet-2.2"]), decode(TEXTS["pika-3.4"])
     assert "redis_db_keys" not in {key[0] for key in (*garnet, *pika)}
     assert ("redis_memory_used_bytes", "r") not in garnet

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""INFO as samples."""
+"""Conversion of INFO to samples."""
 
 import pytest
 from hypothesis import given
@@ -52,12 +52,12 @@ a line without colon\r
 
 
 def by_name(samples: list[Sample]) -> dict[tuple[str, ...], Reading]:
-    """Samples by metric name and labels."""
+    """Return the samples by metric name and labels."""
     return {(sample.metric.name, *sample.labels): sample.value for sample in samples}
 
 
 def decode_info(redis: str, text: bytes) -> list[Sample]:
-    """Return the samples of INFO; database 0 is the one in use."""
+    """Return the samples of INFO, with database 0 as the one in use."""
     return redis_info.decode_info(redis, text, (0,), NOW).samples
 
 
@@ -65,7 +65,7 @@ FOUND = by_name(decode_info("broker", INFO))
 
 
 def test_usage() -> None:
-    """The usage of a command is its calls and microseconds; a command without whole numbers has none."""
+    """The usage of a command is its calls and microseconds; a command without whole numbers has no usage."""
     text = (
         b"cmdstat_get:calls=1,usec=2\r\ncmdstat_config|get:calls=3,usec=9,usec_per_call=3.00\r\n"
         b"cmdstat_a:calls=1\r\ncmdstat_b:calls=-1,usec=2\r\ncmdstat_c:calls=1,usec=1.5\r\ncmdstat_d\r\n"
@@ -75,7 +75,7 @@ def test_usage() -> None:
 
 
 def test_a_command_that_was_not_read_in_whole() -> None:
-    """A part of a command's line that is missing or not a number costs its own sample only."""
+    """A part of a command's line that is missing or not a number affects its own sample only."""
     found = by_name(decode_info("r", b"cmdstat_get:calls=x,usec=2000000,failed_calls=1\r\ncmdstat_:calls=1\r\n"))
     assert 2 == found["redis_commands_duration_seconds_total", "r", "get"]
     assert 1 == found["redis_commands_failed_calls_total", "r", "get"]
@@ -84,12 +84,12 @@ def test_a_command_that_was_not_read_in_whole() -> None:
 
 
 def test_fields_named_like_a_group() -> None:
-    """A field that is called as the catalogue calls a group of fields yields nothing."""
+    """A field whose name is a field group of the catalogue yields nothing."""
     assert [] == redis_info.decode_info("r", b"db*:3\r\ncmdstat_*:3\r\nslave*:3\r\n", (), NOW).samples[1:]
 
 
 def test_empty_databases() -> None:
-    """Of the databases asked for those are shown with 0 keys that INFO leaves out, without a mean time to live."""
+    """Requested databases that INFO leaves out have 0 keys and no mean time to live."""
     text = b"# Keyspace\r\ndb1:keys=5,expires=1,avg_ttl=0\r\ndb11:keys=1,expires=0,avg_ttl=0\r\n"
     found = by_name(redis_info.decode_info("r", text, range(3), NOW).samples)
     assert {"db0": 0, "db1": 5, "db2": 0, "db11": 1} == {
@@ -102,7 +102,7 @@ def test_empty_databases() -> None:
 
 
 def test_plain_fields() -> None:
-    """A numeric field gives its metric, integers as such, in the metric's unit."""
+    """A numeric field yields its metric, integers as such, in the metric's unit."""
     assert 1_048_576 == FOUND["redis_memory_used_bytes", "broker"]
     assert 1.25 == FOUND["redis_mem_fragmentation_ratio", "broker"]
     assert -1 == FOUND["redis_rdb_last_bgsave_duration_sec", "broker"]
@@ -120,14 +120,14 @@ def test_words() -> None:
 
 
 def test_absent_is_not_zero() -> None:
-    """A field that is missing or no number gives no sample."""
+    """A field that is missing or not a number yields no sample."""
     names = {key[0] for key in FOUND}
     assert "redis_total_system_memory_bytes" not in names
     assert "redis_memory_max_bytes" not in names
 
 
 def test_labelled_fields() -> None:
-    """Commands, errors and databases carry their name in a label, as redis_exporter writes it."""
+    """Commands, errors and databases have their name in a label, as in redis_exporter."""
     assert 2 == FOUND["redis_commands_total", "broker", "config|get"]
     assert 0.003 == FOUND["redis_commands_duration_seconds_total", "broker", "config|get"]
     assert 1 == FOUND["redis_commands_rejected_calls_total", "broker", "config|get"]
@@ -142,7 +142,7 @@ def test_labelled_fields() -> None:
 
 
 def test_parts_are_found_by_name() -> None:
-    """A part of a database's line keeps its meaning wherever it stands, and under Valkey's name for it."""
+    """A part of a database's line keeps its meaning at any position, and under Valkey's name for it."""
     text = b"db0:subexpiry=3,expires=1,keys=7\r\ndb1:keys=1,expires=0,avg_ttl=0,keys_with_volatile_items=4\r\n"
     found = by_name(decode_info("r", text + b"db2:keys=1,expires=0,avg_ttl=0,cached_keys=6\r\n"))
     assert 7 == found["redis_db_keys", "r", "db0"]
@@ -160,7 +160,7 @@ def test_percentiles() -> None:
 
 
 def test_what_only_valkey_tells() -> None:
-    """Certificates, scripting engines and threads carry what tells them apart in labels."""
+    """Certificates, scripting engines and threads have labels that distinguish them."""
     found = by_name(
         decode_info(
             "r",
@@ -183,7 +183,7 @@ def test_what_only_valkey_tells() -> None:
 
 
 def test_identity() -> None:
-    """The server's identity is in labels; what it does not tell is empty."""
+    """The server's identity is in labels; a part that it does not report is empty."""
     labels = (
         "broker", "master", "7.0.15", "", "standalone", "", "noeviction", "", "abc", "", "", "", "", "",
     )  # fmt: skip
@@ -192,7 +192,7 @@ def test_identity() -> None:
 
 
 def test_identity_of_valkey() -> None:
-    """Valkey's version is told beside that of the Redis it is like, its mode by either name, its zone if it has one."""
+    """Valkey's version is shown beside that of the compatible Redis, its mode by either name, and its zone if set."""
     text = b"redis_version:7.2.4\r\nvalkey_version:8.1.3\r\nvalkey_release_stage:ga\r\nserver_mode:cluster\r\n"
     labels = ["r", "", "7.2.4", "", "cluster", "", "", "", "", "", "", "8.1.3", "ga", ""]
     assert ("redis_instance_info", *labels) in by_name(decode_info("r", text))
@@ -201,12 +201,12 @@ def test_identity_of_valkey() -> None:
 
 
 def test_a_server_without_a_clock() -> None:
-    """The start of a server that does not tell its time is reckoned by our own."""
+    """The start time of a server that does not report its time is calculated with the exporter's clock."""
     assert 1_899_999_900 == by_name(decode_info("r", b"uptime_in_seconds:100\r\n"))["redis_start_time_seconds", "r"]
 
 
 def test_replicas_of_a_master() -> None:
-    """A master's replicas give offset and lag."""
+    """The replicas of a master have offset and lag."""
     labels = ("broker", "10.0.0.2", "6380", "online")
     assert 42 == FOUND["redis_connected_slave_offset_bytes", *labels]
     assert 1 == FOUND["redis_connected_slave_lag_seconds", *labels]
@@ -214,7 +214,7 @@ def test_replicas_of_a_master() -> None:
 
 
 def test_replica() -> None:
-    """A replica tells of its link to the master."""
+    """A replica reports its link to the master."""
     info = (
         b"role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:down\r\n"
         b"master_last_io_seconds_ago:-1\r\nmaster_sync_in_progress:1\r\nslave_repl_offset:9\r\nslave_read_only:1\r\n"
@@ -242,7 +242,7 @@ def test_several_masters() -> None:
 
 
 def test_every_info_row_can_be_decoded() -> None:
-    """Each plain row of the catalogue gives its metric when its field is there."""
+    """Each plain row of the catalogue yields its metric if its field is present."""
     for metric in rows.INFO_ROWS:
         field, part = metric.origin.fieldname, metric.origin.part  # type: ignore[union-attr]  # rows come from INFO
         name = field.replace("*", "0")
@@ -251,7 +251,7 @@ def test_every_info_row_can_be_decoded() -> None:
 
 
 def test_bytes_that_are_no_text() -> None:
-    """INFO with bytes that are no UTF-8 is read all the same."""
+    """INFO with bytes that are not UTF-8 is still read."""
     found = by_name(decode_info("r", b"os:\xff\xfe\r\nconnected_clients:3\r\n"))
     assert 3 == found["redis_connected_clients", "r"]
 
@@ -297,7 +297,7 @@ VALUES = st.text(max_size=20) | st.sampled_from(
     ],
 )
 def test_values_that_are_none(line: bytes, refused: int) -> None:
-    """What is no number, below 0, or too large makes no sample and is counted. -1 says that there is none."""
+    """A value that is no number, negative or too large yields no sample and is counted; -1 means no value."""
     reading = redis_info.decode_info("r", b"# Stats\r\nx:1\r\n" + line + b"\r\n", (), NOW)
     assert refused == reading.refused
     values = [sample.value for sample in reading.samples]
@@ -305,13 +305,13 @@ def test_values_that_are_none(line: bytes, refused: int) -> None:
 
 
 def test_values_that_may_be_below_zero() -> None:
-    """Differences may be below 0, and the durations of which redis_exporter shows -1."""
+    """Differences may be negative, and so may the durations that redis_exporter exports as -1."""
     found = by_name(decode_info("r", b"mem_fragmentation_bytes:-5\r\nrdb_last_bgsave_time_sec:-1\r\n"))
     assert (-5, -1) == (found["redis_mem_fragmentation_bytes", "r"], found["redis_rdb_last_bgsave_duration_sec", "r"])
 
 
 def test_long_texts_are_cut() -> None:
-    """A version of a megabyte, or an error's name, is no label of that length."""
+    """A version of a megabyte and a long error name are cut to the length of a label."""
     megabyte = b"9" * 1_000_000
     text = b"redis_version:%b\r\nerrorstat_%b:count=1\r\nerrorstat_%b:count=2\r\n"
     samples = decode_info("r", text % (megabyte, megabyte, b"E" * 300))
@@ -323,13 +323,13 @@ def test_long_texts_are_cut() -> None:
     ("header", "expected"), [(b"# Keyspace\r\n", 0), (b"# KEYSPACE\r\n", 0), (b"# Stats\r\n", None)]
 )
 def test_no_keys_are_not_unknown_keys(header: bytes, expected: int | None) -> None:
-    """A database that INFO leaves out is empty only if INFO has a section about keys: Garnet's and Pika's has none."""
+    """A database that INFO leaves out is empty only if INFO has a section of keys; Garnet and Pika have none."""
     assert expected == by_name(decode_info("r", b"redis_version:7.0.0\r\n" + header)).get(("redis_db_keys", "r", "db0"))
 
 
 @given(st.dictionaries(FIELDS, VALUES), st.binary(max_size=100))
 def test_any_info(fields: dict[str, str], text: bytes) -> None:
-    """Whatever INFO says, it gives samples with numbers, or none, and never an exception."""
+    """Any INFO yields samples with numbers, or none, and raises no exception."""
     lines = "\r\n".join(f"{name}:{value}" for name, value in fields.items()).encode("utf-8", "replace")
     for given_text in (lines, text):
         for sample in decode_info("r", given_text):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a Redis server tells besides INFO as samples."""
+"""Conversion of a Redis server's other replies than INFO to samples."""
 
 from celery_redis_exporter.decode.redis_info import decode_info
 from celery_redis_exporter.decode.redis_server import (
@@ -17,12 +17,12 @@ from celery_redis_exporter.records.samples import Buckets, Reading, Sample
 
 
 def by_name(samples: list[Sample]) -> dict[tuple[str, ...], Reading]:
-    """Samples by metric name and labels."""
+    """Return the samples by metric name and labels."""
     return {(sample.metric.name, *sample.labels): sample.value for sample in samples}
 
 
 def test_cluster() -> None:
-    """CLUSTER INFO gives its state as a number."""
+    """CLUSTER INFO yields the cluster's state as a number."""
     text = (
         b"cluster_state:fail\r\ncluster_slots_fail:3\r\ncluster_size:2\r\nother:1\r\n"
         b"cluster_stats_messages_auth-req_sent:4\r\ncluster_stats_messages_sent:5\r\n"
@@ -37,7 +37,7 @@ def test_cluster() -> None:
 
 
 def test_slow_log() -> None:
-    """The newest entry of the slow log gives its id and its duration in seconds; an empty log gives zeros."""
+    """The newest entry of the slow log yields its id and its duration in seconds; an empty log yields zeros."""
     entry = [14, 1_800_000_000, 12_000, [b"KEYS", b"*"], b"127.0.0.1:1", b""]
     found = by_name(decode_slowlog("broker", 15, [entry]))
     assert {
@@ -49,7 +49,7 @@ def test_slow_log() -> None:
 
 
 def test_latency() -> None:
-    """The latest spikes give their time and their length in seconds; a refused command gives nothing."""
+    """The latest spikes yield their time and their length in seconds; a refused command yields nothing."""
     found = by_name(decode_latency_latest("broker", [[b"fork", 1_800_000_000, 250, 900], b"odd"]))
     assert {
         ("redis_latency_spike_last", "broker", "fork"): 1_800_000_000,
@@ -59,14 +59,14 @@ def test_latency() -> None:
 
 
 def test_output_buffer() -> None:
-    """The backlog is the client's omem; a client that is gone has none."""
+    """The backlog is the client's omem; a client that disconnected has none."""
     assert 20_504 == decode_output_buffer(b"id=7 addr=1:2 qbuf=0 oll=1 omem=20504 tot-mem=42 cmd=psubscribe\n")
     assert decode_output_buffer(b"") is None
     assert decode_output_buffer(RuntimeError("refused")) is None
 
 
 def test_command_logs() -> None:
-    """Each of Valkey's three logs gives its length; one that was refused gives none."""
+    """Each of Valkey's three logs yields its length; a refused one yields none."""
     found = by_name(decode_command_logs("r", [3, RuntimeError("refused"), 0]))
     assert {("redis_commandlog_slow_length", "r"): 3, ("redis_commandlog_large_reply_length", "r"): 0} == found
     assert [] == decode_command_logs("r", [None, None, None])
@@ -81,7 +81,7 @@ HISTOGRAM = [
 
 
 def test_latency_histogram() -> None:
-    """A command's buckets are those that Redis names, its sum is INFO's; without a sum there is no histogram."""
+    """A command's buckets are those that Redis names, and its sum is INFO's; without a sum there is no histogram."""
     usage = {"get": (5, 9), "config|get": (1, 30), "odd": (1, 1)}
     found = by_name(decode_latency_histogram("r", HISTOGRAM, usage))
     assert {
@@ -98,13 +98,13 @@ CONFIG = [
 
 
 def test_config() -> None:
-    """CONFIG GET gives its parameters, in one reply or in several; a refused one gives none."""
+    """CONFIG GET yields its parameters, in one reply or in several; a refused one yields none."""
     assert {"databases": "4", "maxclients": "9"} == decode_config([[b"databases", b"4"], None, [b"maxclients", b"9"]])
     assert {} == decode_config([RuntimeError("refused"), []])
 
 
 def test_settings() -> None:
-    """Settings are shown as redis_exporter shows them, limits only if INFO did not tell them."""
+    """Settings are exported as redis_exporter exports them, limits only if INFO did not contain them."""
     told = decode_info("r", b"maxclients:10000\r\n", (), 0).samples
     found = by_name(decode_settings("r", decode_config([CONFIG]), told))
     limits = "redis_config_client_output_buffer_limit_bytes"
@@ -120,7 +120,7 @@ def test_settings() -> None:
 
 
 def test_databases() -> None:
-    """There are as many databases as the server says; in a cluster one, or as many as Valkey 9 says."""
+    """The number of databases is the one that the server reports; in a cluster it is one, or the number of Valkey 9."""
     assert 4 == count_databases({"databases": "4"}, cluster=False)
     assert 1 == count_databases({"databases": "4"}, cluster=True)
     assert 2 == count_databases({"databases": "4", "cluster-databases": "2"}, cluster=True)

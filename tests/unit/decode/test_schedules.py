@@ -46,7 +46,7 @@ WEEKDAYS = st.sampled_from(["*", "mon", "mon-fri", "fri-mon", "0,3", "*/2"])
 @settings(max_examples=25)
 @given(MINUTES, HOURS, WEEKDAYS)
 def test_crontab_as_celery_runs_it(minute: str, hour: str, day_of_week: str) -> None:
-    """Celery's own crontab, walked through run after run for two weeks, has no longer gap, and one as long."""
+    """Celery's own crontab, evaluated run after run for two weeks, has no longer gap, and one of this length."""
     plan = crontab(minute=minute, hour=hour, day_of_week=day_of_week)
     first = datetime(2026, 3, 2)  # noqa: DTZ001 -- a wall clock, as crontab counts
     runs = [
@@ -64,19 +64,19 @@ def test_crontab_as_celery_runs_it(minute: str, hour: str, day_of_week: str) -> 
      {"month_of_year": "13"}, {"minute": ""}, {"minute": "9" * 30}],
 )  # fmt: skip
 def test_unreadable_fields(fields: dict[str, str]) -> None:
-    """A field that says no numbers is told as such."""
+    """A field without valid numbers raises an error with the reason."""
     with pytest.raises(DecodeError) as caught:
         crontab_interval(Crontab(**fields))
     assert "schedule" == caught.value.reason
 
 
 def entry(schedule: object, **others: object) -> bytes:
-    """A definition as RedBeat writes it."""
+    """Return a definition as RedBeat writes it."""
     return json.dumps({"name": "n", "task": "proj.t", "args": [], "schedule": schedule, **others}).encode()
 
 
 def test_redbeat_definitions() -> None:
-    """Intervals and crontabs give their task's interval; what is off, or says none, gives nothing."""
+    """Intervals and crontabs yield their task's interval; disabled and other schedules yield None."""
     every = {"__type__": "interval", "every": 30.5, "relative": False}
     assert PeriodicTask("proj.t", 30.5) == decode_redbeat_definition(entry(every, enabled=True))
     daily = {"__type__": "crontab", "minute": 0, "hour": "4", "day_of_week": "*", "day_of_month": "*",
@@ -89,6 +89,6 @@ def test_redbeat_definitions() -> None:
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_what_is_no_definition(text: bytes) -> None:
-    """Anything else is told as such, whatever it is."""
+    """Any other content raises DecodeError."""
     with pytest.raises(DecodeError):
         decode_redbeat_definition(text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a sentinel says, as a real one of Redis 7.0 said it."""
+"""Decoding of replies that a sentinel of Redis 7.0 sent."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ LABELS = ("broker/s", "orders", "127.0.0.1:27900")
 
 
 def flat(text: str) -> list[Any]:
-    """An entry as RESP2 gives it."""
+    """Return an entry in the form of RESP2."""
     return [word.encode() for word in text.split()]
 
 
 def test_info() -> None:
-    """INFO tells of the sentinel and, in a line each, of its masters."""
+    """INFO describes the sentinel and, in one line each, its masters."""
     found = {(sample.metric.name, sample.labels): sample.value for sample in decode.decode_sentinel_info("s", INFO)}
     labels = ("s", *LABELS[1:])
     assert found == {
@@ -38,7 +38,7 @@ def test_info() -> None:
 
 
 def test_masters() -> None:
-    """A master's settings have the units of redis_exporter: milliseconds but for the last answer."""
+    """A master's settings have the units of redis_exporter: milliseconds, except for the last reply."""
     (master,) = decode.decode_masters([flat(MASTER), flat("name nameless"), b"junk"])
     found = {sample.metric.name.removeprefix("redis_sentinel_master_"): sample for sample in
              decode.decode_master(LABELS[0], master)}  # fmt: skip
@@ -50,7 +50,7 @@ def test_masters() -> None:
 
 
 def test_quorum() -> None:
-    """A quorum that can be reached is 1, one that can't is 0, and any other error says nothing."""
+    """A quorum that can be reached is 1, one that can't is 0, and any other error yields no value."""
     (master,) = decode.decode_masters([flat(MASTER)])
     assert [Sample(rows.CKQUORUM_STATUS, ("s", "orders", "OK 3"), 1)] == decode.decode_quorum("s", master, b"OK 3", "")
     no = "NOQUORUM 1 usable Sentinels."
@@ -59,7 +59,7 @@ def test_quorum() -> None:
 
 
 def test_peers() -> None:
-    """Sentinels and replicas that are down are not counted, the sentinel itself is; a refusal counts nothing."""
+    """Unreachable sentinels and replicas are not counted, the queried sentinel is; a refusal counts nothing."""
     (master,) = decode.decode_masters([flat(MASTER)])
     entries = [flat("name a flags sentinel"), flat("name b flags sentinel,s_down"), flat("name c")]
     found = decode.decode_peers(LABELS[0], master, entries, [flat("name d flags slave,o_down")])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fields of another shape: what is lost of events and of inspect replies, and what is read all the same."""
+"""Fields of another shape: the loss in events and in inspect replies, and the values that are read all the same."""
 
 import base64
 import json
@@ -64,23 +64,23 @@ READ: dict[str, dict[str, object]] = {
     "concurrency": NUMBER, "exchange": NAME, "routing_key": NAME, "signum": {"text": "text", "number": 7},
     "tasks": {"object": {"a": 1.0}},
 }  # fmt: skip
-"""What is read of a field in another shape; what is not here is absent."""
+"""The value that is read from a field in another shape; a field that is not here is absent."""
 REQUIRED = {"uuid", "timestamp", "hostname"}
 
 
 def event(kind: str, **changes: object) -> dict[str, object]:
-    """A good event, with changes; it has every field that any event has."""
+    """Return a valid event, with changes; it has every field that any event has."""
     return {"type": kind} | GOOD | changes
 
 
 def decode(*events: object, content_type: str = JSON) -> list[Part]:
-    """What is decoded of a batch."""
+    """Return the decoded parts of a batch."""
     body = msgpack.packb(events) if content_type == MSGPACK else json.dumps(events).encode()
     return list(decode_event_message(EventMessage(body, content_type)))
 
 
 def opened(part: Part) -> Any:  # noqa: ANN401 -- the event of any part
-    """The event itself."""
+    """Return the event of a part."""
     return part.event if isinstance(part, Repaired) else part
 
 
@@ -94,7 +94,7 @@ CROSSED = [
 
 @pytest.mark.parametrize(("kind", "name", "shape"), CROSSED, ids=lambda value: getattr(value, "__name__", value))
 def test_a_field_of_another_shape_costs_that_field(kind: type[msgspec.Struct], name: str, shape: str) -> None:
-    """An optional field of another shape is absent or read, a required one refuses its event, the rest is untouched."""
+    """An optional field of another shape is absent or read, a required one refuses its event, the rest is unchanged."""
     tag = str(kind.__struct_config__.tag)
     before, changed, after = decode(event(tag), event(tag, **{name: SHAPES[shape]}), event(tag))
     assert before == after
@@ -104,7 +104,7 @@ def test_a_field_of_another_shape_costs_that_field(kind: type[msgspec.Struct], n
         return
     found, expected = opened(changed), opened(before)
     assert isinstance(found, kind)
-    if isinstance(found, TaskFailed | TaskRetried) and name == "traceback":  # kept as it came
+    if isinstance(found, TaskFailed | TaskRetried) and name == "traceback":  # kept unchanged
         assert json.dumps(SHAPES[shape]).encode() == bytes(found.traceback) or shape == "null"
         return
     values = msgspec.structs.asdict(expected) | {name: READ[name].get(shape, info.default)}
@@ -123,7 +123,7 @@ def test_a_field_of_another_shape_costs_that_field(kind: type[msgspec.Struct], n
 )
 @pytest.mark.parametrize("content_type", [JSON, MSGPACK])
 def test_uuid_objects_are_task_ids(written: object, content_type: str) -> None:
-    """A task id that was given as a UUID is the same text in events, inspect replies and queued messages."""
+    """A task id that was sent as a UUID is the same text in events, inspect replies and queued messages."""
     assert [TaskStarted(UUID, 1.5, "h")] == decode(event("task-started", uuid=written), content_type=content_type)
     request = {"id": written, "name": "t", "delivery_info": {"routing_key": "q"}}
     assert [HeldTask(UUID, "t", "", "q")] == decode_reply(answer("reserved", [request])).answer
@@ -133,12 +133,12 @@ def test_uuid_objects_are_task_ids(written: object, content_type: str) -> None:
 
 @pytest.mark.parametrize("written", [True, 1.5, {"__type__": "uuid", "__value__": {"hex": "z"}}, {"__type__": "date"}])
 def test_what_is_no_task_id(written: object) -> None:
-    """Objects that are no UUID, truth values and fractions are not taken for task ids."""
+    """Objects that are not UUIDs, booleans and fractions are not accepted as task ids."""
     assert [Broken("schema")] == decode(event("task-started", uuid=written))
 
 
 def test_tasks_with_uuid_objects_are_counted() -> None:
-    """Events with UUID objects and integers as task ids are counted as any other, and none as invalid."""
+    """Events with UUID objects and integers as task ids are counted like any other, and none as invalid."""
     lab = Lab()
     collector = lab.collector(decode_event_message)
     for written in ({"__type__": "uuid", "__value__": {"hex": HEX}}, 42):
@@ -151,7 +151,7 @@ def test_tasks_with_uuid_objects_are_counted() -> None:
 
 
 def test_null_retries_are_none() -> None:
-    """A publisher's retries of null are 0, and its event is received."""
+    """Retries of null in task-sent are read as 0, and the event is received."""
     assert [TaskReceived("u", 1.5, "h", "n", None, 0)] == decode(event("task-received", retries=None, eta=None))
 
 
@@ -173,14 +173,14 @@ def test_null_retries_are_none() -> None:
     ],
 )
 def test_heartbeats_with_foreign_fields(field: str, value: object, expected: object) -> None:
-    """A heartbeat whose fields somebody extended counts, with the fields that can be read."""
+    """A heartbeat with fields of other types counts, with the fields that can be read."""
     beat = opened(decode(event("worker-heartbeat", **{field: value}))[0])
     assert isinstance(beat, WorkerHeartbeat)
     assert (expected, "h", 3) == (getattr(beat, field), beat.hostname, beat.processed)
 
 
 def test_intervals_that_can_not_be_read_cost_themselves() -> None:
-    """Of a beat's schedule only what is no number of seconds is left out, and the field is counted once."""
+    """Only entries of a beat's schedule that are no number of seconds are left out, and the field is counted once."""
     lab = Lab()
     tasks = {"a": 30, "b": "soon", "c": -1, "d": 10**400, "e": True, LONG: 2.5}
     lab.collector(decode_event_message).fold([
@@ -193,7 +193,7 @@ def test_intervals_that_can_not_be_read_cost_themselves() -> None:
 
 
 def test_long_names_are_cut() -> None:
-    """A name above 512 characters is cut to that many, two long names stay two, and short ones stay as they are."""
+    """A name above 512 characters is cut to that length, two long names stay distinct, short names are unchanged."""
     assert "n" * LONGEST_NAME == cut_name("n" * LONGEST_NAME)
     first, second = cut_name(LONG + "a"), cut_name(LONG + "b")
     assert first != second
@@ -202,7 +202,7 @@ def test_long_names_are_cut() -> None:
 
 
 def test_long_names_of_events_are_counted() -> None:
-    """Events with long names, of tasks, queues and workers, are counted under the cut names, and the cuts as well."""
+    """Events with long names of tasks, queues and workers are counted under the cut names, and so are the cuts."""
     lab = Lab()
     collector = lab.collector(decode_event_message)
     batch = [event("task-sent", name=LONG, queue="q" * 600, eta=None),
@@ -214,7 +214,7 @@ def test_long_names_of_events_are_counted() -> None:
 
 
 def test_ignored_fields_are_counted() -> None:
-    """Each optional field that can't be read is counted by its name; a null is no such field."""
+    """Each unreadable optional field is counted by its name; a null is not unreadable."""
     lab = Lab()
     beats = [event("worker-heartbeat", queues={}, concurrency="many", freq=None), event("worker-heartbeat", queues=7)]
     lab.collector(decode_event_message).fold([EventMessage(json.dumps(beats).encode(), JSON)])
@@ -234,7 +234,7 @@ def test_long_names_of_exceptions_are_cut() -> None:
     [r'"Traceback\nValueError: \udcff"', "NaN", "Infinity", "-Infinity"],
 )
 def test_json_of_python_is_read(written: str) -> None:
-    """Text with half a surrogate pair, and numbers that JSON does not have, cost no more than their field."""
+    """Text with half a surrogate pair, and numbers that JSON does not have, affect only their own field."""
     failed = f'{{"type": "task-failed", "uuid": "u", "timestamp": 1, "hostname": "h", "args": {written}}}'
     succeeded = (
         f'{{"type": "task-succeeded", "uuid": "v", "timestamp": 1, "hostname": "h", "runtime": {written}}}'
@@ -251,7 +251,7 @@ def test_json_of_python_is_read(written: str) -> None:
 
 
 def answer(command: str, content: object, worker: str = "w") -> bytes:
-    """One worker's answer."""
+    """Return one worker's reply."""
     body = base64.b64encode(json.dumps({worker: content}).encode()).decode()
     return json.dumps({"body": body, "headers": {"ticket": f"7/{command}"}}).encode()
 
@@ -267,7 +267,7 @@ QUEUE: dict[str, Any] = {"name": "mail", "exchange": {"name": "e"}, "routing_key
 WHOLE = WorkerStats("prefork", 3, 8, 7, 100)
 HELD = HeldTask("u", "t", "e", "k", 5.0)
 CUT = cut_name("x" * 100_000)
-# By command and field: the answer, how the field is put into it, what is left without it, what is read of some shapes.
+# By command and field: the reply, how the field is set in it, the reply without it, the values read from some shapes.
 TASK = RegisteredTask("t")
 REPLIES: list[tuple[str, str, Callable[[Any], object], object, dict[str, object]]] = [
     ("stats", "pool", lambda value: STATS | {"pool": value}, WHOLE._replace(pool=""), {}),
@@ -329,7 +329,7 @@ def test_replies_of_another_shape(  # noqa: PLR0913, PLR0917 -- a table's column
     read: dict[str, object],
     shape: str,
 ) -> None:
-    """An optional field of an inspect reply in another shape is absent, a required one refuses the reply."""
+    """An optional field of an inspect reply in another shape is absent; a required one refuses the reply."""
     del field
     payload = answer(command, put(SHAPES[shape]))
     expected = read.get(shape, without)
@@ -342,7 +342,7 @@ def test_replies_of_another_shape(  # noqa: PLR0913, PLR0917 -- a table's column
 
 
 def test_stats_of_old_celery() -> None:
-    """A worker of Celery 5.2 does not report its pool; the rest of its answer is used."""
+    """A worker of Celery 5.2 does not report its pool; the rest of its reply is used."""
     pool = {"max-concurrency": 2, "processes": [11, 12], "max-tasks-per-child": "N/A", "timeouts": [0, 0],
             "put-guarded-by-semaphore": False, "writes": {"total": 0, "avg": "0.00%", "all": ""}}  # fmt: skip
     assert (
@@ -352,7 +352,7 @@ def test_stats_of_old_celery() -> None:
 
 
 def test_a_long_registered_name_is_cut() -> None:
-    """A registered task with a long name costs nothing but the end of its name, with and without options behind it."""
+    """A registered task with a long name loses only the end of its name, with and without options behind it."""
     names = ["proj.add", LONG, f"{'y' * 600} [rate_limit=10/m]", f"{'z' * 505} [rate_limit=10/m]"]
     reply = decode_reply(answer("registered", names))
     cut = ["proj.add", cut_name(LONG), cut_name("y" * 600), "z" * 505]

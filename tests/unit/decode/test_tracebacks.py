@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The class that a real traceback of Python names, whatever the text of the exception looks like."""
+"""The class that a real traceback of Python names, whatever the exception's text contains."""
 
 import json
 import traceback
@@ -33,7 +33,7 @@ MORE = "\n\nmore\nlines"
 
 
 class Order(BaseModel):
-    """A model that refuses what is no number."""
+    """A model that refuses text that is not a number."""
 
     amount: int
 
@@ -50,7 +50,7 @@ def caught(act: Callable[[], object]) -> str:
     """Return the traceback of the exception that ``act`` raises."""
     try:
         act()
-    except Exception:  # noqa: BLE001 -- what it raises is the subject
+    except Exception:  # noqa: BLE001 -- any exception is the subject
         return traceback.format_exc()
     raise AssertionError("nothing was raised")
 
@@ -61,7 +61,7 @@ def as_json(text: str) -> bytes:
 
 
 def named(text: str) -> str:
-    """Return the class that is found in a traceback; both serializers have to agree."""
+    """Return the class that is found in a traceback; both serializers must yield the same."""
     found = exception_class("", as_json(text))
     assert found == exception_class("", msgspec.Raw(as_json(text)))
     assert found == exception_class("", msgspec.msgpack.encode(text.encode("utf-8", "replace").decode()))
@@ -69,7 +69,7 @@ def named(text: str) -> str:
 
 
 def make(module: str, name: str, text: str) -> Exception:
-    """Return an exception of a class that was defined in a module."""
+    """Return an exception of a class that was defined in this module."""
     kind: type[Exception] = type(name.rpartition(".")[2], (Exception,), {"__module__": module, "__qualname__": name})
     return kind(text)
 
@@ -86,7 +86,7 @@ def test_any_text(module: str, name: str, text: str) -> None:
 @given(TEXTS, TEXTS, st.booleans())
 @example("x", "y\nValueError: z", True)  # noqa: FBT003 -- an example
 def test_chained(first: str, second: str, is_cause: bool) -> None:  # noqa: FBT001 -- a property
-    """Of exceptions that follow from each other the last one counts."""
+    """The last of several chained exceptions counts."""
     assume(not any(f"\n{link}\n\n" in f"\n{second}\n" for link in (HANDLING, CAUSE)))
 
     def act() -> None:
@@ -102,7 +102,7 @@ def test_chained(first: str, second: str, is_cause: bool) -> None:  # noqa: FBT0
 
 @given(TEXTS, st.integers(1, 20), st.integers(0, 3))
 def test_groups(text: str, width: int, depth: int) -> None:
-    """Of an exception group the group counts, whatever is in it."""
+    """The class of an exception group is that of the group, whatever it contains."""
     assume(not any(f"{link}\n" in f"{text}\n" for link in (HANDLING, CAUSE)))
     inner: list[Exception] = [ValueError(text), *(KeyError(text) for _ in range(width))]
     for _ in range(depth):
@@ -149,12 +149,12 @@ def _recurse() -> None:
     ],
 )
 def test_errors_of_every_kind(act: Callable[[], object], expected: str) -> None:
-    """Errors of pydantic, of the compiler, with notes, in groups and out of deep recursion are named."""
+    """Errors of pydantic, of the compiler, with notes, in groups and from deep recursion are named."""
     assert named(caught(act)) == expected
 
 
 def test_a_traceback_within_the_text() -> None:
-    """A text that contains another process's traceback, as of a process pool, does not hide the class."""
+    """A text that contains another process's traceback, as from a process pool, does not hide the class."""
     other = raised(make("proj", "Remote", MORE))
     assert named(raised(RuntimeError(f"the child failed:\n{other}"))) == "RuntimeError"
     assert named(raised(RuntimeError(f'\n"""\n{other}"""'))) == "RuntimeError"
@@ -168,7 +168,7 @@ def test_a_traceback_within_the_text() -> None:
      ("Retry(Retry(...), KeyError('x'), 1)", "KeyError")],
 )  # fmt: skip
 def test_the_cause_of_a_retry(text: str, expected: str) -> None:
-    """A retry counts under its cause also where only the traceback names it; without a cause it is a Retry."""
+    """A retry is counted under its cause, even if only the traceback names it; without a cause it is a Retry."""
 
     def retry() -> None:
         try:
@@ -184,14 +184,14 @@ def test_the_cause_of_a_retry(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize("filler", ["a line of text\n", 'ü\\"\n', "x" * 99 + "\n"])
 def test_a_long_text(filler: str) -> None:
-    """What is not within the last bytes of a field is unknown, never a word of its text."""
+    """A class before the last bytes of a field is unknown, and never a word of the text."""
     length = 2 * LONGEST_LOOK // len(filler)
     assert named(raised(ValueError(filler * length))) == "unknown"
     assert named(raised(ValueError(filler * (length // 40)))) == "ValueError"
 
 
 def test_many_frames() -> None:
-    """Frames that are not within the last bytes do not matter."""
+    """Frames before the last bytes of a field do not change the class."""
     frames = '  File "proj/deep.py", line 7, in f\n    g("a\\nKeyError: b")\n' * 5000
     assert class_in_traceback(as_json(f"{HEADER}\n{frames}proj.MyError: text\nKeyError: more\n")) == "proj.MyError"
 

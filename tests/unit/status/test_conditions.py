@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditions of alerts that the report judges from the values of one moment."""
+"""Conditions of alerts that the report evaluates from the current values."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ NOW, UPTIME = 100_000.0, 3600.0
 
 
 def sample(name: str, value: float, *labels: str) -> Sample:
-    """Return a sample; labels that are not given are those of the first ones, or empty."""
+    """Return a sample; missing labels are those of the first ones, or empty."""
     metric = CATALOG[name]
     return Sample(metric, (*labels, *[""] * (len(metric.label_names) - len(labels))), value)
 
 
 def holds(alert: str, samples: Sequence[Sample]) -> list[str]:
-    """Return the names that the condition of an alert holds for."""
+    """Return the names for which an alert's condition holds."""
     (condition,) = (condition for condition in CONDITIONS if condition.alert == alert)
     return list(condition.names(Moment(Numbers((), samples), NOW, UPTIME)))
 
@@ -40,7 +40,7 @@ def test_a_status_of_0_is_named(alert: str, name: str, good: float, bad: float) 
 
 
 def test_connections() -> None:
-    """More than 80 % of maxclients are too many; a server without a limit has room."""
+    """More than 80 % of maxclients are too many; a server without a limit never has too many."""
     most = sample("redis_config_maxclients", 100, "broker")
     assert ["broker"] == holds("RedisConnectionsHigh", [sample("redis_connected_clients", 81, "broker"), most])
     assert [] == holds("RedisConnectionsHigh", [sample("redis_connected_clients", 80, "broker"), most])
@@ -55,13 +55,13 @@ def test_clusters() -> None:
 
 
 def test_beat() -> None:
-    """Beat is down if no scheduler ticks, and nothing is known of one that never reported."""
+    """Beat is down if no scheduler ticks; a beat that never reported is unknown."""
     silent, ticking = Sample(workers.BEAT_UP, ("beat@a",), 0), Sample(workers.BEAT_UP, ("beat@b",), 1)
     assert [1, 0, 0] == [len(holds("CeleryBeatDown", each)) for each in ([silent], [silent, ticking], [])]
 
 
 def test_unacknowledged_messages() -> None:
-    """A message is named from 80 % of the visibility timeout on, until it is past it."""
+    """A message is named from 80 % of the visibility timeout until the timeout is over."""
     timeout = Sample(queues.VISIBILITY_TIMEOUT, (), 3600)
     near = [Sample(queues.UNACKED_OLDEST_AGE, (), 2900), timeout]
     assert ["the oldest for 2900 s"] == holds("CeleryTaskNearVisibilityTimeout", near)
@@ -70,7 +70,7 @@ def test_unacknowledged_messages() -> None:
 
 
 def test_long_executions() -> None:
-    """An execution of more than an hour does not end, unless its task may take longer or no events arrive."""
+    """An execution of more than an hour is reported, unless its task may take longer or no events arrive."""
     old = [Sample(tasks.TASK_OLDEST_STARTED, ("render",), NOW - 3700), Sample(internals.STREAM_UP, (), 1)]
     assert ["render"] == holds("CeleryTaskStuck", old)
     assert [] == holds("CeleryTaskStuck", [*old, Sample(tasks.TASK_RUNTIME_THRESHOLD, ("render",), 7200)])
@@ -78,7 +78,7 @@ def test_long_executions() -> None:
 
 
 def test_periodic_tasks() -> None:
-    """A task that has not succeeded for three intervals is named, and one that never did in three."""
+    """A task without a success for three intervals is named, and so is one that never succeeded in three."""
     expected = Sample(tasks.TASK_EXPECTED_INTERVAL, ("sync",), 300)
     last = Sample(tasks.TASK_LAST_SUCCESS, ("sync",), NOW - 901)
     assert ["sync"] == holds("CeleryPeriodicTaskStale", [expected, last])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers as people read them."""
+"""Numbers in a form that people read."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ from celery_redis_exporter.status.format import (
     ],
 )  # fmt: skip
 def test_durations(seconds: float | None, text: str) -> None:
-    """A duration is told in the unit that suits it."""
+    """A duration is shown in a suitable unit."""
     assert text == say_duration(seconds)
 
 
@@ -35,7 +35,7 @@ def test_durations(seconds: float | None, text: str) -> None:
     [(None, "-"), (100.0, "0 s ago"), (101.0, "0 s ago"), (41.0, "59 s ago"), (40.0, "1 min ago"), (-2e5, "2 d ago")],
 )
 def test_moments_ago(at: float | None, text: str) -> None:
-    """A moment is told in whole units, and one ahead of the clock as now."""
+    """A moment is shown in whole units, and one ahead of the clock as now."""
     assert text == say_ago(at, 100.0)
 
 
@@ -47,7 +47,7 @@ def test_moments_ago(at: float | None, text: str) -> None:
     ],
 )  # fmt: skip
 def test_sizes(size: float | None, text: str) -> None:
-    """A size is told in binary units, with three digits."""
+    """A size is shown in binary units, with three digits."""
     assert text == say_bytes(size)
 
 
@@ -55,7 +55,7 @@ def test_sizes(size: float | None, text: str) -> None:
     ("rate", "text"), [(None, "-"), (0, "0/s"), (0.01, "0.6/min"), (0.1, "0.1/s"), (12.34, "12.3/s"), (1234, "1,234/s")]
 )
 def test_rates(rate: float | None, text: str) -> None:
-    """What happens seldom is told per minute."""
+    """A low rate is shown per minute."""
     assert text == say_rate(rate)
 
 
@@ -67,12 +67,12 @@ def test_rates(rate: float | None, text: str) -> None:
     ],
 )  # fmt: skip
 def test_shares(ratio: float | None, text: str) -> None:
-    """A small share is not called none, nor a large one all."""
+    """A small share is not shown as none, and a large one not as all."""
     assert text == say_share(ratio)
 
 
 def test_counts_and_moments() -> None:
-    """Counts have their thousands apart, moments are in UTC, and what is no moment is not known."""
+    """Counts have thousands separators, moments are in UTC, and an invalid moment is a dash."""
     assert ("-", "1,234,567") == (say_count(None), say_count(1234567))
     assert "2026-11-22 14:00:00 UTC" == say_moment(1795356000)
     assert ("-", "-") == (say_moment(None), say_moment(1e20))
@@ -86,5 +86,5 @@ def test_counts_and_moments() -> None:
     ],
 )  # fmt: skip
 def test_trends(values: Sequence[float | None], text: str) -> None:
-    """A trend has twelve blocks at most, each for the largest of its values: only nothing is the lowest one."""
+    """A trend has at most twelve blocks, each for the largest of its values; only zero is the lowest block."""
     assert text == say_trend(values)

@@ -7,14 +7,14 @@ from celery_redis_exporter.status.marks import KEPT, SPACING, Growth, Marks, qua
 
 
 def test_growth_since_the_start() -> None:
-    """Before the first mark everything is counted from 0, at the start; at that moment nothing is known."""
+    """Before the first mark growth is counted from 0 at the start; at the start itself it is unknown."""
     marks = Marks(100.0)
     assert marks.growth("a", (6.0, 3.0), 100.0) is None
     assert Growth(3.0, (6.0, 3.0)) == marks.growth("a", (6.0, 3.0), 103.0)
 
 
 def test_growth_over_a_time() -> None:
-    """The youngest mark that is old enough counts; a longer time goes back to the oldest one."""
+    """The newest mark that is old enough counts; a longer time goes back to the oldest one."""
     marks = Marks(0.0)
     marks.note(60.0, {"a": (10.0,)})
     marks.note(120.0, {"a": (30.0,)})
@@ -24,7 +24,7 @@ def test_growth_over_a_time() -> None:
 
 
 def test_what_was_new_or_began_anew_is_counted_from_zero() -> None:
-    """A name seen for the first time, counters that fell and those of another shape have no past."""
+    """A new name, counters that fell and counters of another shape are counted from zero."""
     marks = Marks(0.0)
     marks.note(60.0, {"a": (10.0,), "b": (1.0,)})
     assert Growth(60.0, (4.0,)) == marks.growth("new", (4.0,), 120.0, SPACING)
@@ -33,7 +33,7 @@ def test_what_was_new_or_began_anew_is_counted_from_zero() -> None:
 
 
 def test_marks_are_bounded_and_share_their_index() -> None:
-    """The oldest mark goes, and names that stay the same are held once."""
+    """The oldest mark is dropped, and names that stay the same are stored once."""
     marks = Marks(0.0)
     for number in range(KEPT + 5):
         marks.note(60.0 * (number + 1), {"a": (7.0,), "b": (float(number),)})
@@ -55,5 +55,5 @@ def test_marks_are_bounded_and_share_their_index() -> None:
     ],
 )
 def test_quantiles(share: float, counts: tuple[float, ...], value: float | None) -> None:
-    """As histogram_quantile: linear within a bucket, the highest bound for what lies above it."""
+    """The quantile is that of histogram_quantile: linear within a bucket, the highest bound for values above it."""
     assert value == quantile(share, (1.0, 2.0, 4.0), counts)

@@ -33,7 +33,7 @@ def task(name: str, ended: float, failure_ratio: float | None, running: float = 
 
 
 def test_the_worst_application_is_first() -> None:
-    """The order is by the worst verdict, then by name."""
+    """Applications are sorted by their worst verdict, then by name."""
     states: dict[str, State] = {"b": "ok", "c": "unknown", "a": "ok", "e": "warning", "d": "critical"}
     overview = make_overview({name: report(state) for name, state in states.items()}, "1", 5, 6)
     assert ["d", "e", "c", "a", "b"] == [one.name for one in overview.applications]
@@ -41,7 +41,7 @@ def test_the_worst_application_is_first() -> None:
 
 
 def test_the_numbers_of_an_application() -> None:
-    """Sums of its queues and tasks; the failure ratio is that of all executions together; absent is not zero."""
+    """A row sums queues and tasks, its failure ratio is that of all executions, and absent values are not zero."""
     tasks = [task("a", 90, 0.0, running=2), task("b", 10, 1.0, running=1), task("c", 50, None)]
     workers = [WorkerStatus(name="x", state="online"), WorkerStatus(name="y", state="lost")]
     queues = [QueueStatus(name="q", length=3), QueueStatus(name="p"), QueueStatus(name="r", length=4)]

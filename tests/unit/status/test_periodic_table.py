@@ -27,19 +27,19 @@ def cells(**parts: float | None) -> dict[str, str]:
     ],
 )
 def test_states_of_periodic_tasks(parts: dict[str, float | None], state: str, next_: str) -> None:
-    """A task is overdue after three intervals without a success, as in the alert; the next time follows the last."""
+    """A task is overdue after three intervals without a success, as in the alert; the next run follows the last one."""
     found = cells(**parts)
     assert (state, next_, "1 min") == (found["state"], found["next"], found["every"])
 
 
 def test_a_task_that_was_not_seen_yet_is_not_overdue() -> None:
-    """After a start nothing is known for three intervals."""
+    """For three intervals after a start the state of a task is unknown."""
     report = make_report(tasks=[make_task("t", expected_interval_seconds=60.0)], uptime_seconds=180.0)
     assert ["unknown"] == [row.state for row in find_periodic(report)]
 
 
 def test_the_table_is_shown_if_there_are_periodic_tasks() -> None:
-    """Without an expected interval there is no such table; overdue tasks come first."""
+    """Without an expected interval there is no table of periodic tasks; overdue tasks come first."""
     late, fine = (make_task(name, expected_interval_seconds=60.0, last_success=at)
                   for name, at in (("b", NOW - 999), ("a", NOW)))  # fmt: skip
     report = make_report(tasks=[fine, late, make_task("c")])
@@ -49,7 +49,7 @@ def test_the_table_is_shown_if_there_are_periodic_tasks() -> None:
 
 
 def test_exceptions_of_a_task() -> None:
-    """The cell has the classes and their counts in the order of the report."""
+    """The cell contains the classes and their counts in the order of the report."""
     (column,) = (column for column in TASKS.columns if column.key == "exceptions")
     task = make_task("t", exceptions={"ValueError": 12.0, "KeyError": 1.0})
     assert "ValueError 12, KeyError 1" == column.cell(task, NOW).text

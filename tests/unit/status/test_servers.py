@@ -34,7 +34,7 @@ def read_twice(name: str, first: Sequence[Sample], second: Sequence[Sample]) -> 
 
 
 def test_the_hit_rate_of_a_broker_says_nothing() -> None:
-    """Reading empty queues misses, as the exporter does: a hit rate is shown of every server but the broker."""
+    """The hit rate is shown of every server but the broker, where reads of empty queues count as misses."""
     hit_ratios = {
         name: read_twice(name, scraped(name, 0, 0), scraped(name, 75, 25)).hit_ratio for name in ("broker", "results")
     }
@@ -42,7 +42,7 @@ def test_the_hit_rate_of_a_broker_says_nothing() -> None:
 
 
 def test_the_exporters_look_ups_are_no_part_of_the_hit_rate() -> None:
-    """What the exporter looked up is subtracted; where that is most of it, the rest is inexact and not shown."""
+    """The exporter's lookups are subtracted; if they are the larger part, the rest is inexact and not shown."""
 
     def hit_ratio(hits: float, misses: float, own_hits: int, own_misses: int) -> float | None:
         own = [Sample(internals.REDIS_LOOKUPS, ("cache", found), 0) for found in ("hit", "miss")]
@@ -57,7 +57,7 @@ def test_the_exporters_look_ups_are_no_part_of_the_hit_rate() -> None:
 
 
 def test_a_replica_that_takes_no_writes_is_read_only() -> None:
-    """A replica is read-only unless it says that it takes writes; a master is not."""
+    """A replica is read-only unless it reports that it accepts writes; a master is not."""
 
     def read_only(role: str, setting: str | None) -> bool | None:
         samples = scraped("broker", 0, 0, role)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report: everything that was counted and read, put together."""
+"""The report, built from all counters and samples."""
 
 import json
 from typing import Any
@@ -29,9 +29,9 @@ REPORTS = jsonschema.Draft202012Validator(build_schema())
 
 
 class Scene:
-    """A store to fill, and the status made of it."""
+    """A store to fill, and the status built from it."""
 
-    def __init__(self, **new: Any) -> None:  # noqa: ANN401 -- NewSeries checks them
+    def __init__(self, **new: Any) -> None:  # noqa: ANN401 -- NewSeries checks their types
         self.clock = FakeClock()
         self.store = Store([*rows.METRICS, *worker_rows.METRICS, *queues.METRICS, *internals.METRICS], 1000, {},
                            NewSeries(self.clock, zero_first=30, **new))  # fmt: skip
@@ -58,30 +58,30 @@ class Scene:
                 self.store.histogram(rows.TASK_RUNTIME, task, queue, state).observe(0.3)
 
     def mark(self, seconds: float = 60) -> None:
-        """Let time pass, then take a mark."""
+        """Advance the clock, then take a mark."""
         self.clock.advance(seconds)
         self.status.mark(self.store.collect(whole=True, only=MARKED))
 
     def report(self) -> Report:
-        """Give the report, which must fit its schema."""
+        """Return the report, and check it against its schema."""
         found = Snapshot(self.store.collect(whole=True), {"broker": self.samples}, [], [self.stream], self.failures)
         report = self.status.report(found)
         REPORTS.validate(json.loads(msgspec.json.encode(report)))
         return report
 
     def health(self, subject: str) -> Health:
-        """Give one verdict."""
+        """Return one verdict."""
         return next(health for health in self.report().health if health.subject == subject)
 
 
 @pytest.fixture
 def scene() -> Scene:
-    """Give an empty one."""
+    """Return an empty scene."""
     return Scene()
 
 
 def test_a_task(scene: Scene) -> None:
-    """Counts are whole, also of new series; rates are of the last minute, shares of the window."""
+    """Counts are whole, also of new series; rates are of the last minute, ratios of the window."""
     scene.ended("t", success=3, failure=1)
     scene.ended("t", queue="r", retry=4)
     scene.add(rows.TASKS_SENT, "t", "q", value=9)
@@ -102,7 +102,7 @@ def test_a_task(scene: Scene) -> None:
 
 
 def test_labels_of_the_settings_change_nothing() -> None:
-    """Labels on every metric, and workers told apart in those of tasks, are added up."""
+    """Series that differ in static labels or in their worker label are added up."""
     scene = Scene(labels=StaticLabels({"env": "prod"}), by_worker=rows.BY_WORKER)
     for worker in ("a", "b"):
         for state in STATES:
@@ -117,7 +117,7 @@ def test_labels_of_the_settings_change_nothing() -> None:
 
 
 def test_buckets_of_their_own_cost_no_page(scene: Scene) -> None:
-    """What is over a limit shares a name and may have other buckets: those of the first series are told."""
+    """Series over a limit share a name and may differ in their buckets; those of the first series are used."""
     scene.store.histogram(rows.TASK_RUNTIME, "t", "q", "success").observe(0.3)
     scene.store.histogram(rows.TASK_RUNTIME, "t", "q", "failure", bounds=(1.0,)).observe(0.3)
     scene.ended("t", success=1)
@@ -128,7 +128,7 @@ def test_buckets_of_their_own_cost_no_page(scene: Scene) -> None:
 
 
 def test_the_window_moves_on(scene: Scene) -> None:
-    """What is older than the window weighs no more."""
+    """Executions that are older than the window no longer count."""
     scene.ended("t", failure=5)
     for _ in range(11):
         scene.mark()
@@ -139,7 +139,7 @@ def test_the_window_moves_on(scene: Scene) -> None:
 
 
 def test_a_queue(scene: Scene) -> None:
-    """A queue has its length by priority, its consumers, and what goes in and out."""
+    """A queue has its length by priority, its consumers, and its incoming and outgoing rates."""
     scene.samples += [Sample(queues.QUEUE_LENGTH, ("q",), 12), Sample(queues.QUEUE_OLDEST_AGE, ("q",), 3.5)]
     scene.samples += [
         Sample(queues.QUEUE_PRIORITY_LENGTH, ("q", step), count) for step, count in (("10", 2), ("9", 10))
@@ -157,7 +157,7 @@ def test_a_queue(scene: Scene) -> None:
 
 
 def test_a_worker(scene: Scene) -> None:
-    """A worker has what heartbeats and inspect tell; what they did not is not known."""
+    """A worker has the values of heartbeats and inspect replies; values that are not reported are unknown."""
     scene.worker("b")
     scene.worker("a", up=0)
     for metric, labels, value in (
@@ -178,7 +178,7 @@ def test_a_worker(scene: Scene) -> None:
 
 
 def test_key_groups_and_failures(scene: Scene) -> None:
-    """Groups of keys are the server's, the largest first; failures are None until they are kept."""
+    """The largest key groups of a server come first; failures are None unless the exporter keeps them."""
     assert scene.report().failures is None
     scene.failures = [Failure(1.0, "t", "ValueError", "w", "id")]
     for name, keys, size in (("small", 9, 5.0), ("big", 1, 500.0)):
@@ -192,7 +192,7 @@ def test_key_groups_and_failures(scene: Scene) -> None:
 
 
 def test_all_is_well(scene: Scene) -> None:
-    """With a worker online, events received and nothing waiting, every verdict is good."""
+    """With a worker online, events received and nothing waiting, every verdict is ok."""
     scene.worker("a")
     scene.ended("t", success=1)
     scene.add(internals.LAST_EVENT, value=scene.clock.now())
@@ -201,7 +201,7 @@ def test_all_is_well(scene: Scene) -> None:
 
 
 def test_nothing_is_ok_without_knowledge(scene: Scene) -> None:
-    """What nothing was received or read of is unknown, with the reason, not OK; also what was known before."""
+    """A subject without data is unknown, with the reason, not ok; so is one whose data is no longer received."""
     assert [
         ("unknown", "no event was received yet"),
         ("ok", ""),
@@ -225,10 +225,10 @@ def test_nothing_is_ok_without_knowledge(scene: Scene) -> None:
 
 
 def test_the_stream(scene: Scene) -> None:
-    """Deafness and silence are critical, executions that were not seen a warning for as long as the window."""
+    """A failed or silent event stream is critical; missed executions are a warning for as long as the window."""
     scene.worker("a")
     scene.add(internals.LAST_EVENT, value=scene.clock.now() - 301)
-    assert scene.health("Event stream").state == "ok"  # a worker without heartbeats is silent when it rests
+    assert scene.health("Event stream").state == "ok"  # an idle worker without heartbeats sends nothing
     scene.add(worker_rows.WORKER_LAST_HEARTBEAT, "a", value=scene.clock.now() - 301)
     assert ("critical", "no event for 301 s although workers send heartbeats") == _told(scene.health("Event stream"))
     scene.store.scalar(internals.LAST_EVENT).value = scene.clock.now()
@@ -244,7 +244,7 @@ def test_the_stream(scene: Scene) -> None:
 
 
 def test_a_worker_that_leaves_is_no_loss(scene: Scene) -> None:
-    """The count of executions not seen goes with its worker, which must not make the others' look new."""
+    """A worker's count of missed executions is dropped with it, and the counts of others don't look new then."""
     scene.worker("a")
     for name in ("a", "b"):
         scene.add(worker_rows.WORKER_EVENTS_MISSED, name, value=3)
@@ -256,7 +256,7 @@ def test_a_worker_that_leaves_is_no_loss(scene: Scene) -> None:
 
 
 def test_servers(scene: Scene) -> None:
-    """A server that does not answer is critical, a sentinel a warning; memory is judged as by the alerts."""
+    """A server that does not answer is critical, a sentinel a warning; memory is judged by the alerts' thresholds."""
     away = [Sample(redis_rows.UP, ("broker",), 0), Sample(redis_rows.LAST_SCRAPE_ERROR, ("broker", "refused"), 1)]
     scene.samples = away
     assert ("critical", "no answer: broker (refused)") == _told(scene.health("Redis"))
@@ -279,7 +279,7 @@ def test_servers(scene: Scene) -> None:
     ],
 )
 def test_a_cache_is_meant_to_be_full(scene: Scene, server: str, policy: str, state: str) -> None:
-    """A full server is in trouble unless it may evict and is not Celery's, as the alerts have it."""
+    """A full server is reported unless it may evict and is not Celery's, as in the alerts."""
     labels = [policy if name == "maxmemory_policy" else "" for name in redis_rows.INSTANCE_INFO.label_names]
     samples = [Sample(redis_rows.UP, (server,), 1), Sample(redis_rows.INSTANCE_INFO, (server, *labels[1:]), 1)]
     samples += [sample._replace(labels=(server,)) for sample in _memory(100, 100)]
@@ -288,12 +288,12 @@ def test_a_cache_is_meant_to_be_full(scene: Scene, server: str, policy: str, sta
 
 
 def test_workers(scene: Scene) -> None:
-    """None online is critical where work waits, but not in the first minute; three lost ones are named."""
+    """No worker online is critical if messages wait, but not in the first minute; up to three lost ones are named."""
     scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), 1))
     assert ("unknown", "no heartbeat was received yet") == _told(scene.health("Workers"))
     scene.clock.advance(61)
     assert ("critical", "none is online") == _told(scene.health("Workers"))
-    scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), -1))  # nothing in all: scaled to zero
+    scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), -1))  # no messages at all: the workers were scaled to zero
     assert ("unknown", "none is online, and no message waits") == _told(scene.health("Workers"))
     for name in "abcde":
         scene.worker(name, up=0)
@@ -307,7 +307,7 @@ def test_workers(scene: Scene) -> None:
 
 
 def test_queues(scene: Scene) -> None:
-    """Messages that nobody consumes are critical, many or old ones a warning."""
+    """Messages without a consumer are critical, many or old ones a warning."""
     scene.worker("a")
     scene.samples.append(Sample(queues.QUEUE_LENGTH, ("q",), 51))
     assert ("warning", "long: q 51") == _told(scene.health("Queues"))
@@ -315,14 +315,14 @@ def test_queues(scene: Scene) -> None:
     assert ("warning", "long: q 51; old messages: q") == _told(scene.health("Queues"))
     scene.store.scalar(queues.QUEUE_CONSUMERS, "q")
     assert "critical" == scene.health("Queues").state
-    scene.worker("a", up=0)  # then that is what is wrong, and said of the workers
+    scene.worker("a", up=0)  # then the workers are the problem, and their verdict states it
     assert "warning" == scene.health("Queues").state
     scene.samples = [*UP, Sample(queues.UNACKED, (), 3), Sample(queues.UNACKED_OVERDUE, (), 1)]
     assert scene.health("Queues").reason.startswith("1 unacknowledged messages are past the visibility timeout")
 
 
 def test_queues_with_thresholds(scene: Scene) -> None:
-    """A queue is judged by its own thresholds where the settings have some."""
+    """A queue is judged by the thresholds of the settings, if they contain some for it."""
     scene.worker("a")
     for metric, value in (
         (queues.QUEUE_LENGTH, 90_000), (queues.QUEUE_OLDEST_AGE, 9000),
@@ -335,7 +335,7 @@ def test_queues_with_thresholds(scene: Scene) -> None:
 
 
 def test_tasks(scene: Scene) -> None:
-    """A task that fails more than the alerts allow is named, where it ran often enough."""
+    """A task that fails more than the alerts allow is named, if it ran often enough."""
     scene.ended("bad", success=80, failure=20)
     scene.ended("poor", success=93, failure=7)
     scene.ended("good", success=96, failure=4)
@@ -345,7 +345,7 @@ def test_tasks(scene: Scene) -> None:
 
 
 def test_a_task_that_fails_every_time(scene: Scene) -> None:
-    """Fourteen of fourteen failed is critical, however few that are; after a success it is not."""
+    """Fourteen failures of fourteen executions are critical, even though they are few; after a success they are not."""
     scene.ended("rare", failure=14)
     scene.add(rows.TASK_CONSECUTIVE_FAILURES, "rare", value=2)
     scene.clock.advance(10)
@@ -358,7 +358,7 @@ def test_a_task_that_fails_every_time(scene: Scene) -> None:
 
 
 def test_thresholds_are_the_alerts() -> None:
-    """Every threshold that is asked for is one of an alert; one that is not there is an error, not a guess."""
+    """Every threshold in use is that of an alert; an unknown one raises an error."""
     alerts = {alert.name: alert for group in GROUPS for alert in group.alerts}
     assert alerts["RedisMemoryHigh"].parameters["ratio"] == threshold("RedisMemoryHigh", "ratio")
     with pytest.raises(KeyError):
@@ -376,7 +376,7 @@ def _memory(used: float, limit: float) -> list[Sample]:
 
 
 def test_the_most_frequent_exceptions_of_a_task(scene: Scene) -> None:
-    """Five classes at most, the most frequent first, and none for a task without exceptions."""
+    """A task has at most five exception classes, the most frequent first, and none without exceptions."""
     for number in range(7):
         scene.store.scalar(rows.TASK_EXCEPTIONS, "t", f"E{number}").value = number
     scene.store.scalar(rows.TASKS_SENT, "t", "q").value = 1
@@ -386,14 +386,14 @@ def test_the_most_frequent_exceptions_of_a_task(scene: Scene) -> None:
 
 
 def test_queues_of_a_task_are_those_that_it_was_in(scene: Scene) -> None:
-    """A counter of 0, which a worker of another queue has for each registered task, is no queue; alone it is one."""
+    """A counter of 0, which workers of other queues have for registered tasks, counts only without any other."""
     for task, queue, count in (("t", "mail", 1), ("t", "other", 0), ("idle", "other", 0)):
         scene.store.scalar(rows.TASKS_SENT, task, queue).value = count
     assert {"t": ["mail"], "idle": ["other"]} == {task.name: task.queues for task in scene.report().tasks}
 
 
 def test_the_last_hour(scene: Scene) -> None:
-    """Totals and trends are of the last hour, whatever the exporter counted before."""
+    """Totals and trends cover the last hour, whatever the exporter counted before."""
     assert scene.report().last_hour is None
     scene.ended("old", success=1000)
     for _ in range(61):
@@ -414,7 +414,7 @@ def test_the_last_hour(scene: Scene) -> None:
 
 
 def test_the_length_of_a_queue_over_the_last_hour(scene: Scene) -> None:
-    """The trend of a queue has a length for each minute in which it was read, and is forgotten with the queue."""
+    """The trend of a queue has a length for each minute in which it was read, and is dropped with the queue."""
     for length in range(100):
         scene.status.note({"broker": [Sample(queues.QUEUE_LENGTH, ("q",), length)]})
         scene.mark()
@@ -429,7 +429,7 @@ def test_the_length_of_a_queue_over_the_last_hour(scene: Scene) -> None:
 
 
 def test_restored_counters_are_of_before_the_start(scene: Scene) -> None:
-    """Counters that a restart kept are no rate, and no share of what happened lately."""
+    """Counters that were restored at a restart add nothing to rates and to recent ratios."""
     scene.add(rows.TASKS_SENT, "t", "q", value=1000)
     scene.ended("t", failure=1000)
     scene.status.restore(scene.store.collect(whole=True, only=MARKED))

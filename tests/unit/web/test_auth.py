@@ -22,7 +22,7 @@ HASHES = {
 
 
 class Door:
-    """A guarded application; counts what bcrypt is asked, and holds it while ``open`` is not set."""
+    """A guarded application that counts the calls of bcrypt, and blocks them while ``open`` is not set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, users: dict[str, str]) -> None:
         self.guarded = BasicAuth(PlainTextResponse("inside"), users)
@@ -42,30 +42,30 @@ class Door:
     async def knock(
         self, name: str = "", password: str = "", client: str = "10.0.0.1", header: str | None = None
     ) -> httpx.Response:
-        """Send a request with credentials, or with an Authorization of one's own."""
+        """Send a request with credentials, or with this Authorization header."""
         basic = "Basic " + b64encode(f"{name}:{password}".encode()).decode()
         transport = httpx.ASGITransport(app=self.guarded, client=(client, 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://exporter") as http:
             return await http.get("/any", headers={"Authorization": basic if header is None else header})
 
     async def until_asked(self) -> None:
-        """Wait until bcrypt is asked."""
+        """Wait until bcrypt is called."""
         await asyncio.to_thread(eventually, lambda: self.asked)
 
     async def until_waiting(self, count: int) -> None:
-        """Wait until so many checks are under way."""
+        """Wait until this number of checks has started."""
         await asyncio.to_thread(eventually, lambda: len(self.guarded._checks) == count)
 
 
 @pytest.fixture
 def door(monkeypatch: pytest.MonkeyPatch) -> Door:
-    """Give a guarded application."""
+    """Return a guarded application."""
     return Door(monkeypatch, HASHES)
 
 
 @pytest.mark.parametrize(("name", "password"), list(PASSWORDS.items()))
 def test_the_right_password_lets_in(door: Door, name: str, password: str) -> None:
-    """Names and passwords beyond ASCII, with colons, empty, and longer than bcrypt looks, are let in."""
+    """Names and passwords that are not ASCII, with colons, empty, or longer than bcrypt reads, are accepted."""
     reply = asyncio.run(door.knock(name, password))
     assert (200, "inside") == (reply.status_code, reply.text)
 
@@ -75,7 +75,7 @@ def test_the_right_password_lets_in(door: Door, name: str, password: str) -> Non
     [("prometheus", "wrong"), ("prometheus", ""), ("nobody", "right"), ("", ""), ("Prometheus", "right")],
 )
 def test_a_wrong_password_does_not(door: Door, name: str, password: str) -> None:
-    """A wrong password and an unknown name get the same 401, which asks for basic authentication."""
+    """A wrong password and an unknown name get the same 401, which requests basic authentication."""
     reply = asyncio.run(door.knock(name, password))
     assert (401, "unauthorized\n", "no-store") == (reply.status_code, reply.text, reply.headers["cache-control"])
     assert reply.headers["www-authenticate"].startswith("Basic realm=")
@@ -83,29 +83,29 @@ def test_a_wrong_password_does_not(door: Door, name: str, password: str) -> None
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic !!!", "Bearer cmlnaHQ=", "Basic cmlnaHQ="])
 def test_no_credentials_cost_nothing(door: Door, header: str) -> None:
-    """What is no basic authentication is refused without asking bcrypt."""
+    """A header without basic authentication is refused without a call of bcrypt."""
     assert 401 == asyncio.run(door.knock(header=header)).status_code
     assert [] == door.asked
 
 
 def test_a_header_beyond_ascii_is_no_credential() -> None:
-    """Bytes that are no ASCII are refused like any other nonsense."""
+    """Bytes that are not ASCII are refused like any other invalid header."""
     assert read_credentials("Basic \xe4") is None
 
 
 def test_the_scheme_has_no_case() -> None:
-    """``basic`` is Basic, as HTTP says."""
+    """The scheme ``basic`` is Basic, as HTTP specifies."""
     assert b"a:b:c" == read_credentials("bAsIc " + b64encode(b"a:b:c").decode())
 
 
 def test_bcrypt_runs_outside_the_event_loop(door: Door) -> None:
-    """Passwords are checked in a thread of their own."""
+    """Passwords are checked in a dedicated thread."""
     asyncio.run(door.knock("prometheus", "right"))
     assert {"web-password_0"} == door.threads
 
 
 def test_a_right_password_is_checked_once(door: Door) -> None:
-    """The second request with the same credentials asks bcrypt no more; others still do."""
+    """The second request with the same credentials does not call bcrypt; other credentials still do."""
 
     async def work() -> list[int]:
         tries = ["right", "right", "wrong", "wrong", "right"]
@@ -116,7 +116,7 @@ def test_a_right_password_is_checked_once(door: Door) -> None:
 
 
 def test_equal_requests_share_a_check(door: Door) -> None:
-    """Fifty scrapers that come at once with one password cost one bcrypt."""
+    """Fifty simultaneous scrapers with the same password cause one call of bcrypt."""
 
     async def work() -> list[int]:
         replies = await asyncio.gather(*(door.knock("prometheus", "right") for _ in range(50)))
@@ -127,7 +127,7 @@ def test_equal_requests_share_a_check(door: Door) -> None:
 
 
 def test_what_is_remembered_is_no_password_and_bounded(door: Door) -> None:
-    """Passwords that bcrypt can't tell apart fill no memory, and what is kept holds none of them."""
+    """Passwords that bcrypt can't distinguish fill no memory, and the cache contains none of them."""
 
     async def work() -> None:
         for number in range(REMEMBERED + 5):
@@ -139,7 +139,7 @@ def test_what_is_remembered_is_no_password_and_bounded(door: Door) -> None:
 
 
 def test_unknown_users_cost_what_known_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For an unknown name bcrypt works at a cost that users have, the same at each try, and never agrees."""
+    """For an unknown name bcrypt runs at a cost that users have, the same at each try, and never agrees."""
     users = {str(cost): bcrypt.hashpw(b"p", bcrypt.gensalt(cost)).decode() for cost in (4, 5)}
     door = Door(monkeypatch, users)
 
@@ -154,18 +154,18 @@ def test_unknown_users_cost_what_known_ones_do(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_unknown_user_never_gets_in(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever bcrypt says of the hash that stands in, a name that is not in the file is refused."""
+    """A name that is not in the file is refused, whatever bcrypt returns for the placeholder hash."""
     monkeypatch.setattr(bcrypt, "checkpw", lambda *_: True)
     assert [401, 200] == [asyncio.run(door.knock(name, "p")).status_code for name in ("nobody", "prometheus")]
 
 
 async def flood(door: Door, clients: Callable[[int], str], count: int) -> list[asyncio.Task[httpx.Response]]:
-    """Begin requests with different wrong passwords."""
+    """Start requests with different wrong passwords."""
     return [asyncio.create_task(door.knock("prometheus", str(i), clients(i))) for i in range(count)]
 
 
 def test_a_flood_starves_nobody(door: Door) -> None:
-    """While guesses from one address fill its places, the known scraper is answered and a new one gets its turn."""
+    """While guesses fill the places of one address, the known scraper is answered and a new one gets its turn."""
 
     async def work() -> list[int]:
         assert 200 == (await door.knock("prometheus", "right", "10.0.0.2")).status_code
@@ -184,7 +184,7 @@ def test_a_flood_starves_nobody(door: Door) -> None:
 
 
 def test_what_waits_is_bounded(door: Door) -> None:
-    """However many addresses guess, only so many passwords wait, and one at a time is checked."""
+    """The number of waiting passwords is bounded for any number of addresses, and one at a time is checked."""
 
     async def work() -> list[int]:
         door.open.clear()
@@ -200,7 +200,7 @@ def test_what_waits_is_bounded(door: Door) -> None:
 
 
 def test_a_client_that_leaves_spoils_no_check(door: Door) -> None:
-    """A request that is cancelled gets its 503, and who waits for the same check still gets in."""
+    """A cancelled request gets its 503, and another request that waits for the same check is still accepted."""
 
     async def work() -> list[int]:
         door.open.clear()

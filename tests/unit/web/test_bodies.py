@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Large bodies in pieces, as slow and quick clients read them."""
+"""Large bodies in pieces, with slow and quick clients."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ BODY = b"0123456789abcdef" * PIECE_BYTES
 
 
 class Client:
-    """Reads as many pieces as it is let; ``ended`` once its connection was ended."""
+    """A client that reads when ``reads`` is set; ``ended`` is true once the server closed its connection."""
 
     def __init__(self, app: PieceByPiece, name: str) -> None:
         self.received = b""
@@ -33,13 +33,13 @@ class Client:
         if message["type"] == "http.response.start":
             return
         await self.reads.wait()
-        if not self.ended:  # as a server drops what nobody reads any more
+        if not self.ended:  # a server drops data after the connection was closed
             self.received += message["body"]
             self.sizes.append(len(message["body"]))
 
 
 def answering(bodies: Callable[[str], bytes]) -> PieceByPiece:
-    """Return an application that answers with the body of a path, and has room for two and a half."""
+    """Return an application that answers with the body of a path, and has memory for two and a half bodies."""
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -49,13 +49,13 @@ def answering(bodies: Callable[[str], bytes]) -> PieceByPiece:
 
 
 async def settle() -> None:
-    """Let every task come as far as it can."""
+    """Let every task run until it waits."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 def test_a_large_body_comes_in_pieces() -> None:
-    """A client gets the whole body, no more than a piece at a time; a small one comes at once."""
+    """A client gets the whole body, at most one piece at a time; a small body comes at once."""
 
     async def story() -> None:
         app = answering(lambda path: BODY + b"end" if path == "large" else b"small")
@@ -71,7 +71,7 @@ def test_a_large_body_comes_in_pieces() -> None:
 
 
 def test_the_oldest_body_is_given_up_for_a_new_one() -> None:
-    """Of three different bodies that nobody reads the first is given up, with all who get it; the others arrive."""
+    """The oldest of three unread bodies is dropped with all its clients; the others arrive."""
 
     async def story() -> None:
         made = {name: bytes(BODY) + name.encode() for name in ("a", "b", "c")}
@@ -99,7 +99,7 @@ def test_the_oldest_body_is_given_up_for_a_new_one() -> None:
 
 
 def test_a_body_beyond_the_bound_is_sent_alone() -> None:
-    """A body that is larger than the bound is sent, and takes the place of all others."""
+    """A body that is larger than the limit is sent, and all others are dropped."""
 
     async def story() -> None:
         app = answering(lambda path: BODY * 3 if path == "huge" else BODY + path.encode())

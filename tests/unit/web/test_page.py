@@ -29,7 +29,7 @@ EVIL = """<script>"'&</script><b onload=x>"""
 
 
 class Texts(HTMLParser):
-    """Collects a page's elements, and the texts of its cells by row."""
+    """A parser that collects a page's elements, and the texts of its cells by row."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Texts(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
+        """Store an element."""
         self.elements.append((tag, dict(attrs)))
         if tag == "table":
             self.tables.append([])
@@ -55,12 +55,12 @@ class Texts(HTMLParser):
             self._inside = ""
 
     def handle_data(self, data: str) -> None:
-        """Note a text."""
+        """Store a text."""
         if self._inside:
             self.tables[-1][-1][-1] += data
 
     def column(self, title: str) -> list[str]:
-        """The cells below a title, which may have an arrow."""
+        """Return the cells below a title, which may have an arrow."""
         for head, *rows in self.tables:
             titles = [cell.rstrip(" ▴▾") for cell in head]
             if title in titles:
@@ -69,12 +69,12 @@ class Texts(HTMLParser):
 
 
 def show(given: Report, **query: str) -> Texts:
-    """Render and read a page."""
+    """Render and parse a page."""
     return Texts(render_page(given, View.of(query), "/metrics"))
 
 
 def test_links_are_relative() -> None:
-    """Every link holds behind a proxy that adds a prefix."""
+    """Every link works behind a proxy that adds a prefix."""
     page = Texts(render_page(make_report(tasks=[make_task("a")]), View(), "/custom/metrics"))
     links = [attributes["href"] or "" for tag, attributes in page.elements if tag == "a"]
     assert ["./custom/metrics", "./api/v1/status", "./-/ready", "./-/healthy"] == links[:4]
@@ -83,7 +83,7 @@ def test_links_are_relative() -> None:
 
 
 def test_everything_is_escaped() -> None:
-    """Nothing that comes in can become markup."""
+    """No input can become markup."""
     server = make_server(
         EVIL, up=False, error=EVIL, version=EVIL, role=EVIL,
         key_groups=[KeyGroup(db="db0", name=EVIL, keys=1)], trend=[TrendReading(1.0, 1.0), TrendReading(2.0, 2.0)],
@@ -104,7 +104,7 @@ def test_everything_is_escaped() -> None:
 
 
 def test_nothing_foreign_is_loaded() -> None:
-    """The page is one document: what its security policy forbids it does not need."""
+    """The page is one document, and needs nothing that its security policy forbids."""
     page = render_page(make_report(tasks=[make_task("a")]), View(), "/metrics")
     assert [] == re.findall(r"<link|<img|<iframe|src=|url\(|@import| on[a-z]+=|https?://", page)
     assert 1 == page.count("<script")
@@ -120,12 +120,12 @@ def test_nothing_foreign_is_loaded() -> None:
     ],
 )
 def test_the_title_says_the_worst(health: list[Health], title: str) -> None:
-    """A tab in the background tells whether to look."""
+    """The page's title shows the worst verdict, so that it is visible in a background tab."""
     assert f"<title>{title}celery-redis-exporter</title>" in render_page(make_report(health=health), View(), "/metrics")
 
 
 def test_order() -> None:
-    """A table is sorted as the address says, what is not known comes last, and nonsense is no order."""
+    """A table is sorted as the address states, unknown values come last, and an invalid order is ignored."""
     given = make_report(tasks=[make_task("a", 1.0), make_task("b"), make_task("c", 3.0), make_task("d", 2.0)])
     assert ["c", "d", "a", "b"] == show(given).column("Task")
     assert ["a", "d", "c", "b"] == show(given, tasks="rate").column("Task")
@@ -134,7 +134,7 @@ def test_order() -> None:
 
 
 def test_a_title_turns_the_order_round() -> None:
-    """The sorted column says so, and its link sorts the other way; another one's keeps what was filtered."""
+    """The sorted column is marked, its link reverses the order, and the links of other columns keep the filter."""
     page = show(make_report(tasks=[make_task("a", 1.0)]), q="a", refresh="5")
     links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
     assert "?q=a&tasks=rate&refresh=5#tasks" in links
@@ -143,7 +143,7 @@ def test_a_title_turns_the_order_round() -> None:
 
 
 def test_filter() -> None:
-    """Rows stay whose name or queue has the text, whatever its case; how many were left out is said."""
+    """Rows stay if their name or queue contains the text in any case; the number of hidden rows is shown."""
     given = make_report(
         tasks=[make_task("shop.Pay", queues=["x"]), make_task("shop.mail", queues=["payments"]), make_task("other")],
         workers=[WorkerStatus(name="w", state="online", queues=["payments"]), WorkerStatus(name="v", state="online")],
@@ -156,7 +156,7 @@ def test_filter() -> None:
 
 
 def test_long_tables_are_cut() -> None:
-    """The first rows are shown until all are asked for."""
+    """The first rows are shown until all rows are requested."""
     given = make_report(tasks=[make_task(f"t{number:03}", 1.0) for number in range(TASKS.shown + 7)])
     page = render_page(given, View(), "/metrics")
     assert (TASKS.shown, f"show all {TASKS.shown + 7}" in page) == (len(Texts(page).column("Task")), True)
@@ -165,7 +165,7 @@ def test_long_tables_are_cut() -> None:
 
 
 def test_refresh() -> None:
-    """Without a script the browser loads the page again at the pace that was asked for, or never."""
+    """Without a script the browser reloads the page at the requested interval, or never."""
     assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in render_page(make_report(), View(), "/m")
     assert 'content="2"' in render_page(make_report(), View.of({"refresh": "2"}), "/m")
     paused = render_page(make_report(), View.of({"refresh": "0"}), "/m")
@@ -174,7 +174,7 @@ def test_refresh() -> None:
 
 
 def test_what_is_wrong_has_a_colour_and_a_word() -> None:
-    """A lost worker, a queue without consumers and a failing task stand out, and not by their colour alone."""
+    """A lost worker, a queue without consumers and a failing task stand out, and not by their colour only."""
     recent = Recent(ended=50, failure_ratio=0.4)
     page = render_page(
         make_report(
@@ -190,7 +190,7 @@ def test_what_is_wrong_has_a_colour_and_a_word() -> None:
 
 
 def test_tasks_that_nothing_was_heard_of() -> None:
-    """What workers only know has no row; the report has it all the same."""
+    """Tasks without any event have no row on the page, although the report contains them."""
     given = make_report(
         tasks=[make_task("never", sent=0.0), make_task("once"), make_task("runs", sent=0.0, running=1.0)]
     )
@@ -198,7 +198,7 @@ def test_tasks_that_nothing_was_heard_of() -> None:
 
 
 def test_failures_only_where_they_are_kept() -> None:
-    """The table of failures is there, even empty, where they are kept, and not where they are not."""
+    """The table of failures is shown, even empty, if the exporter keeps failures, and not otherwise."""
     assert "Last failures" not in render_page(make_report(), View(), "/metrics")
     assert "Last failures" in render_page(make_report(failures=[]), View(), "/metrics")
 
@@ -213,12 +213,12 @@ def test_failures_only_where_they_are_kept() -> None:
     ],
 )  # fmt: skip
 def test_trends(values: list[float | None], line: str) -> None:
-    """A trend is drawn from 0 to its largest value, with gaps where nothing is known."""
+    """A trend is drawn from 0 to its largest value, with gaps for unknown values."""
     assert line == draw_trend(values, 0.0, None)
 
 
 def test_a_view_keeps_what_it_was_told() -> None:
-    """An address read back is the same view."""
+    """A view's address, read back, is the same view."""
     view = View.of({"q": "ä&b=c", "tasks": "-p95", "workers": "load", "all": "tasks,no", "refresh": "30", "x": "y"})
     assert "?q=%C3%A4%26b%3Dc&workers=load&tasks=-p95&all=tasks&refresh=30" == view.address
     assert View() == View.of({"tasks": "drop table", "refresh": "-1", "all": ""})
@@ -227,7 +227,7 @@ def test_a_view_keeps_what_it_was_told() -> None:
 
 
 def test_the_last_hour() -> None:
-    """Totals of the last hour stand below the verdicts, and lines instead of blocks in the rows of tasks and queues."""
+    """Totals of the last hour are below the verdicts, and rows of tasks and queues have lines instead of blocks."""
     task = make_task("t", 1.0, trend=[0.0, 2.0])
     hour = LastHour(
         seconds=3600, published=5000, started=41, success=39, failure=1, retry=1, revoked=0, rejected=0,

@@ -29,7 +29,7 @@ CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8; esca
 
 
 class Client:
-    """Requests to an application, without a server between."""
+    """A client that calls an application without a server."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -49,7 +49,7 @@ class Client:
 
 
 class Answers:
-    """Handlers that note what they were asked and answer what they were told to."""
+    """Handlers that record their arguments and return the configured answers."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, float | None]] = []
@@ -71,7 +71,7 @@ class Answers:
         return MetricsReply(BODY, CONTENT_TYPE, self.encoding)
 
     def judge(self) -> tuple[bool, str]:
-        """Answer for both checks."""
+        """Answer both checks."""
         self.threads.append(threading.current_thread().name)
         return self.verdict
 
@@ -85,24 +85,24 @@ class Answers:
         return self.judge()
 
     def status(self, application: str | None) -> bytes:
-        """Answer with facts."""
+        """Answer with the status as JSON."""
         self.applications.append(application)
         return b'{"version": "1", "redis": []}'
 
     def open_client(self, telemetry_path: str = "/metrics") -> Client:
-        """Give a client of an application with these handlers."""
+        """Return a client of an application with these handlers."""
         handlers = Handlers(self.metrics, self.judge, self.ready, self.home, self.status)
         return Client(build_app(handlers, telemetry_path, 0))
 
 
 @pytest.fixture
 def answers() -> Answers:
-    """Give handlers that answer well."""
+    """Return handlers whose verdicts are good."""
     return Answers()
 
 
 def test_metrics(answers: Answers) -> None:
-    """A scrape gets the body and its content type unchanged, and nothing between may keep it."""
+    """A scrape gets the body and its content type unchanged, and no cache may store it."""
     reply = answers.open_client().get("/metrics")
     assert (200, BODY, CONTENT_TYPE) == (reply.status_code, reply.content, reply.headers["content-type"])
     assert ("Accept, Accept-Encoding", "no-store") == (reply.headers["vary"], reply.headers["cache-control"])
@@ -110,13 +110,13 @@ def test_metrics(answers: Answers) -> None:
 
 
 def test_the_encoding_is_named(answers: Answers) -> None:
-    """A body that was compressed says so."""
+    """A compressed body has the header that states its encoding."""
     answers.encoding = "br"
     assert "br" == answers.open_client().get("/metrics").headers["content-encoding"]
 
 
 def test_the_handler_gets_the_headers(answers: Answers) -> None:
-    """Accept headers come whole, also when sent in several lines, and the timeout as a number."""
+    """All Accept headers are passed on, also from several lines, and the timeout is passed as a number."""
     lines = [("accept", "text/plain"), ("accept", "*/*;q=0.1"), ("accept-encoding", "gzip")]
     answers.open_client().get("/metrics", headers=[*lines, ("x-prometheus-scrape-timeout-seconds", "9.5")])
     assert ("gzip", 9.5) == answers.asked[0][1:]
@@ -131,7 +131,7 @@ def test_the_handler_gets_the_headers(answers: Answers) -> None:
     ],
 )  # fmt: skip
 def test_scrape_timeout(value: str, seconds: float | None) -> None:
-    """Only a finite number above 0 is a timeout; anything else counts as not sent."""
+    """Only a finite number above 0 is a timeout; any other value is ignored."""
     assert seconds == read_timeout(value)
 
 
@@ -147,14 +147,14 @@ def test_verdicts(answers: Answers, path: str) -> None:
 
 
 def test_status_is_json(answers: Answers) -> None:
-    """The status comes as JSON that nothing between may keep."""
+    """The status is JSON that no cache may store."""
     reply = answers.open_client().get("/api/v1/status")
     assert (200, {"version": "1", "redis": []}) == (reply.status_code, reply.json())
     assert ("application/json", "no-store") == (reply.headers["content-type"], reply.headers["cache-control"])
 
 
 def test_home_has_security_headers(answers: Answers) -> None:
-    """The page may load nothing but itself, be framed by nobody and send no referrer; it is told what was asked."""
+    """The page may load only itself, be in no frame and send no referrer; its handler gets the query."""
     reply = answers.open_client().get("/?q=a&q=b")
     assert ("<h1>home</h1>{'q': 'b'}", "text/html; charset=utf-8") == (reply.text, reply.headers["content-type"])
     policy = reply.headers["content-security-policy"]
@@ -164,7 +164,7 @@ def test_home_has_security_headers(answers: Answers) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
 def test_methods(answers: Answers, path: str) -> None:
-    """Every path takes GET and HEAD, and refuses the rest without calling a handler."""
+    """Every path accepts GET and HEAD, and refuses other methods without calling a handler."""
     client = answers.open_client()
     assert [200, 200] == [client.get(path).status_code, client.request("HEAD", path).status_code]
     calls = len(answers.threads)
@@ -174,7 +174,7 @@ def test_methods(answers: Answers, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/metrics/", "/favicon.ico", "/-/reload", "/metrics//", "/metrics/../x"])
 def test_other_paths(answers: Answers, path: str) -> None:
-    """What is not served is 404 in plain text, never a redirect."""
+    """A path that is not served gets 404 in plain text, never a redirect."""
     reply = answers.open_client().get(path)
     assert (404, "text/plain; charset=utf-8") == (reply.status_code, reply.headers["content-type"])
 
@@ -184,14 +184,14 @@ def test_other_paths(answers: Answers, path: str) -> None:
     [("GET", "/"), ("GET", "/metrics"), ("GET", "/-/ready"), ("GET", "/api/v1/status"), ("GET", "/no"), ("PUT", "/")],
 )
 def test_every_answer_is_what_it_says(answers: Answers, method: str, path: str) -> None:
-    """No answer, a refusal neither, may be kept by anything between, or taken for another type than it has."""
+    """No answer, not even a refusal, may be stored by a cache or read as another content type."""
     headers = answers.open_client().request(method, path).headers
     assert ("nosniff", "no-store") == (headers["x-content-type-options"], headers["cache-control"])
     assert ("GET" == method) == ("allow" not in headers)
 
 
 def test_the_metrics_may_be_the_root(answers: Answers) -> None:
-    """With / as telemetry path the metrics stand there instead of the page."""
+    """With / as telemetry path the metrics are served there instead of the page."""
     assert BODY == answers.open_client("/").get("/").content
 
 
@@ -203,22 +203,22 @@ def test_a_path_that_cannot_be_served(answers: Answers, path: str) -> None:
 
 
 def test_an_expected_failure(answers: Answers) -> None:
-    """An expected failure of a handler is a 503 that says why."""
+    """An expected failure of a handler is a 503 that states the reason."""
     answers.error = SourceError("refused", "broker: refused")
     reply = answers.open_client().get("/metrics")
     assert (503, "broker: refused\n") == (reply.status_code, reply.text)
 
 
 def test_a_bug(answers: Answers) -> None:
-    """An unexpected error of a handler is a 500 that shows nothing of it."""
+    """An unexpected error of a handler is a 500 without details of the error."""
     answers.error = RuntimeError("a secret")
     reply = answers.open_client().get("/metrics")
-    assert 500 == reply.status_code  # its text is the server's own
+    assert 500 == reply.status_code  # the text is the web server's
     assert "a secret" not in reply.text
 
 
 def test_handlers_run_in_threads_of_their_own(answers: Answers) -> None:
-    """Nothing that may wait runs in the event loop, and neither scrapes nor what asks servers take health's thread."""
+    """Handlers run outside the event loop, and neither scrapes nor pages use the thread of the health check."""
     client = answers.open_client()
     for path in ("/metrics", "/-/ready", "/-/healthy"):
         client.get(path)
@@ -227,7 +227,7 @@ def test_handlers_run_in_threads_of_their_own(answers: Answers) -> None:
 
 
 def test_hanging_pages_do_not_hold_up_health(answers: Answers) -> None:
-    """However many people wait for pages of servers that hang, who asks whether the process lives is answered."""
+    """The health check is answered however many requests wait for pages of hanging servers."""
     release = threading.Event()
 
     def hang(_: Mapping[str, str]) -> str:
@@ -250,7 +250,7 @@ def test_hanging_pages_do_not_hold_up_health(answers: Answers) -> None:
 
 
 def test_a_full_pool_refuses() -> None:
-    """Beyond its bound a pool refuses at once, and takes calls again when others have ended."""
+    """A full pool refuses calls at once, and accepts calls again when others have ended."""
     release = threading.Event()
 
     async def fill() -> tuple[list[str], str]:
@@ -266,7 +266,7 @@ def test_a_full_pool_refuses() -> None:
 
 
 def test_results_never_pile_up() -> None:
-    """While the event loop is busy no more calls end than there are threads: each result may be a large body."""
+    """While the event loop is busy, no more calls end than there are threads: each result may be a large body."""
     made: list[int] = []
     threads, begin = 2, threading.Event()
 
@@ -278,8 +278,8 @@ def test_results_never_pile_up() -> None:
         pool = Pool("x", threads)
         running = [asyncio.create_task(pool.run(make)) for _ in range(20)]
         await asyncio.sleep(0)
-        begin.set()  # not before: from Python 3.14 on a task takes over at once what has ended when it would wait
-        eventually(lambda: len(made) == threads)  # in the loop, which does nothing else meanwhile
+        begin.set()  # not earlier: since Python 3.14 an awaiting task takes a finished result at once
+        eventually(lambda: len(made) == threads)  # the event loop is blocked meanwhile
         with pytest.raises(AssertionError):
             eventually(lambda: len(made) > threads, within=0.2)
         await asyncio.gather(*running)
@@ -289,7 +289,7 @@ def test_results_never_pile_up() -> None:
 
 
 def test_scrapes_that_wait_share_an_answer() -> None:
-    """While all threads are busy, scrapes with the same headers wait for one answer; others have their own."""
+    """While all threads are busy, scrapes with the same headers share one answer; other scrapes get another."""
     release, made = threading.Event(), Counter[str]()
 
     def metrics(accept: str, *_: object) -> MetricsReply:

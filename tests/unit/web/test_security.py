@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a web configuration adds, and what it leaves alone."""
+"""The effects of a web configuration."""
 
 import asyncio
 import subprocess
@@ -29,13 +29,13 @@ def get(app: ASGIApp) -> httpx.Response:
 
 
 def test_nothing_on_changes_nothing() -> None:
-    """Without users and headers the application is served as it is, and without TLS there is no context."""
+    """Without users and headers the application is served unchanged, and without TLS there is no context."""
     assert INSIDE is guard(INSIDE, WebConfig(), FakeClock())
     assert open_tls(WebConfig(), FakeClock()) is None
 
 
 def test_headers_are_on_every_answer() -> None:
-    """Headers of the file take the place of the application's own, and a refusal carries them too."""
+    """Headers of the file replace those of the application, and a refusal contains them too."""
     headers = {"Content-Security-Policy": "sandbox", "Strict-Transport-Security": "max-age=60"}
     for users, status in (({}, 200), ({"prometheus": HASH}, 401)):
         reply = get(guard(INSIDE, WebConfig(headers=headers, users=users), FakeClock()))
@@ -46,7 +46,7 @@ def test_headers_are_on_every_answer() -> None:
 
 
 def test_open_paths_ask_for_no_password() -> None:
-    """A path that is open is answered to everybody, with the headers of the file; no other is."""
+    """An open path is answered without a password, with the headers of the file; no other path is."""
     config = WebConfig(headers={"Strict-Transport-Security": "max-age=60"}, users={"prometheus": HASH})
     opened, other = (
         get(guard(INSIDE, config, FakeClock(), ["/"])),
@@ -57,7 +57,7 @@ def test_open_paths_ask_for_no_password() -> None:
 
 
 def test_a_rate_limit_answers_429() -> None:
-    """After a burst one request is answered per interval, as in the toolkit; the others are told to come later."""
+    """After a burst one request is answered per interval, as in the toolkit; the others get 429."""
     clock = FakeClock()
     app = guard(INSIDE, WebConfig(rate_limit=RequestLimit(interval=2.0, burst=3)), clock)
     assert [200, 200, 200, 429, 429] == [get(app).status_code for _ in range(5)]
@@ -68,7 +68,7 @@ def test_a_rate_limit_answers_429() -> None:
 
 
 def test_what_is_off_is_not_imported() -> None:
-    """A start without a web configuration imports neither bcrypt nor the modules that need it or certificates."""
+    """A start without a web configuration imports neither bcrypt nor the modules for passwords and certificates."""
     code = (
         "import sys\n"
         "from celery_redis_exporter.daemon.service import Service\n"

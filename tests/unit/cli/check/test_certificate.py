@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Until when a certificate is valid."""
+"""The end of a certificate's validity."""
 
 import subprocess
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_the_end_is_that_of_the_served_certificate(tmp_path: Path) -> None:
 
 
 def test_one_that_is_for_other_purposes_is_refused(tmp_path: Path) -> None:
-    """What no client would take has a reason in place of an end."""
+    """A certificate that clients would reject raises an error with the reason."""
     pair = Authority(tmp_path, "authority").issue("exporter")
     new = ("openssl", "req", "-x509", "-key", pair.key, "-out", pair.certificate, "-subj", "/CN=x")
     subprocess.run([*new, "-addext", "extendedKeyUsage=clientAuth"], check=True)
@@ -33,7 +33,7 @@ def test_one_that_is_for_other_purposes_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("days", "code"), [(-40, "valid"), (10, "ends"), (31, "invalid")])
 def test_the_time_that_is_left_decides(tmp_path: Path, days: int, code: str) -> None:
-    """Above 30 days all is well, below them it is a warning, and past the end a failure."""
+    """A certificate that ends in more than 30 days is valid, a sooner end is a warning, and a past end a failure."""
     pair = Authority(tmp_path, "authority").issue("exporter")
     file = tmp_path / "web.yml"
     text = f"tls_server_config: {{cert_file: {pair.certificate}, key_file: {pair.key}}}\n"

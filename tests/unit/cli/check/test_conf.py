@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What check makes of the settings that workers report."""
+"""The findings that check derives from the settings that workers report."""
 
 import pytest
 
@@ -43,14 +43,14 @@ QUIET = SAME._replace(sends_task_events=False)
     ids=["not set here", "timeout", "same", "sep", "steps", "unreadable", "differ", "rabbitmq", "no events", "no sent"],
 )
 def test_differences(flags: tuple[str, ...], confs: dict[str, AppSettings], expected: dict[str, str]) -> None:
-    """A setting that workers contradict is named with the flag that agrees with them, one that is not set is none."""
+    """A setting that differs from the workers' gets a finding with the flag to set; an equal one gets none."""
     found = list(conf_findings(load(flags, {}), confs, Observations()))
     assert expected == {finding.code: finding.lines[0] for finding in found}
     assert all(W1 in finding.text for finding in found)
 
 
 def test_what_was_heard_is_not_doubted() -> None:
-    """A worker whose task events were heard was started with -E, and task-sent that was heard is on."""
+    """If task events of a worker were received, it runs with -E; if task-sent was received, that setting is on."""
     observed = Observations()
     observed.fold(TaskSent("u", 1.0, "t"), 1.0)
     observed.fold(TaskStarted("u", 1.0, W1), 1.0)
@@ -59,9 +59,9 @@ def test_what_was_heard_is_not_doubted() -> None:
 
 
 def test_a_setting_is_written_for_django_too() -> None:
-    """The line can be pasted into Celery's configuration; behind it is the form that works in Django's settings."""
+    """The line can be pasted into Celery's configuration, followed by the form for Django's settings."""
     line = celery_setting("worker_send_task_events", "True")
     assert "worker_send_task_events = True  # in Django's settings: CELERY_WORKER_SEND_TASK_EVENTS = True" == line
     found: dict[str, object] = {}
-    exec(line, found)  # noqa: S102 -- a line of ours
+    exec(line, found)  # noqa: S102 -- the line comes from this project
     assert found["worker_send_task_events"] is True

@@ -23,7 +23,7 @@ ONLINE, LOST = WorkerStatus(name="a@h", state="online"), WorkerStatus(name="b@h"
 
 
 def report(**parts: Any) -> Report:  # noqa: ANN401 -- fields of Report
-    """Return a report of nothing but these parts."""
+    """Return a report that contains only these parts."""
     empty: dict[str, Any] = {
         "workers": [],
         "queues": [],
@@ -45,7 +45,7 @@ def task(name: str, ended: float, failure_ratio: float | None, failure: float = 
 
 
 def server(ratio: float | None, *, up: bool = True) -> ServerStatus:
-    """Return a server that uses so much of 100 bytes."""
+    """Return a server that uses this share of its 100 bytes."""
     used = None if ratio is None else 100 * ratio
     memory = Memory(used_bytes=used, limit_bytes=100, limit_source="maxmemory", used_ratio=ratio)
     return ServerStatus(name="broker", up=up, error=None if up else "refused", memory=memory, clients=Clients())
@@ -75,7 +75,7 @@ def server(ratio: float | None, *, up: bool = True) -> ServerStatus:
     ],
 )
 def test_the_checklist(parts: dict[str, Any], codes: list[str]) -> None:
-    """Each line of the checklist has one answer: good, bad with numbers, or that nothing is known."""
+    """Each line of the checklist has one answer: good, bad with numbers, or unknown."""
     found = [finding.code for finding in daily_findings(report(**parts))]
     assert set(codes) <= set(found)
     assert {*found} - {*codes} <= {"daily-unknown", "daily-no-errors"}
@@ -83,7 +83,7 @@ def test_the_checklist(parts: dict[str, Any], codes: list[str]) -> None:
 
 
 def test_the_worst_is_named_first() -> None:
-    """What most executions failed of is named, with numbers; names of an application are in the subject."""
+    """The task with the most failures comes first, with numbers; the subject contains the application's name."""
     tasks = [task("rare", 2, 1.0), task("often", 50, 0.5), task("fine", 10, 0.0)]
     (found,) = [one for one in daily_findings(report(tasks=tasks), "shop") if one.code == "daily-failing"]
     text = "56.5 % of 62 executions of the last 15 min succeeded: often 50 % of 50 failed, rare 100 % of 2 failed"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines for a shell: whom they reach, and what they never hold."""
+"""Command lines for a shell: the server that they connect to, and secrets that they never contain."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from celery_redis_exporter.settings import load
 
 
 def place(url: str) -> Place:
-    """The broker's place."""
+    """Return the address of the broker."""
     settings = load(["--broker-url", url], {})
     return place_of(settings.targets[0], settings.secrets)
 
@@ -25,7 +25,7 @@ def place(url: str) -> Place:
     ],
 )
 def test_a_server_is_reached_as_the_settings_say(url: str, line: str) -> None:
-    """Host, port, socket and TLS are the server's, and no password is in the line."""
+    """The command uses the server's host, port, socket and TLS, and contains no password."""
     flags = ["--broker-transport-options.master-name=m"] if url.startswith("sentinel") else []
     settings = load(["--broker-url", url, *flags], {})
     found = place_of(settings.targets[0], settings.secrets)
@@ -34,7 +34,7 @@ def test_a_server_is_reached_as_the_settings_say(url: str, line: str) -> None:
 
 
 def test_rights_are_quoted_and_granted_to_the_user() -> None:
-    """The user is the URL's; signs that a shell would read are quoted; old servers know no rights to read alone."""
+    """The user comes from the URL, special characters are quoted, and old servers get no read-only key permissions."""
     found = place("redis://reader:SECRET@h/0")
     assert "redis-cli -h h -p 6379 ACL SETUSER reader '+slowlog|get' '%R~*'" == found.grant("+slowlog|get %R~*")
     old = found.grant("+llen %R~*") and Place("redis", "", "h", 1, "reader", modern=False).grant("+llen %R~*")
@@ -42,6 +42,6 @@ def test_rights_are_quoted_and_granted_to_the_user() -> None:
 
 
 def test_a_password_alone_is_the_default_users() -> None:
-    """Without a name the user is Redis's default one, and a name that is a token itself is not shown."""
+    """Without a name the user is Redis's default user, and a user name that is itself a token is not shown."""
     assert "default" == place("redis://:SECRET@h/0").user
     assert "USER" == place("redis://TOKEN@h/0").user

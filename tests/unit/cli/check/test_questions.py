@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks that are published and that no worker reports."""
+"""Tasks that were published and that no worker reports."""
 
 import pytest
 
@@ -11,7 +11,7 @@ W = "w1@host"
 
 
 def observed(*, received: tuple[str, ...] = ("a",), eta: str | None = None, latest: float = 3.0) -> Observations:
-    """Return what arrived: two tasks published to two queues, and what a worker received of them."""
+    """Return observations: two tasks published to two queues, and the events that a worker sent for them."""
     result = Observations(messages=1)
     result.fold(TaskSent("a", 1.0, "proj.add", "mail"), 1.0)
     for uuid in received:
@@ -35,7 +35,7 @@ def observed(*, received: tuple[str, ...] = ("a",), eta: str | None = None, late
     ids=["taken", "waits", "unknown length", "received before", "no worker reports", "due later", "just sent"],
 )
 def test_unreceived(what: Observations, lengths: dict[str, float], found: bool) -> None:  # noqa: FBT001 -- a table
-    """Tasks are named that were taken from their queue and that no worker reports, if workers report others."""
+    """Tasks that left their queue and that no worker reports are named, if workers report other tasks."""
     findings = list(unreceived_findings(what, lengths))
     assert ["tasks-unreceived"] * found == [finding.code for finding in findings]
     assert all(finding.text.endswith(": proj.batch (batches)") for finding in findings)

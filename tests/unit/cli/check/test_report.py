@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How findings are shown."""
+"""How the findings are printed."""
 
 import io
 import shlex
@@ -15,7 +15,7 @@ GOOD = Finding("ok", "web-port-free", "web", "free")
 
 
 def test_a_pipe_gets_a_line_for_each_text() -> None:
-    """Without a terminal nothing is wrapped or coloured, and the code follows what is not good."""
+    """Without a terminal nothing is wrapped or coloured, and each finding that is not ok is followed by its code."""
     lines = Style().render(TROUBLE).splitlines()
     assert lines[0].startswith("FAIL  events              no subscription")
     assert lines[0].endswith("[events-denied]")
@@ -24,7 +24,7 @@ def test_a_pipe_gets_a_line_for_each_text() -> None:
 
 
 def test_a_terminal_is_kept_to() -> None:
-    """On 80 columns no line is longer, and a line that was broken is the same one for a shell."""
+    """With 80 columns no line is longer, and a shell reads a wrapped command as the same one."""
     lines = Style(80).render(TROUBLE).splitlines()
     assert max(map(len, lines)) <= 80
     start = next(place for place, line in enumerate(lines) if "->" in line)
@@ -48,7 +48,7 @@ def test_a_stream_that_is_no_terminal_is_plain(tmp_path: Path) -> None:
 
 
 def test_the_last_line_counts() -> None:
-    """Failures, warnings and notes are counted, in the right number."""
+    """Failures, warnings and notes are counted, with singular or plural words."""
     warn, note = TROUBLE._replace(level="warn"), TROUBLE._replace(level="note")
     said = Style().conclude([TROUBLE, warn, warn, note, GOOD], 1, interrupted=False)
     assert "\n1 failure, 2 warnings, 1 note; exit code 1\n" == said
@@ -56,7 +56,7 @@ def test_the_last_line_counts() -> None:
 
 
 def test_the_document() -> None:
-    """The JSON document has the verdict, and a finding with all that is known of it."""
+    """The JSON document contains the verdict and each finding with all its fields."""
     document = describe_check([GOOD, TROUBLE], 5.0, 1, interrupted=False)
     assert {"version": __version__, "time": 5.0, "verdict": "fail", "exit_code": 1, "interrupted": False} == {
         key: value for key, value in document.items() if key != "findings"
@@ -68,7 +68,7 @@ def test_the_document() -> None:
 
 
 def test_the_verdict_is_the_worst_level() -> None:
-    """One failure outweighs all else, and nothing at all is good."""
+    """One failure decides the verdict, and a report without findings is good."""
     levels = ("ok", "note", "warn", "fail")
     for worst in range(4):
         assert levels[worst] == verdict_of([GOOD._replace(level=level) for level in reversed(levels[: worst + 1])])

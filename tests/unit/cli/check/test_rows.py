@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of findings, as scripts and readers rely on them."""
+"""The kinds of findings, which scripts and readers rely on."""
 
 import re
 
@@ -12,7 +12,7 @@ from celery_redis_exporter.errors import SourceError
 
 
 def test_codes_are_unique_words() -> None:
-    """No code stands twice, and each is words with dashes between."""
+    """Every code is unique and consists of words joined by dashes."""
     codes = [row.code for row in rows.ROWS]
     assert len(codes) == len(set(codes))
     assert [] == [code for code in codes if not re.fullmatch(r"[a-z]+(-[a-z]+)*", code)]
@@ -20,24 +20,24 @@ def test_codes_are_unique_words() -> None:
 
 
 def test_every_row_is_listed() -> None:
-    """A row that the code can use is one of ROWS, which the documents are made of."""
+    """Every row that the code uses is in ROWS, from which the documentation is generated."""
     declared = {value for value in vars(rows).values() if isinstance(value, FindingRow)}
     assert set() == declared - set(rows.ROWS)
 
 
 def test_every_trouble_has_a_cause() -> None:
-    """What is not good says why."""
+    """Every row whose level is not ok has a cause."""
     assert [] == [row.code for row in rows.ROWS if row.level != "ok" and not row.cause]
 
 
 def test_every_reason_of_a_failure_is_explained() -> None:
-    """Each word that a SourceError may carry has a row."""
+    """Every reason of SourceError has a row."""
     closed = re.findall(r"[a-z]+", (SourceError.__doc__ or "").partition("label: ")[2])
     assert set(closed) == set(_REASONS)
 
 
 def test_the_metrics_that_a_right_costs_exist() -> None:
-    """Metrics that are said to stay empty are in the catalogue."""
+    """Metrics that are named as missing without a permission are in the catalogue."""
     named = " ".join(text for texts in METRICS.values() for text in texts)
     assert set() == set(re.findall(r"\b(?:celery|redis)_\w+", named)) - set(CATALOG)
     texts = " ".join(f"{row.meaning} {row.cause}" for row in rows.ROWS)

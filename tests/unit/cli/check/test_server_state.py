@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What check makes of what a Redis server says of itself."""
+"""The findings that check derives from what a Redis server reports."""
 
 import pytest
 
@@ -12,7 +12,7 @@ SOUND = {"redis_version": "7.2.4", "role": "master", "maxmemory": "1000", "used_
 
 
 def findings(changes: dict[str, str], config: dict[str, str] | None = None, name: str = "broker") -> list[Finding]:
-    """Give what is found of a sound server that was changed, but for its answer."""
+    """Return the findings of a healthy server with these changes, without the finding that it answers."""
     found = state_findings(name, PLACE, SOUND | changes, config or {})
     return [finding for finding in found if finding.code != "redis-answers"]
 
@@ -33,7 +33,7 @@ def findings(changes: dict[str, str], config: dict[str, str] | None = None, name
     ],
 )
 def test_a_field_that_matters(changes: dict[str, str], code: str, line: str) -> None:
-    """Each trouble has its code and a line for this server."""
+    """Each problem has its code and a command line for this server."""
     (found,) = findings(changes)
     assert code == found.code
     assert f"redis-cli -h h -p 6379 {line}" in found.lines[0]
@@ -42,7 +42,7 @@ def test_a_field_that_matters(changes: dict[str, str], code: str, line: str) -> 
 
 @pytest.mark.parametrize("version", ["6.2.0", "7.0.15", "8.1.0", "10.0.1"])
 def test_nothing_is_said_against_a_sound_server(version: str) -> None:
-    """A server that is as it should be has one finding: that it answers."""
+    """A healthy server has one finding: that it answers."""
     assert [] == findings({"redis_version": version})
 
 
@@ -61,24 +61,24 @@ def test_a_valkey_is_called_so() -> None:
     ],
 )
 def test_celery_needs_a_master(name: str, changes: dict[str, str], code: str, level: str) -> None:
-    """A replica that takes no writes is no broker and no result backend; one that takes them loses them."""
+    """A read-only replica can't be a broker or a result backend; a writable replica loses what is written to it."""
     (found,) = findings({"role": "slave", "master_host": "m", "master_port": "1"} | changes, name=name)
     assert (code, level) == (found.code, found.level)
     assert "redis://m:1/0" in found.lines[0]
 
 
 def test_other_servers_may_be_replicas() -> None:
-    """Nothing is wrong with a replica that is only monitored."""
+    """A replica that is only monitored is no problem."""
     assert [] == findings({"role": "slave"}, name="cache")
 
 
 def test_results_may_be_evicted() -> None:
-    """Only a broker must not evict."""
+    """Eviction is reported as a problem for brokers only."""
     assert [] == findings({"maxmemory_policy": "allkeys-lru"}, name="results")
 
 
 def test_a_buffer_line_is_quoted_for_the_shell() -> None:
-    """Values of several words are one argument."""
+    """A value of several words is quoted as one argument."""
     (found,) = findings({}, {"client-output-buffer-limit": "normal 0 0 0 pubsub 1048576 524288 60"})
     assert "redis-buffers" == found.code
     assert "CONFIG SET client-output-buffer-limit 'pubsub 33554432 8388608 60'" in found.lines[0]

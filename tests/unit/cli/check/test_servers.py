@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``check`` reports of a broker that refuses to count queues.
+"""The findings that ``check`` reports for a broker that refuses to count queues.
 
-The RabbitMQ of the integration tests refuses nobody (see ``unit/sources/test_kombu_queues.py``), so it is a fake here.
+The RabbitMQ of the integration tests grants all permissions (see ``unit/sources/test_kombu_queues.py``),
+so the broker is a fake here.
 """
 
 from collections.abc import Sequence
@@ -41,5 +42,5 @@ def test_a_refused_queue_is_not_missing() -> None:
 
 
 def test_nothing_is_said_of_what_is_granted() -> None:
-    """Without a refusal there is no finding about one."""
+    """Without a refusal there is no finding about refusals."""
     assert {"broker-answers"} == findings("celery", ["celery"]).keys()

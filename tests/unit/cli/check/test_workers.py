@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What check makes of what it observed."""
+"""The findings that check derives from its observations."""
 
 import pytest
 
@@ -12,7 +12,7 @@ W = "w1@host"
 
 
 def observed(*, processed: tuple[int, ...] = (), received: int = 0, sent: int = 0) -> Observations:
-    """What six seconds brought."""
+    """Return the observations of six seconds."""
     result = Observations(messages=1)
     for count in processed:
         result.fold(WorkerHeartbeat(W, 1.0, processed=count), 1.0)
@@ -36,19 +36,19 @@ def observed(*, processed: tuple[int, ...] = (), received: int = 0, sent: int = 
     ids=["silence", "idle", "without -E", "without task-sent", "all"],
 )
 def test_verdict(what: Observations, expected: list[str]) -> None:
-    """What is switched off in Celery is told from what just did not happen."""
+    """Missing events show which settings are off in Celery."""
     assert expected == [finding.code for finding in observation_findings(what, {})]
 
 
 def test_every_trouble_has_a_line_that_mends_it() -> None:
-    """A warning or a failure says what to change, and why."""
+    """A warning or a failure states its cause and what to change."""
     for what in (observed(), observed(processed=(5, 9)), observed(processed=(5, 9), received=4), Observations(3, 3)):
         for finding in observation_findings(what, {}):
             assert (finding.cause and finding.lines) or finding.level in {"ok", "note"}
 
 
 def test_one_silent_worker_among_others_is_named() -> None:
-    """A worker without -E is found beside one that sends events."""
+    """A worker without -E is reported even if another one sends events."""
     what = observed(processed=(5, 9), received=4)
     for count in (1, 2):
         what.fold(WorkerHeartbeat("w2@host", 1.0, processed=count), 1.0)
@@ -73,7 +73,7 @@ def test_one_silent_worker_among_others_is_named() -> None:
 def test_a_worker_that_executed_tasks_without_events(
     totals: dict[str, int] | None, registered: list[str] | None, code: str
 ) -> None:
-    """A worker whose executions may all have been of tasks with send_events=False is no failure, and is named."""
+    """A worker whose tasks may all have send_events=False is named, but is not a failure."""
     stats = WorkerStats("prefork", totals=totals)
     answers = Answers(stats)
     if registered is not None:
@@ -88,7 +88,7 @@ def test_a_worker_that_executed_tasks_without_events(
     ("seconds", "beats", "expected"), [(6.0, False, True), (6.0, True, False), (1.0, False, False)]
 )
 def test_a_worker_without_heartbeats_is_found(seconds: float, beats: bool, expected: bool) -> None:  # noqa: FBT001 -- a table
-    """A worker that sends task events and no heartbeat is found, if there was time for one."""
+    """A worker that sends task events and no heartbeats is reported, if one was due in the time observed."""
     what = Observations(seconds=seconds)
     what.fold(TaskStarted("u", 1.0, W), 1.0)
     if beats:
@@ -101,7 +101,7 @@ def test_a_worker_without_heartbeats_is_found(seconds: float, beats: bool, expec
     [((7, 7, 7), False), ((7, 8), False), ((7, 8, 7), True), ((7, 7, 8, 8, 7), True)],
 )
 def test_a_restart_is_not_a_second_worker(pids: tuple[int, ...], several: bool) -> None:  # noqa: FBT001 -- a table
-    """A process id that comes back after another one is a second worker; one that changes is a restart."""
+    """A process id that returns after another one means a second worker; one that only changes means a restart."""
     what = Observations()
     for pid in pids:
         what.fold(WorkerHeartbeat(W, 1.0, pid=pid), 1.0)
@@ -113,7 +113,7 @@ def test_a_restart_is_not_a_second_worker(pids: tuple[int, ...], several: bool) 
     [((95.0, 94.9), ""), ((94.0, 94.5), "6 s behind"), ((106.0, 109.0), "6 s ahead"), ((90.0, 100.0), "")],
 )
 def test_the_heartbeat_that_was_least_late_tells_the_clock(stamps: tuple[float, ...], text: str) -> None:
-    """A clock is off if even the best heartbeat is by more than five seconds."""
+    """A worker's clock is reported if even its best heartbeat differs by more than five seconds."""
     what = Observations()
     for stamp in stamps:
         what.fold(WorkerHeartbeat(W, stamp), 100.0)
@@ -124,7 +124,7 @@ def test_the_heartbeat_that_was_least_late_tells_the_clock(stamps: tuple[float, 
 
 @pytest.mark.parametrize(("version", "old"), [("5.2.7", True), ("5.3.0", False), ("5.10.1", False), ("dev", False)])
 def test_an_old_celery_is_noted(version: str, old: bool) -> None:  # noqa: FBT001 -- a table
-    """Celery before 5.3 is noted, and a version that is none is not."""
+    """Celery before 5.3 is noted, and a text that is no version is not."""
     what = Observations()
     what.fold(WorkerHeartbeat(W, 1.0, sw_ver=version), 1.0)
     assert old == ("worker-celery-old" in {finding.code for finding in observation_findings(what, {})})
@@ -144,7 +144,7 @@ def test_an_old_celery_is_noted(version: str, old: bool) -> None:  # noqa: FBT00
     ],
 )
 def test_workers_whose_celery_loses_events(pool: str, version: str, found: bool) -> None:  # noqa: FBT001 -- a table
-    """A worker is named with its pool and version where Celery itself loses its events."""
+    """A worker is named with its pool and version if Celery itself loses events with that combination."""
     what = Observations(messages=1)
     what.fold(WorkerHeartbeat(W, 1.0, sw_ver=version), 1.0)
     findings = list(pool_findings(what, {W: pool, "unheard@host": pool}))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words that are completed are those that the commands take."""
+"""The completed words are those that the commands accept."""
 
 import argparse
 import sys
@@ -18,10 +18,10 @@ VOCABULARY = read_vocabulary()
 
 
 def flags_of_parser(name: str, monkeypatch: pytest.MonkeyPatch) -> set[str] | None:
-    """Give the flags of the parser that a command builds first; None if it builds none."""
+    """Return the flags of the first parser that a command builds; None if it builds none."""
     seen: list[set[str]] = []
 
-    def capture(self: argparse.ArgumentParser, *_: Any, **__: Any) -> Any:  # noqa: ANN401 -- argparse's own arguments
+    def capture(self: argparse.ArgumentParser, *_: Any, **__: Any) -> Any:  # noqa: ANN401 -- the arguments of argparse
         seen.append({word for word in self._option_string_actions if word.startswith("--")})
         raise ConfigError("captured")
 
@@ -34,7 +34,7 @@ def flags_of_parser(name: str, monkeypatch: pytest.MonkeyPatch) -> set[str] | No
 
 @pytest.mark.parametrize("name", [name for name, words in VOCABULARY.commands.items() if name != "run"])
 def test_a_commands_own_flags_are_its_parsers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What --help says of a command's flags is what the command takes, flag by flag."""
+    """A command accepts exactly the flags that its --help lists."""
     parsed = flags_of_parser(name, monkeypatch)
     known = {flag.name for flag in VOCABULARY.commands[name].flags} - {"--help"}
     if parsed is not None:
@@ -43,7 +43,7 @@ def test_a_commands_own_flags_are_its_parsers(name: str, monkeypatch: pytest.Mon
 
 
 def test_every_setting_is_a_flag_of_those_that_take_settings() -> None:
-    """Run and what reads the settings itself take every setting, negations of booleans among them; others take none."""
+    """Commands that read the settings accept every setting, with negations of booleans; other commands accept none."""
     flags = {row.flag for row in describe()}
     negations = {f"--no-{row.flag[2:]}" for row in describe() if row.kind == "boolean"}
     for name, words in VOCABULARY.commands.items():
@@ -69,20 +69,20 @@ def test_every_setting_is_a_flag_of_those_that_take_settings() -> None:
     ids=str,
 )
 def test_values_are_known(command: str, flag: Flag) -> None:
-    """A closed choice has its values, a file is a file, and a switch takes nothing."""
+    """A closed choice completes to its values, a file to file names, and a switch to nothing."""
     found = {known.name: known for known in VOCABULARY.flags_of(VOCABULARY.commands[command])}
     assert flag == found[flag.name]._replace(help="")
 
 
 def test_closed_choices_are_those_that_settings_take() -> None:
-    """Every setting that refuses all but a few words names them."""
+    """Every setting with a closed set of values lists them."""
     closed = {row.key: row.choices for row in describe() if row.choices}
     assert {"log.level", "log.format", "redis.metrics"} <= set(closed)
     assert ("full", "core", "off") == closed["redis.metrics"]
 
 
 def test_words_behind_a_command() -> None:
-    """What render renders, and the shells, can be completed as well."""
+    """The arguments of render and the names of the shells can be completed as well."""
     assert ("alerts", "dashboards") == VOCABULARY.commands["render"].words
     assert ("bash", "zsh", "fish") == VOCABULARY.commands["completion"].words
     assert ["render alerts", "render dashboards"] == VOCABULARY.nested
@@ -91,13 +91,13 @@ def test_words_behind_a_command() -> None:
 
 @pytest.mark.parametrize("argv", [[], ["csh"], ["bash", "zsh"]])
 def test_another_shell_is_refused(argv: Sequence[str]) -> None:
-    """Without one of the three shells nothing is printed."""
+    """Without the name of one of the three shells nothing is printed."""
     with pytest.raises(ConfigError, match="bash, zsh, fish"):
         import_module("celery_redis_exporter.cli.completion").run(list(argv))
 
 
 def test_the_script_starts_no_program() -> None:
-    """No script runs anything when a key is pressed: completing is as fast as the shell."""
+    """The scripts run no program when a key is pressed, so completing is as fast as the shell."""
     modules = {name: import_module(f"celery_redis_exporter.cli.completion.{name}") for name in ("bash", "zsh", "fish")}
     for name, module in modules.items():
         text = getattr(module, f"render_{name}")(VOCABULARY)

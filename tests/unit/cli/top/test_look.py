@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What keys do."""
+"""The effects of keys."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from celery_redis_exporter.cli.top.look import LONGEST, Look
 
 
 def pressed(*keys: str, look: Look = Look()) -> Look:  # noqa: B008 -- frozen
-    """A look after keys."""
+    """Return the look after these keys."""
     for key in keys:
         look = look.press(key)
     return look
@@ -24,12 +24,12 @@ def pressed(*keys: str, look: Look = Look()) -> Look:  # noqa: B008 -- frozen
     ],
 )  # fmt: skip
 def test_tables(keys: list[str], table: str) -> None:
-    """Tab goes round, a number goes straight."""
+    """Tab selects the next table in a circle, a number selects its table."""
     assert table == pressed(*keys).table.name
 
 
 def test_order() -> None:
-    """Arrows choose the column, numbers with the largest first; r turns round, for the chosen table alone."""
+    """Arrows choose the sort column, numbers largest first; r reverses the order of the chosen table only."""
     look = pressed(">")
     assert {"tasks": "-trend"} == look.sorts
     assert {"tasks": "trend"} == pressed("r", look=look).sorts
@@ -40,7 +40,7 @@ def test_order() -> None:
 
 
 def test_filter() -> None:
-    """What is typed filters, also letters that are keys else; enter keeps it and escape takes it away."""
+    """Typed text filters, even letters that are keys elsewhere; enter keeps the filter and escape removes it."""
     look = pressed("/", "q", "p", "ä", "up", "backspace")
     assert (True, "qp", False, False) == (look.typing, look.wanted, look.leaving, look.paused)
     assert (False, "qp") == ((kept := pressed("enter", look=look)).typing, kept.wanted)
@@ -50,7 +50,7 @@ def test_filter() -> None:
 
 
 def test_moving() -> None:
-    """Moving never goes above the first row, and begins anew with another table, order or filter."""
+    """Scrolling never goes above the first row, and restarts with another table, order or filter."""
     assert 0 == pressed("up", "page-up").first
     look = pressed("down", "page-down")
     assert 11 == look.first
@@ -59,7 +59,7 @@ def test_moving() -> None:
 
 
 def test_pause_help_and_leaving() -> None:
-    """Pause is a switch, any key leaves the help, and q and Ctrl-C leave."""
+    """Pause is a switch, any key closes the help, and q and Ctrl-C quit."""
     assert [True, False, True] == [pressed("p").paused, pressed("p", " ").paused, pressed(" ").paused]
     assert [True, False, False] == [pressed("?").helping, pressed("?", "x").helping, pressed("?", "q").leaving]
     assert [True, True, False] == [pressed("q").leaving, pressed("ctrl-c").leaving, pressed("x").leaving]
@@ -75,12 +75,12 @@ def test_pause_help_and_leaving() -> None:
     ],
 )  # fmt: skip
 def test_keys(pieces: list[bytes], keys: list[str]) -> None:
-    """Keys come whole however their bytes come; sequences of unknown keys are dropped as a whole."""
+    """Keys are recognized however their bytes are split; sequences of unknown keys are dropped as a whole."""
     reader = Keys()
     assert keys == [key for piece in pieces for key in reader.feed(piece)]
 
 
 def test_an_escape_alone() -> None:
-    """An escape that nothing follows is a key."""
+    """An escape that is followed by nothing is a key."""
     reader = Keys()
     assert ([], ["esc"], []) == (reader.feed(b"\x1b"), reader.flush(), reader.flush())

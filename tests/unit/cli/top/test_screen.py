@@ -25,7 +25,7 @@ EVIL = "\x1b[2J\x1b]0;owned\x07\u202e\u200b\n\r\t名前" + "x" * 300
 
 
 def full() -> Report:
-    """A report with much in it."""
+    """Return a report with many rows."""
     memory = Memory(
         used_bytes=48 * 2**20, limit_bytes=64 * 2**20, limit_source="maxmemory", used_ratio=0.75, state="ok"
     )
@@ -47,14 +47,14 @@ LONG = "shop.orders.tasks.send_reminders"
 
 
 def texts(report: Report | None, look: Look = Look(), frame: Frame = Frame(80, 24)) -> list[str]:  # noqa: B008 -- frozen
-    """The lines without their styles."""
+    """Return the lines without their styles."""
     return [line.plain.rstrip() for line in draw(report, look, frame)]
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("chosen", range(6))
 def test_it_fills_the_terminal_and_no_more(width: int, height: int, chosen: int) -> None:
-    """Whatever the size of the terminal, there are as many lines as it has, none of them wider."""
+    """At any size of the terminal, there are as many lines as it has, none of them wider."""
     for report in (full(), make_report(), None):
         lines = draw(report, Look(chosen), Frame(width, height, source="redis://localhost"))
         assert height == len(lines)
@@ -62,7 +62,7 @@ def test_it_fills_the_terminal_and_no_more(width: int, height: int, chosen: int)
 
 
 def test_everything_is_there_in_80x24() -> None:
-    """In the usual terminal stand verdicts, memory, keys by group, and rows of tasks, queues and workers."""
+    """An 80x24 terminal shows verdicts, memory, keys by group, and rows of tasks, queues and workers."""
     text = "\n".join(texts(full()))
     for part in ("Event stream OK", "Tasks CRITICAL", "Queues: long: mail 51", "75 % 48 MiB of 64 MiB", "hits 50 %",
                  "celery-task-meta 75 %", ">1 Tasks 30", "proj.task_29", " 2 Queues 8", "queue_7", " 3 Workers 9",
@@ -72,7 +72,7 @@ def test_everything_is_there_in_80x24() -> None:
 
 @pytest.mark.parametrize(("chosen", "height", "shown"), [(0, 24, False), (3, 24, True), (0, 45, True), (0, None, True)])
 def test_running_tasks(chosen: int, height: int | None, shown: bool) -> None:  # noqa: FBT001 -- a parameter of the test
-    """What runs is listed where it is chosen and where there is room, the longest first."""
+    """Running tasks are listed if that table is chosen and there is room, the longest first."""
     running = [RunningTask("mail.send", f"id-{age}", "w1@host", 1795356000.0 - age) for age in (60, 7200)]
     report = make_report(running=running, tasks=full().tasks)
     lines = texts(report, Look(chosen), Frame(80, height))
@@ -83,14 +83,14 @@ def test_running_tasks(chosen: int, height: int | None, shown: bool) -> None:  #
 
 
 def test_the_chosen_table_has_the_room() -> None:
-    """The table that was chosen shows most rows; the others keep a few."""
+    """The chosen table shows the most rows; the others keep a few."""
     for chosen, word, least in ((0, "proj.task", 4), (1, "queue_", 4), (2, "@host", 4)):
         lines = texts(full(), Look(chosen))
         assert least <= sum(line.startswith(word) or word in line[:12] for line in lines)
 
 
 def test_order_filter_and_moving() -> None:
-    """Rows come as sorted, only those that were asked for, from the first one that is wanted."""
+    """Rows are sorted and filtered as requested, and start at the requested row."""
 
     def first_task(look: Look) -> str:
         lines = texts(full(), look)
@@ -106,12 +106,12 @@ def test_order_filter_and_moving() -> None:
 
 
 def test_moving_past_the_end_shows_the_end() -> None:
-    """However far somebody moves, the last rows are shown."""
+    """However far the user scrolls, the last rows are shown."""
     assert any("proj.task_00" in line for line in texts(full(), Look(first=10_000)))
 
 
 def test_columns_of_least_weight_go_first() -> None:
-    """A narrow terminal loses columns, and never those that matter."""
+    """A narrow terminal drops columns, but never the important ones."""
     wide, narrow = ("\n".join(texts(full(), frame=Frame(width, 40))) for width in (200, 50))
     assert ("Last success" in wide, "Last success" in narrow) == (True, False)
     assert ("Rate" in narrow, "Failing" in narrow) == (True, True)
@@ -119,7 +119,7 @@ def test_columns_of_least_weight_go_first() -> None:
 
 @pytest.mark.parametrize("width", [100, 80, 60, 40, 30])
 def test_names_before_columns(width: int) -> None:
-    """Where there is little room other columns go before names that are no longer than 32; what must stay, stays."""
+    """With little room, optional columns are dropped before a name of up to 32 characters is cut."""
     lines = texts(make_report(tasks=[make_task(LONG, 1.0)]), frame=Frame(width, None))
     row = next(line for line in lines if line.startswith("sho"))
     assert (LONG in row) == (width >= 60)
@@ -135,13 +135,13 @@ def test_names_before_columns(width: int) -> None:
     ],
 )  # fmt: skip
 def test_names_are_cut_in_the_middle(name: str, width: int, short: str) -> None:
-    """Of a name that is too long both ends are left, more of the last one, and it is never wider than its room."""
+    """A name that is too long keeps both ends, more of the last one, and is never wider than its column."""
     assert short == shorten(name, width)
     assert cell_len(short) <= width
 
 
 def test_names_command_no_terminal() -> None:
-    """No name can move the cursor, set a title, turn the direction of writing or break a line."""
+    """No name can move the cursor, set a title, change the direction of writing or break a line."""
     report = make_report(
         version=EVIL, health=[Health("Redis", "critical", EVIL)], tasks=[make_task(EVIL, queues=[EVIL])],
         queues=[QueueStatus(name=EVIL)], workers=[WorkerStatus(name=EVIL, state="lost", pool=EVIL, queues=[EVIL])],
@@ -157,14 +157,14 @@ def test_names_command_no_terminal() -> None:
 
 
 def test_a_screen_without_height_has_everything() -> None:
-    """For a pipe every row is written, and no keys are told."""
+    """Output to a pipe contains every row and no list of keys."""
     lines = texts(full(), frame=Frame(120, None))
     assert 30 == sum("proj.task_" in line for line in lines)
     assert not any("q quit" in line for line in lines)
 
 
 def test_trouble_is_told() -> None:
-    """What could not be read is told, beside the old numbers where there are some; so is the pause."""
+    """A failed read is shown beside the old numbers, if there are any; a pause is shown as well."""
     assert "refused" in texts(None, frame=Frame(80, 24, trouble="refused"))
     assert "OLD: refused" in texts(full(), frame=Frame(80, 24, trouble="refused"))[0]
     assert "PAUSED" in texts(full(), Look(paused=True))[0]
@@ -175,12 +175,12 @@ def test_trouble_is_told() -> None:
     ("share", "bar"), [(None, "...."), (0.0, "...."), (0.01, "#..."), (0.5, "##.."), (1.0, "####"), (7.0, "####")]
 )
 def test_bars(share: float | None, bar: str) -> None:
-    """A bar shows what there is, however little, and is never longer than its room; in ASCII where need be."""
+    """A bar shows any value above 0, and is never longer than its room; it can be drawn in ASCII."""
     assert bar == draw_bar(share, 4, Frame(80, 24, ascii=True))
 
 
 def test_wide_characters_keep_their_columns() -> None:
-    """A name in characters of double width does not shift what follows."""
+    """A name in characters of double width does not shift the next columns."""
     recent = Recent(ended=1, failure_ratio=0.5)
     report = make_report(tasks=[make_task("名前", 1.0, recent=recent), make_task("name", 2.0, recent=recent)])
     rows = [line for line in draw(report, Look(), Frame(80, 24)) if "50 %" in line.plain]
@@ -189,7 +189,7 @@ def test_wide_characters_keep_their_columns() -> None:
 
 
 def test_the_last_hour() -> None:
-    """A line has the totals of the last hour, and rows their trends, in ASCII where nothing else can be shown."""
+    """A line shows the totals of the last hour, and rows show their trends; both can be drawn in ASCII."""
     hour = LastHour(
         seconds=3600, published=5000, started=41, success=39, failure=1, retry=1, revoked=0, rejected=0,
         success_ratio=0.975,
@@ -204,7 +204,7 @@ def test_the_last_hour() -> None:
 
 
 def test_periodic_tasks() -> None:
-    """Periodic tasks are a table, overdue ones first."""
+    """Periodic tasks are a table with overdue ones first."""
     tasks = [
         make_task("late", 0.0, expected_interval_seconds=60.0, last_success=1.0),
         make_task("new", 0.0, expected_interval_seconds=60.0),

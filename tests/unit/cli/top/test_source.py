@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the report comes from."""
+"""The address from which the report is read."""
 
 from pathlib import Path
 
@@ -22,20 +22,20 @@ from celery_redis_exporter.settings import load
     ],
 )
 def test_addresses(url: str, name: str, path: str) -> None:
-    """The status is found below whatever prefix a proxy adds, and the whole address will do, too."""
+    """The status is found below any prefix that a proxy adds, and its whole address works as well."""
     source = RemoteSource("top", url, Access())
     assert (name, path) == (source.name, source._path)
 
 
 @pytest.mark.parametrize("url", ["redis://localhost", "http://", "http://host:0", "http://host:x", "http://[::1"])
 def test_what_is_no_address_of_an_exporter(url: str) -> None:
-    """Anything else is an error of usage, which names what to write instead."""
+    """Any other address is a usage error that states what to write instead."""
     with pytest.raises(ConfigError, match="--broker-url"):
         RemoteSource("top", url, Access())
 
 
 def test_user_and_password_go_together(tmp_path: Path) -> None:
-    """A user without a password, or the other way round, is an error; both are sent, without the line's end."""
+    """A user without a password is an error, and so is the reverse; both are sent without the trailing newline."""
     file = tmp_path / "password"
     file.write_text("secret\r\n", encoding="utf-8")
     for access in (Access("ann"), Access(None, str(file))):
@@ -46,7 +46,7 @@ def test_user_and_password_go_together(tmp_path: Path) -> None:
 
 
 def test_it_only_watches() -> None:
-    """What the settings let an exporter do to servers and workers is switched off; everything else stays."""
+    """Settings that let an exporter change servers and workers are switched off; all others stay."""
     flags = ["--redis.memory-guard.enabled", "--celery.enable-events", "--redis.memory-guard.threshold=0.5"]
     given = load([*flags, "--broker-url=redis://user:secret@host:1/2"], {})
     kept = _watching(given)
