@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Advice: given where its facts are there, silent where they are not."""
+"""Advice: reported if its facts are known, and not otherwise."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,19 +23,19 @@ CONFIG = {"save": "", "client-output-buffer-limit": "normal 0 0 0 slave 0 0 0 pu
 def server(
     info: Mapping[str, str] | None = None, config: Mapping[str, str] | None = CONFIG, *groups: GroupFacts
 ) -> ServerFacts:
-    """A broker that is well but for what is given."""
+    """Return a healthy broker with these changes."""
     database = DatabaseFacts(0, 10, 10, groups)
     return ServerFacts("redis://h", {**WELL, **(info or {})}, config, (database,), {"celery": 3})
 
 
 def group(name: str, keys: int = 10, size: int = 1000, without_ttl: float | None = 0, biggest: int = 0) -> GroupFacts:
-    """A group of keys."""
+    """Return a group of keys."""
     largest = (BigKey("k", biggest),) if biggest else ()
     return GroupFacts(name, "string", keys, 0, size, 0, without_ttl, largest)
 
 
 def test_a_server_that_is_well_needs_no_advice() -> None:
-    """Nothing is said where nothing is wrong, however much is there."""
+    """A healthy server gets no advice, however many keys it has."""
     groups = (
         group("celery-task-meta"),
         group("_kombu.binding"),
@@ -79,7 +79,7 @@ def test_a_server_that_is_well_needs_no_advice() -> None:
     ],
 )  # fmt: skip
 def test_advice(facts: ServerFacts, severity: str, subject: str, cure: str) -> None:
-    """Each fault is found by itself, with what to do about it."""
+    """Each problem is found separately, with what to do about it."""
     (advice,) = advise(facts)
     assert (severity, subject) == advice[:2]
     assert cure in advice.cure
@@ -88,13 +88,13 @@ def test_advice(facts: ServerFacts, severity: str, subject: str, cure: str) -> N
 
 
 def test_policies_are_a_brokers_concern() -> None:
-    """A cache may evict and need not be saved; what was evicted is worth a note."""
+    """A cache may evict and need not be saved; evictions are worth a note."""
     cache = replace(server({"maxmemory_policy": "allkeys-lru", "aof_enabled": "0", "evicted_keys": "1"}), queues={})
     assert ["note"] == [advice.severity for advice in advise(cache)]
 
 
 def test_a_cache_is_meant_to_be_full() -> None:
-    """A full server that may evict is no trouble, unless it is the broker or keeps results."""
+    """A full server that may evict is no problem, unless it is the broker or stores results."""
     full = server({"maxmemory_policy": "allkeys-lru", "used_memory": f"{GB}"})
     assert [] == [advice.subject for advice in advise(replace(full, queues={}))]
     for facts in (full, replace(full, queues={}, keeps_results=True)):
@@ -113,19 +113,19 @@ def test_a_cache_is_meant_to_be_full() -> None:
     ],
 )
 def test_writes_are_refused_as_redis_refuses_them(changes: dict[str, str], *, refuses: bool) -> None:
-    """Writes are refused over the limit with noeviction, where buffers do not count, and a replica takes all."""
+    """Writes are refused over the limit with noeviction, without counting buffers, and never by a replica."""
     found = advise(server(changes))
     assert refuses == any("publishing is refused now" in advice.finding for advice in found)
 
 
 def test_what_is_not_known_is_not_advised() -> None:
-    """Without the right to CONFIG nothing is said of what it tells, without sizes nothing of sizes."""
+    """Without permission for CONFIG there is no advice about its settings, and without sizes none about sizes."""
     facts = server({"aof_enabled": "0"}, None, GroupFacts("celery-task-meta", None, 9, 0, None, None, None, ()))
     assert [] == advise(facts)
 
 
 def test_the_most_severe_comes_first() -> None:
-    """Advice is read from the top."""
+    """The most severe advice comes first."""
     facts = server(
         {"maxmemory": "0", "maxmemory_policy": "volatile-ttl"}, {"client-output-buffer-limit": "pubsub 0 0 0"}
     )
@@ -137,7 +137,7 @@ CLI = RedisCli(("redis-cli", "-h", "h", "-p", "7000"), has_password=True)
 
 @pytest.mark.parametrize(("version", "expire"), [("7.0.15", "86400 NX"), ("10.2.0", "86400 NX"), ("6.2.14", "86400")])
 def test_results_expire_by_one_process(version: str, expire: str) -> None:
-    """The command for results is read by one redis-cli, whatever their number; only those without a time get one."""
+    """One redis-cli reads the commands for any number of results; only results without a time to live get one."""
     facts = server({"redis_version": version}, CONFIG, group("celery-task-meta", 10, 1000, 1))
     (advice,) = advise(replace(facts, cli=CLI))
     reach = "redis-cli -h h -p 7000 -n 0"
@@ -147,7 +147,7 @@ def test_results_expire_by_one_process(version: str, expire: str) -> None:
 
 
 def test_replies_are_removed_many_at_once() -> None:
-    """The command has the address and the database of the facts, and names are appended."""
+    """The command has the address and the database of the facts, and the names are appended to it."""
     facts = server({"redis_version": "6.2.14"}, CONFIG, group("*.reply.celery.pidbox", 10, 1000, 1))
     (advice,) = advise(replace(facts, cli=CLI))
     reach = "redis-cli -h h -p 7000 -n 0"
@@ -160,7 +160,7 @@ def test_replies_are_removed_many_at_once() -> None:
     ("days", "keys", "expected"), [(30, 10, True), (1, 10, False), (30, 1, False), (40_000, 10, False)]
 )
 def test_results_that_are_kept_long(days: int, keys: int, *, expected: bool) -> None:
-    """Results with weeks to live are worth a note, where the mean of the database is theirs."""
+    """Results that live for weeks are worth a note, if the database's mean time to live is that of results."""
     facts = server(
         {"db0": f"keys=12,expires=12,avg_ttl={days * 86_400_000}"}, CONFIG, group("celery-task-meta", keys, 9, 0)
     )
@@ -170,7 +170,7 @@ def test_results_that_are_kept_long(days: int, keys: int, *, expected: bool) -> 
 
 
 def test_bindings_are_removed_where_they_are() -> None:
-    """The command has the database and the key, prefix included, that hold them; no password is spoken of in vain."""
+    """The command has the database and the key with its prefix; a password is only mentioned if one is needed."""
     cli = RedisCli(("redis-cli", "-s", "/redis.sock"), has_password=False)
     database = DatabaseFacts(2, 1, 1, (), 51, "p:bound")
     (advice,) = advise(replace(server(), databases=(database,), cli=cli))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lines for redis-cli: which server and database they reach, and what they never contain."""
+"""Command lines of redis-cli: the server and database that they connect to, and secrets that they never contain."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from celery_redis_exporter.settings import load
 
 
 def cli_of(url: str, *flags: str, address: tuple[str, int] | None = None) -> RedisCli:
-    """Return what reaches the broker."""
+    """Return the redis-cli that connects to the broker."""
     settings = load(["--broker-url", url, *flags], {})
     return redis_cli_of(settings.redis_targets[0], settings.secrets, address)
 
@@ -31,14 +31,14 @@ def cli_of(url: str, *flags: str, address: tuple[str, int] | None = None) -> Red
     ],
 )  # fmt: skip
 def test_a_line_reaches_the_server_of_the_url(url: str, line: str) -> None:
-    """Host and port or socket, TLS, user and database are in the line, quoted for a shell; no secret is."""
+    """The line contains host and port or socket, TLS, user and database, quoted for a shell, and no secret."""
     found = cli_of(url)
     assert line == found.line(3, "PING")
     assert "SECRET" not in repr(found)
 
 
 def test_behind_sentinels_the_line_reaches_the_master() -> None:
-    """The master's address takes the place of the URL's, which is a sentinel's."""
+    """The master's address replaces that of the URL, which is a sentinel's."""
     found = cli_of(
         "sentinel://:SECRET@s1:26379/0", "--broker-transport-options.master-name=m", address=("10.0.0.7", 6380)
     )
@@ -51,5 +51,5 @@ def test_behind_sentinels_the_line_reaches_the_master() -> None:
     [("redis://h", False), ("redis://:SECRET@h", True), ("redis://reader:SECRET@h", True), ("unix:///a.sock", False)],
 )
 def test_a_password_is_known_to_be_needed(url: str, expected: bool) -> None:  # noqa: FBT001 -- a parameter of the test
-    """Whether redis-cli needs a password is known, so that the advice can say how to pass it."""
+    """The advice can state how to pass a password to redis-cli, because it is known whether one is needed."""
     assert expected == cli_of(url).has_password

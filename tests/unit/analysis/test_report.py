@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report, as people and as programs read it."""
+"""A report in the forms for people and for programs."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ ADVICE = [Advice("warning", "maxmemory", "is nearly reached", "because of that",
 
 
 def test_report() -> None:
-    """What is there is told in a table, what is estimated with its error, what is unknown as unknown."""
+    """The report shows known values in tables, estimates with their error, and unknown values as unknown."""
     assert (
         render_report(FACTS, ADVICE, width=80, shown=3)
         == """\
@@ -46,18 +46,18 @@ WARNING   maxmemory: is nearly reached
 
 
 def test_a_command_has_a_line_of_its_own() -> None:
-    """A command is printed whole and without other words on its line, however long it is, so that it can be pasted."""
+    """A command of any length is printed whole on a separate line, so that it can be pasted."""
     advice = [ADVICE[0]._replace(command="redis-cli " + "x " * 60 + "end")]
     assert f"\n          run: {advice[0].command}\n" in render_report(FACTS, advice, width=60, shown=3)
 
 
 def test_no_advice_is_said_too() -> None:
-    """Silence could be taken for an error."""
+    """A report without advice states that, because an empty section could look like an error."""
     assert "advice: none" in render_report(FACTS, [], width=80, shown=3)
 
 
 def test_json() -> None:
-    """JSON has the same, with plain numbers."""
+    """JSON contains the same, with plain numbers."""
     tree = json.loads(json.dumps(describe_report(FACTS, ADVICE)))
     assert tree["server"]["redis_version"] == "7.0.15"
     (database,) = tree["databases"]

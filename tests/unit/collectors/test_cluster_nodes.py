@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The nodes of clusters: who is asked, which are read, and what becomes of the seed."""
+"""The nodes of clusters: the servers that are queried, the nodes that are read, and the seed."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -23,21 +23,21 @@ AWAY = SourceError("refused", "connection refused")
 
 
 class Named:
-    """A target, by its name alone."""
+    """A target that has only a name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class FakeReads:
-    """Notes which servers are read, and were after each step."""
+    """A fake that records which servers are read, now and after each step."""
 
     def __init__(self) -> None:
         self.read = {"cache"}
         self.steps: list[set[str]] = []
 
     def change(self, come: Iterable[Target], gone: Iterable[str]) -> None:
-        """Read others, in one step."""
+        """Change the servers that are read, in one step."""
         added, left = {target.name for target in come}, set(gone)
         assert left <= self.read
         assert not added & self.read
@@ -46,7 +46,7 @@ class FakeReads:
 
 
 class FakeCluster:
-    """A cluster as its nodes tell of it; ``nodes`` None is a server that is in none."""
+    """A cluster as its nodes report it; if ``nodes`` is None, the server is in no cluster."""
 
     def __init__(self, *ports: int) -> None:
         self.nodes: tuple[int, ...] | None = ports
@@ -60,7 +60,7 @@ class FakeCluster:
         return cast("Session", FakeSession(self, address or SEED))
 
     def answer(self, address: Address, command: Command) -> bytes:
-        """Let a node answer."""
+        """Return a node's reply."""
         if command[0] == "INFO":
             self.asked.append(address)
         if address in self.away:
@@ -79,15 +79,15 @@ class FakeSession:
         self._address = address
 
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002 -- as Session's
-        """Answer."""
+        """Return the replies."""
         return [self._cluster.answer(self._address, command) for command in commands]
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
 
 
 class Trial:
-    """A topology over a fake cluster that is called ``cache``."""
+    """A topology over a fake cluster with the name ``cache``."""
 
     def __init__(self, cluster: FakeCluster, max_nodes: int = 10) -> None:
         self.lab = Lab()
@@ -106,12 +106,12 @@ class Trial:
 
 
 def names(*ports: int) -> set[str]:
-    """What nodes are called."""
+    """Return the names of nodes."""
     return {f"cache/10.0.0.1:{port}" for port in ports}
 
 
 def test_a_cluster_takes_the_place_of_its_seed() -> None:
-    """All nodes are read instead of the seed, and follow what the cluster says."""
+    """All nodes are read instead of the seed, and they follow the replies of the cluster."""
     fake = FakeCluster(1, 2)
     trial = Trial(fake)
     trial.topology.look()
@@ -124,7 +124,7 @@ def test_a_cluster_takes_the_place_of_its_seed() -> None:
 
 
 def test_the_seed_and_its_node_are_never_read_together() -> None:
-    """Seed and nodes change places in one step: a scrape in between would take them for twins, or find neither."""
+    """The seed and its nodes are swapped in one step, so that no scrape finds duplicates or nothing."""
     fake = FakeCluster(1, 2)
     trial = Trial(fake)
     trial.topology.look()
@@ -134,7 +134,7 @@ def test_the_seed_and_its_node_are_never_read_together() -> None:
 
 
 def test_a_single_server_stays_as_it_is() -> None:
-    """A server that is in no cluster, or was never met, is not asked for nodes."""
+    """A server that is in no cluster, or was never connected, is not queried for nodes."""
     for met in (False, None):
         fake = FakeCluster(1, 2)
         fake.met = met
@@ -145,7 +145,7 @@ def test_a_single_server_stays_as_it_is() -> None:
 
 
 def test_any_node_tells_the_nodes() -> None:
-    """When the seed is away another node is asked, and stays the one that is asked."""
+    """If the seed can't be reached, another node is queried, also the next time."""
     fake = FakeCluster(1, 2)
     trial = Trial(fake)
     trial.topology.look()
@@ -158,7 +158,7 @@ def test_any_node_tells_the_nodes() -> None:
 
 
 def test_a_cluster_that_is_away_keeps_its_nodes() -> None:
-    """While nobody answers the nodes are kept, so that they are shown as down, and the failure is told."""
+    """While no node answers, the nodes are kept, so that they are shown as down, and the failure is reported."""
     fake = FakeCluster(1, 2)
     trial = Trial(fake)
     trial.topology.look()
@@ -170,7 +170,7 @@ def test_a_cluster_that_is_away_keeps_its_nodes() -> None:
 
 
 def test_nodes_are_bounded() -> None:
-    """No more nodes are read than the settings allow, and the rest is counted."""
+    """The number of nodes that are read is limited by the settings, and the rest is counted."""
     trial = Trial(FakeCluster(1, 2, 3), max_nodes=2)
     trial.topology.look()
     assert names(1, 2) == trial.reads.read

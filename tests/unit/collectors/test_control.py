@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rounds in which workers are asked."""
+"""The rounds in which workers are queried."""
 
 import base64
 import json
@@ -36,13 +36,13 @@ ANSWERS: dict[str, object] = {
 
 
 def payload(worker: str, ticket: str, content: object) -> bytes:
-    """An answer as Redis holds it."""
+    """Return a reply as Redis stores it."""
     body = base64.b64encode(json.dumps({worker: content}).encode()).decode()
     return json.dumps({"body": body, "headers": {"ticket": ticket}}).encode()
 
 
 class ScriptedPostbox:
-    """Workers that answer at once, except those in ``mute``; ``failures`` are raised by the methods they name."""
+    """A client whose workers answer at once, except those in ``mute``; its methods raise their ``failures``."""
 
     rights = "~key +right"
 
@@ -54,12 +54,12 @@ class ScriptedPostbox:
         self.failures: dict[str, SourceError] = {}
 
     def open(self) -> None:
-        """Get ready."""
+        """Record the call."""
         self._call("open")
         self.answers.clear()
 
     def send(self, requests: Sequence[Request]) -> None:
-        """Send, and let the workers answer."""
+        """Record the requests, and add the workers' replies."""
         self._call("send")
         self.sent += requests
         self.answers += [
@@ -70,17 +70,17 @@ class ScriptedPostbox:
         ]
 
     def receive(self) -> list[bytes]:
-        """Give two answers at a time."""
+        """Return two replies at a time."""
         self._call("receive")
         given, self.answers = self.answers[:2], self.answers[2:]
         return given
 
     def settle(self, *, complete: bool) -> None:
-        """Clean up."""
+        """Record the end of the round."""
         self._call("settle" if complete else "leave")
 
     def close(self) -> None:
-        """Close."""
+        """Record the call."""
         self._call("close")
 
     def _call(self, name: str) -> None:
@@ -90,7 +90,7 @@ class ScriptedPostbox:
 
 
 class ImpatientStop(threading.Event):
-    """A stop event whose waits take no time but move the clock; ``after`` some of a second or more it is set."""
+    """A stop event whose waits only advance the clock; after ``after`` waits of a second or more it is set."""
 
     def __init__(self, lab: Lab, after: int = 1) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class ImpatientStop(threading.Event):
         self.between: Callable[[], None] = lambda: None
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Let time pass."""
+        """Advance the clock."""
         assert timeout is not None
         self.lab.clock.advance(timeout)
         if timeout >= 1:
@@ -125,23 +125,23 @@ class Round:
             self.lab.beat(worker=worker)
 
     def run(self, after: int = 1, between: Callable[[], None] = lambda: None) -> ImpatientStop:
-        """Run until so many waits of a second or more."""
+        """Run until this many waits of a second or more."""
         stop = ImpatientStop(self.lab, after)
         stop.between = between
         self.control.run(stop, lambda: None)
         return stop
 
     def missing(self) -> set[float | None]:
-        """Every number of missing answers."""
+        """Return all numbers of missing replies."""
         return {self.lab.value(internals.CONTROL_MISSING, command) for command in COMMANDS}
 
     def invalid(self, reason: str) -> float | None:
-        """Answers skipped for a reason."""
+        """Return the number of replies that were skipped for a reason."""
         return self.lab.value(internals.CONTROL_INVALID, reason)
 
 
 def test_a_round() -> None:
-    """A round asks each worker each command by name, folds the answers, ends with the last one and leaves nothing."""
+    """A round sends each command to each worker by name, folds the replies, ends after the last, and leaves no key."""
     trial = Round(W1, W2)
     for worker in trial.lab.workers.by_name.values():
         trial.lab.workers.note_task_events(worker)
@@ -160,7 +160,7 @@ def test_a_round() -> None:
 
 
 def test_bindings_are_learned_from_answers() -> None:
-    """A round learns what the queues of workers are bound to, for tasks that are sent to these exchanges."""
+    """A round reads the bindings of the workers' queues, for tasks that are sent to those exchanges."""
     trial = Round(W1)
     trial.run()
     event = TaskSent("u", trial.lab.start, "t", "celery", exchange="media", routing_key="media.video")
@@ -176,21 +176,21 @@ def test_nobody_is_asked_where_there_is_nobody() -> None:
 
 
 def test_rounds_come_at_their_interval() -> None:
-    """All workers are asked once in an interval, the routine only after the first time."""
+    """All workers are queried once per interval, after the first time with the routine commands only."""
     trial = Round(W1)
     trial.run(61, lambda: trial.lab.beat(worker=W1))
     assert len(COMMANDS) + len(ROUTINE) == len(trial.control_client.sent)
 
 
 def test_new_workers_are_asked_between_rounds() -> None:
-    """A worker that comes is asked within a second, alone."""
+    """A new worker is queried within a second, alone."""
     trial = Round(W1)
     trial.run(3, lambda: trial.lab.beat(worker=W2))
     assert [[W1], [W2]] == [sent.destination for sent in trial.control_client.sent if sent.command == "stats"]
 
 
 def test_large_fleets_are_asked_in_batches() -> None:
-    """No more workers than a batch's answer at a time."""
+    """The number of workers that answer at a time is limited to a batch."""
     names = [f"w{number}@host" for number in range(2 * BATCH + 1)]
     trial = Round(*names)
     trial.run()
@@ -202,7 +202,7 @@ def test_large_fleets_are_asked_in_batches() -> None:
 
 
 def test_missing_answers() -> None:
-    """A worker that does not answer by the deadline is counted and shows nothing; the others are not affected."""
+    """A worker that does not reply by the deadline is counted and has no values; other workers are not affected."""
     trial = Round(W1, W2)
     trial.control_client.mute = {W2}
     began = trial.lab.clock.monotonic()
@@ -216,7 +216,7 @@ def test_missing_answers() -> None:
 
 
 def test_answers_that_are_due_find_a_place() -> None:
-    """As long as an answer may come late, rounds leave what lets it vanish; afterwards they leave nothing."""
+    """While late replies are possible, rounds leave a list that lets them expire; afterwards they leave nothing."""
     trial = Round(W1)
     trial.control_client.mute = {W1}
 
@@ -228,11 +228,11 @@ def test_answers_that_are_due_find_a_place() -> None:
     ends = [call for call in trial.control_client.calls if call in {"leave", "settle"}]
     assert ["leave", "settle"] == sorted(set(ends))
     assert sorted(ends) == ends
-    assert 59 <= ends.count("leave") <= 64  # three of them repeat the first questions
+    assert 59 <= ends.count("leave") <= 64  # three of them repeat the first requests
 
 
 def test_rubbish_is_counted() -> None:
-    """What is no answer, too large, late or a stranger's is counted by its reason, and costs no other answer."""
+    """Invalid, oversized and late replies and those of unknown workers are counted by reason and affect no other."""
     trial = Round(W1, options=control_options(max_bytes=1000))
     rubbish = [
         b"", payload(W1, "1/reserved", ["x" * 1000]), payload(W1, "0/stats", ANSWERS["stats"]),
@@ -256,7 +256,7 @@ def test_rubbish_is_counted() -> None:
 def test_settings_that_can_not_be_read_are_asked_for_a_few_times(
     monkeypatch: pytest.MonkeyPatch, conf: dict[str, str], reason: str
 ) -> None:
-    """Settings that are too large, or none, are queried at first and in five rounds, and not afterwards."""
+    """Settings that are too large or missing are queried at first and in five rounds, and not afterwards."""
     monkeypatch.setitem(ANSWERS, "conf", conf)
     trial = Round(W1, options=control_options(max_bytes=1000))
     trial.run(20 * 60, lambda: trial.lab.beat(worker=W1))
@@ -267,7 +267,7 @@ def test_settings_that_can_not_be_read_are_asked_for_a_few_times(
 
 @pytest.mark.parametrize("step", ["open", "send", "receive", "settle"])
 def test_failures_are_handed_on(step: str) -> None:
-    """A broker that fails in the middle takes all answers off; the round is tried again as soon as it is there."""
+    """If the broker fails during a round, all values are removed, and the round is repeated once it can be reached."""
     trial = Round(W1)
     trial.run()
     trial.lab.clock.advance(60)
@@ -285,7 +285,7 @@ def test_failures_are_handed_on(step: str) -> None:
 
 
 def test_a_user_without_rights_switches_it_off() -> None:
-    """Want of rights is said in one line with its cure, shown, tried again after an hour, and no failure."""
+    """A missing permission is no crash: one line states the fix, the metric is 0, and it is retried after an hour."""
     trial = Round(W1)
     trial.control_client.failures = {"send": SourceError("noperm", "PUBLISH: NOPERM")}
     seen: list[float | None] = []
@@ -311,7 +311,7 @@ def test_a_user_without_rights_switches_it_off() -> None:
 
 
 def test_a_stop_ends_a_round() -> None:
-    """A stop does not wait for answers, and counts none as missing."""
+    """A stop does not wait for replies, and counts none as missing."""
     trial = Round(W1)
     trial.control_client.mute = {W1}
     stop = threading.Event()
@@ -327,12 +327,12 @@ def test_a_stop_ends_a_round() -> None:
 
 
 def test_events_wait_for_answers_where_some_are_asked_for() -> None:
-    """With an interval events of unknown tasks may wait for the answers."""
+    """With an interval, events of unknown tasks may be deferred until the replies arrive."""
     assert SEEDING_SECONDS == Round().lab.workers.seeding
 
 
 def test_off() -> None:
-    """With an interval of 0 nobody is asked, that is shown, and no event waits for an answer."""
+    """With an interval of 0 no worker is queried, the metric shows that, and no event is deferred for a reply."""
     trial = Round(W1, options=control_options(interval=0))
     trial.run()
     assert [] == trial.control_client.calls
@@ -343,7 +343,7 @@ def test_off() -> None:
 
 
 def test_events_are_enabled() -> None:
-    """A worker that works without task events is told to send them, by name, where the options say so."""
+    """A worker that executes tasks without task events gets a command to send them, if the options enable that."""
     for enable in (True, False):
         trial = Round(W1, W2, options=control_options(interval=0, enable_events=enable))
         for processed in (1, 2, 3):

@@ -28,25 +28,25 @@ SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
 
 
 def load(name: str) -> bytes:
-    """A captured message."""
+    """Load a captured message."""
     raw: str = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))["raw_payload"]
     return raw.encode()
 
 
 @pytest.fixture
 def lab() -> Lab:
-    """State without anything in it."""
+    """Return an empty state."""
     return Lab()
 
 
 @pytest.fixture
 def collector(lab: Lab) -> EventCollector:
-    """Return a collector into that state."""
+    """Return a collector for that state."""
     return lab.collector()
 
 
 def test_one_read(lab: Lab, collector: EventCollector) -> None:
-    """What one read brought is folded whole, event by event, type by type."""
+    """All messages of one read are folded, event by event and type by type."""
     collector.fold([load("serializer-msgpack"), load("task-sent"), load("worker-heartbeat")])
     assert 1 == lab.value(rows.TASKS, "wapp.add", "unknown", "success")
     assert 1 == lab.value(internals.EVENTS, "task-received")
@@ -58,7 +58,7 @@ def test_one_read(lab: Lab, collector: EventCollector) -> None:
 
 
 def test_losses_have_reasons(lab: Lab, collector: EventCollector) -> None:
-    """Every message that can't be used is counted by its reason, and costs no other one."""
+    """Every unusable message is counted by its reason, and affects no other message."""
     collector.fold([b"junk", load("serializer-pickle"), load("pidbox-hello"), load("task-progress"), load("task-sent")])
     for reason in ("envelope", "serializer", "body"):
         assert 1 == lab.value(internals.EVENTS_INVALID, reason)
@@ -107,7 +107,7 @@ def test_gap(lab: Lab, collector: EventCollector) -> None:
 
 
 def test_deaf_exporter_loses_no_worker(lab: Lab, collector: EventCollector) -> None:
-    """While the subscription is down, silent workers stay up: it is the exporter that does not hear them."""
+    """While the subscription is down, silent workers stay up, because the exporter can't receive their events."""
     collector.opened()
     lab.beat()
     collector.lost("closed")
@@ -123,7 +123,7 @@ def test_deaf_exporter_loses_no_worker(lab: Lab, collector: EventCollector) -> N
 
 
 class ScriptedStream:
-    """Gives what it was told to: batches, errors to raise, and at the end a stop."""
+    """A stream that follows a script: batches, errors to raise, and a stop at the end."""
 
     def __init__(self, stop: threading.Event, script: list[list[bytes] | SourceError]) -> None:
         self.script, self.stop, self.is_open = script, stop, False
@@ -135,7 +135,7 @@ class ScriptedStream:
         self.is_open = True
 
     def read(self) -> list[bytes]:
-        """The next step of the script."""
+        """Return the batch of the script's next step, or raise its error."""
         step = self.script.pop(0)
         if isinstance(step, SourceError):
             raise step
@@ -165,14 +165,14 @@ class PausedStream(ScriptedStream):
         self.after: Callable[[], None] = lambda: None
 
     def take_dropped(self) -> int:
-        """Let time pass after a batch."""
+        """Advance the clock after a batch."""
         self.lab.clock.advance(self.seconds)
         self.after()
         return 0
 
 
 def test_listening(lab: Lab) -> None:
-    """Listening folds until stopped, tells that it works, and leaves the stream closed."""
+    """The collector folds events until it is stopped, reports that it works, and leaves the stream closed."""
     stop, works = threading.Event(), threading.Event()
     stream = ScriptedStream(stop, [[load("task-sent")], [], [load("task-sent")]])
     lab.collector(stream=stream).run(stop, works.set)
@@ -193,7 +193,7 @@ def test_dropped_messages_are_counted(lab: Lab, end: list[bytes] | SourceError) 
 
 
 def test_a_pause_of_the_process_releases_nothing_that_is_about_to_be_read(lab: Lab) -> None:
-    """A process that was stopped for seconds reads the task-sent that arrived meanwhile before it gives up waiting."""
+    """A process that was paused for seconds reads the task-sent of that time before it stops waiting for it."""
     stop = threading.Event()
     b = lab.clock.epoch
     batches: dict[bytes, list[Any]] = {
@@ -204,14 +204,14 @@ def test_a_pause_of_the_process_releases_nothing_that_is_about_to_be_read(lab: L
     }
     stream = PausedStream(lab, stop, [[b"first"], [b"received"], [b"sent"], [b"unsent"], [], []])
     collector = lab.collector(lambda payload: batches[payload], stream)
-    stream.after = collector.tick  # as a scrape does
+    stream.after = collector.tick  # as at a scrape
     collector.run(stop, lambda: None)
     assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "q") == lab.value(rows.TASKS_STARTED, "t", "q")
     assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "unknown")
 
 
 def test_a_pause_of_the_process_loses_no_worker_that_is_about_to_be_read(lab: Lab) -> None:
-    """A process that was stopped for minutes loses no worker and no beat while what arrived meanwhile is being read."""
+    """A process that was paused for minutes loses no worker and no beat while it reads the events of that time."""
     stop, stamp = threading.Event(), lab.clock.epoch
     batches: dict[bytes, list[Any]] = {
         b"a": [WorkerHeartbeat("a", stamp, 1)],
@@ -223,7 +223,7 @@ def test_a_pause_of_the_process_loses_no_worker_that_is_about_to_be_read(lab: La
     seen = []
 
     def tick() -> None:
-        stream.is_drained = len(stream.script) <= 2  # until then each read leaves something to be read
+        stream.is_drained = len(stream.script) <= 2  # until then each read leaves more data
         collector.tick()
         up = [lab.value(worker_rows.WORKER_UP, name) for name in ("a", "b")]
         seen.append([*up, lab.value(worker_rows.BEAT_UP, "beat")])
@@ -235,7 +235,7 @@ def test_a_pause_of_the_process_loses_no_worker_that_is_about_to_be_read(lab: La
 
 
 def test_loss_while_listening(lab: Lab) -> None:
-    """A loss of the stream is counted by its reason and handed on."""
+    """A loss of the stream is counted by its reason and raised."""
     stop = threading.Event()
     stream = ScriptedStream(stop, [[load("task-sent")], SourceError("closed", "gone"), []])
     collector = lab.collector(stream=stream)
@@ -247,16 +247,16 @@ def test_loss_while_listening(lab: Lab) -> None:
 
 
 class ClosedStream(ScriptedStream):
-    """A stream that another thread closes while it is read, because the exporter stops."""
+    """A stream that another thread closes during a read, because the exporter stops."""
 
     def read(self) -> list[bytes]:
-        """Find it closed."""
+        """Raise the error of a closed stream."""
         self.stop.set()
         raise SourceError("closed", "gone")
 
 
 def test_the_end_of_the_exporter_is_no_loss(lab: Lab) -> None:
-    """A subscription that the exporter closes when it stops is not counted as lost, as a restart would show it."""
+    """A subscription that the exporter closes when it stops is not counted as lost, so a restart does not show it."""
     stop = threading.Event()
     collector = lab.collector(stream=ClosedStream(stop, []))
     with pytest.raises(SourceError):

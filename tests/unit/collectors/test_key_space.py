@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server's sampler: when it looks, what it shows, what a failure costs."""
+"""The sampler of a server: when it reads, its samples, and the effects of a failure."""
 
 import threading
 from itertools import pairwise
@@ -37,18 +37,18 @@ class Site:
         self.stop = threading.Event()
 
     def cycle(self) -> str:
-        """One cycle."""
+        """Run one cycle."""
         return self.key_space.cycle(self.stop)
 
     def values(self, metric: Metric) -> dict[tuple[str, ...], Any]:
-        """What is shown of a metric, by the labels behind ``redis``."""
+        """Return the samples of a metric by the labels after ``redis``."""
         found = [sample for sample in self.key_space.samples() if sample.metric is metric]
         assert {"broker"} >= {sample.labels[0] for sample in found}
         return {sample.labels[1:]: sample.value for sample in found}
 
 
 def test_every_database_is_shown() -> None:
-    """A cycle looks at each database, and shows its groups under its name."""
+    """A cycle reads each database, and shows its groups under its name."""
     site = Site()
     assert {} == site.values(rows.GROUP_COUNT)
     assert "complete" == site.cycle()
@@ -64,7 +64,7 @@ def test_every_database_is_shown() -> None:
 
 
 def test_part_of_a_sweep_is_shown_as_such() -> None:
-    """Before the first full sweep the coverage says so, and no sweep has ended."""
+    """Before the first full sweep the coverage is less than 1, and there is no time of a last sweep."""
     site = Site(names=100)
     assert "complete" == site.cycle()
     assert 50 <= site.values(rows.KEYS_SCANNED)[()] < 130
@@ -75,7 +75,7 @@ def test_part_of_a_sweep_is_shown_as_such() -> None:
 
 
 def test_groups_beyond_the_limit_are_added_up() -> None:
-    """The largest groups are shown one by one, the rest as overflow."""
+    """The largest groups are shown one by one, the others together as overflow."""
     site = Site(max_groups=1)
     site.server.databases[0] |= {b"few%d" % number: (1, -1) for number in range(3)} | {b"other": (2, -1)}
     site.cycle()
@@ -95,12 +95,12 @@ def test_groups_beyond_the_limit_are_added_up() -> None:
     ({"loading": "0", "rdb_bgsave_in_progress": "0"}, 0.01, ""),
 ])  # fmt: skip
 def test_a_server_with_other_worries_is_left_alone(fields: dict[str, str], delay: float, reason: str) -> None:
-    """Nothing is read while the server loads, forks, runs out of memory or is slow; the reason is told."""
+    """Nothing is read while the server loads, forks, runs out of memory or is slow; the reason is returned."""
     assert reason == pause(fields, delay)
 
 
 def test_a_pause_is_counted_and_costs_nothing() -> None:
-    """A cycle that does not look is counted by its reason; what is known stays, and the sweep goes on afterwards."""
+    """A skipped cycle is counted by its reason; known values stay, and the sweep continues afterwards."""
     site = Site()
     site.cycle()
     site.server.info["rdb_bgsave_in_progress"] = 1
@@ -114,7 +114,7 @@ def test_a_pause_is_counted_and_costs_nothing() -> None:
 
 
 def test_a_server_that_loads_is_no_failure() -> None:
-    """A server that answers that it loads its data is left alone, as if it had said so before."""
+    """A server that replies that it is loading is left alone, as if INFO had reported it."""
     site = Site()
     site.server.failure = SourceError("loading", "LOADING Redis is loading the dataset in memory")
     assert "loading" == site.cycle()
@@ -123,7 +123,7 @@ def test_a_server_that_loads_is_no_failure() -> None:
 
 
 def test_another_process_of_the_server_is_looked_at_anew() -> None:
-    """After a restart or a failover the order of names is another: what was known goes, counters stay."""
+    """A restart or failover changes the order of names, so known values are dropped; counters stay."""
     site = Site(names=800)
     site.server.databases[0] |= {b"user:0:%d" % number: (100, -1) for number in range(2000)}
     while len(site.values(rows.LAST_SWEEP)) < 2:
@@ -137,7 +137,7 @@ def test_another_process_of_the_server_is_looked_at_anew() -> None:
 
 
 def test_a_failure_is_shown_and_costs_nothing_else() -> None:
-    """A failed cycle is counted and handed on; what is known is shown for a while, then it is gone."""
+    """A failed cycle is counted and raised; known values are shown for some time, then they are dropped."""
     site = Site()
     site.cycle()
     site.server.failure = SourceError("closed", "gone")
@@ -152,7 +152,7 @@ def test_a_failure_is_shown_and_costs_nothing_else() -> None:
 
 
 def test_a_failing_server_is_not_asked_at_once_again() -> None:
-    """After a failure there is a pause, also when the thread is started anew."""
+    """After a failure there is a pause, even if the thread is started again."""
     site = Site()
     waited: list[float] = []
 
@@ -172,7 +172,7 @@ def test_a_failing_server_is_not_asked_at_once_again() -> None:
 
 
 def test_cycles_keep_their_interval() -> None:
-    """From one cycle to the next it is an interval, however long a cycle takes."""
+    """The time between the starts of two cycles is the interval, however long a cycle takes."""
     site = Site()
     begun: list[float] = []
 
@@ -191,14 +191,14 @@ def test_cycles_keep_their_interval() -> None:
 
 
 def test_closing_closes_the_connection() -> None:
-    """Whoever stops the exporter closes the connection."""
+    """The sampler closes its connection when it is closed."""
     site = Site()
     site.key_space.close()
     assert site.server.closed
 
 
 def test_estimates_are_no_more_than_the_server_uses() -> None:
-    """One heavy key among many small ones is one key, and all groups of all databases fit into the memory used."""
+    """One heavy key among many small ones counts as one key, and all groups together fit into the memory used."""
     site = Site(names=200)
     site.server.databases[0] |= {b"user:%d" % number: (100, -1) for number in range(3000)} | {b"bigz": (5_000_000, -1)}
     site.server.databases[0] |= {b"blob:%d" % number: (40_000, -1) for number in range(100)}

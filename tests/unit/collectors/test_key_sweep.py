@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pass over one database, and what it may cost."""
+"""A pass over one database, and its limits."""
 
 import threading
 from collections.abc import Sequence
@@ -34,19 +34,19 @@ class Lane:
         self.stop = threading.Event()
 
     def go_on(self, **budget: float) -> str:
-        """Make a pass; what the budget does not say is without limit, and the server is never left alone."""
+        """Make a pass; a missing budget is without limit, and the server is never left alone."""
         whole = {"names": 10**6, "measured": 1000, "busy": 1e6, "wall": 1e6, "duty": 1.0} | budget
         return self.sweep.go_on(
             self.reader, len(self.server.databases[0]), KeyBudget(**whole), self.server.clock, self.stop  # type: ignore[arg-type]  # whole numbers stay whole
         )  # fmt: skip
 
     def estimates(self) -> dict[str, Estimate]:
-        """Every estimate by group."""
+        """Return every estimate by group."""
         return {each.group: each for each in self.sweep.groups.estimates(self.sweep.total)}
 
 
 def test_a_pass_without_limits_sees_everything() -> None:
-    """A sweep in one pass counts each key, and measures as many as needed."""
+    """A sweep in one pass counts each key, and measures enough keys."""
     lane = Lane(KEYS)
     assert "complete" == lane.go_on()
     found = lane.estimates()["user:*"]
@@ -61,7 +61,7 @@ def test_a_pass_without_limits_sees_everything() -> None:
     ("wall", {"wall": 0.01}),
 ])  # fmt: skip
 def test_each_budget_ends_a_pass(outcome: str, budget: dict[str, float]) -> None:
-    """Names, the server's time and the wall clock end a pass, and the next one goes on from there."""
+    """The limits on names, server time and wall clock each end a pass, and the next pass continues from there."""
     lane = Lane(KEYS)
     lane.server.slowness["SCAN"] = 0.001
     assert outcome == lane.go_on(**budget)
@@ -73,7 +73,7 @@ def test_each_budget_ends_a_pass(outcome: str, budget: dict[str, float]) -> None
 
 
 def test_a_slow_answer_ends_a_pass() -> None:
-    """A server that hangs over a batch is left alone."""
+    """A server that answers a batch slowly is left alone."""
     lane = Lane(KEYS)
     lane.server.slowness["SCAN"] = SLOW_SECONDS * 2
     assert "slow" == lane.go_on()
@@ -81,18 +81,18 @@ def test_a_slow_answer_ends_a_pass() -> None:
 
 
 def test_no_more_keys_are_measured_than_the_budget_has() -> None:
-    """The budget of measured keys holds, and is spread over the names of a pass."""
+    """The budget of measured keys is kept, and is spread over the names of a pass."""
     keys = {b"%s:%d" % (kind, number): (number, -1) for kind in (b"a", b"b", b"c", b"d") for number in range(700)}
     lane = Lane(keys)
     lane.go_on(names=1000, measured=100)
-    # One more is asked for to see whether any may be.
+    # One more is requested, to see whether any are allowed.
     assert 60 < len(lane.server.commands("MEMORY")) <= 101
     before_last_scan = max(place for place, command in enumerate(lane.server.sent) if command[0] == "SCAN")
     assert any(command[0] == "MEMORY" for command in lane.server.sent[before_last_scan:])
 
 
 def test_round_trips_are_bounded() -> None:
-    """No round trip measures more than a hundred keys, the census included."""
+    """A round trip measures at most a hundred keys, the census included."""
     queues = {b"queue-%d" % number: (70, -1) for number in range(150)}
     names = KeyNames(celery_names(), {}, tuple(name.decode() for name in queues))
     sizes = {b"%s-%d" % (kind, n): (50 * n, -1) for kind in (b"a", b"b", b"c") for n in range(500)}
@@ -135,11 +135,11 @@ def test_part_of_the_budget_is_reserved_for_rare_groups() -> None:
     lane.go_on(measured=100)
     scans = [place for place, command in enumerate(lane.server.sent) if command[0] == "SCAN"]
     first = [command for command in lane.server.sent[scans[0] : scans[1]] if command[0] == "MEMORY"]
-    assert 30 <= len(set(first)) <= 33  # the reserved keys, and the first of the others
+    assert 30 <= len(set(first)) <= 33  # the reserved keys and the first of the others
 
 
 def test_a_crowd_of_rare_groups_does_not_use_the_whole_budget() -> None:
-    """However many groups are new, a group with enough measurements gets its part of the budget."""
+    """A group with enough measurements gets its part of the budget, however many groups are new."""
     users = {b"user:%d" % number: (100, -1) for number in range(38)}
     lane = Lane(dict(users))
     lane.go_on()
@@ -151,7 +151,7 @@ def test_a_crowd_of_rare_groups_does_not_use_the_whole_budget() -> None:
 
 
 def test_a_single_key_is_measured_before_a_large_new_group() -> None:
-    """Of groups with few measurements the smallest are measured first, because a single key is scanned once a sweep."""
+    """The smallest of the groups with few measurements are measured first, as a single key is scanned once a sweep."""
     lane = Lane({b"user:%d" % number: (100, -1) for number in range(40)} | {name.encode(): (9, -1) for name in GREEK})
     lane.go_on(measured=30)
     assert {9} == {lane.estimates()[name].memory for name in GREEK}
@@ -163,7 +163,7 @@ def test_busy_time_is_the_sum_of_all_round_trips() -> None:
     lane.server.slowness |= {"SCAN": 0.003, "MEMORY": 0.0002}
     lane.go_on(names=150)
     assert "SCAN" != lane.server.sent[-1][0], "the last names are measured after the last scan"
-    scans, measured = len(lane.server.commands("SCAN")), len(lane.server.commands("MEMORY")) - 1  # the first is a trial
+    scans, measured = len(lane.server.commands("SCAN")), len(lane.server.commands("MEMORY")) - 1  # the first is a probe
     assert measured > 3
     assert 0.003 * scans + 0.0002 * measured == pytest.approx(lane.sweep.busy)
 
@@ -196,7 +196,7 @@ def test_the_server_is_left_alone_between_batches() -> None:
 
 
 def test_stopping_ends_a_pass() -> None:
-    """Whoever stops the exporter does not wait for a sweep."""
+    """A stop of the exporter ends a sweep at once."""
     lane = Lane(KEYS)
     lane.stop.set()
     assert "wall" == lane.go_on()
@@ -205,7 +205,7 @@ def test_stopping_ends_a_pass() -> None:
 
 
 def test_the_census_is_read_in_each_pass_and_not_sampled() -> None:
-    """A queue is known exactly after any pass, changes with the next one, and is not counted twice."""
+    """A queue's size is exact after any pass, is updated by the next one, and is not counted twice."""
     lane = Lane(KEYS | {b"orders": (10**6, -1), b"orders\x06\x163": (500, -1)}, NAMES)
     lane.go_on(names=200)
     found = lane.estimates()["orders"]
@@ -225,7 +225,7 @@ def test_the_census_is_read_in_each_pass_and_not_sampled() -> None:
 
 
 def test_a_queue_that_becomes_known_leaves_the_sample() -> None:
-    """What was a group of its own before its queue was known is not counted again."""
+    """A key that was counted as a group before its queue was known is not counted twice."""
     lane = Lane(KEYS | {b"orders": (10**6, -1)})
     lane.go_on()
     assert 1 == lane.estimates()["orders"].keys
@@ -235,7 +235,7 @@ def test_a_queue_that_becomes_known_leaves_the_sample() -> None:
 
 
 def test_a_flood_of_keys_shows_at_once() -> None:
-    """When many keys came since the last sweep the next pass shows what they are, from a part of the key space."""
+    """If many keys are new since the last sweep, the next pass estimates their groups from a part of the key space."""
     lane = Lane(KEYS)
     lane.go_on()
     lane.go_on(names=1000)
@@ -251,7 +251,7 @@ def test_a_flood_of_keys_shows_at_once() -> None:
 
 
 def test_the_census_is_bounded() -> None:
-    """Of a thousand queues the keys are read in each pass; those of further queues are part of the sample."""
+    """The keys of up to a thousand queues are read in each pass; those of further queues are part of the sample."""
     queues = [f"queue-{number}x" for number in range(1005)]
     names = KeyNames(celery_names(queues={queue: queue for queue in queues}), {}, tuple(queues))
     lane = Lane({queue.encode(): (70, -1) for queue in queues}, names)
@@ -262,7 +262,7 @@ def test_the_census_is_bounded() -> None:
 
 
 def test_without_the_right_to_measure_counts_are_given() -> None:
-    """Without MEMORY and PTTL all keys are counted, queues among them, and nothing is said of their memory."""
+    """Without MEMORY and PTTL all keys are counted, queues among them, and their memory is unknown."""
     lane = Lane(KEYS | {b"orders": (10**6, -1)}, NAMES)
     lane.server.refused = {"MEMORY": "ERR unknown command 'MEMORY'", "PTTL": "NOPERM no permissions to run 'pttl'"}
     lane.go_on()
@@ -272,7 +272,7 @@ def test_without_the_right_to_measure_counts_are_given() -> None:
 
 
 def test_keys_that_may_not_be_read_are_asked_for_once() -> None:
-    """A group whose keys the user may not read is left alone until the next sweep: refusals fill the server's log."""
+    """A group with unreadable keys is left alone until the next sweep, as refusals fill the server's log."""
     lane = Lane(KEYS)
     lane.server.refused["MEMORY"] = "NOPERM No permissions to access a key"
     lane.go_on()

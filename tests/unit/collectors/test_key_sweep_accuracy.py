@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far the estimates of a sweep are from the truth, on a simulated server of the default budget."""
+"""The error of a sweep's estimates, on a simulated server with the default budget."""
 
 import random
 
@@ -7,7 +7,7 @@ from tests.key_space.simulation import populate, sweep_once
 
 
 def test_estimates_of_one_sweep() -> None:
-    """Of skewed sizes, without the heaviest keys, estimates are within 10 % after one sweep, and intervals hold."""
+    """With skewed sizes, without the heaviest keys, estimates are within 10 % after one sweep, and intervals hold."""
     keys, outcomes = populate(200_000, seed=7), []
     for run in range(3):
         random.Random(run).shuffle(keys)  # noqa: S311 -- a simulation

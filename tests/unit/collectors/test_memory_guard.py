@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When MEMORY PURGE is sent, and what is said of it."""
+"""The conditions for MEMORY PURGE, and how it is reported."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -17,7 +17,7 @@ from tests.support.lab import Lab
 
 
 class FakeServer:
-    """A session with a server whose memory is set by hand; notes the commands."""
+    """A session with a server whose memory is set by hand; it records the commands."""
 
     def __init__(self, used: int, limit: int) -> None:
         self.used = used
@@ -26,25 +26,25 @@ class FakeServer:
         self.sent: list[Command] = []
 
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002 -- as Session's
-        """Answer."""
+        """Return the replies."""
         self.sent += commands
         info = f"used_memory:{self.used}\r\nused_memory_rss:99\r\nmaxmemory:{self.limit}\r\nmem_allocator:x\r\n"
         return [info.encode() if command[0] == "INFO" else self.purge for command in commands]
 
 
 def guard(lab: Lab, server: FakeServer, assumed: int = 0) -> MemoryGuard:
-    """A guard at nine tenths, once in ten minutes."""
+    """Return a guard with a threshold of 90 % and a pause of ten minutes."""
     options = GuardOptions(0.9, assumed, 30, 600, 1)
     return MemoryGuard("broker", cast("Session", server), lab.store, lab.clock, options)
 
 
 def purges(server: FakeServer) -> int:
-    """Count what was sent."""
+    """Count the purges that were sent."""
     return server.sent.count(("MEMORY", "PURGE"))
 
 
 def test_a_purge_needs_a_reason_and_a_pause() -> None:
-    """Above the threshold a purge is sent and told, and the next one not before the pause is over."""
+    """Above the threshold a purge is sent and logged, and the next one only after the pause."""
     lab, server = Lab(), FakeServer(90, 100)
     watched = guard(lab, server)
     watched.look()
@@ -74,7 +74,7 @@ def test_without_a_limit_there_is_no_purge() -> None:
 
 
 def test_a_refused_purge_is_counted_and_not_repeated() -> None:
-    """A server that refuses is told of, counted, and asked again after the pause only."""
+    """A server that refuses is logged and counted, and is tried again only after the pause."""
     lab, server = Lab(), FakeServer(99, 100)
     server.purge = Refusal("NOPERM no")
     watched = guard(lab, server)

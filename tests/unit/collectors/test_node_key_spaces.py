@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The key spaces of a cluster's masters, which come and go."""
+"""The key spaces of a cluster's masters, which change."""
 
 import threading
 from typing import cast
@@ -32,16 +32,16 @@ class FakeSpace:
         return "complete"
 
     def samples(self) -> list[Sample]:
-        """Return one sample under its name."""
+        """Return one sample of the server's name."""
         return [Sample(rows.KEYS_SCANNED, (self.name,), self.cycles)]
 
     def close(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.closed = True
 
 
 class Trial:
-    """The samplers of a server called ``cache``, and of its cluster."""
+    """The samplers of a server with the name ``cache``, and of its cluster."""
 
     def __init__(self) -> None:
         self.masters: dict[str, Address] = {}
@@ -55,12 +55,12 @@ class Trial:
         return cast("KeySpace", self.built[name])
 
     def shown(self) -> dict[str, object]:
-        """Return what is shown, by server."""
+        """Return the values by server."""
         return {sample.labels[0]: sample.value for sample in self.spaces.samples()}
 
 
 def test_masters_take_the_place_of_their_seed() -> None:
-    """A single server is looked at itself; of a cluster each master is, under its own name, as they come and go."""
+    """A single server is sampled itself; in a cluster each current master is sampled under its own name."""
     trial = Trial()
     trial.spaces.cycle(trial.stop)
     assert {"cache": 1} == trial.shown()
@@ -78,7 +78,7 @@ def test_masters_take_the_place_of_their_seed() -> None:
 
 
 def test_a_master_that_fails_costs_itself() -> None:
-    """The others are looked at, and the failure is raised afterwards."""
+    """A failure of one master does not stop the others, and is raised afterwards."""
     trial = Trial()
     trial.masters = {"cache/a:1": Address("a", 1), "cache/b:1": Address("b", 1)}
     trial.spaces.cycle(trial.stop)

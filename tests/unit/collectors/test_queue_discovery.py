@@ -23,13 +23,13 @@ from tests.support.lab import Lab
 
 
 class ScriptedScan:
-    """Gives batches, or raises, as told."""
+    """A scan that returns the batches of a script, or raises its errors."""
 
     def __init__(self, *script: ScanBatch | SourceError) -> None:
         self.script = list(script)
 
     def next_batch(self) -> ScanBatch:
-        """The next step."""
+        """Return the next step."""
         step = self.script.pop(0)
         if isinstance(step, SourceError):
             raise step
@@ -37,29 +37,29 @@ class ScriptedScan:
 
 
 def binding(queue: str, sep: str = "\x06\x16") -> BoundMember:
-    """A member of a binding set."""
+    """Return a member of a binding set."""
     return BoundMember(queue, f"{queue}{sep}{sep}{queue}".encode())
 
 
 def junk(member: bytes) -> BoundMember:
-    """A member that is no binding."""
+    """Return a member that is no binding."""
     return BoundMember("e", member)
 
 
 def discovery_of(lab: Lab, queues: Queues, *script: ScanBatch | SourceError, sep: str = "\x06\x16") -> QueueDiscovery:
-    """A discovery that reads these batches."""
+    """Return a discovery that reads these batches."""
     rules = BindingRules("celeryev", lambda: sep)
     return QueueDiscovery(cast("QueueScan", ScriptedScan(*script)), queues, lab.store, lab.clock, rules)
 
 
 def search(lab: Lab, queues: Queues, *script: ScanBatch | SourceError, max_keys: int = 10_000) -> None:
-    """One pass."""
+    """Make one pass."""
     stop = threading.Event()
     discovery_of(lab, queues, *script).run(stop, 0.0, max_keys, stop.set)
 
 
 def test_pass() -> None:
-    """A pass finds queues over several batches, and counts reply queues once each, when it is complete."""
+    """A complete pass finds queues over several batches, and counts each reply queue once."""
     lab = Lab()
     queues = Queues(lab.tasks, [], 10)
     search(
@@ -76,7 +76,7 @@ def test_pass() -> None:
 
 
 def test_pass_is_bounded() -> None:
-    """A pass looks at no more keys than it may, and does not count what it did not see whole."""
+    """The number of keys of a pass is limited, and an incomplete pass sets no number of reply queues."""
     lab = Lab()
     queues = Queues(lab.tasks, [], 10)
     search(
@@ -87,7 +87,7 @@ def test_pass_is_bounded() -> None:
 
 
 def test_failure() -> None:
-    """A failed pass is shown as such and handed on; what was known stays."""
+    """A failed pass is shown as failed and raised; known queues stay."""
     lab = Lab()
     queues = Queues(lab.tasks, ["known"], 10)
     with pytest.raises(SourceError):
@@ -97,7 +97,7 @@ def test_failure() -> None:
 
 
 def test_bindings_with_the_separator_of_the_settings() -> None:
-    """Bindings are split by the separator of the settings and by kombu's own, whatever their names contain."""
+    """Bindings are split by the separator of the settings and by kombu's default, whatever their names contain."""
     lab = Lab()
     queues = Queues(lab.tasks, [], 10)
     members = [binding("celery", ":"), binding("old"), binding("a:b"), BoundMember("m", b"media.#:^media\\..*?$:vids")]
@@ -110,7 +110,7 @@ def test_bindings_with_the_separator_of_the_settings() -> None:
 
 
 def test_an_unreadable_binding_is_counted_once() -> None:
-    """A binding with a separator that is not known is counted once, is no invalid event, and its separator is noted."""
+    """A binding with an unknown separator is counted once, is no invalid event, and its separator is recorded."""
     lab = Lab()
     queues = Queues(lab.tasks, [], 10)
     batch = ScanBatch([binding("celery", ":"), binding("mail", ":"), junk(b"\xff")], set(), complete=True)
@@ -125,7 +125,7 @@ def test_an_unreadable_binding_is_counted_once() -> None:
 
 
 class Waits(threading.Event):
-    """An event that notes how long it is waited for, and is set after ``count`` waits."""
+    """An event that records the timeouts of its waits, and is set after ``count`` waits."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class Waits(threading.Event):
 
 @pytest.mark.parametrize("found", [[], [junk(b"junk")], [binding("q")]], ids=["nothing", "unreadable", "queue"])
 def test_the_interval_is_the_long_one_after_the_first_pass(found: list[BoundMember]) -> None:
-    """Searches follow each other quickly until the first pass is complete, whatever is found, and then no more."""
+    """Searches use the short interval until the first complete pass, whatever it finds, and then the long one."""
     lab = Lab()
     whole, part = ScanBatch(found, set(), complete=True), ScanBatch(found, set(), complete=False)
     discovery = discovery_of(lab, Queues(lab.tasks, [], 10), part, part, whole, part, whole)
@@ -153,7 +153,7 @@ def test_the_interval_is_the_long_one_after_the_first_pass(found: list[BoundMemb
 
 
 def test_a_failed_pass_does_not_shorten_the_interval() -> None:
-    """After an error the interval is the one it was before."""
+    """After an error the interval stays unchanged."""
     lab = Lab()
     whole = ScanBatch([], set(), complete=True)
     discovery = discovery_of(lab, Queues(lab.tasks, [], 10), whole, SourceError("closed", ""), whole)
@@ -165,7 +165,7 @@ def test_a_failed_pass_does_not_shorten_the_interval() -> None:
 
 
 def test_bindings_of_broadcast_queues_are_no_queues() -> None:
-    """The bindings that Broadcast queues leave behind are no queues, and state under which name those are shown."""
+    """The bindings that Broadcast queues leave behind are no queues, and yield the name for those queues."""
     lab = Lab()
     queues = Queues(lab.tasks, [], 10)
     bound = [BoundMember("news", f"news\x06\x16\x06\x16bcast.{number}".encode()) for number in range(50)]

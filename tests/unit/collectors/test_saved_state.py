@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The keeper of the state file: what is restored, what is kept aside, and what is written when."""
+"""The keeper of the state file: restoring, setting aside, and writing."""
 
 import threading
 from collections.abc import Callable
@@ -28,14 +28,14 @@ class FullDisk(StateFile):
     full = False
 
     def write(self, content: bytes) -> None:
-        """Refuse."""
+        """Raise an error while the disk is full."""
         if self.full:
             raise FileError("no space left on device")
         super().write(content)
 
 
 class Life:
-    """One process after another with the same file; ``log`` has the lines of all."""
+    """Several processes, one after another, with the same file."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "state"
@@ -47,7 +47,7 @@ class Life:
 
 
 class Running:
-    """A process that restored what there was."""
+    """A process that restored the file, if there was one."""
 
     def __init__(self, life: Life, owner: StateOwner, file: StateFile) -> None:
         self.process = Process(life.clock, NO_ZERO)
@@ -66,28 +66,28 @@ class Running:
             self.process.execute("t", "q", "w1@host")
 
     def write(self) -> None:
-        """Write once, as every minute."""
+        """Write once, as at the interval."""
         stop = threading.Event()
         self.keeper.run(stop, 60, stop.set)
 
     def kill(self) -> None:
-        """End without a word."""
+        """End without a clean stop."""
         self.file.close()
 
     @property
     def started(self) -> object:
-        """What is counted."""
+        """Return the counter of started tasks."""
         return self.process.value(rows.TASKS_STARTED, "t", "q")
 
 
 @pytest.fixture
 def life(tmp_path: Path) -> Life:
-    """Give a file and its processes."""
+    """Return a file and its processes."""
     return Life(tmp_path)
 
 
 def test_counters_go_on_after_a_clean_stop(life: Life) -> None:
-    """Counters are the same after each of several clean stops."""
+    """Counters continue after each of several clean stops."""
     for total in (2, 4, 6):
         running = life.begin()
         running.execute(2)
@@ -96,7 +96,7 @@ def test_counters_go_on_after_a_clean_stop(life: Life) -> None:
 
 
 def test_counters_begin_at_0_after_a_kill(life: Life) -> None:
-    """A file that was written while the process ran restores no counter; the task is known, with 0."""
+    """A file that was written by a running process restores no counters; its tasks are known, with 0."""
     running = life.begin()
     running.execute(2)
     running.write()
@@ -105,7 +105,7 @@ def test_counters_begin_at_0_after_a_kill(life: Life) -> None:
 
 
 def test_the_file_of_a_clean_stop_is_used_once(life: Life) -> None:
-    """A process that is killed before its first write does not leave the counters of the stop before to the next."""
+    """A process that is killed before its first write does not pass on the counters that it restored."""
     first = life.begin()
     first.execute(2)
     first.keeper.close()
@@ -116,7 +116,7 @@ def test_the_file_of_a_clean_stop_is_used_once(life: Life) -> None:
 
 
 def test_a_kill_before_the_mark_leaves_the_file_of_a_clean_stop(life: Life) -> None:
-    """A process that is killed between reading and marking served nothing, so that the next one restores the same."""
+    """A process that is killed before it removes the mark served no metrics, so the next one restores the file."""
     first = life.begin()
     first.execute(2)
     first.keeper.close()
@@ -128,7 +128,7 @@ def test_a_kill_before_the_mark_leaves_the_file_of_a_clean_stop(life: Life) -> N
 
 
 def test_a_file_that_can_not_be_marked_restores_no_counters(life: Life) -> None:
-    """Where the mark can't be removed counters begin at 0, and the file is not taken for one of a clean stop again."""
+    """If the mark can't be removed, counters begin at 0, and the file never counts as that of a clean stop again."""
     first = life.begin()
     first.execute(2)
     first.keeper.close()
@@ -142,7 +142,7 @@ def test_a_file_that_can_not_be_marked_restores_no_counters(life: Life) -> None:
 
 
 def broken(content: bytes) -> bytes:
-    """Return a file with another byte."""
+    """Return a file with one byte changed."""
     return content[:-1] + bytes([content[-1] ^ 1])
 
 
@@ -159,7 +159,7 @@ def broken(content: bytes) -> bytes:
 def test_files_that_can_not_be_used_are_kept_aside(
     life: Life, change: Callable[[bytes], bytes], owner: StateOwner, later: float, reason: str
 ) -> None:
-    """Such a file is renamed, one line states what, why and what follows, and the process begins from nothing."""
+    """An unusable file is renamed, one line states file, reason and effect, and the process begins without a state."""
     first = life.begin()
     first.execute(2)
     first.keeper.close()
@@ -178,13 +178,13 @@ def test_files_that_can_not_be_used_are_kept_aside(
 
 
 def test_a_file_that_can_not_be_read_ends_the_start(life: Life) -> None:
-    """A file whose content can't be read for its permissions is a wrong setting."""
+    """A file that can't be read because of its permissions is a configuration error."""
 
     class Unreadable(StateFile):
         """A file of another user."""
 
         def read(self) -> bytes | None:
-            """Refuse."""
+            """Raise an error."""
             raise ConfigError("state.file: can't be read")
 
     with pytest.raises(ConfigError):
@@ -192,7 +192,7 @@ def test_a_file_that_can_not_be_read_ends_the_start(life: Life) -> None:
 
 
 def test_a_clock_that_was_set_back_does_not_matter(life: Life) -> None:
-    """A file of the future is used: time stamps are as they were, and no time is below 0."""
+    """A file from the future is used: its timestamps are unchanged, and no duration is negative."""
     first = life.begin()
     first.execute(2)
     first.keeper.close()
@@ -201,7 +201,7 @@ def test_a_clock_that_was_set_back_does_not_matter(life: Life) -> None:
 
 
 def test_failed_writes_are_stated_once(life: Life) -> None:
-    """A disk that is full gives one line until a write works again, and each failure is counted."""
+    """A full disk causes one log line until a write works again, and each failure is counted."""
     running = life.begin(file=FullDisk)
     assert isinstance(running.file, FullDisk)
     with structlog.testing.capture_logs() as lines:
@@ -219,7 +219,7 @@ def test_failed_writes_are_stated_once(life: Life) -> None:
 
 
 def test_interval_0_writes_at_a_clean_stop_only(life: Life) -> None:
-    """With an interval of 0 nothing is written before the stop, and then everything."""
+    """With an interval of 0 nothing is written before the stop, which writes everything."""
     running = life.begin()
     running.execute(2)
     stop = threading.Event()
@@ -230,7 +230,7 @@ def test_interval_0_writes_at_a_clean_stop_only(life: Life) -> None:
 
 
 def test_a_process_that_never_started_writes_nothing(life: Life) -> None:
-    """An exporter that ends before it restored anything leaves the file of the stop before as it is."""
+    """An exporter that ends before it restored the file leaves it unchanged."""
     first = life.begin()
     first.execute(2)
     first.keeper.close()
@@ -242,7 +242,7 @@ def test_a_process_that_never_started_writes_nothing(life: Life) -> None:
 
 
 def test_nothing_is_written_after_the_last_write(life: Life) -> None:
-    """A thread that goes on after the stop does not put its file in the place of that of the clean stop."""
+    """A thread that continues after the stop does not overwrite the file of the clean stop."""
     running = life.begin()
     running.execute(2)
     running.keeper.close()
@@ -251,7 +251,7 @@ def test_nothing_is_written_after_the_last_write(life: Life) -> None:
 
 
 def test_what_waits_is_counted_before_the_stop(life: Life) -> None:
-    """Events that wait for their task-sent when the exporter stops are counted first, under an unknown queue."""
+    """At a stop, events that are deferred for their task-sent are first counted under an unknown queue."""
     running = life.begin()
     running.execute(1)
     tasks = running.process.application.tasks

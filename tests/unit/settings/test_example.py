@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings file with comments that people copy."""
+"""The commented settings file that people copy."""
 
 import re
 from pathlib import Path
@@ -11,17 +11,17 @@ from celery_redis_exporter.settings.schema.rows import describe
 
 
 def read(path: Path) -> Settings:
-    """Load a settings file, and nothing else."""
+    """Load a settings file without flags and variables."""
     return load(["--config.file", str(path)], {})
 
 
 def test_the_example_has_the_defaults() -> None:
-    """The file as it is committed sets every setting to its default."""
+    """The committed file sets every setting to its default."""
     assert ["config.file"] == differing(read(TARGET), load([], {}))
 
 
 def test_every_example_in_it_can_be_used(tmp_path: Path) -> None:
-    """With every commented setting switched on it is still valid, and each of them has an effect."""
+    """With every commented setting switched on the file is still valid, and each of them has an effect."""
     web = tmp_path / "web.yml"
     web.write_text("{}", encoding="utf-8")
     text = render_example().replace("/etc/celery-redis-exporter/web.yml", str(web))
@@ -36,7 +36,7 @@ def test_every_example_in_it_can_be_used(tmp_path: Path) -> None:
 
 
 def test_it_is_complete() -> None:
-    """Every setting but the name of the file itself has a line."""
+    """Every setting except the file's own name has a line."""
     text = render_example()
     names = re.findall(r"^ *#?(\w+): \S", text, re.MULTILINE)
     rows = [row for row in describe() if row.kind != "JSON" and row.path != CONFIG_FILE]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings as a whole: where values come from, which one wins, what is refused, what is never shown."""
+"""The settings as a whole: sources of values, their precedence, errors, and secrets."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from celery_redis_exporter.settings.schema.rows import describe
 
 
 def refusal(argv: Sequence[str] = (), environ: dict[str, str] | None = None) -> str:
-    """Load what must be refused; return the message."""
+    """Load settings that must be refused, and return the message."""
     with pytest.raises(ConfigError) as caught:
         load(argv, environ or {})
     assert "\n" not in str(caught.value)
@@ -21,7 +21,7 @@ def refusal(argv: Sequence[str] = (), environ: dict[str, str] | None = None) -> 
 
 
 def test_without_anything_every_setting_has_its_default() -> None:
-    """No flag, no variable and no file give the documented defaults."""
+    """Without flags, variables and a file the settings are the documented defaults."""
     settings = load([], {})
     assert settings.broker_url.get_secret_value() == "redis://localhost:6379/0"
     assert settings.web.listen_address == ":9808"
@@ -30,13 +30,13 @@ def test_without_anything_every_setting_has_its_default() -> None:
 
 
 def test_the_environment_of_the_process_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the mapping that is handed in counts."""
+    """Only the variables of the mapping that is passed in are read."""
     monkeypatch.setenv("EXPORTER_WEB__LISTEN_ADDRESS", ":1")
     assert load([], {}).web.listen_address == ":9808"
 
 
 def test_flag_before_environment_before_file_before_celery(tmp_path: Path) -> None:
-    """Taking away the winner one by one uncovers the next in the documented order."""
+    """If the source that wins is removed, the next one in the documented order wins."""
     file = tmp_path / "c.yaml"
     file.write_text("broker_url: redis://file\n")
     celery = {"CELERY_BROKER_URL": "redis://celery"}
@@ -56,7 +56,7 @@ def test_flag_before_environment_before_file_before_celery(tmp_path: Path) -> No
 
 
 def test_groups_are_merged_across_sources(tmp_path: Path) -> None:
-    """A flag of a group leaves the file's other settings of that group alone."""
+    """A flag of a group leaves the file's other settings of that group unchanged."""
     file = tmp_path / "c.yaml"
     file.write_text("workers: {lost_after: 1m, max: 7}\n")
     settings = load([f"--config.file={file}", "--workers.max", "8"], {"EXPORTER_WORKERS__RETENTION": "2h"})
@@ -85,14 +85,14 @@ def test_celerys_result_backend_counts_only_when_it_is_redis() -> None:
 
 
 def test_celerys_broker_that_carries_no_events_is_refused_by_its_name() -> None:
-    """The variable that the user wrote is the one in the message."""
+    """The message names the variable that the user set."""
     message = refusal([], {"CELERY_BROKER_URL": "sqs://u:SECRET@h"})
     assert message.startswith("CELERY_BROKER_URL: sqs:// carries no events")
     assert "SECRET" not in message
 
 
 def test_results_on_the_brokers_server_are_no_second_target() -> None:
-    """User, password, database and spelling of the loopback address make no other server."""
+    """User, password, database and the form of the loopback address do not make a result backend another server."""
     settings = load(["--broker-url=redis://:a@localhost/0", "--result-backend-url=redis://u:b@127.0.0.1:6379/5"], {})
     assert ["broker"] == [target.name for target in settings.redis_targets]
 
@@ -105,7 +105,7 @@ def test_parameters_left_out_are_noted() -> None:
 
 
 def test_transport_options_are_celerys_own(tmp_path: Path) -> None:
-    """The whole dictionary can be pasted, options of Celery's own connections included, and refined singly."""
+    """Celery's whole dictionary can be pasted, options of its own connections included, and single ones overridden."""
     pasted = json.dumps({"visibility_timeout": 43200, "priority_steps": [9, 0, 9], "socket_timeout": 5})
     as_flag = load([f"--broker-transport-options={pasted}"], {}).broker_transport_options
     assert (43200, (0, 9)) == (as_flag.visibility_timeout, as_flag.priority_steps)
@@ -139,12 +139,12 @@ def test_transport_options_are_celerys_own(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_transport_options_are_named(argv: list[str], expected: str) -> None:
-    """A fault inside the pasted options is told by its own name."""
+    """An error inside the pasted options names the option."""
     assert expected in refusal(argv)
 
 
 def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
-    """Marked secrets in every place and kind of mistake reach neither a message nor a repr."""
+    """Secrets in every place and kind of mistake appear in no message and in no repr."""
     file = tmp_path / "c.yaml"
     secret = tmp_path / "secret"
     bad_urls = ["redis://:MARK@h:bad/0", "MARK", "sqs://MARK@h", "redis://h/0?password=MARK&MARK=1", "redis://h/MARK"]
@@ -187,7 +187,7 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
 
 
 def test_help_names_every_flag() -> None:
-    """--help among the flags asks for the usage, which lists every setting."""
+    """--help among the flags requests the usage, which lists every setting."""
     with pytest.raises(UsageRequested) as caught:
         load(["--web.listen-address=:1", "--help"], {})
     text = str(caught.value)

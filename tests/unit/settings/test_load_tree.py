@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings that another program gives as keyword arguments."""
+"""Settings that another program passes as keyword arguments."""
 
 import pytest
 
@@ -12,12 +12,12 @@ SHAPES: tuple[object, ...] = (
     float("inf"), True, [], ["x"], [[1]], [{}], {}, {"a": 1}, {"a": {"x": 1}}, {"a": {}}, {"a": None}, {"a": [1]},
     {"a": "b"}, {1: 2},
 )  # fmt: skip
-"""What a YAML file may give in the place of anything."""
+"""Values that a YAML file may contain in place of any setting."""
 WORDS_OF_PYDANTIC = ("Input should", "Extra inputs", "Field required", "Value error", "a valid ")
 
 
 def test_a_tree_is_what_flags_are() -> None:
-    """The same settings, given as mappings and as flags, are equal."""
+    """The same settings, passed as mappings and as flags, are equal."""
     tree = {
         "broker_url": "redis://:SECRET@h/3",
         "queues": {"names": ["a", "b"], "max": 7},
@@ -46,7 +46,7 @@ def test_a_wrong_tree_is_refused_by_its_key(tree: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("row", describe(), ids=lambda row: row.key)
 def test_a_value_of_any_shape_is_taken_or_refused_in_our_words(row: SettingRow) -> None:
-    """Whatever stands in the place of a setting, the message is one line that names the setting."""
+    """With any value in place of a setting, the message is one line that names the setting."""
     for shape in SHAPES:
         tree = shape
         for part in reversed(row.path):
@@ -57,7 +57,7 @@ def test_a_value_of_any_shape_is_taken_or_refused_in_our_words(row: SettingRow) 
 
 
 def _refusal(tree: object) -> str:
-    """Return the message, empty where the settings are right."""
+    """Return the message, or an empty text if the settings are valid."""
     try:
         load_tree(tree)  # type: ignore[arg-type]  # a mapping, as every setting has a path
     except ConfigError as error:
@@ -92,7 +92,7 @@ def _refusal(tree: object) -> str:
     ],
 )
 def test_a_wrong_name_in_a_mapping_gets_the_nearest_one(tree: dict[str, object], message: str) -> None:
-    """Settings that stand by the name of a server or a task are checked like all others."""
+    """Settings below the name of a server or a task are checked like all others."""
     with pytest.raises(ConfigError) as caught:
         load_tree(tree)
     assert message == str(caught.value)
@@ -108,14 +108,14 @@ def test_a_wrong_name_in_a_mapping_gets_the_nearest_one(tree: dict[str, object],
     ],
 )
 def test_servers_by_name(text: str, urls: dict[str, str]) -> None:
-    """Servers may be given as name=URL, and as JSON, where a server is its URL alone or has more options."""
+    """Servers can be set as name=URL, and as JSON, where a server is its URL or an object with more options."""
     servers = load(["--redis.servers", text], {}).redis.servers
     assert urls == {name: server.url.get_secret_value() for name, server in servers.items()}
 
 
 @pytest.mark.parametrize("text", ["cache", "cache=", "=redis://h", "a=redis://h b=redis://k", "redis://:SECRET@h"])
 def test_wrong_servers(text: str) -> None:
-    """What is neither form is refused, and not repeated."""
+    """Text in neither form is refused, and not repeated."""
     with pytest.raises(ConfigError, match=r"^--redis.servers: ") as caught:
         load(["--redis.servers", text], {})
     assert "SECRET" not in str(caught.value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What settings say of themselves, and of what is wrong with them: never a secret."""
+"""No repr of settings and no message about wrong settings contains a secret."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ ENVIRONMENT = {
 
 
 def test_no_object_shows_a_secret(tmp_path: Path) -> None:
-    """The reprs of settings, targets, endpoints and the exporter itself hold none."""
+    """The reprs of settings, targets, endpoints and the exporter itself contain no secret."""
     web = tmp_path / "web.yml"
     web.write_text(json.dumps({"basic_auth_users": {"u": HASH}}), encoding="utf-8")
     settings = load([], {**ENVIRONMENT, "EXPORTER_WEB__CONFIG__FILE": str(web)})
@@ -55,7 +55,7 @@ def test_no_object_shows_a_secret(tmp_path: Path) -> None:
 
 
 def test_no_object_of_kombu_shows_a_secret() -> None:
-    """The same for a broker behind kombu, and its options are known as secrets where they are called so."""
+    """A broker behind kombu shows no secret either, and kombu options with the names of secrets are masked."""
     options = {"EXPORTER_BROKER_TRANSPORT_OPTIONS": json.dumps({"client_properties": {"password": SECRET}})}
     settings = load([], {"EXPORTER_BROKER_URL": f"amqp://user:{IN_URL}@h//"})
     (target,) = settings.targets
@@ -108,7 +108,7 @@ WRONG = [
 
 @pytest.mark.parametrize("environment", WRONG, ids=",".join)
 def test_messages_about_wrong_settings_hold_no_secret(environment: dict[str, str]) -> None:
-    """Whatever is wrong with a setting that holds a secret, or in whose place one stands, its message does not."""
+    """The message about a wrong setting that contains a secret, or has one in its place, does not contain it."""
     with pytest.raises(ConfigError) as caught:
         load([], environment)
     assert WORD not in str(caught.value)
@@ -120,7 +120,7 @@ def test_messages_about_wrong_settings_hold_no_secret(environment: dict[str, str
     [f"--redis.servers={WORD}"], [f"--broker-password-file={WORD}"], ["--queues.max", "1", f"redis://:{WORD}@h"],
 ])  # fmt: skip
 def test_messages_about_wrong_flags_hold_no_secret(arguments: list[str]) -> None:
-    """The same for flags, also for one that was mistyped."""
+    """Messages about wrong flags contain no secret, also for a mistyped flag."""
     with pytest.raises(ConfigError) as caught:
         load(arguments, {})
     assert WORD not in str(caught.value)
@@ -132,7 +132,7 @@ def test_messages_about_wrong_flags_hold_no_secret(arguments: list[str]) -> None
     f"broker_url:\n  redis://:{WORD}@h: 1", f"broker_url: !!python/object/apply:os.system ['{WORD}']",
 ])  # fmt: skip
 def test_messages_about_a_wrong_file_hold_no_secret(tmp_path: Path, text: str) -> None:
-    """The same for the settings file, whose tags build no objects."""
+    """Messages about the settings file contain no secret, and its tags build no objects."""
     file = tmp_path / "settings.yml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
@@ -141,7 +141,7 @@ def test_messages_about_a_wrong_file_hold_no_secret(tmp_path: Path, text: str) -
 
 
 def test_help_holds_no_secret() -> None:
-    """Help tells what can be set, and nothing of what is."""
+    """The help lists the settings, but not their values."""
     with pytest.raises(UsageRequested) as caught:
         load(["--help"], ENVIRONMENT)
     assert WORD not in str(caught.value)

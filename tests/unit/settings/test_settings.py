@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings as the exporter uses them: frozen, compared by value, without a secret in what is printed."""
+"""Settings in the form that the exporter uses: frozen, compared by value, and without secrets in their repr."""
 
 import json
 
@@ -13,7 +13,7 @@ SECRET = "PLANTED"
 
 
 def test_only_declared_settings_can_be_set() -> None:
-    """What follows from the settings (notes, files of URLs, the web configuration) is no setting."""
+    """Values derived from the settings (notes, files of URLs, the web configuration) are no settings."""
     settings = load([], {})
     assert set(Declared.model_fields) < set(type(settings).model_fields)
     with pytest.raises(ValidationError, match="notes"):
@@ -21,7 +21,7 @@ def test_only_declared_settings_can_be_set() -> None:
 
 
 def test_settings_are_frozen() -> None:
-    """Nothing changes a setting after the start."""
+    """A setting can't be changed after the start."""
     with pytest.raises(ValidationError, match="frozen"):
         load([], {}).queues.max = 3  # type: ignore[misc]
 
@@ -35,7 +35,7 @@ def test_settings_of_the_same_values_are_equal() -> None:
 
 
 def test_no_group_shows_a_secret() -> None:
-    """Secrets and unknown options are not in what is printed of settings."""
+    """The repr of settings contains no secrets and no unknown options."""
     servers = json.dumps({"a": {"url": f"redis://{SECRET}@a"}})
     settings = load([f"--broker-url=redis://:{SECRET}@h", "--redis.servers", servers], {})
     settings = settings.model_copy(update={"kombu_options": {"token": SECRET}})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which Redis servers the settings name, with whose passwords."""
+"""The Redis servers of the settings, and their passwords."""
 
 import json
 from pathlib import Path
@@ -13,17 +13,17 @@ BROKER = "--broker-url=redis://app:SECRET@broker/0"
 
 
 def servers(**options: object) -> str:
-    """A flag that names servers."""
+    """Return a flag that names servers."""
     return f"--redis.servers={json.dumps(options)}"
 
 
 def by_name(settings: Settings) -> dict[str, RedisTarget]:
-    """The servers that are read."""
+    """Return the servers that are read."""
     return {target.name: target for target in settings.redis_targets}
 
 
 def refusal(*argv: str, environ: dict[str, str] | None = None) -> str:
-    """Load what must be refused; give the message."""
+    """Load settings that must be refused, and return the message."""
     with pytest.raises(ConfigError) as caught:
         load(argv, environ or {})
     assert "\n" not in str(caught.value)
@@ -44,7 +44,7 @@ def test_servers_have_names_and_users_of_their_own() -> None:
 
 
 def test_servers_come_from_a_file_too(tmp_path: Path) -> None:
-    """In the settings file they are YAML."""
+    """In the settings file, servers are YAML."""
     file = tmp_path / "c.yaml"
     file.write_text("redis:\n  servers:\n    cache:\n      url: redis://cache\n      discover: false\n")
     settings = load(["--config.file", str(file)], {})
@@ -53,7 +53,7 @@ def test_servers_come_from_a_file_too(tmp_path: Path) -> None:
 
 
 def test_one_server_is_read_once() -> None:
-    """A named server that is broker or results once more is not read twice, which is noted."""
+    """A named server that is also the broker or the result backend is read once, with a note."""
     settings = load(
         [BROKER, "--result-backend-url=redis://broker/1", servers(twin={"url": "redis://other@broker/4"})], {}
     )
@@ -64,7 +64,7 @@ def test_one_server_is_read_once() -> None:
 
 
 def test_passwords_are_read_when_they_are_needed(tmp_path: Path) -> None:
-    """A file's password takes the place of the URL's, each time anew; the user stays the URL's."""
+    """A file's password replaces that of the URL, and is read for each connection; the user stays that of the URL."""
     file = tmp_path / "password"
     file.write_text("first SECRET/1\n")
     settings = load([BROKER, f"--broker-password-file={file}"], {})
@@ -77,7 +77,7 @@ def test_passwords_are_read_when_they_are_needed(tmp_path: Path) -> None:
 
 
 def test_the_file_of_a_url_is_read_again(tmp_path: Path) -> None:
-    """A URL from a *_FILE variable gives user and password anew, and nothing else."""
+    """A changed URL in a *_FILE file replaces user and password, and nothing else."""
     file = tmp_path / "url"
     file.write_text("redis://app:one@broker/0\n")
     settings = load([], {"EXPORTER_BROKER_URL_FILE": str(file)})
@@ -130,12 +130,12 @@ def test_sentinels_of_a_named_server() -> None:
     ],
 )
 def test_what_can_not_be_used(flag: str, message: str) -> None:
-    """A wrong value is refused in one line that names the setting and the cure, without a secret."""
+    """A wrong value is refused in one line that names the setting and its solution, without a secret."""
     assert message in refusal(flag)
 
 
 def test_a_password_file_of_another_broker_is_refused(tmp_path: Path) -> None:
-    """Nobody would read a password file for RabbitMQ; the message says where its password belongs."""
+    """A password file is refused for RabbitMQ, with a message that states where its password belongs."""
     file = tmp_path / "password"
     file.write_text("SECRET")
     message = refusal("--broker-url=amqp://rabbit", f"--broker-password-file={file}")
@@ -144,7 +144,7 @@ def test_a_password_file_of_another_broker_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "message"), [("a\nb\n", "has more than one line")])
 def test_a_file_without_one_password(tmp_path: Path, text: str, message: str) -> None:
-    """A file with something else in it is refused instead of tried."""
+    """A file with anything but one password is refused."""
     file = tmp_path / "password"
     file.write_text(text)
     assert message in refusal(f"--broker-password-file={file}")
@@ -160,7 +160,7 @@ def test_bytes(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "\n"])
 def test_an_empty_password_file_is_no_password(tmp_path: Path, text: str) -> None:
-    """An empty file, as deployment files create it for a server without a password, stands for none."""
+    """An empty file, as deployments create it for a server without a password, means that there is none."""
     file = tmp_path / "password"
     file.write_text(text)
     (target,) = load([f"--broker-password-file={file}"], {}).redis_targets

@@ -10,7 +10,7 @@ from celery_redis_exporter.settings.usage import render_help, render_main_settin
 
 
 def test_each_setting_has_one_heading() -> None:
-    """Every setting stands once, and under a heading that says what it is about."""
+    """Every setting is listed once, below the heading of its subject."""
     paths = [row.path for _, rows in by_heading() for row in rows]
     assert sorted(paths) == sorted(by_path())
     assert OTHER not in dict(by_heading())
@@ -36,7 +36,7 @@ def test_the_main_help_has_ten_settings() -> None:
 
 @pytest.mark.parametrize(("columns", "widest"), [("70", 70), ("80", 80), ("100", 100), ("300", 120)])
 def test_the_help_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: str, widest: int) -> None:
-    """Texts are broken where the terminal ends, and at 120 columns; only a flag can be longer."""
+    """Texts are wrapped at the width of the terminal, at most at 120 columns; only a flag can be longer."""
     monkeypatch.setenv("COLUMNS", columns)
     lines = [line for line in render_help("program").splitlines() if not line.startswith("  --")]
     assert widest - 20 < max(map(len, lines)) <= widest
@@ -55,7 +55,7 @@ def test_every_help_fits_80_columns(
 
 @pytest.mark.parametrize("command", [name for name, row in COMMANDS.items() if row.adds_settings])
 def test_commands_that_take_settings_name_their_list(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    """A command shows its own flags, and where the settings are listed, instead of all of them."""
+    """A command's help has its own flags and a reference to the list of settings."""
     assert 0 == main([command, "--help"])
     text = capsys.readouterr().out
     assert "celery-redis-exporter run --help" in text

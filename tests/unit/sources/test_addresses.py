@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which addresses that servers name may be connected to."""
+"""The addresses in servers' replies to which connections are allowed."""
 
 import ipaddress
 from collections.abc import Collection
@@ -63,7 +63,7 @@ def passes(host: str, *origins: str, allowed: tuple[str, ...] = ()) -> bool:
     ],
 )
 def test_without_settings_the_kind_of_network_decides(host: str, origin: str, *, expected: bool) -> None:
-    """An address passes in the same kind of network as the server that names it, by number or by name."""
+    """An address is allowed in the same kind of network as the server that reports it, by number or by name."""
     assert expected == passes(host, origin)
 
 
@@ -82,7 +82,7 @@ def test_without_settings_the_kind_of_network_decides(host: str, origin: str, *,
     ],
 )
 def test_with_settings_they_decide(host: str, *, expected: bool) -> None:
-    """Networks and ends of names that are set decide alone, but for the host of the settings itself."""
+    """If networks and ends of names are set, only they are allowed, except for the host of the settings itself."""
     allowed = ("10.1.0.0/16", "8.8.8.8", ".internal")
     assert expected == passes(host, "10.0.0.1", allowed=allowed)
 
@@ -93,5 +93,5 @@ def test_with_settings_they_decide(host: str, *, expected: bool) -> None:
      ("100.64.0.1", "private"), ("::ffff:127.0.0.1", "loopback")],
 )  # fmt: skip
 def test_kinds_of_networks(text: str, kind: str) -> None:
-    """IPv6 has the same kinds, and an IPv4 address in an IPv6 one is what it is."""
+    """IPv6 has the same kinds of networks, and an IPv4 address in an IPv6 one counts as IPv4."""
     assert kind == kind_of(ipaddress.ip_address(text))

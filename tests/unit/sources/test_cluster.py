@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which servers are asked for their cluster's nodes."""
+"""The servers that are queried for their cluster's nodes."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -22,12 +22,12 @@ class RecordedSession:
         self._info = text.replace("_mode:standalone", f"_mode:{mode}").replace("\n", "\r\n").encode()
 
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:  # noqa: ARG002 -- as Session has it
-        """Answer."""
+        """Return the recorded replies."""
         return [self._info if command[0] == "INFO" else NODES for command in commands]
 
 
 @pytest.mark.parametrize("version", ["redis-6.2", "redis-8", "valkey-7.2", "valkey-8", "valkey-9"])
 @pytest.mark.parametrize(("mode", "expected"), [("cluster", NODES), ("standalone", None)])
 def test_nodes_of_every_kind_of_cluster(version: str, mode: str, expected: bytes | None) -> None:
-    """Redis calls its mode redis_mode, Valkey 8 and later server_mode; both are asked for nodes in a cluster alone."""
+    """Redis calls its mode redis_mode, Valkey 8 and later server_mode; both are queried for nodes only in a cluster."""
     assert expected == read_nodes(cast("Session", RecordedSession(version, mode)), 1.0)

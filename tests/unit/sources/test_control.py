@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that questions to workers are made of."""
+"""The Redis commands that send requests to workers and read their replies."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ TOPIC = topic(event_exchange="celery.pidbox", global_keyprefix="app:")
 
 
 class ScriptedSession:
-    """Keeps what is sent; answers from a list kept as Redis would, or with what is scripted."""
+    """A session that stores what is sent, and replies from a list as Redis would, or with scripted replies."""
 
     def __init__(self) -> None:
         self.sent: list[Command] = []
@@ -28,7 +28,7 @@ class ScriptedSession:
         self.refusals: dict[str, Refusal] = {}
 
     def exchange(self, commands: list[Command], deadline: float) -> list[Any]:
-        """Answer a batch."""
+        """Return the replies to a batch."""
         assert deadline == 2
         self.sent += commands
         return [self.refusals.get(str(command[0])) or self._answer(command) for command in commands]
@@ -46,13 +46,13 @@ class ScriptedSession:
 
 
 def make(session: ScriptedSession, keys: QueueKeys | None = None) -> RedisControlClient:
-    """The mailbox on such a session."""
+    """Return a client on such a session."""
     keys = keys or queue_keys(global_keyprefix="app:")
     return RedisControlClient(cast("Session", session), keys, TOPIC, 2)
 
 
 def test_a_mat_is_laid_before_anything_is_asked() -> None:
-    """The list for answers exists with a time to live before the first worker can push to it."""
+    """The list for replies exists with a time to live before the first worker can push to it."""
     session = ScriptedSession()
     make(session).open()
     (_, key), pushed, expires = session.sent
@@ -62,7 +62,7 @@ def test_a_mat_is_laid_before_anything_is_asked() -> None:
 
 
 def test_answers_are_given_once_oldest_first() -> None:
-    """Answers are given in the order they came, some at a time, each once, and the mat never."""
+    """Replies are returned oldest first, some at a time, each once, and without the placeholder."""
     session = ScriptedSession()
     mailbox = make(session)
     mailbox.open()
@@ -77,7 +77,7 @@ def test_answers_are_given_once_oldest_first() -> None:
 
 
 def test_a_request_names_workers_and_where_to_answer() -> None:
-    """A request is kombu's message; its answers go to our list by the default exchange, without a binding."""
+    """A request is kombu's message; its replies go to the exporter's list by the default exchange, with no binding."""
     session = ScriptedSession()
     mailbox = make(session)
     mailbox.open()
@@ -95,7 +95,7 @@ def test_a_request_names_workers_and_where_to_answer() -> None:
 
 
 def test_a_command_that_wants_no_answer_asks_for_none() -> None:
-    """Without a ticket no place for answers is named."""
+    """Without a ticket a request contains no address for replies."""
     session = ScriptedSession()
     make(session).send([Request("enable_events", ["w1@host"])])
     body = json.loads(base64.b64decode(json.loads(str(session.sent[0][2]))["body"]))
@@ -103,7 +103,7 @@ def test_a_command_that_wants_no_answer_asks_for_none() -> None:
 
 
 def test_nothing_is_left_unless_answers_are_due() -> None:
-    """A complete round leaves no key; where answers are due a mat stays, for its time to live."""
+    """A complete round leaves no key; if replies are missing, a placeholder stays for its time to live."""
     session = ScriptedSession()
     mailbox = make(session)
     mailbox.open()
@@ -116,7 +116,7 @@ def test_nothing_is_left_unless_answers_are_due() -> None:
 
 
 def test_the_list_is_where_kombu_pushes() -> None:
-    """Workers push to the list of the step that holds priority 0, whatever the steps are."""
+    """Workers push to the list of priority 0, whatever the priority steps are."""
     session = ScriptedSession()
     make(session, queue_keys(priority_steps=(2, 5), sep=":")).open()
     assert str(session.sent[0][1]).endswith(":5")
@@ -127,7 +127,7 @@ def test_the_list_is_where_kombu_pushes() -> None:
 )
 @pytest.mark.parametrize("command", ["DEL", "RPUSH", "EXPIRE"])
 def test_refusals(command: str, text: str, reason: str) -> None:
-    """A refused command is a failure that names it and its reason."""
+    """A refused command raises an error that names it and its reason."""
     session = ScriptedSession()
     session.refusals = {command: Refusal(text)}
     with pytest.raises(SourceError, match=command) as caught:
@@ -136,7 +136,7 @@ def test_refusals(command: str, text: str, reason: str) -> None:
 
 
 def test_rights() -> None:
-    """The rights that it names are those that are tested on a real server."""
+    """The permissions that the client names are those that are tested on a real server."""
     mailbox = RedisControlClient(
         cast("Session", ScriptedSession()), queue_keys(), topic(event_exchange="celery.pidbox"), 2
     )

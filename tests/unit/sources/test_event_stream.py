@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where events are published, and how long a subscription may be silent."""
+"""The channels of events, and the time for which a subscription may be silent."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ from tests.unit.sources.test_wire_faults import Connection
 
 IDLE = 1.0
 SEGMENT = 1448
-"""Bytes of a TCP segment on an Ethernet."""
+"""Bytes of a TCP segment on Ethernet."""
 SUBSCRIBED = b"+OK\r\n:1\r\n*3\r\n$10\r\npsubscribe\r\n$13\r\n/0.celeryev/*\r\n:1\r\n"
 BODY = b"x" * 40_000
 FRAME = b"*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nc\r\n$40000\r\n" + BODY + b"\r\n"
 
 
 class Subscription:
-    """An open event stream on a real socket, the server's end of it, and the clock that it measures silence with."""
+    """An open event stream on a real socket, the server's end of it, and the clock that measures silence."""
 
     def __init__(self, server: socket.socket, ours: socket.socket) -> None:
         self.server = server
@@ -38,7 +38,7 @@ class Subscription:
 
 
 def stream_on(connect: Callable[[], object], clock: FakeClock) -> EventStream:
-    """Return an event stream whose endpoint opens what ``connect`` returns."""
+    """Return an event stream whose endpoint opens the result of ``connect``."""
     return EventStream(cast("Endpoint", SimpleNamespace(open=connect)), topic(), IDLE, clock)
 
 
@@ -71,12 +71,12 @@ def subscription(monkeypatch: pytest.MonkeyPatch) -> Iterator[Subscription]:
     ],
 )
 def test_channel(topic: Topic, expected: tuple[str, str]) -> None:
-    """The subscription follows Celery's settings, letter by letter, and takes no name for a pattern."""
+    """The subscription follows Celery's settings exactly, and quotes characters of patterns in names."""
     assert expected == topic.subscribe_command
 
 
 def test_a_large_event_in_small_segments_is_received(subscription: Subscription) -> None:
-    """An event of 40 kB that arrives segment by segment is one message, however many reads it takes."""
+    """An event of 40 kB that arrives segment by segment is one message, however many reads it needs."""
     received = []
     for start in range(0, len(FRAME), SEGMENT):
         subscription.server.sendall(FRAME[start : start + SEGMENT])
@@ -85,7 +85,7 @@ def test_a_large_event_in_small_segments_is_received(subscription: Subscription)
 
 
 def test_bytes_without_a_whole_event_are_not_silence(subscription: Subscription) -> None:
-    """An event that arrives for longer than the idle timeout is received, if no pause is as long as that."""
+    """An event that takes longer than the idle timeout to arrive is received, if no pause exceeds the timeout."""
     received = []
     for start in range(0, len(FRAME), SEGMENT):
         subscription.clock.advance(IDLE * 0.9)
@@ -95,7 +95,7 @@ def test_bytes_without_a_whole_event_are_not_silence(subscription: Subscription)
 
 
 def test_silence_in_the_middle_of_an_event_is_a_timeout(subscription: Subscription) -> None:
-    """A server that stops sending within an event is pinged after half the idle timeout, then given up."""
+    """After half the idle timeout of silence within an event the server gets a PING, after all of it a timeout."""
     subscription.server.sendall(FRAME[:SEGMENT])
     assert [] == subscription.stream.read()
     subscription.clock.advance(IDLE / 2)
@@ -108,7 +108,7 @@ def test_silence_in_the_middle_of_an_event_is_a_timeout(subscription: Subscripti
 
 
 def test_a_process_that_was_stopped_pings_before_it_gives_up(subscription: Subscription) -> None:
-    """Time in which this process did not run is no proof that the server is silent: it is asked first."""
+    """Time in which the process was paused does not count as the server's silence: the server gets a PING first."""
     subscription.clock.advance(10 * IDLE)
     assert [] == subscription.stream.read()
     assert b"PING" in subscription.server.recv(65_536)
@@ -120,11 +120,11 @@ def test_a_process_that_was_stopped_pings_before_it_gives_up(subscription: Subsc
 
 
 def test_a_subscription_that_is_never_confirmed_is_a_timeout() -> None:
-    """A server that sends a byte now and then, but no confirmation, is given up after the idle timeout."""
+    """A server that sends single bytes but no confirmation gets a timeout after the idle timeout."""
     clock = FakeClock()
 
     class Trickle:
-        """A wire on which a byte of an unfinished reply arrives each tenth of the idle timeout."""
+        """A wire that receives one byte of an unfinished reply in each tenth of the idle timeout."""
 
         arrived = 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is sent to look at the key space, and how batches adapt."""
+"""The commands that read the key space, and the sizes of their batches."""
 
 from typing import cast
 
@@ -24,7 +24,7 @@ TOTAL = len(KEYS)
 
 
 def reading(server: KeyServer, *, select: bool = False) -> KeySpaceReader:
-    """A reader of a server, after it looked at INFO."""
+    """Return a reader of a server that has read INFO."""
     reader = KeySpaceReader(cast("Session", server), server.clock, 1.0, select=select)
     reader.look()
     reader.measure(min(server.databases), [b"tried"])
@@ -32,12 +32,12 @@ def reading(server: KeyServer, *, select: bool = False) -> KeySpaceReader:
 
 
 def counts(server: KeyServer) -> list[object]:
-    """The COUNT of each SCAN."""
+    """Return the COUNT of each SCAN."""
     return [command[3] for command in server.commands("SCAN")]
 
 
 def test_a_sweep_meets_every_key_once() -> None:
-    """Batches follow each other over the whole key space, at rising positions, and then it begins anew."""
+    """Batches follow each other over the whole key space, at rising positions, and then they start again."""
     server = KeyServer(FakeClock(), db0=KEYS)
     reader, walk = reading(server), Walk(0)
     names, positions = [], []
@@ -54,7 +54,7 @@ def test_a_sweep_meets_every_key_once() -> None:
 
 
 def test_positions_are_those_of_the_hash() -> None:
-    """Cursors that count up from the highest bit tell the position, also when the table grows on the way."""
+    """Cursors that count up from the highest bit yield the position, even if the table grows during the sweep."""
     walk = Walk(0)
     places = []
     for cursor in (1 << 63, 1 << 62, 3 << 62, 1 << 61):
@@ -70,7 +70,7 @@ def test_positions_are_those_of_the_hash() -> None:
 
 
 def test_positions_of_other_servers_are_those_of_names() -> None:
-    """Where cursors do not count like Redis's, the number of names tells the position."""
+    """If cursors do not count as in Redis, the number of names yields the position."""
     walk = Walk(0)
     for cursor in range(1, 5):
         walk.advance(str(cursor).encode(), 20, 100)
@@ -82,7 +82,7 @@ def test_positions_of_other_servers_are_those_of_names() -> None:
 
 
 def test_one_round_trip_measures_and_goes_on() -> None:
-    """Sizes, times to live and the next names travel together, with a bounded cost each."""
+    """Sizes, times to live and the next names share one round trip, with a bounded cost each."""
     server = KeyServer(FakeClock(), db0={b"a": (70, -1), b"b": (900, 5000)})
     reader = reading(server)
     server.sent.clear()
@@ -98,13 +98,13 @@ def test_one_round_trip_measures_and_goes_on() -> None:
 
 
 def test_a_key_that_goes_meanwhile_is_gone() -> None:
-    """A key that had a size and expired before its time to live was told is none."""
+    """A key that expired between its size and its time to live does not exist."""
     measured, _ = reading(KeyServer(FakeClock(), db0={b"a": (70, -2)})).measure(0, [b"a"])
     assert [(None, False)] == [(each.size, each.exists) for each in measured]
 
 
 def test_databases_are_selected_where_there_are_several() -> None:
-    """With several databases each batch says which one it means; with one none does."""
+    """With several databases each batch selects its database; with one no batch does."""
     server = KeyServer(FakeClock(), db0={b"a": (1, -1)}, db3={b"b": (2, -1)})
     reader = reading(server, select=True)
     assert [b"b"] == reader.next_batch(Walk(3), 1, ()).names
@@ -114,7 +114,7 @@ def test_databases_are_selected_where_there_are_several() -> None:
 
 
 def test_batches_grow_while_they_are_quick() -> None:
-    """COUNT grows up to its bound, and no further."""
+    """COUNT grows up to its limit."""
     server = KeyServer(FakeClock(), db0=KEYS)
     reader, walk = reading(server), Walk(0)
     for _ in range(9):
@@ -124,7 +124,7 @@ def test_batches_grow_while_they_are_quick() -> None:
 
 
 def test_batches_shrink_when_two_in_a_row_are_slow() -> None:
-    """One slow answer may be anybody's fault; from the second on COUNT is halved, down to its bound."""
+    """One slow reply may be accidental; from the second on COUNT is halved, down to its limit."""
     server = KeyServer(FakeClock(), db0=KEYS)
     reader, walk = reading(server), Walk(0)
     server.slowness["SCAN"] = 0.002
@@ -135,7 +135,7 @@ def test_batches_shrink_when_two_in_a_row_are_slow() -> None:
 
 
 def test_long_names_shrink_batches() -> None:
-    """Names of kilobytes are asked for in small batches, however quick."""
+    """Names of kilobytes are requested in small batches, however quick these are."""
     server = KeyServer(FakeClock(), db0={b"%d" % number + b"x" * 20_000: (1, -1) for number in range(200)})
     reader, walk = reading(server), Walk(0)
     for _ in range(4):
@@ -144,7 +144,7 @@ def test_long_names_shrink_batches() -> None:
 
 
 def test_the_servers_time_is_what_exceeds_the_shortest_round_trip() -> None:
-    """The way there and back is no time of the server's; another connection may have another way."""
+    """The round trip is no part of the server's time, and another connection may have another round trip."""
     server = KeyServer(FakeClock(), db0=KEYS)
     reader = reading(server)
     server.slowness["SCAN"] = 0.004
@@ -161,7 +161,7 @@ def test_the_servers_time_is_what_exceeds_the_shortest_round_trip() -> None:
     ("INFO", "NOPERM this user has no permissions to run the 'info' command", "noperm"),
 ])  # fmt: skip
 def test_refusals_that_nothing_works_without_are_named(command: str, text: str, reason: str) -> None:
-    """Without INFO, SCAN or the database nothing can be said: a SourceError names the command."""
+    """If INFO, SCAN or SELECT is refused, a SourceError names the command."""
     server = KeyServer(FakeClock(), db0=KEYS)
     server.refused[command] = text
     reader = KeySpaceReader(cast("Session", server), server.clock, 1.0, select=True)
@@ -172,7 +172,7 @@ def test_refusals_that_nothing_works_without_are_named(command: str, text: str, 
 
 
 def test_refused_sizes_are_unknown() -> None:
-    """Without MEMORY or PTTL names still come, and what is not known is said to be that."""
+    """Without MEMORY or PTTL names are still read, and sizes and times to live are unknown."""
     server = KeyServer(FakeClock(), db0={b"a": (70, -1)})
     server.refused["MEMORY"] = "ERR unknown command 'MEMORY'"
     assert [Measured(None, -1)] == reading(server).next_batch(Walk(0), 1, [b"a"]).measured
@@ -183,7 +183,7 @@ def test_refused_sizes_are_unknown() -> None:
 
 
 def test_one_key_is_tried_before_many() -> None:
-    """What is refused is refused once per look, not for a whole batch of keys."""
+    """A refused command is sent once per look, not for a whole batch of keys."""
     server = KeyServer(FakeClock(), db0={b"a": (70, -1), b"b": (80, -1)})
     reader = KeySpaceReader(cast("Session", server), server.clock, 1.0, select=False)
     for _ in range(2):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The event queue: what is given, in what order, and what ends it."""
+"""The event queue: its messages, their order, and its end."""
 
 import threading
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.support.fakes import FakeClock
 
 
 class FakeMessage:
-    """A message as kombu gives it."""
+    """A message of kombu."""
 
     def __init__(self, body: bytes | str, content_type: str | None = "application/json") -> None:
         self.body = body
@@ -23,7 +23,7 @@ class FakeMessage:
 
 
 class FakeBroker:
-    """An endpoint, its link, its channel and the broker behind them; ``coming`` are messages or an error, per drain."""
+    """A fake of endpoint, link, channel and broker; ``coming`` contains messages or an error for each drain."""
 
     driver, is_amqp = "amqp", True
     errors = channel_errors = (OSError,)
@@ -46,66 +46,66 @@ class FakeBroker:
         return self
 
     def close(self) -> None:
-        """Note it."""
+        """Count the call."""
         self.closed += 1
 
     def beat(self) -> None:
-        """Note it."""
+        """Count the call."""
         self.beats += 1
 
     def drain(self, *_: object) -> None:
-        """Deliver what comes."""
+        """Deliver the next messages, or raise the next error."""
         for message in self.coming.pop(0) if self.coming else []:
             if isinstance(message, SourceError):
                 raise message
             self._callback(message)
 
     def exchange_declare(self, **_: object) -> None:
-        """Have every exchange."""
+        """Accept any exchange."""
 
     def prepare_queue_arguments(self, arguments: dict[str, object], **limits: object) -> dict[str, object]:
-        """Give limits as arguments."""
+        """Return the limits as arguments."""
         return {**arguments, **limits}
 
     def queue_declare(self, **options: object) -> "FakeBroker":
-        """Note it; give itself, which has a message_count."""
+        """Record the options; return the broker, which has a message_count."""
         self.declared.append(options)
         return self
 
     def queue_bind(self, **_: object) -> None:
-        """Take it."""
+        """Accept the binding."""
 
     def basic_consume(self, *, callback: Callable[[FakeMessage], None], **_: object) -> None:
         """Keep the callback."""
         self._callback = callback
 
     def message_to_python(self, raw: FakeMessage) -> FakeMessage:
-        """Give it as it is."""
+        """Return the message unchanged."""
         return raw
 
 
 @pytest.fixture
 def broker() -> FakeBroker:
-    """A broker that brings nothing yet."""
+    """Return a broker without messages."""
     return FakeBroker()
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Time."""
+    """Return a clock."""
     return FakeClock()
 
 
 @pytest.fixture
 def queue(broker: FakeBroker, clock: FakeClock) -> EventQueue:
-    """An event queue on that broker, open."""
+    """Return an open event queue on that broker."""
     queue = EventQueue(cast("KombuEndpoint", broker), Subscription("celeryev", 60, 500), clock)
     queue.open()
     return queue
 
 
 def test_the_queue_is_our_own_and_bounded(broker: FakeBroker, queue: EventQueue) -> None:
-    """It is exclusive, goes with its connection, and holds so many messages for so long."""
+    """The queue is exclusive, is deleted with its connection, and is limited in messages and in their age."""
     (declared,) = broker.declared
     assert (True, True, False) == (declared["exclusive"], declared["auto_delete"], declared["durable"])
     assert {"message_ttl": 60, "expires": 60, "max_length": 500} == declared["arguments"]
@@ -113,7 +113,7 @@ def test_the_queue_is_our_own_and_bounded(broker: FakeBroker, queue: EventQueue)
 
 
 def test_messages_are_given_as_bytes_with_their_type(broker: FakeBroker, queue: EventQueue) -> None:
-    """Text, as some transports give it, is turned back into bytes; without a type a message is JSON."""
+    """Text, which some transports return, is converted to bytes; without a type a message is JSON."""
     broker.coming = [[FakeMessage(b"[1]", "application/x-msgpack"), FakeMessage("\u00fc", None)]]
     expected = [EventMessage(b"[1]", "application/x-msgpack"), EventMessage(b"\xc3\xbc", "application/json")]
     assert expected == queue.read()
@@ -121,7 +121,7 @@ def test_messages_are_given_as_bytes_with_their_type(broker: FakeBroker, queue: 
 
 
 def test_what_came_before_a_loss_is_given_first(broker: FakeBroker, queue: EventQueue) -> None:
-    """Messages that a read brought are not lost with the connection that broke in it."""
+    """Messages that arrived before the connection broke in the same read are returned."""
     broker.coming = [[FakeMessage(b"1"), SourceError("closed", "gone")]]
     assert [EventMessage(b"1", "application/json")] == queue.read()
     with pytest.raises(SourceError, match="gone"):
@@ -131,7 +131,7 @@ def test_what_came_before_a_loss_is_given_first(broker: FakeBroker, queue: Event
 
 
 def test_heartbeats_and_length_in_their_time(broker: FakeBroker, queue: EventQueue, clock: FakeClock) -> None:
-    """A sign of life is given each second, and the queue's length is looked at every five, passively."""
+    """A heartbeat is sent each second, and the queue's length is read every five, by a passive declare."""
     queue.read()
     assert (0, None) == (broker.beats, queue.backlog)
     broker.message_count = 7
@@ -142,7 +142,7 @@ def test_heartbeats_and_length_in_their_time(broker: FakeBroker, queue: EventQue
 
 
 def test_closing_ends_it(broker: FakeBroker, queue: EventQueue) -> None:
-    """Its own thread closes the connection; another's wish is found by the next read."""
+    """The reading thread closes the connection; a close by another thread takes effect at the next read."""
     other = threading.Thread(target=queue.close)
     other.start()
     other.join()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kombu's connections: which transports will do, what their errors mean."""
+"""kombu's connections: supported transports, and the reasons of their errors."""
 
 import ssl
 import subprocess
@@ -31,21 +31,21 @@ from celery_redis_exporter.sources.kombu_link import KombuAddress, KombuEndpoint
     ],
 )
 def test_errors_have_reasons(error: Exception, connecting: bool, reason: str) -> None:  # noqa: FBT001 -- a case
-    """An error of the client's is one of the reasons that the catalogue knows, and has a text."""
+    """Each client error has one of the reasons in the catalogue, and a text."""
     found = source_error(error, connecting=connecting)
     assert reason == found.reason
     assert str(found)
 
 
 def test_what_is_missing_is_told_apart() -> None:
-    """A queue that is not there is known by its code, which kombu's own transports write as text."""
+    """A missing queue is recognized by its code, which kombu's own transports write as text."""
     assert is_missing(amqp.NotFound("no queue"))
     assert is_missing(ChannelError("NOT_FOUND", (50, 10), "Channel.queue_declare", "404"))
     assert not is_missing(amqp.AccessRefused("no"))
 
 
 def test_transports_without_fanout_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transport that can't carry events to several consumers, or whose library is missing, is a wrong setting."""
+    """A transport without fanout for events, or whose library is missing, is a configuration error."""
     monkeypatch.setitem(TRANSPORT_ALIASES, "memory", "kombu.transport.virtual:Transport")
     monkeypatch.setitem(TRANSPORT_ALIASES, "qpid", "missing_library:Transport")
     with pytest.raises(ConfigError, match="carries no events to several consumers"):
@@ -55,7 +55,7 @@ def test_transports_without_fanout_are_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_certificates_are_verified() -> None:
-    """Without a word on it certificates and their names are verified; without verification no name is asked for."""
+    """By default certificates and their names are verified; without verification no name is checked."""
     url = "amqps://u:p@rabbit.example:5671//"
     assert {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "rabbit.example"} == _amqp_tls({}, url)
     named = {"ssl_ca_certs": "/ca", "ssl_check_hostname": "false"}
@@ -64,7 +64,7 @@ def test_certificates_are_verified() -> None:
 
 
 def test_kombu_is_imported_only_for_who_needs_it() -> None:
-    """An exporter for Redis has no kombu in memory."""
+    """An exporter for Redis does not import kombu."""
     code = (
         "import sys\nfrom celery_redis_exporter.daemon.exporter import Exporter\n"
         "from celery_redis_exporter.clock import SystemClock\n"

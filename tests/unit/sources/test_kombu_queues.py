@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a passive declare that fails says of its queue.
+"""The meaning of a passive declare that fails.
 
 RabbitMQ up to 4.2.5, as the integration tests have it, answers a passive declare to everyone. From 4.2.6 it refuses
 users without a permission on the queue, which is why the channel is a fake here.
@@ -19,7 +19,7 @@ from tests.support.fakes import FakeClock
 
 
 class FakeRabbit:
-    """An endpoint, its link, its channel and the broker behind them; ``faults`` are raised by queue."""
+    """A fake of endpoint, link, channel and broker; ``faults`` are raised by queue."""
 
     is_amqp = True
     errors = (ChannelError, InternalError)
@@ -40,7 +40,7 @@ class FakeRabbit:
         return self
 
     def close(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.closed = True
 
     def wait_at_most(self, _seconds: float) -> None:
@@ -59,7 +59,7 @@ class FakeRabbit:
 
 
 def counter_of(rabbit: FakeRabbit, clock: FakeClock | None = None) -> QueueCounter:
-    """Return what counts there."""
+    """Return a queue counter for this fake."""
     return QueueCounter(cast("KombuEndpoint", rabbit), clock or FakeClock())
 
 
@@ -73,21 +73,21 @@ def counter_of(rabbit: FakeRabbit, clock: FakeClock | None = None) -> QueueCount
     ids=["missing", "exclusive", "missing elsewhere"],
 )
 def test_a_queue_that_is_missing_is_left_out(fault: Exception) -> None:
-    """A queue that is not there, or is another connection's own, costs no other one and is no refusal."""
+    """A queue that is missing, or exclusive to another connection, affects no other one and is no refusal."""
     counter = counter_of(FakeRabbit(other=fault))
     assert [QueueCount("celery", 3, 1)] == counter.count(["other", "celery"], 1.0)
     assert not counter.refused
 
 
 def test_a_queue_that_is_refused_is_not_missing() -> None:
-    """A queue that the user may not look at is known as refused, and costs no other one."""
+    """A queue that the user may not read is recorded as refused, and affects no other one."""
     counter = counter_of(FakeRabbit(other=AccessRefused("ACCESS_REFUSED - access to queue", (50, 10), "Queue.declare")))
     assert [QueueCount("celery", 3, 1)] == counter.count(["other", "celery"], 1.0)
     assert ("other",) == counter.refused
 
 
 def test_a_refused_queue_is_asked_for_again_after_a_while() -> None:
-    """RabbitMQ logs each refusal, so a refused queue is left alone for ten minutes, as commands of Redis are."""
+    """A refused queue is not declared for ten minutes, as RabbitMQ logs each refusal."""
     rabbit, clock = FakeRabbit(other=AccessRefused()), FakeClock()
     counter = counter_of(rabbit, clock)
     for _ in range(3):
@@ -101,7 +101,7 @@ def test_a_refused_queue_is_asked_for_again_after_a_while() -> None:
 
 
 def test_a_refusal_is_forgotten_with_its_queue() -> None:
-    """Refusals of queues that are known no more take no memory."""
+    """Refusals of queues that are no longer known are dropped."""
     counter = counter_of(FakeRabbit(other=AccessRefused()))
     counter.count(["other"], 1.0)
     counter.count(["celery"], 1.0)
@@ -110,7 +110,7 @@ def test_a_refusal_is_forgotten_with_its_queue() -> None:
 
 @pytest.mark.parametrize("fault", [PreconditionFailed(), ChannelError("odd"), InternalError()])
 def test_other_failures_are_failures_of_the_broker(fault: Exception) -> None:
-    """What says nothing of the queue is not taken for a missing one: the read fails, and connects again."""
+    """An error that doesn't state that a queue is missing fails the read, and the next one connects again."""
     rabbit = FakeRabbit(other=fault)
     counter = counter_of(rabbit)
     with pytest.raises(SourceError):
@@ -119,7 +119,7 @@ def test_other_failures_are_failures_of_the_broker(fault: Exception) -> None:
 
 
 def test_a_missing_queue_is_not_asked_for_at_each_scrape() -> None:
-    """A queue that is not there is looked for every ten seconds, and shown at each count when it has come."""
+    """A missing queue is declared every ten seconds, and once it exists it is read each time."""
     rabbit, clock = FakeRabbit(dead=NotFound()), FakeClock()
     counter = counter_of(rabbit, clock)
     for _ in range(30):
@@ -132,7 +132,7 @@ def test_a_missing_queue_is_not_asked_for_at_each_scrape() -> None:
 
 
 def test_a_missing_queue_that_is_consumed_is_asked_for() -> None:
-    """A queue that a worker has begun to consume is counted at once, although it was missing a moment ago."""
+    """A queue that a worker has begun to consume is counted at once, although it was missing before."""
     rabbit = FakeRabbit(new=NotFound())
     counter = counter_of(rabbit)
     counter.count(["new"], 1.0)
@@ -142,7 +142,7 @@ def test_a_missing_queue_that_is_consumed_is_asked_for() -> None:
 
 
 def test_many_missing_queues_are_looked_for_in_turn() -> None:
-    """Of many dead names only some are looked for at once, all of them in time; none is kept that is not known."""
+    """Only some of many missing queues are declared at a time, in turn; none is kept after it is no longer known."""
     names = [f"bcast.{number}" for number in range(3 * MOST_MISSING)]
     rabbit, clock = FakeRabbit(**{name: NotFound() for name in names}), FakeClock()
     counter = counter_of(rabbit, clock)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which commands of the exporter look a key up, and whether they found it."""
+"""The commands of the exporter that look up a key, and whether they found it."""
 
 from typing import Any
 
@@ -25,13 +25,13 @@ def counted(*batch: tuple[Command, Any]) -> tuple[int, int]:
     ],
 )  # fmt: skip
 def test_a_command_on_a_key_is_a_look_up(command: Command, found: object, gone: object) -> None:
-    """Its reply tells whether the key exists."""
+    """The reply shows whether the key exists."""
     assert (1, 0) == counted((command, found))
     assert (0, 1) == counted((command, gone))
 
 
 def test_other_commands_are_none() -> None:
-    """INFO, SCAN, MEMORY USAGE and SELECT look no key up."""
+    """INFO, SCAN, MEMORY USAGE and SELECT look up no key."""
     assert (0, 0) == counted(
         (("INFO", "ALL"), b""), (("SCAN", b"0", "COUNT", 10), [b"0", []]), (("MEMORY", "USAGE", "k"), None),
         (("SELECT", 3), b"OK"),
@@ -39,13 +39,13 @@ def test_other_commands_are_none() -> None:
 
 
 def test_an_empty_string_is_a_hit() -> None:
-    """Its length is 0 as that of a key that is gone; its type, which is read first, decides."""
+    """An empty string has the same length as a missing key, so its type, which is read first, decides."""
     reads: list[Command] = [("TYPE", "k"), ("STRLEN", "k"), ("GETRANGE", "k", 0, 64)]
     assert (3, 0) == counted(*zip(reads, [b"string", 0, b""], strict=True))
     assert (0, 3) == counted(*zip(reads, [b"none", 0, b""], strict=True))
 
 
 def test_a_refused_command_looks_nothing_up() -> None:
-    """The server refuses a command before it looks the key up, but its type only afterwards."""
+    """A missing permission is checked before the server looks up the key, a wrong type after it."""
     wrong = Refusal("WRONGTYPE Operation against a key holding the wrong kind of value")
     assert (1, 0) == counted((("LLEN", "k"), wrong), (("PTTL", "k"), Refusal("NOPERM no permission")))

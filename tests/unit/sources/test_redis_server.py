@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which commands a server is asked, from what it says of itself; that they work, the integration tests show."""
+"""The commands for a server, by what its INFO contains; the integration tests check that the commands work."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast
@@ -30,11 +30,11 @@ class ScriptedSession:
         self.run_ids: list[str] = []
 
     def talks_to(self, run_id: str) -> None:
-        """Take note of the process that answers."""
+        """Record the process that answers."""
         self.run_ids.append(run_id)
 
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """Answer, on a connection that is opened when it is needed."""
+        """Return the replies, on a connection that is opened when it is needed."""
         assert deadline
         self.opened = self.opened or 1
         self.batches.append(list(commands))
@@ -44,7 +44,7 @@ class ScriptedSession:
 
 
 def meet(info: bytes | Refusal, wanted: Wanted | None = None) -> tuple[RedisServer, ScriptedSession, FakeClock]:
-    """Give a server that says this of itself."""
+    """Return a server with this INFO, its session and its clock."""
     session, clock = ScriptedSession(info), FakeClock()
     return RedisServer("r", cast("Session", session), clock, wanted or Wanted()), session, clock
 
@@ -75,13 +75,13 @@ LOGS = ["COMMANDLOG LEN slow", "COMMANDLOG LEN large-request", "COMMANDLOG LEN l
     ],
 )  # fmt: skip
 def test_commands(info: bytes, wanted: Wanted, expected: list[str]) -> None:
-    """A server is asked for what it has and what is wanted, in one batch with what its caller asks."""
+    """A server gets the commands that it supports and that are wanted, in one batch with those of the caller."""
     server, session, _ = meet(info, wanted)
     server.read([("LLEN", "q")], 1)
     reading = server.read([("LLEN", "q")], 1)
     assert [("LLEN", "q")] == reading.others
     assert [*expected, "LLEN q"] == words(session.batches[-1])
-    assert 3 == len(session.batches)  # one to learn, and one for each read
+    assert 3 == len(session.batches)  # one for the first INFO, and one for each read
     assert ["abc"] == session.run_ids
     assert ("cluster" in str(info)) == server.in_cluster
     assert (None if wanted.level == "off" else info) == reading.info
@@ -92,7 +92,7 @@ PARAMETERS = "databases maxclients maxmemory io-threads repl-backlog-size client
 
 
 def test_settings_are_asked_once_in_a_while() -> None:
-    """Named parameters are asked with the first read, and again after five minutes; old servers take one at a time."""
+    """Named parameters are read first and again after five minutes, one at a time from old servers."""
     server, session, clock = meet(REDIS_7)
     asked = []
     for _ in range(3):
@@ -107,7 +107,7 @@ def test_settings_are_asked_once_in_a_while() -> None:
 
 @pytest.mark.parametrize(("info", "logs", "databases"), [(VALKEY_81, 6, 0), (VALKEY_90, 6, 1), (REDIS_7, 0, 0)])
 def test_settings_of_valkey(info: bytes, logs: int, databases: int) -> None:
-    """Valkey is asked for the settings that only it has, by name and never by a star."""
+    """The settings that only Valkey has are read from it by name, never with a star."""
     server, session, _ = meet(info)
     server.read((), 1)
     (config,) = (word for word in words(session.batches[-1]) if word.startswith("CONFIG"))
@@ -117,7 +117,7 @@ def test_settings_of_valkey(info: bytes, logs: int, databases: int) -> None:
 
 
 def test_refused_info() -> None:
-    """A server that refuses INFO is asked nothing more of its own, and learnt as soon as it grants it."""
+    """A server that refuses INFO gets no other commands of its own, until it allows INFO."""
     server, session, _ = meet(REFUSED)
     reading = server.read([("LLEN", "q")], 1)
     assert ["INFO ALL", "LLEN q"] == words(session.batches[-1])
@@ -131,10 +131,10 @@ def test_refused_info() -> None:
 
 
 class PlainSession(ScriptedSession):
-    """A session with a server as Dragonfly: INFO takes one section, CONFIG GET one name."""
+    """A session with a server like Dragonfly: INFO accepts one section, CONFIG GET one name."""
 
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """Refuse what has too many words."""
+        """Refuse commands with too many words."""
         replies = super().exchange(commands, deadline)
         most = {"INFO": 2, "CONFIG": 3}
         return [
@@ -147,7 +147,7 @@ class PlainSession(ScriptedSession):
 
 @pytest.mark.parametrize("level", ["full", "core"])
 def test_a_server_that_takes_one_word_is_asked_plainly(level: Literal["full", "core"]) -> None:
-    """INFO with sections and CONFIG GET with names, where they are refused, are asked one by one, and then always."""
+    """If INFO with sections and CONFIG GET with names are refused, they are sent one by one from then on."""
     session, clock = PlainSession(REDIS_7), FakeClock()
     server = RedisServer("r", cast("Session", session), clock, Wanted(level))
     reading = server.read([("LLEN", "q")], 1)
@@ -165,7 +165,7 @@ def test_a_server_that_takes_one_word_is_asked_plainly(level: Literal["full", "c
 
 
 def test_a_server_of_no_use_says_why() -> None:
-    """A server that loads answers INFO and is in trouble all the same; so is one whose replies speak of it."""
+    """A server that is loading answers INFO but has a trouble; so has one whose replies report it."""
     server, session, _ = meet(REDIS_7)
     assert server.read((), 1).trouble is None
     session.info = REDIS_7 + b"loading:1\r\n"
@@ -179,7 +179,7 @@ def test_a_server_of_no_use_says_why() -> None:
 
 
 def test_time_to_connect() -> None:
-    """The time to connect is that of the last connecting, and is told from then on."""
+    """The time to connect is that of the last connection, and is reported from then on."""
     server, _, _ = meet(REDIS_7)
     assert server.connect_seconds is None
     server.read((), 1)

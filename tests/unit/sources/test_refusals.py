@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a server refuses: under which name, for how long, and whom it concerns."""
+"""Refusals of a server: the name of the permission, their duration, and the keys that they concern."""
 
 import pytest
 
@@ -18,12 +18,12 @@ NO_KEY_6 = Refusal("NOPERM this user has no permissions to access one of the key
      (("INFO", "server", "memory"), "info"), (("MEMORY", "USAGE", b"k"), "memory|usage")],
 )  # fmt: skip
 def test_right(command: Command, expected: str) -> None:
-    """A right is the command, with its subcommand where Redis has one."""
+    """A permission is the command, with its subcommand if Redis has one."""
     assert expected == right(command)
 
 
 def test_a_refused_command_is_not_sent_again_for_a_while() -> None:
-    """A command without its right is left out whatever its key is, then asked once more."""
+    """A command without permission is left out for any key, and is tried again later."""
     clock = FakeClock()
     refusals = Refusals(clock)
     refusals.enter(("LLEN", "a"), NO_COMMAND)
@@ -36,7 +36,7 @@ def test_a_refused_command_is_not_sent_again_for_a_while() -> None:
 
 @pytest.mark.parametrize("refusal", [NO_KEY, NO_KEY_6])
 def test_a_refused_key_costs_that_key_alone(refusal: Refusal) -> None:
-    """Where the key is not granted, the same command goes on for other keys."""
+    """If only a key is not granted, the command is still sent for other keys."""
     refusals = Refusals(FakeClock())
     refusals.enter(("LLEN", "a"), refusal)
     refusals.enter(("MEMORY", "USAGE", "a"), refusal)
@@ -48,7 +48,7 @@ def test_a_refused_key_costs_that_key_alone(refusal: Refusal) -> None:
 
 
 def test_refusals_belong_to_a_process_of_the_server() -> None:
-    """What is known of a server outlives a connection, and goes with its process."""
+    """Refusals outlast a connection, and are dropped with the server's process."""
     refusals = Refusals(FakeClock())
     refusals.enter(("LLEN", "a"), NO_COMMAND)
     refusals.reconnected()
@@ -68,7 +68,7 @@ def test_refusals_belong_to_a_process_of_the_server() -> None:
      ("WRONGTYPE x", False)],
 )  # fmt: skip
 def test_only_lasting_refusals_are_remembered(text: str, lasts: bool) -> None:  # noqa: FBT001 -- a case's value
-    """A wrong type or a full memory may pass; a missing right or command stays."""
+    """A wrong type or a full memory may be temporary; a missing permission or command is lasting."""
     assert lasts is Refusal(text).lasts
 
 
@@ -83,5 +83,5 @@ def test_only_lasting_refusals_are_remembered(text: str, lasts: bool) -> None:  
     ],
 )
 def test_what_a_server_does_not_know_it_will_not_know(text: str, *, lasts: bool) -> None:
-    """A command that is unknown is not sent at each scrape, whichever letters are large."""
+    """An unknown command is not sent at each scrape, whatever the case of the server's message."""
     assert lasts == Refusal(text).lasts

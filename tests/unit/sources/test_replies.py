@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of a subscription that are too long, dropped while they arrive."""
+"""Subscription messages that are too long are dropped while they arrive."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def message(body: bytes, kind: str = "pmessage") -> bytes:
 
 
 def parse(sent: bytes, cuts: list[int]) -> tuple[list[bytes], int]:
-    """Return the bodies that arrive, and how many messages were dropped, when ``sent`` comes in pieces."""
+    """Return the bodies that arrive, and the number of dropped messages, if ``sent`` arrives in pieces."""
     parser = ReplyParser(LONGEST)
     bodies = []
     for piece in pieces(sent, cuts):
@@ -42,7 +42,7 @@ def pieces(sent: bytes, cuts: list[int]) -> Iterator[bytes]:
 @pytest.mark.parametrize("kind", ["pmessage", "message"])
 @pytest.mark.parametrize("cut", [1, 1448, 8192, 16_384, 65_536, 128 * 1024, 10**9])
 def test_what_is_too_long_is_dropped_alone(kind: str, cut: int) -> None:
-    """Messages before, between and behind too long ones arrive, wherever the bytes are cut."""
+    """Messages before, between and after oversized ones arrive, wherever the bytes are cut."""
     bodies = [b"a" * 100, b"b" * LONGEST * 3, b"c" * LONGEST, b"d" * LONGEST * 2, b"e" * LONGEST * 2, b"f"]
     kept = [body for body in bodies if len(body) <= LONGEST]
     assert (kept, 3) == parse(b"".join(message(body, kind) for body in bodies), [cut])
@@ -53,28 +53,28 @@ def test_what_is_too_long_is_dropped_alone(kind: str, cut: int) -> None:
     st.lists(st.integers(1, 70_000), min_size=1, max_size=6),
 )
 def test_no_message_is_lost_to_another(sizes: list[int], cuts: list[int]) -> None:
-    """Every message that is short enough arrives, and every one that is too long is counted."""
+    """Every message within the limit arrives, and every longer one is counted."""
     bodies = [bytes([97 + number % 26]) * size for number, size in enumerate(sizes)]
     kept = [body for body in bodies if len(body) <= LONGEST]
     assert (kept, len(bodies) - len(kept)) == parse(b"".join(map(message, bodies)), [max(cut, 200) for cut in cuts])
 
 
 def test_without_a_limit_nothing_is_dropped() -> None:
-    """Replies to commands may be as long as the server makes them."""
+    """Without a limit, replies to commands may have any length."""
     reply = b"$300000\r\n" + b"x" * 300_000 + b"\r\n:1\r\n"
     parser = ReplyParser()
     assert [b"x" * 300_000, 1] == parser.parse(bytearray(reply), len(reply))
 
 
 def test_a_body_that_looks_like_messages() -> None:
-    """What stands in a body is never taken for the beginning of a message that is too long."""
+    """A body's content is never read as the beginning of an oversized message."""
     body = (b"*4\r\n$8\r\npmessage\r\n$1\r\na\r\n$1\r\nb\r\n$99999\r\n" * 400)[:LONGEST]
     assert ([body, b"x"], 0) == parse(message(body) + message(b"x"), [1448])
 
 
 @pytest.mark.parametrize("element", [b"*0\r\n", b"$0\r\n\r\n", b"~0\r\n"], ids=["lists", "texts", "sets"])
 def test_a_list_of_very_many_is_given_up(element: bytes) -> None:
-    """A list is given up at a number of lines, because each element takes many times what it came as."""
+    """A list is refused at a number of lines, because each element takes many times its size in bytes."""
     parser, piece = ReplyParser(), bytearray(element * 1000)
     lines = element.count(b"\n") * 1000
     parser.parse(bytearray(b"*50000000\r\n"), len(b"*50000000\r\n"))
@@ -85,14 +85,14 @@ def test_a_list_of_very_many_is_given_up(element: bytes) -> None:
 
 
 def test_many_replies_may_have_more_lines_together() -> None:
-    """Lines are counted from the last whole reply."""
+    """Lines are counted from the last complete reply."""
     parser, piece = ReplyParser(), bytearray(b"*2\r\n$1\r\na\r\n:1\r\n" * 1000)
     for _ in range(2 * MOST_LINES // 4000):
         assert 1000 == len(parser.parse(piece, len(piece)))
 
 
 def test_all_connections_together_have_a_limit() -> None:
-    """Unfinished replies of all connections are bounded together; small ones go on, ended connections free theirs."""
+    """Unfinished replies of all connections share a limit; small ones continue, and closed connections free theirs."""
 
     def begin(size: int) -> ReplyParser:
         parser, piece = ReplyParser(), bytearray(b"$2999999999\r\n" + b"x" * size)

@@ -19,7 +19,7 @@ def mode_of(path: Path) -> int:
 
 
 def test_content_is_replaced_whole(tmp_path: Path) -> None:
-    """What was written last is read, and nothing else is left beside it but the lock."""
+    """The last content is read, and the directory contains nothing else but the lock."""
     file = StateFile(str(tmp_path / "state"))
     assert file.read() is None
     for content in (b"first, which is longer", b"second"):
@@ -29,7 +29,7 @@ def test_content_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
-    """State and lock have mode 0600, whatever the umask and what a crash left behind."""
+    """State and lock have mode 0600, whatever the umask and the files that a crash left behind."""
     left_over = tmp_path / "state.new"
     left_over.write_bytes(b"of a process that was killed")
     left_over.chmod(0o644)
@@ -42,7 +42,7 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
 
 
 def test_a_second_one_is_refused(tmp_path: Path) -> None:
-    """A file that is in use is refused with the process that uses it, until that closes it."""
+    """A file in use is refused with the process that uses it, until that process closes it."""
     path = str(tmp_path / "state")
     first = StateFile(path)
     with pytest.raises(ConfigError, match=f"in use by process {os.getpid()}"):
@@ -54,7 +54,7 @@ def test_a_second_one_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["missing/state", "file/state", "folder"])
 def test_a_path_that_can_not_be_used_is_a_wrong_setting(tmp_path: Path, path: str) -> None:
-    """A directory that is missing or is none, or one in the place of the file, is refused by its name."""
+    """A missing directory, a file in its place, and a directory in place of the file are refused by name."""
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError, match=f"state.file: .*{path}"):
@@ -62,14 +62,14 @@ def test_a_path_that_can_not_be_used_is_a_wrong_setting(tmp_path: Path, path: st
 
 
 def test_a_file_that_is_none_is_not_read(tmp_path: Path) -> None:
-    """A pipe in the place of the file is refused without waiting for a writer."""
+    """A pipe in place of the file is refused without waiting for a writer."""
     os.mkfifo(tmp_path / "state")
     with pytest.raises(FileError):
         StateFile(str(tmp_path / "state")).read()
 
 
 def test_a_large_file_is_neither_read_nor_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More bytes than the bound are refused in both directions, and the file stays."""
+    """Content above the limit is refused in both directions, and the file stays."""
     file = StateFile(str(tmp_path / "state"))
     file.write(b"12345")
     monkeypatch.setattr(saved_state, "MOST_BYTES", 4)
@@ -81,7 +81,7 @@ def test_a_large_file_is_neither_read_nor_written(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("step", ["open", "write", "fsync", "replace"])
 def test_a_failed_write_leaves_the_former_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Whichever step of a write fails, the cause is stated, the former content stays, and nothing lies beside it."""
+    """If any step of a write fails, the cause is stated, the former content stays, and no other file remains."""
     file = StateFile(str(tmp_path / "state"))
     file.write(b"former")
 
@@ -97,7 +97,7 @@ def test_a_failed_write_leaves_the_former_content(tmp_path: Path, monkeypatch: p
 
 
 def test_files_are_kept_aside_one_of_each_kind(tmp_path: Path) -> None:
-    """A file that is set aside takes the place of an earlier one of its kind only."""
+    """A file that is set aside only replaces an earlier one with the same reason."""
     file = StateFile(str(tmp_path / "state"))
     for content, reason in ((b"1", "damaged"), (b"2", "foreign"), (b"3", "damaged")):
         file.write(content)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the master is: who is asked, what is believed, which connections are given up."""
+"""Finding the master: the sentinels that are queried, the accepted addresses, and the connections that are closed."""
 
 import threading
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ HERE, THERE = [b"10.0.0.1", b"6379"], [b"10.0.0.2", b"6380"]
 
 
 class FakeWire:
-    """A connection to a sentinel, or to a master, that answers one thing."""
+    """A connection to a sentinel or a master with one reply."""
 
     def __init__(self, reply: object = None) -> None:
         self.closed = False
@@ -25,19 +25,19 @@ class FakeWire:
         self._reply = reply
 
     def send(self, packed: bytes, timeout: float) -> None:
-        """Take anything."""
+        """Accept any bytes."""
 
     def receive(self, timeout: float) -> list[Any]:  # noqa: ARG002 -- as Wire's
-        """Answer."""
+        """Return the reply."""
         return [self._reply]
 
     def close(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.closed = True
 
 
 class FakeSentinel:
-    """A sentinel's endpoint; a SourceError as reply means that it can't be reached."""
+    """A sentinel's endpoint; with a SourceError as reply it can't be reached."""
 
     def __init__(self, reply: object) -> None:
         self.reply = reply
@@ -52,7 +52,7 @@ class FakeSentinel:
 
 
 def finder(fakes: Sequence[FakeSentinel], *allowed: str) -> MasterFinder:
-    """Give a finder that asks these."""
+    """Return a finder that queries these sentinels."""
     sentinels = [Sentinel("10.9.9.9", f"s{number}:26379", cast("Endpoint", fake)) for number, fake in enumerate(fakes)]
     return MasterFinder(sentinels, "orders", "broker_transport_options", FakeClock(), AddressPolicy(allowed))
 
@@ -61,7 +61,7 @@ AWAY = SourceError("refused", "connection refused")
 
 
 def test_the_first_sentinel_that_answers_is_believed() -> None:
-    """Sentinels that are away or do not know are passed over, and the one that answered is asked first next time."""
+    """Unreachable and ignorant sentinels are skipped, and the sentinel that answered is queried first next time."""
     fakes = [FakeSentinel(AWAY), FakeSentinel(None), FakeSentinel(HERE), FakeSentinel(THERE)]
     asked = finder(fakes)
     for _ in range(3):
@@ -90,7 +90,7 @@ def test_the_first_sentinel_that_answers_is_believed() -> None:
     ],
 )
 def test_the_most_telling_failure_is_told(replies: list[object], reason: str, words: str) -> None:
-    """If none gives an address, the error names each sentinel, and the setting that may be wrong."""
+    """If no sentinel reports an address, the error names each sentinel, and the setting that may be wrong."""
     with pytest.raises(SourceError) as caught:
         finder([FakeSentinel(reply) for reply in replies]).locate()
     assert reason == caught.value.reason
@@ -98,7 +98,7 @@ def test_the_most_telling_failure_is_told(replies: list[object], reason: str, wo
 
 
 def test_connections_to_a_former_master_are_closed() -> None:
-    """Once the sentinels name another server, what leads to the former is closed, and nothing else."""
+    """If the sentinels report another master, connections to the former one are closed, and no others."""
     fake = FakeSentinel(HERE)
     watched = finder([fake])
     former, latter = FakeWire(), FakeWire()
@@ -111,7 +111,7 @@ def test_connections_to_a_former_master_are_closed() -> None:
 
 
 def test_without_sentinels_connections_stay() -> None:
-    """That no sentinel answers cuts nothing: Redis works without them."""
+    """If no sentinel answers, connections stay open, because Redis works without them."""
     watched = finder([FakeSentinel(AWAY)])
     wire = FakeWire()
     watched.follow(cast("Wire", wire), ("10.0.0.1", 6379))
@@ -121,5 +121,5 @@ def test_without_sentinels_connections_stay() -> None:
 
 
 def test_a_master_elsewhere_can_be_allowed() -> None:
-    """A master in another kind of network is connected to where the settings allow it."""
+    """A master in another kind of network is connected to if the settings allow it."""
     assert ("8.8.8.8", 6379) == finder([FakeSentinel([b"8.8.8.8", b"6379"])], "8.8.8.0/24").locate()

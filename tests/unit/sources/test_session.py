@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of commands on a connection that fails in the midst of one, or was closed before it."""
+"""Batches of commands on a connection that fails during a batch, or was closed before it."""
 
 import socket
 import ssl
@@ -26,7 +26,7 @@ PONG = b"+PONG\r\n"
 class Server:
     """An endpoint whose connections are pairs of sockets; ``ends`` are the server's.
 
-    Each connection finds the next of ``answers`` sent already. When there are none left, the endpoint raises
+    Each connection has the next of ``answers`` to read. When there are none left, the endpoint raises
     ``failure``.
     """
 
@@ -47,7 +47,7 @@ class Server:
         return Wire(Connection(ours))
 
     def hang_up(self) -> None:
-        """Send the end of the last connection, while its other end still accepts bytes."""
+        """Close the server's direction of the last connection, which still accepts bytes."""
         self.ends[-1].shutdown(socket.SHUT_WR)
 
 
@@ -68,7 +68,7 @@ def server() -> Iterator[Server]:
 
 
 def hang_up_while_waiting(session: Session, server: Server, meanwhile: Callable[[], None]) -> None:
-    """Let the server close the connection when the next batch was sent, and something happen meanwhile."""
+    """Let the server close the connection after the next batch was sent, and call ``meanwhile``."""
     wire = session._wire
     assert wire is not None
     receive = wire.receive
@@ -82,7 +82,7 @@ def hang_up_while_waiting(session: Session, server: Server, meanwhile: Callable[
 
 
 def test_a_batch_that_failed_holds_nothing_of_its_caller() -> None:
-    """A server that ends within its answer is reported, and what the caller held is freed at once."""
+    """A server that closes within its reply is reported, and the caller's objects are freed at once."""
     session = Session(Endpoint("redis://127.0.0.1:1", timeout=1.0), SystemClock())
 
     def scrape(_body: Body) -> None:
@@ -101,7 +101,7 @@ def test_a_batch_that_failed_holds_nothing_of_its_caller() -> None:
 
 
 def test_a_batch_is_sent_again_if_its_connection_was_closed_while_idle(server: Server) -> None:
-    """The end of a connection that was used before, ahead of any reply, costs one more connection and no failure."""
+    """If a used connection ends before any reply, the batch is sent on one new connection without a failure."""
     session = connected(server)
     server.hang_up()
     assert [b"PONG"] == session.exchange(PING, 1.0)
@@ -110,7 +110,7 @@ def test_a_batch_is_sent_again_if_its_connection_was_closed_while_idle(server: S
 
 
 def test_a_batch_is_sent_again_if_its_connection_is_reset_while_it_is_sent(server: Server) -> None:
-    """A broken pipe on a connection that was used before is no failure."""
+    """A broken pipe on a used connection is no failure."""
     session = connected(server)
     server.ends[-1].close()
     assert [b"PONG"] == session.ask(PING, 1.0)
@@ -130,7 +130,7 @@ def test_a_batch_is_sent_again_once(server: Server) -> None:
         server.hang_up()
         return wire
 
-    server.open = open_and_hang_up  # type: ignore[method-assign]  # for this test alone
+    server.open = open_and_hang_up  # type: ignore[method-assign]  # for this test only
     with pytest.raises(SourceError) as caught:
         session.exchange(PING, 1.0)
     assert "closed" == caught.value.reason
@@ -138,7 +138,7 @@ def test_a_batch_is_sent_again_once(server: Server) -> None:
 
 
 def test_a_new_connection_that_is_closed_is_a_failure(server: Server) -> None:
-    """A server that closes a connection on which nothing was answered yet is down."""
+    """A server that closes a connection before its first reply is down."""
     server._answers = [b""]
     session = Session(cast("Endpoint", server), SystemClock())
     opened = server.open
@@ -150,7 +150,7 @@ def test_a_new_connection_that_is_closed_is_a_failure(server: Server) -> None:
 
 
 def test_a_batch_that_was_answered_in_part_is_not_sent_again(server: Server) -> None:
-    """A server that ends within its answer failed: the batch may be why."""
+    """A server that closes within its reply is a failure, because the batch may be the cause."""
     session = connected(server)
     server.ends[-1].sendall(b"+PO")
     server.hang_up()
@@ -161,7 +161,7 @@ def test_a_batch_that_was_answered_in_part_is_not_sent_again(server: Server) -> 
 
 
 def test_a_server_that_can_not_be_reached_again_has_its_own_reason(server: Server) -> None:
-    """Where connecting again fails, the reason of that is reported, not the end of the old connection."""
+    """If connecting again fails, its reason is reported, not the end of the old connection."""
     session = connected(server)
     server.hang_up()
     server._answers = []
@@ -171,7 +171,7 @@ def test_a_server_that_can_not_be_reached_again_has_its_own_reason(server: Serve
 
 
 def test_connecting_again_has_what_is_left_of_the_deadline(server: Server) -> None:
-    """The second attempt does not get a deadline of its own."""
+    """The second attempt has the rest of the first one's deadline."""
     clock = FakeClock()
     session = connected(server, clock)
     hang_up_while_waiting(session, server, lambda: clock.advance(4.0))
@@ -185,7 +185,7 @@ def test_connecting_again_has_what_is_left_of_the_deadline(server: Server) -> No
 
 
 def test_a_session_that_was_closed_stays_closed(server: Server) -> None:
-    """A batch whose session another thread closed, as at the end of the program, does not open it again."""
+    """A batch does not open a session again that another thread closed, as at the end of the program."""
     session = connected(server)
     hang_up_while_waiting(session, server, session.close)
     with pytest.raises(SourceError) as caught:
@@ -196,7 +196,7 @@ def test_a_session_that_was_closed_stays_closed(server: Server) -> None:
 
 @pytest.mark.parametrize("kind", [ssl.SSLEOFError, ssl.SSLZeroReturnError])
 def test_a_closed_tls_connection_is_closed(server: Server, kind: type[ssl.SSLError]) -> None:
-    """What OpenSSL reports of a connection that the server ended is an end, not a fault of TLS."""
+    """OpenSSL's errors for a connection that the server closed have the reason closed, not tls."""
     session = connected(server)
 
     def fail(*_: object) -> int:
@@ -214,7 +214,7 @@ def test_a_closed_tls_connection_is_closed(server: Server, kind: type[ssl.SSLErr
 
 
 def test_all_replies_together_have_a_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replies of which each may be as long as it is are given up when they are too long together."""
+    """Replies that are together above the limit are refused, even if each one is within it."""
     monkeypatch.setattr(sessions, "MOST_ROUND_TRIP", 3000)
     reply = b"$1000\r\n" + b"x" * 1000 + b"\r\n"
     server._answers = [reply, reply * 3]
@@ -230,7 +230,7 @@ def test_all_replies_together_have_a_limit(server: Server, monkeypatch: pytest.M
 def test_a_deadline_that_ends_while_much_arrives(
     server: Server, monkeypatch: pytest.MonkeyPatch, size: int, kind: type[SourceError]
 ) -> None:
-    """A timeout is one by a large reply, which the caller can leave out, only if many bytes arrived."""
+    """Only a timeout after many bytes is one of a large reply, which the caller can leave out."""
     monkeypatch.setattr(sessions, "LARGE", 1000)
     clock = FakeClock()
     session = connected(server, clock)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading and writing on a socket that never blocks; the other end is this process."""
+"""Reading and writing on a non-blocking socket; this process is also the other end."""
 
 import socket
 import ssl
@@ -14,7 +14,7 @@ from celery_redis_exporter.errors import SourceError
 from celery_redis_exporter.sources.wire import RECEIVE_BYTES, Wire
 
 LARGE = b"x" * 8_000_000
-"""More than two sockets hold between them."""
+"""More bytes than the buffers of two sockets contain."""
 
 
 class Ends:
@@ -25,13 +25,13 @@ class Ends:
         self.wire = Wire(self)
 
     def disconnect(self) -> None:
-        """Close, as redis-py's connection does."""
+        """Close the socket, as redis-py's connection does."""
         self._sock.close()
 
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
-    """Give both ends, closed afterwards."""
+    """Yield both ends, and close them afterwards."""
     ends = Ends()
     yield ends
     ends.wire.close()
@@ -39,7 +39,7 @@ def ends() -> Iterator[Ends]:
 
 
 def test_replies_are_given_as_they_come(ends: Ends) -> None:
-    """Whole replies are given at once, the rest of one with what completes it, and nothing where nothing came."""
+    """Complete replies are returned at once, the rest with the bytes that complete it, and nothing if nothing came."""
     assert [] == ends.wire.receive(0)
     ends.other.sendall(b":1\r\n:2\r\n:")
     assert [1, 2] == ends.wire.receive(1)
@@ -49,7 +49,7 @@ def test_replies_are_given_as_they_come(ends: Ends) -> None:
 
 
 def test_it_is_known_whether_more_arrived(ends: Ends) -> None:
-    """A receive that filled the buffer may have left something; one that did not, or had to wait, took everything."""
+    """Only a receive that filled the buffer may have left bytes in the socket."""
     ends.other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * RECEIVE_BYTES)
     ends.other.sendall(b":1\r\n" * (RECEIVE_BYTES // 4 + 1))
     seen = []
@@ -60,7 +60,7 @@ def test_it_is_known_whether_more_arrived(ends: Ends) -> None:
 
 
 def test_more_than_the_socket_takes_is_sent_in_parts(ends: Ends) -> None:
-    """A server that reads slowly gets every byte, once and in order."""
+    """A server that reads slowly receives every byte, once and in order."""
     got = bytearray()
 
     def read() -> None:
@@ -75,14 +75,14 @@ def test_more_than_the_socket_takes_is_sent_in_parts(ends: Ends) -> None:
 
 
 def test_a_server_that_does_not_read_times_out(ends: Ends) -> None:
-    """What the server does not take within the time is a timeout, not a hang."""
+    """Bytes that the server does not read in time cause a timeout, and no hang."""
     with pytest.raises(SourceError) as caught:
         ends.wire.send(LARGE, 0.05)
     assert "timeout" == caught.value.reason
 
 
 def test_a_wait_ends_with_the_connection(ends: Ends) -> None:
-    """Whoever waits for replies is told when the connection is closed, here or there."""
+    """A thread that waits for replies gets an error if the connection is closed at either end."""
     reasons: list[str] = []
 
     def wait() -> None:
@@ -100,7 +100,7 @@ def test_a_wait_ends_with_the_connection(ends: Ends) -> None:
 
 
 def test_a_server_that_hangs_up(ends: Ends) -> None:
-    """An end without a word, and words that are none of Redis's, have their reasons."""
+    """A closed connection and bytes that are not Redis's protocol have their reasons."""
     ends.other.sendall(b"HTTP/1.1 400 Bad Request\r\n")
     with pytest.raises(SourceError) as caught:
         ends.wire.receive(1)
@@ -112,7 +112,7 @@ def test_a_server_that_hangs_up(ends: Ends) -> None:
 
 
 def test_send_to_nobody(ends: Ends) -> None:
-    """A broken connection shows when it is written to."""
+    """A broken connection raises an error when it is written to."""
     ends.other.close()
     failures: list[Any] = []
     for _ in range(2):
@@ -124,7 +124,7 @@ def test_send_to_nobody(ends: Ends) -> None:
 
 
 def test_bytes_that_complete_no_reply_are_told_from_silence(ends: Ends) -> None:
-    """``arrived`` grows with each read that brings bytes, and stands still in silence and at the end."""
+    """``arrived`` grows with each read that brings bytes, and stays unchanged in silence and at the end."""
     assert [] == ends.wire.receive(0.001)
     assert 0 == ends.wire.arrived
     ends.other.sendall(b"$5\r\nhel")
@@ -137,7 +137,7 @@ def test_bytes_that_complete_no_reply_are_told_from_silence(ends: Ends) -> None:
 
 
 def test_a_part_of_a_tls_record_has_arrived(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes that TLS can't decrypt yet, since their record is not complete, are no silence."""
+    """Bytes of an incomplete TLS record, which can't be decrypted yet, are no silence."""
 
     def want_more(*_: object) -> int:
         raise ssl.SSLWantReadError
@@ -162,7 +162,7 @@ REFUSED = (
 def test_a_refused_connection_ends_for_the_reason_that_the_server_said(
     ends: Ends, line: bytes, reason: str, step: str
 ) -> None:
-    """What a server says to a client that it does not let in is the reason, wherever the end is noticed."""
+    """The error that a server sends when it refuses a client is the reason, whichever step finds the end."""
     ends.other.sendall(line)
     ends.other.close()
     with pytest.raises(SourceError) as raised:  # noqa: PT012 -- either step may notice the end
@@ -175,7 +175,7 @@ def test_a_refused_connection_ends_for_the_reason_that_the_server_said(
 
 
 def test_an_error_on_a_connection_that_works_is_no_reason(ends: Ends) -> None:
-    """A command that was refused has nothing to do with an end that comes later."""
+    """The refusal of a command is not the reason of a later end of the connection."""
     ends.other.sendall(b"-NOPERM no\r\n")
     ends.wire.receive(1)
     ends.wire.send(b"PING", 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a server may send that is no reply, on a pair of sockets in this process; and reconnecting without end."""
+"""Invalid replies of a server, on a pair of sockets in this process, and repeated attempts to connect."""
 
 import socket
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.usefixtures("limited_memory")
 
 CLOCK = SystemClock()
 MOST_SECONDS, MOST_MEMORY = 1.0, 50 * 2**20
-"""What a lie may cost; without a bound it takes 4 s and more to give back the room for the longest list."""
+"""Limits for a false length; unlimited, freeing the memory for the longest list takes more than 4 s."""
 
 
 class Connection:
-    """Stands in for redis-py's: a socket, and how to close it."""
+    """A stand-in for redis-py's connection: a socket, and how to close it."""
 
     def __init__(self, end: socket.socket) -> None:
         self._sock = end
@@ -36,7 +36,7 @@ class Connection:
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Wire, socket.socket]]:
-    """Give a wire, and the server's end of it."""
+    """Yield a wire and the server's end of it."""
     ours, theirs = socket.socketpair()
     wire = Wire(Connection(ours))
     with closing(theirs):
@@ -48,7 +48,7 @@ def ends() -> Iterator[tuple[Wire, socket.socket]]:
     b"%1\r\n*1\r\n:1\r\n:2\r\n", b"?\r\n", b"*" + b"9" * 40 + b"\r\n", b"*" + b"*1\r\n" * 100, b"HTTP/1.1 400 Bad\r\n",
 ])  # fmt: skip
 def test_what_is_no_reply_is_a_fault_of_the_protocol(ends: tuple[Wire, socket.socket], reply: bytes) -> None:
-    """Bytes that Redis never sends, a map with a list as its key among them, fail as a SourceError."""
+    """Bytes that Redis never sends, such as a map with a list as its key, raise a SourceError."""
     wire, server = ends
     server.sendall(reply)
     with pytest.raises(SourceError) as caught:
@@ -57,7 +57,7 @@ def test_what_is_no_reply_is_a_fault_of_the_protocol(ends: tuple[Wire, socket.so
 
 
 def test_replies_before_a_fault_do_not_hide_it(ends: tuple[Wire, socket.socket]) -> None:
-    """A fault behind good replies fails the same way."""
+    """An invalid reply after valid ones raises the same error."""
     wire, server = ends
     server.sendall(b"+OK\r\n:1\r\n%1\r\n*0\r\n:1\r\n")
     with pytest.raises(SourceError):
@@ -65,7 +65,7 @@ def test_replies_before_a_fault_do_not_hide_it(ends: tuple[Wire, socket.socket])
 
 
 def hear(sent: bytes) -> tuple[str, float, int]:
-    """Receive what a server sends; give the reason if it is a fault, the seconds it took, and the bytes it left."""
+    """Receive these bytes; return the reason of an error, the seconds it took, and the bytes of memory that remain."""
     memory, started, reason = psutil.Process().memory_info().rss, CLOCK.monotonic(), ""
     ours, theirs = socket.socketpair()
     wire = Wire(Connection(ours))
@@ -77,14 +77,14 @@ def hear(sent: bytes) -> tuple[str, float, int]:
             reason = error.reason
         held = psutil.Process().memory_info().rss
         wire.close()
-    del wire  # and the parser, which gives back what it reserved
+    del wire  # and the parser, which frees the memory that it reserved
     return reason, CLOCK.monotonic() - started, held - memory
 
 
 @pytest.mark.parametrize("before", [b"", b"+OK\r\n", b"*4\r\n$8\r\npmessage\r\n", b"*1\r\n" * 7], ids=len)
 @pytest.mark.parametrize("claim", [b"*2999999999", b"~2999999999", b">2999999999", b"*4294967295", b"*300000000"])
 def test_the_claim_to_be_long_is_a_fault(before: bytes, claim: bytes) -> None:
-    """A list whose header claims gigabytes, on top or in another one, is refused in no time and takes no memory."""
+    """A list whose header states gigabytes, alone or nested, is refused at once and takes no memory."""
     reason, seconds, memory = hear(before + claim + b"\r\n")
     assert "protocol" == reason
     assert seconds < MOST_SECONDS
@@ -102,7 +102,7 @@ def test_the_claim_to_be_long_is_a_fault(before: bytes, claim: bytes) -> None:
     st.integers(0, 25),
 )
 def test_no_claim_costs_time_or_memory(before: list[bytes], kind: str, length: str, cut: int) -> None:
-    """Whatever a header claims, of any kind and anywhere, is waited for or refused, cheaply."""
+    """Any length in any header is waited for or refused, with little time and memory."""
     sent = b"".join(before) + f"{kind}{length}\r\n".encode()
     reason, seconds, memory = hear(sent[: len(sent) - cut] or b"+OK\r\n")
     assert reason in {"", "protocol"}
@@ -111,7 +111,7 @@ def test_no_claim_costs_time_or_memory(before: list[bytes], kind: str, length: s
 
 
 def test_a_reply_without_an_end_is_given_up(ends: tuple[Wire, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reply that goes on for ever is a fault when it is longer than replies may be; whole ones never add up."""
+    """An endless reply is an error above the limit on one reply; complete replies are not added up."""
     monkeypatch.setattr(replies, "MOST_REPLY", 30_000)
     wire, server = ends
     for _ in range(5):
@@ -125,7 +125,7 @@ def test_a_reply_without_an_end_is_given_up(ends: tuple[Wire, socket.socket], mo
 
 
 def test_connecting_is_tried_without_end() -> None:
-    """The thousandth attempt to connect says what the first one said: redis-py's bound on a pool is none on us."""
+    """The thousandth attempt to connect has the same error as the first, without redis-py's limit on a pool."""
     endpoint = Endpoint("unix:///nowhere/redis.sock", timeout=1.0)
     reasons = set()
     for _ in range(1000):
@@ -136,7 +136,7 @@ def test_connecting_is_tried_without_end() -> None:
 
 
 def test_what_redis_py_refuses_when_it_connects_is_a_fault_of_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Options of TLS that redis-py refuses only when it connects are a SourceError, like every other failure."""
+    """TLS options that redis-py refuses only when it connects raise a SourceError, like every other failure."""
 
     def refuse(_: object) -> None:
         raise TypeError("certfile should be a valid filesystem path")

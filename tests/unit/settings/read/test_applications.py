@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several applications in one settings file: what each has, what they share, and what is refused."""
+"""Several applications in one settings file: their settings, the common settings, and errors."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def read(applications: object, **common: Any) -> Settings:  # noqa: ANN401 -- se
 
 
 def test_an_application_has_the_common_settings_and_its_own() -> None:
-    """Common values hold for each application, except for what it sets itself, one by one within a group."""
+    """Common values hold for each application, except for those that it sets itself, one by one within a group."""
     common = {"queues": {"max": 7, "names": ["everyone"]}, "workers": {"lost_after": "1m"}}
     settings = read({"shop": SHOP | {"queues": {"names": ["mail"]}}, "billing": BILLING}, **common)
     shop, billing = settings.applications["shop"], settings.applications["billing"]
@@ -34,7 +34,7 @@ def test_an_application_has_the_common_settings_and_its_own() -> None:
 
 
 def test_without_applications_nothing_differs() -> None:
-    """A key without a value counts as not given."""
+    """A key without a value counts as not set."""
     assert load_tree({"applications": None, **SHOP}) == load_tree(SHOP)
     assert {} == load_tree(SHOP).applications
 
@@ -90,7 +90,7 @@ def test_a_wrong_list_is_refused_in_one_line(applications: object, common: dict[
     ],
 )
 def test_what_tells_applications_apart(other: dict[str, Any]) -> None:
-    """Another server, database, prefix or event exchange is enough."""
+    """Another server, database, prefix or event exchange is enough to distinguish two applications."""
     assert ["shop", "other"] == list(read({"shop": SHOP, "other": other}).applications)
 
 
@@ -102,7 +102,7 @@ def test_without_a_prefix_of_channels_the_database_does_not_matter() -> None:
 
 
 def test_a_server_of_several_applications_is_shared() -> None:
-    """It is one of the common servers then, and the first application of a database samples the keys there."""
+    """A server of several applications becomes a common one; the first application of a database samples its keys."""
     prefixed = SHOP | {"broker_transport_options": {"global_keyprefix": "crm."}}
     settings = read({"shop": SHOP, "crm": prefixed, "billing": BILLING, "alone": {"broker_url": "redis://other/0"}})
     name = "broker@h:6379"
@@ -137,7 +137,7 @@ def test_a_server_of_several_applications_is_shared() -> None:
     ],
 )  # fmt: skip
 def test_names_of_shared_servers(applications: object, common: dict[str, str], names: list[str]) -> None:
-    """They begin with the role, so that alerts on brokers hold, and end with the user's name or the address."""
+    """Names of shared servers begin with the role, as alerts need it, and end with the user's name or the address."""
     settings = read(applications, redis={"servers": common})
     assert names == sorted(target.name for target in settings.targets)
 
@@ -151,7 +151,7 @@ def test_keys_of_a_common_server_follow_its_name() -> None:
 
 
 def test_secrets_come_from_files(tmp_path: Path) -> None:
-    """Each secret of an application can be in a file of its own, which is read again for each connection."""
+    """Each secret of an application can be in a separate file, which is read again for each connection."""
     url, password = tmp_path / "url", tmp_path / "sentinels"
     url.write_text("redis://user:FIRST@h/3\n", encoding="utf-8")
     password.write_text("HIDDEN\n", encoding="utf-8")
@@ -173,7 +173,7 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
 
 
 def test_celerys_own_variables_do_not_disturb(tmp_path: Path) -> None:
-    """CELERY_BROKER_URL, which containers of an application have, is noted and not used."""
+    """CELERY_BROKER_URL, which an application's containers have, causes a note and is not used."""
     file = tmp_path / "settings.yml"
     file.write_text(yaml.safe_dump({"applications": {"shop": SHOP}}), encoding="utf-8")
     settings = load(["--config.file", str(file)], {"CELERY_BROKER_URL": "redis://elsewhere/0"})
@@ -183,7 +183,7 @@ def test_celerys_own_variables_do_not_disturb(tmp_path: Path) -> None:
 
 
 def test_one_application_is_chosen_by_name() -> None:
-    """A command about one application gets it as if it was the only one; a wrong or missing name is explained."""
+    """A command reads one application's settings as if it was the only one; a wrong or missing name is explained."""
     settings = read({"shop": SHOP, "billing": BILLING})
     chosen = choose_application(settings, "shop")
     assert ("", {}, ["broker"]) == (chosen.application, chosen.shared, [one.name for one in chosen.read_targets])

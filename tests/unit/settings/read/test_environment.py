@@ -10,7 +10,7 @@ from celery_redis_exporter.settings.schema.rows import describe
 
 
 def test_every_row_is_a_variable() -> None:
-    """Each variable in the help is read into its own setting."""
+    """Each variable in the help sets its setting."""
     for row in describe():
         given = read_environment({row.environment: "{}"})
         assert row.kind == "JSON" or row.environment == given[row.path].written
@@ -26,26 +26,26 @@ def test_every_row_is_a_variable() -> None:
     ],
 )
 def test_an_unknown_variable_is_refused(name: str, message: str) -> None:
-    """A mistyped variable never passes for a default."""
+    """A mistyped variable is an error, so that no default is used instead."""
     with pytest.raises(ConfigError) as caught:
         load([], {name: ""})
     assert message in str(caught.value)
 
 
 def test_a_wrong_value_is_named_by_its_variable() -> None:
-    """The variable that the user set is the one in the message."""
+    """The message names the variable that the user set."""
     with pytest.raises(ConfigError, match=r"^EXPORTER_QUEUES__MAX: must be a whole number, not 'many'$"):
         load([], {"EXPORTER_QUEUES__MAX": "many"})
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    """Compose files that pass variables through give empty ones."""
+    """Empty variables are accepted, because Compose files pass unset variables through as empty ones."""
     empty = dict.fromkeys(["EXPORTER_BROKER_URL", "EXPORTER_BROKER_URL_FILE", "CELERY_BROKER_URL"], "")
     assert load([], {}) == load([], empty)
 
 
 def test_variables_of_a_kubernetes_service_called_exporter_do_no_harm() -> None:
-    """Kubernetes sets these by itself in every pod of the namespace."""
+    """The variables that Kubernetes sets in every pod of the namespace are ignored."""
     links = {
         "EXPORTER_SERVICE_HOST": "10.0.0.1",
         "EXPORTER_SERVICE_PORT": "9808",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings file: YAML, its mistakes, and where they are."""
+"""The settings file: YAML, errors in it, and their positions."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_yaml_values_are_taken_as_they_are(file: Path) -> None:
-    """Lists, mappings, numbers and truth values of YAML need no quoting; an empty group changes nothing."""
+    """Lists, mappings, numbers and booleans of YAML need no quoting; an empty group changes nothing."""
     file.write_text(EXAMPLE)
     settings = load([f"--config.file={file}"], {})
     assert (("a", "b"), 0) == (settings.queues.names, settings.queues.discovery_interval)
@@ -40,7 +40,7 @@ def test_yaml_values_are_taken_as_they_are(file: Path) -> None:
 
 
 def test_an_empty_file_changes_nothing(file: Path) -> None:
-    """A file of comments gives the defaults."""
+    """A file of comments yields the defaults."""
     file.write_text("# nothing yet\n")
     assert load([f"--config.file={file}"], {}).queues == load([], {}).queues
 
@@ -75,7 +75,7 @@ def test_a_mistake_is_told_with_the_file(file: Path, text: str, message: str) ->
 
 
 def test_a_missing_file_is_told_with_the_setting(file: Path) -> None:
-    """The message names who asked for the file."""
+    """The message names the setting with the path of the file."""
     with pytest.raises(ConfigError) as caught:
         load([f"--config.file={file}"], {})
     assert f"--config.file: can't read {file}: No such file or directory" == str(caught.value)
@@ -91,7 +91,7 @@ def test_a_merged_key_can_be_overridden(file: Path) -> None:
 
 
 def test_aliases_of_aliases_take_no_time(file: Path) -> None:
-    """A file whose aliases stand for billions of mappings is looked through once for each mapping that it contains."""
+    """A file whose aliases expand to billions of mappings is checked once for each mapping that it contains."""
     levels = "".join(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
     file.write_text(f"tasks:\n  a0: &a0 {{x: 1}}\n{levels}  a0: 1\n")
     with pytest.raises(ConfigError, match=r":32: tasks.a0: is already set on line 2; keep one$"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flags: how they are written, and what is said about a wrong one."""
+"""Flags: their syntax, and the errors for wrong ones."""
 
 import pytest
 
@@ -10,12 +10,12 @@ from celery_redis_exporter.settings.schema.rows import describe
 
 
 def test_equals_sign_and_space_are_the_same() -> None:
-    """--flag=value and --flag value give the same setting."""
+    """--flag=value and --flag value yield the same setting."""
     assert load(["--web.listen-address=:1"], {}) == load(["--web.listen-address", ":1"], {})
 
 
 def test_the_last_of_two_equal_flags_wins() -> None:
-    """A wrapper script's flag can be overridden by appending one."""
+    """A flag in a wrapper script can be overridden by appending one."""
     assert load(["--queues.max=1", "--queues.max=2"], {}).queues.max == 2
 
 
@@ -35,7 +35,7 @@ def test_the_last_of_two_equal_flags_wins() -> None:
     ],
 )
 def test_a_wrong_flag_is_named(argv: list[str], message: str) -> None:
-    """One line says which flag is wrong, and what was probably meant."""
+    """One line states what is wrong with a flag, and names the most similar flag if there is one."""
     with pytest.raises(ConfigError) as caught:
         load(argv, {})
     assert message in str(caught.value)
@@ -43,7 +43,7 @@ def test_a_wrong_flag_is_named(argv: list[str], message: str) -> None:
 
 @pytest.mark.parametrize("text", ["null", "None", '"q"', "[x", "{x", "a,b", "a=b", " ", "\x06\x16", "-1"])
 def test_text_arrives_as_it_was_written(text: str) -> None:
-    """No reading of quotes, brackets or the word null happens on the way."""
+    """Quotes, brackets and the word null in a value are not interpreted."""
     assert text == read_flags([f"--event-exchange={text}"])[("event_exchange",)].value
 
 

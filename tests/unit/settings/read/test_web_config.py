@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web configuration file: what it gives, and what is said of a wrong one."""
+"""The web configuration file: its keys, and the errors for wrong ones."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_every_key_is_taken(file: Path) -> None:
-    """Each key of the file arrives; relative paths start at the file, and a blank header is none."""
+    """Each key of the file is read; relative paths start at the file, and a blank header is left out."""
     file.write_text(FULL)
     config = read_web_config(str(file), "--web.config.file")
     tls = TlsConfig(
@@ -56,7 +56,7 @@ def test_every_key_is_taken(file: Path) -> None:
 
 
 def test_a_certificate_and_a_key_are_enough(file: Path) -> None:
-    """What the file leaves out is TLS 1.2 or 1.3 for every client."""
+    """With only a certificate and a key, TLS 1.2 and 1.3 and every client are allowed."""
     file.write_text(f"tls_server_config: {{{PAIR}}}")
     tls = read_web_config(str(file), "x").tls
     assert TlsConfig(str(file), str(file.parent / "a"), str(file.parent / "b")) == tls
@@ -113,7 +113,7 @@ def test_without_the_setting_nothing_is_on() -> None:
 
 
 def test_a_missing_file_is_told_with_the_setting(file: Path) -> None:
-    """The message names who asked for the file."""
+    """The message names the setting with the path of the file."""
     with pytest.raises(ConfigError) as caught:
         load([f"--web.config.file={file}"], {})
     assert f"--web.config.file: can't read {file}: No such file or directory" == str(caught.value)
@@ -137,7 +137,7 @@ def test_a_missing_file_is_told_with_the_setting(file: Path) -> None:
     ],
 )
 def test_a_wrong_file_is_told(file: Path, text: str, message: str) -> None:
-    """The message starts with the file, names the line or the key, and the cure."""
+    """The message starts with the file, and names the line or key and how to fix it."""
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         read_web_config(str(file), "x")
@@ -177,7 +177,7 @@ def test_a_wrong_file_is_told(file: Path, text: str, message: str) -> None:
     ],
 )
 def test_a_wrong_tls_key_is_told(file: Path, text: str, message: str) -> None:
-    """The message names file, section, key and cure, and repeats no inline key."""
+    """The message names file, section, key and solution, and repeats no inline key."""
     file.write_text(f"tls_server_config: {{{text}}}")
     with pytest.raises(ConfigError) as caught:
         read_web_config(str(file), "x")
@@ -197,7 +197,7 @@ def test_a_wrong_tls_key_is_told(file: Path, text: str, message: str) -> None:
     ],
 )
 def test_a_wrong_http_key_is_told(file: Path, text: str, message: str) -> None:
-    """Only the toolkit's headers with their values are taken."""
+    """Only the toolkit's headers with their values are accepted."""
     file.write_text(f"http_server_config: {{{text}}}")
     with pytest.raises(ConfigError) as caught:
         read_web_config(str(file), "x")
@@ -221,7 +221,7 @@ def test_a_wrong_http_key_is_told(file: Path, text: str, message: str) -> None:
     ],
 )
 def test_a_wrong_user_is_told(file: Path, user: str, hashed: str, message: str) -> None:
-    """The message names the user and never what stands in the place of the hash."""
+    """The message names the user and never the text in place of the hash."""
     file.write_text(f"basic_auth_users: {{{user}: {hashed}}}")
     with pytest.raises(ConfigError) as caught:
         read_web_config(str(file), "x")
@@ -277,7 +277,7 @@ def test_the_toolkits_other_keys_are_taken(file: Path) -> None:
     ],
 )
 def test_an_authority_is_not_needed(file: Path, text: str, expected: tuple[str, str | None]) -> None:
-    """Without an authority the system's are trusted; a certificate that nobody verifies need not be asked for."""
+    """Without an authority the system's are trusted; a client certificate that is not verified is not requested."""
     file.write_text(f"tls_server_config: {{{PAIR}, {text}}}")
     tls = read_web_config(str(file), "x").tls
     assert tls is not None

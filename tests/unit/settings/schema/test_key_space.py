@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of the look at the key space."""
+"""Settings of the key space sampler."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from celery_redis_exporter.settings import load
     ('{"market": ["market:*", "mkt:*"], "user": "user:*"}', {"market": ("market:*", "mkt:*"), "user": ("user:*",)}),
 ])  # fmt: skip
 def test_groups_are_globs_with_or_without_names(text: str, groups: dict[str, tuple[str, ...]]) -> None:
-    """A glob is a group under its own text, or one of several under a name."""
+    """A glob is a group under its own text, or one of several globs under a name."""
     assert groups == load(["--redis.key-space.groups", text], {}).redis.key_space.groups
 
 
@@ -37,11 +37,11 @@ def test_what_cannot_be_used_is_refused(name: str, text: str, cause: str) -> Non
 
 
 def test_databases_are_numbers_each_once() -> None:
-    """Further databases are given as a list."""
+    """Further databases are set as a list."""
     assert (1, 3) == load(["--redis.key-space.databases", "3,1,3"], {}).redis.key_space.databases
 
 
 def test_prefix_of_results_is_celerys_option() -> None:
-    """The result backend's prefix can be given as Celery has it."""
+    """The prefix of the result backend can be set as in Celery."""
     settings = load(["--result-backend-transport-options", '{"global_keyprefix": "app"}'], {})
     assert "app" == settings.result_backend_transport_options.global_keyprefix

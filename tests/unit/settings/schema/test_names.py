@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings that choose names, labels and metrics, and what is expected of tasks."""
+"""Settings that choose names, labels and metrics, and the settings of tasks."""
 
 import re
 
@@ -15,7 +15,7 @@ from celery_redis_exporter.settings.schema.patterns import read_replacement
     [("$1", "web"), ("${1}-x", "web-x"), ("${app}", "web"), ("plain", "plain"), (r"a\1", r"a\1"), ("$$1", "$web")],
 )
 def test_replacements(replacement: str, expected: str) -> None:
-    """Groups are written as in Prometheus's relabelling, by number or name; a backslash is one."""
+    """Groups are written as in Prometheus's relabelling, by number or name; a backslash is literal."""
     pattern = re.compile(r"(?P<app>.+)-[0-9]+")
     found = pattern.fullmatch("web-7")
     assert found is not None
@@ -51,7 +51,7 @@ def test_what_can_not_be_used(flag: str, value: str, message: str) -> None:
 
 
 def test_tasks() -> None:
-    """Tasks are told apart by name or pattern, with durations as everywhere."""
+    """The settings of tasks are selected by name or pattern, and durations have the usual syntax."""
     text = '{"proj.report": {"expected_interval": "1h", "runtime_threshold": "5m"}, "proj.*": {"buckets": [1, 60]}}'
     tasks = load(["--tasks", text], {}).tasks
     assert ["proj.report", "proj.*"] == list(tasks)
@@ -60,6 +60,6 @@ def test_tasks() -> None:
 
 
 def test_labels_are_text() -> None:
-    """Values of labels are text, however YAML or a flag wrote them."""
+    """Values of labels are text, however YAML or a flag contains them."""
     assert {"shard": "7", "env": "prod"} == load(["--metrics.labels", "shard=7,env=prod"], {}).metrics.labels
     assert {"shard": "7"} == load([], {"EXPORTER_METRICS__LABELS": '{"shard": 7}'}).metrics.labels

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transport options: Celery's own names, sentinels, and what is pasted along."""
+"""Transport options: Celery's own names, sentinels, and options that are pasted with them."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ GROUP = "--broker-transport-options"
 
 
 def test_sentinels_are_reached_as_celery_would() -> None:
-    """Name and options of the sentinels are taken under Celery's and redis-py's names, pasted or one by one."""
+    """The sentinels' master name and options are accepted under Celery's and redis-py's names, pasted or singly."""
     kwargs = {"password": "SECRET", "ssl": True, "ssl_cert_reqs": "none", "socket_timeout": 3}
     pasted = load([SENTINEL, f"{GROUP}={json.dumps({'master_name': 'm', 'sentinel_kwargs': kwargs})}"], {})
     single = load([
@@ -31,12 +31,12 @@ def test_sentinels_are_reached_as_celery_would() -> None:
 
 
 def test_plain_sentinels_need_no_options() -> None:
-    """Without TLS nothing but what is set is handed on."""
+    """Without TLS only the options that are set are passed on."""
     assert ("m", {}, False) == master_options(load([SENTINEL, f"{GROUP}.master-name=m"], {}), "broker")[1:]
 
 
 def test_the_password_of_sentinels_may_stand_in_a_file(tmp_path: Path) -> None:
-    """It is a secret like the URLs, and has a variable that names its file."""
+    """The sentinels' password is a secret like the URLs, and has a variable that names its file."""
     file = tmp_path / "password"
     file.write_text("SECRET\n")
     environ = {"EXPORTER_BROKER_TRANSPORT_OPTIONS__SENTINEL_KWARGS__PASSWORD_FILE": str(file)}
@@ -57,7 +57,7 @@ def test_the_password_of_sentinels_may_stand_in_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named(argv: list[str], message: str) -> None:
-    """A missing name and an unknown option are told, with what was probably meant."""
+    """A missing master name and an unknown option are reported, with the most similar name."""
     with pytest.raises(ConfigError) as caught:
         load(argv, {})
     assert message in str(caught.value)
@@ -65,7 +65,7 @@ def test_what_is_wrong_is_named(argv: list[str], message: str) -> None:
 
 @pytest.mark.parametrize("group", FOREIGN_BY_GROUP, ids=".".join)
 def test_celerys_own_options_are_accepted_and_noted(group: tuple[str, ...], tmp_path: Path) -> None:
-    """Each option of Celery's that means nothing here may stand in the file, and is said to have no effect."""
+    """Each option of Celery's without a use here is accepted in the file, with a note that it has no effect."""
     file = tmp_path / "c.yaml"
     tree: dict[str, object] = dict.fromkeys(FOREIGN_BY_GROUP[group], 1)
     for name in reversed(group):
@@ -76,7 +76,7 @@ def test_celerys_own_options_are_accepted_and_noted(group: tuple[str, ...], tmp_
 
 
 def test_other_brokers_get_the_options_that_they_may_need() -> None:
-    """With a broker of kombu's own the options are handed on to kombu, and nothing is noted."""
+    """Options for another kombu transport are passed on to kombu without a note."""
     settings = load(["--broker-url=filesystem://", f'{GROUP}={{"data_folder_in": "/in", "sep": ":"}}'], {})
     assert isinstance(settings.broker, KombuTarget)
     assert {"data_folder_in": "/in"} == settings.broker.options
@@ -84,7 +84,7 @@ def test_other_brokers_get_the_options_that_they_may_need() -> None:
 
 
 def test_results_behind_the_brokers_sentinels_are_told_by_their_name() -> None:
-    """The same sentinels under the same name are one server, under another name two."""
+    """The same sentinels with the same master name are one server, with another name two."""
     both = [SENTINEL, "--result-backend-url=sentinel://b:2;sentinel://a:1/5", f"{GROUP}.master-name=m"]
     same = load([*both, "--result-backend-transport-options.master-name=m"], {})
     other = load([*both, "--result-backend-transport-options.master-name=n"], {})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single values: what each kind of setting takes and refuses."""
+"""Single values: the syntax that each kind of setting accepts and refuses."""
 
 import pytest
 
@@ -13,44 +13,44 @@ from celery_redis_exporter.settings.schema.values import parse_seconds, show_sec
     [("90", 90), ("1.5", 1.5), ("500ms", 0.5), ("30s", 30), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("2d", 172800)],
 )
 def test_durations_are_seconds_or_carry_a_unit(written: str, seconds: float) -> None:
-    """Plain numbers are seconds; units add up."""
+    """Plain numbers are seconds, and units are added up."""
     assert seconds == load([f"--workers.lost-after={written}"], {}).workers.lost_after
 
 
 @pytest.mark.parametrize("written", ["", "x", "5x", "5 s", "nan", "inf", "m", "-5s", "1h-30m", "true"])
 def test_what_is_no_duration_is_refused(written: str) -> None:
-    """Anything else names the flag and says how durations are written."""
+    """The error for any other text names the flag and states how durations are written."""
     with pytest.raises(ConfigError, match=r"^--workers\.lost-after: must be a duration"):
         load([f"--workers.lost-after={written}"], {})
 
 
 def test_truth_values_are_no_duration() -> None:
-    """YAML's true does not pass for one second."""
+    """YAML's true is not accepted as one second."""
     with pytest.raises(ValueError, match="must be a duration"):
         parse_seconds(value=True)
 
 
 @pytest.mark.parametrize("text", ["500ms", "30s", "1m", "1h", "2d", "90s"])
 def test_seconds_are_shown_as_people_write_them(text: str) -> None:
-    """What is shown reads back as the same time."""
+    """A duration in its printed form is read as the same duration."""
     shown = show_seconds(float(str(parse_seconds(text))))
     assert parse_seconds(text) == parse_seconds(shown)
 
 
 @pytest.mark.parametrize("written", ["a,b", '["a", "b"]', " a , b ,"])
 def test_lists_are_comma_separated_or_json(written: str) -> None:
-    """Both forms give the same list, in flags and in the environment."""
+    """Both forms yield the same list, in flags and in the environment."""
     assert load([f"--queues.names={written}"], {}).queues.names == ("a", "b")
     assert load([], {"EXPORTER_QUEUES__NAMES": written}).queues.names == ("a", "b")
 
 
 def test_a_repeated_list_flag_adds() -> None:
-    """Giving a list flag twice gives both."""
+    """A list flag that is repeated yields the values of both."""
     assert load(["--queues.names=a", "--queues.names", "b"], {}).queues.names == ("a", "b")
 
 
 def test_mappings_are_pairs_or_json() -> None:
-    """Patterns with = between, commas around, or a JSON object."""
+    """A mapping is written as pairs with = and commas, or as a JSON object."""
     expected = {"solo@*": 600, "celery@a": 45}
     for written in ("solo@*=10m,celery@a=45", '{"solo@*": "10m", "celery@a": 45}'):
         settings = load([], {"EXPORTER_WORKERS__LOST_AFTER_BY_WORKER": written})
@@ -58,14 +58,14 @@ def test_mappings_are_pairs_or_json() -> None:
 
 
 def test_booleans_are_switches() -> None:
-    """--x and --no-x as flags; the usual words in the environment."""
+    """Booleans are --x and --no-x as flags, and the usual words in the environment."""
     assert load(["--no-events.exemplars"], {}).events.exemplars is False
     assert load(["--events.exemplars"], {"EXPORTER_EVENTS__EXEMPLARS": "no"}).events.exemplars is True
     assert load([], {"EXPORTER_EVENTS__EXEMPLARS": "no"}).events.exemplars is False
 
 
 def test_buckets_replace_the_catalogues() -> None:
-    """Bounds are taken per histogram of the catalogue."""
+    """Bucket bounds are set per histogram of the catalogue."""
     settings = load(['--buckets={"celery_task_wait_seconds": [1, 60]}'], {})
     assert {"celery_task_wait_seconds": (1, 60)} == settings.buckets
 
@@ -107,7 +107,7 @@ def test_buckets_replace_the_catalogues() -> None:
     ],
 )
 def test_a_wrong_value_is_named_with_its_cure(flag: str, expected: str) -> None:
-    """The message starts with the flag and says what would be right."""
+    """The message starts with the flag and states the valid values."""
     with pytest.raises(ConfigError) as caught:
         load([flag], {})
     assert str(caught.value).startswith(flag.partition("=")[0])
@@ -115,5 +115,5 @@ def test_a_wrong_value_is_named_with_its_cure(flag: str, expected: str) -> None:
 
 
 def test_words_are_independent_of_case() -> None:
-    """Celery writes INFO where Prometheus writes info."""
+    """Words are accepted in any case, because Celery writes INFO where Prometheus writes info."""
     assert load(["--log.level=DEBUG"], {}).log.level == "debug"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Broker URLs: which broker is meant, what kombu is given, what is refused and shown."""
+"""Broker URLs: the broker, the URLs for kombu, errors, and the redacted form."""
 
 import pytest
 
@@ -24,7 +24,7 @@ from celery_redis_exporter.settings.urls.urls import RedisTarget
     ],
 )
 def test_kombu_is_given_what_celery_would(written: str, urls: tuple[str, ...], redacted: str) -> None:
-    """Every way to write a broker of kombu's gives its URLs, and a form for people without user and password."""
+    """Every way to write a broker for kombu yields its URLs, and a form for display without user and password."""
     target = parse_broker_url(written)
     assert isinstance(target, KombuTarget)
     assert (urls, redacted) == (target.urls, target.redacted)
@@ -32,7 +32,7 @@ def test_kombu_is_given_what_celery_would(written: str, urls: tuple[str, ...], r
 
 
 def test_tls_and_login_of_rabbitmq() -> None:
-    """Options of TLS are taken from the URL under redis-py's names, those of Celery's connections are left out."""
+    """TLS options in the URL are accepted under redis-py's names, those of Celery's connections are left out."""
     target = parse_broker_url("amqps://h//?ssl_ca_certs=/ca&ssl_cert_reqs=CERT_NONE&login_method=external&heartbeat=9")
     assert isinstance(target, KombuTarget)
     assert {"ssl_ca_certs": "/ca", "ssl_cert_reqs": "none"} == target.tls
@@ -56,7 +56,7 @@ def test_tls_and_login_of_rabbitmq() -> None:
     ],
 )
 def test_a_refusal_names_the_cure_and_no_secret(written: str, message: str) -> None:
-    """A URL that can't be used is refused with a cure that repeats nothing secret."""
+    """A URL that can't be used is refused with a solution that repeats no secret."""
     with pytest.raises(ValueError, match=message.replace("?", r"\?")) as caught:
         parse_broker_url(written)
     assert "SEC" not in str(caught.value)
@@ -86,7 +86,7 @@ def test_a_refusal_names_the_cure_and_no_secret(written: str, message: str) -> N
     ],
 )
 def test_sentinels_are_a_list(written: str, addresses: tuple[tuple[str, int], ...], url: str, redacted: str) -> None:
-    """Of several sentinels each has an address; database, user, password and TLS are those of the first URL."""
+    """Each of several sentinels has its address; database, user, password and TLS are those of the first URL."""
     target = parse_broker_url(written)
     assert isinstance(target, RedisTarget)
     assert (addresses, url, redacted) == (target.sentinels, target.url, target.redacted)

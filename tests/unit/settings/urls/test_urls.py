@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Redis URLs: what is understood, what is refused, what is shown."""
+"""Redis URLs: the accepted forms, errors, and the redacted form."""
 
 import pytest
 from hypothesis import given
@@ -34,7 +34,7 @@ from celery_redis_exporter.settings.urls.urls import parse_redis_url, secrets_of
 def test_urls_of_celery_and_redis_py_become_one_form(
     written: str, url: str, db: int, server_key: tuple[str, int]
 ) -> None:
-    """Every way to write a server gives redis-py's form, and a key that is equal for the same server."""
+    """Every way to write a server yields redis-py's form, and a key that is equal for the same server."""
     target = parse_redis_url("broker", written)
     assert (url, db, server_key) == (target.url, target.db, target.server_key)
 
@@ -63,7 +63,7 @@ def test_urls_of_celery_and_redis_py_become_one_form(
     ],
 )
 def test_a_refusal_names_the_cure_and_no_secret(written: str, message: str) -> None:
-    """A URL that can't be used is refused with a cure that repeats nothing secret."""
+    """A URL that can't be used is refused with a solution that repeats no secret."""
     with pytest.raises(ValueError, match=message.replace("?", r"\?")) as caught:
         parse_redis_url("broker", written)
     assert "SEC" not in str(caught.value)
@@ -72,7 +72,7 @@ def test_a_refusal_names_the_cure_and_no_secret(written: str, message: str) -> N
 
 @given(st.text(min_size=1, max_size=30))
 def test_any_text_is_a_target_or_a_value_error(text: str) -> None:
-    """No text at all behind the scheme raises anything but ValueError."""
+    """Any text after the scheme is accepted or raises ValueError."""
     for scheme in ("redis://", "rediss://", "unix://", "redis+socket://"):
         try:
             target = parse_redis_url("broker", scheme + text)
@@ -94,7 +94,7 @@ def test_any_text_is_a_target_or_a_value_error(text: str) -> None:
     ],
 )
 def test_what_is_shown_holds_no_secret(url: str) -> None:
-    """The redacted URL and the repr of a target leave out user, password and passwords in the query."""
+    """The redacted URL and the repr of a target omit user, password and passwords in the query."""
     target = parse_redis_url("broker", url)
     assert "SECRET" in target.url
     assert "SECRET" not in target.redacted
@@ -103,14 +103,14 @@ def test_what_is_shown_holds_no_secret(url: str) -> None:
 
 
 def test_secrets_come_quoted_and_unquoted() -> None:
-    """A password is known in each form in which a log line could carry it, and so is the URL."""
+    """Each form of a password that a log line could contain is known as a secret, and so is the URL."""
     url = "redis://user:p%40ss@h/0"
     assert {"p%40ss", "p@ss", url} == set(secrets_of(url))
     assert secrets_of("redis://h/0") == ()
 
 
 def test_parameters_that_would_override_the_exporter_are_left_out() -> None:
-    """A timeout of the application's own connections never reaches the exporter's, and is named."""
+    """A timeout of the application's connections is not used for the exporter's, and is named."""
     target = parse_redis_url("broker", "redis://h/0?socket_timeout=60&ssl_cert_reqs=none")
     assert ("socket_timeout",) == target.ignored
     assert "socket_timeout" not in target.url
