@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every alert is judged by a simulated life in which it has to be silent, and by one in which it has to fire."""
+"""Every alert has a simulated run in which it must stay silent, and one in which it must fire."""
 
 import promql_parser as promql
 import pytest
@@ -19,29 +19,29 @@ MOST_EXCEPTIONS = 3
 MOST_WARNINGS = 2
 SEVERITIES = ("critical", "warning", "info")
 SHORT = ("busy_application", "failover", "scaled_to_zero_at_night", "rabbitmq_is_restarted")
-"""Lives whose series are looked at here: together they have every kind of thing."""
+"""Simulated runs whose series are checked here; together they have every kind of series."""
 
 
 def test_lives_have_names_of_their_own() -> None:
-    """A life's name is the namespace of its series, so none is given twice."""
+    """The name of a simulated run is the namespace of its series, so it is unique."""
     names = [scenario.name for scenario in (*ORDINARY, *TROUBLES)]
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_a_naive_rule_fires_in_ordinary_life_for_each_alert(alert: str) -> None:
-    """For every alert there is an ordinary life in which a rule without knowledge of it would fire."""
+    """For every alert there is an ordinary run in which a simpler rule would fire."""
     assert [life.name for life in ORDINARY if alert in life.naive] != []
 
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_a_trouble_fires_each_alert(alert: str) -> None:
-    """For every alert there is a trouble in which it has to fire in a stated time."""
+    """For every alert there is a run with a problem in which it must fire within a stated time."""
     assert [life.name for life in TROUBLES if alert in life.fires] != []
 
 
 def test_every_alert_has_a_verdict_or_a_reason() -> None:
-    """Each alert belongs to one verdict of the report, or to none for a reason."""
+    """Each alert belongs to one verdict of the report, or is listed with the reason why it belongs to none."""
     judged = [name for names in SUBJECTS.values() for name in names]
     assert sorted([*judged, *NOT_JUDGED]) == sorted(alert.name for group in GROUPS for alert in group.alerts)
 
@@ -53,7 +53,7 @@ def test_conditions_are_of_alerts_of_their_subject(condition: Condition) -> None
 
 
 def test_exceptions_are_few_and_exist() -> None:
-    """Only a handful of alerts may do without, and each of them exists."""
+    """The number of alerts without simulated runs of both kinds is limited, and each of them exists."""
     assert len(EXCEPTIONS) <= MOST_EXCEPTIONS
     assert EXCEPTIONS.keys() <= {alert.name for group in GROUPS for alert in group.alerts}
 
@@ -76,7 +76,7 @@ def test_series_are_those_of_the_catalogue(life: Scenario) -> None:
 
 
 def test_a_healthy_week_pages_for_nothing() -> None:
-    """The table of the simulated week has no critical notification, and at most two warnings."""
+    """The table of the simulated week contains no critical notification, and at most two warnings."""
     text = section(README.read_text(encoding="utf-8"), "week")
     assert f"`{rules_digest()}`" in text, f"the rules changed; run: {COMMAND}"
     rows = [line.split(" | ") for line in text.splitlines()[2:] if line.startswith("|") and line != NONE]
@@ -86,7 +86,7 @@ def test_a_healthy_week_pages_for_nothing() -> None:
 
 
 def test_the_table_of_troubles_is_what_the_lives_say() -> None:
-    """The times in alerts/README.md are those that the lives are tested for."""
+    """The times in alerts/README.md are those that the simulated runs test."""
     assert section(README.read_text(encoding="utf-8"), "troubles") == troubles_table(), f"run: {COMMAND}"
 
 

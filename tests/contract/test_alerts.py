@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alerts against the catalogue, their tests and their runbooks: what can be said without running a program."""
+"""Alerts compared with the catalogue, their tests and their runbooks, without running a program."""
 
 import re
 from collections import Counter
@@ -31,16 +31,16 @@ ALL_GROUPS = (*GROUPS, OBJECTIVES)
 EVERY_ALERT = [alert for group in ALL_GROUPS for alert in group.alerts]
 HEADINGS = list(dict.fromkeys(alert.name for alert in EVERY_ALERT))
 ALWAYS = {"CeleryWatchdog"}
-"""Alerts that no test can silence."""
+"""Alerts that are never silent."""
 OTHER_FLAGS = {"--previous", "--pid", "--bigkeys", "--latency", "--scan", "--pattern", "--config.file", "--cluster"}
-"""Flags of other programs that the runbooks type."""
+"""Flags of other programs in the commands of the runbooks."""
 WITHOUT_VALUE = {
     "CeleryWatchdog", "CeleryExporterDown", "CeleryExporterAbsent", "CeleryEventStreamDown", "CeleryBeatDown",
     "CeleryExporterCollectorFailing", "CeleryNoWorkersOnline", "CeleryWorkerDown", "CeleryWorkerWithoutTaskEvents",
     "RedisDown", "CeleryBrokerDown", "RedisBrokerEvictionPolicy", "RedisPersistenceFailing", "RedisReplicationBroken",
     "RedisReadOnly", "RedisSentinelDown", "RedisQuorumLost", "RedisClusterDown", "CeleryExporterCommandDenied",
 }  # fmt: skip
-"""Alerts about something that is or is not: their value says nothing more."""
+"""Alerts about a state that is true or false, whose value adds nothing."""
 
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 each_rule = pytest.mark.parametrize(
@@ -49,13 +49,13 @@ each_rule = pytest.mark.parametrize(
 
 
 def expression(alert: Alert) -> promql.Expr:
-    """Parse what an alert compares, with its default parameters."""
+    """Parse the expression of an alert with its default parameters."""
     return promql.parse(fill(alert.expr, alert.parameters))
 
 
 @cache
 def known_labels() -> dict[str, Labels]:
-    """Give the labels of every metric and of every recorded rule."""
+    """Return the labels of every metric and of every recorded rule."""
     known = catalogued()
     for group in ALL_GROUPS:
         for row in group.recordings:
@@ -68,7 +68,7 @@ def known_labels() -> dict[str, Labels]:
 
 @cache
 def recorded() -> dict[str, promql.Expr]:
-    """Give the expression of every recorded rule."""
+    """Return the expression of every recorded rule."""
     return {row.record: promql.parse(fill(row.expr, {})) for group in ALL_GROUPS for row in group.recordings}
 
 
@@ -79,13 +79,13 @@ def cases() -> dict[str, Counter[str]]:
     for path in sorted((FOLDER / "tests").glob("*.yml")):
         for entry in yaml_text.parse(path.read_text(encoding="utf-8"))["tests"]:
             for case in entry.get("alert_rule_test", ()):
-                # The rules in alerts/tests/rules are examples, not ours.
+                # The rules in alerts/tests/rules are examples, and no rules of this project.
                 counts.setdefault(case["alertname"], Counter())["firing" if case["exp_alerts"] else "silent"] += 1
     return counts
 
 
 def expected_alerts() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give every alert of ours that a test expects, with its name."""
+    """Yield every alert of this project that a test expects, with its name."""
     ours = {alert.name for alert in ALERTS}
     for path in sorted((FOLDER / "tests").glob("*.yml")):
         for entry in yaml_text.parse(path.read_text(encoding="utf-8"))["tests"]:
@@ -95,7 +95,7 @@ def expected_alerts() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def test_files_are_what_the_generator_writes() -> None:
-    """A change of a rule without its generated file is refused, and so is a file that nothing makes."""
+    """A changed rule without its generated file is refused, and so is a file that is not generated."""
     wanted = files()
     assert sorted(wanted) == sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".yml", ".libsonnet"})
     for name, text in wanted.items():
@@ -105,14 +105,14 @@ def test_files_are_what_the_generator_writes() -> None:
 
 
 def test_names_are_unique() -> None:
-    """No alert and no recorded rule has the name of another."""
+    """All names of alerts and recorded rules are unique."""
     names = [alert.name for alert in ALERTS] + [row.record for group in GROUPS for row in group.recordings]
     assert len(names) == len(set(names))
 
 
 @each_rule
 def test_metrics_and_labels_exist(alert: Alert) -> None:
-    """Every metric, matcher, grouping and join of an expression uses what the catalogue has."""
+    """Every metric, matcher, grouping and join of an expression exists in the catalogue."""
     labels = result_labels(expression(alert), known_labels())
     assert labels is not None
     assert not mixed(expression(alert))
@@ -157,7 +157,7 @@ def test_thresholds_lie_within_the_buckets(alert: Alert) -> None:
 
 @each_rule
 def test_counted_thresholds_have_half_a_unit_of_room(alert: Alert) -> None:
-    """A count of increase() is compared with half a unit more: it extrapolates, so that four can be 4.1."""
+    """A result of increase() is compared with half a unit more, because it extrapolates: four can become 4.1."""
     for node in every(expression(alert)):
         if isinstance(node, promql.BinaryExpr) and str(node.op) == ">":
             counted = [
@@ -170,14 +170,14 @@ def test_counted_thresholds_have_half_a_unit_of_room(alert: Alert) -> None:
 
 @each_rule
 def test_parameters_are_used(alert: Alert) -> None:
-    """Every parameter stands in the expression, and nothing in it is a parameter that is not declared."""
+    """Every declared parameter is in the expression, and every parameter in the expression is declared."""
     used = set(Parametrised(alert.expr).get_identifiers())
     assert set(alert.parameters) == used - {"by", "target"}
 
 
 @each_rule
 def test_severity_and_texts(alert: Alert) -> None:
-    """Severities are known, summaries fixed, and descriptions give the value where it says something."""
+    """Severities are known, summaries are fixed, and descriptions contain the value if it adds information."""
     assert alert.severity in {"critical", "warning", "info", "none"}
     assert alert.summary.endswith(".")
     assert "{{" not in alert.summary
@@ -186,7 +186,7 @@ def test_severity_and_texts(alert: Alert) -> None:
 
 
 def test_links_are_on_every_rule() -> None:
-    """Every rendered alert links its own heading of the runbooks and a dashboard."""
+    """Every rendered alert links its heading in the runbooks and a dashboard."""
     for group in build_groups(ALL_GROUPS, RenderOptions()):
         for rule in group["rules"]:
             if "alert" in rule:
@@ -206,21 +206,21 @@ def test_runbook_has_all_parts(name: str) -> None:
 
 
 def test_runbooks_have_no_other_sections() -> None:
-    """Every section of the runbooks belongs to an alert, and they stand in the order of the rules."""
+    """Every section of the runbooks belongs to an alert, and the sections have the order of the rules."""
     text = (FOLDER / "runbooks.md").read_text(encoding="utf-8")
     assert HEADINGS == re.findall(r"^## (\w+)$", text, re.MULTILINE)
 
 
 @each_alert
 def test_cases_of_promtool(alert: Alert) -> None:
-    """Every alert is seen to fire and to stay silent in alerts/tests."""
+    """Every alert fires and stays silent in a test of alerts/tests."""
     counts = cases()[alert.name]
     assert counts["firing"] >= 1
     assert counts["silent"] >= 1 or alert.name in ALWAYS
 
 
 def test_expected_texts_are_rendered() -> None:
-    """The tests expect whole texts: a summary, a description without a template's traces, and both links."""
+    """The tests expect complete texts: a summary, a rendered description, and both links."""
     for name, alert in expected_alerts():
         annotations = alert["exp_annotations"]
         assert {"summary", "description", "runbook_url", "dashboard_url"} == set(annotations), name
@@ -229,7 +229,7 @@ def test_expected_texts_are_rendered() -> None:
 
 @pytest.mark.parametrize("selector", ['job="celery"', 'job=~"a|b", namespace="shop"'])
 def test_selectors_are_put_into_every_metric_once(selector: str) -> None:
-    """With a selector every metric has its matchers once; what was recorded carries them already."""
+    """A selector adds its matchers to every metric once, and to no recorded rule, which already has them."""
     wanted = sorted((row.name, row.value) for row in matchers(promql.parse(f"up{{{selector}}}")))  # type: ignore[arg-type]
     for expr in [fill(row.expr, {}) for group in ALL_GROUPS for row in group.recordings] + [
         fill(alert.expr, alert.parameters) for alert in EVERY_ALERT
@@ -244,7 +244,7 @@ def test_selectors_are_put_into_every_metric_once(selector: str) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "runbooks.md"])
 def test_pages_name_what_exists(page: str) -> None:
-    """Every metric, recorded rule, alert and flag of ours that a page names exists, and so does every file it links."""
+    """Every metric, recorded rule, alert, flag and linked file that a page names exists."""
     text = (FOLDER / page).read_text(encoding="utf-8")
     metrics = set(re.findall(r"\b((?:celery|redis)_[a-z0-9_]+[a-z0-9])\b(?!\.)", text)) - FOREIGN_NAMES
     assert set() == metrics - names_of_samples() - {"redis_max_connections"}

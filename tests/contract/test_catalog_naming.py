@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalogue keeps Prometheus's naming rules and its own."""
+"""The catalogue follows Prometheus's naming rules and those of this project."""
 
 import re
 from pathlib import Path
@@ -12,11 +12,11 @@ OWN = [metric for metric in CATALOG.values() if not metric.name.startswith("redi
 ALL = list(CATALOG.values())
 DECLARED_LABELS = [label for label in vars(labels).values() if isinstance(label, Label)]
 WRONG_UNITS = re.compile(r"_(ms|msec|milliseconds|usec|microseconds|minutes|hours|kb|mb|kilobytes|percent)(_|$)")
-# Celery's own word, and no histogram is called celery_worker_prefetch.
+# The name comes from Celery, and there is no histogram celery_worker_prefetch.
 ENDS_LIKE_A_SUFFIX = {"celery_worker_prefetch_count"}
 IDENTIFYING = {"uuid", "task_id", "id", "args", "kwargs", "result", "traceback", "message"}
 SAID_BY_REDIS = {("redis_sentinel_master_ckquorum_status", "message")}
-"""Labels whose name sounds like a message's and whose value is the server's own words."""
+"""Labels with the name of a message's field whose value is a text of the server."""
 
 
 def test_name_and_help_are_well_formed() -> None:
@@ -30,13 +30,13 @@ def test_name_and_help_are_well_formed() -> None:
 
 
 def test_own_counters_and_only_they_end_in_total() -> None:
-    """_total says counter, and a counter says _total; Redis metrics have their upstream names."""
+    """The exporter's counters, and no other of its metrics, end in _total; Redis metrics have their upstream names."""
     for metric in OWN:
         assert (metric.kind is Kind.COUNTER) == metric.name.endswith("_total"), metric.name
 
 
 def test_own_metrics_are_in_base_units() -> None:
-    """No scaled unit in a name; a reserved word of the exposition format is no name's end."""
+    """No name contains a scaled unit or ends in a reserved suffix of the exposition format."""
     for metric in OWN:
         assert not WRONG_UNITS.search(metric.name), metric.name
         assert (
@@ -56,7 +56,7 @@ def test_times_carry_their_unit() -> None:
 
 
 def test_labels_are_declared_once_and_identify_no_message() -> None:
-    """Labels come from labels.py, no two of a metric share a name, none could hold an id or user data."""
+    """Labels come from labels.py, are unique within a metric, and can't contain ids or user data."""
     for metric in ALL:
         assert [label for label in metric.labels if not any(label is known for known in DECLARED_LABELS)] == [], (
             metric.name
@@ -72,7 +72,7 @@ def test_labels_are_declared_once_and_identify_no_message() -> None:
 
 
 def test_histograms_and_only_they_have_rising_buckets() -> None:
-    """Bounds rise, start above 0 and leave +Inf to the renderer; histograms that a server keeps have none of ours."""
+    """Bounds rise, start above 0 and leave +Inf to the renderer; histograms of servers have no bounds here."""
     for metric in ALL:
         assert (metric.kind is Kind.HISTOGRAM and metric not in redis_server.METRICS) == bool(metric.buckets), (
             metric.name
@@ -82,26 +82,26 @@ def test_histograms_and_only_they_have_rising_buckets() -> None:
 
 
 def test_summaries_are_only_those_of_servers() -> None:
-    """Quantiles of several processes can't be put together, so that none of ours is a summary."""
+    """None of the exporter's metrics is a summary, because quantiles of several processes can't be combined."""
     for metric in OWN:
         assert metric.kind is not Kind.SUMMARY, metric.name
 
 
 def test_redis_metrics_say_which_server() -> None:
-    """Each carries the label redis, first."""
+    """The first label of each Redis metric is redis."""
     for metric in [m for m in ALL if m.name.startswith("redis_")]:
         assert metric.label_names[:1] == ("redis",), metric.name
 
 
 def test_the_core_exists() -> None:
-    """Each name of the core is a Redis metric, and is named once."""
+    """Each name of the core is that of a Redis metric, and is listed once."""
     assert set() == set(redis_core.NAMES) - {metric.name for metric in redis_server.METRICS}
     assert len(set(redis_core.NAMES)) == len(redis_core.NAMES)
     assert len(redis_server.METRICS) == len(redis_core.NAMES) + len(redis_core.BEYOND)
 
 
 def test_the_core_has_what_alerts_read() -> None:
-    """Whoever shows the core of the Redis metrics alone still has every bundled alert."""
+    """The core of the Redis metrics is enough for every bundled alert."""
     redis = {metric.name for metric in redis_server.METRICS}
     rules = "\n".join(path.read_text(encoding="utf-8") for path in ALERTS.glob("*.yml"))
     read = redis & set(re.findall(r"\bredis_[a-z_]+", rules))

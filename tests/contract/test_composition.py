@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects are complete when their constructor returns, names mean one thing, and modules depend in one direction."""
+"""Constructors return complete objects, names have one meaning, and modules depend on each other in one direction."""
 
 import ast
 from collections import defaultdict
@@ -31,11 +31,11 @@ read.removed = True
 event.exception, event.traceback = None, _NO_TRACEBACK
 setattr(answers, reply.command, reply.answer)
 """
-"""Ten places where objects were completed, or changed, by other modules than their own."""
+"""Ten places where modules completed or changed objects of other modules."""
 
 
 def stores(tree: ast.AST) -> Iterator[str]:
-    """Yield each store to an attribute of another object than ``self``; values of series are meant to be written."""
+    """Yield each store to an attribute of another object than ``self``, except to the values of series."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
             yield ast.unparse(node)
@@ -46,7 +46,7 @@ def stores(tree: ast.AST) -> Iterator[str]:
 
 
 def test_nothing_is_attached_from_outside() -> None:
-    """In the folders that connect layers no module stores to an attribute of an object that is not its own."""
+    """In the folders that connect layers no module stores to an attribute of another module's object."""
     found = {
         f"{path.relative_to(FOLDER)}:{store}"
         for path in PACKAGE
@@ -65,7 +65,7 @@ def test_attachments_are_found(line: str) -> None:
 
 
 def test_class_names_are_unique() -> None:
-    """No two modules of the package define a class of the same name."""
+    """Class names are unique in the package."""
     places: dict[str, list[str]] = defaultdict(list)
     for path in PACKAGE:
         for node in ast.walk(parse(path)):
@@ -75,7 +75,7 @@ def test_class_names_are_unique() -> None:
 
 
 def test_there_is_no_import_cycle() -> None:
-    """No module imports itself by way of others, annotations included; the package's public names are lazy."""
+    """No module imports itself indirectly, annotations included; the package's public names are lazy."""
     graph = grimp.build_graph("celery_redis_exporter")
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     imports["celery_redis_exporter"] = set()
@@ -83,12 +83,12 @@ def test_there_is_no_import_cycle() -> None:
 
 
 def test_the_top_of_the_package_has_four_modules() -> None:
-    """Everything else is in a folder that is named for what it does."""
+    """Every other module is in a folder that is named for its purpose."""
     assert {"__init__.py", "__main__.py", "clock.py", "errors.py"} == {path.name for path in FOLDER.glob("*.py")}
 
 
 def test_folders_mirror_the_package() -> None:
-    """Each unit test of a layer is named for a module of that layer, or for what several of its modules do together."""
+    """Unit tests of a layer are in the folder of that layer."""
     modules = {path.relative_to(FOLDER).with_suffix("") for path in PACKAGE}
     tests = [path for path in (ROOT / "tests" / "unit").rglob("test_*.py") if path.parent != ROOT / "tests" / "unit"]
     folders = {Path(*module.parts[:-1]) for module in modules}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dashboards against the catalogue, Grafana's rules and their own: what can be said without running a program."""
+"""Dashboards compared with the catalogue, Grafana's rules and those of this project, without running a program."""
 
 import json
 import re
@@ -41,15 +41,15 @@ from tests.support.promql import every, matchers, result_labels, scraped, select
 
 UNITS = json.loads((Path(__file__).parents[1] / "fixtures" / "grafana-units.json").read_text(encoding="utf-8"))["units"]
 KINDS = {"stat", "timeseries", "heatmap", "table", "state-timeline", "bargauge"}
-"""Panels of Grafana 10 to 13; those of Angular (graph, singlestat, table-old) are gone, and pies compare badly."""
+"""Panels of Grafana 10 to 13; those of Angular (graph, singlestat, table-old) were removed, and pies compare badly."""
 ALERTS = [alert for group in GROUPS for alert in group.alerts]
 WITHOUT_PANEL = {"CeleryWatchdog"}
 LIKE_THE_ALERTS = {"Failing", "Slowest queue"}
-"""Tiles that are coloured by an alert's threshold and look at the time that the alert looks at."""
+"""Tiles with the colours of an alert's threshold and the alert's time window."""
 BYTES_AT_MOST = 400_000
 PANELS_AT_MOST = 46
 OPEN_AT_MOST = 30
-"""The rest is in closed rows, and is not asked for before it is looked at."""
+"""The other panels are in closed rows, which send no queries until they are opened."""
 DURATION = re.compile(r"\[([^\]:]+)(?::(?:\$__interval)?)?\]")
 COUNTING = {"rate", "increase"}
 
@@ -60,12 +60,12 @@ each_target = pytest.mark.parametrize("target", all_targets(), ids=lambda target
 
 
 def parse(expr: str) -> promql.Expr:
-    """Parse a query as Grafana would send it."""
+    """Parse a query in the form that Grafana sends."""
     return promql.parse(fill_times(substitute(expr, {}), 15, 15, 3600))
 
 
 def walk(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- JSON is anything
-    """Give every key with its value, however deep."""
+    """Yield every key with its value, at any depth."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key, inner
@@ -76,7 +76,7 @@ def walk(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- JSON is an
 
 
 def losses(before: Any, after: Any, where: str = "") -> Iterator[str]:  # noqa: ANN401 -- as above
-    """Say what is in one tree and not in the other."""
+    """Yield the differences between two trees."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key, value in before.items():
             yield from losses(value, after.get(key), f"{where}.{key}")
@@ -88,7 +88,7 @@ def losses(before: Any, after: Any, where: str = "") -> Iterator[str]:  # noqa: 
 
 
 def names_of_columns(panel: Tree) -> dict[str, str]:
-    """Give what a table's fields are called."""
+    """Return the displayed names of a table's fields."""
     return {
         field: name
         for step in panel.get("transformations", [])
@@ -98,7 +98,7 @@ def names_of_columns(panel: Tree) -> dict[str, str]:
 
 
 def test_files_are_what_the_generator_writes() -> None:
-    """A change of a dashboard without its generated file is refused, and so is a file that nothing makes."""
+    """A changed dashboard without its generated file is refused, and so is a file that is not generated."""
     committed = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
     assert sorted(files(BOARDS)) == sorted(committed)
     for name, text in files(BOARDS).items():
@@ -117,13 +117,13 @@ def test_alerts_have_a_panel(uid: str) -> None:
     linked = set(re.findall(rf"\]\({re.escape(RUNBOOKS)}#(\w+)\)", described))
     assert set() == linked - {alert.name.lower() for alert in ALERTS}
     wanted = {alert.name.lower() for alert in ALERTS if alert.panel == uid and alert.name not in WITHOUT_PANEL}
-    # Beat belongs to no dashboard of its own: the overview is linked, the schedulers are beside the periodic tasks.
+    # Beat has no dedicated dashboard: the overview is linked, and the schedulers are beside the periodic tasks.
     assert set() == wanted - linked - {"celerybeatdown"}
 
 
 @each_board
 def test_identity(uid: str) -> None:
-    """Ids are unique, the uid is unlike other projects', the file no larger than Kubernetes takes, panels are few."""
+    """Ids are unique, the uid has the project's prefix, and the sizes of the file and of the dashboard are limited."""
     tree = boards()[uid]
     assert re.fullmatch(r"celery-redis-exporter-[a-z]{1,18}", tree["uid"])
     ids = Counter(panel["id"] for panel in with_rows(tree))
@@ -136,7 +136,7 @@ def test_identity(uid: str) -> None:
 
 @each_board
 def test_panels_fill_the_grid(uid: str) -> None:
-    """Panels lie within 24 columns, never over each other, and leave no gap beside them."""
+    """Panels are within 24 columns, do not overlap, and leave no gap beside them."""
     for group in [boards()[uid]["panels"], *(row.get("panels", []) for row in boards()[uid]["panels"])]:
         places = [panel["gridPos"] for panel in group]
         for place in places:
@@ -152,7 +152,7 @@ def test_panels_fill_the_grid(uid: str) -> None:
 
 @each_board
 def test_panels_stand_close(uid: str) -> None:
-    """There is no empty line between panels, also not where a row is closed, and what it hides begins below it."""
+    """There is no empty line between panels and closed rows, and hidden panels begin below their row."""
     line = 0
     for panel in sorted(boards()[uid]["panels"], key=lambda panel: panel["gridPos"]["y"]):
         place = panel["gridPos"]
@@ -164,14 +164,14 @@ def test_panels_stand_close(uid: str) -> None:
 
 @each_board
 def test_exemplars_are_asked_for_once(uid: str) -> None:
-    """One query of a panel asks for exemplars: each further one draws the same marks again."""
+    """At most one query of a panel requests exemplars, because another one would draw the same marks again."""
     for panel in panels(boards()[uid]):
         assert sum(target["exemplar"] for target in panel["targets"]) <= 1, panel["title"]
 
 
 @each_board
 def test_axes_without_values_are_small(uid: str) -> None:
-    """A graph of counts or rates that are all 0 has an axis to 1 or less, and not to 100."""
+    """A graph of counts or rates that are all 0 has an axis to at most 1, and not to 100."""
     for panel in panels(boards()[uid]):
         unit = panel["fieldConfig"]["defaults"]["unit"]
         if panel["type"] == "timeseries" and (unit in {"short", "ops", "percentunit"} or unit.startswith("suffix:")):
@@ -181,7 +181,7 @@ def test_axes_without_values_are_small(uid: str) -> None:
 
 @each_board
 def test_panels_explain_themselves(uid: str) -> None:
-    """Every panel has a title, says what it means and what to do, and what it shows where there is nothing."""
+    """Every panel has a title, a description of meaning and action, and a text for empty data."""
     for panel in panels(boards()[uid]):
         assert panel["title"]
         assert panel["description"].count("\n\n") >= 1, panel["title"]
@@ -191,7 +191,7 @@ def test_panels_explain_themselves(uid: str) -> None:
 
 @each_board
 def test_holes_stay_holes(uid: str) -> None:
-    """No graph has a number for nothing, which Grafana would draw where a series has a hole: unknown is not 0."""
+    """A graph's text for empty data is no number, because Grafana would draw that number in gaps."""
     graphs = [panel for panel in panels(boards()[uid]) if panel["type"] in {"timeseries", "state-timeline"}]
     words = {panel["title"]: panel["fieldConfig"]["defaults"]["noValue"] for panel in graphs}
     assert {} == {title: word for title, word in words.items() if re.fullmatch(r"[-+.\d eE]+", word)}
@@ -199,7 +199,7 @@ def test_holes_stay_holes(uid: str) -> None:
 
 @each_board
 def test_units_exist(uid: str) -> None:
-    """Every panel and every column has a unit that Grafana knows, or a word behind the number."""
+    """Every panel and every column has a unit that Grafana has, or a word behind the number."""
     for panel in panels(boards()[uid]):
         config = panel["fieldConfig"]
         units = [config["defaults"]["unit"]]
@@ -210,7 +210,7 @@ def test_units_exist(uid: str) -> None:
 
 @each_board
 def test_panels_of_recorded_rates(uid: str) -> None:
-    """What reads recorded rates has a point a minute at most, few in all, and names the rules where it is empty."""
+    """Panels with recorded rates have at most a point per minute, few in all, and name the rules if they are empty."""
     for panel in panels(boards()[uid]):
         if any(":rate5m" in target["expr"] for target in panel["targets"]):
             assert ("1m", True) == (panel["interval"], panel["maxDataPoints"] <= 288), panel["title"]
@@ -220,14 +220,14 @@ def test_panels_of_recorded_rates(uid: str) -> None:
 
 @each_board
 def test_time_axes_are_readable(uid: str) -> None:
-    """No graph has the unit of seconds that changes with the number, which writes 1,000 s as 16.7 minutes."""
+    """No graph has the unit s, which changes with the number and writes 1,000 s as 16.7 minutes."""
     graphs = [panel for panel in panels(boards()[uid]) if panel["type"] == "timeseries"]
     assert [] == [panel["title"] for panel in graphs if panel["fieldConfig"]["defaults"]["unit"] == "s"]
 
 
 @each_board
 def test_no_line_hides_another(uid: str) -> None:
-    """What is sent, received and started is equal most of the time: no graph has two of them as lines."""
+    """No graph has lines of two of sent, received and started tasks, because these are equal most of the time."""
     for panel in panels(boards()[uid]):
         flows = [
             row["expr"] for row in panel["targets"] if re.search(r"celery_tasks_(sent|received|started)", row["expr"])
@@ -236,7 +236,7 @@ def test_no_line_hides_another(uid: str) -> None:
 
 
 def test_a_title_has_one_meaning() -> None:
-    """No dashboard has a title twice; panels of the same title on several are of one kind, unit and window."""
+    """Titles are unique in a dashboard; panels with the same title on several have the same kind, unit and window."""
     seen: dict[str, set[tuple[str, ...]]] = {}
     for tree in boards().values():
         titles = Counter(panel["title"] for panel in panels(tree))
@@ -249,7 +249,7 @@ def test_a_title_has_one_meaning() -> None:
 
 
 def test_half_of_redis_is_closed() -> None:
-    """Half of the panels about Redis are in closed rows, which ask nothing before they are opened."""
+    """Half of the panels about Redis are in closed rows, which send no queries until they are opened."""
     tree = boards()["redis"]
     open_ones = [panel for panel in tree["panels"] if panel["type"] != "row"]
     assert len(open_ones) <= len(panels(tree)) / 2
@@ -257,13 +257,13 @@ def test_half_of_redis_is_closed() -> None:
 
 @each_board
 def test_kinds_of_panels(uid: str) -> None:
-    """No panel is of a kind that Grafana has given up, or that compares angles."""
+    """No panel is of a kind that Grafana has removed, or that compares angles."""
     assert set() == {panel["type"] for panel in panels(boards()[uid])} - KINDS
 
 
 @each_board
 def test_datasource_is_the_variable(uid: str) -> None:
-    """Nothing names a data source but the variable."""
+    """Every data source is the variable."""
     sources = [value for key, value in walk(boards()[uid]) if key == "datasource"]
     assert sources
     assert [] == [source for source in sources if source != {"type": "prometheus", "uid": "${datasource}"}]
@@ -271,7 +271,7 @@ def test_datasource_is_the_variable(uid: str) -> None:
 
 @each_board
 def test_variables_are_used_and_defined(uid: str) -> None:
-    """Every variable that a query uses is defined, and every one that is defined is used."""
+    """Every variable that a query uses is defined, and every defined variable is used."""
     tree = boards()[uid]
     queries = [target.expr for target in targets(tree)] + [series for series, _ in queries_of_variables(tree).values()]
     used = {name for expr in queries for name in re.findall(r"\$(?!__)(\w+)", expr)} | {"datasource"}
@@ -280,7 +280,7 @@ def test_variables_are_used_and_defined(uid: str) -> None:
 
 @each_board
 def test_variables_work_without_their_label(uid: str) -> None:
-    """All is the default, matches where a label is absent, and the choice follows the time shown."""
+    """All is the default, it matches series without the label, and the options follow the time shown."""
     for name, variable in variables(boards()[uid]).items():
         if name != "datasource":
             assert ["$__all"] == variable["current"]["value"]
@@ -291,7 +291,7 @@ def test_variables_work_without_their_label(uid: str) -> None:
 
 @each_board
 def test_links_lead_somewhere(uid: str) -> None:
-    """Every link leads to a dashboard that exists, keeps the time, and sets variables that it has."""
+    """Every link leads to an existing dashboard, keeps the time, and sets variables of that dashboard."""
     named = {tree["uid"]: tree for tree in boards().values()}
     urls = [value for key, value in walk(boards()[uid]["panels"]) if key == "url"]
     for url in urls:
@@ -308,7 +308,7 @@ def test_links_lead_somewhere(uid: str) -> None:
 
 @each_board
 def test_links_of_tables_name_columns(uid: str) -> None:
-    """A link of a table takes its values from columns that the table has."""
+    """A link in a table takes its values from columns of that table."""
     for panel in panels(boards()[uid]):
         urls = " ".join(value for key, value in walk(panel["fieldConfig"]["overrides"]) if key == "url")
         assert set() == set(re.findall(r"__data\.fields\.([\w ]+)", urls)) - set(names_of_columns(panel).values())
@@ -324,7 +324,7 @@ def test_nothing_is_unknown_to_the_sdk(uid: str) -> None:
 
 @each_target
 def test_metrics_and_labels_exist(target: Any) -> None:  # noqa: ANN401 -- parametrised
-    """Every metric, matcher, grouping and join is one that the exporter has, and so is every label of a legend."""
+    """Every metric, matcher, grouping, join and label of a legend exists in the exporter."""
     labels = result_labels(parse(target.expr), scraped()) or frozenset()
     assert set() == set(re.findall(r"\{\{(\w+)\}\}", target.legend)) - labels
 
@@ -347,14 +347,14 @@ def test_matched_values_exist(target: Any) -> None:  # noqa: ANN401 -- as above
 
 @each_target
 def test_windows_follow_the_time_shown(target: Any) -> None:  # noqa: ANN401 -- as above
-    """A window is that of the graph's step or of the time shown; two tiles look at what the alerts look at."""
+    """A window is that of the graph's step or of the time shown; only two tiles use the alerts' window."""
     known = {"$__rate_interval", "$__range"} | ({ALERTS_WINDOW} if target.panel in LIKE_THE_ALERTS else set())
     assert set() == set(DURATION.findall(target.expr)) - known
 
 
 @each_target
 def test_queries_stay_within_the_variables(target: Any) -> None:  # noqa: ANN401 -- as above
-    """Every selector is narrowed down to the chosen clusters, namespaces, jobs, and applications where it has one."""
+    """Every selector is limited to the chosen clusters, namespaces, jobs, and to applications if it has that label."""
     values = {label: f"chosen-{label}" for label in GROUP_BY}
     for selector in selectors(promql.parse(fill_times(substitute(target.expr, values), 1, 1, 1))):
         chosen = {(matcher.name, matcher.value) for matcher in matchers(selector)}
@@ -365,7 +365,7 @@ def test_queries_stay_within_the_variables(target: Any) -> None:  # noqa: ANN401
 
 @each_target
 def test_other_exporters_are_left_out(target: Any) -> None:  # noqa: ANN401 -- as above
-    """A metric whose name another exporter uses too is read with the label that only this exporter's series have."""
+    """A metric whose name another exporter uses is read with the label that only this exporter's series have."""
     for selector in selectors(parse(target.expr)):
         name = selector.name or ""
         label = "redis" if name.startswith("redis_") else GUARDED.get(name)
@@ -375,7 +375,7 @@ def test_other_exporters_are_left_out(target: Any) -> None:  # noqa: ANN401 -- a
 
 @each_target
 def test_counters_are_seen_growing(target: Any) -> None:  # noqa: ANN401 -- as above
-    """A counter is never shown as it stands, and nothing else is taken for one."""
+    """Every counter is shown as a rate or an increase, and no other metric is."""
     expr = parse(target.expr)
     grown = {
         selector.name
@@ -395,7 +395,7 @@ def test_counters_are_seen_growing(target: Any) -> None:  # noqa: ANN401 -- as a
 
 @each_board
 def test_columns_of_tables_exist(uid: str) -> None:
-    """Every column that a table names is a label of one of its queries, or one query's value."""
+    """Every column that a table names is a label of one of its queries, or the value of one."""
     for panel in panels(boards()[uid]):
         if panel["type"] != "table":
             continue
@@ -411,7 +411,7 @@ def test_columns_of_tables_exist(uid: str) -> None:
 
 @each_board
 def test_queries_of_variables_and_annotations(uid: str) -> None:
-    """What fills the variables and the annotations uses metrics and labels that exist."""
+    """The queries of variables and annotations use metrics and labels that exist."""
     tree, known = boards()[uid], scraped()
     for series, label in queries_of_variables(tree).values():
         selector = promql.parse(substitute(series, {}))
@@ -438,7 +438,7 @@ def test_colours_mean_the_same_everywhere() -> None:
 
 
 def named_panels(cell: str, titles: set[str]) -> list[str]:
-    """Split a list of titles, some of which hold commas themselves."""
+    """Split a list of titles, some of which contain commas."""
     words, found = cell.split(", "), []
     while words:
         for length in range(len(words), 0, -1):
@@ -450,7 +450,7 @@ def named_panels(cell: str, titles: set[str]) -> list[str]:
 
 
 def test_figures_have_panels() -> None:
-    """Every figure that the page promises names panels that are there, and every dashboard is on the page."""
+    """Every figure on the page names panels that exist, and every dashboard is on the page."""
     promised = README.partition("## Which panel shows what")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (.+) \| (`.+) \|$", promised, re.MULTILINE)
     assert len(rows) > 20
@@ -464,7 +464,7 @@ def test_figures_have_panels() -> None:
 
 
 def test_page_names_what_exists() -> None:
-    """Every file that the page links exists, and so does every flag and every variable."""
+    """Every file, flag and variable that the page names exists."""
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (FOLDER / link).exists(), link
     flags = set(re.findall(r"--[a-z][a-z-]*[a-z]", README)) - {"--write", "--enable-feature"}

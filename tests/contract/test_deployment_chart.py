@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Helm chart: what it refuses, and that it makes what the kustomization makes."""
+"""The Helm chart: the values that it refuses, and that its manifests equal those of the kustomization."""
 
 import json
 import re
@@ -18,13 +18,13 @@ LINKS = [path for path in (chart.CHART / "files").rglob("*") if path.is_symlink(
 
 
 def test_values_fit_their_schema() -> None:
-    """The values that come with the chart pass, and the schema itself is one."""
+    """The chart's default values are valid, and its schema is a valid schema."""
     jsonschema.Draft7Validator.check_schema(chart.schema())
     chart.check_values(chart.default_values())
 
 
 def test_every_value_is_in_the_schema() -> None:
-    """The schema knows each value of values.yaml, and nothing that is not there, but what helm itself sets."""
+    """The schema contains each value of values.yaml and no others, except the one that helm itself sets."""
     assert {*chart.default_values(), "global"} == set(chart.schema()["properties"])
 
 
@@ -66,19 +66,19 @@ def test_every_value_is_in_the_schema() -> None:
     ids=json.dumps,
 )
 def test_wrong_values_are_refused(changes: dict[str, Any]) -> None:
-    """A value that can't work, a password in a URL and a name that the chart does not know end the installation."""
+    """Invalid values, a password in a URL and unknown names stop the installation."""
     with pytest.raises(jsonschema.ValidationError):
         chart.render(changes)
 
 
 @pytest.mark.parametrize("url", ["sentinel://a:26379/0;sentinel://b:26379", "rediss://user@redis:6380", "amqps://r/v"])
 def test_urls_without_a_password_pass(url: str) -> None:
-    """What is no password is not taken for one."""
+    """URLs without a password are accepted."""
     chart.render({"brokerUrl": url, "secret": {"name": ""}})
 
 
 def test_the_pod_is_that_of_the_kustomization() -> None:
-    """With its defaults the chart runs the same pod as deploy/kubernetes/base, names and image's policy aside."""
+    """With its defaults the chart runs the same pod as deploy/kubernetes/base, except for names and image policy."""
 
     def pod(found: list[dict[str, Any]]) -> dict[str, Any]:
         (deployment,) = of_kind(found, "Deployment")
@@ -93,7 +93,7 @@ def test_the_pod_is_that_of_the_kustomization() -> None:
 
 @pytest.mark.parametrize("kind", ["NetworkPolicy", "ServiceMonitor", "PrometheusRule"])
 def test_the_rest_is_that_of_the_kustomization(kind: str) -> None:
-    """Policy, monitor and alerts are the same from the chart and from the kustomization, labels aside."""
+    """Policy, monitor and alerts of the chart and of the kustomization are the same, except for labels."""
     overlay = manifests.of_folder(manifests.DEPLOY / "kubernetes" / "overlays" / "prometheus-operator")
     (one,), (other,) = of_kind(overlay, kind), of_kind(manifests.of_chart("operator"), kind)
     for spec in (one["spec"], other["spec"]):
@@ -103,7 +103,7 @@ def test_the_rest_is_that_of_the_kustomization(kind: str) -> None:
 
 
 def test_the_volume_is_that_of_the_kustomization() -> None:
-    """With a state file chart and overlay run the same pod with the same claim, and the old one stops first."""
+    """With a state file, chart and overlay run the same pod with the same claim, and the old pod stops first."""
     overlay = manifests.of_folder(manifests.DEPLOY / "kubernetes" / "overlays" / "state-file")
     (one,), (other,) = of_kind(overlay, "Deployment"), of_kind(manifests.of_chart("state"), "Deployment")
     assert {"type": "Recreate"} == one["spec"]["strategy"] == other["spec"]["strategy"]
@@ -124,7 +124,7 @@ def test_the_volume_is_that_of_the_kustomization() -> None:
 
 @pytest.mark.parametrize("values", ["rabbitmq", "web", "tls", "password"])
 def test_what_a_pod_is_protected_by_is_that_of_a_component(values: str) -> None:
-    """With RabbitMQ, TLS or a password the chart's pod and monitor are those of the overlay, as far as these are on."""
+    """With RabbitMQ, TLS or a password, pod and monitor of the chart equal those of the overlay in these parts."""
     overlay = manifests.of_folder(manifests.DEPLOY / "kubernetes" / "overlays" / "rabbitmq-tls")
     found = manifests.of_chart(values)
     (one,), (other,) = of_kind(overlay, "Deployment"), of_kind(found, "Deployment")
@@ -144,7 +144,7 @@ def test_what_a_pod_is_protected_by_is_that_of_a_component(values: str) -> None:
 
 
 def test_each_application_has_its_secret() -> None:
-    """The pod mounts the Secret of each application, and the settings file names its keys there."""
+    """The pod mounts the Secret of each application, and the settings file names its keys."""
     found = manifests.of_chart("applications")
     (deployment,), (made,) = of_kind(found, "Deployment"), of_kind(found, "ConfigMap")
     pod = deployment["spec"]["template"]["spec"]
@@ -158,7 +158,7 @@ def test_each_application_has_its_secret() -> None:
 
 
 def test_the_documented_values_pass() -> None:
-    """The values on the page of several applications are rendered, and name each of them."""
+    """The values on the page about several applications can be rendered, and the manifests name each application."""
     text = (manifests.DEPLOY / "docs" / "applications.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(applications:\n  shop:\n    brokerUrl.*?)```", text, re.DOTALL)
     found = chart.manifests(chart.render(yaml_text.parse(block)))
@@ -167,7 +167,7 @@ def test_the_documented_values_pass() -> None:
 
 
 def test_another_list_of_applications_is_another_pod() -> None:
-    """The pod is annotated with a checksum of the settings file, so that a change of it reaches the process."""
+    """The pod is annotated with a checksum of the settings file, so that a change of the file reaches the process."""
 
     def annotations(url: str) -> dict[str, str]:
         found = chart.manifests(chart.render({"applications": {"shop": {"brokerUrl": url}}}))
@@ -181,7 +181,7 @@ def test_another_list_of_applications_is_another_pod() -> None:
 
 
 def test_every_dashboard_comes_with_the_chart() -> None:
-    """Each dashboard of grafana/ is a ConfigMap below Kubernetes's limit of one MiB, as it is."""
+    """Each dashboard of grafana/ is an unchanged ConfigMap below Kubernetes's limit of one MiB."""
     found = of_kind(manifests.of_chart("operator"), "ConfigMap")
     texts = {name: text for row in found for name, text in row["data"].items()}
     assert DASHBOARDS == sorted(texts)
@@ -194,14 +194,14 @@ def test_every_dashboard_comes_with_the_chart() -> None:
 
 
 def test_files_that_others_write_are_links() -> None:
-    """Rules and dashboards are in the chart once, as links to where they are written."""
+    """Rules and dashboards are in the chart as links to their only copy."""
     assert {"prometheusrule.yaml", *DASHBOARDS} == {path.name for path in LINKS}
     assert [] == [path for path in LINKS if not path.resolve().is_file()]
     assert [] == [path for path in LINKS if path.readlink().is_absolute()]
 
 
 def test_names_stay_short() -> None:
-    """A long release's name makes no name that Kubernetes refuses, and no two that are equal."""
+    """A long release name yields unique names that Kubernetes accepts."""
     found = chart.manifests(chart.render(manifests.CHART_VALUES["operator"], release="a" * 53))
     names = [(row["kind"], row["metadata"]["name"]) for row in found]
     assert len(names) == len(set(names))
@@ -210,7 +210,7 @@ def test_names_stay_short() -> None:
 
 @pytest.mark.parametrize("value", ['{"a": {"b": [1]}}', "line\nline", "# no comment", "'", "a: b", "true", "0123"])
 def test_settings_arrive_as_they_are(value: str) -> None:
-    """Whatever a setting's text is, the container gets that text."""
+    """The container gets the text of a setting unchanged, whatever it contains."""
     found = chart.manifests(chart.render({"settings": {"EXPORTER_TASKS": value}}))
     (deployment,) = of_kind(found, "Deployment")
     rows = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
@@ -218,7 +218,7 @@ def test_settings_arrive_as_they_are(value: str) -> None:
 
 
 def test_notes_say_what_is_left_to_do() -> None:
-    """The notes name the Secret that is waited for, and that nothing scrapes yet."""
+    """The notes name the Secret that is missing, and state that nothing scrapes the exporter yet."""
     assert "create secret generic celery-redis-exporter" in chart.render({})["NOTES.txt"]
     assert "Nothing scrapes it yet" in chart.render({})["NOTES.txt"]
     quiet = chart.render({"secret": {"name": ""}, "serviceMonitor": {"enabled": True}})["NOTES.txt"]
@@ -235,7 +235,7 @@ def test_notes_say_what_is_left_to_do() -> None:
 
 
 def test_versions_are_the_program_s() -> None:
-    """Chart, default tag of the image and kustomization have the version of the package."""
+    """Chart, default image tag and kustomization have the version of the package."""
     meta = yaml_text.parse((chart.CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert [__version__] * 2 == [meta["version"], meta["appVersion"]]
     base = yaml_text.parse((manifests.DEPLOY / "kubernetes/base/kustomization.yaml").read_text(encoding="utf-8"))
@@ -245,7 +245,7 @@ def test_versions_are_the_program_s() -> None:
 @pytest.mark.skipif(not chart.go_is_installed(), reason="needs golang-go and golang-github-masterminds-sprig-dev")
 @pytest.mark.parametrize("values", manifests.CHART_VALUES)
 def test_go_renders_the_same(values: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Go's own template engine with Sprig, which is what helm uses, makes the same of every template."""
+    """Go's template engine with Sprig, which helm uses, yields the same output for every template."""
     cache = tmp_path_factory.getbasetemp() / "go"
     changes = manifests.CHART_VALUES[values]
     ours, theirs = chart.render(changes), chart.render_by_go(changes, cache)
@@ -266,20 +266,20 @@ def test_go_renders_the_same(values: str, tmp_path_factory: pytest.TempPathFacto
     ],
 )
 def test_the_engine_means_what_go_means(template: str, expected: str) -> None:
-    """Blanks, branches, loops, variables and pipelines work as Go's documentation says."""
+    """Blanks, branches, loops, variables and pipelines work as in Go's documentation."""
     dot = {"no": False, "yes": True, "map": {"key": "value"}, "list": [1, 2], "empty": ""}
     assert expected == go_templates.Engine({"t": template}).render("t", dot)
 
 
 @pytest.mark.parametrize("template", ['{{ lookup "a" }}', "{{ if .a }}", "{{ end }}", "{{ .a ? }}", "{{ .map }}"])
 def test_the_engine_refuses_what_it_does_not_know(template: str) -> None:
-    """A chart that needs more than the engine has is noticed."""
+    """A template that needs more than the engine supports raises an error."""
     with pytest.raises(ValueError, match=r"."):
         go_templates.Engine({"t": template}).render("t", {"a": "", "map": {}})
 
 
 def test_templates_are_all_rendered() -> None:
-    """Every template makes something for at least one of the values that are tried."""
+    """Every template yields a manifest for at least one of the tested values."""
     rendered = [chart.render(changes) for changes in manifests.CHART_VALUES.values()]
     made = {name for texts in rendered for name, text in texts.items() if text.strip()}
     assert {name for name in chart.read_templates() if not name.startswith("_")} == made

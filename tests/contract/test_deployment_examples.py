@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples for other programs: KEDA, Datadog and New Relic name what exists, and are of a form that they take."""
+"""The examples for KEDA, Datadog and New Relic name metrics and fields that exist, and have a valid form."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def test_keda_asks_for_metrics_that_exist() -> None:
 
 
 def test_keda_reads_fields_of_the_report_that_exist() -> None:
-    """Each trigger names a number of a queue in the report, and the formula uses all triggers and no other name."""
+    """Each trigger names a numeric field of a queue in the report, and the formula uses exactly the triggers."""
     spec = read("keda/scaledobject-json.yaml")["spec"]
     report = json.loads((DEPLOY / "status.schema.json").read_text(encoding="utf-8"))["$defs"]["QueueStatus"]
     for trigger in spec["triggers"]:
@@ -63,7 +63,7 @@ def test_both_scalers_differ_only_in_what_they_read() -> None:
     ("path", "schema"), [("datadog/conf.yaml", "datadog.json"), ("newrelic/values.yaml", "newrelic.json")]
 )
 def test_an_example_fits_its_schema(path: str, schema: str) -> None:
-    """The other program knows each key, the commented ones too; a key that it does not know is found."""
+    """Each key, also a commented one, is in the other program's schema; an unknown key is found."""
     text = (DEPLOY / path).read_text(encoding="utf-8")
     everything = re.sub(r"^( +)# (\w+: \S.*)$", r"\1\2", text, flags=re.MULTILINE)
     trees = [yaml_text.parse(text), yaml_text.parse(everything)]
@@ -74,7 +74,7 @@ def test_an_example_fits_its_schema(path: str, schema: str) -> None:
 
 
 def test_datadog_collects_metrics_that_exist() -> None:
-    """Each name is a metric without the _total of counters, as the check wants it, and none has two names."""
+    """Each name is a metric without the _total of counters, as the check expects it, and names are unique."""
     (instance,) = read("datadog/conf.yaml")["instances"]
     pairs = [pair for row in instance["metrics"] for pair in row.items()]
     known = {name.removesuffix("_total") if metric.kind is Kind.COUNTER else name for name, metric in CATALOG.items()}
@@ -83,7 +83,7 @@ def test_datadog_collects_metrics_that_exist() -> None:
 
 
 def test_new_relic_drops_metrics_that_exist() -> None:
-    """Each name that is left out is a metric's, and no alert needs one."""
+    """Each dropped name is that of a metric that no alert needs."""
     (job,) = read("newrelic/values.yaml")["config"]["kubernetes"]["jobs"]
     (drop,) = job["extra_metric_relabel_config"]
     for pattern in drop["regex"].split("|"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of deploy/ that are no manifests: image, compose, systemd, scrape configurations."""
+"""The files of deploy/ other than manifests: image, compose, systemd, scrape configurations."""
 
 import json
 import os
@@ -27,7 +27,7 @@ PROSE = {".md", ".png", ".svg", ".json"}
 
 
 def known_variables() -> set[str]:
-    """Give every variable that the exporter reads."""
+    """Return every variable that the exporter reads."""
     rows = describe()
     return {row.environment for row in rows} | {f"{row.environment}_FILE" for row in rows if row.secret}
 
@@ -43,7 +43,7 @@ def test_every_variable_exists() -> None:
 
 
 def test_hadolint_finds_nothing() -> None:
-    """The Dockerfile is free of what hadolint warns of."""
+    """The linter hadolint reports nothing about the Dockerfile."""
     program = shutil.which("hadolint", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if program is None:
         pytest.skip("needs hadolint, of which PyPI has a wheel for Linux on x86_64")
@@ -52,7 +52,7 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def test_the_context_holds_what_is_copied_and_nothing_else() -> None:
-    """Tests, secrets and history never reach the builder; each source of COPY does."""
+    """Tests, secrets and history are not in the build context; each source of COPY is."""
     files = dockerfile.context_files()
     tops = {path.partition("/")[0] for path in files}
     assert {"CHANGELOG.md", "LICENSE", "README.md", "deploy", "exporter", "grafana", "pyproject.toml"} == tops
@@ -74,7 +74,7 @@ def test_the_context_holds_what_is_copied_and_nothing_else() -> None:
     ],
 )
 def test_the_ignore_file_means_what_it_says(path: str, seen: bool) -> None:  # noqa: FBT001 -- a table's column
-    """The last pattern that matches decides, as docker does it."""
+    """The last matching pattern decides, as in docker."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert seen == dockerfile.is_seen(path, [line for line in lines if line and not line.startswith("#")])
 
@@ -89,13 +89,13 @@ def test_everything_installed_is_pinned_with_hashes(lock: Path) -> None:
 
 
 def test_every_install_asks_for_hashes() -> None:
-    """What a build fetches is checked by its hash; what it does not fetch says so."""
+    """Each installation in a build checks hashes, or downloads nothing."""
     commands = re.findall(r"\binstall (.*?)(?:&&|$)", " ".join(dockerfile.read()[0].texts("RUN")))
     assert [] == [command for command in commands if "--require-hashes" not in command and "--no-index" not in command]
 
 
 def test_compose_fits_its_schema() -> None:
-    """The compose files have no field that the specification does not know."""
+    """The compose files contain only fields of the specification."""
     tree = {key: value for key, value in COMPOSED.items() if not key.startswith("x-")}
     assert [] == schemas.faults(tree, schemas.read("compose.json"))
     assert [] == schemas.faults(compose.read(file=compose.APPLICATIONS), schemas.read("compose.json"))
@@ -103,7 +103,7 @@ def test_compose_fits_its_schema() -> None:
 
 
 def test_compose_mounts_files_that_exist() -> None:
-    """Every file and folder that a service is given is there, and the dashboards are all among them."""
+    """Every file and folder that a service mounts exists, and all dashboards are among them."""
     found = {name: compose.mounts(row, COMPOSED["secrets"]) for name, row in COMPOSED["services"].items()}
     assert [] == [source for row in found.values() for source in row.values() if source and not source.exists()]
     dashboards = {str(path) for path in (ROOT / "grafana").glob("*.json")}
@@ -111,7 +111,7 @@ def test_compose_mounts_files_that_exist() -> None:
 
 
 def test_compose_opens_ports_on_this_machine_alone() -> None:
-    """Redis has no port outside, and the others are open on loopback."""
+    """Redis publishes no port, and the other services publish theirs on loopback."""
     ports = {name: row["ports"] for name, row in COMPOSED["services"].items() if "ports" in row}
     assert {"exporter", "prometheus", "alertmanager", "grafana"} == set(ports)
     assert all(port.startswith("127.0.0.1:") for row in ports.values() for port in row)
@@ -121,7 +121,7 @@ def test_compose_opens_ports_on_this_machine_alone() -> None:
 
 
 def test_compose_checks_the_health_of_what_others_wait_for() -> None:
-    """Each service that has a port or is waited for has a health check, its own or its image's."""
+    """Each service that publishes a port or that others wait for has a health check, its own or its image's."""
     services = COMPOSED["services"]
     waited = {name for row in services.values() for name in row.get("depends_on", ())}
     checked = {name for name, row in services.items() if row.get("healthcheck", {}).get("disable") is not True}
@@ -129,7 +129,7 @@ def test_compose_checks_the_health_of_what_others_wait_for() -> None:
 
 
 def test_the_example_names_every_variable_of_compose() -> None:
-    """.env.example has each variable that the compose file asks for, with its default or as a comment."""
+    """.env.example contains each variable that the compose file uses, with its default or as a comment."""
     lines = (compose.FOLDER / ".env.example").read_text(encoding="utf-8").splitlines()
     found = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", "\n".join(lines), re.MULTILINE))
     assert set(compose.variables_with_defaults()) == set(found)
@@ -140,7 +140,7 @@ def test_the_example_names_every_variable_of_compose() -> None:
 
 
 def verified(unit: Path) -> tuple[int, str]:
-    """Let systemd verify a unit with its drop-ins; give the exit code and what it says."""
+    """Verify a unit and its drop-ins with systemd; return the exit code and the output."""
     checked = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
     )
@@ -148,7 +148,7 @@ def verified(unit: Path) -> tuple[int, str]:
 
 
 def verify(folder: Path, text: str) -> Path:
-    """Write the unit with a program that exists here."""
+    """Write the unit with a program that exists on this machine."""
     path = folder / UNIT.name
     path.write_text(
         re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", text, flags=re.MULTILINE), encoding="utf-8"
@@ -158,7 +158,7 @@ def verify(folder: Path, text: str) -> Path:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    """Every line of the unit is known to systemd, which rates its exposure OK: below 2 of 10."""
+    """The program systemd-analyze accepts every line of the unit and rates its exposure OK: below 2 of 10."""
     unit = verify(tmp_path, UNIT.read_text(encoding="utf-8"))
     assert (0, "") == verified(unit)
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(unit)]
@@ -169,14 +169,14 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_refuses_a_unit_with_a_mistake(tmp_path: Path) -> None:
-    """The check can fail: an unknown line is told."""
+    """An unknown line of a unit is reported, so the check can fail."""
     text = UNIT.read_text(encoding="utf-8").replace("NoNewPrivileges=", "NoMorePrivileges=")
     assert "NoMorePrivileges" in verified(verify(tmp_path, text))[1]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_accepts_the_drop_in(tmp_path: Path) -> None:
-    """Every line of the drop-in for several applications is known to systemd, which reads it beside the unit."""
+    """The program systemd-analyze accepts every line of the drop-in for several applications, read with the unit."""
     unit = verify(tmp_path, UNIT.read_text(encoding="utf-8"))
     drop_in = tmp_path / DROP_IN.parent.name / DROP_IN.name
     drop_in.parent.mkdir()
@@ -187,7 +187,7 @@ def test_systemd_accepts_the_drop_in(tmp_path: Path) -> None:
 
 
 def test_the_unit_and_its_environment_are_settings(tmp_path: Path) -> None:
-    """What unit and environment file set, with every line of the latter switched on, starts the exporter."""
+    """The settings of unit and environment file, with its commented lines switched on, start the exporter."""
     lines = (UNIT.with_suffix(".env")).read_text(encoding="utf-8").splitlines()
     settings = dict(re.findall(r"^(?:# )?(EXPORTER_\w+)=(.*)$", "\n".join(lines), re.MULTILINE))
     password = tmp_path / "broker-password"
@@ -201,7 +201,7 @@ def test_the_unit_and_its_environment_are_settings(tmp_path: Path) -> None:
 
 
 def test_alloy_names_components_that_it_has() -> None:
-    """Brackets of the Alloy file are closed, and each reference leads to a component of the file."""
+    """Brackets of the Alloy file are closed, and each reference names a component of the file."""
     text = re.sub(
         r"//.*", "", (DEPLOY / "alloy" / "config.alloy").read_text(encoding="utf-8").replace("http://", "http:")
     )
@@ -214,7 +214,7 @@ def test_alloy_names_components_that_it_has() -> None:
 
 
 def test_the_collector_s_pipelines_use_what_is_there() -> None:
-    """Every part that a pipeline of the Collector names is configured, and none is left over."""
+    """Every part that a pipeline of the Collector names is configured, and every configured part is used."""
     tree: dict[str, Any] = yaml_text.parse((DEPLOY / "otel-collector" / "config.yml").read_text(encoding="utf-8"))
     for kind in ("receivers", "processors", "exporters"):
         named = {name for row in tree["service"]["pipelines"].values() for name in row[kind]}
@@ -223,7 +223,7 @@ def test_the_collector_s_pipelines_use_what_is_there() -> None:
 
 
 def test_the_readme_says_of_every_file_how_it_is_tested() -> None:
-    """Each file and folder of deploy/ is in the table of what is tested, and the table names nothing else."""
+    """The table of tests contains each file and folder of deploy/, and nothing else."""
     text = (DEPLOY / "README.md").read_text(encoding="utf-8").partition("## What is tested")[2]
     rows = re.findall(r"^\| (.+?) \|", text.partition("\n## ")[0], re.MULTILINE)
     named = {name for row in rows[1:] for name in re.findall(r"(?<![\w.\[(/])[\w.-]*\w/?(?![\w\])])", row)}
@@ -232,7 +232,7 @@ def test_the_readme_says_of_every_file_how_it_is_tested() -> None:
 
 
 def test_the_readme_s_commands_name_files_that_exist() -> None:
-    """Every path of the repository in a command of deploy/README.md, and in a comment of deploy/, is there."""
+    """Every path of the repository in a command of deploy/README.md or in a comment of deploy/ exists."""
     texts = (path for path in DEPLOY.rglob("*") if path.suffix not in {".json", ".png"})
     paths = [path for path in texts if path.is_file() and not path.is_symlink()]
     named = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manifests for Kubernetes: valid, and at one with each other and with the exporter."""
+"""The manifests for Kubernetes: valid, and consistent with each other and with the exporter."""
 
 import asyncio
 import re
@@ -19,38 +19,38 @@ from tests.deployment.manifests import Manifest, of_kind
 SETS = manifests.everything()
 RUNNING = {name: found for name, found in SETS.items() if of_kind(found, "Deployment")}
 REFERENCES = re.compile(r'_file: "?([^\s"]+)')
-"""Files that a settings file names."""
+"""The files that a settings file names."""
 RULES = manifests.DEPLOY / "kubernetes" / "rules" / "prometheusrule.yaml"
 
 
 def pod(found: list[Manifest]) -> Manifest:
-    """Give the pod that a set runs."""
+    """Return the pod of a set of manifests."""
     (deployment,) = of_kind(found, "Deployment")
     template: Manifest = deployment["spec"]["template"]
     return template
 
 
 def container(found: list[Manifest]) -> dict[str, Any]:
-    """Give its one container."""
+    """Return the only container of the pod."""
     (only,) = pod(found)["spec"]["containers"]
     return dict(only)
 
 
 def environment(found: list[Manifest]) -> dict[str, str]:
-    """Give the container's variables."""
+    """Return the container's variables."""
     rows = container(found)["env"]
     assert len(rows) == len({row["name"] for row in rows}), "a variable stands there twice"
     return {row["name"]: row["value"] for row in rows}
 
 
 def endpoints(found: list[Manifest]) -> list[dict[str, Any]]:
-    """Give what the monitors scrape."""
+    """Return the endpoints that the monitors scrape."""
     specs = [row["spec"] for row in of_kind(found, "ServiceMonitor") + of_kind(found, "PodMonitor")]
     return [dict(entry) for spec in specs for entry in spec.get("endpoints") or spec["podMetricsEndpoints"]]
 
 
 def answered(path: str) -> int:
-    """Ask the exporter's web application, everything behind it well, for a path."""
+    """Request a path from the exporter's web application, with handlers that report no problem."""
     handlers = Handlers(
         metrics=lambda *_: MetricsReply(b"", "text/plain", None),
         healthy=lambda: (True, "well"),
@@ -69,7 +69,7 @@ def answered(path: str) -> int:
 
 @pytest.mark.parametrize("name", SETS)
 def test_manifests_fit_their_schemas(name: str) -> None:
-    """Kubernetes and the operators know every field, and each has a value that they take."""
+    """Every field exists in the schemas of Kubernetes and the operators, and has a valid value."""
     faults = [f"{row['kind']}: {fault}" for row in SETS[name] for fault in schemas.faults_of_manifest(row)]
     assert [] == faults
 
@@ -85,14 +85,14 @@ def test_manifests_fit_their_schemas(name: str) -> None:
     ],
 )
 def test_a_mistake_is_found(kind: str, field: str, value: object) -> None:
-    """A field that does not exist, or a value of another type, does not pass."""
+    """A field that does not exist, or a value of another type, is found."""
     (manifest,) = of_kind(SETS["kubernetes/overlays/prometheus-operator"], kind)
     assert schemas.faults_of_manifest({**manifest, "spec": {**manifest["spec"], field: value}})
 
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_probes_ask_for_paths_that_are_answered(name: str) -> None:
-    """Start and life depend on the process alone, readiness on what it watches, unless that requires a password."""
+    """Startup and liveness depend on the process only, readiness on its sources unless that needs a password."""
     row = container(RUNNING[name])
     probes = {probe: row[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
     ready = "/-/healthy" if any("basicAuth" in endpoint for endpoint in endpoints(RUNNING[name])) else "/-/ready"
@@ -120,7 +120,7 @@ def test_everyone_speaks_tls_or_no_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_ports_fit(name: str) -> None:
-    """The exporter listens where its container says, and probes, Service, monitors and policy name that port."""
+    """The exporter listens on its container's port, and probes, Service, monitors and policy name that port."""
     found = RUNNING[name]
     row = container(found)
     (port,) = row["ports"]
@@ -140,7 +140,7 @@ def test_ports_fit(name: str) -> None:
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_selectors_find_the_pod(name: str) -> None:
-    """Deployment, Service, policy and monitors select labels that the pod or the Service has."""
+    """Deployment, Service, policy and monitors select labels of the pod or of the Service."""
     found = RUNNING[name]
     labels = pod(found)["metadata"]["labels"]
     wanted = [row["spec"]["selector"]["matchLabels"] for row in of_kind(found, "Deployment")]
@@ -154,7 +154,7 @@ def test_selectors_find_the_pod(name: str) -> None:
 
 
 def settings_files(found: list[Manifest]) -> dict[str, str]:
-    """Give the texts of the ConfigMaps that the pod mounts, by path in the container."""
+    """Return the texts of the ConfigMaps that the pod mounts, by path in the container."""
     volumes = {row["name"]: row for row in pod(found)["spec"].get("volumes", ())}
     texts = {row["metadata"]["name"]: row["data"] for row in of_kind(found, "ConfigMap")}
     return {
@@ -166,7 +166,7 @@ def settings_files(found: list[Manifest]) -> dict[str, str]:
 
 
 def is_in(volume: dict[str, Any], path: str) -> bool:
-    """Whether a path is in a volume; of Secrets whose keys are not listed everything is."""
+    """Return whether a path is in a volume; a Secret without a list of keys contains every path."""
     if "projected" not in volume:
         return True
     secrets = [source["secret"] for source in volume["projected"]["sources"]]
@@ -174,7 +174,7 @@ def is_in(volume: dict[str, Any], path: str) -> bool:
 
 
 def content(path: str) -> str:
-    """Give what a Secret may have under the name of a file."""
+    """Return a possible content for the file of a Secret."""
     if path.endswith("url"):
         return f"amqp://user:word@{path.count('/')}.rabbit:5672//{path.replace('/', '.')}\n"
     return "{}" if path.endswith(".yml") else "word\n"
@@ -182,7 +182,7 @@ def content(path: str) -> str:
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_the_exporter_takes_its_settings(name: str, tmp_path: Path) -> None:
-    """With the container's variables and files the exporter would start, and reads all that it is given."""
+    """With the container's variables and files the exporter starts, and uses every mounted file."""
     found, variables = RUNNING[name], environment(RUNNING[name])
     texts = settings_files(found)
     volumes = {row["name"]: row for row in pod(found)["spec"].get("volumes", ())}
@@ -206,7 +206,7 @@ def test_the_exporter_takes_its_settings(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RUNNING)
 def test_what_is_connected_to_may_be(name: str) -> None:
-    """The policy lets names be asked for, and opens the port of each server that a URL names."""
+    """The policy allows DNS, and the port of each server that a URL names."""
     variables = environment(RUNNING[name])
     for policy in of_kind(RUNNING[name], "NetworkPolicy"):
         entries = [entry for rule in policy["spec"]["egress"] for entry in rule["ports"]]
@@ -222,14 +222,14 @@ def test_what_is_connected_to_may_be(name: str) -> None:
 
 
 def test_the_prometheus_rule_is_what_the_generator_writes() -> None:
-    """The alerts that the operator gets are those of exporter/celery_redis_exporter/alerts."""
+    """The alerts for the operator are those of exporter/celery_redis_exporter/alerts."""
     written = render_prometheus_rule(GROUPS, RenderOptions(), "celery-redis-exporter")
     command = "celery-redis-exporter render alerts --format=prometheusrule"
     assert written == RULES.read_text(encoding="utf-8"), f"run: {command} >{RULES.relative_to(manifests.ROOT)}"
 
 
 def test_one_place_names_the_image() -> None:
-    """Whoever has a registry of their own changes one line for kustomize and one for the chart."""
+    """Another registry is one changed line for kustomize and one for the chart."""
     texts = {path: path.read_text(encoding="utf-8") for path in manifests.DEPLOY.rglob("*.yaml")}
     named = sorted(path.relative_to(manifests.DEPLOY).as_posix() for path, text in texts.items() if "registry." in text)
     assert ["helm/celery-redis-exporter/values.yaml", "kubernetes/base/kustomization.yaml"] == named
@@ -238,7 +238,7 @@ def test_one_place_names_the_image() -> None:
 
 
 def test_monitors_are_never_two() -> None:
-    """No set of manifests has Prometheus scrape the exporter twice."""
+    """In no set of manifests does Prometheus scrape the exporter twice."""
     counts = {
         name: len(of_kind(found, "ServiceMonitor") + of_kind(found, "PodMonitor")) for name, found in SETS.items()
     }

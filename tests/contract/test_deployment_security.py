@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In every way to run it that deploy/ has, the exporter is nobody, may nothing and can write nowhere."""
+"""In every deployment of deploy/ the exporter runs as an unprivileged user without permissions to write."""
 
 import copy
 import re
@@ -28,30 +28,30 @@ DROP_IN = DEPLOY / "systemd" / "celery-redis-exporter.service.d" / "applications
 
 @pytest.mark.parametrize("name", PODS)
 def test_pods_leave_nothing_open(name: str) -> None:
-    """Not root, no capability, no way to more rights, nothing to write to, no token, a limit of memory."""
+    """A pod has no root user, capabilities, escalation, writable file system or token, and a limit of memory."""
     assert [] == lockdown.gaps_of_pod(PODS[name])
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_services_leave_nothing_open(name: str) -> None:
-    """The same for all services of the compose file, the ones that are not ours too."""
+    """All services of the compose file, also those of other projects, are restricted in the same way."""
     assert [] == lockdown.gaps_of_service(SERVICES[name])
 
 
 def test_the_image_leaves_nothing_open() -> None:
-    """The image's user is a number that is not root's, and owns no file."""
+    """The image's user is a number other than root's, and owns no file."""
     assert [] == lockdown.gaps_of_image(dockerfile.read()[-1])
 
 
 def test_the_unit_leaves_nothing_open() -> None:
-    """The unit's user lives as long as its process, which may nothing and can write nowhere but to its state."""
+    """The unit's user exists as long as its process, has no privileges, and can only write to the state directory."""
     text = UNIT.read_text(encoding="utf-8")
     assert [] == lockdown.gaps_of_unit(text)
     assert [] == lockdown.gaps_of_unit(text + DROP_IN.read_text(encoding="utf-8"))
 
 
 def test_no_file_is_forgotten() -> None:
-    """Whatever in deploy/ starts something is among those that are looked at here."""
+    """Every file of deploy/ that starts a program is among those that are checked here."""
     starters = set()
     for path in DEPLOY.rglob("*"):
         if path.is_file() and path.suffix in {".yaml", ".yml", ".service", ".socket", ".timer", ""}:
@@ -59,7 +59,7 @@ def test_no_file_is_forgotten() -> None:
             kinds = set(re.findall(r"^kind: (\w+)", text, re.MULTILINE))
             if kinds & WORKLOADS or re.search(r"^(services:|FROM |ExecStart=)", text, re.MULTILINE):
                 starters.add(path.relative_to(DEPLOY).as_posix())
-    # Those of otel-collector are the Collector's own `service:`; patches of overlays are part of what is resolved.
+    # otel-collector has the Collector's own `service:`; patches of overlays are part of the resolved manifests.
     assert {
         "compose/applications/compose.yml",
         "compose/compose.yml",
@@ -95,7 +95,7 @@ def test_no_file_is_forgotten() -> None:
     ids=str,
 )
 def test_a_gap_in_a_pod_is_found(path: tuple[str | int, ...], value: object) -> None:
-    """Each right that is given back is noticed."""
+    """Each privilege that is added to a pod is found."""
     changed = copy.deepcopy(POD)
     place: Any = changed
     for key in path[:-1]:
@@ -119,7 +119,7 @@ def test_a_gap_in_a_pod_is_found(path: tuple[str | int, ...], value: object) -> 
     ],
 )
 def test_a_gap_in_a_service_is_found(key: str, value: object) -> None:
-    """The same in the compose file."""
+    """Each privilege that is added to a service is found."""
     assert 1 == len(lockdown.gaps_of_service({**SERVICES["exporter"], key: value}))
 
 
@@ -127,7 +127,7 @@ def test_a_gap_in_a_service_is_found(key: str, value: object) -> None:
     "line", ["USER root", "USER 0:0", "RUN chmod 777 /", "ADD https://a.example/b /", "COPY --chown=1 a b"]
 )
 def test_a_gap_in_an_image_is_found(line: str) -> None:
-    """The same in the Dockerfile."""
+    """Each privilege that is added to the image is found."""
     text = dockerfile.DOCKERFILE.read_text(encoding="utf-8")
     assert 1 == len(lockdown.gaps_of_image(dockerfile.parse(f"{text}\n{line}\n")[-1]))
 
@@ -136,13 +136,13 @@ def test_a_gap_in_an_image_is_found(line: str) -> None:
     "line", ["User=root", "CapabilityBoundingSet=CAP_NET_RAW", "ProtectSystem=no", "StateDirectory=x"]
 )
 def test_a_gap_in_a_unit_is_found(line: str) -> None:
-    """The same in the unit."""
+    """Each privilege that is added to the unit is found."""
     text = UNIT.read_text(encoding="utf-8").replace("\n[Install]", f"\n{line}\n[Install]")
     assert 1 == len(lockdown.gaps_of_unit(text))
 
 
 def test_no_password_is_written_down() -> None:
-    """Passwords are in files of their own; variables and URLs of deploy/ hold none."""
+    """Passwords are in separate files, and no variable or URL of deploy/ contains one."""
     holds = re.compile(r"://[^\s/:@$]*:[^\s/@$]+@")
     found = [
         f"{path.name}: {match[0]}"
@@ -157,7 +157,7 @@ def test_no_password_is_written_down() -> None:
 
 
 def test_the_secrets_of_pods_are_files() -> None:
-    """No pod gets a secret as a variable, where a crash's report or a child process would show it."""
+    """No pod gets a secret as a variable, which a crash report or a child process could show."""
     texts = [yaml.safe_dump(pod) for pod in PODS.values()]
     assert [] == [text for text in texts if "secretKeyRef" in text or "envFrom" in text]
     assert Path("/run/secrets/celery-redis-exporter") == Path(POD["containers"][0]["volumeMounts"][0]["mountPath"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our rendering against prometheus_client's, byte by byte, and back through its parsers."""
+"""The exporter's rendering compared with prometheus_client's, byte by byte and through its parsers."""
 
 import math
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ NUMBERS = (
 def make_series(
     labels: tuple[str, ...], bounds: tuple[float, ...] = (), exemplar: Exemplar | None = None
 ) -> SampleSeries:
-    """Make a series as the state holds it."""
+    """Return a series in the form of the state."""
     series = SampleSeries(labels)
     series.bounds = bounds
     series.exemplar = exemplar
@@ -68,12 +68,12 @@ def make_series(
 
 
 def make_family(metric: Metric, values: Mapping[Any, Value | None]) -> Family:
-    """Make a family from label values and their values."""
+    """Return a family from label values and their values."""
     return Family(metric, [make_series(labels, metric.buckets) for labels in values], list(values.values()))
 
 
 def render_by_client(families: list[Family], *, openmetrics: bool, created: bool = False) -> bytes:
-    """Render as prometheus_client does it, through the collector."""
+    """Render with prometheus_client, through the collector."""
     registry = CollectorRegistry()
     metrics = tuple(family.metric for family in families)
     registry.register(RegistryCollector(lambda: families, metrics, created=created))
@@ -83,7 +83,7 @@ def render_by_client(families: list[Family], *, openmetrics: bool, created: bool
 
 
 def by_kind(metric: Metric) -> Value:
-    """Give a value that a series of the metric may have."""
+    """Return a value that a series of the metric may have."""
     if metric.kind is Kind.SUMMARY:
         return Quantiles((("50", 1.003), ("99.9", 4.015)), 2, 1.5)
     if metric.kind is Kind.HISTOGRAM and not metric.buckets:
@@ -92,14 +92,14 @@ def by_kind(metric: Metric) -> Value:
 
 
 def assert_equal(families: list[Family]) -> None:
-    """Compare twice: the second time our text comes from the series' caches."""
+    """Compare twice, because the second text comes from the series' caches."""
     for _ in range(2):
         assert render_by_client(families, openmetrics=False) == render_families(families, openmetrics=False)
         assert render_by_client(families, openmetrics=True) == render_families(families, openmetrics=True) + b"# EOF\n"
 
 
 def parse_back(families: list[Family], *, openmetrics: bool) -> list[ClientMetric]:
-    """Render ourselves, and read that with prometheus_client's parser."""
+    """Render with the exporter, and parse the text with prometheus_client."""
     body = render_families(families, openmetrics=openmetrics).decode()
     if openmetrics:
         return list(openmetrics_parser.text_string_to_metric_families(body + "# EOF\n"))  # type: ignore[no-untyped-call]
@@ -107,7 +107,7 @@ def parse_back(families: list[Family], *, openmetrics: bool) -> list[ClientMetri
 
 
 def test_births_equal() -> None:
-    """When each counter and histogram began at 0 is told as prometheus_client tells it, and only if it is known."""
+    """Start times of counters and histograms are written as by prometheus_client, and only if they are known."""
     births = (1_753_000_000.123, None, 0.0, 1_753_000_000.0)
     families = [
         make_family(metric, dict.fromkeys([(f"{number}", "")[: len(metric.labels)] for number in range(4)], value))
@@ -128,12 +128,12 @@ def test_births_equal() -> None:
 
 @pytest.mark.parametrize("metric", [COUNTER, GAUGE], ids=lambda metric: str(metric.name))
 def test_numbers_equal(metric: Metric) -> None:
-    """Every shape of number is written as prometheus_client writes it."""
+    """Every form of number is written as prometheus_client writes it."""
     assert_equal([make_family(metric, {(f"{i}", ""): number for i, number in enumerate(NUMBERS)})])
 
 
 def test_labels_equal() -> None:
-    """Hostile label values are escaped and sorted as prometheus_client does it."""
+    """Hostile label values are escaped and sorted as by prometheus_client."""
     labels = [(one, other) for one in HOSTILE for other in HOSTILE]
     distribution = Distribution([1, 0, 2, 0, 3, 1], 17.5)
     assert_equal(
@@ -149,7 +149,7 @@ def test_labels_equal() -> None:
 
 
 def test_histograms_equal() -> None:
-    """Buckets add up and are named as prometheus_client does it, past a million observations and with odd sums."""
+    """Buckets are summed and named as by prometheus_client, past a million observations and with odd sums."""
     counts = ([0] * 6, [1, 2, 3, 4, 5, 6], [400_000, 0, 700_000, 1, 0, 0], [2**53, 0, 0, 0, 0, 1])
     values = {(f"{i}", repr(total)): Distribution(count, total) for i, count in enumerate(counts) for total in NUMBERS}
     assert_equal(
@@ -161,7 +161,7 @@ def test_histograms_equal() -> None:
 
 
 def test_a_changed_value_is_rendered() -> None:
-    """A cache never outlives its value, not even between 0.0 and -0.0."""
+    """A changed value is rendered in place of the cached one, even between 0.0 and -0.0."""
     number, spread = make_series(("a", "b")), make_series(("a", "b"), HISTOGRAM.buckets)
     counts = [0, 0, 0, 0, 0, 0]
     for value in (*NUMBERS, *reversed(NUMBERS)):
@@ -172,7 +172,7 @@ def test_a_changed_value_is_rendered() -> None:
 
 
 def test_exemplars_equal() -> None:
-    """Exemplars of counters and buckets are written as prometheus_client writes them, and not in text."""
+    """Exemplars of counters and buckets are written as prometheus_client writes them, and not in the text format."""
     exemplars = [(task_id, value, 1_753_000_000.123) for task_id in HOSTILE for value in (0.25, 1e7, -1.0)]
     buckets: list[Exemplar | None] = [
         exemplars[5],
@@ -192,7 +192,7 @@ def test_exemplars_equal() -> None:
 
 @pytest.mark.parametrize(("length", "kept"), [(121, True), (122, False)])
 def test_an_exemplar_over_128_characters_is_left_out(length: int, kept: bool) -> None:  # noqa: FBT001 -- a table
-    """OpenMetrics allows 128 characters of names and values, so a longer task id costs the exemplar, not the sample."""
+    """A task id beyond OpenMetrics's 128 characters of names and values drops the exemplar and not the sample."""
     exemplar = ("é" * length, 1.0, 1_753_000_000.5)
     families = [
         Family(COUNTER, [make_series(("a", "b"), (), exemplar)], [1.0]),
@@ -206,7 +206,7 @@ def test_an_exemplar_over_128_characters_is_left_out(length: int, kept: bool) ->
 
 
 def test_a_gauge_named_total_is_valid() -> None:
-    """A gauge may be called ``_total`` in both formats."""
+    """The name of a gauge may end in ``_total`` in both formats."""
     families = [make_family(GAUGE_TOTAL, {("a",): -3.0})]
     assert_equal(families)
     for openmetrics in (False, True):
@@ -215,7 +215,7 @@ def test_a_gauge_named_total_is_valid() -> None:
 
 
 def test_a_counter_without_total_keeps_its_name() -> None:
-    """It is a counter in text, and unknown to OpenMetrics; TYPE in text is all that differs from prometheus_client."""
+    """A counter without _total is a counter in text, unlike in prometheus_client, and unknown in OpenMetrics."""
     families = [Family(PLAIN_COUNTER, [make_series(("a",), (), ("x", 1.0, 1.0))], [5])]
     theirs = render_by_client(families, openmetrics=False)
     assert theirs.replace(b" untyped\n", b" counter\n") == render_families(families, openmetrics=False)
@@ -227,11 +227,11 @@ def test_a_counter_without_total_keeps_its_name() -> None:
 EXCEPT_IN_TEXT = {
     "redis_latency_percentiles_usec": "a summary in text, whose parts are metrics of their own in OpenMetrics",
 }
-"""Metrics that prometheus_client writes otherwise in text, and why; see test_served_distributions."""
+"""Metrics with another form in prometheus_client's text, and the reason; see test_served_distributions."""
 
 
 def test_the_whole_catalogue_is_valid() -> None:
-    """All metrics together equal prometheus_client's output and form one valid exposition, no two names in conflict."""
+    """All metrics together equal prometheus_client's output and form one valid exposition without conflicting names."""
     families = [
         make_family(metric, {tuple("x" for _ in metric.labels): by_kind(metric)}) for metric in CATALOG.values()
     ]
@@ -271,20 +271,20 @@ def test_anything_equal(
     distributions: dict[tuple[str, str], Distribution | None],
     exemplar: Exemplar | None,
 ) -> None:
-    """Whatever the labels, values and exemplars are, our bytes are prometheus_client's."""
+    """For any labels, values and exemplars the exporter's bytes are prometheus_client's."""
     counted = Family(COUNTER, [make_series(labels, (), exemplar) for labels in numbers], list(numbers.values()))
     assert_equal([counted, make_family(GAUGE, numbers), make_family(HISTOGRAM, distributions)])
 
 
 def read_samples(metrics: list[ClientMetric]) -> list[tuple[str, tuple[tuple[str, str], ...], float]]:
-    """Reduce to what both parsers tell alike: names, labels, values."""
+    """Return what both parsers report alike: names, labels, values."""
     samples = [sample for metric in metrics for sample in metric.samples]
     return [(sample.name, tuple(sorted(sample.labels.items())), float(sample.value)) for sample in samples]
 
 
 @pytest.mark.parametrize("openmetrics", [False, True], ids=["text", "openmetrics"])
 def test_hostile_labels_come_back(openmetrics: bool) -> None:  # noqa: FBT001 -- a table
-    """No label value is lost or changed on its way through the text and a parser."""
+    """No label value is lost or changed by the rendering and a parser."""
     families = [make_family(GAUGE, {(one, other): 1.0 for one in HOSTILE for other in HOSTILE})]
     expected = read_samples(list(RegistryCollector(lambda: families).collect()))
     assert expected == read_samples(parse_back(families, openmetrics=openmetrics))
@@ -305,7 +305,7 @@ def test_parsers_give_the_values_back(
     numbers: dict[tuple[str, str], float],
     distributions: dict[tuple[str, str], Distribution],
 ) -> None:
-    """What prometheus_client's parsers read from our bytes is what its collectors hold."""
+    """prometheus_client's parsers read the values of its collectors from the exporter's bytes."""
     families = [make_family(COUNTER, numbers), make_family(HISTOGRAM, distributions)]
     expected = read_samples(list(RegistryCollector(lambda: families).collect()))
     assert expected == read_samples(parse_back(families, openmetrics=openmetrics))

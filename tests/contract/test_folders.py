@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every folder says what it is: by a README of its own, or by a line of the nearest one above it."""
+"""A README in every folder, or a line in the nearest one above it, states its purpose."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ PACKAGE = ROOT / "exporter" / "celery_redis_exporter"
 FLOOR_PLAN = (ROOT / "exporter" / "README.md").read_text(encoding="utf-8")
 MIRROR, FUZZED = Path("tests/unit"), Path("tests/fixtures/fuzz")
 LISTED = {MIRROR, MIRROR / "cli", MIRROR / "settings", FUZZED}
-"""Folders whose own ones are those of something else, which says what they are: of the package, of the fuzzer."""
+"""Folders whose subfolders mirror those of the package or the targets of the fuzzer, and need no README."""
 FOLDERS = sorted({
     folder
     for path in project_files()
@@ -25,12 +25,12 @@ FOLDERS = sorted({
 
 
 def page_above(folder: Path) -> Path:
-    """Give the nearest README above a folder."""
+    """Return the nearest README above a folder."""
     return next(above / "README.md" for above in (ROOT / folder).parents if (above / "README.md").exists())
 
 
 def is_named(name: str, text: str) -> bool:
-    """Whether a page names a folder: by its name and a slash, alone or within a path."""
+    """Return whether a page names a folder, by its name and a slash, alone or within a path."""
     return re.search(rf"(?<![\w.-]){re.escape(name)}/", text) is not None
 
 
@@ -42,7 +42,7 @@ def test_folders_are_named_by_the_page_above(folder: Path) -> None:
 
 
 def test_listed_folders_are_those_of_their_origin() -> None:
-    """The unit tests have the folders of the package, and what the fuzzer found lies by its targets."""
+    """The unit tests have the folders of the package, and the fuzzer's findings those of its targets."""
     parents = {path.parent.relative_to(ROOT) for path in project_files()}
     mirrored = [folder.relative_to(MIRROR) for folder in parents if MIRROR in folder.parents]
     assert len(mirrored) > 10
@@ -52,12 +52,12 @@ def test_listed_folders_are_those_of_their_origin() -> None:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PACKAGE.glob("*.py") if not path.stem.startswith("__")))
 def test_the_floor_plan_has_every_module(name: str) -> None:
-    """Every module at the top of the package is on the page of its architecture."""
+    """Every module at the top of the package is on the page about its architecture."""
     assert f"`{name}.py`" in FLOOR_PLAN
 
 
 def test_the_floor_plan_has_nothing_else() -> None:
-    """Every module and folder that the page of the architecture names exists."""
+    """Every module and folder that the page about the architecture names exists."""
     named = re.findall(r"`((?:[a-z]\w*/)+(?:\w+\.py)?)`", FLOOR_PLAN)
     assert len(named) > 40
     tops = (PACKAGE, ROOT, ROOT / "exporter")
@@ -65,7 +65,7 @@ def test_the_floor_plan_has_nothing_else() -> None:
 
 
 def test_the_page_has_every_thread() -> None:
-    """Every thread of the exporter, by the name that it is started with, is in the table of threads."""
+    """Every thread of the exporter is in the table of threads, by the name that it is started with."""
     modules = [
         PACKAGE / name
         for name in (

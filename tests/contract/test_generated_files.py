@@ -32,13 +32,13 @@ from celery_redis_exporter.status import schema as status
     ],
 )
 def test_the_committed_file_is_what_the_generator_writes(target: Path, render: Callable[[], str], command: str) -> None:
-    """A change of the source without its generated file is refused."""
+    """A changed source without its generated file is refused."""
     assert target.read_text(encoding="utf-8") == render(), f"run: {command}"
     assert command in render()
 
 
 def test_alert_rules_are_what_the_generator_writes() -> None:
-    """The files in alerts/ are the rules of exporter/celery_redis_exporter/alerts, all of them and no others."""
+    """The files in alerts/ are exactly the rules of exporter/celery_redis_exporter/alerts."""
     paths = [path for path in alerts.TARGET.iterdir() if path.suffix in {".yml", ".libsonnet"}]
     committed = {path.name: path.read_text(encoding="utf-8") for path in paths}
     assert committed == alerts.files(), "run: python -m celery_redis_exporter.alerts.files --write"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the project shows is what it showed before: metrics, status, help, exit codes, manifests."""
+"""The project's output is unchanged: metrics, status, help, exit codes, manifests."""
 
 import pytest
 
@@ -10,12 +10,12 @@ from tests.goldens.command_lines import COMMAND_LINES
 
 @pytest.mark.pinned
 def test_nothing_differs_from_the_goldens() -> None:
-    """Every golden is what the project shows now; after an intended change run: python -m tests.goldens --write."""
+    """Every golden equals the current output; after an intended change run: python -m tests.goldens --write."""
     assert "" == "\n".join(differences())
 
 
 def test_goldens_show_all_kinds_of_metrics() -> None:
-    """The recorded story reaches tasks, workers, queues and both servers, and no command is unrecorded."""
+    """The recorded story covers tasks, workers, queues and both servers, and every command has a recorded reply."""
     captured = capture()
     text = captured["metrics.txt"]
     names = "celery_tasks_total celery_worker_info celery_queue_length celery_unacked_messages redis_up"

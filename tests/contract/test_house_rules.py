@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the house that no linter knows."""
+"""The rules of this project that no linter checks."""
 
 import ast
 import re
@@ -20,19 +20,19 @@ TEST_MODULES = [path for path in TESTS if path.name.startswith("test_")]
 
 
 def name(path: Path) -> str:
-    """Name the case after the file."""
+    """Return the path of a file as the id of its case."""
     return path.relative_to(ROOT).as_posix()
 
 
 @cache
 def parse(path: Path) -> ast.Module:
-    """Parse a file, once."""
+    """Parse a file once."""
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @cache
 def nodes(path: Path) -> list[ast.AST]:
-    """List the nodes of a file that rules look at: going through all of them takes longer than parsing."""
+    """List the nodes that the rules need, because visiting all nodes takes longer than parsing."""
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.Import | ast.ImportFrom | ast.ExceptHandler
     return [node for node in ast.walk(parse(path)) if isinstance(node, kinds)]
 
@@ -45,7 +45,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def test_files_have_500_lines_at_most() -> None:
-    """A longer file has a second subject; a file is split where its subject changes, never because of a number."""
+    """A longer file has a second subject, and is split where the subject changes."""
     lines = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in CODE}
     assert {path: count for path, count in lines.items() if count > 500} == {}
 
@@ -82,7 +82,7 @@ def test_time_is_asked_in_clock_py_alone() -> None:
 
 def test_nothing_sleeps() -> None:
     """Waiting is done on a condition, in the package and in its tests."""
-    # Sleeping for 0 is asyncio's way to let others run, not waiting.
+    # Sleeping for 0 is asyncio's way to let other tasks run, and no waiting.
     pattern = re.compile(r"\b(time|asyncio|anyio|gevent)\.sleep\((?!0\))")
     sleepers = [name(path) for path in CODE + TESTS if pattern.search(path.read_text(encoding="utf-8"))]
     assert sleepers == []
@@ -118,7 +118,7 @@ def test_every_test_states_its_truth() -> None:
 
 
 def test_files_have_no_empty_names() -> None:
-    """Nothing is called after having no theme."""
+    """No file name is a general word such as util or helper."""
     assert [name(path) for path in CODE if re.search(r"util|helper|common|manager|base", path.stem)] == []
 
 
@@ -135,7 +135,7 @@ def _source_folder(path: Path) -> Path:
 
 
 def test_the_source_folder_is_not_a_package() -> None:
-    """From the root of the repository the package can't be imported a second time, as a part of ``exporter``."""
+    """The package can't be imported a second time, as a part of ``exporter``, from the root of the repository."""
     code = "import exporter.celery_redis_exporter"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -160,7 +160,7 @@ def test_importing_every_module_has_no_effect() -> None:
 
 
 def test_no_file_names_this_machine() -> None:
-    """Nothing of the machine it was written on, and no package index, is left in a file."""
+    """No file contains a path of the machine where it was written, or a package index."""
     machine_paths = r"(?<![\w./-])/(root|work|farm|tmp/venv)\b"
     package_indexes = r"\bindex[-_]url\b|pypi\.org/simple|PIP_(EXTRA_)?INDEX"
     pattern = re.compile(f"{machine_paths}|{package_indexes}")
@@ -175,12 +175,12 @@ def test_no_file_names_this_machine() -> None:
 
 
 def test_readme_is_short() -> None:
-    """Whoever starts reads 150 lines at most."""
+    """The README has at most 150 lines."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_files_name_their_license() -> None:
-    """Each source file begins with the identifier of the license, as SPDX defines it."""
+    """Each source file begins with the identifier of the license in SPDX's form."""
     wanted = "# SPDX-License-Identifier: Apache-2.0"
     heads = {name(path): path.read_text(encoding="utf-8").splitlines()[:2] for path in CODE}
     assert [path for path, head in heads.items() if wanted not in head] == []

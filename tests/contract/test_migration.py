@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recording rules for who comes from Flower, against the catalogue and the list of Flower's metrics."""
+"""The recording rules for migrating from Flower, compared with the catalogue and Flower's metrics."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ ALWAYS = {"cluster", "namespace", "job", "instance", "application", "replica"}
 
 @pytest.mark.parametrize("rule", ROWS, ids=lambda rule: f"{rule['record']} {rule.get('labels', {}).get('type', '')}")
 def test_rules_use_what_exists(rule: dict[str, str]) -> None:
-    """Every rule selects metrics of the catalogue by labels that they have, and gives no label that Flower has not."""
+    """Every rule selects metrics and labels of the catalogue, and has only labels that Flower's metric has."""
     expression = promql.parse(rule["expr"])
     assert {row.name for row in selectors(expression)}
     labels = result_labels(expression, catalogued())
@@ -39,6 +39,6 @@ def test_rules_use_what_exists(rule: dict[str, str]) -> None:
 
 
 def test_every_metric_of_flower_is_recorded() -> None:
-    """Nothing of Flower's is missing, and every type of task event is there."""
+    """Every metric of Flower has a rule, and every type of task event has one."""
     assert FLOWER.keys() == {rule["record"] for rule in ROWS}
     assert TYPES == {rule["labels"]["type"] for rule in ROWS if rule["record"] == "flower_events_total"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests that use programs of newer Debian suites have the mark by which they are selected and counted."""
+"""Tests that use programs of newer Debian suites have the mark that selects and counts them."""
 
 import ast
 import re
@@ -12,9 +12,9 @@ from tests.integration.suite_programs import SUITE_PROGRAMS
 FOLDER = Path(__file__).parents[1] / "integration"
 MODULES = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.py"))}
 USERS = {"suite_program", "either_program", "server_program", "judge", "promtool"}
-"""What starts such a program."""
+"""Names of functions that start such a program."""
 MARKS = r"mark\.newest\(|\bBY_(EACH|BOTH)\b|\bSERVERS\b|promtool\(\"2\"\)"
-"""What marks tests: by hand, or because the names of programs are parameters."""
+"""Marks of tests: set by hand, or by parameters that are names of programs."""
 
 
 def used(text: str) -> set[str]:
@@ -26,14 +26,14 @@ def used(text: str) -> set[str]:
 
 @pytest.mark.parametrize("name", [name for name, text in MODULES.items() if name.startswith("test_") and used(text)])
 def test_who_uses_a_newer_program_is_marked(name: str) -> None:
-    """A module of tests that starts a program of a newer suite marks tests, so that ``--newest`` selects them."""
+    """A test module that starts a program of a newer suite marks its tests, so that ``--newest`` selects them."""
     named = [program for program in SUITE_PROGRAMS if f'"{program}"' in MODULES[name]]
     assert named or re.search(MARKS, MODULES[name])
 
 
 @pytest.mark.parametrize("program", SUITE_PROGRAMS)
 def test_every_program_is_used(program: str) -> None:
-    """A program that is installed is one that tests use."""
+    """Every installed program is used by tests."""
     others = [text for name, text in MODULES.items() if name != "suite_programs.py"]
     servers = re.search(r"SERVERS = \((.*?)\)", MODULES["suite_programs.py"])
     assert servers

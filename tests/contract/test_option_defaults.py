@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Defaults are declared once, in settings/schema: what is built from the settings repeats none of them."""
+"""Defaults are declared once, in settings/schema, and classes that are built from the settings repeat none of them."""
 
 import dataclasses
 import inspect
@@ -13,14 +13,14 @@ import celery_redis_exporter
 from celery_redis_exporter.daemon import options
 
 NEUTRAL: tuple[object, ...] = (0, False, None, "", (), frozenset(), math.inf)
-"""Defaults that switch nothing on and bound nothing."""
+"""Defaults that switch nothing on and limit nothing."""
 BUILT = {
     typing.get_type_hints(function)["return"]
     for _, function in inspect.getmembers(options, inspect.isfunction)
     if function.__module__ == options.__name__
 }
 NAMES = ("Topic", "QueueKeys", "CeleryNames", "Subscription")
-"""What Celery and kombu call things, by settings of theirs that the exporter has, too."""
+"""Classes with names that Celery and kombu use, configurable by settings of theirs that the exporter has, too."""
 NAMED = {
     kind
     for module in walk_packages(celery_redis_exporter.__path__, "celery_redis_exporter.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the documents say exists: metrics, settings, files, rights."""
+"""The metrics, settings, files and permissions that the documents name exist."""
 
 import re
 from pathlib import Path
@@ -42,8 +42,8 @@ PRIVATE = (
     "of its own",
     "who comes",
 )
-"""Words that only the writers of these pages understood."""
-# Names of other programs and options, which the pages mention beside our own.
+"""Words of a private vocabulary, which readers do not understand."""
+# Names of other programs and options, which the pages mention beside those of this project.
 FOREIGN_FLAGS = {
     "--memkeys",
     "--app",
@@ -123,7 +123,7 @@ PERMISSIONS = ROOT / "deploy" / "docs" / "permissions-and-cost.md"
 
 
 def names_of_samples() -> set[str]:
-    """Every sample name that /metrics can carry."""
+    """Return every sample name that /metrics can contain."""
     names = set(CATALOG)
     for metric in CATALOG.values():
         if metric.kind is Kind.HISTOGRAM:
@@ -154,7 +154,7 @@ def slugs(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_anchors_exist(page: Path) -> None:
-    """Every link to a heading leads to one."""
+    """Every link to a heading leads to an existing heading."""
     links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
     targets = [(page.parent / name if name else page, anchor) for name, anchor in links]
     assert [] == [anchor for target, anchor in targets if target.suffix == ".md" and anchor not in slugs(target)]
@@ -170,7 +170,7 @@ def test_paragraphs_are_short(page: Path) -> None:
 
 @pytest.mark.parametrize("page", FOR_USERS, ids=lambda page: page.name)
 def test_pages_have_no_private_words(page: Path) -> None:
-    """Pages for users use the field's words."""
+    """Pages for users use standard terms."""
     text = " ".join(page.read_text(encoding="utf-8").split())
     assert [] == [phrase for phrase in PRIVATE if re.search(rf"\b{phrase}\b", text, re.IGNORECASE)]
 
@@ -189,13 +189,13 @@ def test_alerts_exist() -> None:
 
 
 def rows_below(heading: str) -> list[list[str]]:
-    """Give the cells of the rows of a table of the page on migration, by its heading."""
+    """Return the cells of a table's rows on the page about migration, by the table's heading."""
     table = MIGRATION.read_text(encoding="utf-8").partition(f"{heading}\n")[2].partition("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
 
 
 def test_what_is_the_same_is_there_and_what_is_not_is_not() -> None:
-    """Of redis_exporter's metrics those called the same are in the catalogue, and those called missing are not."""
+    """Metrics of redis_exporter listed as the same are in the catalogue, and those listed as missing are not."""
     rows = rows_below("| redis_exporter | here | what differs |")
     same = {name for old, new, _ in rows if new == "the same" for name in re.findall(r"redis_\w+", old)}
     assert "redis_key_group_count" in same
@@ -214,7 +214,7 @@ def test_documented_permissions_are_those_that_are_tested() -> None:
 
 
 def test_every_reason_of_a_failure_is_explained() -> None:
-    """The page on troubleshooting has each reason for which a Redis server can be down, and no others."""
+    """The page on troubleshooting lists exactly the reasons for which a Redis server can be down."""
     table = TROUBLESHOOTING.read_text(encoding="utf-8").partition("| err | meaning |")[2].partition("\n\n")[0]
     cells = " ".join(line.split("|")[1] for line in table.splitlines()[2:])
     known = {row.code.removeprefix("redis-") for row in reasons.ROWS if row.code.startswith("redis-")}
@@ -223,6 +223,6 @@ def test_every_reason_of_a_failure_is_explained() -> None:
 
 
 def test_commands_are_listed() -> None:
-    """Every command can be found in README."""
+    """Every command is named in README."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [] == [name for name in COMMANDS if name != "run" and name not in text]

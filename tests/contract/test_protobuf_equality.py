@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our protobuf bodies against the official ``protobuf`` package: what it reads, and what it writes of that again."""
+"""The exporter's protobuf bodies compared with the official ``protobuf`` package, which reads and rewrites them."""
 
 import math
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ NUMBERS = st.floats() | st.integers(-(10**18), 10**18)
 
 @st.composite
 def distributions(draw: st.DrawFn) -> Distribution:
-    """A histogram of events, with or without native buckets of any schema, spread as widely as can be."""
+    """Draw a histogram of events, with or without native buckets of any schema, with a large range."""
     exemplars = draw(st.none() | st.lists(st.none() | EXEMPLARS, min_size=len(BOUNDS) + 1, max_size=len(BOUNDS) + 1))
     total = draw(st.floats())
     if draw(st.booleans()):
@@ -58,7 +58,7 @@ def distributions(draw: st.DrawFn) -> Distribution:
 
 
 def values_of(metric: Metric) -> st.SearchStrategy[Any]:
-    """Values that a series of the metric may have."""
+    """Return a strategy for values that a series of the metric may have."""
     if metric.kind is Kind.SUMMARY:
         rows = st.lists(st.tuples(st.sampled_from(("50", "99", "99.9")), st.floats(allow_nan=False)), max_size=3)
         return st.builds(Quantiles, rows.map(tuple), BIG, st.floats())
@@ -72,7 +72,7 @@ def values_of(metric: Metric) -> st.SearchStrategy[Any]:
 
 @st.composite
 def families(draw: st.DrawFn) -> Family:
-    """Any family: values, absent ones, hostile labels, and labels that are missing at the end."""
+    """Draw any family: values, absent values, hostile labels, and labels that are missing at the end."""
     metric = METRICS[draw(st.sampled_from(sorted(METRICS)))]
     labels = draw(st.lists(st.tuples(TEXTS, TEXTS) | st.tuples(TEXTS), max_size=4, unique=True))
     made = []
@@ -91,12 +91,12 @@ def render(found: Iterable[Family], *, classic: bool = True, created: bool = Fal
 
 
 def same(one: float, other: float) -> bool:
-    """Compare numbers of which both may be none, and zeros by their signs."""
+    """Compare numbers, where NaN equals NaN and zeros have signs."""
     return (math.isnan(one) and math.isnan(other)) or str(float(one)) == str(other)
 
 
 def assert_time(message: Any, name: str, at: float | None) -> None:  # noqa: ANN401 -- a message of the package
-    """Compare a timestamp of a message, which is in whole milliseconds, with epoch seconds."""
+    """Compare a timestamp of a message, in whole milliseconds, with epoch seconds."""
     assert message.HasField(name) == (at is not None and math.isfinite(at))
     if message.HasField(name):
         found = getattr(message, name)
@@ -104,7 +104,7 @@ def assert_time(message: Any, name: str, at: float | None) -> None:  # noqa: ANN
 
 
 def assert_birth(message: Any, series: SampleSeries, *, wanted: bool) -> None:  # noqa: ANN401 -- as above
-    """Compare when a series began at 0, which is rounded down to a second."""
+    """Compare the start time of a series, which is rounded down to a second."""
     at = series.born if wanted else None
     assert_time(message, "created_timestamp", None if at is None or not math.isfinite(at) else math.floor(at))
 
@@ -175,7 +175,7 @@ def assert_number(
 
 
 def assert_family(family: Family, messages: list[Any], *, classic: bool, created: bool) -> None:
-    """Compare a family with what was read of it."""
+    """Compare a family with the messages that were read."""
     metric = family.metric
     rows = [(cast("SampleSeries", one), value) for one, value in zip(family.series, family.values, strict=True)]
     rows = [row for row in rows if row[1] is not None]
@@ -219,7 +219,7 @@ def assert_summary(metric: Metric, rows: list[tuple[SampleSeries, Value | None]]
 
 
 def labels_of(metric: Metric, series: SampleSeries) -> tuple[tuple[str, str], ...]:
-    """Return the label pairs of a series, sorted, as UTF-8 can express them."""
+    """Return the label pairs of a series, sorted, with characters that UTF-8 can encode."""
     pairs = sorted(zip(metric.label_names, series.labels, strict=False))
     return tuple((name, value.encode("utf-8", "replace").decode()) for name, value in pairs)
 
@@ -231,14 +231,14 @@ def test_any_family_is_read_and_written_again(
     classic: bool,  # noqa: FBT001 -- a table
     created: bool,  # noqa: FBT001 -- as above
 ) -> None:
-    """The package reads the values of any family from our bytes, and writes the same bytes of what it has read."""
-    for _ in range(2):  # the second time from the series' caches
+    """The package reads the values of any family from the exporter's bytes, and rewrites the same bytes."""
+    for _ in range(2):  # the second time from the caches of the series
         found = read_messages(render([family], classic=classic, created=created))
         assert_family(family, found, classic=classic, created=created)
 
 
 def test_a_changed_value_is_encoded() -> None:
-    """What changes in a histogram between two scrapes is in the next body: counts, native buckets, exemplars."""
+    """Changes of a histogram between two scrapes are in the next body: counts, native buckets, exemplars."""
     metric = METRICS["test_wait_seconds"]
     spread = NativeHistogram(("a", "b"), BOUNDS, exemplars=True)
     for number, value in enumerate((0.5, 0.5, 0.7, 0.0, 1e9, 1e15)):
@@ -251,7 +251,7 @@ def test_a_changed_value_is_encoded() -> None:
 
 
 def test_families_of_several_applications() -> None:
-    """Merged families are one message, whose series lack the label that their own source does not have."""
+    """Merged families are one message, whose series lack labels that their source does not have."""
     application = Label("application", "The application.")
     process = Family(gauge("test_up", "Up.", (ZULU,)), [SampleSeries(("a",))], [1.0])
     shop = Family(gauge("test_up", "Up.", (ZULU, application)), [SampleSeries(("a", "shop"))], [0.0])
@@ -261,14 +261,14 @@ def test_families_of_several_applications() -> None:
 
 @pytest.mark.parametrize("number", [-1, -(2**63), 2**63, 2**64 + 5, 2**70])
 def test_numbers_that_do_not_fit_cost_themselves_only(number: int) -> None:
-    """A count beyond 64 bits, of a server that overflowed, leaves a body that can be read."""
+    """A count beyond 64 bits, from a server with an overflow, leaves the body readable."""
     family = Family(METRICS["test_served_usec"], [SampleSeries(("a", "b"))], [Buckets((("1", number),), number, 1.0)])
     (found,) = read_messages(render([family]))
     assert number % 2**64 == found.metric[0].histogram.sample_count
 
 
 def test_every_metric_of_the_catalogue() -> None:
-    """Each metric can be encoded, and has the name and the help that the catalogue states."""
+    """Each metric can be encoded with the name and the help of the catalogue."""
     rows = []
     for metric in CATALOG.values():
         series = SampleSeries(tuple("x" for _ in metric.labels))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a release states: where it is installed from, and which names exist outside of the repository."""
+"""Where a release is installed from, and the names that exist outside of the repository."""
 
 import re
 from pathlib import Path
@@ -57,12 +57,12 @@ def test_published_names_are_recognised(text: str) -> None:
     ],
 )
 def test_local_installations_are_no_published_names(text: str) -> None:
-    """What is installed from a checkout, or pushed to the user's registry, is not found."""
+    """An installation from a checkout, or from the user's registry, is not found."""
     assert [] == published_names(text)
 
 
 def test_nothing_names_what_is_not_published() -> None:
-    """Until PUBLISHED is set, no message and no page installs the exporter by a name of an index or a registry."""
+    """Until PUBLISHED is set, no message and no page installs the exporter by name from an index or a registry."""
     shown = [path for path in project_files() if path.relative_to(ROOT).parts[0] in SHOWN and path != FLAG]
     texts = {path: path.read_text(encoding="utf-8") for path in shown if path.suffix != ".png"}
     assert len(texts) > 100
@@ -78,7 +78,7 @@ def test_the_flag_decides_what_messages_say() -> None:
 
 
 def test_classifiers_are_the_recorded_pythons() -> None:
-    """The package names the versions of Python that the record of the tests has as passed, and no others."""
+    """The package names exactly the versions of Python that the record of the tests lists as passed."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     record = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
     assert passed_pythons(record) == re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of the runbooks: they name their server, and those that change something are marked."""
+"""The commands of the runbooks name their server, and commands that change something are marked."""
 
 import pytest
 
@@ -9,14 +9,14 @@ each_section = pytest.mark.parametrize("section", sections(), ids=lambda section
 
 
 def test_there_are_commands() -> None:
-    """The page has commands of both kinds, or the tests below check nothing."""
+    """The page has commands of both kinds, so that the tests below check something."""
     assert sum(len(section.reading) for section in sections()) > 50
     assert PAGE.read_text(encoding="utf-8").count(f"\n{MARK}\n") == sum(bool(row.changing) for row in sections()) > 10
 
 
 @each_section
 def test_commands_in_the_text_only_read(section: Section) -> None:
-    """What changes something stands in the last block of a section, and only there."""
+    """Commands that change something are in the last block of a section, and only there."""
     assert [] == [command for command in section.reading if CHANGING.search(command)]
     assert [] == [command for command in section.changing if not CHANGING.search(command)]
     assert 0 == section.other_blocks
@@ -24,7 +24,7 @@ def test_commands_in_the_text_only_read(section: Section) -> None:
 
 @each_section
 def test_commands_name_their_server(section: Section) -> None:
-    """Each command has the address of the server that it is for, never the default of its program."""
+    """Each command names the address of its server, and never relies on the default of its program."""
     assert [] == [span for span in section.spans if BARE.match(span)]
     for command in (*section.reading, *section.changing):
         if "redis-cli" in command:
@@ -38,7 +38,7 @@ def test_commands_name_their_server(section: Section) -> None:
 
 
 def test_few_commands_are_run_by_no_test() -> None:
-    """At most ten programs are left out, each with a reason, and each of them is on the page."""
+    """At most ten programs are not run by tests, each with a reason, and each of them is on the page."""
     assert len(NOT_RUN) <= 10
     commands = {command for section in sections() for command in (*section.reading, *section.changing)}
     assert set(NOT_RUN) <= set(map(program, commands))

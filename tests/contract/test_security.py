@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What SECURITY.md promises of the code and of the dependencies, as far as files can show it."""
+"""The statements of SECURITY.md about code and dependencies, as far as files can prove them."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "exporter" / "celery_redis_exporter").rglob("*.py"))
 LOCKS = sorted((ROOT / "deploy").rglob("*requirements.lock"))
 BUILDERS_OF_OBJECTS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle"}
-"""Modules that make code or objects of any kind out of bytes."""
+"""Modules that build code or objects of any kind from bytes."""
 UNSAFE_CALLS = {
     "eval",
     "exec",
@@ -30,26 +30,26 @@ PINNED = re.compile(r"([a-z0-9][a-z0-9.-]*)==([^ ;\\]+)((?: ; [^\\]+)?)((?: --ha
 
 
 def name(path: Path) -> str:
-    """Name the case after the file."""
+    """Return the path of a file as the id of its case."""
     return path.relative_to(ROOT).as_posix()
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
-    """Every call, with the last word of what is called."""
+    """Yield every call with the last part of the called name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", ""), node
 
 
 def entries(lock: Path) -> list[re.Match[str] | str]:
-    """The requirements of a lock file, each on one line; those that are not pinned with hashes as they are."""
+    """Return the requirements of a lock file, each on one line; a requirement without hashes is returned as text."""
     lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\s*\\\n\s*", " ", "\n".join(lines))
     return [PINNED.fullmatch(line) or line for line in joined.splitlines() if line.strip()]
 
 
 def test_the_default_for_addresses_that_servers_name_is_stated() -> None:
-    """SECURITY.md names the setting, whose default is empty: the rule that it states then holds."""
+    """SECURITY.md names the setting whose default is empty, so the rule that it states applies."""
     promise = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     assert "`redis.allowed_addresses`" in promise
     assert () == RedisOptions().allowed_addresses
@@ -57,7 +57,7 @@ def test_the_default_for_addresses_that_servers_name_is_stated() -> None:
 
 @pytest.mark.parametrize("path", PACKAGE, ids=name)
 def test_bytes_become_no_objects(path: Path) -> None:
-    """No module imports pickle or its kin, or evaluates text."""
+    """No module imports pickle or similar modules, or evaluates text."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -68,7 +68,7 @@ def test_bytes_become_no_objects(path: Path) -> None:
 
 
 def names_of_yaml(tree: ast.Module) -> set[str]:
-    """Return the names that a module uses of the package yaml."""
+    """Return the names of the package yaml that a module uses."""
     used = {
         node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "yaml"
     }
@@ -79,7 +79,7 @@ def names_of_yaml(tree: ast.Module) -> set[str]:
 
 
 def test_yaml_is_read_by_a_safe_loader() -> None:
-    """No module reads YAML by anything but SafeLoader, which makes no objects."""
+    """Every module reads YAML with SafeLoader, which builds no objects."""
     used = {use for path in PACKAGE for use in names_of_yaml(ast.parse(path.read_text(encoding="utf-8")))}
     assert {"SafeLoader"} == {use for use in used if "load" in use.casefold()}
 
@@ -97,13 +97,13 @@ def test_no_code_runs_a_shell() -> None:
 
 
 def test_there_is_a_lock_for_the_image() -> None:
-    """The image has a lock file, which is one of those that are looked at here."""
+    """The image has a lock file, which is among those that are checked here."""
     assert ROOT / "deploy/requirements.lock" in LOCKS
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=name)
 def test_locks_pin_with_hashes_and_name_no_index(lock: Path) -> None:
-    """Each entry is one version with the hashes of its files, and nothing says from where they come."""
+    """Each entry is one version with the hashes of its files, and contains no address."""
     found = entries(lock)
     assert [] == [entry for entry in found if isinstance(entry, str)]
     names = [entry[1] for entry in found if not isinstance(entry, str)]
@@ -113,7 +113,7 @@ def test_locks_pin_with_hashes_and_name_no_index(lock: Path) -> None:
 
 
 def test_the_lock_holds_what_the_package_needs() -> None:
-    """Every dependency of pyproject.toml is in the lock of the image, none of the extras for people is."""
+    """Every dependency of pyproject.toml is in the lock of the image, and none of the extras demo and dev is."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
     def names_of(requirements: list[str]) -> set[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Distributions that servers keep against prometheus_client's rendering, byte by byte, and back through its parsers."""
+"""Distributions from servers, compared with prometheus_client's rendering and read by its parsers."""
 
 from celery_redis_exporter.catalog.metric import histogram, summary
 from celery_redis_exporter.exposition.collector import RegistryCollector
@@ -23,7 +23,7 @@ SERVED_SUMMARY = summary("test_served_percentiles_usec", "Quantiles of a server.
 
 
 def test_buckets_of_a_server_equal() -> None:
-    """A histogram that a server keeps is written as prometheus_client writes one with these buckets."""
+    """A histogram from a server is written as by prometheus_client with these buckets."""
     values = {
         (one, other): Buckets((("1", 3), ("16", 5), ("1057", 2**53)), 2**53 + 1, total)
         for one in HOSTILE
@@ -34,7 +34,7 @@ def test_buckets_of_a_server_equal() -> None:
 
 
 def test_a_changed_distribution_of_a_server_is_rendered() -> None:
-    """Bounds that a server adds, counts and sums that it changes are all shown at once."""
+    """Bounds that a server adds, and counts and sums that it changes, are shown at once."""
     spread, quantiles = make_series(("a", "b")), make_series(("a", "b"))
     for buckets in (((("1", 1),), 1, 2), ((("1", 1), ("4", 2)), 2, 2), ((("1", 1), ("4", 2)), 2, 3)):
         assert_equal([Family(SERVED_HISTOGRAM, [spread], [Buckets(*buckets)])])
@@ -43,7 +43,7 @@ def test_a_changed_distribution_of_a_server_is_rendered() -> None:
 
 
 def test_a_summary_that_changes_in_part() -> None:
-    """Whether quantiles change, the count or the sum, alone or together, the text is that of the new value."""
+    """A change of quantiles, count or sum, alone or together, yields the text of the new value."""
     series = make_series(("a", "b"))
     for percentiles, observed, total in (((1.5, 2), 3, 9), ((1.5, 2), 4, 10), ((1.5, 3), 4, 10), ((1.5, 3), 4, 11)):
         value = Quantiles((("50", percentiles[0]), ("99", percentiles[1])), observed, total)
@@ -52,7 +52,7 @@ def test_a_summary_that_changes_in_part() -> None:
 
 
 def test_a_summary_of_percentiles() -> None:
-    """It is a summary in text and its parts in OpenMetrics, which has no quantile above 1, with the same series."""
+    """A summary is one in text, and its parts in OpenMetrics, which has no quantile above 1, with the same series."""
     values = {
         labels: Quantiles((("50", 1.003), ("99.9", 4.015)), 3, 9) for labels in zip(HOSTILE, HOSTILE, strict=True)
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interface against that of the last release: what differs is named in the changelog."""
+"""The interface compared with that of the last release: differences are named in the changelog."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ CHANGED = ADDED.replace("### Added", "### Changed")
 
 @pytest.mark.pinned
 def test_the_changelog_names_every_difference() -> None:
-    """Each difference from the last release is in CHANGELOG.md; before a release write the snapshot anew."""
+    """Each difference from the last release is in CHANGELOG.md; before a release write a new snapshot."""
     assert [] == unnamed(compare(read(), interface()), CHANGELOG.read_text(encoding="utf-8"))
 
 
@@ -38,7 +38,7 @@ def test_the_snapshot_has_every_interface() -> None:
 
 
 def test_a_renamed_metric_fails() -> None:
-    """A metric under another name is a removed and an added one, and the removed one is named as a change."""
+    """A renamed metric is one that was removed and one that was added, and the removed one is listed as a change."""
     before = metric_entries(CATALOG.values())
     renamed = [
         replace(metric, name="celery_executions_total") if metric.name == "celery_tasks_total" else metric
@@ -53,7 +53,7 @@ def test_a_renamed_metric_fails() -> None:
 
 
 def test_a_label_a_default_and_a_field_are_compared() -> None:
-    """Another set of labels, another default and another type of a field of the schema are changes."""
+    """Changes of a metric's labels, of a default and of a schema field's type are found."""
     metric = CATALOG["celery_tasks_total"]
     without = metric_entries([replace(metric, labels=metric.labels[1:])])
     assert [Difference("changed", "metric celery_tasks_total")] == compare(metric_entries([metric]), without)
@@ -78,7 +78,7 @@ def test_a_label_a_default_and_a_field_are_compared() -> None:
     ],
 )
 def test_a_name_is_whole(line: str, named: bool) -> None:  # noqa: FBT001 -- a table's column
-    """Part of another name is not a mention, nor is the section of an earlier release."""
+    """A part of another name is no mention, nor is the section of an earlier release."""
     change = Difference("changed", "setting workers.max")
     assert named == (unnamed([change], CHANGED.format(line)) == [])
     assert unnamed([Difference("removed", "metric celery_tasks_total")], CHANGED.format(line))

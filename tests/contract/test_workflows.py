@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The workflows of the forge: valid, with least permissions, pinned, and run by tests where that is possible."""
+"""The forge's workflows are valid, pinned, have least permissions, and are run by tests if that is possible."""
 
 import os
 import re
@@ -24,11 +24,11 @@ WRITES = {
     ("release.yml", "chart"): {"packages"},
     ("release.yml", "announce"): {"contents"},
 }
-"""The jobs that may write, and what."""
+"""The jobs with permission to write, and their permissions."""
 
 
 def run(name: str, *arguments: str, folder: Path = ROOT) -> str:
-    """Run a linter of the environment of development and return what it prints; skip the test without it."""
+    """Run a linter of the development environment and return its output; skip the test without it."""
     own = str(Path(sys.executable).parent)
     program = shutil.which(name, path=os.pathsep.join([own, os.environ["PATH"]]))
     if program is None:
@@ -38,7 +38,7 @@ def run(name: str, *arguments: str, folder: Path = ROOT) -> str:
 
 
 def test_actionlint_finds_nothing() -> None:
-    """Syntax, expressions and commands of every workflow are right."""
+    """Syntax, expressions and commands of every workflow are valid."""
     assert run("actionlint", "-no-color", "-oneline", *map(str, WORKFLOWS)) == "0\n"
 
 
@@ -69,7 +69,7 @@ def test_the_linters_can_fail(tmp_path: Path, old: str, new: str, linter: str) -
 
 @pytest.mark.parametrize("name", TREES)
 def test_permissions_are_the_least(name: str) -> None:
-    """A workflow has no permission; its jobs have those that they need, and only the release writes."""
+    """A workflow has no permissions; its jobs have those that they need, and only the release writes."""
     assert {} == TREES[name]["permissions"]
     for job, tree in TREES[name]["jobs"].items():
         writes = {scope for scope, level in tree["permissions"].items() if level == "write"}
@@ -77,13 +77,13 @@ def test_permissions_are_the_least(name: str) -> None:
 
 
 def actions() -> set[tuple[str, str, str]]:
-    """Return the actions of all workflows: name, commit, version in the comment."""
+    """Return the actions of all workflows: name, commit, and version in the comment."""
     texts = [path.read_text(encoding="utf-8") for path in WORKFLOWS]
     return {found for text in texts for found in re.findall(r"uses: ([\w.-]+/[\w./-]+)@(\S+)(?: # (\S+))?", text)}
 
 
 def test_actions_are_pinned_and_listed() -> None:
-    """Each action is pinned by a commit, with its version, and stands in the table of the page."""
+    """Each action is pinned by a commit, with its version, and is in the table of the page."""
     assert len(actions()) >= 7
     assert [] == [
         name for name, commit, version in actions() if not re.fullmatch(r"[0-9a-f]{40}", commit) or not version
@@ -93,7 +93,7 @@ def test_actions_are_pinned_and_listed() -> None:
 
 
 def test_nothing_is_stored_and_no_owner_is_named() -> None:
-    """Workflows read no secret, and take the repository from the variables of the run."""
+    """Workflows read no secrets, and read the repository's name from the variables of the run."""
     for path in WORKFLOWS:
         text = path.read_text(encoding="utf-8")
         assert "secrets." not in text
@@ -102,7 +102,7 @@ def test_nothing_is_stored_and_no_owner_is_named() -> None:
 
 
 def test_the_matrix_has_every_supported_python() -> None:
-    """The wheel is tested on each Python that its classifiers name, from requires-python on."""
+    """The wheel is tested on each Python version of its classifiers, beginning with requires-python."""
     tested = TREES["test.yml"]["jobs"]["wheel"]["strategy"]["matrix"]["python"]
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert tested == re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
@@ -110,18 +110,18 @@ def test_the_matrix_has_every_supported_python() -> None:
 
 
 def row(step: Step) -> str:
-    """Return the longest beginning in the tables that a step's command has."""
+    """Return the longest entry of the tables that a step's command begins with."""
     return max((start for start in (*RUN, *FORGE_ONLY) if step.command.startswith(start)), key=len, default="")
 
 
 @pytest.mark.parametrize("step", STEPS, ids=[f"{step.job}: {step.command.splitlines()[0]}" for step in STEPS])
 def test_a_step_has_one_row(step: Step) -> None:
-    """A step is either run by a test or only by a forge, and a row states it."""
+    """A step has one entry, which states whether a test or only a forge runs it."""
     assert row(step)
 
 
 def test_no_row_is_left_over() -> None:
-    """Each row of the tables belongs to a step, and each test that it names exists."""
+    """Each entry of the tables belongs to a step, and each test that it names exists."""
     assert set() == {*RUN, *FORGE_ONLY} - {row(step) for step in STEPS}
     assert set() == RUN.keys() & FORGE_ONLY.keys()
     for named in set(RUN.values()):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A coverage-guided search for input that breaks an invariant: ``python -m tests.fuzz [--seconds N] [TARGET ...]``.
 
-Each target runs in a process of its own under atheris, for so many seconds (60 by default), from the inputs in
-``tests/fixtures`` on. What breaks something is written to ``tests/fixtures/fuzz/<target>/``, from where the unit tests
-replay it. Needs atheris, which is no dependency of this project: ``pip install atheris``. Installs nothing.
+Each target runs in a separate process under atheris for this number of seconds (60 by default), beginning with the
+inputs in ``tests/fixtures``. Input that breaks an invariant is written to ``tests/fixtures/fuzz/<target>/``, where the
+unit tests replay it. Needs atheris, which is no dependency of this project: ``pip install atheris``. Installs nothing.
 """
 
 import argparse
@@ -24,7 +24,7 @@ MISSING = "atheris is not installed; get it with: pip install atheris"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Fuzz the targets one after the other; give 1 if something broke, 2 without atheris."""
+    """Fuzz the targets one after the other; return 1 if an invariant broke, 2 without atheris."""
     from tests.fuzz.invariants import INVARIANTS
 
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(target: str, seconds: int, corpus: Path) -> bool:
-    """Fuzz one target in a process of its own; tell whether it broke."""
+    """Fuzz one target in a separate process; return whether it broke."""
     corpus.mkdir(parents=True, exist_ok=True)
     seeds, found = write_seeds(target, corpus.with_name(f"{target}.seeds")), FOUND / target
     found.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def _run(target: str, seconds: int, corpus: Path) -> bool:
 
 
 def search() -> None:
-    """Fuzz the target that the arguments name; they are libFuzzer's otherwise."""
+    """Fuzz the target of the first argument; the other arguments are libFuzzer's."""
     import atheris  # type: ignore[import-untyped]  # optional, and without types
 
     target = sys.argv.pop(1)
@@ -77,7 +77,7 @@ def search() -> None:
         try:
             invariant(data)
         except BaseException:
-            # libFuzzer writes the input too, but not in every way of ending.
+            # libFuzzer writes the input too, but not for every kind of failure.
             (found / sha256(data).hexdigest()[:12]).write_bytes(data)
             raise
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any run of events, folded into a small state whose bounds are soon reached.
+"""Fold any sequence of events into a small state that reaches its limits soon.
 
-Takes any bytes and makes events of them: every choice is one byte, so that a fuzzer can change one thing at a time.
-The events are encoded and decoded on the way, so that none is folded that could not have come. Never opens a socket.
+Input: any bytes. They are turned into events, with one byte per choice, so that a fuzzer can change one thing at a
+time. The events are encoded and decoded, so that no event is folded that could not be received. Never opens a socket.
 """
 
 import math
@@ -26,7 +26,7 @@ MOST_TRACKED = 12
 BOUNDS: dict[str, Any] = {"tracked": MOST_TRACKED, "age": 100, "pairs": 6, "idle": 50, "exceptions": 3}
 MOST_WORKERS, MOST_SERIES, MOST_HELD, MOST_STEPS = 3, 40, 10_000, 100
 OWN_COUNTS = frozenset({worker_rows.WORKER_PROCESSED})
-"""Counters that a worker keeps itself, and begins anew when it restarts."""
+"""Counters that a worker keeps itself, and resets when it restarts."""
 TIMES = (0.0, 1e-9, 1.8e9, 1.8e9 + 1, 1.8e9 - 7, 253_402_300_799.0, 2e9, math.nan, math.inf, -62_135_596_800.0)
 TEXTS = ("a", "b", "c", "d", "", "\0", 'q"\\\n', "\x7f", "é\u2028", "n" * 512, "n" * 513, "__overflow__")
 COUNTS = (0, 1, 2, 3, 40, 2**53, 2**63, -1)
@@ -46,7 +46,7 @@ OPTIONAL = tuple(field for field in CHOICES if field not in ALWAYS)
 
 
 def check_fold(data: bytes) -> None:
-    """Whatever is folded, counters never fall, bounds hold, and numbers are numbers."""
+    """Check that counters never fall, limits hold, and numbers are finite, for any events."""
     choices = iter(data)
     split = next(choices, 0) % 2 == 1
     lab = Lab(
@@ -74,7 +74,7 @@ def check_fold(data: bytes) -> None:
 
 
 def _event(kind: str, choices: Iterator[int]) -> dict[str, Any]:
-    """An event; a field is left out where its bit is not set, and keeps its first value where the bytes end."""
+    """Return an event; a field without its bit is left out, and gets its first value if there are no more bytes."""
     chosen = list(ALWAYS)
     mask = next(choices, 0) | next(choices, 0) << 8
     chosen += [field for place, field in enumerate(OPTIONAL) if mask >> place & 1]
@@ -83,7 +83,7 @@ def _event(kind: str, choices: Iterator[int]) -> dict[str, Any]:
 
 
 def _check(lab: Lab, before: dict[tuple[str, tuple[str, ...]], float]) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Check everything that is shown; give the counters, for the next look."""
+    """Check all series; return the counters for the next check."""
     lab.tasks.refresh()
     assert len(lab.tasks.tracked) <= MOST_TRACKED
     assert len(lab.workers.by_name) <= MOST_WORKERS

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold of whatever comes in: each function takes any bytes and raises nothing but an AssertionError.
+"""Invariants for any input: each function accepts any bytes and raises nothing but an AssertionError.
 
-One function per way into the exporter. Each gives the bytes to the real code, allows it the failures that its
-docstring names, and checks what comes out. The fuzzer, the property tests and the replay of found inputs all use
-these, so that a truth is written once. Never opens a socket; writes files into a folder of its own only, which goes
-with the process.
+There is one function per way into the exporter. Each passes the bytes to the real code, allows the errors that its
+docstring names, and checks the result. The fuzzer, the property tests and the replay of found inputs use the same
+functions, so that an invariant is written once. Never opens a socket; writes files only into a temporary folder, which
+is removed with the process.
 """
 
 import json
@@ -72,7 +72,7 @@ CLASSIFIERS = (
 
 
 def check_event_message(data: bytes) -> None:
-    """A message of Redis pub/sub gives parts, or a DecodeError."""
+    """Check that a message of Redis pub/sub yields parts, or a DecodeError."""
     try:
         _check_parts(decode_message(data), data)
     except DecodeError as error:
@@ -80,7 +80,7 @@ def check_event_message(data: bytes) -> None:
 
 
 def check_event_body(data: bytes) -> None:
-    """A body as AMQP carries it, in the serializer that the first byte names, gives parts or a DecodeError."""
+    """Check that an AMQP body, in the serializer that the first byte names, yields parts or a DecodeError."""
     try:
         message = EventMessage(data[1:], SERIALIZERS[data[0] % len(SERIALIZERS)] if data else "")
         _check_parts(decode_event_message(message), data)
@@ -89,7 +89,7 @@ def check_event_body(data: bytes) -> None:
 
 
 def check_info(data: bytes) -> None:
-    """INFO gives samples, and a status as JSON."""
+    """Check that INFO yields samples, and a status as JSON."""
     samples = decode_info("r", data, range(3), 1.8e9).samples
     _check_samples(samples)
     redis_server.parse_info(data)
@@ -104,7 +104,7 @@ def check_info(data: bytes) -> None:
 
 
 def check_cluster_nodes(data: bytes) -> None:
-    """CLUSTER NODES gives addresses, or a DecodeError."""
+    """Check that CLUSTER NODES yields addresses, or a DecodeError."""
     try:
         found = cluster.decode_cluster_nodes(data, Address("asked", 6379))
     except DecodeError as error:
@@ -114,7 +114,7 @@ def check_cluster_nodes(data: bytes) -> None:
 
 
 def check_replies(data: bytes) -> None:
-    """Replies as a server sends them give samples, whatever they were asked for."""
+    """Check that replies of a server yield samples, whatever command they answer."""
     for reply in _replies(data):
         _check_samples(redis_server.decode_cluster_info("r", reply))
         _check_samples(redis_server.decode_slowlog("r", reply, reply))
@@ -132,7 +132,7 @@ def check_replies(data: bytes) -> None:
 
 
 def check_sentinel(data: bytes) -> None:
-    """What a sentinel answers gives samples."""
+    """Check that replies of a sentinel yield samples."""
     for reply in _replies(data):
         _check_samples(sentinel.decode_sentinel_info("r", reply))
         for master in sentinel.decode_masters(reply):
@@ -143,7 +143,7 @@ def check_sentinel(data: bytes) -> None:
 
 
 def check_queues(data: bytes) -> None:
-    """A binding and a queued message each give their record, or a DecodeError."""
+    """Check that a binding and a queued message each yield their record, or a DecodeError."""
     decoders: tuple[Callable[[bytes], object], ...] = (decode_queued, lambda member: decode_binding(member, "celeryev"))
     for decode in decoders:
         try:
@@ -155,7 +155,7 @@ def check_queues(data: bytes) -> None:
 
 
 def check_control(data: bytes) -> None:
-    """A worker's answer gives its record, or a DecodeError."""
+    """Check that a worker's reply yields its record, or a DecodeError."""
     try:
         reply = decode_reply(data)
     except DecodeError as error:
@@ -165,7 +165,7 @@ def check_control(data: bytes) -> None:
 
 
 def check_redbeat(data: bytes) -> None:
-    """A definition gives a task with a time between its runs, or none, or a DecodeError."""
+    """Check that a definition yields a task with an interval, or None, or a DecodeError."""
     try:
         task = decode_redbeat_definition(data)
     except DecodeError as error:
@@ -175,7 +175,7 @@ def check_redbeat(data: bytes) -> None:
 
 
 def check_key_group(data: bytes) -> None:
-    """Any name of a key has a group whose label is printable and short."""
+    """Check that any key name has a group whose label is printable and short."""
     for classifier in CLASSIFIERS:
         label = classifier.classify(data)
         assert label
@@ -184,7 +184,7 @@ def check_key_group(data: bytes) -> None:
 
 
 def check_headers(data: bytes) -> None:
-    """Any headers of a request, one per line, choose a format that exists; what guards it reads them, too."""
+    """Check that any headers of a request, one per line, yield an existing format, and credentials with a colon."""
     names = (b"accept", b"accept-encoding", b"x-prometheus-scrape-timeout-seconds")
     lines = data.split(b"\n")
     accept, encoding, timeout = read_headers((names[place % 3], line) for place, line in enumerate(lines))
@@ -200,14 +200,14 @@ def check_headers(data: bytes) -> None:
 
 
 def check_settings_file(data: bytes) -> None:
-    """A settings file gives values, or a ConfigError."""
+    """Check that a settings file yields values, or a ConfigError."""
     _expect_error(lambda: read_file(str(_scratch("settings.yml", data)), "--config.file"))
 
 
 def check_environment(data: bytes) -> None:
-    """Variables, one per line, give settings or a ConfigError, all of which keep secrets to themselves."""
+    """Check that variables, one per line, yield settings or a ConfigError, and that none of them shows a secret."""
     lines = [line.partition("=") for line in data.decode("utf-8", "surrogateescape").split("\n")]
-    # No file is to be read here: what files hold is a way in of its own.
+    # No file is read here, because the content of files is another way in.
     environ = {f"EXPORTER_{name}": value for name, _, value in lines if "FILE" not in name}
     try:
         settings = load([], environ)
@@ -218,17 +218,17 @@ def check_environment(data: bytes) -> None:
 
 
 def check_flags(data: bytes) -> None:
-    """Flags, one per line, give values or a ConfigError."""
+    """Check that flags, one per line, yield values or a ConfigError."""
     _expect_error(lambda: read_flags(data.decode("utf-8", "surrogateescape").split("\n")))
 
 
 def check_web_config(data: bytes) -> None:
-    """A web configuration file gives its record, or a ConfigError."""
+    """Check that a web configuration file yields its record, or a ConfigError."""
     _expect_error(lambda: read_web_config(str(_scratch("web.yml", data)), "--web.config.file"))
 
 
 def check_state_file(data: bytes) -> None:
-    """A state file is refused, or can be written again; also where a checksum was made for what it contains."""
+    """Check that a state file is refused or can be written again, also with a checksum that fits its content."""
     for content in (data, mark_used(b"\n" + data)):
         try:
             state = decode_state(content).state
@@ -282,11 +282,11 @@ def _check_samples(samples: Iterable[Sample]) -> None:
         assert all(isinstance(label, str) for label in labels)
         assert isinstance(value, tuple) == (metric.kind in {Kind.SUMMARY, Kind.HISTOGRAM})
         if not isinstance(value, tuple):
-            float(value)  # what is rendered; a whole number too long for it raises
+            float(value)  # as when it is rendered; an integer too long for it raises
 
 
 def _replies(data: bytes) -> list[object]:
-    """What stands in ``data`` in the protocol of Redis, up to the first fault, read as the exporter reads it."""
+    """Return the replies in ``data``, in Redis's protocol, up to the first error, as the exporter reads them."""
     reader = hiredis.Reader()
     found: list[object] = []
     reader.feed(data)
@@ -311,7 +311,7 @@ def _expect_error(read: Callable[[], object]) -> None:
 
 def _check_settings(settings: Settings) -> None:
     for secret in settings.secrets:
-        # A short one may be part of a name.
+        # A short secret may be part of a name.
         assert len(secret) < 12 or secret not in repr(settings)
         assert len(secret) < 12 or all(secret not in repr(target) for target in settings.targets)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label values that come in as anything, rendered and read back.
+"""Any label values, rendered and read back.
 
-Takes any bytes as the names of a task, a queue and a worker. Never opens a socket.
+Input: any bytes, as the names of a task, a queue and a worker. Never opens a socket.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,15 +23,15 @@ FORMATS = ("text/plain", "application/openmetrics-text; version=1.0.0")
 
 
 def check_labels(data: bytes) -> None:
-    """Two values, with a line break between, are read back as they were, in text and in OpenMetrics."""
+    """Check that two values, separated by a line break, are read back unchanged, in text and in OpenMetrics."""
     before, _, behind = data.decode("utf-8", "surrogateescape").partition("\n")
     check_values(before, behind)
 
 
 def check_values(task: str, queue: str) -> None:
-    """Both are read back from a counter, a gauge and a histogram, and the second from an exemplar of it.
+    """Check that both are read back from a counter, a gauge and a histogram, and the second also from an exemplar.
 
-    Half pairs of surrogates are read back as question marks.
+    Half surrogate pairs are read back as question marks.
     """
     store = Store(EVENT_METRICS, 10, {}, NewSeries(exemplars=True))
     store.scalar(rows.TASKS_SENT, task, queue).value = 3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inputs to begin with: what real servers and workers sent, and what was found before, in the shape of each target."""
+"""First inputs of each target: messages and replies of real servers and workers, and former findings."""
 
 import json
 from pathlib import Path
@@ -83,11 +83,11 @@ WRITTEN: dict[str, list[bytes]] = {
     "labels": [b'a"b\\n\nc\\', "é\u2028\r\0\n{}=, # ".encode()],
     "fold": [bytes(range(256)), bytes([2, 0, 0, *range(5)] * 9)],
 }  # fmt: skip
-"""Inputs to begin with, where nothing was recorded."""
+"""First inputs for targets without recorded ones."""
 
 
 def write_seeds(target: str, folder: Path) -> Path:
-    """Write inputs to begin with: what real servers and workers sent, in the shape that the target takes."""
+    """Write the first inputs of a target into a folder, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds_of(target)):
         (folder / f"seed-{number}").write_bytes(seed)
@@ -95,7 +95,7 @@ def write_seeds(target: str, folder: Path) -> Path:
 
 
 def seeds_of(target: str) -> list[bytes]:
-    """Give the inputs to begin with."""
+    """Return the first inputs of a target."""
     messages = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FIXTURES.rglob("events/**/*.json"))]
     infos = [path.read_bytes() for path in sorted((FIXTURES / "redis").rglob("*")) if path.is_file()]
     match target:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare what the project shows with its goldens: ``python -m tests.goldens``; exit code 1 and a diff if they differ.
+"""Compare the project's output with its goldens: ``python -m tests.goldens``; exit code 1 and a diff if they differ.
 
-``--write`` writes them anew, after a change that is meant to show. ``--record`` records the replies of two real servers
-first, which needs redis-server.
+``--write`` writes them again, after an intended change. ``--record`` first records the replies of two real servers,
+which needs redis-server.
 """
 
 import difflib
@@ -11,11 +11,11 @@ import sys
 from tests.goldens.captures import FOLDER, REPLIES, capture
 
 SHOWN_LINES = 60
-"""Lines of a difference that are printed for each file."""
+"""Lines of a diff that are printed for each file."""
 
 
 def differences() -> list[str]:
-    """Return a unified diff for each golden that differs, is missing, or is no longer made."""
+    """Return a unified diff for each golden that differs, is missing, or is no longer generated."""
     captured = capture()
     found = []
     recorded = {
@@ -41,7 +41,7 @@ def write() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Compare, or write; return the exit code."""
+    """Compare or write the goldens; return the exit code."""
     if "--record" in arguments:
         from tests.goldens.record import record
 

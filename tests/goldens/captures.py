@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that a change of structure must leave as it is, as text by file name.
+"""All output that a refactoring must leave unchanged, as text by file name.
 
-Input: the package, recorded replies, captured events. Output: the goldens as they are now; ``__main__`` compares them
-with those in ``recorded/``.
+Input: the package, recorded replies, captured events. Output: the current goldens; ``__main__`` compares them with
+those in ``recorded/``.
 """
 
 import base64
@@ -29,13 +29,13 @@ GENERATED = (
     "alerts/*.yml", "deploy/docs/configuration.md", "deploy/docs/settings.example.yml", "deploy/status.schema.json",
     "deploy/kubernetes/rules/*.yaml", "exporter/celery_redis_exporter/**/README.md", "grafana/*.json",
 )  # fmt: skip
-"""Generated files that are committed: they are their own goldens, compared by ``test_generated_files.py`` and git."""
+"""Generated files that are committed: they are goldens themselves, compared by ``test_generated_files.py`` and git."""
 VALUES: Mapping[str, Mapping[str, object]] = {
     "default": {},
     "operator": {"serviceMonitor": {"enabled": True}, "prometheusRule": {"enabled": True}},
     "pod_monitor": {"podMonitor": {"enabled": True}, "secret": {"name": "celery", "brokerPasswordKey": "broker"}},
 }
-"""Values of the chart, by the name of their golden; dashboards are goldens of their own."""
+"""Values of the chart, by the name of their golden; dashboards are separate goldens."""
 
 
 def capture() -> dict[str, str]:
@@ -52,7 +52,7 @@ def read_replies() -> dict[str, Replies]:
 
 
 def write_replies(servers: Mapping[str, Replies]) -> None:
-    """Write the replies of each server: as text where they are, else in base64."""
+    """Write the replies of each server, as text if they are text, otherwise in base64."""
     tree = {
         server: {command: _written(reply) for command, reply in sorted(replies.items())}
         for server, replies in servers.items()

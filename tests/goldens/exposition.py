@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one exporter shows of recorded events and recorded server replies, on a clock that only the story moves.
+"""The output of an exporter for recorded events and server replies, on a clock that only the story advances.
 
 Input: replies (``replay_server``), captured messages (``tests/fixtures/events``), a generated load
-(``tests.bench.streams``). Output: the bodies of ``/metrics`` in both formats and of ``/api/v1/status``, without what
-differs between two machines.
+(``tests.bench.streams``). Output: the bodies of ``/metrics`` in both formats and of ``/api/v1/status``, without lines
+that differ between two machines.
 """
 
 import json
@@ -37,11 +37,11 @@ SETTINGS: dict[str, Any] = {
 MACHINE = re.compile(
     r"^(?:# (?:HELP|TYPE|UNIT) )?(?:process_|python_|celery_exporter_build_info|redis_connect|celery_exporter_log_)"
 )
-"""Lines of /metrics that differ from machine to machine."""
+"""Lines of /metrics that differ between machines."""
 
 
 class RecordedWorker:
-    """A ``ControlClient`` whose workers answer each command as recorded, and not at all where nothing is recorded."""
+    """A ``ControlClient`` whose workers answer each command with its recorded reply, or not at all without one."""
 
     rights = ""
 
@@ -51,11 +51,11 @@ class RecordedWorker:
         self._waiting: list[bytes] = []
 
     def open(self) -> None:
-        """Start with an empty box."""
+        """Start without replies."""
         self._waiting = []
 
     def send(self, requests: Sequence[Request]) -> None:
-        """Answer at once."""
+        """Add the recorded replies."""
         for request in requests:
             for worker in request.destination:
                 answer = self._replies.get(request.command, {}).get(worker)
@@ -64,21 +64,21 @@ class RecordedWorker:
                     self._waiting.append(json.dumps(envelope).encode())
 
     def receive(self) -> list[bytes]:
-        """Return all answers; where there is none a second passes, so that waiting ends."""
+        """Return all replies; if there is none, advance the clock by a second, so that waiting ends."""
         if not self._waiting:
             self._clock.advance(1)
         waiting, self._waiting = self._waiting, []
         return waiting
 
     def settle(self, *, complete: bool) -> None:
-        """Leave nothing behind."""
+        """Do nothing, because no key is left."""
 
     def close(self) -> None:
-        """Close."""
+        """Do nothing."""
 
 
 class Story:
-    """An exporter of two recorded servers, and the steps of its day."""
+    """An exporter of two recorded servers, and the steps of the story."""
 
     def __init__(self, broker: ReplayServer, results: ReplayServer) -> None:
         self.clock = FakeClock()
@@ -101,7 +101,7 @@ class Story:
         )
 
     def run(self) -> None:
-        """Fold the captured messages, then a load of which some tasks stay unfinished."""
+        """Fold the captured messages, then a load with some unfinished tasks."""
         self.exporter.only.servers.reads.start()
         self.exporter.only.application.events.opened()
         for message in captured_messages():
@@ -118,7 +118,7 @@ class Story:
         self.exporter.close()
 
     def metrics(self, accept: str) -> str:
-        """Return a body of /metrics, without the machine's own lines."""
+        """Return a body of /metrics without the lines that differ between machines."""
         body = self.exporter.metrics(accept, "", None).body.decode()
         return self._neutral(_sorted(line for line in body.splitlines() if not MACHINE.match(line)))
 
@@ -148,7 +148,7 @@ class Story:
 
 
 def _sorted(lines: Iterable[str]) -> str:
-    """Sort the samples of each family: some are collected from sets, whose order differs from process to process."""
+    """Sort the samples of each family, because some come from sets, whose order differs between processes."""
     groups = groupby(lines, key=lambda line: line.startswith("#"))
     kept = chain.from_iterable(group if is_comment else sorted(group) for is_comment, group in groups)
     return "".join(f"{line}\n" for line in kept)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Record the replies of two real servers: a broker with queues of Celery's and a result backend.
+"""Record the replies of two real servers: a broker with Celery's queues and a result backend.
 
-Fills both with fixed data, then lets the exporter of ``exposition`` read them through a ``ReplayServer`` that notes
+Fills both with fixed data, then lets the exporter of ``exposition`` read them through a ``ReplayServer`` that records
 every reply. Paths and names of the machine are replaced.
 """
 
@@ -21,7 +21,7 @@ SEPARATOR = "\x06\x16"
 
 
 def record() -> None:
-    """Start both servers, read them once as a story does, and write ``replies.json``."""
+    """Start both servers, read them once as in a story, and write ``replies.json``."""
     with tempfile.TemporaryDirectory() as folder:
         servers = [RedisServer(Path(folder) / name) for name in ("broker", "results")]
         try:
@@ -60,7 +60,7 @@ def _fill(broker: RedisServer, results: RedisServer) -> None:
 
 
 def _neutral(replies: Replies, folder: str) -> Replies:
-    """Replace what the machine is called, and where things lie on it."""
+    """Replace names and paths of the machine."""
     changed: dict[str, Any] = {}
     for command, reply in replies.items():
         text = reply.replace(folder.encode(), b"/" + b"f" * (len(folder) - 1))
@@ -70,7 +70,7 @@ def _neutral(replies: Replies, folder: str) -> Replies:
 
 
 def _same_length(match: re.Match[bytes]) -> bytes:
-    """Keep the length, which the reply's header states."""
+    """Keep the length that the reply's header states."""
     name, _, value = match[0].partition(b":")
     filler = {b"process_id": b"1", b"tcp_port": b"6"}.get(name, b"x")
     return name + b":" + filler * len(value)

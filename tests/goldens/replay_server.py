@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server that answers each command as a real Redis once did.
+"""A server that answers each command with the recorded reply of a real Redis.
 
 Input: recorded replies by command, and while recording the port of a real server. Output: a URL on a free loopback
-port, and the replies that were added. A command that was not recorded is an error reply that names it, so that a
+port, and the replies that were added. A command without a recorded reply gets an error that names it, so that a
 golden shows it.
 """
 
@@ -15,12 +15,12 @@ from typing import Any
 import hiredis
 
 Replies = dict[str, bytes]
-"""Replies as they were on the wire, by command: its words, joined by a space."""
+"""Replies in the bytes of the protocol, by command: its words, joined by a space."""
 CHUNK = 65_536
 
 
 class ReplayServer:
-    """Answers every connection from ``replies``; ``upstream`` is asked for what is missing there, and recorded."""
+    """A server that answers from ``replies``; with ``upstream`` it sends each command there and records the reply."""
 
     def __init__(self, replies: Replies, upstream: int | None = None) -> None:
         self.replies = replies
@@ -69,7 +69,7 @@ class ReplayServer:
 
 
 def _ask(real: socket.socket, words: list[bytes]) -> bytes:
-    """Send one command; return the bytes of its reply."""
+    """Send one command, and return the bytes of its reply."""
     real.sendall(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type]  # its stub takes 1-tuples only
     reader, received = hiredis.Reader(), b""
     reply: Any = False
@@ -83,7 +83,7 @@ def _ask(real: socket.socket, words: list[bytes]) -> bytes:
 
 @contextlib.contextmanager
 def replaying(replies: Replies, upstream: int | None = None) -> Iterator[ReplayServer]:
-    """Serve replies for the time of a with block."""
+    """Serve replies during a with block."""
     server = ReplayServer(replies, upstream)
     try:
         yield server

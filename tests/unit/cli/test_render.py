@@ -318,7 +318,7 @@ def test_a_wrong_value_costs_one_line(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_what_it_renders(capsys: pytest.CaptureFixture[str]) -> None:
-    """``render`` alone lists its subjects, with one it shows the flags, and for another word it reports an error."""
+    """Without a subject ``render`` lists its subjects, with one it shows the flags, and others are an error."""
     assert 0 == run([])
     assert "alerts|dashboards" in capsys.readouterr().out
     assert 0 == run(["alerts", "--help"])

@@ -14,7 +14,7 @@ from tests.support import yaml_text
 from tests.support.dashboards import boards
 
 KUBECTL_TAKES = 262_144
-"""Limit in bytes of an annotation, in which ``kubectl apply`` keeps what it applied."""
+"""Limit in bytes of an annotation, in which ``kubectl apply`` stores the applied object."""
 
 
 def render(capsys: pytest.CaptureFixture[str], *flags: str) -> str:

@@ -144,7 +144,7 @@ class ScriptedStream:
         return step
 
     def take_dropped(self) -> int:
-        """Return what was dropped since the last call."""
+        """Return the number of messages that were dropped since the last call."""
         dropped, self.dropped = self.dropped, 0
         return dropped
 
@@ -154,7 +154,7 @@ class ScriptedStream:
 
 
 class PausedStream(ScriptedStream):
-    """A stream of a process that is stopped for ``seconds`` after each batch; then ``after`` is called."""
+    """A stream of a process that is paused for ``seconds`` after each batch; then ``after`` is called."""
 
     def __init__(
         self, lab: Lab, stop: threading.Event, script: list[list[bytes] | SourceError], seconds: float = 3

@@ -20,7 +20,7 @@ TOPIC = topic(event_exchange="celery.pidbox", global_keyprefix="app:")
 
 
 class ScriptedSession:
-    """A session that stores what is sent, and replies from a list as Redis would, or with scripted replies."""
+    """A session that stores the commands, and replies from a list as Redis would, or with scripted replies."""
 
     def __init__(self) -> None:
         self.sent: list[Command] = []

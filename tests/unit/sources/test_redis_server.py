@@ -21,7 +21,7 @@ REFUSED = Refusal("NOPERM no permissions to run the 'info' command")
 
 
 class ScriptedSession:
-    """A session that answers INFO with a text, and every other command with its own words."""
+    """A session that answers INFO with a text, and every other command with the command itself."""
 
     def __init__(self, info: bytes | Refusal) -> None:
         self.info = info
@@ -117,7 +117,7 @@ def test_settings_of_valkey(info: bytes, logs: int, databases: int) -> None:
 
 
 def test_refused_info() -> None:
-    """A server that refuses INFO gets no other commands of its own, until it allows INFO."""
+    """A server that refuses INFO gets only INFO and the caller's commands, until it allows INFO."""
     server, session, _ = meet(REFUSED)
     reading = server.read([("LLEN", "q")], 1)
     assert ["INFO ALL", "LLEN q"] == words(session.batches[-1])

@@ -61,7 +61,7 @@ def test_a_valkey_is_called_so() -> None:
     ],
 )
 def test_celery_needs_a_master(name: str, changes: dict[str, str], code: str, level: str) -> None:
-    """A read-only replica can't be a broker or a result backend; a writable replica loses what is written to it."""
+    """A read-only replica can't be a broker or a result backend; a writable replica loses its writes."""
     (found,) = findings({"role": "slave", "master_host": "m", "master_port": "1"} | changes, name=name)
     assert (code, level) == (found.code, found.level)
     assert "redis://m:1/0" in found.lines[0]
