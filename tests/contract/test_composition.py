@@ -88,7 +88,7 @@ def test_the_top_of_the_package_has_four_modules() -> None:
 
 
 def test_folders_mirror_the_package() -> None:
-    """Unit tests of a layer are in the folder of that layer."""
+    """Unit tests are in folders with the names of the package's folders."""
     modules = {path.relative_to(FOLDER).with_suffix("") for path in PACKAGE}
     tests = [path for path in (ROOT / "tests" / "unit").rglob("test_*.py") if path.parent != ROOT / "tests" / "unit"]
     folders = {Path(*module.parts[:-1]) for module in modules}

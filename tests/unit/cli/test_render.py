@@ -200,7 +200,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_zero_is_no_time(capsys: pytest.CaptureFixture[str]) -> None:
-    """An alert with a wait of 0 has no ``for`` line, which every program accepts."""
+    """An alert with a wait of 0 has no line for it, a form that every program accepts."""
     found = alerts(render(capsys, "--for=CeleryQueueLong=0s", "--keep=CeleryEventsLost=0"))
     assert not {"for", "keep_firing_for"} & {*found["CeleryQueueLong"], *found["CeleryEventsLost"]}
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("limited_memory")
 
 CLOCK = SystemClock()
 MOST_SECONDS, MOST_MEMORY = 1.0, 50 * 2**20
-"""Limits for a false length; unlimited, freeing the memory for the longest list takes more than 4 s."""
+"""Limits for a false length; without them freeing the memory of the longest list takes more than 4 s."""
 
 
 class Connection:

@@ -55,7 +55,7 @@ def test_clusters() -> None:
 
 
 def test_beat() -> None:
-    """Beat is down if no scheduler ticks; a beat that never reported is unknown."""
+    """Beat is down if no scheduler ticks, and not if none ever reported."""
     silent, ticking = Sample(workers.BEAT_UP, ("beat@a",), 0), Sample(workers.BEAT_UP, ("beat@b",), 1)
     assert [1, 0, 0] == [len(holds("CeleryBeatDown", each)) for each in ([silent], [silent, ticking], [])]
 
