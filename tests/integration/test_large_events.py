@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Large events: tracebacks and messages of megabytes, in whatever pieces they arrive."""
+"""Large events: tracebacks and messages of several megabytes, received in pieces of any size."""
 
 import json
 from base64 import b64encode
@@ -23,18 +23,18 @@ WORKER = "w@host"
 RECONNECTS = "celery_exporter_event_stream_reconnects_total"
 INVALID = "celery_exporter_events_invalid_total"
 LARGE = 8 * 1024 * 1024
-"""Characters of the largest event that is promised to be counted."""
+"""Characters of the largest event that the documentation promises to count."""
 TOO_LARGE = 25 * 1024 * 1024
-"""Characters whose message is longer than 32 MiB: kombu writes bodies in base64, a third longer."""
+"""Characters of an event whose message is longer than 32 MiB: kombu encodes bodies in base64, a third longer."""
 
 
 class Line:
-    """A broker whose exporter hears it over a network that cuts what it carries into segments."""
+    """A broker whose exporter is connected over a network that splits data into segments."""
 
     def __init__(self, programs: Programs, server: RedisServer, network: FaultyNetwork) -> None:
         self.server, self.network = server, network
         url = f"redis://127.0.0.1:{network.port}/0"
-        flags = ("--events.idle-timeout", "2s", "--celery.inspect-interval", "0")  # no worker is there to answer
+        flags = ("--events.idle-timeout", "2s", "--celery.inspect-interval", "0")  # no worker could reply
         self.exporter: Exporter = programs.exporter("--broker-url", url, *flags)
         eventually(self.exporter.hears)
         self.tasks = 0
@@ -75,7 +75,7 @@ def line(programs: Programs) -> Iterator[Line]:
 
 @pytest.mark.parametrize("segment", [1_448, 8_192, 65_536])
 def test_events_of_any_size_in_any_segments(line: Line, segment: int) -> None:
-    """Failures from 20 kB to the documented 8 MiB are counted, and the subscription stays, however slowly they come."""
+    """Failures from 20 kB to the documented 8 MiB are counted, and a slow network does not end the subscription."""
     line.network.segment = segment
     for characters in (20_000, 40_000, 1_000_000, 3_000_000, LARGE):
         line.fail(characters)
@@ -89,7 +89,7 @@ def test_events_of_any_size_in_any_segments(line: Line, segment: int) -> None:
 
 @pytest.mark.parametrize("segment", [0, 8_192])
 def test_what_is_too_large_is_counted(line: Line, segment: int) -> None:
-    """Messages above the bound are counted as that; those around them arrive, and the subscription stays."""
+    """Messages above the limit are counted as too large, and other messages arrive on the same subscription."""
     line.network.segment = segment
     for characters in (100, TOO_LARGE, 20_000, 2 * TOO_LARGE, 100):
         line.fail(characters)
@@ -100,12 +100,12 @@ def test_what_is_too_large_is_counted(line: Line, segment: int) -> None:
 
 
 def test_failures_with_large_messages_of_a_real_worker(programs: Programs) -> None:
-    """Five tasks that fail with messages of 3 MB are five failures, without a reconnection."""
+    """Five tasks that fail with messages of 3 MB count as five failures, without a reconnection."""
     server = programs.redis()
     exporter = programs.listening(server)
     programs.worker(server)
     app = programs.publisher(server)
-    for number in range(1, 6):  # one after the other: five in one message are more than Redis keeps for a subscriber
+    for number in range(1, 6):  # one by one: five in one message are more than Redis keeps for a subscriber
         app.send_task("fail_at_length", args=[3_000_000])
         eventually(partial(_has_failed, exporter, number))
     assert 5 == exporter.value("celery_task_exceptions_total", task="fail_at_length", exception="ValueError")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter within another program, with a real Redis and a real worker; and what README shows of it."""
+"""The exporter inside another program, with a real Redis and a real worker, and the example of README."""
 
 import re
 import sys
@@ -22,14 +22,14 @@ README = Path(__file__).parents[2] / "exporter" / "README.md"
 
 
 def read(registry: CollectorRegistry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Give every sample of a registry's text."""
+    """Return every sample of a registry's text."""
     families = text_string_to_metric_families(generate_latest(registry).decode())
     samples = [sample for family in families for sample in family.samples]
     return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples}
 
 
 def test_a_registry_holds_exact_counts(programs: Programs) -> None:
-    """Seven tasks in, seven counted by another program's registry; afterwards no thread and no connection is left."""
+    """The registry of another program counts all seven tasks, and closing leaves no thread and no connection."""
     server = programs.redis()
     threads = set(threading.enumerate())
     registry = CollectorRegistry()
@@ -52,7 +52,7 @@ def test_a_registry_holds_exact_counts(programs: Programs) -> None:
 
 
 def test_a_server_that_hangs_does_not_hold_the_registry_up(programs: Programs) -> None:
-    """A frozen Redis is down within the deadline, and the end does not wait for it."""
+    """A frozen Redis is reported as down within the deadline, and closing does not wait for it."""
     server = programs.redis()
     with Collector(broker_url=server.url(), scrape={"freshness": 0, "deadline": "300ms"}) as collector:
         registry = CollectorRegistry()
@@ -65,7 +65,7 @@ def test_a_server_that_hangs_does_not_hold_the_registry_up(programs: Programs) -
 
 
 def test_the_block_of_the_readme_runs(programs: Programs) -> None:
-    """What the section "As a library" shows can be pasted, and prints the metrics."""
+    """The example of the section "As a library" runs as printed and prints the metrics."""
     section = README.read_text(encoding="utf-8").partition("## As a library")[2]
     found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert found is not None

@@ -24,7 +24,7 @@ STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=l
 
 @STOPS
 def test_signals_end_it_politely(programs: Programs, number: signal.Signals) -> None:
-    """A signal ends the exporter with exit code 0 and a last line that names nothing left behind."""
+    """A signal ends the exporter with exit code 0 and a last log line that lists nothing left running."""
     server = programs.redis()
     exporter = programs.listening(server)
     exporter.metrics()
@@ -37,7 +37,7 @@ def test_signals_end_it_politely(programs: Programs, number: signal.Signals) -> 
 
 @STOPS
 def test_signals_end_it_while_redis_hangs(programs: Programs, number: signal.Signals) -> None:
-    """A hanging server does not keep the exporter from ending."""
+    """A server that does not respond does not keep the exporter from stopping."""
     server = programs.redis()
     exporter = programs.listening(server, "--scrape.deadline", "500ms")
     server.freeze()
@@ -49,7 +49,7 @@ def test_signals_end_it_while_redis_hangs(programs: Programs, number: signal.Sig
 
 @STOPS
 def test_signals_end_it_while_redis_is_away(programs: Programs, number: signal.Signals) -> None:
-    """A server that is not there does not keep the exporter from ending."""
+    """An unreachable server does not keep the exporter from stopping."""
     server = programs.redis()
     server.stop()
     exporter = programs.exporter("--broker-url", server.url())
@@ -61,14 +61,14 @@ def test_signals_end_it_while_redis_is_away(programs: Programs, number: signal.S
 
 
 def test_the_command_run_is_the_default(programs: Programs) -> None:
-    """``run`` and no command are the same."""
+    """``run`` and no command do the same."""
     server = programs.redis()
     exporter = programs.exporter("run", "--broker-url", server.url())
     assert exporter.value("redis_up", redis="broker") == 1
 
 
 def test_without_settings_the_local_redis_is_meant(programs: Programs) -> None:
-    """Without a flag the exporter looks for Redis where Redis listens by default."""
+    """Without a flag the exporter connects to the default address of Redis."""
     environment = {"EXPORTER_WEB__LISTEN_ADDRESS": "127.0.0.1:0"}
     process = programs.run(*MODULE, environment=environment)
     process.wait_for("app.server_configured")
@@ -76,7 +76,7 @@ def test_without_settings_the_local_redis_is_meant(programs: Programs) -> None:
 
 
 def test_celerys_own_variables_are_honoured(programs: Programs) -> None:
-    """Celery's variables name the servers where ours do not."""
+    """Celery's environment variables set the servers if the exporter's own variables don't."""
     broker, results = programs.redis(), programs.redis()
     environment = {"CELERY_BROKER_URL": broker.url(), "CELERY_RESULT_BACKEND": results.url()}
     exporter = programs.exporter(environment=environment)
@@ -85,7 +85,7 @@ def test_celerys_own_variables_are_honoured(programs: Programs) -> None:
 
 
 def test_a_port_in_use_ends_it(programs: Programs) -> None:
-    """A port that somebody has is a wrong setting: one line that names it, and exit code 2."""
+    """A port in use is a configuration error: one line that names the port, and exit code 2."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         process = programs.run(*MODULE, "--web.listen-address", address)
@@ -113,7 +113,7 @@ def test_wrong_settings_end_it(
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_it_runs_without_standard_streams(programs: Programs, closed: str) -> None:
-    """Started with closed descriptors it serves, and no log line gets into a socket that took their place."""
+    """If started with closed file descriptors the exporter serves, and no log line is written to a socket."""
     server = programs.redis()
     port = free_port()
     flags = f"--broker-url {server.url()} --web.listen-address=127.0.0.1:{port} --log.level=debug"
@@ -133,7 +133,7 @@ def _scrape(port: int) -> bytes:
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2], ids=lambda number: number.name)
 def test_other_signals_do_nothing(programs: Programs, number: signal.Signals) -> None:
-    """A signal that log rotation or a curious person sends does not end the exporter."""
+    """Signals that log rotation or an operator sends do not stop the exporter."""
     exporter = programs.exporter("--broker-url", f"redis://127.0.0.1:{free_port()}/0")
     exporter.process.signal(number)
     exporter.process.signal(signal.SIGHUP)
@@ -142,7 +142,7 @@ def test_other_signals_do_nothing(programs: Programs, number: signal.Signals) ->
 
 
 def test_a_hangup_reloads_what_can_be_reloaded(programs: Programs, tmp_path: Path) -> None:
-    """SIGHUP names the changes that need a restart; settings that can't be read change nothing."""
+    """SIGHUP logs the changes that need a restart, and settings that can't be read change nothing."""
     broker = f"redis://127.0.0.1:{free_port()}/0"
     file = tmp_path / "settings.yml"
     file.write_text(f"broker_url: {broker}\n", encoding="utf-8")
@@ -167,7 +167,7 @@ def test_a_hangup_reloads_what_can_be_reloaded(programs: Programs, tmp_path: Pat
 
 
 def test_a_hangup_changes_the_log_level(programs: Programs, tmp_path: Path) -> None:
-    """Lines below the level that was read again are not logged any more."""
+    """After the log level is reloaded, lines below it are no longer logged."""
     file = tmp_path / "settings.yml"
     file.write_text("log: {level: info}\n", encoding="utf-8")
     exporter = programs.exporter("--broker-url", programs.redis().url(), "--config.file", str(file))
@@ -181,7 +181,7 @@ def test_a_hangup_changes_the_log_level(programs: Programs, tmp_path: Path) -> N
 
 
 def test_it_listens_on_a_unix_socket(programs: Programs, tmp_path: Path) -> None:
-    """Metrics are served on a unix socket, also after a kill left it behind; a clean stop removes it."""
+    """A unix socket serves metrics, also if a killed process left the file, and a clean stop removes it."""
     path = tmp_path / "http.sock"
     flags = ("--broker-url", programs.redis().url(), f"--web.listen-address=unix:{path}")
     for stop in (signal.SIGKILL, signal.SIGTERM):
@@ -203,7 +203,7 @@ def _ask(path: Path) -> bytes:
 
 
 def test_it_takes_sockets_over_from_systemd(programs: Programs) -> None:
-    """Started as systemd does it for a socket unit, both of its sockets serve, and children do not get them."""
+    """With the sockets of a systemd socket unit the exporter serves on both, and child processes inherit none."""
     ports = [free_port(), free_port()]
     command = [*MODULE, "--web.systemd-socket", "--broker-url", programs.redis().url()]
     code = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter's own look-ups of keys are exactly those that servers count of it, and no part of hit rates."""
+"""The exporter's count of its key lookups equals the servers' count, and hit rates exclude these lookups."""
 
 import json
 
@@ -23,7 +23,7 @@ FLAGS = (
 
 
 def fill(server: RedisServer) -> None:
-    """Make a key of each type, a schedule of RedBeat's, and keys to sample. A write is no look-up."""
+    """Create a key of each type, a RedBeat schedule, and keys to sample. Writes are not counted as lookups."""
     server.command("SET", "string", "x")
     server.command("SET", "empty", "")
     server.command("SET", "number", "2.5", db=3)
@@ -54,7 +54,7 @@ def own(exporter: Exporter, name: str) -> list[float | None]:
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_own_lookups_are_those_of_the_server(programs: Programs, name: str) -> None:
-    """With no other client, the server's hits and misses are the exporter's, and there is no hit rate."""
+    """With no other client all hits and misses of the server are the exporter's, and there is no hit rate."""
     server = programs.redis(program=server_program(name))
     fill(server)
     servers = json.dumps({"cache": {"url": server.url()}})
@@ -68,7 +68,7 @@ def test_own_lookups_are_those_of_the_server(programs: Programs, name: str) -> N
 
 
 def test_nodes_of_a_cluster_have_counts_of_their_own(programs: Programs) -> None:
-    """Each node's look-ups are counted under its name, but for those before the nodes were known."""
+    """Lookups are counted under the name of their node, except those before the nodes were discovered."""
     cluster = RedisCluster(lambda options: programs.redis(options=options), 2)
     with cluster.nodes[0].client() as client:
         tag = next(tag for tag in range(100) if client.cluster("KEYSLOT", f"{{{tag}}}") < 8000)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a server that lies can take: the real client and the real exporter before one that claims endless replies."""
+"""Cost of a malicious server: the real client and exporter read from a server that announces endless replies."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -30,14 +30,14 @@ LISTS = {
 }
 SUBSCRIBED = b"+OK\r\n:1\r\n*3\r\n$10\r\npsubscribe\r\n$13\r\n/0.celeryev/*\r\n:1\r\n"
 SECONDS = 1.0
-"""What a lie may take; without a bound the longest list takes more than 4 s."""
+"""Limit of seconds for a false length; without a bound the longest list takes more than 4 s."""
 MEMORY = 40 * 2**20
 ENDLESS_MEMORY = 2 * MOST_REPLY + MEMORY
-"""What a reply without an end may take until it is given up."""
+"""Limit of seconds until the exporter stops reading an endless reply."""
 
 
 def cost(work: Callable[[], object]) -> tuple[str, float, int]:
-    """Do what ends in a SourceError; give its reason, the seconds it took and the bytes that the process grew by."""
+    """Call ``work``, which raises a SourceError; return its reason, the seconds, and the growth of memory in bytes."""
     process = psutil.Process()
     memory, started = process.memory_info().rss, CLOCK.monotonic()
     with pytest.raises(SourceError) as caught:
@@ -47,7 +47,7 @@ def cost(work: Callable[[], object]) -> tuple[str, float, int]:
 
 @pytest.mark.parametrize("lie", LISTS.values(), ids=LISTS)
 def test_commands(lie: bytes) -> None:
-    """An answer that claims to be endless is a fault of the protocol, at once."""
+    """A reply that announces an endless length is a protocol error, at once."""
     with lying_server(lie) as server:
         session = Session(Endpoint(server.url, timeout=5.0), CLOCK)
         reason, seconds, memory = cost(lambda: session.exchange([("SCAN", 0)], 5.0))
@@ -58,7 +58,7 @@ def test_commands(lie: bytes) -> None:
 
 @pytest.mark.parametrize("lie", LISTS.values(), ids=LISTS)
 def test_connecting(lie: bytes) -> None:
-    """What redis-py is answered while it connects (here to SELECT) is bounded as well."""
+    """Replies that redis-py receives while it connects (here to SELECT) are bounded as well."""
     with lying_server(lie) as server:
         endpoint = Endpoint(server.url, timeout=5.0, db=3)
         reason, seconds, memory = cost(endpoint.open)
@@ -69,7 +69,7 @@ def test_connecting(lie: bytes) -> None:
 
 @pytest.mark.parametrize("lie", LISTS.values(), ids=LISTS)
 def test_events(lie: bytes) -> None:
-    """A subscription that sends such a list instead of an event is given up, at once."""
+    """A subscription that receives such a list instead of an event is closed at once."""
     with lying_server(SUBSCRIBED + lie) as server:
         stream = EventStream(Endpoint(server.url, timeout=5.0), topic(), 5.0, CLOCK)
 
@@ -86,7 +86,7 @@ def test_events(lie: bytes) -> None:
 
 
 def test_a_reply_without_an_end() -> None:
-    """A text that never ends is given up when it is longer than replies may be."""
+    """An endless text ends the read once it is longer than the limit of replies."""
     with lying_server(b"$2999999999\r\n", b"x") as server:
         session = Session(Endpoint(server.url, timeout=30.0), CLOCK)
         reason, _, memory = cost(lambda: session.exchange([("GET", "a")], 30.0))
@@ -95,7 +95,7 @@ def test_a_reply_without_an_end() -> None:
 
 
 def test_a_list_of_lists_without_an_end() -> None:
-    """Empty lists without end, each of which takes many times what it came as, meet the limit of the process."""
+    """Endless empty lists, each of which takes many times its bytes, stop at the memory limit of the process."""
     with lying_server(b"*50000000\r\n", b"*0\r\n") as server:
         session = Session(Endpoint(server.url, timeout=30.0), CLOCK)
         reason, _, memory = cost(lambda: session.exchange([("SCAN", 0)], 30.0))
@@ -104,7 +104,7 @@ def test_a_list_of_lists_without_an_end() -> None:
 
 
 def test_the_exporter_before_a_liar(programs: Programs) -> None:
-    """The exporter goes on to answer scrapes, with the reason, and does not grow, however often it is lied to."""
+    """The exporter keeps answering scrapes, with the reason, and does not grow with the number of such replies."""
     with lying_server(b"*2999999999\r\n") as liar:
         exporter = programs.exporter("--broker-url", liar.url, "--scrape.freshness", "0s")
         process = psutil.Process(exporter.process.pid)

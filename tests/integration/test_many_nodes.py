@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cluster of a hundred nodes: few threads, and those that hang cost themselves only."""
+"""A cluster of a hundred nodes: the exporter uses few threads, and hanging nodes affect only their own metrics."""
 
 import json
 from pathlib import Path
@@ -16,12 +16,12 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 COUNT, HANGING, DEADLINE, THREADS = 100, 10, 2.0, 8
 TASKS_MAX = 64
-"""A limit that systemd units have for threads (TasksMax)."""
+"""Limit of threads (TasksMax) of a systemd unit."""
 CLOCK = SystemClock()
 
 
 def threads_of(exporter: Exporter) -> int:
-    """Return how many threads the process has."""
+    """Return the number of threads of the process."""
     return len(list(Path(f"/proc/{exporter.process.pid}/task").iterdir()))
 
 
@@ -39,7 +39,7 @@ def nodes_up(samples: Samples) -> dict[str, float]:
 
 
 def test_nodes_that_hang_cost_themselves(programs: Programs) -> None:
-    """Of a hundred nodes ten hang: all others are up, each scrape is in time, and eight threads read."""
+    """If ten of a hundred nodes hang, the others are up, every scrape is in time, and eight threads read."""
     with server_crowd(COUNT) as crowd:
         crowd.hanging = set(range(5, 5 + 9 * HANGING, 9))
         hanging = {str(crowd.ports[number]) for number in crowd.hanging}

@@ -29,11 +29,11 @@ pytestmark = pytest.mark.servers
 SHIPPED_MIB = 256
 MOST_MIB = SHIPPED_MIB * 8 // 10
 DROPPED = "celery_exporter_series_dropped_total"
-QUIET = ("--celery.inspect-interval", "0")  # no worker is there to answer
+QUIET = ("--celery.inspect-interval", "0")  # no worker could reply
 
 
 class Site:
-    """A broker and an exporter that hears it, with default bounds."""
+    """A broker and an exporter that subscribes to it, with default bounds."""
 
     def __init__(self, programs: Programs) -> None:
         self.server: RedisServer = programs.redis(options=("--client-output-buffer-limit", "pubsub 0 0 0"))
@@ -41,7 +41,7 @@ class Site:
         self.published = 0
 
     def publish(self, events: Iterator[dict[str, Any]]) -> None:
-        """Publish events in batches, and wait until all are folded."""
+        """Publish events in batches, and wait until all are processed."""
         for message, count in messages(events):
             self.server.command("PUBLISH", CHANNEL, message)
             self.published += count
@@ -54,7 +54,7 @@ class Site:
 
     @property
     def peak(self) -> int:
-        """The peak of the resident memory in MiB."""
+        """Return the peak of the resident memory in MiB."""
         status = Path(f"/proc/{self.exporter.process.pid}/status").read_text(encoding="utf-8")
         kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
         return int(kilobytes) // 1024
@@ -72,7 +72,7 @@ def site(programs: Programs) -> Site:
 
 
 def scrape_at_once(exporter: Exporter, count: int) -> list[int]:
-    """Return the sizes of bodies that so many scrapers at once get."""
+    """Return the sizes of the bodies that ``count`` concurrent scrapes receive."""
     with ThreadPoolExecutor(count) as pool:
         answers = [pool.submit(exporter.get, "/metrics") for _ in range(count)]
         return [len(answer.result(60).body) for answer in answers]
@@ -80,7 +80,7 @@ def scrape_at_once(exporter: Exporter, count: int) -> list[int]:
 
 @pytest.mark.parametrize("length", [10, 400])
 def test_names_and_scrapers(site: Site, length: int) -> None:
-    """20,000 names, 10,000 workers, long names, eight scrapes of the largest body at once, and slow readers fit."""
+    """Memory stays below the limit with 20,000 names, 10,000 workers, eight scrapes at once, and slow readers."""
     site.publish(failures(20_000, 10_000, length))
     assert site.values(DROPPED)['metric="celery_tasks_total"']
     sizes = scrape_at_once(site.exporter, 8)
@@ -99,7 +99,7 @@ def test_names_and_scrapers(site: Site, length: int) -> None:
 
 
 def test_tasks_in_flight(site: Site) -> None:
-    """More tasks than are held are executed at once: the bound holds, and what is forgotten is counted."""
+    """If more tasks run at once than the limit, memory stays bounded and every forgotten task is counted."""
     now = SystemClock().now()
 
     def running(count: int) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MEMORY PURGE on a real server, and trends of it."""
+"""MEMORY PURGE and memory trends on a real server."""
 
 import json
 
@@ -16,7 +16,7 @@ GUARD = ("--redis.memory-guard.enabled", "--redis.memory-guard.check-interval", 
 
 
 def fill(server: RedisServer) -> None:
-    """Fill 92 % of 20 MB by the server's own count, piece by piece, since what a client sends is in memory too."""
+    """Fill 92 % of 20 MB as the server counts it, in small pieces, since data in a client's buffer counts as well."""
     number = 0
     while server.command("INFO", "memory")["used_memory"] < 0.92 * 20 * 2**20:
         server.command("SET", f"big-{number}", "x" * 250_000)
@@ -24,13 +24,13 @@ def fill(server: RedisServer) -> None:
 
 
 def calls(server: RedisServer, command: str) -> int:
-    """How often the server got a command, by its own count."""
+    """Return the server's count of calls of a command."""
     stats = server.command("INFO", "commandstats")
     return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
 
 
 def test_a_full_server_is_purged_once(programs: Programs) -> None:
-    """Above its threshold a server is told to purge once in a while, which is counted and logged."""
+    """A server above its threshold receives MEMORY PURGE at most once per interval, which is counted and logged."""
     server = programs.redis(options=("--maxmemory", "20mb"))
     exporter = programs.listening(server, *GUARD)
     assert exporter.value(PURGES, redis="broker", result="done") == 0
@@ -47,7 +47,7 @@ def test_a_full_server_is_purged_once(programs: Programs) -> None:
 
 
 def test_nothing_is_purged_by_default(programs: Programs) -> None:
-    """Without the setting a full server gets no command that is not a read."""
+    """Without the setting a full server receives only commands that read."""
     server = programs.redis(options=("--maxmemory", "20mb"))
     exporter = programs.listening(server)
     fill(server)
@@ -57,7 +57,7 @@ def test_nothing_is_purged_by_default(programs: Programs) -> None:
 
 
 def test_the_status_tells_memory_and_trend(programs: Programs) -> None:
-    """The status has every server with its memory against its limit, a verdict on that, and its last readings."""
+    """The status reports each server's memory, its limit, a verdict and the last readings."""
     server, cache = programs.redis(options=("--maxmemory", "20mb")), programs.redis()
     flags = ("--redis.servers", json.dumps({"cache": {"url": cache.url()}}), "--redis.assumed-maxmemory", "1GB")
     exporter = programs.listening(server, *flags)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real Prometheus makes of the exporter: celery-exporter's names from ours, first increments, start times."""
+"""The metrics in a real Prometheus: celery-exporter's names made from ours, first increments, start times."""
 
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -27,15 +27,15 @@ DEPLOYED = ROOT / "deploy" / "prometheus"
 RELABELLING = DEPLOYED / "relabel-celery-exporter.yml"
 OLD_JOB = "celery-exporter"
 BY_WORKER = "by-worker"
-"""A job with the old names, too, of an exporter that tells tasks apart by worker."""
+"""A second job with the old names, for an exporter that separates tasks by worker."""
 OLD_JOBS = 'job=~".*celery.*"'
-"""How the mixin's dashboards and alerts select."""
+"""The selector of the mixin's dashboards and alerts."""
 PARKED = {"queue": "parked"}
 QUEUE = {"queue": "celery"}
 
 
 def of(task: str, **labels: str) -> dict[str, str]:
-    """Give the labels of a task in the queue that is consumed."""
+    """Return the labels of a task in the queue that has a consumer."""
     return {"task": task, **QUEUE, **labels}
 
 
@@ -53,7 +53,7 @@ NAMES = (
     ("celery_task_runtime_sum", "celery_task_runtime_seconds_sum", of("retry_once", state="success")),
     ("celery_task_runtime_count", "celery_task_runtime_seconds_count", of("retry_once", state="success")),
     ("celery_task_queue_wait_time_bucket", "celery_task_wait_seconds_bucket", of("plain", le="+Inf")),
-    # A publisher can stamp a task later than the worker its start, which gives 0; never one with an eta.
+    # If the publisher's timestamp is later than the worker's start, the age is 0. Tasks with an eta are excluded.
     ("celery_task_queue_wait_time_sum", "celery_task_wait_seconds_sum", of("delayed")),
     ("celery_task_queue_wait_time_count", "celery_task_wait_seconds_count", of("plain")),
     ("celery_queue_length", "celery_queue_length", PARKED),
@@ -67,7 +67,7 @@ OLD_LABELS = {"task": "name", "queue": "queue_name", "worker": "hostname", "le":
 
 @dataclass(frozen=True)
 class Scene:
-    """A fleet, two exporters more on its broker, and a Prometheus that scrapes all three every second."""
+    """A fleet, two more exporters on its broker, and a Prometheus that scrapes all three every second."""
 
     fleet: Fleet
     zeroing: Exporter
@@ -76,12 +76,12 @@ class Scene:
 
     @property
     def processes(self) -> list[Process]:
-        """Every program, for a failed test's report."""
+        """Return every program, for the report of a failed test."""
         return self.fleet.processes
 
 
 def configure(jobs: Mapping[str, Exporter]) -> str:
-    """Give the configuration as it is shipped, with addresses and intervals of the test, and jobs besides its own."""
+    """Return the shipped configuration with the test's addresses, intervals and additional jobs."""
     config: dict[str, Any] = yaml_text.parse(RELABELLING.read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(DEPLOYED / name) for name in config["rule_files"]]
@@ -96,7 +96,7 @@ def configure(jobs: Mapping[str, Exporter]) -> str:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Give a scene in which tasks of all outcomes were sent, one runs and two wait in a queue that nobody consumes."""
+    """Yield a scene: tasks of all outcomes, one running task, and two tasks in a queue without a consumer."""
     with ExitStack() as ending:
         folder = tmp_path_factory.mktemp("migration")
         fleet = assemble(folder, ending, "prefork")
@@ -124,14 +124,14 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def test_the_shipped_configuration_is_valid() -> None:
-    """Promtool finds no fault with the configuration and its rules."""
+    """Promtool accepts the configuration and its rules."""
     done = subprocess.run(["promtool", "check", "config", RELABELLING], capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
 
 
 @pytest.mark.parametrize(("old", "ours", "labels"), NAMES, ids=[f"{old}-{ours}" for old, ours, _ in NAMES])
 def test_old_names_have_our_values(watched: Scene, old: str, ours: str, labels: dict[str, str]) -> None:
-    """Each sample of celery-exporter is there under its name, with its labels and no others, and our value."""
+    """Each sample of celery-exporter exists under its name, with exactly its labels, and with our value."""
     instance = f"127.0.0.1:{watched.fleet.exporter.port}"
     named = {OLD_LABELS[label]: text for label, text in labels.items() if label in OLD_LABELS}
     selector = ",".join(f'{label}="{text}"' for label, text in named.items())
@@ -147,7 +147,7 @@ def test_old_names_have_our_values(watched: Scene, old: str, ours: str, labels: 
 
 
 def test_no_series_becomes_another(watched: Scene) -> None:
-    """No two of our series get the same old name and labels: of such Prometheus drops one without a word."""
+    """No two of our series become the same old series, since Prometheus would drop one of them silently."""
     kept = f'count({{job="{OLD_JOB}", __name__=~"celery_.+", __name__!="celery_active_consumer_count"}})'
     scraped = f'scrape_samples_post_metric_relabeling{{job="{OLD_JOB}"}}'
     eventually(lambda: (watched.prometheus.value(scraped) or 0) == watched.prometheus.value(kept))
@@ -155,7 +155,7 @@ def test_no_series_becomes_another(watched: Scene) -> None:
 
 @pytest.mark.parametrize("name", ["celery_worker_up", "celery_worker_tasks_active"])
 def test_workers_have_their_hostname(watched: Scene, name: str) -> None:
-    """A worker is found by hostname, once for whoever selects the old job."""
+    """A query that selects the old job finds each worker by hostname, once."""
     instance, hostname = f"127.0.0.1:{watched.fleet.exporter.port}", watched.fleet.worker.name
     labels = {"__name__": name, "job": OLD_JOB, "instance": instance, "hostname": hostname}
     eventually(lambda: [(labels, 1)] == watched.prometheus.query(f"{name}{{{OLD_JOBS}}}"))
@@ -165,7 +165,7 @@ def test_workers_have_their_hostname(watched: Scene, name: str) -> None:
     "name", ["celery_task_received_total", "celery_task_succeeded_total", "celery_task_runtime_sum"]
 )
 def test_tasks_have_their_hostname_on_request(watched: Scene, name: str) -> None:
-    """With --metrics.worker-label a task metric has the hostname of celery-exporter, beside its other labels."""
+    """With --metrics.worker-label a task metric has celery-exporter's label hostname beside its other labels."""
     labels = {"name": "plain", "queue_name": "celery", "hostname": watched.fleet.worker.name}
     instance = f"127.0.0.1:{watched.zeroing.port}"
     expected = {"__name__": name, "job": BY_WORKER, "instance": instance, **labels}
@@ -174,7 +174,7 @@ def test_tasks_have_their_hostname_on_request(watched: Scene, name: str) -> None
 
 
 def test_the_old_job_has_old_names_only(watched: Scene) -> None:
-    """Nothing of ours that celery-exporter did not have is kept twice, and all of it is in the other job."""
+    """Metrics that celery-exporter does not have are stored once, in the other job."""
     samples = {old for old, _, _ in NAMES} | {"celery_worker_up", "celery_worker_tasks_active"}
     found = watched.prometheus.query(f'count by (__name__) ({{{OLD_JOBS}, __name__=~"celery_.+|redis_.+"}})')
     assert samples == {labels["__name__"] for labels, _ in found}
@@ -196,7 +196,7 @@ QUANTILE = f"histogram_quantile(0.5, sum by (job, le) (celery_task_runtime_bucke
     (f"{QUANTILE} < bool 10", {OLD_JOB: 1}),
 ], ids=["lengths", "workers", "active", "failures", "fail-ratio", "quantile"])  # fmt: skip
 def test_old_queries_answer(watched: Scene, expression: str, expected: dict[str, float]) -> None:
-    """Queries in the form of celery-exporter's dashboards and alerts give our figures, once."""
+    """Queries as in celery-exporter's dashboards and alerts return our values, once."""
 
     def answers() -> bool:
         found = watched.prometheus.query(expression)
@@ -209,7 +209,7 @@ def test_old_queries_answer(watched: Scene, expression: str, expected: dict[str,
 
 
 def test_the_first_failure_is_an_increase(watched: Scene) -> None:
-    """A failure of a task never heard of before is an increase where counters begin at 0, and none where not."""
+    """The first failure of a new task is an increase if counters start at 0, and no increase otherwise."""
     prometheus, failures = watched.prometheus, 'celery_tasks_total{job="%s", task="fail_again", state="failure"}'
     zeroing, sudden = failures % "zeroing", failures % "sudden"
     assert [] == prometheus.query(zeroing)
@@ -223,7 +223,7 @@ def test_the_first_failure_is_an_increase(watched: Scene) -> None:
 
 
 def test_start_times_are_understood(watched: Scene) -> None:
-    """Prometheus reads OpenMetrics with _created lines, and without a fault."""
+    """Prometheus reads OpenMetrics with _created lines without an error."""
     created = 'celery_tasks_created{job="sudden", task="plain", state="success"}'
     assert watched.prometheus.value(f"time() - {created} < 300")
     assert watched.prometheus.value('min_over_time(up{job="sudden"}[5m])') == 1

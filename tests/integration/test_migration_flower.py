@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flower's metrics, recorded from ours by the shipped rules, beside Flower's own: a real Prometheus scrapes both."""
+"""The shipped rules record Flower's metrics from ours; a real Prometheus scrapes both for comparison."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ pytestmark = [
 RULES = ROOT / "deploy" / "prometheus" / "flower-compat.rules.yml"
 SENT = {"plain": 3, "fail": 2, "retry_once": 2, "late": 2, "reject": 2, "expired": 2, "quiet": 2}
 HELD, WAITING = 2, 3
-"""Tasks that occupy the worker's two processes, and those that it fetched meanwhile."""
+"""Tasks that occupy the worker's two processes, and the tasks that it prefetched."""
 AGREED = [
     'flower_events_total{JOB, type!="task-sent", task!~"reject|expired|"}',
     'sum by (worker) (flower_events_total{JOB, type="task-revoked"})',
@@ -37,23 +37,23 @@ AGREED = [
     "flower_worker_number_of_currently_executing_tasks{JOB}",
     "sum by (worker) (flower_worker_prefetched_tasks{JOB})",
 ]
-"""What is the same in both. Who published a task, and what kind of task was fetched, are labels of Flower's alone.
+"""Metrics that are equal in both. The publisher of a task and the name of a prefetched task are labels of Flower only.
 
-A task that is revoked on arrival may be told so before it is told as sent: Flower then counts it without a name.
+If task-revoked arrives before task-sent, Flower counts the task without a name.
 """
 Values = dict[frozenset[tuple[str, str]], float]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A worker with tasks of several outcomes, Flower and an exporter on its broker, a Prometheus that has both."""
+    """A worker with tasks of several outcomes, Flower, an exporter, and a Prometheus that scrapes both."""
 
     prometheus: PrometheusServer
     worker: str
     processes: list[Process]
 
     def values(self, query: str, job: str) -> Values:
-        """Give the values of a query for one job by Flower's labels, rounded, without those that are 0."""
+        """Return the values of a query for one job by Flower's labels, rounded, without those that are 0."""
         found = self.prometheus.query(query.replace("JOB", f'job="{job}"'))
         return {
             frozenset((label, text) for label, text in labels.items() if label not in {"job", "instance"}): round(n, 6)
@@ -62,18 +62,18 @@ class Scene:
         }
 
     def total(self, query: str, job: str) -> float:
-        """Give the sum of a query's values for one job."""
+        """Return the sum of a query's values for one job."""
         return sum(self.values(query, job).values())
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Give a scene in which all tasks but those held, and those that wait behind them, are over."""
+    """Yield a scene in which all tasks ended except the blocked ones and those queued behind them."""
     with ExitStack() as ending:
         folder = tmp_path_factory.mktemp("flower")
         programs = Programs(folder, ending)
         server = programs.redis()
-        # As counters are shown by default, 0 first, else the first increase of all would be none.
+        # Counters start at 0 by default; without that the very first increase would be lost.
         more = ("--celery.inspect-interval", "1s", "--metrics.worker-label", "--series.zero-first", "3s")
         exporter = programs.listening(server, *more)
         flower = start_flower(server.port, folder)
@@ -89,7 +89,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             for _ in range(number):
                 app.send_task(task, expires=-1 if task == "expired" else None)
         ended = 'flower_events_total{JOB, type=~"task-(succeeded|failed|revoked)", task!="reject"}'
-        # Of the two retried ones the success; of rejected ones Flower counts what it is told.
+        # Of the two retried tasks only the success; Flower counts every event of the rejected tasks.
         eventually(lambda: scene.total(ended, "flower") == sum(SENT.values()) - SENT["reject"])
         for _ in range(HELD):
             app.send_task("hold", (str(gate),))
@@ -101,7 +101,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 @pytest.mark.parametrize("query", AGREED)
 def test_the_rules_give_flower_s_values(watched: Scene, query: str) -> None:
-    """Each series of Flower's is recorded from ours with Flower's labels and Flower's value, and none besides."""
+    """The rules record each series of Flower with its labels and value, and no other series."""
 
     def agreed() -> bool:
         theirs = watched.values(query, "flower")
@@ -113,7 +113,7 @@ def test_the_rules_give_flower_s_values(watched: Scene, query: str) -> None:
 
 
 def test_what_was_sent_is_what_is_counted(watched: Scene) -> None:
-    """The values compared are those of the tasks sent, and not two exporters that heard nothing."""
+    """The compared values are those of the tasks sent, so that two empty exporters would not pass."""
     succeeded = 'sum by (task) (flower_events_total{JOB, type="task-succeeded"})'
     tasks = {"plain": 3, "retry_once": 2, "late": 2, "quiet": 2}
     expected = {frozenset({("task", task)}): number for task, number in tasks.items()}
@@ -123,14 +123,14 @@ def test_what_was_sent_is_what_is_counted(watched: Scene) -> None:
 
 
 def test_an_execution_told_twice_counts_once(watched: Scene) -> None:
-    """Of a rejected execution Celery 5.7 tells two ends: Flower counts both, the rules one."""
+    """Celery 5.7 sends two final events for a rejected execution: Flower counts both, the rules count one."""
     ends = 'flower_events_total{JOB, task="reject", type=~"task-(failed|rejected)"}'
     eventually(lambda: watched.total(ends, "flower") == 2 * SENT["reject"])
     eventually(lambda: watched.total(ends, "ours") == SENT["reject"])
 
 
 def test_the_mean_time_in_the_worker_is_recorded(watched: Scene) -> None:
-    """The prefetch time is a mean, by worker and task; Flower shows the last one, and 0 when the task is over."""
+    """The rules record the mean prefetch time by worker and task; Flower shows the last one, and 0 after the task."""
     query = 'flower_task_prefetch_time_seconds{JOB, task="plain"}'
     (labels,) = eventually(lambda: watched.values(query, "ours"))
     assert {"worker": watched.worker, "task": "plain", "__name__": "flower_task_prefetch_time_seconds"} == dict(labels)
@@ -138,7 +138,7 @@ def test_the_mean_time_in_the_worker_is_recorded(watched: Scene) -> None:
 
 
 def test_its_options_are_those_of_the_page() -> None:
-    """Every option that the page on migration replaces, or calls missing, is one that Flower has."""
+    """Every option that the migration page replaces or lists as missing exists in Flower."""
     page = (ROOT / "deploy" / "docs" / "migration.md").read_text(encoding="utf-8")
     table = page.partition("| its option (variable: FLOWER_")[2].partition("\n\n")[0]
     cells = [line.split(" | ")[0] for line in table.splitlines()[2:] if not line.startswith(("| broker (", "| /"))]

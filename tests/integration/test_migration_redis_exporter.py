@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped relabelling for who comes from redis_exporter's /scrape endpoint, beside the real one in a Prometheus."""
+"""The shipped relabelling for users of redis_exporter's /scrape endpoint, beside the real one in a Prometheus."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -26,19 +26,19 @@ RELABELLING = ROOT / "deploy" / "prometheus" / "relabel-redis-exporter.yml"
 OURS, NEW = "redis_exporter", "background-tasks"
 """The two jobs of the file."""
 EXAMPLES = ("redis://redis.example:6379", "rediss://cache.example:6380")
-"""The targets that the file names, of broker and cache."""
+"""The file's targets: broker and cache."""
 SAME = ["redis_db_keys", "redis_config_maxclients", "redis_up", "redis_connected_slaves", "redis_slowlog_length"]
 
 
 class Scene(NamedTuple):
-    """Two servers, read by both; ``targets`` are what redis_exporter is asked for."""
+    """Two servers, read by both exporters; ``targets`` are the addresses that redis_exporter reads."""
 
     prometheus: PrometheusServer
     targets: list[str]
 
 
 def configure(port: int, redis_exporter: int, targets: list[str]) -> str:
-    """Give the configuration as it is shipped, with the test's addresses, and redis_exporter's as its README has it."""
+    """Return the shipped configuration with the test's addresses, and redis_exporter's as in its README."""
     text = RELABELLING.read_text(encoding="utf-8")
     for example, target in zip(EXAMPLES, targets, strict=True):
         assert example in text
@@ -57,7 +57,7 @@ def configure(port: int, redis_exporter: int, targets: list[str]) -> str:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Give two servers with one key and two, a redis_exporter and an exporter for both."""
+    """Yield two servers with one key and two, a redis_exporter and an exporter for both."""
     with ExitStack() as ending:
         programs = Programs(tmp_path_factory.mktemp("relabelled"), ending)
         broker, cache = programs.redis(), programs.redis()
@@ -73,7 +73,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 @pytest.mark.parametrize("name", SAME)
 def test_instance_is_the_target_that_it_was(scene: Scene, name: str) -> None:
-    """Who selects a server by instance gets the same series of it, with the same value."""
+    """A query by instance returns the same series of that server, with the same values."""
 
     def series(job: str, target: str) -> dict[frozenset[tuple[str, str]], float]:
         found = scene.prometheus.query(f'{name}{{job="{job}", instance="{target}"}}')
@@ -97,7 +97,7 @@ def test_the_two_servers_are_told_apart(scene: Scene) -> None:
 
 
 def test_each_metric_is_in_one_job(scene: Scene) -> None:
-    """Redis's metrics are in the old job alone, Celery's in the new one."""
+    """The old job has only the Redis metrics, and the new job only those of Celery."""
     count = 'count({job="%s", __name__=~"%s_.+"})'
     eventually(lambda: scene.prometheus.value(count % (NEW, "celery")))
     assert scene.prometheus.value(count % (OURS, "redis"))

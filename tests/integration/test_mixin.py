@@ -51,7 +51,7 @@ SAME = {
         ("--label=team=a", "--disable=RedisDown", "--disable=CeleryWatchdog"),
     ),
 }  # fmt: skip
-"""What stands in ``_config``, and the flags that mean the same."""
+"""Contents of ``_config``, and the flags with the same meaning."""
 
 
 def evaluate(config: str, field: str) -> Any:  # noqa: ANN401 -- JSON is anything
@@ -61,7 +61,7 @@ def evaluate(config: str, field: str) -> Any:  # noqa: ANN401 -- JSON is anythin
 
 @pytest.mark.parametrize("case", SAME)
 def test_the_same_values_have_the_same_rules(case: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Recording rules and alerts of each group are those that ``render alerts`` writes with the same values."""
+    """The rules of each group are those that ``render alerts`` writes with the same values."""
     config, flags = SAME[case]
     assert 0 == run(["alerts", *flags])
     rendered = {group["name"]: group["rules"] for group in yaml_text.parse(capsys.readouterr().out)["groups"]}
@@ -73,7 +73,7 @@ def test_the_same_values_have_the_same_rules(case: str, capsys: pytest.CaptureFi
 
 
 def test_dashboards() -> None:
-    """The dashboards are the files of grafana/, every one."""
+    """The mixin's dashboards are all files of grafana/."""
     boards = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "grafana").glob("*.json")}
     assert boards == evaluate("", "grafanaDashboards")
 
@@ -87,6 +87,6 @@ def test_dashboards() -> None:
     ],
 )
 def test_names_that_do_not_exist_are_refused(config: str, message: str) -> None:
-    """A misspelt alert or parameter is an error, as it is for ``render alerts``."""
+    """A misspelt alert or parameter is an error, as in ``render alerts``."""
     with pytest.raises(AssertionError, match=message):
         evaluate(config, "prometheusAlerts")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys that the settings name, on every server that can be had, beside redis_exporter."""
+"""Keys named in the settings, on every available server, beside redis_exporter."""
 
 import json
 
@@ -25,7 +25,7 @@ RIGHTS = (
 
 
 def fill(server: RedisServer) -> None:
-    """Make a key of each type, and none for one of the names."""
+    """Create a key of each type, except one of the names."""
     server.command("SET", "string", "x" * 100)
     server.command("SET", "number", "-2.5")
     server.command("RPUSH", "list", *range(7))
@@ -50,7 +50,7 @@ def of_keys(samples: Samples, name: str) -> dict[tuple[str, str], float]:
 @pytest.mark.newest("redis_exporter-1.86")
 @pytest.mark.parametrize("name", SERVERS)
 def test_named_keys_are_those_of_redis_exporter(programs: Programs, name: str) -> None:
-    """Size, memory and value of each key are redis_exporter's; a key that is not there has size 0."""
+    """Size, memory and value of each key equal redis_exporter's, and a missing key has size 0."""
     server = programs.redis(program=server_program(name))
     theirs = RedisExporter(
         programs, server.port, program=suite_program("redis_exporter-1.86"), flags=("-check-single-keys", SINGLE)
@@ -71,7 +71,7 @@ def test_named_keys_are_those_of_redis_exporter(programs: Programs, name: str) -
 
 
 def test_values_are_shown_on_demand(programs: Programs) -> None:
-    """Without the setting for values none is read."""
+    """Without the setting for values no value is read."""
     server = programs.redis()
     fill(server)
     exporter = programs.listening(programs.redis(), *flags(server.url()))
@@ -82,7 +82,7 @@ def test_values_are_shown_on_demand(programs: Programs) -> None:
 
 @pytest.mark.parametrize("missing", ["", "+select", "+type", "+memory|usage", "+hlen"])
 def test_a_missing_permission_costs_its_metric(programs: Programs, missing: str) -> None:
-    """Without SELECT other databases are missing, without a command its metric, and the server stays up."""
+    """Without permission for SELECT or a command only the metrics that need it are missing, and the server stays up."""
     server = programs.redis()
     fill(server)
     server.command("ACL", "SETUSER", USER, *START, *(right for right in RIGHTS if right != missing))
@@ -100,7 +100,7 @@ def test_a_missing_permission_costs_its_metric(programs: Programs, missing: str)
 
 
 def test_keys_of_a_cluster_are_not_read(programs: Programs) -> None:
-    """A server in cluster mode stays up: its keys may be on other nodes, and are not asked for."""
+    """A server in cluster mode stays up; named keys are not read there, since other nodes may store them."""
     cluster = RedisCluster(lambda options: programs.redis(options=options), 2)
     more = ("--redis.discovery-interval", "0")
     exporter = programs.listening(programs.redis(), *flags(cluster.nodes[0].url(), *more))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names as an operator wants them, on a real worker: filters, rewrites, static labels, the label of the worker."""
+"""Names on a real worker: filters, rewrites, static labels, the worker label."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.servers
 
 
 def test_names_and_labels(programs: Programs) -> None:
-    """What the settings rename, leave out, label and drop shows in every metric, and nothing is miscounted for it."""
+    """Every metric applies the settings that rename, drop and label, and counts stay exact."""
     server = programs.redis()
     worker = programs.worker(server, "web-7d9f8c6b54-x2x9z", WorkerOptions(queues="tenant-a,tenant-b,private"))
     static = {"env": "prod", "zone": "eu"}

@@ -65,7 +65,7 @@ def test_prometheus_has_the_truth(programs: Programs, version: str, flags: tuple
 
 @pytest.mark.parametrize("version", SERVERS)
 def test_a_server_without_the_feature_has_classic_histograms(programs: Programs, version: str) -> None:
-    """A Prometheus that does not request protobuf stores what it stored before, whatever the exporter is set to."""
+    """A Prometheus that does not request protobuf stores the same samples, whatever the exporter's settings."""
     shop = NativeShop(programs, *NATIVE_ONLY)
     server = shop.scraped(version, celery={})
     for task, expected in shop.runtimes.items():
@@ -75,7 +75,7 @@ def test_a_server_without_the_feature_has_classic_histograms(programs: Programs,
 
 
 def test_protobuf_and_text_are_the_same_series(programs: Programs) -> None:
-    """What Prometheus 3.5 stores of protobuf is what it stores of OpenMetrics, and native histograms besides."""
+    """From protobuf Prometheus 3.5 stores the same as from OpenMetrics, and native histograms in addition."""
     shop = NativeShop(programs, NATIVE)
     text = {"scrape_protocols": ["OpenMetricsText1.0.0"]}
     server = shop.scraped("3.5", FEATURE, proto={"always_scrape_classic_histograms": True}, text=text)
@@ -92,7 +92,7 @@ def test_protobuf_and_text_are_the_same_series(programs: Programs) -> None:
 
 
 def test_without_classic_buckets_only_they_are_missing(programs: Programs) -> None:
-    """Left out are the classic series of the four histograms, which the documentation lists, and nothing else."""
+    """Only the documented classic series of the four histograms are left out."""
     shop = NativeShop(programs, *NATIVE_ONLY)
     text = {"scrape_protocols": ["OpenMetricsText1.0.0"]}
     server = shop.scraped("3.5", FEATURE, proto={"always_scrape_classic_histograms": True}, text=text)
@@ -105,7 +105,7 @@ def test_without_classic_buckets_only_they_are_missing(programs: Programs) -> No
 
 @pytest.mark.parametrize("flags", [(NATIVE,), NATIVE_ONLY], ids=["beside classic", "alone"])
 def test_exemplars_point_to_tasks(programs: Programs, flags: tuple[str, ...]) -> None:
-    """Prometheus stores ids of tasks with native series; 3.5 does so for the first series of a histogram only."""
+    """Prometheus stores task ids as exemplars of native series, and 3.5 only for a histogram's first series."""
     shop = NativeShop(programs, *flags)
     server = shop.scraped("3.5", FEATURE, celery={})
     now = SystemClock().now()
@@ -115,7 +115,7 @@ def test_exemplars_point_to_tasks(programs: Programs, flags: tuple[str, ...]) ->
 
 
 def test_exemplars_of_classic_series(programs: Programs) -> None:
-    """Prometheus 3.5 stores ids of tasks with the buckets of every series, where it stores classic ones, too."""
+    """Prometheus 3.5 stores task ids for the buckets of every series if it also stores classic series."""
     shop = NativeShop(programs, NATIVE)
     server = shop.scraped("3.5", FEATURE, celery={"always_scrape_classic_histograms": True})
     now = SystemClock().now()
@@ -125,7 +125,7 @@ def test_exemplars_of_classic_series(programs: Programs) -> None:
 
 
 def test_nothing_is_offered_without_the_setting(programs: Programs) -> None:
-    """A client that prefers protobuf receives text, byte for byte that of any other client, if the setting is off."""
+    """If the setting is off, a client that prefers protobuf receives the same text as any other client."""
     shop = NativeShop(programs, expected={"proj.usual": [0.5]})
     answer = shop.exporter.get(headers={"Accept": f"{PROTOBUF},text/plain;q=0.5"})
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -133,7 +133,7 @@ def test_nothing_is_offered_without_the_setting(programs: Programs) -> None:
 
 
 def test_the_body_of_one_application(programs: Programs, tmp_path: Path) -> None:
-    """Protobuf bodies of several applications have each metric once, and ?application= picks one of them."""
+    """Protobuf bodies of several applications have each metric once, and ?application= selects one application."""
     server = programs.redis()
     file = tmp_path / "settings.yml"
     urls = {name: f"{server.url().rpartition('/')[0]}/{number}" for number, name in enumerate(("shop", "mail"))}

@@ -41,7 +41,7 @@ def value_of(server: PrometheusServer, record: str) -> float:
 
 
 def assert_buckets(server: PrometheusServer, lower: float, upper: float, *, is_native: bool) -> None:
-    """Compare what dashboards make of the recorded histogram with the truth, between ``lower`` and ``upper``."""
+    """Compare the dashboards' result for the recorded histogram with the truth, between ``lower`` and ``upper``."""
     buckets = 'celery:task_runtime_seconds_bucket:rate5m{task="proj.usual"}'
     assert is_native == (len(server.query(buckets)) == 1)
     recorded = server.value(f"histogram_quantile(0.95, sum by (le) ({buckets}))")
@@ -66,7 +66,7 @@ def classic_bucket(truth: float) -> tuple[float, float]:
 def test_recorded_values_are_right(
     programs: Programs, version: str, exporter: tuple[str, ...], feature: tuple[str, ...], job: dict[str, object]
 ) -> None:
-    """Means, quantiles, counts and shares are recorded of whatever histograms Prometheus has, natives where it can."""
+    """Means, quantiles, counts and shares are recorded from classic or native histograms, preferably native ones."""
     shop = NativeShop(programs, *exporter)
     server = shop.scraped(version, *feature, rules=RULES, celery=job)
     shop.run()
@@ -94,7 +94,7 @@ def test_recorded_values_are_right(
 
 @pytest.fixture(scope="module")
 def native_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Data]:
-    """Give what a real run left in a Prometheus 3.5 that has native histograms only."""
+    """Yield the data of a real run in a Prometheus 3.5 that has native histograms only."""
     program = suite_program("prometheus-3")
     with real_run(tmp_path_factory.mktemp("native"), native_program=program) as data:
         yield data
@@ -102,12 +102,12 @@ def native_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Data]:
 
 @each_board
 def test_dashboards_after_a_real_run(native_run: Data, uid: str) -> None:
-    """Every query of every dashboard answers with native histograms only, as it does with classic ones."""
+    """Every dashboard query has results with native histograms only, as it does with classic ones."""
     assert [] == find_all_faults(native_run, uid, EMPTY_AFTER_A_RUN)
 
 
 def test_only_native_histograms_are_there(native_run: Data) -> None:
-    """The run has no classic series of the histograms that are native, so that the test above shows what it states."""
+    """The run has no classic series of the native histograms, which the test above requires."""
     names = native_run.prometheus.label_values(
         "__name__", '{__name__=~"celery_.+_bucket"}', native_run.start, native_run.end
     )
@@ -116,7 +116,7 @@ def test_only_native_histograms_are_there(native_run: Data) -> None:
 
 @pytest.mark.parametrize("version", SERVERS)
 def test_rules_load(programs: Programs, version: str) -> None:
-    """Every rule is evaluated without an error by a Prometheus without the feature that scrapes nothing native."""
+    """A Prometheus without the feature and without native histograms evaluates every rule without an error."""
     shop = NativeShop(programs, expected={"proj.usual": [0.5]})
     server = shop.scraped(version, rules=RULES, celery={})
     eventually(lambda: (server.value("sum(prometheus_rule_evaluations_total)") or 0) >= 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Redis away, hanging, or refusing: what is shown then, and that it passes."""
+"""Redis unreachable, hanging or refusing: what the exporter shows meanwhile and afterwards."""
 
 import signal
 
@@ -13,11 +13,11 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.servers
 
 BACK_SECONDS = 5.0
-"""Within which the exporter finds a server that came back."""
+"""Seconds within which the exporter reconnects to a server that is available again."""
 
 
 def test_starts_while_redis_is_down(programs: Programs) -> None:
-    """The exporter starts without its server, says so everywhere, and picks it up when it comes."""
+    """The exporter starts without its server, reports that everywhere, and connects when the server is up."""
     server = programs.redis()
     server.stop()
     exporter = programs.exporter("--broker-url", server.url())
@@ -36,7 +36,7 @@ def test_starts_while_redis_is_down(programs: Programs) -> None:
 
 
 def test_counters_survive_a_restart_of_redis(programs: Programs) -> None:
-    """While Redis is away counters stand, and afterwards they go on."""
+    """Counters keep their values while Redis is unreachable, and continue from there."""
     server = programs.redis()
     exporter = programs.listening(server)
     app = programs.publisher(server)
@@ -82,7 +82,7 @@ def test_a_hanging_redis_costs_its_own_metrics_only(programs: Programs) -> None:
 
 
 def test_prometheus_own_timeout_bounds_a_scrape(programs: Programs) -> None:
-    """A scrape of a hanging server ends before Prometheus gives up, whatever deadline is set."""
+    """A scrape of a hanging server ends before Prometheus's timeout, whatever deadline is set."""
     server = programs.redis()
     exporter = programs.listening(server, "--scrape.deadline", "15s")
     server.freeze()
@@ -96,7 +96,7 @@ def test_prometheus_own_timeout_bounds_a_scrape(programs: Programs) -> None:
 
 
 def test_starts_while_redis_hangs(programs: Programs) -> None:
-    """The exporter starts beside a hanging server, and picks it up when it goes on."""
+    """The exporter starts while its server hangs, and connects when it responds again."""
     server = programs.redis()
     server.freeze()
     exporter = programs.exporter("--broker-url", server.url(), "--scrape.deadline", "500ms")
@@ -107,7 +107,7 @@ def test_starts_while_redis_hangs(programs: Programs) -> None:
 
 
 def test_a_wrong_password_is_told_and_never_shown(programs: Programs) -> None:
-    """A refused password is a reason of its own, logged once per part, and no password is written anywhere."""
+    """A refused password has a dedicated reason, is logged once per part, and the password is not logged."""
     server = programs.redis(password="right-PASSWORD-1")
     wrong = "wrong-PASSWORD-2"
     url = server.url(password=wrong)
@@ -128,7 +128,7 @@ def test_a_wrong_password_is_told_and_never_shown(programs: Programs) -> None:
 
 
 def test_a_missing_password_is_told(programs: Programs) -> None:
-    """A server that wants a password which the URL does not hold is a matter of authentication too."""
+    """A server that requires a password missing from the URL is reported as an authentication failure."""
     server = programs.redis(password="right-PASSWORD-1")
     exporter = programs.exporter("--broker-url", f"redis://127.0.0.1:{server.port}/0")
     assert exporter.value("redis_exporter_last_scrape_error", redis="broker", err="auth") == 1
@@ -137,7 +137,7 @@ def test_a_missing_password_is_told(programs: Programs) -> None:
 
 
 def test_the_right_password_works(programs: Programs) -> None:
-    """With its password in the URL a server is read and heard, and the password stays unseen."""
+    """With the password in the URL the exporter reads the server and receives events, and never shows the password."""
     server = programs.redis(password="right-PASSWORD-1")
     exporter = programs.listening(server)
     assert exporter.value("redis_up", redis="broker") == 1
@@ -146,7 +146,7 @@ def test_the_right_password_works(programs: Programs) -> None:
 
 
 def test_a_subscription_that_the_server_cut_is_resumed(programs: Programs) -> None:
-    """A subscription that fell behind and was cut by the server stands again, and the loss is counted."""
+    """If the server closes a slow subscription, the exporter subscribes again and counts the loss."""
     server = programs.redis(options=("--client-output-buffer-limit", "pubsub", "256kb", "0", "0"))
     exporter = programs.listening(server)
     exporter.process.signal(signal.SIGSTOP)
@@ -162,7 +162,7 @@ def test_a_subscription_that_the_server_cut_is_resumed(programs: Programs) -> No
 
 
 def test_killed_connections_are_opened_again(programs: Programs) -> None:
-    """Connections that an operator kills are opened again, and no scrape fails for it."""
+    """Connections that an operator kills are opened again, and no scrape fails."""
     server = programs.redis()
     exporter = programs.listening(server)
     for kind in ("pubsub", "normal", "normal"):
@@ -174,7 +174,7 @@ def test_killed_connections_are_opened_again(programs: Programs) -> None:
 
 
 def test_connections_that_redis_closes_while_idle_fail_no_scrape(programs: Programs) -> None:
-    """Where Redis closes idle connections (``timeout``) sooner than Prometheus scrapes, no scrape is a failure."""
+    """If Redis closes idle connections (``timeout``) between two scrapes, no scrape fails."""
     server = programs.redis(options=("--timeout", "1"))
     exporter = programs.listening(server)
 
@@ -188,7 +188,7 @@ def test_connections_that_redis_closes_while_idle_fail_no_scrape(programs: Progr
 
 
 def test_a_busy_server_is_not_one_that_refuses(programs: Programs) -> None:
-    """While a script blocks the server it is down for a reason other than missing rights, and comes back."""
+    """While a script blocks the server its down reason is not a missing permission, and it recovers afterwards."""
     server = programs.redis(options=("--busy-reply-threshold", "100"))
     exporter = programs.listening(server, "--events.idle-timeout", "5s")
     with server.client() as client:
@@ -205,7 +205,7 @@ def test_a_busy_server_is_not_one_that_refuses(programs: Programs) -> None:
 
 
 def test_a_full_server_is_told(programs: Programs) -> None:
-    """A server that takes no more clients is down, with a reason, until there is room."""
+    """A server that accepts no more clients is down, with a reason, until a connection is free."""
     server = programs.redis()
     server.command("CONFIG", "SET", "maxclients", "1")
     with server.client() as client:
@@ -223,7 +223,7 @@ def test_a_full_server_is_told(programs: Programs) -> None:
 
 
 def test_the_log_names_what_is_down(programs: Programs) -> None:
-    """A server that goes is one line with name and reason, its return another one; no failure is a success."""
+    """A lost server is one log line with name and reason, its return another, and no failure is logged as success."""
     server = programs.redis()
     exporter = programs.listening(server)
     exporter.metrics()

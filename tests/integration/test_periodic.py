@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Periodic tasks: real beats that answer, RedBeat's own entries, and beat_schedule as settings."""
+"""Periodic tasks: real beats that reply to commands, RedBeat entries, and beat_schedule as settings."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ app.conf.beat_schedule = {
 
 
 def intervals(exporter: Exporter) -> dict[str, float]:
-    """Expected intervals by task."""
+    """Return the expected intervals by task."""
     metric = "celery_task_expected_interval_seconds"
     return {dict(labels)["task"]: value for (name, labels), value in exporter.metrics(metric).items() if name == metric}
 
@@ -51,7 +51,7 @@ def run_schedule(folder: Path, *arguments: str, **environment: str) -> subproces
 
 
 def test_schedule_command(tmp_path: Path, programs: Programs) -> None:
-    """beat_schedule becomes settings that the exporter takes, and what says no interval is named."""
+    """The command writes beat_schedule as settings that the exporter accepts, and names entries without interval."""
     (tmp_path / "proj_app.py").write_text(APPLICATION, encoding="utf-8")
     found = run_schedule(tmp_path, "--app=proj_app")
     assert 0 == found.returncode, found.stderr
@@ -68,7 +68,7 @@ def test_schedule_command(tmp_path: Path, programs: Programs) -> None:
     [((), "--app=proj.celery"), (("--app=nowhere.at.all",), "can't be imported"), (("--app=proj_bad",), "proj_bad")],
 )
 def test_schedule_command_told_why_not(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    """Without an application, or with one that fails, the command says so in one line and ends with 2."""
+    """Without an application, or with one that fails, the command prints one line and exits with 2."""
     (tmp_path / "proj_bad.py").write_text("import missing_module_of_the_user\n", encoding="utf-8")
     found = run_schedule(tmp_path, *arguments)
     assert (2, "") == (found.returncode, found.stdout)
@@ -77,7 +77,7 @@ def test_schedule_command_told_why_not(tmp_path: Path, arguments: tuple[str, ...
 
 
 def test_schedule_command_reads_redbeat(tmp_path: Path, programs: Programs) -> None:
-    """With RedBeat the entries are those in its Redis; without that, or without a scheduler's package, it fails."""
+    """With RedBeat the entries are read from its Redis; without Redis or a scheduler's package the command fails."""
     server = programs.redis()
     make_entries(server, "mine:").close()
     text = f"""
@@ -103,7 +103,7 @@ app.conf.update(beat_scheduler="redbeat.RedBeatScheduler", redbeat_redis_url=app
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_schedule_command_reads_the_database(tmp_path: Path) -> None:
-    """With django-celery-beat the entries are those of the database; without its tables the command fails."""
+    """With django-celery-beat the entries are read from the database; without its tables the command fails."""
     python = str(django_python())
     environment = project_environment(tmp_path, "redis://127.0.0.1:1/0")
     prepare_database(tmp_path, python, "redis://127.0.0.1:1/0")
@@ -121,7 +121,7 @@ def test_schedule_command_reads_the_database(tmp_path: Path) -> None:
 
 
 def make_entries(server: RedisServer, prefix: str) -> Celery:
-    """Save entries as RedBeat's own code does."""
+    """Save entries with RedBeat's own code."""
     app = Celery("proj", broker=server.url(), set_as_current=False)
     app.conf.update(redbeat_redis_url=server.url(), redbeat_key_prefix=prefix)
     plans = {"tick": schedule(20.0), "report": crontab(minute=0, hour=4), "paused": schedule(5.0)}
@@ -131,7 +131,7 @@ def make_entries(server: RedisServer, prefix: str) -> Celery:
 
 
 def test_redbeat(programs: Programs) -> None:
-    """RedBeat's entries tell their tasks' intervals, follow its changes, and a spoilt one costs nothing else."""
+    """RedBeat's entries set their tasks' intervals, changes are followed, and a damaged entry affects only itself."""
     server = programs.redis()
     app = make_entries(server, "mine:")
     flags = ("--redbeat.interval", "1s", "--redbeat.key-prefix", "mine:", "--log.format", "json")
@@ -150,7 +150,7 @@ def test_redbeat(programs: Programs) -> None:
 
 
 def test_redbeat_needs_a_server(programs: Programs) -> None:
-    """A schedule on a server that is not configured is a wrong setting."""
+    """A schedule on a server that is not configured is a configuration error."""
     process = programs.run(
         sys.executable, "-m", "celery_redis_exporter", "--redbeat.interval", "1s", "--redbeat.server", "results"
     )
@@ -159,7 +159,7 @@ def test_redbeat_needs_a_server(programs: Programs) -> None:
 
 
 def test_beat_answers(programs: Programs) -> None:
-    """A beat of Celery 5.7 is up while it answers and down when it was killed; workers are none."""
+    """A beat of Celery 5.7 is up while it replies, is down after a kill, and is not counted as a worker."""
     server = programs.redis()
     settings = '{"beat_enable_remote_control": true, "beat_max_loop_interval": 1}'
     environment = {"APPLICATION_BROKER": server.url(), "APPLICATION_SETTINGS": settings}

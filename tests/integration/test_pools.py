@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same exact counts from every pool: each outcome that a task can have, on each pool that Celery has."""
+"""The same exact counts from every pool: each possible outcome of a task, on each pool of Celery."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,21 +16,21 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 POOLS = ("prefork", "threads", "gevent", "eventlet", "solo")
 COMMANDED = ("prefork", "threads", "gevent", "eventlet")
-"""Pools that obey commands while tasks run; the same order as above lets pytest start each fleet once."""
+"""Pools that obey commands while tasks run, in the order of the list above, so that each fleet starts once."""
 LIMITED = {"prefork", "gevent"}
-"""Pools that end a task at its hard time limit; in the others no limit is kept."""
+"""Pools that enforce the hard time limit; the others ignore it."""
 TERMINATED = {"threads": ONE_SUCCESS}
-"""What is counted for a terminated task in the pool that can't terminate one."""
-REPEATED = {pool: {"task-rejected": 2} for pool in POOLS}  # Reject is told as failed, too
-REPEATED["prefork"]["task-failed"] = 1  # the hard time limit is told twice
-REPEATED["gevent"]["task-succeeded"] = REPEATED["eventlet"]["task-revoked"] = 1  # a terminated task is told as both
-"""At most so many events report an end for the second time."""
+"""The count of a terminated task in the pool that can't terminate one."""
+REPEATED = {pool: {"task-rejected": 2} for pool in POOLS}  # Reject also sends task-failed
+REPEATED["prefork"]["task-failed"] = 1  # the hard time limit sends two events
+REPEATED["gevent"]["task-succeeded"] = REPEATED["eventlet"]["task-revoked"] = 1  # a terminated task sends both
+"""The maximum number of events that report an end a second time."""
 LIMITS = tuple(Case(task, ONE_SUCCESS, args=(NOWHERE, 1.0)) for task in ("overrun_hard", "overrun_soft"))
 
 
 @pytest.fixture(scope="module", params=POOLS)
 def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Give a fleet of each pool, to which the tasks of all cases were sent at once."""
+    """Yield a fleet of each pool, to which the tasks of all cases were sent at once."""
     with ExitStack() as ending:
         fleet = assemble(tmp_path_factory.mktemp("pool"), ending, request.param)
         for case in (*CASES, *LIMITS):
@@ -41,12 +41,12 @@ def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.task)
 def test_every_outcome_is_counted(fleet: Fleet, case: Case) -> None:
-    """Each outcome gives the same account on every pool."""
+    """Each outcome has the same counts on every pool."""
     fleet.exporter.agrees(case.task, case.account)
 
 
 def test_time_limits_are_counted(fleet: Fleet) -> None:
-    """A time limit is one failure of its own class where the pool keeps limits, and none where it does not."""
+    """A time limit counts as one failure of its class if the pool enforces limits, and as none otherwise."""
     hard = failed("TimeLimitExceeded") if fleet.pool in LIMITED else ONE_SUCCESS
     soft = failed("SoftTimeLimitExceeded") if fleet.pool == "prefork" else ONE_SUCCESS
     fleet.exporter.agrees("overrun_hard", hard)
@@ -61,7 +61,7 @@ def test_tasks_revoked_before_they_arrive_are_counted(fleet: Fleet) -> None:
 
 
 def test_tasks_revoked_while_they_wait_for_their_eta_are_counted(fleet: Fleet) -> None:
-    """A task that the worker holds for its eta counts as received and revoked."""
+    """A task that the worker keeps until its eta counts as received and revoked."""
     task_id = fleet.send("revoked_scheduled", countdown=1)
     received = {"sent": 1, "received": 1}
     fleet.exporter.agrees("revoked_scheduled", received)
@@ -71,7 +71,7 @@ def test_tasks_revoked_while_they_wait_for_their_eta_are_counted(fleet: Fleet) -
 
 @pytest.mark.parametrize("fleet", COMMANDED, indirect=True)
 def test_tasks_revoked_while_they_wait_for_a_slot_are_counted(fleet: Fleet, tmp_path: Path) -> None:
-    """A task revoked behind others counts as revoked by prefork; the others have handed it to a pool that runs it."""
+    """A task revoked while queued behind others counts as revoked by prefork; other pools run it."""
     gate = tmp_path / "gate"
     for _ in range(2):
         fleet.send("hold", str(gate))
@@ -88,7 +88,7 @@ def test_tasks_revoked_while_they_wait_for_a_slot_are_counted(fleet: Fleet, tmp_
 
 @pytest.mark.parametrize("fleet", COMMANDED, indirect=True)
 def test_terminated_tasks_are_counted(fleet: Fleet, tmp_path: Path) -> None:
-    """A running task that is terminated counts once, as revoked, also where its worker reports a success first."""
+    """A terminated running task counts once, as revoked, even if its worker reports a success first."""
     gate = tmp_path / "gate"
     task_id = fleet.send("terminated", str(gate))
     fleet.exporter.agrees("terminated", {**ONE_RUN, "running": 1})
@@ -100,7 +100,7 @@ def test_terminated_tasks_are_counted(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def test_tasks_of_killed_workers_run_again(fleet: Fleet, tmp_path: Path) -> None:
-    """A task whose worker is killed while it runs is a second execution of one publication when another takes it."""
+    """If a worker is killed during a task, the next run is a second execution of the same publication."""
     eventually(fleet.is_idle)
     options = worker_options(fleet.redis, fleet.pool, queues="risky")
     first = fleet.programs.worker(fleet.redis, "mortal", options)
@@ -120,7 +120,7 @@ def test_tasks_of_killed_workers_run_again(fleet: Fleet, tmp_path: Path) -> None
 
 
 def test_nothing_is_left_unexplained(fleet: Fleet) -> None:
-    """After all that nothing runs, nothing is missed, and no event was unreadable, unmatched or without its queue."""
+    """At the end no task runs, none is missed, and no event was unreadable, unmatched or without a queue."""
     for case in CASES:
         fleet.exporter.agrees(case.task, case.account)
     eventually(fleet.is_idle)

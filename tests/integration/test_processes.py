@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs under test that start and are not what a test wanted."""
+"""Programs under test that start but can't be used by the test."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ STARTS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 def test_a_start_that_fails_leaves_no_process(tmp_path: Path, start: Callable[[Path], object]) -> None:
-    """A program whose constructor raises after it was started does not run on."""
+    """If the constructor raises after the start, the program is stopped."""
     before = set(psutil.Process().children())
     with pytest.raises(Exception, match=r"unknown command|invalid literal"):
         start(tmp_path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus requests in which configuration, how it is answered, and what it stores: both lines of Prometheus."""
+"""Formats that Prometheus 2 and 3 request in each configuration, the responses, and the stored samples."""
 
 import json
 import re
@@ -29,13 +29,13 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 ESCAPED = {"allow-utf-8": "allow-utf-8", "underscores": "underscores", "dots": "underscores", "values": "underscores"}
-"""Escapings that Prometheus 3 can be configured to request, and what is responded: the names need none."""
+"""Escapings that Prometheus 3 can be configured to request, and the responses: the names need none."""
 OURS = "celery_task.*|redis_commands.*"
 
 
 @pytest.fixture
 def done(shared: Shared) -> Shared:
-    """Give the shared programs after an execution of a known task."""
+    """Return the shared programs after an execution of a known task."""
     before = shared.exporter.account(TASK).get("success", 0)
     shared.send(TASK)
     eventually(lambda: shared.exporter.account(TASK).get("success") == before + 1)
@@ -53,7 +53,7 @@ def configured(*jobs: Mapping[str, object]) -> str:
 
 
 def stored(prometheus: PrometheusServer) -> dict[str, float]:
-    """Return how many executions each job has scraped."""
+    """Return the number of executions that each job has scraped."""
     return {labels["job"]: value for labels, value in prometheus.query(DONE)}
 
 
@@ -71,7 +71,7 @@ def test_each_protocol_is_answered_in_kind(done: Shared, programs: Programs) -> 
     """Prometheus 3.5 receives each text protocol that it is configured to request, with the same samples."""
     expected = {
         "OpenMetricsText1.0.0": f"{OPENMETRICS}; escaping=allow-utf-8",
-        "OpenMetricsText0.0.1": TEXT,  # this version is not spoken; what Prometheus accepts besides is
+        "OpenMetricsText0.0.1": TEXT,  # this version is unsupported, so the text format is used
         "PrometheusText1.0.0": f"{TEXT_1}; escaping=allow-utf-8",
         "PrometheusText0.0.4": TEXT,
     }
@@ -92,7 +92,7 @@ def test_each_protocol_is_answered_in_kind(done: Shared, programs: Programs) -> 
 @BOTH
 @pytest.mark.parametrize("features", ["exemplar-storage", "native-histograms"])
 def test_each_default_is_answered(done: Shared, programs: Programs, name: str, features: str) -> None:
-    """What Prometheus requests by default, with native histograms and without, is answered with one of its offers."""
+    """The default requests of Prometheus, with native histograms and without, receive an offered format."""
     with relay_to(done.exporter) as relay:
         flag = f"--enable-feature={features}"
         prometheus = programs.prometheus(configured(relay.job("plain")), flag, program=either_program(name))
@@ -110,7 +110,7 @@ def test_each_default_is_answered(done: Shared, programs: Programs, name: str, f
 
 @BOTH
 def test_exemplars_are_stored(done: Shared, programs: Programs, name: str) -> None:
-    """Prometheus stores the id of a task as exemplar of its runtime."""
+    """Prometheus stores the id of a task as an exemplar of its runtime."""
     flag = "--enable-feature=exemplar-storage"
     prometheus = programs.prometheus(configured(target(done.exporter)), flag, program=either_program(name))
     eventually(lambda: stored(prometheus))
@@ -126,7 +126,7 @@ def test_exemplars_are_stored(done: Shared, programs: Programs, name: str) -> No
 @NEWEST
 @pytest.mark.parametrize("features", ["", "created-timestamp-zero-ingestion"])
 def test_starts_of_counters_are_stored(programs: Programs, features: str) -> None:
-    """With `metrics.created` Prometheus 3.5 stores a 0 at a counter's start, by its feature, instead of `_created`."""
+    """With `metrics.created` and its feature Prometheus 3.5 stores a 0 at a counter's start, and no `_created`."""
     server = programs.redis()
     exporter = programs.listening(server, "--metrics.created", "--series.zero-first", "0s")
     programs.worker(server)
@@ -145,7 +145,7 @@ def test_starts_of_counters_are_stored(programs: Programs, features: str) -> Non
 @NEWEST
 @pytest.mark.parametrize("classic", [False, True])
 def test_classic_histograms_become_native_ones(done: Shared, programs: Programs, classic: bool) -> None:  # noqa: FBT001
-    """As documented, Prometheus 3.5 stores native histograms; series of buckets remain only if it is told so."""
+    """As documented, Prometheus 3.5 stores native histograms, and series of buckets only if configured."""
     page = (ROOT / "deploy" / "docs" / "scaling.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(scrape_configs:.*?always_scrape_classic.*?)```", page, re.DOTALL)
     (documented,) = yaml_text.parse(block)["scrape_configs"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queues as they lie in Redis: how long, how old, and what workers hold of them."""
+"""Queues in Redis: their length, their age, and their unacknowledged messages."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ QUIET = {"task_send_sent_event": False}
 
 
 def publish_sent(server: RedisServer, task_id: str, queue: str, timestamp: float) -> None:
-    """Publish a task-sent event with a timestamp of our own, as Celery would."""
+    """Publish a task-sent event with a chosen timestamp, as Celery would."""
     event = {"type": "task-sent", "uuid": task_id, "name": "aged", "queue": queue, "retries": 0, "eta": None}
     body = base64.b64encode(json.dumps(event | {"timestamp": timestamp}).encode()).decode()
     envelope = {"body": body, "content-type": "application/json", "properties": {"body_encoding": "base64"}}
@@ -32,7 +32,7 @@ def publish_sent(server: RedisServer, task_id: str, queue: str, timestamp: float
 
 
 def test_lengths_are_told_by_priority(programs: Programs) -> None:
-    """A queue's length is that of all its priorities, which are shown one by one."""
+    """A queue's length is the sum over its priorities, which are also shown one by one."""
     server = programs.redis()
     exporter = programs.listening(server, *SEARCH_OFF)
     app = programs.publisher(server)
@@ -46,14 +46,14 @@ def test_lengths_are_told_by_priority(programs: Programs) -> None:
 
 
 def test_empty_queues_of_the_settings_are_zero(programs: Programs) -> None:
-    """A queue that the settings name is 0 while Redis has no key of it."""
+    """A queue named in the settings has length 0 while Redis has no key for it."""
     exporter = programs.listening(programs.redis(), *SEARCH_OFF, "--queues.names", "mail,orders")
     assert {("mail", 0), ("orders", 0)} == {(name, exporter.value(LENGTH, queue=name)) for name in ("mail", "orders")}
     assert exporter.value(AGE, queue="mail") == 0
 
 
 def test_queues_are_known_from_what_is_sent(programs: Programs) -> None:
-    """A queue is known as soon as a task is sent to it, and stays when it is empty again."""
+    """A queue is shown as soon as a task is sent to it, and remains when it is empty again."""
     server = programs.redis()
     exporter = programs.listening(server, *SEARCH_OFF)
     app = programs.publisher(server)
@@ -64,7 +64,7 @@ def test_queues_are_known_from_what_is_sent(programs: Programs) -> None:
 
 
 def test_queues_are_found_by_their_bindings(programs: Programs) -> None:
-    """A queue that no event names is found in the key space, and Celery's own queues are left out."""
+    """A queue without events is found in the key space, and Celery's internal queues are left out."""
     server = programs.redis()
     app = programs.publisher(server, **QUIET)
     app.send_task("kept", queue="hidden")
@@ -78,7 +78,7 @@ def test_queues_are_found_by_their_bindings(programs: Programs) -> None:
 
 
 def test_global_keyprefix_is_honoured(programs: Programs) -> None:
-    """With a key prefix on both sides events, queues and bindings are found, under their names without it."""
+    """With the same key prefix in Celery and the exporter, events, queues and bindings have names without it."""
     server = programs.redis()
     prefixed = {"broker_transport_options": {"global_keyprefix": "proj[1]:"}}
     programs.publisher(server, **QUIET, **prefixed).send_task("kept", queue="bound")
@@ -98,7 +98,7 @@ def test_global_keyprefix_is_honoured(programs: Programs) -> None:
 def test_events_are_heard_where_celery_publishes_them(
     programs: Programs, settings: dict[str, Any], flags: tuple[str, ...]
 ) -> None:
-    """With the same options here and there events are heard, on a database that is not 0."""
+    """With the same options as Celery the exporter receives events, also on a database other than 0."""
     server = programs.redis()
     exporter = programs.exporter("--broker-url", server.url(db=5), *flags)
     eventually(exporter.hears)
@@ -110,7 +110,7 @@ def test_events_are_heard_where_celery_publishes_them(
 
 
 def test_other_priority_steps_are_summed(programs: Programs) -> None:
-    """Steps and separator of the application's own choice are read when the exporter knows them."""
+    """Configured priority steps and separators are read if the exporter has the same settings."""
     server = programs.redis()
     options = {"priority_steps": [0, 5], "sep": ":"}
     exporter = programs.listening(server, "--broker-transport-options", json.dumps(options))
@@ -122,7 +122,7 @@ def test_other_priority_steps_are_summed(programs: Programs) -> None:
 
 
 def test_bindings_with_a_separator_of_the_settings(programs: Programs) -> None:
-    """Queues whose bindings have the application's separator are found by these alone, with no worker and no event."""
+    """Queues with the application's separator are found by their bindings, without a worker or an event."""
     server = programs.redis()
     options = {"priority_steps": list(range(10)), "sep": ":"}
     app = programs.publisher(server, broker_transport_options=options, task_send_sent_event=False)
@@ -134,12 +134,12 @@ def test_bindings_with_a_separator_of_the_settings(programs: Programs) -> None:
 
 
 def check(programs: Programs, url: str, *arguments: str) -> dict[str, dict[str, Any]]:
-    """Check a broker, listening for a moment; give the findings by code."""
+    """Run ``check`` on a broker with a short time of listening; return the findings by code."""
     return findings_of(start_check(programs, url, "--json", "--listen=0.2", *arguments))
 
 
 def test_bindings_with_another_separator_are_no_invalid_events(programs: Programs) -> None:
-    """Bindings with a separator that the exporter does not know have a counter of their own, and a finding of check."""
+    """Bindings with a separator other than the configured one have a dedicated counter and a finding of check."""
     server = programs.redis()
     options = {"sep": ":"}
     app = programs.publisher(server, broker_transport_options=options, task_send_sent_event=False)
@@ -154,7 +154,7 @@ def test_bindings_with_another_separator_are_no_invalid_events(programs: Program
 
 
 def test_queue_names_may_hold_anything(programs: Programs) -> None:
-    """Quotes, spaces and letters of any language in a queue's name are shown as they are."""
+    """Quotes, spaces and letters of any language in a queue's name are shown unchanged."""
     server = programs.redis()
     exporter = programs.listening(server)
     name = 'gr\u00f6\u00dfe "1" \\ {a}'
@@ -163,14 +163,14 @@ def test_queue_names_may_hold_anything(programs: Programs) -> None:
 
 
 def test_queues_over_the_limit_are_counted(programs: Programs) -> None:
-    """Queues beyond the limit are not shown, and that is told."""
+    """Queues beyond the limit are left out, and a metric reports it."""
     exporter = programs.listening(programs.redis(), *SEARCH_OFF, "--queues.max", "2", "--queues.names", "a,b,c")
     assert {"a", "b"} == {labels["queue"] for labels in exporter.labels(LENGTH)}
     assert exporter.value("celery_exporter_series_dropped_total", metric=LENGTH) == 1
 
 
 def test_unacknowledged_messages_are_told(programs: Programs, tmp_path: Path) -> None:
-    """Messages of running acks_late tasks are unacknowledged, age, become overdue, and go when the tasks end."""
+    """Messages of running acks_late tasks are unacknowledged, have an age, become overdue, and disappear at the end."""
     server = programs.redis()
     exporter = programs.listening(server, "--broker-transport-options.visibility-timeout", "1s")
     programs.worker(server, options=WorkerOptions(settings={"task_acks_late": True}))
@@ -192,7 +192,7 @@ def test_unacknowledged_messages_are_told(programs: Programs, tmp_path: Path) ->
 
 
 def test_scheduled_messages_are_unacknowledged(programs: Programs) -> None:
-    """A task that waits for its eta left its queue and is unacknowledged."""
+    """A task that waits for its eta is not in its queue and is unacknowledged."""
     server = programs.redis()
     exporter = programs.listening(server)
     programs.worker(server)
@@ -202,7 +202,7 @@ def test_scheduled_messages_are_unacknowledged(programs: Programs) -> None:
 
 
 def test_age_of_the_oldest_message_is_that_of_its_publishing(programs: Programs) -> None:
-    """The age of a queue is counted from the task-sent event of its next message, of whatever priority."""
+    """A queue's age starts at the task-sent event of its next message, whatever the priority."""
     server = programs.redis()
     exporter = programs.listening(server, *SEARCH_OFF)
     app = programs.publisher(server, **QUIET)
@@ -223,7 +223,7 @@ def test_age_of_the_oldest_message_is_that_of_its_publishing(programs: Programs)
 
 
 def test_age_is_a_lower_bound_for_who_did_not_hear_the_publishing(programs: Programs) -> None:
-    """An exporter that starts later counts the age from when it first saw the message, and it grows."""
+    """An exporter that starts later counts the age from its first read of the message, and the age grows."""
     server = programs.redis()
     first = programs.listening(server)
     app = programs.publisher(server, **QUIET)
@@ -240,7 +240,7 @@ def test_age_is_a_lower_bound_for_who_did_not_hear_the_publishing(programs: Prog
 
 
 def test_age_is_shown_for_large_messages_at_every_scrape(programs: Programs) -> None:
-    """A large message, which is not fetched at each scrape, does not make its queue's age come and go."""
+    """The age of a queue is stable with a large message, which is not read at each scrape."""
     server = programs.redis()
     exporter = programs.listening(server, *SEARCH_OFF)
     programs.publisher(server).send_task("aged", ("x" * 200_000,), queue="large")
@@ -250,7 +250,7 @@ def test_age_is_shown_for_large_messages_at_every_scrape(programs: Programs) -> 
 
 @pytest.mark.parametrize("key", ["broken", "broken\x06\x166"])
 def test_keys_of_another_type_leave_their_queue_out(programs: Programs, key: str) -> None:
-    """A key that is no list costs its own queue and nothing else."""
+    """A key that is not a list makes only the metrics of its queue missing."""
     server = programs.redis()
     server.command("SET", key, "no list")
     exporter = programs.listening(server, *SEARCH_OFF, "--queues.names", "broken,mail")
@@ -263,7 +263,7 @@ def test_keys_of_another_type_leave_their_queue_out(programs: Programs, key: str
 
 @pytest.mark.parametrize("sizes", [(45,), (30, 30, 30)], ids=["one", "together"])
 def test_messages_larger_than_a_reply_may_be(programs: Programs, sizes: tuple[int, ...]) -> None:
-    """Next messages that are too large to be read cost the ages of next messages, and nothing else."""
+    """If next messages are too large to be read, only their ages are missing."""
     server = programs.redis()
     queues = [f"large{number}" for number in range(len(sizes))]
     for queue, size in zip(queues, sizes, strict=True):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RabbitMQ as broker: the same accounts as on Redis, queues as it counts them, and its outages."""
+"""RabbitMQ as broker: the same counts as on Redis, queue lengths of RabbitMQ, and outages."""
 
 import json
 import signal
@@ -39,7 +39,7 @@ SETTINGS = {"worker_enable_remote_control": True, "broker_connection_timeout": 4
 
 @dataclass(frozen=True)
 class Rabbit:
-    """A node, an exporter that listens, a worker on two queues, and a publisher."""
+    """A node, an exporter that receives its events, a worker on two queues, and a publisher."""
 
     server: RabbitServer
     exporter: Exporter
@@ -48,13 +48,13 @@ class Rabbit:
     processes: tuple[Process, ...]
 
     def send(self, task: str, *args: object, **options: Any) -> str:  # noqa: ANN401 -- Celery's options
-        """Publish a task; give its id."""
+        """Publish a task, and return its id."""
         return str(self.app.send_task(task, args, **options).id)
 
 
 @pytest.fixture(scope="module")
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
-    """Give one node for all tests, which only count their own tasks."""
+    """Yield one node for all tests; each test counts only its own tasks."""
     if not is_installed():
         pytest.skip("rabbitmq-server is not installed")
     folder = tmp_path_factory.mktemp("rabbitmq")
@@ -69,7 +69,7 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
 
 
 def test_successes_are_counted(rabbit: Rabbit) -> None:
-    """Tasks that succeed count once each in every metric of theirs, under their queue, without a gap."""
+    """Tasks that succeed count once in each of their metrics, under their queue, without a gap."""
     for number in range(5):
         rabbit.send("plain", number)
     rabbit.exporter.agrees("plain", times(5, ONE_SUCCESS))
@@ -94,7 +94,7 @@ def test_retries_are_counted(rabbit: Rabbit) -> None:
 
 
 def test_rejections_are_counted(rabbit: Rabbit) -> None:
-    """A rejected task is one rejected execution and no failure, and a requeued one a rejection and a success."""
+    """A rejected task counts as one rejected execution and no failure, a requeued one as a rejection and a success."""
     for _ in range(3):
         rabbit.send("reject")
         rabbit.send("requeue_once")
@@ -104,7 +104,7 @@ def test_rejections_are_counted(rabbit: Rabbit) -> None:
 
 
 def test_revocations_are_counted(rabbit: Rabbit) -> None:
-    """Tasks that were revoked before they arrive, and expired ones, count as revoked for their reason."""
+    """Tasks revoked before their arrival, and expired tasks, count as revoked with their reason."""
     ids = [f"revoked-{number}" for number in range(2)]
     rabbit.app.control.revoke(ids, reply=True, destination=[rabbit.worker.name], timeout=10)
     for task_id in ids:
@@ -116,7 +116,7 @@ def test_revocations_are_counted(rabbit: Rabbit) -> None:
 
 
 def test_bursts_are_counted_under_their_queue(rabbit: Rabbit) -> None:
-    """Of 500 quick tasks none is lost, doubled or counted under an unknown queue."""
+    """None of 500 quick tasks is lost, counted twice or counted under an unknown queue."""
     for number in range(500):
         rabbit.send("burst", number, queue="slow" if number % 2 else "celery")
     rabbit.exporter.agrees("burst", times(500, ONE_SUCCESS), within=40)
@@ -125,7 +125,7 @@ def test_bursts_are_counted_under_their_queue(rabbit: Rabbit) -> None:
 
 
 def test_msgpack_events_are_read_and_pickle_is_not(rabbit: Rabbit, programs: Programs) -> None:
-    """Events in msgpack count as those in JSON do; events in pickle are counted as unread."""
+    """Events in msgpack count like those in JSON, and events in pickle count as unread."""
     app = programs.publisher(rabbit.server, event_serializer="msgpack")
     app.send_task("packed", queue="parked")
     eventually(lambda: rabbit.exporter.account("packed") == {"sent": 1})
@@ -136,7 +136,7 @@ def test_msgpack_events_are_read_and_pickle_is_not(rabbit: Rabbit, programs: Pro
 
 
 def test_broken_events_cost_nothing_else(rabbit: Rabbit) -> None:
-    """A body that is no event, and one whose fields have wrong types, are counted by their reason."""
+    """A body that is not an event, and one with fields of wrong types, are counted by reason."""
     with rabbit.app.connection_for_write() as connection, connection.Producer(serializer="json") as producer:
         for body in ("neither", [{"type": "task-sent", "uuid": 7, "timestamp": "late", "name": []}]):
             producer.publish(body, exchange="celeryev", routing_key="task.sent")
@@ -148,7 +148,7 @@ def test_broken_events_cost_nothing_else(rabbit: Rabbit) -> None:
 
 
 def test_queues_are_counted_by_the_broker(rabbit: Rabbit) -> None:
-    """Lengths and consumers are RabbitMQ's own; a queue with priorities has one length."""
+    """Lengths and consumers are those that RabbitMQ reports, and a queue with priorities has one length."""
     with rabbit.app.connection_for_write() as connection:
         connection.default_channel.queue_declare(
             "urgent", durable=True, auto_delete=False, arguments={"x-max-priority": 9}
@@ -166,7 +166,7 @@ def test_queues_are_counted_by_the_broker(rabbit: Rabbit) -> None:
 
 
 def test_missing_queues_do_no_harm(rabbit: Rabbit) -> None:
-    """A queue that is not there is left out, at every scrape, and costs no other one."""
+    """A queue that does not exist is left out at every scrape, and other queues are still read."""
     eventually(lambda: rabbit.exporter.value(LENGTH, queue="celery") == 0)
     for _ in range(3):
         assert rabbit.exporter.value(LENGTH, queue="celery") == 0
@@ -178,7 +178,7 @@ def test_missing_queues_do_no_harm(rabbit: Rabbit) -> None:
 
 
 def test_an_exchange_of_ones_own(rabbit: Rabbit, programs: Programs) -> None:
-    """A task that names its exchange counts under the queue that a worker consumes from there."""
+    """A task that names its exchange counts under the queue that a worker consumes from that exchange."""
     bound = {"exchange": "media", "exchange_type": "topic", "routing_key": "media.#"}
     rabbit.app.control.add_consumer("vids", **bound, destination=[rabbit.worker.name], reply=True)
     exporter = programs.listening(rabbit.server)
@@ -190,7 +190,7 @@ def test_an_exchange_of_ones_own(rabbit: Rabbit, programs: Programs) -> None:
 
 
 def test_delayed_tasks_of_quorum_queues(rabbit: Rabbit, programs: Programs) -> None:
-    """Tasks with a countdown count under the quorum queue they will reach, and are scheduled messages until then."""
+    """Tasks with a countdown count under their final quorum queue, and are scheduled messages until then."""
     settings = SETTINGS | {
         "task_default_queue": "jobs", "task_default_queue_type": "quorum", "worker_detect_quorum_queues": True,
         "broker_transport_options": {"confirm_publish": True}, "task_default_exchange_type": "topic",
@@ -209,7 +209,7 @@ def test_delayed_tasks_of_quorum_queues(rabbit: Rabbit, programs: Programs) -> N
 
 
 def test_workers_are_asked(rabbit: Rabbit) -> None:
-    """Workers answer on RabbitMQ as on Redis, and no queue of ours is left but the two that we read."""
+    """Workers reply on RabbitMQ as on Redis, and the exporter leaves only its two queues."""
     name = rabbit.worker.name
     eventually(lambda: rabbit.exporter.value("celery_worker_concurrency", worker=name) == 2)
     assert rabbit.exporter.value("celery_worker_pool_info", worker=name, pool="prefork") == 1
@@ -225,7 +225,7 @@ def test_workers_are_asked(rabbit: Rabbit) -> None:
 
 
 def test_a_stall_loses_nothing(rabbit: Rabbit, programs: Programs) -> None:
-    """Events of eight seconds in which the exporter stood still are all counted, and nothing of it is a gap."""
+    """The exporter counts all events of an eight-second pause of itself, and reports no gap."""
     exporter = programs.listening(rabbit.server)
     clock = SystemClock()
     sent = 0
@@ -250,7 +250,7 @@ def test_a_stall_loses_nothing(rabbit: Rabbit, programs: Programs) -> None:
 
 
 def test_a_wrong_password_is_told_and_never_shown(rabbit: Rabbit, programs: Programs) -> None:
-    """A refused password is a reason of its own, logged once per part, and no password is written anywhere."""
+    """A refused password has a dedicated reason, is logged once per part, and the password is not logged."""
     url = rabbit.server.url(password="wrong-PASSWORD")
     exporter = programs.exporter("--broker-url", url)
     assert exporter.value("celery_exporter_broker_up", **UP) == 0
@@ -273,7 +273,7 @@ def test_a_wrong_password_is_told_and_never_shown(rabbit: Rabbit, programs: Prog
 
 
 def test_the_rights_of_the_readme_are_enough(rabbit: Rabbit, programs: Programs) -> None:
-    """With exactly the documented rights all is shown; without that to ask workers all else is, and that is said."""
+    """The documented permissions suffice; without the one for control commands a log line names it, events arrive."""
     configure, write, read = RIGHTS
     rabbit.server.control("add_user", "exporter", "PASSWORD")
     rabbit.server.control("set_permissions", "exporter", configure, write, read)
@@ -291,13 +291,13 @@ def test_the_rights_of_the_readme_are_enough(rabbit: Rabbit, programs: Programs)
 
 
 def test_the_guide_asks_for_these_rights() -> None:
-    """The guide names exactly the rights that are tested here."""
+    """The guide names exactly the permissions that these tests use."""
     guide = (Path(__file__).parents[2] / "deploy" / "docs" / "brokers.md").read_text(encoding="utf-8")
     assert f"rabbitmqctl set_permissions exporter '{RIGHTS[0]}' '{RIGHTS[1]}' '{RIGHTS[2]}'" in guide
 
 
 def test_tls_is_verified(rabbit: Rabbit, programs: Programs) -> None:
-    """amqps:// works with its certificate authority, and unverified only where the URL says so."""
+    """amqps:// works with its certificate authority, and without verification only if the URL sets that."""
     url, authority = rabbit.server.url(scheme="amqps"), rabbit.server.authority.certificate
     for options in (f"?ssl_ca_certs={authority}", "?ssl_cert_reqs=CERT_NONE"):
         exporter = programs.exporter("--broker-url", url + options)
@@ -308,7 +308,7 @@ def test_tls_is_verified(rabbit: Rabbit, programs: Programs) -> None:
 
 
 def test_check_finds_nothing_wrong(rabbit: Rabbit, programs: Programs) -> None:
-    """The check of a healthy RabbitMQ is good, and counts the queues of the settings that are there."""
+    """``check`` of a healthy RabbitMQ succeeds and counts the configured queues that exist."""
     arguments = ("--broker-url", rabbit.server.url(), "--queues.names", "celery,nowhere")
     check = programs.run(sys.executable, "-m", "celery_redis_exporter", "check", *arguments)
     check.wait_for("listening for")
@@ -319,7 +319,7 @@ def test_check_finds_nothing_wrong(rabbit: Rabbit, programs: Programs) -> None:
 
 
 def test_a_redis_result_backend_is_read_beside_it(rabbit: Rabbit, programs: Programs) -> None:
-    """With RabbitMQ as broker a Redis of results is read, and there is no Redis called broker."""
+    """With RabbitMQ as broker the exporter reads a Redis of results, and no Redis is called broker."""
     results = programs.redis()
     exporter = programs.listening(rabbit.server, "--result-backend-url", results.url())
     assert [{"redis": "results"}] == exporter.labels("redis_up")
@@ -329,7 +329,7 @@ def test_a_redis_result_backend_is_read_beside_it(rabbit: Rabbit, programs: Prog
 
 
 def test_outages_end(rabbit: Rabbit, programs: Programs) -> None:
-    """A hanging broker costs its own metrics only; after a restart counters go on, and the gap is counted."""
+    """While a broker hangs only its metrics are missing; after a restart counters continue and the gap is counted."""
     arguments = ("--queues.names", "celery", "--scrape.deadline", "500ms", "--celery.inspect-interval", "0")
     exporter = programs.listening(rabbit.server, *arguments)
     rabbit.send("measured")
@@ -361,7 +361,7 @@ def test_outages_end(rabbit: Rabbit, programs: Programs) -> None:
 
 
 def test_an_alert_says_that_the_broker_is_down(rabbit: Rabbit, programs: Programs, tmp_path: Path) -> None:
-    """While RabbitMQ hangs, CeleryBrokerDown fires in a real Prometheus, and resolves when it answers again."""
+    """While RabbitMQ hangs CeleryBrokerDown fires in a real Prometheus, and it resolves afterwards."""
     exporter = programs.listening(rabbit.server, "--scrape.deadline", "500ms", "--celery.inspect-interval", "0")
     rendered = programs.run(
         sys.executable, "-m", "celery_redis_exporter", "render", "alerts", "--for=CeleryBrokerDown=0s"
@@ -380,7 +380,7 @@ def test_an_alert_says_that_the_broker_is_down(rabbit: Rabbit, programs: Program
 
 
 def test_signals_end_it_during_an_outage(rabbit: Rabbit, programs: Programs) -> None:
-    """While a broker hangs, and while it is away, SIGTERM ends an exporter in time."""
+    """While a broker hangs or is unreachable SIGTERM stops an exporter in time."""
     hanging, left_alone = (programs.listening(rabbit.server, "--celery.inspect-interval", "1s") for _ in range(2))
     rabbit.server.freeze()
     try:

@@ -17,7 +17,7 @@ TWO_RUNS = {**times(2, ONE_RUN), "sent": 1, "wait": 1}
 
 
 def test_tasks_of_a_lost_worker_run_again(programs: Programs, tmp_path: Path) -> None:
-    """A task that is delivered again after its worker died is two executions, of which one ended."""
+    """A task that is delivered again after its worker was killed counts as two executions, one of which ended."""
     server = programs.redis()
     exporter = programs.listening(server, "--workers.lost-after", "1s")
     first = programs.worker(server, "first", BEATING)
@@ -35,7 +35,7 @@ def test_tasks_of_a_lost_worker_run_again(programs: Programs, tmp_path: Path) ->
 
 
 def test_tasks_that_run_twice_at_once_count_twice(programs: Programs, tmp_path: Path) -> None:
-    """A task that a second worker runs while the first still does is two executions, and both end."""
+    """A task that two workers run at the same time counts as two executions that end."""
     server = programs.redis()
     exporter = programs.listening(server)
     gate = tmp_path / "gate"
@@ -51,7 +51,7 @@ def test_tasks_that_run_twice_at_once_count_twice(programs: Programs, tmp_path: 
 
 
 def test_tasks_that_run_twice_on_one_worker_count_twice(programs: Programs, tmp_path: Path) -> None:
-    """A task that the same worker runs twice at once, past the visibility timeout, is two executions that end."""
+    """A task that one worker runs twice at once, after the visibility timeout, counts as two executions that end."""
     server = programs.redis()
     exporter = programs.listening(server)
     gate = tmp_path / "gate"

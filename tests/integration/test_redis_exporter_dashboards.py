@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """redis_exporter's own dashboards and alerts on our metrics, evaluated by a real Prometheus beside the real exporter.
 
-Whatever shows something with redis_exporter shows the same series with ours, but for job, instance and redis.
+Every expression that has results with redis_exporter has the same series with ours, except job, instance and redis.
 """
 
 import json
@@ -55,13 +55,13 @@ QUIET = (
 
 
 class Setting(NamedTuple):
-    """A Prometheus that scrapes both, and one of ours."""
+    """A Prometheus that scrapes both, and one of our exporters."""
 
     prometheus: PrometheusServer
     exporter: Exporter
 
     def series(self, expression: str, job: str) -> set[frozenset[tuple[str, str]]]:
-        """Evaluate an expression on one job; give the labels of its series."""
+        """Evaluate an expression on one job; return the labels of its series."""
         for name, rule in RULES.items():
             expression = re.sub(name + r"\{[^}]*\}", f"({rule})", expression)
         for variable, value in {
@@ -87,7 +87,7 @@ def configure(ours: list[Exporter], theirs: list[RedisExporter]) -> str:
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
-    """Give a master with many clients, its replica, a node of an incomplete cluster, and a dead server, all scraped."""
+    """Yield a master with many clients, its replica, a node of an incomplete cluster and a dead server, all scraped."""
     with ExitStack() as ending:
         programs = Programs(tmp_path_factory.mktemp("dashboards"), ending)
         master = programs.redis(options=("--maxmemory", "100mb"))
@@ -110,26 +110,26 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
 
 
 def _keep_busy(server: RedisServer) -> bool:
-    """Look a key up, so that rates of look-ups are not 0 by 0."""
+    """Read a key, so that rates of lookups are not 0 / 0."""
     server.command("SET", "a", "b", "EX", 1000)
     return bool(server.command("GET", "a"))
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_what_shows_with_redis_exporter_shows_with_ours(setting: Setting, expression: str) -> None:
-    """An expression of redis_exporter's dashboards and alerts gives the same series on ours."""
+    """An expression of redis_exporter's dashboards and alerts returns the same series on ours."""
 
     def check() -> bool:
         theirs = setting.series(expression, "theirs")
         assert bool(theirs) != (expression in SILENT)
         return set() == theirs - setting.series(expression, "ours")
 
-    # What happened between the scrapes of the two is in a rate of the one before it is in one of the other.
+    # A change between the scrapes of the two exporters is in the rate of one before it is in that of the other.
     eventually(check)
 
 
 def test_names_are_stored_as_the_text_format_has_them(setting: Setting) -> None:
-    """From OpenMetrics, which it prefers, Prometheus stores the sample names that the text format has."""
+    """From OpenMetrics, which Prometheus prefers, it stores the sample names of the text format."""
     text = setting.exporter.get().text
     written = set(re.findall(r"^(redis_\w+)(?:\{| )", text, re.MULTILINE))
     stored = setting.prometheus.query('count by (__name__) ({job="ours", __name__=~"redis_.+"})')

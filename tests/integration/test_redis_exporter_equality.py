@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ours against the real redis_exporter on the same servers: names, types, labels and values.
 
-Debian's version (1.45) is older than the one whose names we have, so ours is a superset.
+Debian's version (1.45) is older than the one whose names we use, so ours is a superset.
 """
 
 import re
@@ -27,15 +27,15 @@ NOT_COMPARED = {
     "redis_target_scrape_request_errors_total": "of its /scrape endpoint, which ours has not",
     "redis_last_key_groups_scrape_duration_milliseconds": "of key groups, for which each looks in its own way",
 }
-"""What each tells of itself alone."""
+"""Metrics that each exporter has about itself only."""
 OTHER_TYPE = {"redis_expired_time_cap_reached_total": "a gauge in 1.45, a counter since"}
 NEWER = {
     "redis_commands_latencies_usec": "off by default in ours; 1.45 has none, and the sum of EVAL counts EVALSHA too",
     "redis_db_keys_cached": "KeyDB's; 1.69 takes the subexpiry of Redis 7.4 for it",
 }
-"""What Debian 13's version (1.69) tells and Debian 12's does not."""
+"""Metrics of Debian 13's version (1.69) that Debian 12's version does not have."""
 NEWER_LABELS = {"redis_instance_info": {"master_replid"}}
-"""Labels that it has since."""
+"""Labels that were added there."""
 
 MOVING = {
     r"redis_(memory_used|mem|allocator)_\w+|redis_client_recent_max_\w+": "memory changes with every reply",
@@ -46,30 +46,30 @@ MOVING = {
     r"redis_(connected_slave_lag_seconds|master_last_io_seconds_ago)": "it comes and goes with each second",
     r"redis_exporter_(last_scrape_\w+|scrapes_total)": "each tells of its own scrapes",
 }
-"""Values that may differ between two reads, and why; what only grows is held between a read before and one after."""
+"""Values that may differ between two reads, and why; growing values must be between a read before and one after."""
 
 
 def family(name: str) -> str:
-    """Give the name of a summary from that of its sum or count, any other as it is."""
+    """Return the name of a summary from that of its sum or count, and any other unchanged."""
     stem = re.sub("_(sum|count|bucket)$", "", name)
     return stem if stem in {*NOT_COMPARED, *NEWER} else name
 
 
 def older(key: Key) -> Key:
-    """Leave out the labels that Debian 12's version does not have yet."""
+    """Remove the labels that Debian 12's version does not have yet."""
     name, labels = key
     return name, frozenset(label for label in labels if label[0] not in NEWER_LABELS.get(name, ()))
 
 
 def may_move(name: str) -> bool:
-    """Whether two reads may differ."""
+    """Return whether two reads may differ."""
     return any(re.fullmatch(pattern, name) for pattern in MOVING)
 
 
 def assert_equal(pair: Pair) -> set[str]:
-    """Compare a read by theirs with one by ours before it and one after; give the names compared."""
+    """Compare a read of redis_exporter with our reads before and after it; return the names compared."""
     pair.said_by_them()
-    pair.said_by_us()  # so that each has seen the commands of the other
+    pair.said_by_us()  # so that each read includes the other's commands
     before, theirs, after = pair.said_by_us(), pair.said_by_them(), pair.said_by_us()
     left_out = {*NOT_COMPARED, *NEWER}
     types = {name: kind for name, kind in theirs.types.items() if name not in {*OTHER_TYPE, *left_out}}
@@ -88,7 +88,7 @@ def assert_equal(pair: Pair) -> set[str]:
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Pair]]:
-    """Give a busy master, its replica and a node of a cluster, each read by both."""
+    """Yield a busy master, its replica and a node of a cluster, each read by both."""
     with ExitStack() as ending:
         programs = Programs(tmp_path_factory.mktemp("equality"), ending)
         master = programs.redis(options=BUSY)
@@ -125,19 +125,19 @@ SEEN = {
     "cluster": {"redis_cluster_state", "redis_cluster_slots_assigned", "redis_cluster_messages_sent_total",
                 "redis_cluster_stats_messages_ping_sent"},
 }  # fmt: skip
-"""What must be among the metrics compared, so that the comparison means something."""
+"""Metrics that must be among those compared, so that the comparison is meaningful."""
 
 
 @pytest.mark.parametrize("name", ["master", "replica", "cluster"])
 def test_ours_says_what_redis_exporter_says(pairs: Mapping[str, Pair], name: str) -> None:
-    """Every series of redis_exporter is there, of the same type and with the same value."""
+    """Every series of redis_exporter exists, with the same type and value."""
     compared = assert_equal(pairs[name])
     assert len(compared) > 100
     assert set() == SEEN[name] - compared
 
 
 def test_every_exception_is_needed(pairs: Mapping[str, Pair]) -> None:
-    """Nothing is excepted that does not exist in redis_exporter."""
+    """Every exception names a metric that exists in redis_exporter."""
     theirs = {family(name) for pair in pairs.values() for name, _ in pair.said_by_them().values}
     assert set() == {*NOT_COMPARED, *OTHER_TYPE, *NEWER_LABELS} - theirs
     assert [] == [pattern for pattern in MOVING if not any(re.fullmatch(pattern, name) for name in theirs)]

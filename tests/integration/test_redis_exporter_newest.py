@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ours against the newest redis_exporter, on every server that can be had: names, types, labels and values.
+"""Ours against the newest redis_exporter, on every available server: names, types, labels and values.
 
-Every difference is accepted in ACCEPTED, with its reason, or fails.
+A difference fails unless ACCEPTED contains it, with a reason.
 """
 
 import json
@@ -22,13 +22,13 @@ from tests.support.waiting import eventually
 pytestmark = [pytest.mark.servers, pytest.mark.newest("redis_exporter-1.86"), pytest.mark.timeout(300)]
 
 FLAGS = ("-include-system-metrics", "-include-modules-metrics")
-"""What it shows on demand and ours shows always."""
+"""Metrics that redis_exporter has on request only, and ours always."""
 
 
 class Difference(NamedTuple):
-    """A difference that is accepted: names of series, who has them, and why.
+    """An accepted difference: names of series, which exporter has them, and why.
 
-    ``values`` are series of which both have one, and that may move between two reads.
+    ``values`` are series that both exporters have, and that may change between two reads.
     """
 
     names: str
@@ -68,16 +68,16 @@ ACCEPTED = (
     Difference(r"redis_exporter_(last_scrape_\w+|scrapes_total)", "values", "each tells of its own scrapes"),
 )  # fmt: skip
 LABELS = {("redis_instance_info", "redis_mode"): "Valkey calls the field server_mode, which it does not read"}
-"""Labels that ours has and theirs lacks, with the reason."""
+"""Labels that only ours has, with the reason."""
 ROLES = ("master", "replica", "node")
 USED: set[Difference | tuple[str, str]] = set()
-"""What was needed so far."""
+"""Differences that were needed so far."""
 RAN: set[tuple[str, str]] = set()
 
 
 @pytest.fixture(scope="module", params=SERVERS)
 def pairs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Pair]]:
-    """Give a busy master, its replica and a node of a cluster of one product, each read by both."""
+    """Yield a busy master, its replica and a node of a cluster of one product, each read by both."""
     program, theirs = server_program(request.param), suite_program("redis_exporter-1.86")
     with ExitStack() as ending:
         programs = Programs(tmp_path_factory.mktemp("newest"), ending)
@@ -101,7 +101,7 @@ def pairs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def accepted(name: str, where: str) -> bool:
-    """Return whether a difference of a series is accepted, and note that this was needed."""
+    """Return whether a difference of a series is accepted, and record that it was needed."""
     stem = re.sub("_(sum|count|bucket)$", "", name)
     for difference in ACCEPTED:
         if difference.where == where and any(re.fullmatch(difference.names, each) for each in (name, stem)):
@@ -111,7 +111,7 @@ def accepted(name: str, where: str) -> bool:
 
 
 def without_labels(key: Key, theirs: Mapping[Key, float]) -> Key:
-    """Leave out the labels that only ours has, if theirs has the same series without them."""
+    """Remove the labels that only ours has, if theirs has the same series without them."""
     name, labels = key
     left = frozenset(label for label in labels if (name, label[0]) not in LABELS)
     if left != labels and key not in theirs and (name, left) in theirs:
@@ -122,10 +122,10 @@ def without_labels(key: Key, theirs: Mapping[Key, float]) -> Key:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_differences_are_accepted_ones(pairs: Mapping[str, Pair], role: str, request: pytest.FixtureRequest) -> None:
-    """Every series of either is one of the other's, of the same type and value, or is accepted with a reason."""
+    """Every series of one exporter exists in the other, with the same type and value, or is accepted with a reason."""
     pair = pairs[role]
     pair.said_by_them()
-    pair.said_by_us()  # so that each has seen the commands of the other
+    pair.said_by_us()  # so that each read includes the other's commands
     before, theirs, after = pair.said_by_us(), pair.said_by_them(), pair.said_by_us()
     last = {without_labels(key, theirs.values): value for key, value in after.values.items()}
     first = {without_labels(key, theirs.values): value for key, value in before.values.items()}
@@ -145,8 +145,8 @@ def test_differences_are_accepted_ones(pairs: Mapping[str, Pair], role: str, req
 
 
 def test_every_accepted_difference_is_needed() -> None:
-    """Nothing is accepted that no server shows, once all servers and roles were compared."""
+    """Every accepted difference occurs on some server, after all servers and roles were compared."""
     if len(RAN) < len(SERVERS) * len(ROLES):
         pytest.skip("not every server was compared")
-    moving = {difference for difference in ACCEPTED if difference.where == "values"}  # a value may stand still
+    moving = {difference for difference in ACCEPTED if difference.where == "values"}  # a value may not have changed
     assert set() == {*ACCEPTED, *LABELS} - USED - moving

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much is shown and asked of a Redis server: all of redis_exporter's metrics, their core, or none."""
+"""How much the exporter shows and reads of a Redis server: all metrics of redis_exporter, their core, or none."""
 
 import re
 
@@ -20,12 +20,12 @@ REDIS = {metric.name for metric in redis_server.METRICS}
 
 
 def shown(exporter: Exporter) -> set[str]:
-    """Give the Redis metrics of the server itself that are shown."""
+    """Return the names of the shown Redis metrics of the server itself."""
     return REDIS & set(re.findall(r"^# TYPE (\S+) ", exporter.get().text, re.MULTILINE))
 
 
 def asked(server: RedisServer, exporter: Exporter) -> dict[str, int]:
-    """Give how often the server was asked for its own state in some scrapes."""
+    """Return the number of calls that read the server's state during some scrapes."""
     with server.client() as client:
         before = client.info("commandstats")
         for _ in range(SCRAPES):
@@ -37,7 +37,7 @@ def asked(server: RedisServer, exporter: Exporter) -> dict[str, int]:
         for name, stat in names.items()
         if stat in after
     }
-    calls["info"] -= 1  # our own
+    calls["info"] -= 1  # the test's own call
     return {name: count for name, count in calls.items() if count}
 
 
@@ -51,7 +51,7 @@ def start(programs: Programs, *flags: str) -> tuple[RedisServer, Exporter]:
 
 
 def test_full(programs: Programs) -> None:
-    """By default everything is shown and asked, settings once in a while."""
+    """By default all metrics are shown and read, and settings are read at longer intervals."""
     server, exporter = start(programs)
     assert {"redis_commands_total", "redis_latency_percentiles_usec", "redis_config_io_threads"} <= shown(exporter)
     assert "redis_commands_latencies_usec" not in shown(exporter)
@@ -59,7 +59,7 @@ def test_full(programs: Programs) -> None:
 
 
 def test_histogram(programs: Programs) -> None:
-    """The histogram of latency comes when it is asked for, in the same round trip."""
+    """If configured, the histogram of latency is read in the same round trip."""
     server, exporter = start(programs, "--redis.latency-histogram")
     assert "redis_commands_latencies_usec" in shown(exporter)
     every = ("info", "slowlog|len", "slowlog|get", "latency|latest", "latency|histogram")
@@ -67,7 +67,7 @@ def test_histogram(programs: Programs) -> None:
 
 
 def test_core(programs: Programs) -> None:
-    """Of the core nothing is missing that a master tells, nothing else is shown, and one command asks for it."""
+    """The core has every core metric of a master and no other metric, and one command reads it."""
     server, exporter = start(programs, "--redis.metrics", "core")
     elsewhere = re.compile("redis_(master_(?!repl)|slave_|connected_slave_|cluster_state|errors_total)")
     told = {name for name in redis_core.NAMES if not elsewhere.match(name)}
@@ -76,7 +76,7 @@ def test_core(programs: Programs) -> None:
 
 
 def test_off(programs: Programs) -> None:
-    """No metric of the server is shown, INFO is not asked, queues are shown, and a server that dies is noticed."""
+    """Without server metrics INFO is not sent, queues are shown, and a killed server is reported as down."""
     server, exporter = start(programs, "--redis.metrics", "off")
     assert set() == shown(exporter)
     assert {"ping": SCRAPES} == asked(server, exporter)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The steps of the release workflow that need no forge, in order, on a copy of the tree prepared for a tag."""
+"""The steps of the release workflow that run without a forge, in order, on a copy of the tree prepared for a tag."""
 
 import os
 import re
@@ -23,7 +23,7 @@ CHANGE = "- Everything is released.\n"
 
 
 def git(tree: Path, *arguments: str) -> None:
-    """Run git with an author of the tests."""
+    """Run git with an author for the tests."""
     author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
     subprocess.run(["git", *author, *arguments], cwd=tree, check=True)
 
@@ -38,7 +38,7 @@ def copy_tree(folder: Path) -> Path:
 
 
 def set_version(tree: Path) -> None:
-    """Prepare the release of the tag: versions, changelog, and the flag that names may be told."""
+    """Prepare the release of the tag: versions, changelog, and the flag that allows publishing the names."""
     for name, pattern in PLACES.items():
         path = tree / name
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -57,7 +57,7 @@ def set_version(tree: Path) -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Return a copy of the tree, prepared for the tag and committed, as the checkout of a forge has it."""
+    """Return a copy of the tree, prepared for the tag and committed, like the checkout on a forge."""
     copied = copy_tree(tmp_path / "tree")
     set_version(copied)
     for command in ("init --quiet", "add --all", "commit --quiet --message=All"):
@@ -66,15 +66,15 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_tag_of_another_version_is_refused(tree: Path) -> None:
-    """Each place that states another version than the tag is named, and a tree that is prepared has no fault."""
+    """Each place that states a version other than the tag is reported, and a prepared tree has no error."""
     assert [] == faults(TAG, tree)
     assert len(PLACES) + 1 == len(faults("v9.8.8", tree))
     assert ["9.8.7: a tag is v, three numbers and perhaps aN, bN or rcN, as in v1.0.0"] == faults("9.8.7", tree)
-    assert faults(f"v{'0.1.0'}")  # nothing is published from the tree as it stands
+    assert faults(f"v{'0.1.0'}")  # the unprepared tree can't be published
 
 
 def assert_addresses(tree: Path, wheel: Path) -> None:
-    """Look for the repository's address in chart and package, and for files at the links of the description."""
+    """Check the repository's address in chart and package, and the links of the description."""
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read("celery_redis_exporter-9.8.7.dist-info/METADATA").decode()
     assert f"Project-URL: Changelog, {ADDRESS}/blob/{TAG}/CHANGELOG.md\n" in metadata
@@ -89,7 +89,7 @@ def assert_addresses(tree: Path, wheel: Path) -> None:
 
 
 def test_the_steps_of_a_release_in_order(tree: Path) -> None:
-    """The steps that a tag runs on a forge make wheel, source distribution, notes and checksums, twice the same."""
+    """The steps for a tag make wheel, source distribution, notes and checksums, with the same bytes twice."""
     mine = [step.command for step in steps() if step.workflow == "release.yml"]
     mine = [
         command for command in mine if any(command.startswith(start) for start, test in RUN.items() if test == ORDER)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``render alerts`` against the programs that load what it writes: whatever the flags, it refuses or they accept."""
+"""``render alerts`` and the programs that load its output: for any flags it refuses or they accept."""
 
 import contextlib
 import io
@@ -46,7 +46,7 @@ URLS = st.one_of(
 
 
 def flag(name: str, *parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Write a flag whose value is made of parts with = in between."""
+    """Return a strategy for a flag whose value consists of ``parts`` joined with =."""
     return st.tuples(*parts).map(lambda values: f"--{name}={'='.join(values)}")
 
 
@@ -85,7 +85,7 @@ FILES = st.fixed_dictionaries(
         "alerts": st.one_of(st.dictionaries(st.one_of(NAMES, SCALARS), st.one_of(CHANGES, VALUES), max_size=2), VALUES),
     },
 )  # fmt: skip
-"""What a file of --config may contain, right or wrong."""
+"""Contents of a file of --config, valid or invalid."""
 
 
 def rules_of(document: dict[str, object], form: str) -> dict[str, object]:
@@ -115,7 +115,7 @@ def rules_of(document: dict[str, object], form: str) -> dict[str, object]:
 
 
 def attempt(arguments: list[str]) -> str | None:
-    """Return what is rendered; None if it is refused, in one line."""
+    """Return the rendered text, or None if it is refused with one line."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
@@ -131,7 +131,7 @@ def attempt(arguments: list[str]) -> str | None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(flags=FLAGS, form=st.sampled_from(["rules", "prometheusrule", "grafana"]))
 def test_whatever_is_rendered_is_accepted(flags: list[str], form: str) -> None:
-    """Random flags end in one line, or in rules that promtool of both lines accepts, without a lint's remark."""
+    """Random flags are refused with one line, or render rules that promtool of both versions accepts, lint included."""
     rendered = attempt(["alerts", f"--format={form}", *flags])
     if rendered is not None:
         check(rules_of(yaml_text.parse(rendered), form))
@@ -141,7 +141,7 @@ def test_whatever_is_rendered_is_accepted(flags: list[str], form: str) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tree=FILES)
 def test_whatever_a_file_renders_is_accepted(tree: dict[str, object]) -> None:
-    """A file with values of any type ends in one line, or in rules that promtool of both lines accepts."""
+    """A file with values of any type is refused with one line, or renders rules that promtool accepts."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "alerts.yml")
         path.write_text(yaml.safe_dump(tree), encoding="utf-8")
@@ -151,7 +151,7 @@ def test_whatever_a_file_renders_is_accepted(tree: dict[str, object]) -> None:
 
 
 def check(rules: dict[str, object]) -> None:
-    """Let promtool of both lines check rules, its lint included."""
+    """Check rules with promtool of both versions, lint included."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rules.yml")
         path.write_text(yaml.safe_dump(rules), encoding="utf-8")

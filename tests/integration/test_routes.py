@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks that are sent to an exchange of their own, and the queues that they reach."""
+"""Tasks that are sent to a dedicated exchange, and the queues that they reach."""
 
 import importlib
 from typing import Any
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.servers
 CELERY = {"celery": {"exchange": "celery", "exchange_type": "direct", "routing_key": "celery"}}
 VIDS = {"vids": {"exchange": "media", "exchange_type": "direct", "routing_key": "media.video"}}
 SOUNDS = {"sounds": {"exchange": "audio", "exchange_type": "topic", "routing_key": "audio.#"}}
-kombu: Any = importlib.import_module("kombu")  # which has no types
+kombu: Any = importlib.import_module("kombu")  # untyped package
 common: Any = importlib.import_module("kombu.common")
 SENT = "celery_tasks_sent_total"
 
@@ -29,7 +29,7 @@ def declare(app: Celery, queues: dict[str, dict[str, str]]) -> None:
 
 
 def test_tasks_count_under_the_queue_that_they_reach(programs: Programs) -> None:
-    """A task that names exchange and routing key counts under the queue that is bound to them, not the default one."""
+    """A task that names exchange and routing key counts under the queue bound to them, not the default one."""
     server = programs.redis()
     app = programs.publisher(server)
     declare(app, CELERY | VIDS | SOUNDS)
@@ -46,7 +46,7 @@ def test_tasks_count_under_the_queue_that_they_reach(programs: Programs) -> None
 
 
 def test_broadcast_queues_have_the_name_of_their_exchange(programs: Programs) -> None:
-    """Each publisher and worker has a Broadcast queue for itself; all are one name, and keep no real queue out."""
+    """The Broadcast queues of all publishers and workers count under one name, which displaces no real queue."""
     server = programs.redis()
     app = programs.publisher(server)
     exporter = programs.listening(server, "--queues.max", "3")

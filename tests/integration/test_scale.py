@@ -18,7 +18,7 @@ Simulated = tuple[tuple[Seen, int], tuple[Seen, list[float], int]]
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
-    """Give both simulations' results, which most of the time wait for Prometheus."""
+    """Yield the results of both simulations, which mostly wait for Prometheus."""
     with ExitStack() as ending, ThreadPoolExecutor() as pool:
         fleet, workers = (Programs(tmp_path_factory.mktemp(name), ending) for name in ("fleet", "workers"))
         first, second = pool.submit(simulate_fleet, fleet, SMALL), pool.submit(simulate_workers, workers, SMALL)
@@ -26,7 +26,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
 
 
 def test_a_small_fleet(simulated: Simulated) -> None:
-    """Real and recorded applications are scraped alike, with as many series each, and no alert fires."""
+    """Real and recorded applications are scraped alike, with the same number of series each, and no alert fires."""
     (seen, lines), _ = simulated
     assert SMALL.applications == seen.up
     assert seen.series > SMALL.applications * lines

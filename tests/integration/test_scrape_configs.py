@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scrape configurations of deploy/, judged by promtool."""
+"""The scrape configurations of deploy/, checked by promtool."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ def read(path: str) -> dict[str, Any]:
 
 
 def check(path: Path) -> None:
-    """Let promtool check a configuration, its rules and its files of targets."""
+    """Check a configuration with promtool, including its rules and its files of targets."""
     done = subprocess.run(["promtool", "check", "config", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -36,7 +36,7 @@ def written(folder: Path, tree: dict[str, Any]) -> Path:
 
 
 def test_prometheus_takes_the_example() -> None:
-    """Prometheus loads the example where it lies, its rules and the file of targets included."""
+    """Prometheus loads the example from its folder, with its rules and its file of targets."""
     check(DEPLOY / "prometheus" / "prometheus.example.yml")
     (files,) = [job for job in read("prometheus/prometheus.example.yml")["scrape_configs"] if "file_sd_configs" in job]
     (found,) = (DEPLOY / "prometheus").glob(files["file_sd_configs"][0]["files"][0])
@@ -45,12 +45,12 @@ def test_prometheus_takes_the_example() -> None:
 
 @pytest.mark.parametrize("name", ["fleet", "federation", "applications"])
 def test_prometheus_takes_the_other_examples(name: str) -> None:
-    """Prometheus loads the examples of a fleet and of several applications where they lie, the rules included."""
+    """Prometheus loads the examples of a fleet and of several applications from their folders, with the rules."""
     check(DEPLOY / "prometheus" / f"{name}.example.yml")
 
 
 def test_a_step_of_the_fleet_s_rules_is_a_step_back() -> None:
-    """What is summed step by step looks back by as much as lies between two steps, and its name says so."""
+    """A rule with an offset goes back by one evaluation interval, and its name contains that interval."""
     (group,) = read("prometheus/fleet.rules.yml")["groups"]
     (rule,) = [rule for rule in group["rules"] if "offset" in rule["expr"]]
     assert f"offset {group['interval']}" in rule["expr"]
@@ -58,7 +58,7 @@ def test_a_step_of_the_fleet_s_rules_is_a_step_back() -> None:
 
 
 def test_prometheus_takes_the_job_for_kubernetes(tmp_path: Path) -> None:
-    """The relabelling is valid; discovery itself, which Debian builds Prometheus without, is replaced by an address."""
+    """The relabelling is valid; an address replaces discovery, which Debian builds Prometheus without."""
     tree = read("prometheus/kubernetes.example.yml")
     (job,) = tree["scrape_configs"]
     assert [{"role": "pod"}] == job.pop("kubernetes_sd_configs")
@@ -67,17 +67,17 @@ def test_prometheus_takes_the_job_for_kubernetes(tmp_path: Path) -> None:
 
 
 def test_prometheus_takes_that_of_compose(tmp_path: Path) -> None:
-    """The compose file's Prometheus finds its rules where they are mounted."""
+    """The compose file's Prometheus finds its rules at the mounted path."""
     shutil.copytree(ROOT / "alerts", tmp_path / "alerts")
     check(written(tmp_path, read("compose/prometheus.yml")))
 
 
 def test_prometheus_takes_the_collector_s_jobs(tmp_path: Path) -> None:
-    """What the OpenTelemetry Collector's receiver is told is Prometheus's own configuration, and valid."""
+    """The configuration of the OpenTelemetry Collector's receiver is a valid configuration of Prometheus."""
     check(written(tmp_path, read("otel-collector/config.yml")["receivers"]["prometheus"]["config"]))
 
 
 def test_promtool_finds_a_mistake(tmp_path: Path) -> None:
-    """The check can fail: a field that does not exist is refused."""
+    """The check can fail: promtool refuses a field that does not exist."""
     with pytest.raises(AssertionError, match="scrape_intervall"):
         check(written(tmp_path, {"scrape_configs": [{"job_name": "celery", "scrape_intervall": "15s"}]}))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Secrets planted wherever the exporter is given some, and looked for wherever it says something.
+"""Secrets planted in every input of the exporter, and searched for in every output.
 
-Every planted text holds the word PLANTED, which no other text does, and signs that look different in a URL or a repr.
+Every planted text contains the word PLANTED, which no other text does, and characters that URLs and reprs escape.
 """
 
 import json
@@ -32,7 +32,7 @@ PATHS = ("/", "/metrics", "/api/v1/status", "/-/ready", "/-/healthy", "/nowhere"
 ACCEPTS = ("text/plain", "application/openmetrics-text; version=1.0.0")
 USER, PASSWORD = "prometheus", "web-PLANTED"
 HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-# A program that runs the exporter with an event stream, and a thread, that fail with every secret in their messages.
+# A program that runs the exporter with an event stream and a thread whose errors contain every secret.
 CRASHING = """
 import sys, threading
 from pathlib import Path
@@ -50,12 +50,12 @@ raise SystemExit(main(sys.argv[2:]))
 
 
 def plant(name: str) -> str:
-    """A secret with signs that a URL, JSON and a repr each write in another way."""
+    """Return a secret with characters that a URL, JSON and a repr each write differently."""
     return f"{name}-%41'\"\\é@:/{WORD}"
 
 
 class Plants(NamedTuple):
-    """What the exporter is started with, by the environment alone: nothing of it is in its command line."""
+    """The settings of the exporter, in the environment only: its command line contains none of them."""
 
     environment: Mapping[str, str]
     broker: RedisServer
@@ -65,7 +65,7 @@ class Plants(NamedTuple):
     secrets: tuple[str, ...]
 
     def rotate(self) -> None:
-        """Change user's passwords of both servers, in their files too, and cut every connection."""
+        """Change the user's passwords of both servers, in their files too, and cut every connection."""
         passwords = plant("broker-rotated"), plant("results-rotated")
         self.broker_file.write_text(broker_url(self.broker, passwords[0]), encoding="utf-8")
         self.results_file.write_text(f"{passwords[1]}\n", encoding="utf-8")
@@ -76,7 +76,7 @@ class Plants(NamedTuple):
 
 
 def broker_url(server: RedisServer, password: str) -> str:
-    """Give a URL as a file holds it."""
+    """Return a URL as a file contains it."""
     return f"redis://:{quote(password, safe='')}@127.0.0.1:{server.port}/0"
 
 
@@ -86,7 +86,7 @@ def plants(programs: Programs) -> Plants:
     folder = programs.folder / "plants"
     folder.mkdir()
     broker, results = (programs.redis(password=plant(name)) for name in ("broker", "results"))
-    # Redis repeats the arguments of a command that it does not know; behind a sentinel's address as well.
+    # Redis repeats the arguments of an unknown command, also behind a sentinel's address.
     mute, by_file, query = (programs.redis(options=("--rename-command", "AUTH", "")) for _ in range(3))
     wrong, plain = programs.redis(password=plant("right")), programs.redis()
     broker_file, results_file, web = folder / "broker", folder / "results", folder / "web.yml"
@@ -131,13 +131,13 @@ def plants(programs: Programs) -> Plants:
 
 
 def clean(text: str) -> None:
-    """Check that nothing planted shows in a text; of what does, the surroundings."""
+    """Check that a text contains no planted secret; fail with the text around it."""
     places = [place for place in range(len(text)) if text.startswith(WORD, place)]
     assert [] == [text[max(0, place - 150) : place + 20] for place in places]
 
 
 def answers(exporter: Exporter) -> Iterator[str]:
-    """Everything that a client can get, with headers."""
+    """Yield every response that a client can receive, with headers."""
     basic = {"Authorization": "Basic " + b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
     wrong = {"Authorization": "Basic " + b64encode(f"{USER}:wrong-{WORD}".encode()).decode()}
     for path in PATHS:
@@ -147,7 +147,7 @@ def answers(exporter: Exporter) -> Iterator[str]:
 
 
 def publish_secrets(plants: Plants) -> None:
-    """Leave a task with secrets in a queue, and tell of one whose arguments, result and exception are secrets."""
+    """Leave a task with secrets in a queue, and publish an event whose arguments, result and exception are secrets."""
     with closing(build(broker_url(plants.broker, plants.broker.password), {})) as app:
         app.send_task("left", [f"args-{WORD}"], {"key": f"kwargs-{WORD}"}, queue="left")
     told = {"uuid": "u", "timestamp": 1.8e9, "hostname": "w@h"}
@@ -164,7 +164,7 @@ def publish_secrets(plants: Plants) -> None:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_nothing_that_is_said_holds_a_secret(programs: Programs, plants: Plants, form: str) -> None:
-    """With every log line on, after rotation and failures, no line, page, metric or error holds a secret."""
+    """With all log levels, after rotation and failures, no log line, page, metric or error contains a secret."""
     listen = f"127.0.0.1:{free_port()}"
     environment = {**plants.environment, "EXPORTER_LOG__FORMAT": form, "EXPORTER_WEB__LISTEN_ADDRESS": listen}
     process = programs.run(sys.executable, "-m", "celery_redis_exporter", environment=environment)
@@ -187,7 +187,7 @@ def test_nothing_that_is_said_holds_a_secret(programs: Programs, plants: Plants,
     for text in (*before, *answers(exporter)):
         clean(text)
     clean(Path(f"/proc/{process.pid}/cmdline").read_text(encoding="utf-8"))
-    eventually(lambda: "auth" in process.output())  # of a wrong password, by what looks there in the background
+    eventually(lambda: "auth" in process.output())  # the background reader got a wrong password
     process.signal(signal.SIGTERM)
     assert 0 == process.ended()
     clean(process.output())
@@ -195,7 +195,7 @@ def test_nothing_that_is_said_holds_a_secret(programs: Programs, plants: Plants,
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_bug_tells_no_secret(programs: Programs, plants: Plants, tmp_path: Path, form: str) -> None:
-    """Tracebacks of bugs, in a supervised thread and in any other, show none of the secrets in their messages."""
+    """Tracebacks of bugs, in supervised and other threads, contain none of the secrets of their messages."""
     known = tmp_path / "known"
     known.write_text("\n".join([*plants.secrets, ""]), encoding="utf-8")
     environment = {**plants.environment, "EXPORTER_LOG__FORMAT": form, "EXPORTER_WEB__LISTEN_ADDRESS": "127.0.0.1:0"}
@@ -211,7 +211,7 @@ def test_a_bug_tells_no_secret(programs: Programs, plants: Plants, tmp_path: Pat
 
 @pytest.mark.parametrize("command", [("check",), ("analyze", "--no-progress"), ("check", "--help")], ids=" ".join)
 def test_commands_tell_no_secret(programs: Programs, plants: Plants, command: tuple[str, ...]) -> None:
-    """What check and analyze print of servers that take the password, and of those that do not, holds none."""
+    """The output of check and analyze contains no password, whether servers accept or refuse it."""
     process = programs.run(
         sys.executable, "-m", "celery_redis_exporter", *command, environment=dict(plants.environment)
     )
@@ -222,7 +222,7 @@ def test_commands_tell_no_secret(programs: Programs, plants: Plants, command: tu
 
 @pytest.mark.parametrize("there", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_rabbitmq_tells_no_secret(programs: Programs, *, there: bool) -> None:
-    """The URL of a RabbitMQ that is not there, or that refuses the password, shows in no line and on no page."""
+    """No log line and no page contains the URL of a RabbitMQ that is unreachable or refuses the password."""
     with ExitStack() as ending:
         if there:
             server = RabbitServer(programs.folder / "rabbit")
@@ -234,7 +234,7 @@ def test_a_rabbitmq_tells_no_secret(programs: Programs, *, there: bool) -> None:
 
 
 def look_at_kombu(programs: Programs, url: str) -> None:
-    """Run the exporter and check on a broker that does not let them in, and look at what they say."""
+    """Run the exporter and ``check`` on a broker that refuses them, and check their output."""
     environment = {
         "EXPORTER_BROKER_URL": f"{url};{url}",
         "EXPORTER_LOG__LEVEL": "debug",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Redis behind Sentinel: the same accounts before and after a failover, and what a wrong setting is told."""
+"""Redis behind Sentinel: the same counts before and after a failover, and the messages for wrong settings."""
 
 import json
 import sys
@@ -26,13 +26,13 @@ PATIENT = {"broker_connection_retry": True, "broker_connection_max_retries": Non
 
 
 def options_of(sentinels: SentinelSet, **changes: object) -> tuple[str, ...]:
-    """Give the flag with Celery's transport options."""
+    """Return the flag with Celery's transport options."""
     return ("--broker-transport-options", json.dumps({**sentinels.options, **changes}))
 
 
 @dataclass(frozen=True)
 class Watched:
-    """Three sentinels over a master and its replica, an exporter that listens, a worker, a publisher."""
+    """Three sentinels that monitor a master and its replica, a subscribed exporter, a worker, and a publisher."""
 
     sentinels: SentinelSet
     exporter: Exporter
@@ -43,7 +43,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Give one set for all tests; each leaves it with a master and a replica that are well."""
+    """Yield one set for all tests; each test leaves a healthy master and replica."""
     with ExitStack() as ending:
         programs = Programs(tmp_path_factory.mktemp("sentinel"), ending)
         auth = ("--masterauth", REDIS_PASSWORD, "--repl-diskless-sync-delay", "0")
@@ -60,7 +60,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def test_the_master_is_read_and_heard(watched: Watched) -> None:
-    """Tasks of each outcome count as they do without Sentinel; queues, servers and workers are read."""
+    """Tasks of each outcome count as without Sentinel, and queues, servers and workers are read."""
     for number in range(5):
         watched.app.send_task("plain", (number,))
         watched.app.send_task("fail")
@@ -79,7 +79,7 @@ def test_the_master_is_read_and_heard(watched: Watched) -> None:
 
 
 def test_sentinels_are_read(watched: Watched) -> None:
-    """Each sentinel is a server of its own, under its address, and tells of the master as redis_exporter would."""
+    """Each sentinel is a server named by its address, and reports the master with redis_exporter's metrics."""
     exporter = watched.exporter
     for sentinel in watched.sentinels.sentinels:
         name = f"broker/sentinel/127.0.0.1:{sentinel.port}"
@@ -102,7 +102,7 @@ def test_sentinels_are_read(watched: Watched) -> None:
 
 
 def test_analyze_prints_commands_for_the_master(watched: Watched, programs: Programs) -> None:
-    """A command that ``analyze`` prints goes to the master, since a sentinel keeps no data."""
+    """A command that ``analyze`` prints goes to the master, since a sentinel stores no keys."""
     sentinels = watched.sentinels
     key = "left.reply.celery.pidbox"
     sentinels.master.command("LPUSH", key, "x")
@@ -115,7 +115,7 @@ def test_analyze_prints_commands_for_the_master(watched: Watched, programs: Prog
 
 
 def test_a_failover_is_followed(watched: Watched) -> None:
-    """When Sentinel makes the replica master, and when the new master is killed, all counts go on where it is then."""
+    """After Sentinel promotes the replica, and after the new master is killed, all counts continue."""
     exporter, sentinels = watched.exporter, watched.sentinels
     sentinels.fail_over()
     _wait_until_followed(watched)
@@ -133,7 +133,7 @@ def test_a_failover_is_followed(watched: Watched) -> None:
 
 
 def test_a_master_that_is_none_any_more_is_left(programs: Programs) -> None:
-    """Where the sentinels name another server, connections to the former are given up, although nobody cuts them."""
+    """If the sentinels name another master, the exporter closes its connections to the old one."""
     former, latter = programs.redis(), programs.redis()
     sentinels = SentinelSet(programs.folder / "one", (former,), 1)
     sentinels.servers.append(latter)
@@ -154,7 +154,7 @@ def test_a_master_that_is_none_any_more_is_left(programs: Programs) -> None:
 
 
 def test_a_wrong_sentinel_password_is_told(watched: Watched, programs: Programs) -> None:
-    """What the sentinels refuse is told apart from what Redis refuses, with the setting to look at."""
+    """An error of the sentinels differs from one of Redis, and names the setting to check."""
     wrong = options_of(watched.sentinels, sentinel_kwargs={"password": "wrong-PASSWORD"})
     line = _trouble(watched, programs, "auth", *wrong)
     assert "broker_transport_options: check sentinel_kwargs.username and .password" in line
@@ -166,14 +166,14 @@ def test_a_wrong_sentinel_password_is_told(watched: Watched, programs: Programs)
 
 
 def test_an_unknown_master_is_told(watched: Watched, programs: Programs) -> None:
-    """A name that the sentinels do not know is a reason of its own, with the setting to look at."""
+    """An unknown master name has a dedicated reason, and the message names the setting to check."""
     line = _trouble(watched, programs, "nomaster", *options_of(watched.sentinels, master_name="nobody"))
     assert "broker_transport_options: check master_name" in line
     assert "'nobody'" in line
 
 
 def test_check_of_a_master_is_good(watched: Watched, programs: Programs) -> None:
-    """The check finds the master by its sentinels."""
+    """``check`` finds the master through its sentinels."""
     arguments = ("--broker-url", watched.sentinels.url(), *options_of(watched.sentinels))
     check = programs.run(sys.executable, "-m", "celery_redis_exporter", "check", *arguments)
     assert check.ended(20) == 0
@@ -182,7 +182,7 @@ def test_check_of_a_master_is_good(watched: Watched, programs: Programs) -> None
 
 
 def test_results_behind_sentinel_are_read(watched: Watched, programs: Programs) -> None:
-    """A result backend behind sentinels is read; where it is the broker's own Redis it is read once."""
+    """A result backend behind sentinels is read, and only once if it is the broker's Redis."""
     broker = programs.redis()
     options = {"master_name": NAME, "sentinel_kwargs": {"password": PASSWORD}}
     results = ("--result-backend-url", watched.sentinels.url(db=1))
@@ -195,7 +195,7 @@ def test_results_behind_sentinel_are_read(watched: Watched, programs: Programs) 
 
 
 def _wait_until_followed(watched: Watched) -> None:
-    """Wait until exporter and worker are where the master is."""
+    """Wait until exporter and worker are connected to the current master."""
     port, exporter = f"{watched.sentinels.master.port}", watched.exporter
 
     def followed() -> bool:
@@ -210,14 +210,14 @@ def _wait_until_followed(watched: Watched) -> None:
 
 
 def _count_again(watched: Watched, total: int) -> None:
-    """Send three tasks more; they count exactly."""
+    """Send three more tasks, and check that they count exactly."""
     for number in range(3):
         watched.app.send_task("again", (number,))
     watched.exporter.agrees("again", times(total, ONE_SUCCESS))
 
 
 def _trouble(watched: Watched, programs: Programs, reason: str, *arguments: str) -> str:
-    """Start an exporter that can't work; give what it logs, once per part, and see that it is shown."""
+    """Start an exporter that can't work, check that it shows the reason once per part, and return its log line."""
     exporter = programs.exporter("--broker-url", watched.sentinels.url(), *arguments)
     assert exporter.value(UP, redis="broker") == 0
     assert exporter.value("redis_exporter_last_scrape_error", redis="broker", err=reason) == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events in other serializers, and messages that are none."""
+"""Events in other serializers, and messages that are not events."""
 
 import json
 from pathlib import Path
@@ -20,17 +20,17 @@ CHANNEL = "/0.celeryev/task.multi"
 
 
 def raw(sample: str) -> str:
-    """Give a captured message as it was published."""
+    """Return a captured message as it was published."""
     return str(json.loads((SAMPLES / f"{sample}.json").read_text(encoding="utf-8"))["raw_payload"])
 
 
 def envelope(body: str, content_type: str = "application/json") -> str:
-    """Give kombu's envelope around a body that is plain text."""
+    """Return kombu's envelope around a body that is plain text."""
     return json.dumps({"body": body, "content-type": content_type, "properties": {}})
 
 
 def test_msgpack_events_are_counted(programs: Programs) -> None:
-    """An application whose events are in msgpack is counted exactly, its workers and exceptions too."""
+    """Events in msgpack are counted exactly, with workers and exceptions."""
     server = programs.redis()
     exporter = programs.listening(server)
     packed = {"event_serializer": "msgpack", "accept_content": ["json", "msgpack"]}
@@ -48,7 +48,7 @@ def test_msgpack_events_are_counted(programs: Programs) -> None:
 
 
 def test_pickled_events_are_counted_and_never_loaded(programs: Programs, tmp_path: Path) -> None:
-    """A pickled message is counted by its reason, and what it would do on loading does not happen."""
+    """A pickled message is counted by its reason, and is never unpickled."""
     server = programs.redis()
     exporter = programs.listening(server)
     mark = tmp_path / "loaded"
@@ -62,7 +62,7 @@ def test_pickled_events_are_counted_and_never_loaded(programs: Programs, tmp_pat
 
 
 def test_garbage_is_counted_by_its_reason(programs: Programs) -> None:
-    """Each way of being no event has its reason, and the events behind it are counted as ever."""
+    """Each kind of invalid message has its reason, and events after it are still counted."""
     server = programs.redis()
     exporter = programs.listening(server)
     for reason, garbage in (

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same situations on every server that can be had: Redis and Valkey, of several versions.
+"""The same situations on every available server: Redis and Valkey in several versions.
 
-A row of SERVERS that this machine can't get is printed and counted at the end of the run.
+A row of SERVERS whose program is not available on this machine is printed and counted at the end of the run.
 """
 
 import json
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 EVERY_SERVER = pytest.mark.parametrize("name", SERVERS)
 SLOW = 20.0
-"""Seconds for a cluster to agree."""
+"""Seconds until all nodes of a cluster agree."""
 TOP = (sys.executable, "-m", "celery_redis_exporter", "top")
 ANALYZE = (sys.executable, "-m", "celery_redis_exporter", "analyze")
 NODE_OPTIONS = ("--redis.discovery-interval", "1s")
@@ -63,7 +63,7 @@ def up(exporter: Exporter) -> dict[str, float]:
 
 @EVERY_SERVER
 def test_a_server_is_called_by_its_name(programs: Programs, name: str) -> None:
-    """Metrics, report, ``check``, ``analyze`` and ``top`` name the product and its own version, and the mode."""
+    """Metrics, status, ``check``, ``analyze`` and ``top`` show the product, its version, and its mode."""
     server = programs.redis(program=server_program(name))
     product, version = product_of(server)
     assert name == "redis" or f"{product} {version}".lower().startswith(name.replace("-", " "))
@@ -89,7 +89,7 @@ def test_a_server_is_called_by_its_name(programs: Programs, name: str) -> None:
 
 @EVERY_SERVER
 def test_every_node_of_a_cluster_is_found(programs: Programs, name: str) -> None:
-    """From one node that is named all three are read, each with the state of the cluster."""
+    """From one configured node all three nodes are read, each with the state of the cluster."""
     cluster = cluster_of(programs, name, 3)
     flags = (*servers(cache={"url": cluster.nodes[0].url()}), *NODE_OPTIONS)
     exporter = programs.listening(programs.redis(), *flags)
@@ -105,7 +105,7 @@ def test_every_node_of_a_cluster_is_found(programs: Programs, name: str) -> None
 
 @EVERY_SERVER
 def test_a_replica_is_read(programs: Programs, name: str) -> None:
-    """A replica names its master, and both know the link between them."""
+    """A replica shows its master's address, and both show the link between them."""
     program = server_program(name)
     master = programs.redis(program=program, options=("--repl-diskless-sync-delay", "0"))
     replica = programs.redis(program=program, options=("--replicaof", "127.0.0.1", f"{master.port}"))
@@ -123,7 +123,7 @@ def test_a_replica_is_read(programs: Programs, name: str) -> None:
 
 @EVERY_SERVER
 def test_a_failover_is_followed(programs: Programs, name: str) -> None:
-    """Behind Sentinel the master is read, and after a failover the new one."""
+    """Behind Sentinel the exporter reads the master, and the new master after a failover."""
     program = server_program(name)
     options = ("--repl-diskless-sync-delay", "0")
     first = programs.redis(program=program, options=options)
@@ -150,7 +150,7 @@ def test_a_failover_is_followed(programs: Programs, name: str) -> None:
 
 @EVERY_SERVER
 def test_a_full_server_says_why(programs: Programs, name: str) -> None:
-    """A server that takes no more clients is down for that reason, and not for a connection that was closed."""
+    """A server that accepts no more clients is down for that reason, and not for a closed connection."""
     full = programs.redis(program=server_program(name))
     exporter = programs.listening(programs.redis(), *servers(full={"url": full.url()}))
     with full.client() as client:
@@ -163,7 +163,7 @@ def test_a_full_server_says_why(programs: Programs, name: str) -> None:
 
 @EVERY_SERVER
 def test_a_connection_that_the_server_closed_costs_nothing(programs: Programs, name: str) -> None:
-    """A connection that was closed while it was idle is opened again by the scrape that needs it."""
+    """A connection that was closed while idle is opened again by the scrape that needs it."""
     idle = programs.redis(program=server_program(name))
     exporter = programs.listening(programs.redis(), *servers(idle={"url": idle.url()}))
     counts = []
@@ -177,7 +177,7 @@ def test_a_connection_that_the_server_closed_costs_nothing(programs: Programs, n
 
 @EVERY_SERVER
 def test_names_of_errors_are_bounded(programs: Programs, name: str) -> None:
-    """A client that makes up names of errors makes as many series as are allowed, and no scrape fails."""
+    """A client that invents error names creates a limited number of series, and no scrape fails."""
     noisy = programs.redis(program=server_program(name))
     flags = (*servers(noisy={"url": noisy.url()}), "--series.max-per-metric", "100")
     exporter = programs.listening(programs.redis(), *flags)
@@ -197,7 +197,7 @@ def test_names_of_errors_are_bounded(programs: Programs, name: str) -> None:
 
 @EVERY_SERVER
 def test_check_judges_a_cluster_as_what_it_is(programs: Programs, name: str) -> None:
-    """A healthy cluster that is monitored is no failure; one that lacks slots is, and so is one as result backend."""
+    """``check`` fails for a monitored cluster only if slots are missing, and reports a cluster as result backend."""
     cluster = cluster_of(programs, name, 3)
     seed, other, _ = cluster.nodes
     broker = programs.redis(options=SOUND)
@@ -216,7 +216,7 @@ def test_check_judges_a_cluster_as_what_it_is(programs: Programs, name: str) -> 
 
 @EVERY_SERVER
 def test_the_documented_rights_are_enough_for_a_cluster(programs: Programs, name: str) -> None:
-    """With the documented line and the one for clusters every node is read; without it only the node that is named."""
+    """With both documented ACL lines every node is read, and without the one for clusters only the configured node."""
     cluster = cluster_of(programs, name, 3)
     log = ["+commandlog|len"] if name.startswith("valkey") else []
     for node in cluster.nodes:
@@ -243,7 +243,7 @@ def test_the_documented_rights_are_enough_for_a_cluster(programs: Programs, name
 
 @EVERY_SERVER
 def test_a_whole_cluster_is_analyzed(programs: Programs, name: str) -> None:
-    """From any node each master is looked at: together they have every key once, and no replica is looked at."""
+    """From any node the exporter analyzes each master, so that every key counts once, and no replica."""
     cluster = cluster_of(programs, name, 3)
     replica = programs.redis(options=OPTIONS, program=server_program(name))
     cluster.join(replica)
@@ -270,7 +270,7 @@ def test_a_whole_cluster_is_analyzed(programs: Programs, name: str) -> None:
 
 @EVERY_SERVER
 def test_a_database_that_is_not_there_costs_itself(programs: Programs, name: str) -> None:
-    """A database that the server has not is reported as missing, beside the report of the others."""
+    """A database that the server does not have is reported as missing, beside the report of the others."""
     server = programs.redis(program=server_program(name))
     server.command("SET", "a", "b")
     command = (*ANALYZE, server.url(), "--db=0,77")
@@ -283,7 +283,7 @@ def test_a_database_that_is_not_there_costs_itself(programs: Programs, name: str
 
 @EVERY_SERVER
 def test_key_groups_of_every_master_are_shown(programs: Programs, name: str) -> None:
-    """The keys of a cluster are counted by master, each once, and those of a replica are not counted again."""
+    """The keys of a cluster count once, on their masters, and not again on a replica."""
     cluster = cluster_of(programs, name, 2)
     replica = programs.redis(options=OPTIONS, program=server_program(name))
     cluster.join(replica)

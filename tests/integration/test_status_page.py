@@ -25,7 +25,7 @@ pytestmark = [
 ]
 FLEET, TASKS = 500, 1000
 SECRET = 98765.4321
-"""An argument that must not be shown: the second one of ``hold`` is the time that it waits at most."""
+"""An argument that must not be shown: the second one of ``hold`` is its longest wait in seconds."""
 EVIL = """<img src=x onerror="window.pwned=1">'&</td></table><script>window.pwned=1</script>\u202e\x07\U0001f525"""
 ROWS = "[...document.querySelectorAll('#{0} tbody tr')]"
 NAMES = ROWS + ".map((row) => row.cells[0].innerText.trim())"
@@ -33,7 +33,7 @@ NAMES = ROWS + ".map((row) => row.cells[0].innerText.trim())"
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    """Give a browser."""
+    """Yield a browser."""
     folder = tmp_path / "browser"
     folder.mkdir()
     with Browser(folder) as browser:
@@ -41,18 +41,18 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 
 def address(exporter: Exporter, query: str = "") -> str:
-    """The page's address."""
+    """Return the address of the page."""
     return f"http://127.0.0.1:{exporter.port}/{query}"
 
 
 def names(browser: Browser, table: str) -> list[str]:
-    """The first cells of a table."""
+    """Return the first cells of a table."""
     found: list[str] = browser.say(NAMES.format(table))
     return found
 
 
 def status(exporter: Exporter) -> dict[str, list[dict[str, object]]]:
-    """The same as JSON, which fits its schema."""
+    """Return the JSON status, which matches its schema."""
     answer = exporter.get("/api/v1/status")
     assert (200, "application/json") == (answer.status, answer.headers["content-type"])
     found: dict[str, list[dict[str, object]]] = json.loads(answer.body)
@@ -61,7 +61,7 @@ def status(exporter: Exporter) -> dict[str, list[dict[str, object]]]:
 
 
 def cell(browser: Browser, table: str, name: str, title: str) -> str:
-    """One cell's text, by the row's name and the column's title."""
+    """Return the text of a cell, by the row's name and the column's title."""
     place = f"[...document.querySelectorAll('#{table} th')].findIndex((cell) => cell.innerText.startsWith('{title}'))"
     row = f"{ROWS.format(table)}.find((row) => row.cells[0].innerText.trim() === {json.dumps(name)})"
     text: str = browser.say(f"{row}.cells[{place}].innerText.trim()")
@@ -69,7 +69,7 @@ def cell(browser: Browser, table: str, name: str, title: str) -> str:
 
 
 def test_a_small_installation(programs: Programs, browser: Browser) -> None:
-    """Workers, queues, tasks, the Redis server and failures stand on the page with the numbers of the metrics."""
+    """The page shows workers, queues, tasks, the Redis server and failures with the numbers of the metrics."""
     server = programs.redis(options=("--maxmemory", "64mb"))
     exporter = programs.listening(
         server, "--status.failures", "2", "--celery.inspect-interval", "1s", "--redis.key-space.interval", "1s"
@@ -112,7 +112,7 @@ def test_a_small_installation(programs: Programs, browser: Browser) -> None:
 
 
 def test_what_runs_now(programs: Programs, browser: Browser) -> None:
-    """Running tasks stand in JSON and on the page, the longest first, and failures and retries with their worker."""
+    """JSON and page show running tasks, the longest first, and failures and retries with their worker."""
     server = programs.redis()
     exporter = programs.listening(server)
     worker = programs.worker(server, options=WorkerOptions(arguments=BEATING))
@@ -145,7 +145,7 @@ def test_what_runs_now(programs: Programs, browser: Browser) -> None:
 
 
 def test_it_keeps_itself_fresh(programs: Programs, browser: Browser) -> None:
-    """New numbers come without a reload, what is typed filters at once, and an exporter that is gone is told."""
+    """Numbers update without a reload, typing filters at once, and the page reports an unreachable exporter."""
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "0")
     with programs.publisher(server).events.default_dispatcher(hostname="fleet") as dispatcher:
@@ -174,7 +174,7 @@ def test_it_keeps_itself_fresh(programs: Programs, browser: Browser) -> None:
 
 
 def test_hostile_names(programs: Programs, browser: Browser) -> None:
-    """Names that are markup, as long as can be and of every kind of character are text, and nothing runs."""
+    """Names with markup, of maximum length and with any characters are shown as text, and no script runs."""
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "0", "--status.failures", "5")
     long = "x" * 500
@@ -201,8 +201,8 @@ def test_hostile_names(programs: Programs, browser: Browser) -> None:
 
 
 def test_a_large_installation(programs: Programs, browser: Browser) -> None:
-    """Five hundred workers and a thousand tasks are counted, found, sorted and shown whole when asked for."""
-    # Their events are published by one process: so many real workers are more than a machine of tests has room for.
+    """Five hundred workers and a thousand tasks are counted, found, sorted and, on request, all shown."""
+    # One process publishes their events: a test machine has no room for so many real workers.
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "0")
     with programs.publisher(server).events.default_dispatcher(hostname="w") as dispatcher:
@@ -230,7 +230,7 @@ def test_a_large_installation(programs: Programs, browser: Browser) -> None:
 
 
 def test_a_large_installation_fits_on_a_page(browser: Browser, tmp_path: Path) -> None:
-    """300 workers, 500 tasks and 40 queues take at most 2,500 px at 1440, the worst rows of each table first."""
+    """300 workers, 500 tasks and 40 queues take at most 2,500 px of height at width 1440, the worst rows first."""
     page = tmp_path / "page.html"
     page.write_text(render_page(make_large_report(), View(), "/metrics"), encoding="utf-8")
     browser.resize(1440, 900)

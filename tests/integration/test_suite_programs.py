@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of other Debian suites, from a repository that the test makes."""
+"""Programs of other Debian suites, installed from a repository that the test makes."""
 
 import hashlib
 import shutil
@@ -19,7 +19,7 @@ WANTED = SuiteProgram("made", ("newest-made",), "made", "1.0")
 
 
 def publish(repository: Path, version: str) -> None:
-    """Let the repository have one version of a package that contains its own version, and no older one."""
+    """Replace the repository's content with one version of a package that contains its own version."""
     shutil.rmtree(repository, ignore_errors=True)
     package = repository / "package"
     (package / "DEBIAN").mkdir(parents=True)
@@ -39,7 +39,7 @@ def apt_of(repository: Path, folder: Path) -> Apt:
 
 
 def test_lists_that_are_out_of_date_are_renewed(tmp_path: Path) -> None:
-    """A suite that moved on since its lists were read has the program all the same, in its new version only."""
+    """If a suite changed after its lists were read, its program is installed in the new version."""
     repository, made = tmp_path / "repository", tmp_path / "made"
     for version in ("1.0.1", "1.0.2"):
         publish(repository, version)
@@ -51,7 +51,7 @@ def test_lists_that_are_out_of_date_are_renewed(tmp_path: Path) -> None:
 
 
 def test_a_later_version_is_taken(tmp_path: Path) -> None:
-    """A suite that moved on to a later version has the program: sid does so every week."""
+    """A suite with a later version provides the program, as sid does every week."""
     publish(tmp_path / "repository", "1.10.0")
     made = tmp_path / "made"
     made.mkdir()
@@ -60,7 +60,7 @@ def test_a_later_version_is_taken(tmp_path: Path) -> None:
 
 
 def test_an_earlier_version_is_not_taken(tmp_path: Path) -> None:
-    """A suite that has an earlier version than the one that tests are written for has not the program."""
+    """A suite with an earlier version than the tests require does not provide the program."""
     publish(tmp_path / "repository", "0.11.0")
     (tmp_path / "made").mkdir()
     with pytest.raises(UnavailableError, match=r"the suite has newest-made 0\.11\.0, wanted is 1\.0"):

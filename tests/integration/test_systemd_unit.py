@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the systemd unit denies the exporter, as far as that can be tried without systemd."""
+"""Restrictions of the systemd unit, as far as they can be tested without systemd."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from tests.integration.exporters import LISTEN, Exporter
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.servers
-# What MemoryDenyWriteExecute= asks of the kernel: PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN; it outlives exec.
+# The prctl of MemoryDenyWriteExecute=: PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN; exec keeps it.
 DENIED = """
 import ctypes, os, sys
 if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):
@@ -23,7 +23,7 @@ TAKES_SUCH_MEMORY = "import mmap; mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap
 
 
 def test_it_works_without_memory_that_becomes_executable(programs: Programs) -> None:
-    """Where memory can never become executable, as the unit has it, the exporter reads Redis and hears events."""
+    """With the unit's ban on executable memory the exporter reads Redis and receives events."""
     assert "yes" == UNIT["MemoryDenyWriteExecute"]
     denied = [sys.executable, "-c", DENIED, sys.executable]
     tried = subprocess.run([*denied, "-c", TAKES_SUCH_MEMORY], capture_output=True, check=False)

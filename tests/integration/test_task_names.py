@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queries that call a task's labels task_name and status, and its runtime a duration, on a real Prometheus."""
+"""Queries that use the labels task_name and status, and a duration metric, on a real Prometheus."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ QUERIES = (
 
 
 def test_queries_of_a_guide_return_rows(programs: Programs, shared: Shared) -> None:
-    """With the relabelling and the rules as shipped the five queries have rows, and what they count is counted once."""
+    """With the shipped relabelling and rules the five queries have results, and every task is counted once."""
     config: dict[str, Any] = yaml_text.parse(SHIPPED.read_text(encoding="utf-8"))
     config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str((SHIPPED.parent / name).resolve()) for name in config["rule_files"]]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``top``: in a real terminal, in a pipe, from an exporter and straight from Redis."""
+"""``top`` in a real terminal and in a pipe, with data of an exporter or read directly from Redis."""
 
 import json
 import shutil
@@ -24,41 +24,41 @@ COMMAND = (sys.executable, "-m", "celery_redis_exporter", "top")
 
 
 def _environment() -> dict[str, str]:
-    """The environment, without the size of the window in which the tests run."""
+    """Return the environment without the size of the window in which the tests run."""
     return {name: value for name, value in clean_environment().items() if name not in {"COLUMNS", "LINES"}}
 
 
 class Terminal:
-    """A terminal of tmux, with a server of its own."""
+    """A terminal of tmux, in a dedicated server."""
 
     def __init__(self, folder: Path, width: int, height: int, *command: str, **environment: str) -> None:
         self._server = ("tmux", "-S", str(folder / "tmux"), "-f", "/dev/null")
         given = _environment() | {"LANG": "C.UTF-8", **environment}
         words = " ".join(f"'{word}'" for word in command)
-        # The shell stays, so that what the program left of the terminal can be seen.
+        # The shell keeps running, so that the terminal can be checked after the program ended.
         line = f"{words}; echo ended with $?; stty -a | tr ' ' '\\n' | grep -x -e '-\\?echo;\\?'; exec sleep 100"
         self._run("new-session", "-d", "-x", str(width), "-y", str(height), line, environment=given)
 
     def press(self, *keys: str) -> None:
-        """Press keys, by tmux's names."""
+        """Press keys, named as in tmux."""
         self._run("send-keys", *keys)
 
     def resize(self, width: int, height: int) -> None:
-        """Make the window another size."""
+        """Resize the window."""
         self._run("resize-window", "-x", str(width), "-y", str(height))
 
     def screen(self, *flags: str) -> str:
-        """What stands on the screen."""
+        """Return the text of the screen."""
         return self._run("capture-pane", "-p", *flags)
 
     def screen_with(self, *parts: str) -> str:
-        """Return what stands on the screen once all of ``parts`` do; until then it may be drawn in part only."""
+        """Return the text of the screen once it contains all ``parts``; before that it may be drawn only partly."""
         screen = self.screen()
         assert [] == [part for part in parts if part not in screen], screen
         return screen
 
     def close(self) -> None:
-        """End the terminal and what runs in it."""
+        """Close the terminal and the programs in it."""
         self._run("kill-server")
 
     def _run(self, *words: str, environment: dict[str, str] | None = None) -> str:
@@ -68,7 +68,7 @@ class Terminal:
 
 @pytest.fixture
 def busy(programs: Programs) -> tuple[str, Exporter]:
-    """Start a broker with a worker that did something, and an exporter; give the broker's URL and the exporter."""
+    """Start a broker, a worker that ran tasks, and an exporter; return the broker's URL and the exporter."""
     server = programs.redis(options=("--maxmemory", "64mb"))
     exporter = programs.listening(server, "--celery.inspect-interval", "1s")
     worker = programs.worker(server, options=WorkerOptions(arguments=BEATING))
@@ -85,7 +85,7 @@ def busy(programs: Programs) -> tuple[str, Exporter]:
 
 @pytest.fixture
 def terminals(tmp_path: Path) -> Iterator[list[Terminal]]:
-    """Give a list; the terminals in it are closed with the test."""
+    """Yield a list; the terminals in it are closed at the end of the test."""
     opened: list[Terminal] = []
     yield opened
     for terminal in opened:
@@ -93,14 +93,14 @@ def terminals(tmp_path: Path) -> Iterator[list[Terminal]]:
 
 
 def top(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+    """Run ``top`` until it exits."""
     given = _environment() | environment
     return subprocess.run([*COMMAND, *arguments], env=given, capture_output=True, text=True, check=False, timeout=40)
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not on PATH")
 def test_in_a_terminal(busy: tuple[str, Exporter], terminals: list[Terminal], tmp_path: Path) -> None:
-    """The screen is live, obeys its keys, takes the size of the window, and leaves the terminal as it was."""
+    """The screen updates, obeys its keys, follows the window's size, and leaves the terminal unchanged."""
     _, exporter = busy
     terminal = Terminal(tmp_path, 80, 24, *COMMAND, f"http://127.0.0.1:{exporter.port}", "--interval=0.3")
     terminals.append(terminal)
@@ -136,7 +136,7 @@ def test_in_a_terminal(busy: tuple[str, Exporter], terminals: list[Terminal], tm
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not on PATH")
 def test_ctrl_c_straight_from_redis(busy: tuple[str, Exporter], terminals: list[Terminal], tmp_path: Path) -> None:
-    """Without an exporter it listens by itself, shows what it hears, and Ctrl-C is a way out like any other."""
+    """Without an exporter ``top`` receives the events itself, and Ctrl-C ends it normally."""
     url, _ = busy
     terminal = Terminal(tmp_path, 100, 30, *COMMAND, "--broker-url", url, "--interval=0.3", NO_COLOR="1")
     terminals.append(terminal)
@@ -149,7 +149,7 @@ def test_ctrl_c_straight_from_redis(busy: tuple[str, Exporter], terminals: list[
 
 
 def test_in_a_pipe(busy: tuple[str, Exporter]) -> None:
-    """In a pipe one whole screen is written, without colour or escapes, and in ASCII where the locale is."""
+    """In a pipe one complete screen is written, without colour or escapes, and in ASCII if the locale is."""
     _, exporter = busy
     done = top(f"127.0.0.1:{exporter.port}", "--sort=tasks=-failure")
     assert (0, "") == (done.returncode, done.stderr)
@@ -167,7 +167,7 @@ def test_in_a_pipe(busy: tuple[str, Exporter]) -> None:
 
 @pytest.mark.parametrize("form", ["--once", "--json"])
 def test_nothing_there_is_no_success(form: str) -> None:
-    """Where no server answers, what was found is shown, and the exit code is 1."""
+    """If no server responds, the results so far are shown, and the exit code is 1."""
     done = top(form, "--listen=0.5", "--broker-url", f"redis://127.0.0.1:{free_port()}/0")
     assert 1 == done.returncode
     assert "refused" in done.stdout
@@ -175,7 +175,7 @@ def test_nothing_there_is_no_success(form: str) -> None:
 
 @pytest.mark.parametrize("direct", [False, True], ids=["exporter", "redis"])
 def test_json(busy: tuple[str, Exporter], direct: bool) -> None:  # noqa: FBT001 -- a parameter of the test
-    """JSON fits the schema, from an exporter and straight from Redis."""
+    """JSON matches the schema, from an exporter and directly from Redis."""
     url, exporter = busy
     source = ("--broker-url", url, "--listen=3") if direct else (f"http://127.0.0.1:{exporter.port}/",)
 
@@ -187,7 +187,7 @@ def test_json(busy: tuple[str, Exporter], direct: bool) -> None:  # noqa: FBT001
         return report
 
     report = read()
-    while not report["workers"]:  # a worker that is short of the processor may send no heartbeat in three seconds
+    while not report["workers"]:  # with little CPU time a worker may send no heartbeat within three seconds
         report = read()
     assert ["online"] == [worker["state"] for worker in report["workers"]]
     assert ("broker", 64 * 2**20) == (report["redis"][0]["name"], report["redis"][0]["memory"]["limit_bytes"])
@@ -195,14 +195,14 @@ def test_json(busy: tuple[str, Exporter], direct: bool) -> None:  # noqa: FBT001
 
 
 def test_an_exporter_that_is_away_is_a_failure() -> None:
-    """An address where nothing listens is reported in one line, with exit code 1."""
+    """An address without a listener is reported in one line, with exit code 1."""
     away = top(f"http://127.0.0.1:{free_port()}")
     assert (1, 1) == (away.returncode, away.stderr.count("\n"))
     assert "refused" in away.stderr.casefold()
 
 
 def test_a_server_that_is_no_exporter_is_a_failure(programs: Programs) -> None:
-    """An address where something else listens is reported in one line, with exit code 1."""
+    """An address of another service is reported in one line, with exit code 1."""
     other = top(f"http://127.0.0.1:{programs.redis().port}", "--once")
     assert (1, 1) == (other.returncode, other.stderr.count("\n"))
 

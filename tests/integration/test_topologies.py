@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clusters, named servers, passwords that change, certificates of clients."""
+"""Clusters, named servers, changed passwords, client certificates."""
 
 import json
 from collections.abc import Sequence
@@ -19,21 +19,21 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 NODES = "celery_exporter_redis_nodes"
 SLOW = 20.0
-"""Seconds for a cluster to agree."""
+"""Seconds until all nodes of a cluster agree."""
 
 
 def servers(**options: object) -> tuple[str, str]:
-    """The flag that names servers."""
+    """Return the flag that names servers."""
     return "--redis.servers", json.dumps(options)
 
 
 def node(server: RedisServer) -> str:
-    """What a node of the cluster ``cache`` is called."""
+    """Return the name of a node of the cluster ``cache``."""
     return f"cache/127.0.0.1:{server.port}"
 
 
 def test_every_node_of_a_cluster_is_read(programs: Programs) -> None:
-    """All nodes are found from one, each under its address; they come, fail and go as in the cluster."""
+    """All nodes are found from one, each named by its address, and nodes that join, fail or leave are followed."""
 
     def start(options: Sequence[str]) -> RedisServer:
         return programs.redis(options=options)
@@ -63,8 +63,8 @@ def test_every_node_of_a_cluster_is_read(programs: Programs) -> None:
 
 
 def test_every_node_of_a_valkey_cluster_is_read(programs: Programs) -> None:
-    """A seed that calls its mode ``server_mode``, as Valkey 8 and later, leads to all nodes."""
-    # A real Redis behind a proxy that renames the field, if it is one that needs it. Another field loses the byte that
+    """A seed that reports its mode as ``server_mode``, as Valkey 8 and later do, leads to all nodes."""
+    # A real Redis behind a proxy that renames the field if needed. Another field becomes shorter by the byte that
     # this one gains.
     cluster = RedisCluster(lambda options: programs.redis(options=options), 2)
     seed, _ = cluster.nodes
@@ -79,7 +79,7 @@ def test_every_node_of_a_valkey_cluster_is_read(programs: Programs) -> None:
 
 
 def test_nodes_elsewhere_are_not_connected_to(programs: Programs) -> None:
-    """Where the addresses that a cluster names are not allowed only the seed is read, and no node gets a password."""
+    """If the cluster's addresses are not allowed, only the seed is read, and no node receives a password."""
     cluster = RedisCluster(lambda options: programs.redis(options=options), 2)
     seed, other = cluster.nodes
     flags = (*servers(cache={"url": f"redis://localhost:{seed.port}"}), "--redis.discovery-interval", "1s")
@@ -93,7 +93,7 @@ def test_nodes_elsewhere_are_not_connected_to(programs: Programs) -> None:
 
 
 def test_by_default_a_private_server_leads_to_no_public_address(programs: Programs) -> None:
-    """Without the setting a server on a loopback address that names one on the internet is read alone."""
+    """Without the setting, if a server on loopback reports nodes on the internet, only that server is read."""
     elsewhere = "203.0.114.9"
     node_options = ("--cluster-enabled", "yes", "--cluster-announce-ip", elsewhere)
     cluster = RedisCluster(lambda options: programs.redis(options=(*options, *node_options)), 1)
@@ -108,7 +108,7 @@ def test_by_default_a_private_server_leads_to_no_public_address(programs: Progra
 
 
 def test_a_node_can_be_read_alone(programs: Programs) -> None:
-    """Where nodes are not to be looked for, the one that the URL names is read under the server's own name."""
+    """If discovery is off, only the node in the URL is read, under the configured name."""
     lone = programs.redis(options=("--cluster-enabled", "yes"))
     flags = (*servers(cache={"url": lone.url(), "discover": False}), "--redis.discovery-interval", "1s")
     exporter = programs.listening(programs.redis(), *flags)
@@ -117,7 +117,7 @@ def test_a_node_can_be_read_alone(programs: Programs) -> None:
 
 
 def test_named_servers_have_users_of_their_own(programs: Programs, tmp_path: Path) -> None:
-    """Each server is read with its own user and password; the trouble of one is not another's."""
+    """Each server is read with its own user and password, and a failure of one does not affect the others."""
     broker, cache, store = programs.redis(password="broker-PASSWORD"), programs.redis(), programs.redis()
     cache.command("ACL", "SETUSER", "reader", "on", ">cache-PASSWORD", "-@all", "+info", "+client|setname", "+slowlog")
     store.command("CONFIG", "SET", "requirepass", "store-PASSWORD")
@@ -139,7 +139,7 @@ def test_named_servers_have_users_of_their_own(programs: Programs, tmp_path: Pat
 
 
 def test_a_granted_right_is_noticed_after_a_restart_of_the_server(programs: Programs) -> None:
-    """A refusal is remembered over reconnects, and forgotten with the server's process."""
+    """A refused command stays refused after reconnects, and is tried again after the server restarts."""
     user = ("--user", "reader", "on", ">PASSWORD", "~*", "&*", "+@all", "-latency")
     broker, cache = programs.redis(), programs.redis(options=user)
     exporter = programs.listening(broker, *servers(cache={"url": cache.url(user="reader", password="PASSWORD")}))
@@ -157,14 +157,14 @@ def test_a_granted_right_is_noticed_after_a_restart_of_the_server(programs: Prog
     assert before == denials(), "it was asked again"
     cache.stop()
     cache.start()
-    cache.command("ACL", "SETUSER", "reader", "+latency")  # nobody asked yet: a scrape does
+    cache.command("ACL", "SETUSER", "reader", "+latency")  # the next scrape tries it
     eventually(lambda: exporter.value("redis_up", redis="cache") == 1)
     assert exporter.value("celery_exporter_command_denied", **denied) is None
 
 
 @pytest.mark.parametrize("means", ["password", "url"])
 def test_a_password_can_change_in_its_file(programs: Programs, tmp_path: Path, means: str) -> None:
-    """A password that is changed in Redis and in its file costs one reconnect, and no restart."""
+    """A password changed in Redis and in its file costs one reconnect, and no restart."""
     server = programs.redis(password="first-PASSWORD")
     file = tmp_path / "secret"
     file.write_text("first-PASSWORD" if means == "password" else server.url())
@@ -186,7 +186,7 @@ def test_a_password_can_change_in_its_file(programs: Programs, tmp_path: Path, m
 
 
 def test_certificates_of_clients(programs: Programs, tmp_path: Path) -> None:
-    """A server that asks for a certificate gets ours; without one it is down for a reason that says so."""
+    """A server that requires a certificate receives ours, and is down with a clear reason without one."""
     authority = Authority(tmp_path, "authority")
     own, ours, port = authority.issue("redis"), authority.issue("exporter"), free_port()
     programs.redis(options=(
@@ -205,7 +205,7 @@ def test_certificates_of_clients(programs: Programs, tmp_path: Path) -> None:
 
 
 def test_one_server_is_not_read_twice(programs: Programs) -> None:
-    """A named server that is the broker's is left out, which the log says."""
+    """A named server that is the broker's is left out, and the log reports it."""
     broker = programs.redis()
     exporter = programs.listening(broker, *servers(twin={"url": f"redis://localhost:{broker.port}/5"}))
     assert [{"redis": "broker"}] == exporter.labels("redis_up")
@@ -214,7 +214,7 @@ def test_one_server_is_not_read_twice(programs: Programs) -> None:
 
 
 def test_one_server_by_two_ways_is_read_once(programs: Programs) -> None:
-    """A server that has two addresses, here a port and a socket, is known by its run id, and read under one name."""
+    """A server with two addresses, here a port and a socket, is recognized by its run id and read once."""
     server = programs.redis(unix=True)
     tcp = f"redis://127.0.0.1:{server.port}/0"
     exporter = programs.exporter("--broker-url", tcp, "--result-backend-url", server.url(db=1))

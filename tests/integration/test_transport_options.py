@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Celery's transport options in use: a worker and the exporter agree on every name that can be chosen."""
+"""Celery's transport options: a worker and the exporter agree on every name that can be configured."""
 
 import json
 import sys
@@ -29,13 +29,13 @@ EXCHANGES = {"event_exchange": "news", "control_exchange": "orders"}
 
 
 class Address:
-    """A broker by a URL of one's own."""
+    """A broker with a custom URL."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def url(self) -> str:
-        """Give the URL."""
+        """Return the URL."""
         return self._url
 
 
@@ -43,7 +43,7 @@ class Address:
 def test_a_worker_with_every_option_is_seen_whole(
     programs: Programs, tmp_path: Path, fanout: dict[str, object]
 ) -> None:
-    """With the options of the worker the exporter counts, reads queues and deliveries, and gets answers."""
+    """With the worker's options the exporter counts tasks, reads queues and deliveries, and receives replies."""
     server, options = programs.redis(), {**CHOSEN, **fanout}
     settings = {"broker_transport_options": options, **EXCHANGES}
     exchanges = ("--event-exchange", "news", "--control-exchange", "orders")
@@ -68,7 +68,7 @@ def test_a_worker_with_every_option_is_seen_whole(
 
 
 def test_what_workers_report_is_used(programs: Programs) -> None:
-    """Without settings of its own the exporter takes those that its workers report, which stay while none is online."""
+    """Without configured options the exporter uses those that workers report, also after all workers stopped."""
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "1s")
     assert exporter.value("celery_broker_visibility_timeout_seconds") == 3600
@@ -91,14 +91,14 @@ def test_what_workers_report_is_used(programs: Programs) -> None:
 
 
 def _as_json(options: dict[str, object]) -> dict[str, object]:
-    """Return Celery's settings with these transport options, a range as list."""
+    """Return Celery's settings with these transport options, ranges as lists."""
     steps = options["priority_steps"]
     assert isinstance(steps, range)
     return {"broker_transport_options": options | {"priority_steps": list(steps)}}
 
 
 def test_settings_that_workers_contradict_are_found(programs: Programs) -> None:
-    """The exporter's own visibility timeout is in force; check names the workers' one, and the flag that agrees."""
+    """The exporter uses its own visibility timeout, and ``check`` names the workers' value and the flag for it."""
     server, options = programs.redis(options=SOUND), {"broker_transport_options": {"visibility_timeout": 7200}}
     worker = programs.worker(server, options=WorkerOptions(settings=options, arguments=LIVELY.arguments))
     flag = "--broker-transport-options.visibility-timeout"
@@ -113,7 +113,7 @@ def test_settings_that_workers_contradict_are_found(programs: Programs) -> None:
 
 
 def test_options_of_celerys_own_are_noted(programs: Programs) -> None:
-    """What concerns Celery's connections alone may be pasted along, and is said to have no effect."""
+    """Options of Celery's connections are accepted, and the log reports that they have no effect."""
     options = {"socket_timeout": 5, "retry_policy": {"timeout": 5}, "visibility_timeout": 60}
     exporter = programs.listening(programs.redis(), "--broker-transport-options", json.dumps(options))
     notes = [line["note"] for line in exporter.lines("app.configuration_noted")]
@@ -122,7 +122,7 @@ def test_options_of_celerys_own_are_noted(programs: Programs) -> None:
 
 
 def test_a_unix_socket_does_for_workers_too(programs: Programs) -> None:
-    """With one URL for both, in Celery's spelling, the tasks of a worker on a unix socket count in full."""
+    """With the same URL as Celery on a unix socket all tasks of a worker count."""
     server = programs.redis(unix=True)
     address = Address(f"redis+socket://{server.socket}?virtual_host=2")
     exporter = programs.listening(address)
@@ -132,7 +132,7 @@ def test_a_unix_socket_does_for_workers_too(programs: Programs) -> None:
 
 
 def test_tls_does_for_workers_too(programs: Programs, tmp_path: Path) -> None:
-    """With one URL for both the tasks of a worker on a TLS port count in full."""
+    """With the same URL as Celery on a TLS port all tasks of a worker count."""
     authority, port = Authority(tmp_path, "authority"), free_port()
     pair = authority.issue("redis")
     options = ("--tls-port", f"{port}", "--tls-cert-file", f"{pair.certificate}", "--tls-key-file", f"{pair.key}",
@@ -153,7 +153,7 @@ def test_tls_does_for_workers_too(programs: Programs, tmp_path: Path) -> None:
     ("{", "must be a JSON object"),
 ])  # fmt: skip
 def test_an_option_that_cant_be_read_ends_the_start(programs: Programs, given: str, message: str) -> None:
-    """A transport option that is wrong ends with exit code 2 and one line that names it."""
+    """A wrong transport option ends the program with exit code 2 and one line that names it."""
     program = programs.run(sys.executable, "-m", "celery_redis_exporter", "--broker-transport-options", given)
     assert program.ended() == 2
     assert message in program.output()

@@ -15,17 +15,17 @@ ENDS = {"success", "failure", "retry", "revoked", "expired", "rejected", "ignore
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """Give the outcome of one run, on Redis."""
+    """Yield the outcome of one run, on Redis."""
     return run(tmp_path_factory.mktemp("truth"), SEED, TASKS)
 
 
 def test_the_exporter_counts_what_happened(outcome: Outcome) -> None:
-    """Per task, queue and state the exporter counts exactly what signals inside the workers wrote."""
+    """The exporter's counts per task, queue and state equal those that signals inside the workers wrote."""
     assert [] == [str(difference) for difference in outcome.differences]
 
 
 def test_celery_sent_what_happened(outcome: Outcome) -> None:
-    """Each fact has its event, unless a kind explains why Celery sends none, and each execution an end."""
+    """Each fact has its event, unless its kind explains why Celery sends none, and each execution has an end."""
     assert [] == outcome.unsent
     assert 0 == outcome.unfinished
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every minor version of Celery from 5.3 on: its events are counted, and its workers answer."""
+"""Every minor version of Celery from 5.3 on: its events are counted, and its workers reply."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ MISSING = "celery_exporter_control_replies_missing_total"
 
 @pytest.fixture(scope="module")
 def _installed() -> None:
-    """Install all versions that are not."""
+    """Install all versions that are not installed."""
     install(VERSIONS)
 
 
@@ -28,7 +28,7 @@ def _installed() -> None:
 def fleet(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, _installed: None
 ) -> Iterator[Fleet]:
-    """Give a fleet whose worker has the Celery of a version, to which the tasks of all cases were sent."""
+    """Yield a fleet whose worker has one version of Celery, to which the tasks of all cases were sent."""
     minor, pool = request.param
     with ExitStack() as ending:
         fleet = assemble(tmp_path_factory.mktemp("version"), ending, pool, str(python_of(minor)))
@@ -40,7 +40,7 @@ def fleet(
 
 
 def test_events_are_counted(fleet: Fleet) -> None:
-    """The events of every version give the same counts, with nothing missed, unmatched or unreadable."""
+    """The events of every version lead to the same counts, with nothing missed, unmatched or unreadable."""
     for case in CASES:
         fleet.exporter.agrees(case.task, case.account)
     if fleet.pool == "prefork":
@@ -51,7 +51,7 @@ def test_events_are_counted(fleet: Fleet) -> None:
 
 
 def test_workers_answer(fleet: Fleet) -> None:
-    """The workers of every version tell what they are, consume, hold and have registered."""
+    """The workers of every version report their settings, their queues, their tasks and the registered task names."""
     name, exporter = fleet.worker.name, fleet.exporter
     eventually(fleet.is_idle)
     fleet.send("waiting", countdown=600)

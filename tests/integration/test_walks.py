@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages that lead somewhere, followed from their first line to their last on real programs."""
+"""The step-by-step pages, followed from the first line to the last on real programs."""
 
 import shutil
 import sys
@@ -35,7 +35,7 @@ def values(exporter: Exporter, metric: str) -> list[float]:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus is not on PATH")
 def test_your_own_application(programs: Programs) -> None:
-    """Whoever follows the quickstart with an application of their own has an alert that fires."""
+    """A reader who follows the quickstart with an application has an alert that fires."""
     celery = {"celery": f"{sys.executable} -m celery"}
     reader = Reader(programs, celery, {"PYTHONPATH": source_path(ROOT), "EXPORTER_LOG__FORMAT": "json"})
 
@@ -56,7 +56,7 @@ def test_your_own_application(programs: Programs) -> None:
 
 
 def test_a_django_project(programs: Programs) -> None:
-    """Whoever follows the page has a Django project whose periodic task, beat and queue are shown."""
+    """A reader who follows the page has a Django project whose periodic task, beat and queue are shown."""
     python = str(django_python())
     pythons = {
         "python": python, "celery": f"{python} -m celery", "django-admin": f"{python} -m django",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that send requests without waiting for the answers (HTTP pipelining)."""
+"""Clients that send requests without waiting for responses (HTTP pipelining)."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ MEMORY = 100 * 2**20
 
 
 class Site:
-    """A server that answers each request with its path and the number of bytes, when ``released``."""
+    """A server that responds with the path and the number of bytes of each request, once ``released``."""
 
     def __init__(self, folder: Path, *, tls: bool) -> None:
         context = None
@@ -77,26 +77,26 @@ class Site:
 
     @property
     def queued(self) -> int:
-        """The number of requests that were parsed and wait for the answers of those before them."""
+        """Return the number of parsed requests that wait for the responses of earlier ones."""
         connections: set[Any] = self.server._server.server_state.connections
         return sum(len(connection.pipeline) for connection in connections)
 
 
 @pytest.fixture(params=[False, True], ids=["http", "https"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """Return a running server."""
+    """Yield a running server."""
     with Site(tmp_path, tls=request.param) as site:
         yield site
 
 
 def paths(replies: bytes) -> list[int]:
-    """Return the numbers that the answers contain, in order."""
+    """Return the numbers that the responses contain, in order."""
     return [int(reply.rpartition(b"/")[2]) for reply in replies.split(b"HTTP/1.1 200 OK\r\n")[1:]]
 
 
 @pytest.mark.parametrize("body", [b"", b"GET /-1\n" * 20], ids=["without a body", "with a body"])
 def test_few_requests_of_a_connection_are_queued(site: Site, body: bytes) -> None:
-    """Of many requests a few are parsed before the first is answered; all are answered, in order."""
+    """A few of many requests are parsed before the first response, and all receive a response, in order."""
     head = b"Host: x\r\nContent-Length: %d\r\n\r\n" % len(body)
     requests = b"".join(b"GET /%d HTTP/1.1\r\n" % number + head + body for number in range(REQUESTS))
     with site.connect() as client:
@@ -114,7 +114,7 @@ def test_few_requests_of_a_connection_are_queued(site: Site, body: bytes) -> Non
 
 
 def flood(exporter_port: int, ending: ExitStack) -> list[socket.socket]:
-    """Open connections and send requests as long as the server takes them, without reading an answer."""
+    """Open connections and send requests as long as the server accepts them, without reading a response."""
     clients = []
     for _ in range(20):
         client = ending.enter_context(socket.create_connection(("127.0.0.1", exporter_port), timeout=20))
@@ -129,7 +129,7 @@ def flood(exporter_port: int, ending: ExitStack) -> list[socket.socket]:
 
 @pytest.mark.parametrize("protected", [False, True], ids=["open", "no password"])
 def test_unread_answers_cost_little_memory(programs: Programs, protected: bool) -> None:  # noqa: FBT001 -- a parameter
-    """Twenty clients that send half a megabyte of requests each and read nothing harm neither memory nor health."""
+    """Twenty clients that each send half a megabyte of requests and read nothing affect neither memory nor health."""
     hashed = bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()
     file = programs.folder / "web.yml"
     file.write_text(json.dumps({"basic_auth_users": {"alice": hashed}} if protected else {}), encoding="utf-8")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS, client certificates and passwords on the exporter's own port, with the exporter as a process.
+"""TLS, client certificates and passwords on the exporter's port, with the exporter as a process.
 
-No Redis is needed: what is asked for is who gets an answer, not which.
+No Redis is needed: the tests check who receives a response, not its content.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ PATHS = ("/metrics", "/-/healthy", "/-/ready", "/", "/nowhere")
 PASSWORD = "correct horse"
 HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()
 REFUSED = (ssl.SSLError, ConnectionError)
-"""Under TLS 1.3 a client hears of its refused certificate when it reads; by then the connection may be closed."""
+"""Under TLS 1.3 a client learns of its refused certificate when it reads; the connection may be closed by then."""
 
 
 class Site:
@@ -53,11 +53,11 @@ class Site:
 
     @property
     def tls(self) -> dict[str, Any]:
-        """The section that names the pair, by relative paths."""
+        """Return the section that names the pair, by relative paths."""
         return {"tls_server_config": {"cert_file": self.pair.certificate.name, "key_file": self.pair.key.name}}
 
     def write(self, config: Mapping[str, Any]) -> tuple[str, ...]:
-        """Write the file; give the flags that go with it."""
+        """Write the file, and return the flags for it."""
         self.file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
         broker = f"redis://127.0.0.1:{free_port()}/0"
         return ("--web.config.file", str(self.file), "--broker-url", broker)
@@ -71,19 +71,19 @@ class Site:
         return self._programs.exporter(*flags)
 
     def client(self) -> ssl.SSLContext:
-        """Give a client that trusts the authority."""
+        """Return a client that trusts the authority."""
         return ssl.create_default_context(cafile=self.authority.certificate)
 
 
 @pytest.fixture
 def site(programs: Programs) -> Site:
-    """Give a site of its own."""
+    """Return a dedicated site."""
     return Site(programs)
 
 
 @pytest.fixture
 def trap() -> Iterator[socket.socket]:
-    """Give a listening socket to which nobody should come."""
+    """Yield a listening socket to which no client should connect."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)  # noqa: FBT003 -- as in C
         yield listener
@@ -91,14 +91,14 @@ def trap() -> Iterator[socket.socket]:
 
 @pytest.fixture(scope="module")
 def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
-    """Give an exporter without a broker, for several tests."""
+    """Yield an exporter without a broker, for several tests."""
     with ExitStack() as ending:
         programs = Programs(tmp_path_factory.mktemp("listening"), ending)
         yield programs.exporter("--broker-url", f"redis://127.0.0.1:{free_port()}/0")
 
 
 def fetch(exporter: Exporter, context: ssl.SSLContext, path: str = "/metrics", **headers: str) -> Answer:
-    """Send a request over TLS, on a connection of its own."""
+    """Send a request over TLS, on a new connection."""
     connection = http.client.HTTPSConnection("127.0.0.1", exporter.port, timeout=20, context=context)
     with closing(connection):
         connection.request("GET", path, headers=headers)
@@ -107,12 +107,12 @@ def fetch(exporter: Exporter, context: ssl.SSLContext, path: str = "/metrics", *
 
 
 def basic(name: str, password: str) -> dict[str, str]:
-    """Give the header of basic authentication."""
+    """Return the header of basic authentication."""
     return {"Authorization": "Basic " + b64encode(f"{name}:{password}".encode()).decode()}
 
 
 def served_name(exporter: Exporter, context: ssl.SSLContext) -> str:
-    """Give the common name of the certificate that a new connection gets."""
+    """Return the common name of the certificate on a new connection."""
     with (
         socket.create_connection(("127.0.0.1", exporter.port), timeout=10) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as secure,
@@ -122,7 +122,7 @@ def served_name(exporter: Exporter, context: ssl.SSLContext) -> str:
 
 
 def test_https_is_served(site: Site) -> None:
-    """With a certificate the metrics come over HTTPS to who trusts its authority, and the log says so."""
+    """With a certificate clients that trust its authority read metrics over HTTPS, and the log reports TLS."""
     exporter = site.exporter(site.tls)
     answer = fetch(exporter, site.client())
     assert (200, True) == (answer.status, b"celery_exporter_build_info" in answer.body)
@@ -130,7 +130,7 @@ def test_https_is_served(site: Site) -> None:
 
 
 def test_a_hangup_reloads_the_web_configuration(site: Site) -> None:
-    """After SIGHUP new users, headers and certificates are in use; one that is wrong, or TLS off, changes nothing."""
+    """After SIGHUP new users, headers and certificates are used; a wrong certificate, or TLS off, changes nothing."""
     exporter = site.exporter(site.tls)
     assert 200 == fetch(exporter, site.client()).status
     site.pair = site.authority.issue("other")
@@ -167,7 +167,7 @@ def test_without_a_file_http_is_served(programs: Programs) -> None:
     "http://{there}/metrics",
 ])  # fmt: skip
 def test_no_request_chooses_what_is_asked(trap: socket.socket, listening: Exporter, path: str) -> None:
-    """Whatever a request names, in its path, parameters or headers, no connection goes there."""
+    """No address in a request's path, parameters or headers receives a connection."""
     there = f"127.0.0.1:{trap.getsockname()[1]}"
     named = ("Host", "X-Forwarded-Host", "X-Forwarded-For", "Referer", "X-Redis-Url", "Upgrade")
     lines = [f"GET {path.format(there=there)} HTTP/1.1", *(f"{name}: {there}" for name in named), "Connection: close"]
@@ -181,7 +181,7 @@ def test_no_request_chooses_what_is_asked(trap: socket.socket, listening: Export
 
 
 def test_only_the_right_authority_is_trusted(site: Site) -> None:
-    """A client of another authority does not take the certificate, and plain HTTP gets no answer."""
+    """A client of another authority rejects the certificate, and plain HTTP receives no response."""
     exporter = site.exporter(site.tls)
     stranger = ssl.create_default_context(cafile=Authority(site.folder, "stranger").certificate)
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -192,7 +192,7 @@ def test_only_the_right_authority_is_trusted(site: Site) -> None:
 
 
 def test_client_certificates_are_asked_for(site: Site) -> None:
-    """With a client authority only who shows a certificate of it gets in."""
+    """With a client authority only clients with its certificate are accepted."""
     config = site.tls
     config["tls_server_config"] |= {
         "client_auth_type": "RequireAndVerifyClientCert",
@@ -209,7 +209,7 @@ def test_client_certificates_are_asked_for(site: Site) -> None:
 
 
 def test_passwords_are_asked_for(site: Site) -> None:
-    """Every path is for users with the right password alone, and the log holds neither it nor its hash."""
+    """Every path requires the right password, and the log contains neither the password nor its hash."""
     exporter = site.exporter({**site.tls, "basic_auth_users": {"prometheus": HASH}})
     client = site.client()
     refused: list[dict[str, str]] = [{}, basic("prometheus", "wrong one"), basic("nobody", PASSWORD)]
@@ -225,7 +225,7 @@ def test_passwords_are_asked_for(site: Site) -> None:
 
 
 def test_healthy_can_be_open(site: Site) -> None:
-    """With the setting for it /-/healthy asks nobody for a password, and every other path still does."""
+    """With its setting /-/healthy requires no password, and every other path still does."""
     flags = site.write({"basic_auth_users": {"prometheus": HASH}})
     exporter = site.start(*flags, "--web.open-health")
     assert [200, 200] == [exporter.get("/-/healthy", headers).status for headers in ({}, basic("nobody", "x"))]
@@ -235,7 +235,7 @@ def test_healthy_can_be_open(site: Site) -> None:
 
 
 def test_passwords_work_without_tls(site: Site) -> None:
-    """Users alone can be switched on, and headers with them."""
+    """Users can be configured without TLS, and headers with them."""
     headers = {"X-Frame-Options": "deny"}
     exporter = site.exporter({"basic_auth_users": {"prometheus": HASH}, "http_server_config": {"headers": headers}})
     answers = [exporter.get("/-/healthy", headers) for headers in ({}, basic("prometheus", PASSWORD))]
@@ -243,7 +243,7 @@ def test_passwords_work_without_tls(site: Site) -> None:
 
 
 def test_a_renewed_certificate_needs_no_restart(site: Site) -> None:
-    """A new certificate is served soon after its files are there; one without its key never is."""
+    """A new certificate is served soon after its files exist, and a certificate without its key never is."""
     exporter, client = site.exporter(site.tls), site.client()
     assert "server" == served_name(exporter, client)
     renewed = site.authority.issue("renewed")
@@ -263,14 +263,14 @@ def test_a_renewed_certificate_needs_no_restart(site: Site) -> None:
 
 
 def test_a_stalled_handshake_delays_nobody(site: Site) -> None:
-    """Clients that connect and say nothing, or half a hello, hold up neither a scrape nor the stop."""
+    """Clients that connect and send nothing, or half a hello, delay neither a scrape nor the stop."""
     exporter, client, clock = site.exporter(site.tls), site.client(), SystemClock()
     stalled = [socket.create_connection(("127.0.0.1", exporter.port), timeout=10) for _ in range(30)]
     for half in stalled[:15]:
         half.sendall(b"\x16\x03\x01\x02\x00\x01")
     began = clock.monotonic()
     assert 200 == fetch(exporter, client, "/-/healthy").status
-    # The stalled ones are given up after ten seconds; what waited for one of them could not end before.
+    # Stalled connections are closed after ten seconds; an exporter that waited for one could not stop earlier.
     assert clock.monotonic() - began < 8
     exporter.process.signal(signal.SIGTERM)
     assert 0 == exporter.process.ended(5)
@@ -280,7 +280,7 @@ def test_a_stalled_handshake_delays_nobody(site: Site) -> None:
 
 
 def test_an_idle_client_does_not_delay_the_stop(site: Site) -> None:
-    """A kept TLS connection whose client never answers is left behind in time, without a traceback."""
+    """An open TLS connection whose client does not respond does not delay the stop, and logs no traceback."""
     exporter = site.exporter(site.tls)
     with closing(
         http.client.HTTPSConnection("127.0.0.1", exporter.port, timeout=20, context=site.client())
@@ -293,7 +293,7 @@ def test_an_idle_client_does_not_delay_the_stop(site: Site) -> None:
 
 
 def test_failed_handshakes_are_no_noise(site: Site) -> None:
-    """Strangers who speak no TLS, or trust another authority, write no line into the log."""
+    """Clients without TLS, or that trust another authority, write no line to the log."""
     exporter = site.exporter(site.tls)
     with socket.create_connection(("127.0.0.1", exporter.port), timeout=10) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -308,7 +308,7 @@ def test_failed_handshakes_are_no_noise(site: Site) -> None:
 
 
 def test_a_flood_of_guesses_starves_no_scrape(site: Site) -> None:
-    """While wrong passwords come without pause, a scraper whose password was right once is always answered."""
+    """Under constant wrong passwords a scraper that has once used the right password always receives a response."""
     exporter = site.exporter({"basic_auth_users": {"prometheus": HASH}})
     right = basic("prometheus", PASSWORD)
     assert 200 == exporter.get("/metrics", right).status
@@ -342,7 +342,7 @@ def test_a_flood_of_guesses_starves_no_scrape(site: Site) -> None:
     ({"basic_auth_user": {}}, "basic_auth_user: no such key; did you mean basic_auth_users?"),
 ])  # fmt: skip
 def test_a_wrong_file_ends_it(programs: Programs, site: Site, command: str, change: dict[str, Any], named: str) -> None:
-    """A wrong web configuration ends the start, and the check, with exit code 2 and one line without secrets."""
+    """A wrong web configuration ends the start, and ``check``, with exit code 2 and one line without secrets."""
     site.authority.issue("other")
     process = programs.run(sys.executable, "-m", "celery_redis_exporter", command, *site.write(change))
     assert process.ended() == 2
@@ -353,7 +353,7 @@ def test_a_wrong_file_ends_it(programs: Programs, site: Site, command: str, chan
 
 
 def test_the_example_is_valid(programs: Programs, site: Site) -> None:
-    """The example in deploy/ serves HTTPS, once its files exist."""
+    """The example in deploy/ serves HTTPS once its files exist."""
     example = Path(__file__).parents[2] / "deploy" / "web-config.example.yml"
     flags = site.write({})
     site.file.write_text(example.read_text(encoding="utf-8"), encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real server on a real socket."""
+"""The real HTTP server on a real socket."""
 
 import contextlib
 import gc
@@ -52,7 +52,7 @@ class Site:
         return MetricsReply(BODY, "text/plain; version=0.0.4", None)
 
     def get(self, path: str, method: str = "GET", accept: str = "*/*") -> tuple[int, bytes, dict[str, str]]:
-        """Send a request on a connection of its own."""
+        """Send a request on a new connection."""
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
             connection.request(method, path, headers={"Accept": accept})
             reply = connection.getresponse()
@@ -60,12 +60,12 @@ class Site:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """Return the number of open connections."""
         return len(self.server._server.server_state.connections)
 
     @property
     def kept(self) -> int:
-        """How many connections of this server are in memory."""
+        """Return the number of connections of this server in memory."""
         found = gc.get_objects()
         states = [one for one in found if isinstance(one, connections.Connection)]
         handshakes = sum(isinstance(one, connections.TlsConnection) for one in found)
@@ -80,7 +80,7 @@ class Site:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """Give a running server, and end it."""
+    """Yield a running server, and stop it."""
     site = Site()
     site.server.start()
     yield site
@@ -89,21 +89,21 @@ def site() -> Iterator[Site]:
 
 
 def test_fifty_scrapes_at_once(site: Site) -> None:
-    """Fifty scrapes at the same time all get the whole body."""
+    """Fifty scrapes at the same time all receive the whole body."""
     with ThreadPoolExecutor(50) as clients:
         replies = list(clients.map(site.get, ["/metrics"] * 50))
     assert [(200, len(BODY))] * 50 == [(status, len(body)) for status, body, _ in replies]
 
 
 def test_headers(site: Site) -> None:
-    """The server tells a length and no name, and HEAD gets the headers alone."""
+    """Responses have a length and no server name, and HEAD receives the headers only."""
     status, body, headers = site.get("/metrics", "HEAD")
     assert (200, b"", str(len(BODY))) == (status, body, headers["content-length"])
     assert "server" not in headers
 
 
 def test_bodies_follow_their_headers_at_once(site: Site) -> None:
-    """A connection sends what it has: without that, a short body waits for the client's delayed acknowledgement."""
+    """A connection sends its data at once: otherwise a short body waits for the client's delayed acknowledgement."""
     with site.open_half(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n") as client:
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
         (connection,) = site.server._server.server_state.connections
@@ -112,7 +112,7 @@ def test_bodies_follow_their_headers_at_once(site: Site) -> None:
 
 
 def test_the_head_of_a_request_has_a_limit(site: Site) -> None:
-    """A client that goes on sending headers is cut off, and one with many headers is not."""
+    """A client that sends headers endlessly is disconnected, and a client with many headers is not."""
     many = b"".join(b"x-header-%d: %s\r\n" % (number, b"a" * 50) for number in range(100))
     with site.open_half(b"GET /metrics HTTP/1.1\r\nHost: a\r\n" + many + b"\r\n") as client:
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
@@ -127,7 +127,7 @@ def test_the_head_of_a_request_has_a_limit(site: Site) -> None:
 
 
 def test_a_long_head_in_one_piece_is_refused(site: Site) -> None:
-    """A head of 100 kB is too long also if it arrives whole, with its end."""
+    """A request head of 100 kB is refused even if it arrives whole, with its end."""
     with site.open_half(b"GET /metrics HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 100_000 + b"\r\n\r\n") as client:
         answer = b""
         with contextlib.suppress(ConnectionError):
@@ -136,7 +136,7 @@ def test_a_long_head_in_one_piece_is_refused(site: Site) -> None:
 
 
 def test_a_body_is_ignored(site: Site) -> None:
-    """A request with a body is answered like one without, and the next one on its connection too."""
+    """A request with a body receives the same response as one without, and so does the next one on its connection."""
     request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000
     with site.open_half(request) as client, client.makefile("rb") as replies:
         for _ in range(2):
@@ -148,7 +148,7 @@ def test_a_body_is_ignored(site: Site) -> None:
 
 
 def test_connections_are_kept(site: Site) -> None:
-    """A second request on the same connection is answered."""
+    """A second request on the same connection receives a response."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", site.port, timeout=10)) as connection:
         sockets = set()
         for _ in range(3):
@@ -159,7 +159,7 @@ def test_connections_are_kept(site: Site) -> None:
 
 
 def test_half_a_request_blocks_nobody(site: Site) -> None:
-    """Clients that never finish their request hold up no other scrape."""
+    """Clients that never finish their request delay no other scrape."""
     halves = [site.open_half(b"GET /metrics HTTP/1.1\r\nHost: x\r\n") for _ in range(30)]
     assert 200 == site.get("/metrics")[0]
     for half in halves:
@@ -168,13 +168,13 @@ def test_half_a_request_blocks_nobody(site: Site) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"GET /metrics HT"])
 def test_half_a_request_ends(site: Site, data: bytes) -> None:
-    """A connection on which no request comes, or only a part of one, is closed by the server."""
+    """A connection without a request, or with an incomplete one, is closed by the server."""
     with site.open_half(data) as half:
         assert b"" == half.recv(1)
 
 
 def test_half_of_a_second_request_ends(site: Site) -> None:
-    """A kept connection is closed too when its next request never ends."""
+    """A keep-alive connection is closed as well if its next request never ends."""
     with site.open_half(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n") as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET /")
@@ -182,7 +182,7 @@ def test_half_of_a_second_request_ends(site: Site) -> None:
 
 
 def test_half_a_request_ends_after_a_slow_handshake(tmp_path: Path) -> None:
-    """A client that takes its time with the TLS handshake is timed afterwards like any other."""
+    """After a slow TLS handshake a client has the same time for its request as any other."""
     authority = Authority(tmp_path, "authority")
     context, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=authority.certificate)
     context.load_cert_chain(*authority.issue("server"))
@@ -190,7 +190,7 @@ def test_half_a_request_ends_after_a_slow_handshake(tmp_path: Path) -> None:
     site.server.start()
     slow, quick = site.open_half(b""), client.wrap_socket(site.open_half(b""), server_hostname="localhost")
     with quick:
-        # Its end shows that the time of a request is over for the slow one, too.
+        # Its end shows that the slow client's time for a request is over as well.
         assert b"" == quick.recv(1)
     with client.wrap_socket(slow, server_hostname="localhost") as late:
         late.sendall(b"GET /")
@@ -199,7 +199,7 @@ def test_half_a_request_ends_after_a_slow_handshake(tmp_path: Path) -> None:
 
 
 def test_a_stalled_handshake_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A TLS handshake that never ends is cut after its time, and delays no scrape until then."""
+    """A TLS handshake that never ends is closed after its time, and delays no scrape until then."""
     monkeypatch.setattr(connections, "HANDSHAKE_TIMEOUT", 0.5)
     authority = Authority(tmp_path, "authority")
     context, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=authority.certificate)
@@ -238,7 +238,7 @@ def is_open(client: socket.socket) -> bool:
 
 
 def test_half_handshakes_are_bounded(tmp_path: Path) -> None:
-    """Of a thousand clients that begin a handshake few stay, in little memory; others are answered meanwhile."""
+    """Of a thousand clients that only start a handshake few stay open, with little memory, and others are served."""
     site, client = tls_site(tmp_path)
     before = psutil.Process().memory_info().rss
     with ExitStack() as open_ones:
@@ -255,7 +255,7 @@ def test_half_handshakes_are_bounded(tmp_path: Path) -> None:
 
 
 def test_a_flood_of_half_handshakes_leaves_those_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound a handshake of the address goes that has most of them, the oldest first."""
+    """Above the limit the server closes the oldest handshake of the address that has the most."""
     monkeypatch.setattr(connections, "MAX_HANDSHAKES", 5)
     site, _ = tls_site(tmp_path)
     with ExitStack() as open_ones:
@@ -269,7 +269,7 @@ def test_a_flood_of_half_handshakes_leaves_those_of_others(tmp_path: Path, monke
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 def test_closed_connections_leave_nothing(site: Site, reset: bool) -> None:  # noqa: FBT001 -- a parameter
-    """A connection that ended is freed at once; neither a timer nor a cycle holds it."""
+    """A closed connection is freed at once; no timer and no reference cycle keeps it."""
     site = Site(request_timeout=3600)
     site.server.start()
     gc.collect()
@@ -289,7 +289,7 @@ def test_closed_connections_leave_nothing(site: Site, reset: bool) -> None:  # n
 
 @pytest.mark.parametrize("ending", ["half", "whole", "wrong"])
 def test_tls_connections_leave_nothing(tmp_path: Path, ending: str) -> None:
-    """A TLS connection is freed without the garbage collector, also if its handshake failed or was left."""
+    """A TLS connection is freed without the garbage collector, even if its handshake failed or was abandoned."""
     site, trusting = tls_site(tmp_path)
     wrong = ssl.create_default_context()
     gc.collect()
@@ -312,7 +312,7 @@ def test_tls_connections_leave_nothing(tmp_path: Path, ending: str) -> None:
 
 
 def test_an_upgrade_is_refused_quietly(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    """A WebSocket is answered as plain HTTP, after which the connection ends; nothing is logged."""
+    """A WebSocket request receives a plain HTTP response, after which the connection ends, and nothing is logged."""
     head = b"GET /-/healthy HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     with site.open_half(
         head + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -324,7 +324,7 @@ def test_an_upgrade_is_refused_quietly(site: Site, caplog: pytest.LogCaptureFixt
 
 
 def test_an_answer_that_is_not_read_is_given_up(site: Site) -> None:
-    """A client that asks again and again and reads nothing is cut off, with what was to be sent to it."""
+    """A client that sends requests and reads nothing is disconnected, and its unsent data is dropped."""
     request = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
     with site.open_half(request * 100):
         eventually(lambda: site.entered.acquire(timeout=5))
@@ -333,14 +333,14 @@ def test_an_answer_that_is_not_read_is_given_up(site: Site) -> None:
 
 
 def test_a_client_that_reads_slowly_gets_its_answer(site: Site) -> None:
-    """A body that the client takes a while to read, within the time for that, comes whole."""
+    """A client that reads slowly, within the allowed time, receives the whole body."""
     with site.open_half(b"GET /metrics HTTP/1.0\r\nHost: a\r\n\r\n") as slow:
         pieces = list(iter(lambda: slow.recv(1000), b""))
     assert b"".join(pieces).endswith(BODY)
 
 
 def test_too_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond their bound the connection goes that was idle for longest; one that waits for its answer stays."""
+    """Above the limit the connection that was idle for longest is closed, and none that waits for its response."""
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
     site = Site(request_timeout=30)
     site.server.start()
@@ -360,7 +360,7 @@ def test_too_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_burst_waits_to_be_accepted(site: Site) -> None:
-    """Hundreds of connections at once wait, while the server is busy; none is dropped to try again after a second."""
+    """Hundreds of simultaneous connections wait while the server is busy, and none has to be retried a second later."""
     busy = threading.Event()
     with ExitStack() as open_ones:
         open_ones.enter_context(site.open_half(b""))
@@ -374,10 +374,10 @@ def test_a_burst_waits_to_be_accepted(site: Site) -> None:
 
 
 def test_stuck_scrapes_do_not_block_health(site: Site) -> None:
-    """Health and the page answer while every scrape thread hangs."""
+    """Health and the status page respond while every scrape thread hangs."""
     site.release.clear()
     with ThreadPoolExecutor(20) as clients:
-        # Scrapes with the same headers could share an answer.
+        # Scrapes with the same headers could share a response.
         scrapes = [clients.submit(site.get, "/metrics", accept=f"text/{number}") for number in range(20)]
         for _ in range(8):
             assert site.entered.acquire(timeout=10)
@@ -387,7 +387,7 @@ def test_stuck_scrapes_do_not_block_health(site: Site) -> None:
 
 
 def test_stop_while_requests_hang(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    """Within its timeout the stop cuts off a stuck scrape, a half-sent request and an idle client."""
+    """Within its timeout the stop ends a stuck scrape, a half-sent request and an idle client."""
     site.release.clear()
     half, idle = site.open_half(b"GET /metr"), site.open_half(b"")
     with ThreadPoolExecutor(1) as clients:
@@ -405,7 +405,7 @@ def test_stop_while_requests_hang(site: Site, caplog: pytest.LogCaptureFixture) 
 
 
 def test_stop_lets_a_scrape_end(site: Site) -> None:
-    """A scrape that is nearly done when the stop comes gets its answer."""
+    """A scrape that is nearly done at the stop receives its response."""
     site.release.clear()
     with ThreadPoolExecutor(2) as pool:
         scrape = pool.submit(site.get, "/metrics")
@@ -417,14 +417,14 @@ def test_stop_lets_a_scrape_end(site: Site) -> None:
 
 
 def test_stop_twice_and_before_start() -> None:
-    """Stopping what never ran, or ran and ended, is no error and frees the port."""
+    """Stopping a server that never ran, or ran and ended, raises no error and frees the port."""
     site = Site()
     assert [True, True] == [site.server.stop(1), site.server.stop(1)]
     bind(f"127.0.0.1:{site.port}").close()
 
 
 def test_uvicorn_prints_nothing(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
-    """An invalid request leaves no line on the terminal that the program's own logging did not write."""
+    """For an invalid request only the program's own logging writes to the terminal."""
     handlers, logging.root.handlers = logging.root.handlers, []
     try:
         with site.open_half(b"\x16\x03\x01 this is no HTTP\r\n\r\n") as client:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contexts from files and texts, and handshakes, most of them in memory."""
+"""TLS contexts from files and texts, and handshakes, most of them in memory."""
 
 import socket
 import ssl
@@ -23,7 +23,7 @@ GCM = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
 
 
 class Site:
-    """An authority, a server's pair, and clients who trust the authority."""
+    """An authority, a server's pair, and clients that trust the authority."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -33,11 +33,11 @@ class Site:
         self.config = TlsConfig(str(folder / "web.yml"), str(self.pair.certificate), str(self.pair.key))
 
     def client(self) -> ssl.SSLContext:
-        """Give a client."""
+        """Return a client."""
         return ssl.create_default_context(cafile=self.authority.certificate)
 
     def with_file(self, key: str, path: str) -> TlsConfig:
-        """Give the configuration with another file under a key, clients being verified."""
+        """Return the configuration with another file for a key, and with clients verified."""
         files = {
             "cert_file": self.config.cert_file,
             "key_file": self.config.key_file,
@@ -52,25 +52,25 @@ class Site:
         )
 
     def file(self, name: str, text: str) -> str:
-        """Write a file; give its path."""
+        """Write a file, and return its path."""
         (self.folder / name).write_text(text, encoding="utf-8")
         return str(self.folder / name)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """Give a site in a folder of its own."""
+    """Return a site in a new folder."""
     return Site(tmp_path)
 
 
 def shake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
-    """Shake hands in memory; give the client's side, or raise what either side raises."""
+    """Do a handshake in memory; return the client's side, or raise the error of either side."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     sides = [
         client.wrap_bio(to_client, to_server, server_hostname="localhost"),
         server.wrap_bio(to_server, to_client, server_side=True),
     ]
-    # Three flights each way are more than any handshake takes.
+    # No handshake needs more than three flights each way.
     for side in sides * 3:
         try:
             side.do_handshake()
@@ -80,14 +80,14 @@ def shake(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
 
 
 def name_of(side: ssl.SSLObject) -> str:
-    """Give the common name of the other side's certificate."""
+    """Return the common name of the other side's certificate."""
     certificate = side.getpeercert()
     assert certificate
     return str(dict(pair[0] for pair in certificate["subject"])["commonName"])  # type: ignore[misc]  # typeshed: any depth
 
 
 def test_tls_1_3_and_1_2_are_spoken(site: Site) -> None:
-    """Unless the file says otherwise the newest version is spoken, 1.2 still, and nothing older."""
+    """By default TLS 1.3 is used, 1.2 is accepted, and no older version is."""
     context = build_context(site.config)
     old = site.client()
     old.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -97,7 +97,7 @@ def test_tls_1_3_and_1_2_are_spoken(site: Site) -> None:
 
 
 def test_versions_bound_what_is_spoken(site: Site) -> None:
-    """The versions in the file are kept to, from both sides."""
+    """Both sides keep to the versions of the file."""
     old = site.client()
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(ssl.SSLError):
@@ -107,7 +107,7 @@ def test_versions_bound_what_is_spoken(site: Site) -> None:
 
 @pytest.mark.parametrize("name", [GCM, "ECDHE-ECDSA-AES128-GCM-SHA256"])
 def test_cipher_suites_are_kept_to(site: Site, name: str) -> None:
-    """A suite by either name is the only one of TLS 1.2 that is left."""
+    """A configured cipher suite, by either of its names, is the only one of TLS 1.2 that remains."""
     context = build_context(replace(site.config, max_version="TLS12", cipher_suites=(name,)))
     chosen = shake(context, site.client()).cipher()
     assert chosen is not None
@@ -115,7 +115,7 @@ def test_cipher_suites_are_kept_to(site: Site, name: str) -> None:
 
 
 def test_every_suite_of_the_toolkit_is_known_to_openssl(site: Site) -> None:
-    """No name in the table is refused."""
+    """Every name in the table is accepted."""
     build_context(replace(site.config, cipher_suites=tuple(CIPHERS)))
 
 
@@ -132,14 +132,14 @@ def test_every_suite_of_the_toolkit_is_known_to_openssl(site: Site) -> None:
     ],
 )
 def test_suites_that_cannot_be_are_refused(site: Site, suite: str, message: str) -> None:
-    """What Python can't choose, OpenSSL does not know or keeps no secret is refused, not left out."""
+    """A cipher suite that is insecure, unknown to OpenSSL or not settable from Python is refused, not ignored."""
     with pytest.raises(ConfigError) as caught:
         build_context(replace(site.config, cipher_suites=(GCM, suite)))
     assert str(caught.value).startswith(f"{site.config.file}: tls_server_config.cipher_suites: {message}")
 
 
 def test_a_key_of_another_certificate(site: Site) -> None:
-    """A key that does not match is told with both files."""
+    """The error for a key that does not match names both files."""
     other = site.authority.issue("other").key
     with pytest.raises(ConfigError) as caught:
         build_context(replace(site.config, key_file=str(other)))
@@ -149,7 +149,7 @@ def test_a_key_of_another_certificate(site: Site) -> None:
 
 @pytest.mark.parametrize("key", ["cert_file", "key_file", "client_ca_file"])
 def test_a_missing_file(site: Site, key: str) -> None:
-    """A file that is not there is told with its key."""
+    """The error for a missing file names its key."""
     with pytest.raises(ConfigError) as caught:
         build_context(site.with_file(key, "/nowhere.pem"))
     expected = "can't read /nowhere.pem: No such file or directory; check path and rights"
@@ -165,7 +165,7 @@ def test_a_missing_file(site: Site, key: str) -> None:
     ],
 )
 def test_a_file_of_something_else(site: Site, key: str, text: str) -> None:
-    """A file that holds something else is told with its key, and nothing of what it holds is."""
+    """The error for a file of the wrong kind names its key and shows none of its content."""
     path = site.file("else.pem", "SECRET")
     with pytest.raises(ConfigError) as caught:
         build_context(site.with_file(key, path))
@@ -173,7 +173,7 @@ def test_a_file_of_something_else(site: Site, key: str, text: str) -> None:
 
 
 def test_an_encrypted_key(site: Site) -> None:
-    """A key with a passphrase is refused, and nobody is asked for it."""
+    """A key with a passphrase is refused, without a prompt."""
     encrypt(site.pair.key, site.folder / "encrypted.key")
     with pytest.raises(ConfigError, match=r"key_file: .*encrypted.key is encrypted; give a key without a passphrase$"):
         build_context(replace(site.config, key_file=str(site.folder / "encrypted.key")))
@@ -191,7 +191,7 @@ def test_an_encrypted_key(site: Site) -> None:
     ],
 )
 def test_client_certificates(site: Site, kind: str, presents: str, *, served: bool) -> None:
-    """Clients are let in by certificates of the authority alone, and without one only where that is allowed."""
+    """Only certificates of the authority are accepted, and clients without one only if that is allowed."""
     config = replace(site.config, client_auth_type=kind, client_ca_file=str(site.authority.certificate))
     client = site.client()
     if presents:
@@ -206,7 +206,7 @@ def test_client_certificates(site: Site, kind: str, presents: str, *, served: bo
 
 
 def test_inline_texts_are_served(site: Site) -> None:
-    """Certificate, key and authority may stand in the configuration itself."""
+    """Certificate, key and authority may be written in the configuration itself."""
     config = TlsConfig(
         site.config.file,
         cert=site.pair.certificate.read_text(),
@@ -237,7 +237,7 @@ def test_a_wrong_inline_text(site: Site, changed: dict[str, str], message: str) 
 
 
 def test_without_an_authority_the_systems_are_trusted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in Go, clients are verified by the authorities of the system where the configuration names none."""
+    """As in Go, clients are verified by the system's authorities if the configuration names none."""
     monkeypatch.setenv("SSL_CERT_FILE", str(site.authority.certificate))
     config = replace(site.config, client_auth_type="RequireAndVerifyClientCert")
     client = site.client()
@@ -251,7 +251,7 @@ def test_without_an_authority_the_systems_are_trusted(site: Site, monkeypatch: p
 
 @pytest.mark.parametrize(("curve", "served"), [("prime256v1", True), ("secp521r1", False)])
 def test_a_curve_is_kept_to(site: Site, curve: str, *, served: bool) -> None:
-    """A client that speaks another curve alone is refused."""
+    """A client that supports only another curve is refused."""
     client = site.client()
     client.set_ecdh_curve("prime256v1")
     context = build_context(replace(site.config, curve=curve))
@@ -267,7 +267,7 @@ def test_a_curve_is_kept_to(site: Site, curve: str, *, served: bool) -> None:
     [((), True), (("localhost",), True), (("other", "127.0.0.1"), True), (("other",), False), (("client",), False)],
 )
 def test_allowed_names_of_clients(site: Site, allowed: tuple[str, ...], *, admitted: bool) -> None:
-    """Of the clients with a certificate those are admitted that have one of the names; common names do not count."""
+    """A client certificate is accepted if it has one of the names; common names do not count."""
     config = replace(
         site.config,
         client_auth_type="VerifyClientCertIfGiven",
@@ -288,7 +288,7 @@ def test_allowed_names_of_clients(site: Site, allowed: tuple[str, ...], *, admit
 
 
 def is_answered(client: ssl.SSLSocket) -> bool:
-    """Return whether a request is answered."""
+    """Return whether a request receives a response."""
     try:
         client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         return client.recv(65536).startswith(b"HTTP/1.1 200")
@@ -297,7 +297,7 @@ def is_answered(client: ssl.SSLSocket) -> bool:
 
 
 def test_any_certificate_in_the_file_is_an_authority(site: Site) -> None:
-    """As with the toolkit, what is trusted need not be signed by itself."""
+    """As in the exporter toolkit, a trusted certificate need not be self-signed."""
     pair = site.authority.issue("client")
     client = site.client()
     client.load_cert_chain(*pair)
@@ -306,7 +306,7 @@ def test_any_certificate_in_the_file_is_an_authority(site: Site) -> None:
 
 
 def test_a_renewed_certificate_is_served(site: Site) -> None:
-    """New connections get the new certificate, after a second at the latest, and it is read once."""
+    """New connections use the new certificate after at most a second, and it is read once."""
     context = ReloadingContext(site.config, site.clock)
     site.authority.issue("renewed").move_to(site.pair)
     assert "server" == name_of(shake(context, site.client()))
@@ -319,7 +319,7 @@ def test_a_renewed_certificate_is_served(site: Site) -> None:
 
 
 def test_a_half_renewed_certificate_is_not_served(site: Site) -> None:
-    """Between the new certificate and its key the old pair serves on, and one line tells why."""
+    """Until the new certificate has its key the old pair is served, and one line states why."""
     context = ReloadingContext(site.config, site.clock)
     renewed = site.authority.issue("renewed")
     renewed.certificate.replace(site.pair.certificate)
@@ -334,7 +334,7 @@ def test_a_half_renewed_certificate_is_not_served(site: Site) -> None:
 
 
 def test_a_certificate_that_is_gone_is_served_on(site: Site) -> None:
-    """Without its files the exporter goes on with what it read."""
+    """If its files are deleted the exporter keeps the loaded certificate."""
     context = ReloadingContext(site.config, site.clock)
     site.pair.certificate.unlink()
     site.clock.advance(LOOK_INTERVAL)
@@ -346,7 +346,7 @@ def test_a_certificate_that_is_gone_is_served_on(site: Site) -> None:
 
 
 def test_a_new_client_authority_is_honoured(site: Site) -> None:
-    """The authority of the clients is followed like the certificate: who was let in before is not any more."""
+    """The client authority is reloaded like the certificate: clients of the old one are no longer accepted."""
     trusted = site.folder / "clients.crt"
     trusted.write_bytes(site.authority.certificate.read_bytes())
     config = replace(site.config, client_auth_type="RequireAndVerifyClientCert", client_ca_file=str(trusted))
@@ -360,7 +360,7 @@ def test_a_new_client_authority_is_honoured(site: Site) -> None:
 
 
 def test_nothing_is_read_without_a_change(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections alone load no file."""
+    """New connections do not reload unchanged files."""
     context = ReloadingContext(site.config, site.clock)
     monkeypatch.setattr("celery_redis_exporter.web.tls.build_context", None)
     site.clock.advance(LOOK_INTERVAL)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an installation has: wheel and source distribution, built, installed and run away from the checkout."""
+"""The installation: wheel and source distribution, built, installed and run outside the checkout."""
 
 import subprocess
 import sys
@@ -40,24 +40,24 @@ WRONG = USER + '\n\nnumber: int = names("")\nCollector().strat()\n'
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel, without asking any package index."""
+    """Build the wheel, without access to a package index."""
     return build(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """Install the wheel into an environment of its own."""
+    """Install the wheel into a new environment."""
     return Installation(tmp_path_factory.mktemp("installed"), wheel)
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
-    """Give the files of a wheel."""
+    """Return the files of a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 def test_the_wheel_has_the_dashboards_and_the_types(wheel: Path) -> None:
-    """Every dashboard lies in the package, as does the mark of type hints, and nothing of what generates or draws."""
+    """The package contains every dashboard and the marker of type hints, and no generator or drawing code."""
     files = contents(wheel)
     for uid in boards():
         committed = (ROOT / "grafana" / f"{uid}.json").read_bytes()
@@ -67,7 +67,7 @@ def test_the_wheel_has_the_dashboards_and_the_types(wheel: Path) -> None:
 
 
 def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
-    """Who builds from the source distribution gets the same files, byte by byte."""
+    """A build from the source distribution has the same files, byte by byte."""
     sdist = build(ROOT, "sdist", tmp_path / "sdist")
     tree = unpack(sdist, tmp_path / "tree")
     assert contents(wheel) == contents(build(tree, "wheel", tmp_path / "wheel"))
@@ -82,7 +82,7 @@ def test_commands_of_an_installation_have_a_help(installed: Installation, name: 
 
 
 def test_an_installation_has_its_version(installed: Installation) -> None:
-    """The console script prints the version, and runs what was installed."""
+    """The console script prints the version, and runs the installed package."""
     assert f"celery-redis-exporter {__version__}\n" == installed.run("--version").stdout
     where = subprocess.run(
         [installed.python, "-c", "import celery_redis_exporter as package; print(package.__file__)"],
@@ -92,7 +92,7 @@ def test_an_installation_has_its_version(installed: Installation) -> None:
 
 
 def test_an_installation_renders_and_completes(installed: Installation, tmp_path: Path) -> None:
-    """The files that commands bring along are found in the package."""
+    """The files that commands need are found in the package."""
     assert 0 == installed.run("render", "dashboards", "--output", str(tmp_path / "written")).returncode
     assert sorted(boards()) == sorted(path.stem for path in (tmp_path / "written").glob("*.yaml"))
     for arguments in (("render", "alerts"), ("metrics", "--format=json"), ("completion", "bash")):
@@ -103,7 +103,7 @@ def test_an_installation_renders_and_completes(installed: Installation, tmp_path
 
 @pytest.mark.servers
 def test_an_installation_is_scraped(installed: Installation, programs: Programs) -> None:
-    """Run from there, without the checkout, it serves the metrics of a Redis server."""
+    """The installed exporter, without the checkout, serves the metrics of a Redis server."""
     server = programs.redis()
     flags = ("--broker-url", server.url(), "--web.listen-address", "127.0.0.1:0")
     process = programs.run(
@@ -117,7 +117,7 @@ def test_an_installation_is_scraped(installed: Installation, programs: Programs)
 
 
 def test_a_project_with_a_package_called_exporter(installed: Installation, tmp_path: Path) -> None:
-    """Script, ``schedule --app`` and library work in a project whose own package is called ``exporter``."""
+    """Script, ``schedule --app`` and library work in a project that has its own package ``exporter``."""
     package = tmp_path / "exporter"
     package.mkdir()
     (package / "__init__.py").write_text("OWN = 'own'\n", encoding="utf-8")
@@ -138,7 +138,7 @@ def test_a_project_with_a_package_called_exporter(installed: Installation, tmp_p
 
 
 def test_a_user_of_the_library_is_type_checked(installed: Installation, tmp_path: Path) -> None:
-    """Under mypy --strict a right use passes against the installed wheel, and a wrong one is reported."""
+    """Under mypy --strict correct use of the installed wheel passes, and wrong use is reported."""
     files = {"right.py": USER, "wrong.py": WRONG}
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")

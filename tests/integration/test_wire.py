@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one step behind redis-py's back, on real sockets: a real server, and ones that misbehave."""
+"""The step that takes redis-py's socket, on real sockets: a real server, and servers that misbehave."""
 
 import contextlib
 import socket
@@ -30,7 +30,7 @@ SECONDS = 5.0
 
 
 def replies(wire: Wire, count: int) -> list[object]:
-    """Read until so many replies came; fail when the other side falls silent before."""
+    """Read until ``count`` replies arrived; fail if the other side stops sending before."""
     found: list[object] = []
     while len(found) < count:
         received = wire.receive(SECONDS)
@@ -41,11 +41,11 @@ def replies(wire: Wire, count: int) -> list[object]:
 
 @pytest.fixture
 def pair() -> Iterator[tuple[Wire, socket.socket]]:
-    """Give a wire and the other end of its socket."""
+    """Yield a wire and the other end of its socket."""
     ours, theirs = socket.socketpair()
 
     class Connection:
-        """What Wire needs of redis-py's connection."""
+        """The parts of redis-py's connection that Wire uses."""
 
         _sock = ours
 
@@ -59,7 +59,7 @@ def pair() -> Iterator[tuple[Wire, socket.socket]]:
 
 
 def test_redis_py_still_gives_its_socket(programs: Programs) -> None:
-    """After connect() redis-py's connection has a socket of which nothing was read ahead."""
+    """After connect() redis-py's connection has a socket, and has read no data ahead."""
     wire = Endpoint(programs.redis().url(), timeout=SECONDS).open()
     wire.send(pack([("PING",), ("ECHO", "a"), ("LLEN", "nothing")]), SECONDS)
     assert [b"PONG", b"a", 0] == replies(wire, 3)
@@ -67,7 +67,7 @@ def test_redis_py_still_gives_its_socket(programs: Programs) -> None:
 
 
 def test_options_of_the_url_hold(programs: Programs) -> None:
-    """Password and database of the URL are in force on the socket that is taken over, and replies are RESP2."""
+    """Password and database of the URL apply to the socket that is taken over, and replies are RESP2."""
     server = programs.redis(password="word")
     wire = Endpoint(server.url(db=4), timeout=SECONDS).open()
     wire.send(pack([("SET", "a", 1), ("CONFIG", "GET", "databases")]), SECONDS)
@@ -77,7 +77,7 @@ def test_options_of_the_url_hold(programs: Programs) -> None:
 
 
 def test_error_replies_are_values(programs: Programs) -> None:
-    """A refused command is a reply in its place, and the connection goes on."""
+    """A refused command is a reply at its position, and the connection continues."""
     wire = Endpoint(programs.redis().url(), timeout=SECONDS).open()
     wire.send(pack([("NONSENSE",), ("PING",)]), SECONDS)
     error, pong = replies(wire, 2)
@@ -87,7 +87,7 @@ def test_error_replies_are_values(programs: Programs) -> None:
 
 
 def test_half_replies_wait_for_their_rest(pair: tuple[Wire, socket.socket]) -> None:
-    """A reply that comes in pieces is given once it is whole, and the beginning of the next one is kept."""
+    """A reply that arrives in pieces is returned once complete, and the start of the next one is kept."""
     wire, peer = pair
     peer.sendall(b"$5\r\nhel")
     assert [] == wire.receive(SECONDS)
@@ -98,7 +98,7 @@ def test_half_replies_wait_for_their_rest(pair: tuple[Wire, socket.socket]) -> N
 
 
 def test_silence_is_no_reply(pair: tuple[Wire, socket.socket]) -> None:
-    """Silence for the given time gives nothing, and harms nothing."""
+    """If nothing arrives within the given time an empty list is returned, and the connection still works."""
     wire, peer = pair
     assert [] == wire.receive(0.01)
     peer.sendall(b"+OK\r\n")
@@ -107,7 +107,7 @@ def test_silence_is_no_reply(pair: tuple[Wire, socket.socket]) -> None:
 
 @pytest.mark.parametrize(("data", "reason"), [(b"", "closed"), (b"HTTP/1.1 400 Bad Request\r\n", "protocol")])
 def test_what_is_no_reply_ends_the_connection(pair: tuple[Wire, socket.socket], data: bytes, reason: str) -> None:
-    """A closed connection and an answer that is not Redis's are failures with their reasons."""
+    """A closed connection and a reply that is not Redis's are failures with their reasons."""
     wire, peer = pair
     peer.sendall(data)
     peer.shutdown(socket.SHUT_WR)
@@ -117,7 +117,7 @@ def test_what_is_no_reply_ends_the_connection(pair: tuple[Wire, socket.socket], 
 
 
 def test_a_closed_wire_can_be_closed_again(pair: tuple[Wire, socket.socket]) -> None:
-    """Closing twice is harmless, and a read afterwards is a SourceError."""
+    """Closing twice is allowed, and a read afterwards raises a SourceError."""
     wire, _ = pair
     wire.close()
     wire.close()
@@ -126,14 +126,14 @@ def test_a_closed_wire_can_be_closed_again(pair: tuple[Wire, socket.socket]) -> 
 
 
 def test_nobody_there_is_a_reason() -> None:
-    """A port without a listener refuses."""
+    """A port without a listener has the reason refused."""
     with pytest.raises(SourceError) as caught:
         Endpoint(f"redis://127.0.0.1:{free_port()}/0", timeout=SECONDS).open()
     assert caught.value.reason == "refused"
 
 
 def test_a_silent_server_is_a_timeout(programs: Programs) -> None:
-    """A server that accepts and never answers ends in the reason timeout, within the deadline."""
+    """A server that accepts and never replies fails with the reason timeout, within the deadline."""
     server = programs.redis()
     session = Session(Endpoint(server.url(), timeout=0.2), SystemClock())
     assert [b"PONG"] == session.exchange([("PING",)], SECONDS)
@@ -148,7 +148,7 @@ def test_a_silent_server_is_a_timeout(programs: Programs) -> None:
 
 
 def test_sessions_forget_refusals_with_their_connection(programs: Programs) -> None:
-    """A command refused for want of rights is not sent again until the connection is a new one."""
+    """A command refused for lack of permission is not sent again on the same connection."""
     server = programs.redis()
     server.command("ACL", "SETUSER", "narrow", "on", ">word", "~*", "+ping")
     session = Session(Endpoint(server.url(user="narrow", password="word"), timeout=SECONDS), SystemClock())
@@ -167,11 +167,11 @@ def test_sessions_forget_refusals_with_their_connection(programs: Programs) -> N
 
 
 def test_a_silent_subscription_is_tested_and_given_up(programs: Programs) -> None:
-    """After silence the stream asks for a sign of life, and without one it is a timeout."""
+    """After a pause without messages the stream sends a ping, and without a reply it fails with a timeout."""
     server = programs.redis()
     stream = EventStream(Endpoint(server.url(), timeout=SECONDS, db=0), topic(), 1.0, SystemClock())
     stream.open()
-    for _ in range(4):  # twice the idle timeout: answered pings keep it alive
+    for _ in range(4):  # twice the idle timeout: replies to pings keep it alive
         assert [] == stream.read()
     server.freeze()
 
@@ -187,7 +187,7 @@ def test_a_silent_subscription_is_tested_and_given_up(programs: Programs) -> Non
 
 
 def test_a_message_of_megabytes_is_received(programs: Programs) -> None:
-    """A message that takes many reads of the socket does not cut the subscription, however short its idle timeout."""
+    """A message that takes many reads of the socket does not end the subscription, however short its idle timeout."""
     server = programs.redis()
     stream = EventStream(Endpoint(server.url(), timeout=SECONDS, db=0), topic(), 1.0, SystemClock())
     stream.open()
@@ -203,7 +203,7 @@ def test_a_message_of_megabytes_is_received(programs: Programs) -> None:
 
 
 def test_a_connection_that_was_closed_while_idle_is_opened_again(programs: Programs) -> None:
-    """Connections that a real server closes, for idleness (``timeout``) or by CLIENT KILL, cost no failed exchange."""
+    """Connections that a real server closes, for idleness (``timeout``) or by CLIENT KILL, fail no exchange."""
     server = programs.redis(options=("--timeout", "1"))
     session = Session(Endpoint(server.url(), timeout=SECONDS), SystemClock())
     asked: list[Command] = [("CLIENT", "ID")]
@@ -220,7 +220,7 @@ def test_a_connection_that_was_closed_while_idle_is_opened_again(programs: Progr
 
 
 def test_a_server_that_went_while_idle_refuses(programs: Programs) -> None:
-    """A server that ended since the last exchange is refused at the attempt to connect again, and reported so."""
+    """If the server stopped since the last exchange, the reconnect is refused, and that is the reported reason."""
     server = programs.redis()
     session = Session(Endpoint(server.url(), timeout=SECONDS), SystemClock())
     assert [b"PONG"] == session.exchange([("PING",)], SECONDS)
@@ -232,7 +232,7 @@ def test_a_server_that_went_while_idle_refuses(programs: Programs) -> None:
 
 
 class SlowServer:
-    """Takes ``pause`` seconds for each step of opening: the TLS handshake, then every byte that it answers."""
+    """A server that takes ``pause`` seconds per step of opening: the TLS handshake, then each byte of its reply."""
 
     def __init__(self, answer: bytes, pause: float, tls: ssl.SSLContext | None = None) -> None:
         self._answer, self._pause, self._tls = answer, pause, tls
@@ -243,7 +243,7 @@ class SlowServer:
         self._thread.start()
 
     def close(self) -> None:
-        """End."""
+        """Close the server."""
         self._over.set()
         self._listener.close()
         self._thread.join(5)
@@ -264,7 +264,7 @@ class SlowServer:
     ("rediss://:password@127.0.0.1:{port}/3?ssl_cert_reqs=none", b"+OK\r\n", 0.3),
 ], ids=["each step just in time", "an answer without an end", "TLS"])  # fmt: skip
 def test_one_deadline_bounds_opening(tmp_path: Path, url: str, answer: bytes, pause: float) -> None:
-    """However a server spreads its steps and bytes, opening takes no longer than the deadline."""
+    """Opening never takes longer than the deadline, however slowly a server sends its steps and bytes."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(*Authority(tmp_path, "authority").issue("server"))
     clock, deadline = SystemClock(), 0.5
@@ -278,11 +278,11 @@ def test_one_deadline_bounds_opening(tmp_path: Path, url: str, answer: bytes, pa
 
 
 def test_an_address_without_an_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a host's addresses the first may be dead: the second is reached before the deadline."""
+    """If the first address of a host does not respond, the second is reached before the deadline."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_server(("127.0.0.1", 0)) as alive:
         fillers = [
             socket.socket() for _ in range(4)
-        ]  # The backlog is full, so that a further connection gets no answer.
+        ]  # The backlog is full, so that a further connection receives no response.
         for filler in fillers:
             filler.setblocking(False)  # noqa: FBT003 -- as in C
             filler.connect_ex(full.getsockname())
@@ -297,7 +297,7 @@ def test_an_address_without_an_answer_leaves_time_for_the_next(monkeypatch: pyte
 
 
 def test_users_are_unknown_to_old_servers() -> None:
-    """Where AUTH takes no user, as before Redis 6, the password alone is sent."""
+    """If AUTH accepts no user, as before Redis 6, only the password is sent."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         endpoint = Endpoint(f"redis://alice:secret@127.0.0.1:{listener.getsockname()[1]}/0", timeout=SECONDS)
         opened = pool.submit(endpoint.open)
@@ -321,7 +321,7 @@ def test_users_are_unknown_to_old_servers() -> None:
     (b":1\r\n", "protocol"), (b"+OK\r\n+OK\r\n", "protocol"), (b"*2\r\n+OK\r\n", "timeout"), (b"", "closed"),
 ])  # fmt: skip
 def test_reasons_of_a_refusal_while_opening(answer: bytes, reason: str) -> None:
-    """What a server answers to AUTH is the reason why opening failed."""
+    """The server's reply to AUTH is the reason why opening failed."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         opened = pool.submit(Endpoint(f"redis://:pw@127.0.0.1:{listener.getsockname()[1]}/0", timeout=0.5).open)
         client, _ = listener.accept()

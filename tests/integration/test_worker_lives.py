@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers that change while they live, and the ways in which they end: counts are exact, and nothing runs on."""
+"""Workers that change while they run, and the ways they stop: counts are exact, and no task stays running."""
 
 import signal
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ BEAT = "celery_worker_last_heartbeat_timestamp_seconds"
 REMAPPED = {"REMAP_SIGTERM": "SIGQUIT"}
 SOFT = {"worker_soft_shutdown_timeout": 2.0}
 AGAIN = {**times(2, ONE_RUN), "sent": 1, "wait": 1}
-"""The account of a task that is executed twice for one publication, but for its ends."""
+"""The counts of a task that is executed twice for one publication, without its ends."""
 
 
 def watched(programs: Programs, server: RedisServer) -> Exporter:
@@ -32,14 +32,14 @@ def watched(programs: Programs, server: RedisServer) -> Exporter:
 
 
 def is_explained(exporter: Exporter, worker: Worker, starts: int = 1) -> bool:
-    """Return whether the worker started so often, and missed nothing after some heartbeats more."""
+    """Return whether the worker started ``starts`` times and, after further heartbeats, missed no event."""
     seen = exporter.value(BEAT, worker=worker.name) or 0
     eventually(lambda: (exporter.value(BEAT, worker=worker.name) or 0) > seen + 3)
     return exporter.value(MISSED, worker=worker.name) == 0 and exporter.value(STARTS, worker=worker.name) == starts
 
 
 def test_a_pool_that_scales_itself(programs: Programs, tmp_path: Path) -> None:
-    """With --autoscale the concurrency is that of now, and every execution counts once."""
+    """With --autoscale the concurrency is the current one, and every execution counts once."""
     server = programs.redis()
     exporter = watched(programs, server)
     worker = programs.worker(server, options=WorkerOptions(arguments=(*BEATING, "--autoscale", "4,1")))
@@ -74,7 +74,7 @@ def test_children_that_are_recycled(programs: Programs) -> None:
 
 
 def cut_off(server: RedisServer) -> None:
-    """Close every connection to the server but those of the exporter."""
+    """Close every connection to the server except those of the exporter."""
     for line in server.command("CLIENT", "LIST").decode().splitlines():
         fields = dict(word.split("=", 1) for word in line.split(" "))
         if OWN_CLIENT not in fields["name"]:
@@ -83,7 +83,7 @@ def cut_off(server: RedisServer) -> None:
 
 
 def test_tasks_cancelled_by_a_lost_connection(programs: Programs, tmp_path: Path) -> None:
-    """A task that is cancelled because the connection broke stops running, and its second run is the one that ends."""
+    """A task that is cancelled by a lost connection stops running, and only its second run ends."""
     server = programs.redis()
     exporter = watched(programs, server)
     settings = {"worker_cancel_long_running_tasks_on_connection_loss": True}
@@ -96,11 +96,11 @@ def test_tasks_cancelled_by_a_lost_connection(programs: Programs, tmp_path: Path
     exporter.agrees("hold_late", {**AGAIN, "running": 1})
     gate.touch()
     exporter.agrees("hold_late", {**AGAIN, "success": 1, "runtime success": 1})
-    assert is_explained(exporter, worker, starts=2)  # a worker that reconnects says so as if it started
+    assert is_explained(exporter, worker, starts=2)  # a worker that reconnects sends worker-online
 
 
 class End(NamedTuple):
-    """How a worker is ended, and whether its tasks may end before."""
+    """How a worker is stopped, and whether its tasks may end before."""
 
     number: signal.Signals
     waits: bool
@@ -121,7 +121,7 @@ ENDS = {
 @pytest.mark.parametrize("task", ["hold", "hold_late"])
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_ends(programs: Programs, tmp_path: Path, end: End, task: str) -> None:
-    """However a worker ends, what it executed ends once or stops running; with acks_late it is back in its queue."""
+    """However a worker stops, its tasks end once or stop running, and with acks_late they return to their queue."""
     server = programs.redis()
     exporter = watched(programs, server)
     options = WorkerOptions(settings=end.settings, arguments=BEATING, environment=end.environment)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers as their heartbeats, their silence and their goodbyes show them."""
+"""Workers as shown by their heartbeats, by missing heartbeats, and by the reports of their stop."""
 
 import signal
 from pathlib import Path
@@ -19,22 +19,22 @@ pytestmark = pytest.mark.servers
 QUICK_BEAT = (*QUICK, "--heartbeat-interval", "1")
 BEATING = WorkerOptions(arguments=QUICK_BEAT)
 LOST_SECONDS = 3.0
-"""What the contract makes of an interval of 1 s and a lost_after of 1 s: three intervals."""
+"""The seconds until a worker is lost, with an interval of 1 s and a lost_after of 1 s: three intervals."""
 
 
 def states(exporter: Exporter) -> dict[str, float | None]:
-    """Give the number of workers by state."""
+    """Return the number of workers by state."""
     return {state: exporter.value("celery_workers", state=state) for state in ("online", "lost", "offline")}
 
 
 def test_worker_states_are_there_without_a_worker(programs: Programs) -> None:
-    """All states of workers are shown as 0 before the first worker comes."""
+    """All worker states are shown as 0 before the first worker starts."""
     exporter = programs.listening(programs.redis())
     assert {"online": 0, "lost": 0, "offline": 0} == states(exporter)
 
 
 def test_heartbeats_show(shared: Shared) -> None:
-    """What a heartbeat says is shown for its worker."""
+    """The values of a heartbeat are shown for its worker."""
     name, exporter = shared.worker.name, shared.exporter
     eventually(lambda: exporter.value("celery_worker_load_average", worker=name, period="1m") is not None)
     for period in ("5m", "15m"):
@@ -56,7 +56,7 @@ def test_heartbeats_show(shared: Shared) -> None:
 
 
 def test_workers_count_what_they_do(shared: Shared, tmp_path: Path) -> None:
-    """Active and processed are the worker's own figures, and no event of it is missed."""
+    """Active and processed are the worker's own values, and none of its events is missed."""
     name, exporter = shared.worker.name, shared.exporter
     before = exporter.value("celery_worker_tasks_processed_total", worker=name) or 0
     gate = tmp_path / "gate"
@@ -70,7 +70,7 @@ def test_workers_count_what_they_do(shared: Shared, tmp_path: Path) -> None:
 
 
 def test_killed_workers_are_lost_and_kept(programs: Programs, tmp_path: Path) -> None:
-    """A worker that dies without a goodbye is down after its patience, keeps its series, and may come back."""
+    """A worker that stopped sending heartbeats is down after the timeout, keeps its series, and may come back."""
     server = programs.redis()
     exporter = programs.listening(server, "--workers.lost-after", "1s")
     worker = programs.worker(server, "mortal", BEATING)
@@ -96,7 +96,7 @@ def test_killed_workers_are_lost_and_kept(programs: Programs, tmp_path: Path) ->
 
 @pytest.mark.parametrize("pool", ["prefork", "gevent", "eventlet"])
 def test_stopped_workers_leave(programs: Programs, pool: str) -> None:
-    """A worker that says goodbye leaves no series that could page, also if it sends a heartbeat afterwards."""
+    """A worker that reported its stop leaves no series that could page, even if it sends a heartbeat afterwards."""
     server = programs.redis()
     exporter = programs.listening(server)
     worker = programs.worker(server, "polite", WorkerOptions(arguments=(*QUICK_BEAT, "-P", pool)))
@@ -109,7 +109,7 @@ def test_stopped_workers_leave(programs: Programs, pool: str) -> None:
 
 
 def test_workers_are_forgotten_after_the_retention(programs: Programs) -> None:
-    """A worker that left, or was lost, counts no longer once the retention is over."""
+    """A stopped or lost worker is no longer counted after the retention."""
     server = programs.redis()
     exporter = programs.listening(server, "--workers.retention", "1s", "--workers.lost-after", "1s")
     polite, mortal = (programs.worker(server, name, BEATING) for name in ("polite", "mortal"))
@@ -124,7 +124,7 @@ def test_workers_are_forgotten_after_the_retention(programs: Programs) -> None:
 
 
 def test_answers_to_remote_commands_are_no_heartbeats(shared: Shared) -> None:
-    """A heartbeat that was asked for, which carries less than a true one, overwrites nothing."""
+    """A heartbeat in reply to a command, which has fewer fields than a periodic one, overwrites nothing."""
     name, exporter = shared.worker.name, shared.exporter
     heard = ("celery_exporter_events_total", {"type": "worker-heartbeat"})
     eventually(lambda: exporter.value("celery_worker_load_average", worker=name, period="1m") is not None)
@@ -137,7 +137,7 @@ def test_answers_to_remote_commands_are_no_heartbeats(shared: Shared) -> None:
 
 
 def test_tasks_that_end_after_the_goodbye_are_counted(programs: Programs, tmp_path: Path) -> None:
-    """A task that outlives its worker's goodbye, as in a warm shutdown, stops running and counts as it ended."""
+    """A task that runs on after its worker reported its stop, as in a warm shutdown, stops running and counts."""
     server = programs.redis()
     exporter = programs.listening(server)
     worker = programs.worker(server, "warm", BEATING)
@@ -165,7 +165,7 @@ def test_tasks_cut_off_by_a_cold_shutdown_run_no_more(programs: Programs, tmp_pa
 
 
 def test_workers_outlast_a_restart_of_redis(programs: Programs) -> None:
-    """A worker whose broker was away is never lost, and its tasks count exactly as before."""
+    """A worker whose broker was unreachable is never lost, and its tasks count exactly as before."""
     server = programs.redis()
     exporter = programs.listening(server, "--workers.lost-after", "1s")
     worker = programs.worker(server, "steady", BEATING)
@@ -187,13 +187,13 @@ def test_workers_outlast_a_restart_of_redis(programs: Programs) -> None:
 
 
 def allow_events(server: RedisServer, *, allowed: bool) -> None:
-    """Grant the exporter's user the event channels, or take them away, which cuts its subscription."""
+    """Allow or deny the exporter's user the event channels; denying cuts its subscription."""
     channels = ("resetchannels", "&/0.celeryev/*") if allowed else ("resetchannels",)
     server.command("ACL", "SETUSER", "monitor", "on", ">word", "~*", "+@all", *channels)
 
 
 def test_missed_events_are_told_exactly(programs: Programs) -> None:
-    """Executions that began while the subscription was cut are the missed ones, no more and no fewer."""
+    """The missed executions are exactly those that started while the subscription was interrupted."""
     server = programs.redis()
     allow_events(server, allowed=True)
     exporter = programs.exporter("--broker-url", server.url(user="monitor", password="word"))
@@ -227,7 +227,7 @@ def test_missed_events_are_told_exactly(programs: Programs) -> None:
 
 
 def test_workers_without_task_events_are_told(programs: Programs) -> None:
-    """A worker that works and sends no task events is shown as such, instead of as one that lost them."""
+    """A worker that runs tasks and sends no task events is shown as such, and not as one with lost events."""
     server = programs.redis()
     exporter = programs.listening(server)
     worker = programs.worker(server, "mute", WorkerOptions(events=False, arguments=QUICK_BEAT))
