@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For every test: no connection leaves this machine. For those that request it: the process has a memory limit.
+"""For every test: no connection leaves this machine. For tests that request it: the process has a memory limit.
 
-Tests that use a program of another Debian suite have the mark ``newest`` with its name, by hand or because the name is
-one of their parameters. The end of a run states how many passed on each, and writes the record if it is told to.
+Tests that use a program of another Debian suite have the mark ``newest`` with its name, set explicitly or because the
+name is one of their parameters. The summary states how many passed on each, and an option writes the record.
 """
 
 import datetime as dt
@@ -20,7 +20,7 @@ from tests.support import record
 from tests.support.outcomes import count_reasons
 from tests.support.project_files import ROOT
 
-# Hypothesis would fail an example that takes 0.2 s, as one may on a machine that does something else.
+# Hypothesis would fail an example that takes 0.2 s, which happens on a busy machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by the programs of other suites that they use, before tests are selected by mark."""
-    from tests.integration.suite_programs import SUITE_PROGRAMS  # which imports what unit tests do without
+    from tests.integration.suite_programs import SUITE_PROGRAMS  # imports packages that unit tests do not need
 
     for item in items:
         if item.get_closest_marker("servers") is not None:
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _programs_of(item: pytest.Item) -> set[object]:
-    """Return what may be names of programs: arguments of the mark, and parameters or parts of them."""
+    """Return values that may be names of programs: arguments of the mark, and parameters or parts of them."""
     callspec = getattr(item, "callspec", None)
     values = () if callspec is None else callspec.params.values()
     parts = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
@@ -52,8 +52,8 @@ def _programs_of(item: pytest.Item) -> set[object]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
-    """Print what passed on programs of other suites, and the tests that could not run: they are no passed ones."""
-    ended = exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}  # and was not interrupted
+    """Print the tests that passed on programs of other suites, and the tests that could not run, which did not pass."""
+    ended = exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}  # not interrupted
     _print_record(terminalreporter, write=ended and config.getoption("--write-record"))
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = [str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)]
@@ -65,7 +65,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 
 
 def _print_record(terminal: pytest.TerminalReporter, *, write: bool) -> None:
-    """Print a row for each program of another suite that was used; write the record."""
+    """Print a row for each used program of another suite; write the record."""
     from tests.integration.suite_programs import version
 
     outcomes = [
@@ -108,7 +108,7 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse connections to other machines."""
 
     def guard(original: Callable[..., Any]) -> Callable[..., Any]:
-        def connect(self: socket.socket, address: object) -> Any:  # noqa: ANN401 -- as the original
+        def connect(self: socket.socket, address: object) -> Any:  # noqa: ANN401 -- as in the original
             if not _is_local(address):
                 raise AssertionError(f"a test connects to {address!r}")
             return original(self, address)

@@ -2,9 +2,9 @@
 """Forty applications behind one exporter, three of them with faults.
 
 ``python -m tests.many_applications [--applications 40] [--real 4] [--minutes 60]`` starts everything on loopback ports,
-lets it run, and prints whether each application's counts equal what was published, and what the others noticed. Of the
-applications ``--real`` have workers, the others replayed events. The broker of ``hung`` hangs for 15 s in each minute,
-``flood`` publishes 100,000 events at once every half minute, and ``hostile`` publishes 2,000 new names every minute.
+lets it run, and prints whether each application's counts equal what was published, and the effects on the others. Of
+the applications ``--real`` have workers, the others replayed events. The broker of ``hung`` hangs for 15 s in each
+minute, ``flood`` publishes 100,000 events at once every half minute, and ``hostile`` 2,000 new names every minute.
 """
 
 import argparse
@@ -38,7 +38,7 @@ SETTLED_WITHIN = 120.0
 
 
 class Run:
-    """The applications, and what they publish each second."""
+    """The applications, and the events that they publish each second."""
 
     def __init__(self, programs: Programs, applications: int, real: int) -> None:
         steady = [f"app-{number}" for number in range(applications - real - len(FAULTY))]
@@ -57,7 +57,7 @@ class Run:
         self._seed = 0
 
     def second(self, number: int) -> None:
-        """Publish what is due in this second of the run."""
+        """Publish the events of this second of the run."""
         for name, publisher in self.publishers.items():
             publisher.send_task("counted")
             self.site.published[name] += 1
@@ -96,9 +96,9 @@ def quantile_of_lag(exporter: Exporter, names: Sequence[str], share: float) -> f
 
 
 def simulate(programs: Programs, applications: int, real: int, seconds: int) -> dict[str, str]:
-    """Run it, and return what was measured by name. Raises AssertionError if a count is wrong."""
+    """Run the simulation, and return the measured values by name. Raises AssertionError if a count is wrong."""
     run, clock, never = Run(programs, applications, real), SystemClock(), Event()
-    dice = random.Random(1)  # noqa: S311 -- which application is scraped next
+    dice = random.Random(1)  # noqa: S311 -- the next application to scrape
     good, took, whole = [*run.real, *run.steady], list[float](), list[float]()
     pid = run.exporter.process.pid
     begun, cpu = clock.monotonic(), cpu_seconds(pid)
@@ -144,7 +144,7 @@ def _show_seconds(values: Sequence[float]) -> str:
 
 
 def main() -> int:
-    """Run it, and print a table."""
+    """Run the simulation, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m tests.many_applications")
     parser.add_argument("--applications", type=int, default=40)
     parser.add_argument("--real", type=int, default=4)

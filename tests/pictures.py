@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m tests.pictures``: draw the status page and ``top`` from the demo, for the documents.
+"""``python -m tests.pictures``: draw the status page and ``top`` from the demo, for the documentation.
 
-Takes the folder to write to (deploy/pictures), gives status-page.png, status-page-phone.png and top.svg. A development
-tool: needs Chromium and redis-server. Never leaves a process behind.
+Input: the folder to write to (deploy/pictures). Output: status-page.png, status-page-phone.png and top.svg. A
+development tool: needs Chromium and redis-server. Leaves no process behind.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tests.integration.processes import ROOT, Process, free_port
 from tests.support.waiting import eventually
 
 SECONDS = 150.0
-"""Of traffic, before the pictures are taken."""
+"""Seconds of traffic before the pictures are taken."""
 WIDTH, HEIGHT = 110, 34
 
 
@@ -69,12 +69,12 @@ def _draw_top(file: Path, port: int) -> None:
     for line in draw(source.read(), Look(), frame):
         console.print(line, highlight=False)
     drawn = console.export_svg(title="celery-redis-exporter top")
-    # Without the fonts that it would load from elsewhere.
+    # Without the fonts that it would load from the network.
     file.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL), encoding="utf-8")
 
 
 def main(words: list[str]) -> int:
-    """Draw; give the exit code."""
+    """Draw; return the exit code."""
     parser = argparse.ArgumentParser("python -m tests.pictures")
     parser.add_argument("--out", type=Path, default=ROOT / "deploy" / "pictures")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="seconds of traffic before the pictures")

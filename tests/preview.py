@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m tests.preview``: draw the dashboards from data made for them, as pictures.
+"""``python -m tests.preview``: draw pictures of the dashboards from generated data.
 
-Takes the data's name and flags for ``grafana/preview/preview.mjs``, gives one picture for each dashboard. A development
+Input: the data's name and flags for ``grafana/preview/preview.mjs``. Output: a picture of each dashboard. A development
 tool: needs Node.js, Chromium, Prometheus and Redis on this machine, and the packages of ``grafana/preview`` installed.
-Never leaves a process behind.
+Leaves no process behind.
 """
 
 import argparse
@@ -22,7 +22,7 @@ KINDS: dict[str, Callable[[Path], AbstractContextManager[Data]]] = {"history": s
 
 
 def draw(data: Data, flags: list[str]) -> int:
-    """Draw the dashboards from what a Prometheus holds; give the drawing program's exit code."""
+    """Draw the dashboards from a Prometheus's data; return the drawing program's exit code."""
     url = f"http://127.0.0.1:{data.prometheus.port}"
     span = ["--from", f"{data.start:.0f}", "--to", f"{data.end:.0f}", "--scrape", f"{data.step}s"]
     command = ["node", str(PREVIEW / "preview.mjs"), "--prometheus", url, *span, *_words(data), *flags]
@@ -30,14 +30,14 @@ def draw(data: Data, flags: list[str]) -> int:
 
 
 def _words(data: Data) -> list[str]:
-    """Say a span of whole hours as the time picker would; any other is shown by its two moments."""
+    """Return flags for the text of a time span in whole hours, as in the time picker; others show start and end."""
     length = timedelta(seconds=round(data.end - data.start))
     hours, rest = divmod(length, timedelta(hours=1))
     return [] if rest or not hours else ["--span-words", f"Last {hours} hours" if hours > 1 else "Last 1 hour"]
 
 
 def main(words: list[str]) -> int:
-    """Make the data and draw; give the drawing program's exit code."""
+    """Make the data and draw; return the drawing program's exit code."""
     parser = argparse.ArgumentParser("python -m tests.preview", description="Other flags are preview.mjs's (--help).")
     parser.add_argument("--data", choices=sorted(KINDS), default="history", help="six hours generated, or a real run")
     chosen, flags = parser.parse_known_args(words)

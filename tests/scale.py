@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fleet on one Prometheus, and a thousand workers on one exporter: what each takes.
+"""The cost of a fleet on one Prometheus, and of a thousand workers on one exporter.
 
 ``python -m tests.scale [--applications 100] [--real 10] [--workers 1000] [--seconds 120] [--interval 15]`` starts
-everything on loopback ports, lets it run for that long, and prints what was measured as markdown. Of the applications
-as many as ``--real`` are exporters, each a process of its own, which hear the events of one load; the others are what
-the first of them answered, served by one HTTP server that moves the counters (``recorded_fleet``). Never measures how
-long anything takes to start.
+everything on loopback ports, lets it run for that long, and prints the measurements as markdown. ``--real`` of the
+applications are exporters, each a separate process, which receive the events of one load; the others are copies of
+the first one's response, served by one HTTP server that increases the counters (``recorded_fleet``). Start times are
+not measured.
 """
 
 import argparse
@@ -33,10 +33,10 @@ from tests.support.waiting import eventually
 
 BEAT_SECONDS = 2.0
 NAMES, QUEUES, FLEET_WORKERS = 50, 10, 10
-"""Of one application of the fleet: names of tasks, queues, workers."""
+"""Task names, queues and workers of one application of the fleet."""
 EVENTS_PER_SECOND = 400.0
 FAILURES = 0.02
-"""The share of tasks that fail; alerts begin at 0.05."""
+"""The share of tasks that fail; alerts fire from 0.05 on."""
 SCRAPES = 20
 RULES = [
     *(str(ROOT / "alerts" / name) for name in ("celery-*.yml", "redis.yml")),
@@ -48,7 +48,7 @@ REAL, RECORDED = "celery", "recorded"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What is simulated: applications, real exporters among them, workers of the large one; seconds."""
+    """The size of a simulation: applications, real exporters among them, workers of the large one; seconds."""
 
     applications: int
     real: int
@@ -59,7 +59,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a process used: CPU as a share of a core, resident bytes at the end."""
+    """Resources that a process used: CPU as a share of a core, resident bytes at the end."""
 
     cpu: float
     memory: int
@@ -67,7 +67,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a Prometheus made of it; durations in seconds, ``rules`` of each group's last evaluation."""
+    """The state of a Prometheus; durations in seconds, ``rules`` of each group's last evaluation."""
 
     up: int
     series: int
@@ -81,7 +81,7 @@ class Seen:
 
 @contextmanager
 def loaded(programs: Programs, server: RedisServer, workers: int, seconds: float) -> Iterator[Process]:
-    """Publish events of so many workers, and their heartbeats, for the time of a with block."""
+    """Publish events and heartbeats of ``workers`` workers during a with block."""
     load = programs.run(
         sys.executable, "-m", "tests.bench.load", "--url", server.url(), "--rate", f"{EVENTS_PER_SECOND}",
         "--seconds", f"{seconds}", "--heartbeats", f"{BEAT_SECONDS}", "--workers", f"{workers}",
@@ -96,14 +96,14 @@ def loaded(programs: Programs, server: RedisServer, workers: int, seconds: float
 
 
 def configuration(size: Size, exporters: list[Exporter], recorded: int) -> str:
-    """Give the configuration of a Prometheus with all rules; ``recorded`` is the port of the recorded ones, or 0."""
+    """Return the configuration of a Prometheus with all rules; ``recorded`` is the port of the recorded ones, or 0."""
     interval = f"{size.interval:g}s"
     real = [
         {"targets": [f"127.0.0.1:{exporter.port}"], "labels": {"namespace": f"app-{number}"}}
         for number, exporter in enumerate(exporters)
     ]
     jobs: list[dict[str, object]] = [{"job_name": REAL, "static_configs": real}]
-    # Their pages differ by path, which is no label of a target.
+    # Their pages differ by path, which is not a label of a target.
     jobs += [
         {
             "job_name": f"{RECORDED}-{number}",
@@ -118,7 +118,7 @@ def configuration(size: Size, exporters: list[Exporter], recorded: int) -> str:
 
 
 def observe(prometheus: PrometheusServer, exporter: Exporter, targets: int, size: Size) -> Seen:
-    """Let a Prometheus run, and give what it and one exporter took."""
+    """Let a Prometheus run; return its state and the resources that it and one exporter used."""
     eventually(lambda: prometheus.value("sum(up)") == targets, 30 + 2 * size.interval)
     uses = used((prometheus.process.pid, exporter.process.pid), size.seconds)
     own = parse(prometheus.own_metrics())
@@ -143,7 +143,7 @@ def observe(prometheus: PrometheusServer, exporter: Exporter, targets: int, size
 
 
 def used(pids: Sequence[int], seconds: float) -> list[Use]:
-    """Watch processes for a time; give what each used."""
+    """Observe processes for ``seconds``; return the resources that each used."""
     clock, started = SystemClock(), [cpu_seconds(pid) for pid in pids]
     begun = clock.monotonic()
     threading.Event().wait(seconds)
@@ -152,7 +152,7 @@ def used(pids: Sequence[int], seconds: float) -> list[Use]:
 
 
 def simulate_fleet(programs: Programs, size: Size) -> tuple[Seen, int]:
-    """Run the fleet; give what was seen, and the lines of one exporter's scrape."""
+    """Run the fleet; return the state of Prometheus, and the lines of one exporter's scrape."""
     server = programs.redis()
     exporters = [programs.exporter("--broker-url", server.url()) for _ in range(size.real)]
     for exporter in exporters:
@@ -170,7 +170,7 @@ def simulate_fleet(programs: Programs, size: Size) -> tuple[Seen, int]:
 
 
 def simulate_workers(programs: Programs, size: Size) -> tuple[Seen, list[float], int]:
-    """Run the large application; give what was seen, the seconds of scrapes, the bytes of one."""
+    """Run the large application; return the state of Prometheus, the seconds of scrapes, and the bytes of one."""
     server = programs.redis()
     flags = ("--celery.inspect-interval", "0", "--scrape.freshness", "0s")
     exporter = programs.exporter("--broker-url", server.url(), *flags)
@@ -187,7 +187,7 @@ def simulate_workers(programs: Programs, size: Size) -> tuple[Seen, list[float],
 
 
 def _timed(exporter: Exporter) -> float:
-    """Give the seconds that a scrape took."""
+    """Return the seconds that a scrape took."""
     clock = SystemClock()
     started = clock.monotonic()
     exporter.get()
@@ -195,14 +195,14 @@ def _timed(exporter: Exporter) -> float:
 
 
 def _filled(exporter: Exporter) -> str:
-    """Give a scrape in which every task and worker is there."""
+    """Return a scrape that contains every task and worker."""
     counted = {labels["task"] for labels in exporter.labels("celery_task_runtime_seconds_count")}
     beating = len(exporter.labels("celery_worker_up"))
     return exporter.get().text if (len(counted), beating) == (NAMES, FLEET_WORKERS) else ""
 
 
 def rows_of(seen: Seen) -> list[tuple[str, str]]:
-    """Give what a Prometheus took, as rows of a table."""
+    """Return the state of a Prometheus as rows of a table."""
     slow = sorted(seen.rules.items(), key=lambda pair: -pair[1])[:3]
     return [
         ("targets that answer", f"{seen.up}"),
@@ -218,12 +218,12 @@ def rows_of(seen: Seen) -> list[tuple[str, str]]:
 
 
 def table(title: str, rows: list[tuple[str, str]]) -> str:
-    """Give rows as markdown."""
+    """Return rows as markdown."""
     return "\n".join([f"| {title} | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows), "", ""])
 
 
 def main(argv: list[str]) -> int:
-    """Run both simulations, or the one whose size is not 0, and print what they took; give 1 if a target is silent."""
+    """Run both simulations, or the one whose size is not 0, and print the results; return 1 if a target is down."""
     parser = argparse.ArgumentParser(prog="python -m tests.scale")
     for name, number in (("applications", 100), ("real", 10), ("workers", 1000)):
         parser.add_argument(f"--{name}", type=int, default=number)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The soak: events for half an hour with a fault every minute, and an account to the event at the end.
+"""The soak: events for half an hour with a fault every minute, and an exact account of every event at the end.
 
-In the first third the exporter is stopped and killed too, and started again with the same state file. Afterwards it
-runs on, because a restart would hide what grows.
+In the first third the exporter is also stopped and killed, and started again with the same state file. After that it
+is not restarted, because a restart would hide growth.
 
 ``python -m tests.soak [--minutes N] [--rate EVENTS_PER_SECOND] [--fault-seconds N]`` starts a Redis server, a network
-that can fail between it and an exporter, and a load; prints what was used over time and what was counted, and fails if
-anything grew, fell, or is missing from the account. A short one is part of the tests.
+that can fail between it and an exporter, and a load; prints the resources over time and the counts, and fails if
+a resource grew, a counter fell, or an event is not accounted for. A short one is part of the tests.
 """
 
 import argparse
@@ -37,27 +37,27 @@ from tests.support.waiting import eventually
 
 WORKERS, NAMES, BEAT_SECONDS = 20, 50, 1.0
 FAULT_LASTS = 3.0
-"""Seconds for those faults that last."""
+"""Duration in seconds of faults that last."""
 GROWTH = 1.05
 """Resident memory may rise by this factor from the third quarter to the last one."""
 GROWTH_BYTES = 12 * 2**20
-"""In a short soak it may rise by so much: buffers of bursts after a gap, and the first tasks of their kind."""
+"""In a short soak it may rise by this many bytes: buffers of bursts after a gap, and the first tasks of their kind."""
 LONG_SECONDS = 300.0
 STARTS, MISSED = "celery_tasks_started_total", "celery_worker_events_missed_total"
 OF_A_PROCESS = ("process_", "python_", "celery_exporter_log_", "celery_exporter_key_space_")
-"""Counters that begin with the process."""
+"""Counters that start with the process."""
 POOLS = SCRAPE_THREADS + PAGE_THREADS + HEALTH_THREADS
-"""Threads that start when they are needed."""
+"""Threads that start on demand."""
 RARE_NAMES = 1.05
-"""Series may rise by so much in the second half: the last pairs of task and queue to fail."""
+"""Series may rise by this factor in the second half: the last pairs of task and queue to fail."""
 SETTLE_SECONDS = 30.0
 LINGER_SECONDS = 8.0
-"""Heartbeats after the last task settle the account. A busy machine may reconnect late, so they go on for a while."""
+"""Seconds of heartbeats after the last task: they settle the account, and a busy machine may reconnect late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the exporter uses at a moment: bytes, descriptors, threads, and series of events."""
+    """The exporter's resources at a moment: bytes, descriptors, threads, and series of events."""
 
     memory: int
     descriptors: int
@@ -67,10 +67,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """What came of it: ``counted`` and ``missed`` are executions; ``sent`` what the load says.
+    """The results: ``counted`` and ``missed`` are executions; ``sent`` is the load's report.
 
-    ``lost`` are those that killed processes had counted when they wrote their last state file. Counters begin at 0
-    after a kill, and what was executed since that file is missed.
+    ``lost`` are executions that killed processes had counted in their last state file. Counters start at 0 after a
+    kill, and executions after that file was written are missed.
     """
 
     seconds: float
@@ -87,7 +87,7 @@ class Soak:
 
 
 class Lives:
-    """One exporter after the other, with the same flags and state file, each watched while it runs."""
+    """Successive exporters with the same flags and state file, each observed while it runs."""
 
     def __init__(self, programs: Programs, broker_url: str) -> None:
         self._programs = programs
@@ -101,7 +101,7 @@ class Lives:
         self.watches = [Watch(self.exporter)]
 
     def stop_cleanly(self) -> None:
-        """Stop the exporter by SIGTERM, and start it again: its counters go on."""
+        """Stop the exporter with SIGTERM, and start it again: its counters continue."""
         self.watches[-1].stop()
         code = self.exporter.process.end()
         assert code == 0, self.exporter.process.tail()
@@ -109,7 +109,7 @@ class Lives:
         self._go_on(kept)
 
     def kill(self) -> None:
-        """Kill the exporter, and start it again: its counters begin at 0."""
+        """Kill the exporter, and start it again: its counters start at 0."""
         self.watches[-1].stop()
         self.exporter.process.kill()
         saved = decode_state(self._file.read_bytes()).state.scalars
@@ -129,13 +129,13 @@ class Lives:
 
 
 def faults(network: FaultyNetwork, server: RedisServer, pause: threading.Event) -> Iterator[Callable[[], None]]:
-    """Yield one fault of network and server after the other, for ever."""
+    """Yield faults of network and server, one after the other, endlessly."""
 
     def hole() -> None:
         network.hole = True
         pause.wait(FAULT_LASTS)
         network.hole = False
-        network.reset()  # what was swallowed leaves streams that make no sense
+        network.reset()  # after the dropped bytes the streams are invalid
 
     def slowness() -> None:
         network.delay = 1.0
@@ -143,7 +143,7 @@ def faults(network: FaultyNetwork, server: RedisServer, pause: threading.Event) 
         network.delay = 0.0
 
     def kill_reads() -> None:
-        for client in server.command("CLIENT", "LIST").decode().splitlines():  # not the load's
+        for client in server.command("CLIENT", "LIST").decode().splitlines():  # except the load's
             if f" name={CLIENT_NAME} " in client:
                 server.command("CLIENT", "KILL", "ID", client.partition("id=")[2].partition(" ")[0])
 
@@ -158,7 +158,7 @@ def faults(network: FaultyNetwork, server: RedisServer, pause: threading.Event) 
 
 
 def soak(programs: Programs, seconds: float, rate: float, every: float) -> Soak:
-    """Run it."""
+    """Run a soak."""
     clock, pause = SystemClock(), threading.Event()
     server = programs.redis(options=("--client-output-buffer-limit", "pubsub 0 0 0"))
     with faulty_network(server.port) as network:
@@ -192,14 +192,14 @@ def soak(programs: Programs, seconds: float, rate: float, every: float) -> Soak:
 
 
 def use(exporter: Exporter) -> Usage:
-    """Read what the exporter uses."""
+    """Read the exporter's resources."""
     process = psutil.Process(exporter.process.pid)
     series = sum(exporter.metrics("celery_exporter_series{").values())
     return Usage(process.memory_info().rss, process.num_fds(), process.num_threads(), int(series))
 
 
 def account(lives: Lives, sent: Replayed) -> tuple[float, float]:
-    """Wait until every execution is counted or reported as missed; return both numbers, however that ends."""
+    """Wait until every execution is counted or reported as missed; return both numbers, also after a timeout."""
 
     def totals() -> tuple[float, float]:
         exporter = lives.exporter
@@ -213,7 +213,7 @@ def account(lives: Lives, sent: Replayed) -> tuple[float, float]:
 
 
 def judge(result: Soak) -> list[str]:
-    """Give what is wrong with a soak."""
+    """Return the faults of a soak."""
     wrong = [*result.fallen[:5], *result.failed[:5]]
     if result.counted + result.missed + result.lost != result.sent.started:
         wrong.append(f"{result.sent.started} executions, {result.counted:.0f} counted, {result.missed:.0f} missed, "
@@ -242,7 +242,7 @@ def halves(settled: Sequence[Usage]) -> tuple[Sequence[Usage], Sequence[Usage]]:
 
 
 def main(argv: list[str]) -> int:
-    """Run a soak, print it; give 1 if something is wrong."""
+    """Run a soak, and print it; return 1 if it has a fault."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--rate", type=float, default=5000)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attack an exporter in each way that is known, and print what it cost.
+"""Attack an exporter in each known way, and print the cost.
 
-``python -m tests.attacks [--seconds 60] [--calm 60] [--only NAME ...]``. Each attack has an exporter for itself, within
-the memory that the deployment files ship. Meanwhile a scraper scrapes each second. A short run is part of the tests.
+``python -m tests.attacks [--seconds 60] [--calm 60] [--only NAME ...]``. Each attack has a dedicated exporter, with
+the memory limit of the deployment files. Meanwhile a scraper scrapes each second. A short run is part of the tests.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def row(outcome: Outcome) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Attack, print a table; return 1 if a goal is missed."""
+    """Run the attacks and print a table; return 1 if a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument(

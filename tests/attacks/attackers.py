@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The attackers, each in a process of its own: ``python -m tests.attacks.attackers NAME PORT``.
+"""The attackers, each in a separate process: ``python -m tests.attacks.attackers NAME PORT``.
 
-Input: the port of an exporter, or of its broker. An attacker attacks until SIGTERM, as fast as it can unless it is slow
-on purpose, then prints how often. Its address is another one than the scraper's.
+Input: the port of an exporter, or of its broker. An attacker runs until SIGTERM, as fast as it can unless it is slow
+on purpose, and then prints the number of its attacks. Its address differs from the scraper's.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from tests.attacks.names import CHANNEL, failures, messages
 from tests.integration.lying_server import lying_server
 
 READY = "attacking"
-"""What an attacker prints when it begins."""
+"""Line that an attacker prints when it starts."""
 ADDRESS = "127.0.0.2"
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 """The first eleven bytes of a TLS handshake."""
@@ -47,7 +47,7 @@ LIES: MappingProxyType[str, tuple[bytes, bytes]] = MappingProxyType({
 
 
 class Attack:
-    """What an attacker gets: the port, and an event that ends it. ``times`` counts what it did."""
+    """Input of an attacker: the port, and an event that ends it. ``times`` counts its attacks."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -56,7 +56,7 @@ class Attack:
         self._sources = 0
 
     def connect(self, *, sources: int = 1) -> socket.socket:
-        """Open a connection from one of so many addresses: an address has few ports."""
+        """Open a connection from one of ``sources`` addresses, since the ports of one address are limited."""
         self._sources += 1
         host, _, last = ADDRESS.rpartition(".")
         client = socket.socket()
@@ -73,13 +73,13 @@ class Attack:
         return client
 
     def keep(self, count: int, act: Callable[[socket.socket], None], pause: float) -> None:
-        """Keep so many connections open, and let each act again and again, with a pause between two rounds."""
+        """Keep ``count`` connections open, and call ``act`` for each in every round; rounds have a pause in between."""
         clients: list[socket.socket | None] = [None] * count
         while not self.over.is_set():
             for number, client in enumerate(clients):
                 try:
                     if client is None:
-                        client = clients[number] = self.connect()  # noqa: PLW2901 -- the place is filled
+                        client = clients[number] = self.connect()  # noqa: PLW2901 -- the free place is filled
                     act(client)
                 except BlockingIOError:
                     continue
@@ -104,7 +104,7 @@ def pipelining(attack: Attack) -> None:
 
 
 def half_handshakes(attack: Attack) -> None:
-    """Begin TLS handshakes and leave them."""
+    """Start TLS handshakes and abandon them."""
     halves: deque[socket.socket] = deque()
     while not attack.over.is_set():
         with contextlib.suppress(OSError):
@@ -162,7 +162,7 @@ def scrapes_at_once(attack: Attack) -> None:
 
 
 def names(attack: Attack, length: int = 10) -> None:
-    """Publish events with 20,000 names on 10,000 workers, again and again; the port is the broker's."""
+    """Publish events with 20,000 names on 10,000 workers repeatedly; the port is the broker's."""
     clock = SystemClock()
     with closing(redis.Redis(port=attack.port, protocol=2)) as client:
         began = clock.monotonic()
@@ -175,7 +175,7 @@ def names(attack: Attack, length: int = 10) -> None:
 
 
 def lie(attack: Attack, name: str) -> None:
-    """Answer each command of the exporter with a lie; prints the port."""
+    """Reply to each command of the exporter with a malicious reply, and print the port."""
     answer, forever = LIES[name]
     with lying_server(answer, forever, attack.port) as server:
         attack.over.wait()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start a program within a limit of memory: in a memory cgroup where one can be made.
+"""Start a program with a memory limit: in a memory cgroup if one can be made.
 
-Without one the size of its data is limited (RLIMIT_DATA). That counts what the program reserved, not what it uses, and
-the stacks of its threads, so that the limit has to be higher.
+Without a cgroup the size of its data is limited (RLIMIT_DATA). That counts the memory that the program reserved, not
+what it uses, and includes the stacks of its threads, so that the limit has to be higher.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from pathlib import Path
 
 MIB = 2**20
 STACKS_MIB = 512
-"""What the stacks of 64 threads reserve."""
+"""Bytes that the stacks of 64 threads reserve."""
 _ROOTS = (
     (Path("/sys/fs/cgroup"), "memory.max"),  # version 2
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),  # version 1
@@ -23,7 +23,7 @@ _ROOTS = (
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimit:
-    """A limit, as words for the table, and as the beginning of a command that runs a program within it."""
+    """A limit: its description for the table, and the start of a command that runs a program within it."""
 
     words: str
     command: Sequence[str]
@@ -31,7 +31,7 @@ class MemoryLimit:
 
 @contextlib.contextmanager
 def limited_memory(mib: int) -> Iterator[MemoryLimit]:
-    """Yield a limit for the time of a with block, at whose end the program must have ended."""
+    """Yield a limit for a with block; the program must have ended at the end of the block."""
     for root, setting in _ROOTS:
         group = root / f"attacks-{os.getpid()}"
         try:

@@ -14,11 +14,11 @@ from celery_redis_exporter.clock import SystemClock
 
 CHANNEL = "/0.celeryev/task.multi"
 AT_ONCE = 300
-"""Events in a message."""
+"""Number of events in a message."""
 
 
 def failures(names: int, workers: int, length: int) -> Iterator[dict[str, Any]]:
-    """Yield the events of tasks that fail, each with a name of its own, on so many workers; names are that long."""
+    """Yield events of tasks that fail, each with a different name of ``length`` characters, on ``workers`` workers."""
     now = SystemClock().now()
     for number in range(names):
         name, worker = f"t{number}".ljust(length, "n"), f"w{number % workers}@{'h' * length}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each attack: what is attacked, by whom, and which goals it has.
+"""The attacks: the target, the attacker, and the goals of each.
 
-Input: seconds. Output: for each attack resident memory before, at most and after, and what a scraper saw meanwhile.
+Input: seconds. Output: for each attack resident memory before, at its maximum and after, and the scraper's results.
 """
 
 import sys
@@ -20,21 +20,21 @@ from tests.integration.processes import free_port
 from tests.support.waiting import eventually
 
 SHIPPED_MIB = 256
-"""The limit in compose, kustomize and the chart."""
+"""The memory limit in compose, kustomize and the chart."""
 MOST_MIB = SHIPPED_MIB * 8 // 10
 MOST_SECONDS = 1.0
 BACK = 1.2
-"""How many times the memory of before may be in use a minute later."""
+"""Limit of the memory a minute after the attack, as a multiple of the memory before it."""
 SCRAPES_BEFORE = 3
-"""Scrapes before the memory of before is read."""
+"""Number of scrapes before the first read of the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """An attack: what it does, in words; how the exporter is secured; how many names it has counted before.
+    """An attack: its description, how the exporter is secured, and how many names it has counted before.
 
-    ``at`` is the port that is attacked: the exporter's, its broker's, or that of a broker which is the attacker. An
-    attack that ``fills`` makes the exporter count more, which it keeps.
+    ``at`` is the attacked port: the exporter's, its broker's, or that of a broker which is itself the attacker. An
+    attack that ``fills`` makes the exporter count more, which stays in memory afterwards.
     """
 
     words: str
@@ -66,7 +66,7 @@ SITUATIONS: dict[str, Situation] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an attack cost: MiB before, at most, and after (None: not measured); how often it attacked."""
+    """The cost of an attack: MiB before, at most, and after (None: not measured), and the number of attacks."""
 
     situation: Situation
     before: int
@@ -78,7 +78,7 @@ class Outcome:
     errors: list[str]
 
     def wrong(self, *, timed: bool = True) -> list[str]:
-        """Return which goals are missed; those of seconds only if ``timed``."""
+        """Return the missed goals; those about seconds only if ``timed``."""
         found = list(self.errors)
         if self.most > MOST_MIB:
             found.append(f"{self.most} MiB of {MOST_MIB}")
@@ -94,7 +94,7 @@ class Outcome:
 
 
 def strike(name: str, seconds: float, calm: float) -> Outcome:
-    """Attack an exporter for so many seconds, and observe it for ``calm`` further seconds (0: not).
+    """Attack an exporter for ``seconds``, and observe it for ``calm`` more seconds (0: no observation).
 
     It is scraped once a second, more often during a short attack.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter that is attacked, and what is observed of it.
+"""The exporter under attack, and the observation of it.
 
-Input: a situation. Output: an exporter within a limit of memory, its resident memory, and a scraper that scrapes it
+Input: a situation. Output: an exporter with a memory limit, its resident memory, and a scraper that scrapes it
 once a second as Prometheus does.
 """
 
@@ -36,7 +36,7 @@ SCRAPE_HEADERS = {"Accept": "text/plain;version=0.0.4", "Accept-Encoding": "gzip
 
 @dataclass(slots=True)
 class Seen:
-    """What a scraper saw: the seconds of each scrape, scrapes without an answer, failed health checks."""
+    """Results of a scraper: the seconds of each scrape, scrapes without a response, failed health checks."""
 
     seconds: list[float] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
@@ -44,13 +44,13 @@ class Seen:
 
     @property
     def p99(self) -> float:
-        """The 99th percentile of the seconds: with few scrapes the longest."""
+        """Return the 99th percentile of the seconds; with few scrapes this is the longest."""
         found = sorted(self.seconds)
         return found[math.ceil(0.99 * len(found)) - 1] if found else math.nan
 
 
 class Target:
-    """An exporter in a limit of memory; ``security`` is "", "tls" or "passwords"."""
+    """An exporter with a memory limit; ``security`` is "", "tls" or "passwords"."""
 
     def __init__(self, programs: Programs, limit: MemoryLimit, broker_url: str, security: str = "") -> None:
         self._clock = SystemClock()
@@ -65,28 +65,28 @@ class Target:
 
     @property
     def resident(self) -> int:
-        """The resident memory in MiB."""
+        """Return the resident memory in MiB."""
         return self._status("VmRSS")
 
     @property
     def peak(self) -> int:
-        """The peak of the resident memory in MiB, since the start or ``forget_peak``."""
+        """Return the peak of the resident memory in MiB, since the start or the last ``forget_peak``."""
         return self._status("VmHWM")
 
     def forget_peak(self) -> None:
-        """Begin the peak anew."""
+        """Reset the peak."""
         Path(f"/proc/{self.exporter.process.pid}/clear_refs").write_text("5", encoding="utf-8")
 
     @property
     def errors(self) -> list[str]:
-        """What no attack may cause: unexpected errors, and the end of the process."""
+        """Return what no attack may cause: unexpected errors, and the end of the process."""
         output = self.exporter.process.output()
         found = [f"ended with {self.exporter.process.exit_code}"] if self.exporter.process.exit_code is not None else []
         return found + [word for word in ("Traceback", "unexpected_error") if word in output]
 
     @contextmanager
     def scraped(self, pause: float = 1.0) -> Iterator[Seen]:
-        """Scrape, and request the health, each second of a with block."""
+        """Scrape and request the health each second during a with block."""
         seen, over = Seen(), threading.Event()
         thread = threading.Thread(target=self._scrape_until, args=(over, seen, pause), daemon=True)
         thread.start()
@@ -112,7 +112,7 @@ class Target:
     def _status(self, name: str) -> int:
         status = Path(f"/proc/{self.exporter.process.pid}/status").read_text(encoding="utf-8")
         found = [int(line.split()[1]) for line in status.splitlines() if line.startswith(name)]
-        return found[0] // 1024 if found else 0  # a process that ended has no memory, and stands in ``errors``
+        return found[0] // 1024 if found else 0  # a process that ended has no memory; ``errors`` reports it
 
     def _secure(self, folder: Path, security: str) -> Path:
         config: dict[str, Any] = {}
@@ -139,7 +139,7 @@ class Target:
             self._request("/-/healthy", seen.unhealthy)
 
     def _request(self, path: str, failed: list[str]) -> bool:
-        """Return whether a request is answered with 200."""
+        """Return whether a request has the status 200."""
         port = self.exporter.port
         connection = (
             http.client.HTTPConnection("127.0.0.1", port, timeout=10) if self._context is None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """All benchmarks in one run: ``python -m tests.bench [--quick] [--only NAME ...] [--write]``.
 
-Prints one table of the goals with what was measured beside the peers, the machine, and a section per benchmark.
-Writes nothing unless ``--write`` says so: then README's marked sections and the plots are replaced.
+Prints a table of the goals with the measured values and those of the peers, the machine, and a section per benchmark.
+Only with ``--write`` are README's marked sections and the plots replaced.
 """
 
 import argparse
@@ -53,7 +53,7 @@ BENCHMARKS: MappingProxyType[str, Callable[[Effort], Report]] = MappingProxyType
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measure, print, and write if asked to."""
+    """Measure, print, and write if requested."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a glance at each, to see that it works")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}")
@@ -73,14 +73,14 @@ def main(argv: Sequence[str]) -> None:
 
 
 def render_sections(reports: dict[str, Report], redis_version: str) -> dict[str, str]:
-    """The text of each section by its mark; ``goals`` comes first."""
+    """Return the text of each section by its mark; ``goals`` comes first."""
     rows = [row for report in reports.values() for row in report.rows]
     goals = {"goals": f"{describe_machine(redis_version)}\n{render_goals(rows)}"} if rows else {}
     return goals | {name: report.text for name, report in reports.items() if report.text}
 
 
 def write(sections: dict[str, str], reports: dict[str, Report]) -> None:
-    """Replace README's sections and the plots; the table of the goals only when all of it was measured at once."""
+    """Replace README's sections and the plots; the table of the goals only if all of it was measured in this run."""
     whole = reports.keys() == BENCHMARKS.keys()
     kept = {name: text for name, text in sections.items() if name != "goals" or whole}
     README.write_text(replace_sections(README.read_text(encoding="utf-8"), kept), encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The time of a whole look at a server, side by side with ``redis-cli --memkeys``, which reads the same sizes."""
+"""The time of a complete analysis of a server, compared with ``redis-cli --memkeys``, which reads the same sizes."""
 
 import subprocess
 
@@ -16,7 +16,7 @@ PER_PIPELINE = 5_000
 
 
 def against_memkeys(effort: Effort) -> Report:
-    """Run both in turn on the same keys; the ratio is taken per round."""
+    """Run both in turn on the same keys; the ratio is computed per round."""
     keys = effort.times(200_000, 2_000)
     times: dict[str, list[float]] = {"ours": [], "redis-cli": []}
     with open_workbench() as bench:

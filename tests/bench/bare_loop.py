@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The physical limit to compare with: socket, hiredis, msgspec, dicts, and nothing else.
+"""The lower bound for comparison: socket, hiredis, msgspec, dicts, and nothing else.
 
-Run as a process: subscribes, counts, prints its counts as JSON at SIGUSR1.
-No rooms, no order of events, no retries, no duplicates, no losses, no bounds, no exemplars, no locks: what is left is
-the price of reading and counting in Python.
+Run as a process: it subscribes, counts, and prints its counts as JSON at SIGUSR1.
+It has no layers, event order, retries, duplicates, losses, bounds, exemplars or locks: only the cost of reading and
+counting in Python remains.
 """
 
 import json
@@ -20,7 +20,7 @@ from celery_redis_exporter.catalog.tasks import DURATION_BUCKETS
 
 
 class Envelope(msgspec.Struct, gc=False):
-    """The envelope; base64 is decoded while parsing."""
+    """The envelope; base64 is decoded during parsing."""
 
     body: bytes
 
@@ -144,14 +144,14 @@ FOLD: dict[type, Any] = {Sent: sent, Received: received, Started: started, Succe
 
 
 def tell(*_: object) -> None:
-    """Print what was counted."""
+    """Print the counts."""
     totals = {name: sum(getattr(one, name) for one in series.values()) for name in ("sent", "succeeded", "failed")}
     sys.stdout.write(json.dumps(totals) + "\n")
     sys.stdout.flush()
 
 
 def run(port: int) -> None:
-    """Count the events of the Redis on ``port``, until the process is ended."""
+    """Count the events of the Redis on ``port`` until the process ends."""
     signal.signal(signal.SIGUSR1, tell)
     connection = socket.create_connection(("127.0.0.1", port))
     connection.sendall(hiredis.pack_command(("PSUBSCRIBE", "/0.celeryev/*")))  # type: ignore[arg-type]  # its stub
@@ -160,7 +160,7 @@ def run(port: int) -> None:
     envelope = msgspec.json.Decoder(Envelope).decode
     one, many = msgspec.json.Decoder(union).decode, msgspec.json.Decoder(list[union]).decode
     while size := connection.recv_into(buffer):
-        # The whole read at once, which sources/wire.py explains why it does not do.
+        # This parses a whole read at once; sources/wire.py explains why the exporter does not.
         reader.feed(buffer, 0, size)  # type: ignore[arg-type]  # its stub
         frame: Any = reader.gets()
         while frame is not False:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scrapes while events arrive at half of the highest rate, against the same scrapes at rest.
+"""Scrapes while events arrive at half of the highest rate, compared with the same scrapes at rest.
 
 The highest rate is measured first, in the same process: the events of a stream that Redis delivers as fast as it can,
-over the time from the first fold to the last. The load then runs at half of it, and every event is counted.
+divided by the time from the first fold to the last. The load then runs at half of it, and every event is counted.
 """
 
 import threading
@@ -24,7 +24,7 @@ MOST = 6
 
 
 def measure_highest_rate(bench: Workbench, subject: Subject, shape: Shape) -> tuple[float, Replayed]:
-    """Events per second that an observed exporter keeps up with, and what was sent to find out."""
+    """Return the events per second that an observed exporter keeps up with, and what was sent to measure it."""
     read_folds(bench, subject)
     sent = bench.load(shape, "--ahead").finish()
     cpu_seconds_when_idle(subject.pid)

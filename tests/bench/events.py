@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events per CPU second, side by side with the peers and the bare loop.
+"""Events per CPU second, compared with the peers and the bare loop.
 
-Every subject reads the same stream from a Redis of its own, one after the other, and the rounds are repeated in turning
-order so that what slows the machine down slows all of them. What counts is CPU time of the subject's process, so that
-neither the load generator nor Redis do. The counts are checked after each run.
+Every subject reads the same stream from a dedicated Redis, one after the other. Rounds are repeated in alternating
+order, so that a slow phase of the machine affects all subjects. The measure is CPU time of the subject's process, which
+excludes the load generator and Redis. The counts are checked after each run.
 """
 
 import sys
@@ -18,7 +18,7 @@ from tests.bench.workbench import Workbench, check_counts, check_ended, open_wor
 
 OURS = "exporter"
 WARM_UP = 1_000
-"""Tasks that a subject gets before those that count."""
+"""Tasks that a subject receives before the measured ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Result:
 
 
 def run(name: str, shape: Shape) -> Result:
-    """Run one subject over a stream; raise AssertionError if it counts anything else than what was sent."""
+    """Run one subject over a stream; raise AssertionError if its counts differ from what was sent."""
     with open_workbench() as bench:
         subject = bench.start(name)
         result, sent = replay(bench, subject, shape)
@@ -41,10 +41,10 @@ def run(name: str, shape: Shape) -> Result:
 
 
 def replay(bench: Workbench, subject: Subject, shape: Shape) -> tuple[Result, list[Replayed]]:
-    """Send a stream at full speed to a subject at rest; give what it used, and everything that was sent.
+    """Send a stream at full speed to an idle subject; return the resources used, and everything that was sent.
 
-    A short stream of every name and worker comes before, and does not count: making a series is a cost per series, and
-    a process that just started still looks for its memory.
+    A short stream of every name and worker is sent before and not measured: creating a series is a cost per series, and
+    a new process still allocates its memory.
     """
     tasks = max(shape.names, shape.workers, WARM_UP)
     warm = bench.load(replace(shape, tasks=tasks, payload=Shape().payload, seed=shape.seed + 1)).finish()
@@ -55,7 +55,7 @@ def replay(bench: Workbench, subject: Subject, shape: Shape) -> tuple[Result, li
 
 
 def compare(name: str, title: str, shape: Shape, rounds: int, goal: float) -> Report:
-    """Run ours and another one in turn; the ratio is taken per round."""
+    """Run ours and another one in turn; the ratio is computed per round."""
     results: dict[str, list[Result]] = {OURS: [], name: []}
     for number in range(rounds):
         for subject in sorted(results, reverse=number % 2 == 1):
@@ -72,16 +72,16 @@ def compare(name: str, title: str, shape: Shape, rounds: int, goal: float) -> Re
 
 
 def against_celery_exporter(effort: Effort) -> Report:
-    """Against danihodovic/celery-exporter as released on PyPI."""
+    """Compare with danihodovic/celery-exporter as released on PyPI."""
     shape = Shape(tasks=effort.times(20_000, 1_000))
     return compare("celery-exporter", "celery-exporter 0.11.2", shape, effort.times(3, 1), 20)
 
 
 def against_flower(effort: Effort) -> Report:
-    """Against Flower."""
+    """Compare with Flower."""
     return compare("flower", "Flower 2.2.0", Shape(tasks=effort.times(20_000, 1_000)), effort.times(3, 1), 30)
 
 
 def against_bare_loop(effort: Effort) -> Report:
-    """Against the physical limit; a longer stream, as both are done with the short one in a quarter of a second."""
+    """Compare with the bare loop, on a longer stream: both take only a quarter of a second for the short one."""
     return compare("bare loop", "the bare loop", Shape(tasks=effort.times(80_000, 1_000)), effort.times(5, 1), 0.7)

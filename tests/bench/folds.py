@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads what ``observed_exporter`` noted of its folds.
+"""Read the folds that ``observed_exporter`` recorded.
 
-Takes a running subject, gives its folds since the last look.
+Input: a running subject. Output: its folds since the last read.
 """
 
 import json
@@ -22,7 +22,7 @@ class Fold(NamedTuple):
 
 
 def read_folds(bench: Workbench, subject: Subject) -> list[Fold]:
-    """Give the folds since the last look, and let the subject forget them."""
+    """Return the folds since the last read, and clear the subject's record."""
     file = bench.folder / "folds.json"
     file.unlink(missing_ok=True)
     subject.process.signal(signal.SIGUSR1)
@@ -31,5 +31,5 @@ def read_folds(bench: Workbench, subject: Subject) -> list[Fold]:
 
 
 def longest_wait(folds: list[Fold], start: float, end: float) -> float:
-    """The longest time in seconds that an event waited for its fold, of those that were folded in a stretch of time."""
+    """Return the longest time in seconds that an event waited for its fold, for the folds that ended in a time span."""
     return max((fold.end - fold.stamp for fold in folds if start <= fold.end <= end), default=0.0)

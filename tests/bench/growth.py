@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How cost grows: with names, workers, batches and payloads; with series; with tasks in flight.
+"""Growth of the cost: with names, workers, batches and payloads; with series; with tasks in flight.
 
-Each curve is a handful of points of one quantity, all else equal. No step may grow faster than linearly: the exponent
-of the cost is fitted where the quantity is largest, and must not be above 1 by more than the measurement's noise.
+Each curve is a few points of one quantity, all else equal. No step may grow faster than linearly: the exponent of
+the cost is fitted for the largest quantities, and may exceed 1 only by the measurement's noise.
 """
 
 import sys
@@ -18,15 +18,15 @@ from tests.bench.table import Effort, Report, render_table, spread
 from tests.bench.workbench import check_counts, open_workbench
 
 WIDE = ("--series.max-per-metric", "100000", "--series.max-bytes", "1000000000")
-"""Room for 10,000 names: above the bounds a name would be counted under __overflow__, which costs nothing."""
+"""Space for 10,000 names: above the limits a name would be counted under __overflow__, which costs nothing."""
 LINEAR = 1.1
-"""The largest exponent that passes for linear, noise included."""
+"""The largest exponent that counts as linear, noise included."""
 BYTES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A plot, the points whose exponent tells how the cost grows, and the file that the plot goes to."""
+    """A plot, the points whose exponent shows how the cost grows, and the file of the plot."""
 
     file: str
     plot: Plot
@@ -34,7 +34,7 @@ class Curve:
 
 
 def measure_growth(effort: Effort) -> Report:
-    """Measure every curve; raise AssertionError if a count was wrong."""
+    """Measure every curve; raise AssertionError if a count is wrong."""
     tasks = effort.times(40_000, 200)
     curves = [
         _event_curve("names", "task names", [
@@ -63,7 +63,7 @@ def measure_growth(effort: Effort) -> Report:
 
 
 def _event_curve(name: str, quantity: str, shapes: Sequence[tuple[int, Shape]]) -> Curve:
-    """Events per CPU second, all else equal."""
+    """Return the curve of events per CPU second, all else equal."""
     points = []
     for value, shape in shapes:
         with open_workbench() as bench:
@@ -77,7 +77,7 @@ def _event_curve(name: str, quantity: str, shapes: Sequence[tuple[int, Shape]]) 
 
 
 def _scrape_curve(effort: Effort) -> Curve:
-    """Time of a scrape as Prometheus sends it, a tenth of the names changed since the last one."""
+    """Return the curve of the time of a scrape by Prometheus, with a tenth of the names changed since the last one."""
     points = []
     with open_workbench() as bench:
         subject = bench.exporter(*WIDE)
@@ -97,11 +97,11 @@ def _scrape_curve(effort: Effort) -> Curve:
 
 
 def _memory_curve(effort: Effort) -> Curve:
-    """Memory above that of an empty exporter, over tasks that were started and have not ended."""
+    """Return the curve of the memory above that of an empty exporter, over started tasks that have not ended."""
     points, sent = [], []
     with open_workbench() as bench:
         subject = bench.exporter()
-        # Few, as the memory that ended tasks leave behind would be taken by those in flight.
+        # Few, since tasks in flight would reuse the memory of ended tasks.
         sent.append(bench.load(Shape(100)).finish())
         check_counts(subject, *sent)
         empty, flying = resident_memory(subject.pid), 0

@@ -16,7 +16,7 @@ MOST_SHARE = 0.005
 
 
 def against_goal(effort: Effort) -> Report:
-    """Let it rest for a minute; the load of a small application came before."""
+    """Measure an idle minute, after the load of a small application."""
     scrapes, every = effort.times(4, 1), effort.times(SCRAPE_SECONDS, 1)
     seconds = scrapes * every
     with open_workbench() as bench:

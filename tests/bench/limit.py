@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens above the highest rate: backlog, lag, and what is lost when Redis cuts the subscription.
+"""Above the highest rate: backlog, lag, and losses when Redis closes the subscription.
 
-The highest rate is measured, then events are sent for some seconds below it and above it, at a Redis with its usual
-limit for subscribers. What is told comes from the exporter's own metrics; what was lost is told by the sender's count.
+The highest rate is measured, then events are sent for some seconds below it and above it, to a Redis with its default
+limit for subscribers. Lag and gaps come from the exporter's metrics, losses from the sender's count.
 """
 
 import re
@@ -19,16 +19,16 @@ from tests.bench.table import Effort, Report, render_table
 from tests.bench.workbench import check_counts, open_workbench, wait_for
 
 USUAL = ("--client-output-buffer-limit", "pubsub 32mb 8mb 60")
-"""Redis's default, written out."""
+"""Redis's default, made explicit."""
 FACTORS = (0.5, 0.8, 1)
 MOST_FACTOR = 1.5
-"""What is sent at full speed, which this machine's other core may not reach."""
+"""The rate of a load at full speed, which this machine's other core may not reach."""
 LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """One run: what was sent, the largest backlog seen (bytes), and the last scrape."""
+    """One run: what was sent, the largest backlog (bytes), and the last scrape."""
 
     sent: Replayed
     backlog: float
@@ -36,7 +36,7 @@ class Overload:
 
 
 def measure_limit(effort: Effort) -> Report:
-    """Find the highest rate, then go below and above it."""
+    """Measure the highest rate, then run below and above it."""
     shape = Shape(tasks=effort.times(100_000, 2_000), queues=10)
     with open_workbench() as bench:
         subject = bench.exporter(observed=True)
@@ -90,7 +90,7 @@ def _describe(run: Overload, highest: float) -> tuple[str, ...]:
 
 
 def read_quantile(answer: Answer, quantile: float) -> str:
-    """The bucket of the event lag in which a quantile lies, as ``<= 0.5 s``."""
+    """Return the bucket of the event lag that contains a quantile, as ``<= 0.5 s``."""
     name = "celery_exporter_event_lag_seconds"
     count = answer.total(f"{name}_count")
     for line in answer.body.decode().splitlines():

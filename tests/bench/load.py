@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The load generator: ``python -m tests.bench.load --url redis://127.0.0.1:6379/0 --rate N|max --tasks N ...``.
 
-Publishes a stream of events at a set rate or as fast as Redis takes it, from a process of its own, so that it shares
-no interpreter with what is measured. Renders some tasks at a time and so runs for as long as it is told to; with
-``--ahead`` everything is rendered before the first message goes out, for the highest rate. Prints what it sent as JSON.
+Publishes a stream of events at a set rate or as fast as Redis accepts it, in a separate process, so that it shares no
+interpreter with the measured subject. Renders some tasks at a time, so that a run may be of any length; with
+``--ahead`` everything is rendered before the first message is sent, for the highest rate. Prints what it sent as JSON.
 """
 
 import argparse
@@ -19,22 +19,22 @@ from celery_redis_exporter.clock import SystemClock
 from tests.bench.streams import STAGES, Message, Shape, Stream
 
 CHUNK = 250
-"""Tasks rendered and sent at once at full speed: the next chunk is rendered while Redis works on the last one."""
+"""Tasks rendered and sent at once at full speed: the next chunk is rendered while Redis processes the last one."""
 TICK = 0.001
-"""Seconds between two looks at what is due at a set rate."""
+"""Seconds between two checks for due tasks at a set rate."""
 LINGER_TICK = 0.1
-"""Seconds between two looks at whether a heartbeat is due, when there is nothing else to send."""
+"""Seconds between two checks for due heartbeats, when there is nothing else to send."""
 MOST_DUE = 2_000
 """Tasks sent at once to catch up with the rate after a pause of this process."""
 
 
 STARTED = "sending"
-"""What the process prints when the first message goes out."""
+"""Line that the process prints when it sends the first message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What was sent: tasks and events (heartbeats aside) in ``seconds``; ``unheard`` messages reached nobody."""
+    """What was sent: tasks and events (without heartbeats) in ``seconds``; ``unheard`` messages had no receiver."""
 
     tasks: int
     events: int
@@ -46,12 +46,12 @@ class Replayed:
 
     @property
     def rate(self) -> float:
-        """Events per second."""
+        """Return events per second."""
         return self.events / self.seconds
 
 
 class Publisher:
-    """A connection that publishes; one chunk at most is unanswered, so that Redis is never idle nor flooded."""
+    """A connection that publishes; at most one chunk is without a reply, so that Redis is neither idle nor flooded."""
 
     def __init__(self, host: str, port: int) -> None:
         self.unheard = 0
@@ -61,14 +61,14 @@ class Publisher:
         self._rest = b""
 
     def send(self, packed: bytes, messages: int) -> None:
-        """Send a packed chunk, once the one before it is answered."""
+        """Send a packed chunk, and wait for the replies to the one before it."""
         before = self._unanswered
         self._socket.sendall(packed)
         self._unanswered += messages
         self._await(self._unanswered - before)
 
     def close(self) -> None:
-        """Wait for all answers, and close."""
+        """Wait for all replies, and close."""
         self._await(0)
         self._socket.close()
 
@@ -84,7 +84,7 @@ class Publisher:
 
 
 def pack(messages: Sequence[Message]) -> bytes:
-    """The PUBLISH commands of messages."""
+    """Return the PUBLISH commands of messages."""
     return b"".join([
         b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(channel), channel, len(payload), payload)
         for channel, payload in messages
@@ -92,7 +92,7 @@ def pack(messages: Sequence[Message]) -> bytes:
 
 
 def publish(port: int, shape: Shape, *, beat: bool = False) -> Stream:
-    """Publish a small load from this process, at full speed; ``beat`` ends it with the workers' heartbeats."""
+    """Publish a small load from this process, at full speed; with ``beat`` the workers' heartbeats follow."""
     stream, publisher = Stream(shape), Publisher("127.0.0.1", port)
     while stream.left:
         _send(publisher, stream.render(CHUNK))
@@ -103,7 +103,7 @@ def publish(port: int, shape: Shape, *, beat: bool = False) -> Stream:
 
 
 class Replay:
-    """A stream on its way; ``beats`` are the seconds between heartbeats, 0 for none."""
+    """The sending of a stream; ``beats`` are the seconds between heartbeats, 0 for none."""
 
     def __init__(self, publisher: Publisher, stream: Stream, beats: float) -> None:
         self.stream = stream
@@ -113,7 +113,7 @@ class Replay:
         self._beaten = -beats
 
     def at_full_speed(self, *, ahead: bool) -> float:
-        """Send everything; give the seconds that sending took."""
+        """Send everything; return the seconds that sending took."""
         chunks: Iterator[tuple[bytes, int]] = self._chunks()
         if ahead:
             chunks = iter(list(chunks))
@@ -124,7 +124,7 @@ class Replay:
         return self._clock.monotonic() - start
 
     def at_rate(self, events_per_second: float, seconds: float) -> float:
-        """Send at this rate until all is sent, or ``seconds`` (0: no limit) are over; give the seconds it took."""
+        """Send at this rate until all is sent, or ``seconds`` (0: no limit) are over; return the seconds it took."""
         shape, pause = self.stream.shape, threading.Event()
         rate = events_per_second / shape.events_per_task
         _say(STARTED)
@@ -140,7 +140,7 @@ class Replay:
             pause.wait(TICK)
 
     def linger(self, seconds: float) -> None:
-        """Send heartbeats alone for so long, as workers without tasks do."""
+        """Send only heartbeats for ``seconds``, as workers without tasks do."""
         pause, end = threading.Event(), self._clock.monotonic() + seconds
         while self._clock.monotonic() < end:
             beats = self._due_beats()
@@ -172,7 +172,7 @@ def _say(line: str) -> None:
 
 
 def replay(url: str, shape: Shape, options: argparse.Namespace) -> Replayed:
-    """Replay a load as the options say; tell what was sent."""
+    """Replay a load with these options; return what was sent."""
     target = urlsplit(url)
     publisher = Publisher(target.hostname or "127.0.0.1", target.port or 6379)
     stream = Stream(shape, begun=options.begun)
@@ -183,8 +183,8 @@ def replay(url: str, shape: Shape, options: argparse.Namespace) -> Replayed:
         seconds = run.at_rate(float(options.rate), options.seconds)
     run.linger(options.linger)
     if options.heartbeats:
-        # A period is settled at the heartbeat after its own. A start is lost once two settlements missed it and no
-        # start followed the heartbeat closely (state/ledger.py), which takes two quiet periods.
+        # The ledger settles a period at the heartbeat after its end. It counts a start as lost if two settlements
+        # missed it and no start followed the heartbeat closely (state/ledger.py), which takes two quiet periods.
         for _ in range(5):
             _send(publisher, stream.beat())
     publisher.close()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Resident memory after the first and the second million tasks, of 200 names and 50 workers with heartbeats.
 
-The exporter is scraped meanwhile as by Prometheus. The stream is paced so that the exporter keeps up: what a backlog
-costs is the broker's memory, not the exporter's. Counts are checked exactly at both ends.
+The exporter is scraped meanwhile as by Prometheus. The load is slow enough for the exporter to keep up: a backlog
+uses the broker's memory, not the exporter's. Counts are checked exactly at both ends.
 """
 
 import sys
@@ -16,13 +16,13 @@ from tests.bench.table import Effort, Report, Row
 from tests.bench.workbench import Workbench, check_counts, open_workbench
 
 RATE = 100_000
-"""Events per second; about a third of what the exporter can do."""
+"""Events per second; about a third of the exporter's highest rate."""
 SCRAPE_SECONDS = 2.0
 MEGABYTE = 1_000_000
 MOST_MEGABYTES = 80
 MOST_GROWTH = 1
 MOST_BACKLOG = 8_000_000
-"""Bytes of output buffer above which a run measures bursts instead of the exporter."""
+"""Bytes of output buffer above which a run measures bursts and not the exporter."""
 
 
 def against_goal(effort: Effort) -> Report:
@@ -35,7 +35,7 @@ def against_goal(effort: Effort) -> Report:
             shape = Shape(tasks=effort.times(1_000_000, 2_000), names=200, workers=50, queues=10, seed=number)
             backlog = _replay(bench, subject, shape, sent)
             check_counts(subject, *sent)
-            cpu_seconds_when_idle(subject.pid)  # the body of the last scrape is of no interest
+            cpu_seconds_when_idle(subject.pid)  # so that the body of the last scrape is not measured
             memories.append(resident_memory(subject.pid) / MEGABYTE)
             what = f"{number} x {shape.tasks:,} tasks, backlog {backlog:,.0f} bytes"
             sys.stderr.write(f"{memories[-1]:.1f} MB after {what}\n")
@@ -51,8 +51,8 @@ def against_goal(effort: Effort) -> Report:
 
 
 def _replay(bench: Workbench, subject: Subject, shape: Shape, sent: list[Replayed]) -> float:
-    """Replay a stream and scrape meanwhile; give the largest backlog seen, in bytes."""
-    # The workers count on from the first million: a smaller count would be a new process's.
+    """Replay a stream and scrape meanwhile; return the largest backlog, in bytes."""
+    # The workers continue their counts after the first million: a smaller count would mean a new process.
     begun = sum(load.started for load in sent) // shape.workers
     load = bench.load(shape, "--rate", str(RATE), "--heartbeats", "2", "--begun", str(begun))
     scraper, pause, backlog = bench.scraper(subject), threading.Event(), 0.0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a process has used: CPU seconds and resident memory, read from outside.
+"""Resources that a process has used: CPU seconds and resident memory, read from outside.
 
-Takes process ids, gives numbers. Linux tells run time in nanoseconds; elsewhere psutil's steps of 10 ms must do.
+Input: process ids. Output: numbers. Linux reports run time in nanoseconds; elsewhere psutil's steps of 10 ms are used.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ IDLE_SHARE = 0.03
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU seconds of a process so far; threads that ended meanwhile are left out, ours keep theirs."""
+    """Return the CPU seconds of a process so far, without threads that ended; the exporter's threads do not end."""
     folder = Path(f"/proc/{pid}/task")
     if not folder.exists():
         times = psutil.Process(pid).cpu_times()
@@ -29,7 +29,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def cpu_seconds_when_idle(pid: int) -> float:
-    """CPU seconds of a process, read once it has nothing to do any more."""
+    """Return the CPU seconds of a process, read once it is idle."""
     never, last = threading.Event(), -1.0
     while True:
         now = cpu_seconds(pid)
@@ -40,5 +40,5 @@ def cpu_seconds_when_idle(pid: int) -> float:
 
 
 def resident_memory(pid: int) -> int:
-    """Resident memory of a process, in bytes."""
+    """Return the resident memory of a process, in bytes."""
     return int(psutil.Process(pid).memory_info().rss)

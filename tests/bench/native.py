@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What native histograms cost and save: CPU time of an event, the size of a body, and a large fleet with each of both.
+"""Costs and savings of native histograms: CPU time of an event, the size of a body, and a large fleet with each kind.
 
-Every subject reads the same stream. CPU time is compared in pairs, in turning order, and bodies as Prometheus requests
-them, with gzip.
+Every subject reads the same stream. CPU time is compared in pairs, in alternating order, and bodies as Prometheus
+requests them, with gzip.
 """
 
 import http.client
@@ -29,7 +29,7 @@ MOST_BODY = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is compared: its name, the flags of the exporter, and the formats that the request accepts."""
+    """A setting for comparison: its name, the flags of the exporter, and the formats that the request accepts."""
 
     name: str
     flags: tuple[str, ...]
@@ -90,7 +90,7 @@ def _fleet_row(bench: Workbench, setting: Setting, shape: Shape, effort: Effort)
     scraper = bench.scraper(subject, accept=setting.accept)
     answers = [scraper.scrape() for _ in range(effort.times(12, 2))]
     seconds = spread([answer.seconds for answer in answers[1:]])
-    cpu_seconds_when_idle(subject.pid)  # until memory of the last body is free
+    cpu_seconds_when_idle(subject.pid)  # until the memory of the last body is freed
     body = answers[-1].body
     sent_bytes = _sent_bytes(subject, setting)
     return (
@@ -116,7 +116,7 @@ def _sent_bytes(subject: Subject, setting: Setting) -> int:
 
 
 def _count_series(answer: Answer, setting: Setting) -> int:
-    """Return how many series Prometheus stores of an answer."""
+    """Return the number of series that Prometheus stores from a response."""
     if setting.accept == ACCEPT:
         return sum(not line.startswith(b"#") for line in answer.body.splitlines())
     count = 0

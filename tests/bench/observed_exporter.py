@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter, with its folding watched: ``python -m tests.bench.observed_exporter FILE [flags of the exporter]``.
+"""The exporter with a record of its folds: ``python -m tests.bench.observed_exporter FILE [flags of the exporter]``.
 
-Notes of each fold when it ended and the first messages it brought, and writes both to FILE at SIGUSR1, as one JSON
-list of [end, stamp] in seconds since the epoch, and forgets them. The stamp is when the first task of the fold was
-published, so end - stamp is how long the event that waited longest took until it was counted.
+Records the end of each fold and its first messages. At SIGUSR1 it writes them to FILE as one JSON list of [end, stamp]
+in seconds since the epoch, and clears the record. The stamp is the time when the first task of the fold was published,
+so end - stamp is the time until the event that waited longest was counted.
 """
 
 import base64
@@ -23,24 +23,24 @@ _STAMP = re.compile(rb'"timestamp": ([0-9.]+)')
 
 
 class FoldLog:
-    """The folds since the last look."""
+    """The folds since the last write."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._folds: list[tuple[float, list[bytes]]] = []
 
     def watch(self) -> None:
-        """Let every fold of this process be noted; costs it less than a microsecond each."""
+        """Record every fold of this process, which costs less than a microsecond each."""
         fold, folds, now = EventCollector.fold, self._folds, SystemClock.now
 
         def watched(collector: EventCollector, payloads: list[bytes]) -> None:
             fold(collector, payloads)
             folds.append((now(), payloads[:2]))
 
-        EventCollector.fold = watched  # type: ignore[assignment, method-assign]  # the point of this module
+        EventCollector.fold = watched  # type: ignore[assignment, method-assign]  # the purpose of this module
 
     def write(self, *_: object) -> None:
-        """Write the folds and forget them; the file appears at once and whole."""
+        """Write the folds and clear the record; the file is created atomically."""
         folds = [(end, max(map(stamp_of, payloads))) for end, payloads in self._folds]
         self._folds.clear()
         part = self._file.with_suffix(".part")
@@ -49,13 +49,13 @@ class FoldLog:
 
 
 def stamp_of(payload: bytes) -> float:
-    """The time stamp of a message's last event; task-sent is stamped in the past, so of two the later one counts."""
+    """Return the timestamp of a message's last event; task-sent has an earlier one, so the later of two counts."""
     envelope: dict[str, Any] = json.loads(payload)
     return float(_STAMP.findall(base64.b64decode(envelope["body"]))[-1])
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the exporter, watched; give its exit code."""
+    """Run the exporter with the record; return its exit code."""
     log = FoldLog(Path(argv[0]))
     log.watch()
     signal.signal(signal.SIGUSR1, log.write)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long folding stands still while 50,000 series are scraped.
+"""The pause of folding while 50,000 series are scraped.
 
-Events arrive steadily, a few each millisecond; of every fold the wait of its first event is noted inside the exporter
-(``observed_exporter``). The longest wait in a stretch with a scrape is the pause; the longest in an equal stretch
-without one is what the machine does by itself.
+Events arrive steadily, a few each millisecond; inside the exporter ``observed_exporter`` records how long the first
+event of every fold waited. The longest wait in a time span with a scrape is the pause; the longest in an equal span
+without a scrape is the machine's own delay.
 """
 
 import threading
@@ -20,23 +20,23 @@ RATE = 8_000
 """Events per second while scraping: two tasks each millisecond."""
 LINES_PER_NAME = 81
 STRETCH_AFTER = 0.05
-"""Seconds after the last byte that still belong to a scrape."""
+"""Seconds after the last byte that still count as part of a scrape."""
 MOST_MS = 15
 FORMATS = (("text", "identity", TEXT), ("OpenMetrics", "identity", ACCEPT), ("OpenMetrics, gzip", "gzip", ACCEPT))
 GAP = 0.2
-"""Seconds between a scrape and the stretch without one."""
+"""Seconds between a scrape and the time span without one."""
 
 
 @dataclass(slots=True)
 class Stretches:
-    """Stretches of time, from and to, in seconds since the epoch: around each scrape, and without one."""
+    """Time spans, from and to, in seconds since the epoch: around each scrape, and without one."""
 
     scraped: list[tuple[float, float]] = field(default_factory=list)
     quiet: list[tuple[float, float]] = field(default_factory=list)
 
 
 def against_goal(effort: Effort) -> Report:
-    """Scrape in each format while events arrive, and compare the stretches."""
+    """Scrape in each format while events arrive, and compare the time spans."""
     names, rounds = max(effort.times(50_000, 3_500) // LINES_PER_NAME, 1), effort.times(25, 2)
     report, cells = Report(), []
     with open_workbench() as bench:
@@ -64,7 +64,7 @@ def against_goal(effort: Effort) -> Report:
 
 
 def _scrape(scraper: Scraper, rounds: int) -> Stretches:
-    """Scrape again and again, with as long a stretch of rest between."""
+    """Scrape repeatedly, with a rest of the same length in between."""
     clock, pause, stretches = SystemClock(), threading.Event(), Stretches()
     for _ in range(rounds):
         pause.wait(GAP)

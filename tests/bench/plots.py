@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small plots as SVG: points and a line on two logarithmic axes.
 
-Takes numbers, gives text of a few kB. The background is its own, so that it reads on dark pages too.
+Input: numbers. Output: text of a few kB. The plot has its own background, so that it is readable on dark pages too.
 """
 
 import math
@@ -14,7 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 24, 44, 52
 INK, FAINT, COLOUR, PAPER = "#24292f", "#d8dee4", "#0969da", "#ffffff"
 STEPS = (1, 2, 5)
 MARGIN = 1.25
-"""Factor by which an axis goes beyond its outermost points."""
+"""Factor by which an axis extends beyond its outermost points."""
 ROUNDING = 1e-9
 
 Point = tuple[float, float]
@@ -22,7 +22,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What to draw: a title, axes with their units, and points above 0 in rising order of x."""
+    """A plot: a title, axes with their units, and points above 0 in rising order of x."""
 
     title: str
     x_label: str
@@ -31,11 +31,11 @@ class Plot:
 
 
 def render_plot(plot: Plot) -> str:
-    """The SVG of a plot."""
+    """Return the SVG of a plot."""
     xs, ys = zip(*plot.points, strict=True)
     x_axis = _Axis(min(xs) / MARGIN, max(xs) * MARGIN, LEFT, WIDTH - RIGHT)
     top = 1 / _round_down(1 / (max(ys) * MARGIN))
-    # A decade at least: what hardly changes must look like it.
+    # At least a decade, so that values that hardly change look flat.
     y_axis = _Axis(_round_down(min(min(ys) / MARGIN, top / 10)), top, HEIGHT - BOTTOM, TOP)
     places = [(x_axis.place(x), y_axis.place(y)) for x, y in plot.points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -56,7 +56,7 @@ def render_plot(plot: Plot) -> str:
 
 
 def fit_exponent(points: Sequence[Point]) -> float:
-    """The exponent with which y grows with x where x is largest: least squares of the logarithms, upper half."""
+    """Return the exponent with which y grows with x for the largest x: least squares of the logarithms, upper half."""
     upper = [(math.log(x), math.log(y)) for x, y in points[len(points) // 2 - 1 :]]
     mean_x = sum(x for x, _ in upper) / len(upper)
     mean_y = sum(y for _, y in upper) / len(upper)
@@ -71,12 +71,12 @@ class _Axis:
         self._begin, self._end = begin, end
 
     def place(self, value: float) -> float:
-        """The pixel of a value."""
+        """Return the pixel of a value."""
         share = math.log(value / self._low) / math.log(self._high / self._low)
         return self._begin + share * (self._end - self._begin)
 
     def ticks(self) -> Iterator[float]:
-        """Round values on the axis: powers of ten, and 2 and 5 times them on a short axis."""
+        """Yield round values on the axis: powers of ten, and 2 and 5 times them on a short axis."""
         steps = STEPS if self._high / self._low < 200 else STEPS[:1]
         for power in range(math.floor(math.log10(self._low)), math.ceil(math.log10(self._high)) + 1):
             for step in steps:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rendering 50,000 lines against prometheus_client's generate_latest of the same values, in turn, in one process.
+"""Rendering of 50,000 lines, compared with prometheus_client's generate_latest, in turn, in one process.
 
-Between two of our renderings a share of the tasks changes, as between two scrapes of a busy application: what did not
-change is not formatted again, which is the point of keeping lines.
+Both render the same values. Between two of our renderings a share of the tasks changes, as between two scrapes of
+a busy application: unchanged lines are kept and not formatted again.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ LEAST = 20
 
 
 def against_prometheus_client(effort: Effort) -> Report:
-    """Render with each share of changed tasks; the goal is judged at JUDGED_SHARE."""
+    """Render with each share of changed tasks; the goal applies to JUDGED_SHARE."""
     store, names = make_store(effort.times(50_000, 500) // LINES_PER_PAIR)
     lines = len(render_families(store.collect(), openmetrics=False).splitlines())
     report, cells = Report(), []
@@ -50,7 +50,7 @@ def against_prometheus_client(effort: Effort) -> Report:
 
 
 def make_store(pairs: int) -> tuple[Store, Names]:
-    """A store with so many (task, queue), as a large application has them."""
+    """Return a store with ``pairs`` (task, queue), as a large application has them."""
     store = Store(METRICS, 1_000_000, {}, NewSeries(exemplars=True))
     names = Names(store, task_limits(pairs=1_000_000))
     for number in range(pairs):
@@ -59,7 +59,7 @@ def make_store(pairs: int) -> tuple[Store, Names]:
 
 
 def touch(names: Names, number: int, value: int) -> None:
-    """Let something happen to a task."""
+    """Change the counters and histograms of a task."""
     series = names.series(f"proj.module{number % 50}.task_{number}", f"queue{number % 7}")
     for counter in (series.sent or series.make_sent(), series.received, series.started, series.success):
         counter.value += 1 + value % 97
@@ -68,23 +68,23 @@ def touch(names: Names, number: int, value: int) -> None:
 
 
 def _race(store: Store, names: Names, share: float, *, openmetrics: bool, rounds: int) -> tuple[Spread, Spread, Spread]:
-    """Seconds of theirs and ours, and the ratio of each pair."""
+    """Return the seconds of theirs and ours, and the ratio of each pair."""
     theirs, ours = [], []
     for number in range(rounds):
         for pair in range(int(share * len(names.by_name))):
             touch(names, pair, number + pair)
         families = store.collect()
         theirs.append(_seconds(_their_renderer(families, openmetrics=openmetrics)))
-        ours.append(_seconds(lambda: render_families(families, openmetrics=openmetrics)))  # noqa: B023 -- called at once
+        ours.append(_seconds(lambda: render_families(families, openmetrics=openmetrics)))  # noqa: B023 -- called immediately
     return spread(theirs), spread(ours), spread([slow / fast for slow, fast in zip(theirs, ours, strict=True)])
 
 
 def _their_renderer(families: Iterable[Family], *, openmetrics: bool) -> Callable[[], bytes]:
-    """prometheus_client's rendering of the same values."""
+    """Return prometheus_client's rendering of the same values."""
     kept = list(families)
     registry = CollectorRegistry()
     registry.register(RegistryCollector(lambda: kept, METRICS))
-    # prometheus_client ships no types for these two.
+    # prometheus_client has no types for these two.
     generate: Any = generate_openmetrics if openmetrics else generate_latest
     return lambda: generate(registry)
 

@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 
 QUEUES = ",".join(f"queue{number}" for number in range(10))
 SETTLED = 0.1
-"""Seconds between two scrapes, so that they never share a read."""
+"""Seconds between two scrapes, so that they never share cached results."""
 
 
 def against_goal(effort: Effort) -> Report:
@@ -22,7 +22,7 @@ def against_goal(effort: Effort) -> Report:
     with open_workbench() as bench:
         tap = Tap(bench.server.port)
         try:
-            # At rest: neither the search for queues nor questions to workers travel meanwhile.
+            # At rest: no search for queues and no control commands run meanwhile.
             quiet = ("--queues.discovery-interval", "0", "--celery.inspect-interval", "0")
             flags = ("--scrape.freshness", "0", *quiet, "--queues.names", QUEUES)
             subject = start_exporter(tap.port, bench.folder, *flags)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scrape as Prometheus sends it, over a kept connection, at next to no cost of its own.
+"""A scrape as Prometheus sends it, on a keep-alive connection, with almost no cost of the scraper.
 
-Takes a port, gives seconds and bodies. The request is prepared, the answer is read to its last byte and not looked at
-before the clock stopped; unpacking comes after.
+Input: a port. Output: seconds and bodies. The request is prepared in advance, and the response is read to its last
+byte; it is decompressed and parsed after the measured time.
 """
 
 import gzip
@@ -25,24 +25,24 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer to a scrape: the ``seconds`` from the request to its last byte, and the ``body``, unpacked."""
+    """A response to a scrape: the ``seconds`` from the request to its last byte, and the decompressed ``body``."""
 
     seconds: float
     body: bytes
 
     @property
     def lines(self) -> int:
-        """Lines of the body."""
+        """Return the number of lines of the body."""
         return self.body.count(b"\n")
 
     def total(self, pattern: str) -> float:
-        """The sum of the samples whose lines begin with ``pattern``."""
+        """Return the sum of the samples whose lines start with ``pattern``."""
         lines = re.findall(rb"^(?:%b).*$" % pattern.encode(), self.body, re.MULTILINE)
         return sum(float(line.partition(b" # ")[0].rpartition(b" ")[2]) for line in lines)
 
 
 class Scraper:
-    """One connection to an exporter; ``encoding`` is what Accept-Encoding says: gzip, or identity for neither."""
+    """One connection to an exporter; ``encoding`` is the Accept-Encoding: gzip, or identity for no compression."""
 
     def __init__(self, port: int, encoding: str = "identity", accept: bytes = ACCEPT) -> None:
         self._request = (
@@ -55,7 +55,7 @@ class Scraper:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def scrape(self) -> Answer:
-        """Scrape once; raise AssertionError for anything but 200, OSError for a connection that ends."""
+        """Scrape once; raise AssertionError for any status but 200, OSError if the connection ends."""
         start = self._clock.monotonic()
         self._socket.sendall(self._request)
         raw = bytearray()
@@ -79,7 +79,7 @@ class Scraper:
 
 
 def scrape_once(port: int) -> Answer:
-    """Scrape in text on a connection of its own."""
+    """Scrape in text on a new connection."""
     scraper = Scraper(port, accept=TEXT)
     try:
         return scraper.scrape()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scrape of a small installation over HTTP, in turn by this exporter and Debian's prometheus-redis-exporter.
 
-One Redis with ten queues and one worker's events. Ours reads the queues too and serves the events' metrics. Freshness
-is 0, so that each scrape is a read of Redis. Both are asked as Prometheus asks, with gzip and without.
+One Redis with ten queues and one worker's events. Ours also reads the queues and serves the events' metrics. Freshness
+is 0, so that each scrape reads Redis. Both are requested as by Prometheus, with gzip and without.
 """
 
 from tests.bench.load import publish
@@ -18,11 +18,11 @@ QUEUES = 10
 FRESH = ("--scrape.freshness", "0")
 MOST = 1.0
 WARM_UP = 5
-"""Scrapes before the first that counts."""
+"""Scrapes before the first measured one."""
 
 
 def fill_small(server: RedisServer, tasks: int = 1_000) -> None:
-    """Give the broker ten queues with a message each, and its subscriber the events of one worker."""
+    """Add ten queues with a message each to the broker, and publish the events of one worker."""
     with server.client() as client:
         for number in range(QUEUES):
             client.sadd(f"_kombu.binding.queue{number}", f"\x06\x16\x06\x16queue{number}")
@@ -40,7 +40,7 @@ def start_small(bench: Workbench) -> Subject:
 
 
 def against_redis_exporter(effort: Effort) -> Report:
-    """Scrape both in turn; the ratio is taken of each pair."""
+    """Scrape both in turn; the ratio is computed per pair."""
     rounds = effort.times(300, 5)
     report = Report()
     lines = []
@@ -60,7 +60,7 @@ def against_redis_exporter(effort: Effort) -> Report:
 
 
 def _start_other(bench: Workbench) -> Subject:
-    """Start the other one; no subscriber, so there is nothing to wait for but its first answer."""
+    """Start the other exporter; it does not subscribe, so only its first response is awaited."""
     subject = start_redis_exporter(bench.server.port, bench.folder)
     bench.keep(subject.process)
     eventually(lambda: is_up(subject.port), within=20)
@@ -68,7 +68,7 @@ def _start_other(bench: Workbench) -> Subject:
 
 
 def is_up(port: int) -> bool:
-    """Whether a scrape succeeds and shows a Redis that is up."""
+    """Return whether a scrape succeeds and shows a Redis that is up."""
     try:
         return scrape_once(port).total(r"redis_up[ {]") == 1
     except OSError:

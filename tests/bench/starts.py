@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the start of the process to the first scrape that succeeds and shows a Redis that is up."""
+"""Time from the start of the process to the first successful scrape that shows a Redis that is up."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ PAUSE = 0.002
 
 
 def against_goal(effort: Effort) -> Report:
-    """Start it again and again."""
+    """Start the exporter repeatedly."""
     seconds = []
     with open_workbench() as bench:
         for _ in range(effort.times(9, 2)):

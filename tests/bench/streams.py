@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Realistic streams of event messages, and what they must add up to.
+"""Realistic streams of event messages, and the counts that they must produce.
 
-Takes the shape of a load, gives messages as kombu publishes them: per task one task-sent, and one task.multi batch of
-received, started and ended, as a prefork worker under load sends them; heartbeats with the worker's own count, so that
-a lost event shows. Texts are cut once and filled in per task, as building them anew would cost more than any exporter
-needs to read them. Never sends anything.
+Input: the shape of a load. Output: messages as kombu publishes them: per task one task-sent, and one task.multi batch
+of received, started and ended, as a prefork worker under load sends them; heartbeats with the worker's own count, so
+that a lost event is detected. Texts are prepared once and filled in per task, since building them anew would cost more
+than any exporter needs to read them. Sends nothing.
 """
 
 import base64
@@ -20,14 +20,14 @@ Stage = Literal["sent", "started", "ended"]
 STAGES: tuple[Stage, ...] = ("sent", "started", "ended")
 PREFETCH_SECONDS = 0.002
 LONGEST_RUNTIME = 2.0
-"""Seconds: what workers report is spread from nothing to this, so that histograms fill as in real life."""
+"""Upper limit in seconds of the runtimes that workers report: spread from 0, so that histograms fill realistically."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A load: ``payload`` is the length of args, ``failures`` a share, ``tasks_per_batch`` tasks in one message.
+    """A load: ``payload`` is the length of args, ``failures`` a share, ``tasks_per_batch`` the tasks of one message.
 
-    ``until`` is how far the tasks get: those that are only sent or started stay in flight.
+    ``until`` is the last state of the tasks: those that are only sent or started stay in flight.
     """
 
     tasks: int = 20_000
@@ -42,26 +42,26 @@ class Shape:
 
     @property
     def events(self) -> int:
-        """Events in the stream, heartbeats aside."""
+        """Return the number of events in the stream, without heartbeats."""
         return self.tasks * self.events_per_task
 
     @property
     def events_per_task(self) -> int:
-        """Events of one task."""
+        """Return the number of events of one task."""
         return {"sent": 1, "started": 3, "ended": 4}[self.until]
 
 
 class Message(NamedTuple):
-    """A message and the channel it goes to."""
+    """A message and its channel."""
 
     channel: bytes
     payload: bytes
 
 
 class Stream:
-    """The messages of a load, rendered some at a time; ``sent``, ``started`` and ``failed`` count tasks so far.
+    """The messages of a load, rendered in parts; ``sent``, ``started`` and ``failed`` count tasks so far.
 
-    ``begun`` is how many tasks each worker had begun before, for its heartbeats to count on.
+    ``begun`` is the number of tasks that each worker started before; its heartbeats continue that count.
     """
 
     def __init__(self, shape: Shape, clock: Clock | None = None, begun: int = 0) -> None:
@@ -77,11 +77,11 @@ class Stream:
 
     @property
     def left(self) -> int:
-        """Tasks that are still to come."""
+        """Return the number of tasks that are not rendered yet."""
         return self.shape.tasks - self.sent
 
     def render(self, tasks: int) -> list[Message]:
-        """Give the messages of the next ``tasks`` tasks, stamped now; no batch goes on in the next call."""
+        """Return the messages of the next ``tasks`` tasks, with current timestamps; batches never span two calls."""
         messages: list[Message] = []
         while tasks > 0 and self.left:
             size = min(tasks, self.left, self.shape.tasks_per_batch)
@@ -96,7 +96,7 @@ class Stream:
         return messages
 
     def beat(self) -> list[Message]:
-        """Give a heartbeat of every worker, with the tasks that it has begun; stamped with the last task's time."""
+        """Return a heartbeat of every worker, with the number of its started tasks and the last task's timestamp."""
         self.beats += self.shape.workers
         at = self._last or self._clock.now()
         running = self.shape.until == "started"
@@ -106,10 +106,10 @@ class Stream:
         ]
 
     def _task(self, worker: int, messages: list[Message]) -> bytes:
-        """Add a task's task-sent to ``messages``, and give the events that its worker sends."""
+        """Add a task's task-sent to ``messages``, and return the events that its worker sends."""
         shape, texts, number = self.shape, self._texts, self.sent
         self.sent += 1
-        # Rising strictly, because a worker's heartbeat says what it began up to a moment.
+        # Strictly increasing, because a worker's heartbeat counts the starts up to a moment.
         at = self._last = max(self._clock.now(), self._last + 2e-6)
         task_id = b"%08x-0000-4000-8000-%012x" % (shape.seed, number)
         name = b"proj.tasks.task_%d" % (number % shape.names)
@@ -129,14 +129,14 @@ class Stream:
 
 
 def make_stream(shape: Shape) -> Iterator[Message]:
-    """Give the messages of a load, in order; the same shape gives the same stream but for time stamps."""
+    """Yield the messages of a load, in order; the same shape yields the same stream except for timestamps."""
     stream = Stream(shape)
     while stream.left:
         yield from stream.render(shape.tasks_per_batch)
 
 
 class _Texts:
-    """The texts of a shape's events, with places for what differs from task to task."""
+    """The texts of a shape's events, with placeholders for the values of each task."""
 
     def __init__(self, shape: Shape) -> None:
         naming = {

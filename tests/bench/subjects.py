@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured: this exporter, its peers, and the bare loop, each as a process that reads one Redis.
+"""The subjects: this exporter, its peers, and the bare loop, each as a process that reads one Redis.
 
-Takes a Redis port and a folder, gives a started process and a way to read what it counted. Peers are installed from
-PyPI into environments of their own (``.peers/``), in the versions named here.
+Input: a Redis port and a folder. Output: a started process and a way to read its counts. Peers are installed from PyPI
+into separate environments (``.peers/``), in the versions named here.
 """
 
 import re
@@ -23,7 +23,7 @@ REQUIREMENTS = {
     "celery-exporter": ("prometheus-exporter-celery==0.11.2", "celery[redis]>=5.5,<5.6"),
     "flower": ("flower==2.2.0", "celery[redis]"),
 }
-# The PyPI release has no console script of its own; this is what its container image runs.
+# The PyPI release has no console script; its container image runs this.
 CELERY_EXPORTER = "from src.cli import cli; cli()"
 OWN = (sys.executable, "-m", "celery_redis_exporter")
 OBSERVED = (sys.executable, "-m", "tests.bench.observed_exporter")
@@ -32,7 +32,7 @@ REDIS_EXPORTER = "prometheus-redis-exporter"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A running subject: the ``port`` of its /metrics (0: none), and ``ended``, the ended tasks that it has counted."""
+    """A running subject: the ``port`` of its /metrics (0: none), and ``ended``, the number of counted ended tasks."""
 
     process: Process
     port: int
@@ -40,17 +40,17 @@ class Subject:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Return its process id."""
         return self.process.pid
 
 
 def install(peer: str) -> Path:
-    """Give the Python of a peer's environment, made if need be."""
+    """Return the Python of a peer's environment, created if necessary."""
     return _environment(peer, REQUIREMENTS[peer])
 
 
 def install_alone() -> Path:
-    """Give the Python of an environment as its users have it: structlog imports some of what only tests bring."""
+    """Return the Python of an environment as users have it: structlog imports packages that only tests install."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return _environment(project["name"], project["dependencies"])
 
@@ -67,9 +67,9 @@ def _environment(name: str, requirements: Sequence[str]) -> Path:
 
 
 def start_exporter(redis_port: int, folder: Path, *flags: str, program: Sequence[str] = OWN) -> Subject:
-    """Start this exporter, all features on, with its default settings but for ``flags``.
+    """Start this exporter with all features, with its default settings except for ``flags``.
 
-    What is counted shows at once, because it is checked at once.
+    Counts are shown immediately, because they are checked immediately.
     """
     port = free_port()
     command = [*program, "--broker-url", f"redis://127.0.0.1:{redis_port}/0", "--series.zero-first", "0"]

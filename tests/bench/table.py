@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results as markdown: rows against their goals, tables, and the marked sections of README.
+"""Results as markdown: rows with their goals, tables, and the marked sections of README.
 
-Takes numbers, gives text. Measures nothing.
+Input: numbers. Output: text. Measures nothing.
 """
 
 import platform
@@ -21,22 +21,22 @@ README = Path(__file__).with_name("README.md")
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured: everything, or (``quick``) just enough to see that the benchmark works."""
+    """The extent of a measurement: everything, or (``quick``) just enough to check that the benchmark works."""
 
     quick: bool = False
 
     def times(self, full: int, quick: int) -> int:
-        """A number of runs, tasks or seconds."""
+        """Return a number of runs, tasks or seconds."""
         return quick if self.quick else full
 
     def first(self, *steps: T) -> Sequence[T]:
-        """All steps of a curve, or its first two."""
+        """Return all steps of a curve, or its first two."""
         return steps[:2] if self.quick else steps
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the goals: ``figure`` is what the goal is about; ``holds`` is None where there is no goal."""
+    """One row of the goals: ``figure`` is the value that the goal limits; ``holds`` is None if there is no goal."""
 
     what: str
     ours: str
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(slots=True)
 class Report:
-    """What a benchmark found: rows of the goals, the text of a section of its own, and plots by file name."""
+    """The results of a benchmark: rows of the goals, the text of its section, and plots by file name."""
 
     rows: list[Row] = field(default_factory=list)
     text: str = ""
@@ -69,30 +69,30 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The median, the minimum and the maximum."""
+    """Return the median, the minimum and the maximum."""
     return Spread(statistics.median(values), min(values), max(values))
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """A percentile; the highest value where there are too few."""
+    """Return a percentile, or the highest value if there are too few."""
     return statistics.quantiles(values, n=100)[percent - 1] if len(values) >= 100 else max(values)
 
 
 def render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A markdown table."""
+    """Return a markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def render_goals(rows: Iterable[Row]) -> str:
-    """The table of the goals."""
+    """Return the table of the goals."""
     verdicts = {True: "yes", False: "**no**", None: ""}
     cells = [(row.what, row.ours, row.against, row.figure, row.goal, verdicts[row.holds]) for row in rows]
     return render_table(("what", "ours", "against", "figure", "goal", "holds"), cells)
 
 
 def describe_machine(redis_version: str) -> str:
-    """One line: the processor, Python, and the versions of what is compared."""
+    """Return one line: the processor, Python, and the versions of the compared programs."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
     models = re.findall(r"^model name\s*: (.*)$", text, re.MULTILINE)
@@ -105,7 +105,7 @@ def describe_machine(redis_version: str) -> str:
 
 
 def replace_sections(text: str, sections: dict[str, str]) -> str:
-    """Put each text between ``<!-- bench:NAME -->`` and ``<!-- /bench -->``; raise LookupError for a missing mark."""
+    """Replace the text between ``<!-- bench:NAME -->`` and ``<!-- /bench -->``; raise LookupError without the mark."""
     for name, content in sections.items():
         pattern = re.compile(rf"(<!-- bench:{re.escape(name)} -->\n).*?(<!-- /bench -->)", re.DOTALL)
         if not pattern.search(text):

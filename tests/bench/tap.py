@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A relay on loopback between the exporter and Redis that notes the commands that pass, and in how many turns.
+"""A relay on loopback between the exporter and Redis that records the commands, and counts the round trips.
 
-Takes Redis's port, listens on one of its own. Never changes a byte. One thread for all connections, ended by ``close``.
+Input: Redis's port. Listens on another port. Never changes a byte. One thread for all connections, ended by ``close``.
 """
 
 import selectors
@@ -18,14 +18,14 @@ RECEIVE_BYTES = 1 << 16
 
 @dataclass(slots=True)
 class Traffic:
-    """What passed: ``commands`` by name, and ``turns``: how often a client spoke after it had been answered."""
+    """The traffic: ``commands`` by name, and ``turns``: how often a client sent after it had received a reply."""
 
     commands: Counter[str] = field(default_factory=Counter)
     turns: int = 0
 
 
 class _Connection:
-    """One client's side: parses its commands, and knows who spoke last."""
+    """One client's side: parses its commands, and records which side sent last."""
 
     def __init__(self) -> None:
         self.reader = hiredis.Reader(encoding="utf-8", errors="replace")
@@ -50,13 +50,13 @@ class Tap:
         self._thread.start()
 
     def take(self) -> Traffic:
-        """Give what passed since the last look."""
+        """Return the traffic since the last call."""
         with self._lock:
             traffic, self._traffic = self._traffic, Traffic()
         return traffic
 
     def close(self) -> None:
-        """End the thread and every connection."""
+        """Stop the thread and close every connection."""
         self._closer.close()
         self._thread.join(5)
         for each in (*self._peers, self._listener, self._waker):
@@ -82,7 +82,7 @@ class Tap:
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._selector.register(each, selectors.EVENT_READ)
 
-    def _relay(self, source: Any) -> None:  # noqa: ANN401 -- what a selector gives
+    def _relay(self, source: Any) -> None:  # noqa: ANN401 -- the type of a selector's keys
         target, connection, from_client = self._peers[source]
         try:
             received = source.recv(RECEIVE_BYTES)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things are measured: a Redis of its own, what reads it, and loads upon it; all ended with the block.
+"""The setup of a measurement: a dedicated Redis, its readers, and loads; all are stopped at the end of the block.
 
-Takes options, gives running processes and what they counted. ``check_counts`` is the judge of every run: speed with
-one lost or miscounted event is a failure.
+Input: options. Output: running processes and their counts. ``check_counts`` judges every run: speed with one lost or
+miscounted event is a failure.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ from tests.integration.processes import Process
 from tests.integration.redis_servers import RedisServer
 from tests.support.waiting import eventually
 
-# A slow subscriber must not be cut off: the peers fall behind by the whole stream.
+# Redis must not disconnect a slow subscriber: the peers fall behind by the whole stream.
 UNLIMITED = ("--client-output-buffer-limit", "pubsub 0 0 0")
 PATIENCE = 300.0
-"""Seconds that anything may take."""
+"""Timeout of every wait, in seconds."""
 
 
 class Load:
@@ -35,23 +35,23 @@ class Load:
 
     @property
     def runs(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether it is still running."""
         return self.process.exit_code is None
 
     @property
     def has_begun(self) -> bool:
-        """Whether it sends."""
+        """Return whether it is sending."""
         return STARTED in self.process.output()
 
     def finish(self) -> Replayed:
-        """Wait until it ends; give what it sent."""
+        """Wait until it ends; return what it sent."""
         code = self.process.ended(PATIENCE)
         assert code == 0, self.process.tail()
         return Replayed(**json.loads(self.process.output().splitlines()[-1]))
 
 
 class Workbench:
-    """A Redis server and what works on it."""
+    """A Redis server and the processes that use it."""
 
     def __init__(self, folder: Path, server: RedisServer) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class Workbench:
     def exporter(self, *flags: str, observed: bool = False, alone: bool = False) -> Subject:
         """Start this exporter with ``flags``, and wait until it is subscribed.
 
-        ``alone`` runs it in an environment that has nothing but its own dependencies.
+        ``alone`` runs it in an environment with only its own dependencies.
         """
         program = [*OBSERVED, str(self.folder / "folds.json")] if observed else [*OWN]
         if alone:
@@ -74,13 +74,13 @@ class Workbench:
         return self._listening(start_exporter(self.server.port, self.folder, *flags, program=program))
 
     def scraper(self, subject: Subject, encoding: str = "gzip", accept: bytes = ACCEPT) -> Scraper:
-        """Connect to a subject as Prometheus does; closed with the workbench."""
+        """Connect to a subject as Prometheus does; the connection is closed with the workbench."""
         scraper = Scraper(subject.port, encoding, accept)
         self._scrapers.append(scraper)
         return scraper
 
     def keep(self, process: Process) -> Process:
-        """End a process with the workbench."""
+        """Register a process to be stopped with the workbench."""
         self._processes.append(process)
         return process
 
@@ -90,7 +90,7 @@ class Workbench:
         return Load(self.keep(Process(command, self.folder / f"load-{len(self._processes)}.log")), shape)
 
     def end(self) -> None:
-        """End everything that was started here."""
+        """Stop everything that was started here."""
         for scraper in self._scrapers:
             scraper.close()
         for process in self._processes:
@@ -109,7 +109,7 @@ class Workbench:
 
 @contextlib.contextmanager
 def open_workbench(*redis_options: str) -> Iterator[Workbench]:
-    """Give a workbench whose Redis has these options (UNLIMITED: it never cuts a subscriber off)."""
+    """Yield a workbench whose Redis has these options (UNLIMITED: it never disconnects a subscriber)."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         workbench = Workbench(folder, RedisServer(folder / "redis", options=redis_options or UNLIMITED))
@@ -130,11 +130,11 @@ LOSSES = (
     r"celery_exporter_series_dropped_total", r"celery_exporter_event_stream_reconnects_total",
     r"celery_worker_events_missed_total", r"celery_exporter_unexpected_errors_total",
 )  # fmt: skip
-"""Counters that must not move in a run."""
+"""Counters that must not change in a run."""
 
 
 def check_counts(subject: Subject, *sent: Replayed) -> Answer:
-    """Wait until this exporter has counted what was sent, exactly; give the scrape. Raises AssertionError."""
+    """Wait until this exporter's counts equal exactly what was sent; return the scrape. Raises AssertionError."""
     ended = sum(load.tasks for load in sent if load.events == 4 * load.tasks)
     expected = {
         "sent": sum(load.tasks for load in sent),
@@ -163,7 +163,7 @@ def check_counts(subject: Subject, *sent: Replayed) -> Answer:
 
 
 def check_ended(subject: Subject, expected: int) -> None:
-    """Wait until any subject has counted this many ended tasks, exactly. Raises AssertionError."""
+    """Wait until a subject has counted exactly this many ended tasks. Raises AssertionError."""
 
     def counted() -> bool:
         found = subject.ended()
@@ -174,5 +174,5 @@ def check_ended(subject: Subject, expected: int) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait with PATIENCE until something holds."""
+    """Wait up to PATIENCE until a condition is true."""
     eventually(condition, within=PATIENCE)

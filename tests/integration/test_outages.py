@@ -107,7 +107,7 @@ def test_starts_while_redis_hangs(programs: Programs) -> None:
 
 
 def test_a_wrong_password_is_told_and_never_shown(programs: Programs) -> None:
-    """A refused password has a dedicated reason, is logged once per part, and the password is not logged."""
+    """A refused password has a dedicated reason, is logged once per part, and the password appears in no output."""
     server = programs.redis(password="right-PASSWORD-1")
     wrong = "wrong-PASSWORD-2"
     url = server.url(password=wrong)

@@ -250,7 +250,7 @@ def test_a_stall_loses_nothing(rabbit: Rabbit, programs: Programs) -> None:
 
 
 def test_a_wrong_password_is_told_and_never_shown(rabbit: Rabbit, programs: Programs) -> None:
-    """A refused password has a dedicated reason, is logged once per part, and the password is not logged."""
+    """A refused password has a dedicated reason, is logged once per part, and the password appears in no output."""
     url = rabbit.server.url(password="wrong-PASSWORD")
     exporter = programs.exporter("--broker-url", url)
     assert exporter.value("celery_exporter_broker_up", **UP) == 0

@@ -35,7 +35,7 @@ NEWER = {
 }
 """Metrics of Debian 13's version (1.69) that Debian 12's version does not have."""
 NEWER_LABELS = {"redis_instance_info": {"master_replid"}}
-"""Labels that were added there."""
+"""Labels of Debian 13's version that Debian 12's version does not have."""
 
 MOVING = {
     r"redis_(memory_used|mem|allocator)_\w+|redis_client_recent_max_\w+": "memory changes with every reply",

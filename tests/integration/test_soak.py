@@ -12,7 +12,7 @@ SECONDS, RATE, EVERY = 180.0, 5000.0, 15.0
 
 
 def test_a_short_soak(programs: Programs) -> None:
-    """During successive faults memory does not grow, counters never fall, and each execution is counted or missed."""
+    """During successive faults no resource grows, no counter falls, and each execution is counted or missed."""
     result = soak(programs, SECONDS, RATE, EVERY)
     assert judge(result) == []
     assert result.faults >= 8

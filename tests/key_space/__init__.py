@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well the memory of key groups is estimated, on a simulated server of millions of keys."""
+"""Accuracy of the memory estimates of key groups, on a simulated server with millions of keys."""

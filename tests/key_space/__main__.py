@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m tests.key_space [--keys 2000000] [--runs 100] [--seed 1]``: print how often and how far they miss."""
+"""``python -m tests.key_space [--keys 2000000] [--runs 100] [--seed 1]``.
+
+Prints how often and how far the estimates miss the true sizes.
+"""
 
 import argparse
 import random
@@ -10,7 +13,7 @@ from tests.key_space.simulation import Outcome, populate, sweep_once
 
 
 def main() -> None:
-    """Run, and print one line per group."""
+    """Run the simulation, and print one line per group."""
     parser = argparse.ArgumentParser(prog="python -m tests.key_space", description=__doc__)
     parser.add_argument("--keys", type=int, default=2_000_000)
     parser.add_argument("--runs", type=int, default=100)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server with many keys of skewed sizes in memory, and sweeps over it by the code that sweeps real ones.
+"""A simulated server with many keys of skewed sizes, and sweeps over it by the production code.
 
 Input: the number of keys and a seed. Output: per run and group the true memory and the estimate after one sweep. The
-order of SCAN is that of a keyed hash; here each run shuffles the keys. The heaviest keys, one in a thousand, are left
-out of the server: no sample finds single giants, and the documentation says so.
+order of SCAN is that of a keyed hash; here each run shuffles the keys. The heaviest keys, one in a thousand, are not
+part of the server: samples do not find single giant keys, as the documentation states.
 """
 
 import random
@@ -24,7 +24,7 @@ from tests.support.options import celery_names
 PER_BATCH = 300
 LEFT_OUT = 0.001
 LEAST_SHARE = 0.01
-"""Of all memory, that a group must have to be judged."""
+"""Share of all memory that a group needs to be judged."""
 OPTIONS = KeySpaceOptions()
 NAMES = KeyNames(celery_names(), {})
 
@@ -60,17 +60,17 @@ class Outcome:
 
     @property
     def miss(self) -> float:
-        """The estimate's distance from the truth, as a ratio to the truth."""
+        """Return the estimate's distance from the truth, as a ratio to the truth."""
         return abs(self.estimate - self.truth) / self.truth
 
     @property
     def is_covered(self) -> bool:
-        """Whether the shown interval contains the truth."""
+        """Return whether the shown interval contains the truth."""
         return abs(self.estimate - self.truth) <= self.error * self.estimate
 
 
 class SimulatedReader:
-    """Answers as ``KeySpaceReader`` does, from a list of (name, size) in the order of SCAN."""
+    """A replacement for ``KeySpaceReader`` that reads a list of (name, size) in the order of SCAN."""
 
     def __init__(self, keys: Sequence[tuple[bytes, int]]) -> None:
         self._keys = keys
@@ -78,7 +78,7 @@ class SimulatedReader:
         self._next = 0
 
     def next_batch(self, _walk: Walk, _total: int, keys: Sequence[bytes]) -> Batch:
-        """Return the next names; the sweep begins anew after the last one."""
+        """Return the next names; the sweep starts again after the last one."""
         begin = self._next
         names = [name for name, _ in self._keys[begin : begin + PER_BATCH]]
         self._next = begin + PER_BATCH
@@ -106,7 +106,7 @@ def populate(count: int, seed: int) -> list[tuple[bytes, int]]:
 
 
 def sweep_once(keys: Sequence[tuple[bytes, int]]) -> Iterator[Outcome]:
-    """Sweep over all keys with the default budget, and yield each group that has a share worth judging."""
+    """Sweep over all keys with the default budget, and yield each group whose share is large enough to be judged."""
     sweep = KeySweep(0, NAMES, KeyGroups(OPTIONS.max_groups))
     reader = cast("KeySpaceReader", SimulatedReader(keys))
     budget = KeyBudget(OPTIONS.max_keys, OPTIONS.max_measured, busy=1.0, duty=1.0, wall=1e9)

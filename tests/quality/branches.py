@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure the branch coverage of decode, state and exposition by their unit tests alone.
+"""Measure the branch coverage of decode, state and exposition by their unit tests only.
 
 Usage: python -m tests.quality.branches. Prints a line for each layer and for each file below the limit; returns 1 if a
 layer is below it.
@@ -20,7 +20,7 @@ LIMIT = 90.0
 
 
 class Branches(NamedTuple):
-    """The branches of a layer or a file, and how many of them the tests took."""
+    """The branches of a layer or a file, and how many of them the tests executed."""
 
     name: str
     covered: int
@@ -28,7 +28,7 @@ class Branches(NamedTuple):
 
     @property
     def percent(self) -> float:
-        """Return the share in percent. Code without branches is covered."""
+        """Return the share in percent; 100 for code without branches."""
         return 100 * self.covered / self.total if self.total else 100.0
 
 

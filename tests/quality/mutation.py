@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Change the code of a layer a little at a time, and list the changes that its unit tests do not notice.
+"""Change the code of a layer in small steps, and list the changes that its unit tests do not detect.
 
 Usage: python -m tests.quality.mutation --layer decode [--minutes 5] [--seed 1]. Copies the tree to an empty folder.
-There cosmic-ray makes a random sample of all changes, one after the other, and runs the unit tests of the layer.
-Contract tests are left out: they read the source, so that they notice changes without testing behaviour. Prints the
-surviving changes with their place, and counts. cosmic-ray goes into ``.peers/mutation``, once.
+There cosmic-ray makes a random sample of all changes, one by one, and runs the unit tests of the layer. Contract tests
+are left out: they read the source, so that they detect changes without testing behaviour. Prints the surviving changes
+with their place, and counts. cosmic-ray is installed once into ``.peers/mutation``.
 """
 
 import argparse
@@ -38,7 +38,7 @@ FOUND = """
 
 
 def install() -> Path:
-    """Install cosmic-ray if it is not; return the folder of its programs."""
+    """Install cosmic-ray if it is missing; return the folder of its programs."""
     stamp = TOOLS / "installed"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != WANTED:
         venv.create(TOOLS, with_pip=True)
@@ -49,7 +49,7 @@ def install() -> Path:
 
 
 def copy_tree(folder: Path) -> Path:
-    """Copy what the unit tests need."""
+    """Copy the files that the unit tests need."""
     for path in project_files():
         inside = path.relative_to(ROOT)
         if inside.parts[0] in COPIED:
@@ -60,7 +60,7 @@ def copy_tree(folder: Path) -> Path:
 
 
 def configuration(tree: Path, layer: str) -> str:
-    """Return the settings of cosmic-ray: which files it changes, and by what it judges."""
+    """Return the settings of cosmic-ray: the files to change, and the tests to run."""
     test = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -m 'not alone and not slow' tests/unit/{layer}"
     return "\n".join([
         "[cosmic-ray]",
@@ -75,7 +75,7 @@ def configuration(tree: Path, layer: str) -> str:
 
 
 def shuffle(session: Path, seed: int) -> int:
-    """Put the changes of a session into a random order, in which they are made; return how many there are."""
+    """Put the changes of a session into random order; return their number."""
     with closing(sqlite3.connect(session)) as database, database:
         jobs = [job for (job,) in database.execute("SELECT job_id FROM work_items ORDER BY job_id")]
         jobs_in_order = random.Random(seed).sample(jobs, len(jobs))  # noqa: S311 -- a sample, no secret
@@ -85,13 +85,13 @@ def shuffle(session: Path, seed: int) -> int:
 
 
 def results(session: Path) -> list[tuple[str, int, str, str, str, str]]:
-    """Return file, line, kind, function, outcome and difference of each change that was made."""
+    """Return file, line, kind, function, outcome and diff of each change that was made."""
     with closing(sqlite3.connect(session)) as database:
         return list(database.execute(FOUND))
 
 
 def report(rows: Iterable[tuple[str, int, str, str, str, str]], tree: Path, total: int) -> str:
-    """Return the surviving changes, and how many of those that were made the tests noticed."""
+    """Return the surviving changes, and how many of the changes made the tests detected."""
     made = list(rows)
     lines = []
     for file, line, kind, function, outcome, difference in made:
@@ -107,7 +107,7 @@ def report(rows: Iterable[tuple[str, int, str, str, str, str]], tree: Path, tota
 
 
 def end(process: psutil.Process) -> None:
-    """Kill a process and all that it started: cosmic-ray starts the tests in a session of their own."""
+    """Kill a process and all its children: cosmic-ray starts the tests in a separate session."""
     processes = [process, *process.children(recursive=True)]
     for one in processes:
         with suppress(psutil.NoSuchProcess):
@@ -116,7 +116,7 @@ def end(process: psutil.Process) -> None:
 
 
 def run_for(seconds: float, command: list[str], folder: Path) -> None:
-    """Run a command, and end it with everything that it started after some seconds."""
+    """Run a command, and kill it with all its children after some seconds."""
     process = psutil.Popen(command, cwd=folder)
     try:
         process.wait(seconds)

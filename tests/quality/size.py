@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Print how large the project is: wheel, what it installs, dependencies, lines of code and tests.
+"""Print the size of the project: wheel, installed files, dependencies, lines of code and tests.
 
-Usage: python -m tests.quality.size. Builds the wheel; measures the dependencies that are installed beside the tests.
-The image is its base image and what is installed.
+Usage: python -m tests.quality.size. Builds the wheel; measures the dependencies installed with the tests. The size of
+the image is that of its base image plus the installed files.
 """
 
 import sys
@@ -25,7 +25,7 @@ def bytes_of(name: str) -> int:
 
 
 def lines_of(folder: str) -> tuple[int, int]:
-    """Return how many Python files and lines of Python a folder has."""
+    """Return the number of Python files and lines of a folder."""
     paths = [path for path in project_files() if path.is_relative_to(ROOT / folder) and path.suffix == ".py"]
     return len(paths), sum(path.read_bytes().count(b"\n") for path in paths)
 

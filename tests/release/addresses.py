@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the address of the repository into the files that a release publishes, in the working tree.
 
-Usage: python -m tests.release.addresses URL IMAGE TAG. The sources name no address, so that a fork releases under its
-own. pyproject.toml receives ``[project.urls]``, Chart.yaml ``home`` and ``sources``, values.yaml the image. The
+Usage: python -m tests.release.addresses URL IMAGE TAG. The sources contain no address, so that a fork releases under
+its own. pyproject.toml receives ``[project.urls]``, Chart.yaml ``home`` and ``sources``, values.yaml the image. The
 relative links of README.md become absolute, since an index shows that page without the files beside it. Uses the
 standard library only.
 """
@@ -19,7 +19,7 @@ PAGES = {
     "Issues": "/issues",
     "Source": "/tree/{tag}",
 }
-"""The links of the project on an index, from the address of the repository on."""
+"""The links of the project on an index, relative to the address of the repository."""
 PLACEHOLDER = "registry.example/celery-redis-exporter"
 """The image of the chart, until a release replaces it."""
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\]])*)\]\((?!\w+:|#)([^)]+)\)")

@@ -83,9 +83,9 @@ def compare(before: Mapping[str, str], after: Mapping[str, str]) -> list[Differe
 
 
 def unnamed(differences: Iterable[Difference], changelog: str) -> list[Difference]:
-    """Return the differences that the section "Unreleased" does not name where it must.
+    """Return the differences that the section "Unreleased" has to name and does not.
 
-    An added entry may be named anywhere in it, another one in a section about changes.
+    An added entry may be named anywhere in it, other entries in a section about changes.
     """
     unreleased = re.split(r"^## \[", changelog, flags=re.MULTILINE)[1]
     parts = re.split(r"^### (\w+)\n", unreleased, flags=re.MULTILINE)

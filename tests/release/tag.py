@@ -16,7 +16,7 @@ PLACES = {
     "deploy/docker/Dockerfile": r"^ARG VERSION=(.+)$",
     "deploy/kubernetes/base/kustomization.yaml": r"^ +newTag: (.+)$",
 }
-"""Where the version is written, and the pattern that finds it."""
+"""The places of the version, and the pattern that finds it."""
 FLAG = "exporter/celery_redis_exporter/errors.py"
 PUBLISHED = re.compile(r"^PUBLISHED = True$", re.MULTILINE)
 
