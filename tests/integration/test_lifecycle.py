@@ -24,7 +24,7 @@ STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=l
 
 @STOPS
 def test_signals_end_it_politely(programs: Programs, number: signal.Signals) -> None:
-    """A signal ends the exporter with exit code 0 and a last log line that lists nothing left running."""
+    """A signal ends the exporter with exit code 0 and a last log line that lists no part still running."""
     server = programs.redis()
     exporter = programs.listening(server)
     exporter.metrics()

@@ -83,7 +83,7 @@ def test_recorded_values_are_right(
     truth = shop.truth("proj.usual", 0.95)
     lower, upper = (truth / 1.0906, truth * 1.0906) if is_native else classic_bucket(truth)
     assert lower <= value_of(server, "celery:task_runtime_seconds:p95_15m") <= upper
-    if not (is_native and version == "2.42"):  # which discards recorded native histograms for errors of rounding
+    if not (is_native and version == "2.42"):  # 2.42 discards recorded native histograms because of rounding errors
         assert_buckets(server, lower, upper, is_native=is_native)
     assert value_of(server, "celery:task_wait_seconds_count:increase10m") == pytest.approx(
         value_of(server, "celery:task_runtime_seconds_count:increase15m")

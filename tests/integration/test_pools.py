@@ -93,7 +93,7 @@ def test_terminated_tasks_are_counted(fleet: Fleet, tmp_path: Path) -> None:
     task_id = fleet.send("terminated", str(gate))
     fleet.exporter.agrees("terminated", {**ONE_RUN, "running": 1})
     fleet.app.control.revoke(task_id, terminate=True, reply=True, destination=[fleet.worker.name], timeout=10)
-    if fleet.pool == "threads":  # which can't be terminated
+    if fleet.pool == "threads":  # threads can't be terminated
         gate.touch()
     terminated = {**ONE_RUN, "revoked": 1, "revocation terminated": 1}
     fleet.exporter.agrees("terminated", TERMINATED.get(fleet.pool, terminated))
@@ -106,7 +106,7 @@ def test_tasks_of_killed_workers_run_again(fleet: Fleet, tmp_path: Path) -> None
     first = fleet.programs.worker(fleet.redis, "mortal", options)
     gate = tmp_path / "gate"
     fleet.send("hold_late", str(gate), queue="risky")
-    seen = fleet.pool != "solo"  # which sends the events of an execution when it is over
+    seen = fleet.pool != "solo"  # solo sends the events of an execution after its end
     if seen:
         fleet.exporter.agrees("hold_late", {**ONE_RUN, "running": 1})
     eventually(lambda: fleet.redis.command("HLEN", "unacked") == 1)

@@ -270,7 +270,7 @@ def test_a_whole_cluster_is_analyzed(programs: Programs, name: str) -> None:
 
 @EVERY_SERVER
 def test_a_database_that_is_not_there_costs_itself(programs: Programs, name: str) -> None:
-    """A database that the server does not have is reported as missing, beside the report of the others."""
+    """A database that the server does not have is reported as missing, together with the report of the others."""
     server = programs.redis(program=server_program(name))
     server.command("SET", "a", "b")
     command = (*ANALYZE, server.url(), "--db=0,77")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers that change while they run, and the ways they stop: counts are exact, and no task stays running."""
+"""Workers that change while they run, and all ways to stop them: counts are exact, and no task stays running."""
 
 import signal
 from collections.abc import Mapping
