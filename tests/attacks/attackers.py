@@ -37,6 +37,8 @@ HEAD = b"GET /metrics HTTP/1.1\r\nHost: a\r\nX-Slow: " + b"a" * 10_000
 SLOW_CLIENTS, PIPELINES, MOST_HALVES, GUESSERS, SCRAPERS = 300, 20, 2_500, 8, 8
 SLOW_SECONDS = 1.0
 SLOW_BYTES = 1_000
+MANY = 200
+"""Addresses of an attacker that has many."""
 EVENTS_PER_SECOND = 5_000
 NAMES, WORKERS = 20_000, 10_000
 LIES: MappingProxyType[str, tuple[bytes, bytes]] = MappingProxyType({
@@ -103,12 +105,12 @@ def pipelining(attack: Attack) -> None:
     attack.keep(PIPELINES, send, 0.001)
 
 
-def half_handshakes(attack: Attack) -> None:
+def half_handshakes(attack: Attack, sources: int = 1) -> None:
     """Start TLS handshakes and abandon them."""
     halves: deque[socket.socket] = deque()
     while not attack.over.is_set():
         with contextlib.suppress(OSError):
-            halves.append(attack.connect())
+            halves.append(attack.connect(sources=sources))
             halves[-1].sendall(HELLO)
         if len(halves) > MOST_HALVES:
             halves.popleft().close()
@@ -185,6 +187,7 @@ def lie(attack: Attack, name: str) -> None:
 ATTACKERS: MappingProxyType[str, Callable[[Attack], None]] = MappingProxyType({
     "pipelining": pipelining,
     "half-handshakes": half_handshakes,
+    "half-handshakes-of-many": partial(half_handshakes, sources=MANY),
     "short-connections": short_connections,
     "slow-readers": slow_readers,
     "slow-writers": slow_writers,

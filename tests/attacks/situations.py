@@ -50,6 +50,7 @@ FIVE_MB = 900
 SITUATIONS: dict[str, Situation] = {
     "pipelining": Situation("20 connections send requests without a pause and read nothing", "pipelining"),
     "half-handshakes": Situation("2,500 connections begin a TLS handshake, again and again", "half-handshakes", "tls"),
+    "half-handshakes-of-many": Situation("the same from 200 addresses", "half-handshakes-of-many", "tls"),
     "short-connections": Situation("a connection for each request, without a pause", "short-connections"),
     "slow-readers": Situation("300 clients read a body of 5 MB slowly", "slow-readers", names=FIVE_MB),
     "slow-writers": Situation("300 clients send a byte of a header each second", "slow-writers"),
