@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which permission a queue that RabbitMQ refuses to count needs."""
+"""The permission that a queue needs if RabbitMQ refuses to count it."""
 
 from types import SimpleNamespace
 from typing import cast
@@ -22,7 +22,7 @@ OURS = r"rabbitmqctl set_permissions <user> '^celery-redis-exporter\.' '^(celery
     ],
 )
 def test_the_permission_of_refused_queues(refused: tuple[str, ...], cures: list[str]) -> None:
-    """The command keeps the permissions that the exporter needs anyway, and quotes names for RabbitMQ and the shell."""
+    """The command includes the exporter's usual permissions, and quotes names for RabbitMQ and the shell."""
     lab = Lab()
     settings = load(["--broker-url", "amqp://rabbit//"], {})
     queues = Queues(lab.tasks, [], 10)

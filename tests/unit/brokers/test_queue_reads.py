@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a scrape asks of the broker, and what it makes of the answers."""
+"""The commands that a scrape sends to the broker, and the samples that it makes of the replies."""
 
 from celery_redis_exporter.brokers.queue_reads import (
     HEAVY_BYTES,
@@ -21,12 +21,12 @@ MESSAGE = b'{"body": "", "headers": {"id": "a"}}'
 
 
 def make(lab: Lab, names: list[str], keys: QueueKeys = KEYS) -> QueuesRead:
-    """The part for these queues."""
+    """Return the part that reads these queues."""
     return QueuesRead(Queues(lab.tasks, names, 10), lambda: keys, lab.store, lab.clock, oldest=True)
 
 
 def found(part: QueuesRead, replies: list[object]) -> dict[tuple[str, ...], Reading]:
-    """Samples by metric name and labels."""
+    """Return sample values by metric name and labels."""
     return {(sample.metric.name, *sample.labels): sample.value for sample in part.samples(replies)}
 
 
@@ -37,7 +37,7 @@ def test_commands_per_queue() -> None:
 
 
 def test_used_steps_are_looked_at() -> None:
-    """A priority step that has held a message is looked at for its next one from then on."""
+    """The next message of a priority step is read once the step has contained a message."""
     part = make(Lab(), ["q"])
     part.commands()
     part.samples([0, 2, None])
@@ -45,7 +45,7 @@ def test_used_steps_are_looked_at() -> None:
 
 
 def test_unreadable_key_costs_its_queue_alone() -> None:
-    """A queue whose key is refused or of another type has no sample, its neighbour has all."""
+    """A queue whose key is refused or has another type has no sample, and other queues have all samples."""
     part = make(Lab(), ["bad", "good"])
     part.commands()
     samples = found(part, [Refusal("WRONGTYPE"), 0, Refusal("WRONGTYPE"), 4, 0, MESSAGE])
@@ -54,14 +54,14 @@ def test_unreadable_key_costs_its_queue_alone() -> None:
 
 
 def test_foreign_message_has_a_length_and_no_age() -> None:
-    """A message that is not Celery's counts in the length; its age is not guessed."""
+    """A message that is not from Celery counts in the length and has no age."""
     part = make(Lab(), ["q"])
     part.commands()
     assert {("celery_queue_length", "q"): 1} == found(part, [1, 0, b"not json"])
 
 
 def test_heavy_message_is_not_fetched_every_time() -> None:
-    """A very large next message is not fetched again for a while; its age goes on as long as its list holds any."""
+    """A very large next message is not read again for a while; its age increases while its list is not empty."""
     lab = Lab()
     part = make(lab, ["q"])
     part.commands()
@@ -78,7 +78,7 @@ def test_heavy_message_is_not_fetched_every_time() -> None:
 
 
 def test_messages_that_can_not_be_read_are_left_out_for_a_while() -> None:
-    """Without next messages only lengths are requested and known; after the pause ages are there again."""
+    """If next messages can't be read, only lengths are read for a pause, and ages are shown again after it."""
     lab = Lab()
     part = make(lab, ["q"])
     assert part.lighten()
@@ -92,7 +92,7 @@ def test_messages_that_can_not_be_read_are_left_out_for_a_while() -> None:
 
 
 def test_a_queue_that_stands_still_grows_older() -> None:
-    """The same answer again is the same length and message, whose age goes on; another answer is read anew."""
+    """The age of an unchanged next message increases, and begins again with another message."""
     lab = Lab()
     part = make(lab, ["q"])
     part.commands()
@@ -106,7 +106,7 @@ def test_a_queue_that_stands_still_grows_older() -> None:
 
 
 def test_messages_are_not_hoarded() -> None:
-    """Of the messages that were looked at only small ones are kept until the next scrape."""
+    """Of the next messages only small ones are kept until the next scrape."""
     part = make(Lab(), ["small", "large"])
     part.commands()
     part.samples([1, 0, MESSAGE, 1, 0, MESSAGE + b" " * LIGHT_BYTES])
@@ -116,7 +116,7 @@ def test_messages_are_not_hoarded() -> None:
 
 
 def test_a_queue_is_asked_for_as_soon_as_a_task_names_it() -> None:
-    """New queues come into a plan that stands, from tasks and from the search alike."""
+    """A queue that a task-sent names is read in the next scrape."""
     lab = Lab()
     part = make(lab, ["q"])
     assert 3 == len(part.commands())
@@ -126,7 +126,7 @@ def test_a_queue_is_asked_for_as_soon_as_a_task_names_it() -> None:
 
 
 def test_unacked() -> None:
-    """Unacknowledged messages: count, age of the oldest, overdue ones; asked against the visibility timeout."""
+    """The count, oldest age and overdue messages among the unacknowledged are read, by the visibility timeout."""
     lab = Lab()
     part = UnackedRead(KEYS, lambda: 3600, lab.clock)
     cutoff = lab.clock.epoch - 3600
@@ -140,7 +140,7 @@ def test_unacked() -> None:
 
 
 def test_unacked_none_and_refused() -> None:
-    """Nothing unacknowledged is age 0; what is refused has no sample."""
+    """Without unacknowledged messages the oldest age is 0, and refused commands have no sample."""
     part = UnackedRead(KEYS, lambda: 3600, Lab().clock)
     empty = {sample.metric.name: sample.value for sample in part.samples([0, [], 0])}
     assert 0 == empty["celery_unacked_oldest_age_seconds"]
@@ -149,7 +149,7 @@ def test_unacked_none_and_refused() -> None:
 
 
 def test_backlog() -> None:
-    """The backlog is asked for while a subscription stands, and left out otherwise."""
+    """The backlog is read only while a subscription is open."""
     assert [] == BacklogRead(lambda: None).commands()
     assert [] == BacklogRead(lambda: None).samples([])
     part = BacklogRead(lambda: 7)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What servers refuse is shown as long as they do, and said once."""
+"""Refused commands are shown while they are refused, and logged once."""
 
 from types import SimpleNamespace
 from typing import cast
@@ -16,19 +16,19 @@ from celery_redis_exporter.sources.refusals import Denial
 
 
 class RefusingServer(ServerScrape):
-    """A server of which only the name and the refusals are known."""
+    """A server with only a name and refusals."""
 
     def __init__(self, name: str, *refused: str) -> None:
         self.server = cast("object", SimpleNamespace(name=name, session=SimpleNamespace(refused=refused)))  # type: ignore[assignment]
 
 
 def reads(targets: list[Target]) -> ServerReads:
-    """Reads of these servers."""
+    """Return reads of these servers."""
     return cast("ServerReads", SimpleNamespace(targets=targets))
 
 
 def test_each_refusal_is_shown_and_said_once() -> None:
-    """Every scrape shows what is refused; the log has a line for each, with the right to grant, when it is new."""
+    """Every scrape shows each refused command, and the log names the permission to grant once per new refusal."""
     targets: list[Target] = [RefusingServer("broker", "llen", "slowlog|get"), RefusingServer("cache")]
     denials = Denials(reads(targets))
     expected = [Sample(internals.COMMAND_DENIED, ("broker", right), 1) for right in ("llen", "slowlog|get")]
@@ -41,7 +41,7 @@ def test_each_refusal_is_shown_and_said_once() -> None:
 
 
 def test_what_was_granted_is_shown_no_more() -> None:
-    """A right that was granted is gone at once, and said again if it is taken away again."""
+    """A permission that was granted is not shown any more, and is logged again if it is revoked again."""
     targets: list[Target] = [RefusingServer("broker", "llen")]
     denials = Denials(reads(targets))
     with capture_logs() as lines:
@@ -54,7 +54,7 @@ def test_what_was_granted_is_shown_no_more() -> None:
 
 
 def test_another_broker_refuses_too() -> None:
-    """The refusals of a broker other than Redis are reported, with its own way to grant."""
+    """Refusals of a broker other than Redis are reported with that broker's command to grant the permission."""
     rabbit = SimpleNamespace(name="broker", denied=[Denial("queue.declare", "rabbitmqctl ...", ("celery", "other"))])
     targets = [cast("Target", rabbit)]
     with capture_logs() as lines:

@@ -14,34 +14,34 @@ from tests.support.fakes import FakeClock
 
 
 class Named:
-    """A target, by its name alone."""
+    """A target with only a name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class FakeReads:
-    """Notes which servers are read, and what they say they are."""
+    """Records which servers are read, and returns their run ids."""
 
     def __init__(self, **run_ids: str) -> None:
         self.run_ids = run_ids
         self.targets = [cast("Target", Named(name)) for name in run_ids]
 
     def add(self, target: Target) -> None:
-        """Read one more."""
+        """Add a target."""
         self.targets.append(target)
 
     def remove(self, name: str) -> None:
-        """Read one less."""
+        """Remove a target."""
         self.targets = [target for target in self.targets if target.name != name]
 
     @property
     def read(self) -> list[str]:
-        """Names of those that are read."""
+        """Return the names of the targets that are read."""
         return [target.name for target in self.targets]
 
     def found(self) -> dict[str, list[Sample]]:
-        """What a scrape finds."""
+        """Return the samples of a scrape."""
         names = rows.INSTANCE_INFO.label_names
         return {
             name: [Sample(rows.INSTANCE_INFO, tuple(self.run_ids[name] if n == "run_id" else n for n in names), 1)]
@@ -50,7 +50,7 @@ class FakeReads:
 
 
 def test_the_second_name_is_not_read() -> None:
-    """Of two names of one process the first stays, which is said once; names without a run id are let be."""
+    """Only the first of two names of one server is read, which is logged once; names without a run id are kept."""
     reads = FakeReads(broker="a", results="a", cache="b", first="", second="")
     duplicates = DuplicateServers(cast("ServerReads", reads), FakeClock())
     with capture_logs() as lines:
@@ -61,7 +61,7 @@ def test_the_second_name_is_not_read() -> None:
 
 
 def test_a_name_that_leads_elsewhere_comes_back() -> None:
-    """After a while the name is looked at again, and stays where it is another server by then."""
+    """A removed name is read again after a while, and is kept if it belongs to another server by then."""
     clock, reads = FakeClock(), FakeReads(broker="a", results="a")
     duplicates = DuplicateServers(cast("ServerReads", reads), clock)
     duplicates.note(reads.found())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands and replies of keys that the settings name."""
+"""Commands and replies for keys that the settings name."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def values(samples: list[Sample]) -> dict[tuple[str, ...], object]:
 
 
 def test_databases_are_selected_and_left() -> None:
-    """Other databases are selected, and the connection's own at the end; lengths follow once types are known."""
+    """Other databases are selected, and the connection's own one last; lengths are read once types are known."""
     read = NamedKeysRead("r", {0: ("a",), 5: ("b",)}, 0, lambda: True, values=False)
     first = read.commands()
     assert ["TYPE", "MEMORY", "SELECT", "TYPE", "MEMORY", "SELECT"] == [command[0] for command in first]
@@ -29,7 +29,7 @@ def test_databases_are_selected_and_left() -> None:
 
 
 def test_nothing_is_told_of_a_database_that_was_not_selected() -> None:
-    """Where SELECT is refused, replies are about keys of another database, and are left out."""
+    """If SELECT is refused, replies belong to keys of another database and are dropped."""
     read = NamedKeysRead("r", {5: ("a",), 0: ("b",)}, 0, lambda: True, values=False)
     read.commands()
     found = values(read.samples([NO, b"none", None, b"none", None, NO]))
@@ -42,7 +42,7 @@ def test_nothing_is_told_of_a_database_that_was_not_selected() -> None:
      (b"1" * (LONGEST_VALUE + 1), None)],
 )  # fmt: skip
 def test_values_are_numbers(reply: object, expected: float | None) -> None:
-    """A value is shown if it is a finite number, whole."""
+    """A value is shown if all of it is a finite number within the length limit."""
     read = NamedKeysRead("r", {0: ("a",)}, 0, lambda: True, values=True)
     read.commands()
     read.samples([b"string", 60])
@@ -51,7 +51,7 @@ def test_values_are_numbers(reply: object, expected: float | None) -> None:
 
 
 def test_odd_replies_cost_themselves() -> None:
-    """Replies of other shapes and refusals yield nothing, and a key that changed its type is read anew."""
+    """Unexpected replies and refusals yield no samples, and a key that changed its type is read again."""
     read = NamedKeysRead("r", {0: ("a", "b")}, 0, lambda: True, values=False)
     read.commands()
     assert {} == values(read.samples([7, NO, NO, [b"x"]]))
@@ -64,6 +64,6 @@ def test_odd_replies_cost_themselves() -> None:
 
 
 def test_a_server_that_can_not_be_asked_is_not() -> None:
-    """In a cluster no key is asked for."""
+    """In a cluster no named keys are read."""
     read = NamedKeysRead("r", {0: ("a",)}, 0, lambda: False, values=False)
     assert ([], []) == (read.commands(), read.samples([]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many servers in few threads: which are read first, and what those that hang cost."""
+"""Many servers in few threads: which are read first, and how servers that hang affect the others."""
 
 import math
 import threading
@@ -12,7 +12,7 @@ from tests.support.waiting import eventually
 
 
 class Read:
-    """A read that notes when it runs, and hangs while ``gate`` is closed."""
+    """A read that records when it runs, and hangs while ``gate`` is closed."""
 
     def __init__(self, number: int, order: list[int]) -> None:
         self.number = number
@@ -25,7 +25,7 @@ class Read:
         self._order = order
 
     def read(self, share: float) -> None:
-        """Note it, and wait."""
+        """Record the read, and wait."""
         self.shares.append(share)
         self._order.append(self.number)
         assert self.gate.wait(30)
@@ -46,7 +46,7 @@ class Trial:
         self.threads[-1].start()
 
     def close(self) -> None:
-        """End everything."""
+        """Stop the pool and its threads."""
         self.pool.stop()
         for read in self.reads:
             read.gate.set()
@@ -63,7 +63,7 @@ def hundred() -> Iterator[Trial]:
 
 
 def test_threads_are_as_many_as_servers_and_few() -> None:
-    """There is a thread per server, up to a number, and none ends while servers come and go."""
+    """The pool has a thread per server up to a limit, and no thread ends while servers are added and removed."""
     trial = Trial(3)
     names = [thread.name for thread in trial.threads]
     trial.pool.serve(200)
@@ -74,7 +74,7 @@ def test_threads_are_as_many_as_servers_and_few() -> None:
 
 
 def test_servers_that_hang_leave_threads_to_the_others(hundred: Trial) -> None:
-    """Of a hundred servers ten did not answer last time: they have half of the threads, and the others are all read."""
+    """Servers that did not answer last time occupy at most half of the threads, so that all others are read."""
     hanging = hundred.reads[:10]
     for read in hanging:
         read.is_doubtful = True
@@ -85,7 +85,7 @@ def test_servers_that_hang_leave_threads_to_the_others(hundred: Trial) -> None:
 
 
 def test_each_of_those_that_hang_is_tried_again(hundred: Trial) -> None:
-    """The one whose last attempt is longest ago comes first, also among servers that answer."""
+    """The server whose last attempt is oldest is read first, among those that hang and those that answer."""
     for read in hundred.reads[:50]:
         read.is_doubtful = True
     for read in hundred.reads:
@@ -101,7 +101,7 @@ def test_each_of_those_that_hang_is_tried_again(hundred: Trial) -> None:
 
 
 def test_a_first_read_has_a_part_of_the_time_in_a_crowd(hundred: Trial) -> None:
-    """Servers that were never read have a part of the time, and all of it where there is a thread for each."""
+    """A first read has a share of the time, and the whole time if each server has a thread."""
     new, known = hundred.reads[0], hundred.reads[1]
     new.is_known = False
     hundred.pool.put([new, known])

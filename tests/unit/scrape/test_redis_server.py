@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One server's scrape: what is shown of it, and of what travels along."""
+"""The scrape of one server: its samples, and those of the parts that are read in the same exchange."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -21,7 +21,7 @@ INFO = (
 
 
 class ScriptedSession:
-    """A session that answers by the first word of a command; what is not written there it refuses."""
+    """A session that answers by the first word of a command, and refuses commands without an answer."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers = answers
@@ -29,10 +29,10 @@ class ScriptedSession:
         self.lookups = None
 
     def talks_to(self, run_id: str) -> None:
-        """Take no note."""
+        """Ignore the run id."""
 
     def exchange(self, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """Answer."""
+        """Return the answers."""
         assert deadline
         return [self.answers.get(str(command[0]), Refusal("NOPERM no")) for command in commands]
 
@@ -40,14 +40,14 @@ class ScriptedSession:
 
 
 class QueuePart:
-    """A queue's length, read along."""
+    """A part that reads a queue's length."""
 
     def commands(self) -> list[Command]:
-        """One LLEN."""
+        """Return one LLEN."""
         return [("LLEN", "q")]
 
     def samples(self, replies: list[Any]) -> list[Sample]:
-        """Its answer."""
+        """Return the length."""
         return [Sample(queue_rows.QUEUE_LENGTH, ("q",), reply) for reply in replies]
 
 
@@ -57,19 +57,19 @@ LIMIT = 1000
 def scrape(
     answers: dict[str, Any], wanted: Wanted | None = None, db: int | None = 3, refuse: Refuse | None = None
 ) -> ServerScrape:
-    """Make the scrape of a server that answers so."""
+    """Return the scrape of a server with these answers."""
     clock = FakeClock()
     server = RedisServer("r", cast("Session", ScriptedSession(answers)), clock, wanted or Wanted())
     return ServerScrape(server, db, [QueuePart()], clock, SampleBounds(LIMIT, refuse or (lambda *_: None)))
 
 
 def by_name(samples: list[Sample]) -> dict[tuple[str, ...], Reading]:
-    """Samples by metric name and labels."""
+    """Return sample values by metric name and labels."""
     return {(sample.metric.name, *sample.labels): sample.value for sample in samples}
 
 
 def test_refusals_cost_their_own_metrics() -> None:
-    """A server that refuses everything but INFO shows all that INFO tells, its parts, and that it is up."""
+    """A server that refuses everything but INFO is up and shows the values of INFO and its parts."""
     found = by_name(scrape({"INFO": INFO, "LLEN": 7}).read(1))
     assert 1 == found["redis_up", "r"]
     assert 0 == found["redis_exporter_last_scrape_error", "r", ""]
@@ -80,7 +80,7 @@ def test_refusals_cost_their_own_metrics() -> None:
 
 
 def test_refused_info_leaves_the_parts() -> None:
-    """Without INFO the server is shown as down for want of a right, and what travelled along is shown."""
+    """If INFO is refused, the server is down for a missing permission, and the parts are still shown."""
     server = scrape({"LLEN": 7})
     for reads in (1, 2):
         expected = {
@@ -92,7 +92,7 @@ def test_refused_info_leaves_the_parts() -> None:
 
 
 def test_without_info() -> None:
-    """Where no metric of the server is wanted its state is known all the same, for the checks."""
+    """The server's state is read for the checks even if none of its metrics is enabled."""
     found = by_name(scrape({"INFO": INFO, "LLEN": 7, "PING": b"PONG"}, Wanted("off")).read(1))
     assert 0 == found["redis_exporter_last_scrape_error", "r", ""]
     assert 7 == found["celery_queue_length", "q"]
@@ -100,7 +100,7 @@ def test_without_info() -> None:
 
 
 def test_settings_stay_between_two_looks_at_them() -> None:
-    """What CONFIG told is shown until it is asked again, and all databases with it."""
+    """Values of CONFIG, and all databases with them, are shown until CONFIG is read again."""
     server = scrape({"INFO": INFO, "LLEN": 7, "CONFIG": [b"databases", b"2", b"io-threads", b"4"]})
     for _ in range(2):
         found = by_name(server.read(1))
@@ -109,14 +109,14 @@ def test_settings_stay_between_two_looks_at_them() -> None:
 
 
 def test_a_server_without_databases() -> None:
-    """A sentinel has no database to show."""
+    """A sentinel shows no databases."""
     assert "db3" in str(by_name(scrape({"INFO": INFO, "LLEN": 7}, db=None).read(1)))
     bare = INFO.partition(b"# Keyspace")[0]
     assert "redis_db_keys" not in str(by_name(scrape({"INFO": bare, "LLEN": 7}, db=None).read(1)))
 
 
 def test_failure() -> None:
-    """A server that could not be read is down, with the reason, and the read counts."""
+    """A server that could not be read is down with the reason, and the read counts as a scrape."""
     server = scrape({"INFO": INFO, "LLEN": 7})
     server.read(1)
     assert {
@@ -126,14 +126,14 @@ def test_failure() -> None:
 
 
 def test_refused_values_add_up() -> None:
-    """Values of INFO that are none are counted over all reads."""
+    """Values of INFO that are not valid numbers are counted over all reads."""
     server = scrape({"INFO": INFO + b"evicted_keys:-3\r\nused_memory:nan\r\n", "LLEN": 7})
     found = [by_name(server.read(1))["celery_exporter_redis_values_refused_total", "r"] for _ in range(2)]
     assert [2, 4] == found
 
 
 def test_series_of_a_server_are_bounded() -> None:
-    """A server with endless names of errors makes as many series as are allowed, and one more for the rest."""
+    """A server with unbounded error names has as many series as the limit allows, and one for the rest."""
     refused: list[tuple[str, int]] = []
     lines = b"".join(b"errorstat_E%d:count=1\r\n" % number for number in range(3 * LIMIT))
     server = scrape({"INFO": INFO + lines}, refuse=lambda metric, count: refused.append((metric.name, count)))

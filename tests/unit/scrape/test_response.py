@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The response to a scrape: both parts in one body, and the garbage collector as it was."""
+"""The response to a scrape: both parts in one body, and the garbage collector restored afterwards."""
 
 import gc
 import threading
@@ -30,12 +30,12 @@ class FakeScrape:
         self.fails = False
 
     def request(self, deadline: float) -> "FakeScrape":
-        """Note the request."""
+        """Record the request."""
         self.steps.append(f"request {deadline:g}")
         return self
 
     def wait(self) -> dict[str, list[Sample]]:
-        """Note that the servers are waited for."""
+        """Record the wait for the servers."""
         self.steps.append("wait")
         return {"broker": [Sample(rows.UP, ("broker",), 1)]}
 
@@ -48,7 +48,7 @@ class FakeScrape:
 
 
 class FakeSource:
-    """A source whose events are one gauge, and whose text has this length."""
+    """A source whose events are one gauge, and whose text has the length ``length``."""
 
     def __init__(self, scrape: FakeScrape, length: float = 0.0) -> None:
         self._scrape = scrape
@@ -60,7 +60,7 @@ class FakeSource:
         return cast("Scrape", self._scrape)
 
     def families(self) -> list[Family]:
-        """Note that the events are copied."""
+        """Record that the events are copied."""
         self._scrape.steps.append("events")
         return SampleGrouper().group([Sample(internals.STREAM_UP, (), 1)])
 
@@ -76,7 +76,7 @@ def responder(scrape: FakeScrape, renderer: Renderer | None = None, length: floa
 
 
 def test_events_are_rendered_while_the_servers_answer() -> None:
-    """The servers are queried first, waited for last, and both parts are in the body, events before servers."""
+    """Events are rendered between the query and the wait for servers, and precede the servers in the body."""
     scrape = FakeScrape()
     body = responder(scrape).respond(TEXT, 1.5)
     assert ["request 1.5", "events", "wait"] == scrape.steps
@@ -85,7 +85,7 @@ def test_events_are_rendered_while_the_servers_answer() -> None:
 
 @pytest.mark.parametrize("switch", [gc.enable, gc.disable])
 def test_the_garbage_collector_is_off_meanwhile(switch: Callable[[], None]) -> None:
-    """It is off while a response is made, and afterwards as it was, also after a response that failed."""
+    """The garbage collector is off during a response and restored afterwards, even if the response failed."""
     scrape = FakeScrape()
     switch()
     enabled = gc.isenabled()
@@ -102,7 +102,7 @@ def test_the_garbage_collector_is_off_meanwhile(switch: Callable[[], None]) -> N
 
 
 class SlowRenderer(Renderer):
-    """Renders one body at a time, when it is let; counts how many at once and in all."""
+    """Renders a body when ``let`` allows it; records how many are rendered at once."""
 
     def __init__(self) -> None:
         super().__init__(ProcessMetrics({}))
@@ -122,7 +122,7 @@ class SlowRenderer(Renderer):
 
 
 def test_large_bodies_are_made_one_at_a_time_and_shared() -> None:
-    """Of eight scrapes at once the first gets its own body; those that waited share one that was begun after them."""
+    """Of simultaneous large scrapes the first has its own body, and those that waited share one per format."""
     renderer = SlowRenderer()
     large = responder(FakeScrape(), renderer, 2.0 * LARGE_BYTES)
     with ThreadPoolExecutor(8) as pool:
@@ -141,7 +141,7 @@ def test_large_bodies_are_made_one_at_a_time_and_shared() -> None:
 
 
 def test_small_bodies_are_made_at_once() -> None:
-    """Small scrapes do not wait for each other."""
+    """Scrapes with small bodies do not wait for each other."""
     renderer = SlowRenderer()
     small = responder(FakeScrape(), renderer)
     with ThreadPoolExecutor(2) as pool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All servers are read at the same time, under one deadline; each failure costs that server alone."""
+"""All servers are read at the same time under one deadline; a failure affects only its server."""
 
 import threading
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Server:
         self.closed = False
 
     def read(self, _deadline: float) -> list[Sample]:
-        """Answer."""
+        """Return one sample."""
         self.gate.wait(10)
         return [Sample(rows.UP, (self.name,), 1)]
 
@@ -36,14 +36,14 @@ class Server:
         return [Sample(rows.LAST_SCRAPE_ERROR, (self.name, error.reason), 1)]
 
     def close(self) -> None:
-        """Close."""
+        """Record the close, and open the gate."""
         self.closed = True
         self.gate.set()
 
 
 @pytest.fixture
 def supervisor() -> Iterator[Supervisor]:
-    """Yield what keeps the threads, and end them."""
+    """Yield a supervisor of threads, and stop them."""
     stop = threading.Event()
     supervisor = Supervisor(SystemClock(), stop, lambda _: None)
     yield supervisor
@@ -64,7 +64,7 @@ def shown(found: dict[str, list[Sample]]) -> dict[str, tuple[str, ...]]:
 
 
 def test_a_server_that_hangs_costs_its_own_samples(supervisor: Supervisor) -> None:
-    """At the deadline the answers of the others are there, and the one that hangs has timed out."""
+    """At the deadline a server that hangs has timed out, and the samples of the others are returned."""
     quick, slow = Server("quick"), Server("slow")
     slow.gate.clear()
     reads = reads_of(supervisor, quick, slow)
@@ -77,7 +77,7 @@ def test_a_server_that_hangs_costs_its_own_samples(supervisor: Supervisor) -> No
 
 
 def test_waiting_again_returns_the_same(supervisor: Supervisor) -> None:
-    """Results of one request do not change, since two parts of a response are made of them."""
+    """The results of one request do not change, because two parts of a response use them."""
     reads = reads_of(supervisor, Server("broker"))
     pending = reads.request(5.0)
     assert pending.wait() is pending.wait()
@@ -86,7 +86,7 @@ def test_waiting_again_returns_the_same(supervisor: Supervisor) -> None:
 
 @pytest.mark.parametrize("waiting", [True, False])
 def test_servers_that_come_and_go(supervisor: Supervisor, waiting: bool) -> None:  # noqa: FBT001 -- a table's column
-    """A server that is removed leaves no sample, also in a scrape that waits for it, and a new one is read."""
+    """A removed server has no samples, even in a scrape that waits for it, and an added server is read."""
     old, new = Server("old"), Server("new")
     reads = reads_of(supervisor, old)
     if waiting:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One read for every scrape that wants it, and no scrape waits longer than it wants to."""
+"""One read for all concurrent scrapes, each of which has a deadline."""
 
 import threading
 from collections.abc import Callable
@@ -63,7 +63,7 @@ class Reading:
         self._pool.serve(1)
 
     def request(self, deadline: float) -> Future[Outcome]:
-        """Request, and have it read if it is a new read."""
+        """Request a result, and put the read into the pool if it is new."""
         future, is_new = self.read.request(deadline)
         self._pool.put([self.read] if is_new else [])
         return future
@@ -98,7 +98,7 @@ def server() -> Server:
 
 
 def test_concurrent_requests_share_a_read(server: Server) -> None:
-    """Requests that come while a read runs get its Future."""
+    """Requests during a read share its Future."""
     read = start(server)
     server.gate.clear()
     futures: list[Future[Outcome]] = [read.request(PATIENCE) for _ in range(3)]
@@ -111,7 +111,7 @@ def test_concurrent_requests_share_a_read(server: Server) -> None:
 
 
 def test_a_fresh_result_is_used_again(server: Server) -> None:
-    """A result within its freshness needs no new read; an older one does."""
+    """A result within its freshness is used again; an older one causes a new read."""
     fresh = start(server, 60)
     assert [1, 1] == [result(fresh), result(fresh)]
     fresh.stop()
@@ -129,7 +129,7 @@ def test_the_read_has_the_deadline_of_its_request(server: Server) -> None:
 
 
 def test_a_server_that_hangs_holds_up_no_scrape(server: Server) -> None:
-    """While the server hangs requests are pending; the result is there for all once the server answers."""
+    """Requests time out while the server hangs, and have the result once it answers."""
     read = start(server, 60)
     server.gate.clear()
     future = read.request(PATIENCE)
@@ -141,7 +141,7 @@ def test_a_server_that_hangs_holds_up_no_scrape(server: Server) -> None:
 
 
 def test_a_failure_is_shared_and_not_remembered_for_ever(server: Server) -> None:
-    """A failure is the outcome, with its reason, and the next read may succeed."""
+    """A failed read returns its reason, and the next read may succeed."""
     read = start(server)
     server.error = SourceError("refused", "no")
     assert "refused" == result(read)
@@ -173,7 +173,7 @@ def test_stopping_releases_every_scrape(server: Server) -> None:
 
 
 def test_a_failure_holds_nothing_of_its_caller(server: Server) -> None:
-    """What a caller held is freed as soon as it is done, not when the garbage collector runs."""
+    """Objects of a caller are freed when it returns, not when the garbage collector runs."""
     read = start(server)
     server.error = SourceError("closed", "as always")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs now, for people."""
+"""The running tasks that the report lists."""
 
 from celery_redis_exporter.records.report import RunningTask
 from celery_redis_exporter.state.activity import MOST_RUNNING, describe_activity
@@ -23,7 +23,7 @@ def start(lab: Lab, uuid: str, at: float, name: str = "t", worker: str = W1) -> 
 
 
 def test_the_longest_comes_first() -> None:
-    """Running tasks are listed with id, name, worker and start, the longest first, and only while they run."""
+    """Running tasks are listed with id, name, worker and start, longest first, until they end."""
     lab = Lab()
     start(lab, "young", 20)
     start(lab, "old", 10, worker=W2)
@@ -36,7 +36,7 @@ def test_the_longest_comes_first() -> None:
 
 
 def test_the_list_is_bounded() -> None:
-    """Of more running tasks than fit only the longest are listed."""
+    """If more tasks run than the list may contain, it contains the ones that have run longest."""
     lab = Lab()
     for number in reversed(range(MOST_RUNNING + 5)):
         start(lab, f"{number:03}", number)
@@ -45,7 +45,7 @@ def test_the_list_is_bounded() -> None:
 
 
 def test_names_are_those_of_the_metrics() -> None:
-    """A task that is not shown is not listed, and workers that share a name are added up under it."""
+    """A hidden task is not listed, and the ends of workers with one shown name are summed under that name."""
     lab = Lab(task_limits(naming=RULES))
     start(lab, "hidden", 1, name="secret")
     for uuid, worker in (("a", W1), ("b", W2), ("c", W2)):

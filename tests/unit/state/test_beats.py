@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Schedulers that answer."""
+"""Celery beat schedulers: those that answer pings and those that send heartbeats."""
 
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
@@ -12,7 +12,7 @@ A, B = "celerybeat@a", "celerybeat@b"
 
 
 def shown(lab: Lab) -> dict[str, float]:
-    """What is shown of each."""
+    """Return the value of celery_beat_up by beat."""
     return {beat: series.value for (beat,), series in lab.store._scalars[rows.BEAT_UP].series.items()}
 
 
@@ -28,7 +28,7 @@ def beat(lab: Lab, tasks: dict[str, float] | None = None, name: str = A, freq: f
 
 
 def test_beats_come_and_go() -> None:
-    """One that answers is up, one that does not any more is not, for the retention, and none is shown by itself."""
+    """A beat that answers pings is up; one that stopped answering is down for the retention and then removed."""
     lab = Lab()
     beats = Beats(lab.store, lab.clock, retention=100)
     beats.note([])
@@ -45,7 +45,7 @@ def test_beats_come_and_go() -> None:
 
 
 def test_their_number_is_bounded() -> None:
-    """More than so many are not shown, and counted as dropped."""
+    """Beats beyond the limit are not shown and count as dropped series."""
     lab = Lab()
     beats = Beats(lab.store, lab.clock, retention=100, limit=2)
     beats.note(["a", "b", "c"])
@@ -55,7 +55,7 @@ def test_their_number_is_bounded() -> None:
 
 
 def test_three_silent_intervals_are_down() -> None:
-    """A beat that sends heartbeats is up until it was silent for three of its intervals, and up again with the next."""
+    """A beat that sends heartbeats is down after three intervals without one, and up again with the next one."""
     lab = Lab()
     beat(lab)
     beat(lab, name=B, freq=None)
@@ -71,7 +71,7 @@ def test_three_silent_intervals_are_down() -> None:
 
 
 def test_silence_while_no_one_listens_is_no_silence() -> None:
-    """While the exporter receives no events no beat goes down, and afterwards each has its time again."""
+    """While the exporter receives no events no beat goes down, and afterwards each has its full time again."""
     lab = Lab()
     beat(lab)
     lab.clock.advance(500)
@@ -85,7 +85,7 @@ def test_silence_while_no_one_listens_is_no_silence() -> None:
 
 
 def test_pings_mean_nothing_for_a_beat_that_sends_events() -> None:
-    """A beat that sends heartbeats is judged by these, whether or not it answers pings, and is not waited for."""
+    """Whether a beat that sends heartbeats is up depends on them alone, and no ping waits for its answer."""
     lab = Lab()
     beat(lab)
     lab.beats.note([])
@@ -111,7 +111,7 @@ def test_a_beat_that_stops_is_not_shown() -> None:
 
 
 def test_schedules() -> None:
-    """Parts add up, the shortest interval of several beats counts, and a task that is not repeated goes."""
+    """Parts of a schedule are merged, the shortest interval of several beats counts, and a removed task is dropped."""
     lab = Lab()
     beat(lab, {"tick": 30.0})
     beat(lab, {"report": 3600.0})

@@ -14,7 +14,7 @@ PATIENCE = 30.0
 
 
 class Fleet(Lab):
-    """A lab with consumers, listening for long enough."""
+    """A lab with consumers that has received events for as long as consumers need to become certain."""
 
     def __init__(self, elsewhere: tuple[Metric, ...] = ()) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Fleet(Lab):
         self.workers.fold_heartbeat(beat)
 
     def shown(self, queue: str) -> tuple[float | None, float | None]:
-        """Consumers and concurrency of a queue."""
+        """Return the number of consumers and the concurrency of a queue."""
         self.workers.tick(listening=True)
         self.consumers.refresh()
         return self.value(rows.QUEUE_CONSUMERS, queue), self.value(rows.QUEUE_CONCURRENCY, queue)
@@ -37,12 +37,12 @@ class Fleet(Lab):
 
 @pytest.fixture
 def fleet() -> Fleet:
-    """Give a fleet without workers."""
+    """Return a fleet without workers."""
     return Fleet()
 
 
 def test_consumers_are_summed(fleet: Fleet) -> None:
-    """A queue has the workers that consume it, and their slots; a known one that nobody consumes has 0."""
+    """A queue shows its number of consumers and their total concurrency; a known queue without consumers shows 0."""
     fleet.tells(W1, ["mail", "video"], 2)
     fleet.tells(W2, ["mail"], 3)
     assert (2, 5) == fleet.shown("mail")
@@ -67,7 +67,7 @@ def test_consumers_follow(fleet: Fleet) -> None:
 
 
 def test_nobody_is_only_said_where_it_is_certain(fleet: Fleet) -> None:
-    """While an online worker has not told its queues it may consume any, so no queue is said to have no consumer."""
+    """While an online worker has not reported its queues, no queue shows 0 consumers."""
     fleet.tells(W1, ["mail"])
     assert (0, 0) == fleet.shown("orders")
     fleet.tells(W2, None, None)
@@ -78,7 +78,7 @@ def test_nobody_is_only_said_where_it_is_certain(fleet: Fleet) -> None:
 
 
 def test_nobody_is_said_after_a_while() -> None:
-    """At the start, and after an interruption, workers are given the time to be heard."""
+    """After the start and after an interruption, queues show 0 consumers only once workers had time to report."""
     lab = Fleet()
     lab.clock.advance(-1)
     assert (None, None) == lab.shown("orders")
@@ -89,20 +89,20 @@ def test_nobody_is_said_after_a_while() -> None:
 
 
 def test_unknown_slots_are_not_guessed(fleet: Fleet) -> None:
-    """A queue's concurrency is absent while one of its consumers has not told its own."""
+    """A queue's concurrency is absent while one of its consumers has not reported its concurrency."""
     fleet.tells(W1, ["mail"], 2)
     fleet.tells(W2, ["mail"], None)
     assert (2, None) == fleet.shown("mail")
 
 
 def test_worker_without_a_queue(fleet: Fleet) -> None:
-    """A worker that consumes nothing told so: queues without consumers are certain."""
+    """A worker that reports an empty list of queues does not make the number of consumers uncertain."""
     fleet.tells(W1, [])
     assert (0, 0) == fleet.shown("orders")
 
 
 def test_queues_found_later_are_shown(fleet: Fleet) -> None:
-    """A queue that becomes known while the workers stay the same gets its 0."""
+    """A queue that is discovered while the workers stay the same shows 0 consumers."""
     fleet.tells(W1, ["mail"])
     fleet.shown("mail")
     fleet.queues.add(["found"])
@@ -110,7 +110,7 @@ def test_queues_found_later_are_shown(fleet: Fleet) -> None:
 
 
 def test_what_the_broker_counts_is_left_to_it() -> None:
-    """Where the broker counts consumers, nothing of what workers told of them is shown besides their slots."""
+    """If the broker counts consumers, the workers' reports are used for the concurrency only."""
     fleet = Fleet(elsewhere=(rows.QUEUE_CONSUMERS,))
     fleet.tells(W1, ["orders"], 4)
     assert (None, 4) == fleet.shown("orders")

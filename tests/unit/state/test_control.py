@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What workers answer, and who is asked what."""
+"""Answers of workers to inspect commands, and which workers are queried with which commands."""
 
 import pytest
 
@@ -39,7 +39,7 @@ GAUGES = (
 
 
 class Asking(Lab):
-    """A lab in which workers are asked."""
+    """A lab in which workers are queried."""
 
     def __init__(self, tasks: TaskLimits | None = None) -> None:
         super().__init__(tasks)
@@ -47,7 +47,7 @@ class Asking(Lab):
         self.inspection.expect(answers=True)
 
     def answers(self, worker: str = W1, **given: object) -> None:
-        """Fold a worker's answers to all commands; an unnamed one is as of an idle worker."""
+        """Fold a worker's answers to all commands; commands without an argument have the answer of an idle worker."""
         idle: dict[str, object] = {
             "stats": STATS, "active_queues": [MAIL], "scheduled": [], "reserved": [], "active": [], "registered": [],
             "conf": AppSettings(),
@@ -57,25 +57,25 @@ class Asking(Lab):
         self.inspection.fold(InspectionTarget(worker, COMMANDS), Answers(**{**idle, **given}))  # type: ignore[arg-type]
 
     def shown(self, metrics: tuple[Metric, ...] = GAUGES, worker: str = W1) -> list[float | None]:
-        """The values of a worker's gauges."""
+        """Return the values of a worker's gauges."""
         return [self.value(metric, worker) for metric in metrics]
 
 
 @pytest.fixture
 def lab() -> Asking:
-    """Give a lab in which W1 is online and was not asked yet."""
+    """Return a lab in which W1 is online and has not been queried yet."""
     lab = Asking()
     lab.beat()
     return lab
 
 
 def held(uuid: str, name: str = "t", started_at: float | None = None, queue: str = "mail") -> HeldTask:
-    """A task that came by the default exchange."""
+    """Return a task as a worker lists it, published to the default exchange."""
     return HeldTask(uuid, name, "", queue, started_at)
 
 
 def test_answers_become_gauges(lab: Asking) -> None:
-    """What a worker answers is shown in base units, its pool and queues as infos."""
+    """A worker's answers are shown in base units, and its pool and queues as info metrics."""
     lab.answers(reserved=[held("a")], scheduled=[held("b"), held("c")])
     assert [2, 8, 7, 1000 * 1024, 1, 2] == lab.shown()
     assert 1 == lab.value(rows.WORKER_POOL_INFO, W1, "prefork")
@@ -83,7 +83,7 @@ def test_answers_become_gauges(lab: Asking) -> None:
 
 
 def test_what_is_not_answered_is_absent(lab: Asking) -> None:
-    """A value that is missing in the next answers is taken off, not kept and not 0."""
+    """A value that is missing in the next answers is removed; it neither stays nor becomes 0."""
     lab.answers()
     lab.answers(stats=STATS._replace(prefetch_count=0, max_rss=None), reserved=None)
     assert [2, 0, 7, None, None, 0] == lab.shown()
@@ -94,7 +94,7 @@ def test_what_is_not_answered_is_absent(lab: Asking) -> None:
 
 
 def test_broadcast_queues_have_the_name_of_their_exchange(lab: Asking) -> None:
-    """The queue of a worker's own that a Broadcast exchange reaches is shown by that, not by its random name."""
+    """The queue that a worker binds to a Broadcast exchange is shown under the exchange's name, not its random name."""
     lab.answers(active_queues=[MAIL, ConsumedQueue("bcast.5f4dcc3b", "news", "", "fanout")])
     assert 1 == lab.value(rows.WORKER_QUEUE_INFO, W1, "news")
     assert 1 == lab.value(rows.WORKER_QUEUE_INFO, W1, "mail")
@@ -102,7 +102,7 @@ def test_broadcast_queues_have_the_name_of_their_exchange(lab: Asking) -> None:
 
 
 def test_infos_are_replaced(lab: Asking) -> None:
-    """Queues that a worker consumes no more, and another pool, leave no old series."""
+    """Queues that a worker stopped consuming and a pool that was replaced leave no old series."""
     lab.answers(active_queues=[MAIL, VIDEO])
     lab.answers(active_queues=[VIDEO], stats=STATS._replace(pool="threads"))
     assert lab.value(rows.WORKER_QUEUE_INFO, W1, "mail") is None
@@ -111,7 +111,7 @@ def test_infos_are_replaced(lab: Asking) -> None:
 
 
 def test_memory_on_macos_is_in_bytes() -> None:
-    """A worker whose heartbeats say Darwin counts its memory in bytes."""
+    """A worker whose heartbeats report Darwin reports its memory in bytes."""
     lab = Asking()
     beat = WorkerHeartbeat(W1, lab.clock.epoch, 1, 2.0, 0, 0, None, "py-celery", "5.7.0", "Darwin")
     lab.workers.fold_heartbeat(beat)
@@ -121,7 +121,7 @@ def test_memory_on_macos_is_in_bytes() -> None:
 
 @pytest.mark.parametrize("end", ["offline", "lost", "new process", "forgotten"])
 def test_answers_go_with_who_gave_them(lab: Asking, end: str) -> None:
-    """A worker that leaves, is lost or is another process now shows no old answer; nor does any when none can ask."""
+    """Old answers are removed if a worker stops, is lost or restarts, and for all workers if none can be queried."""
     lab.answers(reserved=[held("a")])
     match end:
         case "offline":
@@ -138,7 +138,7 @@ def test_answers_go_with_who_gave_them(lab: Asking, end: str) -> None:
 
 
 def test_answers_of_who_is_gone_are_not_folded(lab: Asking) -> None:
-    """An answer that comes after its worker's goodbye, or from nobody known, changes nothing."""
+    """An answer that arrives after its worker reported its stop, or from an unknown worker, changes nothing."""
     lab.offline()
     lab.answers()
     lab.answers("stranger@host")
@@ -147,7 +147,7 @@ def test_answers_of_who_is_gone_are_not_folded(lab: Asking) -> None:
 
 
 def test_heartbeats_come_before_answers(lab: Asking) -> None:
-    """Queues and concurrency that heartbeats announce are younger than answers, and stay when these are missing."""
+    """Queues and concurrency from heartbeats take precedence over answers, and stay if answers are missing."""
     lab.answers()
     lab.workers.fold_heartbeat(WorkerHeartbeat(W1, lab.clock.epoch, 1, queues=["a", "b"], concurrency=5))
     lab.answers()
@@ -160,7 +160,7 @@ def test_heartbeats_come_before_answers(lab: Asking) -> None:
 
 
 def test_who_is_asked_what(lab: Asking) -> None:
-    """New workers are asked everything once, at once; the others the routine, in the rounds; the absent nothing."""
+    """New workers receive all commands once, at once; others the routine ones in each round; offline ones none."""
     assert [InspectionTarget(W1, COMMANDS)] == lab.inspection.targets(everyone=False)
     lab.answers()
     assert [] == lab.inspection.targets(everyone=False)
@@ -172,7 +172,7 @@ def test_who_is_asked_what(lab: Asking) -> None:
 
 
 def test_a_new_worker_is_asked_again_until_it_answers(lab: Asking) -> None:
-    """A worker that does not answer its first questions is asked again after 2, 5 and 10 s, then in the rounds."""
+    """A worker that does not answer its first queries is queried again after 2, 5 and 10 s, then in the rounds."""
     asked = []
     for second in range(20):
         if lab.inspection.targets(everyone=False):
@@ -184,7 +184,7 @@ def test_a_new_worker_is_asked_again_until_it_answers(lab: Asking) -> None:
 
 
 def test_a_worker_that_answers_late_is_not_asked_again(lab: Asking) -> None:
-    """The questions to a new worker end with its first complete answer; it can have received some of them only."""
+    """Queries to a new worker end with its first complete answer, even if an earlier answer was incomplete."""
     lab.inspection.targets(everyone=False)
     lab.answers(stats=None, active_queues=None)
     lab.received("a", 0)
@@ -199,7 +199,7 @@ def test_a_worker_that_answers_late_is_not_asked_again(lab: Asking) -> None:
 
 @pytest.mark.parametrize("start", ["met", "restarted", "back"])
 def test_events_wait_for_the_queue_of_a_new_worker(lab: Asking, start: str) -> None:
-    """Without task-sent, tasks of a worker that has not answered yet count under the queue that its answer names."""
+    """Without task-sent, tasks of a worker that has not answered yet count under the queue in its answer."""
     lab.answers()
     if start == "met":
         worker, pid = W2, 1
@@ -232,7 +232,7 @@ def test_events_of_a_worker_that_never_answers_are_counted(lab: Asking) -> None:
 
 @pytest.mark.parametrize("change", ["process", "gap", "return"])
 def test_who_is_asked_anew(lab: Asking, change: str) -> None:
-    """A new process, one that was lost, and all after an interruption are asked everything again."""
+    """All commands are sent again to a restarted worker, to a lost one that is back, and to all after a gap."""
     lab.answers()
     match change:
         case "process":
@@ -247,7 +247,7 @@ def test_who_is_asked_anew(lab: Asking, change: str) -> None:
 
 @pytest.mark.parametrize("unread", [{"conf": None}, {"registered": None}, {"conf": None, "registered": None}])
 def test_what_is_never_answered_is_not_asked_for_ever(lab: Asking, unread: dict[str, None]) -> None:
-    """An answer that never arrives, or can't be read, is queried in five rounds, and again of a new process."""
+    """A command whose answer is missing or unreadable is repeated in five rounds, and again for a new process."""
     asked = []
     for _ in range(12):
         [target] = lab.inspection.targets(everyone=True)
@@ -263,7 +263,7 @@ def test_what_is_never_answered_is_not_asked_for_ever(lab: Asking, unread: dict[
 
 
 def test_a_worker_that_was_busy_is_asked_everything(lab: Asking) -> None:
-    """Rounds without any answer do not count: a worker that was executing a long task is asked everything after it."""
+    """Rounds without any answer do not count: a worker that was busy with a long task is still sent all commands."""
     for _ in range(30):
         [target] = lab.inspection.targets(everyone=True)
         lab.inspection.fold(target, Answers())
@@ -273,7 +273,7 @@ def test_a_worker_that_was_busy_is_asked_everything(lab: Asking) -> None:
 
 
 def test_an_answer_that_arrives_late_ends_the_questions(lab: Asking) -> None:
-    """Settings that a worker reports in a later round are taken, and not queried again."""
+    """Settings that a worker reports in a later round are used and not queried again."""
     lab.answers(conf=None)
     for _ in REPEATS:
         lab.answers(conf=None)
@@ -283,7 +283,7 @@ def test_an_answer_that_arrives_late_ends_the_questions(lab: Asking) -> None:
 
 
 def ask(lab: Asking, *, answered: bool) -> None:
-    """Fold a round of questions to the worker W2."""
+    """Fold a round of queries to the worker W2."""
     if answered:
         lab.answers(W2)
     else:
@@ -291,7 +291,7 @@ def ask(lab: Asking, *, answered: bool) -> None:
 
 
 def test_a_worker_without_heartbeats_is_up_while_it_answers(lab: Asking) -> None:
-    """A worker that never sent a heartbeat lives by its answers, and is lost after three rounds without any."""
+    """A worker that never sent a heartbeat is up while it answers, and lost after three rounds without an answer."""
     lab.received("a", 0, worker=W2)
     for _ in range(10):
         ask(lab, answered=True)
@@ -310,7 +310,7 @@ def test_a_worker_without_heartbeats_is_up_while_it_answers(lab: Asking) -> None
 
 @pytest.mark.parametrize("why", ["heartbeats", "no questions", "no answer"])
 def test_a_worker_has_its_deadline_if_it_beats_or_can_not_be_asked(lab: Asking, why: str) -> None:
-    """A worker that sent a heartbeat, that no one queries or that never answered is lost when it is silent."""
+    """A worker is lost by its silence if it sent heartbeats, is never queried or never answered."""
     lab.workers.meet(W2)
     if why == "heartbeats":
         lab.beat(worker=W2)
@@ -325,12 +325,12 @@ def test_a_worker_has_its_deadline_if_it_beats_or_can_not_be_asked(lab: Asking, 
 
 
 def test_a_task_never_slips_between_two_questions() -> None:
-    """Tasks are asked for against their way: a task goes from scheduled to reserved to active."""
+    """Scheduled tasks are queried before reserved and reserved before active ones, so that no moving task is missed."""
     assert COMMANDS.index("scheduled") < COMMANDS.index("reserved") < COMMANDS.index("active")
 
 
 def test_held_tasks_are_taken_over(lab: Asking) -> None:
-    """Tasks whose first events were before our time are known by name and queue, and run since their start."""
+    """Tasks whose first events came before the exporter's start have name and queue, and run since their start."""
     lab.answers(active=[held("a", "run", lab.start - 5)], reserved=[held("b", "kept")], scheduled=[held("c", "eta")])
     assert 1 == lab.value(task_rows.TASKS_RUNNING, "run", "mail")
     assert lab.start - 5 == lab.value(task_rows.TASK_OLDEST_STARTED, "run")
@@ -346,14 +346,14 @@ def test_held_tasks_are_taken_over(lab: Asking) -> None:
 
 
 def test_held_tasks_are_taken_over_once(lab: Asking) -> None:
-    """After its introduction a worker's events tell what it holds: later answers are counted, not taken over."""
+    """Tasks are taken over from a worker's first answers only: later answers set gauges, and events track the tasks."""
     lab.inspection.fold(InspectionTarget(W1, ROUTINE), Answers(reserved=[held("a", "later")]))
     assert 1 == lab.value(rows.WORKER_RESERVED, W1)
     assert "later" not in lab.tasks.names.by_name
 
 
 def test_an_event_seen_wins(lab: Asking) -> None:
-    """What events told of a task is neither repeated nor changed by an answer that is older than they."""
+    """An answer neither repeats nor changes what newer events reported about a task."""
     lab.sent("a", 0, queue="q")
     lab.received("a", 1)
     lab.started("a", 2)
@@ -370,7 +370,7 @@ def test_an_event_seen_wins(lab: Asking) -> None:
 
 @pytest.mark.parametrize("already", ["active", "reserved"])
 def test_events_that_come_before_the_answer_wait_for_it(lab: Asking, already: str) -> None:
-    """Events of an unknown task from a worker that was not heard out yet are counted once its answer names them."""
+    """Events of an unknown task are deferred until its worker's first answer, and count if it names the task."""
     if already == "reserved":
         lab.started("a", 1)
     lab.succeeded("a", 2)
@@ -387,7 +387,7 @@ def test_events_that_come_before_the_answer_wait_for_it(lab: Asking, already: st
 
 
 def test_a_start_that_was_seen_is_not_repeated(lab: Asking) -> None:
-    """A task whose task-started waits for the answer is not also taken as running since before."""
+    """A task whose task-started is deferred until the answer does not count as running a second time."""
     lab.started("a", 1)
     lab.answers(active=[held("a", started_at=lab.start + 1)])
     assert 1 == lab.value(task_rows.TASKS_RUNNING, "t", "mail")
@@ -398,7 +398,7 @@ def test_a_start_that_was_seen_is_not_repeated(lab: Asking) -> None:
 
 
 def test_events_do_not_wait_for_ever(lab: Asking) -> None:
-    """Events of a task that no answer names are unmatched after a while, at once where nobody asks or all was told."""
+    """Events of a task in no answer become unmatched after a while, at once if no answer is expected any more."""
     lab.succeeded("a", 1)
     lab.advance(SEEDING_SECONDS - 1)
     assert lab.value(internals.TASKS_UNMATCHED, "task-succeeded") is None
@@ -430,13 +430,13 @@ def test_events_do_not_wait_for_ever(lab: Asking) -> None:
 def test_queue_of_a_held_task(
     lab: Asking, exchange: str, key: str, queues: list[ConsumedQueue] | None, expected: str
 ) -> None:
-    """A task's queue is the one its key is bound to, or the only one; it is not guessed."""
+    """A listed task's queue is the one that its routing key is bound to, or the worker's only one, else unknown."""
     lab.answers(active_queues=queues, active=[HeldTask("a", "t", exchange, key, lab.start)])
     assert 1 == lab.value(task_rows.TASKS_RUNNING, "t", expected)
 
 
 def flow(lab: Asking) -> None:
-    """Let task events of every worker arrive."""
+    """Receive task events of every worker."""
     for worker in lab.workers.by_name.values():
         lab.workers.note_task_events(worker)
 
@@ -449,7 +449,7 @@ def zeros(lab: Asking, name: str, *queues: str) -> list[float | None]:
 
 
 def test_registered_tasks_have_counters(lab: Asking) -> None:
-    """A task that all its workers take from one queue has its counters at 0 before it is ever seen."""
+    """If all workers of a task consume the same single queue, the task's counters are 0 before its first event."""
     lab.answers(registered=["new", "celery.backend_cleanup"])
     lab.beat(worker=W2)
     lab.answers(W2, registered=["new"])
@@ -459,7 +459,7 @@ def test_registered_tasks_have_counters(lab: Asking) -> None:
 
 @pytest.mark.parametrize("enabled", [None, 0])
 def test_without_task_events_there_are_no_counters(lab: Asking, enabled: int | None) -> None:
-    """Counters of registered tasks are absent while their worker sends no task event: 0 would claim that none runs."""
+    """Registered tasks have no counters while their worker sends no task events: 0 would claim that none ran."""
     lab.answers(registered=["new"])
     if enabled is not None:  # it executed a task without an event
         lab.store.scalar(rows.WORKER_TASK_EVENTS, W1).value = enabled
@@ -470,7 +470,7 @@ def test_without_task_events_there_are_no_counters(lab: Asking, enabled: int | N
 
 
 def test_counters_are_not_made_under_a_guessed_queue(lab: Asking) -> None:
-    """Where a task's workers consume several queues, or do not tell, its counters wait for its first event."""
+    """If a task's workers consume several queues or did not report them, its counters appear with its first event."""
     lab.answers(registered=["both", "here"])
     lab.beat(worker=W2)
     lab.answers(W2, active_queues=[VIDEO], registered=["both", "there"])
@@ -487,14 +487,14 @@ def test_counters_are_not_made_under_a_guessed_queue(lab: Asking) -> None:
 
 
 def test_known_tasks_keep_their_counters(lab: Asking) -> None:
-    """A task that was seen on some queue gets no other counters."""
+    """A task that was observed on one queue gets no counters on another queue."""
     lab.sent("a", 0, "known", "q")
     lab.answers(registered=["known"])
     assert [0, None] == zeros(lab, "known", "q", "mail")
 
 
 def test_what_is_foreseen_leaves_room() -> None:
-    """Registered tasks take half of the (task, queue) bound at most, so that those that run have theirs."""
+    """Registered tasks use at most half of the (task, queue) limit, so that tasks that run have room."""
     lab = Asking(task_limits(pairs=10))
     lab.beat()
     lab.answers(registered=[f"t{number}" for number in range(20)])
@@ -504,7 +504,7 @@ def test_what_is_foreseen_leaves_room() -> None:
 
 
 def test_idle_counters_are_not_made_again(lab: Asking) -> None:
-    """Counters of a registered task that expired stay away until the fleet changes."""
+    """Expired counters of a registered task are created again only when the workers change."""
     lab.answers(registered=["new"])
     flow(lab)
     lab.inspection.foresee()
@@ -514,7 +514,7 @@ def test_idle_counters_are_not_made_again(lab: Asking) -> None:
 
 
 def test_silent_workers_are_found_once_a_minute(lab: Asking) -> None:
-    """A worker that processes tasks without task events is named, once a minute; others never."""
+    """A worker that processes tasks without task events is logged once a minute; other workers are not."""
     assert [] == lab.inspection.silent()
     for processed in (1, 2, 3):
         lab.beat(processed)

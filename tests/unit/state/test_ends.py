@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends that no event reports, that two events report, and that are reported before they happened."""
+"""Ends that no event reports, that two events report, and whose events arrive before other ones of the task."""
 
 import pytest
 
@@ -17,7 +17,7 @@ TQ = ("t", "q")
 
 @pytest.fixture
 def lab() -> Lab:
-    """State without anything in it."""
+    """Return an empty state."""
     return Lab()
 
 
@@ -43,7 +43,7 @@ def held(uuid: str, name: str = "t") -> HeldTask:
 
 @pytest.fixture
 def asked(lab: Lab) -> Inspection:
-    """Query workers: W1 has answered its first questions."""
+    """Return an inspection in which W1 has answered its first queries."""
     inspection = Inspection(lab.workers, lab.tasks, lab.clock)
     inspection.expect(answers=True)
     lab.beat(processed=10, active=0)
@@ -52,7 +52,7 @@ def asked(lab: Lab) -> Inspection:
 
 
 def test_the_longest_run_is_not_taken_for_one_that_ended(lab: Lab) -> None:
-    """Beside Ignore the run that goes on stays running, and its retry counts when it ends."""
+    """If another run ended by Ignore, the longest run stays running, and its retry counts when it ends."""
     run(lab, "w", "long")
     lab.advance(0.3)
     run(lab, "i", "ignored")
@@ -68,7 +68,7 @@ def test_the_longest_run_is_not_taken_for_one_that_ended(lab: Lab) -> None:
 
 
 def test_a_worker_reports_which_run_ended(lab: Lab, asked: Inspection) -> None:
-    """A worker in doubt is queried for its active tasks; what it does not list is closed, whichever started first."""
+    """A worker that reports fewer active tasks than its events is queried, and runs it does not list are closed."""
     run(lab, "long", "first")
     lab.advance(0.3)
     run(lab, "short", "second")
@@ -81,7 +81,7 @@ def test_a_worker_reports_which_run_ended(lab: Lab, asked: Inspection) -> None:
 
 
 def test_without_an_answer_the_youngest_run_is_closed(lab: Lab, asked: Inspection) -> None:
-    """A worker that does not answer is asked again, and after ten seconds its youngest run is closed."""
+    """A worker that does not answer is queried again, and after ten seconds its youngest run is closed."""
     run(lab, "long", "first")
     lab.advance(0.3)
     run(lab, "short", "second")
@@ -96,7 +96,7 @@ def test_without_an_answer_the_youngest_run_is_closed(lab: Lab, asked: Inspectio
 
 
 def test_a_run_that_started_after_the_question_is_not_closed(lab: Lab, asked: Inspection) -> None:
-    """A run that began after the heartbeat in question is not expected in the worker's list."""
+    """A run that started after the heartbeat with the lower count is not closed by the worker's list."""
     run(lab, "silent", "first")
     beat(lab, active=0, times=2)
     lab.advance(1)
@@ -106,7 +106,7 @@ def test_a_run_that_started_after_the_question_is_not_closed(lab: Lab, asked: In
 
 
 def test_a_worker_that_agrees_is_not_queried(lab: Lab, asked: Inspection) -> None:
-    """A worker that counts as many tasks as its events do is not asked for them."""
+    """A worker that reports as many active tasks as its events is not queried for them."""
     run(lab, "a")
     beat(lab, active=1, times=3)
     assert [] == asked.targets(everyone=False)
@@ -131,7 +131,7 @@ def test_a_failure_that_is_reported_as_rejected_first(lab: Lab) -> None:
 
 
 def test_a_failure_at_the_hard_time_limit_that_is_reported_as_rejected(lab: Lab) -> None:
-    """The second task-failed of the hard time limit counts as a duplicate after task-rejected, too."""
+    """The second task-failed at the hard time limit is a duplicate even if task-rejected came first."""
     run(lab, "a")
     lab.rejected("a", 2)
     lab.failed("a", 2.1, "TimeLimitExceeded")
@@ -168,7 +168,7 @@ def test_a_rejection_of_a_worker_without_heartbeats_counts(lab: Lab) -> None:
 
 
 def test_a_rejection_that_requeues_counts_at_once(lab: Lab) -> None:
-    """A rejection that puts the message back is certain; the next execution did not wait since the publication."""
+    """A rejection that requeues counts at once, and the next execution has no waiting time since the publication."""
     run(lab, "a")
     lab.rejected("a", 1, requeue=True)
     assert {"rejected": 1} == lab.ends()
@@ -181,7 +181,7 @@ def test_a_rejection_that_requeues_counts_at_once(lab: Lab) -> None:
 
 @pytest.mark.parametrize("signum", [10, 30, "SIGUSR1", "10"])
 def test_the_signal_of_the_soft_limit_ends_nothing(lab: Lab, signum: int | str) -> None:
-    """A task that is revoked with the soft limit's signal runs until its own end, which counts."""
+    """A task that is revoked with the signal of the soft time limit runs until its next end event, which counts."""
     run(lab, "a")
     lab.revoked("a", 1, terminated=True, signum=signum)
     assert 1 == lab.value(rows.TASKS_RUNNING, *TQ)
@@ -200,7 +200,7 @@ def test_other_signals_end_a_task(lab: Lab, signum: int | str | None) -> None:
 
 
 def test_a_shadow_is_another_name_of_its_task(lab: Lab) -> None:
-    """Tasks that workers report under their shadow count under the name that they were published under."""
+    """Tasks that workers report under a shadow name count under the name that they were published under."""
     for number in range(300):
         lab.sent(str(number), 0)
         lab.received(str(number), 1, f"sync customer {number}")
@@ -212,11 +212,11 @@ def test_a_shadow_is_another_name_of_its_task(lab: Lab) -> None:
     assert ["t"] == [name.name for name in lab.tasks.names]
     lab.sent("next", 0)
     lab.received("next", 1, "sync customer 301")
-    assert 301 == lab.value(rows.TASKS_RECEIVED, *TQ)  # no second task-sent is waited for any more
+    assert 301 == lab.value(rows.TASKS_RECEIVED, *TQ)  # not deferred: no task-sent with this name is expected
 
 
 def test_shadows_are_shown_where_that_is_set() -> None:
-    """With ``by_shadow`` a task counts under its shadow."""
+    """With ``by_shadow`` a task counts under its shadow name."""
     lab = Lab(task_limits(by_shadow=True))
     lab.sent("a", 0)
     lab.received("a", 1, "sync")
@@ -237,7 +237,7 @@ def test_a_replacement_is_no_shadow(lab: Lab) -> None:
 
 
 def test_what_waits(lab: Lab) -> None:
-    """What was published and neither started nor ended waits: in its queue, at a worker, or for its eta."""
+    """A published task that neither started nor ended is waiting, whether in its queue, at a worker or for its eta."""
     assert lab.value(rows.TASKS_WAITING, *TQ) is None
     for uuid in "abcd":
         lab.sent(uuid, 0)
@@ -252,7 +252,7 @@ def test_what_waits(lab: Lab) -> None:
 
 
 def test_what_is_forgotten_waits_no_longer() -> None:
-    """A publication that is forgotten for its age or for want of room does not wait."""
+    """A publication that is forgotten because of its age or the limit is not waiting."""
     lab = Lab(task_limits(age=100, tracked=20))
     for number in range(25):
         lab.sent(str(number), 0)
@@ -263,14 +263,14 @@ def test_what_is_forgotten_waits_no_longer() -> None:
 
 
 def test_without_task_sent_nothing_waits(lab: Lab) -> None:
-    """Where publishers send no task-sent, there is no number of what waits."""
+    """If publishers send no task-sent, the number of waiting tasks is absent."""
     lab.received("a", 1)
     lab.started("a", 2)
     assert lab.value(rows.TASKS_WAITING, "t", "unknown") is None
 
 
 def test_publications_that_wait_are_forgotten_before_runs() -> None:
-    """However many publications no worker receives, a task that runs is not forgotten, and its end counts."""
+    """However many publications are never received, a running task is not forgotten, and its end counts."""
     lab = Lab(task_limits(tracked=100))
     run(lab, "long")
     for number in range(1000):
@@ -281,7 +281,7 @@ def test_publications_that_wait_are_forgotten_before_runs() -> None:
 
 
 def test_one_redelivered_task_runs_on_both_workers_that_report_it(lab: Lab) -> None:
-    """Of a task that two workers list as active at the exporter's start both runs count, and both ends."""
+    """If two workers list a task as active when the exporter starts, both runs and both ends count."""
     for worker in (W1, W2):
         lab.tasks.adopt("a", "t", "q", lab.workers.meet(worker), lab.start)
     assert 2 == lab.value(rows.TASKS_RUNNING, *TQ)
@@ -292,7 +292,7 @@ def test_one_redelivered_task_runs_on_both_workers_that_report_it(lab: Lab) -> N
 
 
 def test_a_task_sent_that_is_stamped_after_the_replacement(lab: Lab) -> None:
-    """A client stamps task-sent after it published: a replacement that was published before that still replaces."""
+    """A replacement still replaces a task whose task-sent has a later timestamp than the replacement's task-sent."""
     lab.received("a", 0, "replaced")
     lab.sent("a", 0.0014, "replacement")
     lab.started("a", 0.0002)
@@ -309,7 +309,7 @@ def test_a_task_sent_that_is_stamped_after_the_replacement(lab: Lab) -> None:
 
 
 def test_a_terminated_task_that_is_reported_as_succeeded_first(lab: Lab) -> None:
-    """Gevent reports a terminated task as succeeded without a runtime, and as revoked: that is one revocation."""
+    """A task that gevent reports as succeeded without a runtime and as revoked counts as one revocation."""
     run(lab, "a")
     lab.succeeded("a", 2.02, None)
     lab.revoked("a", 2, terminated=True, signum=15)
@@ -320,7 +320,7 @@ def test_a_terminated_task_that_is_reported_as_succeeded_first(lab: Lab) -> None
 
 
 def test_a_success_without_a_runtime_counts(lab: Lab) -> None:
-    """A success without a runtime, of a worker that was lost after it stored the result, counts a moment later."""
+    """A success without a runtime, as of a result stored before its worker was lost, counts fifteen seconds later."""
     run(lab, "a")
     lab.succeeded("a", 2, None)
     assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
@@ -329,7 +329,7 @@ def test_a_success_without_a_runtime_counts(lab: Lab) -> None:
 
 
 def test_an_id_that_is_used_for_ever(lab: Lab) -> None:
-    """A task that is published again and again under one id has each waiting time, and little is kept of it."""
+    """A task that is published repeatedly under one id has all its waiting times, and few publications are kept."""
     for number in range(50):
         lab.sent("nightly", 10 * number)
         lab.received("nightly", 10 * number + 1)
@@ -341,7 +341,7 @@ def test_an_id_that_is_used_for_ever(lab: Lab) -> None:
 
 
 def test_an_id_that_was_retried_is_used_again(lab: Lab) -> None:
-    """After many retries a new publication of the id, with no retries, counts as any other."""
+    """A new publication of an id that was retried many times counts like any other."""
     for retries in range(20):
         lab.sent("a", 10 * retries, retries=retries)
         lab.received("a", 10 * retries + 1, retries=retries)
@@ -356,7 +356,7 @@ def test_an_id_that_was_retried_is_used_again(lab: Lab) -> None:
 
 
 def test_uncertain_ends_have_a_bound(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound the oldest uncertain end of a worker counts at once, and so does an earlier one of its task."""
+    """Over the limit a worker's oldest uncertain end counts at once, as does an uncertain end of the same task id."""
     monkeypatch.setattr("celery_redis_exporter.state.runs.MOST_UNCERTAIN", 3)
     for uuid in "abcde":
         run(lab, uuid)

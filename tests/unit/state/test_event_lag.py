@@ -31,7 +31,7 @@ class Senders:
 
 @pytest.mark.parametrize("step", [HOURS, -HOURS, 2.0, -2.0])
 def test_a_step_of_our_clock_is_no_lag(step: float) -> None:
-    """Before and after our clock was set, and after it was set back, the lag is that of the events."""
+    """A step of the exporter's clock in either direction does not change the lag."""
     senders = Senders()
     assert senders.send() == pytest.approx(0.5)
     senders.clock.epoch += step
@@ -42,7 +42,7 @@ def test_a_step_of_our_clock_is_no_lag(step: float) -> None:
 
 
 def test_a_machine_that_steps_with_its_workers() -> None:
-    """Where the workers share our clock, a step changes nothing; so does a machine that was suspended."""
+    """A step changes no lag if workers share the exporter's clock, and neither does a suspended machine."""
     senders = Senders()
     senders.send()
     senders.clock.epoch += HOURS
@@ -51,7 +51,7 @@ def test_a_machine_that_steps_with_its_workers() -> None:
 
 
 def test_a_step_that_corrects_our_clock() -> None:
-    """A clock that was wrong at the start counts as lag until it is set right, not longer."""
+    """A clock that was wrong at the start counts as lag only until it is corrected."""
     senders = Senders()
     senders.clock.epoch += HOURS
     assert senders.send() == pytest.approx(HOURS + 0.5)
@@ -60,7 +60,7 @@ def test_a_step_that_corrects_our_clock() -> None:
 
 
 def test_small_corrections_are_not_followed() -> None:
-    """What NTP corrects in between is part of the lag, which is never below 0."""
+    """Small corrections by NTP are part of the lag, which is never below 0."""
     senders = Senders()
     senders.send()
     senders.clock.epoch += 0.3

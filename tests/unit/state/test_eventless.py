@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is missing of workers whose tasks do not all send events."""
+"""Missed events of workers some of whose tasks send no events."""
 
 import pytest
 
@@ -12,7 +12,7 @@ LOUD, QUIET = "loud", "quiet"
 
 
 class Mixed(Lab):
-    """A lab with one worker that has a task of each kind, and executes them."""
+    """A lab with one worker that executes tasks with events and tasks without."""
 
     def __init__(self, processed: int = 0) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Mixed(Lab):
                 self.succeeded(uuid, at)
 
     def pass_time(self, beats: int = 1) -> None:
-        """Let heartbeats come."""
+        """Receive heartbeats."""
         for _ in range(beats):
             self.advance(2)
             self.beat(sum(self.totals.values()))
@@ -53,7 +53,7 @@ class Mixed(Lab):
 
 @pytest.mark.parametrize("processed", [0, 100])
 def test_only_lost_events_are_missed(processed: int) -> None:
-    """Executions without events are explained by the next answer, and lost events are what is left."""
+    """The next answer accounts for executions without events, and the remaining ones count as missed events."""
     lab = Mixed(processed)
     lab.answer()
     lab.execute(LOUD, 5)
@@ -75,7 +75,7 @@ def test_only_lost_events_are_missed(processed: int) -> None:
 
 
 def test_a_busy_worker_misses_nothing_that_was_not_lost() -> None:
-    """Whenever answers come between heartbeats of a busy worker, nothing is missed; lost events show when it rests."""
+    """Answers between heartbeats of a busy worker cause no missed events; lost events count once it is idle."""
     lab = Mixed(50)
     for step in range(40):
         lab.execute(LOUD, 2, lost=step == 30)
@@ -92,7 +92,7 @@ def test_a_busy_worker_misses_nothing_that_was_not_lost() -> None:
 
 
 def test_an_old_answer_settles_nothing() -> None:
-    """An answer that was sent before the last heartbeat is no account of it."""
+    """An answer that is older than the last heartbeat settles no executions that the heartbeat counts."""
     lab = Mixed()
     lab.answer()
     before = dict(lab.totals)
@@ -104,7 +104,7 @@ def test_an_old_answer_settles_nothing() -> None:
 
 
 def test_a_subscription_that_comes_back_keeps_the_account() -> None:
-    """What was known of tasks without events holds until the worker is asked again after an interruption."""
+    """After an interruption, counts of tasks without events are kept until the worker is queried again."""
     lab = Mixed()
     lab.answer()
     lab.workers.gap()
@@ -116,7 +116,7 @@ def test_a_subscription_that_comes_back_keeps_the_account() -> None:
 
 
 def test_a_new_process_begins_anew() -> None:
-    """A worker that restarts may have other tasks, and begins at 0."""
+    """A restarted worker may have other tasks, so its counts of tasks without events begin at 0."""
     lab = Mixed(9)
     lab.answer()
     lab.beat(0, pid=2)
@@ -124,7 +124,7 @@ def test_a_new_process_begins_anew() -> None:
 
 
 def test_a_task_with_another_name_is_no_loss() -> None:
-    """A task without events that is published with a shadow is counted by Celery under that name, and explained."""
+    """A task without events that Celery counts under its shadow name causes no missed events."""
     lab = Mixed()
     lab.answer()
     lab.execute(LOUD, 1)
@@ -135,7 +135,7 @@ def test_a_task_with_another_name_is_no_loss() -> None:
 
 
 def test_workers_without_events_are_told() -> None:
-    """A worker that executed a task with events, of which none arrived, sends none; nothing is counted as missed."""
+    """A worker that executed a task with events, none of which arrived, is shown as sending none and misses none."""
     lab = Mixed()
     lab.answer()
     lab.execute(QUIET, 3)

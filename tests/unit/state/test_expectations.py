@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is expected of tasks."""
+"""Expected intervals, thresholds and buckets of tasks."""
 
 import re
 
@@ -19,7 +19,7 @@ PLANS = {
 
 
 def shown(lab: Lab) -> dict[tuple[str, str], float]:
-    """Both gauges, by a short name and the task."""
+    """Return both gauges by a short name and the task."""
     metrics = {"interval": rows.TASK_EXPECTED_INTERVAL, "threshold": rows.TASK_RUNTIME_THRESHOLD}
     return {
         (title, task): series.value
@@ -29,18 +29,18 @@ def shown(lab: Lab) -> dict[tuple[str, str], float]:
 
 
 def test_named_tasks_are_expected_before_they_run() -> None:
-    """A task named in the settings has its gauges from the start; one that a pattern fits, when it is seen."""
+    """A task named in the settings has its gauges from the start; one that matches a pattern, from its first event."""
     lab = Lab(task_limits(plans=PLANS))
     start = {("interval", "nightly"): 86_400, ("threshold", "nightly"): 60}
     assert start == shown(lab)
     lab.sent("a", 0, "proj.add")
-    assert start | {("threshold", "proj.add"): 5} == shown(lab)  # the first pattern that fits says it all
+    assert start | {("threshold", "proj.add"): 5} == shown(lab)  # only the first pattern that matches applies
     lab.sent("b", 0, "other")
     assert 10 == shown(lab)["interval", "other"]
 
 
 def test_buckets_of_a_task() -> None:
-    """A task's own buckets hold for its times, and only for its."""
+    """Buckets that are set for a task apply to its times only."""
     lab = Lab(task_limits(plans=PLANS))
     for uuid, name in (("a", "proj.add"), ("b", "proj.slow"), ("c", "other")):
         lab.sent(uuid, 0, name)
@@ -58,7 +58,7 @@ def test_buckets_of_a_task() -> None:
 
 
 def test_a_schedule_is_taken_over_whole() -> None:
-    """Of several entries the shortest counts, the settings count for more, and what is gone from it goes."""
+    """The shortest entry of a schedule applies, settings override it, and removed entries are dropped."""
     lab = Lab(task_limits(plans={"nightly": Plan(expected_interval=86_400)}))
     expectations = lab.tasks.names.expectations
     expectations.learn([PeriodicTask(*plan) for plan in (("a", 60), ("a", 30), ("a", 45), ("nightly", 5), ("b", 9))])
@@ -68,7 +68,7 @@ def test_a_schedule_is_taken_over_whole() -> None:
 
 
 def test_names_of_a_schedule_follow_the_rules() -> None:
-    """A schedule's tasks are expected under the names they are shown by; those that are not shown are not expected."""
+    """A schedule's tasks are expected under their shown names; hidden tasks are not expected."""
     rules = NameRules([], [re.compile("celery.*")], [Rewrite(re.compile("proj[.](.+)"), r"\g<1>")])
     lab = Lab(task_limits(naming=Naming(task=rules)))
     lab.tasks.names.expectations.learn([PeriodicTask("proj.a", 60), PeriodicTask("celery.cleanup", 60)])
@@ -76,7 +76,7 @@ def test_names_of_a_schedule_follow_the_rules() -> None:
 
 
 def test_what_is_expected_rarely_is_remembered_for_longer() -> None:
-    """A task's series outlive the usual time if it is expected less often than that, and go after three intervals."""
+    """Series of a task that is expected rarely expire after three of its intervals instead of the usual time."""
     lab = Lab(task_limits(idle=100, plans={"weekly": Plan(expected_interval=1000)}))
     for uuid, name in (("a", "weekly"), ("b", "once")):
         lab.sent(uuid, 0, name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The last failures, kept for people."""
+"""The last failures that the report lists."""
 
 import re
 
@@ -17,7 +17,7 @@ RULES = Naming(
 
 
 def fail(lab: Lab, *uuids: str, name: str = "t", worker: str = W1) -> None:
-    """Let tasks fail, each a second after the one before."""
+    """Fail tasks, each a second after the previous one."""
     for uuid in uuids:
         at = lab.clock.monotonic()
         lab.sent(uuid, at, name)
@@ -28,7 +28,7 @@ def fail(lab: Lab, *uuids: str, name: str = "t", worker: str = W1) -> None:
 
 @pytest.mark.parametrize(("limit", "kept"), [(0, None), (2, ["c", "b"]), (9, ["c", "b", "a"])])
 def test_the_newest_are_kept(limit: int, kept: list[str] | None) -> None:
-    """As many as the settings say, the newest first; none at all where they want none."""
+    """As many failures as the settings allow are kept, newest first, and none if the limit is 0."""
     lab = Lab(task_limits(failures=limit))
     fail(lab, "a", "b", "c")
     found = lab.tasks.failures.newest()
@@ -36,7 +36,7 @@ def test_the_newest_are_kept(limit: int, kept: list[str] | None) -> None:
 
 
 def test_names_are_those_of_the_metrics() -> None:
-    """A task that is not shown is not among them, and a worker has the name that it is shown by."""
+    """Failures of hidden tasks are not kept, and workers have their shown names."""
     lab = Lab(task_limits(failures=5, naming=RULES))
     fail(lab, "a", name="secret")
     fail(lab, "b", worker=W2)

@@ -60,7 +60,7 @@ def test_native_and_classic_count_the_same(values: list[float]) -> None:
 
 @pytest.mark.parametrize("schema", range(1, FINEST_SCHEMA + 1))
 def test_the_bounds_are_those_of_prometheus(schema: int) -> None:
-    """Every index has the bounds that Prometheus's formula gives, and powers of two are exact."""
+    """Every index has the bounds of Prometheus's formula, and powers of two are exact."""
     resolution = resolve(BOUNDS, schema)
     uppers: dict[int | None, float] = {}
     for upper, index in zip(resolution.bounds, resolution.native, strict=False):
@@ -74,14 +74,14 @@ def test_the_bounds_are_those_of_prometheus(schema: int) -> None:
 
 
 def test_bounds_of_a_lower_schema_are_bounds_of_a_higher_one() -> None:
-    """Halving the resolution joins whole buckets, since no bound is a new number."""
+    """Halving the resolution merges whole buckets, because each bound exists at the higher resolution too."""
     for schema in range(1, FINEST_SCHEMA + 1):
         assert set(resolve((), schema - 1).bounds) <= set(resolve((), schema).bounds)
 
 
 @pytest.mark.parametrize(("exponents", "schema"), [(19, 3), (40, 2), (64, 1)])
 def test_the_resolution_is_halved(exponents: int, schema: int) -> None:
-    """More than 160 buckets become half as many until they fit, with every observation, and stay so."""
+    """The resolution is halved until at most 160 buckets remain, keeps every observation, and stays halved."""
     histogram = NativeHistogram((), BOUNDS, exemplars=False)
     values = [2.0 ** (SMALLEST + (step + 0.5) / 8) for step in range(exponents * 8)]
     histogram.observe_all(values)
@@ -105,7 +105,7 @@ def test_quantiles_are_within_the_error_of_the_schema() -> None:
 
 @pytest.mark.parametrize("exemplars", [True, False])
 def test_all_ways_of_observing_agree(exemplars: bool) -> None:  # noqa: FBT001 -- a table
-    """Single, many, task and delay observations are counted alike, and exemplars are kept if they are wanted."""
+    """Every method of observing counts alike, and exemplars are kept if they are enabled."""
     one, many, task, delay = (NativeHistogram((), BOUNDS, exemplars=exemplars) for _ in range(4))
     values = (0.0, 0.001, 0.5, 3.0, 1e12)
     many.observe_all(values)
@@ -120,7 +120,7 @@ def test_all_ways_of_observing_agree(exemplars: bool) -> None:  # noqa: FBT001 -
 
 
 def test_a_copy_does_not_change() -> None:
-    """What was copied stays as it was, and an idle histogram returns the same object, so that nothing is encoded."""
+    """A copy does not change, and an idle histogram returns the same object, so that it is not encoded again."""
     histogram = NativeHistogram((), BOUNDS, exemplars=True)
     histogram.observe(1.5)
     before = histogram.copied()
@@ -131,7 +131,7 @@ def test_a_copy_does_not_change() -> None:
 
 
 def test_a_restored_histogram_goes_on() -> None:
-    """What was saved is there again, at the resolution that it had, and observations are added to it."""
+    """A restored histogram has its saved resolution and counts, and further observations are added to them."""
     histogram, restored = (NativeHistogram((), BOUNDS, exemplars=False) for _ in range(2))
     histogram.observe_all([2.0 ** (SMALLEST + (step + 0.5) / 8) for step in range(64 * 8)])
     copied = histogram.copied()
@@ -152,14 +152,14 @@ def test_a_restored_histogram_goes_on() -> None:
     ids=["none", "finer", "coarser", "empty", "elsewhere", "more"],
 )  # fmt: skip
 def test_what_does_not_fit_is_not_restored(parts: SavedParts | None) -> None:
-    """Native buckets that are missing, of another kind, or of other events than the classic ones leave it empty."""
+    """A histogram stays empty if its native buckets are missing, malformed or don't match the classic counts."""
     histogram = NativeHistogram((), BOUNDS, exemplars=True)
     assert not histogram.restore(SavedHistogram((), 0, [0, 0, 1, 0, 0], 0.7, parts=parts))
     assert histogram.nothing() == histogram.copied()._replace(exemplars=None)
 
 
 def test_classic_histograms_are_restored_from_any_file() -> None:
-    """A process without native histograms takes the classic counts of a file, whether it has native ones or not."""
+    """A process without native histograms restores the classic counts of a file with or without native ones."""
     for parts in (None, SavedParts(3, {1.0: 1})):
         histogram = Histogram((), BOUNDS)
         assert histogram.restore(SavedHistogram((), 0, [0, 0, 1, 0, 0], 0.7, parts=parts))
@@ -167,7 +167,7 @@ def test_classic_histograms_are_restored_from_any_file() -> None:
 
 
 def test_only_the_wanted_metrics_are_native() -> None:
-    """Task times and event lag have native buckets where they are wanted; other histograms never do."""
+    """If native histograms are enabled, only task times and event lag have native buckets."""
     metrics = (rows.TASK_WAIT, internals.EVENT_LAG, internals.SCRAPE_DURATION, *internals.METRICS)
     for new, expected in ((NewSeries(), set()), (NewSeries(native=NATIVE), {rows.TASK_WAIT, internals.EVENT_LAG})):
         store = Store(metrics, 10, {rows.TASK_WAIT.name: (1.0,)}, new)

@@ -11,13 +11,13 @@ STARTED = Held("task-started", lambda: None)
 
 
 def make(limit: int | None = None) -> Holding:
-    """Return one without deferred events that has not received a task-sent."""
+    """Return an object without deferred events that has not received a task-sent."""
     names = Lab().tasks.names
     return Holding(names) if limit is None else Holding(names, limit)
 
 
 def test_events_are_deferred_for_a_second() -> None:
-    """An event is deferred for one second, and no longer."""
+    """An event is deferred for one second at most."""
     holding = make()
     assert holding.hold("a", W1, RECEIVED, 100.0)
     assert [] == holding.give_up(100.99)
@@ -36,7 +36,7 @@ def test_events_are_deferred_until_a_promised_answer() -> None:
 
 
 def test_only_a_promise_defers_a_start_of_an_unknown_task() -> None:
-    """A task-started of an unknown task counts as unmatched, unless its worker is about to report what it holds."""
+    """A task-started of an unknown task counts as unmatched unless its worker's list of tasks is due."""
     lab = Lab()
     lab.started("a", 1)
     assert 1 == lab.value(internals.TASKS_UNMATCHED, "task-started")
@@ -73,7 +73,7 @@ def test_events_of_one_task_are_released_in_order() -> None:
 
 
 def test_an_event_that_is_deferred_again_waits_a_whole_second() -> None:
-    """What was released and is deferred again waits for a second from then on."""
+    """An event that is released and deferred again is deferred for another full second."""
     holding = make()
     assert holding.hold("a", W1, RECEIVED, 100.0)
     holding.release("a")
@@ -93,7 +93,7 @@ def test_one_lost_task_sent_changes_nothing_for_other_tasks() -> None:
 
 
 def test_deferred_events_are_no_sign_of_life() -> None:
-    """A worker that died is not held alive by events that were deferred until its answer, or a task-sent."""
+    """The release of deferred events does not count as a sign of life of their worker."""
     lab = Lab()
     lab.workers.seeding = 13.0
     lab.received("a", 0)

@@ -13,12 +13,12 @@ BATCH = 50
 
 
 def dice(seed: int) -> random.Random:
-    """Chance that is the same in each run."""
+    """Return a random generator that draws the same numbers in each run."""
     return random.Random(seed)  # noqa: S311 -- no secret depends on it
 
 
 class Database:
-    """Keys with a group, a size and a place in the key space that stays theirs; swept batch by batch."""
+    """Keys with a group, a size and a fixed place in the key space, which are swept batch by batch."""
 
     def __init__(self, groups: KeyGroups, keys: dict[bytes, tuple[str, int]], seed: int = 1) -> None:
         self.groups = groups
@@ -28,12 +28,12 @@ class Database:
         self._at = 0.0
 
     def add(self, name: bytes, group: str, size: int) -> None:
-        """Add a key, somewhere."""
+        """Add a key at a random place."""
         self.keys[name] = (group, size)
         self._places[name] = self._chance.random()
 
     def sweep(self, batches: int = 1, *, measure: bool = True) -> bool:
-        """Look at some batches; tell whether the sweep came to its end."""
+        """Sweep some batches; return whether the sweep is complete."""
         for _ in range(batches):
             ahead = sorted((self._places[name], name) for name in self.keys if self._places[name] >= self._at)
             taken, left = ahead[:BATCH], ahead[BATCH:]
@@ -57,7 +57,7 @@ class Database:
             pass
 
     def estimates(self) -> dict[str, Estimate]:
-        """Every estimate by group."""
+        """Return every estimate by group."""
         return {each.group: each for each in self.groups.estimates(len(self.keys))}
 
     def _measure(self, segment: Segment, group: str, names: list[bytes]) -> None:
@@ -68,7 +68,7 @@ class Database:
 
 
 def database(groups: dict[str, tuple[int, int]], limit: int = 50, largest: int = 0) -> Database:
-    """A database with groups of so many keys of about such a size."""
+    """Return a database with groups of a number of keys of an approximate size."""
     chance = dice(7)
     keys = {
         f"{group}{number}".encode(): (group, int(size * chance.uniform(0.5, 1.5)))
@@ -79,7 +79,7 @@ def database(groups: dict[str, tuple[int, int]], limit: int = 50, largest: int =
 
 
 def test_counts_are_exact_after_a_full_sweep() -> None:
-    """A sweep that came to its end gives exact counts, and memory within its stated error."""
+    """After a complete sweep counts are exact, and memory is within its stated error."""
     swept = database({"a": (3000, 100), "b": (500, 1000), "c": (1, 10**6)})
     swept.full_sweep()
     found = swept.estimates()
@@ -94,7 +94,7 @@ def test_counts_are_exact_after_a_full_sweep() -> None:
 
 
 def test_part_of_a_sweep_is_scaled_up() -> None:
-    """During the first sweep what was seen stands for the whole database, and the errors shrink."""
+    """During the first sweep the swept part is scaled up to the whole database, and the errors shrink."""
     swept = database({"a": (3000, 100), "b": (1000, 1000)})
     swept.sweep(10)
     early = swept.estimates()
@@ -106,21 +106,21 @@ def test_part_of_a_sweep_is_scaled_up() -> None:
 
 
 def test_a_new_sweep_changes_nothing_by_itself() -> None:
-    """While later sweeps are under way, counts stay what they are: no saw tooth, not even for a single key."""
+    """A later sweep does not change the counts of an unchanged database, not even of a single key."""
     swept = database({"a": (2000, 100), "b": (300, 500), "giant": (1, 10**7)})
     swept.full_sweep()
     for _ in range(100):
         swept.sweep()
         found = swept.estimates()
         counts = [found[group].keys for group in ("a", "b", "giant")]
-        # Where a batch lies across the bounds of two segments its keys are one look off.
+        # The keys of a batch that crosses the bounds of two segments count in the wrong one for one sweep.
         assert [2000, 300, 1] == [pytest.approx(count, rel=0.04) for count in counts]
         assert found["giant"].memory == pytest.approx(10**7, rel=0.5)
         assert 0.0 == found["a"].keys_error
 
 
 def test_a_later_sweep_sees_what_changed() -> None:
-    """What came and went shows as the sweep passes by, and wholly after it."""
+    """Added and deleted keys are counted once the next sweep is complete."""
     swept = database({"a": (2000, 100), "gone": (500, 100)})
     swept.full_sweep()
     for name in [name for name, (group, _) in swept.keys.items() if group == "gone"]:
@@ -132,7 +132,7 @@ def test_a_later_sweep_sees_what_changed() -> None:
 
 
 def test_what_is_passed_by_is_gone() -> None:
-    """Where a batch goes over several segments, which are empty now, what they had is not kept."""
+    """If a batch spans several segments that are empty now, their old counts are dropped."""
     swept = database({"a": (3200, 100)})
     swept.full_sweep()
     for name in list(swept.keys)[:3180]:
@@ -142,7 +142,7 @@ def test_what_is_passed_by_is_gone() -> None:
 
 
 def test_what_was_asked_for_counts_once() -> None:
-    """A key that was asked for and then measured is one."""
+    """A key that was requested and then measured counts once."""
     groups = KeyGroups(10)
     segment = groups.enter(0.0)
     groups.fold(segment, {"a": [b"k"] * 300})
@@ -154,7 +154,7 @@ def test_what_was_asked_for_counts_once() -> None:
 
 
 def test_an_open_segment_is_bounded() -> None:
-    """While a segment is looked at it tells no more groups apart than some times its limit."""
+    """While a segment is swept, it distinguishes no more groups than a multiple of the limit."""
     groups = KeyGroups(5)
     segment = groups.enter(0.0)
     for number in range(100):
@@ -164,7 +164,7 @@ def test_an_open_segment_is_bounded() -> None:
 
 
 def test_a_database_that_changed_much_is_outgrown() -> None:
-    """When a quarter of the keys came or went what is known says little; before a full sweep it is scaled anyway."""
+    """After a full sweep the estimates are outdated once a quarter of the keys were added or deleted."""
     swept = database({"a": (2000, 100)})
     swept.sweep(2)
     assert not swept.groups.outgrown(10**6)
@@ -175,14 +175,14 @@ def test_a_database_that_changed_much_is_outgrown() -> None:
 
 
 def test_a_database_that_was_emptied_has_no_keys() -> None:
-    """Old findings are never more than the keys that are there now."""
+    """Estimates never exceed the current number of keys."""
     swept = database({"a": (2000, 100)})
     swept.full_sweep()
     assert [0] == [each.keys for each in swept.groups.estimates(0)]
 
 
 def test_as_many_keys_are_measured_as_the_spread_asks_for() -> None:
-    """Of alike keys few are measured, of different ones more, of a small group all, of no group more than a bound."""
+    """The more the sizes in a group differ, the more of its keys are measured, up to a limit; of a few keys all are."""
     swept = database({"wild": (12_000, 0), "few": (20, 100), "alike": (5000, 0)})
     chance = dice(3)
     swept.keys = {
@@ -197,7 +197,7 @@ def test_as_many_keys_are_measured_as_the_spread_asks_for() -> None:
 
 
 def test_what_is_little_known_is_told() -> None:
-    """A group counts as rare until enough of it was asked for."""
+    """A group counts as rare until enough of its keys were requested."""
     groups = KeyGroups(10)
     segment = groups.enter(0.0)
     assert (FEWEST, True) == groups.wanted(segment, "a")[1:]
@@ -206,7 +206,7 @@ def test_what_is_little_known_is_told() -> None:
 
 
 def test_groups_are_bounded_and_nothing_is_lost() -> None:
-    """However many groups there are, memory is bounded; the heavy ones are told apart, the rest is in overflow."""
+    """However many groups exist, memory is bounded; heavy groups are shown, all others are in the overflow group."""
     junk = {f"junk{number}": (1, 100) for number in range(3000)}
     swept = database(junk | {"heavy": (2000, 1000)}, limit=5)
     swept.full_sweep()
@@ -219,7 +219,7 @@ def test_groups_are_bounded_and_nothing_is_lost() -> None:
 
 
 def test_overflow_is_not_inflated_by_one_giant() -> None:
-    """A giant among the groups that are added up counts once, not for each of the keys that were not measured."""
+    """One giant key in the overflow group counts once and does not raise the estimate of its unmeasured keys."""
     segment = Segment(1, 0)
     groups = KeyGroups(1)
     groups.fold(segment, {"heavy": [b""] * 10_000, "many": [b""] * 5000, "giant": [b""]})
@@ -231,7 +231,7 @@ def test_overflow_is_not_inflated_by_one_giant() -> None:
 
 
 def test_late_sizes_reach_their_segment() -> None:
-    """A size that comes after its segment was closed counts, under overflow where its group is no longer told apart."""
+    """A size that arrives after its segment was closed counts in its group, or in overflow if the group was folded."""
     groups = KeyGroups(1)
     segment = groups.enter(0.0)
     groups.fold(segment, {"a": [b"1", b"2"], "b": [b"3"]})
@@ -243,7 +243,7 @@ def test_late_sizes_reach_their_segment() -> None:
 
 
 def test_a_key_that_joins_the_census_leaves_the_sample() -> None:
-    """A group that consisted of keys now read directly is dropped; one that has others is kept."""
+    """A group whose keys are all read directly now is dropped from the sample; a group with other keys is kept."""
     swept = database({"queue": (1, 10**6), "others": (100, 50)})
     swept.full_sweep()
     swept.groups.forget("queue", 1)
@@ -256,7 +256,7 @@ def test_a_key_that_joins_the_census_leaves_the_sample() -> None:
 
 
 def test_the_largest_keys_come_with_their_names() -> None:
-    """Who asks for the largest keys gets them over all segments."""
+    """The largest keys of a group are those of all segments, with their names."""
     swept = database({"a": (150, 100)}, largest=3)
     for name in (b"a3", b"a77", b"a149"):
         swept.keys[name] = ("a", 10**6)

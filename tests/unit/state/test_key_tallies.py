@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Estimates of groups of keys, and how honest their errors are."""
+"""Estimates of groups of keys, and whether the stated errors cover the real ones."""
 
 import random
 import statistics
@@ -32,17 +32,17 @@ SIZES: dict[str, Sizes] = {
 
 
 def dice(seed: int) -> random.Random:
-    """Chance that is the same in each run."""
+    """Return a random generator that draws the same numbers in each run."""
     return random.Random(seed)  # noqa: S311 -- no secret depends on it
 
 
 def reading(size: int | None, *, lasts: bool | None = True, name: bytes = b"k") -> KeyReading:
-    """A measured key."""
+    """Return a measured key."""
     return KeyReading("g", name, size, lasts)
 
 
 def tally_of(sizes: Sequence[int], names: int | None = None, kept: int = 0) -> KeyTally:
-    """A tally of measured keys among ``names``."""
+    """Return a tally of measured keys among ``names``."""
     tally = KeyTally()
     tally.names = len(sizes) if names is None else names
     for number, size in enumerate(sizes):
@@ -51,18 +51,18 @@ def tally_of(sizes: Sequence[int], names: int | None = None, kept: int = 0) -> K
 
 
 def test_everything_measured_is_exact() -> None:
-    """Where each key was looked at and measured, count and memory are exact and have no error."""
+    """If each key was swept and measured, count and memory are exact and have no error."""
     found = estimate("g", tally_of([100, 200, 600]), (), Scale(10, 10, exact=True))
     assert Estimate("g", 3, 0.0, 900, 0.0, 1.0) == found
 
 
 @pytest.mark.parametrize(
-    # Of sizes as skewed as these 30 say too little; so few are measured only of groups that are no larger.
+    # 30 keys are too few for sizes as skewed as lognormal; only groups that have no more keys are measured so little.
     ("kind", "measured"),
     [*((kind, 30) for kind in SIZES if kind != "lognormal"), *((kind, FEWEST) for kind in SIZES)],
 )
 def test_errors_are_honest(kind: str, measured: int) -> None:
-    """In nine of ten seeded runs at least the truth of count and memory lies within the stated error."""
+    """In at least nine of ten seeded runs the true count and memory lie within the stated error."""
     chance = dice(measured)
     total, share, looked = 10_000, 0.1, 2000
     hits = {"count": 0, "memory": 0}
@@ -80,7 +80,7 @@ def test_errors_are_honest(kind: str, measured: int) -> None:
 
 @pytest.mark.parametrize("keys", [1, 3, 10])
 def test_errors_of_rare_groups_are_honest(keys: int) -> None:
-    """Of a group that is met at all, a handful of keys says little, and the error says so."""
+    """The stated error of a group of which few keys were found is large enough in nine of ten runs."""
     chance = dice(keys)
     total, looked, hits, runs = 5000, 1000, 0, 0
     for _ in range(800):
@@ -93,7 +93,7 @@ def test_errors_of_rare_groups_are_honest(keys: int) -> None:
 
 
 def test_merged_tallies_weigh_by_names() -> None:
-    """A mean that stands for many names outweighs one that stands for few, however many of those were measured."""
+    """Merged tallies weigh each mean by its number of names, not by its number of measured keys."""
     both = KeyTally()
     both.merge(tally_of([100] * 5, names=900), 0)
     both.merge(tally_of([1100] * 50, names=100), 0)
@@ -102,7 +102,7 @@ def test_merged_tallies_weigh_by_names() -> None:
 
 
 def test_merging_parts_gives_the_whole() -> None:
-    """Parts that were measured alike give what all of them together give."""
+    """Merged parts have the mean and the variance of the whole."""
     chance = dice(5)
     sizes = [chance.randint(50, 5000) for _ in range(400)]
     whole, parts = tally_of(sizes), KeyTally()
@@ -112,7 +112,7 @@ def test_merging_parts_gives_the_whole() -> None:
 
 
 def test_times_to_live_are_told_as_a_share() -> None:
-    """The share without a time to live is that of the keys whose time to live is known."""
+    """The share of keys without a time to live is a share of the keys whose time to live was read."""
     tally = KeyTally()
     tally.names = 4
     for lasts in (True, False, False, None):
@@ -131,14 +131,14 @@ def test_census_is_added_exactly() -> None:
 
 
 def test_unmeasured_memory_is_absent() -> None:
-    """Where no key of a group could be measured its memory is unknown, and its count is told."""
+    """If no key of a group could be measured, its memory is absent and its count is stated."""
     found = estimate("g", tally_of([], names=5), (), Scale(10, 20, exact=False))
     assert (10, None, None) == (found.keys, found.memory, found.memory_error)
     assert estimate("g", KeyTally(), [reading(None)], Scale(10, 20, exact=False)).memory is None
 
 
 def test_the_largest_keys_are_kept() -> None:
-    """Of each group so many of the largest measured keys are kept as are asked for, over merges and the census too."""
+    """The requested number of largest measured keys is kept per group, across merges and with the census."""
     assert [(20, b"2"), (900, b"1")] == sorted(tally_of([5, 900, 20], kept=2).largest)
     both = KeyTally()
     both.merge(tally_of([5, 900, 20], kept=2), 2)
@@ -150,14 +150,14 @@ def test_the_largest_keys_are_kept() -> None:
 
 
 def test_counts_never_exceed_the_database() -> None:
-    """When keys went since they were seen, what is left is shared out."""
+    """If keys were deleted since the sweep, counts are scaled down to the current number of keys."""
     assert (50, 0) == (Scale(200, 100, exact=True).count(100), Scale(200, 0, exact=True).count(100))
     assert 100 == Scale(200, 1000, exact=True).count(100)
     assert 0 == Scale(0, 1000, exact=False).count(0)
 
 
 def test_the_rest_is_added_up() -> None:
-    """Groups beyond the limit are one group, whose error is that of independent ones."""
+    """Groups beyond the limit are summed into one group, whose error is that of a sum of independent estimates."""
     groups = [Estimate(str(n), 10, 0.1, 100, 0.2, 0.5) for n in range(4)] + [
         Estimate(OVERFLOW, 20, 0.0, None, None, None)
     ]
@@ -174,7 +174,7 @@ def test_the_rest_is_added_up() -> None:
     ids=["equal", "spread", "wild", "too few to estimate a spread"],
 )
 def test_number_of_keys_to_measure(sizes: list[int], expected: int) -> None:
-    """Of a group 200 to 5,000 keys are measured: as many as an error of 2.5 % of the mean size requires."""
+    """As many keys of a group are measured as an error of 2.5 % of the mean size requires, from 200 to 5,000."""
     tally = KeyTally()
     for size in sizes:
         tally.measure(reading(size), 0)
@@ -182,7 +182,7 @@ def test_number_of_keys_to_measure(sizes: list[int], expected: int) -> None:
 
 
 def test_a_group_of_one_key_is_not_scaled_up() -> None:
-    """A key that is a group by its whole name is one key, however small the part of the names that were seen."""
+    """A group that is named after its only key counts one key, however small the swept part is."""
     tally = KeyTally()
     for _ in range(2):  # SCAN may return a key twice
         tally.count(1, is_one_key=True)
@@ -203,7 +203,7 @@ def sized(group: str, memory: float | None, error: float = 0.0) -> Estimate:
 
 
 def test_estimates_are_no_more_than_the_server_uses() -> None:
-    """What is estimated is lowered until all together fits; what is exact, and the width of intervals, stays."""
+    """Estimates are lowered to the server's memory; exact values and the widths of the intervals stay."""
     found = bound([sized("exact", 100), sized("a", 300, 0.5), sized("b", 100, 0.2), sized("unknown", None)], 300)
     assert [100, 150, 50, None] == [each.memory for each in found]
     assert [0, 1.0, 0.4, None] == [each.memory_error for each in found]

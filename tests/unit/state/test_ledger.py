@@ -40,7 +40,7 @@ EXECUTIONS = st.lists(
 def test_losses_of_a_simulated_worker_are_exact(
     executions: list[Execution], read_before: int, beat_travels: int
 ) -> None:
-    """What is missing never exceeds what was lost, and equals it at the end, however starts and heartbeats overlap."""
+    """Missing starts never exceed lost ones and equal them at the end, however starts and heartbeats overlap."""
     counted, arrivals, now = list[tuple[int, bool]](), list[tuple[int, int, bool]](), 10
     for pause, stamped, travels, is_lost in executions:
         now += pause
@@ -102,7 +102,7 @@ def test_a_start_that_is_stamped_after_a_heartbeat_that_counts_it_is_not_missing
 
 
 def test_a_loss_after_a_late_stamp_is_missing() -> None:
-    """A start that is stamped late gives no credit: one that is lost afterwards is missing two heartbeats later."""
+    """A start with a late timestamp does not hide a later loss, which is missing two heartbeats later."""
     ledger = StartsLedger()
     ledger.heartbeat(0, 8.0)
     ledger.heartbeat(1, 10.0)
@@ -113,7 +113,7 @@ def test_a_loss_after_a_late_stamp_is_missing() -> None:
 
 
 def test_a_busy_worker_that_stamps_late_at_every_heartbeat_misses_nothing() -> None:
-    """Where each heartbeat counts three starts that are stamped after it, nothing is missing, period after period."""
+    """If each heartbeat counts three starts with later timestamps, nothing is missing in any period."""
     ledger = StartsLedger()
     ledger.heartbeat(0, 0.0)
     settled = []
@@ -126,7 +126,7 @@ def test_a_busy_worker_that_stamps_late_at_every_heartbeat_misses_nothing() -> N
 
 @pytest.mark.parametrize("between", [0, 3])
 def test_losses_of_a_busy_worker_do_not_wait_for_its_pause(between: int) -> None:
-    """Of ten lost starts no more stay open than the worker can have counted and not stamped; the rest is missing."""
+    """Lost starts are missing at once, except as many as the worker may have counted and not yet stamped."""
     ledger = StartsLedger()
     ledger.heartbeat(0, 0.0, between)
     missing = 0
@@ -138,7 +138,7 @@ def test_losses_of_a_busy_worker_do_not_wait_for_its_pause(between: int) -> None
 
 
 def test_a_surplus_is_no_credit_for_a_later_loss() -> None:
-    """A start that was counted before the first heartbeat and stamped after it hides no loss that follows."""
+    """A start that was counted before the first heartbeat and stamped after it does not hide a later loss."""
     ledger = StartsLedger()
     ledger.heartbeat(5, 2.0)
     ledger.started(2.001)
@@ -161,7 +161,7 @@ def test_a_thread_that_stamps_before_the_heartbeat_that_does_not_count_it_misses
 
 
 def test_clock_of_the_worker_set_back() -> None:
-    """A worker whose clock steps back by an hour loses nothing thereby."""
+    """If a worker's clock steps back by an hour, no start is missing."""
     ledger = StartsLedger()
     ledger.heartbeat(0, 10_000.0)
     ledger.started(10_001.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an interruption cost, as it is stated once."""
+"""The losses of an interruption, which are reported once."""
 
 import pytest
 
@@ -29,13 +29,13 @@ class Interruption:
         self.losses.begin("reconnection")
 
     def beat(self, *counts: int | None) -> None:
-        """Let the workers send a heartbeat each; None sends none."""
+        """Receive a heartbeat from each worker, none where the count is None."""
         for worker, processed in zip((W1, W2), counts, strict=True):
             if processed is not None:
                 self.lab.beat(processed, worker=worker)
 
     def rounds(self, *counts: int | None) -> Loss | None:
-        """Let three rounds of heartbeats pass, before which nothing may be stated."""
+        """Receive three rounds of heartbeats, before whose end no loss may be reported."""
         found = None
         for _ in range(3):
             assert found is None
@@ -46,19 +46,19 @@ class Interruption:
 
 
 def test_losses_are_stated_to_the_execution() -> None:
-    """Once every worker's account is settled the sum is stated, and it is not stated again."""
+    """Once the losses of every worker are known their sum is reported, and reported once."""
     interruption = Interruption()
     assert Loss("reconnection", 12, 2, {}) == interruption.rounds(17, 15)
     assert interruption.losses.settle() is None
 
 
 def test_nothing_lost_is_stated_too() -> None:
-    """An interruption in which no task was executed cost none."""
+    """An interruption in which no task was executed is reported with no losses."""
     assert Loss("reconnection", 0, 2, {}) == Interruption().rounds(10, 10)
 
 
 def test_a_worker_that_does_not_send_heartbeats_any_more_is_unknown() -> None:
-    """A worker that stays silent is waited for until it is lost; what it executed is unknown."""
+    """The report waits for a silent worker until it is lost, and then states that its losses are unknown."""
     interruption = Interruption()
     assert interruption.rounds(17, None) is None
     interruption.lab.advance(31)
@@ -66,7 +66,7 @@ def test_a_worker_that_does_not_send_heartbeats_any_more_is_unknown() -> None:
 
 
 def test_a_restarted_worker_is_unknown() -> None:
-    """What a worker executed that is another process now does not follow from its count."""
+    """The losses of a worker that restarted during the interruption are unknown."""
     interruption = Interruption()
     interruption.lab.advance(2)
     interruption.lab.beat(3, worker=W2, pid=2)
@@ -74,7 +74,7 @@ def test_a_restarted_worker_is_unknown() -> None:
 
 
 def test_too_few_heartbeats_end_the_wait() -> None:
-    """A worker that lives and sends no heartbeats is waited for no longer than a minute."""
+    """The report waits at most a minute for a worker that is up and sends no heartbeats."""
     interruption = Interruption()
     assert interruption.rounds(17, None) is None
     for _ in range(6):
@@ -86,7 +86,7 @@ def test_too_few_heartbeats_end_the_wait() -> None:
 
 @pytest.mark.parametrize("beats", [1, 2])
 def test_a_second_interruption_is_settled_with_the_first(beats: int) -> None:
-    """What was missed before the first of two interruptions is no part, and what was missed in both is stated once."""
+    """Two interruptions in a row are reported once, with the events that were missed in both."""
     interruption = Interruption()
     for _ in range(beats):
         interruption.lab.advance(2)
@@ -99,7 +99,7 @@ def test_a_second_interruption_is_settled_with_the_first(beats: int) -> None:
 
 
 def test_without_workers_nothing_is_waited_for() -> None:
-    """Where no worker is known, the loss is stated at once, of no worker."""
+    """If no worker is known, the loss is reported at once, with 0 workers."""
     lab = Lab()
     found = Losses(lab.workers, lab.clock)
     assert found.settle() is None

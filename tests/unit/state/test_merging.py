@@ -20,7 +20,7 @@ QUEUES = NameRules([], [re.compile("secret")], [Rewrite(re.compile(r"reply\..*")
 
 
 class Shown:
-    """State with workers, and what is shown of them."""
+    """A state with workers, and their shown series."""
 
     def __init__(self) -> None:
         new = NewSeries(labels=StaticLabels({"env": "prod"}))
@@ -32,7 +32,7 @@ class Shown:
         self.store.scalar(metric, *labels).value = value
 
     def values(self, metric: Metric) -> dict[tuple[str, ...], object]:
-        """What a scrape shows of a metric."""
+        """Return the values of a metric that a scrape shows."""
         families = self.merging.merge(self.store.collect())
         found = (family for family in families if family.metric.name == metric.name)
         return {
@@ -42,12 +42,12 @@ class Shown:
 
 @pytest.fixture
 def shown() -> Shown:
-    """An empty one."""
+    """Return an empty state."""
     return Shown()
 
 
 def test_gauges(shown: Shown) -> None:
-    """Of workers of one name the largest is shown, or the sum where that says more; what is left out is not there."""
+    """Workers with one shown name show their maximum, or their sum where that fits the gauge; hidden ones show none."""
     for worker, up, active in (("web-1", 1, 3), ("web-2", 0, 4), ("mail-1", 0, 0), ("debug@x-1", 1, 9)):
         shown.set(rows.WORKER_UP, up, worker)
         shown.set(rows.WORKER_ACTIVE, active, worker)
@@ -56,7 +56,7 @@ def test_gauges(shown: Shown) -> None:
 
 
 def test_counters_never_fall(shown: Shown) -> None:
-    """A shown counter grows by what its workers count, whether they come, go or begin again."""
+    """A shown counter grows by what its workers count, whether they start, stop or restart."""
     lab = shown.lab
     steps: list[tuple[Callable[[], None], int]] = [
         (lambda: lab.beat(10, worker="web-1"), 10),
@@ -65,7 +65,7 @@ def test_counters_never_fall(shown: Shown) -> None:
         (lambda: lab.beat(12, worker="web-1"), 17),  # it executed nothing
         (lambda: lab.offline("web-2"), 17),
         (lambda: lab.beat(4, worker="web-3"), 21),
-        (lambda: lab.beat(1, worker="web-1", pid=2), 22),  # it started anew
+        (lambda: lab.beat(1, worker="web-1", pid=2), 22),  # it restarted
         (lambda: lab.beat(6, worker="web-3"), 24),
         (lambda: lab.offline("web-1"), 24),
         (lambda: lab.beat(9, worker="debug@x-1"), 24),
@@ -77,7 +77,7 @@ def test_counters_never_fall(shown: Shown) -> None:
 
 
 def test_what_is_gone_is_forgotten(shown: Shown) -> None:
-    """A shown counter goes with the last of its workers, and begins at 0 with the next one."""
+    """A shown counter is removed with the last of its workers, and begins at 0 with the next one."""
     lab = shown.lab
     for worker in ("web-1", "web-2"):
         lab.beat(10, worker=worker)
@@ -89,7 +89,7 @@ def test_what_is_gone_is_forgotten(shown: Shown) -> None:
 
 
 def test_workers_beyond_the_limit(shown: Shown) -> None:
-    """Workers that share the series of the overflow count there as they do without rewrites."""
+    """Workers beyond the limit count in the overflow series, as they do without rewrites."""
     shown.lab.store._scalars[rows.WORKER_PROCESSED]._limit = 1
     for worker, processed in (("web-1", 10), ("web-2", 5), ("web-3", 4)):
         shown.lab.beat(processed, worker=worker)
@@ -98,7 +98,7 @@ def test_workers_beyond_the_limit(shown: Shown) -> None:
 
 
 def test_other_labels(shown: Shown) -> None:
-    """Queues that workers consume follow the rules for queues, and other labels stay apart."""
+    """Queue labels of worker series follow the rules for queues, and other labels stay separate."""
     for queue in ("mail", "reply.1", "reply.2", "secret"):
         shown.set(rows.WORKER_QUEUE_INFO, 1, "web-1", queue)
     shown.set(rows.WORKER_LOAD, 0.5, "web-1", "1m")
@@ -109,7 +109,7 @@ def test_other_labels(shown: Shown) -> None:
 
 
 def test_metrics_without_workers_pass(shown: Shown) -> None:
-    """What carries no worker is given as it is."""
+    """Series without a worker label are returned unchanged."""
     shown.set(task_rows.TASKS, 3, "t", "q", "success")
     family = next(family for family in shown.store.collect() if family.metric.name == task_rows.TASKS.name)
     merged = next(f for f in shown.merging.merge(shown.store.collect()) if f.metric.name == task_rows.TASKS.name)

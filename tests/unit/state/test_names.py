@@ -26,7 +26,7 @@ BY_WORKER = Naming(worker_label=True)
 
 
 def run(lab: Lab, uuid: str, name: str, queue: str, worker: str = W1) -> None:
-    """Let a task succeed."""
+    """Execute a task that succeeds."""
     lab.sent(uuid, 0, name, queue)
     lab.received(uuid, 1, name, worker)
     lab.started(uuid, 2, worker)
@@ -34,13 +34,13 @@ def run(lab: Lab, uuid: str, name: str, queue: str, worker: str = W1) -> None:
 
 
 def counts(lab: Lab) -> dict[tuple[str, ...], float]:
-    """Successes by their labels."""
+    """Return the successes by their labels."""
     series = lab.store._scalars[rows.TASKS].series
     return {labels: found.value for labels, found in series.items() if found.value and labels[2] == "success"}
 
 
 def test_rewritten_names_are_counted_together() -> None:
-    """Tasks and queues shown under one name share their series, exactly, and what is left out leaves nothing."""
+    """Tasks and queues with one shown name share their series, and hidden ones have no series at all."""
     lab = Lab(task_limits(naming=RULES))
     for number, (name, queue) in enumerate(
         [
@@ -62,7 +62,7 @@ def _labels(lab: Lab, metric: object) -> list[tuple[str, ...]]:
 
 
 def test_failures_of_what_is_left_out() -> None:
-    """Exceptions, revocations and last times of a task that is left out are not shown either."""
+    """A hidden task shows no exceptions, revocations and last times either."""
     lab = Lab(task_limits(naming=RULES))
     lab.sent("a", 0, "celery.chord_unlock", "mail")
     lab.received("a", 1, "celery.chord_unlock")
@@ -74,7 +74,7 @@ def test_failures_of_what_is_left_out() -> None:
 
 
 def test_queues_are_read_by_their_own_names_and_shown_together() -> None:
-    """Redis is asked for each queue, except those left out; lengths add up and of ages the largest is shown."""
+    """Each queue that is not hidden is read, and the lengths of queues with one shown name are summed."""
     lab = Lab(task_limits(naming=RULES))
     for number, queue in enumerate(("tenant-a", "tenant-b", "mail", "private")):
         run(lab, f"id{number}", "plain", queue)
@@ -86,13 +86,13 @@ def test_queues_are_read_by_their_own_names_and_shown_together() -> None:
 
 
 def by_worker_lab(pairs: int = 100) -> Lab:
-    """A lab whose task series are told apart by worker."""
+    """Return a lab whose task series have the worker label."""
     new = NewSeries(by_worker=rows.BY_WORKER)
     return Lab(task_limits(naming=BY_WORKER, pairs=pairs), worker_limits(retention=60), new=new)
 
 
 def test_worker_label() -> None:
-    """Told apart by worker, each execution is counted once, with the worker that ran it; what was sent has none."""
+    """With the worker label each execution counts once, under its worker; counters of sent tasks have no worker."""
     lab = by_worker_lab()
     run(lab, "a", "t", "q", W1)
     run(lab, "b", "t", "q", W2)
@@ -109,7 +109,7 @@ def test_worker_label() -> None:
 
 
 def test_series_of_a_worker_go_with_it() -> None:
-    """When a worker is forgotten, its task series are too, and their places are free again."""
+    """When a worker is forgotten, its task series are removed and no longer count towards the limit."""
     lab = by_worker_lab(pairs=1)
     run(lab, "a", "t", "q", W1)
     run(lab, "b", "t", "q", W2)
@@ -124,7 +124,7 @@ def test_series_of_a_worker_go_with_it() -> None:
 
 @pytest.mark.parametrize("naming", [Naming(), BY_WORKER], ids=["by task", "by task and worker"])
 def test_a_flood_of_names_stays_inside_the_bounds(naming: Naming) -> None:
-    """10,000 workers and 5,000 tasks stay inside the caps and bounded memory, every execution counted once."""
+    """10,000 workers and 5,000 tasks stay within the limits and bounded memory, and every execution counts once."""
     limits = task_limits(pairs=1_000, naming=naming, exceptions=10)
     new = NewSeries(by_worker=rows.BY_WORKER if naming.worker_label else frozenset())
     lab = Lab(limits, worker_limits(count=2_000), series=5_000, new=new)
@@ -152,7 +152,7 @@ def _body(lab: Lab) -> bytes:
 
 
 def test_a_hidden_queue_hides_its_tasks_whole() -> None:
-    """A task that is shown on other queues leaves nothing of its executions on one that is left out."""
+    """Executions on a hidden queue leave no series, even if the task is shown on other queues."""
     lab = Lab(task_limits(naming=RULES))
     run(lab, "a", "plain", "private")
     assert {} == counts(lab)
@@ -163,7 +163,7 @@ def test_a_hidden_queue_hides_its_tasks_whole() -> None:
 
 
 def test_a_task_called_like_the_overflow_breaks_nothing() -> None:
-    """A task whose name is that of the overflow, on a queue of its own, leaves the overflow where it belongs."""
+    """A task that has the name of the overflow label counts on its queue and does not change the overflow series."""
     lab = Lab(task_limits(pairs=2))
     for number, (name, queue) in enumerate([(OVERFLOW, "q"), ("a", "q"), ("b", "q"), ("c", "q")]):
         run(lab, f"id{number}", name, queue)
@@ -173,7 +173,7 @@ def test_a_task_called_like_the_overflow_breaks_nothing() -> None:
 
 
 def test_the_overflow_of_workers_gives_no_place_back() -> None:
-    """Idle names give back the places that their workers took, and none for the overflow, which took none."""
+    """Expired names release the places of their workers, and no place for the overflow, which takes none."""
     lab = by_worker_lab(pairs=1)
     run(lab, "a", "t", "q", W1)
     run(lab, "b", "t", "q", W2)

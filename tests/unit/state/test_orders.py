@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every order in which the events of one task can arrive that is retried, replaced, or published twice."""
+"""Every order in which the events of a task that is retried, replaced or published twice can arrive."""
 
 from collections.abc import Mapping, Sequence
 from itertools import permutations
@@ -15,13 +15,13 @@ EVENTS = {
     "sent 0": 0.0, "received 0": 1.0, "started 0": 2.0, "sent 1": 2.5, "received 1": 3.0, "retried 0": 4.0,
     "started 1": 5.0, "succeeded 1": 7.0,
 }  # fmt: skip
-# What one sender tells in one order. The worker's main process hears of starts and ends from its children, and of
-# messages from Redis, so the two can cross; publishers use connections of their own.
+# Pairs of events that one sender sends in this order. The worker's main process receives starts and ends from its
+# children and messages from Redis, so the two can cross; each publisher has a separate connection.
 BEFORE = [
     ("received 0", "started 0"), ("started 0", "retried 0"), ("received 0", "received 1"), ("received 1", "started 1"),
     ("started 0", "started 1"), ("started 1", "succeeded 1"),
 ]  # fmt: skip
-# A task that goes on as another one under its id, which its child publishes; the first has no end of its own.
+# A task that is replaced by another one under its id, which its child publishes; the replaced one has no end event.
 REPLACED = {
     "sent t": 0.0, "received t": 1.0, "started t": 2.0, "sent next": 2.5, "received next": 3.0, "started next": 4.0,
     "succeeded next": 5.0,
@@ -30,7 +30,7 @@ REPLACED_BEFORE = [
     ("received t", "started t"), ("started t", "received next"), ("received next", "started next"),
     ("started next", "succeeded next"),
 ]  # fmt: skip
-# A task that goes on as itself, under its id and with as many retries; and one that is published twice under one id.
+# A task that is replaced by itself, under its id with as many retries, and one that is published twice under one id.
 AGAIN = {
     "sent 0": 0.0, "received 0": 1.0, "started 0": 2.0, "sent 1": 2.5, "received 1": 3.0, "started 1": 4.0,
     "succeeded 1": 5.0,
@@ -50,7 +50,7 @@ TWICE_BEFORE = [
 
 
 def arrivals(events: Mapping[str, float] = EVENTS, before: Sequence[tuple[str, str]] = BEFORE) -> list[tuple[str, ...]]:
-    """Every order that keeps each sender's own."""
+    """Return every order of events that keeps the order of each sender."""
     found = []
     for order in permutations(events):
         place = {name: number for number, name in enumerate(order)}
@@ -81,7 +81,7 @@ def test_orders() -> None:
     assert 100 < len(orders)
     for order in orders:
         lab = Lab()
-        lab.sent("another", 0)  # so that task-sent is expected
+        lab.sent("another", 0)  # so that a task-sent is expected
         for event in order:
             fold(lab, event)
         lab.advance(2)
@@ -96,7 +96,7 @@ def test_orders() -> None:
 
 
 def test_waits() -> None:
-    """The waiting time of each execution is right wherever its task-sent arrives, be it after the task's end."""
+    """The waiting time of each execution is correct whenever its task-sent arrives, even after the task's end."""
     for order in arrivals():
         lab = Lab()
         lab.sent("another", 0)
@@ -105,10 +105,10 @@ def test_waits() -> None:
         assert (2, 2.0 + 2.5) == lab.observations(rows.TASK_WAIT, "t", "q"), order
 
 
-# The worker's main process stamps a start when it hears of it, its child what it publishes when it does.
+# The worker's main process stamps a start when its child reports it; the child stamps a publication at once.
 @pytest.mark.parametrize("start", [2.0, 2.75], ids=["stamped in time", "stamped late"])
 def test_replacements(start: float) -> None:
-    """Whatever order they arrive in, the events of a task and of what replaces it count under their own names."""
+    """The events of a task and of its replacement count under their own names in whatever order they arrive."""
     orders = arrivals(REPLACED, REPLACED_BEFORE)
     assert 40 < len(orders)
     for order in orders:
@@ -137,7 +137,7 @@ def test_replacements(start: float) -> None:
 def test_one_id_again(
     events: Mapping[str, float], before: Sequence[tuple[str, str]], waits: float, prefetches: float
 ) -> None:
-    """Of two publications under one id each waiting time belongs to its own start, in whatever order senders cross."""
+    """Two publications under one id each have the waiting time of their start, in whatever order events arrive."""
     orders = arrivals(events, before)
     assert len(orders) > 1
     for order in orders:
@@ -152,12 +152,12 @@ def test_one_id_again(
 
 @pytest.mark.parametrize("lost", ["started 0", "received 0", "received 1", "sent 1", "retried 0", "started 1"])
 def test_losses(lost: str) -> None:
-    """Whichever event is lost, no execution is counted twice, no time is invented, and nothing runs on."""
+    """Whichever event is lost, no execution counts twice, no time is invented, and no run stays open."""
     for order in arrivals():
         if order.index("retried 0") > order.index("succeeded 1" if lost == "started 1" else "started 1"):
-            continue  # what is left can't be told from another story
+            continue  # the remaining events can't be distinguished from another sequence
         if lost == "received 0" and order.index("sent 0") > order.index("started 0"):
-            continue  # nobody told the task's name in time
+            continue  # no event contained the task's name in time
         lab = Lab()
         lab.sent("another", 0)
         for event in order:

@@ -15,12 +15,12 @@ TENANTS = Naming(queue=NameRules(rewrites=[Rewrite(re.compile(r"tenant-.+"), "te
 
 
 def values(samples: list[Sample]) -> dict[tuple[str, tuple[str, ...]], Reading]:
-    """Samples by metric name and labels."""
+    """Return sample values by metric name and labels."""
     return {(sample.metric.name, sample.labels): sample.value for sample in samples}
 
 
 def test_queues_come_from_settings_events_and_bindings() -> None:
-    """A queue is known from the settings, from task-sent or from a binding; `unknown` is no queue."""
+    """Queues come from the settings, from task-sent and from bindings; `unknown` is not a queue."""
     lab = Lab()
     queues = Queues(lab.tasks, ["configured"], 10)
     lab.sent("a", 0, queue="sent-to")
@@ -30,7 +30,7 @@ def test_queues_come_from_settings_events_and_bindings() -> None:
 
 
 def test_queues_have_a_bound() -> None:
-    """Queues beyond the limit are not read, and counted once."""
+    """Queues beyond the limit are not read, and each counts as dropped once."""
     refused: list[int] = []
     queues = Queues(Lab().tasks, [], 2, lambda: refused.append(1))
     for _ in range(3):
@@ -47,7 +47,7 @@ def test_empty_queue_is_zero() -> None:
 
 
 def test_priorities() -> None:
-    """The length is the sum over priority steps; steps are shown once one other than the first was used."""
+    """The length is the sum over priority steps; the steps are shown once a step after the first was used."""
     queues = Queues(Lab().tasks, [], 10)
     assert (0,) == queues.used_steps("q")
     found = values(queues.fold(QueueReading("q", {0: 1, 3: 2, 6: 0}, {}), 100.0))
@@ -59,7 +59,7 @@ def test_priorities() -> None:
 
 
 def test_age_from_task_sent() -> None:
-    """The age of the next message counts from its task-sent; the oldest step decides."""
+    """The age of the next message counts from its task-sent; the oldest message of all priority steps counts."""
     lab = Lab()
     lab.sent("a", 0)
     lab.sent("b", 10)
@@ -70,7 +70,7 @@ def test_age_from_task_sent() -> None:
 
 
 def test_age_as_lower_bound() -> None:
-    """Without its task-sent a message is as old as the time it has been next in line, since it was first seen."""
+    """Without its task-sent a message's age counts from the first scrape in which it was the next message."""
     queues = Queues(Lab().tasks, [], 10)
     reading = QueueReading("q", {0: 5}, {0: QueuedMessage("x")})
     assert [0, 15] == [values(queues.fold(reading, now))[rows.QUEUE_OLDEST_AGE.name, ("q",)] for now in (100.0, 115.0)]
@@ -79,13 +79,13 @@ def test_age_as_lower_bound() -> None:
 
 
 def test_unreadable_queue_has_no_sample() -> None:
-    """A queue that could not be read gives nothing: absent is not zero."""
+    """A queue that could not be read has no samples; it does not show 0."""
     queues = Queues(Lab().tasks, [], 10)
     assert [] == queues.fold(QueueReading("q", {}, {}), 100.0)
 
 
 def test_age_of_a_retry_waiting_in_its_queue() -> None:
-    """A retry that waits is as old as its own publication, not as the first one."""
+    """The age of a waiting retry counts from its own publication, not from the first one of the task."""
     lab = Lab()
     lab.sent("a", 0)
     lab.received("a", 0)
@@ -97,7 +97,7 @@ def test_age_of_a_retry_waiting_in_its_queue() -> None:
 
 
 def test_age_from_the_message_itself() -> None:
-    """The publish time in a message's headers comes before its task-sent."""
+    """The publish time in a message's headers takes precedence over its task-sent."""
     lab = Lab()
     lab.sent("a", 20)
     queues = Queues(lab.tasks, [], 10)
@@ -107,7 +107,7 @@ def test_age_from_the_message_itself() -> None:
 
 
 def test_what_a_broker_counts() -> None:
-    """Lengths and consumers are shown as counted; a broker that knows no consumers leaves them out."""
+    """Lengths and consumers are shown as the broker counts them; consumers it does not count are absent."""
     queues = Queues(Lab().tasks, [], 10)
     found = values(queues.fold_counts([QueueCount("q", 3, 0), QueueCount("r", 0, None)]))
     lengths = {(rows.QUEUE_LENGTH.name, ("q",)): 3, (rows.QUEUE_LENGTH.name, ("r",)): 0}
@@ -133,7 +133,7 @@ def test_broker_counts_of_queues_shown_under_one_name() -> None:
 
 
 def test_thresholds() -> None:
-    """The first pattern that fits a queue's shown name gives its thresholds; without one there is none."""
+    """The first pattern that matches a queue's shown name sets its thresholds; without a match it has none."""
     lab = Lab(task_limits(naming=TENANTS))
     thresholds = QueueThresholds((("tenants", 7.0), ("*-slow", 9.0), ("a-*", 8.0)), (("tenants", 60.0),))
     names = ["tenant-1", "tenant-2", "a-slow", "mail"]
@@ -147,7 +147,7 @@ def test_thresholds() -> None:
 
 
 def test_age_is_never_negative() -> None:
-    """A message whose publisher's clock is ahead is 0 s old."""
+    """A message whose publisher's clock is ahead has an age of 0 s."""
     lab = Lab()
     queues = Queues(lab.tasks, [], 10)
     found = values(queues.fold(QueueReading("q", {0: 1}, {0: QueuedMessage("a", lab.start + 5)}), lab.start))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Queues that are forgotten, those that are not, and those that come back."""
+"""Queues that are forgotten, queues that are kept, and queues that return."""
 
 import re
 import threading
@@ -26,7 +26,7 @@ DAY = 86_400.0
 
 
 class Site(Lab):
-    """State with queues, of which ``limit`` are known; those of the settings are ``named``."""
+    """A state with at most ``limit`` queues; ``named`` are those of the settings."""
 
     def __init__(self, *named: str, limit: int = 3, naming: Naming | None = None) -> None:
         super().__init__(task_limits(idle=TTL, naming=naming or Naming()), worker_limits(lost_after=DAY))
@@ -36,7 +36,7 @@ class Site(Lab):
         self.bound: set[str] = set()
 
     def wait(self, seconds: float = TTL + 120) -> None:
-        """Let time pass as in the exporter: a tick, a sweep, a search for bindings and a scrape each minute."""
+        """Pass time as the exporter does: a tick, a sweep, a search for bindings and a scrape each minute."""
         for _ in range(int(seconds // 60)):
             self.advance(60)
             self.consumers.refresh()
@@ -68,7 +68,7 @@ class Site(Lab):
         return {sample.labels[0] for sample in samples if sample.metric is rows.QUEUE_LENGTH}
 
     def tells(self, *queues: str) -> None:
-        """Let the worker tell what it consumes."""
+        """Receive a heartbeat with the queues that the worker consumes."""
         beat = WorkerHeartbeat(W1, self.clock.epoch, 1, 2.0, 0, 0, queues=list(queues), concurrency=1)
         self.workers.fold_heartbeat(beat)
         self.advance(0)
@@ -76,7 +76,7 @@ class Site(Lab):
 
 
 def test_a_queue_that_nothing_is_heard_of_is_forgotten() -> None:
-    """A queue without binding, consumer, message and event goes after the time to live, one of the settings never."""
+    """A queue without binding, consumer, message and event is removed after its TTL, one in the settings never."""
     site = Site("named")
     site.sent("a", 0, queue="gone")
     assert {"named", "gone"} == site.scrape()
@@ -90,7 +90,7 @@ def test_a_queue_that_nothing_is_heard_of_is_forgotten() -> None:
 
 @pytest.mark.parametrize("sign", ["binding", "consumer", "message", "event"])
 def test_each_sign_of_life_keeps_a_queue(sign: str) -> None:
-    """Any of binding, consumer, message and event keeps a queue, for the time to live after the last one."""
+    """A binding, a consumer, a message or an event keeps a queue until one time to live later."""
     site = Site()
     site.queues.add(["kept"])
 
@@ -114,7 +114,7 @@ def test_each_sign_of_life_keeps_a_queue(sign: str) -> None:
 
 
 def test_a_forgotten_queue_makes_room() -> None:
-    """Queues over the limit are refused and counted; when others are forgotten they are shown, and the count stays."""
+    """Queues over the limit count as dropped, and are shown once other queues are forgotten."""
     site = Site(limit=3)
     for number in range(4):
         site.sent(str(number), 0, queue=f"w{number}.dq2")
@@ -129,7 +129,7 @@ def test_a_forgotten_queue_makes_room() -> None:
 
 @pytest.mark.parametrize("source", ["binding", "consumer"])
 def test_certain_queues_take_the_place_of_names_from_events(source: str) -> None:
-    """A queue with a binding or a consumer is shown instead of one that only events name, which counts as dropped."""
+    """A queue with a binding or a consumer replaces one that only events name, which counts as dropped."""
     site = Site("named", limit=3)
     for number in range(2):
         site.sent(str(number), 0, queue=f"w{number}.dq2")
@@ -149,7 +149,7 @@ def test_certain_queues_take_the_place_of_names_from_events(source: str) -> None
 
 
 def test_certain_queues_keep_each_other_out() -> None:
-    """Where every place has a certain queue, a further one is refused."""
+    """If the limit is reached by queues that are certain to exist, a further one is refused."""
     site = Site("a", "b", limit=2)
     site.tells("c")
     assert {"a", "b"} == site.scrape()
@@ -157,7 +157,7 @@ def test_certain_queues_keep_each_other_out() -> None:
 
 
 def test_the_limit_counts_shown_names() -> None:
-    """Queues that are shown under one name take one place, and there are ten of them for each place at most."""
+    """Queues with one shown name count once towards the limit, and at most ten times the limit are known."""
     rules = NameRules(rewrites=[Rewrite(re.compile(r"tenant-.+"), "tenants")])
     site = Site(limit=2, naming=Naming(queue=rules))
     for number in range(30):
@@ -173,7 +173,7 @@ def test_the_limit_counts_shown_names() -> None:
 
 
 def test_broadcast_queues_are_shown_under_their_exchange() -> None:
-    """A thousand Broadcast queues in events and bindings are one name in metrics, and keep no real queue out."""
+    """A thousand Broadcast queues in events and bindings have one name in metrics, and exclude no other queue."""
     site = Site(limit=100)
     for number in range(1100):
         uuid, queue = str(number), f"bcast.{number}"
@@ -190,7 +190,7 @@ def test_broadcast_queues_are_shown_under_their_exchange() -> None:
 
 
 def test_broadcast_queues_of_workers_are_folded_and_soon_forgotten() -> None:
-    """Broadcast queues that workers consume are one queue, and are forgotten an hour after their workers went."""
+    """Broadcast queues of workers are shown as one queue, and are forgotten an hour after their workers stopped."""
     site = Site()
     site.queues.routes.learn([Route("news", "", "bcast.1", FANOUT), Route("news", "", "bcast.2", FANOUT)])
     site.tells("bcast.1", "bcast.2", "mail")
@@ -206,7 +206,7 @@ def test_broadcast_queues_of_workers_are_folded_and_soon_forgotten() -> None:
 
 
 def test_a_queue_that_is_refused_again_is_counted_again() -> None:
-    """A queue that was refused, then shown, then forgotten, counts as dropped once more when it is refused again."""
+    """A queue that was refused, shown and forgotten counts as dropped again when it is refused again."""
     site = Site(limit=1)
     dropped = (internals.SERIES_DROPPED, rows.QUEUE_LENGTH.name)
     site.queues.add(["first"])
@@ -221,7 +221,7 @@ def test_a_queue_that_is_refused_again_is_counted_again() -> None:
 
 
 def test_a_queue_refused_by_its_events_is_shown_when_there_is_room() -> None:
-    """A queue that only events name, and consumers, is taken in too as soon as another one is forgotten."""
+    """A refused queue that events or consumers name is shown as soon as another queue is forgotten."""
     site = Site(limit=1)
     site.queues.add(["dead"])
     site.sent("a", 0, queue="alive")
@@ -237,7 +237,7 @@ def test_a_queue_refused_by_its_events_is_shown_when_there_is_room() -> None:
 
 
 def test_a_queue_that_comes_back_is_shown_again() -> None:
-    """A forgotten queue is shown again with its next event, with an age of its own and without its old priorities."""
+    """A forgotten queue is shown again with its next event, without its old age and its old priorities."""
     site = Site()
     site.sent("a", 0, queue="q")
     site.queues.names()
@@ -251,7 +251,7 @@ def test_a_queue_that_comes_back_is_shown_again() -> None:
 
 
 def test_gauges_of_consumers_go_with_their_queue() -> None:
-    """Of a forgotten queue no consumers are shown either."""
+    """When a queue is forgotten, its gauges of consumers are removed."""
     site = Site()
     site.queues.add(["gone"])
     site.tells("kept")
@@ -261,7 +261,7 @@ def test_gauges_of_consumers_go_with_their_queue() -> None:
 
 
 def test_queues_of_other_brokers_are_forgotten_too() -> None:
-    """A queue that its broker counts is kept by its messages and its consumers; one that is not there is forgotten."""
+    """Messages and consumers keep a queue that the broker counts; a queue that the broker doesn't have is forgotten."""
     site = Site()
     site.queues.add(["deleted", "consumed", "filled"])
     for _ in range(70):
@@ -272,7 +272,7 @@ def test_queues_of_other_brokers_are_forgotten_too() -> None:
 
 
 def test_rewritten_queues_are_forgotten_too() -> None:
-    """Where names are rewritten the queues behind a shown name go one by one, and the shown name with the last."""
+    """Queues with one shown name are forgotten one by one, and the shown name with the last of them."""
     rules = NameRules(rewrites=[Rewrite(re.compile(r"tenant\..*"), "tenants")])
     site = Site(naming=Naming(queue=rules))
     site.sent("a", 0, queue="tenant.1")
@@ -289,7 +289,7 @@ def test_rewritten_queues_are_forgotten_too() -> None:
 
 
 def test_nothing_is_kept_of_forgotten_queues() -> None:
-    """A thousand queues that come and go leave nothing behind in what reads them."""
+    """Forgotten queues leave no memory behind, neither in the state nor in the part that reads queues."""
     site = Site(limit=1000)
     part = QueuesRead(site.queues, lambda: queue_keys(priority_steps=(0,)), site.store, site.clock, oldest=True)
     site.queues.add(f"w{number}.dq2" for number in range(1000))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which queue a message reaches."""
+"""The queue that a message is routed to."""
 
 import pytest
 from hypothesis import given
@@ -16,16 +16,16 @@ from celery_redis_exporter.state.routes import ANSWERS_KEPT, LEVELS, MOST_ROUTES
 from tests.support.lab import Lab
 
 BITS = "0." * 22 + "1.1.0.0.1.0."
-"""A delay of 50 s, as kombu writes it: 28 bits."""
+"""A delay of 50 s as kombu writes it: 28 bits."""
 
 
 def sent(queue: str | None, exchange: str | None, routing_key: str | None) -> TaskSent:
-    """A task-sent."""
+    """Return a task-sent event."""
     return TaskSent("u", 1.0, "t", queue, exchange=exchange, routing_key=routing_key)
 
 
 def routes(*held: Route) -> Routes:
-    """These bindings."""
+    """Return routes with these bindings."""
     found = Routes()
     found.hold(held)
     return found
@@ -46,18 +46,18 @@ NEWS = Route("news", "", "mail", FANOUT)
         ([], (None, "", "mail"), "mail"),
         ([], (None, None, None), UNKNOWN),
         ([], (None, None, "mail"), UNKNOWN),
-        # An explicit exchange: Celery's own field has the default queue.
+        # An explicit exchange: the queue field of Celery's event contains the default queue.
         ([CELERY, VIDEO], ("celery", "media", "media.video"), "vids"),
         ([CELERY, ANY_MEDIA], ("celery", "media", "media.video.short"), "vids"),
         ([CELERY, NEWS], ("celery", "news", "anything"), "mail"),
         ([CELERY, VIDEO], ("celery", "media", "media.audio"), UNKNOWN),
         ([CELERY], ("celery", "media", "media.video"), UNKNOWN),
-        # What no binding speaks against is believed.
+        # Celery's queue field is used if no binding contradicts it.
         ([], ("vids", "media", "media.video"), "vids"),
         ([CELERY], ("vids", "media", "media.video"), "vids"),
         ([CELERY, ANY_MEDIA], ("new", "media", "new"), "new"),
         ([CELERY, ANY_MEDIA], ("vids", "media", "media.#"), "vids"),
-        # Several queues: the one that Celery names, or none.
+        # Several queues: the one in Celery's queue field, or none.
         ([ANY_MEDIA, Route("media", "media.*", "all", TOPIC)], ("all", "media", "media.x"), "all"),
         ([ANY_MEDIA, Route("media", "media.*", "all", TOPIC)], ("celery", "media", "media.x"), UNKNOWN),
         # Native delayed delivery.
@@ -75,7 +75,7 @@ NEWS = Route("news", "", "mail", FANOUT)
 def test_the_destination_of_a_task(
     bound: list[Route], event: tuple[str | None, str | None, str | None], expected: str
 ) -> None:
-    """A task is counted under the queue that its message reaches, under none where that is not certain."""
+    """A task counts under the queue that its message is routed to, and under none if that is not certain."""
     assert expected == routes(*bound).destination(sent(*event))
 
 
@@ -91,7 +91,7 @@ def test_the_destination_of_a_task(
     ],
 )  # fmt: skip
 def test_routing_keys(kind: str, bound: str, key: str, virtual: bool, expected: bool) -> None:  # noqa: FBT001 -- a table
-    """Keys of direct exchanges are equal, those of topics match word by word, and fanout needs none."""
+    """Direct exchanges compare whole keys, topic exchanges match word by word, and fanout ignores keys."""
     assert expected == matches(Route("e", bound, "q", kind, virtual), key)
 
 
@@ -101,7 +101,7 @@ KEYS = st.lists(st.sampled_from(["a", "b", ""]), min_size=1, max_size=5).map("."
 
 @given(WORDS, KEYS)
 def test_topics_match_as_in_kombu(bound: str, key: str) -> None:
-    """Topics of kombu's own transports match what kombu matches."""
+    """Topics of kombu's virtual transports match exactly as kombu matches them."""
     topic = TopicExchange(None)  # type: ignore[no-untyped-call]  # kombu has no types
     pattern = topic.key_to_pattern(bound)  # type: ignore[no-untyped-call]  # as above
     expected = bool(topic._match(pattern, key)) or bound == key  # type: ignore[no-untyped-call]  # as above
@@ -109,12 +109,12 @@ def test_topics_match_as_in_kombu(bound: str, key: str) -> None:
 
 
 def test_a_long_pattern_costs_little() -> None:
-    """A pattern of hundreds of wildcards is matched in its length times that of the key."""
+    """Matching a pattern of hundreds of wildcards takes at most its length times the length of the key."""
     assert not matches(Route("e", "#.*." * 200 + "x", "q", TOPIC), ".".join("a" * 500))
 
 
 def test_bindings_of_both_sources() -> None:
-    """What the search holds is replaced by the next search; what workers reported stays."""
+    """Bindings of a search are replaced by the next search; bindings that workers reported are kept."""
     found = routes(VIDEO)
     found.learn([Route("media", "media.audio", "sound", DIRECT)])
     assert ("vids", "sound") == (found.queue_of("media", "media.video"), found.queue_of("media", "media.audio"))
@@ -124,7 +124,7 @@ def test_bindings_of_both_sources() -> None:
 
 
 def test_routes_are_bounded() -> None:
-    """Neither bindings nor remembered answers grow without end."""
+    """The numbers of bindings and of cached answers are bounded."""
     found = Routes()
     found.hold(Route("e", str(number), "q", DIRECT) for number in range(MOST_ROUTES + 5))
     found.learn(Route("f", str(number), "q", DIRECT) for number in range(MOST_ROUTES + 5))
@@ -136,7 +136,7 @@ def test_routes_are_bounded() -> None:
 
 
 def test_queues_of_delays_are_known_by_their_use() -> None:
-    """The 28 queues of delays are counted once a task was sent there, for each prefix, and for some at most."""
+    """The 28 delay queues of a prefix are counted once a task was sent to one, for a bounded number of prefixes."""
     found = Routes()
     assert [] == found.delayed_queues()
     found.destination(sent(None, "celery_delayed_27", f"{BITS}jobs"))
@@ -149,7 +149,7 @@ def test_queues_of_delays_are_known_by_their_use() -> None:
 
 
 def test_delayed_messages_are_scheduled_messages() -> None:
-    """Queues of delays have scheduled messages, no length, and take no place of another queue."""
+    """Delay queues have scheduled messages instead of a length, and do not count towards the limit of queues."""
     lab = Lab()
     queues = Queues(lab.tasks, ["celery_delayed_27"], 2)
     lab.tasks.fold_sent(sent(None, "celery_delayed_27", f"{BITS}jobs"))

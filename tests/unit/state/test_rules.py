@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which names are shown, and as what."""
+"""Which names are shown, and how they are rewritten."""
 
 import re
 
@@ -10,21 +10,21 @@ POD = Rewrite(re.compile(r"celery@(.+)-[0-9a-f]{8,10}-[a-z0-9]{5}"), r"celery@\g
 
 
 def test_no_rules() -> None:
-    """Without rules every name is shown as it is, and nothing is remembered of it."""
+    """Without rules every name is shown unchanged."""
     rules = NameRules()
     assert not rules.needed
     assert ["a", "", "é\n"] == [rules.apply(name) for name in ("a", "", "é\n")]
 
 
 def test_filters_judge_whole_names() -> None:
-    """A name is shown if a pattern lets it in whole and none leaves it out, which counts for more."""
+    """A name is shown if an include pattern matches all of it and no exclude pattern does."""
     rules = NameRules([re.compile(r"proj\..*"), re.compile("other")], [re.compile(r".*\.debug")])
     names = ("proj.tasks.add", "proj.tasks.debug", "other", "another", "my.proj.tasks.add", "proj")
     assert ["proj.tasks.add", None, "other", None, None, None] == [rules.apply(name) for name in names]
 
 
 def test_the_first_rewrite_that_matches_holds() -> None:
-    """A name is rewritten once, by the first pattern that matches all of it; filters see the name before."""
+    """A name is rewritten once, by the first pattern that matches all of it; filters apply to the original name."""
     later = Rewrite(re.compile(r"celery@(.*)"), r"\g<1>")
     rules = NameRules([], [re.compile("celery@web")], [POD, later])
     names = ("celery@web-7d9f8c6b54-x2x9z", "celery@mail", "celery@web", "flower")
@@ -32,7 +32,7 @@ def test_the_first_rewrite_that_matches_holds() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    """However many names come, the same is said of each, and not more than so many are remembered."""
+    """The cache of names is bounded, and names beyond its size are rewritten correctly."""
     rules = NameRules([], [], [POD])
     for number in range(REMEMBERED + 10):
         assert f"celery@w{number}" == rules.apply(f"celery@w{number}-0123456789-abcde")
@@ -40,7 +40,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 def test_stand_ins_are_no_names() -> None:
-    """What stands for queues without a name, or over the bound, is always shown; an unshown worker is unknown."""
+    """The labels for unknown and overflow queues are always shown, and a hidden worker is shown as unknown."""
     none = NameRules([re.compile("only")])
     naming = Naming(queue=none, worker=none)
     assert [UNKNOWN, OVERFLOW, None, "only"] == [naming.queue_shown(q) for q in (UNKNOWN, OVERFLOW, "q", "only")]

@@ -22,7 +22,7 @@ def redelivered(lab: Lab, first: float = 1, second: float = 3601, worker: str = 
 
 @pytest.mark.parametrize("worker", [W1, W2])
 def test_oldest_start_is_that_of_the_longest_execution(worker: str) -> None:
-    """The oldest start is that of the first execution for as long as it runs, wherever the second one runs."""
+    """The oldest start is that of the first execution until it ends, wherever the second one runs."""
     lab = Lab()
     redelivered(lab, worker=worker)
     assert (2, lab.start + 1) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
@@ -33,7 +33,7 @@ def test_oldest_start_is_that_of_the_longest_execution(worker: str) -> None:
 
 
 def test_an_end_forgets_no_execution_that_still_runs() -> None:
-    """When the second execution has ended, the first is known until it ends too, however many tasks end meanwhile."""
+    """After the second execution ends, the first one is kept until its end, however many tasks end meanwhile."""
     lab = Lab()
     redelivered(lab)
     lab.succeeded("a", 3602, worker=W2)
@@ -48,7 +48,7 @@ def test_an_end_forgets_no_execution_that_still_runs() -> None:
 
 
 def test_age_ends_the_first_execution_too() -> None:
-    """An execution whose end is never reported stops running at the age limit, even if another one of its id ended."""
+    """An execution without an end is closed at the age limit, even if another one of its id ended."""
     lab = Lab(task_limits(age=100))
     redelivered(lab, 1, 2)
     lab.succeeded("a", 3, worker=W2)
@@ -59,7 +59,7 @@ def test_age_ends_the_first_execution_too() -> None:
 
 
 def test_a_cancelled_execution_is_that_of_its_worker() -> None:
-    """The worker that gives its message back ends its own execution, also if another one started later."""
+    """A worker that returns its message ends its own execution, even if another one started later."""
     lab = Lab()
     redelivered(lab)
     lab.tasks.fold_cancelled(TaskCancelled("a", lab.start + 3700, W1))
@@ -67,7 +67,7 @@ def test_a_cancelled_execution_is_that_of_its_worker() -> None:
 
 
 def test_a_heartbeat_counts_the_executions_of_its_worker() -> None:
-    """Of a redelivered task the heartbeat of the first worker is compared with the start there, not with the last."""
+    """The heartbeat of a redelivered task's first worker is compared with the start there, not with the latest one."""
     lab = Lab()
     lab.sent("b", 0)
     lab.started("b", 50)
@@ -76,12 +76,12 @@ def test_a_heartbeat_counts_the_executions_of_its_worker() -> None:
     for _ in range(2):
         lab.beat(active=1, processed=2)
         lab.clock.advance(2)
-    assert {"a"} == set(lab.workers.by_name[W1].runs.values())  # the one that runs longest is the last to be closed
+    assert {"a"} == set(lab.workers.by_name[W1].runs.values())  # the longest run is closed last
     assert (2, lab.start + 1) == (lab.value(rows.TASKS_RUNNING, *TQ), lab.value(rows.TASK_OLDEST_STARTED, "t"))
 
 
 def test_a_heartbeat_counts_both_executions_of_an_id() -> None:
-    """Two executions of one id on one worker, of which the worker itself counts one, are one at its next heartbeat."""
+    """Two runs of one id on a worker that reports one active task become one run at its next heartbeat."""
     lab = Lab()
     redelivered(lab, 1, 60, worker=W1)
     lab.clock.advance(70)
@@ -92,7 +92,7 @@ def test_a_heartbeat_counts_both_executions_of_an_id() -> None:
 
 
 def test_executions_of_one_id_have_a_bound() -> None:
-    """The eleventh execution of one task id ends the oldest one, which is counted as evicted."""
+    """The eleventh execution of one task id closes the oldest one, which counts as evicted."""
     lab = Lab()
     lab.sent("a", 0)
     for number in range(1, 12):
@@ -102,7 +102,7 @@ def test_executions_of_one_id_have_a_bound() -> None:
 
 
 def test_a_retry_ends_the_oldest_execution() -> None:
-    """Of three executions of one id on one worker a retry ends the oldest, whose retry the others are."""
+    """A task-retried ends the oldest of three executions of one id on one worker, as the others are its retries."""
     lab = Lab()
     lab.sent("a", 0)
     for at in (1, 10, 20):
@@ -113,7 +113,7 @@ def test_a_retry_ends_the_oldest_execution() -> None:
 
 
 def test_a_cancellation_ends_the_latest_execution() -> None:
-    """Of two executions of one id on one worker a task-cancelled ends the one that started last."""
+    """A task-cancelled ends the execution that started last of two executions of one id on one worker."""
     lab = Lab()
     lab.sent("a", 0)
     for at, worker in ((1, W1), (10, W1), (20, W2)):
@@ -141,7 +141,7 @@ def test_a_run_without_a_start_has_no_runtime(lost: bool) -> None:  # noqa: FBT0
 
 
 def test_age_ends_a_second_execution_too() -> None:
-    """An execution that starts after another one ended, without a task-received, stops running at the age limit."""
+    """An execution that starts without a task-received after another one ended is closed at the age limit."""
     lab = Lab(task_limits(age=100))
     lab.sent("a", 0)
     lab.started("a", 1)

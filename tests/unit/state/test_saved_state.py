@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a restart must not lose, copied and restored."""
+"""The state that a restart must keep, copied and restored."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -65,12 +65,12 @@ COMMON = ("--no-events.exemplars", "--metrics.created")
 
 @cache
 def settings_of(*flags: str) -> Settings:
-    """Read settings, each once: that takes as long as a hundred examples."""
+    """Read settings once per set of flags, because reading takes as long as a hundred examples."""
     return load([*COMMON, *flags], {})
 
 
 class Process:
-    """One process of an exporter that is never connected, on a clock that is common to all."""
+    """One process of an exporter that is never connected; all processes share a clock."""
 
     def __init__(self, clock: FakeClock, *flags: str) -> None:
         self.clock = clock
@@ -79,7 +79,7 @@ class Process:
         self.number = 0
 
     def act(self, kind: str, which: int, number: int) -> None:
-        """Let something happen; ``which`` chooses task, queue and worker."""
+        """Apply an action; ``which`` chooses task, queue and worker."""
         if kind in {"sent", "run", "fail", "retry", "revoke"}:
             self.execute(NAMES[which], QUEUE_NAMES[number % 3], WORKERS[which % 3], kind)
         elif kind == "wait":
@@ -101,7 +101,7 @@ class Process:
             workers.fold_offline(WorkerOffline(name, now, pid, 2.0, 0, processed))
 
     def execute(self, name: str, queue: str, worker: str, kind: str = "run") -> None:
-        """Fold the events of an execution, of which some end badly."""
+        """Fold the events of an execution, whose end depends on ``kind``."""
         self.number += 1
         uuid, tasks, now = f"{id(self)}-{self.number}", self.application.tasks, self.clock.epoch
         tasks.set_time(self.clock.monotonic())
@@ -121,17 +121,17 @@ class Process:
             tasks.fold_retried(TaskRetried(uuid, now + 1, worker), "KeyError")
 
     def file(self) -> bytes:
-        """Return what the state file would contain."""
+        """Return the content of the state file."""
         return encode_state(self.application.lasting.copy().record("b", "n"), clean=True)
 
     def successor(self, *flags: str, counters: bool = True) -> "Process":
-        """Return a process that begins with the file of this one."""
+        """Return a process that restores the file of this one."""
         process = Process(self.clock, *flags)
         process.application.lasting.restore(decode_state(self.file()).state, counters=counters)
         return process
 
     def lasting(self, *, counters: bool = True) -> list[Family]:
-        """Return what a restart must not change."""
+        """Return the families that a restart must not change."""
         families = self.application.families()
         names = {metric.name for metric in GAUGES}
         return [
@@ -141,7 +141,7 @@ class Process:
         ]
 
     def render(self, syntax: Syntax, *, counters: bool = True) -> bytes:
-        """Return the body of what a restart must not change."""
+        """Return the body of the families that a restart must not change."""
         renderer = Renderer(ProcessMetrics({}), created=True)
         return b"".join(renderer.render(self.lasting(counters=counters), syntax))
 
@@ -156,12 +156,12 @@ class Process:
 
 
 def after(actions: Sequence[tuple[str, int, int]], *flags: str) -> Process:
-    """Return a process to which all this happened."""
+    """Return a process after these actions."""
     process = Process(FakeClock(), *flags)
     for action in actions:
         process.act(*action)
     process.application.lasting.finish()
-    process.application.families()  # which ticks
+    process.application.families()  # this runs a tick
     return process
 
 
@@ -175,7 +175,7 @@ def differences(first: bytes, second: bytes) -> list[tuple[bytes, bytes]]:
 @given(ACTIONS)
 @settings(max_examples=25)
 def test_a_clean_restart_changes_no_byte(flags: tuple[str, ...], actions: list[tuple[str, int, int]]) -> None:
-    """Whatever happened before, counters, histograms and time stamps are the same bytes after a clean restart."""
+    """After a clean restart counters, histograms and timestamps are the same bytes, whatever happened before."""
     process = after(actions, *flags)
     successor = process.successor(*flags)
     for syntax in Syntax:
@@ -187,7 +187,7 @@ def test_a_clean_restart_changes_no_byte(flags: tuple[str, ...], actions: list[t
 @given(ACTIONS)
 @settings(max_examples=15)
 def test_after_any_other_end_counters_begin_at_0(flags: tuple[str, ...], actions: list[tuple[str, int, int]]) -> None:
-    """After a crash time stamps are those of the file, and every counter and histogram is 0."""
+    """After a crash timestamps are restored from the file, and every counter and histogram is 0."""
     process = after(actions, *flags)
     successor = process.successor(*flags, counters=False)
     texts = [each.render(Syntax.TEXT, counters=False) for each in (process, successor)]
@@ -237,13 +237,13 @@ WRITTEN = st.builds(
         max_size=4,
     ),
 )  # fmt: skip
-"""States as no exporter writes them, of the right types."""
+"""States that no exporter writes, with fields of the correct types."""
 
 
 @given(WRITTEN, st.booleans())
 @settings(max_examples=60)
 def test_strange_content_breaks_nothing(state: SavedState, counters: bool) -> None:  # noqa: FBT001 -- an example
-    """Whatever a file contains whose checksum fits, it is refused, or what is strange in it costs itself only."""
+    """A file with a valid checksum is refused, or only its invalid parts are dropped, whatever it contains."""
     try:
         decoded = decode_state(encode_state(state, clean=True)).state
     except DecodeError:
@@ -259,7 +259,7 @@ def test_strange_content_breaks_nothing(state: SavedState, counters: bool) -> No
 
 
 def test_counting_goes_on_where_it_stood() -> None:
-    """What is executed after a clean restart is added to what was counted before it, under the same series."""
+    """Executions after a clean restart are added to the series from before it."""
     process = Process(FakeClock(), "--series.zero-first=0")
     for kind in ("run", "fail", "retry"):
         process.execute("t", "q", "w1@host", kind)
@@ -272,7 +272,7 @@ def test_counting_goes_on_where_it_stood() -> None:
 
 
 def test_consecutive_failures_end_with_a_success_after_a_restart() -> None:
-    """A success after a restart sets the failures of before back to 0."""
+    """A success after a restart resets the consecutive failures from before it to 0."""
     process = Process(FakeClock())
     process.execute("t", "q", "w1@host", "fail")
     successor = process.successor(counters=False)
@@ -293,7 +293,7 @@ def test_series_that_prometheus_has_not_seen_stay_0_for_the_rest_of_their_time()
 
 
 def test_idle_tasks_expire_when_they_would_have_without_a_restart() -> None:
-    """A restart does not prolong the life of series without events."""
+    """A restart does not prolong the time to live of series without events."""
     process = Process(FakeClock(), "--series.ttl=1h")
     process.execute("t", "q", "w1@host")
     process.application.tasks.sweep(process.clock.monotonic())
@@ -310,7 +310,7 @@ def test_idle_tasks_expire_when_they_would_have_without_a_restart() -> None:
 
 
 def test_tasks_that_run_rarely_wait_for_their_schedule_after_a_restart() -> None:
-    """A task that is idle for longer than the time to live is kept until schedules had the time to be learnt."""
+    """After a restart a task that exceeds its time to live is kept until schedules had time to be reported."""
     process = Process(FakeClock(), "--series.ttl=1h")
     process.execute("t", "q", "w1@host")
     process.application.tasks.sweep(process.clock.monotonic())
@@ -325,7 +325,7 @@ def test_tasks_that_run_rarely_wait_for_their_schedule_after_a_restart() -> None
 
 
 def test_known_queues_stay_known() -> None:
-    """A queue that only events or a search named is known after a restart, however the last process ended."""
+    """A queue that only events or a search named is known after a restart, however the previous process ended."""
     process = Process(FakeClock())
     process.application.queues.add(["found"], certain=True)
     process.execute("t", "named", "w1@host")
@@ -334,7 +334,7 @@ def test_known_queues_stay_known() -> None:
 
 
 def test_histograms_with_other_bounds_begin_at_0() -> None:
-    """A histogram whose bounds were changed in the settings begins anew; counters go on."""
+    """A histogram whose bounds were changed in the settings begins at 0; counters continue."""
     process = Process(FakeClock(), "--series.zero-first=0")
     process.execute("t", "q", "w1@host")
     flag = '--buckets={"celery_task_wait_seconds": [7, 8]}'
@@ -345,7 +345,7 @@ def test_histograms_with_other_bounds_begin_at_0() -> None:
 
 
 def test_native_histograms_go_on() -> None:
-    """Native buckets are in the file, and are there after a clean restart."""
+    """Native buckets are saved, and restored after a clean restart."""
     process = Process(FakeClock(), NATIVE_FLAG, "--series.zero-first=0")
     process.execute("t", "q", "w1@host")
     successor = process.successor(NATIVE_FLAG, "--series.zero-first=0")
@@ -358,7 +358,7 @@ def test_native_histograms_go_on() -> None:
 
 @pytest.mark.parametrize("native_before", [True, False])
 def test_native_histograms_switched_between_files(native_before: bool) -> None:  # noqa: FBT001 -- a table
-    """Of a file with native buckets a process without them takes the classic ones; the other way they begin at 0."""
+    """A process without native buckets restores the classic ones; one that enables native buckets begins at 0."""
     flags = ("--series.zero-first=0",), (NATIVE_FLAG, "--series.zero-first=0")
     process = Process(FakeClock(), *flags[native_before])
     process.execute("t", "q", "w1@host")
@@ -371,7 +371,7 @@ def test_native_histograms_switched_between_files(native_before: bool) -> None: 
 
 
 def test_bounds_hold_for_what_is_restored() -> None:
-    """With a lower limit than before fewer series are restored, and nothing is put under another name."""
+    """With a lower limit than before fewer series are restored, and none moves to the overflow series."""
     process = Process(FakeClock(), "--series.zero-first=0")
     for number in range(8):
         process.execute(f"t{number}", "q", "w1@host")
@@ -382,7 +382,7 @@ def test_bounds_hold_for_what_is_restored() -> None:
 
 
 def test_dropped_series_are_counted_on() -> None:
-    """What was dropped before a restart stays counted, and what is dropped afterwards is added."""
+    """Series that are dropped after a restart add to the count of those dropped before it."""
     flags = ("--series.max-per-metric=10", "--series.zero-first=0")
     process = Process(FakeClock(), *flags)
     for number in range(5):
@@ -397,10 +397,10 @@ def test_dropped_series_are_counted_on() -> None:
 
 
 class TestWorkers:
-    """Workers over a restart; heartbeats come every 2 seconds."""
+    """Workers across a restart; heartbeats arrive every 2 seconds."""
 
     def beaten(self, processed: int = 10, *, executed: int = 0) -> Process:
-        """Return a process that knows a worker, some of whose executions it saw."""
+        """Return a process that received heartbeats of a worker and some of its executions."""
         process = Process(FakeClock(), "--series.zero-first=0")
         process.worker("online", "w1@host", processed - executed)
         for _ in range(executed):
@@ -421,7 +421,7 @@ class TestWorkers:
         return successor
 
     def beats(self, process: Process, *counts: int, pid: int = 1) -> None:
-        """Let heartbeats arrive."""
+        """Receive heartbeats."""
         for processed in counts:
             process.clock.advance(2)
             process.worker("beat", "w1@host", processed, pid)
@@ -429,13 +429,13 @@ class TestWorkers:
 
     @pytest.mark.parametrize("counters", [True, False])
     def test_executions_meanwhile_are_missed(self, counters: bool) -> None:  # noqa: FBT001 -- a parameter of the test
-        """What the same process executed meanwhile is counted as missed, to the task, and not twice."""
+        """Executions of the same worker process during the restart count as missed, exactly and once."""
         successor = self.restarted(self.beaten(10, executed=4), counters=counters)
         self.beats(successor, 17, 17, 17, 17)
         assert 7 == successor.value(worker_rows.WORKER_EVENTS_MISSED, "w1@host")
 
     def test_starts_before_the_stop_and_after_the_last_heartbeat_are_not_missed(self) -> None:
-        """An execution that was counted between the last heartbeat and the stop is none that was missed."""
+        """An execution between the last heartbeat and the exporter's stop does not count as missed."""
         process = self.beaten(10, executed=4)
         process.clock.advance(1)
         process.execute("t", "q", "w1@host")
@@ -444,14 +444,14 @@ class TestWorkers:
         assert 0 == successor.value(worker_rows.WORKER_EVENTS_MISSED, "w1@host")
 
     def test_another_process_makes_the_gap_unknown(self) -> None:
-        """Nothing is counted as missed for a worker that was restarted meanwhile: its count began again."""
+        """A worker that restarted meanwhile has no missed events, because its count began again."""
         successor = self.restarted(self.beaten(10, executed=4))
         self.beats(successor, 17, 17, 17, 17, pid=2)
         assert 0 == successor.value(worker_rows.WORKER_EVENTS_MISSED, "w1@host")
         assert 17 == successor.value(worker_rows.WORKER_PROCESSED, "w1@host")
 
     def test_a_worker_without_a_sign_of_life_is_not_lost(self) -> None:
-        """A worker that gives no sign of life after a restart may have stopped cleanly: it is absent, not down."""
+        """A worker without a sign of life after a restart is absent, not down, as it may have stopped cleanly."""
         successor = self.restarted(self.beaten(), away=7200)
         assert 1 == successor.value(worker_rows.WORKER_UP, "w1@host")
         successor.clock.advance(31)
@@ -461,7 +461,7 @@ class TestWorkers:
         assert successor.value(worker_rows.WORKER_UP, "w1@host") is None
 
     def test_a_worker_that_falls_silent_after_a_sign_of_life_is_lost(self) -> None:
-        """A worker that gave a sign of life after a restart, and then none, is down."""
+        """A worker that goes silent after a sign of life since the restart is down."""
         successor = self.restarted(self.beaten())
         self.beats(successor, 10)
         successor.clock.advance(31)
@@ -481,7 +481,7 @@ class TestWorkers:
         assert successor.value(worker_rows.WORKER_UP, "w1@host") is None
 
     def test_a_worker_without_task_events_misses_none(self) -> None:
-        """A worker that sends no task events does not begin to miss them by a restart."""
+        """A worker that sends no task events has no missed events after a restart either."""
         process = self.beaten(10)
         self.beats(process, 20, 30, 40)
         assert 0 == process.value(worker_rows.WORKER_TASK_EVENTS, "w1@host")
@@ -491,7 +491,7 @@ class TestWorkers:
         assert 0 == successor.value(worker_rows.WORKER_TASK_EVENTS, "w1@host")
 
     def test_processes_that_share_a_name_are_not_restored_as_one(self) -> None:
-        """Several processes under one name are distinguished anew, and no execution of them counts as missed."""
+        """Processes that share a name are distinguished again after a restart, and have no missed events."""
         process = self.beaten(10)
         for pid in (2, 1, 2, 1, 2, 1):
             self.beats(process, 10, pid=pid)
@@ -501,5 +501,5 @@ class TestWorkers:
         assert 0 == successor.value(worker_rows.WORKER_EVENTS_MISSED, "w1@host")
 
     def test_the_time_without_a_process_is_a_gap(self) -> None:
-        """The time from a clean stop to the next subscription is counted as a gap of the event stream."""
+        """The time from a clean stop to the next subscription counts as a gap of the event stream."""
         assert 60 == self.restarted(self.beaten(), away=60).value(internals.STREAM_GAP)

@@ -20,13 +20,13 @@ METRICS = (rows.TASKS, rows.TASK_WAIT, worker_rows.WORKER_UP, *internals.METRICS
 
 
 def test_same_labels_same_series() -> None:
-    """The same labels give the same object, so that callers may keep it."""
+    """The same labels return the same object, so that callers may keep it."""
     store = Store(METRICS, 10, {})
     assert store.scalar(rows.TASKS, "t", "q", "success") is store.scalar(rows.TASKS, "t", "q", "success")
 
 
 def test_overflow_keeps_closed_labels_apart() -> None:
-    """Series over the limit share one per value of the labels that can't grow, and are counted as dropped."""
+    """Series over the limit share one series per value of the bounded labels, and count as dropped."""
     store = Store(METRICS, 2, {})
     for number in range(5):
         store.scalar(rows.TASKS, f"t{number}", "q", "success").value += 1
@@ -43,12 +43,12 @@ def test_overflow_keeps_closed_labels_apart() -> None:
 
 
 def shown(store: Store, metric: Metric) -> list[Value | None]:
-    """What is exposed of a metric."""
+    """Return the exposed values of a metric."""
     return list(next(family.values for family in store.collect() if family.metric is metric))
 
 
 def test_zero_first() -> None:
-    """A new counter or histogram is shown as 0 for a while, then as it is, with nothing lost; a gauge shows at once."""
+    """A new counter or histogram shows 0 for a while and then its full value; a gauge shows its value at once."""
     clock = FakeClock()
     metrics = (*METRICS, worker_rows.WORKER_PROCESSED)
     store = Store(metrics, 10, {rows.TASK_WAIT.name: (1.0,)}, NewSeries(clock, zero_first=30))
@@ -56,7 +56,7 @@ def test_zero_first() -> None:
     early.value = 3
     spread.observe(0.5)
     store.scalar(worker_rows.WORKER_UP, "w").value = 1
-    store.scalar(worker_rows.WORKER_PROCESSED, "w").value = 1000  # was never 0 in our time
+    store.scalar(worker_rows.WORKER_PROCESSED, "w").value = 1000  # the worker counts it; it did not begin at 0 here
     for _ in range(2):
         assert [0] == shown(store, rows.TASKS)
         assert [Distribution([0, 0], 0.0)] == shown(store, rows.TASK_WAIT)
@@ -74,7 +74,7 @@ def test_zero_first() -> None:
 
 
 def test_births() -> None:
-    """A counter that began at 0 here tells when; one that another program keeps, and a gauge, do not."""
+    """A counter that began at 0 here has a created time; one that another program counts and a gauge have none."""
     clock = FakeClock()
     store = Store((*METRICS, worker_rows.WORKER_PROCESSED), 10, {}, NewSeries(clock))
     clock.advance(7)
@@ -85,7 +85,7 @@ def test_births() -> None:
 
 
 def test_collect_copies() -> None:
-    """What was collected does not change with what happens afterwards."""
+    """A collected value does not change with later observations."""
     store = Store(METRICS, 10, {})
     histogram = store.histogram(rows.TASK_WAIT, "t", "q")
     histogram.observe(0.2)
@@ -96,7 +96,7 @@ def test_collect_copies() -> None:
 
 
 def test_buckets_count_bounds_as_inside() -> None:
-    """A value equal to a bound belongs to that bucket (le), and one above all to +Inf."""
+    """A value equal to a bound counts in that bucket (le), and one above all bounds in +Inf."""
     store = Store(METRICS, 10, {rows.TASK_WAIT.name: (1.0, 2.0)})
     histogram = store.histogram(rows.TASK_WAIT, "t", "q")
     for value in (0.5, 1.0, 1.5, 2.0, 99.0):
@@ -138,7 +138,7 @@ def test_whole_values_have_no_exemplars() -> None:
 
 
 def test_discard_and_expire() -> None:
-    """A removed series is gone, an expired one is counted too, and removing nothing counts nothing."""
+    """An expired series is removed and counts as expired once, and removing an absent series changes nothing."""
     store = Store(METRICS, 10, {})
     store.scalar(worker_rows.WORKER_UP, "w")
     store.expire(worker_rows.WORKER_UP, ("w",))
@@ -161,7 +161,7 @@ def test_number_of_series_decreases() -> None:
 
 
 def test_metrics_with_an_added_worker_label_can_be_selected() -> None:
-    """A metric that is extended by the label of the worker can be collected by its catalogue entry."""
+    """A metric that has the worker label added can be collected by its catalogue entry."""
     store = Store(METRICS, 10, {}, NewSeries(by_worker=frozenset((rows.TASKS,))))
     store.scalar(rows.TASKS, "t", "q", "success", "w").value = 3
     (family,) = store.collect(only=frozenset((rows.TASKS,)))
@@ -169,13 +169,13 @@ def test_metrics_with_an_added_worker_label_can_be_selected() -> None:
 
 
 def test_undeclared_metric() -> None:
-    """A metric that the store was not made for can't be written."""
+    """A metric that the store does not declare can't be written."""
     with pytest.raises(KeyError):
         Store((), 10, {}).scalar(rows.TASKS, "t", "q", "success")
 
 
 def test_a_histogram_is_copied_when_it_was_observed() -> None:
-    """A histogram without new observations has the same value object again; values of counters are those of now."""
+    """A histogram without new observations returns the same value object; counters return their current values."""
     store, only = (
         Store(METRICS, 10, {rows.TASK_WAIT.name: (1.0,)}, NewSeries(exemplars=True)),
         frozenset((rows.TASKS, rows.TASK_WAIT)),
@@ -201,7 +201,7 @@ def test_a_histogram_is_copied_when_it_was_observed() -> None:
 
 
 def test_the_text_of_all_series_is_bounded() -> None:
-    """What would make the text longer than its bound is folded, whatever its metric; what goes makes room."""
+    """Series that would exceed the limit of text go to the overflow series, and removed series make room."""
     store = Store(METRICS, 10_000, {rows.TASK_WAIT.name: (1.0, 2.0)}, NewSeries(most_bytes=3_000))
     store.histogram(rows.TASK_WAIT, "t" * 100, "q").observe(1)
     before = store.text_bytes()
@@ -212,7 +212,7 @@ def test_the_text_of_all_series_is_bounded() -> None:
     shown = [series.labels for series in families[rows.TASKS.name].series]
     assert (OVERFLOW, OVERFLOW, "success") == shown[-1]
     assert 100 == sum(cast("list[float]", families[rows.TASKS.name].values))
-    assert store.text_bytes() < 3_000 + 1_000  # what the store adds about itself, and the others
+    assert store.text_bytes() < 3_000 + 1_000  # the store's own metrics and the overflow series
     for labels in shown:
         store.discard(rows.TASKS, labels)
     assert store.text_bytes() < before + 1_000

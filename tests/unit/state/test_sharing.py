@@ -24,7 +24,7 @@ def shared(first: int = 100, second: int = 0) -> Lab:
 
 
 def test_counts_are_sums() -> None:
-    """Executions and active tasks of both are added up, and what the first counted before is not counted again."""
+    """Executions and active tasks of both are summed, and earlier executions of the first do not count again."""
     lab = shared()
     assert 0 == lab.value(rows.WORKER_PROCESSED, W1)
     lab.beat(105, 2, pid=1)
@@ -37,7 +37,7 @@ def test_counts_are_sums() -> None:
 
 
 def test_no_run_is_closed_and_nothing_is_missed() -> None:
-    """A run goes on while heartbeats of both alternate, and executions of the one are no losses of the other."""
+    """Alternating heartbeats of both close no run, and executions of one are not missed events of the other."""
     lab = shared()
     lab.sent("a", 10, "t", "q")
     lab.received("a", 10)
@@ -55,7 +55,7 @@ def test_no_run_is_closed_and_nothing_is_missed() -> None:
 
 @pytest.mark.parametrize("end", ["silence", "goodbye"])
 def test_one_leaves(end: str) -> None:
-    """When one leaves the other goes on by itself: counters do not fall, and it is asked what it is."""
+    """When one process ends, counters do not fall, and the other one is queried again."""
     lab = shared()
     lab.beat(110, pid=1)
     lab.beat(20, pid=2)
@@ -72,7 +72,7 @@ def test_one_leaves(end: str) -> None:
 
 
 def test_all_leave() -> None:
-    """When both are silent the worker is lost, and another process begins its count anew."""
+    """When both are silent the worker is lost, and the count of the next process begins at 0."""
     lab = shared()
     lab.advance(60)
     lab.advance(1)
@@ -83,7 +83,7 @@ def test_all_leave() -> None:
 
 
 def test_a_late_heartbeat_is_no_process() -> None:
-    """A heartbeat of a process that was replaced, after those of the new one, changes nothing; nor does its goodbye."""
+    """A late heartbeat or worker-offline of a process that was replaced changes nothing."""
     lab = Lab()
     lab.beat(100, pid=1)
     lab.online(pid=2)
@@ -101,7 +101,7 @@ def test_a_late_heartbeat_is_no_process() -> None:
 
 
 def test_restarts_are_no_processes() -> None:
-    """Processes that follow each other, each with a start, share nothing, also if a process id comes again."""
+    """Processes that start one after the other do not share the name, even if a process id is reused."""
     lab = Lab()
     for pid in (1, 2, 1, 2, 1):
         lab.online(pid=pid)
@@ -112,7 +112,7 @@ def test_restarts_are_no_processes() -> None:
 
 
 def test_many_processes_are_bounded() -> None:
-    """Of a hundred processes with one name the last ones are kept, and the sum stays."""
+    """If a hundred processes share a name the latest ones are kept, and the sum is unchanged."""
     lab = shared()
     for pid in range(3, 103):
         lab.beat(0, pid=pid)
@@ -122,7 +122,7 @@ def test_many_processes_are_bounded() -> None:
 
 
 def alternate(lab: Lab, rounds: int, *counts: int) -> None:
-    """Let processes with one id send heartbeats in turn."""
+    """Receive heartbeats of processes with one process id in turn."""
     for _ in range(rounds):
         for processed in counts:
             lab.advance(1)
@@ -130,7 +130,7 @@ def alternate(lab: Lab, rounds: int, *counts: int) -> None:
 
 
 def test_processes_with_one_id_are_not_counted() -> None:
-    """Processes that can't be told apart close no run of each other, are asked once, and have no counts."""
+    """Processes with one process id close no run of each other, are queried once, and have no counts."""
     lab = Lab()
     lab.online()
     alternate(lab, 3, 9, 5)
@@ -148,7 +148,7 @@ def test_processes_with_one_id_are_not_counted() -> None:
 
 
 def test_one_of_two_with_one_id_goes() -> None:
-    """When only one of them is left its counts are shown again."""
+    """When only one process with the process id is left, its counts are shown again."""
     lab = Lab()
     lab.online()
     alternate(lab, 5, 9, 5)
@@ -158,7 +158,7 @@ def test_one_of_two_with_one_id_goes() -> None:
 
 
 def test_restarts_with_one_id_are_no_processes() -> None:
-    """In a container each process has the same id: starts between the falls make them restarts."""
+    """A count that falls after a worker-online is a restart, as in a container, where each process has the same id."""
     lab = Lab()
     for _ in range(5):
         lab.online()
@@ -168,7 +168,7 @@ def test_restarts_with_one_id_are_no_processes() -> None:
 
 
 def test_a_restart_that_was_not_reported() -> None:
-    """A fall without a start, whose event was lost, is a restart, and so is another one some time later."""
+    """A count that falls once without a worker-online is a restart, and so is another fall some time later."""
     lab = Lab()
     for processed in (9, 5, 2):
         alternate(lab, 10, processed)

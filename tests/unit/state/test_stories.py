@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a task id does on several workers is counted as it happened, in whatever order the senders' events arrive."""
+"""Executions of a task id on several workers, counted correctly in whatever order the senders' events arrive."""
 
 import random
 from collections import Counter
@@ -42,16 +42,16 @@ def fold(lab: Lab, event: Event) -> None:
 
 
 def tell(story: Story, delays: dict[str, float], *, told: bool = False) -> Lab:
-    """Fold a story's events as they arrive; time passes as it does between them.
+    """Fold a story's events in the order of their arrival, with the time between them.
 
-    With ``told`` every worker is known to consume the first queue alone, so that its events wait for nothing.
+    With ``told`` every worker has reported that it consumes only the first queue, so that no event is deferred.
     """
     lab = Lab()
     if told:
         for worker in WORKERS:
             lab.workers.meet(worker).setup = Setup((next(iter(story.truth.sent))[1],))
     for name in sorted({name for name, _ in story.truth.sent}):
-        lab.sent(f"another {name}", 0, name, "elsewhere")  # so that task-sent is expected
+        lab.sent(f"another {name}", 0, name, "elsewhere")  # so that a task-sent is expected
     now = 0.0
     for at, event in story.arrivals(delays):
         if at > now:
@@ -78,7 +78,7 @@ def check(story: Story, lab: Lab) -> None:
 
 
 def replaced(first_queue: str, second_queue: str) -> Story:
-    """A task that another worker executes as the one that replaced it."""
+    """Return a story of a task that is replaced, and whose replacement another worker executes."""
     story = Story()
     first = story.publish(0, "p.replace", first_queue)
     story.receive(0.0008, first, WORKERS[0])
@@ -91,12 +91,12 @@ def replaced(first_queue: str, second_queue: str) -> Story:
 
 
 def replaced_on_another_worker() -> Story:
-    """A task that is replaced in its own queue."""
+    """Return a story of a task that is replaced in its own queue."""
     return replaced("alpha", "alpha")
 
 
 def retried_to_another_queue() -> Story:
-    """A task that is retried into another queue and back, by two workers."""
+    """Return a story of a task that two workers retry into another queue and back."""
     story = Story()
     first = story.publish(0, "r", "alpha")
     story.receive(0.0007, first, WORKERS[1])
@@ -114,7 +114,7 @@ def retried_to_another_queue() -> Story:
 
 
 def retried_at_once_over_three_workers() -> Story:
-    """A task that three workers execute one after the other, without a countdown."""
+    """Return a story of a task that three workers execute one after the other, without a countdown."""
     story = Story()
     published = story.publish(0, "p.auto", "beta")
     for number, worker in enumerate(WORKERS):
@@ -130,7 +130,7 @@ def retried_at_once_over_three_workers() -> Story:
 
 
 def redelivered_while_running() -> Story:
-    """A publication that a second worker executes while the first still does."""
+    """Return a story of a publication that a second worker executes while the first one still runs it."""
     story = Story()
     published = story.publish(0, "slow", "q")
     story.receive(0.1, published, WORKERS[0])
@@ -143,12 +143,12 @@ def redelivered_while_running() -> Story:
 
 
 def replaced_in_another_queue() -> Story:
-    """A task that is replaced in another queue, as by a solo worker, whose events come when the task is over."""
+    """Return a story of a replacement in another queue, as by a solo worker, whose events arrive after the task."""
     return replaced("beta", "alpha")
 
 
 def broadcast_to_three_workers() -> Story:
-    """One publication that three workers execute."""
+    """Return a story of one publication that three workers execute."""
     story = Story()
     published = story.publish(0, "reload", BROADCAST)
     for number, worker in enumerate(WORKERS):
@@ -166,7 +166,7 @@ SHAPES = (
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_orders_of_arrival(shape: Callable[[], Story]) -> None:
-    """Two hundred orders in which the senders' events can arrive all give the truth."""
+    """The counts are correct for two hundred orders in which the senders' events can arrive."""
     chance = random.Random(1)  # noqa: S311 -- no secret
     for _ in range(200):
         story = shape()
@@ -204,10 +204,10 @@ class Narrator:
             return self.story.replace(self._later(), published, f"t{len(self.story.events)}", queue)
         if outcome == "requeued":
             self.story.end(self._later(), published, worker, outcome, started_at)
-            self._at += 10  # of two deliveries at once whichever is reported first has the waiting time
+            self._at += 10  # otherwise either of two simultaneous deliveries could have the waiting time
             return published
         following = self.story.publish(self._later(), published.name, queue, published.retries + 1)
-        if outcome == "retried late":  # a worker's child starts it before the other one's end is reported
+        if outcome == "retried late":  # another worker starts the retry before the end of the first run is reported
             self._begun[following.number] = self._execute(following)
         self.story.end(self._later(), published, worker, "retried", started_at)
         return following
@@ -215,7 +215,7 @@ class Narrator:
     def _finish(self, published: Publication, outcome: str) -> None:
         if outcome in UNSTARTED:
             worker = self._draw(st.sampled_from(WORKERS))
-            if outcome == "revoked":  # a worker that was told of the revocation before does not report the receipt
+            if outcome == "revoked":  # a worker that received the revocation earlier does not send task-received
                 self.story.receive(self._later(), published, worker)
             self.story.revoke(self._later(), published, worker)
             return
@@ -253,7 +253,7 @@ def stories(draw: st.DrawFn) -> Story:
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_story(data: st.DataObject) -> None:
-    """Any story over three workers, each with a delay of its own, is counted as it happened."""
+    """Any story over three workers, each with a different delay, is counted correctly."""
     story = data.draw(stories())
     delays = {sender: data.draw(st.floats(0, 0.9), label=sender) for sender in story.senders()}
     one_queue = len({queue for _, queue in story.truth.sent}) == 1
@@ -275,7 +275,7 @@ def totals(lab: Lab, name: str) -> tuple[list[float], Counter[str], int]:
 
 @pytest.mark.parametrize(("shape", "lost"), [(shape, lost) for shape in SHAPES for lost in range(len(shape().events))])
 def test_each_event_lost(shape: Callable[[], Story], lost: int) -> None:
-    """Whichever event is lost costs what it would have counted, and nothing else."""
+    """A lost event costs only the counts of that event."""
     story = shape()
     gone = story.events.pop(lost)
     lab = tell(story, {})
@@ -293,7 +293,7 @@ def test_each_event_lost(shape: Callable[[], Story], lost: int) -> None:
     waits = sum(totals(lab, name)[2] for name in {name for name, _ in truth.sent})
     key = gone.fields.get("name", ""), gone.fields.get("queue", "")
     deliveries = max(truth.received.values())
-    # A start without its task-received can't be told from one of an unknown publication if others received the task.
+    # Without its task-received a start could belong to an unknown publication if other workers received the task.
     costs = {"sent": truth.started[key], "started": 1, "received": deliveries > 1}
     assert waits >= len(truth.waits) - costs.get(gone.kind, 0)
     assert waits <= len(truth.waits) - (gone.kind == "sent")

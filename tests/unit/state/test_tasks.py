@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a task's events add up to, in every order that was seen on the wire."""
+"""The counts of a task's events in every order that was observed on a real broker."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +19,12 @@ TQ = ("t", "q")
 
 @pytest.fixture
 def lab() -> Lab:
-    """State without anything in it."""
+    """Return an empty state."""
     return Lab()
 
 
 def test_success(lab: Lab) -> None:
-    """A task that succeeds counts once at each step, with its waiting, prefetch and run time."""
+    """A task that succeeds counts once at each step, with its waiting time, prefetch time and runtime."""
     lab.sent("a", 0)
     lab.received("a", 1)
     lab.started("a", 3)
@@ -42,7 +42,7 @@ def test_success(lab: Lab) -> None:
 
 
 def test_states_are_born_together(lab: Lab) -> None:
-    """All outcomes of a (task, queue) exist at 0 from its first event on, so that increase() sees the first one."""
+    """All states of a (task, queue) exist at 0 from its first event on, so that increase() includes the first end."""
     lab.sent("a", 0)
     assert [0, 0, 0, 0, 0] == [
         lab.value(rows.TASKS, *TQ, state) for state in ("success", "failure", "retry", "revoked", "rejected")
@@ -51,7 +51,7 @@ def test_states_are_born_together(lab: Lab) -> None:
 
 
 def test_running_and_oldest(lab: Lab) -> None:
-    """What runs is counted per queue, and the oldest start is shown per task until it ends."""
+    """Running tasks count per queue, and the oldest start is shown per task until that execution ends."""
     for uuid, at in (("a", 1), ("b", 2)):
         lab.sent(uuid, 0)
         lab.received(uuid, 0)
@@ -78,7 +78,7 @@ def test_retry_published_before_the_first_run_is_over(lab: Lab, ahead: str) -> N
 
     steps = {  # before and after the first task-started
         "nothing": ((), (publish, receive)),
-        "task-sent": ((publish,), (receive,)),  # by the worker's child, while task-started waits in the parent's buffer
+        "task-sent": ((publish,), (receive,)),  # the child sends it while the parent buffers task-started
         "task-sent and task-received": (
             (publish, receive),
             (),
@@ -107,7 +107,7 @@ def test_retry_published_before_the_first_run_is_over(lab: Lab, ahead: str) -> N
 
 
 def test_lost_start_of_a_run_that_is_retried(lab: Lab) -> None:
-    """A first start that was lost leaves its times to nobody: the second start has its own."""
+    """If the first task-started is lost, its times count nowhere, and the second start has its own times."""
     lab.sent("a", 0)
     lab.received("a", 1)
     lab.sent("a", 2.1, retries=1)
@@ -120,7 +120,7 @@ def test_lost_start_of_a_run_that_is_retried(lab: Lab) -> None:
 
 
 def test_tasks_that_never_start_are_forgotten(lab: Lab) -> None:
-    """Expired and revoked tasks, which never start, do not stay in memory either."""
+    """Expired and revoked tasks, which never start, are forgotten as well."""
     for number in range(30_000):
         lab.sent(str(number), 0)
         lab.revoked(str(number), 1, expired=True)
@@ -144,7 +144,7 @@ def test_retry_into_another_queue(lab: Lab) -> None:
 
 
 def test_hard_time_limit(lab: Lab) -> None:
-    """The second task-failed that Celery sends at the hard time limit is not a second failure."""
+    """The second task-failed that Celery sends at the hard time limit does not count as a second failure."""
     lab.sent("a", 0)
     lab.received("a", 0)
     lab.started("a", 1)
@@ -158,7 +158,7 @@ def test_hard_time_limit(lab: Lab) -> None:
 
 
 def test_failures_in_a_row(lab: Lab) -> None:
-    """Failures are counted until a success, which a retry is not; before the first one there is nothing to see."""
+    """Consecutive failures count up to the next success, a retry resets nothing, and before any end none are shown."""
     counted = []
     for at, (uuid, end) in enumerate(zip("abcdefg", "sfffrsf", strict=True)):
         lab.received(uuid, at)
@@ -174,7 +174,7 @@ def test_failures_in_a_row(lab: Lab) -> None:
 
 
 def test_reject_reported_twice(lab: Lab) -> None:
-    """Reject, which Celery reports as failed and as rejected, is one rejected execution and no failure."""
+    """Reject, which Celery reports as failed and as rejected, counts as one rejection and no failure."""
     lab.sent("a", 0)
     lab.received("a", 0)
     lab.started("a", 1)
@@ -185,7 +185,7 @@ def test_reject_reported_twice(lab: Lab) -> None:
 
 
 def test_reject_and_requeue(lab: Lab) -> None:
-    """A task that is rejected into its queue and delivered again counts once per execution."""
+    """A task that is rejected, requeued and delivered again counts once per execution."""
     lab.sent("a", 0)
     for at in (1, 5):
         lab.received("a", at)
@@ -200,7 +200,7 @@ def test_reject_and_requeue(lab: Lab) -> None:
     [({}, "revoked"), ({"expired": True}, "expired"), ({"terminated": True}, "terminated")],
 )
 def test_revoked_before_start(lab: Lab, flags: dict[str, Any], reason: str) -> None:
-    """A task revoked before its start counts as revoked once, by reason, though two workers report it."""
+    """A task that is revoked before its start counts once, by reason, even if two workers report it."""
     lab.sent("a", 0)
     lab.revoked("a", 1, **flags)
     lab.revoked("a", 1.1, **flags)
@@ -209,7 +209,7 @@ def test_revoked_before_start(lab: Lab, flags: dict[str, Any], reason: str) -> N
 
 
 def test_terminated_while_running(lab: Lab) -> None:
-    """A terminated task does not run any more and counts as revoked."""
+    """A terminated task is no longer running and counts as revoked."""
     lab.sent("a", 0)
     lab.received("a", 0)
     lab.started("a", 1)
@@ -219,7 +219,7 @@ def test_terminated_while_running(lab: Lab) -> None:
 
 
 def test_unregistered_task_without_task_sent(lab: Lab) -> None:
-    """A failure that names its task itself (NotRegistered) is counted under that name."""
+    """A failure whose event contains the task's name (NotRegistered) counts under that name."""
     event = TaskFailed("a", lab.start, W1)
     lab.tasks.fold_failed(event, "NotRegistered", "nope")
     lab.tasks.fold_failed(event, "NotRegistered", "nope")
@@ -227,7 +227,7 @@ def test_unregistered_task_without_task_sent(lab: Lab) -> None:
 
 
 def test_redelivery_runs_twice(lab: Lab) -> None:
-    """A task delivered to a second worker while the first still runs it is two executions."""
+    """A task that is delivered to a second worker while the first still runs it counts as two executions."""
     lab.sent("a", 0)
     lab.received("a", 0, worker=W1)
     lab.started("a", 1, worker=W1)
@@ -244,7 +244,7 @@ def test_redelivery_runs_twice(lab: Lab) -> None:
 
 
 def test_redelivery_to_the_same_worker(lab: Lab) -> None:
-    """A task that one worker runs twice at once, past the visibility timeout, is two executions that both end."""
+    """A task that one worker runs twice at once, past the visibility timeout, counts as two executions and two ends."""
     lab.sent("a", 0)
     lab.received("a", 0)
     lab.started("a", 1)
@@ -263,7 +263,7 @@ def test_redelivery_to_the_same_worker(lab: Lab) -> None:
 
 @pytest.mark.parametrize("late", [False, True], ids=["task-sent in time", "task-sent after the end"])
 def test_retry_that_its_own_success_overtakes(lab: Lab, late: bool) -> None:  # noqa: FBT001 -- a parameter
-    """A retry without delay can succeed before its first run's task-retried is told: both count, with their waits."""
+    """A retry that succeeds before the task-retried of the first run arrives: both count, with their waiting times."""
     lab.sent("a", 0)
     lab.received("a", 0.01)
     lab.started("a", 0.02)
@@ -282,7 +282,7 @@ def test_retry_that_its_own_success_overtakes(lab: Lab, late: bool) -> None:  # 
 
 
 def test_eta_does_not_count_as_waiting(lab: Lab) -> None:
-    """A task with an eta waits from its eta on, not from its publication, and never less than 0."""
+    """The waiting time of a task with an eta counts from its eta, not from its publication, and is never negative."""
     eta = "2027-01-15T08:01:00+00:00"  # 60 s after the start of the fake clock
     lab.sent("a", 0, eta=eta)
     lab.received("a", 1, eta=eta)
@@ -296,7 +296,7 @@ def test_eta_does_not_count_as_waiting(lab: Lab) -> None:
 
 
 def test_one_id_published_twice_waits_in_the_queue(lab: Lab) -> None:
-    """What waits in a queue of an id that was published twice is the first, and the second once that was received."""
+    """The waiting publication of an id that was published twice is the first, and after task-received the second."""
     lab.sent("a", 0)
     lab.sent("a", 5)
     assert lab.start == lab.tasks.tracked.sent_at("a")
@@ -305,7 +305,7 @@ def test_one_id_published_twice_waits_in_the_queue(lab: Lab) -> None:
 
 
 def test_publisher_ahead_of_worker(lab: Lab) -> None:
-    """A publisher whose clock is ahead gives a waiting time of 0, not a negative one."""
+    """If the publisher's clock is ahead, the waiting time is 0, not negative."""
     lab.sent("a", 100)
     lab.received("a", 1)
     lab.started("a", 2)
@@ -313,7 +313,7 @@ def test_publisher_ahead_of_worker(lab: Lab) -> None:
 
 
 def test_events_overtake_task_sent(lab: Lab) -> None:
-    """Events that arrive before their task-sent wait for it, and count under its queue."""
+    """Events that arrive before their task-sent are deferred until it arrives, and count under its queue."""
     lab.sent("first", 0)
     lab.received("a", 1)
     lab.started("a", 2)
@@ -328,7 +328,7 @@ def test_events_overtake_task_sent(lab: Lab) -> None:
 
 
 def test_task_sent_that_never_comes(lab: Lab) -> None:
-    """Events held for a task-sent that does not come count under an unknown queue after a second."""
+    """Events that are deferred for a task-sent count under an unknown queue after one second without it."""
     lab.sent("first", 0)
     lab.received("a", 1)
     lab.started("a", 2)
@@ -342,7 +342,7 @@ def test_task_sent_that_never_comes(lab: Lab) -> None:
 
 @pytest.mark.parametrize("kind", ["revoked", "failed"])
 def test_refusal_overtakes_task_sent(lab: Lab, kind: str) -> None:
-    """A task that is refused on arrival, before its task-sent comes, counts under its name and queue."""
+    """A task that is revoked or failed on arrival, before its task-sent arrives, counts under its name and queue."""
     lab.sent("first", 0, name="other")
     if kind == "revoked":
         lab.revoked("a", 1, expired=True)
@@ -354,7 +354,7 @@ def test_refusal_overtakes_task_sent(lab: Lab, kind: str) -> None:
 
 
 def test_refusal_whose_task_sent_never_comes(lab: Lab) -> None:
-    """A revocation of a task that nobody named is counted as unmatched, after a second, once."""
+    """A revocation of a task whose name is unknown counts as unmatched once, after one second."""
     lab.sent("first", 0)
     lab.revoked("a", 1)
     assert lab.value(internals.TASKS_UNMATCHED, "task-revoked") is None
@@ -364,7 +364,7 @@ def test_refusal_whose_task_sent_never_comes(lab: Lab) -> None:
 
 
 def test_without_task_sent_nothing_is_held(lab: Lab) -> None:
-    """Where no publisher sends task-sent, events count at once and there is no waiting time."""
+    """If no publisher sends task-sent, events count at once and there is no waiting time."""
     lab.received("a", 1)
     lab.started("a", 2)
     lab.succeeded("a", 3)
@@ -373,7 +373,7 @@ def test_without_task_sent_nothing_is_held(lab: Lab) -> None:
 
 
 def test_late_task_sent_of_a_running_task(lab: Lab) -> None:
-    """A task-sent that its own start overtook still gives the waiting time."""
+    """A task-sent that arrives after the start of its run still sets the waiting time."""
     lab.received("a", 1)
     lab.started("a", 2)
     lab.sent("a", 0.5)
@@ -400,7 +400,7 @@ def test_task_sent_with_a_later_timestamp_than_a_start(
 
 
 def test_queue_of_the_only_consumed_one(lab: Lab) -> None:
-    """Without task-sent the queue is that of the worker, where it is known to consume a single one."""
+    """Without task-sent a task counts under its worker's queue if the worker consumes only one."""
     lab.workers.meet(W1).setup = Setup(("emails",))
     lab.received("a", 1)
     assert 1 == lab.value(rows.TASKS_RECEIVED, "t", "emails")
@@ -411,7 +411,7 @@ def test_queue_of_the_only_consumed_one(lab: Lab) -> None:
 
 @pytest.mark.parametrize("kind", ["received", "failed"])
 def test_consumed_queue_also_where_task_sent_is_usual(lab: Lab, kind: str) -> None:
-    """A worker's only queue is taken at once, also where other tasks' publishers send task-sent and this one's not."""
+    """A worker's only queue is used at once, even if other publishers send task-sent and this one's does not."""
     lab.sent("another", 0)
     lab.workers.meet(W1).setup = Setup(("emails",))
     if kind == "received":
@@ -425,7 +425,7 @@ def test_consumed_queue_also_where_task_sent_is_usual(lab: Lab, kind: str) -> No
 
 
 def test_unknown_task(lab: Lab) -> None:
-    """Events of a task whose name was never seen are counted as unmatched and under no task."""
+    """Events of a task whose name was never received count as unmatched and under no task."""
     lab.started("x", 1)
     lab.succeeded("x", 2)
     lab.cancelled("x", 3)
@@ -435,7 +435,7 @@ def test_unknown_task(lab: Lab) -> None:
 
 
 def test_missing_task_started(lab: Lab) -> None:
-    """An end without its task-started still counts, without a runtime that nobody measured."""
+    """An end without its task-started counts, without a runtime."""
     lab.sent("a", 0)
     lab.received("a", 1)
     lab.failed("a", 3)
@@ -445,7 +445,7 @@ def test_missing_task_started(lab: Lab) -> None:
 
 
 def test_cancelled(lab: Lab) -> None:
-    """A task that a worker gave back neither runs nor ended, and counts when it is run again."""
+    """A task that a worker returned to the broker neither runs nor ended, and counts when it is executed again."""
     lab.sent("a", 0)
     lab.received("a", 0)
     lab.started("a", 1)
@@ -459,18 +459,18 @@ def test_cancelled(lab: Lab) -> None:
 
 
 def test_success_without_runtime(lab: Lab) -> None:
-    """A success stored by a worker that was then lost counts, without a runtime."""
+    """A success that was stored by a worker before it was lost counts, without a runtime."""
     lab.sent("a", 0)
     lab.received("a", 0)
     lab.started("a", 1)
     lab.succeeded("a", 2, runtime=None)
-    lab.advance(15)  # until no revocation can correct it any more
+    lab.advance(15)  # after that no revocation can correct it
     assert {"success": 1} == lab.ends()
     assert (0, 0) == lab.observations(rows.TASK_RUNTIME, *TQ, "success")
 
 
 def test_exception_classes_have_a_bound() -> None:
-    """Exception classes beyond the limit of a task are folded into the overflow label and counted."""
+    """Exception classes beyond a task's limit count under the overflow label, and as dropped series."""
     lab = Lab(task_limits(exceptions=2))
     for number in range(4):
         lab.sent(str(number), 0)
@@ -481,7 +481,7 @@ def test_exception_classes_have_a_bound() -> None:
 
 
 def test_task_names_have_a_bound() -> None:
-    """(task, queue) pairs beyond the limit are folded into the overflow label, their states kept apart."""
+    """(task, queue) pairs beyond the limit count under the overflow label, separated by state."""
     lab = Lab(task_limits(pairs=2))
     for number in range(5):
         lab.sent(str(number), 0, name=f"t{number}")
@@ -493,7 +493,7 @@ def test_task_names_have_a_bound() -> None:
 
 
 def test_tracked_tasks_have_a_bound() -> None:
-    """Beyond the limit of tracked tasks the oldest are forgotten and counted, and their runs do not run on."""
+    """Beyond the limit of tracked tasks the oldest are forgotten, count as evicted, and are no longer running."""
     lab = Lab(task_limits(tracked=20))
     for number in range(30):
         lab.sent(str(number), 0)
@@ -518,7 +518,7 @@ def test_old_tasks_are_forgotten() -> None:
 
 
 def test_idle_series_expire() -> None:
-    """The series of a (task, queue) without events go after their time, all of them, and are counted."""
+    """All series of a (task, queue) without events expire after their time to live, and count as expired."""
     lab = Lab(task_limits(idle=100))
     lab.sent("a", 0)
     lab.received("a", 0)
@@ -546,7 +546,7 @@ def test_series_of_a_long_task_stay() -> None:
 
 
 def test_ended_tasks_do_not_pile_up(lab: Lab) -> None:
-    """Of a hundred thousand finished tasks the last five thousand are remembered, and hardly more."""
+    """After a hundred thousand finished tasks the last five thousand are kept, and at most 10 % more."""
     for number in range(100_000):
         uuid = str(number)
         lab.sent(uuid, 0)
@@ -560,7 +560,7 @@ def test_ended_tasks_do_not_pile_up(lab: Lab) -> None:
 
 @pytest.mark.parametrize("state", ["waiting", "running"])
 def test_a_requeued_task_is_not_forgotten(lab: Lab, state: str) -> None:
-    """A rejected task that waits or runs again is counted when it ends, however many other tasks end meanwhile."""
+    """A requeued task that waits or runs again counts when it ends, however many other tasks end meanwhile."""
     lab.sent("a", 0)
     lab.received("a", 1)
     lab.started("a", 2)
@@ -579,7 +579,7 @@ def test_a_requeued_task_is_not_forgotten(lab: Lab, state: str) -> None:
 
 
 def test_ended_tasks_are_not_evicted_for_their_age() -> None:
-    """A task that ended is not counted as evicted, however long its record is kept."""
+    """A task that ended does not count as evicted, however long its record is kept."""
     lab = Lab(task_limits(age=100))
     lab.sent("a", 0)
     lab.received("a", 0)
@@ -593,7 +593,7 @@ def test_ended_tasks_are_not_evicted_for_their_age() -> None:
 
 
 def test_a_twentieth_is_evicted_at_once() -> None:
-    """The task that exceeds the limit evicts the oldest twentieth, and no more."""
+    """The task that exceeds the limit evicts exactly the oldest twentieth of the tasks."""
     lab = Lab(task_limits(tracked=100))
     for number in range(101):
         lab.sent(str(number), 0)
@@ -602,7 +602,7 @@ def test_a_twentieth_is_evicted_at_once() -> None:
 
 
 def test_exemplars_carry_the_task_id(lab: Lab) -> None:
-    """The runtime histogram and the failure counter remember a task id, labels never do."""
+    """The histograms and the failure counter have exemplars with a task id; labels never contain one."""
     lab.sent("id-1", 0)
     lab.received("id-1", 0)
     lab.started("id-1", 1)
@@ -615,7 +615,7 @@ def test_exemplars_carry_the_task_id(lab: Lab) -> None:
 
 
 def test_first_events_of_all_wait_for_their_task_sent(lab: Lab) -> None:
-    """Until it is known whether publishers send task-sent, a task waits a second for it, so that its queue is right."""
+    """Before the first task-sent, a task's events are deferred for a second, so that they count under its queue."""
     lab.tasks._holding.sent_seen = None
     lab.received("a", 1)
     lab.started("a", 2)
@@ -627,7 +627,7 @@ def test_first_events_of_all_wait_for_their_task_sent(lab: Lab) -> None:
 
 
 def test_first_events_of_all_where_none_is_sent(lab: Lab) -> None:
-    """Where no publisher sends task-sent, only the first tasks wait a second, and none is lost."""
+    """If no publisher sends task-sent, only the first tasks are deferred for a second, and none is lost."""
     lab.tasks._holding.sent_seen = None
     lab.received("a", 1)
     lab.started("a", 2)
@@ -641,7 +641,7 @@ def test_first_events_of_all_where_none_is_sent(lab: Lab) -> None:
 
 
 def test_task_sent_after_that_of_its_retry(lab: Lab) -> None:
-    """A publisher that is heard late, after the retry was published and received, costs neither of them its times."""
+    """If task-sent arrives after the retry was published and received, both runs still have all their times."""
     lab.received("a", 1)
     lab.started("a", 2)
     lab.sent("a", 2.5, retries=1)
@@ -658,7 +658,7 @@ def test_task_sent_after_that_of_its_retry(lab: Lab) -> None:
 
 @pytest.mark.parametrize("late", [0, 1, 2, 3], ids=["before received", "before started", "before retried", "after"])
 def test_retry_that_is_heard_of_first(lab: Lab, late: int) -> None:
-    """A quick worker publishes the retry before the publisher has told of the task: both runs have all their times."""
+    """If the retry's task-sent arrives before the first run's task-sent, both runs still have all their times."""
     lab.sent("a", 2.5, retries=1)
     steps: list[Callable[[], None]] = [
         lambda: lab.received("a", 1),
@@ -679,7 +679,7 @@ def test_retry_that_is_heard_of_first(lab: Lab, late: int) -> None:
 
 
 def test_the_latest_event_is_shown() -> None:
-    """The last publication, success and failure are the latest ones, in whatever order events arrive."""
+    """The timestamps of the last publication, success and failure are the latest in whatever order events arrive."""
     lab = Lab()
     for uuid, at in (("a", 9), ("b", 3)):
         for name in (uuid, f"{uuid}f"):

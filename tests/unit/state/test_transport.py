@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which transport options are in force."""
+"""The transport options that apply."""
 
 import pytest
 
@@ -26,14 +26,14 @@ AIRFLOW = AppSettings(86400, "\x06\x16", (0, 3, 6, 9))
     ids=["no answer", "one", "set here", "shortest", "all steps", "most", "one set here", "nothing readable"],
 )
 def test_in_force(given: tuple[str, ...], reported: tuple[AppSettings, ...], expected: KombuOptions) -> None:
-    """The exporter's settings win; of workers that differ the shortest timeout, all steps and the usual separator."""
+    """The exporter's settings override workers' reports: shortest timeout, all steps, most frequent separator."""
     transport = Transport(OWN, frozenset(given))
     transport.learn(reported)
     assert expected == transport.current
 
 
 def test_what_was_reported_stays() -> None:
-    """While every worker restarts the options that were reported last stay in force."""
+    """While every worker restarts the options that were reported last still apply."""
     transport = Transport(OWN)
     transport.learn([AIRFLOW])
     transport.learn([])

@@ -6,7 +6,7 @@ from celery_redis_exporter.state.trends import READINGS, SPACING, Counts, Trends
 
 
 def test_readings() -> None:
-    """Hit ratio and pace are those of the time between two readings, and unknown at the first."""
+    """Hit ratio and rate are computed between two readings, and absent for the first one."""
     trends = Trends()
     trends.note("a", 100.0, 5.0, Counts(100, 10, 10))
     trends.note("a", 110.0, 6.0, Counts(300, 13, 11))
@@ -18,7 +18,7 @@ def test_readings() -> None:
 
 
 def test_a_restarted_server_has_no_pace_across_its_restart() -> None:
-    """Counters that fell belong to another process: nothing is said of the time in between."""
+    """A reading after a counter fell, because the server restarted, has no hit ratio and no rate."""
     trends = Trends()
     trends.note("a", 100.0, 5.0, Counts(100, 10, 10))
     trends.note("a", 110.0, 6.0, Counts(5, 1, 1))
@@ -26,7 +26,7 @@ def test_a_restarted_server_has_no_pace_across_its_restart() -> None:
 
 
 def test_readings_are_bounded_and_spaced() -> None:
-    """A hundred readings are kept, and none is wanted right after another; a clock set back does not stop them."""
+    """The number of readings is bounded, and the next one is due after the spacing or if the clock stepped back."""
     trends = Trends()
     for number in range(READINGS + 20):
         trends.note("a", number * SPACING, number, Counts(0, 0, 0))
@@ -38,7 +38,7 @@ def test_readings_are_bounded_and_spaced() -> None:
 
 
 def test_servers_that_left_are_forgotten() -> None:
-    """Nodes come and go; their readings go with them."""
+    """Readings of servers that left are removed."""
     trends = Trends()
     for server in ("a", "b"):
         trends.note(server, 100.0, 5.0, Counts(0, 0, 0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What heartbeats, goodbyes and silence say about workers."""
+"""States of workers, derived from heartbeats, worker-offline events and silence."""
 
 import pytest
 
@@ -15,23 +15,23 @@ from tests.support.options import worker_limits
 
 @pytest.fixture
 def lab() -> Lab:
-    """State without anything in it."""
+    """Return an empty state."""
     return Lab()
 
 
 def counts(lab: Lab) -> tuple[float | None, ...]:
-    """Workers online, lost and offline."""
+    """Return the numbers of workers online, lost and offline."""
     lab.advance(0)
     return tuple(lab.value(rows.WORKERS, state) for state in ("online", "lost", "offline"))
 
 
 def test_states_are_always_there(lab: Lab) -> None:
-    """The number of workers is 0, not absent, when none was ever seen."""
+    """The number of workers in each state is 0, not absent, before the first worker."""
     assert (0, 0, 0) == counts(lab)
 
 
 def test_heartbeat(lab: Lab) -> None:
-    """A heartbeat's figures become series, times by the exporter's clock."""
+    """The values of a heartbeat become series, and its time is that of the exporter's clock."""
     lab.beat(processed=7, active=2, skew=-1.5)
     assert 1 == lab.value(rows.WORKER_UP, W1)
     assert 7 == lab.value(rows.WORKER_PROCESSED, W1)
@@ -45,7 +45,7 @@ def test_heartbeat(lab: Lab) -> None:
 
 
 def test_heartbeat_on_demand_changes_no_figure(lab: Lab) -> None:
-    """The heartbeat that answers a remote command carries no counts and a wrong interval: neither is taken over."""
+    """A heartbeat that answers a remote command changes neither counts nor the interval, as it contains wrong ones."""
     lab.beat(processed=7, active=2)
     lab.workers.fold_heartbeat(WorkerHeartbeat(W1, lab.clock.epoch, 1, 5.0))
     assert 7 == lab.value(rows.WORKER_PROCESSED, W1)
@@ -67,7 +67,7 @@ def test_lost_and_back(lab: Lab) -> None:
 
 
 def test_any_event_is_a_sign_of_life(lab: Lab) -> None:
-    """Task events keep a worker online whose heartbeats are late."""
+    """Task events keep a worker with late heartbeats online."""
     lab.beat()
     lab.advance(20)
     lab.received("a", 0)
@@ -76,7 +76,7 @@ def test_any_event_is_a_sign_of_life(lab: Lab) -> None:
 
 
 def test_patience_of_three_intervals() -> None:
-    """A worker that announces a long interval is lost only after three of them."""
+    """A worker with a long heartbeat interval is lost only after three intervals."""
     lab = Lab(workers=worker_limits(lost_after=1))
     lab.beat()
     lab.advance(5.9)
@@ -96,7 +96,7 @@ def test_patience_by_worker() -> None:
 
 
 def test_lost_is_kept_for_the_retention(lab: Lab) -> None:
-    """A lost worker is shown as 0 for the retention, longer than any alert waits, and then forgotten."""
+    """A lost worker shows up 0 for the retention, which is longer than any alert's wait, and is then forgotten."""
     lab.beat()
     lab.advance(30)
     lab.advance(3599)
@@ -107,7 +107,7 @@ def test_lost_is_kept_for_the_retention(lab: Lab) -> None:
 
 
 def test_goodbye_removes_the_series(lab: Lab) -> None:
-    """A worker that stops cleanly must not page: its series go, and it counts as offline."""
+    """The series of a worker that reported its stop are removed, so that no alert fires, and it counts as offline."""
     lab.beat()
     lab.offline()
     for metric in (rows.WORKER_UP, rows.WORKER_ACTIVE, rows.WORKER_PROCESSED, rows.WORKER_LAST_HEARTBEAT):
@@ -118,7 +118,7 @@ def test_goodbye_removes_the_series(lab: Lab) -> None:
 
 
 def test_tasks_after_goodbye_do_not_resurrect(lab: Lab) -> None:
-    """Task events of a worker that finishes its work after its goodbye count, and do not bring it back."""
+    """Task events after a worker reported its stop count, and do not set the worker up again."""
     lab.beat()
     lab.received("a", 0)
     lab.offline()
@@ -129,7 +129,7 @@ def test_tasks_after_goodbye_do_not_resurrect(lab: Lab) -> None:
 
 @pytest.mark.parametrize(("pid", "after", "up"), [(1, 0.3, None), (1, 31.0, 1), (2, 0.3, 1), (2, 31.0, 1)])
 def test_a_heartbeat_after_the_goodbye(lab: Lab, pid: int, after: float, up: int | None) -> None:
-    """A late heartbeat of the process that left does not bring it back; another process does, and lasting ones do."""
+    """A late heartbeat of a stopped process sets no worker up; another process's or a much later heartbeat does."""
     lab.beat(pid=1)
     lab.offline()
     lab.advance(after)
@@ -140,7 +140,7 @@ def test_a_heartbeat_after_the_goodbye(lab: Lab, pid: int, after: float, up: int
 
 
 def test_gauges_of_a_lost_worker_are_absent(lab: Lab) -> None:
-    """A lost worker is shown with up 0 and its last heartbeat, without active tasks, load and clock of that moment."""
+    """A lost worker shows up 0 and its last heartbeat, and no active tasks, load or clock skew."""
     lab.beat(active=2)
     last = lab.value(rows.WORKER_LAST_HEARTBEAT, W1)
     lab.advance(30)
@@ -156,7 +156,7 @@ def test_gauges_of_a_lost_worker_are_absent(lab: Lab) -> None:
 
 @pytest.mark.parametrize("missed", [0, 10])
 def test_missed_events_are_shown_after_the_goodbye(missed: int) -> None:
-    """Events missed just before a worker stops are shown once the counter has been shown as 0; none leave no series."""
+    """Events missed before a worker's stop are shown after the counter was shown as 0; without any no series exists."""
     clock = FakeClock()
     lab = Lab(new=NewSeries(clock, zero_first=30.0))
     lab.beat(processed=0)
@@ -175,7 +175,7 @@ def test_missed_events_are_shown_after_the_goodbye(missed: int) -> None:
 
 
 def test_reconnect_of_the_same_process(lab: Lab) -> None:
-    """A worker that lost its connection says goodbye and comes back: up again, one more start."""
+    """A worker that reports its stop and reconnects is up again, and counts one more start."""
     lab.online()
     lab.offline()
     lab.online()
@@ -184,7 +184,7 @@ def test_reconnect_of_the_same_process(lab: Lab) -> None:
 
 
 def test_silence_of_our_own(lab: Lab) -> None:
-    """While the exporter hears nothing, no worker is lost, and afterwards each gets its full time again."""
+    """While the exporter receives no events, no worker is lost, and afterwards each has its full time again."""
     lab.beat()
     lab.advance(300, listening=False)
     assert 1 == lab.value(rows.WORKER_UP, W1)
@@ -204,20 +204,20 @@ def test_new_version_replaces_the_old_info(lab: Lab) -> None:
 
 
 def run_task(lab: Lab, uuid: str, *, started: bool = True) -> None:
-    """Let a task begin now, with or without its task-started arriving."""
+    """Start a task now, with or without its task-started."""
     lab.sent(uuid, 0)
     if started:
         lab.started(uuid, lab.clock.epoch - lab.start)
 
 
 def test_missed_events_are_exact(lab: Lab) -> None:
-    """Executions whose task-started never came are counted two heartbeats later, to the task."""
+    """Executions without a task-started are counted exactly, two heartbeats later."""
     lab.beat(processed=0)
     lab.advance(1)
     for number in range(5):
         run_task(lab, f"seen{number}")
     lab.advance(1)
-    lab.beat(processed=8)  # three of them were lost on the way
+    lab.beat(processed=8)  # three task-started were lost
     lab.advance(2)
     lab.beat(processed=8)
     lab.advance(2)
@@ -230,7 +230,7 @@ def test_missed_events_are_exact(lab: Lab) -> None:
 
 
 def test_heartbeat_that_overtakes_is_no_loss(lab: Lab) -> None:
-    """A heartbeat that overtakes buffered task events gives no missed event."""
+    """A heartbeat that overtakes buffered task events causes no missed events."""
     lab.beat(processed=0)
     lab.advance(2)
     at = lab.clock.epoch - lab.start - 0.01
@@ -244,7 +244,7 @@ def test_heartbeat_that_overtakes_is_no_loss(lab: Lab) -> None:
 
 
 def test_first_heartbeat_is_a_baseline(lab: Lab) -> None:
-    """What a worker did before the exporter met it is not missed."""
+    """Executions before the first heartbeat that the exporter received are not missed events."""
     for _ in range(3):
         lab.beat(processed=1000)
         lab.advance(2)
@@ -252,7 +252,7 @@ def test_first_heartbeat_is_a_baseline(lab: Lab) -> None:
 
 
 def test_restart_is_no_loss(lab: Lab) -> None:
-    """A new process starts a new account."""
+    """A restarted worker has no missed events."""
     lab.beat(processed=50, pid=1)
     lab.advance(2)
     lab.beat(processed=0, pid=2)
@@ -263,7 +263,7 @@ def test_restart_is_no_loss(lab: Lab) -> None:
 
 
 def test_worker_without_task_events(lab: Lab) -> None:
-    """A worker that works and sends no task events is shown as such; that is no loss."""
+    """A worker that executes tasks and sends no task events is shown as such and has no missed events."""
     lab.beat(processed=0)
     assert lab.value(rows.WORKER_TASK_EVENTS, W1) is None
     for processed in (3, 6, 6):
@@ -277,7 +277,7 @@ def test_worker_without_task_events(lab: Lab) -> None:
 
 
 def test_everything_lost_in_a_gap_is_missed(lab: Lab) -> None:
-    """Events lost while the subscription was down are missed even if none had ever come before."""
+    """Events that were lost while the subscription was down are missed even if none had arrived before."""
     lab.beat(processed=0)
     lab.advance(1)
     lab.workers.gap()
@@ -290,7 +290,7 @@ def test_everything_lost_in_a_gap_is_missed(lab: Lab) -> None:
 
 
 def start(lab: Lab, uuid: str = "a") -> None:
-    """Let a task run on the first worker."""
+    """Start a task on the first worker."""
     lab.sent(uuid, 0)
     lab.received(uuid, 0)
     lab.started(uuid, lab.clock.epoch - lab.start)
@@ -298,7 +298,7 @@ def start(lab: Lab, uuid: str = "a") -> None:
 
 @pytest.mark.parametrize("reason", ["lost", "offline", "restarted", "inactive"])
 def test_nothing_runs_on_a_worker_that_can_not_run_it(lab: Lab, reason: str) -> None:
-    """An execution stops running, uncounted, with its worker, or when its worker is idle for two heartbeats."""
+    """An execution is closed without an end if its worker is gone or reports no active tasks in two heartbeats."""
     lab.beat(pid=1)
     start(lab)
     lab.advance(1)
@@ -320,7 +320,7 @@ def test_nothing_runs_on_a_worker_that_can_not_run_it(lab: Lab, reason: str) -> 
 
 
 def test_end_after_being_given_up(lab: Lab) -> None:
-    """An execution that was taken for gone and ends after all counts, with its true runtime, and once."""
+    """A closed execution whose end arrives later counts once, with its full runtime."""
     lab.beat()
     start(lab)
     lab.advance(31)
@@ -332,7 +332,7 @@ def test_end_after_being_given_up(lab: Lab) -> None:
 
 
 def test_lost_end_on_a_busy_worker(lab: Lab) -> None:
-    """Of several executions on a worker that reports fewer the youngest is closed, never the one that runs longest."""
+    """If a worker reports fewer active tasks than run on it, the youngest run is closed, never the longest one."""
     lab.beat(active=0)
     start(lab, "runs")
     lab.advance(1)
@@ -340,7 +340,7 @@ def test_lost_end_on_a_busy_worker(lab: Lab) -> None:
     lab.advance(1)
     lab.beat(processed=2, active=2)
     lab.advance(2)
-    lab.beat(processed=2, active=1)  # one of the two ended; its event is perhaps still in the buffer
+    lab.beat(processed=2, active=1)  # one of the two ended; its event may still be buffered
     assert 2 == lab.value(task_rows.TASKS_RUNNING, "t", "q")
     lab.advance(2)
     lab.beat(processed=2, active=1)
@@ -350,7 +350,7 @@ def test_lost_end_on_a_busy_worker(lab: Lab) -> None:
 
 
 def test_busy_worker_keeps_its_tasks(lab: Lab) -> None:
-    """Heartbeats with active tasks close nothing."""
+    """Heartbeats that report active tasks close no run."""
     lab.beat()
     start(lab)
     for _ in range(5):
@@ -360,7 +360,7 @@ def test_busy_worker_keeps_its_tasks(lab: Lab) -> None:
 
 
 def test_workers_have_a_bound() -> None:
-    """Worker names beyond the limit give no series and do no harm."""
+    """Workers beyond the limit have no series, and their task events still count."""
     lab = Lab(workers=worker_limits(count=2))
     for number in range(5):
         lab.online(f"w{number}@host")
@@ -374,7 +374,7 @@ def test_workers_have_a_bound() -> None:
 
 
 def test_a_worker_without_task_events_misses_none_after_a_reconnection() -> None:
-    """Executions of a worker whose task events are switched off are no lost ones, also after an interruption."""
+    """A worker whose task events are disabled has no missed events, even after an interruption."""
     lab = Lab()
     for processed in (0, 10, 20, 30):
         lab.beat(processed)
