@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever comes in gives a record or a counted reason; the invariants are those of the fuzzer, see tests/fuzz."""
+"""Any input is decoded to a record or a counted reason; the invariants are those of the fuzzer, see tests/fuzz."""
 
 import json
 import tracemalloc
@@ -29,17 +29,17 @@ pytestmark = pytest.mark.usefixtures("limited_memory")
 
 INPUTS = sorted(path for path in FOUND.rglob("*") if path.is_file())
 DEAR = {"fold": 15, "state_file": 25, "labels": 25, "environment": 5, "flags": 5, "settings_file": 15, "web_config": 15}
-"""Examples of what takes longer than the others."""
+"""Numbers of examples for targets that take longer than the others."""
 
 
 @pytest.mark.parametrize("path", INPUTS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_found_inputs_stay_harmless(path: Path) -> None:
-    """Input that once broke an invariant, found by a fuzzer or by hand, breaks none."""
+    """Inputs that once broke an invariant, found by a fuzzer or by hand, break none."""
     INVARIANTS[path.parent.name](path.read_bytes())
 
 
 def changed(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
-    """Any bytes, or a seed of which a part is replaced by any bytes."""
+    """Return a strategy of any bytes, or of a seed in which a part is replaced by any bytes."""
 
     def replace(seed: bytes, start: int, length: int, patch: bytes) -> bytes:
         start %= len(seed) + 1
@@ -52,7 +52,7 @@ def changed(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
 
 @pytest.mark.parametrize("target", INVARIANTS)
 def test_any_bytes_break_nothing(target: str) -> None:
-    """Any bytes, and any change to what real programs send, break no invariant."""
+    """Neither arbitrary bytes nor changed messages of real programs break an invariant."""
 
     @settings(derandomize=True, database=None, deadline=None, max_examples=DEAR.get(target, 40))
     @given(changed(seeds_of(target)))
@@ -65,32 +65,32 @@ def test_any_bytes_break_nothing(target: str) -> None:
 @settings(derandomize=True, database=None, deadline=None, max_examples=30)
 @given(st.text(max_size=20), st.text(alphabet='\\"\n\r\0{}=,# a\ud800\udfff\u2028', max_size=12))
 def test_any_name_can_be_read_back(task: str, queue: str) -> None:
-    """Quotes, line breaks, control characters and half surrogates in labels are read back, in both formats."""
+    """Quotes, line breaks, control characters and half surrogates in labels can be parsed in both formats."""
     check_values(task, queue)
 
 
 def pipeline_of(lab: Lab) -> EventCollector:
-    """A pipeline into a lab, for bodies without envelope."""
+    """Return a pipeline into a lab for bodies without an envelope."""
     return lab.collector(decode_event_message)
 
 
 def message(*events: dict[str, object]) -> EventMessage:
-    """Events as one message."""
+    """Return one message with these events."""
     return EventMessage(msgspec.json.encode(events), "application/json")
 
 
 def started(**changes: object) -> dict[str, object]:
-    """A task-started."""
+    """Return a task-started event."""
     return {"type": "task-started", "uuid": "u", "timestamp": 1.8e9, "hostname": W1} | changes
 
 
 def failed(text: str) -> dict[str, object]:
-    """A task-failed with a long traceback."""
+    """Return a task-failed event with a traceback."""
     return {**started(), "type": "task-failed", "exception": f"KeyError({text!r})", "traceback": text}
 
 
 def test_a_huge_batch_is_folded_whole() -> None:
-    """A message of 100,000 events is folded whole; what one task id may hold of them is bounded, and counted."""
+    """A message of 100,000 events is folded completely; running executions of one id are bounded, others evicted."""
     lab = Lab()
     lab.sent("u", 0)
     pipeline_of(lab).fold([message(*[started()] * 100_000)])
@@ -100,7 +100,7 @@ def test_a_huge_batch_is_folded_whole() -> None:
 
 
 def test_what_is_taken_off_was_running() -> None:
-    """After more executions of one id than are told apart, ends bring what is running down to 0, and never below."""
+    """The number of running tasks falls to 0 and never below, even after more executions of one id than the limit."""
     lab = Lab()
     lab.sent("u", 0)
     for at in range(MOST_AT_ONCE + 3):
@@ -111,7 +111,7 @@ def test_what_is_taken_off_was_running() -> None:
 
 
 def test_waiting_events_are_bounded() -> None:
-    """Events that wait for their task-sent are bounded together, however few tasks they belong to."""
+    """The total number of deferred events is bounded, however few tasks they belong to."""
     lab = Lab()
     holding = Holding(lab.tasks.names, limit=5)
     event = Held("task-received", lambda: None)
@@ -124,7 +124,7 @@ def test_waiting_events_are_bounded() -> None:
 
 
 def test_what_waits_holds_no_message() -> None:
-    """A failure that waits for its task-sent keeps neither its traceback nor the message that it came in."""
+    """A deferred failure keeps neither its traceback nor its message in memory."""
     lab = Lab()
     lab.tasks._holding.sent_seen = True
     pipeline = pipeline_of(lab)
@@ -142,7 +142,7 @@ def test_what_waits_holds_no_message() -> None:
 
 
 def test_a_large_message_costs_its_size() -> None:
-    """Of a message of 50 MB no more is made than its body: arguments and results are skipped."""
+    """Decoding a message of 50 MB takes little further memory, because arguments and results are skipped."""
     large = msgspec.json.encode([{**started(), "type": "task-received", "name": "n", "args": "x" * 50_000_000}])
     tracemalloc.start()
     try:
@@ -159,14 +159,14 @@ def test_a_large_message_costs_its_size() -> None:
     started(uuid="u" * 1_000_000), started(timestamp=-62_135_596_800.0), started(timestamp=253_402_300_800.0),
 ], ids=",".join)  # fmt: skip
 def test_what_is_too_much_is_refused(event: dict[str, object]) -> None:
-    """Ids of 1 MB and years out of range cost their event alone."""
+    """An event with an id of 1 MB or a year out of range is refused, and other events of its message are kept."""
     refused, kept = decode_event_message(message(event, started()))
     assert Broken("schema") == refused
     assert isinstance(kept, TaskStarted)
 
 
 def test_the_last_second_of_9999_is_a_time() -> None:
-    """A time at the end of what dates can hold is folded, and shown."""
+    """An event with the latest time that a date can represent is folded."""
     lab = Lab()
     beat = {"type": "worker-heartbeat", "hostname": W1, "timestamp": 253_402_300_799.0, "processed": 1}
     pipeline_of(lab).fold([message(beat, started(timestamp=253_402_300_799.0))])
@@ -174,7 +174,7 @@ def test_the_last_second_of_9999_is_a_time() -> None:
 
 
 def test_a_heartbeat_without_surplus_looks_at_no_run() -> None:
-    """A heartbeat that admits to everything that runs costs the same, however much that is."""
+    """A heartbeat that reports at least as many active tasks as run does not iterate over the runs."""
 
     class Counted(dict[object, str]):
         looks = 0
@@ -187,14 +187,14 @@ def test_a_heartbeat_without_surplus_looks_at_no_run() -> None:
     lab.beat(processed=0, active=100)
     worker = lab.workers.by_name[W1]
     counted = Counted({object(): str(number) for number in range(100)})
-    worker.runs = counted  # type: ignore[assignment]  # stands in
+    worker.runs = counted  # type: ignore[assignment]  # a dict that counts iterations
     lab.workers.fold_heartbeat(WorkerHeartbeat(W1, lab.clock.epoch + 1, 1, 2.0, 100, 0))
     assert 0 == counted.looks
 
 
 @pytest.mark.parametrize("decode", [decode_message, decode_redbeat_definition])
 def test_deep_json_is_refused(decode: Callable[[bytes], object]) -> None:
-    """JSON nested a million times is refused, in every place of a message."""
+    """JSON that is nested a million times is refused in every part of a message."""
     deep = "[" * 1_000_000
     for text in (deep, json.dumps({"body": deep}), f'{{"body": "", "more": {deep}', f'{{"task": {deep}'):
         with pytest.raises(DecodeError):
@@ -202,7 +202,7 @@ def test_deep_json_is_refused(decode: Callable[[bytes], object]) -> None:
 
 
 def test_an_endless_crontab_is_refused() -> None:
-    """A field of a crontab that lists more than there is to list is refused before it is read."""
+    """A crontab field with more entries than possible values is refused before it is parsed."""
     schedule = {"__type__": "crontab", "minute": ",".join(["*"] * 500_000)}
     with pytest.raises(DecodeError):
         decode_redbeat_definition(msgspec.json.encode({"task": "t", "schedule": schedule}))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measures of quality: branches by layer, and the report of changes that no test noticed."""
+"""The measures of quality: branch coverage by layer, and the report of mutations that no test detected."""
 
 import sqlite3
 import sys
@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 
 
 def test_branches_are_summed_by_layer() -> None:
-    """A layer has the branches of its files, and a file without branches is covered."""
+    """The branches of a layer are the sum over its files, and a file without branches counts as covered."""
     summaries = {"decode/a.py": (3, 4), "decode/b.py": (0, 0), "state/c.py": (5, 10)}
     measured = {
         "files": {
@@ -29,7 +29,7 @@ def test_branches_are_summed_by_layer() -> None:
 
 
 def test_a_change_that_survives_is_listed() -> None:
-    """The report names file, line, function and change of a survivor, and counts the rest."""
+    """The report states file, line, function and change of each surviving mutation, and counts the others."""
     tree = Path("/tree")
     difference = "--- mutation diff ---\n--- a\n+++ b\n@@ -1 +1 @@\n-    return a + b\n+    return a - b\n"
     place = (str(tree / PACKAGE / "decode" / "a.py"), 7, "core/ReplaceAdd", "total")
@@ -40,14 +40,14 @@ def test_a_change_that_survives_is_listed() -> None:
 
 
 def test_nothing_made_is_no_score(tmp_path: Path) -> None:
-    """Without a change there is no share; the settings name layer and tests."""
+    """Without a mutation the report states no percentage, and the configuration names the tests of the layer."""
     assert report([], Path("/tree"), 10) == "0 of 10 changes made, none noticed, 0 survived\n"
     assert "tests/unit/state" in configuration(tmp_path, "state")
     assert "tests/contract" not in configuration(tmp_path, "state")
 
 
 def test_the_sample_is_random_and_repeats(tmp_path: Path) -> None:
-    """The order of the changes depends on the seed only, and none is lost."""
+    """The order of the mutations depends on the seed only, and none is lost."""
     orders = []
     for number, seed in enumerate((1, 1, 2)):
         session = tmp_path / f"{number}.sqlite"
@@ -63,12 +63,12 @@ def test_the_sample_is_random_and_repeats(tmp_path: Path) -> None:
 
 
 def test_a_run_ends_with_its_time(tmp_path: Path) -> None:
-    """A command ends after its time."""
+    """A command is ended after its time limit."""
     run_for(0.1, [sys.executable, "-c", "import threading; threading.Event().wait()"], tmp_path)
 
 
 def test_everything_that_was_started_ends(tmp_path: Path) -> None:
-    """What a command started in another session ends with it."""
+    """A process that a command started in another session ends with the command."""
     waits = "import threading; threading.Event().wait()"
     starts = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {waits!r}], start_new_session=True)"
     process = psutil.Popen([sys.executable, "-c", starts], cwd=tmp_path)

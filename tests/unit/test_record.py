@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The record of a run: what it counts, and what it leaves as it is."""
+"""The record of a test run: the rows that it writes, and those that it keeps."""
 
 import datetime as dt
 import platform
@@ -35,7 +35,7 @@ after
 
 
 def test_tests_are_counted_by_program() -> None:
-    """A test that uses two programs counts for both, a failed one as failed, and one without programs for none."""
+    """A test counts as passed or failed for each program that it uses."""
     outcomes = [
         Outcome(SERVERS, passed=True, programs=frozenset({"redis-8.0", "valkey-9.1"})),
         Outcome(SERVERS, passed=False, programs=frozenset({"redis-8.0"})),
@@ -48,7 +48,7 @@ def test_tests_are_counted_by_program() -> None:
 
 
 def test_a_table_is_replaced_in_its_page() -> None:
-    """A table that is written is read again, in the order of the names' numbers; the rest of the page stays."""
+    """A written table can be read, is sorted by the numbers in the names, and leaves the rest of the page unchanged."""
     rows = {key: (key, "1", "2 passed", f"{DAY}") for key in ("valkey-10.0", "redis-8.0", "valkey-9.1")}
     page = record.write_table(PAGE, PROGRAMS, PROGRAM_COLUMNS, rows)
     assert rows == record.read_table(page, PROGRAMS)
@@ -58,7 +58,7 @@ def test_a_table_is_replaced_in_its_page() -> None:
 
 
 def test_what_was_not_run_keeps_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of the unit tests alone leaves the cell of the integration tests of its Python as it is."""
+    """A run of the unit tests only keeps the cell of the integration tests of its Python."""
     monkeypatch.setattr(platform, "python_version", lambda: "3.13.6")
     monkeypatch.setattr(platform, "python_version_tuple", lambda: ("3", "13", "6"))
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: {"PRETTY_NAME": "y"})
@@ -70,5 +70,5 @@ def test_what_was_not_run_keeps_its_cell(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_python_passes_without_a_failure() -> None:
-    """A Python with a failed test has not passed, nor has one whose unit and contract tests were not run."""
+    """A Python has passed if its unit and contract tests were run and no test failed."""
     assert ["3.11", "3.12"] == record.passed_pythons(PAGE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The truth harness itself: it finds what is wrong, and expects what happened."""
+"""The truth harness itself: it finds wrong values, and derives the expected ones from the facts."""
 
 from pathlib import Path
 from random import Random
@@ -44,7 +44,7 @@ def sample(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
 
 
 def expected(*facts: Fact, killed: str = "", events: Events | None = None) -> Samples:
-    """Return what has to be counted for facts; ``killed`` is a worker that was."""
+    """Return the samples that are expected for facts; ``killed`` is a worker that was killed."""
     ended = {killed: ("kill", 7)} if killed else {}
     truth = tell([*STORY, *facts])
     settle(truth, ended)
@@ -72,7 +72,7 @@ def of_run(kind: str, at: float, detail: str = "", value: float = 0.0) -> Fact:
     ids=lambda key: f"{key[0]}-{'-'.join(value for _, value in sorted(key[1]))}",
 )
 def test_a_wrong_number_is_found(key: tuple[str, frozenset[tuple[str, str]]]) -> None:
-    """A count that is wrong by one is the one difference, in whatever sample it stands."""
+    """A count that is wrong by one is the only difference, in every compared sample."""
     right = expected(of_run("failed", 12.0, "ValueError"), of_run("ended", 12.0, "FAILURE"))
     assert differences(right, right) == []
     wrong = {**right, key: right.get(key, 0.0) + 1}
@@ -82,14 +82,14 @@ def test_a_wrong_number_is_found(key: tuple[str, frozenset[tuple[str, str]]]) ->
 
 
 def test_a_missing_sample_is_found() -> None:
-    """A sample that is not shown at all is a difference, too."""
+    """A missing sample is a difference."""
     right = expected(of_run("ended", 12.0, "SUCCESS"))
     shown = {key: value for key, value in right.items() if key[0] != ENDED}
     assert ["expected 1, found 0"] == [str(found).rpartition(": ")[2] for found in differences(right, shown)]
 
 
 def test_sums_may_differ_a_little() -> None:
-    """A sum of waiting times may differ by what passes between an act and its event, and by no more."""
+    """A sum of waiting times may differ by the allowed delay between an act and its event, and by no more."""
     right = expected(of_run("ended", 12.0, "SUCCESS"))
     key = sample(WAIT_SUM, **TASK)
     assert right[key] == 1.0
@@ -98,7 +98,7 @@ def test_sums_may_differ_a_little() -> None:
 
 
 def test_the_runtime_of_a_success_is_exact() -> None:
-    """The runtime of a success is Celery's own number, which may not differ."""
+    """The runtime of a success must be equal, because Celery's event contains it."""
     right = expected(of_run("succeeded", 12.0, value=0.75), of_run("ended", 12.0, "SUCCESS"))
     key = sample(RUNTIME_SUM, **TASK, state="success")
     assert right[key] == 0.75
@@ -106,7 +106,7 @@ def test_the_runtime_of_a_success_is_exact() -> None:
 
 
 def test_an_ignored_execution_has_no_end() -> None:
-    """Ignore is explained: the execution counts as started, and its end not at all."""
+    """An execution that ended by Ignore counts as started and has no expected end, which is explained."""
     truth = tell([*STORY, of_run("ended", 12.0, "IGNORED")])
     outcome = expect(truth, Reported(Events([]), {}, {}))
     assert +outcome.explained == {IGNORED: 1}
@@ -114,7 +114,7 @@ def test_an_ignored_execution_has_no_end() -> None:
 
 
 def test_what_a_killed_worker_did_not_send_is_explained() -> None:
-    """Of a worker that was killed only those facts are expected whose event left it."""
+    """Only those facts of a killed worker are expected whose events it sent."""
     received = {"type": "task-received", "uuid": "a", "pid": 7}
     truth = tell([*STORY])
     settle(truth, {"w.1": ("kill", 7)})
@@ -124,7 +124,7 @@ def test_what_a_killed_worker_did_not_send_is_explained() -> None:
 
 
 def test_a_start_that_a_killed_worker_sent_before_the_body_began_is_expected() -> None:
-    """Celery sends task-started before the body, so a worker can be killed in between: the start counts."""
+    """A start counts even if its worker was killed between task-started and the task's body."""
     kinds = ("task-received", "task-started")
     events = Events([{"type": kind, "uuid": "a", "pid": 7} for kind in kinds])
     truth = tell(STORY[:2])
@@ -139,7 +139,7 @@ def test_a_start_that_a_killed_worker_sent_before_the_body_began_is_expected() -
 
 
 def test_a_message_that_is_executed_again_waited_until_its_first_start() -> None:
-    """The start that only task-started reports comes before that of the redelivered message, and ends its wait."""
+    """The waiting time of a redelivered message ends with its first start, even if only task-started reports it."""
     again = [fact._replace(at=fact.at + 5, node="w.2", process="w.2.8") for fact in STORY[1:]]
     truth = tell([*STORY[:2], *again])
     begin_unwritten(truth, [STORY[1]])
@@ -152,7 +152,7 @@ def test_a_message_that_is_executed_again_waited_until_its_first_start() -> None
 
 
 def test_a_child_that_was_killed_before_its_acceptance_was_read() -> None:
-    """Of two executions of one message the first sends no event if it killed its child; of two messages each does."""
+    """An execution that killed its child sends no event if the same message is executed again."""
     dies = of_run("dies", 11.1, "rejected")
     second = STARTS._replace(at=12.0, run="r2")
     end = second._replace(kind="ended", at=13.0, detail="SUCCESS")
@@ -166,7 +166,7 @@ def test_a_child_that_was_killed_before_its_acceptance_was_read() -> None:
 
 
 def test_delays_of_the_events_are_allowed() -> None:
-    """Sums may differ by as much as the recorded events are stamped later than the facts, in either direction."""
+    """Sums may differ in either direction by the delay between the facts and the recorded events."""
     stamps = {"task-started": 11.5, "task-failed": 14.0}
     events = Events([{"type": kind, "uuid": "a", "pid": 7, "timestamp": at} for kind, at in stamps.items()])
     truth = tell([*STORY, of_run("failed", 12.0, "ValueError"), of_run("ended", 12.0, "FAILURE")])
@@ -180,12 +180,12 @@ def test_delays_of_the_events_are_allowed() -> None:
 
 
 def test_an_execution_without_an_end_is_expected_nowhere() -> None:
-    """An execution that nothing ended is no difference that could go unnoticed: no exporter counts its state."""
+    """An execution without an end is expected in a state that no exporter shows, so that it is always a difference."""
     assert expected()[sample(ENDED, **TASK, state="none")] == 1
 
 
 def test_the_main_process_ends_what_its_child_could_not() -> None:
-    """A failure or a revocation that the worker's main process writes ends the execution that is open there."""
+    """A failure or a revocation that the worker's main process writes ends the open execution of the task."""
     failed = Fact("failed", 12.0, "w.1", "w.1.7", "a", detail="TimeLimitExceeded")
     assert expected(failed)[sample(EXCEPTIONS, task="t", exception="TimeLimitExceeded")] == 1
     revoked = Fact("revoked", 12.0, "w.1", "w.1.7", "a", "t", "q", "p", detail="terminated")
@@ -193,7 +193,7 @@ def test_the_main_process_ends_what_its_child_could_not() -> None:
 
 
 def test_what_celery_did_not_send_is_told_apart() -> None:
-    """A fact without its event is a difference of Celery's, and named."""
+    """A fact whose event Celery did not send is reported as a difference of Celery."""
     truth = tell([*STORY, of_run("ended", 12.0, "SUCCESS")])
     kinds = ("task-received", "task-started")
     events = Events([{"type": kind, "uuid": "a", "pid": 7} for kind in kinds])
@@ -201,7 +201,7 @@ def test_what_celery_did_not_send_is_told_apart() -> None:
 
 
 def test_a_seed_is_a_story() -> None:
-    """The same seed tells the same story, another one another, and each has as many tasks as were wanted."""
+    """A seed always results in the same story, which has the requested number of tasks."""
     first, again, other = (list(story(seed, 300)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
@@ -224,6 +224,6 @@ def test_few_kinds_are_explained() -> None:
 @pytest.mark.pinned
 @pytest.mark.parametrize("row", EXPLAINED, ids=lambda row: row.kind)
 def test_an_explanation_names_a_line_of_celery(row: Explained) -> None:
-    """The line that an explanation names stands in the Celery that is installed."""
+    """The line that an explanation names is that of the installed Celery."""
     text = (Path(celery.__file__).parent / row.file).read_text(encoding="utf-8").splitlines()[row.line - 1]
     assert row.code == text.strip()

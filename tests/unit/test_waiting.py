@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The helper that tests wait with."""
+"""The helper with which tests wait for a condition."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.waiting import eventually
 
 
 def test_the_first_truthy_result_is_returned() -> None:
-    """Falsy results and failed assertions are asked again until something truthy comes."""
+    """A condition with a falsy result or a failed assertion is evaluated again until the result is truthy."""
     answers = iter([0, None, AssertionError("not yet"), "there"])
 
     def condition() -> object:
@@ -20,7 +20,7 @@ def test_the_first_truthy_result_is_returned() -> None:
 
 
 def test_the_last_failure_is_shown_on_timeout() -> None:
-    """A condition that never holds fails with its own last words."""
+    """A condition that never holds fails with its last error message."""
 
     def condition() -> bool:
         raise AssertionError("queue has 3")
@@ -30,6 +30,6 @@ def test_the_last_failure_is_shown_on_timeout() -> None:
 
 
 def test_other_errors_are_not_waited_out() -> None:
-    """A bug in the condition fails at once."""
+    """Any other error in the condition is raised at once."""
     with pytest.raises(ZeroDivisionError):
         eventually(lambda: 1 // 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What /metrics, the status page and the marks behind it show of one and the same state."""
+"""The values that /metrics and the status page show of one state."""
 
 import random
 
@@ -18,7 +18,7 @@ COUNTERS = (rows.WORKER_STARTS, rows.WORKER_PROCESSED, rows.WORKER_EVENTS_MISSED
 
 
 class Shown:
-    """An exporter that was not started, and what its views show of the workers."""
+    """An exporter that was not started, with the worker values of its views."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -26,7 +26,7 @@ class Shown:
         self.application = Application(settings, Endpoints(settings, self.clock), self.clock)
 
     def act(self, action: str, worker: str, number: int) -> None:
-        """Let something happen to a worker: ``number`` is its process or what the process counts."""
+        """Apply an action to a worker; ``number`` is its process id, its count or the seconds to wait."""
         workers, now = self.application.workers, self.clock.epoch
         if action == "online":
             workers.fold_online(WorkerOnline(worker, now, number, 2.0, 0, 0, None))
@@ -39,11 +39,11 @@ class Shown:
             workers.tick(listening=True)
 
     def page(self, metric: Metric, only: frozenset[Metric] | None = None) -> dict[str, object]:
-        """The values that the status page shows, by worker; of ``only`` these metrics."""
+        """Return the values that the status page shows, by worker; ``only`` limits the metrics to read."""
         return self._values(metric, whole=True, only=only)
 
     def metrics(self, metric: Metric) -> dict[str, object]:
-        """The values that /metrics shows, by worker."""
+        """Return the values that /metrics shows, by worker."""
         return self._values(metric, whole=False, only=None)
 
     def _values(self, metric: Metric, *, whole: bool, only: frozenset[Metric] | None) -> dict[str, object]:
@@ -54,7 +54,7 @@ class Shown:
 
 
 def test_reading_changes_nothing() -> None:
-    """Page and /metrics show the same counters however often they are read in turn, but for what is still young."""
+    """Reading one view does not change the other: both show the same counters, except new series, which start at 0."""
     shown = Shown()
     shown.act("online", "celery@web-1", 1)
     for _ in range(4):
@@ -68,7 +68,7 @@ def test_reading_changes_nothing() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_every_order_of_reads_shows_the_same(seed: int) -> None:
-    """An exporter that is read at any time, by any view, shows in the end what one shows that was never read."""
+    """An exporter that was read at any time, by any view, shows the same values as one that was never read."""
     chance = random.Random(seed)  # noqa: S311 -- no secret
     read, unread = Shown(), Shown()
     for _ in range(60):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which databases of which servers are looked at, and by which names."""
+"""The databases of each server that are sampled, and the names of their keys."""
 
 from celery_redis_exporter.brokers.endpoints import Endpoints
 from celery_redis_exporter.collectors.key_sweep import KeyBudget
@@ -14,7 +14,7 @@ HERE = ("--broker-url", "redis://one:6379/0")
 
 
 def build(*flags: str, queues: tuple[str, ...] = ()) -> KeySpaces:
-    """Build the samplers of some settings; nothing connects."""
+    """Build the samplers of some settings, without a connection."""
     settings = load(flags, {})
     lab = Lab(task_limits(settings))
     clock = FakeClock()
@@ -23,12 +23,12 @@ def build(*flags: str, queues: tuple[str, ...] = ()) -> KeySpaces:
 
 
 def databases(*flags: str) -> dict[str, set[int]]:
-    """The databases by server."""
+    """Return the sampled databases by server."""
     return {sampler.name: set(sampler.seed._options.databases) for sampler in build(*flags).samplers}
 
 
 def test_databases_of_one_server_are_read_together() -> None:
-    """A result backend on the broker's server is another database of it; on another server it is read there."""
+    """A result backend on the broker's server is sampled with it; one on another server has its own sampler."""
     assert {"broker": {0}} == databases(*HERE)
     assert {"broker": {0, 1}} == databases(*HERE, "--result-backend-url", "redis://one:6379/1")
     assert {"broker": {0}, "results": {1}} == databases(*HERE, "--result-backend-url", "redis://two:6379/1")
@@ -39,7 +39,7 @@ def test_databases_of_one_server_are_read_together() -> None:
 
 
 def test_default_budget_of_a_cycle() -> None:
-    """By default a cycle reads 20,000 names and 1,000 sizes, and takes 50 ms of the server, 5 s and a duty of 2 %."""
+    """By default a cycle is limited to 20,000 names, 1,000 sizes, 50 ms of server time, 5 s and a duty of 2 %."""
     (sampler,) = build(*HERE).samplers
     assert KeyBudget(names=20_000, measured=1000, busy=0.05, wall=5.0, duty=0.02) == sampler.seed._options.budget
 
@@ -50,7 +50,7 @@ def test_no_interval_looks_at_nothing() -> None:
 
 
 def test_names_are_those_of_the_settings() -> None:
-    """Queues are read directly in the broker's database alone, with all that has their names, under the prefix."""
+    """Queues and their bindings are read directly, under the key prefix, only in the broker's database."""
     flags = (
         *HERE, "--result-backend-url", "redis://one:6379/1", "--broker-transport-options.global-keyprefix", "app:",
         "--broker-transport-options.priority-steps", "0,5", "--result-backend-transport-options.global-keyprefix", "r",

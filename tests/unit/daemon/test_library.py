@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter within another program, without a server."""
+"""The exporter as a library in another program, without a server."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 
 
 def test_importing_the_package_costs_nothing() -> None:
-    """The name is there, and brings no library along before it is asked for."""
+    """Importing the package loads none of its dependencies until ``Collector`` is used."""
     heavy = "{'pydantic', 'redis', 'celery', 'starlette', 'structlog', 'prometheus_client'}"
     code = (
         "import sys, celery_redis_exporter as package\n"
@@ -34,13 +34,13 @@ def test_importing_the_package_costs_nothing() -> None:
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    """Other names are refused as Python does it."""
+    """Unknown names raise AttributeError."""
     with pytest.raises(AttributeError, match="Collektor"):
         celery_redis_exporter.Collektor  # noqa: B018 -- asking is the test
 
 
 def test_registering_asks_no_server() -> None:
-    """Beside the process's own collectors every metric is described, once, and nothing was connected or started."""
+    """Registering describes every metric once, beside the process's collectors, and connects and starts nothing."""
     registry, threads = CollectorRegistry(), threading.active_count()
     for own in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(own)
@@ -53,7 +53,7 @@ def test_registering_asks_no_server() -> None:
 
 
 def test_what_is_dropped_is_not_described() -> None:
-    """Metrics that the settings leave out can be another collector's."""
+    """Metrics that the settings drop are not described, so that another collector can use their names."""
     collector = Collector(broker_url=NOWHERE, metrics={"drop": ["celery_tasks_total"]}, redis={"metrics": "off"})
     names = {metric.name for metric in collector.describe()}
     assert "celery_tasks_running" in names
@@ -70,20 +70,20 @@ def test_what_is_dropped_is_not_described() -> None:
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, object], message: str) -> None:
-    """A wrong name or value is a ConfigError that names the setting."""
+    """A wrong name or value raises a ConfigError that names the setting."""
     with pytest.raises(ConfigError, match=message.replace("?", "[?]")):
         Collector(**settings)
 
 
 def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables of the other program's environment change nothing."""
+    """Environment variables of the other program are ignored."""
     monkeypatch.setenv("CELERY_BROKER_URL", "ftp://other")
     monkeypatch.setenv("EXPORTER_QUEUES__MAX", "none")
     Collector(broker_url=NOWHERE).close()
 
 
 def test_it_can_be_started_once() -> None:
-    """A second start, also after the end, is refused; a second end does no harm."""
+    """A second start is refused, even after close, and a second close has no effect."""
     with Collector(broker_url=NOWHERE, scrape={"deadline": "100ms"}) as collector, pytest.raises(RuntimeError):
         collector.start()
     collector.close()
@@ -92,7 +92,7 @@ def test_it_can_be_started_once() -> None:
 
 
 def test_the_state_file_is_kept_over_collectors(tmp_path: Path) -> None:
-    """A collector has its state file for itself, leaves it as that of a clean stop, and does so once."""
+    """A collector locks its state file, and writes it as that of a clean stop once, when it is closed."""
     path = tmp_path / "state"
     settings: dict[str, Any] = {"broker_url": NOWHERE, "state": {"file": str(path)}}
     unused = Collector(**settings)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A log whose reader does not read."""
+"""Logging to a pipe whose reader does not read."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """Give the two ends of a pipe."""
+    """Yield the two ends of a pipe."""
     reader, writer = os.pipe()
     yield reader, writer
     os.close(reader)
@@ -22,7 +22,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def test_lines_are_written_in_order(pipe: tuple[int, int]) -> None:
-    """What is taken is written, whole and in order, and waiting for that ends with it."""
+    """Accepted lines are written whole and in order, and drain returns when all are written."""
     reader, writer = pipe
     stream = LogStream(writer)
     for number in range(50):
@@ -33,7 +33,7 @@ def test_lines_are_written_in_order(pipe: tuple[int, int]) -> None:
 
 
 def test_a_full_pipe_holds_nobody_up(pipe: tuple[int, int]) -> None:
-    """Lines that find no room are counted, at once, and those that waited come when somebody reads again."""
+    """If the pipe is full, lines over the limit are dropped and counted, and buffered lines are written later."""
     reader, writer = pipe
     stream = LogStream(writer)
     line = "x" * 65_535 + "\n"
@@ -52,7 +52,7 @@ def test_a_full_pipe_holds_nobody_up(pipe: tuple[int, int]) -> None:
 
 
 def test_a_line_may_come_in_the_middle_of_another(pipe: tuple[int, int]) -> None:
-    """A finalizer that logs while a line is being logged, wherever it is called, holds nobody up."""
+    """A finalizer that logs while another line is being logged does not block, wherever it is called."""
     reader, writer = pipe
     stream = LogStream(writer)
     inner: list[int] = []
@@ -63,7 +63,7 @@ def test_a_line_may_come_in_the_middle_of_another(pipe: tuple[int, int]) -> None
             stream.write("inner\n")
 
     def log() -> None:
-        sys.setprofile(interrupt)  # called at each step into a function and out of it
+        sys.setprofile(interrupt)  # called on each call of a function and on each return
         stream.write("outer\n")
         sys.setprofile(None)
 
@@ -77,7 +77,7 @@ def test_a_line_may_come_in_the_middle_of_another(pipe: tuple[int, int]) -> None
 
 
 def test_a_closed_pipe_is_no_error() -> None:
-    """When the reader is gone, lines go nowhere, and nobody fails."""
+    """When the reader is closed, lines are discarded without an error."""
     reader, writer = os.pipe()
     os.close(reader)
     stream = LogStream(writer)

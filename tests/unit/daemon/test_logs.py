@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs: their form, their secrets, their rate."""
+"""Logs: format, masking of secrets, limit of repeated events."""
 
 import io
 import json
@@ -17,31 +17,31 @@ from celery_redis_exporter.daemon.logs import LIMIT, WINDOW, configure
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that reports that it is a terminal."""
 
     def isatty(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
 
 class HandClock:
-    """A clock that moves when told to."""
+    """A clock whose time tests set."""
 
     def __init__(self) -> None:
         self.at = 0.0
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return seconds since the epoch."""
         return self.at
 
     def monotonic(self) -> float:
-        """Seconds since the start."""
+        """Return seconds since the start."""
         return self.at
 
 
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
-    """Put the process's logging back."""
+    """Restore the process's logging after a test."""
     root = logging.getLogger()
     handlers, level, raising = root.handlers[:], root.level, logging.raiseExceptions
     hooks = sys.excepthook, threading.excepthook
@@ -55,12 +55,12 @@ def logging_as_before() -> Iterator[None]:
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    """Read back what was logged as JSON."""
+    """Return the logged lines, parsed as JSON."""
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def test_a_line_is_one_json_object() -> None:
-    """Time in UTC, level, event and logger come first, the values behind them."""
+    """A line has time in UTC, level, event and logger first, and the values after them."""
     stream = io.StringIO()
     configure("info", "json", stream)
     structlog.get_logger("celery_redis_exporter.sources").info("stream.connected", url="redis://h", tries=2)
@@ -78,7 +78,7 @@ def test_a_line_is_one_json_object() -> None:
 
 
 def test_libraries_log_in_the_same_form() -> None:
-    """A stdlib logger's line carries the same keys, its arguments filled in."""
+    """A line of a standard library logger has the same keys, and its arguments are formatted."""
     stream = io.StringIO()
     configure("info", "json", stream)
     logging.getLogger("redis.client").warning("lost %s", "h")
@@ -88,7 +88,7 @@ def test_libraries_log_in_the_same_form() -> None:
 
 
 def test_lines_below_the_level_are_left_out() -> None:
-    """The level holds for the exporter's loggers and for libraries."""
+    """The level applies to the exporter's loggers and to libraries."""
     stream = io.StringIO()
     configure("warning", "json", stream)
     structlog.get_logger("exporter").info("room.quiet")
@@ -107,7 +107,7 @@ def test_lines_below_the_level_are_left_out() -> None:
     ],
 )
 def test_auto_is_console_on_a_terminal_only(format: str, terminal: bool, json_expected: bool) -> None:  # noqa: A002, FBT001 -- cases
-    """A person gets lines to read, a collector gets JSON, and who asks gets what was asked for."""
+    """The format auto is console on a terminal and JSON elsewhere; other formats apply everywhere."""
     stream = Terminal() if terminal else io.StringIO()
     configure("info", format, stream)
     structlog.get_logger("exporter").info("room.opened")
@@ -115,7 +115,7 @@ def test_auto_is_console_on_a_terminal_only(format: str, terminal: bool, json_ex
 
 
 def test_colours_are_for_terminals() -> None:
-    """Console lines in a file carry no escape codes."""
+    """Console lines have colours on a terminal and no escape codes in a file."""
     for stream, coloured in ((Terminal(), True), (io.StringIO(), False)):
         configure("info", "console", stream)
         structlog.get_logger("exporter").info("room.opened")
@@ -124,7 +124,7 @@ def test_colours_are_for_terminals() -> None:
 
 @pytest.mark.parametrize("format", ["json", "console"])
 def test_secrets_are_masked_wherever_they_stand(format: str) -> None:  # noqa: A002 -- the word of the setting
-    """Event, values, keys, nested values, objects, library arguments and tracebacks show *** instead."""
+    """Secrets are masked in events, values, keys, nested values, objects, library arguments and tracebacks."""
     stream = io.StringIO()
     configure("info", format, stream, secrets=lambda: ["hunter2", "redis://:hunter2@h", ""])
     log = structlog.get_logger("exporter")
@@ -142,7 +142,7 @@ def test_secrets_are_masked_wherever_they_stand(format: str) -> None:  # noqa: A
 
 @pytest.mark.parametrize("format", ["json", "console"])
 def test_secrets_are_masked_in_the_forms_of_repr(format: str) -> None:  # noqa: A002 -- the word of the setting
-    """A secret with quotes, backslashes and letters beyond ASCII is masked in a repr of text or of bytes, too."""
+    """A secret with quotes, backslashes and non-ASCII letters is also masked in a repr of text or bytes."""
     stream, secret = io.StringIO(), "q'\"\\\u00e9-MARK"
     configure("info", format, stream, secrets=lambda: [secret])
     log = structlog.get_logger("exporter")
@@ -152,7 +152,7 @@ def test_secrets_are_masked_in_the_forms_of_repr(format: str) -> None:  # noqa: 
 
 @pytest.mark.parametrize("format", ["json", "console"])
 def test_what_ends_a_thread_or_the_process_is_masked(format: str) -> None:  # noqa: A002 -- the word of the setting
-    """An exception that nobody caught is a log line with its traceback, free of secrets."""
+    """An uncaught exception is logged with its traceback, in which secrets are masked."""
     stream = io.StringIO()
     configure("info", format, stream, secrets=lambda: ["hunter2"])
     thread = threading.Thread(target=int, args=("hunter2",))
@@ -169,7 +169,7 @@ def test_what_ends_a_thread_or_the_process_is_masked(format: str) -> None:  # no
 
 @pytest.mark.parametrize("format", ["json", "console"])
 def test_tracebacks_show_no_variables(format: str) -> None:  # noqa: A002 -- the word of the setting
-    """The locals of a frame, where secrets live, are never printed."""
+    """Tracebacks never contain local variables, which can contain secrets."""
     stream = io.StringIO()
     configure("info", format, stream)
     local = str(6 * 1234567)
@@ -183,7 +183,7 @@ def test_tracebacks_show_no_variables(format: str) -> None:  # noqa: A002 -- the
 
 @pytest.mark.parametrize("name", ["exporter", "redis"])
 def test_a_repeated_event_is_suppressed_and_counted(name: str) -> None:
-    """Beyond the limit lines are dropped; the next one that passes says how many."""
+    """Repeated lines beyond the limit are dropped, and the next one that is written contains their number."""
     stream, clock = io.StringIO(), HandClock()
     configure("info", "json", stream, clock=clock)
     log = structlog.get_logger(name) if name == "exporter" else logging.getLogger(name)
@@ -198,7 +198,7 @@ def test_a_repeated_event_is_suppressed_and_counted(name: str) -> None:
 
 
 def test_push_response_is_silent() -> None:
-    """redis-py's logger of pushed messages would print payloads."""
+    """redis-py's logger of pushed messages, which would print payloads, is disabled."""
     stream = io.StringIO()
     configure("debug", "json", stream)
     logging.getLogger("push_response").critical("payload")
@@ -206,7 +206,7 @@ def test_push_response_is_silent() -> None:
 
 
 def test_warnings_become_log_lines() -> None:
-    """A library's warning does not break the one-object-per-line form."""
+    """A library's warning is logged as one JSON object."""
     stream = io.StringIO()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -217,7 +217,7 @@ def test_warnings_become_log_lines() -> None:
 
 
 def test_configuring_twice_logs_once() -> None:
-    """A second call replaces the first."""
+    """A second call of configure replaces the first."""
     first, second = io.StringIO(), io.StringIO()
     configure("info", "json", first)
     configure("info", "json", second)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Settings that are read again while the process runs."""
+"""Settings that are reloaded while the process runs."""
 
 from collections.abc import Iterator
 
@@ -16,20 +16,20 @@ from tests.support.fakes import FakeClock
 
 
 def settings(password: str, **tree: object) -> Settings:
-    """Return settings with this password of the broker."""
+    """Return settings with a password of the broker."""
     return load_tree({"broker_url": f"redis://:{password}@h/0", **tree})
 
 
 @pytest.fixture
 def levels(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the levels that are set."""
+    """Return the list of log levels that are set."""
     found: list[str] = []
     monkeypatch.setattr(logs, "set_level", found.append)
     return found
 
 
 def test_secrets_of_every_reading_are_hidden(levels: list[str]) -> None:
-    """What was read is masked in the log, also where it is not in use; what is in use stays masked."""
+    """Secrets of the latest reading are masked even if it is refused, and secrets in use stay masked."""
     readings: Iterator[Settings] = iter([settings("second"), settings("third")])
     reloader = Reloader(settings("first"), lambda: next(readings), FakeClock())
     assert {"first"} <= set(reloader.secrets())
@@ -45,7 +45,7 @@ def test_secrets_of_every_reading_are_hidden(levels: list[str]) -> None:
 
 
 def test_what_a_reload_can_not_change_is_named(levels: list[str]) -> None:
-    """Differences but for the log level are named; settings that can't be read leave the time of the last success."""
+    """A reload logs settings that need a restart, and a failed reload keeps the time of the last success."""
     clock = FakeClock()
     readings: list[object] = [settings("a", log={"level": "error"}, scrape={"deadline": 1}), ConfigError("wrong")]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work is kept going, whatever it dies of."""
+"""The supervisor restarts work after every kind of error."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 
 
 def test_work_is_started_again() -> None:
-    """Work that fails is started again; each trouble is logged once when it begins and once when it ends."""
+    """Failed work is started again, and each trouble is logged once when it begins and once when it ends."""
     stop = threading.Event()
     bugs: list[str] = []
     runs: list[int] = []
@@ -37,7 +37,7 @@ def test_work_is_started_again() -> None:
 
 
 def test_bug_is_counted_and_survived() -> None:
-    """An error that nobody expects is logged with its traceback and counted, and the work goes on."""
+    """An unexpected error is logged with its traceback and counted, and the work is started again."""
     stop = threading.Event()
     bugs: list[str] = []
     runs: list[int] = []
@@ -61,7 +61,7 @@ def test_bug_is_counted_and_survived() -> None:
 
 
 def test_trouble_is_told_while_it_lasts() -> None:
-    """What does not work is named with its reason, and nobody counts as dead for it."""
+    """Failing work is reported with its reason while it fails, and does not count as dead."""
     stop = threading.Event()
     supervisor = Supervisor(SystemClock(), stop, lambda _: None)
 
@@ -77,7 +77,7 @@ def test_trouble_is_told_while_it_lasts() -> None:
 
 
 def test_threads_that_do_not_end_are_named() -> None:
-    """Joining gives up at its deadline and names what is left."""
+    """Joining ends at its deadline and returns the names of the threads that still run."""
     stop, gate = threading.Event(), threading.Event()
     supervisor = Supervisor(SystemClock(), stop, lambda _: None)
 

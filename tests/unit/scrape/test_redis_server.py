@@ -109,7 +109,7 @@ def test_settings_stay_between_two_looks_at_them() -> None:
 
 
 def test_a_server_without_databases() -> None:
-    """A sentinel shows no databases."""
+    """A server without databases, such as a sentinel, shows only the databases in its INFO."""
     assert "db3" in str(by_name(scrape({"INFO": INFO, "LLEN": 7}, db=None).read(1)))
     bare = INFO.partition(b"# Keyspace")[0]
     assert "redis_db_keys" not in str(by_name(scrape({"INFO": bare, "LLEN": 7}, db=None).read(1)))
