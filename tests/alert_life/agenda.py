@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated time: what happens when, and the clock that an exporter of the simulation reads.
+"""Simulated time: calls at their seconds, and the clock that an exporter of the simulation reads.
 
 Input: callables with the second at which they are due. Output: their calls, in order. Time starts at 0, which is also
-the epoch of promtool's tests, so that the seconds of a scenario are the time stamps of its series.
+the epoch of promtool's tests, so that the seconds of a scenario are the timestamps of its series.
 """
 
 import heapq
@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 BOOTED = 1000.0
-"""What the monotonic clock shows at the start, so that it is not mistaken for the other one."""
+"""The monotonic clock at the start, which differs from the wall clock so that mixing them up is noticed."""
 
 
 class Agenda:
-    """Everything that is going to happen; ``now`` is in seconds since the start of the scenario."""
+    """The scheduled calls; ``now`` is in seconds since the start of the scenario."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -22,12 +22,12 @@ class Agenda:
         self._number = 0
 
     def at(self, time: float, act: Callable[[], object]) -> None:
-        """Call ``act`` at a second; at once if that has passed."""
+        """Call ``act`` at a second, or at once if that second has passed."""
         self._number += 1
         heapq.heappush(self._due, (max(time, self.now), self._number, act))
 
     def every(self, seconds: float, act: Callable[[], object], first: float = 0.0) -> None:
-        """Call ``act`` again and again."""
+        """Call ``act`` at ``first`` and then at this interval."""
 
         def again() -> None:
             act()
@@ -36,7 +36,7 @@ class Agenda:
         self.at(first, again)
 
     def run(self, end: float) -> None:
-        """Let time pass up to a second."""
+        """Advance the time to a second, and make all calls that are due."""
         due = self._due
         while due and due[0][0] <= end:
             self.now, _, act = heapq.heappop(due)
@@ -45,7 +45,7 @@ class Agenda:
 
 
 class AgendaClock:
-    """The two clocks of a process of the simulation; ``wrong_by`` seconds is its wall clock ahead."""
+    """The two clocks of a simulated process; its wall clock is ``wrong_by`` seconds ahead."""
 
     def __init__(self, agenda: Agenda, wrong_by: float = 0.0) -> None:
         self._agenda = agenda

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which alerts fire in simulated lives, and when: all lives in one Prometheus, evaluated by promtool.
+"""The alerts that fire in simulated lives, and when: all lives in one Prometheus, evaluated by promtool.
 
-Input: scenarios, an interval, a promtool. Output: firings by namespace. promtool prints what fires only where something
-else is expected, so that every query here expects nothing and its output is parsed. All lives share one Prometheus, as
-applications do: rules that mix them up fail, and evaluating them together takes a tenth of the time.
+Input: scenarios, an interval, a promtool. Output: firings by namespace. promtool prints results only if they differ
+from the expected ones, so every query here expects nothing and its output is parsed. All lives share one Prometheus, as
+applications do: rules that mix them up fail, and one evaluation takes a tenth of the time.
 """
 
 import math
@@ -23,10 +23,10 @@ from celery_redis_exporter.alerts.selectors import select
 from tests.alert_life.scenario import Scenario
 
 NAIVE = "Naive"
-"""What the names of rules begin with that are written without the knowledge of a scenario."""
+"""The prefix of the names of naive rules, which don't account for a scenario."""
 
 WINDOW = 720
-"""Minutes of a query."""
+"""Minutes that one query covers."""
 _SAMPLE = re.compile(r'\{((?:[^{}"]|"(?:[^"\\]|\\.)*")*)\} (\S+)')
 _RECORDED = re.compile(r"\bcelery:\w+:\w+")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -36,7 +36,7 @@ Labels = frozenset[tuple[str, str]]
 
 
 class Firing(NamedTuple):
-    """An alert that fired: its labels, minutes from the start to the first time, how often, and minutes in all."""
+    """An alert that fired: its labels, the minute of the first time, the number of times, and the total minutes."""
 
     labels: Mapping[str, str]
     first: float
@@ -45,14 +45,14 @@ class Firing(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The alert's name."""
+        """Return the alert's name."""
         return self.labels["alertname"]
 
 
 class Evaluation:
     """A promtool that evaluates the bundled rules, and the naive ones of ``scenarios``, every ``interval``.
 
-    ``lived`` are the series of each scenario. It runs from the start, until its results are taken.
+    ``lived`` are the series of each scenario. The process runs from the constructor until its results are read.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Evaluation:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 
     def results(self) -> dict[str, list[Firing]]:
-        """Wait for the end; return what fired in each scenario."""
+        """Wait for the end; return the firings of each scenario."""
         self._process.wait()
         found: dict[str, list[Firing]] = defaultdict(list)
         for firing in _parse(self._output.read_text(encoding="utf-8")):
@@ -126,7 +126,7 @@ def _rules() -> list[dict[str, object]]:
 
 
 def rules_digest() -> str:
-    """Return what changes with every change of a rule's expression, duration or labels."""
+    """Return a digest of the expressions, durations and labels of all rules."""
     return sha256(_dump(_rules()).encode()).hexdigest()[:12]
 
 
@@ -145,7 +145,7 @@ def _naive_rules(scenarios: Sequence[Scenario]) -> list[dict[str, object]]:
 
 
 def _of_namespace(expression: str, namespace: str) -> str:
-    """Return an expression that reads only what is in a namespace, recorded series too."""
+    """Return an expression that reads only the series of a namespace, including recorded ones."""
     matcher = f'namespace="{namespace}"'
     return _RECORDED.sub(rf"\g<0>{{{matcher}}}", select(expression, matcher))
 
@@ -153,7 +153,7 @@ def _of_namespace(expression: str, namespace: str) -> str:
 def _queries(scenario: Scenario, step: int) -> Iterator[dict[str, object]]:
     """Yield queries for the first time, the number of times and the minutes of each alert of a scenario.
 
-    Half a day at a time: promtool reads 10,000 samples in a query and no more.
+    Each query covers half a day, because promtool reads at most 10,000 samples in a query.
     """
     firing = f'ALERTS{{alertstate="firing", alertname!="CeleryWatchdog", namespace="{scenario.name}"}}'
     end, window = int(scenario.hours * 60), WINDOW
@@ -168,7 +168,7 @@ def _queries(scenario: Scenario, step: int) -> Iterator[dict[str, object]]:
 
 
 def _parse(output: str) -> list[Firing]:
-    """Return what promtool's output says of the queries; fail for any other failure."""
+    """Return the results of the queries in promtool's output; fail for any other failure."""
     assert " err: " not in output, output[:3000]
     found: dict[Labels, list[float]] = {}
     query = ""

@@ -9,12 +9,12 @@ MAIL = Task("shop.mail", per_hour=240, runtime=3)
 
 
 def may_take(task: str, runtime: str) -> str:
-    """Return the flag that says how long a task may take."""
+    """Return the flag that sets the runtime threshold of a task."""
     return f'--tasks={{"{task}": {{"runtime_threshold": "{runtime}"}}}}'
 
 
 def shop(life: Life, *settings: str, workers: int = 3, **labels: str) -> Installation:
-    """Return a small installation: workers that send mails."""
+    """Return a small installation with workers that send mails."""
     made = life.installation(*settings, **labels)
     made.start(*(Worker(f"celery@web-{number}") for number in range(workers)))
     made.task(MAIL)
@@ -31,7 +31,7 @@ def shop(life: Life, *settings: str, workers: int = 3, **labels: str) -> Install
     CeleryEventsUnmatched=at_once("increase(celery_exporter_tasks_unmatched_total[10m]) > 0"),
 )
 def exporter_is_restarted(life: Life) -> None:
-    """The exporter is restarted three times, while tasks run whose start it then does not know."""
+    """The exporter is restarted three times while tasks run, so that it does not receive their starts."""
     made = shop(life, may_take("shop.report", "15m"))
     made.task(Task("shop.report", per_hour=40, runtime=300))
     for hour in (1, 1.6, 2.2):
@@ -40,7 +40,7 @@ def exporter_is_restarted(life: Life) -> None:
 
 @ordinary(3, CeleryExporterAbsent="absent(celery_exporter_build_info{instance='exporter-1:9808'})")
 def exporter_pods_have_new_names(life: Life) -> None:
-    """Each deployment of the exporter is another target, and the old one goes."""
+    """Each deployment of the exporter is a new target, and the old target is removed."""
     made = shop(life)
     for number, hour in enumerate((1, 2), 1):
         old = made.exporters[-1]
@@ -55,7 +55,7 @@ def exporter_pods_have_new_names(life: Life) -> None:
 
 @ordinary(3, CeleryExporterDown="up == 0")
 def other_targets_are_down(life: Life) -> None:
-    """A machine is down whose exporter has nothing to do with Celery."""
+    """A machine whose exporter is unrelated to Celery is down."""
     shop(life)
     life.foreign("up", 0, job="node", instance="db-1:9100")
 
@@ -76,7 +76,7 @@ def redis_is_restarted(life: Life) -> None:
 
 @ordinary(6, CeleryEventsSilent="time() - celery_exporter_last_event_timestamp_seconds > 300")
 def heartbeats_are_off(life: Life) -> None:
-    """Workers run with --without-heartbeat, and there is hardly anything to do at night."""
+    """Workers run with --without-heartbeat, and few tasks are published at night."""
     made = life.installation()
     made.start(Worker("celery@web-1", beats=False), Worker("celery@web-2", beats=False))
     made.task(Task("shop.mail", per_hour=lambda now: 60 if now < 2 * 3600 else 1.5, runtime=2))
@@ -90,7 +90,7 @@ def heartbeats_are_off(life: Life) -> None:
     CeleryExporterCommandDenied="celery_exporter_command_denied == 1",
 )
 def busy_application(life: Life) -> None:
-    """Thirty tasks, custom events, bursts for which the exporter needs a minute, and rights that come in steps."""
+    """Thirty tasks, custom events, bursts for which the exporter needs a minute, and permissions granted in steps."""
     made = shop(life)
     for number in range(30):
         made.task(Task(f"shop.task_{number}", per_hour=6))
@@ -104,7 +104,7 @@ def busy_application(life: Life) -> None:
 
 @ordinary(3.5, CeleryWorkerDown="celery_worker_up == 0")
 def spot_instances_are_taken_away(life: Life) -> None:
-    """Machines with workers disappear in the middle of a task, and others take over within a minute."""
+    """Machines disappear while their workers run tasks, and other workers replace them within a minute."""
     made = shop(life, may_take("shop.video", "5m"))
     made.task(Task("shop.video", per_hour=60, runtime=120))
     for hour in (1, 2, 3):
@@ -114,7 +114,7 @@ def spot_instances_are_taken_away(life: Life) -> None:
 
 @ordinary(3, CeleryNoWorkersOnline=at_once("absent(up{namespace='prometheus_is_restarted'})"))
 def prometheus_is_restarted(life: Life) -> None:
-    """Prometheus is away for four minutes, then for eight."""
+    """Prometheus is down for four minutes, then for eight."""
     made = shop(life)
     for hour, minutes in ((1, 4), (2, 8)):
         made.at(hour, lambda: made.set(made, is_scraped=False))
@@ -140,7 +140,7 @@ def pair_of_exporters(life: Life) -> None:
     CeleryExporterAbsent=at_once("count by (namespace) (celery_exporter_build_info) < 2"),
 )
 def two_prometheus_servers(life: Life) -> None:
-    """Two Prometheus servers write to one store under the label replica, and one is away for ten minutes, twice."""
+    """Two Prometheus servers write to one store under the label replica, and one is down for ten minutes, twice."""
     made = shop(life, may_take("shop.report", "15m"))
     made.scrape_with("a", "b")
     made.start(Worker("celery@reports", ("reports",), 6))
@@ -159,7 +159,7 @@ def two_prometheus_servers(life: Life) -> None:
     CeleryNoWorkersOnline="celery_workers{state='online'} == 0",
 )
 def several_applications(life: Life) -> None:
-    """Two applications in each of two clusters; one of them is scaled to zero, and its tasks have the others' names."""
+    """Two applications in each of two clusters have the same task names, and one of them is scaled to zero."""
     for cluster in ("a", "b"):
         shop(life, cluster=cluster, application="shop")
     shop(life, cluster="a", application="blog")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An exporter of a simulated installation: the package's own state, fed with events on a simulated clock.
+"""An exporter of a simulated installation: the package's state, which receives events on a simulated clock.
 
-Input: events as Celery publishes them, what workers answer, what servers report. Output: the samples of a scrape.
-Nothing here counts anything: names, labels and semantics are those of the package.
+Input: events as Celery publishes them, answers of workers, values of servers. Output: the samples of a scrape. This
+module counts nothing itself: names, labels and semantics are those of the package.
 """
 
 from base64 import b64encode
@@ -29,9 +29,9 @@ from tests.alert_life.worker import Event, Worker
 
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
-"""A series: its name, and its labels besides those of the target."""
+"""A series: its name, and its labels without those of the target."""
 ROUND_SECONDS = 60.0
-"""Time between two rounds of questions to workers."""
+"""Seconds between two rounds of queries to workers."""
 ENVELOPE = b'{"body": "%s", "content-encoding": "utf-8", "content-type": "application/json"}'
 _encode = msgspec.json.Encoder().encode
 
@@ -39,9 +39,8 @@ _encode = msgspec.json.Encoder().encode
 class Exporter:
     """One target of Prometheus; ``settings`` are flags of the exporter, ``instance`` is the target's label.
 
-    It runs until ``stop`` and again from ``start``, with nothing of what it counted before. ``is_target`` says whether
-    Prometheus has it among its targets; ``backlog`` are bytes of events that wait in Redis for it. ``transport`` names
-    a broker other than Redis.
+    It runs until ``stop`` and again from ``start``, with an empty state. ``is_target``: Prometheus has it as a target.
+    ``backlog`` are bytes of events that Redis buffers for it. ``transport`` names a broker other than Redis.
     """
 
     def __init__(self, agenda: Agenda, instance: str, settings: Sequence[str], wanted: frozenset[str]) -> None:
@@ -81,7 +80,7 @@ class Exporter:
             self._heard.append(event)
 
     def cut(self, *, off: bool) -> None:
-        """End the subscription to the events, or let it stand again."""
+        """End the subscription to the events, or open it again."""
         events = self.application.events
         if self.is_running and off and events.listening:
             events.lost("closed")
@@ -89,7 +88,7 @@ class Exporter:
             events.opened()
 
     def fold(self, workers: Iterable[Worker]) -> None:
-        """Fold what was received, and query the workers when it is time to."""
+        """Fold the received events, and query the workers when a round is due."""
         if not self.is_running:
             return
         application, now = self.application, self._agenda.now
@@ -107,12 +106,12 @@ class Exporter:
             self.application.events.fold([b"no envelope" if reason == "envelope" else ENVELOPE % b"eA=="])
 
     def meet_a_bug(self, collector: str) -> None:
-        """Meet an error that should not be possible."""
+        """Count an unexpected error."""
         if self.is_running:
             self.application.store.scalar(internals.UNEXPECTED_ERRORS, collector).value += 1
 
     def mark(self) -> None:
-        """Take a mark of the counters for the report, as each minute."""
+        """Record a mark of the counters for the report, as the exporter does each minute."""
         if self.is_running:
             self.status.mark(self.application.families(whole=True, only=MARKED))
 
@@ -122,7 +121,7 @@ class Exporter:
         queues: Mapping[str, Sequence[tuple[str, float]]],
         unacked: Sequence[float],
     ) -> list[Health]:
-        """Return the verdicts of the report, with what servers and queues show."""
+        """Return the verdicts of the report for these servers, queues and unacknowledged deliveries."""
         application = self.application
         listens = application.events.listening
         checks = [Check("Event stream", "ok" if listens else "failed", "connected" if listens else "closed")]
@@ -135,7 +134,7 @@ class Exporter:
     def scrape(
         self, queues: Mapping[str, Sequence[tuple[str, float]]], unacked: Sequence[float]
     ) -> Iterator[tuple[Key, float]]:
-        """Yield the samples of the application: events, queues by name, deliveries that are not acknowledged."""
+        """Yield the samples of the application: events, queues by name, unacknowledged deliveries."""
         with self.application.store.lock:
             samples = [*self._queue_samples(queues, unacked), *self._own_samples()]
         for sample in samples:
@@ -223,7 +222,7 @@ def _sample(row: Row) -> Sample:
 
 
 def server_key(row: Row) -> tuple[Key, float]:
-    """Return the series of a server's value, and the value; fail if the catalogue has no such series."""
+    """Return the series and the value of a server's row; fail if the catalogue has no such series."""
     name, labels, value = row
     known = CATALOG[name].label_names
     assert set(labels) <= set(known), (name, labels)

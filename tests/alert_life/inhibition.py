@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which alerts follow from others, by the example configuration of Alertmanager: nothing is sent for these."""
+"""The alerts that the example configuration of Alertmanager inhibits; no notification is sent for them."""
 
 import re
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"?(.*?)"?$')
 
 
 def is_inhibited(labels: dict[str, str], others: Iterable[dict[str, str]]) -> bool:
-    """Return whether an alert with these labels is inhibited by one of the others, while that fires."""
+    """Return whether an alert with these labels is inhibited by one of the other firing alerts."""
     for rule in RULES:
         if _matches(rule["target_matchers"], labels):
             for other in others:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An installation of Celery that lives: arrivals, queues, workers, deployments, servers, exporters, Prometheus.
+"""Simulation of a Celery installation: arrivals, queues, workers, deployments, servers, exporters, Prometheus.
 
-Input: what there is and what happens to it, in a few lines. Output: the series that its exporters show at each scrape.
-Values follow from what happens, never from the threshold of a rule; the same seed makes the same life.
+Input: the parts of an installation and the events that happen to them. Output: the series of its exporters at each
+scrape. Values result from the events, never from the threshold of a rule; the same seed results in the same series.
 """
 
 import math
@@ -21,13 +21,13 @@ from tests.alert_life.servers import RedisServer, Sentinel
 from tests.alert_life.worker import Event, Worker
 
 Course = float | Callable[[float], float]
-"""A number, or one by the second."""
+"""A number, or a function that returns one for a second."""
 
 
 class Pace(NamedTuple):
-    """Seconds between two heartbeats and between two scrapes, on which evaluations hardly ever fall.
+    """Seconds between two heartbeats and between two scrapes, chosen so that evaluations rarely coincide with scrapes.
 
-    ``flags`` are those that suit them; a worker is lost after three heartbeats.
+    ``flags`` are the exporter's flags for these intervals; a worker is lost after three heartbeats.
     """
 
     heartbeat: float
@@ -37,15 +37,15 @@ class Pace(NamedTuple):
 
 QUICK = Pace(10.0, 29)
 SLOW = Pace(40.0, 119, ("--workers.lost-after=130s", "--series.zero-first=125s"))
-"""For lives of days."""
+"""The pace of lives that last days."""
 BUCKETS = "[1, 10, 60, 300, 600, 1800, 3600, 7200]"
 FEW_BUCKETS = (f'--buckets={{"celery_task_wait_seconds": {BUCKETS}, "celery_task_runtime_seconds": {BUCKETS}}}',)
-"""Every second one of the default: it halves the series."""
+"""Every second default bucket, which halves the number of series."""
 VISIBILITY = 3600.0
 
 
 def one_in(number: int, since: float) -> Callable[[float], float]:
-    """Return a course by which every so manieth execution fails from a second on, and none before."""
+    """Return a course by which one in ``number`` executions fails after the second ``since``, and none before."""
     turn = count(1)
     return lambda now: float(now > since and next(turn) % number == 0)
 
@@ -57,10 +57,10 @@ def now_of(course: Course, now: float) -> float:
 
 @dataclass(frozen=True)
 class Task:
-    """A task: executions by the hour, seconds that one takes, shares that fail, are retried or are terminated.
+    """A task: executions per hour, runtime in seconds, shares that fail, are retried or are terminated.
 
-    ``every`` are the seconds between two runs by beat's schedule. ``eta`` and ``expires`` are seconds after publishing.
-    A retry is published at once for ``retry_after`` seconds later. ``fails_with`` is the exception's class.
+    ``every`` is the interval of beat's schedule in seconds. ``eta`` and ``expires`` are seconds after the publication.
+    A retry is published at once, with an eta ``retry_after`` seconds later. ``fails_with`` is the exception's class.
     """
 
     name: str
@@ -90,10 +90,10 @@ class Message:
 
 
 class Installation:
-    """One Celery application and what watches it.
+    """One Celery application with its exporters and Prometheus servers.
 
     ``where`` are the labels of its targets, ``settings`` flags of its exporters, and ``wanted`` the names of the
-    samples that are recorded. What is called now happens at the start; ``at`` puts it off.
+    samples that are recorded. Methods take effect at the start; ``at`` calls them later.
     """
 
     def __init__(
@@ -124,22 +124,22 @@ class Installation:
         self.agenda.every(pace.scrape, self._scrape)
 
     def judge_at(self, *instants: float) -> None:
-        """Let the first exporter report its verdicts at these seconds, after the marks that it needs for that."""
+        """Record the verdicts of the first exporter's report at these seconds, after the marks that it needs."""
         for instant in instants:
             for number in range(12):
                 self.agenda.at(instant - number * 60, self.exporter.mark)
             self.agenda.at(instant, lambda instant=instant: self._judge(instant))  # type: ignore[misc]
 
     def at(self, hours: float, act: Callable[..., object], *arguments: object) -> None:
-        """Let something happen so many hours after the start."""
+        """Call ``act`` a number of hours after the start."""
         self.agenda.at(hours * HOUR, lambda: act(*arguments))
 
     def run(self, hours: float) -> dict[str, str]:
-        """Let the installation live for some hours; return its series."""
+        """Simulate a number of hours; return the series."""
         self.agenda.run(hours * HOUR)
         return {series: values for recording in self.recordings.values() for series, values in recording.rows()}
 
-    # What there is.
+    # The parts.
 
     def add_exporter(self, instance: str) -> Exporter:
         """Add an exporter that Prometheus scrapes, and start it."""
@@ -149,9 +149,9 @@ class Installation:
         return exporter
 
     def scrape_with(self, *replicas: str) -> None:
-        """Let several Prometheus servers scrape it, whose series have the label ``replica`` in a common store.
+        """Scrape with several Prometheus servers, whose series have the label ``replica`` in a shared store.
 
-        Those in ``away`` do not run.
+        The servers in ``away`` do not run.
         """
         self.recordings = {replica: Recording(self._wanted) for replica in replicas}
 
@@ -160,7 +160,7 @@ class Installation:
         self.servers.append(server)
 
     def task(self, task: Task) -> None:
-        """Let a task be published from now on."""
+        """Publish a task from now on, by its rate or its schedule."""
         self._queues.setdefault(task.queue, deque())
         if task.every:
             self._schedule[task.name] = task.every
@@ -177,7 +177,7 @@ class Installation:
         """Publish a custom event of the application."""
         self._tell({"type": kind, "hostname": "app@host", "timestamp": self.agenda.now})
 
-    # What happens to workers.
+    # Events of workers.
 
     def start(self, *workers: Worker) -> None:
         """Start workers."""
@@ -196,17 +196,17 @@ class Installation:
             self.agenda.at(self.agenda.now + 1, lambda started=started: self._feed(started))  # type: ignore[misc]
 
     def stop(self, name: str) -> None:
-        """Stop a worker cleanly: it finishes what it executes."""
+        """Stop a worker cleanly, after it finishes its running tasks."""
         worker = self.workers[name]
         worker.drains = True
         self._leave_if_done(worker)
 
     def kill(self, name: str) -> None:
-        """Kill a worker, and with it what it executes."""
+        """Kill a worker and its running tasks."""
         del self.workers[name]
 
     def restart(self, name: str, as_name: str = "") -> None:
-        """Stop a worker cleanly and start another one in its place, under another name if there is one."""
+        """Stop a worker cleanly and start another one in its place, named ``as_name`` if that is set."""
         worker = self.workers.get(name)
         if worker is None or worker.drains:
             return
@@ -214,13 +214,13 @@ class Installation:
         self.stop(name)
 
     def deploy(self, prefix: str = "", *, new_names: bool = False) -> None:
-        """Restart the workers whose names begin so, one a minute; pods get new names."""
+        """Restart workers whose names begin with ``prefix``, one a minute; ``new_names`` renames them as new pods."""
         for place, name in enumerate([name for name in self.workers if name.startswith(prefix)]):
             new = f"celery@pod-{next(self._numbers)}" if new_names else ""
             self.agenda.at(self.agenda.now + place * 60, lambda name=name, new=new: self.restart(name, new))  # type: ignore[misc]
 
     def scale(self, workers: int, template: Worker = Worker("celery@pod")) -> None:  # noqa: B008 -- never changed
-        """Start or stop as many workers as it takes; those that start are new pods."""
+        """Start or stop workers until ``workers`` run; those that start are new pods."""
         running = [name for name, worker in self.workers.items() if not worker.drains]
         for name in running[workers:]:
             self.stop(name)
@@ -228,15 +228,15 @@ class Installation:
             *(replace(template, name=f"{template.name}-{next(self._numbers)}") for _ in range(workers - len(running)))
         )
 
-    # What happens to the rest.
+    # Events of other parts.
 
     def restart_exporter(self, seconds: float = 20.0) -> None:
-        """Restart the first exporter, which is away for some seconds."""
+        """Restart the first exporter, which is down for ``seconds``."""
         self.exporter.stop()
         self.agenda.at(self.agenda.now + seconds, self.exporter.start)
 
     def break_broker(self, *, down: bool = True) -> None:
-        """Let the broker go down, or return: nothing is published, executed or heard meanwhile."""
+        """Stop or restore the broker: while it is down nothing is published, executed or received."""
         self.broker.is_up = not down
         for exporter in self.exporters:
             exporter.reaches_broker = not down
@@ -250,10 +250,10 @@ class Installation:
             assert hasattr(thing, name), name
             setattr(thing, name, value)
 
-    # How it lives.
+    # The simulation.
 
     def _await_arrival(self, task: Task) -> None:
-        """Wait for the next arrival, or look again after a quarter of an hour at most: the rate changes by the hour."""
+        """Wait for the next arrival, or check the rate again after at most a quarter of an hour, because it changes."""
         rate = now_of(task.per_hour, self.agenda.now) / HOUR
         gap = self._random.expovariate(rate) if rate else math.inf
         if gap > 900:
@@ -281,13 +281,13 @@ class Installation:
         self._offer(task.queue)
 
     def _offer(self, queue: str) -> None:
-        """Let free workers take what waits in a queue."""
+        """Let a free worker take messages from a queue."""
         free = [worker for worker in self.workers.values() if worker.is_free and queue in worker.queues]
         if free:
             self._feed(self._random.choice(free))
 
     def _feed(self, worker: Worker) -> None:
-        """Let a worker take messages from its queues until it has no free process."""
+        """Let a worker take messages from its queues until all its processes are busy."""
         while (
             worker.is_free and self.broker.is_up and not self._is_read_only and self.workers.get(worker.name) is worker
         ):
@@ -403,7 +403,7 @@ class Installation:
             exporter.fold(self.workers.values())
 
     def _scrape(self) -> None:
-        """Record what Prometheus receives; nothing while it does not run."""
+        """Record the samples that Prometheus receives, none while it does not run."""
         for replica, recording in self.recordings.items():
             if self.is_scraped and replica not in self.away:
                 recording.begin()

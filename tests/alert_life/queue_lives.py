@@ -29,7 +29,7 @@ LONG_BY_DESIGN = (
     RedisMemoryWillFill=at_once("predict_linear(redis_memory_used_bytes[1h], 14400) > 1e9"),
 )
 def batch_at_night(life: Life) -> None:
-    """Thirty thousand messages arrive within a quarter of an hour and are worked off in an hour or two."""
+    """Thirty thousand messages arrive within a quarter of an hour and are processed within two hours."""
     made = life.installation(*LONG_BY_DESIGN)
     made.start(*(Worker(f"celery@batch-{number}", ("nightly-statements",), 16) for number in range(2)))
     made.broker.message_bytes = 14_000
@@ -40,7 +40,7 @@ def batch_at_night(life: Life) -> None:
 @ordinary(4, CeleryTaskNearVisibilityTimeout="celery_unacked_messages > 0", CeleryTaskWaitCritical=at_once(
     "time() - celery_task_last_sent_timestamp_seconds > 600"))  # fmt: skip
 def reminders_with_an_eta(life: Life) -> None:
-    """Reminders are published twenty-five minutes ahead, some of them for hours without a break."""
+    """Reminders are published continuously for two hours, with an eta of twenty-five minutes."""
     made = shop(life)
     made.task(Task("shop.remind", per_hour=lambda now: 30 if now < 2 * HOUR else 0, runtime=2, eta=1500))
 
@@ -59,7 +59,7 @@ def rabbitmq_is_restarted(life: Life) -> None:
 @ordinary(4, CeleryQueueNoConsumers="celery_queue_consumers == 0", CeleryNoWorkersOnline=at_once(
     "sum by (namespace) (increase(celery_tasks_started_total[10m])) == 0"))  # fmt: skip
 def quiet_application(life: Life) -> None:
-    """Hardly anything happens, and a queue that nobody uses any more stays known."""
+    """Few tasks run, and a queue that is no longer used is still known."""
     made = life.installation('--queues.names=["legacy"]')
     made.start(Worker("celery@web-1"))
     made.task(Task("shop.mail", per_hour=2))

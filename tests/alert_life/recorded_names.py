@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of the samples that rules read: what is recorded of a simulated life, and nothing else."""
+"""Names of the samples that rules read, which are the only ones that are recorded of a simulated life."""
 
 import promql_parser as promql
 
@@ -28,4 +28,4 @@ WANTED = frozenset(
     "celery_exporter_tasks_tracked", "celery_queue_concurrency",
     "redis_rdb_last_save_timestamp_seconds", "redis_aof_enabled",
 }  # fmt: skip
-"""The last are read by rules that are written by hand only."""
+"""The names that are listed here are read only by the naive rules of the scenarios."""

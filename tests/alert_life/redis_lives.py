@@ -12,7 +12,7 @@ USED = "redis_memory_used_bytes / redis_memory_max_bytes"
 
 
 def idle(life: Life) -> Installation:
-    """Return an installation of which only the servers matter."""
+    """Return an installation for lives in which only the servers change."""
     return life.installation()
 
 
@@ -29,7 +29,7 @@ def idle(life: Life) -> Installation:
     RedisSwapping="redis_mem_fragmentation_ratio < 0.9",
 )
 def cache_is_full(life: Life) -> None:
-    """A cache is full and evicts, saves nothing on purpose, keeps keys for ever; another is cold for twenty minutes."""
+    """A cache without persistence is full, evicts keys and has keys without TTL; another is cold for twenty minutes."""
     made = shop(life)
     grows = lambda now: (200 + now / 100) * MEBIBYTE  # noqa: E731 -- a course
     cache = RedisServer("cache", grows, 256 * MEBIBYTE, "allkeys-lru", hits=400, misses=100, lasting_keys=50_000)
@@ -42,7 +42,7 @@ def cache_is_full(life: Life) -> None:
 
 @ordinary(3, RedisPersistenceFailing=at_once("redis_aof_enabled == 0 and redis_rdb_last_save_timestamp_seconds == 0"))
 def broker_saves_nothing(life: Life) -> None:
-    """The broker has neither dumps nor an append-only file, on purpose: its tasks may be lost with it."""
+    """The broker has neither dumps nor an append-only file on purpose, because its tasks may be lost."""
     made = shop(life)
     for name in ("redis_aof_enabled", "redis_rdb_last_save_timestamp_seconds"):
         made.broker.counted[name] = 0.0
@@ -56,7 +56,7 @@ def broker_saves_nothing(life: Life) -> None:
     " / (rate(redis_keyspace_hits_total[10m]) + rate(redis_keyspace_misses_total[10m])) < 0.5",
 )
 def exporter_measures_keys(life: Life) -> None:
-    """Only the exporter reads results at night, and its look-ups of hundreds of named keys find nothing."""
+    """At night only the exporter reads from the result server, and its look-ups of hundreds of named keys miss."""
     made = idle(life)
     made.add_server(RedisServer("results", hits=1, misses=1, misses_of_exporter=40))
 
@@ -65,7 +65,7 @@ def exporter_measures_keys(life: Life) -> None:
           RedisConnectionsHigh="redis_connected_clients > 1000",
           RedisRejectedConnections="redis_connected_clients > 1000")  # fmt: skip
 def drained_server(life: Life) -> None:
-    """A big queue was worked off, and its memory stays with the process; two thousand clients are connected."""
+    """A long queue was processed, the process keeps its memory, and two thousand clients are connected."""
     made = idle(life)
     made.set(made.broker, clients=2000, holds=lambda now: (700 if now < HOUR else 150) * MEBIBYTE)
     made.at(1, lambda: made.set(made.broker, resident=8.0))
@@ -109,7 +109,7 @@ def failover_in_a_cluster(life: Life) -> None:
 
 @ordinary(4, RedisMemoryHigh='redis_memory_used_bytes{job="redis_exporter"} > 0.9e9', RedisDown="redis_up == 0")
 def other_exporters_servers(life: Life) -> None:
-    """redis_exporter shows a cache that is full and a server that is down: nothing of Celery's."""
+    """redis_exporter shows a full cache and a server that is down, which are unrelated to Celery."""
     idle(life)
     for name, value in (("redis_memory_used_bytes", 1e9), ("redis_memory_max_bytes", 1.01e9), ("redis_up", 0)):
         life.foreign(name, value, job="redis_exporter", instance="cache-1:9121")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a scenario is: a life in a few lines, and what is expected of the alerts meanwhile.
+"""Scenarios: a simulated life in a few lines, and the alerts that are expected to fire in it.
 
-``ordinary`` registers a life in which nothing fires, although rules that are written without its knowledge do; they
-stand beside it. ``trouble`` registers one in which exactly the named alerts fire, each within the stated time.
+``ordinary`` registers a life in which no bundled alert fires, although the naive rules that it names do. ``trouble``
+registers a life in which exactly the named alerts fire, each within the stated time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,37 +14,37 @@ from tests.alert_life.installation import QUICK, SLOW, Installation, Pace
 from tests.alert_life.recorded_names import WANTED
 
 MOST_HOURS = 8.5
-"""Hours of the lives that are evaluated once a minute; longer ones are evaluated every ten minutes."""
+"""The longest life in hours that is evaluated once a minute; longer ones are evaluated every ten minutes."""
 SHARING = 30
-"""Lives in one Prometheus."""
+"""The number of lives in one Prometheus."""
 
 
 def pace_of(hours: float) -> Pace:
-    """Return how often things are looked at in a life of so many hours."""
+    """Return the intervals of heartbeats and scrapes for a life of this many hours."""
     return SLOW if hours > MOST_HOURS else QUICK
 
 
 class Within(NamedTuple):
-    """An alert is silent until its cause begins, so many hours after the start, and fires so many minutes later."""
+    """The hour of an alert's cause, before which it must not fire, and the minutes within which it must fire."""
 
     cause: float
     minutes: float
 
 
 class Naive(NamedTuple):
-    """A rule as people write it without the knowledge of a scenario; ``wait`` is its ``for``."""
+    """A rule that does not account for a scenario; ``wait`` is its ``for``."""
 
     expression: str
     wait: str = "5m"
 
 
 def at_once(expression: str) -> Naive:
-    """Return a rule that waits for nothing."""
+    """Return a rule without ``for``."""
     return Naive(expression, "0s")
 
 
 class Life:
-    """The installations of a scenario; all have its name as their namespace."""
+    """The installations of a scenario, whose namespace is the scenario's name."""
 
     def __init__(self, name: str, hours: float) -> None:
         self.name = name
@@ -53,19 +53,19 @@ class Life:
         self._foreign: dict[str, str] = {}
 
     def installation(self, *settings: str, **labels: str) -> Installation:
-        """Add an installation; ``settings`` are flags of its exporters, ``labels`` further ones of its targets."""
+        """Add an installation; ``settings`` are flags of its exporters, ``labels`` additional labels of its targets."""
         where = {"job": "celery", "namespace": self.name, **labels}
         made = Installation(where, WANTED, settings, pace_of(self.hours))
         self.installations.append(made)
         return made
 
     def foreign(self, name: str, value: float, **labels: str) -> None:
-        """Add a series of another exporter, which stays the same."""
+        """Add a constant series of another exporter."""
         inner = ", ".join(f'{label}="{text}"' for label, text in {**labels, "namespace": self.name}.items())
         self._foreign[f"{name}{{{inner}}}"] = f"{value}x{int(self.hours * HOUR / pace_of(self.hours).scrape)}"
 
     def series(self) -> dict[str, str]:
-        """Let all of them live; return their series."""
+        """Run all installations; return their series."""
         rows = dict(self._foreign)
         for installation in self.installations:
             rows |= installation.run(self.hours)
@@ -74,7 +74,7 @@ class Life:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A life; ``naive`` are rules by the alert that they are written instead of, ``fires`` what has to fire."""
+    """A life; ``naive`` are naive rules by the alert that they replace, ``fires`` the alerts that have to fire."""
 
     name: str
     story: str
@@ -91,12 +91,12 @@ class Scenario:
 
     @property
     def scrape_seconds(self) -> int:
-        """Seconds between two scrapes."""
+        """Return the seconds between two scrapes."""
         return pace_of(self.hours).scrape
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Return the duration in seconds."""
         return self.hours * HOUR
 
 
@@ -106,7 +106,7 @@ Tell = Callable[[Life], None]
 
 
 def ordinary(hours: float, **naive: str | Naive) -> Callable[[Tell], Tell]:
-    """Register a life in which no alert fires; ``naive`` are expressions by the alert that they stand for."""
+    """Register a life in which no alert fires; ``naive`` are naive rules by the alert that they replace."""
 
     def register(tell: Tell) -> Tell:
         rules = {alert: rule if isinstance(rule, Naive) else Naive(rule) for alert, rule in naive.items()}
@@ -117,7 +117,7 @@ def ordinary(hours: float, **naive: str | Naive) -> Callable[[Tell], Tell]:
 
 
 def trouble(hours: float, **fires: tuple[float, float]) -> Callable[[Tell], Tell]:
-    """Register a life in which these alerts fire and no others: the hour of the cause, and minutes from there."""
+    """Register a life in which only these alerts fire: the hour of the cause, and the minutes after it."""
 
     def register(tell: Tell) -> Tell:
         expected = {alert: Within(*when) for alert, when in fires.items()}
@@ -128,9 +128,9 @@ def trouble(hours: float, **fires: tuple[float, float]) -> Callable[[Tell], Tell
 
 
 def groups(scenarios: Sequence[Scenario]) -> list[tuple[str, list[Scenario]]]:
-    """Return scenarios that share a Prometheus, with the interval of evaluations that suits them.
+    """Return scenarios in groups that share a Prometheus, with the interval of their evaluations.
 
-    promtool reads 10,000 samples in a query and no more, so that not all have room in one.
+    promtool reads at most 10,000 samples in a query, so not all scenarios fit into one Prometheus.
     """
     short = [scenario for scenario in scenarios if scenario.hours <= MOST_HOURS]
     batches = [("1m", short[start : start + SHARING]) for start in range(0, len(short), SHARING)]

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus stores of a simulated installation, as promtool's tests write it.
+"""The series that Prometheus stores of a simulated installation, in the notation of promtool's tests.
 
-Input: the samples of each scrape. Output: series with values in promtool's notation. A series that a scrape no longer
-has is marked as stale, as Prometheus does; while Prometheus itself does not run there are no samples and no marks.
+Input: the samples of each scrape. Output: series with values in promtool's notation. A series that is missing in a
+scrape is marked as stale, as by Prometheus; while Prometheus does not run there are neither samples nor marks.
 """
 
 from collections.abc import Iterator, Mapping
 
 Labels = tuple[tuple[str, str], ...]
 OF_SERIES = frozenset({"application"})
-"""Labels that the exporter puts on its series, and not Prometheus on the target."""
+"""Labels that the exporter adds to its series, instead of Prometheus to the target."""
 GAP, STALE = "_", "stale"
 
 
 class Recording:
-    """The series of an installation, a sample for each scrape; ``wanted`` are the names that are kept."""
+    """The series of an installation, with a sample per scrape; ``wanted`` are the names that are recorded."""
 
     def __init__(self, wanted: frozenset[str]) -> None:
         self.scrapes = 0
@@ -31,7 +31,7 @@ class Recording:
     def add(
         self, where: Mapping[str, str], samples: Mapping[tuple[str, Labels], float], *, is_own: bool = True
     ) -> None:
-        """Add the samples of a target; ``is_own`` says whether the exporter exposes them itself."""
+        """Add the samples of a target; ``is_own``: the exporter exposes them itself."""
         target = tuple((name, value) for name, value in where.items() if is_own or name not in OF_SERIES)
         for (name, labels), value in samples.items():
             if name in self._wanted:
@@ -42,14 +42,14 @@ class Recording:
                 self._append(series, repr(value))
 
     def end(self) -> None:
-        """End a scrape: mark the series that it does not have any more."""
+        """End a scrape; mark the series that are missing in it as stale."""
         for series in self._before - self._current:
             self._fill(series)
             self._values[series].append(STALE)
         self.scrapes += 1
 
     def skip(self) -> None:
-        """Leave a scrape out."""
+        """Skip a scrape."""
         self.scrapes += 1
 
     def rows(self) -> Iterator[tuple[str, str]]:
@@ -68,7 +68,7 @@ class Recording:
 
 
 def shorten(values: list[str]) -> str:
-    """Write values with repetitions, as ``1x3`` for four ones."""
+    """Return the values with repetitions shortened, as ``1x3`` for four ones."""
     parts, place = [], 0
     while place < len(values):
         value, end = values[place], place + 1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Redis servers of a simulated installation: what INFO would report of them.
+"""Redis servers of a simulated installation: the values that INFO would report.
 
-Input: what a server holds and how it is set up. Output: values by the names and labels of the catalogue. A server with
-a limit evicts or refuses by its policy, as Redis does.
+Input: a server's memory, keys, clients and configuration. Output: values by the names and labels of the catalogue. A
+server with a limit evicts or refuses by its policy, as Redis does.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ OWN_LOOKUPS = "celery_exporter_redis_lookups_total"
 
 @dataclass
 class RedisServer:
-    """One server; times are seconds since the start, sizes bytes, rates look-ups a second.
+    """One server; times are in seconds since the start, sizes in bytes, rates in look-ups per second.
 
-    ``holds`` is the memory used by the time, without messages; those are counted on the broker, with ``message_bytes``
-    each. ``key_bytes`` is the size of a key, evicted where the policy lets it. ``replicas`` are those connected to a
-    master. ``misses_of_exporter`` are look-ups of the exporter, which the server counts among its misses. ``gaps`` is
-    what the allocator occupies for each byte in use, ``resident`` what the process does.
+    ``holds`` returns the memory used at a time, without messages, which use ``message_bytes`` each. ``key_bytes`` is
+    the size of a key; keys are evicted if the policy allows it. ``replicas`` is the number of replicas that are
+    connected to a master. ``misses_of_exporter`` are look-ups of the exporter per second, which the server counts among
+    its misses. ``gaps`` is the allocator's fragmentation ratio, ``resident`` the process's.
     """
 
     name: str
@@ -51,7 +51,7 @@ class RedisServer:
     seen_at: float = 0.0
 
     def rows(self, now: float, messages: int) -> Iterator[Row]:
-        """Yield everything that a scrape reads of the server at this moment."""
+        """Yield the values that a scrape reads from the server at this time."""
         of_server = {"redis": self.name}
         yield "redis_up", of_server, float(self.is_up)
         if not self.is_up:
@@ -89,7 +89,7 @@ class RedisServer:
             yield "redis_master_link_up", master, float(self.master_link)
 
     def _settle(self, now: float, wanted: float) -> float:
-        """Count what happened since the last look; return the memory that is used then."""
+        """Update the counters since the last call; return the memory used now."""
         passed, self.seen_at = now - self.seen_at, now
         evicted = 0.0
         if self.limit and wanted > self.limit and self.policy != "noeviction":
@@ -107,14 +107,14 @@ class RedisServer:
 
 @dataclass
 class Sentinel:
-    """A sentinel as the exporter reads it: whether it answers, and whether it finds a quorum for the master."""
+    """A sentinel as the exporter reads it: whether it is up, and whether it finds a quorum for the master."""
 
     name: str = "broker/sentinel/10.0.0.9:26379"
     is_up: bool = True
     finds_quorum: bool = True
 
     def rows(self, now: float, messages: int) -> Iterator[Row]:  # noqa: ARG002 -- as of a server
-        """Yield what a scrape reads of it."""
+        """Yield the values that a scrape reads from the sentinel."""
         of_server = {"redis": self.name}
         yield "redis_up", of_server, float(self.is_up)
         if self.is_up:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of alerts/README.md that come from simulated lives: the notifications of a week, and times until alerts fire.
 
-Input: what fired. Output: Markdown between two marks. ``python -m tests.alert_life --write`` writes both.
+Input: the alerts that fired. Output: Markdown between two marks. ``python -m tests.alert_life --write`` writes both.
 """
 
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ NONE = "| none | | | | |"
 
 
 def mark(name: str, edge: str) -> str:
-    """Return the line that begins or ends a section."""
+    """Return the mark that begins or ends a section."""
     return f"<!-- {name}: {edge} of what `{COMMAND}` writes -->"
 
 
 def section(text: str, name: str) -> str:
-    """Return what stands between the marks of a section."""
+    """Return the text between the marks of a section."""
     return text.partition(mark(name, "begin"))[2].partition(mark(name, "end"))[0].strip()
 
 
 def put(text: str, name: str, body: str) -> str:
-    """Return the text with another body of a section."""
+    """Return the text with the body of a section replaced."""
     before, begin, rest = text.partition(mark(name, "begin"))
     _, end, after = rest.partition(mark(name, "end"))
     assert begin, name
@@ -40,7 +40,7 @@ def put(text: str, name: str, body: str) -> str:
 
 
 def evaluate_week(folder: Path, promtool: str) -> list[Firing]:
-    """Let the week happen; return what Alertmanager sends. Fail if a naive rule did not fire."""
+    """Simulate the week; return the alerts that Alertmanager sends. Fail if a naive rule did not fire."""
     found = Evaluation(folder, promtool, [WEEK], EVALUATION, {WEEK.name: WEEK.live()}).results().get(WEEK.name, [])
     silent = {NAIVE + alert for alert in WEEK.naive} - {firing.name for firing in found}
     assert not silent, silent
@@ -50,14 +50,14 @@ def evaluate_week(folder: Path, promtool: str) -> list[Firing]:
 
 
 def week_table(firings: Sequence[Firing]) -> str:
-    """Return the notifications of the week."""
+    """Return the table of the week's notifications."""
     rows = [_row(firing) for firing in firings] or [NONE]
     table = ["| alert | severity | about | first | times |", "|---|---|---|---|---|", *rows]
     return "\n".join([*table, "", f"These are the notifications by the rules `{rules_digest()}`."])
 
 
 def troubles_table() -> str:
-    """Return what fires in each trouble, and within how many minutes of its cause."""
+    """Return the table of the alerts that fire in each trouble, and the minutes within which they fire."""
     rows = ["| trouble | fires, within minutes of the cause |", "|---|---|"]
     for life in sorted(TROUBLES, key=lambda life: life.story):
         fires = sorted(life.fires.items(), key=lambda row: (row[1].minutes, row[0]))

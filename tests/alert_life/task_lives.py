@@ -21,7 +21,7 @@ SHARE = f"sum by (namespace, task) ({FAILED}) / sum by (namespace, task) ({ENDED
     CeleryTasksExpired=at_once("increase(celery_task_revocations_total[1h]) > 0"),
 )
 def failures_that_happen(life: Life) -> None:
-    """Two in a hundred executions fail, half of a rare task's do, one runs out of memory, some are revoked."""
+    """2 % of executions and half of a rare task's fail, one runs out of memory, and some are revoked."""
     made = life.installation()
     made.start(Worker("celery@web-1"), Worker("celery@web-2"))
     made.task(Task("shop.mail", per_hour=lambda now: 150 if now < 3 * HOUR else 12, runtime=3, fails=0.02))
@@ -33,7 +33,7 @@ def failures_that_happen(life: Life) -> None:
 @ordinary(3.5, CeleryTaskRetryStorm='rate(celery_tasks_total{state="retry"}[10m])'
           " / on (namespace, task) rate(celery_tasks_started_total[10m]) > 0.5")  # fmt: skip
 def chords_are_polled(life: Life) -> None:
-    """The end of chords is polled for once a second, which Celery does by retries; some mails are sent twice."""
+    """Celery polls the end of chords by retries once a second, and some mails are retried."""
     made = life.installation()
     made.start(Worker("celery@web-1"))
     made.task(Task("celery.chord_unlock", per_hour=40, runtime=0.1, retried=0.95, retry_after=1.0))
@@ -73,7 +73,7 @@ def weekly_task(life: Life) -> None:
     CeleryTaskSlowest="celery:task_runtime_seconds:p95_15m > 300",
 )
 def slow_tasks_without_thresholds(life: Life) -> None:
-    """Reports take five minutes, imports two to twelve, and no setting says so."""
+    """Reports take five minutes, imports take two to twelve, and no setting has their thresholds."""
     made = life.installation()
     made.start(*(Worker(f"celery@web-{number}", concurrency=16) for number in range(4)))
     made.task(Task("shop.report", per_hour=120, runtime=300))

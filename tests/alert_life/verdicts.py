@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is compared of the report's verdicts with the alerts: which alerts a verdict is about, and which it is not.
+"""Comparison of the report's verdicts with the alerts: the alerts of each verdict, and those without a verdict.
 
-Input: alerts that are active (pending or firing, since a verdict does not wait) at an instant, and a verdict. Output:
-the states that agree. The minutes before and after an instant count too: scrapes and evaluations come after the events
-that a verdict knows.
+Input: alerts that are active at an instant (pending or firing, because a verdict does not wait), and a verdict. Output:
+the states that agree. The minutes before and after an instant count too, because scrapes and evaluations are later than
+the events on which a verdict is based.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ SUBJECTS = {
         "CeleryTaskStuck", "CeleryPeriodicTaskStale", "CeleryPeriodicTaskNeverSucceeded",
     ),
 }  # fmt: skip
-"""The alerts that each verdict is about."""
+"""The alerts of each verdict."""
 HISTORY = "the report remembers ten minutes"
 MOMENT = "a moment of it is ordinary: the alert waits long, a verdict does not"
 SHOWN = "a report that is shown comes from an exporter that works"
@@ -56,21 +56,21 @@ NOT_JUDGED = {
         "CeleryTaskWaitCritical", "RedisFragmentationHigh", "RedisSwapping", "RedisResultKeysWithoutTTL",
     ), MOMENT),
 }  # fmt: skip
-"""The alerts that no verdict is about, with the reason."""
+"""The alerts without a verdict, with the reason."""
 _ALERTS = {alert.name: alert for group in GROUPS for alert in group.alerts}
 MAY_DIFFER = {alert.name for alert in _ALERTS.values() if alert.keep} | {
     "CeleryTaskFailureRateHigh", "CeleryTaskFailureRateCritical", "CeleryWorkerDown", "CeleryPeriodicTaskStale",
     "CeleryPeriodicTaskNeverSucceeded",
 }  # fmt: skip
-"""Alerts that are kept for a while after their cause, and those that look back longer than the report can.
+"""Alerts that fire for a while after their cause, and those that look back longer than the report.
 
-CeleryWorkerDown is also about workers that were lost for most of a quarter of an hour and are online now. Prometheus
-remembers successes of periodic tasks from before a restart of the exporter.
+CeleryWorkerDown also fires for workers that were lost for most of a quarter of an hour and are online now. Prometheus
+has successes of periodic tasks from before a restart of the exporter.
 """
 BROKER_DOWN = {"RedisDown", "CeleryBrokerDown"}
-"""The alerts that CeleryEventStreamDown leaves it to, while a verdict states every consequence."""
+"""The alerts that fire instead of CeleryEventStreamDown, while a verdict states every consequence."""
 REPLACED = "stopped sending heartbeats"
-"""A lost worker that was replaced has no alert. The report does not remember how many were online an hour ago."""
+"""A lost worker that was replaced has no alert. The report does not contain the number of workers an hour ago."""
 Active = Mapping[float, list[Mapping[str, str]]]
 """Labels of active alerts by minute."""
 
@@ -87,7 +87,7 @@ def agreeing(subject: str, active: Active, minute: float, near: float) -> set[St
 
 
 def disagreement(health: Health, active: Active, minute: float, near: float) -> str:
-    """Return what a verdict states that no alert does, or the reverse; nothing if they agree or it is unknown."""
+    """Return the difference between a verdict and the alerts, or "" if they agree or the verdict is unknown."""
     agreed = agreeing(health.subject, active, minute, near)
     names = sorted({labels["alertname"] for at in active for labels in active[at] if abs(at - minute) <= near})
     follows = health.subject == "Event stream" and not BROKER_DOWN.isdisjoint(names)

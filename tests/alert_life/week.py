@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A week of a healthy installation of middle size, Monday to Sunday, with everything that is routine there."""
+"""A week of a healthy installation of medium size, Monday to Sunday, with its routine operations."""
 
 import math
 
@@ -27,25 +27,25 @@ DEPLOYED_AT, BATCH_AT, FAILOVER_AT, EXPORTER_AT = 15, 2, 3 * 24 + 10.3, 2 * 24 +
 
 
 def office_hours(per_hour: float) -> "OfficeHours":
-    """Return arrivals that rise in the morning and fall in the evening, and are few at night and on weekends."""
+    """Return rates that rise in the morning, fall in the evening, and are low at night and on weekends."""
     return OfficeHours(per_hour)
 
 
 class OfficeHours:
-    """Arrivals by the hour at each second of the week."""
+    """Executions per hour at each second of the week."""
 
     def __init__(self, most: float) -> None:
         self.most = most
 
     def __call__(self, now: float) -> float:
-        """Return executions an hour."""
+        """Return executions per hour."""
         hour = now % DAY / HOUR
         share = max(math.sin((hour - 6) / 14 * math.pi), 0.0) if 6 <= hour < 20 else 0.0
         return self.most * max(share * (0.3 if now >= 5 * DAY else 1.0), 0.05)
 
 
 def tasks() -> list[Task]:
-    """Return 40 tasks: 31 that arrive, eight that beat sends, and the nightly statements."""
+    """Return the tasks: 31 that arrive at a rate, and eight that beat sends."""
     arriving = [
         Task(
             f"shop.{queue}_{number}",
@@ -90,7 +90,7 @@ def live(life: Life) -> None:
 
 
 def _deploy(made: Installation, hour: float) -> None:
-    """Deploy: beat first, then the workers, each under a new name."""
+    """Deploy beat first, then the workers, each with a new name."""
     made.at(hour, lambda: made.set(made, beat_ticks=False))
     made.at(hour + 1 / 60, lambda: made.set(made, beat_ticks=True))
     made.at(hour + 2 / 60, lambda: made.deploy(new_names=True))
@@ -102,5 +102,5 @@ NAIVE_RULES = {
         "histogram_quantile(0.95, sum by (namespace, queue, le) (rate(celery_task_wait_seconds_bucket[10m]))) > 60"
     ),
 }
-"""Rules without the knowledge of an ordinary week, which fire in it: it has things that could page."""
+"""Naive rules that fire in this week, which shows that the week contains conditions that could page."""
 WEEK = Scenario("week", live.__doc__ or "", HOURS, live, NAIVE_RULES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Celery worker of a simulated installation: what it executes, and what it reports of itself."""
+"""A Celery worker of a simulated installation: its running tasks, its events and its answers."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +12,11 @@ Event = dict[str, Any]
 
 @dataclass
 class Worker:
-    """One worker; ``running`` are the ids of what it executes, ``skew`` is its clock ahead in seconds.
+    """One worker; ``running`` are the ids of its running tasks; its clock is ``skew`` seconds ahead.
 
-    ``beats`` says whether it sends heartbeats, ``reports`` whether it sends task events, ``answers`` whether it answers
-    inspect commands. A worker that ``drains`` takes nothing more and stops when it has finished; one that ``hangs``
-    lives and takes nothing.
+    ``beats``: it sends heartbeats. ``reports``: it sends task events. ``answers``: it answers inspect commands.
+    ``drains``: it takes no more messages and stops when its running tasks are finished. ``hangs``: it is up and takes
+    no messages.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Worker:
 
     @property
     def is_free(self) -> bool:
-        """Whether it takes another message."""
+        """Return whether it takes another message."""
         return not self.drains and not self.hangs and len(self.running) < self.concurrency
 
     def event(self, kind: str, now: float) -> Event:
@@ -45,7 +45,7 @@ class Worker:
         return {"type": kind, "hostname": self.name, "timestamp": now + self.skew, **counts, **software}
 
     def answer(self) -> Answers:
-        """Return what it answers when it is queried."""
+        """Return its answers to inspect commands."""
         return Answers(
             stats=WorkerStats("prefork", self.concurrency, self.concurrency * 4),
             active_queues=[ConsumedQueue(queue, queue, queue, "direct") for queue in self.queues],

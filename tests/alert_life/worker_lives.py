@@ -18,7 +18,7 @@ SYNC = '--tasks={"shop.sync": {"expected_interval": "5m"}}'
     CeleryWorkerWithoutTaskEvents="celery_worker_up unless celery_worker_task_events_enabled",
 )
 def scaled_to_zero_at_night(life: Life) -> None:
-    """Workers are scaled to zero in the evening; in the morning pods with new names start, before there is work."""
+    """Workers are scaled to zero in the evening, and pods with new names start in the morning before the first task."""
     made = life.installation()
     made.scale(4)
     made.task(Task("shop.mail", per_hour=lambda now: 300 if now < NIGHT * 3600 or now > 5.2 * 3600 else 0, runtime=3))
@@ -32,7 +32,7 @@ def scaled_to_zero_at_night(life: Life) -> None:
     CeleryWorkerFlapping="sum by (namespace) (increase(celery_worker_starts_total[30m])) > 4",
 )
 def autoscaled_pods(life: Life) -> None:
-    """An autoscaler adds and removes pods all the time, and the machines of some are taken away."""
+    """An autoscaler adds and removes pods continuously, and the machines of some pods disappear."""
     made = life.installation()
     made.scale(4)
     made.task(Task("shop.mail", per_hour=900, runtime=10))
@@ -50,7 +50,7 @@ def autoscaled_pods(life: Life) -> None:
     CeleryQueueStalled=at_once("celery_queue_length > 0 unless on (namespace, queue) celery_queue_consumers > 0"),
 )
 def rolling_deployments(life: Life) -> None:
-    """Three deployments within half an hour; the only worker of one queue is away for two minutes at each."""
+    """Three deployments within half an hour, each of which stops the only worker of one queue for two minutes."""
     made = shop(life)
     made.start(Worker("celery@invoices", ("invoices",)))
     made.task(Task("shop.invoice", "invoices", per_hour=200, runtime=4))
@@ -62,7 +62,7 @@ def rolling_deployments(life: Life) -> None:
 
 @ordinary(3.5, CeleryWorkerClockSkew="abs(celery_worker_clock_skew_seconds) > 1")
 def clocks_differ_a_little(life: Life) -> None:
-    """Virtual machines whose clocks are some seconds off."""
+    """The clocks of virtual machines differ by some seconds."""
     made = shop(life)
     made.at(0.1, lambda: made.start(Worker("celery@vm-1", skew=6.0), Worker("celery@vm-2", skew=-9.0)))
 
@@ -70,7 +70,7 @@ def clocks_differ_a_little(life: Life) -> None:
 @ordinary(4, CeleryBeatDown=at_once("celery_beat_up == 0"), CeleryPeriodicTaskStale=at_once(
     "time() - celery_task_last_success_timestamp_seconds > 1.5 * celery_task_expected_interval_seconds"))  # fmt: skip
 def beat_is_redeployed(life: Life) -> None:
-    """Beat is restarted and ticks again after two minutes; a run of its tasks is left out."""
+    """Beat is restarted and sends tasks again after two minutes, so that one run of its tasks is skipped."""
     made = shop(life, SYNC)
     made.set(made, beat_ticks=True)
     made.task(Task("shop.sync", every=300, runtime=5))
@@ -90,7 +90,7 @@ def beat_is_redeployed(life: Life) -> None:
     " sum by (namespace, queue) (increase(celery_tasks_started_total[10m])) == 0",
 )
 def tasks_that_run_for_hours(life: Life) -> None:
-    """Renderings take two hours and all processes; one waits behind them; exports with acks_late take 25 minutes."""
+    """Renderings take two hours and all processes, one waits for them, and exports with acks_late take 25 minutes."""
     settings = '--tasks={"shop.render": {"runtime_threshold": "3h"}, "shop.export": {"runtime_threshold": "1h"}}'
     made = life.installation(
         settings, '--queues.wait-threshold={"render": "3h"}', '--queues.length-threshold={"render": "3"}'

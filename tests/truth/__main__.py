@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def render(outcome: Outcome) -> str:
-    """Return the outcome as text: what was compared, what is explained, what differs."""
+    """Return the outcome as text: compared samples, explained kinds, differences."""
     wanted, found = compared(outcome.expected.samples), compared(outcome.found)
     lines = [
         f"{outcome.sent:,} tasks in {outcome.seconds:.0f} s",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare what the exporter shows with what it has to count.
+"""Compare the exporter's samples with the expected ones.
 
 Input: samples of /metrics and expected samples. Output: differences. Counts have to be equal; sums of seconds may
-differ by the time that passes between an act and its event, and by what the recorded events show of it.
+differ by the time between an act and its event, as allowed below and as the recorded events show.
 """
 
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ COUNT_OF = {RUNTIME_SUM: RUNTIMES, WAIT_SUM: WAITS}
 SECONDS, SECONDS_EACH = 0.5, 0.03
 """How much a sum may differ, and how much more for each observation.
 
-A child writes its facts, its main process stamps the events: 6 ms on average and up to 0.3 s lie in between on a busy
-machine. On one with more to do the events show longer delays, which are allowed besides.
+A child writes its facts, and its main process stamps the events 6 ms later on average, up to 0.3 s on a busy machine.
+Longer delays on a busier machine are taken from the recorded events and allowed in addition.
 """
 Delays = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 NO_DELAYS: Delays = MappingProxyType({})
 EXACT = 1e-6
-"""How much the runtime of a success may differ, for each observation: both numbers are Celery's."""
+"""How much the runtime of a success may differ per observation; both numbers come from Celery."""
 
 
 class Difference(NamedTuple):
-    """A sample that is not what it has to be."""
+    """A sample that differs from the expected one."""
 
     name: str
     labels: Mapping[str, str]
@@ -42,7 +42,7 @@ class Difference(NamedTuple):
 def differences(expected: Samples, found: Samples, delays: Delays = NO_DELAYS) -> list[Difference]:
     """Return every compared sample that differs, in a stable order. A sample that is absent counts as 0.
 
-    ``delays`` are seconds by which sums may differ besides.
+    ``delays`` are seconds by which sums may differ in addition.
     """
     names = {key for samples in (expected, found) for key in samples if key[0] in COMPARED}
     return [
@@ -62,6 +62,6 @@ def _agrees(name: str, labels: frozenset[tuple[str, str]], expected: Samples, fo
 
 
 def compared(samples: Samples) -> dict[str, tuple[int, float]]:
-    """Return, by the name of the sample, how many were compared, and their sum."""
+    """Return the number of compared samples and their sum, by the name of the sample."""
     chosen = {name: [value for (found, _), value in samples.items() if found == name] for name in COMPARED}
     return {name: (len(values), sum(values)) for name, values in chosen.items()}

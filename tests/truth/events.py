@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The events that a recorder saw, as counts per task id.
+"""The events that a recorder received, as counts per task id.
 
-Input: the recorder's file. Output: whether Celery sent what the facts say. It serves two purposes: to leave out what a
-worker that was ended had still in its buffer, and to tell a difference of Celery's from one of the exporter's.
+Input: the recorder's file. Output: whether Celery sent the events of the facts. This serves two purposes: to exclude
+events that a worker still buffered when it was ended, and to separate differences of Celery from the exporter's.
 """
 
 import json
@@ -21,7 +21,7 @@ ENDS = {
     "revoked": ("task-revoked",),
     "rejected": ("task-rejected", "task-failed"),
 }
-"""The events that report an end, by state. An early acknowledged Reject is reported as failed alone."""
+"""The events that report an end, by state. An early acknowledged Reject is reported as failed only."""
 
 
 EXACT = {"task-received", "task-started"}
@@ -63,7 +63,7 @@ class Events:
     def unwritten(self, truth: Truth, killed: Mapping[str, int]) -> list[Fact]:
         """Return the messages whose task-started a killed worker sent, and whose execution wrote no fact.
 
-        Celery sends task-started when the pool takes a task over, before task_prerun. ``killed`` are pids by node.
+        Celery sends task-started when the pool accepts a task, before task_prerun. ``killed`` are pids by node.
         """
         begun = Counter((run.start.node, run.start.id) for run in truth.executions if run.state != "unaccepted")
         found = []
@@ -76,9 +76,9 @@ class Events:
         return found
 
     def disagreements(self, truth: Truth, pids: Mapping[str, int]) -> list[str]:
-        """Return where the events of workers are not those of their facts: such a difference is Celery's.
+        """Return the differences between workers' events and their facts, which are differences of Celery.
 
-        ``pids`` are those of the main processes of the workers to look at, by node.
+        ``pids`` are the process ids of the main processes of the workers to compare, by node.
         """
         happened: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
         for fact in truth.received:

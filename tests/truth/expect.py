@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the exporter has to count, derived from the truth.
+"""The samples that the exporter has to show, derived from the truth.
 
-Input: the truth, the events of workers that were ended. Output: samples as they stand in /metrics, and how often each
-explained kind occurred.
+Input: the truth, and the events of workers that were ended. Output: samples as in /metrics, and the number of
+occurrences of each explained kind.
 """
 
 from collections import Counter, defaultdict
@@ -31,7 +31,7 @@ SCENES: Mapping[str, Explained] = {"kill": KILLED, "shutdown": SHUT_DOWN}
 
 @dataclass
 class Expected:
-    """What has to be counted. ``explained`` counts what Celery does not report, by kind.
+    """The expected samples. ``explained`` counts what Celery does not report, by kind.
 
     ``delays`` are seconds between facts and the timestamps of their events, by the sums that they change.
     """
@@ -45,14 +45,14 @@ class Expected:
         self.samples[name, frozenset(labels.items())] += value
 
     def delay(self, name: str, seconds: float, **labels: str) -> None:
-        """Allow a sum to differ by a delay of Celery's."""
+        """Allow a sum to differ by a delay of Celery's event."""
         self.delays[name, frozenset(labels.items())] += abs(seconds)
 
 
 class Reported:
-    """Decides of the facts of a worker that was ended whether their events left it, and when events were stamped.
+    """Decides whether a worker that was ended sent the events of its facts, and when events were stamped.
 
-    ``pids`` are those of the workers' main processes, by node.
+    ``pids`` are the process ids of the workers' main processes, by node.
     """
 
     def __init__(self, events: Events, ended: Mapping[str, tuple[str, int]], pids: Mapping[str, int]) -> None:
@@ -71,14 +71,14 @@ class Reported:
         return None if self._seen[first, fact.id, fact.node] <= sent else SCENES[scene]
 
     def delay(self, fact: Fact, kind: str, at: float) -> float:
-        """Return how long after ``at`` Celery stamped the event of the fact that was looked for last; 0 if unknown."""
+        """Return the seconds from ``at`` to the timestamp of the event found by the last ``missing``; 0 if unknown."""
         stamps = self._events.stamps(kind, fact.id, self._pids.get(fact.node, 0))
         index = self._seen[kind, fact.id, fact.node]
         return stamps[index - 1] - at if 0 < index <= len(stamps) else 0.0
 
 
 def expect(truth: Truth, reported: Reported) -> Expected:
-    """Derive what the exporter has to count."""
+    """Derive the samples that the exporter has to show."""
     expected = Expected()
     publications = {}
     for fact in truth.sent:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Celery never reports: the kinds of difference between what happened and any count of events.
+"""The acts that Celery never reports: kinds of difference between the facts and any count of events.
 
 Data only. Each kind names the line of Celery that sends no event. ``tests/unit/test_truth.py`` compares the lines with
-the Celery that is installed.
+the installed Celery.
 """
 
 from typing import NamedTuple

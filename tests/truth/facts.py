@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Facts: what the processes of a truth run did, one JSON line each, in a file per process.
+"""Facts: the acts of the processes of a truth run, one JSON line each, in a file per process.
 
-Input: a folder, and what a process did. Output: lines that survive a SIGKILL, and all facts of a folder in the order of
-their times. A line is written by a single write to a file opened with O_APPEND.
+Input: a folder, and the acts of a process. Output: lines that survive a SIGKILL, and all facts of a folder in the order
+of their times. A line is written by a single write to a file opened with O_APPEND.
 """
 
 import json
@@ -41,12 +41,12 @@ class Fact(NamedTuple):
 
     @property
     def pid(self) -> int:
-        """The process that wrote it."""
+        """Return the id of the process that wrote it."""
         return int(self.process.rpartition(".")[2])
 
 
 class FactWriter:
-    """Appends facts to a file of this process. A forked child opens a file of its own."""
+    """Appends facts to a file of this process. A forked child opens another file."""
 
     def __init__(self, folder: Path, node: str) -> None:
         self.folder = folder

@@ -55,7 +55,7 @@ class Doomed:
 
 
 class TruthFleet:
-    """Everything that a truth run consists of."""
+    """All programs of a truth run."""
 
     def __init__(self, folder: Path, ending: ExitStack, kind: BrokerKind) -> None:
         self.folder, self.kind = folder, kind
@@ -82,25 +82,25 @@ class TruthFleet:
 
     @property
     def broker(self) -> RedisServer | RabbitServer:
-        """The server that carries tasks and events."""
+        """Return the server of tasks and events."""
         return self.rabbit or self.redis
 
     @property
     def processes(self) -> list[Process]:
-        """Every program, for a failed test's report."""
+        """Return every program, for the report of a failed test."""
         return self.programs.processes
 
     def doomed(self, pool: str) -> str:
-        """Return the node of the worker that scenes of a pool end, started if it does not run."""
+        """Return the node of the worker of a pool that scenes end; start it if it does not run."""
         if pool not in self._doomed:
             self._rise(pool, 1)
         return f"{DOOMED}{pool}.{self._doomed[pool].incarnation}"
 
     def kill(self, pool: str) -> None:
-        """Kill the doomed worker of a pool with SIGKILL, give its messages back, and start it again."""
+        """Kill the doomed worker of a pool with SIGKILL, restore its messages, and start it again."""
         doomed = self._note_end(pool, "kill")
         doomed.worker.process.kill()
-        if self.rabbit is None:  # RabbitMQ does so itself, when the connection breaks
+        if self.rabbit is None:  # RabbitMQ restores them itself when the connection closes
             self._restore(f"{DOOMED}{pool}")
         self._rise(pool, doomed.incarnation + 1)
 
@@ -117,11 +117,11 @@ class TruthFleet:
         self.gate = self.folder / f"gate-{len(self.endings)}"
 
     def open_gate(self) -> None:
-        """Let the tasks that are held at the current gate go on."""
+        """Let the tasks that wait for the current gate continue."""
         self.gate.touch()
 
     def is_idle(self) -> bool:
-        """Whether the broker holds no message of a task, neither waiting nor delivered."""
+        """Return whether the broker has no message of a task, neither waiting nor unacknowledged."""
         queues = [*QUEUES, *(f"{DOOMED}{pool}" for pool in self._doomed)]
         if self.rabbit is not None:
             listed = self.rabbit.control("list_queues", "name", "messages", "--no-table-headers")
@@ -154,7 +154,7 @@ class TruthFleet:
         return worker
 
     def _restore(self, queue: str) -> None:
-        """Put what a killed worker had received back into its queue, as the visibility timeout does after an hour."""
+        """Return a killed worker's messages to their queue, as the visibility timeout does after an hour."""
         with self.app.connection_for_write() as connection:
             qos = connection.default_channel.qos
             for tag, message in self.redis.command("HGETALL", "unacked").items():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The story of a truth run: which tasks are sent, in which order, and what happens to workers meanwhile.
+"""The story of a truth run: the tasks that are sent, their order, and the ends of workers meanwhile.
 
-Input: a seed and a number of tasks. Output: rounds, the same ones for the same input. Nothing here talks to Celery.
+Input: a seed and a number of tasks. Output: rounds, the same ones for the same input. This module does not use Celery.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,19 +14,19 @@ POOLS = ("prefork", "threads", "gevent", "solo")
 SHARED = "shared"
 """The queue that every worker consumes; the others are named after the pool that consumes them."""
 DOOMED = "doomed-"
-"""The beginning of the names of workers that scenes end, and of their queues; the pool follows."""
+"""The prefix of the names of workers that scenes end, and of their queues; the pool follows."""
 EXPIRING = "expiring"
 """The task that is sent with ``expires``."""
 QUEUES = (*POOLS, SHARED)
 ROUND = 500
-"""Tasks in a round, at most."""
+"""The largest number of tasks in a round."""
 Revoke = Literal["", "early", "waiting", "running"]
 Scene = Literal["", "kill", "shutdown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A task to send: ``revoke`` says when it is revoked, ``id`` is its task id."""
+    """A task to send: ``revoke`` is when it is revoked, ``id`` its task id."""
 
     id: str
     task: str
@@ -39,10 +39,9 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Tasks that are sent at once, and what happens to a worker of a pool meanwhile.
+    """Tasks that are sent at once, and the end of a worker of a pool meanwhile.
 
-    ``doomed`` are sent to that worker alone. It is killed or shut down when so many of them have started as ``starts``
-    says.
+    ``doomed`` are sent to that worker only. It is killed or shut down when ``starts`` of them have started.
     """
 
     sendings: tuple[Sending, ...]
@@ -73,7 +72,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({
     "unlimited": Kind(0.1, ("threads", "solo")),
     "kill_child": Kind(0.25, FORKED), "kill_child_late": Kind(0.25, FORKED), "kill_child_retried": Kind(0.2, FORKED),
 })  # fmt: skip
-"""What is sent, and how often; one of each is sent at least."""
+"""The kinds of tasks and their weights; at least one task of each kind is sent."""
 
 
 def story(seed: int, number: int) -> Iterator[Round]:
@@ -95,7 +94,7 @@ def story(seed: int, number: int) -> Iterator[Round]:
 
 
 def choose_kinds(random: Random, number: int) -> list[str]:
-    """Return so many kinds, in a random order: each of them once, and more by their weights."""
+    """Return a number of kinds in a random order: each kind once, and further ones by their weights."""
     kinds = list(KINDS)
     kinds += random.choices(kinds, [KINDS[kind].weight for kind in kinds], k=max(0, number - len(kinds)))
     random.shuffle(kinds)
@@ -184,4 +183,4 @@ MAKERS = MappingProxyType({
     "revoked_scheduled": _make_revoked, "terminated": _make_terminated, "unlimited": _make_unlimited,
     "unregistered": _make_unregistered,
 })  # fmt: skip
-"""What a kind adds to a sending."""
+"""The fields that a kind sets in a sending."""

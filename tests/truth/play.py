@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Play a story on a fleet: send the tasks, revoke some, end workers, and wait until nothing is left to do.
+"""Play a story on a fleet: send the tasks, revoke some, end workers, and wait until all tasks have ended.
 
 Input: rounds and a fleet. Output: none; the facts are on disk afterwards.
 """
@@ -16,11 +16,11 @@ from tests.truth.generate import DOOMED, EXPIRING, Round, Sending
 
 STARTED_WITHIN, SETTLED_WITHIN = 120.0, 120.0
 BACKLOG = 400
-"""Publications without an end at which the next round begins."""
+"""The number of publications without an end at which the next round begins."""
 
 
 class Progress:
-    """Which publications have not ended yet, and what has started where."""
+    """Publications that have not ended, and the executions that have started by node."""
 
     def __init__(self, fleet: TruthFleet) -> None:
         self._fleet = fleet
@@ -46,7 +46,7 @@ class Progress:
         return self
 
     def unsettled(self) -> set[str]:
-        """Return the publications of which no execution has ended. A message that is put back goes on."""
+        """Return the publications without an ended execution. A requeued message has not ended."""
         self.update()
         lost = [self._of_node[node] for node in self._fleet.endings]
         lost += [self._publications[task_id] for task_id in self._failed]
@@ -55,8 +55,8 @@ class Progress:
     def undelivered(self) -> set[str]:
         """Return the publications that may never be executed.
 
-        kombu takes a message off Redis's list, and enters it as unacknowledged afterwards: a worker that is killed in
-        between loses it. So does one that acknowledged a message and is killed before it executes the task. RabbitMQ
+        kombu removes a message from the list in Redis and then records it as unacknowledged: a worker that is killed in
+        between loses it, as does one that acknowledged a message and is killed before it executes the task. RabbitMQ
         drops messages whose time to live is over (``expires``).
         """
         return self._perishable - self._executed
@@ -78,7 +78,7 @@ class Progress:
                 self._put_back.add(fact.run)
             case "ended" | "revoked" | "unknown" | "retried" if fact.run not in self._put_back:
                 self._ended.add(fact.publication)
-            case "failed" if not fact.publication:  # in the main process, which names the task id alone
+            case "failed" if not fact.publication:  # in the main process, whose fact contains only the task id
                 self._failed.add(fact.id)
 
 
@@ -114,7 +114,7 @@ def _play_round(fleet: TruthFleet, turn: Round, progress: Progress) -> None:
     if waiting:
         fleet.app.control.revoke(waiting)
     if turn.doomed:
-        # A held task occupies a slot until the gate opens, so that more starts may never come.
+        # A task that waits for the gate occupies a process, so no further task may start until the gate opens.
         eventually(lambda: progress.update().starts[node] >= starts or progress.held[node] > held, STARTED_WITHIN)
         (fleet.kill if turn.scene == "kill" else fleet.shut_down)(turn.pool)
     fleet.open_gate()
@@ -126,7 +126,7 @@ def _held_at(fleet: TruthFleet, sending: Sending) -> Sending:
 
 
 def send(app: Celery, sending: Sending) -> None:
-    """Publish a task, or the canvas that it stands for."""
+    """Publish a task, or the canvas that it represents."""
     if sending.task in {"chain", "group"}:
         first, second, part = (app.signature(name).set(queue=sending.queue) for name in ("first", "second", "part"))
         parts = [part.clone(args=(number,)) for number in range(2)]
@@ -138,7 +138,7 @@ def send(app: Celery, sending: Sending) -> None:
 
 
 def _terminate(fleet: TruthFleet, turn: Round, progress: Progress) -> None:
-    """Revoke the tasks that are to be terminated, when they run."""
+    """Revoke the tasks that are to be terminated once they run."""
     awaited = {sending.id for sending in turn.sendings if sending.revoke == "running"}
 
     def started() -> bool:

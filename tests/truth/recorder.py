@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Record the events of a broker as they arrive, one JSON line each: ``python -m tests.truth.recorder URL FILE``.
 
-What Celery sent decides whether a difference comes from Celery or from the exporter.
+The recorded events show whether a difference comes from Celery or from the exporter.
 """
 
 import json

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A truth run from end to end.
+"""A complete truth run.
 
-Input: a folder, a seed, a number of tasks, a kind of broker. Output: what was compared, and what differs.
+Input: a folder, a seed, a number of tasks, a kind of broker. Output: the compared samples and their differences.
 """
 
 from collections import Counter
@@ -25,10 +25,10 @@ AGREES_WITHIN = 30.0
 
 @dataclass
 class Outcome:
-    """What came of a run.
+    """The outcome of a run.
 
-    ``kinds`` counts executions and refusals by state. ``unsent`` is where Celery's events are not those of the facts,
-    and ``unfinished`` counts executions without a known end: both mean that a kind is not explained yet.
+    ``kinds`` counts executions and refusals by state. ``unsent`` lists differences between Celery's events and the
+    facts, and ``unfinished`` counts executions without a known end: both mean that a kind is not explained yet.
     """
 
     sent: int
@@ -41,7 +41,7 @@ class Outcome:
 
     @property
     def unfinished(self) -> int:
-        """How many executions have no known end."""
+        """Return the number of executions without a known end."""
         return self.kinds["none"]
 
 
@@ -52,7 +52,7 @@ def run(folder: Path, seed: int, number: int, kind: BrokerKind = "redis") -> Out
     with ExitStack() as ending:
         fleet = TruthFleet(folder, ending, kind)
         sent = play(fleet, story(seed, number))
-        with suppress(AssertionError):  # differences that stay are the result
+        with suppress(AssertionError):  # remaining differences are the result
             eventually(lambda: not _judge(fleet, sent, 0.0).differences, AGREES_WITHIN)
         return _judge(fleet, sent, clock.monotonic() - begun)
 

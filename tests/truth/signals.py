@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The signal handlers that write the truth, in publishers, in workers and in their child processes.
+"""The signal handlers that write facts, in publishers, in workers and in their child processes.
 
 Input: Celery's signals. Output: facts. Where no signal exists (Ignore, Reject, a killed child) the state of
 task_postrun, or the task's own announcement in ``tasks.py``, is the source.
@@ -20,7 +20,7 @@ PUBLICATION = "truth_publication"
 
 
 class Scribe:
-    """Turns signals into facts. Connect it once per process; forked children inherit it."""
+    """Converts signals to facts. Connect it once per process; forked children inherit it."""
 
     def __init__(self, writer: FactWriter) -> None:
         self._writer = writer
@@ -68,7 +68,7 @@ class Scribe:
         )
 
     def mark(self, headers: dict[str, Any], **_: object) -> None:
-        """Give a publication its id."""
+        """Add an id to a publication's headers."""
         headers[PUBLICATION] = uuid4().hex
 
     def published(self, sender: str, headers: Mapping[str, Any], routing_key: str = "", **_: object) -> None:
@@ -83,7 +83,7 @@ class Scribe:
         self.note("received", _context(request))
 
     def started(self, task: Any, **_: object) -> None:  # noqa: ANN401 -- as above
-        """Write that an execution starts, and give it its id."""
+        """Write that an execution starts, and assign an id to it."""
         task.request.truth_run = uuid4().hex
         self.note("started", task.request)
 
@@ -96,7 +96,7 @@ class Scribe:
         self.note("succeeded", sender.request, value=runtime)
 
     def failed(self, sender: Any, task_id: str, exception: BaseException, **_: object) -> None:  # noqa: ANN401 -- as above
-        """Write the class of a failure; the main process does for lost children, hard limits and Reject."""
+        """Write the class of a failure; the main process calls this for lost children, hard time limits and Reject."""
         request = sender.request
         if request.id == task_id and getattr(request, "truth_run", ""):
             self.note("failed", request, type(exception).__name__)
@@ -112,7 +112,7 @@ class Scribe:
         self.note("revoked", request, "terminated" if terminated else "expired" if expired else "revoked")
 
     def unknown(self, message: Any, name: str, id: str, **_: object) -> None:  # noqa: A002, ANN401 -- Celery's names
-        """Write that the worker refused a task that it does not know."""
+        """Write that the worker refused a task that is not registered."""
         queue = str(message.delivery_info.get("routing_key", ""))
         publication = str(message.headers.get(PUBLICATION, ""))
         fact = Fact("unknown", CLOCK.now(), id=id, task=name, queue=queue)
@@ -124,12 +124,12 @@ class Scribe:
 
 
 def scribe() -> Scribe:
-    """Return the scribe of this process, as its environment configures it."""
+    """Return the scribe of this process, configured by its environment."""
     return Scribe(FactWriter(Path(os.environ[FOLDER]), os.environ[NODE]))
 
 
 def _context(request: Any) -> Any:  # noqa: ANN401 -- as above
-    """Return what ``note`` needs of a message that was received, without decoding its body."""
+    """Return the fields of a received message that ``note`` reads, without decoding its body."""
     return _Received(request)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Celery application of a truth run: a task for each way in which an execution can go.
+"""The Celery application of a truth run: a task for each way in which an execution can end.
 
 Input: a broker URL and a result backend. Output: the application that workers import through ``worker_app``, and one
 without tasks for publishers. A task whose end no signal reports writes it as a fact beforehand.
@@ -21,13 +21,13 @@ from tests.truth.signals import Scribe
 
 LIMIT_SECONDS = 0.4
 OVERRUN_SECONDS = 20.0
-"""How long a task runs that nothing ends: on a pool that ends it, this time is never reached."""
+"""The runtime of a task that is not ended before; on a pool that ends it, this time is never reached."""
 UNLIMITED = {"threads", "solo"}
-"""Pools that don't keep time limits, on which an overrun is short."""
+"""Pools that don't enforce time limits, on which an overrun is short."""
 
 
 def publisher(broker_url: str) -> Celery:
-    """Build an application without tasks and results, to publish with."""
+    """Build an application without tasks and results, for publishing."""
     app = Celery("truth", broker=broker_url, set_as_current=False)
     app.conf.task_send_sent_event = True
     return app
@@ -63,7 +63,7 @@ def _pause(seconds: float) -> None:
 
 
 def _work(*numbers: Any, seconds: float = 0.0) -> int:  # noqa: ANN401 -- a chord's body receives one list
-    """Return the sum of the numbers, after a time."""
+    """Return the sum of the numbers after a time."""
     if seconds:
         _pause(seconds)
     return sum(number for number in numbers if isinstance(number, int))
@@ -87,19 +87,19 @@ def _lose_key(self: Any, *, times: int = 1) -> None:  # noqa: ANN401 -- Celery's
 
 
 def _retry(self: Any, *, times: int = 1, countdown: float = 0.0, queue: str = "") -> None:  # noqa: ANN401 -- as above
-    """Retry so many times, on another queue if one is named."""
+    """Retry a number of times, on another queue if one is named."""
     if self.request.retries < times:
         options = {"queue": queue} if queue else {}
         raise self.retry(exc=KeyError("x"), countdown=countdown, max_retries=times, **options)
 
 
 def _retry_without_cause(self: Any, *, times: int = 1) -> None:  # noqa: ANN401 -- as above
-    """Retry so many times without an exception; with no retry left, Celery raises MaxRetriesExceededError."""
+    """Retry a number of times without an exception; with no retry left, Celery raises MaxRetriesExceededError."""
     raise self.retry(countdown=0, max_retries=times)
 
 
 def _replace(self: Any, *, queue: str = "") -> None:  # noqa: ANN401 -- as above
-    """Go on as another task under the same id, on another queue if one is named."""
+    """Replace itself with another task under the same id, on another queue if one is named."""
     signature = self.app.signature("replacement", args=(1,))
     raise self.replace(signature.set(queue=queue or self.request.delivery_info["routing_key"]))
 
@@ -120,13 +120,13 @@ def _launch(self: Any, kind: str, queue: str) -> None:  # noqa: ANN401 -- as abo
 
 
 class Outcomes:
-    """Bodies that announce an end which no signal reports, for the tasks of one application."""
+    """Task bodies that write a fact before an end that no signal reports, for the tasks of one application."""
 
     def __init__(self, scribe: Scribe) -> None:
         self._scribe = scribe
 
     def add(self, app: Celery) -> None:
-        """Add the tasks that put their message back, and those that kill their process."""
+        """Add the tasks that requeue their message, and those that kill their process."""
 
         def requeue(self: Any) -> None:  # noqa: ANN401 -- as above
             announced.requeue(self)
@@ -143,7 +143,7 @@ class Outcomes:
         app.task(kill_child, name="kill_child_retried", **options)
 
     def requeue(self, task: Any) -> None:  # noqa: ANN401 -- as above
-        """Put the message back once, if it is not acknowledged yet."""
+        """Requeue the message once, if it is not acknowledged yet."""
         if not task.request.delivery_info.get("redelivered"):
             self._scribe.note("requeues", task.request, "late" if task.acks_late else "acknowledged")
             raise Reject("not yet", requeue=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Print the facts and the events of task ids by time: ``python -m tests.truth.trace FOLDER ID...``.
 
-``FOLDER`` is one that ``python -m tests.truth --keep FOLDER`` left. Events have the number of their arrival.
+``FOLDER`` is one that ``python -m tests.truth --keep FOLDER`` wrote. Events have the number of their arrival.
 """
 
 import json
@@ -31,7 +31,7 @@ def main(folder: Path, ids: Sequence[str]) -> None:
 
 
 def describe(event: dict[str, object]) -> str:
-    """Return the fields of an event that tell publications and ends apart."""
+    """Return the fields of an event that distinguish publications and ends."""
     return " ".join(_fields(event))
 
 

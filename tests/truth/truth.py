@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Executions and refusals, put together from facts.
+"""Executions and refusals, derived from facts.
 
 Input: the facts of all processes. Output: publications, messages received, executions with their ends, and refusals.
-Nothing here knows the exporter or Celery's events.
+This module depends neither on the exporter nor on Celery's events.
 """
 
 from collections import Counter, defaultdict
@@ -24,8 +24,8 @@ class Execution:
 
     It is "unaccepted" if its child was killed and the main process had another child execute the same message.
 
-    ``ended_at`` is in epoch seconds. ``runtime`` is what task-succeeded contains, in seconds. ``requeues`` says how the
-    body rejected its message: "late" or "acknowledged".
+    ``ended_at`` is in epoch seconds. ``runtime`` is the one in task-succeeded, in seconds. ``requeues`` is how the body
+    rejected its message: "late" or "acknowledged".
     """
 
     start: Fact
@@ -39,7 +39,7 @@ class Execution:
 
 @dataclass(slots=True)
 class Truth:
-    """What happened."""
+    """The publications, received messages, executions and refusals of a run."""
 
     sent: list[Fact] = field(default_factory=list)
     received: list[Fact] = field(default_factory=list)
@@ -48,12 +48,12 @@ class Truth:
     broken: list[Fact] = field(default_factory=list)
 
     def nodes_of(self) -> set[str]:
-        """Return the nodes that executed something."""
+        """Return the nodes that executed a task."""
         return {execution.start.node for execution in self.executions}
 
 
 def tell(facts: Iterable[Fact]) -> Truth:
-    """Put the facts of all processes together."""
+    """Combine the facts of all processes."""
     truth = Truth()
     runs: dict[str, Execution] = {}
     open_runs: defaultdict[tuple[str, str], list[Execution]] = defaultdict(list)
@@ -84,7 +84,7 @@ def tell(facts: Iterable[Fact]) -> Truth:
 
 
 def _continue(run: Execution, fact: Fact) -> None:
-    """Enter what the process that executes a task wrote about it."""
+    """Apply a fact that the process that executes a task wrote."""
     match fact.kind:
         case "succeeded":
             run.runtime = fact.value
@@ -99,7 +99,7 @@ def _continue(run: Execution, fact: Fact) -> None:
 
 
 def _end_from_outside(truth: Truth, runs: list[Execution], fact: Fact) -> None:
-    """Enter what the worker's main process wrote: the end of an execution, or a refusal where none is open."""
+    """Apply a fact of the worker's main process: the end of an execution, or a refusal if none is open."""
     run = next((run for run in runs if not run.state), None)
     if fact.kind == "revoked":
         if run is None:
@@ -111,13 +111,13 @@ def _end_from_outside(truth: Truth, runs: list[Execution], fact: Fact) -> None:
 
 
 def begin_unwritten(truth: Truth, messages: Iterable[Fact]) -> None:
-    """Add executions of which only the message that was received wrote a fact, in the order of time."""
+    """Add executions that are known only from the fact of their received message, in order of time."""
     truth.executions += map(Execution, messages)
     truth.executions.sort(key=lambda run: run.start.at)
 
 
 def settle(truth: Truth, ended_nodes: Iterable[str]) -> None:
-    """Give a state to executions whose end nobody reported: killed children whose message returns, killed workers."""
+    """Set the state of executions without an end: of killed children whose message returns, and killed workers."""
     ended = set(ended_nodes)
     for run in truth.executions:
         if run.state:
@@ -129,6 +129,6 @@ def settle(truth: Truth, ended_nodes: Iterable[str]) -> None:
 
 
 def due_at(fact: Fact) -> float:
-    """Return when a publication may start: when it was sent, or its eta if that is later (epoch seconds)."""
+    """Return the time from which a publication may start: its sending, or its eta if that is later (epoch seconds)."""
     eta = datetime.fromisoformat(fact.detail).timestamp() if fact.detail else 0.0
     return max(fact.at, eta)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a worker process of a truth run imports: the application, with the signals that write the truth.
+"""The module that worker processes of a truth run import: the application, with the signals that write facts.
 
-Imported by ``celery -A`` alone, never by a test.
+Only ``celery -A`` imports it, never a test.
 """
 
 import os
