@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compare the exporter with the truth: ``python -m tests.truth [--tasks N] [--seed N] [--broker redis]``.
 
-Sends random tasks of every kind to workers of every pool and ends some of the workers. Compares what signals inside the
-workers wrote with /metrics, per task, queue and state. Prints what was compared and what differs. The exit code is 1 if
-something differs without an explanation. ``--keep FOLDER`` keeps facts, events and logs.
+Sends random tasks of every kind to workers of every pool and ends some of the workers. Compares the facts that signal
+handlers inside the workers wrote with /metrics, per task, queue and state. Prints the compared samples and their
+differences. The exit code is 1 if a difference is not explained. ``--keep FOLDER`` keeps facts, events and logs.
 """
 
 import argparse

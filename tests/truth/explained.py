@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Explained(NamedTuple):
-    """A kind of difference. ``code`` stands at ``line`` of ``file``, within Celery's package."""
+    """A kind of difference. ``code`` is the text at ``line`` of ``file``, within Celery's package."""
 
     kind: str
     reason: str

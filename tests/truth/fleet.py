@@ -105,7 +105,7 @@ class TruthFleet:
         self._rise(pool, doomed.incarnation + 1)
 
     def shut_down(self, pool: str) -> None:
-        """Shut the doomed worker of a pool down warmly, and start it again."""
+        """Shut down the doomed worker of a pool warmly, and start it again."""
         doomed = self._note_end(pool, "shutdown")
         doomed.worker.process.signal(signal.SIGTERM)
         self.open_gate()

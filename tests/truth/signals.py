@@ -2,7 +2,7 @@
 """The signal handlers that write facts, in publishers, in workers and in their child processes.
 
 Input: Celery's signals. Output: facts. Where no signal exists (Ignore, Reject, a killed child) the state of
-task_postrun, or the task's own announcement in ``tasks.py``, is the source.
+task_postrun, or a fact that the task itself writes (``tasks.py``), is the source.
 """
 
 import os

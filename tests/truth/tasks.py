@@ -182,7 +182,7 @@ def _overrun() -> None:
 
 
 def _hold(gate: str) -> None:
-    """Run until the file ``gate`` exists, at most for a minute."""
+    """Run until the file ``gate`` exists, for at most a minute."""
     pause = threading.Event()
     for _ in range(3000):
         if Path(gate).exists():

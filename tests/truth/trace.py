@@ -13,7 +13,7 @@ from tests.truth.facts import FactReader
 
 
 def main(folder: Path, ids: Sequence[str]) -> None:
-    """Print what happened to each task id."""
+    """Print the facts and the events of each task id."""
     facts = FactReader(folder / "facts").read()
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     for task_id in ids:

@@ -31,7 +31,7 @@ def found(part: QueuesRead, replies: list[object]) -> dict[tuple[str, ...], Read
 
 
 def test_commands_per_queue() -> None:
-    """A queue costs one LLEN per priority step and one LINDEX, with the prefix of the application."""
+    """A queue is read with one LLEN per priority step and one LINDEX, with the application's key prefix."""
     part = make(Lab(), ["q"], queue_keys(global_keyprefix="app:", priority_steps=(0, 3)))
     assert [("LLEN", "app:q"), ("LLEN", "app:q\x06\x163"), ("LINDEX", "app:q", -1)] == part.commands()
 

@@ -226,7 +226,7 @@ def test_configuring_twice_logs_once() -> None:
 
 
 def test_numbers_that_json_lacks_are_text() -> None:
-    """NaN and infinity don't break a JSON parser."""
+    """NaN and infinity, which JSON does not have, are logged as text."""
     stream = io.StringIO()
     configure("info", "json", stream)
     structlog.get_logger("exporter").info("room.measured", value=float("inf"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compressed bodies."""
+"""Compression of bodies."""
 
 import gzip
 import importlib.util
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from celery_redis_exporter.exposition.compression import CHUNK, compress
 
 PIECES = [f"{number} ".encode() * (3 ** (number % 10)) for number in range(40)]
-"""From 2 bytes to about 60 kB each."""
+"""Pieces from 2 bytes to about 60 kB."""
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=60))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One server under two names is read once."""
+"""A server that has two names is read once."""
 
 from typing import cast
 

@@ -53,7 +53,7 @@ def attempt(call: Callable[[], list[Sample]]) -> list[Sample]:
 
 
 class Reading:
-    """A read, and the thread that reads."""
+    """A read and its thread."""
 
     def __init__(self, server: Server, freshness: float) -> None:
         self.read = SharedRead(cast("Target", server), CLOCK, freshness, attempt)
@@ -80,7 +80,7 @@ def start(server: Server, freshness: float = 0) -> Reading:
 
 
 def number(outcome: Outcome) -> float | str:
-    """Return which read an outcome is of, or the reason of its failure."""
+    """Return the number of the read of an outcome, or the reason of its failure."""
     if isinstance(outcome, SourceError):
         return outcome.reason
     return cast("float", outcome[0].value)

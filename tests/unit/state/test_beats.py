@@ -98,7 +98,7 @@ def test_pings_mean_nothing_for_a_beat_that_sends_events() -> None:
 
 
 def test_a_beat_that_stops_is_not_shown() -> None:
-    """A beat that stops on purpose is not shown, and its schedule holds until another beat reports one."""
+    """A beat that reported its stop is not shown, and its schedule applies until another beat reports one."""
     lab = Lab()
     beat(lab, {"tick": 30.0})
     lab.beats.fold_offline(BeatOffline(A, lab.clock.now()))

@@ -74,7 +74,7 @@ def test_a_worker_reports_which_run_ended(lab: Lab, asked: Inspection) -> None:
     run(lab, "short", "second")
     beat(lab, active=1, times=2)
     assert [InspectionTarget(W1, DOUBT)] == asked.targets(everyone=False)
-    assert [] == asked.targets(everyone=False)  # not again at once
+    assert [] == asked.targets(everyone=False)  # it is not queried again at once
     asked.fold(InspectionTarget(W1, DOUBT), Answers(active=[held("short", "second")]))
     assert (0, 1) == (lab.value(rows.TASKS_RUNNING, "first", "q"), lab.value(rows.TASKS_RUNNING, "second", "q"))
     assert 1 == lab.value(internals.TASKS_EVICTED, "inactive")
@@ -113,12 +113,12 @@ def test_a_worker_that_agrees_is_not_queried(lab: Lab, asked: Inspection) -> Non
 
 
 def test_a_failure_that_is_reported_as_rejected_first(lab: Lab) -> None:
-    """With acks_on_failure_or_timeout=False task-rejected comes before task-failed: that is one failure."""
+    """A failure counts once if task-rejected precedes task-failed, as with acks_on_failure_or_timeout=False."""
     for uuid in "abcde":
         run(lab, uuid)
     for uuid in "abcde":
         lab.rejected(uuid, 2)
-        lab.succeeded("unknown", 2)  # events of other tasks come between
+        lab.succeeded("unknown", 2)  # events of other tasks arrive in between
     assert {} == lab.ends()
     assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
     for uuid in "abcde":

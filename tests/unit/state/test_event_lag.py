@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lag of events, while clocks are set."""
+"""The lag of events while clocks are changed."""
 
 import pytest
 

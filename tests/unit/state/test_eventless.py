@@ -23,7 +23,7 @@ class Mixed(Lab):
         self.pass_time()
 
     def execute(self, name: str, number: int, *, lost: bool = False) -> None:
-        """Execute a task so many times, with its events unless it has none or they are ``lost``."""
+        """Execute a task ``number`` times, with its events unless it has none or they are ``lost``."""
         for _ in range(number):
             self.totals[name] = self.totals.get(name, 0) + 1
             if name == LOUD and not lost:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The estimate of a database over sweeps: segments, quotas, bounds."""
+"""Estimates of a database across sweeps: segments, quotas, bounds."""
 
 import random
 from collections import defaultdict

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The double entry of executions against task-started events."""
+"""Comparison of the executions that heartbeats count with the task-started events."""
 
 from heapq import heapify, heappop
 from typing import NamedTuple
@@ -14,8 +14,8 @@ from celery_redis_exporter.state.ledger import SURPLUS_PERIODS, StartsLedger
 class Execution(NamedTuple):
     """An execution of a simulated worker; times in milliseconds.
 
-    ``pause`` is the time since the last one was counted, ``stamped`` the time from its counting to the time stamp of
-    its task-started, ``travels`` the time from there to its arrival.
+    ``pause`` is the time since the previous execution was counted, ``stamped`` the time from the count to the
+    timestamp of its task-started, ``travels`` the time from the timestamp to its arrival.
     """
 
     pause: int
@@ -65,9 +65,9 @@ def test_losses_of_a_simulated_worker_are_exact(
 
 @given(st.lists(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6), max_size=12))
 def test_missing_is_exactly_what_was_lost(periods: list[list[tuple[bool, bool]]]) -> None:
-    """Whatever is lost and whatever arrives late, the sum of missing starts is the number of lost ones."""
+    """The sum of missing starts is the number of lost ones, whichever starts are lost or arrive late."""
     ledger, processed, missing, lost = StartsLedger(), 0, 0, 0
-    ledger.started(0.5)  # the worker is known to send task events
+    ledger.started(0.5)  # the worker sends task events
     ledger.heartbeat(0, 1.0)
     late: list[float] = []
     for number, executions in enumerate(periods, start=1):
@@ -175,7 +175,7 @@ def test_clock_of_the_worker_set_back() -> None:
 
 
 def test_a_start_with_the_timestamp_of_a_heartbeat_is_not_missing() -> None:
-    """A start that has the timestamp of a heartbeat and arrives after it is not reported missing, now or later."""
+    """A start with the timestamp of a heartbeat that arrives after the heartbeat is never reported as missing."""
     ledger = StartsLedger()
     ledger.started(1.0)
     ledger.heartbeat(1, 2.0)

@@ -10,7 +10,7 @@ from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.state.worker import Setup
 from tests.support.lab import W1, Lab
 
-# What happened, in order, with its time: two executions, the second a retry without delay.
+# The events of two executions, the second a retry without delay, in order with their times.
 EVENTS = {
     "sent 0": 0.0, "received 0": 1.0, "started 0": 2.0, "sent 1": 2.5, "received 1": 3.0, "retried 0": 4.0,
     "started 1": 5.0, "succeeded 1": 7.0,
@@ -76,7 +76,7 @@ def fold(lab: Lab, event: str) -> None:
 
 
 def test_orders() -> None:
-    """Whatever order the events of a retried task arrive in, its executions are counted the same."""
+    """The executions of a retried task count the same in whatever order its events arrive."""
     orders = arrivals()
     assert 100 < len(orders)
     for order in orders:

@@ -67,7 +67,7 @@ NEWS = Route("news", "", "mail", FANOUT)
         ([Route("jobs", "jobs", "jobs", TOPIC), ANY_MEDIA], (None, "celery_delayed_5", f"{BITS}jobs"), "jobs"),
         ([], (None, "celery_delayed_27", f"{BITS}"), UNKNOWN),
         ([], (None, "celery_delayed_27x", f"{BITS}jobs"), UNKNOWN),
-        # Broadcast: each worker has its own queue, all of them the name of the exchange.
+        # Broadcast: each worker has a separate queue, and all are shown under the name of the exchange.
         ([], ("bcast.0f", "news", ""), "news"),
         ([Route("news", "", "bcast.1", FANOUT), Route("news", "", "bcast.2", FANOUT)], ("news", "news", ""), "news"),
     ],

@@ -146,7 +146,7 @@ class Process:
         return b"".join(renderer.render(self.lasting(counters=counters), syntax))
 
     def value(self, metric: Metric, *labels: str) -> object:
-        """Return the value of a series, None where there is none."""
+        """Return the value of a series, or None if it does not exist."""
         for family in self.application.families():
             if family.metric.name == metric.name:
                 return {series.labels: value for series, value in zip(family.series, family.values, strict=True)}.get(

@@ -63,7 +63,7 @@ def tell(story: Story, delays: dict[str, float], *, told: bool = False) -> Lab:
 
 
 def check(story: Story, lab: Lab) -> None:
-    """Compare what was counted with the truth."""
+    """Compare the counts with the truth."""
     truth = story.truth
     for name, queue in truth.sent | truth.received:
         counts = [lab.value(m, name, queue) for m in (rows.TASKS_SENT, rows.TASKS_RECEIVED, rows.TASKS_STARTED)]
