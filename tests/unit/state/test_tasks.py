@@ -158,7 +158,7 @@ def test_hard_time_limit(lab: Lab) -> None:
 
 
 def test_failures_in_a_row(lab: Lab) -> None:
-    """Consecutive failures count up to the next success, a retry resets nothing, and before any end none are shown."""
+    """Consecutive failures count until a success, not a retry, resets them; before the first failure none are shown."""
     counted = []
     for at, (uuid, end) in enumerate(zip("abcdefg", "sfffrsf", strict=True)):
         lab.received(uuid, at)
