@@ -182,13 +182,13 @@ def test_heartbeats_with_foreign_fields(field: str, value: object, expected: obj
 def test_intervals_that_can_not_be_read_cost_themselves() -> None:
     """Only entries of a beat's schedule that are no number of seconds are left out, and the field is counted once."""
     lab = Lab()
-    tasks = {"a": 30, "b": "soon", "c": -1, "d": 10**400, "e": True, LONG: 2.5}
+    tasks = {"a": 30, "b": "soon", "c": -1, "d": 10**400, "e": True, "f": 0, LONG: 2.5}
     lab.collector(decode_event_message).fold([
         EventMessage(json.dumps([event("beat-heartbeat", tasks=tasks, unknown={})]).encode(), JSON)
     ])  # fmt: skip
     assert 30 == lab.value(rows.TASK_EXPECTED_INTERVAL, "a")
     assert 2.5 == lab.value(rows.TASK_EXPECTED_INTERVAL, cut_name(LONG))
-    assert [None] * 4 == [lab.value(rows.TASK_EXPECTED_INTERVAL, task) for task in "bcde"]
+    assert [None] * 5 == [lab.value(rows.TASK_EXPECTED_INTERVAL, task) for task in "bcdef"]
     assert (1, 1) == (lab.value(internals.FIELDS_IGNORED, "tasks"), lab.value(internals.EVENTS, "beat-heartbeat"))
 
 
