@@ -152,7 +152,8 @@ if [ "$kind" = checkout ]; then check_source; fi # the other kinds differ in wha
 marks=()
 folders=(tests/unit tests/contract)
 # Two processes, a file to each at a time: most tests wait for servers, and those of one file share theirs.
-[ "$alone" = yes ] || pytest_arguments+=(-n 2 --dist loadfile)
+# In the order of their names, so that the quick unit tests come last and no process ends long before the other.
+[ "$alone" = yes ] || pytest_arguments+=(-n 2 --dist loadfile --no-loadscope-reorder)
 if [ "$fast" = no ]; then
   folders=(tests)
   left_out=$(missing 1 | tr '\n' ' ')
