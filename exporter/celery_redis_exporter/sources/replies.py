@@ -34,6 +34,12 @@ UNREADABLE = (hiredis.ProtocolError, TypeError, MemoryError)
 Its own error, TypeError for a RESP3 map with a list as a key, and MemoryError for a list whose header claims more
 elements than the process may have memory for (see ``daemon.tuning.limit_memory``).
 """
+_LONG_PUSH = re.compile(rb"\n>\d{6,}")
+"""The header of a push (RESP3, which no connection requests) of 100,000 elements or more, at the beginning of a line.
+
+hiredis fills such a list at once, so that 15 bytes take gigabytes. It only reserves memory for other lists.
+"""
+NEWLINE = 10
 _HEAD_BYTES = 2048
 _HEAD = re.compile(rb"\*[34]\r\n\$\d\r\np?message\r\n(?:\$\d{1,4}\r\n[^\r]*\r\n){1,2}\$(\d{1,10})\r\n")
 """The beginning of a message of a subscription: its kind, pattern and channel, and the length of its body."""
@@ -66,6 +72,7 @@ class ReplyParser:
         self._lines = 0  # The number of lines in these bytes.
         self._counted = 0  # The number of these bytes in ``_UNFINISHED``.
         self._beginning = b""  # The beginning of these bytes.
+        self._line = b"\n"  # The end of these bytes from the last newline on, while it may become the header of a push.
         self._to_drop = 0
 
     def __del__(self) -> None:
@@ -87,6 +94,10 @@ class ReplyParser:
         return replies
 
     def _feed(self, buffer: bytearray, begin: int, end: int, replies: list[Any]) -> None:
+        if len(self._line) > 1 or buffer.find(b">", begin, end) >= 0:
+            self._refuse_push(self._line + memoryview(buffer)[begin:end])
+        else:
+            self._line = b"\n" if buffer[end - 1] == NEWLINE else b""
         found, gets = len(replies), self._reader.gets
         self._reader.feed(buffer, begin, end - begin)  # type: ignore[arg-type]  # takes any buffer, its stub says bytes
         reply = gets()
@@ -114,6 +125,13 @@ class ReplyParser:
         if self._longest is not None and self._unfinished > self._longest + FEED_BYTES:
             self._drop(self._longest)
 
+    def _refuse_push(self, text: bytes) -> None:
+        """Raise SourceError if a long push begins in these bytes; keep the last line if that may be one."""
+        if _LONG_PUSH.search(text):
+            raise SourceError("protocol", TOO_LONG)
+        last = text[text.rfind(b"\n") :]
+        self._line = last if last == b"\n" or last.startswith(b"\n>") else b""
+
     def _count(self, unfinished: int) -> None:
         """Count the bytes that have not become a reply, if they are many."""
         counted = unfinished if unfinished > FEED_BYTES else 0
@@ -127,5 +145,6 @@ class ReplyParser:
         if heads:
             self._to_drop = heads[-1].end() + int(heads[-1][1]) + len(b"\r\n") - self._unfinished
             self._reader, self._unfinished, self._lines, self._beginning = hiredis.Reader(), 0, 0, b""
+            self._line = b"\n"
             self._count(0)
             self.dropped += 1

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,3 +110,28 @@ def test_all_connections_together_have_a_limit() -> None:
     small.parse(bytearray(b"x" * 1000), 1000)
     del parsers, small
     assert before == replies._UNFINISHED.bytes
+
+
+def feed(parser: ReplyParser, *pieces: bytes) -> None:
+    """Parse pieces one after the other."""
+    for piece in pieces:
+        parser.parse(bytearray(piece), len(piece))
+
+
+@pytest.mark.parametrize("before", [b"", b"+OK\r\n", b"*2\r\n:1\r\n", b"$3\r\na>b\r\n"])
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_long_push_is_refused_before_it_takes_memory(before: bytes, cut: int) -> None:
+    """Hiredis fills the list of a push at once, so its header is refused, however it is cut into pieces."""
+    parser, sent = ReplyParser(), before + b">91160366\r\n"
+    memory = psutil.Process().memory_info().rss
+    with pytest.raises(SourceError, match="too long"):
+        feed(parser, sent[:-cut], sent[-cut:])
+    assert psutil.Process().memory_info().rss - memory < 50 * 2**20
+
+
+def test_what_looks_like_a_push_within_a_line_is_none() -> None:
+    """A ``>`` in a text, a short push, and a text that ends with a newline are replies as ever."""
+    parser = ReplyParser()
+    replies = [b"$12\r\nab>123456789\r\n", b"$2\r\n\r\n\r\n", b">1\r\n:1\r\n", b"+>123456789\r\n"]
+    found = [parser.parse(bytearray(reply), len(reply)) for reply in replies]
+    assert [[b"ab>123456789"], [b"\r\n"], [[1]], [b">123456789"]] == found
