@@ -30,8 +30,8 @@ HEAVY_PAUSE = 15.0
 A next message of more than HEAVY_BYTES is not fetched again for HEAVY_PAUSE seconds, since LINDEX sends it whole.
 Meanwhile it is assumed to be still there if its list is not empty.
 """
-LIGHT_PAUSE = 300.0
-"""Seconds without next messages after they were too large together, or one of them alone, to be read."""
+LEFT_OUT_MINUTES = 5
+"""Minutes without next messages after they were too large together, or one of them alone, to be read."""
 LIGHT_BYTES = 2 * 1024
 """A next message of at most this many bytes is kept until the next scrape, to compare it with the next one."""
 
@@ -54,7 +54,7 @@ class QueuesRead:
         self._plan: list[tuple[str, tuple[int, ...]]] = []
         self._planned = -1  # The revision of the queues that the plan is for.
         self._commands: list[Command] = []
-        self._light_until = -inf
+        self._left_out_until = -inf
         self._heavy: dict[tuple[str, int], tuple[float, QueuedMessage]] = {}
         self._read: dict[str, tuple[list[Any], QueueReading]] = {}  # The last replies, and their readings.
 
@@ -66,7 +66,7 @@ class QueuesRead:
             if self._queues.revision == self._planned and not self._heavy:
                 return self._commands
             # Whether a heavy message is read depends on time, so that the plan can't be kept.
-            self._planned = -1 if self._heavy or self._is_light else self._queues.revision
+            self._planned = -1 if self._heavy or self._is_left_out else self._queues.revision
             self._plan = [(queue, self._wanted_steps(queue)) for queue in names]
         self._keep_only(set(names))
         self._commands = []
@@ -93,17 +93,17 @@ class QueuesRead:
         with self._store.lock:
             return self._queues.fold_all(readings, now)
 
-    def lighten(self) -> bool:
-        """Read no next messages for LIGHT_PAUSE seconds. Return False if none are read already."""
-        if self._is_light or not self._oldest:
-            return False
-        self._light_until = self._clock.monotonic() + LIGHT_PAUSE
+    def leave_out(self) -> str:
+        """Read no next messages for LEFT_OUT_MINUTES. Return the effect, or nothing if none are read already."""
+        if self._is_left_out or not self._oldest:
+            return ""
+        self._left_out_until = self._clock.monotonic() + 60 * LEFT_OUT_MINUTES
         self._planned = -1
-        return True
+        return f"the age of next messages is unknown for {LEFT_OUT_MINUTES} minutes"
 
     @property
-    def _is_light(self) -> bool:
-        return self._clock.monotonic() < self._light_until
+    def _is_left_out(self) -> bool:
+        return self._clock.monotonic() < self._left_out_until
 
     def _follow_keys(self) -> None:
         """Start again if the names of the keys of queues have changed, as workers reported."""
@@ -119,7 +119,7 @@ class QueuesRead:
         self._heavy = {place: heavy for place, heavy in self._heavy.items() if place[0] in names}
 
     def _wanted_steps(self, queue: str) -> tuple[int, ...]:
-        if not self._oldest or self._is_light:
+        if not self._oldest or self._is_left_out:
             return ()
         steps = set(self._queues.used_steps(queue)) & set(self._keys.priority_steps)
         return tuple(step for step in sorted(steps) if not self._is_paused(queue, step))

@@ -24,7 +24,6 @@ from celery_redis_exporter.sources.wire import Command
 
 MOST_DATABASES = 1_000
 """The maximum number of databases that are shown although they are empty."""
-LEFT_OUT = "the age of next messages is unknown for five minutes"
 log = structlog.get_logger()
 
 
@@ -42,8 +41,8 @@ class ServerRead(Protocol):
 class LargeRead(ServerRead, Protocol):
     """A read whose replies can be larger than what is kept of a reply, since others determine their size."""
 
-    def lighten(self) -> bool:
-        """Leave out what can be large, for a while. Return False if it is left out already."""
+    def leave_out(self) -> str:
+        """Leave out what can be large, for a while. Return the effect, or nothing if it is left out already."""
 
 
 class ServerScrape:
@@ -95,9 +94,10 @@ class ServerScrape:
         try:
             reading = self.server.read(self._ask(), deadline)
         except ReplyTooLargeError as error:
-            if not any(part.lighten() for part in self._parts if isinstance(part, LargeRead)):
+            effects = [effect for part in self._parts if isinstance(part, LargeRead) and (effect := part.leave_out())]
+            if not effects:
                 raise
-            log.warning("redis.reply_left_out", redis=self.name, error=str(error), effect=LEFT_OUT)
+            log.warning("redis.reply_left_out", redis=self.name, error=str(error), effect="; ".join(effects))
             left = deadline - (self._clock.monotonic() - started)
             if left <= 0:
                 raise

@@ -12,6 +12,7 @@ from math import isnan, nan
 
 from celery_redis_exporter.records.report import LastHour
 from celery_redis_exporter.status.marks import Counters, Growth
+from celery_redis_exporter.status.tasks import BUCKETS, FAILURE, OUTCOMES, SUCCESS
 
 MINUTES = 60
 """Marks that are kept. There is one each minute (``marks.SPACING``)."""
@@ -19,9 +20,6 @@ LENGTH_LASTS = 120.0
 """Seconds for which a length is used after it was read. Prometheus scrapes at least every two minutes."""
 DIGITS = 4
 """Significant digits of a trend."""
-PUBLISHED, STARTED, SUCCEEDED, FAILED, RETRIED, REVOKED, REJECTED = range(7)
-"""Positions in the counters of a task. See ``status.tasks``."""
-COUNTED = REJECTED + 1
 
 
 class LastHours:
@@ -57,17 +55,11 @@ class LastHours:
         total = [sum(column) for column in zip(*sums, strict=True)]
         if not any(total):
             return None
-        decided = total[SUCCEEDED] + total[FAILED]
+        decided = total[SUCCESS] + total[FAILURE]
         return LastHour(
             seconds=at - (self._minutes[0][0] if self._minutes else self._marked_at),
-            published=total[PUBLISHED],
-            started=total[STARTED],
-            success=total[SUCCEEDED],
-            failure=total[FAILED],
-            retry=total[RETRIED],
-            revoked=total[REVOKED],
-            rejected=total[REJECTED],
-            success_ratio=total[SUCCEEDED] / decided if decided else None,
+            success_ratio=total[SUCCESS] / decided if decided else None,
+            **dict(zip(("published", "started", *OUTCOMES), total, strict=True)),
         )
 
     def of_task(self, task: str) -> list[float]:
@@ -88,12 +80,12 @@ def _append(
 
 
 def _sum(growths: Iterable[Growth]) -> Counters:
-    columns = zip(*(growth.added[:COUNTED] for growth in growths), strict=True)
-    return tuple(map(sum, columns)) or (0.0,) * COUNTED
+    columns = zip(*(growth.added[:BUCKETS] for growth in growths), strict=True)
+    return tuple(map(sum, columns)) or (0.0,) * BUCKETS
 
 
 def _ended(growth: Growth) -> float:
-    return sum(growth.added[SUCCEEDED:COUNTED])
+    return sum(growth.added[SUCCESS:BUCKETS])
 
 
 def _rounded(value: float) -> float:

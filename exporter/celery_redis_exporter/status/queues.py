@@ -4,14 +4,13 @@
 Input: the numbers of one moment and the marks. Output: a ``QueueStatus`` per queue.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from celery_redis_exporter.alerts.thresholds import threshold
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
 from celery_redis_exporter.catalog import queues as rows
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.records.report import QueueStatus, Unacked
-from celery_redis_exporter.status.last_hour import LastHours
 from celery_redis_exporter.status.marks import SPACING, Counters, Marks
 from celery_redis_exporter.status.numbers import Numbers
 
@@ -30,8 +29,13 @@ def marks_of_queues(numbers: Numbers) -> dict[Hashable, Counters]:
     return {("queue", name): counters for name, counters in tally_queues(numbers).items()}
 
 
-def read_queues(numbers: Numbers, marks: Marks, last_hour: LastHours, at: float, *, staffed: bool) -> list[QueueStatus]:
-    """Return every queue at the monotonic time ``at``, by name. ``staffed`` is true while any worker is online."""
+def read_queues(
+    numbers: Numbers, marks: Marks, trend: Callable[[str], list[float | None]], at: float, *, staffed: bool
+) -> list[QueueStatus]:
+    """Return every queue at the monotonic time ``at``, by name.
+
+    ``trend`` returns that of a queue. ``staffed`` is true while any worker is online.
+    """
     tallies = tally_queues(numbers)
     lengths, ages = numbers.by(rows.QUEUE_LENGTH), numbers.by(rows.QUEUE_OLDEST_AGE)
     running = numbers.by(task_rows.TASKS_RUNNING, 1)
@@ -53,7 +57,7 @@ def read_queues(numbers: Numbers, marks: Marks, last_hour: LastHours, at: float,
                 consumers=consuming, concurrency=slots.get(name),
                 incoming=growth and growth.rate(IN), outgoing=growth and growth.rate(OUT),
                 verdict="critical" if alone else "warning" if waiting else "ok",
-                trend=last_hour.of_queue(name),
+                trend=trend(name),
             )
         )  # fmt: skip
     return queues

@@ -111,13 +111,13 @@ class Status:
         numbers = Numbers(found.families, [*read, *found.background])
         servers = self._describe(found.servers, numbers)
         workers, unacked = read_workers(numbers, found.activity.ends), read_unacked(numbers)
+        tallies = tally_tasks(numbers)
         now, at = self._clock.now(), self._clock.monotonic()
         with self._lock:
-            last_hour = self._last_hour
-            totals = last_hour.totals(added_since_mark(tally_tasks(numbers), self._marks, at), at)
-            tasks = read_tasks(numbers, self._marks, last_hour, at)
+            totals = self._last_hour.totals(added_since_mark(tallies, self._marks, at), at)
+            tasks = read_tasks(numbers, tallies, self._marks, self._last_hour.of_task, at)
             staffed = any(worker.state == "online" for worker in workers)
-            queues = read_queues(numbers, self._marks, last_hour, at, staffed=staffed)
+            queues = read_queues(numbers, self._marks, self._last_hour.of_queue, at, staffed=staffed)
             exporter, counted = self._own(numbers, at)
         uptime = at - self._started
         scene = Scene(now, uptime, numbers, counted, found.checks, servers, workers, queues, unacked, tasks)

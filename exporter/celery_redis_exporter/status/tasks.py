@@ -5,13 +5,12 @@ Input: the numbers of one moment and the marks. Output: a ``TaskStatus`` per tas
 """
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 from celery_redis_exporter.alerts.thresholds import is_no_chance, threshold
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.records.report import Recent, State, TaskStatus
-from celery_redis_exporter.status.last_hour import LastHours
 from celery_redis_exporter.status.marks import SPACING, Counters, Growth, Marks, quantile
 from celery_redis_exporter.status.numbers import Numbers
 
@@ -57,8 +56,10 @@ def added_since_mark(tallies: Mapping[str, TaskTally], marks: Marks, at: float) 
     return {name: growth for name, growth in found.items() if growth is not None}
 
 
-def read_tasks(numbers: Numbers, marks: Marks, last_hour: LastHours, at: float) -> list[TaskStatus]:
-    """Return every task at the monotonic time ``at``, by name."""
+def read_tasks(
+    numbers: Numbers, tallies: Mapping[str, TaskTally], marks: Marks, trend: Callable[[str], list[float]], at: float
+) -> list[TaskStatus]:
+    """Return every task at the monotonic time ``at``, by name. ``trend`` returns that of a task."""
     queues = _find_queues(numbers)
     gauges = [
         numbers.by(metric)
@@ -70,7 +71,7 @@ def read_tasks(numbers: Numbers, marks: Marks, last_hour: LastHours, at: float) 
     running, last_success, last_failure, oldest, in_a_row, last_sent, intervals = gauges
     exceptions = _count_exceptions(numbers)
     tasks = []
-    for name, tally in tally_tasks(numbers).items():
+    for name, tally in tallies.items():
         sent, started, success, failure, retry, revoked, rejected = tally.counters[:BUCKETS]
         lately = marks.growth(("task", name), tally.counters, at, SPACING)
         window = marks.growth(("task", name), tally.counters, at)
@@ -90,7 +91,7 @@ def read_tasks(numbers: Numbers, marks: Marks, last_hour: LastHours, at: float) 
                 exceptions=dict(exceptions.get(name, Counter()).most_common(MOST_EXCEPTIONS)),
                 last_sent=last_sent.get(name) or None,
                 expected_interval_seconds=intervals.get(name) or None,
-                trend=last_hour.of_task(name),
+                trend=trend(name),
             )
         )  # fmt: skip
     return tasks

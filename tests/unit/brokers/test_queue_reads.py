@@ -3,8 +3,8 @@
 
 from celery_redis_exporter.brokers.queue_reads import (
     HEAVY_BYTES,
+    LEFT_OUT_MINUTES,
     LIGHT_BYTES,
-    LIGHT_PAUSE,
     BacklogRead,
     QueuesRead,
     UnackedRead,
@@ -81,14 +81,14 @@ def test_messages_that_can_not_be_read_are_left_out_for_a_while() -> None:
     """If next messages can't be read, only lengths are read for a pause, and ages are shown again after it."""
     lab = Lab()
     part = make(lab, ["q"])
-    assert part.lighten()
-    assert not part.lighten()
+    assert part.leave_out()
+    assert not part.leave_out()
     assert [("LLEN", "q"), ("LLEN", "q\x06\x163")] == part.commands()
     assert {("celery_queue_length", "q"): 1} == found(part, [1, 0])
-    lab.clock.advance(LIGHT_PAUSE)
+    lab.clock.advance(60 * LEFT_OUT_MINUTES)
     assert ("LINDEX", "q", -1) in part.commands()
     assert ("celery_queue_oldest_message_age_seconds", "q") in found(part, [1, 0, MESSAGE])
-    assert part.lighten()
+    assert part.leave_out()
 
 
 def test_a_queue_that_stands_still_grows_older() -> None:
