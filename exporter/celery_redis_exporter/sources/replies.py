@@ -71,7 +71,8 @@ class ReplyParser:
         self._unfinished = 0  # The bytes that the parser received since the last reply, and those of the piece before.
         self._lines = 0  # The number of lines in these bytes.
         self._counted = 0  # The number of these bytes in ``_UNFINISHED``.
-        self._beginning = b""  # The beginning of these bytes.
+        self._beginning = b""  # The beginning of these bytes, which is copied when it is needed.
+        self._begun: slice | None = None  # Where the beginning is in the buffer, until the buffer is used again.
         self._line = b"\n"  # The end of these bytes from the last newline on, while it may become the header of a push.
         self._to_drop = 0
 
@@ -89,6 +90,7 @@ class ReplyParser:
                 self._to_drop -= begin - start
                 if begin < end:
                     self._feed(buffer, begin, end, replies)
+            self._copy_beginning(buffer)
         except UNREADABLE as error:
             raise SourceError("protocol", str(error) or TOO_LONG) from None
         return replies
@@ -108,8 +110,9 @@ class ReplyParser:
             self._unfinished, self._lines = end - begin, 0
             self._count(0)
             if self._longest is not None:
-                self._beginning = bytes(memoryview(buffer)[begin:end])
+                self._begun = slice(begin, end)
             return
+        self._copy_beginning(buffer)
         # The beginning is extended only while it has no gap.
         if self._longest is not None and len(self._beginning) == self._unfinished:
             self._beginning += memoryview(buffer)[begin : min(end, begin + _HEAD_BYTES)]
@@ -124,6 +127,11 @@ class ReplyParser:
             raise SourceError("protocol", f"a reply of more than {MOST_LINES:,} lines")
         if self._longest is not None and self._unfinished > self._longest + FEED_BYTES:
             self._drop(self._longest)
+
+    def _copy_beginning(self, buffer: bytearray) -> None:
+        """Copy the bytes after the last reply. Most reads have several pieces with replies: only the last is copied."""
+        if self._begun is not None:
+            self._beginning, self._begun = bytes(memoryview(buffer)[self._begun]), None
 
     def _refuse_push(self, text: bytes) -> None:
         """Raise SourceError if a long push begins in these bytes; keep the last line if that may be one."""
