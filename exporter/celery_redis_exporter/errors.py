@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 PUBLISHED = False
-"""Whether package index and registry have this distribution. A release sets it; until then nothing names them."""
+"""Whether package index and registry have this distribution. Building a release sets it (``tests/release``)."""
 
 _FLAG = re.compile(r"--[A-Za-z0-9._-]+")
 

@@ -38,7 +38,7 @@ def copy_tree(folder: Path) -> Path:
 
 
 def set_version(tree: Path) -> None:
-    """Prepare the release of the tag: versions, changelog, and the flag that allows publishing the names."""
+    """Prepare the release of the tag: versions and changelog."""
     for name, pattern in PLACES.items():
         path = tree / name
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -50,9 +50,6 @@ def set_version(tree: Path) -> None:
     text = changelog.read_text(encoding="utf-8")
     section = f"## [9.8.7] - 2026-01-01\n\n### Added\n\n{CHANGE}\n## ["
     changelog.write_text(text.replace("## [", section, 1), encoding="utf-8")
-    flag = tree / "exporter/celery_redis_exporter/errors.py"
-    text = flag.read_text(encoding="utf-8")
-    flag.write_text(text.replace("PUBLISHED = False", "PUBLISHED = True"), encoding="utf-8")
 
 
 @pytest.fixture
@@ -70,13 +67,15 @@ def test_a_tag_of_another_version_is_refused(tree: Path) -> None:
     assert [] == faults(TAG, tree)
     assert len(PLACES) + 1 == len(faults("v9.8.8", tree))
     assert ["9.8.7: a tag is v, three numbers and perhaps aN, bN or rcN, as in v1.0.0"] == faults("9.8.7", tree)
-    assert faults(f"v{'0.1.0'}")  # the unprepared tree can't be published
+    (tree / "CHANGELOG.md").write_text("## [Unreleased]\n", encoding="utf-8")
+    assert ["CHANGELOG.md: no section '## [9.8.7] - YYYY-MM-DD'"] == faults(TAG, tree)
 
 
 def assert_addresses(tree: Path, wheel: Path) -> None:
-    """Check the repository's address in chart and package, and the links of the description."""
+    """Check the repository's address in chart and package, the links of the description, and the flag."""
     with zipfile.ZipFile(wheel) as archive:
         metadata = archive.read("celery_redis_exporter-9.8.7.dist-info/METADATA").decode()
+        assert b"\nPUBLISHED = True\n" in archive.read("celery_redis_exporter/errors.py")
     assert f"Project-URL: Changelog, {ADDRESS}/blob/{TAG}/CHANGELOG.md\n" in metadata
     linked = re.findall(rf"\]\({ADDRESS}/(?:blob|raw)/{TAG}/([^)#]+)", metadata)
     assert len(linked) > 10

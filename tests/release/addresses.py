@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the address of the repository into the files that a release publishes, in the working tree.
+"""Write the address of the repository into the files that a release publishes, and that it is published.
 
 Usage: python -m tests.release.addresses URL IMAGE TAG. The sources contain no address, so that a fork releases under
-its own. pyproject.toml receives ``[project.urls]``, Chart.yaml ``home`` and ``sources``, values.yaml the image. The
-relative links of README.md become absolute, since an index shows that page without the files beside it. Uses the
-standard library only.
+its own. pyproject.toml receives ``[project.urls]``, Chart.yaml ``home`` and ``sources``, values.yaml the image, and
+errors.py the flag that lets messages install the package by its name. The relative links of README.md become absolute,
+since an index shows that page without the files beside it. Changes the working tree. Uses the standard library only.
 """
 
 import re
@@ -22,6 +22,7 @@ PAGES = {
 """The links of the project on an index, relative to the address of the repository."""
 PLACEHOLDER = "registry.example/celery-redis-exporter"
 """The image of the chart, until a release replaces it."""
+FLAG = re.compile(r"^PUBLISHED = (?:True|False)$", re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\]])*)\]\((?!\w+:|#)([^)]+)\)")
 
 
@@ -43,12 +44,13 @@ def absolute_links(text: str, url: str, tag: str) -> str:
 
 
 def write(root: Path, url: str, image: str, tag: str) -> None:
-    """Change the four files. Raise ValueError if they were changed before."""
+    """Change the five files. Raise ValueError if they were changed before."""
     project, chart, page = (
         root / "pyproject.toml",
         root / "deploy/helm/celery-redis-exporter/Chart.yaml",
         root / "README.md",
     )
+    flag = root / "exporter/celery_redis_exporter/errors.py"
     text = project.read_text(encoding="utf-8")
     if "[project.urls]" in text:
         raise ValueError("pyproject.toml has [project.urls] already")
@@ -61,6 +63,10 @@ def write(root: Path, url: str, image: str, tag: str) -> None:
     if PLACEHOLDER not in text:
         raise ValueError(f"values.yaml has no image {PLACEHOLDER}")
     values.write_text(text.replace(PLACEHOLDER, image), encoding="utf-8")
+    text, flags = FLAG.subn("PUBLISHED = True", flag.read_text(encoding="utf-8"))
+    if flags != 1:
+        raise ValueError("errors.py has no line for PUBLISHED")
+    flag.write_text(text, encoding="utf-8")
     page.write_text(absolute_links(page.read_text(encoding="utf-8"), url, tag), encoding="utf-8")
 
 
