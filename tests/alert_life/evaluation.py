@@ -12,6 +12,7 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,11 @@ _SAMPLE = re.compile(r'\{((?:[^{}"]|"(?:[^"\\]|\\.)*")*)\} (\S+)')
 _RECORDED = re.compile(r"\bcelery:\w+:\w+")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+_ACTIVE = "ALERTS"
+"""The beginning of the queries for active alerts, and of no other."""
+ActiveAlerts = Mapping[float, list[Mapping[str, str]]]
+"""Labels of active alerts (pending or firing) by minute."""
 
 Labels = frozenset[tuple[str, str]]
 
@@ -52,20 +58,26 @@ class Firing(NamedTuple):
 class Evaluation:
     """A promtool that evaluates the bundled rules, and the naive ones of ``scenarios``, every ``interval``.
 
-    ``lived`` are the series of each scenario. The process runs from the constructor until its results are read.
+    ``lived`` are the series of each scenario, and ``minutes`` those at which its active alerts are read, too. The
+    process runs from the constructor until its results are read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- a program and all that it evaluates
         self,
         folder: Path,
         promtool: str,
         scenarios: Sequence[Scenario],
         interval: str,
         lived: Mapping[str, Mapping[str, str]],
+        minutes: Callable[[Scenario], Iterable[float]] = lambda _: (),
     ) -> None:
         (folder / "rules.yml").write_text(_dump({"groups": [*_rules(), *_naive_rules(scenarios)]}), encoding="utf-8")
         step = int(interval.removesuffix("m"))
-        tests = document(scenarios, interval, lived, lambda scenario: _queries(scenario, step))
+
+        def queries(scenario: Scenario) -> Iterator[dict[str, object]]:
+            return chain(_queries(scenario, step), _instant_queries(scenario, minutes(scenario)))
+
+        tests = document(scenarios, interval, lived, queries)
         (folder / "test.yml").write_text(_dump(tests), encoding="utf-8")
         self._output = folder / f"{Path(promtool).parent.name}-{len(list(folder.iterdir()))}.txt"
         command = [promtool, "test", "rules", str(folder / "test.yml")]
@@ -80,21 +92,21 @@ class Evaluation:
             found[firing.labels["namespace"]].append(firing)
         return dict(found)
 
+    def active(self) -> dict[str, ActiveAlerts]:
+        """Wait for the end; return the alerts that are pending or firing at the minutes, by scenario."""
+        self._process.wait()
+        found: defaultdict[str, dict[float, list[Mapping[str, str]]]] = defaultdict(dict)
+        for query, rows in _results(self._output.read_text(encoding="utf-8")):
+            for labels, minute in rows if query.startswith(_ACTIVE) else ():
+                row = dict(labels)
+                found[row["namespace"]].setdefault(minute, []).append(row)
+        return dict(found)
+
     def end(self) -> None:
         """End the process, if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-
-
-def run(folder: Path, promtool: str, tests: Mapping[str, object]) -> str:
-    """Evaluate the bundled rules in a folder; return promtool's output."""
-    (folder / "rules.yml").write_text(_dump({"groups": _rules()}), encoding="utf-8")
-    (folder / "test.yml").write_text(_dump(tests), encoding="utf-8")
-    command = [promtool, "test", "rules", str(folder / "test.yml")]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert " err: " not in done.stdout, done.stdout[:3000]
-    return done.stdout
 
 
 def document(
@@ -167,28 +179,43 @@ def _queries(scenario: Scenario, step: int) -> Iterator[dict[str, object]]:
             yield {"expr": query, "eval_time": f"{min(until, end)}m", "exp_samples": []}
 
 
+def _instant_queries(scenario: Scenario, minutes: Iterable[float]) -> Iterator[dict[str, object]]:
+    """Yield a query for the active alerts at each of these minutes, whose values are the minute."""
+    for minute in minutes:
+        if 0 < minute <= scenario.hours * 60:
+            active = f'{_ACTIVE}{{alertname!="CeleryWatchdog", namespace="{scenario.name}"}}'
+            yield {"expr": f"{active} * {minute:g}", "eval_time": f"{minute:g}m", "exp_samples": []}
+
+
 def _parse(output: str) -> list[Firing]:
-    """Return the results of the queries in promtool's output; fail for any other failure."""
-    assert " err: " not in output, output[:3000]
+    """Return the results of the queries for firings in promtool's output."""
     found: dict[Labels, list[float]] = {}
-    query = ""
-    for line in output.splitlines():
-        if "expr: " in line:
-            query = line.partition('expr: "')[2]
-        for labels, value in samples(line.partition("got: ")[2]):
+    for query, rows in _results(output):
+        for labels, value in () if query.startswith(_ACTIVE) else rows:
             row = found.setdefault(labels, [math.inf, 0, 0])
             if query.startswith("min"):
                 row[0] = min(row[0], value)
             else:
                 row[1 if query.startswith("count_over_time((") else 2] += value
-    assert ("got: " in output) != ("SUCCESS" in output), output[:3000]
-    rows = (
+    firings = (
         Firing(dict(sorted(labels)), first, int(times), minutes) for labels, (first, times, minutes) in found.items()
     )
-    return sorted(rows, key=lambda firing: (firing.first, *firing.labels.items()))
+    return sorted(firings, key=lambda firing: (firing.first, *firing.labels.items()))
 
 
-def samples(text: str) -> list[tuple[Labels, float]]:
+def _results(output: str) -> Iterator[tuple[str, list[tuple[Labels, float]]]]:
+    """Yield each query in promtool's output with its samples; fail for any other failure."""
+    assert " err: " not in output, output[:3000]
+    assert ("got: " in output) != ("SUCCESS" in output), output[:3000]
+    query = ""
+    for line in output.splitlines():
+        if "expr: " in line:
+            query = line.partition('expr: "')[2]
+        if "got: " in line:
+            yield query, _samples(line.partition("got: ")[2])
+
+
+def _samples(text: str) -> list[tuple[Labels, float]]:
     """Return the samples that promtool prints, by their labels."""
     return [
         (frozenset(_LABEL.findall(labels)) - {("alertstate", "firing")}, float(value.rstrip(",")))

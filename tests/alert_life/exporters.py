@@ -56,7 +56,7 @@ class Exporter:
         self._settings = list(settings)
         self._wanted = wanted
         self._asked = 0.0
-        self._heard: list[Event] = []
+        self._arrived: list[Event] = []
         self._keys: dict[tuple[int, tuple[str, ...]], list[Key]] = {}
         self.application, self.status = self._build(), self._report()
 
@@ -72,12 +72,12 @@ class Exporter:
     def stop(self) -> None:
         """End the process."""
         self.is_running = False
-        self._heard.clear()
+        self._arrived.clear()
 
     def hear(self, event: Event) -> None:
         """Receive an event."""
         if self.is_running and self.application.events.listening:
-            self._heard.append(event)
+            self._arrived.append(event)
 
     def cut(self, *, off: bool) -> None:
         """End the subscription to the events, or open it again."""
@@ -92,8 +92,8 @@ class Exporter:
         if not self.is_running:
             return
         application, now = self.application, self._agenda.now
-        heard, self._heard = self._heard, []
-        application.events.fold([ENVELOPE % b64encode(_encode(heard))] if heard else [])
+        events, self._arrived = self._arrived, []
+        application.events.fold([ENVELOPE % b64encode(_encode(events))] if events else [])
         application.events.tick()
         everyone = now - self._asked >= ROUND_SECONDS
         if self.reaches_broker:
@@ -156,10 +156,10 @@ class Exporter:
     def _histogram_keys(self, metric: Metric, labels: tuple[str, ...], bounds: tuple[float, ...]) -> list[Key]:
         place = (id(metric), labels)
         if place not in self._keys:
-            told = tuple(zip(metric.label_names, labels, strict=True))
-            rows = [(f"{metric.name}_bucket", (*told, ("le", str(float(bound))))) for bound in bounds]
-            rows.append((f"{metric.name}_bucket", (*told, ("le", "+Inf"))))
-            self._keys[place] = [*rows, (f"{metric.name}_count", told), (f"{metric.name}_sum", told)]
+            pairs = tuple(zip(metric.label_names, labels, strict=True))
+            rows = [(f"{metric.name}_bucket", (*pairs, ("le", str(float(bound))))) for bound in bounds]
+            rows.append((f"{metric.name}_bucket", (*pairs, ("le", "+Inf"))))
+            self._keys[place] = [*rows, (f"{metric.name}_count", pairs), (f"{metric.name}_sum", pairs)]
         return self._keys[place]
 
     def _queue_samples(

@@ -175,7 +175,7 @@ class Installation:
 
     def announce(self, kind: str) -> None:
         """Publish a custom event of the application."""
-        self._tell({"type": kind, "hostname": "app@host", "timestamp": self.agenda.now})
+        self._publish_event({"type": kind, "hostname": "app@host", "timestamp": self.agenda.now})
 
     # Events of workers.
 
@@ -192,7 +192,7 @@ class Installation:
             )
             self.workers[worker.name] = started
             if started.beats:
-                self._tell(started.event("worker-online", self.agenda.now))
+                self._publish_event(started.event("worker-online", self.agenda.now))
             self.agenda.at(self.agenda.now + 1, lambda started=started: self._feed(started))  # type: ignore[misc]
 
     def stop(self, name: str) -> None:
@@ -276,7 +276,7 @@ class Installation:
         now = self.agenda.now
         message = Message(uuid or f"t{next(self._numbers)}", task, now, now + (after or task.eta), retries)
         route = {"queue": task.queue, "exchange": "", "routing_key": task.queue, "retries": retries}
-        self._tell({"type": "task-sent", "uuid": message.uuid, "timestamp": now, "name": task.name, **route})
+        self._publish_event({"type": "task-sent", "uuid": message.uuid, "timestamp": now, "name": task.name, **route})
         self._queues.setdefault(task.queue, deque()).append(message)
         self._offer(task.queue)
 
@@ -375,7 +375,7 @@ class Installation:
     def _leave_if_done(self, worker: Worker) -> None:
         if worker.drains and not worker.running and self.workers.get(worker.name) is worker:
             if worker.beats:
-                self._tell(worker.event("worker-offline", self.agenda.now))
+                self._publish_event(worker.event("worker-offline", self.agenda.now))
             del self.workers[worker.name]
             successor = self._successors.pop(worker.name, None)
             if successor is not None:
@@ -383,9 +383,9 @@ class Installation:
 
     def _report(self, worker: Worker, event: Event) -> None:
         if worker.reports:
-            self._tell(event)
+            self._publish_event(event)
 
-    def _tell(self, event: Event) -> None:
+    def _publish_event(self, event: Event) -> None:
         if self.broker.is_up and self._random.random() >= now_of(self.loses_events, self.agenda.now):
             for exporter in self.exporters:
                 exporter.hear(event)
@@ -394,11 +394,11 @@ class Installation:
         now = self.agenda.now
         for worker in self.workers.values():
             if worker.beats:
-                self._tell(worker.event("worker-heartbeat", now))
+                self._publish_event(worker.event("worker-heartbeat", now))
             self._feed(worker)
         if self.beat_ticks and self.beat_reports:
             beat = {"hostname": "beat@host", "timestamp": now, "freq": self._pace.heartbeat, "tasks": self._schedule}
-            self._tell({"type": "beat-heartbeat", **beat})
+            self._publish_event({"type": "beat-heartbeat", **beat})
         for exporter in self.exporters:
             exporter.fold(self.workers.values())
 

@@ -79,14 +79,14 @@ class Scenario:
     name: str
     story: str
     hours: float
-    tell: Callable[[Life], None]
+    play: Callable[[Life], None]
     naive: Mapping[str, Naive] = field(default_factory=dict)
     fires: Mapping[str, Within] = field(default_factory=dict)
 
     def live(self) -> dict[str, str]:
         """Return the series of the life."""
         life = Life(self.name, self.hours)
-        self.tell(life)
+        self.play(life)
         return life.series()
 
     @property
@@ -102,27 +102,27 @@ class Scenario:
 
 ORDINARY: list[Scenario] = []
 TROUBLES: list[Scenario] = []
-Tell = Callable[[Life], None]
+Play = Callable[[Life], None]
 
 
-def ordinary(hours: float, **naive: str | Naive) -> Callable[[Tell], Tell]:
+def ordinary(hours: float, **naive: str | Naive) -> Callable[[Play], Play]:
     """Register a life in which no alert fires; ``naive`` are naive rules by the alert that they replace."""
 
-    def register(tell: Tell) -> Tell:
+    def register(play: Play) -> Play:
         rules = {alert: rule if isinstance(rule, Naive) else Naive(rule) for alert, rule in naive.items()}
-        ORDINARY.append(Scenario(tell.__name__, _story(tell), hours, tell, rules))
-        return tell
+        ORDINARY.append(Scenario(play.__name__, _story(play), hours, play, rules))
+        return play
 
     return register
 
 
-def trouble(hours: float, **fires: tuple[float, float]) -> Callable[[Tell], Tell]:
+def trouble(hours: float, **fires: tuple[float, float]) -> Callable[[Play], Play]:
     """Register a life in which only these alerts fire: the hour of the cause, and the minutes after it."""
 
-    def register(tell: Tell) -> Tell:
+    def register(play: Play) -> Play:
         expected = {alert: Within(*when) for alert, when in fires.items()}
-        TROUBLES.append(Scenario(tell.__name__, _story(tell), hours, tell, fires=expected))
-        return tell
+        TROUBLES.append(Scenario(play.__name__, _story(play), hours, play, fires=expected))
+        return play
 
     return register
 
@@ -137,5 +137,5 @@ def groups(scenarios: Sequence[Scenario]) -> list[tuple[str, list[Scenario]]]:
     return [*batches, ("10m", [scenario for scenario in scenarios if scenario not in short])]
 
 
-def _story(tell: Tell) -> str:
-    return (tell.__doc__ or "").strip()
+def _story(play: Play) -> str:
+    return (play.__doc__ or "").strip()

@@ -6,13 +6,9 @@ the states that agree. The minutes before and after an instant count too, becaus
 the events on which a verdict is based.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.records.report import Health, State
-from tests.alert_life import evaluation
-from tests.alert_life.scenario import Scenario
+from tests.alert_life.evaluation import ActiveAlerts
 
 SUBJECTS = {
     "Event stream": (
@@ -71,11 +67,9 @@ BROKER_DOWN = {"RedisDown", "CeleryBrokerDown"}
 """The alerts that fire instead of CeleryEventStreamDown, while a verdict states every consequence."""
 REPLACED = "stopped sending heartbeats"
 """A lost worker that was replaced has no alert. The report does not contain the number of workers an hour ago."""
-Active = Mapping[float, list[Mapping[str, str]]]
-"""Labels of active alerts by minute."""
 
 
-def agreeing(subject: str, active: Active, minute: float, near: float) -> set[State]:
+def agreeing(subject: str, active: ActiveAlerts, minute: float, near: float) -> set[State]:
     """Return the states that agree with the alerts at a minute, or ``near`` minutes before or after it."""
     found: set[State] = set()
     for at in (minute - near, minute, minute + near):
@@ -86,7 +80,7 @@ def agreeing(subject: str, active: Active, minute: float, near: float) -> set[St
     return found
 
 
-def disagreement(health: Health, active: Active, minute: float, near: float) -> str:
+def disagreement(health: Health, active: ActiveAlerts, minute: float, near: float) -> str:
     """Return the difference between a verdict and the alerts, or "" if they agree or the verdict is unknown."""
     agreed = agreeing(health.subject, active, minute, near)
     names = sorted({labels["alertname"] for at in active for labels in active[at] if abs(at - minute) <= near})
@@ -95,28 +89,3 @@ def disagreement(health: Health, active: Active, minute: float, near: float) -> 
     if health.state in agreed or (health.state == "unknown" and health.reason) or follows or is_replaced:
         return ""
     return f"{minute:.0f} min: {health.subject} is {health.state} ({health.reason}), alerts: {', '.join(names)}"
-
-
-def active_alerts(
-    folder: Path,
-    scenarios: Sequence[Scenario],
-    interval: str,
-    lived: Mapping[str, Mapping[str, str]],
-    minutes: Callable[[Scenario], Sequence[float]],
-) -> dict[str, dict[float, list[Mapping[str, str]]]]:
-    """Return the alerts that are pending or firing at these minutes, by scenario."""
-
-    def queries(scenario: Scenario) -> Iterator[dict[str, object]]:
-        active = f'ALERTS{{alertname!="CeleryWatchdog", namespace="{scenario.name}"}}'
-        for minute in minutes(scenario):
-            if 0 < minute <= scenario.hours * 60:
-                yield {"expr": f"{active} * {minute:g}", "eval_time": f"{minute:g}m", "exp_samples": []}
-
-    document = evaluation.document(scenarios, interval, lived, queries)
-    output = evaluation.run(folder, "promtool", document)
-    found: dict[str, dict[float, list[Mapping[str, str]]]] = {}
-    for line in output.splitlines():
-        for labels, minute in evaluation.samples(line.partition("got: ")[2]):
-            row = dict(labels)
-            found.setdefault(row["namespace"], {}).setdefault(minute, []).append(row)
-    return found

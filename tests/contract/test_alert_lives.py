@@ -63,7 +63,7 @@ def test_series_are_those_of_the_catalogue(life: Scenario) -> None:
     """Every name and label of a simulated series exists in the catalogue, and no counter falls without a restart."""
     known = catalogued()
     made = Life(life.name, hours=1.0)
-    life.tell(made)
+    life.play(made)
     rows = made.series()
     assert len(rows) > 20
     for series, values in rows.items():
