@@ -51,7 +51,7 @@ NOW = (
     Stat(
         title="Unattended", unit=theme.NUMBER, steps=theme.steps((1, theme.BAD)), alerts=("CeleryQueueNoConsumers",),
         meaning="Queues that hold messages and that no worker consumes.",
-        remedy="Start a worker with -Q for them, or mend the routing.",
+        remedy="Start a worker with -Q for them, or fix the routing.",
         queries=(Query(f"count({LENGTH} > 0 and on ({QUEUE}) {CONSUMERS} == 0) or vector(0)"),),
     ),
     Stat(

@@ -62,10 +62,10 @@ def test_labels_are_declared_once_and_identify_no_message() -> None:
             metric.name
         )
         assert len(set(metric.label_names)) == len(metric.label_names), metric.name
-        told = {
+        identity = {
             label.name for label in metric.labels if not label.closed and (metric.name, label.name) not in SAID_BY_REDIS
         }
-        assert IDENTIFYING.isdisjoint(told), metric.name
+        assert IDENTIFYING.isdisjoint(identity), metric.name
         assert [
             name for name in metric.label_names if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name == "le"
         ] == [], metric.name

@@ -47,10 +47,10 @@ def levels(process: Process) -> list[tuple[str, str]]:
     return [(line[:5].strip(), line[6:25].strip()) for line in lines]
 
 
-def mend(finding: Mapping[str, Any]) -> None:
+def apply_remedy(finding: Mapping[str, Any]) -> None:
     """Run the first line of a finding's remedy."""
     done = subprocess.run(
-        ["bash", "-c", finding["mend"][0]], env=clean_environment(), capture_output=True, text=True, check=False
+        ["bash", "-c", finding["remedy"][0]], env=clean_environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "OK", (finding["mend"], done.stdout)
+    assert done.stdout.strip() == "OK", (finding["remedy"], done.stdout)

@@ -27,8 +27,8 @@ from celery_redis_exporter.alerts.files import RenderOptions, render_rules
 from celery_redis_exporter.clock import SystemClock
 from tests.integration.alert_stack import shorten_rules
 from tests.integration.dashboard_history import History
-from tests.integration.dashboard_story import tell_executions, tell_queues, tell_tasks, tell_workers
-from tests.integration.dashboard_story_servers import tell_exporter, tell_servers
+from tests.integration.dashboard_story import write_executions, write_queues, write_tasks, write_workers
+from tests.integration.dashboard_story_servers import write_exporter, write_servers
 from tests.integration.exporters import Exporter
 from tests.integration.processes import Process
 from tests.integration.prometheus_server import PrometheusServer
@@ -167,10 +167,10 @@ def six_hours(folder: Path) -> Iterator[Data]:
     end = SystemClock().now() // HISTORY_STEP * HISTORY_STEP
     start = end - HISTORY_SECONDS
     now = History(start, end, HISTORY_STEP)
-    for tell in (tell_executions, tell_tasks, tell_workers, tell_queues, tell_servers, tell_exporter):
+    for tell in (write_executions, write_tasks, write_workers, write_queues, write_servers, write_exporter):
         tell(now)
     before = History(start - WEEK, end - WEEK, HISTORY_STEP, since=UNEVENTFUL)
-    for tell in (tell_executions, tell_queues):
+    for tell in (write_executions, write_queues):
         tell(before)
     _backfill(folder, "now", now)
     _backfill(folder, "before", before)

@@ -87,7 +87,7 @@ def pace(task: Task) -> Level:
     return lambda hours: sum(rate(hours) for rate in outcomes)
 
 
-def tell_executions(history: History) -> None:
+def write_executions(history: History) -> None:
     """Add the number of tasks and their outcomes."""
     for task in TASKS:
         labels = {"task": task.name, "queue": task.queue}
@@ -99,7 +99,7 @@ def tell_executions(history: History) -> None:
             history.counter("celery_tasks_total", outcome(task, state), **labels, state=state)
 
 
-def tell_tasks(history: History) -> None:
+def write_tasks(history: History) -> None:
     """Add the other metrics of tasks: times, errors, running executions."""
     for task in TASKS:
         labels = {"task": task.name, "queue": task.queue}
@@ -150,7 +150,7 @@ def _tell_times(history: History, task: Task) -> None:
         history.gauge("celery_task_expected_interval_seconds", lambda _: task.every, task=task.name)
 
 
-def tell_workers(history: History) -> None:
+def write_workers(history: History) -> None:
     """Add which workers are online, and how busy they are."""
     for worker, queue in WORKERS.items():
         _tell_worker(history, worker, queue)
@@ -207,7 +207,7 @@ def _tell_worker(history: History, worker: str, queue: str) -> None:
     history.gauge("celery_worker_queue_info", present(lambda _: 1), worker=worker, queue=queue)
 
 
-def tell_queues(history: History) -> None:
+def write_queues(history: History) -> None:
     """Add the metrics of queues and of unacknowledged messages."""
     lengths = {
         "payments": lambda h: round(backlog(h) + noisy(2, 0.5, "p")(h)),

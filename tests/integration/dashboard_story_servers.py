@@ -63,7 +63,7 @@ def firing(span: tuple[float, float]) -> Course:
     return lambda hours: 1 if within(hours, span) else None
 
 
-def tell_servers(history: History) -> None:
+def write_servers(history: History) -> None:
     """Add the metrics of the Redis servers."""
     for server, limit in LIMITS.items():
         _tell_memory(history, server, limit)
@@ -172,7 +172,7 @@ def _tell_commands(history: History, server: str) -> None:
         )
 
 
-def tell_exporter(history: History) -> None:
+def write_exporter(history: History) -> None:
     """Add the metrics of the exporter, and the alerts that fired."""
     fixed = {
         "up": 1,

@@ -12,7 +12,16 @@ import pytest
 from celery_redis_exporter.cli.check.finding import celery_setting
 from tests.integration.acl import CONTROL_RIGHTS, RIGHTS, START, USER
 from tests.integration.celery_workers import BEATING, WorkerOptions
-from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, findings_of, levels, mend, start_check
+from tests.integration.checks import (
+    LISTENING,
+    LIVELY,
+    SOUND,
+    apply_remedy,
+    check_quickly,
+    findings_of,
+    levels,
+    start_check,
+)
 from tests.integration.conftest import Programs
 from tests.integration.eventless_tasks import EVENTLESS
 from tests.support.waiting import eventually
@@ -46,8 +55,8 @@ def test_workers_without_task_events_fail(programs: Programs) -> None:
     found = findings_of(process)
     assert process.exit_code == 1
     assert worker.name in found["task-events-off"]["found"]
-    assert celery_setting("worker_send_task_events", "True") in found["task-events-off"]["mend"]
-    assert f"celery --app=APP control --destination={worker.name} enable_events" in found["task-events-off"]["mend"]
+    assert celery_setting("worker_send_task_events", "True") in found["task-events-off"]["remedy"]
+    assert f"celery --app=APP control --destination={worker.name} enable_events" in found["task-events-off"]["remedy"]
 
 
 def test_a_worker_that_executes_tasks_without_events_passes(programs: Programs) -> None:
@@ -72,7 +81,7 @@ def test_missing_rights_are_named_and_granted_by_the_line(programs: Programs) ->
     assert "refused: lindex, slowlog|get" in finding["found"]
     assert "celery_queue_oldest_message_age_seconds" in finding["found"]
     assert "PASSWORD" not in json.dumps(finding)
-    mend(finding)
+    apply_remedy(finding)
     assert "redis-rights-granted" in check_quickly(programs, url)
 
 
@@ -83,7 +92,7 @@ def test_a_user_who_may_not_subscribe_is_let_by_the_line(programs: Programs) -> 
     url = server.url(user=USER, password="PASSWORD")
     found = check_quickly(programs, url)
     assert "fail" == found["events-denied"]["level"]
-    mend(found["events-denied"])
+    apply_remedy(found["events-denied"])
     assert "events-subscribed" in check_quickly(programs, url)
 
 

@@ -33,17 +33,17 @@ def test_a_queue_without_consumers_is_found(rabbit: RabbitServer, programs: Prog
     found = findings_of(start_check(programs, rabbit.url(), "--json", "--listen=3s", *names))
     assert "2 messages wait in forgotten, and no worker consumes it" == found["queue-unconsumed"]["found"]
     assert found["broker-queue-absent"]["found"].endswith(": nowhere")
-    assert {"broker-answers", "workers-heard", "control-answers"} <= found.keys()
+    assert {"broker-answers", "workers-seen", "control-answers"} <= found.keys()
 
 
 def test_ways_to_fail_are_told_apart(rabbit: RabbitServer, programs: Programs) -> None:
     """A wrong password, a user without permissions and a refused connection have different codes."""
     found = check_quickly(programs, rabbit.url("guest", "wrong-PASSWORD"))
-    assert ["rabbitmqctl authenticate_user guest"] == found["broker-auth"]["mend"]
+    assert ["rabbitmqctl authenticate_user guest"] == found["broker-auth"]["remedy"]
     rabbit.control("add_user", "reader", "PASSWORD")
     rabbit.control("set_permissions", "reader", "^$", "^$", "^$")
     found = check_quickly(programs, rabbit.url("reader", "PASSWORD"))
-    (line,) = found["events-denied"]["mend"]
+    (line,) = found["events-denied"]["remedy"]
     assert line.startswith("rabbitmqctl set_permissions reader '^celery-redis-exporter")
     found = check_quickly(programs, "amqp://guest:PASSWORD@127.0.0.1:1//")
-    assert ["nc -vz 127.0.0.1 1"] == found["broker-refused"]["mend"]
+    assert ["nc -vz 127.0.0.1 1"] == found["broker-refused"]["remedy"]

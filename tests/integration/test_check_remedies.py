@@ -64,7 +64,7 @@ def test_another_serializer(programs: Programs, namespace: str) -> None:
     found = check_at_work(programs, server, app)
     assert "events-unreadable" in found
     worker.process.end()
-    remedied(programs, server, found["events-unreadable"]["mend"], namespace, settings=pickled, arguments=BEATING)
+    remedied(programs, server, found["events-unreadable"]["remedy"], namespace, settings=pickled, arguments=BEATING)
     found = check_at_work(programs, server, app)
     assert not {"events-unreadable", "events-all-unreadable"} & found.keys()
     assert "task-events-on" in found
@@ -76,7 +76,7 @@ def test_task_events_are_off(programs: Programs, namespace: str) -> None:
     server = programs.redis(options=SOUND)
     worker = programs.worker(server, options=WorkerOptions(events=False, arguments=BEATING))
     app = programs.publisher(server)
-    line = check_at_work(programs, server, app)["task-events-off"]["mend"][0]
+    line = check_at_work(programs, server, app)["task-events-off"]["remedy"][0]
     worker.process.end()
     remedied(programs, server, [line], namespace, events=False, arguments=BEATING)
     found = check_at_work(programs, server, app)
@@ -89,7 +89,7 @@ def test_task_events_are_switched_on_by_a_command(programs: Programs) -> None:
     server = programs.redis(options=SOUND)
     programs.worker(server, options=WorkerOptions(events=False, arguments=BEATING))
     app = programs.publisher(server)
-    run(check_at_work(programs, server, app)["task-events-off"]["mend"][1], server, {})
+    run(check_at_work(programs, server, app)["task-events-off"]["remedy"][1], server, {})
     found = check_at_work(programs, server, app)
     assert "task-events-off" not in found
     assert "task-events-on" in found
@@ -101,7 +101,7 @@ def test_task_sent_is_off(programs: Programs, namespace: str) -> None:
     server = programs.redis(options=SOUND)
     programs.worker(server, options=WorkerOptions(arguments=BEATING))
     app = programs.publisher(server, task_send_sent_event=False)
-    lines = check_at_work(programs, server, app)["task-sent-off"]["mend"]
+    lines = check_at_work(programs, server, app)["task-sent-off"]["remedy"]
     app = programs.publisher(server, **read_lines(pasted(lines, namespace), namespace))
     found = check_at_work(programs, server, app)
     assert "task-sent-off" not in found
@@ -115,7 +115,7 @@ def test_another_separator(programs: Programs) -> None:
     programs.worker(server, options=WorkerOptions("mail", settings=options, arguments=BEATING))
     quick = ("--json", "--listen=2s", "--celery.inspect-interval=0")  # otherwise workers report their separator
     found = findings_of(start_check(programs, server.url(), *quick))
-    (line,) = found["queues-other-separator"]["mend"]
+    (line,) = found["queues-other-separator"]["remedy"]
     assert "queues-other-separator" not in findings_of(start_check(programs, server.url(), *quick, *shlex.split(line)))
 
 
@@ -126,7 +126,7 @@ def test_remote_control_is_off(programs: Programs, namespace: str) -> None:
     settings = {"worker_enable_remote_control": False}
     worker = programs.worker(server, options=WorkerOptions(settings=settings, arguments=BEATING))
     quick = ("--json", "--listen=3s", "--celery.inspect-timeout", "1s")
-    lines = findings_of(start_check(programs, server.url(), *quick))["control-silent"]["mend"]
+    lines = findings_of(start_check(programs, server.url(), *quick))["control-silent"]["remedy"]
     worker.process.end()
     remedied(programs, server, lines, namespace, settings=settings, arguments=BEATING)
     assert "control-answers" in findings_of(start_check(programs, server.url(), "--json", "--listen=3s"))
@@ -138,7 +138,7 @@ def test_heartbeats_are_off(programs: Programs) -> None:
     silent = WorkerOptions(arguments=(*QUICK, "--without-heartbeat"))
     worker = programs.worker(server, options=silent)
     app = programs.publisher(server)
-    (line,) = check_at_work(programs, server, app)["worker-heartbeats-off"]["mend"]
+    (line,) = check_at_work(programs, server, app)["worker-heartbeats-off"]["remedy"]
     assert "celery --app=APP worker -E" == line
     worker.process.end()
     programs.worker(server, options=WorkerOptions(events=True))  # adds -E, a name and a queue
@@ -151,7 +151,7 @@ def test_a_queue_that_no_worker_consumes(programs: Programs) -> None:
     programs.worker(server, "first", options=WorkerOptions(arguments=BEATING))
     app = programs.publisher(server)
     app.send_task("plain", queue="forgotten")
-    (line,) = findings_of(start_check(programs, server.url(), "--json", "--listen=3s"))["queue-unconsumed"]["mend"]
+    (line,) = findings_of(start_check(programs, server.url(), "--json", "--listen=3s"))["queue-unconsumed"]["remedy"]
     queue = shlex.split(line)[-1]
     programs.worker(server, "second", options=WorkerOptions(queue, arguments=BEATING))
     eventually(lambda: server.command("LLEN", "forgotten") == 0)
@@ -163,7 +163,7 @@ def test_as_many_clients_as_a_server_takes(programs: Programs) -> None:
     full = programs.redis(options=(*SOUND, "--maxclients", "1"))
     with full.client() as client:
         client.ping()
-        (line,) = check_quickly(programs, full.url())["redis-maxclients"]["mend"]
+        (line,) = check_quickly(programs, full.url())["redis-maxclients"]["remedy"]
     option, value = shlex.split(line, comments=True)
     server = programs.redis(options=(*SOUND, f"--{option}", value))
     with server.client() as client:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from tests.integration.acl import RIGHTS, START, USER
-from tests.integration.checks import ANY_PORT, SOUND, check_quickly, findings_of, mend, start_check
+from tests.integration.checks import ANY_PORT, SOUND, apply_remedy, check_quickly, findings_of, start_check
 from tests.integration.conftest import Programs
 from tests.integration.faulty_network import FaultyNetwork
 from tests.integration.processes import free_port
@@ -28,7 +28,7 @@ def test_an_absent_server_fails(programs: Programs) -> None:
     server.stop()
     found = check_quickly(programs, server.url())
     assert {"redis-refused", "events-broken"} <= found.keys()
-    assert [f"redis-cli -h 127.0.0.1 -p {server.port} PING"] == found["redis-refused"]["mend"]
+    assert [f"redis-cli -h 127.0.0.1 -p {server.port} PING"] == found["redis-refused"]["remedy"]
 
 
 def test_a_hanging_server_fails(programs: Programs) -> None:
@@ -61,9 +61,9 @@ def test_passwords_that_are_missing_or_too_many_are_fixed_by_their_lines(program
     process = start_check(programs, server.url(password="any-PASSWORD"), "--json", "--listen=0")
     found = findings_of(process)
     assert "PASSWORD" not in process.output()
-    (url,) = found["redis-password-unneeded"]["mend"]
+    (url,) = found["redis-password-unneeded"]["remedy"]
     assert url == server.url()
-    assert ([], "") == (found["events-broken"]["mend"], found["events-broken"]["cause"])
+    assert ([], "") == (found["events-broken"]["remedy"], found["events-broken"]["cause"])
     assert "redis-answers" in check_quickly(programs, url)
     server.command("CONFIG", "SET", "requirepass", "right")
     assert "redis-password-missing" in check_quickly(programs, url)
@@ -78,7 +78,7 @@ def test_a_port_with_tls_is_recognised(programs: Programs, tmp_path: Path) -> No
     tls = ("--tls-port", port, *files, authority.certificate, "--tls-auth-clients", "no")
     programs.redis(options=[*SOUND, *map(str, tls)])
     found = check_quickly(programs, f"redis://127.0.0.1:{port}/0")
-    (url,) = found["redis-tls-missing"]["mend"]
+    (url,) = found["redis-tls-missing"]["remedy"]
     assert "redis-tls" in check_quickly(programs, url)
     assert "redis-answers" in check_quickly(programs, f"{url}?ssl_ca_certs={authority.certificate}")
 
@@ -90,7 +90,7 @@ def test_memory_disk_and_eviction_are_mended_by_their_lines(programs: Programs) 
     found = check_quickly(programs, server.url())
     assert codes <= found.keys()
     for code in codes:
-        mend(found[code])
+        apply_remedy(found[code])
     assert set() == codes & check_quickly(programs, server.url()).keys()
 
 
@@ -105,7 +105,7 @@ def test_a_full_memory_and_a_small_buffer_are_mended_by_their_lines(programs: Pr
     codes = {"redis-memory-full", "redis-buffers"}
     assert codes <= found.keys()
     for code in codes:
-        mend(found[code])
+        apply_remedy(found[code])
     assert set() == codes & check_quickly(programs, server.url()).keys()
 
 
@@ -119,7 +119,7 @@ def test_a_broker_over_its_limit_refuses(programs: Programs) -> None:
     found = check_quickly(programs, server.url())
     refusing = found["redis-memory-refusing"]
     assert ("fail", True) == (refusing["level"], "publishing is refused now" in refusing["found"])
-    mend(refusing)
+    apply_remedy(refusing)
     server.command("LPUSH", "celery", "x")
     assert "redis-memory-refusing" not in check_quickly(programs, server.url())
 
@@ -134,7 +134,7 @@ def test_a_replica_is_no_broker(programs: Programs) -> None:
     assert "redis-read-only" not in check_quickly(programs, master.url())
 
 
-def test_a_slow_way_is_told(programs: Programs) -> None:
+def test_a_slow_way_is_reported(programs: Programs) -> None:
     """A server that takes long to reply to PING is a warning, and a near one is not."""
     server = programs.redis(options=SOUND)
     with closing(FaultyNetwork(server.port)) as network:
@@ -145,7 +145,7 @@ def test_a_slow_way_is_told(programs: Programs) -> None:
     assert 50 <= float(found["redis-slow"]["found"].split()[-2])
 
 
-def test_sentinels_without_a_quorum_are_told(programs: Programs) -> None:
+def test_sentinels_without_a_quorum_are_reported(programs: Programs) -> None:
     """If the other sentinels are gone, the check reports that the last one has no quorum."""
     master = programs.redis(options=SOUND)
     replica = ("--replicaof", "127.0.0.1", f"{master.port}", "--repl-diskless-sync-delay", "0")
@@ -160,7 +160,7 @@ def test_sentinels_without_a_quorum_are_told(programs: Programs) -> None:
         # One query only: a lost sentinel counts as back for a moment when the connection to it is retried.
         found = eventually(lambda: check_quickly(programs, *arguments).get("sentinel-quorum", {}), within=40)
     assert "NOQUORUM" in found["found"]
-    (line,) = found["mend"]
+    (line,) = found["remedy"]
     assert line.startswith(f"redis-cli -h 127.0.0.1 -p {sentinels.sentinels[0].port} SENTINEL CKQUORUM ")
     assert "PASSWORD" not in json.dumps(found)
 
@@ -180,7 +180,7 @@ def test_the_database_of_the_url_needs_its_right(programs: Programs) -> None:
     server.command("ACL", "SETUSER", USER, *START, *RIGHTS, "&/3.celeryev/*")
     url = server.url(3, USER, "PASSWORD")
     found = check_quickly(programs, url)
-    mend(found["redis-noperm"])
+    apply_remedy(found["redis-noperm"])
     assert "redis-noperm" not in check_quickly(programs, url)
 
 

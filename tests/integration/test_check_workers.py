@@ -7,7 +7,7 @@ from celery_redis_exporter.cli.check.finding import celery_setting
 from tests.integration.acl import RIGHTS, START, USER
 from tests.integration.celery_versions import install, python_of
 from tests.integration.celery_workers import QUICK, WorkerOptions
-from tests.integration.checks import LISTENING, LIVELY, SOUND, check_quickly, findings_of, mend, start_check
+from tests.integration.checks import LISTENING, LIVELY, SOUND, apply_remedy, check_quickly, findings_of, start_check
 from tests.integration.conftest import Programs
 from tests.integration.faults import shifted
 from tests.integration.redis_servers import SUBSCRIBER
@@ -24,7 +24,7 @@ def test_task_sent_is_missed(programs: Programs) -> None:
     app = programs.publisher(server, task_send_sent_event=False)
     eventually(lambda: app.send_task("plain") and process.exit_code is not None)
     found = findings_of(process)
-    assert [celery_setting("task_send_sent_event", "True")] == found["task-sent-off"]["mend"]
+    assert [celery_setting("task_send_sent_event", "True")] == found["task-sent-off"]["remedy"]
     assert "task-events-on" in found
 
 
@@ -40,10 +40,10 @@ def test_workers_on_another_database_are_found(programs: Programs) -> None:
     programs.worker(Elsewhere(), options=LIVELY)
     found = findings_of(start_check(programs, server.url(), "--json", "--listen=2s"))
     assert {"workers-unheard", "events-other-database"} <= found.keys()
-    (line,) = found["events-other-database"]["mend"]
+    (line,) = found["events-other-database"]["remedy"]
     assert f"--broker-url=redis://127.0.0.1:{server.port}/3" == line
     found = findings_of(start_check(programs, line.partition("=")[2], "--json", "--listen=3s"))
-    assert {"workers-heard", "control-answers"} <= found.keys()
+    assert {"workers-seen", "control-answers"} <= found.keys()
 
 
 def test_workers_with_another_prefix_are_found(programs: Programs) -> None:
@@ -52,9 +52,9 @@ def test_workers_with_another_prefix_are_found(programs: Programs) -> None:
     options = {"broker_transport_options": {"global_keyprefix": "shop."}}
     programs.worker(server, options=WorkerOptions(settings=options, arguments=LIVELY.arguments))
     found = findings_of(start_check(programs, server.url(), "--json", "--listen=2s"))
-    (line,) = found["events-other-prefix"]["mend"]
+    (line,) = found["events-other-prefix"]["remedy"]
     found = findings_of(start_check(programs, server.url(), "--json", "--listen=3s", line))
-    assert {"workers-heard", "control-answers"} <= found.keys()
+    assert {"workers-seen", "control-answers"} <= found.keys()
 
 
 def test_a_queue_without_consumers_is_found(programs: Programs) -> None:
@@ -66,7 +66,7 @@ def test_a_queue_without_consumers_is_found(programs: Programs) -> None:
         app.send_task("plain", queue="forgotten")
     found = findings_of(start_check(programs, server.url(), "--json", "--listen=3s"))
     assert "3 messages wait in forgotten, and no worker consumes it" == found["queue-unconsumed"]["found"]
-    assert ["celery --app=APP worker -E -Q forgotten"] == found["queue-unconsumed"]["mend"]
+    assert ["celery --app=APP worker -E -Q forgotten"] == found["queue-unconsumed"]["remedy"]
 
 
 def test_tasks_that_no_worker_reports_are_found(programs: Programs) -> None:
@@ -106,7 +106,7 @@ def test_questions_need_rights_or_none(programs: Programs) -> None:
     url = server.url(user=USER, password="PASSWORD")
     found = findings_of(start_check(programs, url, "--json", "--listen=3s"))
     assert "note" == found["control-denied"]["level"]
-    mend(found["control-denied"])
+    apply_remedy(found["control-denied"])
     assert "control-answers" in findings_of(start_check(programs, url, "--json", "--listen=3s"))
     found = findings_of(start_check(programs, url, "--json", "--listen=3s", "--celery.inspect-interval=0"))
     assert "control-off" in found

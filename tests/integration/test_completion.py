@@ -71,12 +71,12 @@ def complete(request: pytest.FixtureRequest, scripts: dict[str, Path], tmp_path:
 
     def in_zsh(*words: str) -> set[str]:
         # The real functions exist only while a key is handled. These print their arguments.
-        told = (
+        setup = (
             'compdef() { :; }; compset() { :; }; _files() { print -l -- *(N); }; compadd() { while [[ $1 != "--" ]]; do'
         )
-        told += " shift; done; shift; (( $# )) && print -l -- $@; return 0; }"
+        setup += " shift; done; shift; (( $# )) && print -l -- $@; return 0; }"
         line = " ".join(shlex.quote(word) for word in [NAME, *words])
-        code = f"{told}; source {script}; words=({line}); CURRENT={len(words) + 1}; _celery_redis_exporter"
+        code = f"{setup}; source {script}; words=({line}); CURRENT={len(words) + 1}; _celery_redis_exporter"
         return run_shell("zsh", code, tmp_path) - {""}
 
     def in_fish(*words: str) -> set[str]:

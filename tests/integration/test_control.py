@@ -165,11 +165,11 @@ def test_rubbish_among_answers_is_counted(programs: Programs) -> None:
         worker.process.signal(signal.SIGSTOP)
         token = eventually(lambda: asked_for(requests, "stats")).partition("/")[0]
         [key] = eventually(lambda: [key for key in reply_keys(server) if client.llen(key) == 1])
-        body = base64.b64encode(json.dumps({"stranger@host": []}).encode()).decode()
-        stranger, old = ({"body": body, "headers": {"ticket": f"{now}/reserved"}} for now in (token, "0"))
-        for reply in (b"\xff", b"{}", b"x" * 10 * MEGABYTE, json.dumps(stranger), json.dumps(old)):
+        body = base64.b64encode(json.dumps({"other@host": []}).encode()).decode()
+        unknown, old = ({"body": body, "headers": {"ticket": f"{now}/reserved"}} for now in (token, "0"))
+        for reply in (b"\xff", b"{}", b"x" * 10 * MEGABYTE, json.dumps(unknown), json.dumps(old)):
             client.lpush(key, reply)
-    expected = {"envelope": 2, "size": 1, "stranger": 1, "late": 1, "serializer": 0, "body": 0, "schema": 0}
+    expected = {"envelope": 2, "size": 1, "unknown_worker": 1, "late": 1, "serializer": 0, "body": 0, "schema": 0}
     eventually(lambda: expected == {reason: exporter.value(INVALID, reason=reason) for reason in expected}, 5)
     worker.process.signal(signal.SIGCONT)
     eventually(lambda: [] == reply_keys(server) or exporter.value(MISSING, command="stats"))
@@ -219,8 +219,8 @@ def test_workers_are_told_to_send_task_events(programs: Programs) -> None:
     """A worker that processes tasks without task events gets the command to send them, even without queries."""
     server = programs.redis()
     exporter = programs.listening(server, *NEVER, "--celery.enable-events")
-    told = WorkerOptions(events=False, arguments=(*BEATING, "-l", "INFO"))
-    worker = programs.worker(server, "mute", told)
+    options = WorkerOptions(events=False, arguments=(*BEATING, "-l", "INFO"))
+    worker = programs.worker(server, "mute", options)
     app = programs.publisher(server)
     enabled = "celery_worker_task_events_enabled"
     app.send_task("unheard")

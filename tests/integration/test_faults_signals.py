@@ -154,8 +154,8 @@ def test_a_master_that_is_searched(programs: Programs) -> None:
         sentinels.stop()
 
 
-@pytest.mark.parametrize("told", [False, True], ids=["begun", "told"])
-def test_a_master_that_moves(programs: Programs, told: bool) -> None:  # noqa: FBT001 -- the moment
+@pytest.mark.parametrize("followed", [False, True], ids=["begun", "followed"])
+def test_a_master_that_moves(programs: Programs, followed: bool) -> None:  # noqa: FBT001 -- the moment
     """SIGTERM ends the exporter in time during and right after a failover, and the failover itself succeeds."""
     first = programs.redis(options=("--repl-diskless-sync-delay", "0"))
     second = programs.redis(options=("--replicaof", "127.0.0.1", f"{first.port}"))
@@ -165,7 +165,7 @@ def test_a_master_that_moves(programs: Programs, told: bool) -> None:  # noqa: F
         options = ("--broker-transport-options", json.dumps(sentinels.options))
         exporter = programs.listening(sentinels, *options)
         sentinels.begin_fail_over()
-        if told:
+        if followed:
             eventually(lambda: sentinels.master is second)
         ends_politely(exporter)
         eventually(lambda: sentinels.master is second)

@@ -127,7 +127,7 @@ def test_a_wrong_password_is_told_and_never_shown(programs: Programs) -> None:
     assert "auth" in check.output()
 
 
-def test_a_missing_password_is_told(programs: Programs) -> None:
+def test_a_missing_password_is_reported(programs: Programs) -> None:
     """A server that requires a password missing from the URL is reported as an authentication failure."""
     server = programs.redis(password="right-PASSWORD-1")
     exporter = programs.exporter("--broker-url", f"redis://127.0.0.1:{server.port}/0")
@@ -204,7 +204,7 @@ def test_a_busy_server_is_not_one_that_refuses(programs: Programs) -> None:
     eventually(lambda: exporter.value("redis_up", redis="broker") == 1)
 
 
-def test_a_full_server_is_told(programs: Programs) -> None:
+def test_a_full_server_is_reported(programs: Programs) -> None:
     """A server that accepts no more clients is down, with a reason, until a connection is free."""
     server = programs.redis()
     server.command("CONFIG", "SET", "maxclients", "1")

@@ -149,7 +149,7 @@ def test_bindings_with_another_separator_are_no_invalid_events(programs: Program
     assert not exporter.metrics("celery_exporter_events_invalid_total{")
     finding = check(programs, server.url())["queues-other-separator"]
     assert "':'" in finding["found"]
-    assert ["--broker-transport-options.sep=:"] == finding["mend"]
+    assert ["--broker-transport-options.sep=:"] == finding["remedy"]
     assert "queues-other-separator" not in check(programs, server.url(), "--broker-transport-options.sep=:")
 
 
@@ -169,7 +169,7 @@ def test_queues_over_the_limit_are_counted(programs: Programs) -> None:
     assert exporter.value("celery_exporter_series_dropped_total", metric=LENGTH) == 1
 
 
-def test_unacknowledged_messages_are_told(programs: Programs, tmp_path: Path) -> None:
+def test_unacknowledged_messages_are_reported(programs: Programs, tmp_path: Path) -> None:
     """Messages of running acks_late tasks are unacknowledged, have an age, become overdue, and disappear at the end."""
     server = programs.redis()
     exporter = programs.listening(server, "--broker-transport-options.visibility-timeout", "1s")

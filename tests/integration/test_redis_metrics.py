@@ -70,8 +70,8 @@ def test_core(programs: Programs) -> None:
     """The core has every core metric of a master and no other metric, and one command reads it."""
     server, exporter = start(programs, "--redis.metrics", "core")
     elsewhere = re.compile("redis_(master_(?!repl)|slave_|connected_slave_|cluster_state|errors_total)")
-    told = {name for name in redis_core.NAMES if not elsewhere.match(name)}
-    assert told <= shown(exporter) <= set(redis_core.NAMES)
+    expected = {name for name in redis_core.NAMES if not elsewhere.match(name)}
+    assert expected <= shown(exporter) <= set(redis_core.NAMES)
     assert {"info": SCRAPES} == asked(server, exporter)
 
 

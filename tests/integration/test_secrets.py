@@ -150,14 +150,14 @@ def publish_secrets(plants: Plants) -> None:
     """Leave a task with secrets in a queue, and publish an event whose arguments, result and exception are secrets."""
     with closing(build(broker_url(plants.broker, plants.broker.password), {})) as app:
         app.send_task("left", [f"args-{WORD}"], {"key": f"kwargs-{WORD}"}, queue="left")
-    told = {"uuid": "u", "timestamp": 1.8e9, "hostname": "w@h"}
+    common = {"uuid": "u", "timestamp": 1.8e9, "hostname": "w@h"}
     secret = {"args": f"({WORD!r},)", "kwargs": f"{{{WORD!r}: 1}}", "result": WORD}
     failed = {"exception": f"ValueError({WORD!r})", "traceback": f"Traceback\n  {WORD}\nValueError: {WORD}"}
     events = [
         {"type": "task-sent", "name": "t", "queue": "q"}, {"type": "task-received", "name": "t"},
         {"type": "task-started"}, {"type": "task-failed", **failed}, {"type": "task-succeeded"},
     ]  # fmt: skip
-    body = b64encode(json.dumps([{**told, **secret, **event} for event in events]).encode()).decode()
+    body = b64encode(json.dumps([{**common, **secret, **event} for event in events]).encode()).decode()
     for message in (json.dumps({"body": body, "content-type": "application/json"}), f"broken {WORD}"):
         assert plants.broker.command("PUBLISH", "/0.celeryev/task.multi", message) >= 1
 

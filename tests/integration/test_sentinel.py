@@ -153,7 +153,7 @@ def test_a_master_that_is_none_any_more_is_left(programs: Programs) -> None:
         sentinels.stop()
 
 
-def test_a_wrong_sentinel_password_is_told(watched: Watched, programs: Programs) -> None:
+def test_a_wrong_sentinel_password_is_reported(watched: Watched, programs: Programs) -> None:
     """An error of the sentinels differs from one of Redis, and names the setting to check."""
     wrong = options_of(watched.sentinels, sentinel_kwargs={"password": "wrong-PASSWORD"})
     line = _trouble(watched, programs, "auth", *wrong)
@@ -165,7 +165,7 @@ def test_a_wrong_sentinel_password_is_told(watched: Watched, programs: Programs)
         assert "PASSWORD" not in text
 
 
-def test_an_unknown_master_is_told(watched: Watched, programs: Programs) -> None:
+def test_an_unknown_master_is_reported(watched: Watched, programs: Programs) -> None:
     """An unknown master name has a dedicated reason, and the message names the setting to check."""
     line = _trouble(watched, programs, "nomaster", *options_of(watched.sentinels, master_name="nobody"))
     assert "broker_transport_options: check master_name" in line
@@ -199,8 +199,8 @@ def _wait_until_followed(watched: Watched) -> None:
     port, exporter = f"{watched.sentinels.master.port}", watched.exporter
 
     def followed() -> bool:
-        told = [labels for labels in exporter.labels("redis_instance_info") if labels["redis"] == "broker"]
-        is_read = [(port, "master")] == [(labels["tcp_port"], labels["role"]) for labels in told]
+        found = [labels for labels in exporter.labels("redis_instance_info") if labels["redis"] == "broker"]
+        is_read = [(port, "master")] == [(labels["tcp_port"], labels["role"]) for labels in found]
         return is_read and watched.sentinels.master.is_heard()
 
     eventually(followed, FOLLOW_SECONDS)

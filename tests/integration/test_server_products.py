@@ -235,7 +235,7 @@ def test_the_documented_rights_are_enough_for_a_cluster(programs: Programs, name
         node.command("ACL", "SETUSER", USER, "-cluster|nodes")
     found = check_quickly(programs, broker.url(), *flags)
     assert "cluster|nodes" in found["redis-rights-missing"]["found"]
-    assert any("+cluster|nodes" in line for line in found["redis-rights-missing"]["mend"])
+    assert any("+cluster|nodes" in line for line in found["redis-rights-missing"]["remedy"])
     process = programs.run(*ANALYZE, seed.url(user=USER, password="PASSWORD"), "--json")
     assert 0 == process.ended(), process.output()
     assert [f"localhost:{seed.port}"] == [report["node"] for report in json.loads(process.output())]

@@ -91,7 +91,7 @@ def test_replication_is_told_from_both_sides(programs: Programs) -> None:
     assert {("broker", "master"), ("results", "slave")} == roles
 
 
-def test_cluster_mode_is_told(programs: Programs) -> None:
+def test_cluster_mode_is_reported(programs: Programs) -> None:
     """A result backend in cluster mode reports the state of its cluster."""
     results = programs.redis(options=("--cluster-enabled", "yes"))
     exporter = programs.listening(programs.redis(), "--result-backend-url", results.url())

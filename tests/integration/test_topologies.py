@@ -198,7 +198,7 @@ def test_certificates_of_clients(programs: Programs, tmp_path: Path) -> None:
         programs.redis(),
         *servers(
             known={"url": f"{url}&ssl_certfile={ours.certificate}&ssl_keyfile={ours.key}"},
-            stranger={"url": url.replace("localhost", "127.0.0.1")},
+            other={"url": url.replace("localhost", "127.0.0.1")},
         ),
     )
     assert [1] == [exporter.value("redis_up", redis="known")]

@@ -106,7 +106,7 @@ def test_settings_that_workers_contradict_are_found(programs: Programs) -> None:
     eventually(lambda: exporter.value("celery_worker_concurrency", worker=worker.name) == 2)
     assert exporter.value("celery_broker_visibility_timeout_seconds") == 3600
     found = findings_of(start_check(programs, server.url(), "--json", "--listen=3s", flag, "1h"))
-    assert [f"{flag}=7200"] == found["settings-visibility-timeout"]["mend"]
+    assert [f"{flag}=7200"] == found["settings-visibility-timeout"]["remedy"]
     found = findings_of(start_check(programs, server.url(), "--json", "--listen=3s", flag, "2h"))
     assert "control-answers" in found
     assert "settings-visibility-timeout" not in found

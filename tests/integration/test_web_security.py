@@ -183,9 +183,9 @@ def test_no_request_chooses_what_is_asked(trap: socket.socket, listening: Export
 def test_only_the_right_authority_is_trusted(site: Site) -> None:
     """A client of another authority rejects the certificate, and plain HTTP receives no response."""
     exporter = site.exporter(site.tls)
-    stranger = ssl.create_default_context(cafile=Authority(site.folder, "stranger").certificate)
+    client = ssl.create_default_context(cafile=Authority(site.folder, "another authority").certificate)
     with pytest.raises(ssl.SSLCertVerificationError):
-        fetch(exporter, stranger)
+        fetch(exporter, client)
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         exporter.get("/-/healthy")
     assert 200 == fetch(exporter, site.client(), "/-/healthy").status
@@ -201,7 +201,7 @@ def test_client_certificates_are_asked_for(site: Site) -> None:
     exporter = site.exporter(config)
     known, unknown = site.client(), site.client()
     known.load_cert_chain(*site.authority.issue("prometheus"))
-    unknown.load_cert_chain(*Authority(site.folder, "stranger").issue("prometheus"))
+    unknown.load_cert_chain(*Authority(site.folder, "another authority").issue("prometheus"))
     for refused in (site.client(), unknown):
         with pytest.raises(REFUSED):
             fetch(exporter, refused)

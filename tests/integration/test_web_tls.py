@@ -243,10 +243,10 @@ def test_without_an_authority_the_systems_are_trusted(site: Site, monkeypatch: p
     client = site.client()
     client.load_cert_chain(*site.authority.issue("client"))
     shake(build_context(config), client)
-    stranger = site.client()
-    stranger.load_cert_chain(*Authority(site.folder, "theirs").issue("stranger"))
+    client = site.client()
+    client.load_cert_chain(*Authority(site.folder, "theirs").issue("client"))
     with pytest.raises(ssl.SSLError):
-        shake(build_context(config), stranger)
+        shake(build_context(config), client)
 
 
 @pytest.mark.parametrize(("curve", "served"), [("prime256v1", True), ("secp521r1", False)])

@@ -226,7 +226,7 @@ def test_missed_events_are_told_exactly(programs: Programs) -> None:
     assert exporter.value("celery_exporter_event_stream_gap_seconds_total")
 
 
-def test_workers_without_task_events_are_told(programs: Programs) -> None:
+def test_workers_without_task_events_are_reported(programs: Programs) -> None:
     """A worker that runs tasks and sends no task events is shown as such, and not as one with lost events."""
     server = programs.redis()
     exporter = programs.listening(server)

@@ -158,7 +158,7 @@ CONTROL_MISSING = counter(
 )
 CONTROL_INVALID = counter(
     "celery_exporter_control_replies_invalid_total",
-    "Answers skipped, by reason: envelope, serializer (pickle is never read), body, schema, size, late, stranger.",
+    "Answers skipped, by reason: envelope, serializer (pickle is not read), body, schema, size, late, unknown_worker.",
     (REASON,),
 )
 EVENTS_ENABLED = counter(

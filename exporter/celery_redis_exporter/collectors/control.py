@@ -48,7 +48,7 @@ ARGUMENTS: Mapping[str, Mapping[str, object]] = {
     "registered": {"taskinfoitems": ["send_events"]},
 }
 """Arguments of commands that need some. Without defaults, ``conf`` returns settings under any of their old names."""
-INVALID_REASONS = ("envelope", "serializer", "body", "schema", "size", "late", "stranger")
+INVALID_REASONS = ("envelope", "serializer", "body", "schema", "size", "late", "unknown_worker")
 
 log = structlog.get_logger(__name__)
 
@@ -230,7 +230,7 @@ class Control:
             for name in reply.ignored:
                 self._store.scalar(internals.FIELDS_IGNORED, name).value += 1
             if reply.worker not in batch:
-                self._invalid["stranger"].value += 1
+                self._invalid["unknown_worker"].value += 1
                 return
         target, answers = batch[reply.worker]
         answers.add(reply.command, reply.answer)

@@ -19,7 +19,7 @@ from msgspec import Meta, Raw
 
 from celery_redis_exporter.decode.envelope import JSON, MALFORMED
 from celery_redis_exporter.decode.queues import SEPARATOR
-from celery_redis_exporter.decode.tolerance import Repairs, TolerantDecoder, mend_json
+from celery_redis_exporter.decode.tolerance import Repairs, TolerantDecoder, repair_json
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.events import Count, Text, Timestamp
 from celery_redis_exporter.records.inspection import (
@@ -172,7 +172,7 @@ def _decode_answer(
     except msgspec.DecodeError:
         if envelope.content_type != JSON:
             raise
-        return _decode_tolerantly(command, JSON, _mend(body))
+        return _decode_tolerantly(command, JSON, _repair(body))
     if len(answers) != 1:
         raise msgspec.ValidationError("not one worker's answer")
     [(worker, answer)] = answers.items()
@@ -208,9 +208,9 @@ def _texts(tolerant: TolerantDecoder, raw: Raw, repairs: Repairs) -> list[str]:
     return found
 
 
-def _mend(body: bytes) -> bytes:
+def _repair(body: bytes) -> bytes:
     try:
-        return mend_json(body)
+        return repair_json(body)
     except ValueError as error:
         raise msgspec.DecodeError(str(error)) from None
 

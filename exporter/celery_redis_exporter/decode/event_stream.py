@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from celery_redis_exporter.decode.envelope import JSON, MALFORMED, open_envelope
-from celery_redis_exporter.decode.tolerance import Repairs, TolerantDecoder, mend_json
+from celery_redis_exporter.decode.tolerance import Repairs, TolerantDecoder, repair_json
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.events import (
     EVENT_CLASSES,
@@ -72,10 +72,10 @@ def _salvage(serializer: _Serializer, body: bytes) -> list[Part]:
     try:
         return _decode_parts(serializer, body)
     except DecodeError:
-        mended = _mend(serializer, body)
-        if mended is None:
+        repaired = _repair(serializer, body)
+        if repaired is None:
             raise
-    return _decode_parts(serializer, mended)
+    return _decode_parts(serializer, repaired)
 
 
 def _decode_parts(serializer: _Serializer, body: bytes) -> list[Part]:
@@ -105,7 +105,7 @@ def _decode_part(serializer: _Serializer, part: bytes | Raw) -> Part:
     return Repaired(event, repairs.cut, tuple(repairs.ignored)) if repairs.cut or repairs.ignored else event
 
 
-def _mend(serializer: _Serializer, body: bytes) -> bytes | None:
+def _repair(serializer: _Serializer, body: bytes) -> bytes | None:
     """Return the body as standard JSON, if only its syntax is wrong and Python can read it, else None."""
     if serializer is not _SERIALIZERS[JSON]:
         return None
@@ -113,7 +113,7 @@ def _mend(serializer: _Serializer, body: bytes) -> bytes | None:
         serializer.syntax(body)
     except MALFORMED:
         try:
-            return mend_json(body)
+            return repair_json(body)
         except (ValueError, RecursionError):
             pass
     return None

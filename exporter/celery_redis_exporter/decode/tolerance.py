@@ -57,7 +57,7 @@ def cut_name(name: str) -> str:
     return f"{name[: LONGEST_NAME - len(digest) - 1]}~{digest}"
 
 
-def mend_json(body: bytes) -> bytes:
+def repair_json(body: bytes) -> bytes:
     """Return JSON that Python writes but no standard allows (NaN, half of a surrogate pair) as standard JSON.
 
     NaN and infinite numbers become null, and half a surrogate pair becomes a question mark. Raises ValueError or

@@ -52,7 +52,7 @@ class FakeCluster:
         self.nodes: tuple[int, ...] | None = ports
         self.away: set[Address] = set()
         self.elsewhere: tuple[str, ...] = ()
-        self.asked: list[Address] = []
+        self.queried: list[Address] = []
         self.met: bool | None = True
 
     def session(self, address: Address | None) -> Session:
@@ -62,7 +62,7 @@ class FakeCluster:
     def answer(self, address: Address, command: Command) -> bytes:
         """Return a node's reply."""
         if command[0] == "INFO":
-            self.asked.append(address)
+            self.queried.append(address)
         if address in self.away:
             raise AWAY
         if command[0] == "INFO":
@@ -140,7 +140,7 @@ def test_a_single_server_stays_as_it_is() -> None:
         fake.met = met
         trial = Trial(fake)
         trial.topology.look()
-        assert ({"cache"}, []) == (trial.reads.read, fake.asked)
+        assert ({"cache"}, []) == (trial.reads.read, fake.queried)
         assert trial.lab.value(internals.COLLECTOR_SUCCESS, COLLECTOR) is None
 
 
@@ -149,12 +149,12 @@ def test_any_node_tells_the_nodes() -> None:
     fake = FakeCluster(1, 2)
     trial = Trial(fake)
     trial.topology.look()
-    fake.away, fake.asked = {SEED}, []
+    fake.away, fake.queried = {SEED}, []
     fake.nodes = (2,)
     trial.topology.look()
     trial.topology.look()
     assert names(2) == trial.reads.read
-    assert [SEED, Address("10.0.0.1", 1), Address("10.0.0.1", 1)] == fake.asked
+    assert [SEED, Address("10.0.0.1", 1), Address("10.0.0.1", 1)] == fake.queried
 
 
 def test_a_cluster_that_is_away_keeps_its_nodes() -> None:

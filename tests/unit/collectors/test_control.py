@@ -194,9 +194,9 @@ def test_large_fleets_are_asked_in_batches() -> None:
     names = [f"w{number}@host" for number in range(2 * BATCH + 1)]
     trial = Round(*names)
     trial.run()
-    asked = [sent.destination for sent in trial.control_client.sent if sent.command == "stats"]
-    assert [BATCH, BATCH, 1] == [len(batch) for batch in asked]
-    assert names == [name for batch in asked for name in batch]
+    queried = [sent.destination for sent in trial.control_client.sent if sent.command == "stats"]
+    assert [BATCH, BATCH, 1] == [len(batch) for batch in queried]
+    assert names == [name for batch in queried for name in batch]
     assert 3 == trial.control_client.calls.count("open")
     assert all(trial.lab.value(rows.WORKER_CONCURRENCY, name) == 1 for name in names)
 
@@ -236,7 +236,7 @@ def test_rubbish_is_counted() -> None:
     trial = Round(W1, options=control_options(max_bytes=1000))
     rubbish = [
         b"", payload(W1, "1/reserved", ["x" * 1000]), payload(W1, "0/stats", ANSWERS["stats"]),
-        payload("stranger@host", "1/reserved", []), payload(W1, "1/stats", {"error": "x"}),
+        payload("other@host", "1/reserved", []), payload(W1, "1/stats", {"error": "x"}),
     ]  # fmt: skip
     send = trial.control_client.send
 
@@ -246,7 +246,7 @@ def test_rubbish_is_counted() -> None:
 
     trial.control_client.send = send_among_rubbish  # type: ignore[method-assign]
     trial.run()
-    reasons = ("envelope", "size", "late", "stranger", "schema", "body", "serializer")
+    reasons = ("envelope", "size", "late", "unknown_worker", "schema", "body", "serializer")
     assert [1, 1, 1, 1, 1, 0, 0] == [trial.invalid(reason) for reason in reasons]
     assert 1 == trial.lab.value(rows.WORKER_CONCURRENCY, W1)
     assert {0} == trial.missing()

@@ -110,7 +110,7 @@ def test_auto_is_console_on_a_terminal_only(format: str, terminal: bool, json_ex
     """The format auto is console on a terminal and JSON elsewhere; other formats apply everywhere."""
     stream = Terminal() if terminal else io.StringIO()
     configure("info", format, stream)
-    structlog.get_logger("exporter").info("room.opened")
+    structlog.get_logger("exporter").info("x.opened")
     assert json_expected == stream.getvalue().startswith("{")
 
 
@@ -118,7 +118,7 @@ def test_colours_are_for_terminals() -> None:
     """Console lines have colours on a terminal and no escape codes in a file."""
     for stream, coloured in ((Terminal(), True), (io.StringIO(), False)):
         configure("info", "console", stream)
-        structlog.get_logger("exporter").info("room.opened")
+        structlog.get_logger("exporter").info("x.opened")
         assert coloured == ("\x1b[" in stream.getvalue())
 
 
@@ -146,7 +146,7 @@ def test_secrets_are_masked_in_the_forms_of_repr(format: str) -> None:  # noqa: 
     stream, secret = io.StringIO(), "q'\"\\\u00e9-MARK"
     configure("info", format, stream, secrets=lambda: [secret])
     log = structlog.get_logger("exporter")
-    log.info("room.told", error=ValueError(secret), sent=[secret.encode()], text=f"AUTH {secret!r} {secret.encode()!r}")
+    log.info("x.opened", error=ValueError(secret), sent=[secret.encode()], text=f"AUTH {secret!r} {secret.encode()!r}")
     assert "MARK" not in stream.getvalue()
 
 

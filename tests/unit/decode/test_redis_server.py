@@ -105,8 +105,8 @@ def test_config() -> None:
 
 def test_settings() -> None:
     """Settings are exported as redis_exporter exports them, limits only if INFO did not contain them."""
-    told = decode_info("r", b"maxclients:10000\r\n", (), 0).samples
-    found = by_name(decode_settings("r", decode_config([CONFIG]), told))
+    known = decode_info("r", b"maxclients:10000\r\n", (), 0).samples
+    found = by_name(decode_settings("r", decode_config([CONFIG]), known))
     limits = "redis_config_client_output_buffer_limit_bytes"
     seconds = "redis_config_client_output_buffer_limit_overcome_seconds"
     assert {

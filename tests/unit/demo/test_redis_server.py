@@ -45,7 +45,7 @@ def test_the_path_comes_second(wheel: str, monkeypatch: pytest.MonkeyPatch, tmp_
     assert Path("/usr/bin/redis-server") == find_redis_server()
 
 
-def test_without_redis_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_the_cure_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any Redis the error states in one line how to install it."""
     install_wheel(monkeypatch, None)
     install_program(monkeypatch, None)

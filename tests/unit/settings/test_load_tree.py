@@ -27,9 +27,9 @@ def test_a_tree_is_what_flags_are() -> None:
     }
     flags = ["--broker-url=redis://:SECRET@h/3", "--queues.names=a,b", "--queues.max=7", "--scrape.deadline=500ms"]
     options = '{"global_keyprefix": "p.", "socket_keepalive": true}'
-    told = load([*flags, "--no-events.exemplars", "--broker-transport-options", options], {})
+    by_flags = load([*flags, "--no-events.exemplars", "--broker-transport-options", options], {})
     without_notes = {"notes": ()}
-    assert told.model_copy(update=without_notes) == load_tree(tree).model_copy(update=without_notes)
+    assert by_flags.model_copy(update=without_notes) == load_tree(tree).model_copy(update=without_notes)
     assert ["broker_transport_options.socket_keepalive concerns Celery's own connections and has no effect here."] == [
         *load_tree(tree).notes
     ]

@@ -94,12 +94,12 @@ PARAMETERS = "databases maxclients maxmemory io-threads repl-backlog-size client
 def test_settings_are_asked_once_in_a_while() -> None:
     """Named parameters are read first and again after five minutes, one at a time from old servers."""
     server, session, clock = meet(REDIS_7)
-    asked = []
+    queried = []
     for _ in range(3):
         server.read((), 1)
-        asked.append([word for word in words(session.batches[-1]) if word.startswith("CONFIG")])
+        queried.append([word for word in words(session.batches[-1]) if word.startswith("CONFIG")])
         clock.advance(CONFIG_SECONDS / 2)
-    assert [[f"CONFIG GET {PARAMETERS}"], [], [f"CONFIG GET {PARAMETERS}"]] == asked
+    assert [[f"CONFIG GET {PARAMETERS}"], [], [f"CONFIG GET {PARAMETERS}"]] == queried
     server, session, _ = meet(REDIS_6)
     server.read((), 1)
     assert [f"CONFIG GET {name}" for name in PARAMETERS.split()] == words(session.batches[-1])[len(BASE) :]
@@ -159,7 +159,7 @@ def test_a_server_that_takes_one_word_is_asked_plainly(level: Literal["full", "c
     assert reading.trouble is None
     clock.advance(CONFIG_SECONDS)
     reading = server.read([("LLEN", "q")], 1)
-    assert 4 == len(session.batches), "it was asked twice again"
+    assert 4 == len(session.batches), "it was queried twice again"
     assert names == [word for word in words(reading.own) if word.startswith("CONFIG")]
     assert REDIS_7 == reading.info
 

@@ -41,11 +41,11 @@ class FakeSentinel:
 
     def __init__(self, reply: object) -> None:
         self.reply = reply
-        self.asked = 0
+        self.queried = 0
 
     def open(self, _within: float) -> FakeWire:
         """Connect."""
-        self.asked += 1
+        self.queried += 1
         if isinstance(self.reply, SourceError):
             raise self.reply
         return FakeWire(self.reply)
@@ -63,10 +63,10 @@ AWAY = SourceError("refused", "connection refused")
 def test_the_first_sentinel_that_answers_is_believed() -> None:
     """Unreachable and ignorant sentinels are skipped, and the sentinel that answered is queried first next time."""
     fakes = [FakeSentinel(AWAY), FakeSentinel(None), FakeSentinel(HERE), FakeSentinel(THERE)]
-    asked = finder(fakes)
+    queried = finder(fakes)
     for _ in range(3):
-        assert ("10.0.0.1", 6379) == asked.locate()
-    assert [1, 1, 3, 0] == [fake.asked for fake in fakes]
+        assert ("10.0.0.1", 6379) == queried.locate()
+    assert [1, 1, 3, 0] == [fake.queried for fake in fakes]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_first_sentinel_that_answers_is_believed() -> None:
         ([[b"8.8.8.8", b"6379"], AWAY], "address", "8.8.8.8 is not among redis.allowed_addresses"),
     ],
 )
-def test_the_most_telling_failure_is_told(replies: list[object], reason: str, words: str) -> None:
+def test_the_most_telling_failure_is_reported(replies: list[object], reason: str, words: str) -> None:
     """If no sentinel reports an address, the error names each sentinel, and the setting that may be wrong."""
     with pytest.raises(SourceError) as caught:
         finder([FakeSentinel(reply) for reply in replies]).locate()

@@ -141,9 +141,9 @@ def test_answers_of_who_is_gone_are_not_folded(lab: Asking) -> None:
     """An answer that arrives after its worker reported its stop, or from an unknown worker, changes nothing."""
     lab.offline()
     lab.answers()
-    lab.answers("stranger@host")
+    lab.answers("other@host")
     assert [None] * len(GAUGES) == lab.shown()
-    assert "stranger@host" not in lab.workers.by_name
+    assert "other@host" not in lab.workers.by_name
 
 
 def test_heartbeats_come_before_answers(lab: Asking) -> None:
@@ -406,9 +406,9 @@ def test_events_do_not_wait_for_ever(lab: Asking) -> None:
     assert 1 == lab.value(internals.TASKS_UNMATCHED, "task-succeeded")
     lab.succeeded("b", 1)
     assert 2 == lab.value(internals.TASKS_UNMATCHED, "task-succeeded")
-    lab.beat(worker="told@host")
-    lab.answers("told@host")
-    lab.succeeded("c", 1, worker="told@host")
+    lab.beat(worker="answering@host")
+    lab.answers("answering@host")
+    lab.succeeded("c", 1, worker="answering@host")
     assert 3 == lab.value(internals.TASKS_UNMATCHED, "task-succeeded")
     lab.inspection.expect(answers=False)
     lab.beat(worker=W2)

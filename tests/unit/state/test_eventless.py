@@ -134,7 +134,7 @@ def test_a_task_with_another_name_is_no_loss() -> None:
     assert 0 == lab.missed()
 
 
-def test_workers_without_events_are_told() -> None:
+def test_workers_without_events_are_reported() -> None:
     """A worker that executed a task with events, none of which arrived, is shown as sending none and misses none."""
     lab = Mixed()
     lab.answer()

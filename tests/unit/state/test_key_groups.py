@@ -196,7 +196,7 @@ def test_as_many_keys_are_measured_as_the_spread_asks_for() -> None:
     assert 10 * FEWEST < measured["wild"] <= 2 * MOST
 
 
-def test_what_is_little_known_is_told() -> None:
+def test_what_is_little_known_is_reported() -> None:
     """A group counts as rare until enough of its keys were requested."""
     groups = KeyGroups(10)
     segment = groups.enter(0.0)

@@ -41,13 +41,13 @@ def fold(lab: Lab, event: Event) -> None:
             lab.revoked("a", event.at, worker=event.sender, terminated=fields.get("terminated", False))
 
 
-def tell(story: Story, delays: dict[str, float], *, told: bool = False) -> Lab:
+def fold_story(story: Story, delays: dict[str, float], *, queue_known: bool = False) -> Lab:
     """Fold a story's events in the order of their arrival, with the time between them.
 
-    With ``told`` every worker has reported that it consumes only the first queue, so that no event is deferred.
+    With ``queue_known`` every worker has reported that it consumes only the first queue, so that no event is deferred.
     """
     lab = Lab()
-    if told:
+    if queue_known:
         for worker in WORKERS:
             lab.workers.meet(worker).setup = Setup((next(iter(story.truth.sent))[1],))
     for name in sorted({name for name, _ in story.truth.sent}):
@@ -171,7 +171,7 @@ def test_orders_of_arrival(shape: Callable[[], Story]) -> None:
     for _ in range(200):
         story = shape()
         delays = {sender: chance.random() * 0.9 for sender in story.senders()}
-        check(story, tell(story, delays))
+        check(story, fold_story(story, delays))
 
 
 UNSTARTED = ("revoked", "refused")
@@ -188,7 +188,7 @@ class Narrator:
         self._at = 0.0
         self._begun: dict[int, tuple[str, float]] = {}
 
-    def tell(self) -> Story:
+    def make(self) -> Story:
         """Return a whole story."""
         published = self.story.publish(0, "t0", "q0")
         for _ in range(self._draw(st.integers(0, 4))):
@@ -247,7 +247,7 @@ class Narrator:
 @st.composite
 def stories(draw: st.DrawFn) -> Story:
     """Draw a story."""
-    return Narrator(draw).tell()
+    return Narrator(draw).make()
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -257,7 +257,7 @@ def test_any_story(data: st.DataObject) -> None:
     story = data.draw(stories())
     delays = {sender: data.draw(st.floats(0, 0.9), label=sender) for sender in story.senders()}
     one_queue = len({queue for _, queue in story.truth.sent}) == 1
-    check(story, tell(story, delays, told=one_queue and data.draw(st.booleans(), label="told")))
+    check(story, fold_story(story, delays, queue_known=one_queue and data.draw(st.booleans(), label="queue_known")))
 
 
 def totals(lab: Lab, name: str) -> tuple[list[float], Counter[str], int]:
@@ -278,7 +278,7 @@ def test_each_event_lost(shape: Callable[[], Story], lost: int) -> None:
     """A lost event costs only the counts of that event."""
     story = shape()
     gone = story.events.pop(lost)
-    lab = tell(story, {})
+    lab = fold_story(story, {})
     truth = story.truth
     for name in {name for name, _ in truth.sent}:
         keys = [key for key in truth.sent if key[0] == name]

@@ -28,13 +28,13 @@ class Door:
         self.guarded = BasicAuth(PlainTextResponse("inside"), users)
         self.open = threading.Event()
         self.open.set()
-        self.asked: list[bytes] = []
+        self.checked: list[bytes] = []
         self.threads: set[str] = set()
         self._check = bcrypt.checkpw
         monkeypatch.setattr(bcrypt, "checkpw", self._watch)
 
     def _watch(self, password: bytes, hashed: bytes) -> bool:
-        self.asked.append(hashed)
+        self.checked.append(hashed)
         self.threads.add(threading.current_thread().name)
         self.open.wait(10)
         return self._check(password, hashed)
@@ -50,7 +50,7 @@ class Door:
 
     async def until_asked(self) -> None:
         """Wait until bcrypt is called."""
-        await asyncio.to_thread(eventually, lambda: self.asked)
+        await asyncio.to_thread(eventually, lambda: self.checked)
 
     async def until_waiting(self, count: int) -> None:
         """Wait until this number of checks has started."""
@@ -85,7 +85,7 @@ def test_a_wrong_password_does_not(door: Door, name: str, password: str) -> None
 def test_no_credentials_cost_nothing(door: Door, header: str) -> None:
     """A header without basic authentication is refused without a call of bcrypt."""
     assert 401 == asyncio.run(door.knock(header=header)).status_code
-    assert [] == door.asked
+    assert [] == door.checked
 
 
 def test_a_header_beyond_ascii_is_no_credential() -> None:
@@ -112,7 +112,7 @@ def test_a_right_password_is_checked_once(door: Door) -> None:
         return [(await door.knock("prometheus", password)).status_code for password in tries]
 
     assert [200, 200, 401, 401, 200] == asyncio.run(work())
-    assert 3 == len(door.asked)
+    assert 3 == len(door.checked)
 
 
 def test_equal_requests_share_a_check(door: Door) -> None:
@@ -123,7 +123,7 @@ def test_equal_requests_share_a_check(door: Door) -> None:
         return [reply.status_code for reply in replies]
 
     assert [200] * 50 == asyncio.run(work())
-    assert 1 == len(door.asked)
+    assert 1 == len(door.checked)
 
 
 def test_what_is_remembered_is_no_password_and_bounded(door: Door) -> None:
@@ -148,7 +148,7 @@ def test_unknown_users_cost_what_known_ones_do(monkeypatch: pytest.MonkeyPatch) 
             assert 401 == (await door.knock(name, "p")).status_code
 
     asyncio.run(work())
-    costs = [hashed.split(b"$")[2] for hashed in door.asked]
+    costs = [hashed.split(b"$")[2] for hashed in door.checked]
     assert costs[:30] == costs[30:]
     assert {b"04", b"05"} == set(costs)
 
@@ -191,7 +191,7 @@ def test_what_waits_is_bounded(door: Door) -> None:
         guesses = await flood(door, lambda i: f"10.6.6.{i}", 60)
         await door.until_waiting(MAX_CHECKS)
         await door.until_asked()
-        assert 1 == len(door.asked)
+        assert 1 == len(door.checked)
         door.open.set()
         return sorted(reply.status_code for reply in await asyncio.gather(*guesses))
 

@@ -217,7 +217,7 @@ def test_trends(values: list[float | None], line: str) -> None:
     assert line == draw_trend(values, 0.0, None)
 
 
-def test_a_view_keeps_what_it_was_told() -> None:
+def test_a_view_keeps_its_choices() -> None:
     """A view's address, read back, is the same view."""
     view = View.of({"q": "ä&b=c", "tasks": "-p95", "workers": "load", "all": "tasks,no", "refresh": "30", "x": "y"})
     assert "?q=%C3%A4%26b%3Dc&workers=load&tasks=-p95&all=tasks&refresh=30" == view.address

@@ -52,7 +52,7 @@ class Answers:
     """Handlers that record their arguments and return the configured answers."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, float | None]] = []
+        self.queried: list[tuple[str, str, float | None]] = []
         self.threads: list[str] = []
         self.applications: list[str | None] = []
         self.verdict = (True, "all is well")
@@ -63,7 +63,7 @@ class Answers:
         self, accept: str, accept_encoding: str, timeout: float | None, application: str | None
     ) -> MetricsReply:
         """Answer a scrape."""
-        self.asked.append((accept, accept_encoding, timeout))
+        self.queried.append((accept, accept_encoding, timeout))
         self.applications.append(application)
         self.threads.append(threading.current_thread().name)
         if self.error is not None:
@@ -119,8 +119,8 @@ def test_the_handler_gets_the_headers(answers: Answers) -> None:
     """All Accept headers are passed on, also from several lines, and the timeout is passed as a number."""
     lines = [("accept", "text/plain"), ("accept", "*/*;q=0.1"), ("accept-encoding", "gzip")]
     answers.open_client().get("/metrics", headers=[*lines, ("x-prometheus-scrape-timeout-seconds", "9.5")])
-    assert ("gzip", 9.5) == answers.asked[0][1:]
-    assert answers.asked[0][0].endswith("text/plain, */*;q=0.1")
+    assert ("gzip", 9.5) == answers.queried[0][1:]
+    assert answers.queried[0][0].endswith("text/plain, */*;q=0.1")
 
 
 @pytest.mark.parametrize(

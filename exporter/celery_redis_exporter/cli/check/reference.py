@@ -22,7 +22,7 @@ with the real server, user and queue, and never a password. The exit code is 0, 
 with a warning, too), 2 where a setting is wrong, 130 after Ctrl-C.
 
 `--json` prints one document: `version`, `time` (epoch seconds), `verdict` (the worst level), `exit_code`,
-`interrupted`, and `findings`, each with `level`, `code`, `subject`, `found`, `cause` and `mend` (a list of lines).
+`interrupted`, and `findings`, each with `level`, `code`, `subject`, `found`, `cause` and `remedy` (a list of lines).
 
 A check sends what the exporter sends: it reads, subscribes to events for `--listen` (12 s), and queries each worker
 that sent events once, unless `--celery.inspect-interval` is 0. It reads who else is subscribed (`CLIENT LIST`), and

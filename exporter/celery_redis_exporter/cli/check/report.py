@@ -110,7 +110,7 @@ def describe_check(findings: Sequence[Finding], now: float, code: int, *, interr
                 "subject": finding.subject,
                 "found": finding.text,
                 "cause": "" if finding.level == "ok" else finding.cause,
-                "mend": list(finding.lines),
+                "remedy": list(finding.lines),
             }
             for finding in findings
         ],

@@ -151,7 +151,7 @@ EXPORTERS = FindingRow(
     "each of them queries all workers once a minute; one is enough, or two for availability",
 )  # fmt: skip
 
-WORKERS_OBSERVED = FindingRow("workers-heard", "ok", "heartbeats were received")
+WORKERS_OBSERVED = FindingRow("workers-seen", "ok", "heartbeats were received")
 WORKERS_UNOBSERVED = FindingRow(
     "workers-unheard", "warn", "no heartbeat was received",
     "no worker runs; or workers send no heartbeats, or have another database, event_exchange or global_keyprefix",

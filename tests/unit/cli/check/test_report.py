@@ -63,7 +63,7 @@ def test_the_document() -> None:
     }
     assert {
         "level": "fail", "code": "events-denied", "subject": "events", "found": TROUBLE.text, "cause": TROUBLE.cause,
-        "mend": [LONG, "x = 1"],
+        "remedy": [LONG, "x = 1"],
     } == document["findings"][1]  # fmt: skip
 
 

@@ -28,10 +28,10 @@ def observed(*, processed: tuple[int, ...] = (), received: int = 0, sent: int = 
     ("what", "expected"),
     [
         (observed(), ["workers-unheard"]),
-        (observed(processed=(5, 5)), ["workers-heard", "task-events-unknown", "task-sent-unknown"]),
-        (observed(processed=(5, 9)), ["workers-heard", "task-events-off", "task-sent-unknown"]),
-        (observed(processed=(5, 9), received=4), ["workers-heard", "task-events-on", "task-sent-off"]),
-        (observed(processed=(5, 9), received=4, sent=4), ["workers-heard", "task-events-on", "task-sent-on"]),
+        (observed(processed=(5, 5)), ["workers-seen", "task-events-unknown", "task-sent-unknown"]),
+        (observed(processed=(5, 9)), ["workers-seen", "task-events-off", "task-sent-unknown"]),
+        (observed(processed=(5, 9), received=4), ["workers-seen", "task-events-on", "task-sent-off"]),
+        (observed(processed=(5, 9), received=4, sent=4), ["workers-seen", "task-events-on", "task-sent-on"]),
     ],
     ids=["silence", "idle", "without -E", "without task-sent", "all"],
 )

@@ -163,7 +163,7 @@ def test_a_screen_without_height_has_everything() -> None:
     assert not any("q quit" in line for line in lines)
 
 
-def test_trouble_is_told() -> None:
+def test_trouble_is_reported() -> None:
     """A failed read is shown beside the old numbers, if there are any; a pause is shown as well."""
     assert "refused" in texts(None, frame=Frame(80, 24, trouble="refused"))
     assert "OLD: refused" in texts(full(), frame=Frame(80, 24, trouble="refused"))[0]

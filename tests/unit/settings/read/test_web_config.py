@@ -136,7 +136,7 @@ def test_a_missing_file_is_told_with_the_setting(file: Path) -> None:
         ("basic_auth_users: SECRET", ": basic_auth_users: must be a mapping, as in `tls_"),
     ],
 )
-def test_a_wrong_file_is_told(file: Path, text: str, message: str) -> None:
+def test_a_wrong_file_is_reported(file: Path, text: str, message: str) -> None:
     """The message starts with the file, and names the line or key and how to fix it."""
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -176,7 +176,7 @@ def test_a_wrong_file_is_told(file: Path, text: str, message: str) -> None:
         (f"{PAIR}, prefer_server_cipher_suites: 1", "prefer_server_cipher_suites: must be true or false"),
     ],
 )
-def test_a_wrong_tls_key_is_told(file: Path, text: str, message: str) -> None:
+def test_a_wrong_tls_key_is_reported(file: Path, text: str, message: str) -> None:
     """The message names file, section, key and solution, and repeats no inline key."""
     file.write_text(f"tls_server_config: {{{text}}}")
     with pytest.raises(ConfigError) as caught:
@@ -196,7 +196,7 @@ def test_a_wrong_tls_key_is_told(file: Path, text: str, message: str) -> None:
         ("headers: [a]", "headers: must be a mapping"),
     ],
 )
-def test_a_wrong_http_key_is_told(file: Path, text: str, message: str) -> None:
+def test_a_wrong_http_key_is_reported(file: Path, text: str, message: str) -> None:
     """Only the toolkit's headers with their values are accepted."""
     file.write_text(f"http_server_config: {{{text}}}")
     with pytest.raises(ConfigError) as caught:
@@ -220,7 +220,7 @@ def test_a_wrong_http_key_is_told(file: Path, text: str, message: str) -> None:
         ("7", HASH, "7: is no text; put the user's name in quotes"),
     ],
 )
-def test_a_wrong_user_is_told(file: Path, user: str, hashed: str, message: str) -> None:
+def test_a_wrong_user_is_reported(file: Path, user: str, hashed: str, message: str) -> None:
     """The message names the user and never the text in place of the hash."""
     file.write_text(f"basic_auth_users: {{{user}: {hashed}}}")
     with pytest.raises(ConfigError) as caught:
