@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """``check``: a printed line is applied unchanged, and then the finding is gone."""
 
+import json
 import os
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +18,7 @@ from tests.integration.celery_workers import BEATING, QUICK, Worker, WorkerOptio
 from tests.integration.checks import SOUND, check_quickly, findings_of, start_check
 from tests.integration.conftest import Programs
 from tests.integration.processes import ROOT, clean_environment
-from tests.integration.redis_servers import RedisServer
+from tests.integration.redis_servers import PROGRAM, RedisServer
 from tests.integration.remedied_app import read_lines
 from tests.support.waiting import eventually
 
@@ -169,3 +173,20 @@ def test_as_many_clients_as_a_server_takes(programs: Programs) -> None:
     with server.client() as client:
         client.ping()
         assert "redis-answers" in check_quickly(programs, server.url())
+
+
+def test_protected_mode(tmp_path: Path) -> None:
+    """The printed lines set a password on the server's machine, with which the exporter is no longer refused."""
+    namespace = ["unshare", "--user", "--map-root-user", "--net"]
+    if not shutil.which("ip") or subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespace can be made here, and the machine has localhost only")
+    script = ROOT / "tests" / "integration" / "protected_mode.sh"
+    command = [*namespace, "bash", str(script), sys.executable, PROGRAM, str(tmp_path)]
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, after = (
+        {found["code"]: found for found in json.loads(line)["findings"]} for line in done.stdout.splitlines()
+    )
+    assert ("fail", "redis-answers" in before) == (before["redis-denied"]["level"], False)
+    assert "OK" == (tmp_path / "answer").read_text(encoding="utf-8").strip()
+    assert ("redis-denied" in after, after["redis-answers"]["level"]) == (False, "ok")

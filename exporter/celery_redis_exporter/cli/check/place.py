@@ -7,7 +7,7 @@ REDISCLI_AUTH.
 
 import shlex
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote, urlsplit
 
 from celery_redis_exporter.analysis.redis_cli import ANYBODY, identity_of, shown_user
@@ -39,6 +39,10 @@ class Place:
         to = ["-h", self.host, "-p", str(self.port)] if self.port else ["-s", self.host]
         secure = ["--tls"] if self.tls else []
         return shlex.join(["redis-cli", *to, *secure, *words])
+
+    def local(self) -> "Place":
+        """Return the server as programs on its own machine reach it."""
+        return replace(self, host="localhost") if self.port else self
 
     def grant(self, rights: str) -> str:
         """Return the line that grants permissions to the exporter's user."""

@@ -95,8 +95,11 @@ _REASONS: Mapping[str, _Reason] = {
     ),
     "denied": _Reason(
         "the server is in protected mode", "it has no password, and refuses clients on other machines",
-        lambda place: (f"{place.command('CONFIG', 'SET', 'requirepass', 'PASSWORD')}  # on the server's machine",
-                       "--broker-password-file=FILE  # or the password in the URL"), redis_alone=True,
+        # Clients on the server's machine are refused, too, unless they connect to localhost.
+        lambda place: (
+            f"{place.local().command('CONFIG', 'SET', 'requirepass', 'PASSWORD')}  # on the server's machine",
+            "--broker-password-file=FILE  # or the password in the URL",
+        ), redis_alone=True,
     ),
     "address": _Reason(
         "a sentinel names an address that may not be connected to",
