@@ -8,15 +8,20 @@ from tests.goldens.captures import capture
 from tests.goldens.command_lines import COMMAND_LINES
 
 
+@pytest.fixture(scope="module")
+def captured() -> dict[str, str]:
+    """Return the current output by the name of its golden."""
+    return capture()
+
+
 @pytest.mark.pinned
-def test_nothing_differs_from_the_goldens() -> None:
+def test_nothing_differs_from_the_goldens(captured: dict[str, str]) -> None:
     """Every golden equals the current output; after an intended change run: python -m tests.goldens --write."""
-    assert "" == "\n".join(differences())
+    assert "" == "\n".join(differences(captured))
 
 
-def test_goldens_show_all_kinds_of_metrics() -> None:
+def test_goldens_show_all_kinds_of_metrics(captured: dict[str, str]) -> None:
     """The recorded story covers tasks, workers, queues and both servers, and every command has a recorded reply."""
-    captured = capture()
     text = captured["metrics.txt"]
     names = "celery_tasks_total celery_worker_info celery_queue_length celery_unacked_messages redis_up"
     for name in names.split():

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from celery_redis_exporter.settings.schema.redis import RedisOptions
+from tests.contract.test_house_rules import PACKAGE, name, parse
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = sorted((ROOT / "exporter" / "celery_redis_exporter").rglob("*.py"))
 LOCKS = sorted((ROOT / "deploy").rglob("*requirements.lock"))
 BUILDERS_OF_OBJECTS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle"}
 """Modules that build code or objects of any kind from bytes."""
@@ -27,11 +27,6 @@ UNSAFE_CALLS = {
     "enable_insecure_serializers",
 }
 PINNED = re.compile(r"([a-z0-9][a-z0-9.-]*)==([^ ;\\]+)((?: ; [^\\]+)?)((?: --hash=sha256:[0-9a-f]{64})+)")
-
-
-def name(path: Path) -> str:
-    """Return the path of a file as the id of its case."""
-    return path.relative_to(ROOT).as_posix()
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
@@ -58,7 +53,7 @@ def test_the_default_for_addresses_that_servers_name_is_stated() -> None:
 @pytest.mark.parametrize("path", PACKAGE, ids=name)
 def test_bytes_become_no_objects(path: Path) -> None:
     """No module imports pickle or similar modules, or evaluates text."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parse(path)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert set() == {module.partition(".")[0] for module in imported} & BUILDERS_OF_OBJECTS
@@ -80,7 +75,7 @@ def names_of_yaml(tree: ast.Module) -> set[str]:
 
 def test_yaml_is_read_by_a_safe_loader() -> None:
     """Every module reads YAML with SafeLoader, which builds no objects."""
-    used = {use for path in PACKAGE for use in names_of_yaml(ast.parse(path.read_text(encoding="utf-8")))}
+    used = {use for path in PACKAGE for use in names_of_yaml(parse(path))}
     assert {"SafeLoader"} == {use for use in used if "load" in use.casefold()}
 
 
@@ -88,7 +83,7 @@ def test_no_code_runs_a_shell() -> None:
     """No module starts a program through a shell, and only the demo starts programs at all."""
     starters = []
     for path in PACKAGE:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parse(path)
         for called, node in calls(tree):
             assert called not in {"system", "popen"}, name(path)
             assert not any(keyword.arg == "shell" for keyword in node.keywords), name(path)

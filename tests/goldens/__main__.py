@@ -7,6 +7,7 @@ which needs redis-server.
 
 import difflib
 import sys
+from collections.abc import Mapping
 
 from tests.goldens.captures import FOLDER, REPLIES, capture
 
@@ -14,9 +15,8 @@ SHOWN_LINES = 60
 """Lines of a diff that are printed for each file."""
 
 
-def differences() -> list[str]:
+def differences(captured: Mapping[str, str]) -> list[str]:
     """Return a unified diff for each golden that differs, is missing, or is no longer generated."""
-    captured = capture()
     found = []
     recorded = {
         path.relative_to(FOLDER).as_posix(): path.read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     if {"--write", "--record"} & set(arguments):
         write()
         return 0
-    found = differences()
+    found = differences(capture())
     sys.stdout.write("\n\n".join(found) + ("\n" if found else ""))
     return 1 if found else 0
 
