@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from celery_redis_exporter.daemon.library import Collector
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["Collector", "__version__"]
 
 

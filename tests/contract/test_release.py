@@ -53,7 +53,7 @@ def test_published_names_are_recognised(text: str) -> None:
         "/opt/celery-redis-exporter/bin/pip install .",
         "docker build --file deploy/docker/Dockerfile --tag celery-redis-exporter .",
         "helm install shop deploy/helm/celery-redis-exporter --namespace shop",
-        "image: registry.example/celery-redis-exporter:0.1.0",
+        "image: registry.example/celery-redis-exporter:1.0.0",
     ],
 )
 def test_local_installations_are_no_published_names(text: str) -> None:

@@ -85,6 +85,7 @@ def assert_addresses(tree: Path, wheel: Path) -> None:
     values = (tree / "deploy/helm/celery-redis-exporter/values.yaml").read_text(encoding="utf-8")
     assert ("ghcr.io/someone/exporter" in values, "registry.example" in values) == (True, False)
     assert (ADDRESS, [ADDRESS]) == (chart["home"], chart["sources"])
+    assert (tree / chart["icon"].removeprefix(f"{ADDRESS}/raw/{TAG}/")).is_file()
 
 
 def test_the_steps_of_a_release_in_order(tree: Path) -> None:

@@ -2,9 +2,10 @@
 """Write the address of the repository into the files that a release publishes, and that it is published.
 
 Usage: python -m tests.release.addresses URL IMAGE TAG. The sources contain no address, so that a fork releases under
-its own. pyproject.toml receives ``[project.urls]``, Chart.yaml ``home`` and ``sources``, values.yaml the image, and
-errors.py the flag that lets messages install the package by its name. The relative links of README.md become absolute,
-since an index shows that page without the files beside it. Changes the working tree. Uses the standard library only.
+its own. Changes the working tree: pyproject.toml receives ``[project.urls]``, Chart.yaml ``home``, ``sources`` and
+``icon``, values.yaml the image, and errors.py the flag that lets messages install the package by its name. The relative
+links of README.md become absolute, since an index shows that page without the files beside it. Uses the standard
+library only.
 """
 
 import re
@@ -22,6 +23,7 @@ PAGES = {
 """The links of the project on an index, relative to the address of the repository."""
 PLACEHOLDER = "registry.example/celery-redis-exporter"
 """The image of the chart, until a release replaces it."""
+ICON = "deploy/pictures/icon.svg"
 FLAG = re.compile(r"^PUBLISHED = (?:True|False)$", re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:!\[[^\]]*\]\([^)]*\)|[^\]])*)\]\((?!\w+:|#)([^)]+)\)")
 
@@ -57,7 +59,7 @@ def write(root: Path, url: str, image: str, tag: str) -> None:
     table = f"{project_urls(url, tag)}\n[project.scripts]"
     project.write_text(text.replace("[project.scripts]", table, 1), encoding="utf-8")
     with chart.open("a", encoding="utf-8") as file:
-        file.write(f"home: {url}\nsources: [{url}]\n")
+        file.write(f"home: {url}\nsources: [{url}]\nicon: {url}/raw/{tag}/{ICON}\n")
     values = chart.with_name("values.yaml")
     text = values.read_text(encoding="utf-8")
     if PLACEHOLDER not in text:

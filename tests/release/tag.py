@@ -15,6 +15,8 @@ PLACES = {
     "deploy/helm/celery-redis-exporter/Chart.yaml": r"^(?:version|appVersion): (.+)$",
     "deploy/docker/Dockerfile": r"^ARG VERSION=(.+)$",
     "deploy/kubernetes/base/kustomization.yaml": r"^ +newTag: (.+)$",
+    "deploy/compose/.env.example": r"^# IMAGE=.+:(.+)$",
+    "deploy/docs/kubernetes.md": r"^docker (?:build|push) .+:(\d\S+)(?: \.)?$",
 }
 """The places of the version, and the pattern that finds it."""
 
