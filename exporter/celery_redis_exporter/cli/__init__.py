@@ -80,7 +80,7 @@ Settings that matter, as flags:
 
 More:
   {PROGRAM} run --help      all settings
-  {PROGRAM} COMMAND --help  flags of a command, as help COMMAND
+  {PROGRAM} COMMAND --help  flags of a command (or: help COMMAND)
   {PROGRAM} --version       the version
   deploy/docs/configuration.md          all settings, and an example file
 

@@ -154,13 +154,13 @@ def _welcome(address: str, redis_port: int, folder: Path, options: DemoOptions) 
     taken = f"   (port {PORT} is taken)" if options.port is None and not address.endswith(f":{PORT}") else ""
     return f"""\
 A sample web shop on Celery with its own Redis, two workers and beat; watched by
-celery-redis-exporter. The figures below are those of its metrics page.
+celery-redis-exporter. The figures below are from its metrics.
 
-  metrics    http://{address}/metrics{taken}
-  health     http://{address}/-/healthy   http://{address}/-/ready
-  home page  http://{address}/
-  redis      redis-cli -p {redis_port}
-  logs       {folder}
+  status page  http://{address}/{taken}
+  metrics      http://{address}/metrics
+  health       http://{address}/-/healthy   http://{address}/-/ready
+  redis        redis-cli -p {redis_port}
+  logs         {folder}
 
 Ctrl-C ends everything and leaves no process and no file.
 """
@@ -168,13 +168,13 @@ Ctrl-C ends everything and leaves no process and no file.
 
 def _tour(ids: Mapping[str, int]) -> str:
     return f"""\
-Try it, and watch the figures or the home page:
+End a process, and watch the status page or the figures:
 
   kill -9 {ids["worker-payments"]:<7}  the worker payments is lost after {LOST_SECONDS} s, and its queue fills
   kill {ids["worker-shop"]:<7}     the worker shop ends its tasks and stops; it is not lost
   kill {ids["beat"]:<7}     beat ends; sync_stock and nightly_report are overdue
 
-What you end starts again after {AWAY_SECONDS:.0f} s.
+A process that you end starts again after {AWAY_SECONDS:.0f} s.
 """
 
 

@@ -21,7 +21,7 @@ SETTINGS_WRONG = FindingRow(
 WEB_FREE = FindingRow("web-port-free", "ok", "the address of the metrics can be listened on")
 WEB_TAKEN = FindingRow(
     "web-port-taken", "note", "something listens there already",
-    "a running exporter does; another program prevents the exporter from starting",
+    "if it is the exporter, nothing is wrong; any other program prevents the exporter from starting",
 )  # fmt: skip
 WEB_DENIED = FindingRow(
     "web-port-denied", "fail", "the address of the metrics can't be listened on",
