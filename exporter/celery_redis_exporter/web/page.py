@@ -133,7 +133,7 @@ def _main(report: Report, view: View) -> str:
 def _stamp(now: float, view: View) -> str:
     text = escape(say_moment(now))
     if view.refresh:
-        text += f' · again every {view.refresh} s · <a href="{escape(view.refreshed(0).address)}">pause</a>'
+        text += f' · refreshed every {view.refresh} s · <a href="{escape(view.refreshed(0).address)}">pause</a>'
     else:
         text += f' · paused · <a href="{escape(view.refreshed(USUAL).address)}">go on</a>'
     other = "show everything" if view.problems else "show problems only"
