@@ -2,7 +2,7 @@
 # Sets up and passes the tests, on a fresh Debian or macOS machine with Python 3.11 or later:
 #   bash tests/run.sh [--fast] [--slow] [--alone] [--newest] [--complete] [--allow-missing] [--redis NAME]
 #                     [--wheel | --lowest] [arguments for pytest]
-#   --fast      unit and contract tests only; installs no system packages
+#   --fast      unit and contract tests, without the thorough ones; installs no system packages
 #   --slow      the slow matrix too
 #   --alone     only those tests that need the machine for themselves, one after the other
 #   --newest    only those tests that use programs of newer Debian suites; fails when one of these can't be had
@@ -171,6 +171,7 @@ if [ -n "$redis" ]; then
   TEST_REDIS_SERVER=$(python -m tests.integration.suite_programs --path "$redis")
   export TEST_REDIS_SERVER
 fi
+[ "$fast" = no ] || marks+=("not thorough")
 [ "$newest" = no ] || marks+=("newest")
 [ "$kind" != lowest ] || marks+=("not pinned")
 if [ "$alone" = yes ]; then

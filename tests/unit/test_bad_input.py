@@ -89,6 +89,7 @@ def failed(text: str) -> dict[str, object]:
     return {**started(), "type": "task-failed", "exception": f"KeyError({text!r})", "traceback": text}
 
 
+@pytest.mark.thorough
 def test_a_huge_batch_is_folded_whole() -> None:
     """A message of 100,000 events is folded completely; running executions of one id are bounded, others evicted."""
     lab = Lab()

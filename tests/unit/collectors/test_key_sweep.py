@@ -250,6 +250,7 @@ def test_a_flood_of_keys_shows_at_once() -> None:
     assert (3000, 30_000) == (lane.estimates()["user:*"].keys, lane.estimates()["flood:*"].keys)
 
 
+@pytest.mark.thorough
 def test_the_census_is_bounded() -> None:
     """The keys of up to a thousand queues are read in each pass; those of further queues are part of the sample."""
     queues = [f"queue-{number}x" for number in range(1005)]
@@ -271,6 +272,7 @@ def test_without_the_right_to_measure_counts_are_given() -> None:
     assert {(None, None)} == {(each.memory, each.without_ttl) for each in found.values()}
 
 
+@pytest.mark.thorough
 def test_keys_that_may_not_be_read_are_asked_for_once() -> None:
     """A group with unreadable keys is left alone until the next sweep, as refusals fill the server's log."""
     lane = Lane(KEYS)

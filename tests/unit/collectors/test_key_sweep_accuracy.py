@@ -3,9 +3,12 @@
 
 import random
 
+import pytest
+
 from tests.key_space.simulation import populate, sweep_once
 
 
+@pytest.mark.thorough
 def test_estimates_of_one_sweep() -> None:
     """With skewed sizes, without the heaviest keys, estimates are within 10 % after one sweep, and intervals hold."""
     keys, outcomes = populate(200_000, seed=7), []

@@ -198,6 +198,7 @@ TYPES = ["task-sent", "task-received", "task-started", "task-succeeded", "task-f
 
 
 # Drawing the first example takes a second while another process uses the core; the code under test is not slow there.
+@pytest.mark.thorough
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.builds(
     lambda kind, fields: {"type": kind} | fields, st.sampled_from(TYPES), st.dictionaries(st.sampled_from(FIELDS), JSON)

@@ -43,6 +43,7 @@ HOURS = st.sampled_from(["*", "*/5", "3", "22-2", "1,13"])
 WEEKDAYS = st.sampled_from(["*", "mon", "mon-fri", "fri-mon", "0,3", "*/2"])
 
 
+@pytest.mark.thorough
 @settings(max_examples=25)
 @given(MINUTES, HOURS, WEEKDAYS)
 def test_crontab_as_celery_runs_it(minute: str, hour: str, day_of_week: str) -> None:

@@ -224,6 +224,7 @@ def labels_of(metric: Metric, series: SampleSeries) -> tuple[tuple[str, str], ..
     return tuple((name, value.encode("utf-8", "replace").decode()) for name, value in pairs)
 
 
+@pytest.mark.thorough
 @settings(max_examples=1000, deadline=None, derandomize=True)
 @given(families(), st.booleans(), st.booleans())
 def test_any_family_is_read_and_written_again(

@@ -40,6 +40,7 @@ def pieces(sent: bytes, cuts: list[int]) -> Iterator[bytes]:
         turn += 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["pmessage", "message"])
 @pytest.mark.parametrize("cut", [1, 1448, 8192, 16_384, 65_536, 128 * 1024, 10**9])
 def test_what_is_too_long_is_dropped_alone(kind: str, cut: int) -> None:
@@ -73,6 +74,7 @@ def test_a_body_that_looks_like_messages() -> None:
     assert ([body, b"x"], 0) == parse(message(body) + message(b"x"), [1448])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("element", [b"*0\r\n", b"$0\r\n\r\n", b"~0\r\n"], ids=["lists", "texts", "sets"])
 def test_a_list_of_very_many_is_given_up(element: bytes) -> None:
     """A list is refused at a number of lines, because each element takes many times its size in bytes."""
@@ -92,6 +94,7 @@ def test_many_replies_may_have_more_lines_together() -> None:
         assert 1000 == len(parser.parse(piece, len(piece)))
 
 
+@pytest.mark.thorough
 def test_all_connections_together_have_a_limit() -> None:
     """Unfinished replies of all connections share a limit; small ones continue, and closed connections free theirs."""
 

@@ -124,6 +124,7 @@ def test_a_reply_without_an_end_is_given_up(ends: tuple[Wire, socket.socket], mo
         wire.receive(1.0)
 
 
+@pytest.mark.thorough
 def test_connecting_is_tried_without_end() -> None:
     """The thousandth attempt to connect has the same error as the first, without redis-py's limit on a pool."""
     endpoint = Endpoint("unix:///nowhere/redis.sock", timeout=1.0)

@@ -181,6 +181,7 @@ def test_a_database_that_was_emptied_has_no_keys() -> None:
     assert [0] == [each.keys for each in swept.groups.estimates(0)]
 
 
+@pytest.mark.thorough
 def test_as_many_keys_are_measured_as_the_spread_asks_for() -> None:
     """The more the sizes in a group differ, the more of its keys are measured, up to a limit; of a few keys all are."""
     swept = database({"wild": (12_000, 0), "few": (20, 100), "alike": (5000, 0)})

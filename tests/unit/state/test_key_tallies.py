@@ -56,6 +56,7 @@ def test_everything_measured_is_exact() -> None:
     assert Estimate("g", 3, 0.0, 900, 0.0, 1.0) == found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     # 30 keys are too few for sizes as skewed as lognormal; only groups that have no more keys are measured so little.
     ("kind", "measured"),
@@ -78,6 +79,7 @@ def test_errors_are_honest(kind: str, measured: int) -> None:
     assert min(hits.values()) >= 0.9 * RUNS, hits
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("keys", [1, 3, 10])
 def test_errors_of_rare_groups_are_honest(keys: int) -> None:
     """The stated error of a group of which few keys were found is large enough in nine of ten runs."""

@@ -122,6 +122,7 @@ def test_series_of_a_worker_go_with_it() -> None:
     assert 1 == counts(lab)["t", "q", "success", W2]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("naming", [Naming(), BY_WORKER], ids=["by task", "by task and worker"])
 def test_a_flood_of_names_stays_inside_the_bounds(naming: Naming) -> None:
     """10,000 workers and 5,000 tasks stay within the limits and bounded memory, and every execution counts once."""

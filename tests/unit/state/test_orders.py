@@ -75,6 +75,7 @@ def fold(lab: Lab, event: str) -> None:
             lab.succeeded("a", EVENTS[event], runtime=2.0)
 
 
+@pytest.mark.thorough
 def test_orders() -> None:
     """The executions of a retried task count the same in whatever order its events arrive."""
     orders = arrivals()
@@ -95,6 +96,7 @@ def test_orders() -> None:
         assert lab.tasks.tracked["a"].over, order
 
 
+@pytest.mark.thorough
 def test_waits() -> None:
     """The waiting time of each execution is correct whenever its task-sent arrives, even after the task's end."""
     for order in arrivals():
@@ -150,6 +152,7 @@ def test_one_id_again(
         assert lab.tasks.tracked["a"].untaken is None, order
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("lost", ["started 0", "received 0", "received 1", "sent 1", "retried 0", "started 1"])
 def test_losses(lost: str) -> None:
     """Whichever event is lost, no execution counts twice, no time is invented, and no run stays open."""

@@ -288,6 +288,7 @@ def test_rewritten_queues_are_forgotten_too() -> None:
     assert set() == site.scrape()
 
 
+@pytest.mark.thorough
 def test_nothing_is_kept_of_forgotten_queues() -> None:
     """Forgotten queues leave no memory behind, neither in the state nor in the part that reads queues."""
     site = Site(limit=1000)

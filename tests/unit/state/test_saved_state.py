@@ -171,6 +171,7 @@ def differences(first: bytes, second: bytes) -> list[tuple[bytes, bytes]]:
     return [pair for pair in pairs if pair[0] != pair[1]]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("flags", VARIANTS, ids=str)
 @given(ACTIONS)
 @settings(max_examples=25)
@@ -183,6 +184,7 @@ def test_a_clean_restart_changes_no_byte(flags: tuple[str, ...], actions: list[t
         assert [] == differences(*texts)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("flags", VARIANTS, ids=str)
 @given(ACTIONS)
 @settings(max_examples=15)
@@ -240,6 +242,7 @@ WRITTEN = st.builds(
 """States that no exporter writes, with fields of the correct types."""
 
 
+@pytest.mark.thorough
 @given(WRITTEN, st.booleans())
 @settings(max_examples=60)
 def test_strange_content_breaks_nothing(state: SavedState, counters: bool) -> None:  # noqa: FBT001 -- an example

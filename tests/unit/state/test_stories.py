@@ -164,6 +164,7 @@ SHAPES = (
 )  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", SHAPES)
 def test_orders_of_arrival(shape: Callable[[], Story]) -> None:
     """The counts are correct for two hundred orders in which the senders' events can arrive."""
@@ -250,6 +251,7 @@ def stories(draw: st.DrawFn) -> Story:
     return Narrator(draw).make()
 
 
+@pytest.mark.thorough
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_story(data: st.DataObject) -> None:

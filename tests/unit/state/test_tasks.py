@@ -119,6 +119,7 @@ def test_lost_start_of_a_run_that_is_retried(lab: Lab) -> None:
     assert (1, 2.0) == lab.observations(rows.TASK_WAIT, *TQ)
 
 
+@pytest.mark.thorough
 def test_tasks_that_never_start_are_forgotten(lab: Lab) -> None:
     """Expired and revoked tasks, which never start, are forgotten as well."""
     for number in range(30_000):
@@ -545,6 +546,7 @@ def test_series_of_a_long_task_stay() -> None:
     assert 1 == lab.value(rows.TASKS_RUNNING, *TQ)
 
 
+@pytest.mark.thorough
 def test_ended_tasks_do_not_pile_up(lab: Lab) -> None:
     """After a hundred thousand finished tasks the last five thousand are kept, and at most 10 % more."""
     for number in range(100_000):
@@ -558,6 +560,7 @@ def test_ended_tasks_do_not_pile_up(lab: Lab) -> None:
     assert "95000" in lab.tasks.tracked
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("state", ["waiting", "running"])
 def test_a_requeued_task_is_not_forgotten(lab: Lab, state: str) -> None:
     """A requeued task that waits or runs again counts when it ends, however many other tasks end meanwhile."""

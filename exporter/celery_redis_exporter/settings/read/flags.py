@@ -44,18 +44,21 @@ def read_flags(argv: Sequence[str], others: Sequence[str] = ()) -> dict[Path, Gi
 
     ``others`` are flags that the command has besides the settings. They are used to suggest a flag for an unknown one.
     """
-    source: CliSettingsSource[Any] = CliSettingsSource(
+    return _collect(command_line(tuple(others))(args=list(argv))())
+
+
+def command_line(others: tuple[str, ...]) -> CliSettingsSource[Any]:
+    """Return the parser of all settings. Making it takes 20 ms. It is not kept, because it has 0.5 MB."""
+    return CliSettingsSource(
         Declared,
         root_parser=_Parser(others),
         parse_args_method=_Parser.read,
-        cli_parse_args=list(argv),
         cli_exit_on_error=False,
         cli_kebab_case=True,
         cli_implicit_flags=True,
         # pydantic-settings needs a word that means None. This one contains a character that no argument can contain.
         cli_parse_none_str="\0",
     )
-    return _collect(source())
 
 
 def _collect(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Given]:

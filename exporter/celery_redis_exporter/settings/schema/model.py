@@ -46,7 +46,9 @@ BucketsByMetric = Annotated[dict[str, Bounds], BeforeValidator(v.parse_object), 
 class ScrapeOptions(SettingsGroup):
     """Reads that a scrape causes."""
 
-    deadline: v.PositiveSeconds = Field(2, description="Time within which a scrape is answered, even if a server hangs.")
+    deadline: v.PositiveSeconds = Field(
+        2, description="Time within which a scrape is answered, even if a server hangs."
+    )
     freshness: v.Seconds = Field(1, description="Age up to which Redis values are served again.")
 
 
