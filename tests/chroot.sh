@@ -2,6 +2,7 @@
 # Passes the tests with the Python and the servers of another Debian release, on Debian, as root:
 #   bash tests/chroot.sh RELEASE [arguments of tests/run.sh]
 #   bash tests/chroot.sh sid --fast --write-record
+#   TEST_PYTHON=python3.15 bash tests/chroot.sh sid --fast
 # The release is installed into .peers/debian-RELEASE by debootstrap, from the mirror that apt uses, and kept. In it the
 # checkout is at its own path, with a virtual environment of its own (.venv-RELEASE). apt and pip read their sources as
 # they do here. All mounts end with this process.
@@ -9,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 repository=$PWD
 
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$repository/tests/chroot.sh"; }
+usage() { sed -n '2,8s/^# \{0,1\}//p' "$repository/tests/chroot.sh"; }
 
 install_release() { # makes the folder; an installation that was interrupted begins anew
   local codename mirror
@@ -67,5 +68,5 @@ mount_all
 kept=()
 while read -r pair; do kept+=("$pair"); done < <(env | grep -iE '^(PIP_[A-Z_]*|(https?|no)_proxy)=' || true)
 exec env -i HOME="$HOME" LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-  TEST_ENVIRONMENT=".venv-$release" ${kept[@]+"${kept[@]}"} \
+  TEST_ENVIRONMENT=".venv-$release${TEST_PYTHON:-}" TEST_PYTHON="${TEST_PYTHON:-}" ${kept[@]+"${kept[@]}"} \
   chroot "$root" bash "$repository/tests/run.sh" "$@"

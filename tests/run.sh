@@ -11,6 +11,7 @@
 #   --redis NAME     start redis-8.0, valkey-8.1 or valkey-9.1 wherever a test starts the system's redis-server
 #   --wheel     test the built wheel instead of the checkout, in .venv-wheel
 #   --lowest    test with the lowest versions of the dependencies that pyproject.toml allows, in .venv-lowest
+# TEST_PYTHON=python3.15 tests with that interpreter, and installs its package if it is missing.
 # --write-record, for pytest, writes what passed on which program and Python to tests/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -30,7 +31,7 @@ while [ $# -gt 0 ]; do
     --redis) redis=${1:?--redis needs the name of a server}; shift ;;
     --wheel) kind=wheel environment=.venv-wheel ;;
     --lowest) kind=lowest environment=.venv-lowest ;;
-    -h | --help) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) pytest_arguments+=("$argument") ;;
   esac
 done
@@ -65,7 +66,7 @@ missing() { # prints field $1 (1: program, 2: package) of what is not installed
 
 find_python() {
   local candidate
-  for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+  for candidate in ${TEST_PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
     if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
       command -v "$candidate"
       return
@@ -93,6 +94,9 @@ install_packages() { # with apt-get, as far as this user may; tells what it coul
     echo "apt-get could not install: $*"
 }
 
+if [ -n "${TEST_PYTHON:-}" ] && ! command -v "$TEST_PYTHON" >/dev/null; then
+  install_packages "$TEST_PYTHON" "$TEST_PYTHON-venv"
+fi
 python=$(find_python)
 packages=()
 [ "$fast" = yes ] || while read -r package; do packages+=("$package"); done < <(missing 2)
