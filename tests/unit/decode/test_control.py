@@ -121,6 +121,9 @@ def test_other_forms() -> None:
     assert [RegisteredTask("t")] == decode_reply(packed).answer
     plain = {"body": '{"w": ["t"]}', "headers": {"ticket": "1/registered"}}
     assert [RegisteredTask("t")] == decode_reply(json.dumps(plain).encode()).answer
+    # The letters alone would be base64.
+    plain["body"] = '{"work": ["task"]}'
+    assert [RegisteredTask("task")] == decode_reply(json.dumps(plain).encode()).answer
 
 
 @pytest.mark.parametrize(
@@ -191,6 +194,10 @@ UNREAD = READ._replace(visibility_timeout=None, sep=None, priority_steps=None)
             UNREAD,
         ),
         (
+            {"broker_transport_options": {"sep": 5, "priority_steps": [-1, 0], "visibility_timeout": 0}},
+            UNREAD,
+        ),
+        (
             {"broker_transport_options": "********", "worker_send_task_events": "yes", "task_send_sent_event": [1]},
             AppSettings(),
         ),
@@ -199,7 +206,7 @@ UNREAD = READ._replace(visibility_timeout=None, sep=None, priority_steps=None)
             UNREAD._replace(sep="\x06\x16"),
         ),
     ],
-    ids=["airflow", "defaults", "documented", "other shapes", "odd values", "masked", "not standard"],
+    ids=["airflow", "defaults", "documented", "other shapes", "odd values", "too low", "masked", "not standard"],
 )
 def test_conf(changes: dict[str, Any], expected: AppSettings) -> None:
     """A few settings of an application are kept, with kombu's defaults; an unreadable setting affects no other."""

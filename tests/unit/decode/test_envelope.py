@@ -31,6 +31,14 @@ def test_any_body_is_read_back(body: bytes) -> None:
     assert (body, "application/json") == open_envelope(turned)
 
 
+@pytest.mark.parametrize("key", ["aaaa", "zzzz"])
+def test_another_key_that_is_like_a_body(key: str) -> None:
+    """Text in base64 under another first key is not the body, even if what follows it is what follows a body."""
+    tail = {"content-encoding": "utf-8", "content-type": "application/json"}
+    payload = {key: base64.b64encode(b"no").decode(), **tail, "body": base64.b64encode(BODY).decode()}
+    assert (BODY, "application/json") == open_envelope(json.dumps(payload).encode())
+
+
 def test_the_usual_envelope_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual envelope of a JSON body is decoded without parsing it as JSON."""
     monkeypatch.setattr(envelope, "_decode_envelope", None)

@@ -96,6 +96,10 @@ def test_global_keyprefix_belongs_to_every_key_of_the_broker() -> None:
     ("x5", "x[^0-9]", False),
     ("x]", "x[]]", True),
     ("x5", "x[9-0]", True),
+    ("xf", "x[abc-e]", False),
+    ("xd", "x[abc-e]", True),
+    ("x[y", "x[y", True),
+    ("a]x[y", "a]x[y", True),
     ("x-", "x[a-]", True),
     ("xb", "x[a-]", False),
     ("x9", "x[0-89]", True),
@@ -153,12 +157,16 @@ def test_hostile_names_become_printable(name: bytes) -> None:
 def test_long_names_cost_what_short_ones_do() -> None:
     """A name of a megabyte is grouped within milliseconds, whatever the patterns are."""
     clock = SystemClock()
-    classifier = KeyClassifier(celery_names(), {"trap": ("*a*a*a*a*a*a*a*b", "[a-z]*[a-z]*[a-z]*!")})
+    classifier = KeyClassifier(
+        celery_names(), {"trap": ("*a*a*a*a*a*a*a*b", "[a-z]*[a-z]*[a-z]*!"), "tail": ("*tail*",)}
+    )
     started = clock.monotonic()
     for name in (b"a" * 1_000_000, b"1:" * 500_000, b"x-" * 500_000):
         classifier.classify(name)
     assert clock.monotonic() - started < 0.5
     assert max(map(len, classifier._labels)) <= LONGEST_NAME
+    # The second half of a long name is as long as its first.
+    assert "tail" == classifier.classify(b"x" * 1_000 + b"tail" + b"y" * (LONGEST_NAME // 2 - 4))
     assert "*.reply.celery.pidbox" == classifier.classify(b"x" * 1_000_000 + b".reply.celery.pidbox")
 
 

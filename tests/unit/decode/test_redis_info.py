@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celery_redis_exporter.catalog import redis_keyspace
 from celery_redis_exporter.catalog import redis_server as rows
 from celery_redis_exporter.decode import redis_info
+from celery_redis_exporter.decode.redis_fields import read_number
 from celery_redis_exporter.records.samples import Quantiles, Reading, Sample
 
 NOW = 1_900_000_000.5
@@ -308,6 +310,30 @@ def test_values_that_may_be_below_zero() -> None:
     """Differences may be negative, and so may the durations that redis_exporter exports as -1."""
     found = by_name(decode_info("r", b"mem_fragmentation_bytes:-5\r\nrdb_last_bgsave_time_sec:-1\r\n"))
     assert (-5, -1) == (found["redis_mem_fragmentation_bytes", "r"], found["redis_rdb_last_bgsave_duration_sec", "r"])
+
+
+def test_keys_by_size_and_by_number_of_items() -> None:
+    """Redis 8 counts keys by powers of two: of bytes for strings, of elements for other types, with K, M and G."""
+    text = b"# Keysizes\r\ndb0_distrib_strings_sizes:1=2,4K=7\r\ndb3_distrib_lists_items:2=5,16M=1\r\n"
+    found = {
+        (sample.metric, *sample.labels): sample.value
+        for sample in decode_info("r", text)
+        if sample.metric in {redis_keyspace.KEYS_BY_SIZE, redis_keyspace.KEYS_BY_ITEMS}
+    }
+    sizes, items = redis_keyspace.KEYS_BY_SIZE, redis_keyspace.KEYS_BY_ITEMS
+    assert {
+        (sizes, "r", "db0", "strings", "1"): 2,
+        (sizes, "r", "db0", "strings", "4096"): 7,
+        (items, "r", "db3", "lists", "2"): 5,
+        (items, "r", "db3", "lists", "16777216"): 1,
+    } == found
+
+
+def test_numbers_of_very_many_digits() -> None:
+    """A number of 19 digits is exact, and a longer one is a floating-point number."""
+    exact, longer = read_number("9" * 19), read_number("9" * 20)
+    assert (int("9" * 19), int) == (exact, type(exact))
+    assert (1e20, float) == (longer, type(longer))
 
 
 def test_long_texts_are_cut() -> None:

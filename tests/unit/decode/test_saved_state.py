@@ -82,7 +82,18 @@ def test_any_bytes_are_refused(content: bytes) -> None:
     assert caught.value.reason in {"foreign", "damaged"}
 
 
-@pytest.mark.parametrize(("version", "reason"), [(b"0", "old"), (b"2", "newer"), (b"-1", "damaged")])
+@pytest.mark.parametrize("content", [b"# notes\n", b"zone\n", b" ", b"x" * 1_000])
+def test_a_foreign_file_is_named_so(content: bytes) -> None:
+    """A file that begins as no state file does is foreign, whether its first byte is lower or higher."""
+    with pytest.raises(DecodeError) as caught:
+        decode_state(content)
+    assert "foreign" == caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [(b"0", "old"), (b"2", "newer"), (b"999999999", "newer"), (b"9999999999", "damaged"), (b"-1", "damaged")],
+)
 def test_other_versions_are_refused(version: bytes, reason: str) -> None:
     """The error for a file of another version states that version, whatever its checksum covers."""
     content = encode_state(saved(), clean=True).replace(b" 1 ", b" " + version + b" ", 1)

@@ -83,6 +83,8 @@ def test_redbeat_definitions() -> None:
     daily = {"__type__": "crontab", "minute": 0, "hour": "4", "day_of_week": "*", "day_of_month": "*",
              "month_of_year": "*"}  # fmt: skip
     assert PeriodicTask("proj.t", DAY) == decode_redbeat_definition(entry(daily))
+    often = {"__type__": "interval", "every": 0.5, "relative": False}
+    assert PeriodicTask("proj.t", 0.5) == decode_redbeat_definition(entry(often))
     assert decode_redbeat_definition(entry(every, enabled=False)) is None
     assert decode_redbeat_definition(entry({"__type__": "rrule", "freq": 3})) is None
     assert decode_redbeat_definition(entry({"__type__": "interval", "every": 0, "relative": False})) is None
