@@ -14,6 +14,7 @@ import redis
 
 from tests.bench import (
     analysis,
+    bounds,
     busy_scrapes,
     events,
     growth,
@@ -46,6 +47,7 @@ BENCHMARKS: MappingProxyType[str, Callable[[Effort], Report]] = MappingProxyType
     "idle": idle.against_goal,
     "growth": growth.measure_growth,
     "limit": limit.measure_limit,
+    "bounds": bounds.against_unbounded,
     "native-histograms": native.against_classic,
     "fleet": native.measure_fleet,
 })  # fmt: skip

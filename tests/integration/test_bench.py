@@ -30,6 +30,7 @@ TITLES = {
     "idle": "idle CPU",
     "growth": "exponent of the cost",
     "limit": "Highest rate",
+    "bounds": "the bounds on hostile input",
     "native-histograms": "native ones only, gzip",
     "fleet": "native, protobuf",
 }
