@@ -35,7 +35,7 @@ local defaults = {
   CeleryWorkerClockSkew: { 'for': '10m', keep_firing_for: '', severity: 'warning', parameters: { seconds: 30 } },
   CeleryBeatDown: { 'for': '3m', keep_firing_for: '', severity: 'critical', parameters: {} },
   CeleryTaskFailureRateHigh: { 'for': '5m', keep_firing_for: '', severity: 'warning', parameters: { ratio: 0.05, least_executions: 20, least_failures: 5 } },
-  CeleryTaskFailureRateCritical: { 'for': '2m', keep_firing_for: '', severity: 'critical', parameters: { ratio: 0.1, least_executions: 15, least_failures: 3, deviations: 4 } },
+  CeleryTaskFailureRateCritical: { 'for': '2m', keep_firing_for: '10m', severity: 'critical', parameters: { ratio: 0.1, least_executions: 15, least_failures: 3, deviations: 4 } },
   CeleryTaskFailing: { 'for': '5m', keep_firing_for: '', severity: 'critical', parameters: { executions: 3, seconds: 172800 } },
   CeleryFailureRateCritical: { 'for': '2m', keep_firing_for: '', severity: 'critical', parameters: { ratio: 0.1, least_executions: 15, least_failures: 3, deviations: 4 } },
   CeleryTaskRetryStorm: { 'for': '10m', keep_firing_for: '', severity: 'warning', parameters: { ratio: 0.5, least_retries: 20 } },
