@@ -135,7 +135,7 @@ def test_two_replicas_count_once(shop: Shop) -> None:
     shop.sees(COUNTED, 12)
     shop.sees(INCREASE, 12)
     shop.sees("celery:workers:online", 1)
-    shop.sees("celery:exporters:hearing", 2)
+    shop.sees("celery:exporters:subscribed", 2)
     shop.sees("count(celery:exporter_leads)", 1)
     assert 0 == first.process.end()
     again = shop.start(0)
@@ -161,7 +161,7 @@ def test_a_rolling_update_counts_everything_once(shop: Shop) -> None:
     shop.sees(COUNTED, 12)
     shop.sees(f"max without (instance) (max_over_time({ENDED}[5m]))", 8)
     shop.sees(f"sum without (instance) (max_over_time({ENDED}[5m]))", 15)
-    shop.sees("celery:exporters:hearing", 1)
+    shop.sees("celery:exporters:subscribed", 1)
 
 
 def test_a_restart_in_place_misses_its_gap(shop: Shop) -> None:

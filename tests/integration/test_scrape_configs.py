@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scrape configurations of deploy/, checked by promtool."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from celery_redis_exporter.alerts import GROUPS
 from tests.integration.processes import ROOT
 from tests.support import yaml_text
 
@@ -55,6 +57,19 @@ def test_a_step_of_the_fleet_s_rules_is_a_step_back() -> None:
     (rule,) = [rule for rule in group["rules"] if "offset" in rule["expr"]]
     assert f"offset {group['interval']}" in rule["expr"]
     assert f"celery:tasks:delta{group['interval']}" == rule["record"]
+
+
+def test_the_series_of_the_fleet_are_sent_and_are_not_those_of_the_alerts() -> None:
+    """The rules of a fleet record no name that alerts/ records too, and exactly these names are sent and federated."""
+    recorded = {rule["record"] for group in read("prometheus/fleet.rules.yml")["groups"] for rule in group["rules"]}
+    ours = {rule.record for group in GROUPS for rule in group.recordings}
+    assert set() == recorded & ours
+    (sent,) = read("prometheus/fleet.example.yml")["remote_write"][0]["write_relabel_configs"]
+    shown = recorded - {"celery:exporter_leads"}
+    assert shown == {name for name in recorded | ours if re.fullmatch(sent["regex"], name)}
+    (federated, _) = read("prometheus/federation.example.yml")["scrape_configs"][0]["params"]["match[]"]
+    names = {name for name in recorded | ours if re.fullmatch(federated.split('"')[1], name)}
+    assert shown - {"celery:tasks:delta15s"} == names
 
 
 def test_prometheus_takes_the_job_for_kubernetes(tmp_path: Path) -> None:
