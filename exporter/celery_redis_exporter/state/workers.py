@@ -86,6 +86,7 @@ class Workers:
         worker = self.by_name.get(name)
         if worker is None:
             if len(self.by_name) >= self._limits.count or self._store.is_full:
+                self._store.refuse(rows.WORKER_UP)
                 return self._overflow
             worker = Worker(name, self._clock.monotonic(), self._patience(name))
             self._expect_answers(worker)
