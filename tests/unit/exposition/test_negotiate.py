@@ -119,6 +119,7 @@ PROMETHEUS_3_TEXT_FIRST = (
         (f"*/*,{PROTOBUF};q=0.9", Syntax.TEXT),
         ("*/*", Syntax.TEXT),
         ("application/vnd.google.protobuf", Syntax.TEXT),
+        (f"{PROTOBUF};q=1,text/plain;version=0.0.4", Syntax.PROTOBUF),  # Without q the weight is 1.
         (PROTOBUF.replace("delimited", "text"), Syntax.TEXT),
         (PROTOBUF.replace("MetricFamily", "Metric"), Syntax.TEXT),
         ("", Syntax.TEXT),

@@ -268,6 +268,24 @@ def test_numbers_that_do_not_fit_cost_themselves_only(number: int) -> None:
     assert number % 2**64 == found.metric[0].histogram.sample_count
 
 
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (-62_135_596_800, -62_135_596_800), (-62_135_596_801, None), (253_402_300_798, 253_402_300_798),
+        (253_402_300_799, None), (4e11, None), (-math.inf, None),
+    ],
+)  # fmt: skip
+def test_times_that_protobuf_does_not_have(at: float, expected: float | None) -> None:
+    """A time before the year 1 or after 9999 is left out."""
+    series = SampleSeries(("a", "b"))
+    series.born = at
+    (found,) = read_messages(render([Family(METRICS["test_events_total"], [series], [1.0])], created=True))
+    counter_found = found.metric[0].counter
+    assert (expected is not None) == counter_found.HasField("created_timestamp")
+    if expected is not None:
+        assert expected == counter_found.created_timestamp.seconds
+
+
 def test_every_metric_of_the_catalogue() -> None:
     """Each metric can be encoded with the name and the help of the catalogue."""
     rows = []

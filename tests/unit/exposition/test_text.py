@@ -93,6 +93,14 @@ def test_summary_of_a_server() -> None:
     assert b"" == render_families([absent], openmetrics=False) == render_families([absent], openmetrics=True)
 
 
+@pytest.mark.parametrize(("openmetrics", "expected"), [(False, 'A "b" \\\\ c\\nd.'), (True, 'A \\"b\\" \\\\ c\\nd.')])
+def test_help_is_escaped(openmetrics: bool, expected: str) -> None:  # noqa: FBT001 -- a parameter of the test
+    """Backslashes and line breaks of a help text are escaped, and in OpenMetrics quotes too."""
+    metric = gauge("test_odd", 'A "b" \\ c\nd.', (TASK,))
+    text = render_families([Family(metric, [SampleSeries(("t",))], [1])], openmetrics=openmetrics).decode()
+    assert f"# HELP test_odd {expected}" == text.splitlines()[0]
+
+
 def test_none_is_no_sample() -> None:
     """A value of None has no line, and a family without values has no HELP and TYPE lines."""
     families = [
