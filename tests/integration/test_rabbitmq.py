@@ -280,7 +280,17 @@ def test_the_rights_of_the_readme_are_enough(rabbit: Rabbit, programs: Programs)
     url = rabbit.server.url("exporter", "PASSWORD")
     exporter = programs.exporter("--broker-url", url, "--queues.names", "celery")
     eventually(lambda: exporter.value("celery_worker_concurrency", worker=rabbit.worker.name) == 2)
-    assert exporter.value(LENGTH, queue="celery") == 0
+    refused = exporter.lines("denials.command_refused")
+    if (
+        refused
+    ):  # RabbitMQ 4.3.1 and later refuse the length of a queue. The log has the documented line that grants it.
+        with_queue = read.replace("celeryev$", "celeryev$|celery$")
+        assert [f"rabbitmqctl set_permissions <user> '{configure}' '{write}' '{with_queue}'"] == [
+            line["cure"] for line in refused
+        ]
+        rabbit.server.control("set_permissions", "exporter", configure, write, with_queue)
+        exporter = programs.exporter("--broker-url", url, "--queues.names", "celery")
+    eventually(lambda: exporter.value(LENGTH, queue="celery") == 0)
     assert exporter.hears()
     rabbit.server.control("set_permissions", "exporter", configure, configure, read)
     second = programs.exporter("--broker-url", url, "--queues.names", "celery")

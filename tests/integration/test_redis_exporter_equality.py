@@ -41,7 +41,7 @@ MOVING = {
     r"redis_(memory_used|mem|allocator)_\w+|redis_client_recent_max_\w+": "memory changes with every reply",
     r"redis_connected_clients": "each counts its own connections",
     r"redis_start_time_seconds": "it reckons by its own clock, ours by the server's",
-    r"redis_latency_percentiles_usec": "percentiles change with every call",
+    r"redis_latency_percentiles_usec|redis_instantaneous_eventloop_\w+": "they change with every call",
     r"redis_db_avg_ttl_seconds": "it falls as time passes",
     r"redis_(connected_slave_lag_seconds|master_last_io_seconds_ago)": "it comes and goes with each second",
     r"redis_exporter_(last_scrape_\w+|scrapes_total)": "each tells of its own scrapes",
