@@ -265,7 +265,7 @@ REDIS = (
 BOARD = Board(
     "celery-overview",
     "Celery / Overview",
-    "Is all well? How much is done, what waits, and which task gives trouble?",
+    "Does everything work? How many tasks are executed, how many wait, and which tasks fail?",
     (
         Row("", (*NOW, FIRED)),
         Row("Traffic", TRAFFIC),

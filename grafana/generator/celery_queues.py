@@ -231,7 +231,7 @@ UNACKNOWLEDGED = (
 BOARD = Board(
     "celery-queues",
     "Celery / Queues",
-    "What waits, since when, which workers consume it, and when will it be empty?",
+    "What waits in a queue, since when, which workers consume it, and when will it be empty?",
     (
         Row("", NOW),
         Row("Queues", QUEUES),

@@ -139,7 +139,7 @@ ERRORS = (
 BOARD = Board(
     "celery-task",
     "Celery / Tasks",
-    "How often does a task run, how often does it fail and with what, how long does it take, is it due?",
+    "How often does a task run, how often and why does it fail, how long does it take, is it late?",
     (
         Row("", NOW),
         Row("Rate", RATES),

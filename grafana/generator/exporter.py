@@ -286,7 +286,7 @@ PROCESS = (
 BOARD = Board(
     "exporter",
     "Celery / Exporter",
-    "Does the exporter receive every event, and what does it cost?",
+    "Does the exporter receive every event, and how much CPU and memory does it use?",
     (
         Row("", (*NOW, INSTANCES)),
         Row("Events", EVENTS),

@@ -254,7 +254,7 @@ STATES = (
 BOARD = Board(
     "redis",
     "Redis / Servers of Celery",
-    "Do the Redis servers have memory, connections and time left, and what uses them?",
+    "Do the Redis servers have enough memory, connections and time, and what uses them?",
     (
         Row("", (*NOW, SERVER_TABLE)),
         Row("Memory", MEMORY),
