@@ -90,8 +90,9 @@ def _print_record(terminal: pytest.TerminalReporter, *, write: bool) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _programs(report: pytest.TestReport) -> list[str]:
-    return [str(value) for name, value in report.user_properties if name == "program"]
+def _programs(report: pytest.TestReport | pytest.CollectReport) -> list[str]:
+    properties = getattr(report, "user_properties", ())  # A file that can't be collected has none.
+    return [str(value) for name, value in properties if name == "program"]
 
 
 def _is_local(address: object) -> bool:

@@ -17,6 +17,7 @@ from celery_redis_exporter.settings.schema.rows import describe
 from tests.deployment import compose, dockerfile, schemas
 from tests.deployment.manifests import DEPLOY
 from tests.support import yaml_text
+from tests.support.project_files import project_files
 
 ROOT = DEPLOY.parent
 COMPOSED = compose.read()
@@ -34,7 +35,7 @@ def known_variables() -> set[str]:
 
 def test_every_variable_exists() -> None:
     """No file of deploy/ sets a variable that the exporter would refuse."""
-    paths = [path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix not in PROSE]
+    paths = [path for path in project_files() if DEPLOY in path.parents and path.suffix not in PROSE]
     named = {
         name for path in paths for name in re.findall(r"\bEXPORTER_[A-Z_]+[A-Z]", path.read_text(encoding="utf-8"))
     }
@@ -227,13 +228,15 @@ def test_the_readme_says_of_every_file_how_it_is_tested() -> None:
     text = (DEPLOY / "README.md").read_text(encoding="utf-8").partition("## What is tested")[2]
     rows = re.findall(r"^\| (.+?) \|", text.partition("\n## ")[0], re.MULTILINE)
     named = {name for row in rows[1:] for name in re.findall(r"(?<![\w.\[(/])[\w.-]*\w/?(?![\w\])])", row)}
-    there = {path.name + ("/" if path.is_dir() else "") for path in DEPLOY.iterdir()} - {"README.md"}
+    inside = {path.relative_to(DEPLOY).parts for path in project_files() if DEPLOY in path.parents}
+    there = {parts[0] + ("/" if len(parts) > 1 else "") for parts in inside} - {"README.md"}
     assert there == named - {"and", "dockerignore"}
 
 
 def test_the_readme_s_commands_name_files_that_exist() -> None:
     """Every path of the repository in a command of deploy/README.md or in a comment of deploy/ exists."""
-    texts = (path for path in DEPLOY.rglob("*") if path.suffix not in {".json", ".png"})
+    found = (path for path in project_files() if DEPLOY in path.parents)
+    texts = (path for path in found if path.suffix not in {".json", ".png"})
     paths = [path for path in texts if path.is_file() and not path.is_symlink()]
     named = {
         name.rstrip(".,:;)")

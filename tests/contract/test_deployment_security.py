@@ -11,6 +11,7 @@ import yaml
 
 from tests.deployment import compose, dockerfile, lockdown, manifests
 from tests.deployment.manifests import DEPLOY, of_kind
+from tests.support.project_files import project_files
 
 WORKLOADS = {"Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "ReplicaSet"}
 PODS = {
@@ -146,8 +147,8 @@ def test_no_password_is_written_down() -> None:
     holds = re.compile(r"://[^\s/:@$]*:[^\s/@$]+@")
     found = [
         f"{path.name}: {match[0]}"
-        for path in DEPLOY.rglob("*")
-        if path.is_file() and path.suffix not in {".md", ".json", ".png"}
+        for path in project_files()
+        if DEPLOY in path.parents and path.suffix not in {".md", ".json", ".png"}
         for match in holds.finditer(path.read_text(encoding="utf-8"))
     ]
     assert [] == found
