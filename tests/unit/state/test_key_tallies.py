@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from celery_redis_exporter.state import key_tallies
 from celery_redis_exporter.state.key_tallies import (
     FEWEST,
     OVERFLOW,
@@ -101,12 +102,15 @@ def test_merged_tallies_weigh_by_names() -> None:
     both.merge(tally_of([1100] * 50, names=100), 0)
     assert (1000, 55, 200.0) == (both.names, both.measured, both.mean)
     assert pytest.approx(statistics.pvariance([100] * 900 + [1100] * 100)) == both.squares / both.measured
+    # As precise as six evenly drawn keys: the five of the large tally decide.
+    assert pytest.approx(1000**2 / (900**2 / 5 + 100**2 / 50)) == both.evenly_measured
 
 
-def test_merging_parts_gives_the_whole() -> None:
+@pytest.mark.parametrize(("least", "most"), [(1, 4), (50, 5000)])
+def test_merging_parts_gives_the_whole(least: int, most: int) -> None:
     """Merged parts have the mean and the variance of the whole."""
     chance = dice(5)
-    sizes = [chance.randint(50, 5000) for _ in range(400)]
+    sizes = [chance.randint(least, most) for _ in range(400)]
     whole, parts = tally_of(sizes), KeyTally()
     for start in range(0, 400, 50):
         parts.merge(tally_of(sizes[start : start + 50]), 0)
@@ -147,8 +151,26 @@ def test_the_largest_keys_are_kept() -> None:
     both.merge(tally_of([700, 1, 30], kept=2), 2)
     both.merge(tally_of([], kept=2), 2)
     assert [(700, b"0"), (900, b"1")] == sorted(both.largest)
+    both.measure(reading(750, name=b"d"), 2)
+    assert [(750, b"d"), (900, b"1")] == sorted(both.largest)
     found = estimate("g", both, [reading(800, name=b"c")], Scale(6, 6, exact=True), 2)
     assert ((900, b"1"), (800, b"c")) == found.largest
+
+
+def test_the_error_of_a_count_is_that_of_a_draw_without_replacement() -> None:
+    """The variance of a scaled count shrinks with the share of the keys that were seen."""
+    share = 12 / 54
+    binomial = 100**2 * share * (1 - share) / 54
+    assert pytest.approx(binomial / 2) == Scale(50, 100, exact=False).variance(10)
+    assert 0 == Scale(100, 100, exact=False).variance(10) == Scale(50, 100, exact=True).variance(10)
+
+
+@pytest.mark.parametrize(
+    ("measured", "width"), [(3, 4.303), (4, 3.182), (6, 2.571), (11, 2.228), (31, 2.042), (1_000_001, 1.960)]
+)
+def test_intervals_of_few_keys_are_wider(measured: int, width: float) -> None:
+    """The width of a 95 % interval is Student's t for the number of measured keys, as tables have it."""
+    assert pytest.approx(width, rel=0.01) == key_tallies._student(measured)
 
 
 def test_counts_never_exceed_the_database() -> None:

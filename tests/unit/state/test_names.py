@@ -39,6 +39,20 @@ def counts(lab: Lab) -> dict[tuple[str, ...], float]:
     return {labels: found.value for labels, found in series.items() if found.value and labels[2] == "success"}
 
 
+@pytest.mark.parametrize("received", range(5))
+@pytest.mark.parametrize("started", range(3))
+def test_every_event_counts_as_activity(received: int, started: int) -> None:
+    """Whatever happened before, each further event of a task on a queue changes its activity."""
+    lab = Lab()
+    lab.received("r", 0)
+    (series,) = (found for task in lab.tasks.names for found in task.queues.values())
+    series.received.value, series.started.value = received, started
+    for counter in (series.success, series.failure, series.retry, series.revoked, series.rejected, series.started):
+        before = series.count_activity()
+        counter.value += 1
+        assert before + 1 == series.count_activity()
+
+
 def test_rewritten_names_are_counted_together() -> None:
     """Tasks and queues with one shown name share their series, and hidden ones have no series at all."""
     lab = Lab(task_limits(naming=RULES))
