@@ -5,7 +5,7 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from grafana.generator.sdk import JSONEncoder, dashboard
 from tests.support import yaml_text
 from tests.support.dashboards import (
     FOLDER,
+    Target,
     Tree,
-    all_targets,
     boards,
     fill_times,
     panels,
@@ -56,7 +56,21 @@ COUNTING = {"rate", "increase"}
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 each_board = pytest.mark.parametrize("uid", list(boards()))
-each_target = pytest.mark.parametrize("target", all_targets(), ids=lambda target: target.title)
+
+
+def each_target(check: Callable[[Target], None]) -> Callable[[str], None]:
+    """Make a test that checks every query of a dashboard. A failure names the panel."""
+
+    @each_board
+    def test(uid: str) -> None:
+        for target in targets(boards()[uid]):
+            try:
+                check(target)
+            except AssertionError as error:
+                raise AssertionError(f"{target.title}: {error}") from error
+
+    test.__name__, test.__doc__ = check.__name__, check.__doc__
+    return test
 
 
 def parse(expr: str) -> promql.Expr:
@@ -323,14 +337,14 @@ def test_nothing_is_unknown_to_the_sdk(uid: str) -> None:
 
 
 @each_target
-def test_metrics_and_labels_exist(target: Any) -> None:  # noqa: ANN401 -- parametrised
+def test_metrics_and_labels_exist(target: Target) -> None:
     """Every metric, matcher, grouping, join and label of a legend exists in the exporter."""
     labels = result_labels(parse(target.expr), scraped()) or frozenset()
     assert set() == set(re.findall(r"\{\{(\w+)\}\}", target.legend)) - labels
 
 
 @each_target
-def test_matched_values_exist(target: Any) -> None:  # noqa: ANN401 -- as above
+def test_matched_values_exist(target: Target) -> None:
     """A matcher on a label with a closed list of values names one of them."""
     closed = {
         (metric.name, label.name): set(re.findall(r"\w+", label.help))
@@ -346,14 +360,14 @@ def test_matched_values_exist(target: Any) -> None:  # noqa: ANN401 -- as above
 
 
 @each_target
-def test_windows_follow_the_time_shown(target: Any) -> None:  # noqa: ANN401 -- as above
+def test_windows_follow_the_time_shown(target: Target) -> None:
     """A window is that of the graph's step or of the time shown; only two tiles use the alerts' window."""
     known = {"$__rate_interval", "$__range"} | ({ALERTS_WINDOW} if target.panel in LIKE_THE_ALERTS else set())
     assert set() == set(DURATION.findall(target.expr)) - known
 
 
 @each_target
-def test_queries_stay_within_the_variables(target: Any) -> None:  # noqa: ANN401 -- as above
+def test_queries_stay_within_the_variables(target: Target) -> None:
     """Every selector is limited to the chosen clusters, namespaces, jobs, and to applications if it has that label."""
     values = {label: f"chosen-{label}" for label in GROUP_BY}
     for selector in selectors(promql.parse(fill_times(substitute(target.expr, values), 1, 1, 1))):
@@ -364,7 +378,7 @@ def test_queries_stay_within_the_variables(target: Any) -> None:  # noqa: ANN401
 
 
 @each_target
-def test_other_exporters_are_left_out(target: Any) -> None:  # noqa: ANN401 -- as above
+def test_other_exporters_are_left_out(target: Target) -> None:
     """A metric whose name another exporter uses is read with the label that only this exporter's series have."""
     for selector in selectors(parse(target.expr)):
         name = selector.name or ""
@@ -374,7 +388,7 @@ def test_other_exporters_are_left_out(target: Any) -> None:  # noqa: ANN401 -- a
 
 
 @each_target
-def test_counters_are_seen_growing(target: Any) -> None:  # noqa: ANN401 -- as above
+def test_counters_are_seen_growing(target: Target) -> None:
     """Every counter is shown as a rate or an increase, and no other metric is."""
     expr = parse(target.expr)
     grown = {
