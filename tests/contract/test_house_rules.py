@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from tests.support.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
@@ -143,6 +145,7 @@ def test_the_source_folder_is_not_a_package() -> None:
     assert "import celery_redis_exporter" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.thorough
 def test_importing_every_module_has_no_effect() -> None:
     """No import starts a thread, opens a file descriptor or fails."""
     modules = [

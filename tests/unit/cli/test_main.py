@@ -140,6 +140,7 @@ def test_commands_without_settings_import_no_pydantic(command: str) -> None:
     assert "False" == done.stderr
 
 
+@pytest.mark.thorough
 def test_the_daemon_imports_no_rich() -> None:
     """The daemon doesn't keep rich, which structlog imports if it is installed; other code may import it later."""
     with socket.create_server(("127.0.0.1", 0)) as occupied:

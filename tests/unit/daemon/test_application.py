@@ -66,6 +66,7 @@ def test_reading_changes_nothing() -> None:
         assert {"celery@web": 1} == shown.metrics(rows.WORKER_STARTS)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(20))
 def test_every_order_of_reads_shows_the_same(seed: int) -> None:
     """An exporter that was read at any time, by any view, shows the same values as one that was never read."""

@@ -20,6 +20,7 @@ from celery_redis_exporter.errors import ConfigError
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
+@pytest.mark.thorough
 def test_importing_the_package_costs_nothing() -> None:
     """Importing the package loads none of its dependencies until ``Collector`` is used."""
     heavy = "{'pydantic', 'redis', 'celery', 'starlette', 'structlog', 'prometheus_client'}"

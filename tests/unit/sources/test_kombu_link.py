@@ -63,6 +63,7 @@ def test_certificates_are_verified() -> None:
     assert {"cert_reqs": ssl.CERT_NONE} == _amqp_tls({"ssl_cert_reqs": "none"}, url)
 
 
+@pytest.mark.thorough
 def test_kombu_is_imported_only_for_who_needs_it() -> None:
     """An exporter for Redis does not import kombu."""
     code = (

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
@@ -67,6 +68,7 @@ def test_a_rate_limit_answers_429() -> None:
     assert [200, 200, 200, 429] == [get(app).status_code for _ in range(4)]
 
 
+@pytest.mark.thorough
 def test_what_is_off_is_not_imported() -> None:
     """A start without a web configuration imports neither bcrypt nor the modules for passwords and certificates."""
     code = (
