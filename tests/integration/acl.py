@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter's permissions on Redis, and every command that it sends. deploy/docs repeats the line.
 
-Output: constants. They have no input.
+Output: constants, and the permissions that only some servers need.
 """
+
+from tests.integration.redis_servers import RedisServer
 
 KEY_RIGHTS = ("%R~*",)
 CHANNEL_RIGHTS = ("&/0.celeryev/*",)
@@ -40,3 +42,8 @@ COMMANDS = frozenset({
     "psubscribe", "ping", "memory|usage", "pttl",
 })  # fmt: skip
 """All commands of the exporter except those of CONTROL_RIGHTS, with their names in Redis's commandstats."""
+
+
+def rights_of_newer(server: RedisServer) -> tuple[str, ...]:
+    """Return the permissions that the documentation lists for some servers only."""
+    return ("+commandlog|len",) if "valkey_version" in server.command("INFO", "server") else ()

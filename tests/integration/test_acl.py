@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.integration.acl import ACL_LINE, COMMANDS, CONTROL_RIGHTS, RIGHTS, START, USER
+from tests.integration.acl import ACL_LINE, COMMANDS, CONTROL_RIGHTS, RIGHTS, START, USER, rights_of_newer
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.processes import ROOT
@@ -85,19 +85,14 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield server
 
 
-def more_of(server: RedisServer) -> tuple[str, ...]:
-    """Return the permissions that the documentation lists for some servers only."""
-    return ("+commandlog|len",) if "valkey_version" in server.command("INFO", "server") else ()
-
-
 def kept_rights(server: RedisServer, right: str) -> tuple[str, ...]:
     """Return all permissions except one."""
-    return (*(kept for kept in RIGHTS if kept != right), *more_of(server))
+    return (*(kept for kept in RIGHTS if kept != right), *rights_of_newer(server))
 
 
 def start(programs: Programs, server: RedisServer, rights: tuple[str, ...]) -> Exporter:
     """Start an exporter whose user has these permissions."""
-    server.command("ACL", "SETUSER", USER, "reset", *START, *rights, *more_of(server))
+    server.command("ACL", "SETUSER", USER, "reset", *START, *rights, *rights_of_newer(server))
     url = server.url(user=USER, password="PASSWORD")
     return programs.exporter("--broker-url", url, "--queues.names", QUEUE, "--scrape.freshness", "0")
 
@@ -105,7 +100,7 @@ def start(programs: Programs, server: RedisServer, rights: tuple[str, ...]) -> E
 def test_the_documented_rights_are_enough(programs: Programs, server: RedisServer) -> None:
     """With exactly the documented permissions every metric is shown, and the server denies no command."""
     words = ACL_LINE.split()
-    server.command(*words[:3], "reset", *words[3:], *more_of(server))
+    server.command(*words[:3], "reset", *words[3:], *rights_of_newer(server))
     server.command("ACL", "LOG", "RESET")
     exporter = start(programs, server, RIGHTS)
     eventually(exporter.hears)
@@ -165,7 +160,7 @@ def test_another_database_needs_one_right_more(programs: Programs, server: Redis
     """On a database other than 0 reads need SELECT and report noperm without it, but events do not need it."""
     channel = ("resetchannels", "&/2.celeryev/*")
     for right, up in (("-select", 0), ("+select", 1)):
-        server.command("ACL", "SETUSER", USER, "reset", *START, *RIGHTS, *more_of(server), *channel, right)
+        server.command("ACL", "SETUSER", USER, "reset", *START, *RIGHTS, *rights_of_newer(server), *channel, right)
         exporter = programs.exporter("--broker-url", server.url(db=2, user=USER, password="PASSWORD"))
         eventually(exporter.hears)
         assert exporter.value("redis_up", redis="broker") == up
@@ -201,7 +196,7 @@ def test_nothing_but_documented_commands_is_sent(programs: Programs) -> None:
         seen = set()
         while (line := monitor.next_command()["command"]) != "ECHO the end":
             seen.add(line.split()[0].lower())
-    documented = COMMANDS | {right.removeprefix("+") for right in more_of(server)}
+    documented = COMMANDS | {right.removeprefix("+") for right in rights_of_newer(server)}
     ours = {"config", "monitor", "echo", "client", "auth", "select", "hello", "info"}
     assert seen - ours <= {command.partition("|")[0] for command in documented}
     assert {"zrange", "zcount", "scan", "psubscribe", "ping"} <= seen

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from celery_redis_exporter.cli.check.finding import celery_setting
-from tests.integration.acl import CONTROL_RIGHTS, RIGHTS, START, USER
+from tests.integration.acl import CONTROL_RIGHTS, RIGHTS, START, USER, rights_of_newer
 from tests.integration.celery_workers import BEATING, WorkerOptions
 from tests.integration.checks import (
     LISTENING,
@@ -33,7 +33,7 @@ EVENTLESS_TASKS = {"imports": ["tests.integration.eventless_tasks"]}
 def test_a_healthy_set_up_passes(programs: Programs) -> None:
     """If everything is enabled, exactly the documented permissions pass the check, even with --strict."""
     server = programs.redis(options=SOUND)
-    server.command("ACL", "SETUSER", USER, *START, *RIGHTS, *CONTROL_RIGHTS)
+    server.command("ACL", "SETUSER", USER, *START, *RIGHTS, *CONTROL_RIGHTS, *rights_of_newer(server))
     programs.worker(server, options=LIVELY)
     process = start_check(programs, server.url(user=USER, password="PASSWORD"), "--strict")
     process.wait_for(LISTENING)
@@ -75,7 +75,8 @@ def test_a_worker_that_executes_tasks_without_events_passes(programs: Programs) 
 def test_missing_rights_are_named_and_granted_by_the_line(programs: Programs) -> None:
     """Missing permissions are a warning that lists the missing metrics, and the printed line grants them."""
     server = programs.redis(options=SOUND)
-    server.command("ACL", "SETUSER", USER, *START, *(set(RIGHTS) - {"+slowlog|get", "+lindex"}))
+    rights = set(RIGHTS) - {"+slowlog|get", "+lindex"}
+    server.command("ACL", "SETUSER", USER, *START, *rights, *rights_of_newer(server))
     url = server.url(user=USER, password="PASSWORD")
     (finding,) = [found for code, found in check_quickly(programs, url).items() if code == "redis-rights-missing"]
     assert "refused: lindex, slowlog|get" in finding["found"]

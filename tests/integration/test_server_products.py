@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 import pytest
 import redis
 
-from tests.integration.acl import ACL_LINE, CLUSTER_RIGHTS, USER
+from tests.integration.acl import ACL_LINE, CLUSTER_RIGHTS, USER, rights_of_newer
 from tests.integration.checks import SOUND, check_quickly
 from tests.integration.cluster_servers import OPTIONS, RedisCluster
 from tests.integration.conftest import Programs
@@ -218,9 +218,8 @@ def test_check_judges_a_cluster_as_what_it_is(programs: Programs, name: str) -> 
 def test_the_documented_rights_are_enough_for_a_cluster(programs: Programs, name: str) -> None:
     """With both documented ACL lines every node is read, and without the one for clusters only the configured node."""
     cluster = cluster_of(programs, name, 3)
-    log = ["+commandlog|len"] if name.startswith("valkey") else []
     for node in cluster.nodes:
-        node.command(*ACL_LINE.split(), *CLUSTER_RIGHTS, *log)
+        node.command(*ACL_LINE.split(), *CLUSTER_RIGHTS, *rights_of_newer(node))
     seed = cluster.nodes[0]
     broker = programs.redis(options=SOUND)
     flags = servers(cache={"url": seed.url(user=USER, password="PASSWORD")})
