@@ -2,6 +2,7 @@
 """Constructors return complete objects, names have one meaning, and modules depend on each other in one direction."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -68,9 +69,9 @@ def test_class_names_are_unique() -> None:
     """Class names are unique in the package."""
     places: dict[str, list[str]] = defaultdict(list)
     for path in PACKAGE:
-        for node in ast.walk(parse(path)):
-            if isinstance(node, ast.ClassDef):
-                places[node.name].append(str(path.relative_to(FOLDER)))
+        for found in re.findall(r"^ *class (\w+)[(:]", path.read_text(encoding="utf-8"), re.MULTILINE):
+            places[found].append(str(path.relative_to(FOLDER)))
+    assert len(places) > 300
     assert {} == {name: found for name, found in places.items() if len(found) > 1}
 
 
