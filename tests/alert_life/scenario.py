@@ -83,11 +83,15 @@ class Scenario:
     naive: Mapping[str, Naive] = field(default_factory=dict)
     fires: Mapping[str, Within] = field(default_factory=dict)
 
-    def live(self) -> dict[str, str]:
-        """Return the series of the life."""
+    def begin(self) -> Life:
+        """Return the life before its first second, with all that will happen in it."""
         life = Life(self.name, self.hours)
         self.play(life)
-        return life.series()
+        return life
+
+    def live(self) -> dict[str, str]:
+        """Return the series of the life."""
+        return self.begin().series()
 
     @property
     def scrape_seconds(self) -> int:

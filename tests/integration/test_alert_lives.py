@@ -68,8 +68,7 @@ def instants(scenario: Scenario, step: int) -> list[int]:
 
 
 def _judged(scenario: Scenario, step: int) -> Life:
-    life = Life(scenario.name, scenario.hours)
-    scenario.play(life)
+    life = scenario.begin()
     for installation in life.installations:
         installation.judge_at(*(minute * 60.0 for minute in instants(scenario, step)))
     return life

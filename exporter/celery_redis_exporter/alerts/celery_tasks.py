@@ -175,7 +175,7 @@ ALERTS = (
         "A large share of a task's executions fails.",
         "{{ $value | humanizePercentage }} of the executions of {{ $labels.task }} on {{ $labels.queue }} failed in the"
         " last 15 minutes (30 minutes or 6 hours where fewer end), more than usual.",
-        # It inhibits CeleryFailureRateCritical, whose larger numbers can stay above their limit for longer.
+        # It inhibits CeleryFailureRateCritical, which sums all tasks and can therefore end some minutes later.
         wait="2m", keep="10m", panel="celery-task",
         parameters={"ratio": 0.1, "least_executions": 15, "least_failures": 3, "deviations": 4},
     ),

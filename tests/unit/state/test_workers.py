@@ -371,7 +371,7 @@ def test_workers_have_a_bound() -> None:
     assert 2 == len(lab.workers.by_name)
     assert 5 == lab.value(task_rows.TASKS_STARTED, "t", "unknown")
     assert lab.value(rows.WORKER_UP, "w4@host") is None
-    assert (lab.value(internals.SERIES_DROPPED, "celery_worker_up") or 0) >= 3
+    assert 15 == lab.value(internals.SERIES_DROPPED, "celery_worker_up"), "five events of each worker beyond the limit"
 
 
 def test_a_worker_without_task_events_misses_none_after_a_reconnection() -> None:
