@@ -277,9 +277,10 @@ def _check_parts(parts: Iterable[Part], data: bytes) -> None:
 
 
 def _check_samples(samples: Iterable[Sample]) -> None:
-    for metric, labels, value in samples:
-        assert len(labels) == len(metric.label_names)
-        assert all(isinstance(label, str) for label in labels)
+    for sample in samples:
+        metric, value = sample.metric, sample.value
+        assert len(sample.labels) == len(metric.label_names)
+        assert all(isinstance(label, str) for label in sample.labels)
         assert isinstance(value, tuple) == (metric.kind in {Kind.SUMMARY, Kind.HISTOGRAM})
         if not isinstance(value, tuple):
             float(value)  # as when it is rendered; an integer too long for it raises

@@ -37,45 +37,39 @@ class FieldRow(NamedTuple):
     least: float
     most: float
 
-    def read(self, value: str) -> float | None:
-        """Return the value in the metric's unit, or None if it is not a number or not a valid one of the metric."""
-        number = read_number(value)
-        if number is None:
-            return self.words.get(value)
-        if not self.least <= number <= self.most:  # This refuses nan too, which is in no range.
-            return None
-        return number if self.divisor == 1 else number / self.divisor
-
 
 class FieldReader:
-    """Turn fields into samples.
+    """Turn fields into ``samples``, in the metrics' units.
 
     ``refused`` counts values that are invalid for their metric: not a number, nan, out of range. Empty values and -1,
     by which servers report that they have none, are not counted.
     """
 
     def __init__(self) -> None:
+        self.samples: list[Sample] = []
         self.refused = 0
 
-    def value(self, rows: Iterable[FieldRow], labels: tuple[str, ...], value: str) -> list[Sample]:
-        """Return the samples of rows that read the whole value of a field."""
-        samples = []
-        for row in rows:
-            number = row.read(value)
-            if number is not None:
-                samples.append(Sample(row.metric, labels, number))
+    def value(self, rows: Iterable[FieldRow], labels: tuple[str, ...], value: str) -> None:
+        """Add the samples of rows that read the whole value of a field."""
+        number = read_number(value)
+        for metric, _, _, divisor, words, least, most in rows:
+            if number is None:
+                found = words.get(value)
+            elif least <= number <= most:  # This refuses nan too, which is in no range.
+                found = number if divisor == 1 else number / divisor
+            else:
+                found = None
+            if found is not None:
+                self.samples.append(Sample(metric, labels, found))
             elif value not in NO_VALUE:
                 self.refused += 1
-        return samples
 
-    def parts(self, rows: Iterable[FieldRow], labels: tuple[str, ...], parts: Mapping[str, str]) -> list[Sample]:
-        """Return the samples of rows that read one part of a field's value."""
-        samples = []
+    def parts(self, rows: Iterable[FieldRow], labels: tuple[str, ...], parts: Mapping[str, str]) -> None:
+        """Add the samples of rows that read one part of a field's value."""
         for row in rows:
             value = parts.get(row.part) or parts.get(row.part_elsewhere)
             if value:
-                samples += self.value((row,), labels, value)
-        return samples
+                self.value((row,), labels, value)
 
 
 def read_whole(value: str) -> int | None:

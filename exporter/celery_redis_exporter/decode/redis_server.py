@@ -35,9 +35,9 @@ def decode_cluster_info(redis: str, reply: Reply) -> list[Sample]:
     """Return the samples of CLUSTER INFO."""
     fields = parse_info(reply) if isinstance(reply, bytes) else {}
     reader = FieldReader()
-    return [
-        sample for name, value in fields.items() for sample in reader.value(_CLUSTER.get(name, ()), (redis,), value)
-    ]
+    for name, value in fields.items():
+        reader.value(_CLUSTER.get(name, ()), (redis,), value)
+    return reader.samples
 
 
 def decode_slowlog(redis: str, length: Reply, newest: Reply) -> list[Sample]:

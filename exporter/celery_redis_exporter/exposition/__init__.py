@@ -83,7 +83,7 @@ class Renderer:
 
     def _render_small(self, family: Family, *, openmetrics: bool) -> bytes:
         """Return the text of a family: the last text if nothing has changed, as is the case for most small families."""
-        metric, series, values = family
+        metric, series, values = family.metric, family.series, family.values
         # The exemplars of histograms are part of their values.
         exemplars = [one.exemplar for one in series] if openmetrics and metric.kind is Kind.COUNTER else []
         kept = self._kept[openmetrics].get(metric)

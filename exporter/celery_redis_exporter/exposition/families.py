@@ -7,6 +7,7 @@ time.
 """
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from celery_redis_exporter.catalog import Metric
@@ -45,24 +46,25 @@ class SampleGrouper:
         self._labels = labels or StaticLabels()
         self._limit = limit
         self._lock = threading.Lock()
-        self._series: dict[tuple[Metric, tuple[str, ...]], SampleSeries] = {}
+        self._series: defaultdict[Metric, dict[tuple[str, ...], SampleSeries]] = defaultdict(dict)
+        self._count = 0
 
     def group(self, samples: Iterable[Sample]) -> list[Family]:
         """Return the samples grouped by metric, in order of first appearance. Of duplicates the last sample counts."""
+        rows: defaultdict[Metric, dict[SampleSeries, Reading]] = defaultdict(dict)
         with self._lock:
-            rows: dict[Metric, dict[SampleSeries, Reading]] = {}
-            for metric, labels, value in samples:
-                series = self._series.get((metric, labels))
+            for sample in samples:
+                known = self._series[sample.metric]
+                series = known.get(sample.labels)
                 if series is None:
-                    series = self._series[metric, labels] = SampleSeries((*labels, *self._labels.values))
-                if metric not in rows:
-                    rows[metric] = {}
-                rows[metric][series] = value
-            if len(self._series) > self._limit:
+                    series = known[sample.labels] = SampleSeries((*sample.labels, *self._labels.values))
+                    self._count += 1
+                rows[sample.metric][series] = sample.value
+            if self._count > self._limit:
                 self._series.clear()
-        return [
-            Family(self._labels.extend(metric), list(values), list(values.values())) for metric, values in rows.items()
-        ]
+                self._count = 0
+        extend = self._labels.extend
+        return [Family(extend(metric), list(values), list(values.values())) for metric, values in rows.items()]
 
 
 def merge_families(groups: Sequence[Sequence[Family]]) -> Sequence[Family]:

@@ -200,10 +200,11 @@ class Queues:
         if not self._naming.queue.needed and len(self._places) == len(self._names):
             return samples
         values: dict[tuple[Metric, tuple[str, ...]], float] = {}
-        for metric, (queue, *labels), found in samples:
-            value = cast("float", found)  # queues have no distributions
-            key = (metric, (self.shown(queue), *labels))
-            if metric in _LARGEST:
+        for sample in samples:
+            queue, *labels = sample.labels
+            value = cast("float", sample.value)  # queues have no distributions
+            key = (sample.metric, (self.shown(queue), *labels))
+            if sample.metric in _LARGEST:
                 values[key] = max(values.get(key, value), value)
             else:
                 values[key] = values.get(key, 0) + value

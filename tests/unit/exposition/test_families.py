@@ -3,6 +3,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+from msgspec.structs import replace
+
 from celery_redis_exporter.catalog import Label
 from celery_redis_exporter.catalog.metric import gauge, histogram
 from celery_redis_exporter.exposition.families import SampleGrouper, merge_families
@@ -86,12 +88,12 @@ def test_scrapes_leave_nothing_behind() -> None:
     up, keys = Sample(UP, ("a",), 1), Sample(KEYS, ("a",), 5)
     stories = [
         [up, keys],
-        [up, keys._replace(value=6)],  # a changed value
-        [up._replace(value=0), keys._replace(value=7)],
+        [up, replace(keys, value=6)],  # a changed value
+        [replace(up, value=0), replace(keys, value=7)],
         [up, Sample(KEYS, ("b",), 5)],  # a changed label
         [keys, up],  # a changed order
-        [up, up._replace(value=0)],  # a duplicate, whose later value counts
-        [up._replace(value=0), up],
+        [up, replace(up, value=0)],  # a duplicate, whose later value counts
+        [replace(up, value=0), up],
         [up, Sample(UP, ("b",), 1), keys],
         [Sample(UP, ("b",), 0), up, keys],
         [],

@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from celery_redis_exporter.catalog import CATALOG, internals, queues, tasks, workers
 from celery_redis_exporter.records.samples import Sample
@@ -84,4 +85,4 @@ def test_periodic_tasks() -> None:
     assert ["sync"] == holds("CeleryPeriodicTaskStale", [expected, last])
     assert ["sync"] == holds("CeleryPeriodicTaskNeverSucceeded", [expected])
     assert [] == holds("CeleryPeriodicTaskNeverSucceeded", [expected, last])
-    assert [] == holds("CeleryPeriodicTaskNeverSucceeded", [expected._replace(value=1300)])
+    assert [] == holds("CeleryPeriodicTaskNeverSucceeded", [replace(expected, value=1300)])

@@ -3,6 +3,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from celery_redis_exporter.catalog import CATALOG, internals
 from celery_redis_exporter.records.report import ServerStatus
 from celery_redis_exporter.records.samples import Sample
@@ -46,7 +48,7 @@ def test_the_exporters_look_ups_are_no_part_of_the_hit_rate() -> None:
 
     def hit_ratio(hits: float, misses: float, own_hits: int, own_misses: int) -> float | None:
         own = [Sample(internals.REDIS_LOOKUPS, ("cache", found), 0) for found in ("hit", "miss")]
-        later = [own[0]._replace(value=own_hits), own[1]._replace(value=own_misses)]
+        later = [replace(own[0], value=own_hits), replace(own[1], value=own_misses)]
         first, second = scraped("cache", 0, 0), scraped("cache", hits, misses)
         return read_twice("cache", [*first, *own], [*second, *later]).hit_ratio
 

@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from celery_redis_exporter.alerts import GROUPS
 from celery_redis_exporter.alerts.thresholds import threshold
@@ -282,7 +283,7 @@ def test_a_cache_is_meant_to_be_full(scene: Scene, server: str, policy: str, sta
     """A full server is reported unless it may evict and is not Celery's, as in the alerts."""
     labels = [policy if name == "maxmemory_policy" else "" for name in redis_rows.INSTANCE_INFO.label_names]
     samples = [Sample(redis_rows.UP, (server,), 1), Sample(redis_rows.INSTANCE_INFO, (server, *labels[1:]), 1)]
-    samples += [sample._replace(labels=(server,)) for sample in _memory(100, 100)]
+    samples += [replace(sample, labels=(server,)) for sample in _memory(100, 100)]
     report = scene.status.report(Snapshot([], {server: samples}, [], [], None))
     assert state == report.redis[0].memory.state
 
