@@ -137,7 +137,7 @@ def test_names_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     metrics = set(re.findall(r"`((?:celery|redis)_[a-z0-9_]+[a-z0-9])(?=[`{])", text)) - FOREIGN_NAMES
     assert set() == {name for name in metrics if "." not in name} - names_of_samples()
-    flags = {flag.replace("--no-", "--") for flag in re.findall(r"--[a-z][a-z.-]*[a-z]", text)}
+    flags = {flag.replace("--no-", "--") for flag in re.findall(r"(?<!\w)--[a-z][a-z.-]*[a-z]", text)}
     assert set() == flags - {row.flag for row in describe()} - OF_COMMANDS - FOREIGN_FLAGS
     variables = set(re.findall(r"\bEXPORTER_[A-Z_]+[A-Z]", text))
     known = {row.environment for row in describe()} | {f"{row.environment}_FILE" for row in describe() if row.secret}

@@ -110,9 +110,17 @@ def _rename_servers(common: Settings, names: Mapping[ServerIdentity, str]) -> Re
 def _address(settings: Settings, target: RedisTarget) -> str:
     """Return the address of a server, or the name of its master and the address of the first sentinel."""
     host, port = target.sentinels[0] if target.sentinels else target.server_key
-    shown = f"[{host}]" if ":" in host else host
+    shown = f"[{host}]" if ":" in host else _ascii(host)
     address = f"{shown}:{port}" if port else host
     return f"{master_options(settings, target.name).master_name}@{address}" if target.sentinels else address
+
+
+def _ascii(host: str) -> str:
+    """Return a host name as DNS has it (RFC 3490), since the alerts recognize addresses in ASCII only."""
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:  # No such name can exist.
+        return host
 
 
 def _server_options(settings: Settings, target: RedisTarget) -> ServerOptions:

@@ -14,6 +14,8 @@ from celery_redis_exporter.alerts.thresholds import is_cache, is_written, role_o
         ("results/10.0.0.7:7000", "results", False, False),
         ("broker@redis:6379", "broker", True, False),
         ("broker@/run/redis.sock", "broker", True, False),
+        ("broker@[fd00::7]:6379", "broker", True, False),
+        ("broker@master-1@sentinel-0.x_y:26379", "broker", True, False),
         ("results@cache/10.0.0.7:7000", "results", False, False),
         ("cache", "cache", False, True),
         ("brokers", "brokers", False, True),

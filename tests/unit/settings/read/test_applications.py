@@ -131,6 +131,8 @@ def test_a_server_of_several_applications_is_shared() -> None:
         ({"a": {"broker_url": "unix:///s/r.sock?virtual_host=0"}, "b": {"broker_url": "unix:///s/r.sock?virtual_host=1"}},
          {}, ["broker@/s/r.sock"]),
         ({"a": {"broker_url": "redis://[::2]/0"}, "b": {"broker_url": "redis://[::2]/1"}}, {}, ["broker@[::2]:6379"]),
+        ({"a": {"broker_url": "redis://münchen/0"}, "b": {"broker_url": "redis://münchen/1"}}, {},
+         ["broker@xn--mnchen-3ya:6379"]),
         ({name: {"broker_url": f"sentinel://s1:26379/{db};sentinel://s2:26379/{db}",
                  "broker_transport_options": {"master_name": "m"}} for db, name in enumerate("ab")}, {},
          ["broker@m@s1:26379"]),
