@@ -28,16 +28,14 @@ def test_lives_have_names_of_their_own() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("alert", ALERTS)
-def test_a_naive_rule_fires_in_ordinary_life_for_each_alert(alert: str) -> None:
+def test_a_naive_rule_fires_in_ordinary_life_for_each_alert() -> None:
     """For every alert there is an ordinary run in which a simpler rule would fire."""
-    assert [life.name for life in ORDINARY if alert in life.naive] != []
+    assert [] == [alert for alert in ALERTS if not any(alert in life.naive for life in ORDINARY)]
 
 
-@pytest.mark.parametrize("alert", ALERTS)
-def test_a_trouble_fires_each_alert(alert: str) -> None:
+def test_a_trouble_fires_each_alert() -> None:
     """For every alert there is a run with a problem in which it must fire within a stated time."""
-    assert [life.name for life in TROUBLES if alert in life.fires] != []
+    assert [] == [alert for alert in ALERTS if not any(alert in life.fires for life in TROUBLES)]
 
 
 def test_every_alert_has_a_verdict_or_a_reason() -> None:

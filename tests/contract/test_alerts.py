@@ -43,9 +43,6 @@ WITHOUT_VALUE = {
 """Alerts about a state that is true or false, whose value adds nothing."""
 
 each_alert = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
-each_rule = pytest.mark.parametrize(
-    "alert", EVERY_ALERT, ids=lambda alert: "-".join([alert.name, *alert.labels.values()])
-)
 
 
 def expression(alert: Alert) -> promql.Expr:
@@ -110,79 +107,79 @@ def test_names_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
-@each_rule
-def test_metrics_and_labels_exist(alert: Alert) -> None:
+def test_metrics_and_labels_exist() -> None:
     """Every metric, matcher, grouping and join of an expression exists in the catalogue."""
-    labels = result_labels(expression(alert), known_labels())
-    assert labels is not None
-    assert not mixed(expression(alert))
-    shown = set(re.findall(r"\$labels\.(\w+)", alert.description))
-    assert set() == shown - labels
+    for alert in EVERY_ALERT:
+        labels = result_labels(expression(alert), known_labels())
+        assert labels is not None, alert.name
+        assert not mixed(expression(alert)), alert.name
+        shown = set(re.findall(r"\$labels\.(\w+)", alert.description))
+        assert set() == shown - labels, alert.name
 
 
-@each_rule
-def test_matched_values_exist(alert: Alert) -> None:
+def test_matched_values_exist() -> None:
     """A matcher on a label with a closed list of values names one of them."""
-    closed = {
-        (metric.name, label.name): set(re.findall(r"\w+", label.help))
-        for metric in CATALOG.values()
-        for label in metric.labels
-        if label.closed
-    }
-    for selector in selectors(expression(alert)):
-        for matcher in matchers(selector):
-            listed = closed.get((selector.name or "", matcher.name))
-            if listed is not None:
-                assert [] == [value for value in matcher.value.split("|") if value not in listed]
+    for alert in EVERY_ALERT:
+        closed = {
+            (metric.name, label.name): set(re.findall(r"\w+", label.help))
+            for metric in CATALOG.values()
+            for label in metric.labels
+            if label.closed
+        }
+        for selector in selectors(expression(alert)):
+            for matcher in matchers(selector):
+                listed = closed.get((selector.name or "", matcher.name))
+                if listed is not None:
+                    assert [] == [value for value in matcher.value.split("|") if value not in listed], alert.name
 
 
-@each_rule
-def test_thresholds_lie_within_the_buckets(alert: Alert) -> None:
+def test_thresholds_lie_within_the_buckets() -> None:
     """No quantile is compared with more than its histogram's last finite bucket, which it can't exceed."""
-    for node in every(expression(alert)):
-        if not isinstance(node, promql.BinaryExpr) or not isinstance(node.rhs, promql.NumberLiteral):
-            continue
-        compared = list(every(node.lhs))
-        for name in [part.name for part in compared if isinstance(part, promql.VectorSelector)]:
-            compared += every(recorded()[name]) if name in recorded() else []
-        if not any(isinstance(part, promql.Call) and part.func.name == "histogram_quantile" for part in compared):
-            continue
-        for part in compared:
-            name = part.name or "" if isinstance(part, promql.VectorSelector) else ""
-            if name.endswith("_bucket"):
-                metric = CATALOG[name.removesuffix("_bucket")]
-                assert metric.kind is Kind.HISTOGRAM
-                assert node.rhs.val < max(metric.buckets)
+    for alert in EVERY_ALERT:
+        for node in every(expression(alert)):
+            if not isinstance(node, promql.BinaryExpr) or not isinstance(node.rhs, promql.NumberLiteral):
+                continue
+            compared = list(every(node.lhs))
+            for name in [part.name for part in compared if isinstance(part, promql.VectorSelector)]:
+                compared += every(recorded()[name]) if name in recorded() else []
+            if not any(isinstance(part, promql.Call) and part.func.name == "histogram_quantile" for part in compared):
+                continue
+            for part in compared:
+                name = part.name or "" if isinstance(part, promql.VectorSelector) else ""
+                if name.endswith("_bucket"):
+                    metric = CATALOG[name.removesuffix("_bucket")]
+                    assert metric.kind is Kind.HISTOGRAM, alert.name
+                    assert node.rhs.val < max(metric.buckets), alert.name
 
 
-@each_rule
-def test_counted_thresholds_have_half_a_unit_of_room(alert: Alert) -> None:
+def test_counted_thresholds_have_half_a_unit_of_room() -> None:
     """A result of increase() is compared with half a unit more, because it extrapolates: four can become 4.1."""
-    for node in every(expression(alert)):
-        if isinstance(node, promql.BinaryExpr) and str(node.op) == ">":
-            counted = [
-                part for part in every(node.lhs) if isinstance(part, promql.Call) and part.func.name == "increase"
-            ]
-            shared = any(isinstance(part, promql.BinaryExpr) for part in every(node.lhs))
-            if counted and not shared:
-                assert str(node.rhs) == "0" or str(node.rhs).endswith("+ 0.5"), str(node)
+    for alert in EVERY_ALERT:
+        for node in every(expression(alert)):
+            if isinstance(node, promql.BinaryExpr) and str(node.op) == ">":
+                counted = [
+                    part for part in every(node.lhs) if isinstance(part, promql.Call) and part.func.name == "increase"
+                ]
+                shared = any(isinstance(part, promql.BinaryExpr) for part in every(node.lhs))
+                if counted and not shared:
+                    assert str(node.rhs) == "0" or str(node.rhs).endswith("+ 0.5"), str(node)
 
 
-@each_rule
-def test_parameters_are_used(alert: Alert) -> None:
+def test_parameters_are_used() -> None:
     """Every declared parameter is in the expression, and every parameter in the expression is declared."""
-    used = set(Parametrised(alert.expr).get_identifiers())
-    assert set(alert.parameters) == used - {"by", "target"}
+    for alert in EVERY_ALERT:
+        used = set(Parametrised(alert.expr).get_identifiers())
+        assert set(alert.parameters) == used - {"by", "target"}, alert.name
 
 
-@each_rule
-def test_severity_and_texts(alert: Alert) -> None:
+def test_severity_and_texts() -> None:
     """Severities are known, summaries are fixed, and descriptions contain the value if it adds information."""
-    assert alert.severity in {"critical", "warning", "info", "none"}
-    assert alert.summary.endswith(".")
-    assert "{{" not in alert.summary
-    assert alert.description.endswith(".")
-    assert (alert.name not in WITHOUT_VALUE) == ("$value" in alert.description)
+    for alert in EVERY_ALERT:
+        assert alert.severity in {"critical", "warning", "info", "none"}, alert.name
+        assert alert.summary.endswith("."), alert.name
+        assert "{{" not in alert.summary, alert.name
+        assert alert.description.endswith("."), alert.name
+        assert (alert.name not in WITHOUT_VALUE) == ("$value" in alert.description), alert.name
 
 
 def test_links_are_on_every_rule() -> None:

@@ -5,10 +5,9 @@ import re
 
 import pytest
 
-from tests.support.documented_commands import NOT_RUN, PAGES, ROOT, RUN, Typed, commands
+from tests.support.documented_commands import NOT_RUN, PAGES, ROOT, RUN, commands
 
 TYPED = commands()
-each_command = pytest.mark.parametrize("typed", TYPED, ids=[f"{typed.page}: {typed.command}" for typed in TYPED])
 
 
 def row(command: str) -> str:
@@ -23,10 +22,9 @@ def test_the_pages_are_those_at_the_top() -> None:
     assert {page.relative_to(ROOT).as_posix() for page in with_blocks} == {typed.page for typed in TYPED}
 
 
-@each_command
-def test_a_command_has_one_row(typed: Typed) -> None:
-    """A command has one entry, which states whether a test runs it."""
-    assert row(typed.command)
+def test_a_command_has_one_row() -> None:
+    """Each command has one entry, which states whether a test runs it."""
+    assert [] == [f"{typed.page}: {typed.command}" for typed in TYPED if not row(typed.command)]
     assert set() == RUN.keys() & NOT_RUN.keys()
 
 

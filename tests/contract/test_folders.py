@@ -34,11 +34,15 @@ def is_named(name: str, text: str) -> bool:
     return re.search(rf"(?<![\w.-]){re.escape(name)}/", text) is not None
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=str)
-def test_folders_are_named_by_the_page_above(folder: Path) -> None:
-    """A folder that has no README is named by the nearest README above it."""
-    page = page_above(folder)
-    assert is_named(folder.name, page.read_text(encoding="utf-8")), page.relative_to(ROOT)
+def test_folders_are_named_by_the_page_above() -> None:
+    """Each folder that has no README is named by the nearest README above it."""
+    pages = {folder: page_above(folder) for folder in FOLDERS}
+    unnamed = {
+        str(folder): page.relative_to(ROOT)
+        for folder, page in pages.items()
+        if not is_named(folder.name, page.read_text(encoding="utf-8"))
+    }
+    assert {} == unnamed
 
 
 def test_listed_folders_are_those_of_their_origin() -> None:

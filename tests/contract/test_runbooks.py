@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands of the runbooks name their server, and commands that change something are marked."""
 
-import pytest
-
-from tests.support.runbooks import BARE, CHANGING, MARK, NOT_RUN, PAGE, Section, program, sections
-
-each_section = pytest.mark.parametrize("section", sections(), ids=lambda section: section.alert)
+from tests.support.runbooks import BARE, CHANGING, MARK, NOT_RUN, PAGE, program, sections
 
 
 def test_there_are_commands() -> None:
@@ -14,19 +10,18 @@ def test_there_are_commands() -> None:
     assert PAGE.read_text(encoding="utf-8").count(f"\n{MARK}\n") == sum(bool(row.changing) for row in sections()) > 10
 
 
-@each_section
-def test_commands_in_the_text_only_read(section: Section) -> None:
+def test_commands_in_the_text_only_read() -> None:
     """Commands that change something are in the last block of a section, and only there."""
-    assert [] == [command for command in section.reading if CHANGING.search(command)]
-    assert [] == [command for command in section.changing if not CHANGING.search(command)]
-    assert 0 == section.other_blocks
+    for section in sections():
+        assert [] == [command for command in section.reading if CHANGING.search(command)], section.alert
+        assert [] == [command for command in section.changing if not CHANGING.search(command)], section.alert
+        assert 0 == section.other_blocks, section.alert
 
 
-@each_section
-def test_commands_name_their_server(section: Section) -> None:
+def test_commands_name_their_server() -> None:
     """Each command names the address of its server, and never relies on the default of its program."""
-    assert [] == [span for span in section.spans if BARE.match(span)]
-    for command in (*section.reading, *section.changing):
+    assert [] == [span for section in sections() for span in section.spans if BARE.match(span)]
+    for command in [command for section in sections() for command in (*section.reading, *section.changing)]:
         if "redis-cli" in command:
             assert 'redis-cli -u "$' in command or ("--cluster" in command and '"$NODE"' in command), command
         if program(command) == "celery":

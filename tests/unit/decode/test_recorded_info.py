@@ -163,10 +163,9 @@ def test_numbered_fields(name: str) -> None:
     assert 1 == counted.count("redis_instance_info") == counted.count("redis_product_info")
 
 
-@pytest.mark.parametrize("row", NAMES, ids=lambda row: row.name)
-def test_types_are_those_of_redis_exporter(row: Named) -> None:
-    """A metric has the same type as in redis_exporter."""
-    assert row.kind == CATALOG[f"redis_{row.name}"].kind
+def test_types_are_those_of_redis_exporter() -> None:
+    """Each metric has the same type as in redis_exporter."""
+    assert [] == [row.name for row in NAMES if row.kind != CATALOG[f"redis_{row.name}"].kind]
 
 
 def test_parts_by_name() -> None:
