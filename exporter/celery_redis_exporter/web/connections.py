@@ -8,6 +8,7 @@ twice ``REQUEST_TIMEOUT``. Nothing is logged.
 """
 
 import asyncio
+import re
 from asyncio.sslproto import SSLProtocol
 from collections import Counter
 from collections.abc import Callable
@@ -35,6 +36,8 @@ MAX_PIPELINED = 8
 """Requests of a connection that wait for earlier responses. Reading pauses until there are fewer."""
 READ_BYTES = 4096
 """Bytes read from a connection at once, and so the most that it keeps unparsed. asyncio would read 256 kB."""
+_EMPTY_LINE = re.compile(rb"\A\r?\n|\n\r?\n").search
+"""The end of a request's head, which a read may begin with."""
 
 
 class ConnectionLimit:
@@ -103,7 +106,7 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
 
     The parser is httptools, written in C: a request costs a third of what it costs with h11, which is written in
     Python. httptools parses all requests in its input, and each of them becomes objects of about 4 kB. So it receives
-    one line at a time, and nothing while ``MAX_PIPELINED`` requests wait.
+    one head at a time, and nothing while ``MAX_PIPELINED`` requests wait.
     """
 
     def __init__(self, limit: ConnectionLimit, **arguments: Any) -> None:  # noqa: ANN401 -- uvicorn's own arguments, handed through
@@ -158,14 +161,16 @@ class Connection(HttpToolsProtocol, asyncio.BufferedProtocol):
         self._parse()
 
     def _parse(self) -> None:
-        """Parse line by line until too many requests wait, or the head of a request is too long."""
+        """Parse head by head until too many requests wait, or the head of a request is too long."""
         while self._unparsed and not self.transport.is_closing():
             if len(self.pipeline) >= MAX_PIPELINED:
                 self.flow.hold()
                 return
-            line, end, self._unparsed = self._unparsed.partition(b"\n")
-            self._head_bytes += len(line) + len(end)
-            self.data_received(line + end)
+            found = _EMPTY_LINE(self._unparsed)
+            end = found.end() if found else len(self._unparsed)
+            head, self._unparsed = self._unparsed[:end], self._unparsed[end:]
+            self._head_bytes += len(head)
+            self.data_received(head)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response("the head of the request is too long")
         self.flow.release()
