@@ -155,9 +155,12 @@ if [ "$kind" = checkout ]; then check_source; fi # the other kinds differ in wha
 
 marks=()
 folders=(tests/unit tests/contract)
-# Two processes, a file to each at a time: most tests wait for servers, and those of one file share theirs.
-# In the order of their names, so that the quick unit tests come last and no process ends long before the other.
-[ "$alone" = yes ] || pytest_arguments+=(-n 2 --dist loadfile --no-loadscope-reorder)
+# A file to each process at a time, since the tests of one file share their servers. In the order of their names, so
+# that the quick unit tests come last and no process ends long before the others. Integration tests wait half of their
+# time, so that three processes use two cores.
+processes=3
+[ "$fast" = no ] || processes=2
+[ "$alone" = yes ] || pytest_arguments+=(-n "$processes" --dist loadfile --no-loadscope-reorder)
 if [ "$fast" = no ]; then
   folders=(tests)
   left_out=$(missing 1 | tr '\n' ' ')
