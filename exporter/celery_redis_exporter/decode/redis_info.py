@@ -9,11 +9,13 @@ Three kinds of fields are read, each from a table:
 - Fields that only together form a sample: the server's identity (``redis_identity``), its masters, percentiles.
 
 A field that the server does not send yields no sample, and neither does a value that is invalid for its metric
-(``redis_fields.FieldReader``). Nothing is kept between two calls.
+(``redis_fields.FieldReader``). Only the functions of the last NAMES_KEPT names are kept between two calls, since a
+server sends the same names each time.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from celery_redis_exporter.catalog import Metric, redis_commands, redis_keyspace, redis_replication
@@ -30,6 +32,8 @@ from celery_redis_exporter.decode.redis_fields import (
 from celery_redis_exporter.decode.redis_identity import decode_identity
 from celery_redis_exporter.records.samples import Quantiles, Sample
 
+NAMES_KEPT = 1_000
+"""About ten times the commands and errors of one server."""
 Usage = tuple[int, int]
 """The number of calls of a command, and the microseconds that they took together."""
 
@@ -70,8 +74,9 @@ def decode_info(redis: str, reply: bytes, databases: Iterable[int], now: float) 
         rows_of_field = _ROWS.get(name)
         if rows_of_field is not None:
             reader.value(rows_of_field, own, value)
-        elif (found := _GROUP(name)) and found.lastindex:
-            _GROUPS[found.lastindex - 1][1](reader, found[found.lastindex][:LONGEST_LABEL], value)
+        elif (found := _find_group(name)) is not None:
+            decode, part = found
+            decode(reader, part, value)
     by_name = dict(fields)
     reader.samples += decode_identity(redis, by_name, now)
     reader.samples += _decode_percentiles(reader)
@@ -197,6 +202,15 @@ _GROUPS: tuple[tuple[str, Callable[[_InfoReader, str, str], None]], ...] = (
 The group of the pattern is passed as an argument.
 """
 _GROUP = re.compile("|".join(pattern for pattern, _ in _GROUPS), re.ASCII).fullmatch
+
+
+@lru_cache(NAMES_KEPT)
+def _find_group(name: str) -> tuple[Callable[[_InfoReader, str, str], None], str] | None:
+    """Return the function that decodes such a field, and its argument, or None for a field that is not read."""
+    found = _GROUP(name)
+    if found is None or found.lastindex is None:
+        return None
+    return _GROUPS[found.lastindex - 1][1], found[found.lastindex][:LONGEST_LABEL]
 
 
 def _decode_percentiles(reader: _InfoReader) -> Iterator[Sample]:
