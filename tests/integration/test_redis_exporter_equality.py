@@ -34,6 +34,8 @@ NEWER = {
     "redis_db_keys_cached": "KeyDB's; 1.69 takes the subexpiry of Redis 7.4 for it",
 }
 """Metrics of Debian 13's version (1.69) that Debian 12's version does not have."""
+OF_LISTS = re.compile(r"redis_db\d+_distrib_\w+")
+"""Names that it makes of the sizes of keys in Redis 8, ``1=3,2=1``, whose beginning it takes for a number."""
 NEWER_LABELS = {"redis_instance_info": {"master_replid"}}
 """Labels of Debian 13's version that Debian 12's version does not have."""
 
@@ -66,18 +68,22 @@ def may_move(name: str) -> bool:
     return any(re.fullmatch(pattern, name) for pattern in MOVING)
 
 
+def is_compared(name: str) -> bool:
+    """Return whether a metric is compared."""
+    return name not in {*NOT_COMPARED, *NEWER} and OF_LISTS.fullmatch(name) is None
+
+
 def assert_equal(pair: Pair) -> set[str]:
     """Compare a read of redis_exporter with our reads before and after it; return the names compared."""
     pair.said_by_them()
     pair.said_by_us()  # so that each read includes the other's commands
     before, theirs, after = pair.said_by_us(), pair.said_by_them(), pair.said_by_us()
-    left_out = {*NOT_COMPARED, *NEWER}
-    types = {name: kind for name, kind in theirs.types.items() if name not in {*OTHER_TYPE, *left_out}}
+    types = {name: kind for name, kind in theirs.types.items() if name not in OTHER_TYPE and is_compared(name)}
     assert types == {name: kind for name, kind in after.types.items() if name in types}
     first = {older(key): value for key, value in before.values.items()}
     last = {older(key): value for key, value in after.values.items()}
-    expected = {older(key): value for key, value in theirs.values.items() if family(key[0]) not in left_out}
-    assert set() == expected.keys() - last.keys()
+    expected = {older(key): value for key, value in theirs.values.items() if is_compared(family(key[0]))}
+    assert {} == {key: value for key, value in expected.items() if key not in last}
     assert {} == {
         key: (first.get(key), value, last[key])
         for key, value in expected.items()
@@ -100,7 +106,8 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Pai
         node.command("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus_port)
         eventually(lambda: b"cluster_state:ok" in node.command("CLUSTER", "INFO"))
         eventually(lambda: b"cluster_stats_messages_pong_received" in node.command("CLUSTER", "INFO"))
-        node.command("SET", "a", "b")
+        # In Redis 8 used_memory_dataset of an empty node is below 0 at times, and written without its sign.
+        node.command("SET", "a", "b" * 1_000_000)
         make_traffic(master)
         eventually(lambda: replica.command("INFO", "replication")["master_link_status"] == "up")
         eventually(lambda: master.command("INFO", "replication")["slave0"]["state"] == "online")

@@ -22,7 +22,7 @@ def test_two_workers_of_one_name(programs: Programs, tmp_path: Path) -> None:
     """Every execution of both counts once, running tasks keep running, none is missed, and the log names the worker."""
     server = programs.redis()
     exporter = programs.listening(server, "--celery.inspect-interval", "1s")
-    options = WorkerOptions(arguments=BEATING)
+    options = WorkerOptions(arguments=(*BEATING, "-c", "4"))  # either can take all that is held
     workers = [programs.worker(server, "twin", options) for _ in range(2)]
     name = workers[0].name
     eventually(lambda: exporter.lines("workers.name_shared"))
