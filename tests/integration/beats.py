@@ -52,7 +52,7 @@ for hour in (0, 12):
 
 def django_python() -> Path:
     """Return the Python that has Django and django-celery-beat. Install them if they are missing."""
-    python, done = FOLDER / "bin" / "python", FOLDER / "installed"
+    python, done = FOLDER / "bin" / "python", FOLDER / f"installed-{sys.implementation.cache_tag}"
     if not done.is_file():
         venv.create(FOLDER, clear=True, with_pip=False)
         command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *PACKAGES]

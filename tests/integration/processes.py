@@ -7,6 +7,7 @@ receive signals.
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,6 +22,10 @@ from tests.support.waiting import NEVER, eventually
 ROOT = Path(__file__).parents[2]
 FOREIGN_PREFIXES = ("EXPORTER_", "CELERY_", "APPLICATION_", "PROMETHEUS_")
 TAIL_LINES = 30
+PORTS = 10_000, 32_000
+"""Linux gives ports from 32,768 on to outgoing connections, macOS from 49,152 on."""
+_RETURNED: set[int] = set()
+_CHANCE = random.SystemRandom()  # the tests' processes may have the same seed
 
 
 def clean_environment() -> dict[str, str]:
@@ -46,9 +51,17 @@ def system_program(name: str) -> str:
 
 
 def free_port() -> int:
-    """Return a loopback port that is free at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a loopback port that is free at this moment and was not returned before.
+
+    It is none of those that the system gives to outgoing connections, one of which could take it meanwhile.
+    """
+    while True:
+        port = _CHANCE.randrange(*PORTS)
+        if port in _RETURNED:
+            continue
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            _RETURNED.add(port)
+            return port
 
 
 class Process:
