@@ -9,9 +9,9 @@ SENTINELS = ".+/sentinel/.+"
 SHARED = "(@([!-.0-~]+|/.+))?"
 """How the name of Celery's broker or result backend goes on if several applications use it: an address, no node.
 
-The class contains every visible character of ASCII but the slash. ``[^/]`` would mean the same, but Prometheus 3
-compares all of Unicode each time it evaluates a rule with such a class (syntax.calcFlags in Go's regexp package): the
-rules about Redis take five times as long with it.
+The class contains every visible character of ASCII but the slash. ``[^/]`` would match the same addresses, but promtool
+3.5 takes five times as long to evaluate the rules about Redis with it: Go's regexp package compares most of Unicode
+when a pattern is parsed (``syntax.calcFlags``).
 """
 BROKER, RESULT_BACKEND = (f"{role}{SHARED}".replace("@", "@@") for role in ("broker", "results"))
 """Patterns of their names; in a rule ``@@`` is one @."""
